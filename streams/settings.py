@@ -1,0 +1,250 @@
+"""The settings: defaults, then `emberline.toml`, then the environment, then flags.
+
+In the environment a setting is `EMBERLINE_` and its name in capitals; for the broker's
+address `KAFKA_BOOTSTRAP_SERVERS` is honoured too.
+"""
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from schemas.errors import UsageError
+from streams import settings_values as values
+from streams.period import Period
+
+__all__ = ["Line", "Settings", "describe", "load", "names"]
+
+_HUGE = 1 << 60
+
+
+def _setting(default: object, read: values.Read, doc: str, *, secret: bool = False) -> Any:
+    return field(
+        default_factory=lambda: read(default),
+        metadata={"read": read, "doc": doc, "secret": secret},
+        repr=not secret,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting, typed. A value may be given as it is written in the environment.
+
+    `origins` says for each name where its value came from. Raises UsageError for a bad value.
+    """
+
+    bootstrap_servers: str = _setting(
+        "127.0.0.1:9092",
+        values.text(r"[^\s,]+:\d+(,[^\s,]+:\d+)*", "an address such as host:9092"),
+        "addresses of the Kafka brokers, with commas between",
+    )
+    prefix: str = _setting(
+        "emberline.",
+        values.text(r"[A-Za-z0-9._-]{0,150}", "letters, digits, dots, dashes, underscores"),
+        "what every topic's name begins with",
+    )
+    client_id: str = _setting(
+        "emberline", values.text(r"\S+", "a name"), "name shown in the brokers' logs and quotas"
+    )
+    partitions: int = _setting(
+        16, values.number(1, 10_000), "shards: partitions of the event topics and the hot table"
+    )
+    replication_factor: int = _setting(
+        1, values.number(1, 100), "copies that Kafka keeps of every topic that is created"
+    )
+    retention: Period = _setting(
+        "P3M", values.period, "how long a stopped source stays hot without use"
+    )
+    retention_by_tag: Mapping[str, Period] = _setting(
+        "", values.periods_by_name, "longer retention for sources with a tag: vip=P1Y"
+    )
+    retention_by_kind: Mapping[str, Period] = _setting(
+        "", values.periods_by_name, "longer retention for a kind of source: canvas=P6M"
+    )
+    release: Literal["retention-after-last-use", "at-next-sweep"] = _setting(
+        "retention-after-last-use",
+        values.choice("retention-after-last-use", "at-next-sweep"),
+        "when a source expires whose last use ends after its retention has passed",
+    )
+    restore_on_resume: bool = _setting(
+        True, values.flag, "restore an expired source as soon as it is active again"
+    )
+    segments_are_roots: bool = _setting(
+        True, values.flag, "an active segment by itself keeps the sources it uses hot"
+    )
+    expiring_soon: tuple[Period, ...] = _setting(
+        "P30D,P7D", values.intervals, "how long ahead an expiry is announced"
+    )
+    sweep_interval: Period = _setting(
+        "PT1H", values.interval, "how often sources are checked for being due"
+    )
+    sweep_confirm_share: float = _setting(
+        0.5, values.fraction, "share of all sources above which a sweep asks for confirmation"
+    )
+    clock_skew: Period = _setting(
+        "PT5M", values.interval, "difference to the broker's clock above which nothing expires"
+    )
+    shard_deadline: Period = _setting(
+        "PT10M", values.interval, "after this long without a report a shard counts as stuck"
+    )
+    http_host: str = _setting(
+        "127.0.0.1", values.text(r"\S+", "a host name or address"), "where the worker listens"
+    )
+    http_port: int = _setting(6066, values.number(0, 65_535), "port of the worker (0: any free)")
+    data_dir: Path = _setting(
+        "emberline-data", values.path, "folder of the local stores, safe to lose"
+    )
+    memory_budget: int = _setting(
+        "1GB", values.size(100_000_000, _HUGE), "bytes a worker may use: 800MB, 1GB"
+    )
+    fetch_bytes: int = _setting(
+        "8MB", values.size(1_000, 1_000_000_000), "bytes a shard may have fetched and not folded"
+    )
+    max_field_bytes: int = _setting(
+        512, values.number(1, 100_000), "an event with a longer field is rejected"
+    )
+    late_rows: int = _setting(
+        50_000, values.number(1, _HUGE), "late rows of an expired source that are archived at once"
+    )
+    late_age: Period = _setting(
+        "P90D", values.interval, "age at which fewer late rows are archived too"
+    )
+    step_bytes: int = _setting(
+        "16MB", values.size(1, 1_000_000_000), "bytes of one transaction, about"
+    )
+    segment_rows: int = _setting(50_000, values.number(1, 10_000_000), "most rows of a segment")
+    segment_bytes: int = _setting(
+        "900kB", values.size(1_000, 950_000), "most bytes of a segment, which is one record"
+    )
+    delta_rows: int = _setting(
+        300_000, values.number(1, _HUGE), "rows in a shard's deltas at which they are flushed"
+    )
+    own_rows: int = _setting(
+        4_000, values.number(1, _HUGE), "rows of a source in a flush that get their own segments"
+    )
+    fan_in: int = _setting(
+        6, values.number(2, 1_000), "segments of a level that may overlap before they are merged"
+    )
+    transaction_timeout: Period = _setting(
+        "PT15S", values.interval, "after this long the broker ends a dead worker's transaction"
+    )
+    schema_registry_url: str = _setting(
+        "",
+        values.text(r"(https?://\S+)?", "an http or https address"),
+        "a Confluent-compatible schema registry (empty: the ids in this distribution)",
+    )
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for part in _parts():
+            value = _read(part, getattr(self, part.name), part.name)
+            object.__setattr__(self, part.name, value)
+        origins = {part.name: self.origins.get(part.name, "default") for part in _parts()}
+        object.__setattr__(self, "origins", MappingProxyType(origins))
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group of the workers."""
+        return f"{self.prefix}workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One setting as it is shown: a secret's value is `(set)` or empty."""
+
+    name: str
+    value: str
+    origin: str
+    doc: str
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    env: Mapping[str, str] = os.environ,
+    file: Path = Path("emberline.toml"),
+) -> Settings:
+    """Settings from defaults, then `file` (if it is there), then `env`, then `flags`.
+
+    Flags of None count as not given. Raises UsageError, naming place and remedy, for an
+    unknown name in the file or the flags, and for a bad value anywhere.
+    """
+    found: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for name, value, origin in (*_from_file(file), *_from_env(env), *_from_flags(flags or {})):
+        found[name] = _read(_part(name, origin), value, f"{origin}: {name}")
+        origins[name] = origin
+    return Settings(**found, origins=origins)  # type: ignore[arg-type]  # read by field above
+
+
+def names() -> tuple[str, ...]:
+    """The name of every setting."""
+    return tuple(part.name for part in _parts())
+
+
+def describe(settings: Settings) -> list[Line]:
+    """Every setting with its value, where that came from, and what it means."""
+    lines = []
+    for part in _parts():
+        value = values.show(getattr(settings, part.name))
+        if part.metadata["secret"]:
+            value = "(set)" if value else ""
+        origin = settings.origins[part.name]
+        lines.append(Line(part.name, value, origin, part.metadata["doc"]))
+    return lines
+
+
+def _parts() -> Iterator["dataclasses.Field[Any]"]:
+    return (part for part in dataclasses.fields(Settings) if "read" in part.metadata)
+
+
+def _part(name: str, origin: str) -> "dataclasses.Field[Any]":
+    known = {part.name: part for part in _parts()}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(
+            f"{origin}: there is no setting {name!r}",
+            remedy=f"{hint}`emberline settings` lists them all",
+        )
+    return known[name]
+
+
+def _read(part: "dataclasses.Field[Any]", value: object, where: str) -> object:
+    try:
+        return part.metadata["read"](value)
+    except UsageError as error:
+        # a wrong secret is still a secret: the message would quote it
+        what = "not a valid value" if part.metadata["secret"] else error.message
+        raise UsageError(f"{where}: {what}", remedy=error.remedy) from None
+
+
+def _from_file(file: Path) -> Iterator[tuple[str, object, str]]:
+    try:
+        content = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return
+    try:
+        table = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file}: {error}", remedy="Mend the file, or remove it") from error
+    yield from ((name, value, str(file)) for name, value in table.items())
+
+
+def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    if env.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield "bootstrap_servers", env["KAFKA_BOOTSTRAP_SERVERS"], "KAFKA_BOOTSTRAP_SERVERS"
+    for part in _parts():
+        variable = f"EMBERLINE_{part.name.upper()}"
+        if variable in env:
+            yield part.name, env[variable], variable
+
+
+def _from_flags(flags: Mapping[str, object]) -> Iterator[tuple[str, object, str]]:
+    for name, value in flags.items():
+        if value is not None:
+            yield name.replace("-", "_"), value, f"--{name.replace('_', '-')}"

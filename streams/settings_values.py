@@ -1,0 +1,155 @@
+"""How one setting's value is read, from text (environment, flags) or from TOML, and shown."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import UsageError
+from streams.period import Period, parse, seconds
+
+__all__ = [
+    "Read",
+    "choice",
+    "flag",
+    "fraction",
+    "interval",
+    "intervals",
+    "number",
+    "path",
+    "period",
+    "periods_by_name",
+    "show",
+    "size",
+    "text",
+]
+
+Read = Callable[[object], Any]
+"""Turns what was written into the value. Raises UsageError saying what is expected."""
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
+_TRUE = {"true", "1", "yes", "on"}
+_FALSE = {"false", "0", "no", "off"}
+
+
+def text(pattern: str = "", what: str = "a text") -> Read:
+    """Text that matches a pattern (any, by default)."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or (pattern and not re.fullmatch(pattern, value)):
+            raise _expected(value, what)
+        return value
+
+    return read
+
+
+def choice(*names: str) -> Read:
+    """One of a few words."""
+
+    def read(value: object) -> str:
+        if value not in names:
+            raise _expected(value, " or ".join(names))
+        return str(value)
+
+    return read
+
+
+def number(low: int, high: int) -> Read:
+    """A whole number from low to high."""
+
+    def read(value: object) -> int:
+        plain = str(value).replace("_", "")
+        if isinstance(value, bool) or not plain.isdecimal() or not low <= int(plain) <= high:
+            raise _expected(value, f"a whole number from {low} to {high}")
+        return int(plain)
+
+    return read
+
+
+def size(low: int, high: int) -> Read:
+    """A number of bytes from low to high: 800000000, "800MB", "1GB", "512MiB"."""
+
+    def read(value: object) -> int:
+        found = _SIZE.fullmatch(str(value).replace("_", "").strip())
+        if found is not None and not isinstance(value, bool):
+            count, unit, binary = found.groups()
+            bytes_ = float(count) * float(1024 if binary else 1000) ** " kmgt".index(
+                unit.lower() or " "
+            )
+            if low <= bytes_ <= high:
+                return round(bytes_)
+        raise _expected(value, f"a size such as 800MB or 1GB, from {low} to {high} bytes")
+
+    return read
+
+
+def fraction(value: object) -> float:
+    """A number from 0 to 1."""
+    try:
+        found = float(str(value))
+    except ValueError:
+        found = -1
+    if isinstance(value, bool) or not 0 <= found <= 1:
+        raise _expected(value, "a number from 0 to 1")
+    return found
+
+
+def flag(value: object) -> bool:
+    """True or false."""
+    word = str(value).lower()
+    if word not in _TRUE | _FALSE:
+        raise _expected(value, "true or false")
+    return word in _TRUE
+
+
+def path(value: object) -> Path:
+    """A folder or file."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise _expected(value, "a path")
+    return Path(value).expanduser()
+
+
+def period(value: object) -> Period:
+    """An ISO 8601 period, calendar months allowed."""
+    if not isinstance(value, str | Period):
+        raise _expected(value, "an ISO 8601 period such as P3M or PT20S")
+    return parse(value)
+
+
+def interval(value: object) -> Period:
+    """An ISO 8601 period of fixed length, above zero."""
+    found = period(value)
+    if seconds(found) <= 0:
+        raise _expected(value, "an ISO 8601 period above zero, such as PT1H")
+    return found
+
+
+def intervals(value: object) -> tuple[Period, ...]:
+    """Several fixed periods: a TOML list, or text with commas."""
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise _expected(value, "a list of ISO 8601 periods such as P30D,P7D")
+    return tuple(interval(part) for part in parts if part != "")
+
+
+def periods_by_name(value: object) -> dict[str, Period]:
+    """Periods by name: a TOML table, or text such as `vip=P1Y,legal=P7Y`."""
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        value = {name.strip(): written.strip() for name, _, written in pairs}
+    if not isinstance(value, Mapping):
+        raise _expected(value, "names with periods such as vip=P1Y,legal=P7Y")
+    return {str(name): period(written) for name, written in value.items()}
+
+
+def show(value: object) -> str:
+    """A value as it could be written in the environment."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={show(part)}" for name, part in value.items())
+    if isinstance(value, tuple):
+        return ",".join(show(part) for part in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _expected(value: object, what: str) -> UsageError:
+    return UsageError(f"{value!r} is not {what}", remedy=f"Write {what}")
