@@ -1,0 +1,139 @@
+"""The segment codec: interactions as compact Parquet, and back.
+
+Layout, one Parquet file of one row group, zstd, no statistics, rows sorted by (source, user):
+
+    source     String
+    user_hex   Binary   the user's 12 bytes, where every user of the file is 24 lower-case hex
+    user       String   otherwise
+    kind       UInt8    position in interaction.KINDS
+    channel    UInt8    position in interaction.CHANNELS
+    step, variation, detail   String
+    first      UInt32   milliseconds after the file's `base`; Int64 where they do not fit
+    span       UInt32   last - first; Int64 where it does not fit
+
+Columns that are null throughout are left out. Key-value metadata: `emberline` is the number
+of the format, `base` the smallest `first`.
+"""
+
+import io
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import polars as pl
+
+from schemas.errors import Fatal
+from schemas.interaction import CHANNELS, COLUMNS, KINDS, SCHEMA
+
+__all__ = ["FORMAT", "CorruptSegment", "checksum", "decode", "encode"]
+
+FORMAT = "1"
+_UINT32_MAX = 0xFFFF_FFFF
+_OPTIONAL = ("channel", "step", "variation", "detail")
+_COLUMNS = frozenset({"source", "user_hex", "user", "kind", "first", "span", *_OPTIONAL})
+
+
+class CorruptSegment(Fatal):
+    """Bytes that should be a segment are not one, or are of a format this version cannot read."""
+
+
+def encode(frame: pl.DataFrame, *, presorted: bool = False) -> bytes:
+    """Encode a frame in `interaction.SCHEMA`, sorted by (source, user) unless it is already.
+
+    About 12-17 bytes a row at 50,000 rows; some 2 kB a file however few the rows.
+    """
+    if not presorted:
+        frame = frame.sort("source", "user")
+    bounds = frame.select(
+        base=pl.col("first").min(),
+        reach=pl.col("first").max() - pl.col("first").min(),
+        span_low=(pl.col("last") - pl.col("first")).min(),
+        span_high=(pl.col("last") - pl.col("first")).max(),
+    ).row(0)
+    base, reach, span_low, span_high = (value or 0 for value in bounds)
+    first_type = pl.UInt32 if reach <= _UINT32_MAX else pl.Int64
+    span_type = pl.UInt32 if span_low >= 0 and span_high <= _UINT32_MAX else pl.Int64
+    rows = frame.height
+    kept = [name for name in _OPTIONAL if frame[name].null_count() < rows]
+    stored = frame.select(
+        "source",
+        _compact_user(frame["user"]),
+        pl.col("kind").to_physical(),
+        *(pl.col(name).to_physical() for name in kept),
+        (pl.col("first") - base).cast(first_type),
+        (pl.col("last") - pl.col("first")).cast(span_type).alias("span"),
+    )
+    buffer = io.BytesIO()
+    stored.write_parquet(
+        buffer,
+        compression="zstd",
+        statistics=False,
+        row_group_size=max(rows, 1),
+        metadata={"emberline": FORMAT, "base": str(base)},
+    )
+    return buffer.getvalue()
+
+
+def decode(data: bytes, sources: Sequence[str] | None = None) -> pl.DataFrame:
+    """Decode a segment to a frame in `interaction.SCHEMA`, sorted by (source, user).
+
+    With `sources`, only the rows of those. Raises `CorruptSegment` where the bytes do not
+    hold together; bytes that are a well-formed file with other rows in it are told apart by
+    `checksum` alone.
+    """
+    try:
+        metadata = pl.read_parquet_metadata(io.BytesIO(data))
+        stored_format = metadata.get("emberline")
+        if stored_format == FORMAT:
+            stored = pl.read_parquet(io.BytesIO(data), use_statistics=False)
+            return _expand(stored, int(metadata["base"]), sources)
+    # A panic of Polars derives from BaseException alone.
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise CorruptSegment(
+            f"a segment of {len(data)} bytes cannot be decoded: {error}",
+            remedy="restore the record from a replica or a backup of its topic",
+        ) from error
+    raise CorruptSegment(
+        f"a segment of {len(data)} bytes has format {stored_format!r}, not {FORMAT!r}",
+        remedy="read it with the version of emberline that wrote it",
+    )
+
+
+def checksum(data: bytes) -> str:
+    """The checksum of encoded bytes: BLAKE2b of 128 bits, as hex."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def _compact_user(user: pl.Series) -> pl.Series:
+    """The users as 12 bytes each where all of them are 24 lower-case hex digits."""
+    if (user.str.len_bytes() == 24).all():
+        packed = user.str.decode("hex", strict=False)
+        if packed.null_count() == 0 and (packed.bin.encode("hex") == user).all():
+            return packed.alias("user_hex")
+    return user
+
+
+def _expand(stored: pl.DataFrame, base: int, sources: Sequence[str] | None) -> pl.DataFrame:
+    if not _COLUMNS.issuperset(stored.columns):
+        raise ValueError(f"unexpected columns {stored.columns}")
+    if sources is not None:
+        stored = stored.filter(pl.col("source").is_in(list(sources)))
+    packed = "user_hex" in stored.columns
+    first = pl.col("first").cast(pl.Int64) + base
+    columns = {
+        "source": pl.col("source"),
+        "user": pl.col("user_hex").bin.encode("hex") if packed else pl.col("user"),
+        "kind": pl.col("kind").cat.to(pl.Enum(KINDS)),
+        "first": first,
+        "last": first + pl.col("span").cast(pl.Int64),
+    }
+    for name in _OPTIONAL:
+        if name not in stored.columns:
+            columns[name] = pl.lit(None, SCHEMA[name])
+        elif name == "channel":
+            columns[name] = pl.col(name).cat.to(pl.Enum(CHANNELS))
+        else:
+            columns[name] = pl.col(name)
+    frame = stored.select(**{name: columns[name] for name in COLUMNS})
+    if frame.schema != SCHEMA:
+        raise ValueError(f"unexpected types {frame.schema}")
+    return frame

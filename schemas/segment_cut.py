@@ -1,0 +1,68 @@
+"""How a sorted frame of interactions is cut into segments.
+
+A cut falls after every `rows` rows and at both edges of every source with at least
+`own_rows` rows: so a large source has segments of its own, and small ones share.
+"""
+
+from itertools import pairwise
+
+import polars as pl
+
+from schemas.segment_codec import encode
+
+__all__ = ["BYTES", "OWN_ROWS", "ROWS", "cut", "cut_encoded"]
+
+ROWS = 50_000
+BYTES = 900_000
+OWN_ROWS = 4_000
+
+
+def cut(frame: pl.DataFrame, rows: int = ROWS, own_rows: int = OWN_ROWS) -> list[pl.DataFrame]:
+    """Sort `frame` by (source, user) and cut it into pieces of at most `rows` rows.
+
+    The pieces, one after another, are the sorted frame; none is empty, and no piece holds a
+    source of `own_rows` rows or more together with another source.
+    """
+    frame = frame.sort("source", "user")
+    runs = frame.select(pl.col("source").rle()).unnest("source")
+    edges = [0]
+    position = 0
+    previous_large = False
+    for length in runs["len"]:
+        large = length >= own_rows
+        if (large or previous_large) and position > edges[-1]:
+            edges.append(position)
+        position += length
+        previous_large = large
+    edges.append(frame.height)
+    pieces: list[pl.DataFrame] = []
+    for start, end in pairwise(edges):
+        pieces += _even(frame[start:end], rows)
+    return pieces
+
+
+def cut_encoded(
+    frame: pl.DataFrame, rows: int = ROWS, bytes_: int = BYTES, own_rows: int = OWN_ROWS
+) -> list[tuple[pl.DataFrame, bytes]]:
+    """Cut as `cut` does and encode; a piece of more than `bytes_` bytes is halved.
+
+    A single row is let through whatever its size.
+    """
+    encoded: list[tuple[pl.DataFrame, bytes]] = []
+    waiting = cut(frame, rows, own_rows)[::-1]
+    while waiting:
+        piece = waiting.pop()
+        data = encode(piece, presorted=True)
+        if len(data) > bytes_ and piece.height > 1:
+            middle = piece.height // 2
+            waiting += [piece[middle:], piece[:middle]]
+        else:
+            encoded.append((piece, data))
+    return encoded
+
+
+def _even(frame: pl.DataFrame, rows: int) -> list[pl.DataFrame]:
+    """Pieces of about one size, so that no cut leaves a tiny segment at the end."""
+    count = -(-frame.height // rows)
+    bounds = [frame.height * index // count for index in range(count + 1)] if count else [0]
+    return [frame[start:end] for start, end in pairwise(bounds)]

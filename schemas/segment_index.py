@@ -1,0 +1,87 @@
+"""What a shard keeps in memory of a segment, and checksums over sets of segments."""
+
+import builtins
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+
+import polars as pl
+
+from schemas.segment_codec import checksum
+
+__all__ = ["EMPTY_CHECKSUM", "SegmentIndex", "build", "combine", "set_checksum"]
+
+_MODULUS = 1 << 128
+EMPTY_CHECKSUM = "0" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentIndex:
+    """One segment: where its rows lie in the order of (source, user), and what it weighs.
+
+    `rows` and `bytes` count rows and encoded bytes; `checksum` is that of the encoded bytes;
+    `low` and `high` are the first and the last (source, user), inclusive; `sources` says how
+    many rows each source has in it.
+    """
+
+    id: str
+    level: int
+    rows: int
+    bytes: int
+    checksum: str
+    low: tuple[str, str]
+    high: tuple[str, str]
+    sources: Mapping[str, int]
+
+    def to_json(self) -> builtins.bytes:
+        """The index as UTF-8 JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, data: builtins.bytes) -> "SegmentIndex":
+        """Read what `to_json` wrote. Raises `ValueError`, `KeyError` or `TypeError` otherwise."""
+        fields = json.loads(data)
+        fields["low"] = _pair(fields["low"])
+        fields["high"] = _pair(fields["high"])
+        return cls(**fields)
+
+
+def build(id: str, level: int, frame: pl.DataFrame, data: bytes) -> SegmentIndex:
+    """Index the segment `id`: `frame` are its rows sorted by (source, user), at least one,
+    and `data` its encoded bytes.
+    """
+    runs = frame.select(pl.col("source").rle()).unnest("source")
+    ends = frame.select("source", "user")
+    return SegmentIndex(
+        id=id,
+        level=level,
+        rows=frame.height,
+        bytes=len(data),
+        checksum=checksum(data),
+        low=_pair(ends.row(0)),
+        high=_pair(ends.row(-1)),
+        sources=dict(zip(runs["value"], runs["len"], strict=True)),
+    )
+
+
+def set_checksum(segments: Iterable[tuple[str, str]]) -> str:
+    """A checksum over a multiset of (segment id, checksum) that no order changes, as hex.
+
+    The sum, modulo 2**128, of the hash of each member; the empty set has 32 zeros.
+    """
+    total = 0
+    for segment_id, value in segments:
+        digest = blake2b(f"{segment_id}|{value}".encode(), digest_size=16).digest()
+        total += int.from_bytes(digest, "big")
+    return f"{total % _MODULUS:032x}"
+
+
+def combine(checksums: Iterable[str]) -> str:
+    """The checksum of the union of multisets whose checksums are given."""
+    return f"{sum(int(value, 16) for value in checksums) % _MODULUS:032x}"
+
+
+def _pair(values: Iterable[str]) -> tuple[str, str]:
+    source, user = values
+    return source, user
