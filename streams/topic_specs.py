@@ -1,0 +1,205 @@
+"""Every topic: its name, its partitions, its settings, and what is wrong with a found one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streams.settings import Settings
+
+__all__ = [
+    "DELETE_RETENTION_MS",
+    "EVENTS",
+    "MAX_MESSAGE_BYTES",
+    "Problem",
+    "TopicSpec",
+    "Topics",
+    "compare",
+    "specs",
+]
+
+EVENTS = ("send", "open", "click", "variant", "conversion", "signal")
+"""Kinds of events that producers write, each with a topic of its own."""
+
+MAX_MESSAGE_BYTES = 1_048_588
+"""Largest record batch a topic takes: our bound of 1,000,000 and room for Kafka's framing."""
+
+DELETE_RETENTION_MS = 86_400_000
+"""How long a compacted topic keeps tombstones: a reader further behind may miss a deletion."""
+
+_DAY_MS = 86_400_000
+_REPAIR = "kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {set}"
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Names of all topics under a prefix."""
+
+    prefix: str
+    users: str = field(init=False)
+    catalog: str = field(init=False)
+    control: str = field(init=False)
+    control_results: str = field(init=False)
+    expired: str = field(init=False)
+    restored: str = field(init=False)
+    expiring_soon: str = field(init=False)
+    state: str = field(init=False)
+    audit: str = field(init=False)
+    rejected: str = field(init=False)
+    repartition: str = field(init=False)
+    shard_reports: str = field(init=False)
+    changelog: str = field(init=False)
+    archive: str = field(init=False)
+    coordinator: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        for attribute, name in _NAMES.items():
+            object.__setattr__(self, attribute, self.prefix + name)
+
+    def event(self, event: str) -> str:
+        """The topic of one kind of event. Raises ValueError for another word."""
+        if event not in EVENTS:
+            raise ValueError(f"{event!r} is no kind of event, those are {', '.join(EVENTS)}")
+        return f"{self.prefix}interactions.{event}"
+
+    @property
+    def events(self) -> dict[str, str]:
+        """Topic by kind of event, in the order of EVENTS."""
+        return {event: self.event(event) for event in EVENTS}
+
+    def all(self) -> tuple[str, ...]:
+        """Every topic, events first."""
+        return (*self.events.values(), *(self.prefix + name for name in _NAMES.values()))
+
+
+_NAMES = {
+    "users": "users",
+    "catalog": "catalog",
+    "control": "control",
+    "control_results": "control.results",
+    "expired": "lifecycle.expired",
+    "restored": "lifecycle.restored",
+    "expiring_soon": "lifecycle.expiring-soon",
+    "state": "lifecycle.state",
+    "audit": "lifecycle.audit",
+    "rejected": "rejected",
+    "repartition": "repartition",
+    "shard_reports": "shard-reports",
+    "changelog": "changelog",
+    "archive": "archive",
+    "coordinator": "coordinator",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it should be.
+
+    `configs` are set at creation; only those named in `checked` are compared later, the
+    others are an operator's to tune.
+    """
+
+    name: str
+    partitions: int
+    configs: Mapping[str, str]
+    checked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a topic. `setting` is `topic`, `partitions` or a config."""
+
+    topic: str
+    setting: str
+    found: str
+    expected: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{self.topic}: {self.setting} is {self.found}, must be {self.expected}"
+
+
+def specs(settings: Settings) -> list[TopicSpec]:
+    """Every topic of these settings, in the order of `Topics.all()`."""
+    topics = Topics(settings.prefix)
+    shards = settings.partitions
+    month, week = _kept(30 * _DAY_MS), _kept(7 * _DAY_MS)
+    year, ever = _kept(365 * _DAY_MS), _kept(-1)
+    policy, retention = {"cleanup.policy"}, {"cleanup.policy", "retention.ms"}
+    everything = {"cleanup.policy", "retention.ms", "retention.bytes"}
+    rows: list[tuple[str, int, dict[str, str], set[str]]] = [
+        # how long events are kept is their producers' choice
+        *((name, shards, week, set[str]()) for name in topics.events.values()),
+        (topics.users, shards, _compacted(16), policy),
+        (topics.catalog, 1, _compacted(8), policy),
+        (topics.control, 1, month, retention),
+        (topics.control_results, 1, month, retention),
+        (topics.expired, 1, year, retention),
+        (topics.restored, 1, year, retention),
+        (topics.expiring_soon, 1, year, retention),
+        (topics.state, 1, _compacted(8), policy),
+        (topics.audit, 1, ever, everything),
+        (topics.rejected, shards, month, retention),
+        (topics.repartition, shards, week, retention),
+        (topics.shard_reports, 1, week, retention),
+        (topics.changelog, shards, _compacted(64), policy),
+        (topics.archive, shards, ever, everything),
+        (topics.coordinator, 1, _compacted(8), policy),
+    ]
+    common = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    if settings.replication_factor > 2:
+        common["min.insync.replicas"] = "2"
+    return [
+        TopicSpec(name, count, common | configs, frozenset(checked | {"max.message.bytes"}))
+        for name, count, configs, checked in rows
+    ]
+
+
+def _kept(retention_ms: int) -> dict[str, str]:
+    configs = {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
+    # a broker-wide size limit would cut short what is kept for a time or for ever
+    return configs | {"retention.bytes": "-1"}
+
+
+def _compacted(segment_mb: int) -> dict[str, str]:
+    # only closed segments are compacted: large ones keep an idle topic's garbage for ever
+    return {
+        "cleanup.policy": "compact",
+        "segment.bytes": str(segment_mb << 20),
+        "min.cleanable.dirty.ratio": "0.2",
+        "max.compaction.lag.ms": str(_DAY_MS // 24),
+        "delete.retention.ms": str(DELETE_RETENTION_MS),
+    }
+
+
+def compare(spec: TopicSpec, partitions: int | None, configs: Mapping[str, str]) -> list[Problem]:
+    """What is wrong with a found topic; `partitions` is None where it does not exist.
+
+    A longer retention and larger messages than asked for are fine.
+    """
+    if partitions is None:
+        remedy = "Run `emberline topics create`"
+        return [Problem(spec.name, "topic", "missing", "there", remedy)]
+    problems = []
+    if partitions != spec.partitions:
+        remedy = (
+            f"Set partitions to {partitions}, as the data was placed with that number"
+            if spec.partitions > 1
+            else "Delete the topic and run `emberline topics create`"
+        )
+        expected = str(spec.partitions)
+        problems.append(Problem(spec.name, "partitions", str(partitions), expected, remedy))
+    for name in sorted(spec.checked):
+        expected, found = spec.configs[name], configs.get(name, "")
+        if not _enough(name, found, expected):
+            remedy = _REPAIR.format(topic=spec.name, set=f"{name}={expected}")
+            problems.append(Problem(spec.name, name, found, expected, remedy))
+    return problems
+
+
+def _enough(name: str, found: str, expected: str) -> bool:
+    if name == "cleanup.policy":
+        return found == expected
+    if not found.lstrip("-").isdecimal():
+        return False
+    unlimited = name.startswith("retention.") and found == "-1"
+    return unlimited or (expected != "-1" and int(found) >= int(expected))

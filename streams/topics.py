@@ -1,0 +1,143 @@
+"""Topics on the broker: made where they are missing, and compared with what they should be."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from schemas.errors import Fatal, Recoverable
+from streams.settings import Settings
+from streams.topic_specs import (
+    DELETE_RETENTION_MS,
+    EVENTS,
+    MAX_MESSAGE_BYTES,
+    Problem,
+    Topics,
+    TopicSpec,
+    compare,
+    specs,
+)
+
+__all__ = [
+    "DELETE_RETENTION_MS",
+    "EVENTS",
+    "MAX_MESSAGE_BYTES",
+    "Problem",
+    "TopicSpec",
+    "Topics",
+    "check",
+    "compare",
+    "create",
+    "specs",
+]
+
+_ALREADY_EXISTS = 36
+_DEADLINE_S = 30.0
+_POLL_S = 0.05
+
+
+async def create(settings: Settings) -> list[str]:
+    """Make every topic that is missing; return the names made, once all of them have leaders.
+
+    Existing topics are left as they are: see `check`. Raises Recoverable where no broker
+    answers in 30 s, Fatal where the broker refuses.
+    """
+    async with _admin(settings) as admin:
+        there = await _partitions(admin)
+        missing = [spec for spec in specs(settings) if spec.name not in there]
+        made = await _create(admin, missing, settings.replication_factor) if missing else []
+        await _leaders(admin, missing)
+        return made
+
+
+async def check(settings: Settings) -> list[Problem]:
+    """What is wrong with the topics of these settings; empty when all is well.
+
+    Raises Recoverable where no broker answers in 30 s.
+    """
+    async with _admin(settings) as admin:
+        partitions = await _partitions(admin)
+        wanted = specs(settings)
+        found = await _configs(admin, [spec.name for spec in wanted if spec.name in partitions])
+        return [
+            problem
+            for spec in wanted
+            for problem in compare(spec, partitions.get(spec.name), found.get(spec.name, {}))
+        ]
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    servers = settings.bootstrap_servers
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, client_id=f"{settings.client_id}-topics")
+    try:
+        async with asyncio.timeout(_DEADLINE_S):
+            await admin.start()
+            yield admin
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Recoverable(
+            f"The Kafka broker at {servers} does not answer ({type(error).__name__})",
+            remedy="Start it (`emberline broker` runs one here) or set --bootstrap-servers",
+        ) from error
+    finally:
+        await admin.close()
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, missing: Iterable[TopicSpec], replicas: int
+) -> list[str]:
+    new = [
+        NewTopic(spec.name, spec.partitions, replicas, topic_configs=dict(spec.configs))
+        for spec in missing
+    ]
+    answer = await admin.create_topics(new)
+    made = []
+    for name, code, *message in answer.topic_errors:
+        if code == 0:
+            made.append(name)
+        elif code != _ALREADY_EXISTS:  # another worker may create them at the same time
+            detail = next(filter(None, message), None) or for_code(code).__name__
+            raise Fatal(
+                f"The broker refused to create topic {name}: {detail}",
+                remedy="Check replication_factor, the prefix, and the rights of this client",
+            )
+    return made
+
+
+async def _leaders(admin: AIOKafkaAdminClient, made: Iterable[TopicSpec]) -> None:
+    while True:  # ended by the caller's deadline; brokers tell nobody when they are ready
+        there = await _partitions(admin, led=True)
+        if all(there.get(spec.name, 0) >= spec.partitions for spec in made):
+            return
+        await asyncio.sleep(_POLL_S)
+
+
+async def _partitions(admin: AIOKafkaAdminClient, *, led: bool = False) -> dict[str, int]:
+    """Number of partitions (with `led`, of those with a leader), by topic.
+
+    Asks for all topics: asking for one that is missing makes some brokers create it.
+    """
+    return {
+        topic["topic"]: sum(part["leader"] >= 0 or not led for part in topic["partitions"])
+        for topic in await admin.describe_topics()
+    }
+
+
+async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    answers: list[Any] = await admin.describe_configs(resources) if resources else []
+    configs: dict[str, dict[str, str]] = {}
+    for answer in answers:
+        for code, message, _, name, entries in answer.resources:
+            if code:
+                raise Recoverable(
+                    f"The broker does not tell the settings of topic {name}: "
+                    f"{message or for_code(code).__name__}",
+                    remedy="Try again, or check the rights of this client",
+                )
+            configs[name] = {entry[0]: entry[1] or "" for entry in entries}
+    return configs
