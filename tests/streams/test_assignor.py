@@ -1,0 +1,146 @@
+from collections.abc import Mapping
+
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.assignor import Claim, Directory, ShardAssignor, plan
+
+MEMBERS = st.dictionaries(
+    st.text(alphabet="abcdef", min_size=1, max_size=3),
+    st.builds(
+        Claim,
+        address=st.just("http://host"),
+        generation=st.integers(-1, 5),
+        shards=st.frozensets(st.integers(0, 40), max_size=12),
+        control=st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+PARTITIONS = st.integers(0, 32)
+
+
+@given(MEMBERS, PARTITIONS)
+def test_every_shard_has_one_known_owner(members: dict[str, Claim], partitions: int) -> None:
+    planned = plan(members, partitions)
+    assert sorted(planned.shards) == list(range(partitions))
+    assert {*planned.shards.values(), planned.control} <= set(members)
+
+
+@given(MEMBERS, PARTITIONS)
+def test_balanced_to_within_one(members: dict[str, Claim], partitions: int) -> None:
+    owners = list(plan(members, partitions).shards.values())
+    counts = [owners.count(member) for member in members]
+    assert max(counts) - min(counts) <= 1
+
+
+@given(MEMBERS, PARTITIONS)
+def test_order_of_members_does_not_matter(members: dict[str, Claim], partitions: int) -> None:
+    turned = dict(reversed(members.items()))
+    assert plan(turned, partitions) == plan(members, partitions)
+
+
+@given(MEMBERS, PARTITIONS)
+def test_a_plan_that_was_carried_out_stays(members: dict[str, Claim], partitions: int) -> None:
+    planned = plan(members, partitions)
+    holding = _carried_out(members, planned.shards, planned.control)
+    assert plan(holding, partitions) == planned
+
+
+@given(MEMBERS, PARTITIONS)
+def test_a_new_member_costs_no_more_moves_than_balance_needs(
+    members: dict[str, Claim], partitions: int
+) -> None:
+    before = plan(members, partitions)
+    holding = _carried_out(members, before.shards, before.control)
+    after = plan(holding | {"new": Claim("http://new")}, partitions)
+    moved = [p for p in range(partitions) if after.shards[p] != before.shards[p]]
+    assert all(after.shards[p] == "new" for p in moved)
+    assert after.control == before.control
+
+
+@given(MEMBERS, PARTITIONS)
+def test_a_member_that_leaves_moves_only_its_own(
+    members: dict[str, Claim], partitions: int
+) -> None:
+    before = plan(members, partitions)
+    holding = _carried_out(members, before.shards, before.control)
+    leaving = min(holding)
+    rest = {member: claim for member, claim in holding.items() if member != leaving}
+    if not rest:
+        return
+    after = plan(rest, partitions)
+    assert all(after.shards[p] == owner for p, owner in before.shards.items() if owner != leaving)
+
+
+def test_the_later_claim_counts() -> None:
+    members = {
+        "stale": Claim("http://a", generation=3, shards=frozenset({0, 1}), control=True),
+        "valid": Claim("http://b", generation=7, shards=frozenset({0}), control=True),
+    }
+    planned = plan(members, 2)
+    assert planned.shards == {0: "valid", 1: "stale"}
+    assert planned.control == "valid"
+
+
+def test_control_goes_to_the_least_loaded() -> None:
+    planned = plan({"a": Claim("http://a"), "b": Claim("http://b")}, 3)
+    assert planned.control == "b"
+
+
+def test_assignment_gives_every_topic_alike_and_tells_all_addresses() -> None:
+    one = ShardAssignor("control", 3, lambda: "http://one")
+    two = ShardAssignor("control", 3, lambda: "http://two")
+    topics = {"control", "send", "open"}
+    given_out = one.assign(
+        ClusterMetadata(), {"1": one.metadata(topics), "2": two.metadata(topics)}
+    )
+    for member, assignor in (("1", one), ("2", two)):
+        encoded = given_out[member].encode()
+        assignor.on_assignment(ConsumerProtocolMemberAssignment.decode(encoded))
+        assignor.joined(4)
+    assert one.directory == two.directory
+    assert one.directory == Directory(
+        {0: "http://one", 1: "http://one", 2: "http://two"}, "http://two"
+    )
+    assert sorted(given_out["1"].partitions()) == [
+        (topic, partition) for topic in ("open", "send") for partition in (0, 1)
+    ]
+    claim = Claim.decode(two.metadata(topics).user_data)
+    assert claim == Claim("http://two", generation=4, shards=frozenset({2}), control=True)
+
+
+def test_rejoin_changes_the_metadata() -> None:
+    assignor = ShardAssignor("control", 3, lambda: "http://one")
+    before = assignor.metadata({"control"}).encode()
+    assert assignor.metadata({"control"}).encode() == before
+    assignor.rejoin()
+    assert assignor.metadata({"control"}).encode() != before
+
+
+@given(MEMBERS)
+def test_claims_survive_the_journey(members: dict[str, Claim]) -> None:
+    for claim in members.values():
+        assert Claim.decode(claim.encode()) == claim
+
+
+def test_directory_survives_the_journey() -> None:
+    directory = Directory({3: "http://a", 0: "http://b"}, "http://a")
+    assert Directory.decode(directory.encode()) == directory
+    assert Directory.decode(b"") == Directory()
+
+
+def _carried_out(
+    members: dict[str, Claim], owners: Mapping[int, str], control: str
+) -> dict[str, Claim]:
+    return {
+        member: Claim(
+            claim.address,
+            9,
+            frozenset(p for p, owner in owners.items() if owner == member),
+            member == control,
+        )
+        for member, claim in members.items()
+    }
