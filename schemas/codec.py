@@ -1,0 +1,130 @@
+"""One record to bytes and back: Avro in Confluent framing, or JSON on the way in.
+
+    byte 0       0
+    bytes 1-4    schema id, big-endian
+    bytes 5-     Avro binary body
+
+A first byte `{` says that the whole message is JSON. Times are integers, milliseconds since
+1970, in both directions. Batches of events have a faster way: schemas.decode. This one costs
+about 10 us to read and 10 us to write an event on one core (fastavro).
+"""
+
+import copy
+import io
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import fastavro
+
+from schemas import json_codec, registry
+from schemas.errors import EmberlineError
+from schemas.registry import FILES, SchemaSource, UnknownSchema
+from schemas.undecodable import Undecodable
+
+__all__ = ["Undecodable", "Unencodable", "decode", "encode"]
+
+_FRAME = struct.Struct(">BI")
+
+
+class Unencodable(EmberlineError):
+    """A record that does not fit the schema it was to be written with."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"record {name}: {detail}", remedy=f"Compare with avro/{name}.avsc")
+        self.name = name
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How bytes of one schema become a record of another."""
+
+    writer: Any
+    reader: Any | None
+    """None: the record is read as it was written."""
+
+
+def encode(name: str, record: Mapping[str, object]) -> bytes:
+    """Return the record framed, with the id that registry.json gives its name.
+
+    A field that is absent takes its default. Raises Unencodable on a missing field without a
+    default, a field the schema does not have, or a value of another type, and UnknownSchema on
+    a name that is none of ours.
+    """
+    schema = _plain(name)
+    out = io.BytesIO()
+    out.write(_FRAME.pack(0, registry.schema_id(name)))
+    try:
+        fastavro.schemaless_writer(out, schema, record, strict_allow_default=True)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise Unencodable(name, str(error)) from error
+    return out.getvalue()
+
+
+def decode(data: bytes, name: str | None = None, source: SchemaSource = FILES) -> dict[str, object]:
+    """Return the record in `data`, as the present schema `name` has it.
+
+    The writer's schema comes from `source` by the id in the frame and may differ by Avro's
+    resolution rules. Without `name` the writer's schema says which record it is; JSON needs it.
+    Raises Undecodable, whatever the bytes; and Recoverable where `source` cannot be asked now.
+    """
+    if data[:1] == b"{":
+        if name is None:
+            raise Undecodable("undecodable", "JSON does not say which record it is")
+        return json_codec.decode(data, name)
+    if len(data) < _FRAME.size:
+        raise Undecodable("undecodable", f"{len(data)} bytes are too few for a frame")
+    magic, schema_id = _FRAME.unpack_from(data)
+    if magic:
+        raise Undecodable("undecodable", f"first byte is {magic}, neither 0 nor '{{'")
+    plan = _plan(source, schema_id, name)
+    body = io.BytesIO(data)
+    body.seek(_FRAME.size)
+    try:
+        record = fastavro.schemaless_reader(body, plan.writer, plan.reader)
+    # Whatever garbage makes fastavro raise (EOFError, IndexError, UnicodeDecodeError,
+    # RecursionError, ...), the fact is the same: these bytes are no such record.
+    except Exception as error:
+        raise Undecodable("undecodable", f"{type(error).__name__}: {error!s:.200}") from error
+    if body.tell() != len(data):
+        raise Undecodable("undecodable", f"{len(data) - body.tell()} bytes after the record")
+    if not isinstance(record, dict):
+        raise Undecodable("undecodable", f"schema id {schema_id} is no record")
+    # a default that fastavro filled in is the schema's own object
+    return record if plan.reader is None else copy.deepcopy(record)
+
+
+@lru_cache(maxsize=1024)
+def _plan(source: SchemaSource, schema_id: int, name: str | None) -> _Plan:
+    try:
+        writer = source.writer(schema_id)
+    except UnknownSchema as error:
+        raise Undecodable("unknown_schema", str(schema_id)) from error
+    written = registry.record_name(str(writer.get("name"))) if isinstance(writer, dict) else None
+    expected = name or written
+    if expected is None:
+        raise Undecodable("unknown_schema", f"{schema_id} is no record of ours")
+    if written != expected:
+        raise Undecodable("undecodable", f"schema id {schema_id} is {written}, not {expected}")
+    reader = registry.raw(expected)
+    present = {field["name"] for field in writer["fields"]}
+    for field in reader["fields"]:
+        names = {field["name"], *field.get("aliases", ())}
+        if "default" not in field and not names & present:
+            raise Undecodable("missing_field", f"{field['name']} (schema id {schema_id})")
+    if registry.layout(writer) == registry.layout(reader):
+        return _Plan(_plain(expected), None)
+    return _Plan(_parsed(writer), _plain(expected))
+
+
+@lru_cache
+def _plain(name: str) -> Any:
+    return _parsed(registry.raw(name))
+
+
+def _parsed(schema: Any) -> Any:
+    # without logical types fastavro leaves times as the integers they are
+    return fastavro.parse_schema(registry.without(schema, {"logicalType", "doc"}))

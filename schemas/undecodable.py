@@ -1,0 +1,29 @@
+"""The error of a record that cannot be read."""
+
+from schemas.errors import EmberlineError
+
+__all__ = ["Undecodable"]
+
+REMEDIES = {
+    "undecodable": "Write Avro in Confluent framing, or a JSON object",
+    "unknown_schema": "Write with an id of schemas/registry.json or of the schema registry",
+    "bad_json": "Write the fields of the record's schema with its types, times in milliseconds",
+    "missing_field": "Write every field that has no default",
+}
+
+
+class Undecodable(EmberlineError):
+    """A record that cannot be read, now or later: it belongs into `rejected`.
+
+    `code` is one of undecodable, unknown_schema, bad_json, missing_field; `detail` names the
+    field, as a path from the record's root, where there is one.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}", remedy=REMEDIES[code])
+        self.code = code
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["Undecodable"], tuple[str, str]]:
+        """Survive the way back from a worker process, which pickles errors by their arguments."""
+        return type(self), (self.code, self.detail)
