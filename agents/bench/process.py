@@ -1,0 +1,101 @@
+"""A measured process: started, watched through /proc, ended."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from schemas.errors import Fatal
+
+__all__ = ["Child", "environment"]
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_ROOT = Path(__file__).parents[2]  # where the packages lie, installed or in a work tree
+_KB = 1024
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of a child: this process's without its EMBERLINE_ settings, plus these."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("EMBERLINE_")}
+    paths = [str(_ROOT), *filter(None, [kept.get("PYTHONPATH")])]
+    return kept | {"PYTHONPATH": os.pathsep.join(paths)} | variables
+
+
+class Child:
+    """A process and its output in a file. A context manager that leaves no process behind."""
+
+    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
+        self.command = list(command)
+        self.log = log
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                self.command, env=dict(env), stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def check(self) -> None:
+        """Raise Fatal, with the end of its output, where it has ended with an error."""
+        code = self._process.poll()
+        if code:
+            raise Fatal(
+                f"`{' '.join(self.command[1:5])}` ended with code {code}: {self.tail()}",
+                remedy=f"Its whole output is in {self.log}",
+            )
+
+    def tail(self, characters: int = 2000) -> str:
+        """The end of its output."""
+        return self.log.read_text(errors="replace")[-characters:]
+
+    def cpu(self) -> float:
+        """Seconds of CPU it has used, user and system, all threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def peak(self) -> int:
+        """The most bytes of memory it has had resident (VmHWM)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * _KB
+        return 0
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self.running():
+            self._process.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end; its exit code. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(seconds)
+
+    def stop(self, seconds: float = 20.0) -> None:
+        """End it: SIGTERM, and SIGKILL where that has not helped after `seconds`."""
+        self.send(signal.SIGTERM)
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.stop()
