@@ -1,0 +1,226 @@
+"""The shards that run in this worker, and the coordinator where it is this worker's.
+
+An assignment only says what should run. Every actor has a seat with a task of its own, so a
+cold shard delays no other, and nothing here makes the group wait.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import polars as pl
+
+from agents.patience import BrokerGate
+from agents.seat import Actor, Office, Seat
+from schemas.errors import Recoverable
+from streams.assignor import Directory
+from streams.settings import Settings
+
+__all__ = [
+    "Actor",
+    "Deliver",
+    "MakeActor",
+    "MakeShard",
+    "NotHeld",
+    "Shard",
+    "ShardHost",
+    "ShardStatus",
+    "SourceSize",
+]
+
+log = logging.getLogger(__name__)
+
+LEAVE_S = 30.0
+
+
+class NotHeld(Recoverable):
+    """A shard does not hold the asked version of a source, or has not recovered yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSize:
+    """What one shard holds of one source, hot and in the archive."""
+
+    rows: int = 0
+    bytes: int = 0
+    segments: int = 0
+    archived_rows: int = 0
+    archived_bytes: int = 0
+    archived_segments: int = 0
+
+    def __add__(self, other: "SourceSize") -> "SourceSize":
+        """The same of two shards together."""
+        return SourceSize(
+            self.rows + other.rows,
+            self.bytes + other.bytes,
+            self.segments + other.segments,
+            self.archived_rows + other.archived_rows,
+            self.archived_bytes + other.archived_bytes,
+            self.archived_segments + other.archived_segments,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStatus:
+    """A shard as people and lag tools see it.
+
+    `cursor` has the next offset and `lag` the records still to fold, both by topic.
+    """
+
+    phase: str = "starting"
+    cursor: Mapping[str, int] = field(default_factory=dict)
+    lag: Mapping[str, int] = field(default_factory=dict)
+    rows: int = 0
+    deltas: int = 0
+    delta_rows: int = 0
+    segments: int = 0
+
+
+class Shard(Actor, Protocol):
+    """What the worker asks of a shard."""
+
+    @property
+    def partition(self) -> int:
+        """Which shard."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has recovered and runs."""
+        ...
+
+    @property
+    def status(self) -> ShardStatus:
+        """Figures for people."""
+        ...
+
+    def read(self, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
+        """The folded rows of a visible source.
+
+        Raises NotHeld, before the first frame, where the shard does not hold exactly that
+        version or is not ready.
+        """
+        ...
+
+    def sources(self) -> Mapping[str, SourceSize]:
+        """Sizes of all sources that it has anything of. Raises NotHeld before it is ready."""
+        ...
+
+    async def offer(self, fetched: object) -> None:
+        """Take one fetched batch back from the ingest agent.
+
+        Must not wait for the batch's processing: all shards' batches pass the same agent.
+        A shard bounds what it has fetched and not folded before it fetches.
+        """
+        ...
+
+
+Deliver = Callable[[Shard, object], Awaitable[None]]
+"""Sends a shard's fetched batch by way of the ingest agent to its `offer`; waits for room."""
+
+MakeShard = Callable[[int, Deliver], Shard]
+MakeActor = Callable[[], Actor]
+
+
+class ShardHost:
+    """Keeps running what this worker is assigned, and nothing else.
+
+    `on_failed` is called once with the error that has to end the process: a Fatal one, or
+    one that nobody foresaw. `deliver` and `request_rejoin` belong to the app, see
+    agents/app.py.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        make_shard: MakeShard,
+        make_coordinator: MakeActor | None = None,
+        *,
+        deliver: Deliver,
+        request_rejoin: Callable[[], None],
+        on_failed: Callable[[BaseException], None],
+    ) -> None:
+        self._make_shard = make_shard
+        self._make_coordinator = make_coordinator
+        self._deliver = deliver
+        self._office = Office(BrokerGate(settings), request_rejoin, on_failed)
+        self._seats: dict[int, Seat[Shard]] = {}
+        self._control: Seat[Actor] | None = None
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        self.generation = -1
+        self.directory = Directory()
+
+    @property
+    def shards(self) -> dict[int, Shard | None]:
+        """Shards assigned here; None between two lives of one."""
+        return {partition: seat.actor for partition, seat in sorted(self._seats.items())}
+
+    @property
+    def coordinates(self) -> bool:
+        """Whether the coordinator is this worker's."""
+        return self._control is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there was an assignment and all of its shards are ready."""
+        return self.generation >= 0 and all(
+            shard is not None and shard.ready for shard in self.shards.values()
+        )
+
+    async def assigned(
+        self, partitions: frozenset[int], control: bool, generation: int, directory: Directory
+    ) -> None:
+        """Start what is new, leave what is not held any more, let the rest go on.
+
+        Never waits, so assignments take effect in the order of the calls.
+        """
+        log.info(
+            "generation %d: shards %s%s",
+            generation,
+            ", ".join(map(str, sorted(partitions))) or "none",
+            ", coordinator" if control else "",
+        )
+        self.generation, self.directory = generation, directory
+        for partition in self._seats.keys() - partitions:
+            self._leave(self._seats.pop(partition))
+        for partition in sorted(partitions):
+            if partition not in self._seats:
+                self._seats[partition] = self._seat(partition, generation)
+            self._seats[partition].renew(generation)
+        if not control and self._control is not None:
+            self._leave(self._control)
+            self._control = None
+        if control and self._make_coordinator is not None:
+            if self._control is None:
+                name = "coordinator"
+                after = self._leaving.get(name)
+                self._control = Seat(name, self._make_coordinator, self._office, generation, after)
+            self._control.renew(generation)
+
+    async def stop(self) -> None:
+        """Cancel everything and wait until all of it has let go."""
+        for seat in (*self._seats.values(), *filter(None, [self._control])):
+            self._leave(seat)
+        self._seats, self._control = {}, None
+        if self._leaving:
+            await asyncio.wait(self._leaving.values(), timeout=LEAVE_S)
+
+    def _seat(self, partition: int, generation: int) -> Seat[Shard]:
+        name = f"shard {partition}"
+
+        def make() -> Shard:
+            return self._make_shard(partition, self._deliver)
+
+        return Seat(name, make, self._office, generation, self._leaving.get(name))
+
+    def _leave(self, seat: Seat[Shard] | Seat[Actor]) -> None:
+        seat.task.cancel()
+        self._leaving[seat.name] = seat.task
+
+        def forget(task: asyncio.Task[None]) -> None:
+            if self._leaving.get(seat.name) is task:
+                del self._leaving[seat.name]
+
+        seat.task.add_done_callback(forget)

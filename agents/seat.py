@@ -1,0 +1,139 @@
+"""A seat: the place where one actor runs, again and again, for as long as it is held here."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from agents.patience import BrokerGate
+from schemas.errors import Fatal, Recoverable
+from streams.step import Fenced
+
+__all__ = ["Actor", "Office", "Seat"]
+
+log = logging.getLogger(__name__)
+
+REJOIN_AFTER_S = 5.0
+FIRST_PAUSE_S = 0.2
+LAST_PAUSE_S = 10.0
+LEAVE_S = 30.0
+
+
+class Actor(Protocol):
+    """Something that runs until it is cancelled."""
+
+    async def run(self) -> None:
+        """Take over, then work until cancelled.
+
+        Raises Fenced (a newer owner has it), Recoverable (start again), Fatal (give up).
+        Cancelled, it lets go of everything before it ends: its successor may start at once.
+        """
+        ...
+
+
+A = TypeVar("A", bound=Actor, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What all seats of a worker share."""
+
+    broker: BrokerGate
+    request_rejoin: Callable[[], None]
+    on_failed: Callable[[BaseException], None]
+
+
+class Seat(Generic[A]):
+    """Runs the actor that `make` makes; makes another one after an error that can mend.
+
+    A fenced actor is not started again within the generation that it was fenced in: its
+    successor may be alive, and would be fenced in turn. `after` is the task of a former
+    seat of the same name, which has to let go first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], A],
+        office: Office,
+        generation: int,
+        after: asyncio.Task[None] | None = None,
+    ) -> None:
+        self.name = name
+        self.actor: A | None = None
+        self._make = make
+        self._office = office
+        self._generation = generation
+        self._renewed = asyncio.Event()
+        self.task = asyncio.create_task(self._keep(after), name=name)
+
+    def renew(self, generation: int) -> None:
+        """The seat is held in this generation too."""
+        self._generation = generation
+        self._renewed.set()
+
+    async def _keep(self, after: asyncio.Task[None] | None) -> None:
+        try:
+            if after is not None:
+                await self._let_go(after)
+            pause = FIRST_PAUSE_S
+            while True:
+                await self._office.broker.passed()
+                started = asyncio.get_running_loop().time()
+                await self._run_once(pause)
+                lived = asyncio.get_running_loop().time() - started
+                pause = FIRST_PAUSE_S if lived > LAST_PAUSE_S else min(2 * pause, LAST_PAUSE_S)
+        except asyncio.CancelledError:
+            raise
+        # a panic of a native library derives from BaseException and must end the worker too
+        except BaseException as error:
+            self._office.on_failed(error)
+
+    async def _run_once(self, pause: float) -> None:
+        generation = self._generation
+        try:
+            self.actor = self._make()
+            await self.actor.run()
+        except Fenced as error:
+            self.actor = None
+            log.warning("%s: %s; waiting for a new generation of the group", self.name, error)
+            await self._later_than(generation)
+        except Recoverable as error:
+            self.actor = None
+            log.warning("%s: %s; recovering in %.1f s", self.name, error, pause)
+            await asyncio.sleep(pause)
+        else:
+            raise Fatal(f"{self.name} ended by itself", remedy="Report this as an error")
+        finally:
+            self.actor = None
+
+    async def _later_than(self, generation: int) -> None:
+        while self._generation <= generation:
+            self._renewed.clear()
+            try:
+                async with asyncio.timeout(REJOIN_AFTER_S):
+                    await self._renewed.wait()
+            except TimeoutError:
+                self._office.request_rejoin()
+
+    async def _let_go(self, after: asyncio.Task[None]) -> None:
+        """Wait for the former seat; a cancellation meanwhile takes effect afterwards.
+
+        Otherwise this seat's end would tell its own successor that the place is free.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        deadline = asyncio.get_running_loop().time() + LEAVE_S
+        while not after.done():
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                raise Fatal(
+                    f"{self.name} was cancelled {LEAVE_S:.0f} s ago and still runs",
+                    remedy="Start the worker again; report this as an error",
+                )
+            try:
+                await asyncio.wait([after], timeout=left)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled

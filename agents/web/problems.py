@@ -1,0 +1,126 @@
+"""Errors as `application/problem+json` (RFC 9457), with a code from one list.
+
+| code | status | when |
+| --- | --- | --- |
+| `bad_request` | 400 | a parameter is missing or not understood |
+| `not_found` | 404 | there is nothing at this address |
+| `unknown_source` | 404 | no event and no definition names the source |
+| `method_not_allowed` | 405 | the address takes other methods |
+| `not_acceptable` | 406 | none of the formats offered is one that the client accepts |
+| `source_hidden` | 409 | the source's data is in the archive, or on its way; `restore` has the body \
+of the `POST /restores` that brings it back |
+| `legacy_deleted` | 410 | the source's data was deleted for good under the older policy |
+| `internal` | 500 | an error that nobody foresaw; the worker's log has it |
+| `shards_unavailable` | 503 | not all shards are there; ask again after `Retry-After` |
+| `not_ready` | 503 | the worker has not recovered all it holds |
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+__all__ = [
+    "CODES",
+    "Problem",
+    "bad_request",
+    "legacy_deleted",
+    "problems",
+    "shards_unavailable",
+    "source_hidden",
+    "unknown_source",
+]
+
+CODES: Mapping[str, tuple[int, str]] = {
+    "bad_request": (400, "The request is not understood"),
+    "not_found": (404, "There is nothing here"),
+    "unknown_source": (404, "No such source"),
+    "method_not_allowed": (405, "This address takes other methods"),
+    "not_acceptable": (406, "None of the formats is acceptable"),
+    "source_hidden": (409, "The source's data is not available now"),
+    "legacy_deleted": (410, "The source's data was deleted for good"),
+    "internal": (500, "An unforeseen error"),
+    "shards_unavailable": (503, "Not all shards are there"),
+    "not_ready": (503, "The worker is not ready"),
+}
+"""Status and title by code: the whole list."""
+
+RETRY_AFTER_S = 2
+
+
+class Problem(Exception):
+    """Ends a request with a problem document. `members` are added to it as they are."""
+
+    def __init__(self, code: str, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.members = members
+
+    def response(self) -> web.Response:
+        """As it is sent."""
+        status, title = CODES[self.code]
+        body = {"status": status, "title": title, "detail": self.detail, "code": self.code}
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
+        return web.Response(
+            status=status,
+            text=json.dumps(body | self.members),
+            content_type="application/problem+json",
+            headers=headers,
+        )
+
+
+def bad_request(detail: str) -> Problem:
+    """400: says which parameter is wrong and how."""
+    return Problem("bad_request", detail)
+
+
+def unknown_source(source: str) -> Problem:
+    """404."""
+    return Problem("unknown_source", f"No event and no definition names {source!r}", source=source)
+
+
+def source_hidden(source: str, state: str) -> Problem:
+    """409, with the body of the restore call that would mend it."""
+    detail = (
+        f"{source} is {state}: its data takes part in no answer until it is restored"
+        if state != "RESTORING"
+        else f"{source} is RESTORING: ask again when it is done"
+    )
+    return Problem(
+        "source_hidden", detail, sources=[source], state=state, restore={"sources": [source]}
+    )
+
+
+def legacy_deleted(source: str) -> Problem:
+    """410."""
+    detail = f"{source} was deleted for good under the older policy and cannot be restored"
+    return Problem("legacy_deleted", detail, source=source)
+
+
+def shards_unavailable(detail: str) -> Problem:
+    """503."""
+    return Problem("shards_unavailable", detail)
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware: every error becomes a problem document, also those of aiohttp itself.
+
+    An answer that has begun cannot: its connection is broken off by whoever writes it.
+    """
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem.response()
+    except web.HTTPNotFound:
+        return Problem("not_found", f"There is nothing at {request.path}").response()
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        response = Problem("method_not_allowed", f"{request.path} takes {allowed}").response()
+        response.headers["Allow"] = allowed
+        return response

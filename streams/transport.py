@@ -1,0 +1,258 @@
+"""Membership of the worker group, as a Faust transport that fetches nothing.
+
+Faust's consumer joins the group, keeps it alive and learns which partitions are this
+worker's. Shards read those themselves, from their own cursors: so there is nothing to
+drain, seek or commit at a rebalance, and the listener below only tells what is held now.
+Register the scheme `emberline://` by importing this module.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import aiokafka.abc
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport import drivers
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import Service
+
+from schemas.errors import Fatal
+from streams.assignor import Directory, ShardAssignor
+from streams.settings import Settings
+
+__all__ = ["SCHEME", "Assigned", "Membership", "Transport"]
+
+log = logging.getLogger(__name__)
+
+SCHEME = "emberline"
+SESSION_S = 10.0
+HEARTBEAT_S = 1.0
+REBALANCE_S = 30.0
+CHECK_S = 1.0
+COMMIT_S = 5.0
+CONNECT_RETRY_S = 1.0
+# nothing is ever polled, so no time without a poll is too long: about 24 days
+NEVER_MS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """What this worker holds in one generation of the group, and who holds the rest."""
+
+    shards: frozenset[int]
+    control: bool
+    generation: int
+    directory: Directory
+
+
+class Membership:
+    """This worker's place in the group.
+
+    `topics` are those with one partition a shard, `control` the one of the coordinator.
+    `address` is asked for the worker's HTTP address at every join. `on_assigned` runs in
+    the app's loop, in the order of the generations, and must not wait for anything: the
+    group does not wait for it. `on_failed` gets the error that ended membership.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Iterable[str],
+        control: str,
+        *,
+        address: Callable[[], str],
+        on_assigned: Callable[[Assigned], Awaitable[None]],
+        on_failed: Callable[[BaseException], None],
+    ) -> None:
+        self.settings = settings
+        self.topics = (*topics, control)
+        self.control = control
+        self.assignor = ShardAssignor(control, settings.partitions, address)
+        self.on_assigned = on_assigned
+        self.on_failed = on_failed
+        self.member_id = ""
+        self._thread: _Thread | None = None
+
+    def attach(self, thread: "_Thread") -> None:
+        """Called by the transport when it has started."""
+        self._thread = thread
+
+    def request_rejoin(self) -> None:
+        """Ask for a new generation, soon. May be called from any thread."""
+        if self._thread is not None:
+            self.assignor.rejoin()
+            self._thread.rejoin()
+
+    async def tell_offsets(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Commit next offsets by (topic, partition) for tools that show lag.
+
+        Nothing relies on them, so an error is only logged.
+        """
+        if self._thread is not None:
+            await self._thread.run_in_loop(self._thread.tell_offsets(offsets))
+
+
+class _Listener(aiokafka.abc.ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
+    """Runs in the consumer's thread."""
+
+    def __init__(self, thread: "_Thread") -> None:
+        self._thread = thread
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Nothing: shards go on until the new assignment is known, fencing protects them."""
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Hand over what is held now, without waiting for what is made of it."""
+        self._thread.assigned(list(assigned))
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    """Owns the aiokafka consumer, in a thread and loop of its own.
+
+    So heartbeats go on however busy the shards are.
+    """
+
+    _consumer: AIOKafkaConsumer
+
+    @property
+    def membership(self) -> Membership:
+        """The app's membership."""
+        found: Membership = self.app.membership  # type: ignore[attr-defined]  # of agents.app
+        return found
+
+    async def on_start(self) -> None:
+        """Connect; a broker that went away since it was last seen is waited for."""
+        while not self.should_stop:
+            try:
+                await super().on_start()
+            except KafkaConnectionError:
+                await asyncio.sleep(CONNECT_RETRY_S)
+            else:
+                self.membership.attach(self)
+                return
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        membership = self.membership
+        settings = membership.settings
+        return AIOKafkaConsumer(
+            bootstrap_servers=settings.bootstrap_servers,
+            client_id=settings.client_id,
+            group_id=settings.group_id,
+            partition_assignment_strategy=[membership.assignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_poll_interval_ms=NEVER_MS,
+            session_timeout_ms=int(SESSION_S * 1000),
+            heartbeat_interval_ms=int(HEARTBEAT_S * 1000),
+            rebalance_timeout_ms=int(REBALANCE_S * 1000),
+            max_partition_fetch_bytes=1,
+        )
+
+    def assigned(self, partitions: list[TopicPartition]) -> None:
+        """Called by aiokafka at the end of every rebalance."""
+        # before the fetcher knows any position: so not even one fetch is sent
+        self._consumer.pause(*partitions)
+        coordinator = self._consumer._coordinator
+        membership = self.membership
+        membership.member_id = coordinator.member_id
+        membership.assignor.joined(coordinator.generation)
+        assigned = Assigned(
+            frozenset(p.partition for p in partitions if p.topic != membership.control),
+            any(p.topic == membership.control for p in partitions),
+            coordinator.generation,
+            membership.assignor.directory,
+        )
+        asyncio.run_coroutine_threadsafe(self._tell(assigned), self.consumer.loop)
+
+    async def _tell(self, assigned: Assigned) -> None:
+        self.app.consumer_generation_id = assigned.generation
+        # the ingest channel is open from the first assignment on, and is never cleared
+        if not self.app.flow_control.is_active():
+            self.app.flow_control.resume()
+        try:
+            await self.membership.on_assigned(assigned)
+        except Exception as error:
+            self.membership.on_failed(error)
+
+    def rejoin(self) -> None:
+        """Make the coordination task join again."""
+        self.thread_loop.call_soon_threadsafe(self._request_rejoin)
+
+    def _request_rejoin(self) -> None:
+        self._consumer._coordinator.request_rejoin()
+
+    async def tell_offsets(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """See `Membership.tell_offsets`."""
+        held = self._consumer.assignment()
+        told = {
+            TopicPartition(*place): OffsetAndMetadata(offset, "")
+            for place, offset in offsets.items()
+            if place in held
+        }
+        if told:
+            try:
+                async with asyncio.timeout(COMMIT_S):
+                    await self._consumer.commit(told)
+            except (KafkaError, TimeoutError) as error:
+                log.debug("offsets for lag tools not committed: %s", error)
+
+    async def run_in_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await something that belongs to the consumer's loop.
+
+        Not by way of the thread's method queue, where one call waits for the one before.
+        """
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.thread_loop))
+
+    async def check(self) -> None:
+        """Raise what ended or blocks the coordination with the group."""
+        self._consumer._coordinator.check_errors()
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing to verify: Faust would complain that nothing is ever fetched."""
+
+
+class _Consumer(driver.Consumer):
+    """Faust's view of the membership. Its fetcher service is never started."""
+
+    RebalanceListener = _Listener
+
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    @Service.task
+    async def _watch(self) -> None:
+        """aiokafka tells of trouble in its background tasks only who asks, as a poll would."""
+        thread = cast(_Thread, self._thread)
+        while not self.should_stop:
+            await self.sleep(CHECK_S)
+            try:
+                await thread.run_in_loop(thread.check())
+            except KafkaError as error:
+                if not error.retriable:
+                    thread.membership.on_failed(_lost(thread.membership.settings, error))
+                    return
+                log.warning("worker group: %s; trying on", error)
+
+
+class Transport(driver.Transport):
+    """What Faust makes of `emberline://`."""
+
+    Consumer = _Consumer
+    default_port = 9092
+
+
+def _lost(settings: Settings, error: KafkaError) -> Fatal:
+    return Fatal(
+        f"The worker group {settings.group_id} at {settings.bootstrap_servers} cannot be "
+        f"joined: {error!r}",
+        remedy="Check the rights of this client on the group, then start the worker again",
+    )
+
+
+drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"
