@@ -1,0 +1,50 @@
+"""Fixtures for every test: one broker a session, unique topic prefixes, settings, topics.
+
+Asynchronous tests run in a loop of their own each (pytest-asyncio's default, function scope),
+so everything tied to a loop is made by the test or by a function-scoped fixture. The broker
+is a process and `broker` only its address: it lives for the session and belongs to no loop.
+"""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams import topics as topic_admin
+from streams.broker import LocalBroker
+from streams.settings import Settings, load
+from streams.topics import Topics
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real broker: KAFKA_BOOTSTRAP_SERVERS, or one of our own."""
+    with LocalBroker(tmp_path_factory.mktemp("broker")) as local:
+        yield local.bootstrap_servers
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A topic prefix that no other test uses; ends in a dot."""
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture
+def settings(broker: str, prefix: str, tmp_path: Path) -> Settings:
+    """Settings for the broker, four shards, a fresh data folder; nothing from outside."""
+    flags = {
+        "bootstrap_servers": broker,
+        "prefix": prefix,
+        "partitions": 4,
+        "http_port": 0,
+        "data_dir": tmp_path / "data",
+    }
+    return load(flags, env={}, file=tmp_path / "none.toml")
+
+
+@pytest.fixture
+async def topics(settings: Settings) -> Topics:
+    """All topics of `settings`, made on the broker."""
+    await topic_admin.create(settings)
+    return Topics(settings.prefix)
