@@ -20,6 +20,7 @@ from schemas.errors import EmberlineError
 
 __all__ = [
     "FILES",
+    "NAMES",
     "REGISTRY",
     "FileSource",
     "SchemaSource",
@@ -42,8 +43,11 @@ REGISTRY: Mapping[int, str] = MappingProxyType(
 )
 """Schema id -> file, relative to this package."""
 
-_NAMES = {i: PurePosixPath(path).stem for i, path in REGISTRY.items()}
-_IDS = {name: max(i for i in _NAMES if _NAMES[i] == name) for name in _NAMES.values()}
+_NAME_OF = {i: PurePosixPath(path).stem for i, path in REGISTRY.items()}
+_IDS = {name: max(i for i in _NAME_OF if _NAME_OF[i] == name) for name in _NAME_OF.values()}
+
+NAMES = tuple(_IDS)
+"""The names of all records."""
 
 
 class UnknownSchema(EmberlineError):
@@ -55,6 +59,7 @@ class UnknownSchema(EmberlineError):
             remedy="Use an id of schemas/registry.json, or set the schema registry that knows it",
         )
         self.schema = schema
+        self.reason = reason
 
 
 class SchemaSource(Protocol):
@@ -108,7 +113,7 @@ def by_id(schema_id: int) -> tuple[str, Schema]:
     parsed = fastavro.parse_schema(FILES.writer(schema_id))
     if not isinstance(parsed, dict):
         raise UnknownSchema(schema_id, "not a record")
-    return _NAMES[schema_id], parsed
+    return _NAME_OF[schema_id], parsed
 
 
 @cache
