@@ -6,17 +6,17 @@ import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from agents.bench.process import environment
 from streams import topics as topic_admin
 from streams.broker import LocalBroker
+from streams.offsets import bounds
 from streams.settings import Settings, describe, load
 from streams.topics import Topics
 
@@ -41,23 +41,11 @@ class Field:
         """The environment of a child with these settings, and `variables` over them."""
         return environment_of(self.settings) | variables
 
-    async def ends(self, topics: list[str]) -> dict[tuple[str, int], int]:
+    async def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """The end offset of every partition of `topics`, as read_committed readers see it."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.bootstrap_servers, isolation_level="read_committed"
-        )
-        await consumer.start()
-        try:
-            found = await consumer.end_offsets(
-                [
-                    TopicPartition(topic, partition)
-                    for topic in topics
-                    for partition in range(self.settings.partitions)
-                ]
-            )
-        finally:
-            await consumer.stop()
-        return {(tp.topic, tp.partition): end for tp, end in found.items()}
+        shards = range(self.settings.partitions)
+        found = await bounds(self.settings, [(topic, p) for topic in topics for p in shards])
+        return {partition: end for partition, (_, end) in found.items()}
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -4,6 +4,7 @@ Run as `python -m agents.bench.peers.faust_table` with the arguments of `job.arg
 """
 
 import faust
+from faust.types import StreamT
 
 from agents.bench.peers.job import TOPICS, Arguments, arguments, decoder, keys
 from agents.bench.peers.progress import Progress
@@ -33,16 +34,16 @@ def app(given: Arguments) -> faust.App:
     progress = Progress(given.progress)
 
     @built.agent(events)
-    async def remember(stream: faust.Stream[bytes]) -> None:
+    async def remember(stream: StreamT[bytes]) -> None:
         async for event in stream.events():
             topic = event.message.topic
             record = decoders[topic](event.value)
             time = record["time"]
             for key in keys(names[topic], record):
                 known = table.get(key)
-                table[key] = [time, time] if known is None else [
-                    min(known[0], time), max(known[1], time)
-                ]
+                table[key] = (
+                    [time, time] if known is None else [min(known[0], time), max(known[1], time)]
+                )
             progress.add()
 
     return built

@@ -23,9 +23,7 @@ def available(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-async def run(
-    field: Field, peer: str, events: int, processes: int = 1
-) -> Sample:
+async def run(field: Field, peer: str, events: int, processes: int = 1) -> Sample:
     """One run of `peer` (a module of this package) over the `events` events of the field.
 
     The time is from the first to the last event handled, commits after it not counted, which
