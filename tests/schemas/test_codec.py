@@ -3,6 +3,8 @@ import io
 import json
 import pickle
 from contextlib import suppress
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import fastavro
@@ -164,6 +166,18 @@ def test_absent_fields_take_their_defaults_and_times_are_integers() -> None:
 def test_what_does_not_fit_is_not_written(change: dict[str, Any], names: str) -> None:
     with pytest.raises(Unencodable, match=names):
         encode("click", {**CLICK, **change})
+
+
+def test_tuples_and_text_enums_can_be_written() -> None:
+    class State(StrEnum):
+        HELD = "HELD"
+
+    hold = MappingProxyType({"by": "ann", "since": 5})
+    record = {"source": "campaign:1", "state": State.HELD, "version": 1, "updated_at": 1}
+    read = decode(encode("state", MappingProxyType({**record, "tags": ("a", "b"), "held": hold})))
+    assert read["tags"] == ["a", "b"]
+    assert read["held"] == {"by": "ann", "reason": None, "since": 5}
+    assert type(read["state"]) is str
 
 
 def test_a_required_field_must_be_there_to_be_written() -> None:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from schemas import registry
+from schemas.codec import Undecodable, decode, encode
 from schemas.registry import UnknownSchema
 from schemas.remote_registry import HttpSource, RegistryUnreachable, source_for
 
@@ -135,6 +136,18 @@ def test_a_remote_schema_is_asked_for_once(remote: Registry) -> None:
     assert source.writer(7001) == registry.raw("send")
     assert source.writer(7001) is source.writer(7001)
     assert remote.asked == ["/schemas/ids/7001"]
+
+
+def test_the_codec_reads_with_the_ids_of_a_registry(remote: Registry) -> None:
+    source = HttpSource(remote.url)
+    data = encode("send", {"id": "e", "user_id": "u", "time": 5})
+    renumbered = data[:1] + (7001).to_bytes(4, "big") + data[5:]
+    for _ in range(2):
+        assert decode(renumbered, "send", source) == decode(data, "send")
+    with pytest.raises(Undecodable) as caught:
+        decode(data, "send", source)
+    assert (caught.value.code, caught.value.detail) == ("unknown_schema", "1")
+    assert len(remote.asked) == 2
 
 
 @pytest.mark.parametrize("schema_id", [7002, 7005, 7006, 9999])
