@@ -6,12 +6,13 @@
 
 A first byte `{` says that the whole message is JSON. Times are integers, milliseconds since
 1970, in both directions. Batches of events have a faster way: schemas.decode. This one costs
-6 us to read and 7 us to write a click of 7 fields on one core, 5 us to read it from JSON
-(measured with Python 3.11, fastavro 1.13).
+7 us to read (16 us with another writer's schema) and 7 us to write a click with 7 of its fields
+on one core, 5 us to read it from JSON (measured with Python 3.11, fastavro 1.13).
 """
 
 import copy
 import io
+import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class _Plan:
     writer: Any
     reader: Any | None
     """None: the record is read as it was written."""
+    shares: bool = False
+    """Whether fastavro may put a list of the schema's own, a default, into the record."""
 
 
 def encode(name: str, record: Mapping[str, object]) -> bytes:
@@ -95,8 +98,7 @@ def decode(data: bytes, name: str | None = None, source: SchemaSource = FILES) -
         raise Undecodable("undecodable", f"{len(data) - body.tell()} bytes after the record")
     if not isinstance(record, dict):
         raise Undecodable("undecodable", f"schema id {schema_id} is no record")
-    # a default that fastavro filled in is the schema's own object
-    return record if plan.reader is None else copy.deepcopy(record)
+    return copy.deepcopy(record) if plan.shares else record
 
 
 @lru_cache(maxsize=1024)
@@ -123,7 +125,7 @@ def _plan(source: SchemaSource, schema_id: int, name: str | None) -> _Plan:
     for field in reader["fields"]:
         if "default" not in field and not present & {field["name"], *field.get("aliases", ())}:
             raise Undecodable("missing_field", f"{field['name']} (schema id {schema_id})")
-    return _Plan(parsed, _plain(expected))
+    return _Plan(parsed, _plain(expected), shares='"default": []' in json.dumps(reader))
 
 
 @lru_cache
