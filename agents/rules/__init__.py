@@ -1,0 +1,1 @@
+"""The rules of the lifecycle: pure, `decide(world, inputs, now) -> (world', outputs)`."""

@@ -1,0 +1,175 @@
+"""Commands: accepted or refused, per source and as a whole, and carried out."""
+
+from dataclasses import replace
+
+from agents.rules import requests
+from agents.rules.deeds import carry_out
+from agents.rules.draft import Draft
+from agents.rules.inputs import CommandRead, CommandUnreadable
+from agents.rules.verdicts import Verdict, verdict
+from agents.rules.world import Request, Telling
+from schemas.lifecycle import Command, CommandType, Outcome, Refusal
+
+__all__ = ["read", "unreadable"]
+
+_SWEEP = (CommandType.PAUSE, CommandType.RESUME)
+
+
+def read(draft: Draft, item: CommandRead) -> None:
+    """Carry out a command, or refuse it; a request id that is known is told again instead."""
+    command = item.command
+    request_id = command.request_id or item.position
+    known = draft.requests.get(request_id)
+    if known is not None:
+        requests.retell(draft, known)
+        return
+    request = Request(
+        request_id, command.type, draft.now, by=command.requested_by, dry_run=command.dry_run
+    )
+    try:
+        kind = CommandType(command.type)
+    except ValueError:
+        known_types = ", ".join(CommandType)
+        _refuse(draft, request, f"{command.type!r} is no command, those are {known_types}")
+        return
+    if kind is CommandType.ERASE:
+        _refuse(draft, request, "erase is not supported by this version")
+    elif kind in _SWEEP:
+        _sweep(draft, request, command, kind)
+    else:
+        _sources(draft, request, command, kind)
+
+
+def unreadable(draft: Draft, item: CommandUnreadable) -> None:
+    """Refuse what cannot be decoded, by the request id as far as that is known."""
+    if item.request_id not in draft.requests:
+        request = Request(item.request_id, "", draft.now)
+        _refuse(draft, request, f"cannot be read: {item.detail}")
+
+
+def _refuse(
+    draft: Draft, request: Request, message: str, code: Refusal = Refusal.INVALID_COMMAND
+) -> None:
+    requests.tell_whole(draft, request, Outcome.REFUSED, message, code=code.value)
+    draft.audit(
+        None,
+        f"{request.type or 'command'}_refused",
+        by=request.by or None,
+        reason=code.value,
+        detail=message,
+        request_id=request.request_id,
+    )
+
+
+def _sweep(draft: Draft, request: Request, command: Command, kind: CommandType) -> None:
+    awaiting = draft.sweep.awaiting
+    if kind is CommandType.PAUSE:
+        message = "the sweep is paused: nothing expires by itself"
+    else:
+        message = f"confirmed: {awaiting} sources expire" if awaiting else "the sweep goes on"
+    requests.tell_whole(draft, request, Outcome.ACCEPTED, message)
+    request = draft.requests[request.request_id]
+    if not command.dry_run:
+        if kind is CommandType.PAUSE:
+            draft.put_sweep(paused=True)
+        else:
+            # at once, so that what was confirmed is what was asked about
+            draft.put_sweep(
+                paused=False,
+                confirmed=draft.sweep.confirmed or bool(awaiting),
+                awaiting=0,
+                next_at=draft.now,
+            )
+        draft.audit(
+            None,
+            "sweep_paused" if kind is CommandType.PAUSE else "sweep_resumed",
+            by=command.requested_by or None,
+            reason=command.reason,
+            detail=message,
+            request_id=request.request_id,
+        )
+    requests.tell_whole(draft, request, Outcome.COMPLETED, _dry(command, message))
+
+
+def _sources(draft: Draft, request: Request, command: Command, kind: CommandType) -> None:
+    names = _resolve(draft, command, kind)
+    if not names:
+        if command.tag is None:
+            _refuse(draft, request, "name at least one source, or a tag")
+        else:
+            message = f"no source has the tag {command.tag!r}"
+            _refuse(draft, request, message, Refusal.UNKNOWN_SOURCE)
+        return
+    request = replace(request, sources=names)
+    verdicts = {name: verdict(kind, name, draft.sources.get(name)) for name in names}
+    refused = {name: found for name, found in verdicts.items() if found.code is not None}
+    draft.put_request(request)
+    if len(refused) == len(names):
+        for name, found in refused.items():
+            _refuse_source(draft, request, name, found)
+        code, message = _together(refused)
+        whole = draft.requests[request.request_id]
+        requests.tell_whole(draft, whole, Outcome.REFUSED, message, code=code, total=len(names))
+        return
+    message = f"{len(names) - len(refused)} of {len(names)} accepted"
+    requests.tell_whole(draft, request, Outcome.ACCEPTED, _dry(command, message), total=len(names))
+    for name, found in verdicts.items():
+        if found.code is not None:
+            _refuse_source(draft, request, name, found)
+            continue
+        accepted = Telling(Outcome.ACCEPTED, None, _dry(command, found.message))
+        requests.tell(draft, request.request_id, name, accepted)
+        if command.dry_run:
+            requests.finish(draft, request.request_id, name, Outcome.COMPLETED, accepted.message)
+        else:
+            carry_out(draft, kind, draft.sources[name], command, request.request_id, found)
+    requests.close_if_done(draft, draft.requests[request.request_id])
+
+
+def _resolve(draft: Draft, command: Command, kind: CommandType) -> tuple[str, ...]:
+    """The sources that are meant, each once, in the order named, those of the tag after them.
+
+    `cancel` takes request ids too: they stand for their sources that are still open.
+    """
+    names: dict[str, None] = {}
+    for name in command.sources:
+        request = draft.requests.get(name) if kind is CommandType.CANCEL else None
+        if request is None:
+            names[name] = None
+        else:
+            names.update(
+                (source, None)
+                for source in request.sources
+                if not draft.tellings[request.request_id, source].outcome.final
+            )
+    if command.tag is not None:
+        tagged = (s.source for s in draft.sources.values() if command.tag in s.tags)
+        names.update(dict.fromkeys(sorted(tagged)))
+    return tuple(names)
+
+
+def _refuse_source(draft: Draft, request: Request, name: str, found: Verdict) -> None:
+    code = found.code.value if found.code is not None else None
+    told = Telling(Outcome.REFUSED, code, found.message)
+    requests.tell(draft, request.request_id, name, told)
+    draft.audit(
+        draft.sources.get(name),
+        f"{request.type}_refused",
+        by=request.by or None,
+        reason=code,
+        detail=f"{name}: {found.message}",
+        request_id=request.request_id,
+    )
+
+
+def _together(refused: dict[str, Verdict]) -> tuple[str, str]:
+    """One code for the whole request: theirs where they agree."""
+    codes = {found.code for found in refused.values() if found.code is not None}
+    code = codes.pop() if len(codes) == 1 else Refusal.INVALID_COMMAND
+    if len(refused) == 1:
+        return code.value, next(iter(refused.values())).message
+    return code.value, f"none of {len(refused)} sources was accepted"
+
+
+def _dry(command: Command, message: str) -> str:
+    return f"dry run: {message}" if command.dry_run else message

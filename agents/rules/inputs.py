@@ -1,0 +1,80 @@
+"""What happens to the coordinator."""
+
+from dataclasses import dataclass
+
+from schemas.lifecycle import Command, Definition, Report
+
+__all__ = [
+    "CatalogSnapshot",
+    "CommandRead",
+    "CommandUnreadable",
+    "DefinitionRead",
+    "DefinitionUnreadable",
+    "Input",
+    "ReportRead",
+    "Tick",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionRead:
+    """A catalog record; a definition of None deletes."""
+
+    key: str
+    definition: Definition | None
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionUnreadable:
+    """A catalog record that cannot be decoded. `key` is empty where the record has none."""
+
+    key: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSnapshot:
+    """The whole catalog has been read, and these are its keys: what is missing was deleted."""
+
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRead:
+    """A command. `position` is `topic-partition-offset`: its request id where it has none."""
+
+    command: Command
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandUnreadable:
+    """A command that cannot be decoded, with the request id as far as it can be known."""
+
+    request_id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRead:
+    """A shard's report."""
+
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed. `skew_ms`: the broker's clock less ours, null while unknown."""
+
+    skew_ms: int | None = None
+
+
+Input = (
+    DefinitionRead
+    | DefinitionUnreadable
+    | CatalogSnapshot
+    | CommandRead
+    | CommandUnreadable
+    | ReportRead
+    | Tick
+)

@@ -1,0 +1,175 @@
+"""The world as records of the compacted topic `coordinator`, and back.
+
+    s/<source>            a source's bookkeeping
+    k/<catalog key>       the last readable definition
+    r/<request id>        a request
+    t/<request id>\\x1f<source>   what was told last of one source in it
+    w                     where the sweep stands
+
+Values are JSON without the fields that have their default; a null value deletes. Other keys
+(`o` the owner, `c` the cursors) are the actor's.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass, replace
+from typing import Any
+
+from agents.rules.draft import Changed, Decision
+from agents.rules.references import exemptions, uses
+from agents.rules.world import (
+    Origin,
+    Request,
+    Source,
+    Sweep,
+    Telling,
+    Totals,
+    Why,
+    Work,
+    World,
+)
+from schemas.errors import Fatal
+from schemas.lifecycle import Definition, Exemption, Hold, Outcome, State
+
+__all__ = ["Entry", "entries", "load"]
+
+Entry = tuple[str, bytes | None]
+
+_LETTER = {"source": "s", "definition": "k", "request": "r", "telling": "t", "sweep": "w"}
+
+
+def entries(decision: Decision) -> list[Entry]:
+    """The records that bring the topic from the former world to the decision's."""
+    return [_entry(decision.world, changed) for changed in decision.changed]
+
+
+def load(records: Iterable[Entry], *, segments_are_roots: bool) -> World:
+    """The world that the records, in the order of the topic, describe.
+
+    Raises Fatal, naming the key, for a record that cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for key, value in records:
+        if value is None:
+            values.pop(key, None)
+        elif key[:2] in ("s/", "k/", "r/", "t/") or key == "w":
+            values[key] = _parsed(key, value)
+    return _world(values, segments_are_roots)
+
+
+def _entry(world: World, changed: Changed) -> Entry:
+    kind, key = changed
+    value: object | None
+    match kind:
+        case "source":
+            value = world.sources.get(key)
+        case "definition":
+            value = world.catalog.get(key)
+        case "request":
+            request = world.requests.get(key)
+            # the topic has a record per source: one with all of them could grow too large
+            value = None if request is None else replace(request, sources=())
+        case "telling":
+            request_id, _, source = key.rpartition("\x1f")
+            value = world.tellings.get((request_id, source))
+        case _:
+            return "w", _dumped(world.sweep)
+    return f"{_LETTER[kind]}/{key}", None if value is None else _dumped(value)
+
+
+def _dumped(value: object) -> bytes:
+    return json.dumps(_plain(value), separators=(",", ":")).encode()
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {
+            part.name: _plain(found)
+            for part in fields(value)
+            if (found := getattr(value, part.name)) != part.default or part.default is MISSING
+        }
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _parsed(key: str, value: bytes) -> Any:
+    try:
+        plain = json.loads(value)
+        match key[0]:
+            case "s":
+                return _source(plain)
+            case "k":
+                return Definition.from_record(plain)
+            case "r":
+                return Request(**{**plain, "whole": _telling(plain.get("whole")), "sources": ()})
+            case "t":
+                return _telling(plain)
+            case _:
+                return Sweep(**plain)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Fatal(
+            f"coordinator record {key!r} cannot be read: {type(error).__name__} {error}",
+            remedy="It was written by another version of emberline: run that one",
+        ) from error
+
+
+def _source(plain: dict[str, Any]) -> Source:
+    plain["state"] = State(plain.get("state", State.UNKNOWN))
+    plain["tags"] = tuple(plain.get("tags", ()))
+    plain["noticed"] = tuple(plain.get("noticed", ()))
+    plain["exempt_by"] = tuple(
+        Exemption(item["root"], tuple(item["through"]), item["filter"])
+        for item in plain.get("exempt_by", ())
+    )
+    plain["held"] = Hold(**plain["held"]) if plain.get("held") else None
+    plain["archived"] = Totals(**plain.get("archived", {}))
+    plain["work"] = _work(plain["work"]) if plain.get("work") else None
+    return Source(**plain)
+
+
+def _work(plain: dict[str, Any]) -> Work:
+    plain["origin"] = _origin(plain["origin"])
+    plain["then_restore"] = _origin(plain["then_restore"]) if plain.get("then_restore") else None
+    plain["stuck"] = tuple(plain.get("stuck", ()))
+    reports = plain.get("reports", {})
+    plain["reports"] = {int(partition): Totals(**sizes) for partition, sizes in reports.items()}
+    progress = plain.get("progress", {})
+    plain["progress"] = {int(partition): done for partition, done in progress.items()}
+    return Work(**plain)
+
+
+def _origin(plain: dict[str, Any]) -> Origin:
+    return Origin(**{**plain, "why": Why(plain["why"])})
+
+
+def _telling(plain: dict[str, Any] | None) -> Telling | None:
+    return None if plain is None else Telling(**{**plain, "outcome": Outcome(plain["outcome"])})
+
+
+def _world(values: Mapping[str, Any], segments_are_roots: bool) -> World:
+    def of(letter: str) -> dict[str, Any]:
+        return {key[2:]: value for key, value in values.items() if key[:2] == f"{letter}/"}
+
+    tellings: dict[tuple[str, str], Telling] = {}
+    sources_of: dict[str, list[str]] = {}
+    for key, told in of("t").items():
+        request_id, _, source = key.rpartition("\x1f")
+        tellings[request_id, source] = told
+        sources_of.setdefault(request_id, []).append(source)
+    catalog: dict[str, Definition] = of("k")
+    used = {key: uses(definition) for key, definition in catalog.items()}
+    return World(
+        catalog=catalog,
+        sources=of("s"),
+        requests={
+            key: replace(request, sources=tuple(sources_of.get(key, ())))
+            for key, request in of("r").items()
+        },
+        tellings=tellings,
+        sweep=values.get("w", Sweep()),
+        used=used,
+        exempt=exemptions(catalog, used, segments_are_roots=segments_are_roots),
+    )

@@ -1,0 +1,198 @@
+"""Who uses a source: the one reading of filters that exemption rests on.
+
+A filter is walked as `leaves`; a leaf names a source (the 14 specific filters), a segment
+(`in_segment`), a tag, or nothing of interest. A root is an active campaign, Canvas, Content
+Card (or segment, a setting); it keeps hot what it uses, also through segments.
+"""
+
+import json
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.lifecycle import Definition, Exemption, Status, is_source, kind_of
+
+__all__ = [
+    "EXEMPTIONS_SHOWN",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "SOURCE_FILTERS",
+    "TAG_FILTERS",
+    "Leaf",
+    "UnreadableFilter",
+    "Use",
+    "exemptions",
+    "leaves",
+    "parse",
+    "qualify",
+    "use_of",
+    "uses",
+]
+
+MAX_DEPTH = 32
+MAX_NODES = 1_000
+EXEMPTIONS_SHOWN = 10
+"""A popular source may have thousands of users: its record names the nearest."""
+
+SOURCE_FILTERS: Mapping[str, str] = {
+    "clicked_alias_in_campaign": "campaign",
+    "clicked_alias_in_canvas_step": "canvas",
+    "clicked_opened_campaign": "campaign",
+    "clicked_opened_step": "canvas",
+    "converted_from_campaign": "campaign",
+    "converted_from_canvas": "canvas",
+    "entered_canvas_variation": "canvas",
+    "in_campaign_control_group": "campaign",
+    "in_canvas_control_group": "canvas",
+    "last_received_from_campaign": "campaign",
+    "last_received_from_step": "canvas",
+    "received_campaign_variant": "campaign",
+    "received_from_campaign": "campaign",
+    "received_from_step": "canvas",
+}
+"""The filters that rest on one source, and the argument that names it."""
+
+TAG_FILTERS = frozenset({"received_with_tag", "clicked_opened_with_tag", "last_received_with_tag"})
+
+
+class UnreadableFilter(ValueError):
+    """A filter that cannot be walked: no JSON, not a filter's shape, too deep, too large.
+
+    `path` says where in the filter, as a JSON path.
+    """
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path}: {detail}")
+        self.path = path
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One leaf: where it stands, what it is called, its arguments, and its polarity.
+
+    `negative` counts every `not` and every `has: false` on the path, the leaf's own included.
+    """
+
+    path: str
+    name: str
+    node: Mapping[str, Any]
+    negative: bool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Use:
+    """One direct use: of a source or a segment (full key), by a filter or `references`."""
+
+    target: str
+    filter: str
+
+
+def parse(text: str | None) -> object:
+    """The filter in a definition's JSON text (null: none). Raises UnreadableFilter."""
+    if text is None or not text.strip():
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableFilter("$", f"not JSON: {error}") from error
+
+
+def leaves(tree: object) -> Iterator[Leaf]:
+    """Every leaf of a filter, in the order they are written.
+
+    A dictionary that is neither and, or, not nor a leaf is opaque, and so is whatever it
+    holds. Raises UnreadableFilter for a node that is no dictionary, for more than MAX_DEPTH
+    levels or MAX_NODES nodes.
+    """
+    pending: list[tuple[str, object, bool, int]] = [("$", tree, False, 1)] if tree else []
+    nodes = 0
+    while pending:
+        path, node, negative, depth = pending.pop()
+        nodes += 1
+        if depth > MAX_DEPTH:
+            raise UnreadableFilter(path, f"deeper than {MAX_DEPTH} levels")
+        if nodes > MAX_NODES:
+            raise UnreadableFilter(path, f"more than {MAX_NODES} nodes")
+        if not isinstance(node, dict):
+            raise UnreadableFilter(path, "a filter is an object")
+        if isinstance(node.get("filter"), str):
+            flipped = negative ^ (node.get("has") is False)
+            yield Leaf(path, node["filter"], node, flipped)
+        elif "not" in node:
+            pending.append((f"{path}.not", node["not"], not negative, depth + 1))
+        else:
+            for word in ("or", "and"):
+                if word in node:
+                    children = _listed(node[word], f"{path}.{word}")
+                    pending.extend(
+                        (f"{path}.{word}[{at}]", child, negative, depth + 1)
+                        for at, child in reversed(list(enumerate(children)))
+                    )
+
+
+def _listed(value: object, path: str) -> list[object]:
+    if not isinstance(value, list):
+        raise UnreadableFilter(path, "a list of filters is expected")
+    return value
+
+
+def qualify(kind: str, name: str) -> str:
+    """The full key of what an argument names: it takes the bare id or the full key."""
+    return name if name.startswith(f"{kind}:") else f"{kind}:{name}"
+
+
+def use_of(leaf: Leaf) -> Use | None:
+    """The source or segment that a leaf uses; None for tags, opaque leaves and all others."""
+    argument = "segment" if leaf.name == "in_segment" else SOURCE_FILTERS.get(leaf.name)
+    if argument is None:
+        return None
+    name = leaf.node.get(argument)
+    return Use(qualify(argument, name), leaf.name) if isinstance(name, str) and name else None
+
+
+def uses(definition: Definition) -> tuple[Use, ...]:
+    """Every direct use of a definition, each once, sorted. Raises UnreadableFilter."""
+    found = {use for leaf in leaves(parse(definition.filters)) if (use := use_of(leaf))}
+    found.update(Use(key, "references") for key in definition.references)
+    return tuple(sorted(found))
+
+
+def exemptions(
+    catalog: Mapping[str, Definition],
+    used: Mapping[str, Collection[Use]],
+    *,
+    segments_are_roots: bool,
+) -> dict[str, tuple[Exemption, ...]]:
+    """Source -> why it stays hot, nearest first, at most EXEMPTIONS_SHOWN.
+
+    `used` says for each catalog key what it uses directly. A root does not keep itself hot.
+    """
+    found: dict[str, list[Exemption]] = {}
+    for root, definition in catalog.items():
+        if definition.status is Status.ACTIVE and used.get(root):
+            if kind_of(root) == "segment" and not segments_are_roots:
+                continue
+            for source, exemption in _reached(root, used):
+                found.setdefault(source, []).append(exemption)
+    return {
+        source: tuple(sorted(all_of, key=lambda item: (len(item.through), item)))[:EXEMPTIONS_SHOWN]
+        for source, all_of in found.items()
+    }
+
+
+def _reached(root: str, used: Mapping[str, Collection[Use]]) -> Iterator[tuple[str, Exemption]]:
+    """What one root uses, breadth first: every source once, by its shortest way."""
+    pending: deque[tuple[str, tuple[str, ...]]] = deque([(root, ())])
+    seen = {root}
+    while pending:
+        key, through = pending.popleft()
+        for use in used.get(key, ()):
+            if use.target in seen:
+                continue
+            seen.add(use.target)
+            if is_source(use.target):
+                yield use.target, Exemption(root, through, use.filter)
+            elif kind_of(use.target) == "segment":
+                pending.append((use.target, (*through, use.target)))

@@ -1,0 +1,130 @@
+"""Requests: what is told of each, so that the same id is told again and nothing done twice."""
+
+from dataclasses import replace
+
+from agents.rules import outputs
+from agents.rules.draft import Draft
+from agents.rules.world import Request, Telling
+from schemas.lifecycle import Outcome
+
+__all__ = [
+    "CANCELLED",
+    "close_if_done",
+    "finish",
+    "forget_old",
+    "progress",
+    "retell",
+    "tell",
+    "tell_whole",
+]
+
+CANCELLED = "cancelled"
+"""The code of a restore that failed because it was cancelled."""
+
+
+def tell_whole(
+    draft: Draft,
+    request: Request,
+    outcome: Outcome,
+    message: str = "",
+    *,
+    code: str | None = None,
+    done: int = 0,
+    total: int = 0,
+) -> None:
+    """Tell, and remember, what has become of a whole request."""
+    told = Telling(outcome, code, message, done, total, draft.now)
+    draft.put_request(replace(request, whole=told))
+    draft.say(outputs.result(request.request_id, None, told))
+
+
+def tell(draft: Draft, request_id: str, source: str, told: Telling) -> None:
+    """Tell, and remember, what has become of one source in a request."""
+    told = replace(told, time=draft.now)
+    draft.put_telling(request_id, source, told)
+    draft.say(outputs.result(request_id, source, told))
+    if told.outcome.final:
+        request = draft.requests[request_id]
+        draft.put_request(
+            replace(
+                request,
+                finished=request.finished + 1,
+                completed=request.completed + (told.outcome is Outcome.COMPLETED),
+            )
+        )
+
+
+def finish(
+    draft: Draft,
+    request_id: str | None,
+    source: str,
+    outcome: Outcome,
+    message: str,
+    *,
+    code: str | None = None,
+) -> None:
+    """Tell one source's end, and the whole request's where it was the last.
+
+    Nothing happens for a source whose end was told, or for work that nobody asked for.
+    """
+    if request_id is None or request_id not in draft.requests:
+        return
+    former = draft.tellings.get((request_id, source))
+    if former is None or former.outcome.final:
+        return
+    done = former.total if outcome is Outcome.COMPLETED else former.done
+    told = Telling(outcome, code, message, done, former.total)
+    tell(draft, request_id, source, told)
+    close_if_done(draft, draft.requests[request_id])
+
+
+def close_if_done(draft: Draft, request: Request) -> None:
+    """Tell a whole request's end once every source's is told."""
+    total = len(request.sources)
+    if request.finished < total or (request.whole and request.whole.outcome.final):
+        return
+    if request.completed:
+        message = f"{request.completed} of {total} completed"
+        tell_whole(draft, request, Outcome.COMPLETED, message, done=request.completed, total=total)
+    else:
+        tell_whole(
+            draft,
+            request,
+            Outcome.FAILED,
+            "nothing was completed",
+            code=CANCELLED,
+            total=total,
+        )
+
+
+def progress(draft: Draft, request_id: str | None, source: str, done: int, total: int) -> None:
+    """Tell how far one source has come, in segments of all shards together."""
+    if request_id is None or request_id not in draft.requests:
+        return
+    former = draft.tellings.get((request_id, source))
+    if former is None or former.outcome.final or done <= former.done:
+        return
+    tell(
+        draft,
+        request_id,
+        source,
+        Telling(Outcome.PROGRESS, None, f"{done} of {total} segments", done, total),
+    )
+
+
+def retell(draft: Draft, request: Request) -> None:
+    """Say again what was told last, with the same event ids and times."""
+    for source in request.sources:
+        told = draft.tellings[request.request_id, source]
+        draft.say(outputs.result(request.request_id, source, told))
+    if request.whole is not None:
+        draft.say(outputs.result(request.request_id, None, request.whole))
+    draft.audit(None, "request_repeated", by=request.by or None, request_id=request.request_id)
+
+
+def forget_old(draft: Draft) -> None:
+    """Forget finished requests that are older than the policy keeps them."""
+    horizon = draft.now - draft.policy.requests_kept_ms
+    for request in list(draft.requests.values()):
+        if request.time < horizon and request.finished >= len(request.sources):
+            draft.forget_request(request)

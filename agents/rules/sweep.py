@@ -1,0 +1,106 @@
+"""The sweep: at every interval, announce what is due soon and expire what is due."""
+
+from dataclasses import replace
+
+from agents.rules import outputs, requests
+from agents.rules.draft import Draft
+from agents.rules.reports import overdue
+from agents.rules.retention import base, periods
+from agents.rules.transitions import start_expiring
+from agents.rules.world import Origin, Source, Why, World
+from schemas.lifecycle import State
+from streams.period import add_ms, milliseconds
+
+__all__ = ["next_at", "tick"]
+
+
+def next_at(world: World) -> int:
+    """When the next tick is needed (UTC ms)."""
+    deadlines = (source.work.deadline for source in world.sources.values() if source.work)
+    return min(world.sweep.next_at, min(deadlines, default=world.sweep.next_at))
+
+
+def tick(draft: Draft, skew_ms: int | None) -> None:
+    """Time has passed: look after overdue shards, and sweep where it is time to."""
+    overdue(draft)
+    interval = draft.policy.sweep_interval_ms
+    # A clock that was set back must not put off the sweep until it has caught up
+    if draft.now < draft.sweep.next_at <= draft.now + interval:
+        return
+    draft.put_sweep(next_at=draft.now + interval)
+    requests.forget_old(draft)
+    if _skewed(draft, skew_ms):
+        return
+    stopped = [source for source in draft.sources.values() if source.state is State.STOPPED]
+    for source in stopped:
+        _announce(draft, source)
+    if not draft.sweep.paused:
+        _expire(draft, [source for source in stopped if _due(source) <= draft.now])
+
+
+def _due(source: Source) -> int:
+    if source.due_at is None:
+        raise ValueError(f"{source.source} is STOPPED without a due time")
+    return source.due_at
+
+
+def _skewed(draft: Draft, skew_ms: int | None) -> bool:
+    skewed = skew_ms is not None and abs(skew_ms) > draft.policy.clock_skew_ms
+    if skewed is not draft.sweep.skewed:
+        draft.put_sweep(skewed=skewed)
+        draft.audit(
+            None,
+            "sweep_suspended" if skewed else "sweep_continued",
+            reason=f"the broker's clock and ours differ by {skew_ms} ms"
+            if skewed
+            else "the broker's clock and ours agree again",
+        )
+    return skewed
+
+
+def _announce(draft: Draft, source: Source) -> None:
+    """Tell the nearest notice that has come; farther ones that were missed are not told."""
+    due_at = _due(source)
+    if due_at <= draft.now:
+        return
+    start, _ = base(source, draft.policy)
+    shortest = min(add_ms(start, period) for period in periods(source, draft.policy))
+    come = sorted(
+        (ahead, str(period))
+        for period in draft.policy.expiring_soon
+        # A retention shorter than the notice leaves no time to give it in
+        if (ahead := milliseconds(period)) <= shortest - start and due_at - ahead <= draft.now
+    )
+    if not come or come[0][1] in source.noticed:
+        return
+    noticed = tuple(dict.fromkeys((*source.noticed, *(notice for _, notice in come))))
+    source = draft.put(replace(source, noticed=noticed))
+    draft.say(outputs.expiring_soon(source, due_at, come[0][1], draft.now))
+
+
+def _expire(draft: Draft, due: list[Source]) -> None:
+    if not due:
+        if draft.sweep.awaiting or draft.sweep.confirmed:
+            draft.put_sweep(awaiting=0, confirmed=False)
+        return
+    allowed = draft.policy.sweep_confirm_share * len(draft.sources)
+    if len(due) > allowed and not draft.sweep.confirmed:
+        if not draft.sweep.awaiting:
+            draft.audit(
+                None,
+                "sweep_awaits_confirmation",
+                reason=f"{len(due)} of {len(draft.sources)} sources are due at once",
+                detail="confirm with the command resume, or hold what must stay",
+            )
+        draft.put_sweep(awaiting=len(due))
+        return
+    due.sort(key=lambda source: (_due(source), source.source))
+    now, later = due[: draft.policy.sweep_batch], due[draft.policy.sweep_batch :]
+    for source in now:
+        start_expiring(draft, source, Origin(Why.RETENTION, draft.now))
+    # The rest of one sweep was judged with it: it goes on at once, without another question
+    draft.put_sweep(
+        awaiting=0,
+        confirmed=bool(later),
+        next_at=draft.now if later else draft.sweep.next_at,
+    )

@@ -1,0 +1,306 @@
+"""The lifecycle's words and records: what the codec's dictionaries mean.
+
+Times are UTC milliseconds since 1970.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+__all__ = [
+    "HIDDEN",
+    "VISIBLE",
+    "WORKING",
+    "Command",
+    "CommandType",
+    "Definition",
+    "Exemption",
+    "Hold",
+    "Outcome",
+    "Phase",
+    "Refusal",
+    "Report",
+    "ReportItem",
+    "SourceState",
+    "State",
+    "Status",
+    "is_source",
+    "kind_of",
+]
+
+SOURCE_KINDS = ("campaign", "canvas")
+
+
+class State(StrEnum):
+    """Where a source stands."""
+
+    ACTIVE = "ACTIVE"
+    STOPPED = "STOPPED"
+    EXEMPT = "EXEMPT"
+    HELD = "HELD"
+    UNKNOWN = "UNKNOWN"
+    EXPIRING = "EXPIRING"
+    EXPIRED = "EXPIRED"
+    RESTORING = "RESTORING"
+
+
+WORKING = frozenset({State.EXPIRING, State.RESTORING})
+HIDDEN = WORKING | {State.EXPIRED}
+VISIBLE = frozenset(State) - HIDDEN
+
+
+class Status(StrEnum):
+    """What a definition says of its campaign, Canvas, segment or Content Card."""
+
+    DRAFT = "DRAFT"
+    ACTIVE = "ACTIVE"
+    STOPPED = "STOPPED"
+    ARCHIVED = "ARCHIVED"
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the retention runs: an archived one counts as stopped, a draft does not."""
+        return self in (Status.STOPPED, Status.ARCHIVED)
+
+
+class CommandType(StrEnum):
+    """What an operator can ask for."""
+
+    RESTORE = "restore"
+    HOLD = "hold"
+    UNHOLD = "unhold"
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+    PAUSE = "pause"
+    RESUME = "resume"
+    ERASE = "erase"
+
+
+class Outcome(StrEnum):
+    """What became of a request, or of one source in it."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    PROGRESS = "progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will be told."""
+        return self in (Outcome.REFUSED, Outcome.COMPLETED, Outcome.FAILED)
+
+
+class Refusal(StrEnum):
+    """Why a command is not carried out."""
+
+    UNKNOWN_SOURCE = "unknown_source"
+    NOT_EXPIRED = "not_expired"
+    ALREADY_RESTORING = "already_restoring"
+    NOTHING_ARCHIVED = "nothing_archived"
+    LEGACY_DELETED = "legacy_deleted"
+    NOT_RESTORING = "not_restoring"
+    INVALID_COMMAND = "invalid_command"
+
+
+class Phase(StrEnum):
+    """What a shard reports of a source."""
+
+    EXPIRED = "expired"
+    RESTORED = "restored"
+    SEEN = "seen"
+    PROGRESS = "progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What the catalog says under one key. `filters` is the filter as JSON text."""
+
+    key: str
+    status: Status
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    filters: str | None = None
+    references: tuple[str, ...] = ()
+    stopped_at: int | None = None
+    legacy_deleted: bool = False
+    updated_at: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """`campaign`, `canvas`, `segment` or `content_card`: as the key says."""
+        return kind_of(self.key)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Definition":
+        """From a decoded `definition` record."""
+        return cls(
+            key=record["key"],
+            status=Status(record["status"]),
+            name=record.get("name", ""),
+            tags=tuple(record.get("tags", ())),
+            filters=record.get("filters"),
+            references=tuple(record.get("references", ())),
+            stopped_at=record.get("stopped_at"),
+            legacy_deleted=record.get("legacy_deleted", False),
+            updated_at=record.get("updated_at"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What an operator asks for. `type` may be a word that nobody knows: it is refused."""
+
+    type: str
+    sources: tuple[str, ...] = ()
+    tag: str | None = None
+    users: tuple[str, ...] = ()
+    dry_run: bool = False
+    request_id: str | None = None
+    requested_by: str = ""
+    notify_email: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Command":
+        """From a decoded `command` record."""
+        return cls(
+            type=record["type"],
+            sources=tuple(record.get("sources", ())),
+            tag=record.get("tag"),
+            users=tuple(record.get("users", ())),
+            dry_run=record.get("dry_run", False),
+            request_id=record.get("request_id") or None,
+            requested_by=record.get("requested_by", ""),
+            notify_email=record.get("notify_email"),
+            reason=record.get("reason"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportItem:
+    """What one shard has done for one source at one version. Sizes are the shard's own."""
+
+    source: str
+    version: int
+    phase: Phase
+    interactions: int = 0
+    late_interactions: int = 0
+    bytes: int = 0
+    segments: int = 0
+    checksum: str = ""
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One shard's news about one or many sources."""
+
+    partition: int
+    items: tuple[ReportItem, ...]
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Report":
+        """From a decoded `report` record."""
+        return cls(
+            partition=record["partition"],
+            items=tuple(
+                ReportItem(**{**item, "phase": Phase(item["phase"])}) for item in record["items"]
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Exemption:
+    """Why a source stays hot: a root uses it, by a filter, through a chain of segments."""
+
+    root: str
+    through: tuple[str, ...]
+    filter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An operator's hold: the source does not expire while it lasts."""
+
+    by: str
+    reason: str | None
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """One record of `lifecycle.state`."""
+
+    source: str
+    state: State
+    version: int
+    epoch: int = 0
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    status: str | None = None
+    due_at: int | None = None
+    due_because: str | None = None
+    exempt_by: tuple[Exemption, ...] = ()
+    held: Hold | None = None
+    deleted: bool = False
+    legacy_deleted: bool = False
+    stopped_at: int | None = None
+    restored_at: int | None = None
+    expired_at: int | None = None
+    interactions: int = 0
+    bytes: int = 0
+    segments: int = 0
+    checksum: str | None = None
+    stuck: tuple[int, ...] = ()
+    message: str | None = None
+    updated_at: int = 0
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the source's data takes part in no answer."""
+        return self.state in HIDDEN
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "SourceState":
+        """From a decoded `state` record."""
+        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        known["state"] = State(record["state"])
+        known["tags"] = tuple(record.get("tags", ()))
+        known["stuck"] = tuple(record.get("stuck", ()))
+        known["exempt_by"] = tuple(
+            Exemption(item["root"], tuple(item["through"]), item["filter"])
+            for item in record.get("exempt_by", ())
+        )
+        held = record.get("held")
+        known["held"] = Hold(**held) if held else None
+        return cls(**known)
+
+    def to_record(self) -> dict[str, Any]:
+        """As the `state` schema has it."""
+        record = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        record["state"] = self.state.value
+        record["kind"] = kind_of(self.source)
+        record["unknown"] = self.state is State.UNKNOWN
+        record["tags"] = list(self.tags)
+        record["stuck"] = list(self.stuck)
+        record["exempt_by"] = [
+            {"root": item.root, "through": list(item.through), "filter": item.filter}
+            for item in self.exempt_by
+        ]
+        held = self.held
+        record["held"] = held and {"by": held.by, "reason": held.reason, "since": held.since}
+        return record
+
+
+def kind_of(key: str) -> str:
+    """The part of a catalog key or source before the colon."""
+    return key.partition(":")[0]
+
+
+def is_source(key: str) -> bool:
+    """Whether a key names a campaign or a Canvas."""
+    kind, _, name = key.partition(":")
+    return kind in SOURCE_KINDS and bool(name)
