@@ -1,0 +1,43 @@
+"""How a worker's memory budget is shared out among the shards it holds."""
+
+from dataclasses import dataclass
+
+from streams.settings import Settings
+
+__all__ = ["Budget"]
+
+#: A row of a delta in memory: nine columns, strings included, and its share of a flush.
+DELTA_ROW_BYTES = 300
+_DELTAS = 0.30
+_FETCH = 0.06
+_CACHE = 0.10
+
+
+@dataclass
+class Budget:
+    """Bounds for one shard, given that the worker holds `shards` of them now."""
+
+    settings: Settings
+    shards: int = 1
+
+    @property
+    def delta_rows(self) -> int:
+        """Rows in the deltas at which they are flushed."""
+        share = int(self.settings.memory_budget * _DELTAS / DELTA_ROW_BYTES / max(1, self.shards))
+        return max(1, min(self.settings.delta_rows, share))
+
+    @property
+    def delta_rows_full(self) -> int:
+        """Rows in the deltas at which ingest waits for the flush."""
+        return 2 * self.delta_rows
+
+    @property
+    def fetch_bytes(self) -> int:
+        """Bytes of one fetch, compressed."""
+        share = int(self.settings.memory_budget * _FETCH / max(1, self.shards))
+        return max(1_000, min(self.settings.fetch_bytes, share))
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of the block cache that all stores of the worker share."""
+        return int(self.settings.memory_budget * _CACHE)

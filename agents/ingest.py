@@ -1,0 +1,283 @@
+"""The ingest of one shard: fetch, decode and fold, commit, in three stages at once.
+
+While one step commits, the next batches are decoded in a thread, and those after them are
+fetched: group commit. Fetched batches pass through the ingest agent of the Faust app
+(`deliver`), which hands them back by `offer`.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from schemas.ingest import Ingested, ingest
+
+from agents.budget import Budget
+from agents.work.context import Context
+from agents.work.loop import WorkLoop
+from schemas.batch import RawBatch
+from schemas.segment import encode
+from streams import keys
+from streams.fetch import Fetcher, LostRange, Partition
+from streams.offsets import bounds
+from streams.step import Record, RecordGroup
+from streams.store import Step, bounded
+from streams.topics import Topics
+
+__all__ = ["Fetched", "IngestLoop"]
+
+_DELTA_PART_ROWS = 40_000
+_STAGE = 2
+_REJECTED_BYTES = 900_000
+_STEP_EVENTS_BYTES = 16_000_000
+#: Positions that moved without a record (transaction markers) are committed this often.
+_IDLE_CURSOR_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one fetch brought a shard: whole record batches, in offset order by partition."""
+
+    batches: Sequence[RawBatch]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One bounded part of a step: its delta, encoded, and where its batches end.
+
+    `last` says that it is the last part of what one fetch brought.
+    """
+
+    ingested: Ingested
+    parts: list[tuple[pl.DataFrame, bytes]]
+    sources: set[str]
+    cursor: Mapping[str, int]
+    last: bool
+
+
+class IngestLoop:
+    """One shard's ingest, from its cursor on."""
+
+    def __init__(
+        self,
+        context: Context,
+        budget: Budget,
+        work: WorkLoop,
+        deliver: Callable[[Fetched], Awaitable[None]],
+    ) -> None:
+        self._context = context
+        self._budget = budget
+        self._work = work
+        self._deliver = deliver
+        self._topics = Topics(context.settings.prefix)
+        self._inbox: asyncio.Queue[Fetched] = asyncio.Queue()
+        self._decoded: asyncio.Queue[Decoded] = asyncio.Queue(_STAGE)
+        self._under_way = asyncio.Semaphore(_STAGE)
+        self._seen: set[str] = set()
+        #: Fetches that are not committed whole, and the positions of a time without any.
+        self._uncommitted = 0
+        self._passed: dict[Partition, int] | None = None
+        self._fetcher: Fetcher | None = None
+        self.events = 0
+        self.forwarded = 0
+        self.rejected = 0
+
+    async def start(self) -> None:
+        """Checks that no input has lost what is to be read next, and goes to the cursor.
+
+        Raises `LostRange` or `Recoverable`.
+        """
+        context = self._context
+        inputs = [*self._topics.events.values(), self._topics.repartition]
+        logs = await bounds(context.settings, [(topic, context.partition) for topic in inputs])
+        cursor = context.store.table.cursor
+        for (topic, partition), (begin, _) in logs.items():
+            position = cursor.get(topic)
+            if position is not None and position < begin:
+                raise LostRange((topic, partition), position, start=begin)
+        positions = {key: cursor.get(key[0], begin) for key, (begin, _) in logs.items()}
+        self._fetcher = Fetcher(
+            context.settings,
+            positions,
+            bytes_per_fetch=self._budget.fetch_bytes,
+            prefetch=True,
+            name=f"shard-{context.partition}",
+        )
+        await self._fetcher.start()
+        if not cursor:
+            first = {topic: offset for (topic, _), offset in positions.items()}
+            await context.store.commit(Step(puts=[(keys.CURSOR, _cursor(first))]))
+
+    async def close(self) -> None:
+        """Closes the connections of the fetcher."""
+        if self._fetcher is not None:
+            await self._fetcher.close()
+
+    async def run(self) -> None:
+        """Ingests until cancelled. Raises `LostRange`, `Fenced`, `StepFailed`."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._fetch())
+            tasks.create_task(self._decode())
+            tasks.create_task(self._commit())
+
+    def offer(self, fetched: Fetched) -> None:
+        """Takes a fetched batch back from the agent; `_fetch` bounds how many there are."""
+        self._inbox.put_nowait(fetched)
+
+    def lag(self) -> dict[str, int]:
+        """Records to be read, by topic, as of the last answers of the broker."""
+        if self._fetcher is None:
+            return {}
+        return {topic: lag for (topic, _), lag in self._fetcher.lag().items()}
+
+    async def _fetch(self) -> None:
+        if self._fetcher is None:
+            raise RuntimeError("IngestLoop.run before IngestLoop.start")
+        while True:
+            await self._under_way.acquire()
+            await self._work.room.wait()
+            batches = await self._fetcher.fetch()
+            if batches:
+                self._uncommitted += 1
+                self._passed = None
+                await self._deliver(Fetched(batches))
+            else:
+                self._under_way.release()
+                if not self._uncommitted:
+                    self._passed = self._fetcher.positions()
+
+    async def _decode(self) -> None:
+        limit = min(self._context.settings.step_bytes, _STEP_EVENTS_BYTES)
+        while True:
+            fetched = await self._inbox.get()
+            groups = list(bounded(fetched.batches, lambda batch: len(batch.payload), limit))
+            for group in groups:
+                last = group is groups[-1]
+                await self._decoded.put(await asyncio.to_thread(self._work_out, group, last))
+            self._under_way.release()
+
+    def _work_out(self, batches: Sequence[RawBatch], last: bool) -> Decoded:
+        context = self._context
+        settings = context.settings
+        ingested = ingest(
+            batches,
+            context.partition,
+            settings.partitions,
+            max_field_bytes=settings.max_field_bytes,
+        )
+        frame = ingested.interactions
+        parts = [
+            part
+            for start in range(0, frame.height, _DELTA_PART_ROWS)
+            for part in _encoded(frame[start : start + _DELTA_PART_ROWS], settings.segment_bytes)
+        ]
+        cursor: dict[str, int] = {}
+        for batch in batches:
+            cursor[batch.topic] = max(cursor.get(batch.topic, 0), batch.next_offset)
+        sources = set(frame["source"].unique().to_list())
+        return Decoded(ingested, parts, sources, cursor, last)
+
+    async def _commit(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_IDLE_CURSOR_S):
+                    group = [await self._decoded.get()]
+            except TimeoutError:
+                await self._commit_positions()
+                continue
+            while not self._decoded.empty() and len(group) < _STAGE:
+                group.append(self._decoded.get_nowait())
+            step = self._step(group)
+            await self._context.store.commit(step)
+            for decoded in group:
+                self._uncommitted -= decoded.last
+                self.events += decoded.ingested.events
+                self.rejected += len(decoded.ingested.rejects)
+                self.forwarded += sum(len(to.records) for to in decoded.ingested.forwards)
+            self._work.check_room()
+            if self._context.store.table.delta_rows >= self._budget.delta_rows:
+                self._work.wake()
+
+    def _step(self, group: Sequence[Decoded]) -> Step:
+        table = self._context.store.table
+        frames: dict[bytes, pl.DataFrame] = {}
+        step = Step(frames=frames)
+        cursor = dict(table.cursor)
+        number = 0
+        fresh: set[str] = set()
+        for decoded in group:
+            for frame, data in decoded.parts:
+                key = keys.delta(table.next_sequence, number)
+                number += 1
+                frames[key] = frame
+                step.puts.append((key, data))
+            cursor |= decoded.cursor
+            fresh |= decoded.sources
+            step.records += self._rejected(decoded.ingested)
+            step.groups += self._forwards(decoded.ingested)
+        step.puts.append((keys.CURSOR, _cursor(cursor)))
+        step.records += self._unknown(fresh)
+        return step
+
+    def _unknown(self, sources: set[str]) -> list[Record]:
+        """Tells the coordinator, once, of sources that the lifecycle does not know."""
+        fresh = sources - self._seen
+        self._seen |= fresh
+        unknown = [source for source in sorted(fresh) if self._context.view.get(source) is None]
+        return self._context.reports(
+            {"source": source, "version": 0, "phase": "seen"} for source in unknown
+        )
+
+    def _forwards(self, ingested: Ingested) -> list[RecordGroup]:
+        return [
+            RecordGroup(
+                self._topics.repartition,
+                forward.partition,
+                (("topic", forward.topic.encode()),),
+                forward.records,
+            )
+            for forward in ingested.forwards
+        ]
+
+    def _rejected(self, ingested: Ingested) -> list[Record]:
+        return [
+            Record(
+                self._topics.rejected,
+                reject.key or b"",
+                (reject.value or b"")[:_REJECTED_BYTES],
+                self._context.partition,
+                tuple(
+                    (name, str(value).encode())
+                    for name, value in (
+                        ("topic", reject.topic),
+                        ("partition", reject.partition),
+                        ("offset", reject.offset),
+                        ("code", reject.code),
+                        ("detail", reject.detail),
+                    )
+                ),
+            )
+            for reject in ingested.rejects
+        ]
+
+    async def _commit_positions(self) -> None:
+        """Nothing came: remember positions that moved past transaction markers."""
+        if self._passed is None:
+            return
+        positions = {topic: offset for (topic, _), offset in self._passed.items()}
+        if positions != self._context.store.table.cursor:
+            await self._context.store.commit(Step(puts=[(keys.CURSOR, _cursor(positions))]))
+
+
+def _encoded(frame: pl.DataFrame, limit: int) -> list[tuple[pl.DataFrame, bytes]]:
+    data = encode(frame)
+    if len(data) <= limit or frame.height == 1:
+        return [(frame, data)]
+    middle = frame.height // 2
+    return _encoded(frame[:middle], limit) + _encoded(frame[middle:], limit)
+
+
+def _cursor(offsets: Mapping[str, int]) -> bytes:
+
+    return json.dumps(dict(offsets)).encode()

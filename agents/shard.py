@@ -1,0 +1,128 @@
+"""A shard: partition p of everything, taken over, ingested into, worked on, and read."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import polars as pl
+from rocksdict import Cache
+
+from agents import shard_read
+from agents.budget import Budget
+from agents.host import NotHeld, ShardStatus, SourceSize
+from agents.ingest import Fetched, IngestLoop
+from agents.state_view import StateView
+from agents.work.context import Context
+from agents.work.loop import WorkLoop
+from schemas.errors import Fatal
+from streams.clock import Clock
+from streams.settings import Settings
+from streams.step import Fenced
+from streams.store import Store
+
+__all__ = ["Shard"]
+
+Deliver = Callable[["Shard", object], Awaitable[None]]
+
+
+class Shard:
+    """One shard of this worker. `run` once; after it has ended make a new one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        partition: int,
+        view: StateView,
+        clock: Clock,
+        cache: Cache,
+        budget: Budget,
+        deliver: Deliver,
+    ) -> None:
+        folder = Path(settings.data_dir) / f"shard-{partition}"
+        self._store = Store(settings, partition, folder, cache)
+        self._context = Context(settings, partition, self._store, view, clock)
+        self._work = WorkLoop(self._context, budget)
+        self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
+        self._deliver = deliver
+        self._phase = "starting"
+
+    async def _hand_over(self, fetched: Fetched) -> None:
+        await self._deliver(self, fetched)
+
+    @property
+    def partition(self) -> int:
+        """Which shard."""
+        return self._context.partition
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has recovered and runs."""
+        return self._phase == "running"
+
+    @property
+    def status(self) -> ShardStatus:
+        """Figures for people."""
+        table = self._store.table
+        return ShardStatus(
+            phase=self._phase,
+            cursor=dict(table.cursor),
+            lag=self._ingest.lag(),
+            rows=sum(index.rows for index in table.segments.values()) + table.delta_rows,
+            deltas=len(table.deltas),
+            delta_rows=table.delta_rows,
+            segments=len(table.segments),
+        )
+
+    async def run(self) -> None:
+        """Takes the shard over and works until cancelled.
+
+        Raises `Fenced` when a newer owner has it, `Recoverable` when starting again may help,
+        `Fatal` when a person has to act.
+        """
+        try:
+            self._phase = "recovering"
+            await self._store.takeover()
+            await self._ingest.start()
+            self._phase = "running"
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._ingest.run())
+                tasks.create_task(self._work.run())
+        except BaseExceptionGroup as group:
+            raise _gravest(group) from group
+        finally:
+            self._phase = "stopped"
+            await self._ingest.close()
+            await self._store.close()
+
+    def read(self, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
+        """Folded rows of a visible source; see `shard_read.read`."""
+        self._check_ready()
+        return shard_read.read(self._context, source, version)
+
+    def sources(self) -> dict[str, SourceSize]:
+        """Sizes of all sources. Raises `NotHeld` before it is ready."""
+        self._check_ready()
+        return shard_read.sizes(self._context)
+
+    async def offer(self, fetched: object) -> None:
+        """Takes one of its fetches back from the ingest agent."""
+        if isinstance(fetched, Fetched):
+            self._ingest.offer(fetched)
+
+    def _check_ready(self) -> None:
+        if not self.ready:
+            raise NotHeld(f"shard {self.partition} is {self._phase}")
+
+
+def _gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of several errors at once the one that decides: unforeseen or fatal, then fenced."""
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += [_gravest(error)] if isinstance(error, BaseExceptionGroup) else [error]
+
+    def weight(error: BaseException) -> int:
+        if isinstance(error, Fenced):
+            return 1
+        return 2 if isinstance(error, Fatal) or not hasattr(error, "remedy") else 0
+
+    return max(leaves, key=weight)

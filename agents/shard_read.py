@@ -1,0 +1,62 @@
+"""Answers from one shard: the rows of a visible source, and what it holds of each."""
+
+from collections.abc import AsyncIterator
+
+import polars as pl
+
+from agents.host import NotHeld, SourceSize
+from agents.work.context import Context
+from schemas.segment import SegmentIndex
+from streams import keys
+from streams.sweep import sweep
+
+__all__ = ["read", "sizes"]
+
+
+async def read(context: Context, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
+    """Folded rows of `source` as of now, whatever changes while they are read.
+
+    Raises `NotHeld` before the first frame where the shard's view of the source is not
+    exactly `version`, the source is hidden, or the shard has applied something newer.
+    """
+    store = context.store
+    record = context.view.get(source)
+    seen = record.version if record is not None else None
+    if seen != version:
+        raise NotHeld(f"shard {context.partition} has seen {source} at {seen}, not {version}")
+    if context.view.hidden(source):
+        raise NotHeld(f"{source} is hidden")
+    done = store.table.applied.get(source)
+    if done is not None and (version is None or done.version > version):
+        raise NotHeld(f"shard {context.partition} has applied version {done.version} of {source}")
+    segments = store.table.segments_of(source)
+    deltas = store.table.delta_frames(source)
+    snapshot = store.mirror.snapshot()
+
+    def load(index: SegmentIndex) -> bytes:
+        data: bytes = snapshot[keys.segment(index.id)]
+        return data
+
+    async for frame in sweep(source, segments, deltas, load):
+        yield frame
+
+
+def sizes(context: Context) -> dict[str, SourceSize]:
+    """Stored rows and bytes of every source, hot and archived; shared bytes by share of rows."""
+    table = context.store.table
+    found: dict[str, SourceSize] = {}
+    for index in table.segments.values():
+        for source, rows in index.sources.items():
+            weight = index.bytes * rows // index.rows
+            found[source] = found.get(source, SourceSize()) + SourceSize(rows, weight, 1)
+    for frame in table.deltas.values():
+        for source, rows in frame.group_by("source").len().iter_rows():
+            found[source] = found.get(source, SourceSize()) + SourceSize(rows)
+    for source, places in table.manifest.items():
+        archived = SourceSize(
+            archived_rows=sum(place.rows for place in places.values()),
+            archived_bytes=sum(place.bytes for place in places.values()),
+            archived_segments=len(places),
+        )
+        found[source] = found.get(source, SourceSize()) + archived
+    return found

@@ -1,0 +1,75 @@
+"""What every piece of a shard's work needs, and the reports it sends."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from agents.state_view import StateView
+from schemas.codec import encode
+from streams import layout
+from streams.clock import Clock
+from streams.layout import Limits
+from streams.settings import Settings
+from streams.step import Record
+from streams.store import Step, Store, new_id
+from streams.topics import Topics
+
+__all__ = ["Context", "ReportItem"]
+
+ReportItem = dict[str, Any]
+_ITEMS_PER_REPORT = 1_000
+
+
+@dataclass(frozen=True)
+class Context:
+    """One shard's settings, store, clock and view of the lifecycle."""
+
+    settings: Settings
+    partition: int
+    store: Store
+    view: StateView
+    clock: Clock
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds of a segment."""
+        settings = self.settings
+        return Limits(settings.segment_rows, settings.segment_bytes, settings.own_rows)
+
+    def new_id(self) -> str:
+        """A new segment id, which starts with the time."""
+        return new_id(self.clock.now_ms())
+
+    async def flush(self) -> None:
+        """Folds the deltas, as they stand now, into segments: one step."""
+        deltas = dict(self.store.table.deltas)
+        if deltas:
+            puts = await asyncio.to_thread(layout.flush, deltas, self.new_id, self.limits)
+            await self.store.commit(Step(puts=puts))
+
+    def reports(self, items: Iterable[ReportItem]) -> list[Record]:
+        """Shard reports to go out with a step; one record tells of many sources."""
+        waiting = list(items)
+        topic = Topics(self.settings.prefix).shard_reports
+        return [
+            Record(
+                topic,
+                str(waiting[start]["source"]).encode(),
+                encode(
+                    "report",
+                    {
+                        "partition": self.partition,
+                        "time": self.clock.now_ms(),
+                        "items": waiting[start : start + _ITEMS_PER_REPORT],
+                    },
+                ),
+            )
+            for start in range(0, len(waiting), _ITEMS_PER_REPORT)
+        ]
+
+
+def stopwatch() -> float:
+    """Seconds on a clock that only goes forward."""
+    return time.monotonic()

@@ -1,0 +1,120 @@
+"""The work loop: what a shard does besides ingest, one bounded step at a time.
+
+Lifecycle comes first, then flush, late rows, merge; but deltas that are full are flushed
+between the steps of a long job, as ingest waits for it. Jobs are found by comparing the
+lifecycle's desired state with what the shard has applied: nothing is queued.
+"""
+
+import asyncio
+
+from agents.budget import Budget
+from agents.work.context import Context, stopwatch
+from agents.work.expire import Expire
+from agents.work.restore import Restore
+from agents.work.tidy import tidy
+from streams.period import milliseconds
+from streams.store import made_ms
+
+__all__ = ["WorkLoop"]
+
+_IDLE_S = 1.0
+_LATE_EVERY_S = 5.0
+_SOURCES_PER_JOB = 2_000
+
+Versions = dict[str, tuple[int, int]]
+
+
+class WorkLoop:
+    """One shard's background work; `wake` makes it look again at once."""
+
+    def __init__(self, context: Context, budget: Budget) -> None:
+        self._context = context
+        self._budget = budget
+        self._job: Expire | Restore | None = None
+        self._late_at = 0.0
+        self._woken = asyncio.Event()
+        self.room = asyncio.Event()
+        self.room.set()
+
+    def wake(self) -> None:
+        """Something may have become due."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Works until cancelled. Raises `Fenced`, `StepFailed`, `Fatal`."""
+        try:
+            while True:
+                self._woken.clear()
+                if await self._once():
+                    await asyncio.sleep(0)
+                    continue
+                changed = asyncio.ensure_future(self._context.view.changed())
+                woken = asyncio.ensure_future(self._woken.wait())
+                try:
+                    await asyncio.wait(
+                        [changed, woken], timeout=_IDLE_S, return_when=asyncio.FIRST_COMPLETED
+                    )
+                finally:
+                    changed.cancel()
+                    woken.cancel()
+        finally:
+            if isinstance(self._job, Restore):
+                await self._job.close()
+
+    def check_room(self) -> None:
+        """Lets ingest wait where the deltas are full, and go on where they are not."""
+        if self._context.store.table.delta_rows >= self._budget.delta_rows_full:
+            self.room.clear()
+            self.wake()
+        else:
+            self.room.set()
+
+    async def _once(self) -> bool:
+        if self._context.store.table.delta_rows >= self._budget.delta_rows:
+            await self._context.flush()
+            self.check_room()
+            return True
+        if self._job is None:
+            self._job = self._find()
+        if self._job is not None:
+            if not await self._job.step():
+                self._job = None
+            self.check_room()
+            return True
+        return await tidy(self._context)
+
+    def _find(self) -> Expire | Restore | None:
+        if expiring := self._pending("EXPIRING"):
+            return Expire(self._context, expiring)
+        if restoring := self._pending("RESTORING"):
+            return Restore(self._context, restoring)
+        if stopwatch() >= self._late_at:
+            self._late_at = stopwatch() + _LATE_EVERY_S
+            if late := self._late():
+                return Expire(self._context, late, late=True)
+        return None
+
+    def _pending(self, state: str) -> Versions:
+        applied = self._context.store.table.applied
+        found: Versions = {}
+        for source, record in self._context.view.in_state(state):
+            done = applied.get(source)
+            if done is None or done.version < record.version:
+                found[source] = (record.version, record.epoch)
+                if len(found) >= _SOURCES_PER_JOB:
+                    break
+        return found
+
+    def _late(self) -> Versions:
+        """Expired sources whose late rows are many, or have waited long."""
+        context, table = self._context, self._context.store.table
+        oldest = context.clock.now_ms() - milliseconds(context.settings.late_age)
+        found: Versions = {}
+        for source, record in context.view.in_state("EXPIRED"):
+            segments = table.segments_of(source)
+            if segments and (
+                table.rows_in_segments(source) >= context.settings.late_rows
+                or min(made_ms(index.id) for index in segments) < oldest
+            ):
+                found[source] = (record.version, record.epoch)
+        return found

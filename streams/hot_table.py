@@ -1,0 +1,176 @@
+"""The hot table: what a shard holds, rebuilt by applying changelog entries one after another.
+
+Recovery and the live shard use the same `apply`, so a step that has been committed looks the
+same whether it was made here or read back. Segment bytes stay in the mirror; here are the
+deltas as frames, and of each segment its index.
+"""
+
+import builtins
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+
+import polars as pl
+
+from schemas.segment import SegmentIndex, decode
+from streams import keys
+
+__all__ = ["Applied", "HotTable", "Origin", "Place"]
+
+Put = tuple[bytes, bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A manifest entry: the archive offset of a segment, its rows, bytes, checksum and epoch."""
+
+    offset: int
+    rows: int
+    bytes: int
+    checksum: str
+    epoch: int
+
+    def to_json(self) -> builtins.bytes:
+        """As a changelog value."""
+        return json.dumps(asdict(self)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The lifecycle version of a source that the shard has carried out, and its state."""
+
+    version: int
+    state: str
+
+    def to_json(self) -> bytes:
+        """As a changelog value."""
+        return json.dumps(asdict(self)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Written once at a changelog's birth: a random incarnation, N, and the format."""
+
+    incarnation: str
+    partitions: int
+    format: int
+
+    def to_json(self) -> bytes:
+        """As a changelog value."""
+        return json.dumps(asdict(self)).encode()
+
+
+@dataclass
+class HotTable:
+    """Deltas, segment indexes, manifest, cursor and applied versions of one shard."""
+
+    origin: Origin | None = None
+    cursor: dict[str, int] = field(default_factory=dict)
+    deltas: dict[bytes, pl.DataFrame] = field(default_factory=dict)
+    delta_rows: int = 0
+    next_sequence: int = 0
+    segments: dict[str, SegmentIndex] = field(default_factory=dict)
+    by_source: dict[str, set[str]] = field(default_factory=dict)
+    manifest: dict[str, dict[str, Place]] = field(default_factory=dict)
+    applied: dict[str, Applied] = field(default_factory=dict)
+
+    def apply(
+        self, puts: Iterable[Put], frames: Mapping[bytes, pl.DataFrame] | None = None
+    ) -> None:
+        """Takes in committed entries in order; `frames` saves decoding deltas made here.
+
+        Raises `CorruptSegment` for a delta that cannot be decoded.
+        """
+        for key, value in puts:
+            match keys.kind(key):
+                case b"d":
+                    self._delta(key, value, frames or {})
+                case b"i":
+                    self._segment(keys.name(key), value)
+                case b"m":
+                    self._place(*keys.place_parts(key), value)
+                case b"v":
+                    self._version(keys.name(key), value)
+                case b"c" if value is not None:
+                    self.cursor = json.loads(value)
+                case b"o" if value is not None:
+                    self.origin = Origin(**json.loads(value))
+                case _:
+                    pass  # segment bytes and the fence leave no trace in memory
+
+    def _delta(self, key: bytes, value: bytes | None, frames: Mapping[bytes, pl.DataFrame]) -> None:
+        if key in self.deltas:
+            self.delta_rows -= self.deltas.pop(key).height
+        if value is None:
+            return
+        frame = frames[key] if key in frames else decode(value)
+        self.deltas[key] = frame
+        self.delta_rows += frame.height
+        self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
+
+    def _segment(self, segment_id: str, value: bytes | None) -> None:
+        old = self.segments.pop(segment_id, None)
+        for source in old.sources if old is not None else ():
+            holders = self.by_source[source]
+            holders.discard(segment_id)
+            if not holders:
+                del self.by_source[source]
+        if value is None:
+            return
+        index = SegmentIndex.from_json(value)
+        self.segments[segment_id] = index
+        for source in index.sources:
+            self.by_source.setdefault(source, set()).add(segment_id)
+
+    def _place(self, source: str, segment_id: str, value: bytes | None) -> None:
+        if value is not None:
+            self.manifest.setdefault(source, {})[segment_id] = Place(**json.loads(value))
+            return
+        places = self.manifest.get(source, {})
+        places.pop(segment_id, None)
+        if not places:
+            self.manifest.pop(source, None)
+
+    def _version(self, source: str, value: bytes | None) -> None:
+        if value is None:
+            self.applied.pop(source, None)
+        else:
+            self.applied[source] = Applied(**json.loads(value))
+
+    def segments_of(self, source: str) -> list[SegmentIndex]:
+        """The segments that hold rows of `source`, in the order of their first user."""
+        found = [self.segments[segment_id] for segment_id in self.by_source.get(source, ())]
+        return sorted(found, key=lambda index: (index.low, index.id))
+
+    def own_segments(self, source: str) -> list[SegmentIndex]:
+        """The segments that hold rows of `source` and of no other."""
+        return [index for index in self.segments_of(source) if len(index.sources) == 1]
+
+    def shared_segments(self, sources: Iterable[str]) -> list[SegmentIndex]:
+        """The segments in which one of `sources` shares with others."""
+        ids = {segment_id for source in sources for segment_id in self.by_source.get(source, ())}
+        return [self.segments[i] for i in sorted(ids) if len(self.segments[i].sources) > 1]
+
+    def archived(self, index: SegmentIndex) -> bool:
+        """Whether the segment has a place in the archive."""
+        if len(index.sources) != 1:
+            return False
+        (source,) = index.sources
+        return index.id in self.manifest.get(source, {})
+
+    def rows_in_segments(self, source: str) -> int:
+        """Stored rows of `source` in segments; the same key may count in several."""
+        return sum(self.segments[i].sources[source] for i in self.by_source.get(source, ()))
+
+    def delta_frames(self, source: str) -> list[pl.DataFrame]:
+        """The rows of `source` in the deltas."""
+        found = (frame.filter(pl.col("source") == source) for frame in self.deltas.values())
+        return [frame for frame in found if frame.height]
+
+    def sources_in_deltas(self) -> set[str]:
+        """Every source that has rows in the deltas."""
+        return {
+            source
+            for frame in self.deltas.values()
+            for source in frame["source"].unique().to_list()
+        }

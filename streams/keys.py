@@ -1,0 +1,76 @@
+"""The keys of a changelog partition, which are the keys of its mirror too.
+
+f                        fence: the id of the owner that took the shard over last
+o                        origin: written once, first of all: incarnation, partitions, format
+c                        cursor: the next offset of each input topic
+d/<sequence>/<part>      a delta (16 and 3 hex digits)
+i/<segment id>           a segment's index
+s/<segment id>           a segment's bytes
+m/<source>/<segment id>  a manifest entry: where in the archive the segment lies
+v/<source>               the lifecycle version that the shard has applied
+"""
+
+__all__ = [
+    "CURSOR",
+    "FENCE",
+    "ORIGIN",
+    "applied",
+    "delta",
+    "delta_sequence",
+    "index",
+    "kind",
+    "name",
+    "place",
+    "place_parts",
+    "segment",
+]
+
+FENCE = b"f"
+ORIGIN = b"o"
+CURSOR = b"c"
+
+
+def delta(sequence: int, part: int) -> bytes:
+    """The key of one part of a step's delta."""
+    return b"d/%016x/%03x" % (sequence, part)
+
+
+def index(segment_id: str) -> bytes:
+    """The key of a segment's index."""
+    return f"i/{segment_id}".encode()
+
+
+def segment(segment_id: str) -> bytes:
+    """The key of a segment's bytes."""
+    return f"s/{segment_id}".encode()
+
+
+def place(source: str, segment_id: str) -> bytes:
+    """The key of a manifest entry."""
+    return f"m/{source}/{segment_id}".encode()
+
+
+def applied(source: str) -> bytes:
+    """The key of the version of `source` that the shard has applied."""
+    return f"v/{source}".encode()
+
+
+def kind(key: bytes) -> bytes:
+    """The letter that says what a key is of."""
+    return key[:1]
+
+
+def name(key: bytes) -> str:
+    """What follows the letter and the slash."""
+    return key[2:].decode()
+
+
+def delta_sequence(key: bytes) -> int:
+    """The step's number in a delta's key."""
+    return int(key[2:18], 16)
+
+
+def place_parts(key: bytes) -> tuple[str, str]:
+    """`(source, segment id)` of a manifest key; a source may hold slashes, an id none."""
+    source, _, segment_id = name(key).rpartition("/")
+    return source, segment_id

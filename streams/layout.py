@@ -1,0 +1,119 @@
+"""How segments are laid out: flush, merge and separation, as pure plans of changelog entries.
+
+Every plan replaces rows by the same rows elsewhere, so applying it changes no answer. Which
+segments to merge is only a matter of cost: the fold is a join, so any set may be merged.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from schemas.fold import fold
+from schemas.segment import SegmentIndex, build, cut_encoded
+from streams import keys
+
+__all__ = ["Limits", "choose_merge", "flush", "merge", "separate", "store"]
+
+Put = tuple[bytes, bytes | None]
+NewId = Callable[[], str]
+#: An index names each source of its segment; more than this many would not fit a record.
+SOURCES_PER_SEGMENT = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one segment: rows, encoded bytes, and rows of a source that get their own."""
+
+    rows: int
+    bytes: int
+    own_rows: int
+
+
+def store(frame: pl.DataFrame, level: int, new_id: NewId, limits: Limits) -> list[Put]:
+    """Index and bytes of the segments that hold `frame`'s rows; nothing for an empty frame."""
+    puts: list[Put] = []
+    for piece in _few_sources(frame):
+        for rows, data in cut_encoded(piece, limits.rows, limits.bytes, limits.own_rows):
+            index = build(new_id(), level, rows, data)
+            puts += [(keys.index(index.id), index.to_json()), (keys.segment(index.id), data)]
+    return puts
+
+
+def flush(deltas: Mapping[bytes, pl.DataFrame], new_id: NewId, limits: Limits) -> list[Put]:
+    """Folds deltas into segments of level 0 and deletes them."""
+    rows = fold(pl.concat(list(deltas.values())))
+    return store(rows, 0, new_id, limits) + [(key, None) for key in deltas]
+
+
+def merge(
+    segments: Sequence[tuple[SegmentIndex, pl.DataFrame]], new_id: NewId, limits: Limits
+) -> list[Put]:
+    """Folds segments into segments of the next level and deletes them."""
+    rows = fold(pl.concat([frame for _, frame in segments]))
+    level = 1 + max(index.level for index, _ in segments)
+    return store(rows, level, new_id, limits) + remove(index for index, _ in segments)
+
+
+def separate(
+    index: SegmentIndex, frame: pl.DataFrame, sources: Iterable[str], new_id: NewId, limits: Limits
+) -> list[Put]:
+    """Cuts the rows of `sources` out of a shared segment, each into segments of its own."""
+    leaving = [source for source in sources if source in index.sources]
+    puts = store(frame.filter(~pl.col("source").is_in(leaving)), index.level, new_id, limits)
+    for source in leaving:
+        puts += store(frame.filter(pl.col("source") == source), index.level, new_id, limits)
+    return puts + remove([index])
+
+
+def remove(segments: Iterable[SegmentIndex]) -> list[Put]:
+    """Deletes segments from the hot table."""
+    return [
+        (key, None) for index in segments for key in (keys.index(index.id), keys.segment(index.id))
+    ]
+
+
+def choose_merge(
+    segments: Iterable[SegmentIndex], fan_in: int, max_bytes: int
+) -> list[SegmentIndex]:
+    """The segments to merge next, or none where at most `fan_in` of a level overlap anywhere.
+
+    Takes the lowest level in which more than `fan_in` segments overlap at some (source, user),
+    and of it the segments at the first such place, up to about `max_bytes` and at least two.
+    """
+    levels: dict[int, list[SegmentIndex]] = {}
+    for index in segments:
+        levels.setdefault(index.level, []).append(index)
+    for level in sorted(levels):
+        crowd = _first_crowd(levels[level], fan_in)
+        if crowd:
+            chosen: list[SegmentIndex] = []
+            weight = 0
+            for index in sorted(crowd, key=lambda index: index.bytes):
+                if len(chosen) >= 2 and weight + index.bytes > max_bytes:
+                    break
+                chosen.append(index)
+                weight += index.bytes
+            return chosen
+    return []
+
+
+def _first_crowd(segments: list[SegmentIndex], fan_in: int) -> list[SegmentIndex]:
+    open_segments: list[SegmentIndex] = []
+    for index in sorted(segments, key=lambda index: index.low):
+        open_segments = [other for other in open_segments if other.high >= index.low]
+        open_segments.append(index)
+        if len(open_segments) > fan_in:
+            return open_segments
+    return []
+
+
+def _few_sources(frame: pl.DataFrame) -> list[pl.DataFrame]:
+    count = frame["source"].n_unique() if frame.height else 0
+    if count <= SOURCES_PER_SEGMENT:
+        return [frame] if frame.height else []
+    names = frame["source"].unique().sort()
+    return [
+        frame.filter(pl.col("source").is_in(names[start : start + SOURCES_PER_SEGMENT].to_list()))
+        for start in range(0, count, SOURCES_PER_SEGMENT)
+    ]

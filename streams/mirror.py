@@ -1,0 +1,145 @@
+"""The mirror: a shard's changelog in RocksDB, same keys, same values.
+
+Disposable. It is written only after a transaction has committed, one write batch a step,
+together with the changelog offset up to which it is applied. The write-ahead log is off: a
+crash loses the last few megabytes of the memtable, values and offset alike, and recovery
+reads them from the changelog again.
+"""
+
+import shutil
+import struct
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    Snapshot,
+    WriteBatch,
+    WriteOptions,
+)
+
+from schemas.errors import Fatal
+
+__all__ = ["Mirror", "MirrorBusy", "shared_cache"]
+
+#: Below every changelog key, so that no prefix scan meets it.
+_POSITION = b"@"
+_STAMP = struct.Struct(">qq")
+_MEMTABLE = 8 << 20
+
+
+class MirrorBusy(Fatal):
+    """Another process holds this shard's local store."""
+
+
+def shared_cache(capacity: int) -> Cache:
+    """One block cache for all stores of a worker; `capacity` in bytes."""
+    return Cache(capacity)
+
+
+class Mirror:
+    """One shard's store under `folder`. Not thread-safe for writes: one step at a time."""
+
+    def __init__(self, folder: Path, cache: Cache) -> None:
+        self.folder = folder
+        self._cache = cache
+        self._store = self._open()
+        self._unlogged = WriteOptions()
+        self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub says method
+
+    def _open(self) -> Rdict:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return Rdict(str(self.folder), _options(self._cache))
+        except Exception as error:
+            if "lock" in str(error).lower():
+                raise MirrorBusy(
+                    f"{self.folder}: another process uses this store",
+                    remedy="Give each worker a folder of its own: EMBERLINE_DATA_DIR",
+                ) from error
+            # A store that cannot be opened is worth nothing: the changelog has it all.
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return Rdict(str(self.folder), _options(self._cache))
+
+    def position(self) -> int:
+        """The changelog offset from which to go on reading; 0 for an empty store."""
+        return self._stamp()[0]
+
+    def age_ms(self, now_ms: int) -> int:
+        """Milliseconds since something was last written, by the clock of the writer."""
+        return max(0, now_ms - self._stamp()[1])
+
+    def _stamp(self) -> tuple[int, int]:
+        value = self._store.get(_POSITION)
+        if value is None:
+            return 0, 0
+        position, written = _STAMP.unpack(value)
+        return position, written
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, or None."""
+        value: bytes | None = self._store.get(key)
+        return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys`, in their order."""
+        values: list[bytes | None] = self._store.get(list(keys)) if keys else []  # type: ignore[assignment]
+        return values
+
+    def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """All pairs whose key starts with `prefix`, in key order."""
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(prefix[:-1] + bytes([prefix[-1] + 1]))
+        yield from self._store.items(from_key=prefix, read_opt=bounds)
+
+    def apply(self, puts: Iterable[tuple[bytes, bytes | None]], position: int) -> None:
+        """Writes one committed step (None deletes) and the position after it, all or nothing."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in puts:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(_POSITION, _STAMP.pack(position, int(time.time() * 1000)))
+        self._store.write(batch, self._unlogged)
+
+    def snapshot(self) -> Snapshot:
+        """The store as it is now, readable by key while later steps change it."""
+        return self._store.snapshot()
+
+    def clear(self) -> None:
+        """Throws everything away and starts empty."""
+        self._store.close()
+        shutil.rmtree(self.folder)
+        self._store = self._open()
+
+    def close(self, *, flush: bool = False) -> None:
+        """Closes the store; `flush` writes the memtable first, so that nothing is read again."""
+        if flush:
+            self._store.flush()
+        self._store.close()
+
+
+def _options(cache: Cache) -> Options:
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(cache)
+    blocks.set_cache_index_and_filter_blocks(True)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_block_based_table_factory(blocks)
+    options.set_compression_type(DBCompressionType.none())  # segments are compressed already
+    options.set_write_buffer_size(_MEMTABLE)
+    options.set_max_write_buffer_number(2)
+    options.set_enable_blob_files(True)
+    options.set_min_blob_size(4096)
+    options.set_blob_file_size(64 << 20)
+    options.set_enable_blob_gc(True)
+    options.set_max_open_files(128)
+    options.set_keep_log_file_num(1)
+    return options

@@ -1,0 +1,196 @@
+"""The step's writer: one bounded Kafka transaction, all of it or none.
+
+Crash-only: after any error, or when the outcome of a commit is unknown, the producer is spent.
+Its owner throws it away, starts a new one (which fences the old one and makes the broker abort
+what it left open) and recovers from what was committed.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka import errors as kafka_errors
+
+from schemas.errors import Recoverable
+from streams.period import seconds
+from streams.settings import Settings
+
+__all__ = ["Fenced", "Record", "RecordGroup", "StepFailed", "StepProducer"]
+
+MAX_BATCH_BYTES = 990_000
+CLOSE_S = 5.0
+
+_FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
+
+
+class StepFailed(Recoverable):
+    """A step's transaction failed or its outcome is unknown; recover from the changelog."""
+
+
+class Fenced(Recoverable):
+    """A newer owner holds this transactional id: this one must let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record to be written; a value of None is a tombstone."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int = 0
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordGroup:
+    """Many records for one partition, sent as whole batches: `(key, value, timestamp ms)`."""
+
+    topic: str
+    partition: int
+    headers: tuple[tuple[str, bytes], ...]
+    records: Sequence[tuple[bytes | None, bytes | None, int]] = field(default_factory=list)
+
+
+class StepProducer:
+    """One transactional producer, one transaction at a time."""
+
+    def __init__(self, settings: Settings, transactional_id: str) -> None:
+        self._settings = settings
+        self.transactional_id = transactional_id
+        self._timeout_s = seconds(settings.transaction_timeout)
+        self._producer: AIOKafkaProducer | None = None
+        self._lock = asyncio.Lock()
+        self._spent = False
+
+    async def start(self) -> None:
+        """Fences the former owner of the transactional id.
+
+        Raises `StepFailed` when the broker does not answer in time.
+        """
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            client_id=f"{self._settings.client_id}-{self.transactional_id}",
+            transactional_id=self.transactional_id,
+            transaction_timeout_ms=int(self._timeout_s * 1000),
+            max_batch_size=MAX_BATCH_BYTES,
+            max_request_size=MAX_BATCH_BYTES,
+            request_timeout_ms=int(self._timeout_s * 1000),
+            linger_ms=0,
+            acks="all",
+        )
+        self._producer = producer
+        try:
+            async with asyncio.timeout(self._timeout_s * 2):
+                await producer.start()
+                # start() returns before the id is initialised: begin() waits for it.
+                await producer.begin_transaction()
+                await producer.abort_transaction()
+        except (kafka_errors.KafkaError, TimeoutError) as error:
+            self._spent = True
+            await self.close()
+            raise _failure(self.transactional_id, error) from error
+
+    async def commit(
+        self,
+        records: Sequence[Record],
+        *,
+        groups: Sequence[RecordGroup] = (),
+        first: Sequence[Record] = (),
+        then: Callable[[list[int]], Sequence[Record]] | None = None,
+    ) -> list[int]:
+        """Commits one step; returns the offsets of `records` followed by those of `then`.
+
+        `first` is sent before all others and its offsets are handed to `then`, whose records
+        join the same transaction: an archive record and the manifest entry that names its
+        offset are committed together. Raises `Fenced` or `StepFailed`; after either the
+        producer is spent.
+        """
+        async with self._lock:
+            producer = self._producer
+            if producer is None or self._spent:
+                raise StepFailed(f"{self.transactional_id}: the producer is spent")
+            self._spent = True  # until the commit is known to have happened
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await producer.begin_transaction()
+                    places = await self._send(producer, first)
+                    chained = list(records) + list(then(places) if then is not None else ())
+                    sent = [await self._enqueue(producer, record) for record in chained]
+                    for group in groups:
+                        sent += await _enqueue_group(producer, group)
+                    # aiokafka commits a transaction although a batch of it failed: a failed
+                    # send must be seen here, before the commit.
+                    offsets = [_offset(result) for result in await asyncio.gather(*sent)]
+                    await producer.commit_transaction()
+            except (kafka_errors.KafkaError, TimeoutError, _NoOffset) as error:
+                raise _failure(self.transactional_id, error) from error
+            self._spent = False
+            return offsets[: len(chained)]
+
+    async def close(self) -> None:
+        """Closes the connections; what was not committed is left for the broker to abort."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        self._spent = True
+        sender = producer._sender  # stop() would first deliver what a failed step left behind
+        if sender.sender_task is not None:
+            sender.sender_task.cancel()
+        with contextlib.suppress(TimeoutError, kafka_errors.KafkaError, asyncio.CancelledError):
+            await asyncio.wait_for(producer.stop(), CLOSE_S)
+        producer._closed = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(producer.client.close(), CLOSE_S)
+
+    async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[int]:
+        sent = [await self._enqueue(producer, record) for record in records]
+        return [_offset(result) for result in await asyncio.gather(*sent)]
+
+    async def _enqueue(self, producer: AIOKafkaProducer, record: Record) -> Any:
+        return await producer.send(
+            record.topic,
+            value=record.value,
+            key=record.key,
+            partition=record.partition,
+            timestamp_ms=record.timestamp_ms,
+            headers=list(record.headers),
+        )
+
+
+class _NoOffset(Exception):
+    """A send was acknowledged without an offset: a duplicate of unknown place."""
+
+
+def _offset(result: Any) -> int:
+    offset = int(result.offset)
+    if offset < 0:
+        raise _NoOffset
+    return offset
+
+
+async def _enqueue_group(producer: AIOKafkaProducer, group: RecordGroup) -> list[Any]:
+    futures = []
+    batch = producer.create_batch()
+    for key, value, timestamp in group.records:
+        fields = {"key": key, "value": value, "timestamp": timestamp}
+        if batch.append(**fields, headers=list(group.headers)) is None:
+            futures.append(await producer.send_batch(batch, group.topic, partition=group.partition))
+            batch = producer.create_batch()
+            if batch.append(**fields, headers=list(group.headers)) is None:
+                raise kafka_errors.MessageSizeTooLargeError(
+                    f"{group.topic}[{group.partition}]: a forwarded record does not fit a batch"
+                )
+    if batch.record_count():
+        futures.append(await producer.send_batch(batch, group.topic, partition=group.partition))
+    return futures
+
+
+def _failure(transactional_id: str, error: BaseException) -> Recoverable:
+    kind = Fenced if isinstance(error, _FENCED) else StepFailed
+    detail = f"{type(error).__name__} {error}".strip()
+    return kind(f"{transactional_id}: the step was not committed ({detail})")

@@ -1,0 +1,159 @@
+"""A shard's store: hot table, mirror and producer as one thing that changes by steps."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+from rocksdict import Cache
+
+from schemas.segment import SegmentIndex, decode
+from streams import keys
+from streams.changelog import recover
+from streams.hot_table import HotTable
+from streams.mirror import Mirror
+from streams.settings import Settings
+from streams.step import Record, RecordGroup, StepProducer
+from streams.topics import Topics
+
+__all__ = ["Step", "Store", "bounded", "made_ms", "new_id"]
+
+T = TypeVar("T")
+Put = tuple[bytes, bytes | None]
+
+
+@dataclass
+class Step:
+    """What one transaction commits.
+
+    `puts` go to the changelog and, once committed, to the mirror and the hot table; `frames`
+    saves decoding deltas made here. `appends` go to the archive first; `place` turns their
+    offsets into manifest puts of the same step. `records` and `groups` go to other topics.
+    """
+
+    puts: list[Put] = field(default_factory=list)
+    frames: Mapping[bytes, pl.DataFrame] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    groups: list[RecordGroup] = field(default_factory=list)
+    appends: list[Record] = field(default_factory=list)
+    place: Callable[[list[int]], list[Put]] | None = None
+
+
+class Store:
+    """One shard's durable state; opened by `takeover`, changed by `commit`, read at any time."""
+
+    def __init__(self, settings: Settings, partition: int, folder: Path, cache: Cache) -> None:
+        self._settings = settings
+        self._changelog = Topics(settings.prefix).changelog
+        self._cache = cache
+        self._folder = folder
+        self.partition = partition
+        self.table = HotTable()
+        self.steps = 0
+        self._mirror: Mirror | None = None
+        self._producer: StepProducer | None = None
+        self._lock = asyncio.Lock()
+        self._applying: asyncio.Future[None] | None = None
+
+    async def takeover(self) -> None:
+        """Fences the former owner and recovers. Raises as `changelog.recover` does."""
+        self._mirror = await asyncio.to_thread(Mirror, self._folder, self._cache)
+        self._producer = StepProducer(
+            self._settings, f"{self._settings.prefix}shard-{self.partition}"
+        )
+        await self._producer.start()
+        self.table, _ = await recover(self._settings, self.partition, self._producer, self._mirror)
+
+    async def close(self) -> None:
+        """Lets go of broker and disk; what was committed stays."""
+        if self._producer is not None:
+            await self._producer.close()
+        if self._applying is not None:
+            await asyncio.wait([self._applying])
+        if self._mirror is not None:
+            mirror, self._mirror = self._mirror, None
+            await asyncio.to_thread(mirror.close)
+
+    @property
+    def mirror(self) -> Mirror:
+        """The open mirror. Raises `RuntimeError` before `takeover`."""
+        if self._mirror is None:
+            raise RuntimeError("the store is not open")
+        return self._mirror
+
+    async def commit(self, step: Step) -> None:
+        """Commits a step and applies it. Raises `Fenced` or `StepFailed`: then take over anew."""
+        if self._producer is None:
+            raise RuntimeError("the store is not open")
+        async with self._lock:
+            placed: list[Put] = []
+
+            def chain(offsets: list[int]) -> list[Record]:
+                placed.extend(step.place(offsets) if step.place is not None else ())
+                return [self._entry(put) for put in placed]
+
+            entries = [self._entry(put) for put in step.puts]
+            offsets = await self._producer.commit(
+                [*entries, *step.records], groups=step.groups, first=step.appends, then=chain
+            )
+            written = offsets[: len(entries)] + offsets[len(entries) + len(step.records) :]
+            # From here on the step has happened: it must be applied whole, cancelled or not.
+            self._applying = asyncio.ensure_future(
+                self._apply([*step.puts, *placed], step.frames, written)
+            )
+            await asyncio.shield(self._applying)
+            self.steps += 1
+
+    async def _apply(
+        self, puts: list[Put], frames: Mapping[bytes, pl.DataFrame], written: Sequence[int]
+    ) -> None:
+        if written:
+            await asyncio.to_thread(self.mirror.apply, puts, max(written) + 1)
+        self.table.apply(puts, frames)
+
+    def _entry(self, put: Put) -> Record:
+        return Record(self._changelog, put[0], put[1], self.partition)
+
+    async def read(self, index: SegmentIndex, source: str | None = None) -> pl.DataFrame:
+        """A segment's rows, or only those of one source."""
+        return await asyncio.to_thread(self._decode, index, source)
+
+    def _decode(self, index: SegmentIndex, source: str | None) -> pl.DataFrame:
+        data = self.bytes_of(index)
+        shared = source is not None and len(index.sources) > 1
+        return decode(data, [source] if shared and source is not None else None)
+
+    def bytes_of(self, index: SegmentIndex) -> bytes:
+        """A segment's encoded bytes. Raises `KeyError` for one that is not in the hot table."""
+        data = self.mirror.get(keys.segment(index.id))
+        if data is None:
+            raise KeyError(index.id)
+        return data
+
+
+def new_id(now_ms: int) -> str:
+    """A segment id of 24 hex digits: the time it was made, in milliseconds, and chance."""
+    return f"{now_ms:012x}{secrets.token_hex(6)}"
+
+
+def made_ms(segment_id: str) -> int:
+    """When a segment was made, in UTC milliseconds."""
+    return int(segment_id[:12], 16)
+
+
+def bounded(items: Iterable[T], weigh: Callable[[T], int], limit: int) -> Iterator[list[T]]:
+    """Groups of items of at most `limit` together; an item heavier than that goes alone."""
+    group: list[T] = []
+    weight = 0
+    for item in items:
+        heavy = weigh(item)
+        if group and weight + heavy > limit:
+            yield group
+            group, weight = [], 0
+        group.append(item)
+        weight += heavy
+    if group:
+        yield group
