@@ -7,7 +7,7 @@
 | `unknown_source` | 404 | no event and no definition names the source |
 | `method_not_allowed` | 405 | the address takes other methods |
 | `not_acceptable` | 406 | none of the formats offered is one that the client accepts |
-| `source_hidden` | 409 | the source's data is in the archive, or on its way; `restore` has the body \
+| `source_hidden` | 409 | the source's data is archived, or on its way; `restore` is the body \
 of the `POST /restores` that brings it back |
 | `legacy_deleted` | 410 | the source's data was deleted for good under the older policy |
 | `internal` | 500 | an error that nobody foresaw; the worker's log has it |

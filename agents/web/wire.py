@@ -8,7 +8,7 @@ A stream that stops without its end is not whole: the reader raises `Truncated`.
 
 import io
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 import polars as pl
@@ -42,7 +42,7 @@ def pack(frame: pl.DataFrame) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
-async def unpack(reader: Reader) -> AsyncIterator[pl.DataFrame]:
+async def unpack(reader: Reader) -> AsyncGenerator[pl.DataFrame, None]:
     """The frames of a stream, up to its end.
 
     Raises Truncated where the end is missing.

@@ -1,0 +1,60 @@
+"""What the handlers of all routes know of their worker."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import aiohttp
+from aiohttp import web
+
+from agents.host import ShardHost
+from schemas.lifecycle import SourceState
+from streams.settings import Settings
+
+__all__ = ["CONTEXT", "Context", "SourceStates"]
+
+
+class SourceStates(Protocol):
+    """`lifecycle.state` as this worker has read it (agents/state_view.py)."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has been read to what was its end at the start."""
+        ...
+
+    def get(self, source: str) -> SourceState | None:
+        """The latest record of one source."""
+        ...
+
+    def __iter__(self) -> Iterator[SourceState]:
+        """The latest record of every source."""
+        ...
+
+
+@dataclass
+class Context:
+    """One a worker. `address` is known once the server listens."""
+
+    settings: Settings
+    host: ShardHost
+    states: SourceStates
+    address: str = ""
+    _session: aiohttp.ClientSession | None = field(default=None, repr=False)
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The client for other workers, made when it is first needed."""
+        if self._session is None:
+            # no limit for a whole answer, which may be long; silence is limited instead
+            limits = aiohttp.ClientTimeout(total=None, sock_connect=2.0, sock_read=30.0)
+            self._session = aiohttp.ClientSession(timeout=limits)
+        return self._session
+
+    async def close(self) -> None:
+        """Close the client."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)

@@ -1,0 +1,61 @@
+"""GET /healthz, /readyz, /status: whether the worker lives, can answer, and what it holds."""
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from agents.host import Shard, ShardStatus
+from agents.web.context import CONTEXT, Context
+from agents.web.problems import Problem
+
+__all__ = ["healthz", "readyz", "status"]
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """The process lives."""
+    return web.json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """All that is assigned here has recovered, and the sources' states are read."""
+    awaited = _awaited(request.app[CONTEXT])
+    if awaited:
+        raise Problem("not_ready", f"Waiting for {', '.join(awaited)}", awaited=awaited)
+    return web.json_response({"status": "ready"})
+
+
+async def status(request: web.Request) -> web.Response:
+    """This worker in figures."""
+    context = request.app[CONTEXT]
+    host = context.host
+    states = context.states if context.states.ready else ()
+    return web.json_response(
+        {
+            "address": context.address,
+            "generation": host.generation,
+            "ready": not _awaited(context),
+            "coordinator": host.coordinates,
+            "coordinator_address": host.directory.control or None,
+            "partitions": context.settings.partitions,
+            "shards": [_shard(partition, shard) for partition, shard in host.shards.items()],
+            "directory": {str(p): a for p, a in sorted(host.directory.shards.items())},
+            "sources": Counter(record.state.value for record in states),
+        }
+    )
+
+
+def _awaited(context: Context) -> list[str]:
+    if context.host.generation < 0:
+        return ["an assignment"]
+    shards = context.host.shards.items()
+    awaited = [f"shard {p}" for p, shard in shards if shard is None or not shard.ready]
+    return awaited if context.states.ready else [*awaited, "the state of the sources"]
+
+
+def _shard(partition: int, shard: Shard | None) -> dict[str, Any]:
+    figures = ShardStatus(phase="recovering") if shard is None else shard.status
+    lag = sum(figures.lag.values())
+    described = {"partition": partition, "ready": shard is not None and shard.ready}
+    return described | asdict(figures) | {"cursor_lag": lag}

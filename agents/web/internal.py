@@ -1,0 +1,88 @@
+"""What workers ask of each other. Not part of the contract: may change with any version."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import asdict
+
+import polars as pl
+from aiohttp import web
+
+from agents.host import NotHeld, Shard
+from agents.web.context import CONTEXT, Context
+from agents.web.parts import GENERATION
+from agents.web.problems import bad_request, shards_unavailable
+from agents.web.stream import stream
+from agents.web.wire import END, pack
+from schemas.errors import Recoverable
+
+__all__ = ["shard_interactions", "shard_sizes", "sizes_here"]
+
+
+async def shard_interactions(request: web.Request) -> web.StreamResponse:
+    """GET /internal/shards/{partition}/interactions?source=&version=: frames (see wire.py)."""
+    context = request.app[CONTEXT]
+    source = request.query.get("source", "")
+    shard = _shard(context, request.match_info["partition"])
+    rows = shard.read(source, _number("version", request.query.get("version", "")))
+    headers = {"Content-Type": "application/vnd.apache.arrow.stream"}
+    generation = context.host.generation
+    try:
+        first = await anext(rows, None)
+        if context.host.generation != generation:
+            raise NotHeld("the group has a new generation")
+        headers[GENERATION] = str(generation)
+        return await stream(request, _packed(first, rows), headers)
+    except NotHeld as error:
+        raise shards_unavailable(str(error)) from error
+    finally:
+        if isinstance(rows, AsyncGenerator):
+            await rows.aclose()
+
+
+async def shard_sizes(request: web.Request) -> web.Response:
+    """POST /internal/sizes with `{"sources": [..]}`: sizes by shard of this worker."""
+    context = request.app[CONTEXT]
+    body = await request.json()
+    shards = sizes_here(context, body["sources"])
+    return web.json_response({"generation": context.host.generation, "shards": shards})
+
+
+def sizes_here(context: Context, sources: list[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """Sizes of `sources` by shard and source, of the shards here that are ready."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for partition, shard in context.host.shards.items():
+        if shard is None or not shard.ready:
+            continue
+        try:
+            sizes = shard.sources()
+        except Recoverable:
+            continue  # it is left out, like one that is not ready
+        held = {source: asdict(sizes[source]) for source in sources if source in sizes}
+        found[str(partition)] = held
+    return found
+
+
+async def _packed(
+    first: pl.DataFrame | None, rows: AsyncIterator[pl.DataFrame]
+) -> AsyncGenerator[bytes, None]:
+    if first is not None:
+        yield await asyncio.to_thread(pack, first)
+        async for frame in rows:
+            yield await asyncio.to_thread(pack, frame)
+    yield END
+
+
+def _shard(context: Context, partition: str) -> Shard:
+    number = _number("partition", partition)
+    if number not in context.host.shards:
+        raise shards_unavailable(f"shard {number} is not here")
+    shard = context.host.shards[number]
+    if shard is None:
+        raise shards_unavailable(f"shard {number} is recovering")
+    return shard
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdecimal():
+        raise bad_request(f"{name} is a number, not {text!r}")
+    return int(text)

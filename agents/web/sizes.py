@@ -1,0 +1,65 @@
+"""Sizes of sources, summed over all shards of all workers."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+
+from agents.host import SourceSize
+from agents.web.context import Context
+from agents.web.internal import sizes_here
+
+__all__ = ["Sizes", "sizes"]
+
+log = logging.getLogger(__name__)
+
+DEADLINE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes by source; without those of the shards in `missing`."""
+
+    by_source: dict[str, SourceSize]
+    missing: tuple[int, ...]
+
+
+async def sizes(context: Context, sources: Sequence[str]) -> Sizes:
+    """Ask this worker and all others for the sizes of `sources`."""
+    here = set(context.host.shards)
+    others = {
+        address for shard, address in context.host.directory.shards.items() if shard not in here
+    }
+    answers = await asyncio.gather(*(_ask(context, address, sources) for address in sorted(others)))
+    by_shard: dict[str, dict[str, dict[str, int]]] = sizes_here(context, list(sources))
+    for answer in answers:
+        # what is here counts once, even where another worker thinks that it holds it too
+        by_shard = answer | by_shard
+    total: dict[str, SourceSize] = {source: SourceSize() for source in sources}
+    for held in by_shard.values():
+        for source, size in held.items():
+            total[source] += SourceSize(**size)
+    shards = range(context.settings.partitions)
+    return Sizes(total, tuple(shard for shard in shards if str(shard) not in by_shard))
+
+
+async def _ask(context: Context, address: str, sources: Sequence[str]) -> dict[str, Any]:
+    try:
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            context.session.post(f"{address}/internal/sizes", json={"sources": sources}) as answer,
+        ):
+            if answer.status != HTTPStatus.OK:
+                return {}
+            body = await answer.json()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        log.info("no sizes from %s: %r", address, error)
+        return {}
+    if body["generation"] != context.host.generation:
+        return {}
+    shards: dict[str, Any] = body["shards"]
+    return shards

@@ -1,0 +1,119 @@
+"""GET /sources and /sources/{source}: where every source stands, why, and how large it is."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+from aiohttp import web
+
+from agents.web.context import CONTEXT, Context
+from agents.web.problems import bad_request, shards_unavailable, unknown_source
+from agents.web.sizes import Sizes, sizes
+from schemas.lifecycle import SOURCE_KINDS, SourceState, State
+
+__all__ = ["list_sources", "one_source"]
+
+DEFAULT_LIMIT = 100
+MOST = 1000
+
+
+async def list_sources(request: web.Request) -> web.Response:
+    """Pages of sources in order; `?name= kind= state= tag= limit= cursor=`.
+
+    `name` is found anywhere in a source's name or id, in any case; `next` is the cursor of
+    the following page, null on the last.
+    """
+    context = request.app[CONTEXT]
+    limit = _limit(request.query.get("limit"))
+    found = sorted(_matching(_states(context), request.query), key=lambda record: record.source)
+    after = request.query.get("cursor", "")
+    rest = (record for record in found if record.source > after)
+    page = list(islice(rest, limit + 1))
+    more, page = len(page) > limit, page[:limit]
+    measured = await sizes(context, [record.source for record in page])
+    return web.json_response(
+        {
+            "sources": [_described(record, measured) for record in page],
+            "total": len(found),
+            "next": page[-1].source if more else None,
+            "missing_shards": measured.missing,
+        }
+    )
+
+
+async def one_source(request: web.Request) -> web.Response:
+    """One source. `sizes` is null while not all shards are there to be summed."""
+    context = request.app[CONTEXT]
+    source = request.match_info["source"]
+    _states(context)
+    record = context.states.get(source)
+    if record is None:
+        raise unknown_source(source)
+    measured = await sizes(context, [source])
+    return web.json_response(_described(record, measured) | {"missing_shards": measured.missing})
+
+
+def _states(context: Context) -> Iterable[SourceState]:
+    if not context.states.ready:
+        raise shards_unavailable("This worker has not read the state of the sources yet")
+    return context.states
+
+
+def _matching(states: Iterable[SourceState], query: Mapping[str, str]) -> Iterable[SourceState]:
+    kind, state, tag = query.get("kind"), query.get("state"), query.get("tag")
+    name = query.get("name", "").casefold()
+    if kind is not None and kind not in SOURCE_KINDS:
+        raise bad_request(f"kind is one of {', '.join(SOURCE_KINDS)}, not {kind!r}")
+    if state is not None and state.upper() not in State.__members__:
+        raise bad_request(f"state is one of {', '.join(State)}, not {state!r}")
+    for record in states:
+        if (
+            (kind is None or record.source.startswith(f"{kind}:"))
+            and (state is None or record.state is State(state.upper()))
+            and (tag is None or tag in record.tags)
+            and (name in record.name.casefold() or name in record.source.casefold())
+        ):
+            yield record
+
+
+def _described(record: SourceState, measured: Sizes) -> dict[str, Any]:
+    """The lifecycle record, times in milliseconds as there, with `why` and `sizes`."""
+    size = asdict(measured.by_source[record.source])
+    return record.to_record() | {
+        "visible": not record.hidden and not record.legacy_deleted,
+        "why": why(record),
+        "sizes": None if measured.missing else size,
+    }
+
+
+def why(record: SourceState) -> list[str]:
+    """Sentences for people: what holds the source in its state."""
+    reasons = []
+    for exemption in record.exempt_by:
+        through = f" through {', '.join(exemption.through)}" if exemption.through else ""
+        reasons.append(f"{exemption.root} uses it{through} ({exemption.filter})")
+    if record.held is not None:
+        because = f": {record.held.reason}" if record.held.reason else ""
+        reasons.append(f"held by {record.held.by}{because}")
+    if record.due_because:
+        reasons.append(record.due_because)
+    if record.legacy_deleted:
+        reasons.append("deleted for good under the older policy")
+    if record.deleted:
+        reasons.append("its definition was deleted")
+    if record.state is State.UNKNOWN:
+        reasons.append("it has events but no definition")
+    if record.stuck:
+        reasons.append(f"shards {', '.join(map(str, record.stuck))} have not reported")
+    if record.message:
+        reasons.append(record.message)
+    return reasons
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if not text.isdecimal() or not 0 < int(text) <= MOST:
+        raise bad_request(f"limit is a number from 1 to {MOST}, not {text!r}")
+    return int(text)

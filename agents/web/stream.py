@@ -1,0 +1,35 @@
+"""Streaming a body: bounded by the client's pace, and never whole-looking when it is not."""
+
+import logging
+from collections.abc import AsyncIterable, Mapping
+
+from aiohttp import web
+
+__all__ = ["stream"]
+
+log = logging.getLogger(__name__)
+
+
+async def stream(
+    request: web.Request, pieces: AsyncIterable[bytes], headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Answer 200 with `pieces`; when they fail, break the connection off.
+
+    The status is sent at once: whatever can be found out before, has to be before.
+    """
+    response = web.StreamResponse(headers=headers)
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    try:
+        async for piece in pieces:
+            await response.write(piece)
+        await response.write_eof()
+    except ConnectionError:
+        raise  # the client went away
+    except Exception as error:
+        log.warning("%s broken off: %s", request.path_qs, error)
+        if request.transport is not None:
+            request.transport.abort()
+        # aiohttp ends the request quietly and sends nothing that would end the body well
+        raise ConnectionResetError("answer broken off") from error
+    return response
