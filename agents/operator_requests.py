@@ -1,0 +1,139 @@
+"""An operator's request: one command on the control topic, and what becomes of it."""
+
+import getpass
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.publish import Chunk, publish
+from agents.topic_reader import TopicReader
+from schemas import codec
+from schemas.errors import Recoverable
+from schemas.lifecycle import Outcome
+from streams.settings import Settings
+from streams.topics import Topics
+
+__all__ = ["Answer", "ask", "command"]
+
+WHOLE_FOLLOWS_S = 2.0
+"""The result for the whole request is committed with its last source's, or right after."""
+
+Result = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What control.results has told of one request so far."""
+
+    request_id: str
+    asked: tuple[str, ...]
+    whole: Result | None = None
+    sources: dict[str, Result] = field(default_factory=dict)
+
+    def take(self, result: Result) -> None:
+        """Remember the latest result of the request or of one of its sources."""
+        if result["source"] is None:
+            self.whole = result
+        else:
+            self.sources[result["source"]] = result
+
+    @property
+    def answered(self) -> bool:
+        """Whether the request as a whole was accepted, or is over."""
+        return self.whole is not None or self.sources_final
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will be told of the request as a whole."""
+        return self.whole is not None and Outcome(self.whole["outcome"]).final
+
+    @property
+    def sources_final(self) -> bool:
+        """Whether nothing more will be told of any source that was named."""
+        told = [self.sources.get(source) for source in self.asked]
+        return bool(told) and all(r is not None and Outcome(r["outcome"]).final for r in told)
+
+    @property
+    def bad(self) -> list[Result]:
+        """Results that refuse or report a failure: those of sources, else the whole one's."""
+        results = [*self.sources.values()]
+        if self.whole is not None:
+            results.append(self.whole)
+        bad = [r for r in results if r["outcome"] in (Outcome.REFUSED, Outcome.FAILED)]
+        return [r for r in bad if r["source"] is not None] or bad
+
+
+def command(
+    kind: str,
+    sources: tuple[str, ...] = (),
+    *,
+    tag: str | None = None,
+    dry_run: bool = False,
+    request_id: str | None = None,
+    reason: str | None = None,
+    notify_email: str | None = None,
+) -> dict[str, Any]:
+    """A command record; without a request id a fresh one, requested by the logged-in user."""
+    return {
+        "type": kind,
+        "sources": list(sources),
+        "tag": tag,
+        "dry_run": dry_run,
+        "request_id": request_id or uuid.uuid4().hex,
+        "requested_by": getpass.getuser(),
+        "notify_email": notify_email,
+        "reason": reason,
+    }
+
+
+async def ask(
+    settings: Settings,
+    record: Mapping[str, Any],
+    *,
+    wait: bool = True,
+    patience_s: float = 30.0,
+    told: Callable[[Result], None] = lambda result: None,
+    repeated: bool = False,
+) -> Answer:
+    """Send a command and read its results, until it is over or, without `wait`, is accepted.
+
+    `told` is called with every result as it comes. `repeated` says that the request id may
+    have been used before: earlier results are read too. Raises Recoverable when nothing new
+    has been told for `patience_s` seconds.
+    """
+    topics = Topics(settings.prefix)
+    request_id = str(record["request_id"])
+    answer = Answer(request_id, tuple(record["sources"]))
+    value = codec.encode("command", record)
+    results = [topics.control_results]
+    async with TopicReader.open(settings, results, from_end=not repeated) as reader:
+        await publish(settings, [Chunk("control", [request_id.encode()], [value])])
+        heard = time.monotonic()
+        while not (answer.final or (answer.answered and not wait)):
+            quiet = time.monotonic() - heard
+            if answer.sources_final and quiet > WHOLE_FOLLOWS_S:
+                break
+            if quiet > patience_s:
+                raise _unheard(request_id, answer, patience_s)
+            for _, _, kafka_record in await reader.some():
+                result = codec.decode(kafka_record.value or b"", "result")
+                if result["request_id"] == request_id:
+                    heard = time.monotonic()
+                    answer.take(result)
+                    told(result)
+    return answer
+
+
+def _unheard(request_id: str, answer: Answer, patience_s: float) -> Recoverable:
+    if answer.answered:
+        return Recoverable(
+            f"Request {request_id} was accepted, and nothing was heard for {patience_s:.0f} s",
+            remedy="It goes on: look at `emberline restores` and `emberline status`",
+        )
+    return Recoverable(
+        f"No answer to request {request_id} within {patience_s:.0f} s",
+        remedy="Is a worker running (`emberline worker`) with this prefix? "
+        "The command stays in the control topic and is carried out when one comes up",
+    )

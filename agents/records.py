@@ -1,0 +1,101 @@
+"""Records that people and files bring: which topic, which key, checked before they are sent."""
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from agents.demo.encoder import encoder
+from schemas import codec
+from schemas.errors import UsageError
+from schemas.registry import raw
+from streams.topic_specs import EVENTS
+
+__all__ = ["TYPES", "Kind", "kind_of_record", "ready", "refuse_unknown_fields"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of record: the codec's name for it, its topic without the prefix, its key."""
+
+    name: str
+    topic: str
+    key: str
+
+    def key_of(self, record: Mapping[str, Any]) -> bytes:
+        """The Kafka key of a record."""
+        return str(record[self.key]).encode()
+
+
+_KINDS = {
+    **{event: Kind(event, f"interactions.{event}", "user_id") for event in EVENTS},
+    "definition": Kind("definition", "catalog", "key"),
+    "user": Kind("user", "users", "user_id"),
+}
+TYPES = tuple(_KINDS)
+
+
+def kind_of_record(name: str) -> Kind:
+    """The kind of that name, in any case. Raises UsageError for another word."""
+    kind = _KINDS.get(name.lower())
+    if kind is None:
+        near = difflib.get_close_matches(name.lower(), TYPES, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(
+            f"{name!r} is no type of record", remedy=f"{hint}Use one of {', '.join(TYPES)}"
+        )
+    return kind
+
+
+def refuse_unknown_fields(kind: Kind, record: Mapping[str, Any]) -> None:
+    """Raise UsageError where a record typed by hand has a field that its schema does not know.
+
+    The codec passes over such fields, as producers may send more than we read; a person who
+    types one has misspelled another.
+    """
+    known = [field["name"] for field in raw(kind.name)["fields"]]
+    for name in record:
+        if name not in known and name != "type":
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise UsageError(
+                f"A {kind.name} has no field {name!r}", remedy=f"{hint}It has {', '.join(known)}"
+            )
+
+
+def ready(kind: Kind, text: bytes) -> tuple[bytes, bytes]:
+    """(key, Avro value) of one record given as a JSON object. Raises Undecodable."""
+    record = codec.decode(text, kind.name)
+    return kind.key_of(record), _writer(kind)(record)
+
+
+def ready_record(kind: Kind, record: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """(key, Avro value) of one record out of an Avro file; fields that we do not read go.
+
+    Raises schemas.codec.Unencodable where a value does not fit our schema.
+    """
+    known = {field["name"]: record[field["name"]] for field in raw(kind.name)["fields"]
+             if field["name"] in record}  # fmt: skip
+    plain = {name: _plain(value) for name, value in known.items()}
+    if kind.key not in plain:
+        raise codec.Unencodable(kind.name, f"{kind.key} is missing")
+    return kind.key_of(plain), codec.encode(kind.name, plain)
+
+
+def _writer(kind: Kind) -> Callable[[Mapping[str, Any]], bytes]:
+    if kind.name not in EVENTS:
+        return lambda record: codec.encode(kind.name, record)
+    encode = encoder(kind.name).encode
+    return lambda record: encode({name: (value,) for name, value in record.items()})[0]
+
+
+def _plain(value: Any) -> Any:
+    """Avro's logical times as integer milliseconds; an object as its JSON text."""
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return round(moment.timestamp() * 1000)
+    if isinstance(value, Mapping):
+        return json.dumps(value)
+    return value

@@ -1,0 +1,127 @@
+"""Reading whole topics, or what comes after now, as a read_committed consumer sees them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from schemas import codec
+from schemas.batch import KafkaRecord, RawBatch, unpack
+from schemas.errors import Fatal, Recoverable
+from streams.fetch import Fetcher, Partition
+from streams.offsets import bounds
+from streams.settings import Settings
+
+__all__ = ["Located", "TopicReader", "read_all", "read_table"]
+
+WAIT_MS = 250
+DEADLINE_S = 60.0
+
+Located = tuple[str, int, KafkaRecord]
+"""(topic, partition, record)"""
+
+
+class TopicReader:
+    """Reads all partitions of some topics without a group, committed records only.
+
+    `async with TopicReader.open(settings, topics)`: from the logs' beginnings, or, with
+    `from_end`, only what is committed after the opening.
+    """
+
+    def __init__(self, fetcher: Fetcher, ends: dict[Partition, int]) -> None:
+        self._fetcher = fetcher
+        self._ends = ends
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: Settings, topics: Iterable[str], *, from_end: bool = False
+    ) -> AsyncIterator[Self]:
+        """Connect and position. Raises Recoverable without a broker, Fatal without a topic."""
+        spans = await bounds(settings, await _partitions(settings, tuple(topics)))
+        ends = {partition: end for partition, (_, end) in spans.items()}
+        starts = {partition: start for partition, (start, _) in spans.items()}
+        fetcher = Fetcher(settings, ends if from_end else starts, name="reader")
+        try:
+            await fetcher.start()
+            yield cls(fetcher, ends)
+        except KafkaError as error:
+            raise _absent(settings, error) from error
+        finally:
+            await fetcher.close()
+
+    async def some(self, wait_ms: int = WAIT_MS) -> list[Located]:
+        """The next records, in order within each partition; empty after `wait_ms`."""
+        return [located for batch in await self._fetcher.fetch(wait_ms) for located in _of(batch)]
+
+    async def rest(self, deadline_s: float = DEADLINE_S) -> list[Located]:
+        """Everything that was committed when the reader was opened and is not read yet.
+
+        Raises Recoverable where that takes longer than the deadline.
+        """
+        found: list[Located] = []
+        try:
+            async with asyncio.timeout(deadline_s):
+                while any(self._fetcher.position(p) < end for p, end in self._ends.items()):
+                    found += await self.some()
+        except TimeoutError:
+            behind = {p: e for p, e in self._ends.items() if self._fetcher.position(p) < e}
+            raise Recoverable(
+                f"Not read to the end within {deadline_s:.0f} s: {behind}",
+                remedy="Look at the broker, then try again",
+            ) from None
+        return found
+
+
+async def read_all(settings: Settings, topic: str) -> list[Located]:
+    """All committed records of a topic as it stands now."""
+    async with TopicReader.open(settings, [topic]) as reader:
+        return await reader.rest()
+
+
+async def read_table(settings: Settings, topic: str, name: str) -> dict[str, dict[str, Any]]:
+    """The latest record of every key of a compacted topic, decoded as `name`."""
+    table: dict[str, dict[str, Any]] = {}
+    for _, _, record in await read_all(settings, topic):
+        key = (record.key or b"").decode(errors="replace")
+        if record.value is None:
+            table.pop(key, None)
+        else:
+            table[key] = codec.decode(record.value, name)
+    return table
+
+
+def _of(batch: RawBatch) -> Iterable[Located]:
+    return ((batch.topic, batch.partition, record) for record in unpack(batch))
+
+
+async def _partitions(settings: Settings, topics: tuple[str, ...]) -> list[Partition]:
+    """Every partition of the topics."""
+    client = AIOKafkaClient(
+        bootstrap_servers=settings.bootstrap_servers, client_id=f"{settings.client_id}-reader"
+    )
+    try:
+        await client.bootstrap()
+        await client.set_topics(topics)
+        found = {topic: client.cluster.partitions_for_topic(topic) for topic in topics}
+    except KafkaError as error:
+        raise _absent(settings, error) from error
+    finally:
+        await client.close()
+    for topic, numbers in found.items():
+        if not numbers:
+            raise Fatal(
+                f"There is no topic {topic} at {settings.bootstrap_servers}",
+                remedy="Make the topics with `emberline topics create`, or mend the prefix",
+            )
+    return [(topic, number) for topic, numbers in found.items() for number in sorted(numbers or ())]
+
+
+def _absent(settings: Settings, error: KafkaError) -> Recoverable:
+    return Recoverable(
+        f"The broker at {settings.bootstrap_servers} does not answer: {type(error).__name__}",
+        remedy="Start one (`emberline broker`) or set KAFKA_BOOTSTRAP_SERVERS",
+    )

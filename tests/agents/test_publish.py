@@ -1,0 +1,85 @@
+"""Publishing: partitioners as other clients have them, and nothing lost on a real broker."""
+
+import zlib
+from collections.abc import Iterator
+
+import pytest
+
+from agents.demo.chunk import EventChunk
+from agents.demo.generator import generate
+from agents.publish import Chunk, place, publish
+from agents.topic_reader import TopicReader, read_all
+from schemas.errors import Fatal, Recoverable
+from streams.settings import Settings, load
+from streams.topics import Topics
+
+KEYS = [f"{n:024x}".encode() for n in range(500)]
+
+
+def test_keys_go_where_other_clients_put_them() -> None:
+    # what Java's DefaultPartitioner answers for these keys of 16 partitions
+    known = [b"21", b"foobar", b"a-little-bit-long-string", b"abc"]
+    java = [-973932308, -790332482, -985981536, 479470107]
+    assert place(known, 16, "murmur2") == [(h & 0x7FFFFFFF) % 16 for h in java]
+    assert place(KEYS, 7, "crc32") == [zlib.crc32(key) % 7 for key in KEYS]
+
+
+def test_null_keys_are_spread() -> None:
+    for partitioner in ("murmur2", "crc32"):
+        places = place([None, b"x", None, None, None], 4, partitioner)
+        assert sorted(p for p, k in zip(places, [0, 1, 0, 0, 0], strict=True) if not k) == [
+            0, 1, 2, 3,
+        ]  # fmt: skip
+
+
+@pytest.mark.connected
+async def test_everything_arrives_where_it_belongs(settings: Settings, topics: Topics) -> None:
+    day = generate(3, 5_000)
+    seen: list[int] = []
+    published = await publish(settings, day.chunks(), progress=seen.append)
+    assert published.events == 5_000 == seen[-1]
+    expected = sorted(_placed(topics, day.chunks(), settings.partitions))
+    async with TopicReader.open(settings, topics.events.values()) as reader:
+        found = sorted((t, p, r.key, r.value) for t, p, r in await reader.rest())
+    assert found == expected
+
+
+def _placed(
+    topics: Topics, chunks: Iterator[EventChunk], partitions: int
+) -> Iterator[tuple[str, int, bytes, bytes]]:
+    for chunk in chunks:
+        places = place(chunk.keys, partitions, chunk.partitioner)
+        for key, value, partition in zip(chunk.keys, chunk.values, places, strict=True):
+            yield topics.event(chunk.event), partition, key, value
+
+
+@pytest.mark.connected
+async def test_a_rate_is_kept(settings: Settings, topics: Topics) -> None:
+    chunk = Chunk("interactions.send", KEYS, KEYS)
+    published = await publish(settings, [chunk, chunk], rate=2_000)
+    assert published.seconds >= 0.45
+    assert len(await read_all(settings, topics.event("send"))) == 1_000
+
+
+@pytest.mark.connected
+async def test_records_beyond_a_batch_are_split_and_too_large_ones_refused(
+    settings: Settings, topics: Topics
+) -> None:
+    many = [b"x" * 10_000] * 300
+    await publish(settings, [Chunk("catalog", [b"k"] * 300, many)])
+    assert len(await read_all(settings, topics.catalog)) == 300
+    with pytest.raises(Fatal, match="has 1010"):
+        await publish(settings, [Chunk("catalog", [b"k"], [b"x" * 1_010_000])])
+
+
+@pytest.mark.connected
+async def test_a_missing_topic_is_named(broker: str) -> None:
+    settings = load({"bootstrap_servers": broker, "prefix": "nowhere."}, env={})
+    with pytest.raises(Fatal, match=r"nowhere\.catalog"):
+        await publish(settings, [Chunk("catalog", [b"k"], [b"v"])])
+
+
+async def test_an_absent_broker_is_named() -> None:
+    settings = load({"bootstrap_servers": "127.0.0.1:1"}, env={})
+    with pytest.raises(Recoverable, match=r"127\.0\.0\.1:1"):
+        await publish(settings, [Chunk("catalog", [b"k"], [b"v"])])
