@@ -1,0 +1,158 @@
+"""A shard's store on a real broker: what was committed is there again, whoever takes over."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from schemas.segment import encode
+from streams import keys, layout
+from streams.changelog import WrongPartitions
+from streams.mirror import shared_cache
+from streams.settings import Settings, load
+from streams.step import Fenced
+from streams.store import Step, Store, new_id
+from streams.sweep import sweep
+from streams.topics import Topics
+from tests.streams.rows import as_dict, random_rows
+
+pytestmark = pytest.mark.connected
+
+LIMITS = layout.Limits(rows=100, bytes=900_000, own_rows=60)
+
+
+@pytest.fixture
+async def store(settings: Settings, topics: Topics) -> AsyncIterator[Store]:
+    opened = make(settings)
+    await opened.takeover()
+    yield opened
+    await opened.close()
+
+
+def make(settings: Settings, folder: str = "one") -> Store:
+    return Store(settings, 2, Path(settings.data_dir) / folder, shared_cache(8 << 20))
+
+
+def delta(store: Store, frame: pl.DataFrame, offset: int) -> Step:
+    key = keys.delta(store.table.next_sequence, 0)
+    return Step(
+        puts=[(key, encode(frame)), (keys.CURSOR, b'{"t": %d}' % offset)], frames={key: frame}
+    )
+
+
+def segment_id() -> str:
+    return new_id(1_700_000_000_000)
+
+
+async def rows_of(store: Store) -> dict[tuple[object, ...], tuple[int, int]]:
+    frames = list(store.table.deltas.values())
+    frames += [await store.read(index) for index in store.table.segments.values()]
+    return as_dict(frames)
+
+
+async def fill(store: Store) -> list[pl.DataFrame]:
+    """Three deltas, the first two flushed."""
+    frames = [random_rows(seed, 300) for seed in range(3)]
+    for number, frame in enumerate(frames[:2]):
+        await store.commit(delta(store, frame, number + 1))
+    await store.commit(Step(puts=layout.flush(dict(store.table.deltas), segment_id, LIMITS)))
+    await store.commit(delta(store, frames[2], 3))
+    return frames
+
+
+@pytest.mark.parametrize("disk", ["warm", "cold"])
+async def test_takeover_brings_back_what_was_committed(
+    store: Store, settings: Settings, disk: str
+) -> None:
+    frames = await fill(store)
+    before = store.table
+    await store.close()
+    if disk == "cold":
+        shutil.rmtree(Path(settings.data_dir) / "one")
+
+    again = make(settings)
+    await again.takeover()
+    try:
+        assert again.table.cursor == {"t": 3}
+        assert again.table.segments == before.segments
+        assert again.table.origin == before.origin
+        assert await rows_of(again) == as_dict(frames)
+        assert again.table.next_sequence == before.next_sequence
+    finally:
+        await again.close()
+
+
+async def test_a_mirror_is_behind_and_catches_up(store: Store, settings: Settings) -> None:
+    await store.commit(delta(store, random_rows(1, 10), 1))
+    await store.close()
+    shutil.copytree(Path(settings.data_dir) / "one", Path(settings.data_dir) / "old")
+    ahead = make(settings)
+    await ahead.takeover()
+    frames = [random_rows(1, 10), *await fill(ahead)]
+    await ahead.close()
+
+    behind = make(settings, "old")
+    await behind.takeover()
+    try:
+        assert await rows_of(behind) == as_dict(frames)
+    finally:
+        await behind.close()
+
+
+async def test_the_former_owner_is_fenced_and_changes_nothing(
+    store: Store, settings: Settings
+) -> None:
+    frames = await fill(store)
+    newer = make(settings, "two")
+    await newer.takeover()
+    try:
+        with pytest.raises(Fenced):
+            await store.commit(delta(store, random_rows(9, 10), 9))
+        assert newer.table.cursor == {"t": 3}
+        assert await rows_of(newer) == as_dict(frames)
+    finally:
+        await newer.close()
+
+
+async def test_a_mirror_of_another_incarnation_is_thrown_away(
+    store: Store, settings: Settings
+) -> None:
+    await fill(store)
+    await store.close()
+    shutil.copytree(Path(settings.data_dir) / "one", Path(settings.data_dir) / "moved")
+    other = Store(settings, 3, Path(settings.data_dir) / "moved", shared_cache(8 << 20))
+    await other.takeover()
+    try:
+        assert not other.table.segments
+        assert not other.table.deltas
+    finally:
+        await other.close()
+
+
+async def test_another_number_of_partitions_is_refused(store: Store, settings: Settings) -> None:
+    await store.close()
+    flags = {name: getattr(settings, name) for name in ("bootstrap_servers", "prefix", "data_dir")}
+    eight = load({**flags, "partitions": 8}, env={}, file=Path("none.toml"))
+    changed = make(eight)
+    with pytest.raises(WrongPartitions, match="EMBERLINE_PARTITIONS=4"):
+        await changed.takeover()
+    await changed.close()
+
+
+async def test_a_sweep_folds_a_source_across_segments_and_deltas(store: Store) -> None:
+    frames = await fill(store)
+    source = "campaign:0001"
+    found = [
+        frame
+        async for frame in sweep(
+            source,
+            store.table.segments_of(source),
+            store.table.delta_frames(source),
+            store.bytes_of,
+        )
+    ]
+    expected = as_dict(frame.filter(pl.col("source") == source) for frame in frames)
+    assert as_dict(found) == expected
+    assert sum(frame.height for frame in found) == len(expected)
