@@ -23,10 +23,12 @@ async def shard_interactions(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     source = request.query.get("source", "")
     shard = _shard(context, request.match_info["partition"])
-    rows = shard.read(source, _number("version", request.query.get("version", "")))
+    version = _number("version", request.query.get("version", ""))
     headers = {"Content-Type": "application/vnd.apache.arrow.stream"}
     generation = context.host.generation
+    rows: AsyncIterator[pl.DataFrame] | None = None
     try:
+        rows = shard.read(source, version)
         first = await anext(rows, None)
         if context.host.generation != generation:
             raise NotHeld("the group has a new generation")

@@ -1,0 +1,87 @@
+"""Shards and states without Kafka, for tests of what stands around them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+import polars as pl
+
+from agents.host import NotHeld, ShardStatus, SourceSize
+from schemas.interaction import SCHEMA
+from schemas.lifecycle import SourceState
+
+
+class States:
+    """`lifecycle.state` as a test wants it."""
+
+    def __init__(self, *records: SourceState) -> None:
+        self.ready = True
+        self.records = {record.source: record for record in records}
+
+    def get(self, source: str) -> SourceState | None:
+        return self.records.get(source)
+
+    def __iter__(self) -> Iterator[SourceState]:
+        return iter(list(self.records.values()))
+
+
+class DummyShard:
+    """Runs until cancelled, or until `ends` has an error to raise."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.ready = False
+        self.ends: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self.offered: asyncio.Queue[object] = asyncio.Queue()
+        self.versions: dict[str, int] = {}
+        self.frames: list[pl.DataFrame] = []
+        self.breaks: Exception | None = None
+        self.closed = 0
+        self.cursor: dict[str, int] = {}
+
+    @property
+    def status(self) -> ShardStatus:
+        return ShardStatus(phase="running", cursor=self.cursor, rows=sum(map(len, self.frames)))
+
+    async def run(self) -> None:
+        self.ready = True
+        try:
+            raise await asyncio.shield(self.ends)
+        finally:
+            self.ready = False
+
+    async def read(self, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
+        if not self.ready or self.versions.get(source) != version:
+            raise NotHeld(f"shard {self.partition}: not {version}")
+        try:
+            for frame in self.frames:
+                yield frame
+            if self.breaks is not None:
+                raise self.breaks
+        finally:
+            self.closed += 1
+
+    def sources(self) -> Mapping[str, SourceSize]:
+        rows = sum(map(len, self.frames))
+        return {source: SourceSize(rows=rows, bytes=10, segments=1) for source in self.versions}
+
+    async def offer(self, fetched: object) -> None:
+        self.offered.put_nowait(fetched)
+
+
+def rows(source: str, *users: str) -> pl.DataFrame:
+    """One interaction a user."""
+    return pl.DataFrame(
+        [
+            {"source": source, "user": user, "kind": "received", "channel": "EMAIL",
+             "step": None, "variation": "v", "detail": None, "first": 1, "last": 2}
+            for user in users
+        ],
+        schema=SCHEMA,
+    )  # fmt: skip
+
+
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait for a condition that nobody signals; fails after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # it is nobody's to signal
+            await asyncio.sleep(0.02)
