@@ -91,14 +91,14 @@ class Seat(Generic[A]):
             self._office.on_failed(error)
 
     async def _run_once(self, pause: float) -> None:
-        generation = self._generation
         try:
             self.actor = self._make()
             await self.actor.run()
         except Fenced as error:
             self.actor = None
             log.warning("%s: %s; waiting for a new generation of the group", self.name, error)
-            await self._later_than(generation)
+            # whoever fenced it may be of a generation that this worker has not heard of yet
+            await self._later_than(self._generation)
         except Recoverable as error:
             self.actor = None
             log.warning("%s: %s; recovering in %.1f s", self.name, error, pause)

@@ -136,6 +136,12 @@ class _Thread(driver.AIOKafkaConsumerThread):
                 self.membership.attach(self)
                 return
 
+    async def stop(self) -> None:
+        """Stop; a loop that was never run is closed here, as nobody else does."""
+        await super().stop()
+        if not self._started.is_set() and not self.thread_loop.is_closed():
+            self.thread_loop.close()
+
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         membership = self.membership
         settings = membership.settings
