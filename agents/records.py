@@ -13,7 +13,7 @@ from schemas.errors import UsageError
 from schemas.registry import raw
 from streams.topic_specs import EVENTS
 
-__all__ = ["TYPES", "Kind", "kind_of_record", "ready", "refuse_unknown_fields"]
+__all__ = ["TYPES", "Kind", "kind_of_record", "ready", "ready_record", "refuse_unknown_fields"]
 
 
 @dataclass(frozen=True, slots=True)

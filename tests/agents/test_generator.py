@@ -113,7 +113,7 @@ def test_definitions_and_users_fit_their_schemas() -> None:
 def test_column_encoder_equals_the_codec(rows: list[tuple[str, int, str | None, str]]) -> None:
     names = ("user_id", "time", "campaign_id", "channel")
     columns: dict[str, list[Any]] = {n: [row[i] for row in rows] for i, n in enumerate(names)}
-    values = encoder("send").encode(columns | {"id": ["x"] * len(rows)})
+    values = encoder("send").encode({**columns, "id": ["x"] * len(rows)})
     expected = [
         codec.encode("send", dict(zip(names, row, strict=True)) | {"id": "x"}) for row in rows
     ]
@@ -122,7 +122,8 @@ def test_column_encoder_equals_the_codec(rows: list[tuple[str, int, str | None, 
 
 @given(st.lists(st.integers(1 << 27, (1 << 41) - 1), min_size=1))
 def test_times_by_look_up_are_zigzag_numbers(times: list[int]) -> None:
-    columns = {"id": [""] * len(times), "user_id": [""] * len(times), "time": times}
+    blank = [""] * len(times)
+    columns: dict[str, list[Any]] = {"id": blank, "user_id": blank, "time": times}
     for value, time in zip(encoder("signal").encode(columns), times, strict=True):
         assert value[8 : 8 + len(zigzag(time))] == zigzag(time)
 

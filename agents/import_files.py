@@ -1,0 +1,146 @@
+"""Files as batches of records ready to be sent: Avro container files and JSON lines."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import orjson
+
+from agents.import_journal import Place
+from agents.publish import Chunk
+from agents.records import TYPES, Kind, kind_of_record, ready, ready_record
+from schemas.codec import Undecodable, Unencodable
+from schemas.errors import Fatal, UsageError
+from schemas.registry import record_name
+
+__all__ = ["Bad", "Batch", "batches"]
+
+BATCH_BYTES = 2_000_000
+MAGIC = b"Obj\x01"
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A record that was not sent: `file:line`, or `file:record` for Avro, counted from 1."""
+
+    where: str
+    why: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """Part of a file: what to send, what is bad, and the place that is reached with it.
+
+    `read` is the number of the file's bytes that lie before that place.
+    """
+
+    place: Place
+    read: int
+    chunks: list[Chunk] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
+
+
+class _Sorter:
+    """Gathers records by kind, in order."""
+
+    def __init__(self, file: Path, start: Place) -> None:
+        self._file = file
+        self._records = start.records
+        self._bad = start.bad
+        self._rows: dict[str, tuple[list[bytes | None], list[bytes | None]]] = {}
+        self._found: list[Bad] = []
+
+    def good(self, kind: Kind, key: bytes, value: bytes) -> None:
+        self._records += 1
+        keys, values = self._rows.setdefault(kind.topic, ([], []))
+        keys.append(key)
+        values.append(value)
+
+    def bad(self, why: str) -> None:
+        self._records += 1
+        self._bad += 1
+        self._found.append(Bad(f"{self._file}:{self._records}", why))
+
+    def batch(self, position: int, read: int) -> Batch:
+        chunks = [Chunk(topic, *rows) for topic, rows in self._rows.items()]
+        batch = Batch(Place(position, self._records, self._bad), read, chunks, self._found)
+        self._rows, self._found = {}, []
+        return batch
+
+
+def batches(file: Path, kind: Kind | None, start: Place) -> Iterator[Batch]:
+    """The rest of a file from `start` on. `kind` is None where the records say what they are.
+
+    An empty file gives nothing. Raises Fatal where the file as a whole cannot be read.
+    """
+    with file.open("rb") as opened:
+        avro = opened.read(len(MAGIC)) == MAGIC
+    return _avro(file, kind, start) if avro else _lines(file, kind, start)
+
+
+def _lines(file: Path, kind: Kind | None, start: Place) -> Iterator[Batch]:
+    sorter = _Sorter(file, start)
+    with file.open("rb") as opened:
+        opened.seek(start.position)
+        while lines := opened.readlines(BATCH_BYTES):
+            for line in lines:
+                _one_line(sorter, line.strip(), kind)
+            yield sorter.batch(opened.tell(), opened.tell())
+
+
+def _one_line(sorter: _Sorter, line: bytes, kind: Kind | None) -> None:
+    try:
+        own = kind or _declared(line)
+        sorter.good(own, *ready(own, line))
+    except (Undecodable, Unencodable, UsageError) as error:
+        sorter.bad(str(error))
+
+
+def _declared(line: bytes) -> Kind:
+    try:
+        value = orjson.loads(line)
+    except ValueError as error:
+        raise Undecodable("bad_json", str(error)) from error
+    declared = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(declared, str):
+        raise UsageError("No type", remedy='Add "type" to the record, or give --event')
+    return kind_of_record(declared)
+
+
+def _avro(file: Path, kind: Kind | None, start: Place) -> Iterator[Batch]:
+    sorter = _Sorter(file, start)
+    with file.open("rb") as opened:
+        try:
+            reader = fastavro.block_reader(opened)
+            own = kind or _written(file, reader.writer_schema)
+            for number, block in enumerate(reader, 1):
+                if number <= start.position:
+                    continue
+                for record in block:
+                    _one_record(sorter, record, own)
+                yield sorter.batch(number, opened.tell())
+        except (ValueError, EOFError, OSError, IndexError) as error:
+            raise Fatal(
+                f"{file} is no complete Avro container file: {error}",
+                remedy="Write it anew; what lies before the damage has been imported",
+            ) from error
+
+
+def _one_record(sorter: _Sorter, record: Any, kind: Kind | None) -> None:
+    try:
+        own = kind or kind_of_record(str(record.get("type")))
+        sorter.good(own, *ready_record(own, record))
+    except (Unencodable, UsageError) as error:
+        sorter.bad(str(error))
+
+
+def _written(file: Path, schema: Any) -> Kind | None:
+    """What the writer's schema says its records are; None: a field `type` says it."""
+    if isinstance(schema, dict):
+        if (name := record_name(str(schema.get("name")))) in TYPES and name is not None:
+            return kind_of_record(name)
+        if any(field["name"] == "type" for field in schema.get("fields", ())):
+            return None
+    raise UsageError(f"{file} does not say what its records are", remedy="Give --event")

@@ -1,0 +1,66 @@
+"""How far each file has been imported: a small JSON file, so that an import can go on.
+
+A file is known by its path, size and time of change; a file that has changed begins anew.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from schemas.errors import Fatal
+
+__all__ = ["Journal", "Place"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a file is acknowledged.
+
+    `position` is a byte offset in JSON lines, a number of blocks in an Avro container file;
+    `records` and `bad` count what lies before it.
+    """
+
+    position: int = 0
+    records: int = 0
+    bad: int = 0
+    done: bool = False
+
+
+class Journal:
+    """The places of all files that were ever begun. One import at a time may use it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: dict[str, Place] = {}
+        try:
+            content = json.loads(path.read_text())
+            self._places = {key: Place(**place) for key, place in content.items()}
+        except FileNotFoundError:
+            return
+        except (ValueError, TypeError, AttributeError) as error:
+            raise Fatal(
+                f"{path} cannot be read: {error}",
+                remedy="Remove it to import from the beginning: a second time changes no row",
+            ) from error
+
+    def place(self, file: Path) -> Place:
+        """Where to go on in a file."""
+        return self._places.get(_key(file), Place())
+
+    def save(self, file: Path, place: Place) -> None:
+        """Remember a place, in one go: a crash leaves the former journal or the new one."""
+        self._places[_key(file)] = place
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps({k: asdict(p) for k, p in self._places.items()}, indent=1))
+        os.replace(fresh, self._path)
+
+    def forget(self, file: Path) -> None:
+        """Let a file begin anew."""
+        self._places.pop(_key(file), None)
+
+
+def _key(file: Path) -> str:
+    stat = file.stat()
+    return f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"

@@ -1,0 +1,164 @@
+"""Importing files: every record arrives, bad ones are named, an interrupted import goes on."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+
+from agents.demo.generator import generate
+from agents.import_files import batches
+from agents.import_journal import Journal, Place
+from agents.importer import Progress, import_files
+from agents.oracle import Interactions, expect
+from agents.records import kind_of_record, refuse_unknown_fields
+from agents.topic_reader import TopicReader
+from schemas import codec
+from schemas.errors import Fatal, UsageError
+from schemas.registry import raw
+from streams.settings import Settings
+from streams.topics import Topics
+
+EVENTS = [
+    (chunk.event, record)
+    for chunk in generate(5, 3_000).chunks()
+    if not chunk.rejected
+    for record in chunk.records()
+]
+
+
+def lines(path: Path, events: list[tuple[str, dict[str, Any]]]) -> Path:
+    path.write_text("".join(json.dumps({"type": n} | r) + "\n" for n, r in events))
+    return path
+
+
+def container(path: Path, name: str, records: list[dict[str, Any]], **options: Any) -> Path:
+    with path.open("wb") as out:
+        fastavro.writer(out, raw(name), records, **options)
+    return path
+
+
+async def produced(settings: Settings) -> Interactions:
+    topics = Topics(settings.prefix)
+    names = {topic: event for event, topic in topics.events.items()}
+    async with TopicReader.open(settings, names) as reader:
+        records = await reader.rest()
+    return expect((names[t], codec.decode(r.value or b"")) for t, _, r in records)
+
+
+@pytest.mark.connected
+async def test_both_formats_give_what_the_events_say(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    sends = [record for name, record in EVENTS if name == "send"]
+    rest = [event for event in EVENTS if event[0] != "send"]
+    files = [lines(tmp_path / "a.jsonl", rest), container(tmp_path / "b.avro", "send", sends)]
+    seen: list[Progress] = []
+    done = await import_files(settings, files, progress=seen.append)
+    assert (done.records, done.bad, done.files) == (len(EVENTS), 0, 2)
+    assert seen[-1].done_bytes == seen[-1].total_bytes
+    assert await produced(settings) == expect(EVENTS)
+
+
+@pytest.mark.connected
+async def test_a_second_run_sends_nothing_unless_told(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    file = lines(tmp_path / "a.jsonl", EVENTS[:50])
+    assert (await import_files(settings, [file])).records == 50
+    again = await import_files(settings, [file])
+    assert (again.records, again.already) == (0, 1)
+    assert (await import_files(settings, [file], again=True)).records == 50
+
+
+@pytest.mark.connected
+async def test_bad_records_are_named_and_the_rest_arrives(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    file = lines(tmp_path / "a.jsonl", EVENTS[:3])
+    with file.open("a") as out:
+        out.write('{"type": "send", "id": "x"}\n{"id": "x"}\nnonsense\n{"type": "sned"}\n')
+        out.write('{"type":"user","user_id":"u1"}\n')
+        out.write('{"type":"definition","key":"campaign:a","status":"ACTIVE"}\n')
+    named: list[str] = []
+    done = await import_files(settings, [file], bad=lambda b: named.append(b.where))
+    assert (done.records, done.bad) == (5, 4)
+    assert named == [f"{file}:{line}" for line in (4, 5, 6, 7)]
+    async with TopicReader.open(settings, [topics.users, topics.catalog]) as reader:
+        assert {r.key for _, _, r in await reader.rest()} == {b"u1", b"campaign:a"}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "avro"])
+def test_a_file_goes_on_where_it_was_left(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.import_files.BATCH_BYTES", 5_000)
+    sends = [record for name, record in EVENTS if name == "send"]
+    file = (
+        container(tmp_path / "a.avro", "send", sends, sync_interval=5_000)
+        if kind == "avro"
+        else lines(tmp_path / "a.jsonl", [("send", record) for record in sends])
+    )
+    every = list(batches(file, None, Place()))
+    assert len(every) > 10
+    assert every[-1].read == file.stat().st_size
+    values = [v for batch in every for chunk in batch.chunks for v in chunk.values]
+    assert values == [codec.encode("send", record) for record in sends]
+    for at in (0, 3, len(every) - 1):
+        rest = list(batches(file, None, every[at].place))
+        assert rest == every[at + 1 :]
+
+
+def test_a_changed_file_begins_anew(tmp_path: Path) -> None:
+    file, path = tmp_path / "a.jsonl", tmp_path / "data" / "import.json"
+    file.write_text("one")
+    Journal(path).save(file, Place(3, 1, 0, True))
+    assert Journal(path).place(file) == Place(3, 1, 0, True)
+    file.write_text("other")
+    assert Journal(path).place(file) == Place()
+    path.write_text("{")
+    with pytest.raises(Fatal, match="cannot be read"):
+        Journal(path)
+
+
+def test_times_of_other_writers_become_milliseconds(tmp_path: Path) -> None:
+    writer = {
+        "type": "record", "name": "Send", "fields": [
+            {"name": "id", "type": "string"}, {"name": "user_id", "type": "string"},
+            {"name": "time", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+            {"name": "more", "type": "string"},
+        ],
+    }  # fmt: skip
+    time = datetime(2026, 5, 1, 12, 0, 0, 123_000, tzinfo=UTC)
+    with (tmp_path / "a.avro").open("wb") as out:
+        fastavro.writer(out, writer, [{"id": "1", "user_id": "u", "time": time, "more": "x"}])
+    (batch,) = batches(tmp_path / "a.avro", None, Place())
+    (value,) = batch.chunks[0].values
+    assert codec.decode(value or b"")["time"] == 1_777_636_800_123
+
+
+def test_a_cut_container_is_named(tmp_path: Path) -> None:
+    sends = [record for name, record in EVENTS if name == "send"]
+    file = container(tmp_path / "a.avro", "send", sends)
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(Fatal, match="no complete Avro"):
+        list(batches(file, None, Place()))
+
+
+async def test_a_missing_file_is_wrong_use(settings_offline: Settings, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no file"):
+        await import_files(settings_offline, [tmp_path / "none"])
+
+
+@pytest.fixture
+def settings_offline(tmp_path: Path) -> Settings:
+    return Settings(bootstrap_servers="127.0.0.1:1", data_dir=tmp_path)
+
+
+def test_misspelled_words_are_answered_with_the_near_one() -> None:
+    with pytest.raises(UsageError, match="Did you mean send"):
+        kind_of_record("sned")
+    with pytest.raises(UsageError, match="Did you mean user_id"):
+        refuse_unknown_fields(kind_of_record("send"), {"userid": "x"})
