@@ -85,6 +85,12 @@ class LocalBroker:
             if not self._reuse():
                 self._run()
 
+    def wait(self) -> int:
+        """Wait until the broker ends by itself; return its exit code. It must run here."""
+        if self._process is None:
+            raise RuntimeError("no broker was started here")
+        return self._process.wait()
+
     def stop(self) -> None:
         """End the broker if this object has started it; its data stays."""
         if self._process is not None:
@@ -175,7 +181,7 @@ class LocalBroker:
         missing += [] if maven else ["Maven"]
         raise Fatal(
             f"There is no Kafka broker, and none can be run here without {' and '.join(missing)}",
-            remedy="Install them (on Debian: apt-get install openjdk-17-jre-headless maven), "
+            remedy="Install them (on Debian: apt-get install default-jre-headless maven), "
             "or start Docker, or set KAFKA_BOOTSTRAP_SERVERS to a broker that runs",
         )
 

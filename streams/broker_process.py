@@ -46,6 +46,10 @@ class BrokerProcess:
         """Whether the command still runs."""
         return self._process.poll() is None
 
+    def wait(self) -> int:
+        """Wait for the command's own end; return its exit code."""
+        return self._process.wait()
+
     def stop(self) -> None:
         """End the command politely, by force after a while; wait until it has ended."""
         if self._keep:

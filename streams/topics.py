@@ -32,6 +32,7 @@ __all__ = [
     "check",
     "compare",
     "create",
+    "partitions",
     "specs",
 ]
 
@@ -60,14 +61,23 @@ async def check(settings: Settings) -> list[Problem]:
     Raises Recoverable where no broker answers in 30 s.
     """
     async with _admin(settings) as admin:
-        partitions = await _partitions(admin)
+        there = await _partitions(admin)
         wanted = specs(settings)
-        found = await _configs(admin, [spec.name for spec in wanted if spec.name in partitions])
+        found = await _configs(admin, [spec.name for spec in wanted if spec.name in there])
         return [
             problem
             for spec in wanted
-            for problem in compare(spec, partitions.get(spec.name), found.get(spec.name, {}))
+            for problem in compare(spec, there.get(spec.name), found.get(spec.name, {}))
         ]
+
+
+async def partitions(settings: Settings) -> dict[str, int]:
+    """Number of partitions of every topic there is, whosesoever it is.
+
+    Raises Recoverable where no broker answers in 30 s.
+    """
+    async with _admin(settings) as admin:
+        return await _partitions(admin)
 
 
 @asynccontextmanager

@@ -1,0 +1,65 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need first.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made-from-lock
+BENCH_STAMP := $(VENV)/.made-from-bench-lock
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help setup demo test lint types format unit bench lock clean
+
+help:
+	@echo 'make demo    a day of events through a real broker: expiry, archive, restore, checked'
+	@echo 'make test    lint, types and every test'
+	@echo 'make unit    only the tests that need no broker'
+	@echo 'make lint    ruff, without changing anything; make format changes'
+	@echo 'make types   mypy'
+	@echo 'make bench   the benchmarks, with the programs they compare with'
+	@echo 'make setup   .venv with the locked packages (the others do this by themselves)'
+	@echo 'make lock    choose package versions anew'
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@./.ci/venv $(VENV)
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/emberline demo
+
+test: lint types
+	@$(BIN)/pytest
+
+unit: $(STAMP)
+	@$(BIN)/pytest -m 'not connected'
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+bench: $(BENCH_STAMP)
+	@$(BIN)/emberline bench all
+
+$(BENCH_STAMP): $(STAMP) requirements-bench.lock
+	@$(PIP) install --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
+
+# needs uv, which this project uses for nothing else
+LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+lock:
+	@$(LOCK) -o requirements.lock
+	@$(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -1,0 +1,47 @@
+"""The command line, `emberline`.
+
+A command is a module of this package with a click command in it, named below. It is imported
+when it is used, so one command costs nothing to the others; a module that is not part of an
+installation is not listed.
+
+In a command: `settings_of(ctx)` for the settings with all flags in them, `json_option` and
+`emit` for `--json`, `run` for coroutines. Errors are raised, not printed.
+"""
+
+from agents.cli.group import Group
+from agents.cli.options import global_options
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "demo": "agents.cli.demo:command",
+    "worker": "agents.cli.worker:command",
+    "broker": "agents.cli.broker:command",
+    "topics": "agents.cli.topics:command",
+    "import": "agents.cli.importing:command",
+    "send": "agents.cli.send:command",
+    "restore": "agents.cli.restore:command",
+    "restores": "agents.cli.restores:command",
+    "cancel": "agents.cli.cancel:command",
+    "hold": "agents.cli.hold:command",
+    "unhold": "agents.cli.unhold:command",
+    "expire": "agents.cli.expire:command",
+    "pause": "agents.cli.pause:command",
+    "resume": "agents.cli.resume:command",
+    "status": "agents.cli.status:command",
+    "audit": "agents.cli.audit:command",
+    "rejected": "agents.cli.rejected:command",
+    "export": "agents.cli.export:command",
+    "bench": "agents.cli.bench:command",
+    "settings": "agents.cli.settings:command",
+}
+"""Name -> `module:attribute`, in the order of the help."""
+
+main = global_options(
+    Group(
+        "emberline",
+        COMMANDS,
+        help="Keeps engagement data hot as long as it is used, archives the rest, "
+        "and brings it back on request.",
+    )
+)

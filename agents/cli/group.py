@@ -1,0 +1,90 @@
+"""The group of all commands: loaded when used, errors told in one line."""
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from agents.cli.options import hoisted
+from schemas.errors import EmberlineError, UsageError
+
+__all__ = ["Group"]
+
+_FAILURE, _WRONG_USE, _INTERRUPTED = 1, 2, 130
+
+
+class Group(click.Group):
+    """Commands by name -> `module:attribute`, imported one at a time.
+
+    Exit codes: 0, 1 for a failure, 2 for wrong use, 130 for Ctrl-C, and what `ctx.exit` says.
+    """
+
+    def __init__(self, name: str, modules: Mapping[str, str], **rest: Any) -> None:
+        super().__init__(name, no_args_is_help=True, **rest)
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands whose module is there."""
+        return [name for name in self._modules if self._there(name)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import one command."""
+        if name not in self._modules or not self._there(name):
+            return None
+        module, _, attribute = self._modules[name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command.epilog = command.epilog or "Settings are flags here too: see `emberline --help`."
+        return command
+
+    def _there(self, name: str) -> bool:
+        return importlib.util.find_spec(self._modules[name].partition(":")[0]) is not None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, and says which command may have been meant."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f"Did you mean {near[0]}" if near else "`emberline --help` lists the commands"
+            raise UsageError(f"There is no command {name!r}", remedy=hint)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Settings flags count wherever they stand: before the command or after it."""
+        return super().parse_args(ctx, hoisted(args))
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> NoReturn:
+        """Run, and end the process with the exit code. An error is one line on stderr."""
+        try:
+            code = super().main(args, *rest, **(more | {"standalone_mode": False}))
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(_INTERRUPTED)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            sys.exit(_WRONG_USE)
+        except click.ClickException as error:
+            where = getattr(error, "ctx", None)
+            path = where.command_path if where is not None else "emberline"
+            sys.exit(_tell(error.format_message(), f"See `{path} --help`", error.exit_code))
+        except UsageError as error:
+            sys.exit(_tell(error.message, error.remedy, _WRONG_USE))
+        except EmberlineError as error:
+            sys.exit(_tell(error.message, error.remedy, _FAILURE))
+        except BrokenPipeError:
+            # who read has had enough (`| head`): nothing is wrong, but stdout is gone
+            sys.stdout = None
+            sys.exit(_FAILURE)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(what: str, remedy: str, code: int) -> int:
+    line = what.rstrip(".")
+    if remedy:
+        line = f"{line}. {remedy.rstrip('.')}"
+    click.echo("emberline: " + " ".join(line.split()), err=True)
+    return code

@@ -1,0 +1,135 @@
+"""Flags that every command takes, and what they make of the settings."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from schemas.errors import UsageError
+from streams.settings import Settings, load
+
+__all__ = ["RESERVED", "emit", "global_options", "hoisted", "json_option", "run", "settings_of"]
+
+T = TypeVar("T")
+C = TypeVar("C", bound=click.Command)
+
+_SHORT = {
+    "bootstrap_servers": "Kafka brokers, host:port with commas between.",
+    "prefix": "What every topic's name begins with.",
+    "partitions": "Number of shards.",
+    "retention": "How long a stopped source stays hot: P3M, PT20S.",
+    "data_dir": "Folder of the local stores.",
+    "http_host": "Where the worker listens.",
+    "http_port": "Port of the worker.",
+}
+_FLAGS = {f"--{name.replace('_', '-')}": name for name in _SHORT}
+_MORE = ("--set", "--config")
+
+RESERVED = (*_FLAGS, *_MORE)
+"""Options that belong to the whole command line: no command has one of these names."""
+
+
+def global_options(group: C) -> C:
+    """Give the group the flags of the settings, and what turns them into settings."""
+    options: list[click.Parameter] = [
+        click.Option([flag], metavar="VALUE", help=_SHORT[name]) for flag, name in _FLAGS.items()
+    ]
+    options.append(
+        click.Option(
+            ["--set", "pairs"],
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Any setting; `emberline settings` lists them. May be repeated.",
+        )
+    )
+    options.append(
+        click.Option(
+            ["--config"],
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Settings file, instead of emberline.toml.",
+        )
+    )
+    options.append(click.Option(["--verbose"], is_flag=True, help="Show what libraries log."))
+    group.params.extend(options)
+    group.callback = _remember
+    return group
+
+
+def _remember(
+    pairs: tuple[str, ...], config: Path | None, verbose: bool, **flags: str | None
+) -> None:
+    ctx = click.get_current_context()
+    # read when a command asks: `--help` must work with a settings file that does not
+    ctx.obj = _Given({**flags, **_pairs(pairs)}, config)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format=_LOG)
+    if not verbose:
+        # its retries are ours to tell, in one line, when they have come to nothing
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+_LOG = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _Given:
+    def __init__(self, flags: Mapping[str, object], config: Path | None) -> None:
+        self._flags = flags
+        self._config = config
+        self._settings: Settings | None = None
+
+    def settings(self) -> Settings:
+        if self._settings is None:
+            file = self._config or Path("emberline.toml")
+            self._settings = load(self._flags, file=file)
+        return self._settings
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    """The settings of this run, read once. Raises UsageError."""
+    given = ctx.find_object(_Given)
+    return given.settings() if given is not None else load()
+
+
+def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set {pair}: no value", remedy="Write --set NAME=VALUE")
+        found[name.strip().replace("-", "_")] = value
+    return found
+
+
+def hoisted(args: list[str]) -> list[str]:
+    """Move settings flags, with their values, to the front; what follows `--` stays."""
+    flags: list[str] = []
+    others: list[str] = []
+    rest = iter(args)
+    for arg in rest:
+        if arg == "--":
+            others += [arg, *rest]
+        elif arg in RESERVED:
+            flags += [arg, *([value] if (value := next(rest, None)) is not None else [])]
+        elif arg.startswith(tuple(f"{flag}=" for flag in RESERVED)):
+            flags.append(arg)
+        else:
+            others.append(arg)
+    return flags + others
+
+
+def json_option(function: Callable[..., T]) -> Callable[..., T]:
+    """Give a command `--json` (parameter `as_json`): facts for programs instead of people."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def emit(facts: object) -> None:
+    """Print one JSON value on one line."""
+    click.echo(json.dumps(facts, default=str, ensure_ascii=False))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end."""
+    return asyncio.run(work)

@@ -1,0 +1,28 @@
+"""`emberline settings`: every setting, its value and where that came from."""
+
+import click
+
+from agents.cli.options import emit, json_option, settings_of
+from streams.settings import describe
+
+__all__ = ["command"]
+
+
+@click.command("settings", help="Print every setting, its value, and where that came from.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """One line a setting; with --json one object by name."""
+    lines = describe(settings_of(ctx))
+    if as_json:
+        facts = {
+            line.name: {"value": line.value, "origin": line.origin, "doc": line.doc}
+            for line in lines
+        }
+        emit(facts)
+        return
+    names = max(len(line.name) for line in lines)
+    values = max(len(line.value) for line in lines)
+    for line in lines:
+        click.echo(f"{line.name:{names}}  {line.value:{values}}  {line.origin}")
+        click.echo(f"{'':{names}}  {click.style(line.doc, dim=True)}")

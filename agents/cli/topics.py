@@ -1,0 +1,67 @@
+"""`emberline topics`: make, compare and read the topics."""
+
+import sys
+from dataclasses import asdict
+
+import click
+
+from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.tail import Line, tail
+from streams.topics import check, create
+
+__all__ = ["command"]
+
+
+@click.group("topics", help="Make, compare and read emberline's topics.")
+def command() -> None:
+    """Nothing by itself."""
+
+
+@command.command("create", help="Make the topics that are missing, with the right settings.")
+@json_option
+@click.pass_context
+def create_topics(ctx: click.Context, as_json: bool) -> None:
+    """Topics that exist are left as they are: `check` compares them."""
+    made = run(create(settings_of(ctx)))
+    if as_json:
+        emit({"created": made})
+        return
+    for name in made:
+        click.echo(f"created {name}")
+    if not made:
+        click.echo("all topics are there already")
+
+
+@command.command("check", help="Compare the topics with what they should be; exit code 1 if not.")
+@json_option
+@click.pass_context
+def check_topics(ctx: click.Context, as_json: bool) -> None:
+    """One line a problem, with its remedy."""
+    problems = run(check(settings_of(ctx)))
+    if as_json:
+        emit({"ok": not problems, "problems": [asdict(problem) for problem in problems]})
+    elif not problems:
+        click.echo("all topics are as they should be")
+    else:
+        for problem in problems:
+            click.echo(f"{problem}. {problem.remedy}")
+    ctx.exit(1 if problems else 0)
+
+
+@command.command("tail", help="Print a topic's last records, decoded; a record a line.")
+@click.argument("topic")
+@click.option("-n", "--last", type=click.IntRange(0), default=10, show_default=True)
+@click.option("-f", "--follow", is_flag=True, help="Go on with new records until Ctrl-C.")
+@json_option
+@click.pass_context
+def tail_topic(ctx: click.Context, topic: str, last: int, follow: bool, as_json: bool) -> None:
+    """TOPIC with or without the prefix. Records of open transactions are not shown."""
+
+    def show(line: Line) -> None:
+        if as_json:
+            emit(asdict(line))
+        else:
+            click.echo(line.text())
+        sys.stdout.flush()
+
+    run(tail(settings_of(ctx), topic, last=last, follow=follow, show=show))
