@@ -1,0 +1,180 @@
+"""Everything a step needs of fetched batches: interactions, forwards, rejects."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from schemas import interaction
+from schemas.batch import KafkaRecord, RawBatch, unpack
+from schemas.decode import Decoder, Numbered, Reject
+from schemas.decode_blocks import Shape, peek
+from schemas.decode_check import DEFAULT_LIMITS, Limits
+from schemas.decode_reject import reject
+from schemas.placement import partition_of
+from schemas.projection import FIELDS, interactions
+from schemas.registry import FILES, SchemaSource
+
+__all__ = ["ORIGIN", "REPARTITION", "Forward", "Ingested", "ingest"]
+
+REPARTITION = "repartition"
+"""Last part of the name of the topic that misplaced events travel through."""
+ORIGIN = "topic"
+"""Header of a record there: the topic that the event came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Events of one kind that belong to another shard: original keys, values, timestamps.
+
+    `topic` is the one they came from, for the header `ORIGIN`, the only one of the forwarded
+    records: so the shard that gets them finds batches of one shape.
+    """
+
+    topic: str
+    partition: int
+    records: list[KafkaRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """`interactions` are in `interaction.SCHEMA`, not folded: events of one step rarely share a
+    key, so the fold at the flush does it once for less than twice. `events` counts the events
+    taken in, without rejects and forwards, and `kinds` the interactions of each kind.
+    """
+
+    interactions: pl.DataFrame
+    forwards: list[Forward]
+    rejects: list[Reject]
+    events: int
+    kinds: dict[str, int]
+
+
+def ingest(
+    batches: Sequence[RawBatch],
+    partition: int,
+    partitions: int,
+    limits: Limits = DEFAULT_LIMITS,
+    source: SchemaSource = FILES,
+) -> Ingested:
+    """Take in batches of the event topics and of `repartition`, for the shard `partition`.
+
+    A topic's last dotted part names its event. Events from `repartition` are never forwarded
+    again. Raises what schemas.decode raises.
+    """
+    intake = _Intake(limits, source)
+    for number, batch in enumerate(batches):
+        intake.sort(number, batch)
+    intake.read()
+    parts = [interaction.empty()]
+    forwards: list[Forward] = []
+    rejects = intake.rejects
+    events = 0
+    for event, decoder in intake.decoders.items():
+        decoded = decoder.result()
+        rejects += decoded.rejects
+        frame, misplaced = _placed(decoded.frame, batches, partition, partitions)
+        forwards += _forwards(misplaced, batches)
+        events += frame.height
+        parts.append(interactions(event, frame))
+    rows = pl.concat(parts)
+    counts = rows["kind"].value_counts()
+    kinds = dict(zip(counts["kind"].to_list(), counts["count"].to_list(), strict=True))
+    return Ingested(rows, forwards, rejects, events, kinds)
+
+
+class _Intake:
+    """Sorts batches by event and shape, and reads each group with its event's decoder."""
+
+    def __init__(self, limits: Limits, source: SchemaSource) -> None:
+        self.decoders: dict[str, Decoder] = {}
+        self.rejects: list[Reject] = []
+        self._limits = limits
+        self._source = source
+        self._groups: dict[tuple[str, Shape | None], list[Numbered]] = {}
+        self._mixed: list[Numbered] = []
+
+    def sort(self, number: int, batch: RawBatch) -> None:
+        forwarded = _is_repartition(batch.topic)
+        shape = peek(batch, same_header=forwarded)
+        topic = batch.topic
+        if forwarded:
+            if shape is None or shape.origin is None:
+                self._mixed.append((number, batch))
+                return
+            topic = shape.origin.decode(errors="replace")
+        event = _event_of(topic)
+        if event is None:
+            self._mixed.append((number, batch))
+        else:
+            self._groups.setdefault((event, shape), []).append((number, batch))
+
+    def read(self) -> None:
+        for (event, shape), group in self._groups.items():
+            for number, batch in self._decoder(event).read_alike(shape, group):
+                if _is_repartition(batch.topic):
+                    self._mixed.append((number, batch))
+                else:
+                    self._decoder(event).read_records(number, batch, unpack(batch))
+        for number, batch in self._mixed:
+            self._read_mixed(number, batch)
+
+    def _read_mixed(self, number: int, batch: RawBatch) -> None:
+        events: dict[str, list[KafkaRecord]] = {}
+        for record in unpack(batch):
+            origin = batch.topic
+            if _is_repartition(batch.topic):
+                value = next((value for name, value in record.headers if name == ORIGIN), None)
+                origin = (value or b"").decode(errors="replace")
+            event = _event_of(origin)
+            if event is None:
+                detail = f"no kind of event has the topic {origin!r}"
+                self.rejects.append(reject(batch, record, "undecodable", detail, self._limits))
+            else:
+                events.setdefault(event, []).append(record)
+        for event, records in events.items():
+            self._decoder(event).read_records(number, batch, records)
+
+    def _decoder(self, event: str) -> Decoder:
+        if event not in self.decoders:
+            self.decoders[event] = Decoder(
+                event, columns=FIELDS[event], limits=self._limits, source=self._source
+            )
+        return self.decoders[event]
+
+
+def _placed(
+    frame: pl.DataFrame, batches: Sequence[RawBatch], partition: int, partitions: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split into (ours, misplaced); misplaced has the column `target` besides."""
+    target = partition_of(frame["user_id"], partitions).alias("target")
+    misplaced = target != partition
+    if not misplaced.any():
+        return frame, frame.clear().with_columns(target=pl.lit(None, pl.Int32))
+    final = [number for number, batch in enumerate(batches) if _is_repartition(batch.topic)]
+    if final:
+        misplaced &= ~frame["batch"].is_in(pl.Series(final, dtype=pl.UInt32))
+    return frame.filter(~misplaced), frame.hstack([target]).filter(misplaced)
+
+
+def _forwards(misplaced: pl.DataFrame, batches: Sequence[RawBatch]) -> Iterable[Forward]:
+    forwards: dict[tuple[str, int], Forward] = {}
+    places = misplaced.select("batch", "offset", "target").sort("batch", "offset")
+    for (number,), rows in places.partition_by("batch", as_dict=True, maintain_order=True).items():
+        batch = batches[number]
+        records = {record.offset: record for record in unpack(batch)}
+        for offset, target in rows.select("offset", "target").iter_rows():
+            place = (batch.topic, target)
+            if place not in forwards:
+                forwards[place] = Forward(*place, [])
+            forwards[place].records.append(records[offset])
+    return forwards.values()
+
+
+def _is_repartition(topic: str) -> bool:
+    return topic.rpartition(".")[2] == REPARTITION
+
+
+def _event_of(topic: str) -> str | None:
+    event = topic.rpartition(".")[2]
+    return event if event in FIELDS else None
