@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from agents.rules import outputs, requests
 from agents.rules.draft import Draft
+from agents.rules.policy import Policy
 from agents.rules.reports import overdue
 from agents.rules.retention import base, periods
 from agents.rules.transitions import start_expiring
@@ -11,13 +12,16 @@ from agents.rules.world import Origin, Source, Why, World
 from schemas.lifecycle import State
 from streams.period import add_ms, milliseconds
 
-__all__ = ["next_at", "tick"]
+__all__ = ["tick", "wait_ms"]
 
 
-def next_at(world: World) -> int:
-    """When the next tick is needed (UTC ms)."""
+def wait_ms(world: World, now: int, policy: Policy) -> int:
+    """How long until the next tick is needed, 0 where it is needed now."""
+    next_at = world.sweep.next_at
+    if next_at > now + policy.sweep_interval_ms:
+        return 0
     deadlines = (source.work.deadline for source in world.sources.values() if source.work)
-    return min(world.sweep.next_at, min(deadlines, default=world.sweep.next_at))
+    return max(0, min(next_at, min(deadlines, default=next_at)) - now)
 
 
 def tick(draft: Draft, skew_ms: int | None) -> None:

@@ -1,0 +1,259 @@
+"""The coordinator: the one actor that decides every source's lifecycle.
+
+A thin shell around `agents.rules`: read inputs, decide, commit everything that follows in one
+transaction, and only then go on from the new world. Any doubt: drop it all and take over anew.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from aiokafka.errors import KafkaError
+
+from agents import coordinator_log as log_topic
+from agents.coordinator_inputs import Item, read
+from agents.rules import ledger
+from agents.rules.decide import decide
+from agents.rules.inputs import (
+    CatalogSnapshot,
+    DefinitionRead,
+    DefinitionUnreadable,
+    Input,
+    Tick,
+)
+from agents.rules.policy import Policy
+from agents.rules.sweep import wait_ms
+from agents.rules.world import World
+from schemas import codec
+from schemas.errors import Recoverable
+from streams.clock import Clock
+from streams.fetch import Fetcher
+from streams.offsets import bounds
+from streams.settings import Settings
+from streams.step import Fenced, Record, StepProducer
+from streams.topics import Topics
+
+__all__ = ["Coordinator"]
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 500
+_ITEMS_PER_STEP = 2_000
+_TAKEOVER_S = 120.0
+_RETRY_S = 1.0
+_FENCED_GRACE_S = 3.0
+_SKEW_EVERY_MS = 60_000
+
+
+@dataclass(slots=True)
+class _Term:
+    """One time in office: from a takeover to the first doubt."""
+
+    producer: StepProducer
+    world: World
+    cursor: dict[str, int]
+    skew_ms: int | None = None
+    measured_at: int = 0
+
+
+class Coordinator:
+    """Runs where the control partition is assigned.
+
+    `running` is set while it is in office: it has taken over and decides.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        policy: Policy | None = None,
+        *,
+        items_per_step: int = _ITEMS_PER_STEP,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._policy = policy or Policy.of(settings)
+        self._topics = Topics(settings.prefix)
+        self._items_per_step = items_per_step
+        self._own = (self._topics.coordinator, 0)
+        self._inputs = (self._topics.catalog, self._topics.control, self._topics.shard_reports)
+        self._owner: str | None = None
+        self._world = World()
+        self.running = asyncio.Event()
+
+    @property
+    def transactional_id(self) -> str:
+        """The id that fences: whoever initialised it last is the coordinator."""
+        return f"{self._settings.prefix}coordinator"
+
+    @property
+    def world(self) -> World:
+        """What it knew after its last commit."""
+        return self._world
+
+    async def run(self) -> None:
+        """Take over and decide until cancelled; recover from trouble with the broker.
+
+        Raises Fenced once another coordinator has taken over: the caller must not start this
+        one again unless control is assigned here anew. Raises Fatal where a person has to act.
+        """
+        while True:
+            try:
+                await self._term()
+            except Fenced as error:
+                # Either a newer owner, who will say so in a moment, or the broker, which ended
+                # a transaction that took too long. Only the owner record can tell.
+                log.warning("coordinator: %s", error)
+                await asyncio.sleep(_FENCED_GRACE_S)
+                await self._retrying(self._still_owner)
+            except (Recoverable, KafkaError, TimeoutError) as error:
+                _log_trouble(error)
+                await asyncio.sleep(_RETRY_S)
+                await self._retrying(self._still_owner)
+            finally:
+                self.running.clear()
+
+    async def _retrying(self, check: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await check()
+            except Fenced:
+                raise
+            except (Recoverable, KafkaError, TimeoutError) as error:
+                _log_trouble(error)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _term(self) -> None:
+        producer = StepProducer(self._settings, self.transactional_id)
+        try:
+            async with asyncio.timeout(_TAKEOVER_S):
+                await producer.start()
+                term = await self._take_over(producer)
+                await self._compare_catalog(term)
+            await self._decide(term)
+        finally:
+            await producer.close()
+
+    async def _still_owner(self) -> None:
+        """Raise Fenced where somebody else took over since: to fence back would be a war."""
+        if self._owner is None:
+            return
+        async with asyncio.timeout(_TAKEOVER_S):
+            start, end = (await bounds(self._settings, [self._own]))[self._own]
+            last = await log_topic.last_owner(self._settings, start, end)
+        if last != self._owner:
+            raise Fenced(f"{self.transactional_id}: {last} has taken over from {self._owner}")
+
+    async def _take_over(self, producer: StepProducer) -> _Term:
+        own = self._own
+        start, _ = (await bounds(self._settings, [own]))[own]
+        owner = uuid.uuid4().hex
+        at = self._clock.now_ms()
+        await producer.commit([log_topic.owner_record(self._settings, owner)])
+        self._owner = owner
+        found = await log_topic.read_back(self._settings, owner, start)
+        self._world = found.world
+        skew_ms = None if found.appended_at is None else found.appended_at - at
+        return _Term(producer, found.world, dict(found.cursor), skew_ms, at)
+
+    async def _compare_catalog(self, term: _Term) -> None:
+        """Read the whole catalog once: what we know and it does not hold was deleted."""
+        topic = self._topics.catalog
+        partitions = [(name, 0) for name in self._inputs]
+        limits = await bounds(self._settings, partitions)
+        for name in self._inputs:
+            term.cursor.setdefault(name, limits[name, 0][0])
+        start, end = limits[topic, 0]
+        term.cursor[topic] = start
+        keys: set[str] = set()
+        fetcher = Fetcher(self._settings, {(topic, 0): start}, name="coordinator-catalog")
+        await fetcher.start()
+        try:
+            while fetcher.position((topic, 0)) < end:
+                items = read(self._topics, await fetcher.fetch(), term.cursor)
+                for item in items:
+                    _note_key(keys, item)
+                await self._take_in(term, items)
+            term.cursor[topic] = fetcher.position((topic, 0))
+        finally:
+            await fetcher.close()
+        await self._step(term, [], extra=CatalogSnapshot(frozenset(keys)))
+
+    async def _decide(self, term: _Term) -> None:
+        positions = {(name, 0): term.cursor[name] for name in self._inputs}
+        fetcher = Fetcher(self._settings, positions, name="coordinator")
+        await fetcher.start()
+        self.running.set()
+        try:
+            while True:
+                wait = wait_ms(term.world, self._clock.now_ms(), self._policy)
+                batches = await fetcher.fetch(min(_POLL_MS, wait))
+                await self._take_in(term, read(self._topics, batches, term.cursor))
+                if wait_ms(term.world, self._clock.now_ms(), self._policy) == 0:
+                    await self._measure_skew(term)
+                    await self._step(term, [], extra=Tick(term.skew_ms))
+        finally:
+            await fetcher.close()
+
+    async def _measure_skew(self, term: _Term) -> None:
+        """Compare the clocks, at most once a minute: the broker stamps what we append."""
+        now = self._clock.now_ms()
+        if abs(now - term.measured_at) < _SKEW_EVERY_MS:
+            return
+        offset = await self._step(term, [])
+        async with asyncio.timeout(_TAKEOVER_S):
+            appended_at = await log_topic.appended_at(self._settings, offset)
+        term.skew_ms = None if appended_at is None else appended_at - now
+        term.measured_at = now
+
+    async def _take_in(self, term: _Term, items: Sequence[Item]) -> None:
+        for first in range(0, len(items), self._items_per_step):
+            await self._step(term, items[first : first + self._items_per_step])
+
+    async def _step(self, term: _Term, items: Sequence[Item], *, extra: Input | None = None) -> int:
+        """Decide and commit; the new world counts only once the transaction has.
+
+        Returns the offset of the cursor's record.
+        """
+        inputs = [item.meaning for item in items if item.meaning is not None]
+        if extra is not None:
+            inputs.append(extra)
+        cursor = term.cursor | {item.topic: item.next_offset for item in items}
+        now = self._clock.now_ms()
+        world, records = await asyncio.to_thread(self._decided, term.world, inputs, now)
+        records += [item.reject for item in items if item.reject is not None]
+        records.append(log_topic.cursor_record(self._settings, cursor))
+        offsets = await term.producer.commit(records)
+        term.world = self._world = world
+        term.cursor = cursor
+        return offsets[-1]
+
+    def _decided(
+        self, world: World, inputs: Sequence[Input], now: int
+    ) -> tuple[World, list[Record]]:
+        decision = decide(world, inputs, now, self._policy)
+        records = [
+            Record(
+                topic=getattr(self._topics, output.topic),
+                key=None if output.key is None else output.key.encode(),
+                value=codec.encode(output.schema, output.record),
+            )
+            for output in decision.outputs
+        ]
+        records += log_topic.entry_records(self._settings, ledger.entries(decision))
+        return decision.world, records
+
+
+def _note_key(keys: set[str], item: Item) -> None:
+    """Keep the set of keys that the catalog holds up to date; an unreadable one is there."""
+    match item.meaning:
+        case DefinitionRead(key=key, definition=None):
+            keys.discard(key)
+        case DefinitionRead(key=key) | DefinitionUnreadable(key=key):
+            keys.add(key)
+
+
+def _log_trouble(error: Exception) -> None:
+    log.warning("coordinator: %s; it starts again", str(error) or type(error).__name__)

@@ -1,0 +1,129 @@
+"""Records of the coordinator's input topics, as inputs of the rules, or as rejects. Pure."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agents.rules.inputs import (
+    CommandRead,
+    CommandUnreadable,
+    DefinitionRead,
+    DefinitionUnreadable,
+    Input,
+    ReportRead,
+)
+from schemas import codec
+from schemas.batch import KafkaRecord, RawBatch, unpack
+from schemas.codec import Undecodable
+from schemas.lifecycle import Command, Definition, Report
+from streams.step import Record
+from streams.topics import Topics
+
+__all__ = ["Item", "read"]
+
+_REJECT_BYTES = 900_000
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record taken in: what it means, the reject it makes, and where to go on reading."""
+
+    topic: str
+    next_offset: int
+    meaning: Input | None
+    reject: Record | None = None
+
+
+def read(topics: Topics, batches: Iterable[RawBatch], cursor: dict[str, int]) -> list[Item]:
+    """The records at or above `cursor` (topic -> offset), the catalog's first, then commands.
+
+    So a definition that was written just before a command is known when that is decided.
+    """
+    order = (topics.catalog, topics.control, topics.shard_reports)
+    items: list[Item] = []
+    for topic in order:
+        for batch in batches:
+            if batch.topic == topic:
+                items += [
+                    _item(topics, topic, batch.partition, record)
+                    for record in unpack(batch)
+                    if record.offset >= cursor.get(topic, 0)
+                ]
+    return items
+
+
+def _item(topics: Topics, topic: str, partition: int, record: KafkaRecord) -> Item:
+    position = f"{topic}-{partition}-{record.offset}"
+    try:
+        meaning = _meaning(topics, topic, record, position)
+    except Undecodable as error:
+        return Item(
+            topic,
+            record.offset + 1,
+            _unreadable(topics, topic, record, position, str(error)),
+            _reject(topics, topic, partition, record, error),
+        )
+    return Item(topic, record.offset + 1, meaning)
+
+
+def _meaning(topics: Topics, topic: str, record: KafkaRecord, position: str) -> Input | None:
+    if topic == topics.catalog:
+        return _definition(record)
+    if record.value is None:
+        raise Undecodable("undecodable", "the record has no value")
+    if topic == topics.control:
+        return CommandRead(Command.from_record(codec.decode(record.value, "command")), position)
+    return ReportRead(Report.from_record(codec.decode(record.value, "report")))
+
+
+def _definition(record: KafkaRecord) -> DefinitionRead:
+    key = _text(record.key)
+    if record.value is None:
+        return DefinitionRead(key, None)
+    definition = Definition.from_record(codec.decode(record.value, "definition"))
+    if definition.key != key:
+        detail = f"the record's key is {key!r}, the definition's {definition.key!r}"
+        raise Undecodable("undecodable", detail)
+    return DefinitionRead(key, definition)
+
+
+def _unreadable(
+    topics: Topics, topic: str, record: KafkaRecord, position: str, detail: str
+) -> Input | None:
+    if topic == topics.catalog:
+        return DefinitionUnreadable(_text(record.key), detail)
+    if topic == topics.control:
+        return CommandUnreadable(_request_id(record.value) or position, detail)
+    return None
+
+
+def _request_id(value: bytes | None) -> str | None:
+    """The request id in JSON that is no command, so that its sender learns of the refusal."""
+    try:
+        found = json.loads(value or b"")
+    except (ValueError, RecursionError):
+        return None
+    request_id = found.get("request_id") if isinstance(found, dict) else None
+    return request_id if isinstance(request_id, str) and request_id else None
+
+
+def _reject(
+    topics: Topics, topic: str, partition: int, record: KafkaRecord, error: Undecodable
+) -> Record:
+    headers = {
+        "topic": topic,
+        "partition": str(partition),
+        "offset": str(record.offset),
+        "code": error.code,
+        "detail": error.detail[:1000],
+    }
+    return Record(
+        topic=topics.rejected,
+        key=record.key,
+        value=None if record.value is None else record.value[:_REJECT_BYTES],
+        headers=tuple((name, text.encode()) for name, text in headers.items()),
+    )
+
+
+def _text(key: bytes | None) -> str:
+    return (key or b"").decode(errors="replace")

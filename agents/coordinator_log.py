@@ -1,0 +1,145 @@
+"""The `coordinator` topic: whose turn it is, how far the inputs were read, what is known.
+
+Read back to our own owner record after fencing: then nothing of a former owner is missing
+and nothing of it can follow.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agents.rules import ledger
+from agents.rules.world import World
+from schemas.batch import RawBatch, unpack
+from schemas.errors import Fatal
+from streams.fetch import Fetcher
+from streams.settings import Settings
+from streams.step import Record
+from streams.topics import Topics
+
+__all__ = [
+    "Found",
+    "appended_at",
+    "cursor_record",
+    "entry_records",
+    "last_owner",
+    "owner_record",
+    "read_back",
+]
+
+_OWNER = "o"
+_CURSOR = "c"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the topic says: the world, the cursor (topic -> next offset), and when and where our
+    owner record was appended (`appended_at` null: the topic keeps the producer's times)."""
+
+    world: World
+    cursor: Mapping[str, int]
+    offset: int
+    appended_at: int | None
+
+
+def owner_record(settings: Settings, owner: str) -> Record:
+    """Says that `owner` has taken over."""
+    value = {"owner": owner, "partitions": settings.partitions, "format": _FORMAT}
+    return _record(settings, _OWNER, json.dumps(value).encode())
+
+
+def cursor_record(settings: Settings, cursor: Mapping[str, int]) -> Record:
+    """Says how far the inputs were read."""
+    return _record(settings, _CURSOR, json.dumps(dict(cursor)).encode())
+
+
+def entry_records(settings: Settings, entries: list[ledger.Entry]) -> list[Record]:
+    """The bookkeeping as records."""
+    return [_record(settings, key, value) for key, value in entries]
+
+
+async def read_back(settings: Settings, owner: str, start: int) -> Found:
+    """Read from offset `start` to the owner record of `owner`. The caller sets the deadline.
+
+    Raises Fatal where the topic was written with another number of partitions or format.
+    """
+    partition = (Topics(settings.prefix).coordinator, 0)
+    fetcher = Fetcher(settings, {partition: start}, name="coordinator-log")
+    await fetcher.start()
+    kept: dict[str, bytes | None] = {}
+    try:
+        while True:
+            for batch in await fetcher.fetch():
+                for record in unpack(batch):
+                    key = (record.key or b"").decode()
+                    kept.pop(key, None)  # in the order of the last change
+                    kept[key] = record.value
+                    if key == _OWNER and _checked_owner(settings, record.value) == owner:
+                        return _found(settings, kept, batch, record.offset)
+    finally:
+        await fetcher.close()
+
+
+async def last_owner(settings: Settings, start: int, end: int) -> str | None:
+    """Who has taken over last, among the offsets `[start, end)`. The caller sets the deadline."""
+    partition = (Topics(settings.prefix).coordinator, 0)
+    fetcher = Fetcher(settings, {partition: start}, name="coordinator-owner")
+    await fetcher.start()
+    owner: str | None = None
+    try:
+        while fetcher.position(partition) < end:
+            for batch in await fetcher.fetch():
+                for record in unpack(batch):
+                    if record.key == _OWNER.encode():
+                        owner = _checked_owner(settings, record.value)
+    finally:
+        await fetcher.close()
+    return owner
+
+
+async def appended_at(settings: Settings, offset: int) -> int | None:
+    """The broker's time (UTC ms) at which the record at `offset` was appended.
+
+    None where the topic keeps the producer's times. The caller sets the deadline.
+    """
+    partition = (Topics(settings.prefix).coordinator, 0)
+    fetcher = Fetcher(settings, {partition: offset}, name="coordinator-clock")
+    await fetcher.start()
+    try:
+        while True:
+            for batch in await fetcher.fetch():
+                return batch.max_timestamp if batch.log_append_time else None
+    finally:
+        await fetcher.close()
+
+
+def _found(
+    settings: Settings, kept: dict[str, bytes | None], batch: RawBatch, offset: int
+) -> Found:
+    policy_roots = settings.segments_are_roots
+    cursor: dict[str, int] = json.loads(kept.get(_CURSOR) or b"{}")
+    world = ledger.load(kept.items(), segments_are_roots=policy_roots)
+    appended_at = batch.max_timestamp if batch.log_append_time else None
+    return Found(world, cursor, offset, appended_at)
+
+
+def _checked_owner(settings: Settings, value: bytes | None) -> str:
+    found = json.loads(value or b"{}")
+    topic = Topics(settings.prefix).coordinator
+    if found.get("format") != _FORMAT:
+        raise Fatal(
+            f"topic {topic} has format {found.get('format')}, this version writes {_FORMAT}",
+            remedy="Run the version of emberline that wrote it",
+        )
+    if found.get("partitions") != settings.partitions:
+        raise Fatal(
+            f"topic {topic} was written with {found.get('partitions')} partitions, "
+            f"the setting partitions is {settings.partitions}",
+            remedy=f"Set partitions to {found.get('partitions')}",
+        )
+    return str(found["owner"])
+
+
+def _record(settings: Settings, key: str, value: bytes | None) -> Record:
+    return Record(Topics(settings.prefix).coordinator, key.encode(), value)

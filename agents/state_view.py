@@ -1,0 +1,116 @@
+"""What `lifecycle.state` says, as this worker has read it."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+from schemas import codec
+from schemas.batch import unpack
+from schemas.errors import Fatal
+from schemas.lifecycle import SourceState, State
+from streams.fetch import Fetcher
+from streams.offsets import bounds
+from streams.settings import Settings
+from streams.topics import Topics
+
+__all__ = ["StateView", "follow"]
+
+
+class StateView:
+    """The present record of every source, with what its readers wait for.
+
+    Fed by one task, read by many, all in one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._sources: dict[str, SourceState] = {}
+        self._changed = asyncio.Condition()
+        self.changes = 0
+        """Grows with every record applied: a reader compares it with what it last saw."""
+        self.position = 0
+        """The next offset of `lifecycle.state` to be read."""
+        self.caught_up = asyncio.Event()
+        """Set once all that was there when the reading began has been applied."""
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __iter__(self) -> Iterator[SourceState]:
+        """All sources, sorted by name, as they are now."""
+        return iter([self._sources[name] for name in sorted(self._sources)])
+
+    def get(self, source: str) -> SourceState | None:
+        """The record of a source; None where there is none."""
+        return self._sources.get(source)
+
+    def hidden(self, source: str) -> bool:
+        """Whether the source's data takes part in no answer. An unheard-of one is visible."""
+        found = self._sources.get(source)
+        return found is not None and found.hidden
+
+    def in_states(self, states: Iterable[State]) -> Iterator[SourceState]:
+        """The sources in any of these states, sorted by name."""
+        wanted = frozenset(states)
+        return (source for source in self if source.state in wanted)
+
+    def apply(self, key: bytes | None, value: bytes | None) -> SourceState | None:
+        """Take in one record; returns it. A null value forgets the source.
+
+        A lower version than the one we have is ignored: it can only be an old copy. Raises
+        Undecodable.
+        """
+        if value is None:
+            self._sources.pop((key or b"").decode(errors="replace"), None)
+            self.changes += 1
+            return None
+        source = SourceState.from_record(codec.decode(value, "state"))
+        former = self._sources.get(source.source)
+        if former is None or former.version <= source.version:
+            self._sources[source.source] = source
+            self.changes += 1
+        return source
+
+    async def advance(self, position: int) -> None:
+        """All records below `position` have been applied: wake who waits."""
+        async with self._changed:
+            self.position = max(self.position, position)
+            self._changed.notify_all()
+
+    async def reached(self, offset: int) -> None:
+        """Wait until the record at `offset` has been applied. The caller sets the deadline."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.position > offset)
+
+    async def changed(self, since: int) -> int:
+        """Wait until `changes` differs from `since`; returns it. The caller sets the deadline."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.changes != since)
+        return self.changes
+
+
+async def follow(settings: Settings, view: StateView) -> None:
+    """Feed `view` from the beginning of `lifecycle.state` until cancelled.
+
+    Waits out a broker that stops answering; raises Recoverable where none answers at the
+    start, and Fatal for a record that cannot be read:
+    nobody but the coordinator writes here, and hiding depends on it.
+    """
+    partition = (Topics(settings.prefix).state, 0)
+    start, end = (await bounds(settings, [partition]))[partition]
+    fetcher = Fetcher(settings, {partition: start}, name="state-view")
+    await fetcher.start()
+    try:
+        while True:
+            if fetcher.position(partition) >= end:
+                view.caught_up.set()
+            await view.advance(fetcher.position(partition))
+            for batch in await fetcher.fetch():
+                for record in unpack(batch):
+                    try:
+                        view.apply(record.key, record.value)
+                    except codec.Undecodable as error:
+                        raise Fatal(
+                            f"{batch.topic}[{batch.partition}] offset {record.offset}: {error}",
+                            remedy="Only the coordinator may write to this topic",
+                        ) from error
+    finally:
+        await fetcher.close()
