@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from streams.offsets import bounds
 from streams.settings import Settings, describe, load
 from streams.topics import Topics
 
-__all__ = ["Field", "broker", "field", "free_port"]
+__all__ = ["Field", "Ground", "environment_of", "field", "free_port", "ground"]
 
 _REQUEST_MS = 60_000
 
@@ -55,25 +56,49 @@ def environment_of(settings: Settings) -> dict[str, str]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where fields are made: a broker's address, and settings that a person has chosen."""
+
+    bootstrap: str
+    chosen: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
 @contextmanager
-def broker(folder: Path) -> Iterator[str]:
-    """The address of the broker to measure on: KAFKA_BOOTSTRAP_SERVERS, or one of our own."""
-    with LocalBroker(folder) as local:
-        yield local.bootstrap_servers
+def ground(settings: Settings, say: Callable[[str], None]) -> Iterator[Ground]:
+    """The ground that `settings` ask for: their broker, or one of our own where none is named.
+
+    What every run makes anew (prefix, port, data folder) is not taken from them.
+    """
+    anew = {"bootstrap_servers", "prefix", "http_port", "data_dir"}
+    chosen = {
+        name: getattr(settings, name)
+        for name, origin in settings.origins.items()
+        if origin != "default" and name not in anew
+    }
+    if settings.origins["bootstrap_servers"] != "default":
+        yield Ground(settings.bootstrap_servers, chosen)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="emberline-broker-"))
+    try:
+        with LocalBroker(folder, say=say) as local:
+            yield Ground(local.bootstrap_servers, chosen)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @asynccontextmanager
-async def field(bootstrap: str, partitions: int, **flags: object) -> AsyncIterator[Field]:
+async def field(where: Ground, partitions: int) -> AsyncIterator[Field]:
     """Make a field; when left, its topics are deleted and its folder is removed."""
     folder = Path(tempfile.mkdtemp(prefix="emberline-bench-"))
     given = {
-        "bootstrap_servers": bootstrap,
+        "bootstrap_servers": where.bootstrap,
         "prefix": f"bench-{uuid.uuid4().hex[:10]}.",
         "partitions": partitions,
         "http_port": free_port(),
         "data_dir": folder / "data",
     }
-    settings = load(given | flags, env={}, file=folder / "none.toml")
+    settings = load({**given, **where.chosen}, env={}, file=folder / "none.toml")
     try:
         await topic_admin.create(settings)
         yield Field(settings, folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agents.bench import compare
 from agents.bench.compare import Law
-from agents.bench.field import Field, field
+from agents.bench.field import Field, Ground, field
 from agents.bench.figures import Measurement, Report, Sample
 from agents.bench.machine import facts
 from agents.bench.peers import run as peers
@@ -40,7 +40,7 @@ class Options:
     peers: bool = True
 
 
-async def ingest(bootstrap: str, options: Options, say: Callable[[str], None]) -> Report:
+async def ingest(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
     """Measure the worker, the peers and bare consumption; `say` is told what goes on."""
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = Report("ingest", settings, facts())
@@ -67,7 +67,7 @@ async def ingest(bootstrap: str, options: Options, say: Callable[[str], None]) -
             (f"worker_{options.many_sources}", options.many_sources, "zipf"),
         ]
         for name, count, law in rounds:
-            async with field(bootstrap, options.partitions) as here:
+            async with field(where, options.partitions) as here:
                 await publish(here.settings, bench_events(options.events, count, law))
                 if name == "worker":
                     keep("bare_consume", await peers.run(here, "bare", options.events), None)
@@ -83,7 +83,7 @@ async def ingest(bootstrap: str, options: Options, say: Callable[[str], None]) -
         ):
             if not options.peers or not peers.available(package):
                 continue
-            async with field(bootstrap, options.partitions) as here:
+            async with field(where, options.partitions) as here:
                 await publish(here.settings, bench_events(events, options.sources))
                 sample = await peers.run(here, peer, events, processes)
                 same = await state(here, peer) == known(events, options.sources, "exponential")

@@ -16,7 +16,7 @@ from schemas.errors import Fatal
 
 __all__ = ["COMMAND", "Worker"]
 
-COMMAND = (sys.executable, "-m", "agents.cli")
+COMMAND = (sys.executable, "-c", "from agents.cli import main; main()")
 _POLL_S = 0.05
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 

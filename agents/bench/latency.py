@@ -1,0 +1,92 @@
+"""`bench latency`: how long an event takes from the producer to an answer, under load."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agents.bench.field import Field, Ground, field
+from agents.bench.figures import Measurement, Report, Sample
+from agents.bench.machine import facts
+from agents.bench.probe import Probe
+from agents.bench.process import Child
+from agents.bench.worker import Worker
+from schemas.errors import Fatal
+
+__all__ = ["Options", "latency", "offered"]
+
+_WARM_UP_S = 3.0
+HOW = (
+    "readable: the row of a marked event is in a complete answer of GET /sources/{source}/"
+    "interactions; the delay runs from before the event is handed to the producer, and the time "
+    "of the poll that finds it is in it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is offered, and for how long."""
+
+    rate: int = 20_000
+    seconds: float = 20.0
+    sources: int = 40
+    partitions: int = 4
+    runs: int = 3
+
+
+@asynccontextmanager
+async def offered(here: Field, rate: int, sources: int, seconds: float) -> AsyncIterator[Child]:
+    """Events offered at a rate by a process of its own, for at most so many seconds."""
+    given = {"rate": rate, "sources": sources, "events": int(rate * seconds)}
+    command = [sys.executable, "-m", "agents.bench.load"]
+    command += [part for name, value in given.items() for part in (f"--{name}", str(value))]
+    child = Child(command, here.folder / "load.log", here.environment())
+    try:
+        yield child
+        child.check()
+    finally:
+        await asyncio.to_thread(child.stop)
+
+
+async def latency(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
+    """Measure; `say` is told what goes on."""
+    settings = {name: getattr(options, name) for name in options.__slots__}
+    report = Report("latency", settings, facts())
+    samples = []
+    for number in range(options.runs):
+        say(f"run {number + 1} of {options.runs}")
+        async with field(where, options.partitions) as here:
+            with Worker(here) as worker:
+                samples.append(await _run(here, worker, options))
+        say(f"p99 {samples[-1].seconds * 1000:.0f} ms")
+    report.results["p99_produce_to_readable"] = Measurement(samples, rate=False)
+    report.notes += [HOW, f"the first {_WARM_UP_S:.0f} s of load are not measured"]
+    return report
+
+
+async def _run(here: Field, worker: Worker, options: Options) -> Sample:
+    await worker.ready()
+    probe = Probe(here, worker, options.seconds)
+    await probe.prepare()
+    whole = options.seconds + 3 * _WARM_UP_S
+    before = sum((await here.ends(here.topics.events.values())).values())
+    async with offered(here, options.rate, options.sources, whole) as load:
+        while sum((await here.ends(here.topics.events.values())).values()) <= before:
+            load.check()
+        await asyncio.sleep(_WARM_UP_S)
+        idle = worker.cpu()
+        start = sum((await here.ends(here.topics.events.values())).values())
+        stop = asyncio.Event()
+        looking = asyncio.create_task(probe.run(stop))
+        await asyncio.wait([looking], timeout=options.seconds)
+        stop.set()
+        end = sum((await here.ends(here.topics.events.values())).values())
+        await looking
+    found = probe.facts() | {"offered_per_s": (end - start) / options.seconds}
+    if found["offered_per_s"] < 0.9 * options.rate:
+        raise Fatal(
+            f"Only {found['offered_per_s']:.0f} of {options.rate} events a second were offered",
+            remedy="Measure on an idle machine, or with a lower --rate",
+        )
+    return Sample(probe.p99(), end - start, worker.cpu() - idle, worker.peak(), found)

@@ -1,0 +1,175 @@
+"""`bench lifecycle`: from a command to the event that says that it is done, at two sizes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from agents.bench.crowd import crowd
+from agents.bench.field import Field, Ground, field
+from agents.bench.figures import Measurement, Report, Sample
+from agents.bench.latency import HOW, offered
+from agents.bench.machine import facts
+from agents.bench.peers.job import TOPICS
+from agents.bench.probe import Probe
+from agents.bench.watch import Watch
+from agents.bench.worker import Worker
+from agents.demo.chunk import EventChunk
+from agents.operator_requests import command
+from agents.publish import Chunk, publish
+from agents.topic_reader import TopicReader, read_all, read_table
+from schemas import codec
+from schemas.errors import Fatal
+
+__all__ = ["Options", "lifecycle"]
+
+_DEADLINE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How large the sources are, and what is offered beside."""
+
+    interactions: int = 10_000_000
+    small: int = 100_000
+    beside_rate: int = 20_000
+    sources: int = 40
+    partitions: int = 4
+    runs: int = 3
+
+
+class _Stage:
+    """One field with its worker, and the samples of all runs by name."""
+
+    def __init__(self, here: Field, worker: Worker, say: Callable[[str], None]) -> None:
+        self.here = here
+        self.worker = worker
+        self.say = say
+        self.samples: dict[str, list[Sample]] = {}
+        self.produced = 0  # bytes of keys and values, uncompressed
+        self.archived_sources: list[str] = []
+
+    async def fill(self, watch: Watch, campaign: str, interactions: int) -> None:
+        """Publish a source's events and wait until they are folded and the source is stopped."""
+        settings = self.here.settings
+        record = {"key": f"campaign:{campaign}", "status": "STOPPED", "name": campaign}
+        value = codec.encode("definition", record)
+        await publish(settings, [Chunk("catalog", [record["key"].encode()], [value])])
+        await publish(settings, self._counted(crowd(campaign, interactions)))
+        ends = await self.here.ends(self.here.topics.event(event) for event in TOPICS)
+        await watch.caught_up(self.worker, ends)
+        deadline = time.monotonic() + _DEADLINE_S
+        while await self._state(record["key"]) != "STOPPED":
+            if time.monotonic() > deadline:
+                raise Fatal(f"{campaign} is not stopped", remedy=self.worker.tail(500))
+        self.archived_sources.append(record["key"])
+
+    async def move(self, name: str, kind: str, campaign: str, interactions: int) -> None:
+        """Send a command and wait for the event that says that it is done."""
+        settings, source = self.here.settings, f"campaign:{campaign}"
+        topic = self.here.topics.expired if kind == "expire" else self.here.topics.restored
+        record_name = "expired" if kind == "expire" else "restored"
+        record = command(kind, (source,), reason="benchmark")
+        value = codec.encode("command", record)
+        async with TopicReader.open(settings, [topic], from_end=True) as reader:
+            idle, start = self.worker.cpu(), time.monotonic()
+            await publish(settings, [Chunk("control", [source.encode()], [value])])
+            while True:
+                found = [
+                    codec.decode(located[2].value or b"", record_name)
+                    for located in await reader.some()
+                ]
+                done = [event for event in found if event["source"] == source]
+                if done:
+                    break
+                self.worker.check()
+                if time.monotonic() - start > _DEADLINE_S:
+                    raise Fatal(f"{kind} of {source} does not end", remedy=self.worker.tail(500))
+        seconds = time.monotonic() - start
+        if done[0]["interactions"] != interactions:
+            raise Fatal(f"{kind} tells of {done[0]['interactions']} rows, not of {interactions}")
+        cpu, peak = self.worker.cpu() - idle, self.worker.peak()
+        self.samples.setdefault(name, []).append(Sample(seconds, interactions, cpu, peak))
+        self.say(f"{name}: {seconds:.2f} s")
+
+    async def archive_bytes(self) -> int:
+        """Bytes of the archive's records of the sources measured: keys, values and headers."""
+        keys = {source.encode() for source in self.archived_sources}
+        return sum(
+            len(record.key or b"")
+            + len(record.value or b"")
+            + sum(len(name) + len(value or b"") for name, value in record.headers)
+            for _, _, record in await read_all(self.here.settings, self.here.topics.archive)
+            if record.key in keys
+        )
+
+    async def _state(self, source: str) -> str | None:
+        states = await read_table(self.here.settings, self.here.topics.state, "state")
+        return states.get(source, {}).get("state")
+
+    def _counted(self, chunks: Iterator[EventChunk]) -> Iterator[EventChunk]:
+        for chunk in chunks:
+            self.produced += sum(map(len, chunk.keys)) + sum(map(len, chunk.values))
+            yield chunk
+
+
+async def lifecycle(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
+    """Measure; `say` is told what goes on.
+
+    Every run has sources of its own, as a source that expires again unchanged moves nothing.
+    """
+    settings = {name: getattr(options, name) for name in options.__slots__}
+    report = Report("lifecycle", settings, facts())
+    async with field(where, options.partitions) as here, Watch(here.settings) as watch:
+        with Worker(here) as worker:
+            await worker.ready()
+            stage = _Stage(here, worker, say)
+            for number in range(options.runs):
+                say(f"run {number + 1} of {options.runs}")
+                for size, rows in (("large", options.interactions), ("small", options.small)):
+                    campaign = f"{size}-{number}"
+                    await stage.fill(watch, campaign, rows)
+                    await stage.move(f"expire_{rows}", "expire", campaign, rows)
+                    await stage.move(f"restore_{rows}", "restore", campaign, rows)
+                    await stage.move(f"expire_again_{rows}", "expire", campaign, rows)
+                await _beside(stage, watch, options, number)
+            report.ratios["archive_bytes"] = await stage.archive_bytes() / stage.produced
+    report.results |= {n: Measurement(found, rate=False) for n, found in stage.samples.items()}
+    report.notes += [
+        "seconds from just before the command is published until a read_committed consumer has "
+        "the lifecycle event; expire_again moves nothing, its segments are archived already",
+        f"beside: {options.beside_rate:,} events/s are offered while {options.interactions:,} "
+        "interactions expire and are restored; seconds is the p99 from produce to readable",
+        HOW,
+        "archive_bytes: keys, values and headers of the archive's records over keys and values "
+        "of the events as produced, uncompressed",
+    ]
+    return report
+
+
+async def _beside(stage: _Stage, watch: Watch, options: Options, number: int) -> None:
+    """Expire and restore a large source while events come in; the delay of those."""
+    campaign, rows = f"beside-{number}", options.interactions
+    await stage.fill(watch, campaign, rows)
+    seconds = 2 * _DEADLINE_S
+    probe = Probe(stage.here, stage.worker, 60.0)
+    await probe.prepare()
+    stop = asyncio.Event()
+    idle, start = stage.worker.cpu(), time.monotonic()
+    topics = [stage.here.topics.event(event) for event in TOPICS]
+    before = sum((await stage.here.ends(topics)).values())
+    async with offered(stage.here, options.beside_rate, options.sources, seconds):
+        looking = asyncio.create_task(probe.run(stop))
+        try:
+            await stage.move(f"beside_expire_{rows}", "expire", campaign, rows)
+            await stage.move(f"beside_restore_{rows}", "restore", campaign, rows)
+            spent = time.monotonic() - start
+            events = sum((await stage.here.ends(topics)).values()) - before
+        finally:
+            stop.set()
+            await looking
+    found = probe.facts() | {"offered_per_s": events / spent}
+    cpu = stage.worker.cpu() - idle
+    sample = Sample(probe.p99(), events, cpu, stage.worker.peak(), found)
+    stage.samples.setdefault("beside_p99_produce_to_readable", []).append(sample)
+    stage.say(f"beside: p99 {sample.seconds * 1000:.0f} ms")

@@ -1,0 +1,121 @@
+"""`emberline bench`: what the worker does in a second, measured as whole processes."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from agents.bench.field import Ground, ground
+from agents.bench.figures import Report
+from agents.bench.ingest import Options as Ingest
+from agents.bench.ingest import ingest
+from agents.bench.latency import Options as Latency
+from agents.bench.latency import latency
+from agents.bench.lifecycle import Options as Lifecycle
+from agents.bench.lifecycle import lifecycle
+from agents.bench.recovery import Options as Recovery
+from agents.bench.recovery import recovery
+from agents.cli.options import emit, json_option, settings_of
+
+__all__ = ["command"]
+
+Options = TypeVar("Options")
+Say = Callable[[str], None]
+_COUNT = click.IntRange(min=1)
+
+
+@click.group("bench", help="Measure ingest, lifecycle, latency and recovery on this machine.")
+def command() -> None:
+    """Nothing by itself."""
+
+
+def _options(kind: type[Any], **helps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """An option for every field that has a help text, with the field's default."""
+    defaults = {part.name: part.default for part in dataclasses.fields(kind)}
+
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        for name, text in reversed(helps.items()):
+            default = defaults[name]
+            number = _COUNT if isinstance(default, int) else click.FloatRange(0, min_open=True)
+            flag = f"--{name.replace('_', '-')}"
+            function = click.option(
+                flag, name, type=number, default=default, show_default=True, help=text
+            )(function)
+        return json_option(click.pass_context(function))
+
+    return add
+
+
+def _measure(
+    ctx: click.Context,
+    as_json: bool,
+    work: Callable[[Ground, Options, Say], Coroutine[Any, Any, Report]],
+    options: Options,
+) -> None:
+    """Run a benchmark on a broker, print what it found; exit code 1 where states differ."""
+
+    def say(sentence: str) -> None:
+        click.echo(sentence, err=True)
+
+    with ground(settings_of(ctx), say) as where:
+        report = asyncio.run(work(where, options, say))
+    if as_json:
+        emit(report.as_json())
+    else:
+        click.echo(report.table())
+    ctx.exit(0 if all(report.agree.values()) else 1)
+
+
+@command.command("ingest", help="Events a second, beside Faust's table, Quix and bare consumption.")
+@click.option("--peers/--no-peers", default=True, show_default=True, help="Measure them too.")
+@_options(
+    Ingest,
+    events="Events that the worker takes in.",
+    sources="Campaigns they are of.",
+    many_sources="Campaigns of the second measurement, by a Zipf law.",
+    faust_events="Events for the Faust agent, which takes few a second.",
+    quix_events="Events for Quix Streams.",
+    quix_processes="Processes of Quix Streams.",
+    runs="Runs of everything.",
+)
+def _ingest(ctx: click.Context, as_json: bool, **given: Any) -> None:
+    _measure(ctx, as_json, ingest, Ingest(**given, partitions=_partitions(ctx)))
+
+
+@command.command("lifecycle", help="Seconds from a command to the event that says it is done.")
+@_options(
+    Lifecycle,
+    interactions="Interactions of the large source.",
+    small="Interactions of the small one.",
+    beside_rate="Events a second that are offered beside.",
+    sources="Campaigns of the events beside.",
+    runs="Runs of everything.",
+)
+def _lifecycle(ctx: click.Context, as_json: bool, **given: Any) -> None:
+    _measure(ctx, as_json, lifecycle, Lifecycle(**given, partitions=_partitions(ctx)))
+
+
+@command.command("latency", help="Delay from produce to readable under load, 99th percentile.")
+@_options(
+    Latency,
+    rate="Events a second that are offered.",
+    seconds="Seconds of every run.",
+    sources="Campaigns they are of.",
+    runs="Runs.",
+)
+def _latency(ctx: click.Context, as_json: bool, **given: Any) -> None:
+    _measure(ctx, as_json, latency, Latency(**given, partitions=_partitions(ctx)))
+
+
+@command.command("recovery", help="Interactions a second when a worker's disk is gone.")
+@_options(Recovery, interactions="Interactions to recover.", runs="Runs.")
+def _recovery(ctx: click.Context, as_json: bool, **given: Any) -> None:
+    _measure(ctx, as_json, recovery, Recovery(**given, partitions=_partitions(ctx)))
+
+
+def _partitions(ctx: click.Context) -> int:
+    """Shards: as many as the settings say, if anybody said it, else 4."""
+    settings = settings_of(ctx)
+    return 4 if settings.origins["partitions"] == "default" else settings.partitions
