@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
-from schemas.ingest import Ingested, ingest
 
 from agents.budget import Budget
 from agents.work.context import Context
 from agents.work.loop import WorkLoop
 from schemas.batch import RawBatch
+from schemas.decode_check import Limits
+from schemas.ingest import Ingested, ingest
 from schemas.segment import encode
 from streams import keys
 from streams.fetch import Fetcher, LostRange, Partition
@@ -164,7 +165,7 @@ class IngestLoop:
             batches,
             context.partition,
             settings.partitions,
-            max_field_bytes=settings.max_field_bytes,
+            Limits(max_field_bytes=settings.max_field_bytes),
         )
         frame = ingested.interactions
         parts = [
@@ -235,7 +236,7 @@ class IngestLoop:
                 self._topics.repartition,
                 forward.partition,
                 (("topic", forward.topic.encode()),),
-                forward.records,
+                [(record.key, record.value, record.timestamp) for record in forward.records],
             )
             for forward in ingested.forwards
         ]
@@ -271,7 +272,7 @@ class IngestLoop:
 
 
 def _encoded(frame: pl.DataFrame, limit: int) -> list[tuple[pl.DataFrame, bytes]]:
-    data = encode(frame)
+    data = encode(frame, presorted=True)  # a delta is folded before it is ever searched
     if len(data) <= limit or frame.height == 1:
         return [(frame, data)]
     middle = frame.height // 2

@@ -12,6 +12,7 @@ from agents.work.context import Context, stopwatch
 from agents.work.expire import Expire
 from agents.work.restore import Restore
 from agents.work.tidy import tidy
+from schemas.lifecycle import State
 from streams.period import milliseconds
 from streams.store import made_ms
 
@@ -45,10 +46,11 @@ class WorkLoop:
         try:
             while True:
                 self._woken.clear()
+                seen = self._context.view.changes
                 if await self._once():
                     await asyncio.sleep(0)
                     continue
-                changed = asyncio.ensure_future(self._context.view.changed())
+                changed = asyncio.ensure_future(self._context.view.changed(seen))
                 woken = asyncio.ensure_future(self._woken.wait())
                 try:
                     await asyncio.wait(
@@ -84,9 +86,9 @@ class WorkLoop:
         return await tidy(self._context)
 
     def _find(self) -> Expire | Restore | None:
-        if expiring := self._pending("EXPIRING"):
+        if expiring := self._pending(State.EXPIRING):
             return Expire(self._context, expiring)
-        if restoring := self._pending("RESTORING"):
+        if restoring := self._pending(State.RESTORING):
             return Restore(self._context, restoring)
         if stopwatch() >= self._late_at:
             self._late_at = stopwatch() + _LATE_EVERY_S
@@ -94,13 +96,13 @@ class WorkLoop:
                 return Expire(self._context, late, late=True)
         return None
 
-    def _pending(self, state: str) -> Versions:
+    def _pending(self, state: State) -> Versions:
         applied = self._context.store.table.applied
         found: Versions = {}
-        for source, record in self._context.view.in_state(state):
-            done = applied.get(source)
+        for record in self._context.view.in_states([state]):
+            done = applied.get(record.source)
             if done is None or done.version < record.version:
-                found[source] = (record.version, record.epoch)
+                found[record.source] = (record.version, record.epoch)
                 if len(found) >= _SOURCES_PER_JOB:
                     break
         return found
@@ -110,7 +112,8 @@ class WorkLoop:
         context, table = self._context, self._context.store.table
         oldest = context.clock.now_ms() - milliseconds(context.settings.late_age)
         found: Versions = {}
-        for source, record in context.view.in_state("EXPIRED"):
+        for record in context.view.in_states([State.EXPIRED]):
+            source = record.source
             segments = table.segments_of(source)
             if segments and (
                 table.rows_in_segments(source) >= context.settings.late_rows
