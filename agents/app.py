@@ -1,7 +1,8 @@
 """The Faust app of a worker: group, assignment, ingest agent, timers, web server."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import faust
@@ -60,6 +61,7 @@ class App(faust.App):
     async def on_start(self) -> None:
         """Let the conductor subscribe at once: it waits for tables that do not exist."""
         await super().on_start()
+        self.host.start()
         tables: Any = self.tables
         tables._tables_registered.set()
 
@@ -81,13 +83,14 @@ def build_app(
     make_shard: MakeShard,
     make_coordinator: MakeActor | None,
     states: SourceStates,
+    companions: Mapping[str, MakeActor] = MappingProxyType({}),
     on_failed: Callable[[BaseException], None],
     on_held: Callable[[int], None] = lambda shards: None,
 ) -> App:
     """The app of one worker, not started yet; call it in the loop that will run it.
 
     `on_failed` gets every error that has to end the process, `on_held` the number of shards
-    held, before those start.
+    held, before those start. `companions` are actors that run whatever is assigned.
     """
     app = App(
         settings.group_id,
@@ -123,6 +126,7 @@ def build_app(
         settings,
         make_shard,
         make_coordinator,
+        companions=companions,
         deliver=deliver,
         request_rejoin=app.membership.request_rejoin,
         on_failed=on_failed,

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 import polars as pl
@@ -128,8 +129,8 @@ class ShardHost:
     """Keeps running what this worker is assigned, and nothing else.
 
     `on_failed` is called once with the error that has to end the process: a Fatal one, or
-    one that nobody foresaw. `deliver` and `request_rejoin` belong to the app, see
-    agents/app.py.
+    one that nobody foresaw. `companions` run whatever is assigned. `deliver` and
+    `request_rejoin` belong to the app, see agents/app.py.
     """
 
     def __init__(
@@ -138,16 +139,19 @@ class ShardHost:
         make_shard: MakeShard,
         make_coordinator: MakeActor | None = None,
         *,
+        companions: Mapping[str, MakeActor] = MappingProxyType({}),
         deliver: Deliver,
         request_rejoin: Callable[[], None],
         on_failed: Callable[[BaseException], None],
     ) -> None:
         self._make_shard = make_shard
         self._make_coordinator = make_coordinator
+        self._make_companions = companions
         self._deliver = deliver
         self._office = Office(BrokerGate(settings), request_rejoin, on_failed)
         self._seats: dict[int, Seat[Shard]] = {}
         self._control: Seat[Actor] | None = None
+        self._companions: list[Seat[Actor]] = []
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self.generation = -1
         self.directory = Directory()
@@ -168,6 +172,13 @@ class ShardHost:
         return self.generation >= 0 and all(
             shard is not None and shard.ready for shard in self.shards.values()
         )
+
+    def start(self) -> None:
+        """Start what runs whatever is assigned."""
+        self._companions = [
+            Seat(name, make, self._office, self.generation)
+            for name, make in self._make_companions.items()
+        ]
 
     async def assigned(
         self, partitions: frozenset[int], control: bool, generation: int, directory: Directory
@@ -201,9 +212,11 @@ class ShardHost:
 
     async def stop(self) -> None:
         """Cancel everything and wait until all of it has let go."""
-        for seat in (*self._seats.values(), *filter(None, [self._control])):
+        for seat in self._seats.values():
             self._leave(seat)
-        self._seats, self._control = {}, None
+        for other in (*self._companions, *filter(None, [self._control])):
+            self._leave(other)
+        self._seats, self._control, self._companions = {}, None, []
         if self._leaving:
             await asyncio.wait(self._leaving.values(), timeout=LEAVE_S)
 

@@ -1,5 +1,6 @@
 """What the handlers of all routes know of their worker."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,8 +19,8 @@ class SourceStates(Protocol):
     """`lifecycle.state` as this worker has read it (agents/state_view.py)."""
 
     @property
-    def ready(self) -> bool:
-        """Whether it has been read to what was its end at the start."""
+    def caught_up(self) -> asyncio.Event:
+        """Set once it has been read to what was its end at the start."""
         ...
 
     def get(self, source: str) -> SourceState | None:

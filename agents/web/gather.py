@@ -37,7 +37,7 @@ def visible(context: Context, source: str) -> SourceState:
 
     Raises Problem: not ready (503), unknown (404), legacy-deleted (410), hidden (409).
     """
-    if not context.states.ready:
+    if not context.states.caught_up.is_set():
         raise shards_unavailable("This worker has not read the state of the sources yet")
     record = context.states.get(source)
     if record is None:

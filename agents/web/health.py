@@ -30,7 +30,7 @@ async def status(request: web.Request) -> web.Response:
     """This worker in figures."""
     context = request.app[CONTEXT]
     host = context.host
-    states = context.states if context.states.ready else ()
+    states = context.states if context.states.caught_up.is_set() else ()
     return web.json_response(
         {
             "address": context.address,
@@ -51,7 +51,7 @@ def _awaited(context: Context) -> list[str]:
         return ["an assignment"]
     shards = context.host.shards.items()
     awaited = [f"shard {p}" for p, shard in shards if shard is None or not shard.ready]
-    return awaited if context.states.ready else [*awaited, "the state of the sources"]
+    return awaited if context.states.caught_up.is_set() else [*awaited, "the state of the sources"]
 
 
 def _shard(partition: int, shard: Shard | None) -> dict[str, Any]:

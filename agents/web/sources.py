@@ -55,7 +55,7 @@ async def one_source(request: web.Request) -> web.Response:
 
 
 def _states(context: Context) -> Iterable[SourceState]:
-    if not context.states.ready:
+    if not context.states.caught_up.is_set():
         raise shards_unavailable("This worker has not read the state of the sources yet")
     return context.states
 

@@ -14,7 +14,8 @@ class States:
     """`lifecycle.state` as a test wants it."""
 
     def __init__(self, *records: SourceState) -> None:
-        self.ready = True
+        self.caught_up = asyncio.Event()
+        self.caught_up.set()
         self.records = {record.source: record for record in records}
 
     def get(self, source: str) -> SourceState | None:

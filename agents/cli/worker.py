@@ -1,0 +1,34 @@
+"""`emberline worker`: hold shards, answer over HTTP, until it is stopped."""
+
+import os
+
+import click
+
+from agents import logs
+from agents.app import App
+from agents.cli.options import emit, json_option, run, settings_of
+from agents.worker import work
+
+__all__ = ["command"]
+
+
+@click.command("worker", help="Run a worker until SIGTERM or Ctrl-C. Its log goes to stderr.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """With --json, one line on stdout when it is ready: address, pid, shards, coordinator."""
+    logs.configure(verbose=bool(ctx.find_root().params.get("verbose")))
+
+    def ready(app: App) -> None:
+        if as_json:
+            emit(
+                {
+                    "address": app.context.address,
+                    "pid": os.getpid(),
+                    "shards": sorted(app.host.shards),
+                    "coordinator": app.host.coordinates,
+                }
+            )
+            click.get_text_stream("stdout").flush()
+
+    run(work(settings_of(ctx), ready))

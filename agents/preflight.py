@@ -1,0 +1,72 @@
+"""What has to be true before a worker starts, each with its remedy where it is not."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agents.patience import BrokerGate
+from schemas.errors import Fatal, Recoverable
+from streams import topics
+from streams.settings import Settings
+
+__all__ = ["locked", "topics_checked"]
+
+log = logging.getLogger(__name__)
+
+LOCK = "worker.lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other workers out of a data folder.
+
+    Raises Fatal where one is in it already. The lock ends with the process, however it ends.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+")
+    except OSError as error:
+        raise Fatal(
+            f"The data folder {folder} cannot be used: {error.strerror}",
+            remedy="Set --data-dir to a folder that this user may write to",
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise Fatal(
+                f"The data folder {folder} is used by another worker (process {holder})",
+                remedy="Stop that one, or give this one a --data-dir and --http-port of its own",
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+async def topics_checked(settings: Settings) -> None:
+    """Wait for the broker, then compare the topics with what they should be.
+
+    Raises Fatal naming the first wrong topic, its setting and the remedy; all of them are
+    in the log.
+    """
+    gate = BrokerGate(settings)
+    while True:
+        await gate.passed()
+        try:
+            problems = await topics.check(settings)
+        except Recoverable as error:
+            log.warning("%s", error)
+            continue
+        break
+    if not problems:
+        return
+    for problem in problems[1:]:
+        log.error("%s. %s", problem, problem.remedy)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    raise Fatal(f"Topic {problems[0]}{more}", remedy=problems[0].remedy)

@@ -1,0 +1,180 @@
+"""The worker process: preflight, the Faust worker, an orderly end, an exit code."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import faust
+
+from agents.app import App, build_app
+from agents.budget import Budget
+from agents.coordinator import Coordinator
+from agents.host import Deliver
+from agents.preflight import locked, topics_checked
+from agents.shard import Shard
+from agents.state_view import StateView, follow
+from schemas.errors import EmberlineError, Fatal
+from streams.clock import SystemClock
+from streams.mirror import shared_cache
+from streams.settings import Settings
+
+__all__ = ["Ready", "work"]
+
+log = logging.getLogger(__name__)
+
+STOP_S = 10.0
+POLL_S = 0.05
+
+Ready = Callable[[App], None]
+
+
+class _Worker(faust.Worker):
+    """Faust's worker, with signals and logging left to us."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__(
+            app,
+            quiet=True,
+            override_logging=False,
+            redirect_stdouts=False,
+            daemon=False,
+            loop=asyncio.get_running_loop(),
+        )
+        self.spinner = None
+
+    def install_signal_handlers(self) -> None:
+        """None: they are installed before the preflight already."""
+
+
+class _Follower:
+    """The state view's reader as an actor."""
+
+    def __init__(self, settings: Settings, view: StateView) -> None:
+        self._settings = settings
+        self._view = view
+
+    async def run(self) -> None:
+        await follow(self._settings, self._view)
+
+
+async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
+    """Be a worker until SIGTERM or SIGINT; returns after an orderly end.
+
+    `on_ready` is called once, when all that was assigned first has recovered. Raises Fatal
+    with the one line that says what has to be done; whatever else went wrong becomes one.
+    An end that takes more than 10 s is cut short: all that counts is in Kafka.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        with locked(settings.data_dir):
+            if await _before(topics_checked(settings), stopping):
+                await _run(settings, stopping, on_ready)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _before(work: Any, stopping: asyncio.Event) -> bool:
+    """Whether `work` ended before the worker has to stop. Raises what it raises."""
+    task, stop = asyncio.ensure_future(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+        ended: bool = task.done()
+        if ended:
+            await task
+        return ended
+    finally:
+        for each in (task, stop):
+            each.cancel()
+        await asyncio.gather(task, stop, return_exceptions=True)
+
+
+async def _run(settings: Settings, stopping: asyncio.Event, on_ready: Ready) -> None:
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_failed(error: BaseException) -> None:
+        if not failed.done():
+            failed.set_exception(_one_line(error))
+
+    app = _app(settings, on_failed)
+    worker = _Worker(app)
+    try:
+        if await _before(worker.start(), stopping):
+            announcing = asyncio.create_task(_announce(app, on_ready))
+            try:
+                await _before(_first(failed, worker.wait_until_stopped()), stopping)
+            finally:
+                announcing.cancel()
+    except EmberlineError:
+        raise
+    except Exception as error:
+        raise _one_line(error) from error
+    finally:
+        log.info("stopping")
+        code = 0 if stopping.is_set() and not failed.done() else 1
+        cut_short = threading.Timer(STOP_S, _cut_short, [code])
+        cut_short.daemon = True
+        cut_short.start()
+        await worker.stop()
+        cut_short.cancel()
+    if worker.crash_reason is not None:
+        raise _one_line(worker.crash_reason)
+
+
+async def _first(*works: Any) -> None:
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _announce(app: App, on_ready: Ready) -> None:
+    while not (app.host.ready and app.context.states.caught_up.is_set()):  # noqa: ASYNC110
+        await asyncio.sleep(POLL_S)
+    log.info("ready at %s", app.context.address)
+    on_ready(app)
+
+
+def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
+    view, clock, budget = StateView(), SystemClock(), Budget(settings)
+    cache = shared_cache(budget.cache_bytes)
+
+    def make_shard(partition: int, deliver: Deliver) -> Shard:
+        return Shard(settings, partition, view, clock, cache, budget, deliver)
+
+    def on_held(shards: int) -> None:
+        budget.shards = shards
+
+    return build_app(
+        settings,
+        make_shard=make_shard,
+        make_coordinator=lambda: Coordinator(settings, clock),
+        states=view,
+        companions={"state view": lambda: _Follower(settings, view)},
+        on_failed=on_failed,
+        on_held=on_held,
+    )
+
+
+def _one_line(error: BaseException) -> EmberlineError:
+    if isinstance(error, EmberlineError):
+        return error
+    log.error("the worker stops: unforeseen error", exc_info=error)
+    return Fatal(f"Unforeseen error: {error!r}", remedy="See the traceback above, and report this")
+
+
+def _cut_short(code: int) -> None:
+    log.warning("not ended after %.0f s: exiting as it is", STOP_S)
+    logging.shutdown()
+    os._exit(code)
