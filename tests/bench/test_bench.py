@@ -1,0 +1,55 @@
+"""The benchmarks themselves, at a size that says nothing about speed but everything else."""
+
+import pytest
+
+from agents.bench.field import Ground
+from agents.bench.figures import Report
+from agents.bench.ingest import Options as Ingest
+from agents.bench.ingest import ingest
+from agents.bench.latency import Options as Latency
+from agents.bench.latency import latency
+from agents.bench.lifecycle import Options as Lifecycle
+from agents.bench.lifecycle import lifecycle
+from agents.bench.recovery import Options as Recovery
+from agents.bench.recovery import recovery
+
+pytestmark = [pytest.mark.connected, pytest.mark.slow]
+
+
+def quiet(sentence: str) -> None:
+    """Nobody listens."""
+
+
+def names(report: Report) -> set[str]:
+    """What has a figure, each of which must be above nothing."""
+    found = report.as_json()
+    assert report.table()
+    for result in found["results"].values():
+        assert (result.get("events_per_s") or result["seconds"])["min"] > 0
+        assert result["rss_mb"] > 0
+    return set(found["results"])
+
+
+async def test_ingest_agrees_with_the_oracle_and_has_its_ratios(broker: str) -> None:
+    options = Ingest(events=6_000, sources=8, many_sources=300, runs=1, peers=False)
+    report = await ingest(Ground(broker), options, quiet)
+    assert names(report) == {"worker", "worker_300", "bare_consume"}
+    assert report.agree == {"worker": True, "worker_300": True}
+    assert report.ratios.keys() == {"bare_consume", "sources_10000"}
+
+
+async def test_lifecycle_measures_both_sizes_and_the_archive(broker: str) -> None:
+    options = Lifecycle(interactions=30_000, small=2_000, beside_rate=1_000, runs=1)
+    report = await lifecycle(Ground(broker), options, quiet)
+    assert {"expire_30000", "restore_30000", "expire_2000", "restore_2000"} <= names(report)
+    assert 0 < report.ratios["archive_bytes"] < 1
+
+
+async def test_latency_measures_marked_events(broker: str) -> None:
+    report = await latency(Ground(broker), Latency(rate=1_000, seconds=3, runs=1), quiet)
+    assert names(report) == {"p99_produce_to_readable"}
+
+
+async def test_recovery_measures_a_cold_disk(broker: str) -> None:
+    report = await recovery(Ground(broker), Recovery(interactions=30_000, runs=1), quiet)
+    assert names(report) == {"cold_disk"}

@@ -1,0 +1,28 @@
+"""Progress is read by another mapping of the same file while it is written."""
+
+import time
+from pathlib import Path
+
+from agents.bench.peers.progress import Progress
+
+
+def test_nothing_told_reads_as_nothing(tmp_path: Path) -> None:
+    assert Progress(tmp_path / "progress").read() == (0, 0.0, 0.0)
+
+
+def test_the_parent_sees_what_the_process_tells(tmp_path: Path) -> None:
+    told, seen = Progress(tmp_path / "progress"), Progress(tmp_path / "progress")
+    before = time.monotonic()
+    told.add()
+    told.add(5)
+    reading = seen.read()
+    assert reading.events == 6
+    assert before <= reading.first <= reading.last <= time.monotonic()
+
+
+def test_the_clock_can_be_started_before_the_first_event(tmp_path: Path) -> None:
+    told = Progress(tmp_path / "progress")
+    told.begin()
+    begun = time.monotonic()
+    told.add()
+    assert told.read().first <= begun
