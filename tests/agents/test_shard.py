@@ -1,0 +1,311 @@
+"""A shard on a real broker: ingest, expiry, restore, late rows, crashes in between.
+
+The lifecycle is told to the shard directly, through its state view; what the shard reports is
+read from the topic as the coordinator would.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from agents.budget import Budget
+from agents.host import NotHeld
+from agents.oracle import Interactions, expect, rows_of
+from agents.publish import Chunk, publish
+from agents.shard import Shard
+from agents.state_view import StateView
+from schemas import codec
+from schemas.batch import unpack
+from schemas.interaction import KEY
+from schemas.lifecycle import State
+from streams import topics as topic_admin
+from streams.clock import SystemClock
+from streams.fetch import Fetcher
+from streams.mirror import shared_cache
+from streams.offsets import bounds
+from streams.settings import Settings, load
+from streams.topics import Topics
+
+pytestmark = pytest.mark.connected
+
+DEADLINE_S = 30.0
+START = 1_760_000_000_000
+A, B, SMALL = "campaign:a", "canvas:b", "campaign:small"
+
+Event = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture
+async def alone(broker: str, prefix: str, tmp_path: Path) -> Settings:
+    """One shard, with bounds so small that little data flushes, shares and merges."""
+    flags = {
+        "bootstrap_servers": broker,
+        "prefix": prefix,
+        "partitions": 1,
+        "data_dir": tmp_path / "data",
+        "delta_rows": 200,
+        "segment_rows": 100,
+        "own_rows": 60,
+        "fan_in": 2,
+        "late_rows": 40,
+        "step_bytes": 20_000,
+    }
+    settings = load(flags, env={}, file=tmp_path / "none.toml")
+    await topic_admin.create(settings)
+    return settings
+
+
+@dataclass
+class Stand:
+    """A running shard and what stands around it."""
+
+    settings: Settings
+    view: StateView
+    shard: Shard
+    task: "asyncio.Task[None]"
+
+    async def tell(self, source: str, state: State, version: int, epoch: int = 1) -> None:
+        record = {"source": source, "state": state.value, "version": version, "epoch": epoch}
+        value = codec.encode("state", {**record, "updated_at": START})
+        self.view.apply(source.encode(), value)
+        await self.view.advance(version)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                if self.task.done():
+                    self.task.result()
+                await asyncio.sleep(0.01)
+
+    async def applied(self, source: str, version: int) -> None:
+        def reached() -> bool:
+            done = self.shard._store.table.applied.get(source)
+            return done is not None and done.version >= version
+
+        await self.until(reached)
+
+    async def rows(self, source: str, version: int | None = None) -> Interactions:
+        found: Interactions = {}
+        async for frame in self.shard.read(source, version):
+            for *key, first, last in frame.select(*KEY, "first", "last").iter_rows():
+                assert tuple(key) not in found, "a key stands in two frames"
+                found[tuple(key)] = (first, last)
+        return found
+
+    async def send(self, events: Iterable[Event], already: int) -> None:
+        topics = Topics(self.settings.prefix)
+        sent = 0
+        by_kind: dict[str, list[bytes]] = {}
+        for kind, event in events:
+            by_kind.setdefault(kind, []).append(codec.encode(kind, event))
+            sent += 1
+        chunks = []
+        for kind, values in by_kind.items():
+            users: list[bytes | None] = [b"any"] * len(values)
+            chunks.append(Chunk(topics.event(kind).removeprefix(topics.prefix), users, values))
+        await publish(self.settings, chunks)
+        await self.until(lambda: self.shard._ingest.events >= already + sent)
+
+    async def reports(self, phase: str) -> list[dict[str, Any]]:
+        topic = Topics(self.settings.prefix).shard_reports
+        fetcher = Fetcher(self.settings, {(topic, 0): 0})
+        await fetcher.start()
+        found = []
+        for _ in range(2):
+            for batch in await fetcher.fetch(100):
+                for record in unpack(batch):
+                    items: Any = codec.decode(record.value or b"", "report")["items"]
+                    found += [item for item in items if item["phase"] == phase]
+        await fetcher.close()
+        return found
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+async def start(settings: Settings, view: StateView | None = None) -> Stand:
+    view = view or StateView()
+
+    async def deliver(shard: Shard, fetched: object) -> None:
+        await shard.offer(fetched)
+
+    cache = shared_cache(8 << 20)
+    shard = Shard(settings, 0, view, SystemClock(), cache, Budget(settings), deliver)
+    stand = Stand(settings, view, shard, asyncio.create_task(shard.run()))
+    await stand.until(lambda: shard.ready)
+    return stand
+
+
+@pytest.fixture
+async def stand(alone: Settings) -> AsyncIterator[Stand]:
+    opened = await start(alone)
+    yield opened
+    await opened.stop()
+
+
+def events(count: int, seed: int = 0, sources: tuple[str, ...] = (A, B)) -> list[Event]:
+    """Sends and opens of a few hundred users; every tenth one of a small source too."""
+    made: list[Event] = []
+    for number in range(count):
+        source = SMALL if number % 10 == 9 else sources[number % len(sources)]
+        kind, _, name = source.partition(":")
+        made.append(
+            (
+                "open" if number % 3 == 0 else "send",
+                {
+                    "id": f"{seed}-{number}",
+                    "user_id": f"{(number * 7 + seed) % 331:024x}",
+                    "time": START + number * 10 + seed,
+                    f"{kind}_id": name,
+                    "channel": "EMAIL",
+                },
+            )
+        )
+    return made
+
+
+async def test_ingest_makes_the_interactions_of_the_events(stand: Stand) -> None:
+    sent = events(1000)
+    await stand.send(sent, 0)
+    expected = expect(sent)
+    for source in (A, B, SMALL):
+        assert await stand.rows(source) == rows_of(expected, source)
+
+
+async def test_sources_without_a_definition_are_reported_once(stand: Stand) -> None:
+    await stand.send(events(100), 0)
+    await stand.send(events(100, seed=1), 100)
+    seen = [item["source"] for item in await stand.reports("seen")]
+    assert sorted(seen) == [A, SMALL, B]
+
+
+async def test_expiry_moves_exactly_the_source_and_restore_brings_it_back(stand: Stand) -> None:
+    sent = events(1000)
+    await stand.send(sent, 0)
+    expected = expect(sent)
+    for source in (A, SMALL):
+        await stand.tell(source, State.EXPIRING, 5)
+    await stand.applied(A, 5)
+    await stand.applied(SMALL, 5)
+
+    table = stand.shard._store.table
+    assert not table.by_source.keys() & {A, SMALL}
+    assert not {A, SMALL} & table.sources_in_deltas()
+    with pytest.raises(NotHeld):
+        await stand.rows(A, 5)
+    assert await stand.rows(B) == rows_of(expected, B)
+    expired = {item["source"]: item for item in await stand.reports("expired")}
+    assert expired.keys() == {A, SMALL}
+    assert expired[A]["interactions"] >= len(rows_of(expected, A))
+
+    for source in (A, SMALL):
+        await stand.tell(source, State.RESTORING, 7)
+    await stand.applied(A, 7)
+    await stand.applied(SMALL, 7)
+    with pytest.raises(NotHeld):
+        await stand.rows(A, 7)
+    for source in (A, SMALL):
+        await stand.tell(source, State.STOPPED, 8)
+        assert await stand.rows(source, 8) == rows_of(expected, source)
+    restored = {item["source"]: item for item in await stand.reports("restored")}
+    for figure in ("interactions", "bytes", "segments", "checksum"):
+        assert restored[A][figure] == expired[A][figure]
+    assert restored[A]["late_interactions"] == 0
+
+
+async def test_a_source_that_expires_again_unchanged_only_drops(stand: Stand) -> None:
+    await stand.send(events(600), 0)
+    archive = Topics(stand.settings.prefix).archive
+    for version, state in ((1, State.EXPIRING), (3, State.RESTORING), (5, State.EXPIRING)):
+        await stand.tell(A, state, version, epoch=(version + 1) // 2)
+        await stand.applied(A, version)
+        if version == 1:
+            archived = await end_of(stand.settings, archive)
+    assert await end_of(stand.settings, archive) == archived
+    first, second = await stand.reports("expired")
+    assert first["checksum"] == second["checksum"]
+
+
+async def end_of(settings: Settings, topic: str) -> int:
+    return (await bounds(settings, [(topic, 0)]))[topic, 0][1]
+
+
+async def test_late_events_stay_hidden_and_come_with_the_restore(stand: Stand) -> None:
+    sent = events(600)
+    await stand.send(sent, 0)
+    await stand.tell(A, State.EXPIRING, 1)
+    await stand.applied(A, 1)
+    await stand.tell(A, State.EXPIRED, 2)
+    late = events(30, seed=3, sources=(A,))
+    await stand.send(late, 600)
+    with pytest.raises(NotHeld):
+        await stand.rows(A, 2)
+    await stand.tell(A, State.RESTORING, 3)
+    await stand.applied(A, 3)
+    await stand.tell(A, State.STOPPED, 4)
+    assert await stand.rows(A, 4) == rows_of(expect([*sent, *late]), A)
+    (report,) = await stand.reports("restored")
+    assert report["late_interactions"] > 0
+
+
+async def test_many_late_rows_are_archived_too(stand: Stand) -> None:
+    sent = events(600)
+    await stand.send(sent, 0)
+    await stand.tell(A, State.EXPIRING, 1)
+    await stand.applied(A, 1)
+    await stand.tell(A, State.EXPIRED, 2)
+    before = len(stand.shard._store.table.manifest[A])
+    late = events(400, seed=3, sources=(A,))
+    await stand.send(late, 600)
+    await stand.until(lambda: len(stand.shard._store.table.manifest[A]) > before)
+    await stand.until(lambda: A not in stand.shard._store.table.by_source)
+    await stand.tell(A, State.RESTORING, 3)
+    await stand.applied(A, 3)
+    await stand.tell(A, State.STOPPED, 4)
+    assert await stand.rows(A, 4) == rows_of(expect([*sent, *late]), A)
+
+
+@pytest.mark.parametrize("disk", ["warm", "cold"])
+async def test_a_new_owner_goes_on_where_the_old_one_was_cut_off(
+    alone: Settings, disk: str
+) -> None:
+    first = await start(alone)
+    sent = events(1000)
+    await first.send(sent, 0)
+    await first.tell(A, State.EXPIRING, 1)
+    # Cut it off somewhere in the middle of the expiry.
+    await first.until(lambda: A in first.shard._store.table.manifest)
+    await first.stop()
+    if disk == "cold":
+        shutil.rmtree(alone.data_dir)
+
+    second = await start(alone, first.view)
+    try:
+        await second.applied(A, 1)
+        assert A not in second.shard._store.table.by_source
+        await second.tell(A, State.RESTORING, 2)
+        await second.applied(A, 2)
+        await second.tell(A, State.STOPPED, 3)
+        expected = expect(sent)
+        assert await second.rows(A, 3) == rows_of(expected, A)
+        assert await second.rows(B) == rows_of(expected, B)
+    finally:
+        await second.stop()
+
+
+async def test_an_answer_stays_whole_while_the_source_expires(stand: Stand) -> None:
+    sent = events(1000)
+    await stand.send(sent, 0)
+    reading = stand.shard.read(A, None)
+    frames = [await anext(reading)]
+    await stand.tell(A, State.EXPIRING, 1)
+    await stand.applied(A, 1)
+    frames += [frame async for frame in reading]
+    assert pl.concat(frames).height == len(rows_of(expect(sent), A))
