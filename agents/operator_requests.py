@@ -17,9 +17,6 @@ from streams.topics import Topics
 
 __all__ = ["Answer", "ask", "command"]
 
-WHOLE_FOLLOWS_S = 2.0
-"""The result for the whole request is committed with its last source's, or right after."""
-
 Result = Mapping[str, Any]
 
 
@@ -28,7 +25,6 @@ class Answer:
     """What control.results has told of one request so far."""
 
     request_id: str
-    asked: tuple[str, ...]
     whole: Result | None = None
     sources: dict[str, Result] = field(default_factory=dict)
 
@@ -41,28 +37,23 @@ class Answer:
 
     @property
     def answered(self) -> bool:
-        """Whether the request as a whole was accepted, or is over."""
-        return self.whole is not None or self.sources_final
+        """Whether the request as a whole was accepted or refused."""
+        return self.whole is not None
 
     @property
     def final(self) -> bool:
-        """Whether nothing more will be told of the request as a whole."""
+        """Whether nothing more will be told: the whole request's end is told last."""
         return self.whole is not None and Outcome(self.whole["outcome"]).final
-
-    @property
-    def sources_final(self) -> bool:
-        """Whether nothing more will be told of any source that was named."""
-        told = [self.sources.get(source) for source in self.asked]
-        return bool(told) and all(r is not None and Outcome(r["outcome"]).final for r in told)
 
     @property
     def bad(self) -> list[Result]:
         """Results that refuse or report a failure: those of sources, else the whole one's."""
-        results = [*self.sources.values()]
-        if self.whole is not None:
-            results.append(self.whole)
-        bad = [r for r in results if r["outcome"] in (Outcome.REFUSED, Outcome.FAILED)]
-        return [r for r in bad if r["source"] is not None] or bad
+        whole = [] if self.whole is None else [self.whole]
+        for results in (list(self.sources.values()), whole):
+            bad = [r for r in results if r["outcome"] in (Outcome.REFUSED, Outcome.FAILED)]
+            if bad:
+                return bad
+        return []
 
 
 def command(
@@ -95,27 +86,23 @@ async def ask(
     wait: bool = True,
     patience_s: float = 30.0,
     told: Callable[[Result], None] = lambda result: None,
-    repeated: bool = False,
 ) -> Answer:
     """Send a command and read its results, until it is over or, without `wait`, is accepted.
 
-    `told` is called with every result as it comes. `repeated` says that the request id may
-    have been used before: earlier results are read too. Raises Recoverable when nothing new
-    has been told for `patience_s` seconds.
+    `told` is called with every result as it comes. A request id that was used before is told
+    again by the coordinator. Raises Recoverable when nothing new has been told for
+    `patience_s` seconds.
     """
     topics = Topics(settings.prefix)
     request_id = str(record["request_id"])
-    answer = Answer(request_id, tuple(record["sources"]))
+    answer = Answer(request_id)
     value = codec.encode("command", record)
     results = [topics.control_results]
-    async with TopicReader.open(settings, results, from_end=not repeated) as reader:
+    async with TopicReader.open(settings, results, from_end=True) as reader:
         await publish(settings, [Chunk("control", [request_id.encode()], [value])])
         heard = time.monotonic()
         while not (answer.final or (answer.answered and not wait)):
-            quiet = time.monotonic() - heard
-            if answer.sources_final and quiet > WHOLE_FOLLOWS_S:
-                break
-            if quiet > patience_s:
+            if time.monotonic() - heard > patience_s:
                 raise _unheard(request_id, answer, patience_s)
             for _, _, kafka_record in await reader.some():
                 result = codec.decode(kafka_record.value or b"", "result")

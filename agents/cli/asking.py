@@ -1,0 +1,127 @@
+"""What the operators' commands share: sources or a tag in, an outcome for each out."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from agents.cli.options import emit, json_option, run, settings_of
+from agents.operator_requests import Answer, ask, command
+from schemas.errors import UsageError
+from streams.period import parse, seconds
+
+__all__ = ["carry_out", "request_options", "sources_argument"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def sources_argument(function: F) -> F:
+    """SOURCE... and --tag, at least one of them."""
+    function = click.option("--tag", metavar="TAG", help="All sources with this tag as well.")(
+        function
+    )
+    return click.argument("sources", nargs=-1, metavar="[SOURCE]...")(function)
+
+
+def request_options(function: F) -> F:
+    """The options of every request."""
+    for option in reversed(
+        (
+            click.option("--reason", metavar="TEXT", help="Why; kept in the audit."),
+            click.option(
+                "--request-id",
+                metavar="ID",
+                help="The same id again is the same request: nothing happens twice.",
+            ),
+            click.option(
+                "--wait/--no-wait",
+                default=True,
+                show_default=True,
+                help="Wait for the end, or only until the request is accepted.",
+            ),
+            click.option(
+                "--deadline",
+                metavar="PERIOD",
+                default="PT30S",
+                show_default=True,
+                help="Give up when nothing was heard for so long.",
+            ),
+            click.option("--dry-run", is_flag=True, help="Say what would happen, do nothing."),
+            json_option,
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def carry_out(
+    ctx: click.Context,
+    kind: str,
+    sources: tuple[str, ...] = (),
+    *,
+    tag: str | None = None,
+    needs_sources: bool = True,
+    dry_run: bool,
+    wait: bool,
+    deadline: str,
+    request_id: str | None,
+    reason: str | None,
+    as_json: bool,
+    notify_email: str | None = None,
+) -> NoReturn:
+    """Send the command, show its results, and end with 1 where something was refused."""
+    if needs_sources and not sources and tag is None:
+        raise UsageError(
+            f"{kind}: no source is named", remedy="Name campaign:ID, canvas:ID or --tag TAG"
+        )
+    record = command(
+        kind,
+        sources,
+        tag=tag,
+        dry_run=dry_run,
+        request_id=request_id,
+        reason=reason,
+        notify_email=notify_email,
+    )
+    answer = run(
+        ask(
+            settings_of(ctx),
+            record,
+            wait=wait,
+            patience_s=seconds(parse(deadline)),
+            told=(lambda result: None) if as_json else _show,
+        )
+    )
+    if as_json:
+        emit(_facts(answer))
+    for result in answer.bad:
+        _complain(result)
+    ctx.exit(1 if answer.bad else 0)
+
+
+def _show(result: Mapping[str, Any]) -> None:
+    """One result as a line; progress only where a person looks on, on one line."""
+    bad = result["outcome"] in ("refused", "failed")
+    if bad or (result["outcome"] == "progress" and not sys.stdout.isatty()):
+        return
+    line = f"{result['source'] or 'request ' + result['request_id']}: {result['outcome']}"
+    if result["message"]:
+        line += f", {result['message']}"
+    click.echo(line)
+
+
+def _complain(result: Mapping[str, Any]) -> None:
+    what = result["source"] or f"request {result['request_id']}"
+    message = f": {result['message']}" if result["message"] else ""
+    click.echo(f"emberline: {what} {result['outcome']} ({result['code']}){message}", err=True)
+
+
+def _facts(answer: Answer) -> dict[str, Any]:
+    shown = ("outcome", "code", "message", "done", "total", "time")
+
+    def part(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        return None if result is None else {name: result[name] for name in shown}
+
+    sources = {source: part(result) for source, result in answer.sources.items()}
+    return {"request_id": answer.request_id, "request": part(answer.whole), "sources": sources}

@@ -1,0 +1,44 @@
+"""`emberline audit`: every decision and refusal, with its reason."""
+
+import click
+
+from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.table import show, when
+from agents.topic_reader import read_all
+from schemas import codec
+from streams.topics import Topics
+
+__all__ = ["command"]
+
+
+@click.command("audit", help="Show the decisions made on a source, or on all, oldest first.")
+@click.argument("source", required=False)
+@click.option("-n", "--last", type=click.IntRange(1), help="Only the last so many.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, source: str | None, last: int | None, as_json: bool) -> None:
+    """What is about the whole system has no source and is shown without SOURCE only."""
+    settings = settings_of(ctx)
+    located = run(read_all(settings, Topics(settings.prefix).audit))
+    records = [codec.decode(record.value or b"", "audit") for _, _, record in located]
+    if source is not None:
+        records = [record for record in records if record["source"] == source]
+    records = records[-last:] if last else records
+    if as_json:
+        for record in records:
+            emit(record)
+        return
+    show(
+        ("time", "source", "decision", "from", "to", "by", "reason", "detail"),
+        [
+            (
+                when(_number(r["time"])), r["source"], r["decision"], r["from_state"],
+                r["to_state"], r["by"], r["reason"], r["detail"],
+            )
+            for r in records
+        ],
+    )  # fmt: skip
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None

@@ -1,0 +1,91 @@
+"""`emberline import`: events, definitions and users of files, with progress."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from agents.cli.options import emit, json_option, run, settings_of
+from agents.import_files import Bad
+from agents.importer import Progress, import_files
+from agents.records import TYPES, kind_of_record
+
+__all__ = ["command"]
+
+SHOWN_BAD = 20
+PLAIN_EVERY_S = 5.0
+
+
+@click.command("import", help="Send the records of Avro container files and JSON lines files.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--event",
+    metavar="TYPE",
+    help=f"What the records are: {', '.join(TYPES)}.  [default: each record's field `type`, "
+    "or the name of an Avro file's schema]",
+)
+@click.option("--again", is_flag=True, help="From the beginning, also what was imported before.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, files: tuple[Path, ...], event: str | None, again: bool, as_json: bool
+) -> None:
+    """Ends with 1 where records were bad; the others are sent all the same.
+
+    An import that was interrupted goes on where it was acknowledged.
+    """
+    kind = kind_of_record(event) if event else None
+    shown = _Shown(quiet=as_json)
+    done = run(
+        import_files(
+            settings_of(ctx), files, kind, again=again, progress=shown.progress, bad=shown.bad
+        )
+    )
+    shown.end()
+    if as_json:
+        emit(asdict(done))
+    else:
+        before = f", {done.already} files were done before (--again repeats)" * bool(done.already)
+        click.echo(f"{done.records:,} records sent in {done.seconds:.1f} s{before}")
+    if done.bad:
+        click.echo(f"emberline: {done.bad:,} bad records were left out", err=True)
+    ctx.exit(1 if done.bad else 0)
+
+
+class _Shown:
+    """Progress on one line of a terminal, on a line every few seconds elsewhere."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty()
+        self._next = 0.0
+        self._bad = 0
+        self._open = False
+
+    def progress(self, now: Progress) -> None:
+        if self._quiet or now.seconds < self._next:
+            return
+        self._next = now.seconds + (0.2 if self._live else PLAIN_EVERY_S)
+        left = "" if now.seconds_left is None else f", {now.seconds_left:.0f} s left"
+        line = (
+            f"{now.done_bytes / 1e6:,.1f} of {now.total_bytes / 1e6:,.1f} MB, "
+            f"{now.records:,} records, {now.per_second:,.0f}/s{left}"
+        )
+        click.echo(f"\r{line:<79}" if self._live else line, nl=not self._live, err=True)
+        self._open = self._live
+
+    def bad(self, one: Bad) -> None:
+        self._bad += 1
+        if self._bad > SHOWN_BAD:
+            return
+        self.end()
+        click.echo(f"{one.where}: {one.why}", err=True)
+        if self._bad == SHOWN_BAD:
+            click.echo("further bad records are counted only", err=True)
+
+    def end(self) -> None:
+        """Close the live line."""
+        if self._open:
+            click.echo(err=True)
+            self._open = False

@@ -1,0 +1,86 @@
+"""`emberline restores`: what was asked to be restored, and how far each request is."""
+
+from typing import Any
+
+import click
+
+from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.table import show, when
+from agents.topic_reader import Located, TopicReader
+from schemas import codec
+from schemas.lifecycle import CommandType, Outcome
+from streams.settings import Settings
+from streams.topics import Topics
+
+__all__ = ["command"]
+
+
+@click.command("restores", help="List restore requests and how far they are, oldest first.")
+@click.option("--open", "only_open", is_flag=True, help="Only those that are not over.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, only_open: bool, as_json: bool) -> None:
+    """The requests of the last 30 days: so long are commands and their results kept."""
+    requests = run(_requests(settings_of(ctx)))
+    shown = [r for r in requests if not (only_open and Outcome(r["outcome"]).final)]
+    if as_json:
+        for request in shown:
+            emit(request)
+        return
+    show(
+        ("time", "request", "source", "outcome", "done", "total", "message"),
+        [
+            (when(r["time"]), r["request_id"], part["source"] or "(all)", part["outcome"],
+             part["done"], part["total"], part["message"])
+            for r in shown
+            for part in (r, *r["sources"])
+        ],
+    )  # fmt: skip
+
+
+async def _requests(settings: Settings) -> list[dict[str, Any]]:
+    topics = Topics(settings.prefix)
+    async with TopicReader.open(settings, [topics.control, topics.control_results]) as reader:
+        located = await reader.rest()
+    restores = _restores([one for one in located if one[0] == topics.control])
+    for topic, _, record in located:
+        if topic == topics.control_results:
+            result = codec.decode(record.value or b"", "result")
+            request = restores.get(str(result["request_id"]))
+            if request is not None:
+                _take(request, result)
+    return [
+        request | {"sources": list(request["sources"].values())}
+        for request in restores.values()
+        if request["outcome"] is not None
+    ]
+
+
+def _restores(commands: list[Located]) -> dict[str, dict[str, Any]]:
+    """Restore requests by id, before any result."""
+    found: dict[str, dict[str, Any]] = {}
+    for topic, partition, record in commands:
+        try:
+            asked = codec.decode(record.value or b"", "command")
+        except codec.Undecodable:
+            continue  # the coordinator has refused it; it is no restore
+        if asked["type"] != CommandType.RESTORE:
+            continue
+        request_id = str(asked["request_id"] or f"{topic}-{partition}-{record.offset}")
+        found.setdefault(
+            request_id,
+            {
+                "request_id": request_id, "requested_by": asked["requested_by"],
+                "tag": asked["tag"], "dry_run": asked["dry_run"], "time": record.timestamp,
+                "source": None, "outcome": None, "sources": {},
+            },
+        )  # fmt: skip
+    return found
+
+
+def _take(request: dict[str, Any], result: dict[str, Any]) -> None:
+    told = {name: result[name] for name in ("outcome", "code", "message", "done", "total")}
+    if result["source"] is None:
+        request.update(told)
+    else:
+        request["sources"][result["source"]] = {"source": result["source"], **told}
