@@ -1,0 +1,268 @@
+"""What operators ask for: accepted, refused with each code, told again."""
+
+import pytest
+
+from agents.rules.inputs import CommandRead, CommandUnreadable
+from schemas.lifecycle import Command, Phase, State
+from tests.agents.rules.desk import DAY, MONTH3, Desk, decisions, of, outcomes
+
+A = "campaign:a"
+B = "canvas:b"
+DONE = [("accepted", None), ("completed", None)]
+
+
+def test_restore_by_name_told_from_accepted_to_completed() -> None:
+    desk = Desk()
+    desk.expired(A)
+    said = desk.command("restore", A)
+    assert outcomes(said, A) == [("accepted", None)]
+    assert outcomes(said, None) == [("accepted", None)]
+    assert desk.source(A).state is State.RESTORING
+    said = desk.report(A, 0)
+    (progress,) = of(said, "control_results")
+    assert (progress["outcome"], progress["done"], progress["total"]) == ("progress", 1, 2)
+    said = desk.report(A, 1)
+    assert outcomes(said, A) == [("completed", None)]
+    (whole,) = [r for r in of(said, "control_results") if r["source"] is None]
+    assert (whole["outcome"], whole["done"], whole["total"]) == ("completed", 1, 1)
+
+
+def test_restore_by_tag_with_mixed_outcomes() -> None:
+    desk = Desk()
+    desk.expired(A, tags=("x",))
+    desk.expired("campaign:c", tags=("x",))
+    desk.define(B, tags=("x",))
+    said = desk.command("restore", "campaign:zz", tag="x")
+    assert outcomes(said, A) == outcomes(said, "campaign:c") == [("accepted", None)]
+    assert outcomes(said, B) == [("refused", "not_expired")]
+    assert outcomes(said, "campaign:zz") == [("refused", "unknown_source")]
+    assert outcomes(said, None) == [("accepted", None)]
+    assert outcomes(desk.finish(A), None) == []
+    said = desk.finish("campaign:c")
+    (whole,) = [r for r in of(said, "control_results") if r["source"] is None]
+    assert (whole["outcome"], whole["done"], whole["total"]) == ("completed", 2, 4)
+
+
+def refused(desk: Desk, code: str, kind: str = "restore", source: str = A) -> None:
+    before = desk.world.sources
+    said = desk.command(kind, source)
+    assert outcomes(said, source) == [("refused", code)]
+    assert outcomes(said, None) == [("refused", code)]
+    assert decisions(said) == [f"{kind}_refused"]
+    assert desk.world.sources == before
+
+
+def test_refused_unknown_source() -> None:
+    desk = Desk()
+    for kind in ("restore", "hold", "unhold", "cancel", "expire"):
+        refused(desk, "unknown_source", kind, "campaign:nobody")
+    desk.report("campaign:x", 0, phase=Phase.SEEN)
+    for kind in ("restore", "cancel", "expire"):
+        refused(desk, "unknown_source", kind, "campaign:x")
+    # what has no definition yet can be held before it gets one
+    assert outcomes(desk.command("hold", "campaign:x"), None) == DONE
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "STOPPED"])
+def test_refused_not_expired(status: str) -> None:
+    desk = Desk()
+    desk.define(A, status)
+    refused(desk, "not_expired")
+
+
+def test_refused_already_restoring() -> None:
+    desk = Desk()
+    desk.expired(A)
+    desk.command("restore", A)
+    refused(desk, "already_restoring")
+
+
+def test_refused_nothing_archived() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    desk.tick(MONTH3 + DAY)
+    desk.finish(A, interactions=0, segments=0, bytes=0)
+    refused(desk, "nothing_archived")
+    # late events are something to bring back
+    desk.report(A, 0, phase=Phase.SEEN, interactions=5)
+    assert outcomes(desk.command("restore", A), A) == [("accepted", None)]
+
+
+def test_refused_legacy_deleted() -> None:
+    desk = Desk()
+    desk.expired(A, legacy_deleted=True)
+    refused(desk, "legacy_deleted")
+    desk.define(A, "ACTIVE", legacy_deleted=True)
+    assert desk.source(A).state is State.EXPIRED
+
+
+def test_refused_not_restoring() -> None:
+    desk = Desk()
+    desk.expired(A)
+    refused(desk, "not_restoring", "cancel")
+
+
+def test_refused_invalid_command() -> None:
+    desk = Desk()
+    desk.define(A)
+    refused(desk, "invalid_command", "expire")
+    for kind, facts in (("explode", {}), ("erase", {"users": ("u",)}), ("restore", {})):
+        said = desk.command(kind, **facts)
+        assert outcomes(said, None) == [("refused", "invalid_command")]
+    said = desk.take(CommandUnreadable("control-0-7", "garbage"))
+    assert outcomes(said, None) == [("refused", "invalid_command")]
+    said = desk.command("restore", tag="nowhere")
+    assert outcomes(said, None) == [("refused", "unknown_source")]
+
+
+def test_expire_by_an_operator_says_why_it_cannot() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    desk.define(B, references=(A,))
+    (whole, _) = reversed(of(desk.command("expire", A), "control_results"))
+    assert whole["message"] == "is in use by canvas:b (references)"
+    desk.define(B)
+    desk.command("hold", A)
+    refused(desk, "invalid_command", "expire")
+    desk.command("unhold", A)
+    assert outcomes(desk.command("expire", A), None) == [("accepted", None)]
+    refused(desk, "invalid_command", "expire")
+    said = desk.finish(A)
+    (event,) = of(said, "expired")
+    assert event["reason"] == "operator"
+    assert outcomes(said, None) == [("completed", None)]
+
+
+def test_restore_of_an_expiring_source_comes_after() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    desk.tick(MONTH3 + DAY)
+    version = desk.source(A).version
+    assert outcomes(desk.command("restore", A), A) == [("accepted", None)]
+    assert desk.source(A).version == version
+    refused(desk, "already_restoring")
+    assert len(of(desk.finish(A), "expired")) == 1
+    assert desk.source(A).state is State.RESTORING
+    assert outcomes(desk.finish(A), None) == [("completed", None)]
+
+
+def test_cancel_goes_back_without_epoch_or_event() -> None:
+    desk = Desk()
+    archived = desk.expired(A).archived
+    desk.command("restore", A)
+    desk.report(A, 0)
+    said = desk.command("cancel", A)
+    restore = [r for r in of(said, "control_results") if r["request_id"] == "r1"]
+    assert [(r["source"], r["outcome"], r["code"]) for r in restore] == [
+        (A, "failed", "cancelled"),
+        (None, "failed", "cancelled"),
+    ]
+    assert desk.source(A).state is State.EXPIRING
+    said = desk.finish(A)
+    assert not of(said, "expired")
+    assert (desk.source(A).state, desk.source(A).epoch) == (State.EXPIRED, 1)
+    assert desk.source(A).archived == archived
+    assert outcomes(said, None) == [("completed", None)]
+    desk.command("restore", A)
+    assert len(of(desk.finish(A), "restored")) == 1
+
+
+def test_cancel_by_request_id_of_what_is_still_open() -> None:
+    desk = Desk()
+    desk.expired(A)
+    desk.expired("campaign:c")
+    desk.command("restore", A, "campaign:c", request_id="both")
+    desk.finish(A)
+    said = desk.command("cancel", "both")
+    assert outcomes(said, A) == []
+    assert desk.source("campaign:c").state is State.EXPIRING
+    both = [r for r in of(said, "control_results") if r["request_id"] == "both"]
+    assert [(r["source"], r["outcome"]) for r in both][-1] == (None, "completed")
+
+
+def test_cancel_before_the_restore_began() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    desk.tick(MONTH3 + DAY)
+    desk.command("restore", A)
+    said = desk.command("cancel", A)
+    assert outcomes(said, A) == [DONE[0], ("failed", "cancelled"), DONE[1]]
+    desk.finish(A)
+    assert desk.source(A).state is State.EXPIRED
+
+
+def test_dry_run_judges_and_does_nothing() -> None:
+    desk = Desk()
+    desk.expired(A)
+    before = desk.world.sources
+    said = desk.command("restore", A, B, dry_run=True)
+    assert outcomes(said, A) == DONE
+    assert outcomes(said, B) == [("refused", "unknown_source")]
+    assert outcomes(said, None) == DONE
+    assert all("dry run" in r["message"] for r in of(said, "control_results") if r["source"] == A)
+    assert desk.world.sources == before
+    assert outcomes(desk.command("pause", dry_run=True), None) == DONE
+    assert not desk.world.sweep.paused
+
+
+def test_same_request_id_is_told_again_and_done_once() -> None:
+    desk = Desk()
+    desk.expired(A)
+    first = desk.command("restore", A, B, request_id="same")
+    ids = {(r["source"], r["event_id"]) for r in of(first, "control_results")}
+    desk.now += DAY
+    desk.restart()
+    again = desk.command("hold", A, request_id="same")
+    assert {(r["source"], r["event_id"]) for r in of(again, "control_results")} == ids
+    assert not of(again, "state")
+    assert desk.source(A).held is None
+    desk.finish(A)
+    done = desk.command("restore", A, request_id="same")
+    assert outcomes(done, A) == [("completed", None)]
+    assert desk.source(A).state is State.STOPPED
+
+
+def test_request_ids_are_forgotten_after_thirty_days_but_not_while_open() -> None:
+    desk = Desk()
+    desk.expired(A)
+    desk.command("restore", A, request_id="open")
+    desk.command("hold", A, request_id="done")
+    desk.tick(31 * DAY)
+    assert set(desk.world.requests) == {"open"}
+    desk.restart()
+    assert set(desk.world.requests) == {"open"}
+    assert set(desk.world.tellings) == {("open", A)}
+
+
+def test_default_request_id_is_the_position() -> None:
+    desk = Desk()
+    said = desk.take(CommandRead(Command("pause"), "control-0-5"))
+    assert {r["request_id"] for r in of(said, "control_results")} == {"control-0-5"}
+
+
+def test_hold_of_an_active_or_hidden_source_is_recorded() -> None:
+    desk = Desk()
+    desk.define(A)
+    assert outcomes(desk.command("hold", A), None) == DONE
+    assert desk.source(A).state is State.ACTIVE
+    desk.define(A, "STOPPED")
+    assert desk.source(A).state is State.HELD
+    desk.expired("campaign:c")
+    version = desk.source("campaign:c").version
+    desk.command("hold", "campaign:c")
+    assert desk.source("campaign:c").version == version
+    desk.command("restore", "campaign:c")
+    desk.finish("campaign:c")
+    assert desk.source("campaign:c").state is State.HELD
+
+
+def test_pause_and_resume() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    assert outcomes(desk.command("pause", requested_by="ann"), None) == DONE
+    desk.tick(MONTH3 + DAY)
+    assert desk.source(A).state is State.STOPPED
+    said = desk.command("resume", requested_by="ann")
+    assert decisions(said) == ["sweep_resumed"]
+    desk.tick()
+    assert desk.source(A).state is State.EXPIRING
