@@ -68,6 +68,8 @@ async def tail(
             for records in (await consumer.getmany(timeout_ms=_IDLE_MS)).values():
                 for record in records:
                     show(_line(record))
+    except BrokenPipeError:
+        raise  # that is stdout, not the broker
     except (KafkaError, TimeoutError, OSError) as error:
         raise Recoverable(
             f"The Kafka broker at {settings.bootstrap_servers} does not answer any more",

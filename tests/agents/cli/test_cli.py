@@ -1,0 +1,166 @@
+"""The command line as a whole: commands found, settings from flags, errors in one line."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from agents.cli import COMMANDS, main
+from agents.cli.group import Group
+from agents.cli.options import RESERVED, global_options, hoisted, settings_of
+from schemas.errors import Fatal, UsageError
+
+
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.chdir(tmp_path)
+    return CliRunner()
+
+
+def failing(error: Exception) -> Group:
+    group = global_options(Group("emberline", {}))
+
+    @group.command("fail")
+    def fail() -> None:
+        raise error
+
+    group.get_command = lambda ctx, name: fail  # type: ignore[method-assign]
+    return group
+
+
+def one_line(result: Result, code: int) -> str:
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("emberline: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_commands_are_listed_when_their_module_is_there() -> None:
+    listed = main.list_commands(click.Context(main))
+    assert {"broker", "topics", "settings"} <= set(listed) <= set(COMMANDS)
+    group = Group("emberline", {"absent": "agents.cli.absent:command"})
+    assert group.list_commands(click.Context(group)) == []
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    ctx = click.Context(main)
+    for name in main.list_commands(ctx):
+        command = main.get_command(ctx, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {sub}", leaf) for sub, leaf in command.commands.items())
+
+
+def test_every_command_has_help_and_json_and_leaves_settings_flags_alone(
+    runner: CliRunner,
+) -> None:
+    for path, command in commands():
+        result = runner.invoke(main, [*path.split(), "--help"])
+        assert result.exit_code == 0, path
+        options = {option for part in command.params for option in part.opts}
+        assert not options & set(RESERVED), path
+        if not isinstance(command, click.Group):
+            assert "--json" in options, path
+            assert command.help, path
+
+
+def test_modules_are_imported_only_when_used() -> None:
+    for target in COMMANDS.values():
+        module, _, attribute = target.partition(":")
+        assert attribute == "command"
+        assert module.startswith("agents.cli.")
+        if importlib.util.find_spec(module):
+            assert isinstance(importlib.import_module(module).command, click.Command)
+
+
+def test_settings_flags_count_wherever_they_stand(runner: CliRunner) -> None:
+    for args in (
+        ["--prefix", "x.", "--set", "fan_in=9", "settings", "--json"],
+        ["settings", "--json", "--prefix=x.", "--set", "fan-in=9"],
+    ):
+        facts = json.loads(runner.invoke(main, args, env={"EMBERLINE_PARTITIONS": "3"}).stdout)
+        assert facts["prefix"]["value"] == "x."
+        assert facts["prefix"]["origin"] == "--prefix"
+        assert facts["fan_in"]["value"] == "9"
+        assert facts["partitions"]["origin"] == "EMBERLINE_PARTITIONS"
+        assert facts["http_port"] == {
+            "value": "6066",
+            "origin": "default",
+            "doc": "port of the worker (0: any free)",
+        }
+
+
+def test_hoisting() -> None:
+    assert hoisted(["a", "--prefix", "x", "-n", "1", "--set=b=c"]) == [
+        *("--prefix", "x", "--set=b=c", "a", "-n", "1")
+    ]
+    assert hoisted(["a", "--", "--prefix", "x"]) == ["a", "--", "--prefix", "x"]
+    assert hoisted(["a", "--prefix"]) == ["--prefix", "a"]
+
+
+def test_settings_for_people(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "emberline.toml").write_text("retention = 'P1M'")
+    result = runner.invoke(main, ["settings"])
+    line = next(line for line in result.stdout.splitlines() if line.startswith("retention "))
+    assert line.split() == ["retention", "P1M", "emberline.toml"]
+
+
+def test_another_settings_file(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text("partitions = 5")
+    result = runner.invoke(main, ["settings", "--json", "--config", "other.toml"])
+    assert json.loads(result.stdout)["partitions"]["value"] == "5"
+
+
+def test_help_works_with_a_broken_settings_file(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "emberline.toml").write_text("nonsense")
+    assert runner.invoke(main, ["settings", "--help"]).exit_code == 0
+    assert "emberline.toml" in one_line(runner.invoke(main, ["settings"]), 2)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["setings"], "Did you mean settings"),
+        (["xyzzy"], "`emberline --help` lists"),
+        (["settings", "--nope"], "`emberline settings --help`"),
+        (["settings", "--set", "partitions"], "--set NAME=VALUE"),
+        (["settings", "--set", "colour=red"], "no setting 'colour'"),
+        (["settings", "--retention", "3 months"], "ISO 8601"),
+        (["topics", "tail"], "TOPIC"),
+    ],
+)
+def test_wrong_use_is_one_line_and_code_2(runner: CliRunner, args: list[str], says: str) -> None:
+    assert says in one_line(runner.invoke(main, args), 2)
+
+
+def test_no_command_shows_the_help(runner: CliRunner) -> None:
+    result = runner.invoke(main, [])
+    assert result.exit_code == 2
+    assert "Commands:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (Fatal("a is\nwrong.", remedy="Mend it."), 1, "emberline: a is wrong. Mend it\n"),
+        (UsageError("b is wrong"), 2, "emberline: b is wrong\n"),
+    ],
+)
+def test_errors_are_one_line(runner: CliRunner, error: Fatal, code: int, line: str) -> None:
+    assert one_line(runner.invoke(failing(error), ["fail"]), code) == line
+
+
+def test_ctrl_c_is_not_an_error_message(runner: CliRunner) -> None:
+    result = runner.invoke(failing(KeyboardInterrupt()), ["fail"])  # type: ignore[arg-type]
+    assert result.exit_code == 130
+
+
+def test_settings_outside_of_the_group() -> None:
+    with click.Context(click.Command("alone")) as ctx:
+        assert settings_of(ctx).client_id == "emberline"

@@ -1,0 +1,101 @@
+"""Names and settings of topics, and what is found wrong with them."""
+
+import pytest
+
+from streams.settings import Settings
+from streams.topic_specs import EVENTS, Topics, TopicSpec, compare, specs
+
+SETTINGS = Settings(prefix="x.", partitions=4)
+BY_NAME = {spec.name: spec for spec in specs(SETTINGS)}
+TOPICS = Topics("x.")
+
+
+def test_names() -> None:
+    assert TOPICS.event("send") == "x.interactions.send"
+    assert tuple(TOPICS.events) == EVENTS
+    assert TOPICS.control_results == "x.control.results"
+    assert TOPICS.expiring_soon == "x.lifecycle.expiring-soon"
+    assert TOPICS.state == "x.lifecycle.state"
+    assert TOPICS.shard_reports == "x.shard-reports"
+    assert Topics("").catalog == "catalog"
+    with pytest.raises(ValueError, match="no kind of event"):
+        TOPICS.event("sent")
+
+
+def test_every_topic_has_a_spec() -> None:
+    assert tuple(BY_NAME) == TOPICS.all()
+    assert len(set(BY_NAME)) == 21
+
+
+def test_shards_and_single_partitions() -> None:
+    sharded = {
+        *TOPICS.events.values(),
+        *(TOPICS.users, TOPICS.rejected, TOPICS.repartition, TOPICS.changelog, TOPICS.archive),
+    }
+    assert {name for name, spec in BY_NAME.items() if spec.partitions == 4} == sharded
+    assert all(spec.partitions == 1 for name, spec in BY_NAME.items() if name not in sharded)
+
+
+def test_what_is_compacted_and_what_is_kept_for_ever() -> None:
+    compacted = {name for name, s in BY_NAME.items() if s.configs["cleanup.policy"] == "compact"}
+    assert compacted == {
+        *(TOPICS.users, TOPICS.catalog, TOPICS.state, TOPICS.changelog, TOPICS.coordinator)
+    }
+    for name in (TOPICS.archive, TOPICS.audit):
+        configs = BY_NAME[name].configs
+        assert (configs["retention.ms"], configs["retention.bytes"]) == ("-1", "-1")
+
+
+def test_more_brokers_more_safety() -> None:
+    three = specs(Settings(replication_factor=3))
+    assert all(spec.configs["min.insync.replicas"] == "2" for spec in three)
+    assert "min.insync.replicas" not in BY_NAME[TOPICS.archive].configs
+
+
+@pytest.mark.parametrize("spec", BY_NAME.values(), ids=lambda spec: spec.name)
+def test_a_topic_as_it_was_made_is_right(spec: TopicSpec) -> None:
+    assert compare(spec, spec.partitions, spec.configs) == []
+
+
+@pytest.mark.parametrize("spec", BY_NAME.values(), ids=lambda spec: spec.name)
+def test_a_missing_topic(spec: TopicSpec) -> None:
+    (problem,) = compare(spec, None, {})
+    assert (problem.topic, problem.found) == (spec.name, "missing")
+    assert "emberline topics create" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("topic", "setting", "value", "wrong"),
+    [
+        (TOPICS.archive, "retention.ms", "604800000", True),
+        (TOPICS.archive, "retention.bytes", "1000", True),
+        (TOPICS.archive, "cleanup.policy", "compact", True),
+        (TOPICS.changelog, "cleanup.policy", "compact,delete", True),
+        (TOPICS.changelog, "segment.bytes", "1", False),
+        (TOPICS.control, "retention.ms", "1000", True),
+        (TOPICS.control, "retention.ms", "-1", False),
+        (TOPICS.control, "retention.ms", "9999999999999", False),
+        (TOPICS.state, "max.message.bytes", "1000", True),
+        (TOPICS.state, "max.message.bytes", "", True),
+        (TOPICS.state, "max.message.bytes", "2000000", False),
+        (TOPICS.event("send"), "retention.ms", "1000", False),
+        (TOPICS.event("send"), "cleanup.policy", "compact", False),
+    ],
+)
+def test_settings_that_matter(topic: str, setting: str, value: str, wrong: bool) -> None:
+    spec = BY_NAME[topic]
+    problems = compare(spec, spec.partitions, {**spec.configs, setting: value})
+    assert [problem.setting for problem in problems] == ([setting] if wrong else [])
+    for problem in problems:
+        assert f"{setting}={spec.configs[setting]}" in problem.remedy
+        assert str(problem).startswith(f"{topic}: {setting} is ")
+
+
+def test_another_number_of_shards() -> None:
+    spec = BY_NAME[TOPICS.changelog]
+    (problem,) = compare(spec, 8, spec.configs)
+    assert (problem.setting, problem.found, problem.expected) == ("partitions", "8", "4")
+    assert "Set partitions to 8" in problem.remedy
+    spec = BY_NAME[TOPICS.catalog]
+    (problem,) = compare(spec, 2, spec.configs)
+    assert "Delete the topic" in problem.remedy
