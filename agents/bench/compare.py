@@ -15,7 +15,7 @@ __all__ = ["Law", "as_frame", "oracle", "worker_equals"]
 Law: TypeAlias = Literal["exponential", "zipf"]
 """How often each source occurs."""
 
-_SCHEMA = {
+_SCHEMA: dict[str, type[pl.DataType]] = {
     "source": pl.String, "user": pl.String, "kind": pl.String, "channel": pl.String,
     "step": pl.String, "variation": pl.String, "detail": pl.String,
     "first": pl.Int64, "last": pl.Int64,
@@ -41,7 +41,7 @@ async def worker_equals(worker: Worker, expected: pl.DataFrame, sources: Iterabl
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         for source in names:
             parts.append(await worker.rows(session, source))
-    found = pl.concat(parts).select(_SCHEMA).cast(_SCHEMA)  # type: ignore[arg-type]
+    found = pl.concat(parts).select(pl.col(name).cast(kind) for name, kind in _SCHEMA.items())
     wanted = expected.filter(pl.col("source").is_in(names))
     order = list(_SCHEMA)
     return found.sort(order).equals(wanted.sort(order))

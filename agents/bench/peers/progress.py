@@ -38,6 +38,7 @@ class Progress:
     def begin(self) -> None:
         """Start the clock now, before the first event is there."""
         self._first = time.monotonic()
+        _LAYOUT.pack_into(self._map, 0, 0, self._first, self._first)
 
     def add(self, events: int = 1) -> None:
         """Count `events` as handled now."""

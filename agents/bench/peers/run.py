@@ -50,7 +50,7 @@ async def run(field: Field, peer: str, events: int, processes: int = 1) -> Sampl
                     f"{peer} has handled {[p.read().events for p in told]} of {events} events",
                     remedy=f"See {folder} or measure with fewer events",
                 )
-            if not any(progress.read().events for progress in told):
+            if not any(progress.read().first for progress in told):
                 idle = sum(child.cpu() for child in children if child.running())
             await asyncio.sleep(_POLL_S)
         cpu = sum(child.cpu() for child in children if child.running()) - idle
