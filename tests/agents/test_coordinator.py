@@ -1,0 +1,297 @@
+"""The coordinator on a real broker: takeover, one transaction a step, fencing, crashes."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agents.coordinator import Coordinator
+from agents.rules.policy import Policy
+from agents.state_view import StateView, follow
+from schemas import codec
+from schemas.batch import KafkaRecord, unpack
+from schemas.errors import Fatal
+from schemas.lifecycle import State
+from streams.clock import ManualClock
+from streams.fetch import Fetcher
+from streams.offsets import bounds
+from streams.settings import Settings
+from streams.step import Fenced, Record, StepFailed, StepProducer
+from streams.topics import Topics
+
+pytestmark = pytest.mark.connected
+
+START = 1_700_000_000_000
+DAY = 86_400_000
+MONTH3 = 92 * DAY
+A = "campaign:a"
+DEADLINE_S = 30.0
+
+
+class World:
+    """A prefix on the broker with a clock, a writer, and readers for what is said."""
+
+    def __init__(self, settings: Settings, topics: Topics, writer: StepProducer) -> None:
+        self.settings = settings
+        self.topics = topics
+        self.clock = ManualClock(START)
+        self.policy = replace(Policy.of(settings), sweep_confirm_share=1.0)
+        self._writer = writer
+
+    def coordinator(self) -> Coordinator:
+        return Coordinator(self.settings, self.clock, self.policy)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Coordinator]:
+        """A coordinator in office; it ends with the block."""
+        coordinator = self.coordinator()
+        task = asyncio.create_task(coordinator.run())
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                office = asyncio.create_task(coordinator.running.wait())
+                await asyncio.wait({task, office}, return_when=asyncio.FIRST_COMPLETED)
+                office.cancel()
+            if task.done():
+                await task
+            yield coordinator
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def write(self, topic: str, key: str | None, value: bytes | None) -> None:
+        await self._writer.commit([Record(topic, key.encode() if key else None, value)])
+
+    async def define(self, key: str, status: str, **facts: Any) -> None:
+        record = {"key": key, "status": status, **facts}
+        await self.write(self.topics.catalog, key, codec.encode("definition", record))
+
+    async def command(self, kind: str, *sources: str, request_id: str) -> None:
+        record = {"type": kind, "sources": list(sources), "request_id": request_id}
+        await self.write(self.topics.control, None, codec.encode("command", record))
+
+    async def report(self, source: str, version: int, phase: str, *partitions: int) -> None:
+        for partition in partitions:
+            item = {"source": source, "version": version, "phase": phase}
+            item |= {"interactions": 1, "bytes": 10, "segments": 1, "checksum": f"{1:032x}"}
+            record = {"partition": partition, "time": 0, "items": [item]}
+            await self.write(self.topics.shard_reports, source, codec.encode("report", record))
+
+    async def records(self, topic: str) -> list[KafkaRecord]:
+        """All committed records of a topic with one partition."""
+        partition = (topic, 0)
+        start, end = (await bounds(self.settings, [partition]))[partition]
+        fetcher = Fetcher(self.settings, {partition: start})
+        await fetcher.start()
+        found: list[KafkaRecord] = []
+        try:
+            while fetcher.position(partition) < end:
+                for batch in await fetcher.fetch():
+                    found += unpack(batch)
+        finally:
+            await fetcher.close()
+        return found
+
+    async def told(self, topic: str, schema: str) -> list[dict[str, Any]]:
+        return [codec.decode(one.value or b"", schema) for one in await self.records(topic)]
+
+
+@pytest.fixture
+async def world(settings: Settings, topics: Topics) -> AsyncIterator[World]:
+    writer = StepProducer(settings, f"{settings.prefix}test-writer")
+    await writer.start()
+    yield World(settings, topics, writer)
+    await writer.close()
+
+
+@pytest.fixture
+async def view(settings: Settings, topics: Topics) -> AsyncIterator[StateView]:
+    seen = StateView()
+    task = asyncio.create_task(follow(settings, seen))
+    yield seen
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(view: StateView, source: str, *states: State) -> int:
+    """Wait until a source is in one of the states; returns its version."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            changes = view.changes
+            found = view.get(source)
+            if found is not None and found.state in states:
+                return found.version
+            await view.changed(changes)
+
+
+async def expire(world: World, view: StateView) -> None:
+    """Bring A into the archive."""
+    await world.define(A, "STOPPED", name="Spring")
+    await until(view, A, State.STOPPED)
+    world.clock.advance(MONTH3 + DAY)
+    version = await until(view, A, State.EXPIRING)
+    await world.report(A, version, "expired", 0, 1, 2, 3)
+    await until(view, A, State.EXPIRED)
+
+
+async def test_a_source_goes_to_the_archive_and_back(world: World, view: StateView) -> None:
+    async with world.running():
+        await expire(world, view)
+        assert view.hidden(A)
+        (expired,) = await world.told(world.topics.expired, "expired")
+        assert (expired["name"], expired["epoch"], expired["interactions"]) == ("Spring", 1, 4)
+        await world.command("restore", A, request_id="r")
+        version = await until(view, A, State.RESTORING)
+        await world.report(A, version, "restored", 0, 1, 2, 3)
+        await until(view, A, State.STOPPED)
+        (restored,) = await world.told(world.topics.restored, "restored")
+        assert (restored["request_id"], restored["checksum"]) == ("r", expired["checksum"])
+        results = await world.told(world.topics.control_results, "result")
+        assert results[-1]["outcome"] == "completed"
+        assert results[-1]["source"] is None
+
+
+async def test_takeover_goes_on_where_the_last_one_stopped(world: World, view: StateView) -> None:
+    async with world.running() as first:
+        await world.define("canvas:b", "ACTIVE")
+        await until(view, "canvas:b", State.ACTIVE)
+        await world.define(A, "STOPPED")
+        await until(view, A, State.STOPPED)
+        world.clock.advance(MONTH3 + DAY)
+        version = await until(view, A, State.EXPIRING)
+        await world.report(A, version, "expired", 0, 1)
+        await world.command("hold", A, request_id="seen")
+        async with asyncio.timeout(DEADLINE_S):
+            while (seen := view.get(A)) is None or seen.held is None:
+                await view.changed(view.changes)
+        known = first.world.catalog
+    # while nobody looks: deleted, commanded, reported
+    await world.write(world.topics.catalog, "canvas:b", None)
+    await world.command("restore", A, request_id="away")
+    await world.report(A, version, "expired", 2, 3)
+    async with world.running() as second:
+        restoring = await until(view, A, State.RESTORING)
+        assert second.world.sources["canvas:b"].deleted
+        assert second.world.catalog.keys() == known.keys() - {"canvas:b"}
+        await world.report(A, restoring, "restored", 0, 1, 2, 3)
+        await until(view, A, State.HELD)
+    assert len(await world.told(world.topics.expired, "expired")) == 1
+    assert len(await world.told(world.topics.restored, "restored")) == 1
+
+
+async def test_a_second_coordinator_fences_the_first(world: World, view: StateView) -> None:
+    first = world.coordinator()
+    task = asyncio.create_task(first.run())
+    async with asyncio.timeout(DEADLINE_S):
+        await first.running.wait()
+    async with world.running():
+        await world.define(A, "ACTIVE")
+        await until(view, A, State.ACTIVE)
+        with pytest.raises(Fenced):
+            await asyncio.wait_for(task, DEADLINE_S)
+        assert not first.running.is_set()
+        await world.define(A, "STOPPED")
+        await until(view, A, State.STOPPED)
+    assert len(await world.told(world.topics.state, "state")) <= 2
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_events_once_whatever_becomes_of_a_commit(
+    world: World, view: StateView, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    """The step that tells of the expiry fails before, or after, it was committed."""
+    commit = StepProducer.commit
+    failed: list[int] = []
+
+    async def doubtful(self: StepProducer, records: list[Record], **rest: Any) -> list[int]:
+        tells = any(record.topic == world.topics.expired for record in records)
+        if not tells or failed:
+            return await commit(self, records, **rest)
+        failed.append(len(records))
+        if committed:
+            await commit(self, records, **rest)
+        raise StepFailed("the outcome is unknown")
+
+    monkeypatch.setattr(StepProducer, "commit", doubtful)
+    async with world.running():
+        await expire(world, view)
+        # one more step shows that it is in office again
+        await world.command("pause", request_id="p")
+        await _results(world, lambda found: any(one["request_id"] == "p" for one in found))
+    assert failed
+    (event,) = await world.told(world.topics.expired, "expired")
+    assert event["interactions"] == 4
+
+
+async def test_what_cannot_be_read_is_rejected_and_refused(world: World, view: StateView) -> None:
+    async with world.running():
+        await world.define(A, "STOPPED")
+        root = {"filter": "received_from_campaign", "campaign": "a"}
+        await world.define("canvas:b", "ACTIVE", filters=json.dumps(root))
+        await until(view, A, State.EXEMPT)
+        await world.write(world.topics.catalog, "canvas:b", b"garbage")
+        await world.write(world.topics.catalog, "canvas:c", b'{"key":"canvas:d","status":"ACTIVE"}')
+        await world.write(world.topics.control, None, b'{"request_id":"mine","type":3}')
+        await world.write(world.topics.control, None, b"\x01")
+        await world.write(world.topics.shard_reports, None, b"\x00\x00")
+        await world.command("restore", "campaign:zz", request_id="last")
+        found = await _results(
+            world, lambda found: any(one["request_id"] == "last" for one in found)
+        )
+    told = {(one["request_id"], one["source"], one["code"]) for one in found}
+    control = world.topics.control
+    assert told == {
+        ("mine", None, "invalid_command"),
+        (f"{control}-0-2", None, "invalid_command"),
+        ("last", None, "unknown_source"),
+        ("last", "campaign:zz", "unknown_source"),
+    }
+    rejected = await world.records(world.topics.rejected)
+    headers = [dict(one.headers) for one in rejected]
+    assert sorted((h["topic"] or b"").decode() for h in headers) == sorted(
+        [world.topics.catalog] * 2 + [control] * 2 + [world.topics.shard_reports]
+    )
+    assert {bytes(one.value or b"") for one in rejected} >= {b"garbage", b"\x01"}
+    assert all(h.keys() == {"topic", "partition", "offset", "code", "detail"} for h in headers)
+    found_a = view.get(A)
+    assert found_a is not None
+    assert found_a.state is State.EXEMPT
+
+
+async def test_another_number_of_partitions_is_refused(world: World) -> None:
+    async with world.running():
+        pass
+    other = Coordinator(replace(world.settings, partitions=8), world.clock)
+    with pytest.raises(Fatal, match="Set partitions to 4"):
+        await asyncio.wait_for(other.run(), DEADLINE_S)
+
+
+async def test_restoring_is_told_soon_after_the_command(world: World, view: StateView) -> None:
+    async with world.running():
+        await expire(world, view)
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        await world.command("restore", A, request_id="r")
+        await until(view, A, State.RESTORING)
+        assert loop.time() - begin < 2.0  # a bound for busy machines; about 0.1 s at rest
+
+
+async def _results(
+    world: World, enough: Callable[[list[dict[str, Any]]], bool]
+) -> list[dict[str, Any]]:
+    """Read control.results until it holds enough."""
+    partition = (world.topics.control_results, 0)
+    fetcher = Fetcher(world.settings, {partition: 0})
+    await fetcher.start()
+    found: list[dict[str, Any]] = []
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not enough(found):
+                for batch in await fetcher.fetch():
+                    found += [codec.decode(one.value or b"", "result") for one in unpack(batch)]
+    finally:
+        await fetcher.close()
+    return found
