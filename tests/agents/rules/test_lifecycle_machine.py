@@ -5,7 +5,13 @@ from collections.abc import Callable, Sequence
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from agents.rules.outputs import Output
 from agents.rules.world import Source, Why
@@ -28,7 +34,10 @@ trees = st.one_of(
     leaves,
     st.builds(lambda one, two: {"and": [one, {"not": two}]}, leaves, leaves),
 )
-commands = st.sampled_from(["restore", "hold", "unhold", "cancel", "expire", "pause", "resume"])
+commands = st.sampled_from(
+    ["restore", "restore", "cancel", "expire", "hold", "unhold", "pause", "resume", "resume"]
+)
+_PHASES = {State.EXPIRING: Phase.EXPIRED, State.RESTORING: Phase.RESTORED}
 
 
 def _leaf(key: str) -> dict[str, str]:
@@ -78,25 +87,50 @@ class Lifecycle(RuleBasedStateMachine):
         if known:
             assert not of(said, "state")
 
-    @rule(name=sources, partition=st.integers(0, PARTITIONS - 1), behind=st.integers(0, 1))
-    def report(self, name: str, partition: int, behind: int) -> None:
-        source = self.desk.world.sources.get(name)
-        if source is not None and source.state in WORKING:
-            version = source.version - behind
-            if not behind:
-                self.reported.setdefault((name, version), set()).add(partition)
-            self.see(lambda: self.desk.report(name, partition, version=version))
+    @initialize(first=st.lists(statuses, min_size=3, max_size=3))
+    def begin(self, first: list[str]) -> None:
+        for key, status in zip(SOURCES, first, strict=True):
+            self.define(key, status, None, True)
 
-    @rule(name=sources)
-    def all_report(self, name: str) -> None:
+    def working(self) -> list[str]:
+        found = self.desk.world.sources.values()
+        return sorted(source.source for source in found if source.state in WORKING)
+
+    @precondition(lambda self: self.working())
+    @rule(data=st.data(), partition=st.integers(0, PARTITIONS - 1), behind=st.integers(0, 1))
+    def report(self, data: st.DataObject, partition: int, behind: int) -> None:
+        self.reports(data.draw(st.sampled_from(self.working())), partition, behind)
+
+    @precondition(lambda self: self.working())
+    @rule(data=st.data())
+    def all_report(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.working()))
+        version = self.desk.source(name).version
         for partition in range(PARTITIONS):
-            self.report(name, partition, 0)
+            if self.desk.source(name).version == version:
+                self.reports(name, partition, 0)
+
+    @rule()
+    def everything_is_worked_off(self) -> None:
+        self.see(lambda: self.desk.tick(MONTH3))
+        for name in self.working():
+            for partition in range(PARTITIONS):
+                self.reports(name, partition, 0)
+
+    def reports(self, name: str, partition: int, behind: int) -> None:
+        version = self.desk.source(name).version - behind
+        if not behind:
+            self.reported.setdefault((name, version), set()).add(partition)
+        phase = _PHASES[self.desk.source(name).state]
+        self.see(lambda: self.desk.report(name, partition, phase=phase, version=version))
 
     @rule(name=sources, phase=st.sampled_from(Phase), partition=st.integers(0, PARTITIONS))
     def stray_report(self, name: str, phase: Phase, partition: int) -> None:
         self.see(lambda: self.desk.report(name, partition, phase=phase, version=0))
 
-    @rule(after=st.sampled_from([0, DAY, 30 * DAY, MONTH3]), skew=st.sampled_from([0, 0, 400_000]))
+    @rule(
+        after=st.sampled_from([0, DAY, 30 * DAY, MONTH3]), skew=st.sampled_from([0, 0, 0, 400_000])
+    )
     def tick(self, after: int, skew: int) -> None:
         self.see(lambda: self.desk.tick(after, skew))
 
@@ -195,7 +229,7 @@ class Lifecycle(RuleBasedStateMachine):
 
 
 Lifecycle.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
