@@ -1,0 +1,50 @@
+"""A worker that stands still until it has lost its shards: it must not disturb the new owner."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from agents.oracle import Interactions
+from streams.settings import Settings
+from streams.topics import Topics
+from tests.faults.harness import SMALL, Cluster, Partial, until
+from tests.faults.traffic import Traffic
+
+
+@pytest.mark.connected
+@pytest.mark.slow
+async def test_a_worker_that_stood_still_gives_way_and_comes_back(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
+    traffic = Traffic(small, 9)
+    with Cluster(small, tmp_path) as cluster:
+        cluster.start()
+        await cluster.ready()
+        await traffic.some(30)
+        await cluster.holds(traffic.expected.interactions, traffic.sources)
+        still, other = cluster.slots
+        still.signal(signal.SIGSTOP)
+        await traffic.some(30)
+        wanted = traffic.expected.interactions
+
+        async def other_has_all() -> bool:
+            async with aiohttp.ClientSession() as session:
+                found: Interactions = {}
+                for source in traffic.sources:
+                    try:
+                        found |= await cluster.rows(session, source, other)
+                    except Partial:
+                        return False
+            return found == wanted
+
+        await until(other_has_all, 90, "the other worker has all shards", other.tail)
+        still.signal(signal.SIGCONT)
+        await traffic.some(30)
+        await cluster.ready()
+        await cluster.holds(traffic.expected.interactions, traffic.sources)
+        assert still.alive
+        assert other.alive

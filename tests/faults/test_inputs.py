@@ -1,0 +1,48 @@
+"""Malformed records: each is rejected once, with its reason, and harms nothing beside it."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agents.demo.generator import generate
+from agents.demo.malformed import MALFORMED, malformed
+from agents.oracle import expect
+from agents.publish import publish
+from agents.topic_reader import read_all
+from streams.settings import Settings
+from streams.topics import Topics
+from tests.faults.harness import SMALL, Cluster, until
+
+EVENTS = 4_000
+
+
+@pytest.mark.connected
+@pytest.mark.slow
+async def test_each_malformed_record_is_rejected_once_and_the_rest_is_folded(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
+    day = generate(seed=11, events=EVENTS)
+    chunks = [chunk for chunk in day.chunks() if chunk.rejected is None]
+    expected = expect((chunk.event, record) for chunk in chunks for record in chunk.records())
+    bad = list(malformed(day.user_ids[: len(MALFORMED)], day.start_ms))
+    # between good ones, so that batches are mixed
+    await publish(small, [*chunks[:6], *bad, *chunks[6:]])
+    with Cluster(small, tmp_path, workers=1) as cluster:
+        cluster.start()
+        await cluster.ready()
+
+        async def rejected() -> bool:
+            return len(await read_all(small, topics.rejected)) >= len(MALFORMED)
+
+        await until(rejected, 60, "the malformed records are rejected", cluster.tails)
+        await cluster.holds(expected, sorted({key[0] for key in expected}))
+        found = await read_all(small, topics.rejected)
+    headers = [{name: (value or b"").decode() for name, value in r.headers} for _, _, r in found]
+    assert Counter(h["code"] for h in headers) == Counter(MALFORMED)
+    assert all({"topic", "partition", "offset", "code", "detail"} <= h.keys() for h in headers)
+    places = {(h["topic"], h["partition"], h["offset"]) for h in headers}
+    assert len(places) == len(MALFORMED)
+    assert {record.value for _, _, record in found} == {chunk.values[0] for chunk in bad}
