@@ -22,6 +22,8 @@ from schemas.batch_records import KafkaRecord, RawBatch, unpack
 from schemas.errors import Fatal, Recoverable
 
 __all__ = [
+    "ABORT",
+    "COMMIT",
     "BatchHeader",
     "CorruptBatch",
     "KafkaRecord",
@@ -80,7 +82,7 @@ class BatchHeader:
 
 
 def parse_batches(
-    raw: bytes | memoryview, topic: str, partition: int, *, check_crc: bool = True
+    raw: bytes | bytearray | memoryview, topic: str, partition: int, *, check_crc: bool = True
 ) -> Iterator[tuple[BatchHeader, RawBatch | None]]:
     """Yield the complete batches of a record set; the last may be cut off and is left out.
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from schemas.batch import RawBatch
 from schemas.batch_records import read_varint
-from schemas.decode_plan import SYNC, Plan, container_header, varint
+from schemas.decode_plan import SYNC, UNREADABLE, Plan, container_header, varint
 from schemas.errors import EmberlineError
 
 __all__ = ["Misfit", "Shape", "peek", "read_batches"]
@@ -119,8 +119,7 @@ def read_batches(
             (pl.col("base_offset") + pl.col("offset")).alias("offset"),
             (time if shape.log_append_time else time + pl.col("time")).alias("timestamp"),
         ), longest
-    # A panic of Polars derives from BaseException alone.
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except UNREADABLE as error:
         raise Misfit(str(error)) from error
 
 

@@ -16,9 +16,19 @@ import polars as pl
 from schemas import registry
 from schemas.registry import SchemaSource, UnknownSchema
 
-__all__ = ["SYNC", "Plan", "container_header", "event_types", "plan", "varint"]
+__all__ = ["SYNC", "UNREADABLE", "Plan", "container_header", "event_types", "plan", "varint"]
 
 SYNC = b"\x00" * 16
+UNREADABLE = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    OSError,
+    ValueError,
+    OverflowError,
+)
+"""What Polars raises on bytes that are not laid out as they should be. Its panic derives from
+BaseException alone; an OSError is a read beyond the end of a block.
+"""
 _TYPES: Mapping[str, type[pl.DataType]] = {
     "string": pl.String,
     "long": pl.Int64,

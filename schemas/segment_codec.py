@@ -50,7 +50,7 @@ def encode(frame: pl.DataFrame, *, presorted: bool = False) -> bytes:
         span_high=(pl.col("last") - pl.col("first")).max(),
     ).row(0)
     base, reach, span_low, span_high = (value or 0 for value in bounds)
-    first_type = pl.UInt32 if reach <= _UINT32_MAX else pl.Int64
+    first_type = pl.UInt32 if 0 <= reach <= _UINT32_MAX else pl.Int64
     span_type = pl.UInt32 if span_low >= 0 and span_high <= _UINT32_MAX else pl.Int64
     rows = frame.height
     kept = [name for name in _OPTIONAL if frame[name].null_count() < rows]

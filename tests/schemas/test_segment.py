@@ -1,0 +1,151 @@
+import io
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from schemas import segment
+from schemas.interaction import SCHEMA, empty
+from schemas.segment_codec import CorruptSegment
+from tests.schemas.interaction_rows import far, few, frame_of, frames, hex_user, text
+
+ORDER = ["source", "user"]
+
+
+def sized(sizes: list[int]) -> pl.DataFrame:
+    """One source for each size, with so many users."""
+    return frame_of(
+        [
+            (f"campaign:{s:03}", f"{user:024x}", "received", "EMAIL", None, None, None, user, user)
+            for s, size in enumerate(sizes)
+            for user in range(size)
+        ]
+    )
+
+
+@given(frames(user=hex_user) | frames(user=few | hex_user | text, time=far, part=st.none() | text))
+@settings(deadline=None)
+def test_round_trip(frame: pl.DataFrame) -> None:
+    found = segment.decode(segment.encode(frame))
+
+    assert found.schema == SCHEMA
+    assert_frame_equal(found.select(ORDER), frame.select(ORDER).sort(ORDER))
+    assert_frame_equal(found, frame, check_row_order=False)
+
+
+@pytest.mark.parametrize("user", ["0" * 24, "A" * 24, "g" * 24, "0" * 23, "", "é" * 12])
+def test_users_that_are_and_are_not_hex(user: str) -> None:
+    row = ("canvas:1", user, "control", None, "s", "v", "d", 5, 3)
+    frame = frame_of([row, ("canvas:1", "f" * 24, *row[2:])])
+
+    data = segment.encode(frame)
+
+    assert_frame_equal(segment.decode(data), frame, check_row_order=False)
+    packed = "user_hex" in pl.read_parquet(io.BytesIO(data)).columns
+    assert packed == (user == "0" * 24)
+
+
+def test_only_some_sources() -> None:
+    data = segment.encode(sized([3, 4, 5]))
+
+    found = segment.decode(data, sources=["campaign:001", "campaign:007"])
+
+    assert found.height == 4
+    assert found["source"].unique().to_list() == ["campaign:001"]
+    assert segment.decode(data, sources=[]).equals(empty())
+
+
+def test_small_and_large_files_are_compact() -> None:
+    assert len(segment.encode(empty())) < 800
+    frame = sized([20_000])
+    assert len(segment.encode(frame)) < 20_000 * 10
+
+
+def test_truncated_bytes_are_noticed() -> None:
+    data = segment.encode(sized([50, 3]))
+
+    for size in [*range(0, len(data), 37), len(data) - 1]:
+        with pytest.raises(CorruptSegment):
+            segment.decode(data[:size])
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None, max_examples=30)
+def test_other_bytes_are_noticed(data: bytes) -> None:
+    with pytest.raises(CorruptSegment):
+        segment.decode(data)
+
+
+def test_other_parquet_files_are_noticed() -> None:
+    buffer = io.BytesIO()
+    sized([1]).write_parquet(buffer)
+    with pytest.raises(CorruptSegment, match="format None"):
+        segment.decode(buffer.getvalue())
+
+    for frame in (pl.DataFrame({"a": [1]}), pl.DataFrame({"source": [1]})):
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer, metadata={"emberline": "1", "base": "0"})
+        with pytest.raises(CorruptSegment):
+            segment.decode(buffer.getvalue())
+
+
+@given(st.lists(st.integers(1, 30), max_size=12), st.integers(1, 20), st.integers(1, 25))
+@settings(deadline=None)
+def test_cuts(sizes: list[int], rows: int, own_rows: int) -> None:
+    frame = sized(sizes)
+
+    pieces = segment.cut(frame.sample(fraction=1, shuffle=True, seed=1), rows, own_rows)
+
+    assert_frame_equal(pl.concat([empty(), *pieces]), frame)
+    large = {f"campaign:{s:03}" for s, size in enumerate(sizes) if size >= own_rows}
+    for piece in pieces:
+        sources = set(piece["source"])
+        assert 1 <= piece.height <= rows
+        assert len(sources) == 1 or not sources & large
+    small = sum(size for size in sizes if size < own_rows)
+    most = sum(-(-size // rows) for size in sizes if size >= own_rows) + len(large) + 1
+    assert len(pieces) <= most + small // max(1, rows // 2) + len(large)
+
+
+def test_pieces_of_too_many_bytes_are_halved() -> None:
+    frame = sized([1000, 20])
+
+    pieces = segment.cut_encoded(frame, rows=10_000, bytes_=3000, own_rows=500)
+
+    assert_frame_equal(pl.concat([piece for piece, _ in pieces]), frame)
+    assert all(len(data) <= 3000 for _, data in pieces)
+    assert all(segment.decode(data).equals(piece) for piece, data in pieces)
+    assert len(segment.cut_encoded(frame[:3], bytes_=1)) == 3
+
+
+def test_index_says_what_lies_where() -> None:
+    [(piece, data)] = segment.cut_encoded(sized([3, 2]))
+
+    index = segment.build("s1", 2, piece, data)
+
+    assert segment.SegmentIndex.from_json(index.to_json()) == index
+    assert (index.id, index.level, index.rows, index.bytes) == ("s1", 2, 5, len(data))
+    assert index.low == ("campaign:000", f"{0:024x}")
+    assert index.high == ("campaign:001", f"{1:024x}")
+    assert index.sources == {"campaign:000": 3, "campaign:001": 2}
+    assert index.checksum == segment.checksum(data)
+    assert index.checksum != segment.checksum(data + b"\0")
+
+
+pairs = st.lists(st.tuples(few, few), max_size=8)
+
+
+@given(pairs, pairs, st.randoms())
+def test_checksums_of_sets(one: list[tuple[str, str]], other: list[tuple[str, str]], r) -> None:  # type: ignore[no-untyped-def]
+    both = one + other
+    shuffled = r.sample(both, len(both))
+
+    parts = [segment.set_checksum(one), segment.set_checksum(other)]
+
+    assert segment.combine(parts) == segment.set_checksum(shuffled)
+    assert (segment.set_checksum(one) == segment.set_checksum(other)) == (
+        sorted(one) == sorted(other)
+    )
+    assert segment.set_checksum([]) == segment.combine([]) == "0" * 32 == segment.EMPTY_CHECKSUM
