@@ -20,7 +20,8 @@ from streams.topics import Topics
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real broker: KAFKA_BOOTSTRAP_SERVERS, or one of our own."""
-    with LocalBroker(tmp_path_factory.mktemp("broker")) as local:
+    # a generous deadline: the machine may be busy with other things
+    with LocalBroker(tmp_path_factory.mktemp("broker"), deadline_s=240) as local:
         yield local.bootstrap_servers
 
 

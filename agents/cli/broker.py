@@ -58,5 +58,8 @@ def command(ctx: click.Context, folder: Path | None, port: int, keep: bool, as_j
             return
         if not as_json:
             click.echo("Ctrl-C ends it")
-        code = broker.wait()
+        try:
+            code = broker.wait()
+        except KeyboardInterrupt:
+            return  # as we said
         raise Fatal(f"The broker has ended by itself ({code})", remedy=f"See {broker.log}")

@@ -99,6 +99,18 @@ def test_without_java_and_docker_it_says_what_to_install(tmp_path: Path) -> None
     assert "default-jre-headless maven" in caught.value.remedy
 
 
+def test_without_java_a_container_is_tried(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(
+        "#!/bin/sh\n[ $# -gt 2 ] && echo ERROR: no such image >&2 && exit 1\nexit 0\n"
+    )
+    docker.chmod(0o755)
+    bare = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    with pytest.raises(Fatal, match=r"did not come up .* no such image"):
+        LocalBroker(tmp_path / "broker", env=bare).start()
+    assert "apache/kafka:4.3.1" in (tmp_path / "broker" / "docker-compose.yml").read_text()
+
+
 def test_a_stale_record_is_not_believed(broker: str, tmp_path: Path) -> None:
     record = {"bootstrap_servers": broker, "pid": os.getpid(), "cluster": "another", "how": "java"}
     (tmp_path / "broker.json").write_text(json.dumps(record))

@@ -1,6 +1,11 @@
 """`emberline topics` and `emberline broker` against a real broker."""
 
+import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 
 from agents.cli import main
+from streams.broker_probe import cluster_id
 from streams.settings import Settings
 
 pytestmark = pytest.mark.connected
@@ -44,8 +50,6 @@ def test_check_and_create(settings: Settings) -> None:
 
 
 def test_tail_shows_the_last_records(settings: Settings) -> None:
-    import asyncio
-
     call(settings, "topics", "create")
     name = f"{settings.prefix}control"
     asyncio.run(send(settings, name, b"first", b'{"type": "pause"}', b"\xffgarbage"))
@@ -84,3 +88,19 @@ def test_a_named_broker_is_told(broker: str, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     facts = json.loads(result.stdout)
     assert (facts["bootstrap_servers"], facts["how"], facts["pid"]) == (broker, "external", None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_broker_runs_until_it_is_told_to_end(tmp_path: Path, end: signal.Signals) -> None:
+    env = {name: text for name, text in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
+    command = [sys.executable, "-m", "agents.cli", "broker", "--json", "--folder", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=env)
+    assert process.stdout is not None
+    with process.stdout as said:
+        facts = json.loads(said.readline())
+        assert facts["how"] == "java"
+        assert cluster_id(facts["bootstrap_servers"])
+        process.send_signal(end)
+        assert process.wait(60) == 0
+    assert cluster_id(facts["bootstrap_servers"]) is None
