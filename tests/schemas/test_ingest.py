@@ -1,0 +1,175 @@
+"""Ingest against an oracle in plain Python, record by record."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import pytest
+from aiokafka.partitioner import murmur2
+from polars.testing import assert_frame_equal
+
+from schemas import codec, interaction
+from schemas.batch import RawBatch, unpack
+from schemas.ingest import Forward, ingest
+from schemas.interaction import SCHEMA
+from tests.schemas.record_batches import NOW, Produced, batch
+
+N = 4
+REPARTITION = "t.repartition"
+
+
+def owner(user: str) -> int:
+    return int(murmur2(user.encode()) & 0x7FFF_FFFF) % N
+
+
+def value(event: str, user: str, number: int, **fields: Any) -> bytes:
+    base = {"id": f"id{number}", "user_id": user, "time": NOW + number, "campaign_id": "c1"}
+    return codec.encode(event, base | fields)
+
+
+USERS = [f"{number:024x}" for number in range(200)]
+OURS = [user for user in USERS if owner(user) == 1]
+
+
+def random_batches(seed: int, users: Sequence[str]) -> tuple[list[RawBatch], dict[int, int]]:
+    """Batches of three topics, some dirty, and how many records of each user's shard."""
+    chance = random.Random(seed)
+    found: list[RawBatch] = []
+    owners: dict[int, int] = {}
+    offsets = {"send": 0, "open": 0, "variant": 0}
+    for number in range(12):
+        event = chance.choice(list(offsets))
+        records = []
+        for i in range(chance.randrange(1, 60)):
+            user = chance.choice(users)
+            owners[owner(user)] = owners.get(owner(user), 0) + 1
+            data = value(event, user, i + 100 * number, campaign_id=chance.choice(["c1", "c2"]))
+            records.append(Produced(data, user.encode(), NOW + i))
+        if chance.random() < 0.4:
+            records.append(Produced(b"rubbish", None))
+        topic = f"t.interactions.{event}"
+        found.append(batch(records, topic=topic, partition=1, base_offset=offsets[event]))
+        offsets[event] = found[-1].next_offset
+    return found, owners
+
+
+def forwarded(forwards: Sequence[Forward]) -> list[RawBatch]:
+    """What arrives of forwards in `repartition`."""
+    return [
+        batch(
+            [
+                Produced(r.value, r.key, r.timestamp, [("topic", f.topic.encode())])
+                for r in f.records
+            ],
+            topic=REPARTITION,
+            partition=f.partition,
+        )
+        for f in forwards
+    ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_event_is_taken_in_once_by_its_shard(seed: int) -> None:
+    batches, owners = random_batches(seed, USERS)
+
+    first = ingest(batches, 1, N)
+
+    assert first.events == owners[1] == first.interactions.height
+    assert set(first.interactions["user"].unique()) <= set(OURS)
+    assert sum(first.kinds.values()) == first.interactions.height
+    assert [r.code for r in first.rejects] == ["undecodable"] * len(first.rejects)
+    everything = [first.interactions]
+    for number, partition in enumerate(f.partition for f in first.forwards):
+        again = ingest([forwarded(first.forwards)[number]], partition, N)
+        assert not again.forwards
+        assert not again.rejects
+        assert {owner(user) for user in again.interactions["user"]} == {partition}
+        everything.append(again.interactions)
+    whole = [ingest(batches, p, 1).interactions for p in (0,)]
+    assert_frame_equal(pl.concat(everything), pl.concat(whole), check_row_order=False)
+
+
+def test_forwards_are_original_bytes_grouped_by_target_and_topic() -> None:
+    batches, _ = random_batches(3, USERS)
+    originals = {(one.topic, r.key, r.value, r.timestamp) for one in batches for r in unpack(one)}
+
+    forwards = ingest(batches, 1, N).forwards
+
+    places = [(f.topic, f.partition) for f in forwards]
+    assert len(set(places)) == len(places)
+    for forward in forwards:
+        assert forward.partition != 1
+        offsets = [r.offset for r in forward.records]
+        assert offsets == sorted(offsets)
+        for r in forward.records:
+            assert owner((r.key or b"").decode()) == forward.partition
+            assert (forward.topic, r.key, r.value, r.timestamp) in originals
+
+
+def test_misplaced_events_of_repartition_stay() -> None:
+    strangers = [user for user in USERS if owner(user) != 1][:20]
+    records = [
+        Produced(value("click", user, i, link_alias="a"), None, NOW, [("topic", b"t.x.click")])
+        for i, user in enumerate(strangers)
+    ]
+
+    found = ingest([batch(records, topic=REPARTITION, partition=1)], 1, N)
+
+    assert (found.events, found.forwards, found.kinds) == (20, [], {"clicked": 20})
+
+
+def test_repartition_with_mixed_origins() -> None:
+    origins = [("send", b"t.x.send"), ("open", b"t.x.open"), ("send", b"t.x.users")]
+    records = [
+        Produced(value(event, OURS[i], i), b"k", NOW, [("topic", topic)])
+        for i, (event, topic) in enumerate(origins * 5)
+    ]
+    records.append(Produced(value("send", OURS[0], 99), b"k", NOW, [("other", b"x")]))
+    records.append(Produced(value("send", OURS[0], 99), b"k", NOW))
+
+    found = ingest([batch(records, topic=REPARTITION, partition=1)], 1, N)
+
+    assert found.kinds == {"received": 5, "opened": 5}
+    assert len(found.rejects) == 7
+    assert {r.code for r in found.rejects} == {"undecodable"}
+    assert found.rejects[0].topic == REPARTITION
+
+
+def test_json_among_avro() -> None:
+    user = OURS[0]
+    typed = f'{{"id": "1", "user_id": "{user}", "time": {NOW}, "canvas_id": "k"}}'.encode()
+    records = [Produced(value("send", user, i), user.encode()) for i in range(30)]
+    records.insert(7, Produced(typed, None))
+
+    found = ingest([batch(records, topic="t.interactions.send", partition=1)], 1, N)
+
+    assert found.events == 31
+    assert not found.rejects
+    assert found.interactions.filter(pl.col("source") == "canvas:k").height == 1
+
+
+def test_signals_and_events_without_source_make_no_interactions() -> None:
+    user = OURS[0]
+    sends = batch(
+        [Produced(value("send", user, i, campaign_id=None)) for i in range(5)], topic="t.send"
+    )
+    signals = batch([Produced(value("signal", user, i)) for i in range(5)], topic="t.signal")
+
+    found = ingest([sends, signals], 1, N)
+
+    assert found.events == 10
+    assert found.interactions.equals(interaction.empty())
+
+
+def test_nothing() -> None:
+    found = ingest([], 0, N)
+
+    assert found.interactions.schema == SCHEMA
+    assert (found.events, found.forwards, found.rejects, found.kinds) == (0, [], [], {})
+
+
+def test_a_topic_of_no_event() -> None:
+    found = ingest([batch([Produced(b"{}")], topic="t.users")], 0, N)
+
+    assert [r.detail for r in found.rejects] == ["no kind of event has the topic 't.users'"]
