@@ -5,7 +5,7 @@ from itertools import cycle
 from random import Random
 from typing import Any
 
-__all__ = ["Catalog", "Roles", "Source", "make_catalog"]
+__all__ = ["LOYALTY_TAG", "RESTORE_TAG", "Catalog", "Roles", "Source", "make_catalog"]
 
 CAMPAIGNS = (
     "Welcome", "Spring sale", "Spring sale reminder", "Loyalty week", "Price dispute notice",
@@ -52,15 +52,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Which source shows what. All are keys such as `campaign:ID`."""
+    """Which source shows what, as keys such as `campaign:ID`; None where none does."""
 
     stopped: tuple[str, ...]
     expiring: tuple[str, ...]
-    kept_hot: str
-    kept_by: str
-    kept_through: str
-    held: str
-    tag_only: str
+    kept_hot: str | None
+    kept_by: str | None
+    kept_through: str | None
+    held: str | None
+    tag_only: str | None
     restore_tag: str
     restored: tuple[str, ...]
 

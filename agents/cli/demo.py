@@ -1,0 +1,108 @@
+"""`emberline demo`: everything the product promises, shown and checked in two minutes."""
+
+import time
+from pathlib import Path
+
+import click
+
+from agents.cli.options import emit, json_option, run, settings_of
+from agents.demo.facts import Facts
+from agents.demo.generator import generate
+from agents.demo.scenario import Scenario, of_day, of_files
+from agents.demo.screen import Screen
+from agents.demo.show import Stage, play
+
+__all__ = ["command"]
+
+DAY_MS = 86_400_000
+EVENTS = 300_000
+SEED = 7
+
+
+@click.command(
+    "demo", help="Play a day: events in, expiry to the archive, restore; every claim is checked."
+)
+@click.option("--events", type=click.IntRange(1_000), default=EVENTS, show_default=True)
+@click.option("--seed", type=int, default=SEED, show_default=True, help="Another day.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Your own events (Avro or JSON lines, as for import). May be repeated.",
+)
+@click.argument("more_files", nargs=-1, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--keep", is_flag=True, help="Leave worker and broker running; print addresses.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    events: int,
+    seed: int,
+    files: tuple[Path, ...],
+    more_files: tuple[Path, ...],
+    keep: bool,
+    as_json: bool,
+) -> None:
+    """Ends with 0 only if every claim was checked and is true."""
+    own = (*files, *more_files)
+    now_ms = time.time_ns() // 1_000_000
+
+    def scenario() -> Scenario:
+        if own:
+            return of_files(own, now_ms)
+        return of_day(generate(seed, events, now_ms - DAY_MS))
+
+    def failed(tail: str) -> None:
+        click.echo(f"the end of the worker's log:\n{tail}", err=True)
+
+    screen = Screen(quiet=as_json)
+    facts, stage = run(play(settings_of(ctx), scenario, screen, keep=keep, failed=failed))
+    if as_json:
+        emit(facts.to_json() | (_kept(stage) if keep else {}))
+    else:
+        _summary(facts, screen)
+        if keep:
+            _addresses(stage, screen)
+    ctx.exit(0 if facts.good else 1)
+
+
+def _summary(facts: Facts, screen: Screen) -> None:
+    screen.act("In short")
+    screen.table(
+        ("what", "how many"),
+        [
+            ("events", facts.events),
+            ("interactions", facts.interactions),
+            ("malformed events rejected", facts.rejected),
+            ("misplaced events forwarded", facts.forwarded),
+            ("sources expired to the archive", len(facts.expired)),
+            ("sources kept hot (used, or held)", len(facts.exempt)),
+            ("sources restored, row for row", len(facts.restored) if facts.rows_equal else 0),
+            ("seconds", round(facts.seconds)),
+        ],
+    )
+    good = sum(facts.claims.values())
+    screen.tick(f"{good} of {len(facts.claims)} claims are true", facts.good)
+
+
+def _kept(stage: Stage) -> dict[str, object]:
+    return {
+        "bootstrap_servers": stage.settings.bootstrap_servers,
+        "prefix": stage.settings.prefix,
+        "url": stage.url,
+        "worker_pid": stage.worker_pid,
+        "broker_pid": stage.broker_pid,
+        "log": str(stage.log),
+    }
+
+
+def _addresses(stage: Stage, screen: Screen) -> None:
+    port = stage.url.rpartition(":")[2]
+    screen.act("Left running")
+    screen.line(f"worker  {stage.url} (process {stage.worker_pid}), log {stage.log}")
+    screen.line(f"broker  {stage.settings.bootstrap_servers} (process {stage.broker_pid})")
+    screen.line("to ask them:")
+    screen.exact(f"export KAFKA_BOOTSTRAP_SERVERS={stage.settings.bootstrap_servers}")
+    screen.exact(f"export EMBERLINE_PREFIX={stage.settings.prefix} EMBERLINE_HTTP_PORT={port}")
+    screen.line("emberline status")
