@@ -56,7 +56,7 @@ def global_options(group: C) -> C:
     options.append(click.Option(["--verbose"], is_flag=True, help="Show what libraries log."))
     group.params.extend(options)
     group.callback = _remember
-    return group
+    return click.version_option(package_name="emberline", message="%(prog)s %(version)s")(group)
 
 
 def _remember(

@@ -139,6 +139,12 @@ def test_wrong_use_is_one_line_and_code_2(runner: CliRunner, args: list[str], sa
     assert says in one_line(runner.invoke(main, args), 2)
 
 
+def test_the_version_is_that_of_the_distribution() -> None:
+    (option,) = (part for part in main.params if "--version" in part.opts)
+    assert isinstance(option, click.Option)
+    assert option.is_eager
+
+
 def test_no_command_shows_the_help(runner: CliRunner) -> None:
     result = runner.invoke(main, [])
     assert result.exit_code == 2
