@@ -11,6 +11,7 @@ from faust.types import ChannelT, StreamT
 from mode import ServiceT
 
 from agents.host import MakeActor, MakeShard, Shard, ShardHost
+from agents.seat import Gate
 from agents.web.context import Context, SourceStates
 from agents.web.server import Web
 from streams.settings import Settings
@@ -50,6 +51,8 @@ class App(faust.App):
     """A Faust app that holds shards instead of tables. Made by `build_app`."""
 
     BootStrategy = _Boot
+    # the worker itself says what matters of its start and end
+    mundane_level = "debug"
 
     host: ShardHost
     membership: Membership
@@ -73,6 +76,9 @@ class App(faust.App):
     async def _stop_consumer(self) -> None:
         """Nothing to drain."""
 
+    async def _producer_flush(self, logger: Any) -> None:
+        """No producer to flush."""
+
     def _new_web(self) -> Web:
         return Web(self, self.context)
 
@@ -80,6 +86,7 @@ class App(faust.App):
 def build_app(
     settings: Settings,
     *,
+    gate: Gate,
     make_shard: MakeShard,
     make_coordinator: MakeActor | None,
     states: SourceStates,
@@ -90,7 +97,8 @@ def build_app(
     """The app of one worker, not started yet; call it in the loop that will run it.
 
     `on_failed` gets every error that has to end the process, `on_held` the number of shards
-    held, before those start. `companions` are actors that run whatever is assigned.
+    held, before those start. Every actor waits at `gate` before it starts. `companions` are
+    actors that run whatever is assigned.
     """
     app = App(
         settings.group_id,
@@ -123,7 +131,7 @@ def build_app(
         on_failed=on_failed,
     )
     app.host = ShardHost(
-        settings,
+        gate,
         make_shard,
         make_coordinator,
         companions=companions,

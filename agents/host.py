@@ -13,11 +13,9 @@ from typing import Protocol
 
 import polars as pl
 
-from agents.patience import BrokerGate
-from agents.seat import Actor, Office, Seat
+from agents.seat import Actor, Gate, Office, Seat
 from schemas.errors import Recoverable
 from streams.assignor import Directory
-from streams.settings import Settings
 
 __all__ = [
     "Actor",
@@ -135,7 +133,7 @@ class ShardHost:
 
     def __init__(
         self,
-        settings: Settings,
+        gate: Gate,
         make_shard: MakeShard,
         make_coordinator: MakeActor | None = None,
         *,
@@ -148,11 +146,11 @@ class ShardHost:
         self._make_coordinator = make_coordinator
         self._make_companions = companions
         self._deliver = deliver
-        self._office = Office(BrokerGate(settings), request_rejoin, on_failed)
+        self._office = Office(gate, request_rejoin, on_failed)
         self._seats: dict[int, Seat[Shard]] = {}
         self._control: Seat[Actor] | None = None
         self._companions: list[Seat[Actor]] = []
-        self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self.generation = -1
         self.directory = Directory()
 
@@ -206,7 +204,7 @@ class ShardHost:
         if control and self._make_coordinator is not None:
             if self._control is None:
                 name = "coordinator"
-                after = self._leaving.get(name)
+                after = self._former(name)
                 self._control = Seat(name, self._make_coordinator, self._office, generation, after)
             self._control.renew(generation)
 
@@ -218,7 +216,7 @@ class ShardHost:
             self._leave(other)
         self._seats, self._control, self._companions = {}, None, []
         if self._leaving:
-            await asyncio.wait(self._leaving.values(), timeout=LEAVE_S)
+            await asyncio.wait(self._leaving, timeout=LEAVE_S)
 
     def _seat(self, partition: int, generation: int) -> Seat[Shard]:
         name = f"shard {partition}"
@@ -226,14 +224,12 @@ class ShardHost:
         def make() -> Shard:
             return self._make_shard(partition, self._deliver)
 
-        return Seat(name, make, self._office, generation, self._leaving.get(name))
+        return Seat(name, make, self._office, generation, self._former(name))
+
+    def _former(self, name: str) -> list[asyncio.Task[None]]:
+        return [task for task in self._leaving if task.get_name() == name]
 
     def _leave(self, seat: Seat[Shard] | Seat[Actor]) -> None:
         seat.task.cancel()
-        self._leaving[seat.name] = seat.task
-
-        def forget(task: asyncio.Task[None]) -> None:
-            if self._leaving.get(seat.name) is task:
-                del self._leaving[seat.name]
-
-        seat.task.add_done_callback(forget)
+        self._leaving.add(seat.task)
+        seat.task.add_done_callback(self._leaving.discard)

@@ -8,10 +8,12 @@ from typing import TextIO
 __all__ = ["configure"]
 
 FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
-EVERY_S = 5.0
+EVERY_S = 30.0
 
 # they speak of their own parts; what matters of it the worker says itself
 _QUIET = ("faust", "mode", "aiohttp", "asyncio", "aiokafka")
+# one voice says that the broker is away, see agents/patience.py; every reader says so too
+_CHATTY = (*_QUIET, "streams.fetch")
 
 
 class _Harmless(logging.Filter):
@@ -28,7 +30,7 @@ class _Harmless(logging.Filter):
 
 
 class _Flood(logging.Filter):
-    """Lets a library say the same thing once in `EVERY_S` seconds.
+    """Lets the same thing be said once in `EVERY_S` seconds.
 
     aiokafka retries ten times a second in every client, and says so each time.
     """
@@ -38,7 +40,7 @@ class _Flood(logging.Filter):
         self._said: dict[tuple[str, object], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith(_QUIET):
+        if not record.name.startswith(_CHATTY):
             return True
         what, now = (record.name, record.msg), time.monotonic()
         if now - self._said.get(what, -EVERY_S) < EVERY_S:

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 ATTEMPT_S = 3.0
 PAUSE_S = 0.5
 SAY_EVERY_S = 5.0
+WATCH_EVERY_S = 2.0
 
 
 class BrokerGate:
@@ -39,6 +40,12 @@ class BrokerGate:
                 await asyncio.sleep(PAUSE_S)
         if said is not None:
             log.info("the broker at %s answers", self._settings.bootstrap_servers)
+
+    async def run(self) -> None:
+        """Say when the broker goes and when it comes back, until cancelled."""
+        while True:
+            await self.passed()
+            await asyncio.sleep(WATCH_EVERY_S)
 
     async def _answers(self) -> bool:
         client = AIOKafkaClient(

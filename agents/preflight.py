@@ -52,8 +52,8 @@ def locked(folder: Path) -> Iterator[None]:
 async def topics_checked(settings: Settings) -> None:
     """Wait for the broker, then compare the topics with what they should be.
 
-    Raises Fatal naming the first wrong topic, its setting and the remedy; all of them are
-    in the log.
+    Raises Fatal naming the missing topics, or the first wrong one, its setting and the
+    remedy; the others are in the log.
     """
     gate = BrokerGate(settings)
     while True:
@@ -66,7 +66,11 @@ async def topics_checked(settings: Settings) -> None:
         break
     if not problems:
         return
+    missing = [problem for problem in problems if problem.setting == "topic"]
+    if missing:
+        names = ", ".join(problem.topic for problem in missing)
+        raise Fatal(f"Topics are missing: {names}", remedy=missing[0].remedy)
     for problem in problems[1:]:
-        log.error("%s. %s", problem, problem.remedy)
+        log.error("topic %s. %s", problem, problem.remedy)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     raise Fatal(f"Topic {problems[0]}{more}", remedy=problems[0].remedy)

@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from agents.patience import BrokerGate
 from schemas.errors import Fatal, Recoverable
 from streams.step import Fenced
 
-__all__ = ["Actor", "Office", "Seat"]
+__all__ = ["Actor", "Gate", "Office", "Seat"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +31,14 @@ class Actor(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """Where an actor waits before each of its lives (agents/patience.py)."""
+
+    async def passed(self) -> None:
+        """Return once there is a point in starting."""
+        ...
+
+
 A = TypeVar("A", bound=Actor, covariant=True)
 
 
@@ -39,7 +46,7 @@ A = TypeVar("A", bound=Actor, covariant=True)
 class Office:
     """What all seats of a worker share."""
 
-    broker: BrokerGate
+    gate: Gate
     request_rejoin: Callable[[], None]
     on_failed: Callable[[BaseException], None]
 
@@ -48,8 +55,8 @@ class Seat(Generic[A]):
     """Runs the actor that `make` makes; makes another one after an error that can mend.
 
     A fenced actor is not started again within the generation that it was fenced in: its
-    successor may be alive, and would be fenced in turn. `after` is the task of a former
-    seat of the same name, which has to let go first.
+    successor may be alive, and would be fenced in turn. `after` are the tasks of former
+    seats of the same name, which have to let go first.
     """
 
     def __init__(
@@ -58,7 +65,7 @@ class Seat(Generic[A]):
         make: Callable[[], A],
         office: Office,
         generation: int,
-        after: asyncio.Task[None] | None = None,
+        after: Collection[asyncio.Task[None]] = (),
     ) -> None:
         self.name = name
         self.actor: A | None = None
@@ -73,13 +80,13 @@ class Seat(Generic[A]):
         self._generation = generation
         self._renewed.set()
 
-    async def _keep(self, after: asyncio.Task[None] | None) -> None:
+    async def _keep(self, after: Collection[asyncio.Task[None]]) -> None:
         try:
-            if after is not None:
+            if after:
                 await self._let_go(after)
             pause = FIRST_PAUSE_S
             while True:
-                await self._office.broker.passed()
+                await self._office.gate.passed()
                 started = asyncio.get_running_loop().time()
                 await self._run_once(pause)
                 lived = asyncio.get_running_loop().time() - started
@@ -117,23 +124,10 @@ class Seat(Generic[A]):
             except TimeoutError:
                 self._office.request_rejoin()
 
-    async def _let_go(self, after: asyncio.Task[None]) -> None:
-        """Wait for the former seat; a cancellation meanwhile takes effect afterwards.
-
-        Otherwise this seat's end would tell its own successor that the place is free.
-        """
-        cancelled: asyncio.CancelledError | None = None
-        deadline = asyncio.get_running_loop().time() + LEAVE_S
-        while not after.done():
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                raise Fatal(
-                    f"{self.name} was cancelled {LEAVE_S:.0f} s ago and still runs",
-                    remedy="Start the worker again; report this as an error",
-                )
-            try:
-                await asyncio.wait([after], timeout=left)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+    async def _let_go(self, after: Collection[asyncio.Task[None]]) -> None:
+        _, running = await asyncio.wait(after, timeout=LEAVE_S)
+        if running:
+            raise Fatal(
+                f"{self.name} was cancelled {LEAVE_S:.0f} s ago and still runs",
+                remedy="Start the worker again; report this as an error",
+            )

@@ -14,6 +14,7 @@ from agents.app import App, build_app
 from agents.budget import Budget
 from agents.coordinator import Coordinator
 from agents.host import Deliver
+from agents.patience import BrokerGate
 from agents.preflight import locked, topics_checked
 from agents.shard import Shard
 from agents.state_view import StateView, follow
@@ -148,6 +149,7 @@ async def _announce(app: App, on_ready: Ready) -> None:
 
 def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
     view, clock, budget = StateView(), SystemClock(), Budget(settings)
+    gate = BrokerGate(settings)
     cache = shared_cache(budget.cache_bytes)
 
     def make_shard(partition: int, deliver: Deliver) -> Shard:
@@ -158,10 +160,14 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
 
     return build_app(
         settings,
+        gate=gate,
         make_shard=make_shard,
         make_coordinator=lambda: Coordinator(settings, clock),
         states=view,
-        companions={"state view": lambda: _Follower(settings, view)},
+        companions={
+            "state view": lambda: _Follower(settings, view),
+            "broker watch": lambda: gate,
+        },
         on_failed=on_failed,
         on_held=on_held,
     )

@@ -15,6 +15,7 @@ from typing import Any, cast
 import aiokafka.abc
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
@@ -34,7 +35,8 @@ SESSION_S = 10.0
 HEARTBEAT_S = 1.0
 REBALANCE_S = 30.0
 CHECK_S = 1.0
-COMMIT_S = 5.0
+COMMIT_S = 3.0
+LEAVE_S = 3.0
 CONNECT_RETRY_S = 1.0
 # nothing is ever polled, so no time without a poll is too long: about 24 days
 NEVER_MS = 2**31 - 1
@@ -75,12 +77,25 @@ class Membership:
         self.assignor = ShardAssignor(control, settings.partitions, address)
         self.on_assigned = on_assigned
         self.on_failed = on_failed
-        self.member_id = ""
+        self._member_file = settings.data_dir / "member"
         self._thread: _Thread | None = None
 
     def attach(self, thread: "_Thread") -> None:
         """Called by the transport when it has started."""
         self._thread = thread
+
+    @property
+    def former_member(self) -> str:
+        """Under which id a process with this data folder was last in the group; may be empty."""
+        try:
+            return self._member_file.read_text()
+        except FileNotFoundError:
+            return ""
+
+    def remember(self, member: str) -> None:
+        """Keep this process's id for its successor."""
+        self._member_file.parent.mkdir(parents=True, exist_ok=True)
+        self._member_file.write_text(member)
 
     def request_rejoin(self) -> None:
         """Ask for a new generation, soon. May be called from any thread."""
@@ -117,6 +132,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
     So heartbeats go on however busy the shards are.
     """
 
+    mundane_level = "debug"
+
     _consumer: AIOKafkaConsumer
 
     @property
@@ -133,8 +150,25 @@ class _Thread(driver.AIOKafkaConsumerThread):
             except KafkaConnectionError:
                 await asyncio.sleep(CONNECT_RETRY_S)
             else:
+                await self._leave_for_former()
                 self.membership.attach(self)
                 return
+
+    async def _leave_for_former(self) -> None:
+        """Take a killed predecessor out of the group, which would else wait for its session.
+
+        It is certain to be dead: the data folder is locked for one process at a time.
+        """
+        former, group = self.membership.former_member, self.membership.settings.group_id
+        if not former:
+            return
+        coordinator = self._consumer._coordinator
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await coordinator.ensure_coordinator_known()
+                await coordinator._send_req(LeaveGroupRequest(group, former))
+        except (KafkaError, TimeoutError) as error:
+            log.debug("the former member %s was not taken out of the group: %s", former, error)
 
     async def stop(self) -> None:
         """Stop; a loop that was never run is closed here, as nobody else does."""
@@ -166,7 +200,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self._consumer.pause(*partitions)
         coordinator = self._consumer._coordinator
         membership = self.membership
-        membership.member_id = coordinator.member_id
+        membership.remember(coordinator.member_id)
         membership.assignor.joined(coordinator.generation)
         assigned = Assigned(
             frozenset(p.partition for p in partitions if p.topic != membership.control),
@@ -227,6 +261,7 @@ class _Consumer(driver.Consumer):
     """Faust's view of the membership. Its fetcher service is never started."""
 
     RebalanceListener = _Listener
+    mundane_level = "debug"
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)

@@ -38,6 +38,8 @@ def routes(app: web.Application, context: Context) -> None:
 class Web(driver.Web):
     """The driver; Faust starts and stops it with the app."""
 
+    mundane_level = "debug"
+
     def __init__(self, app: AppT, context: Context) -> None:
         super().__init__(app)
         self._context = context

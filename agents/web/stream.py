@@ -25,11 +25,10 @@ async def stream(
             await response.write(piece)
         await response.write_eof()
     except ConnectionError:
-        raise  # the client went away
+        log.debug("%s: the client went away", request.path_qs)
     except Exception as error:
         log.warning("%s broken off: %s", request.path_qs, error)
+        # after this aiohttp cannot send what would end the body well
         if request.transport is not None:
             request.transport.abort()
-        # aiohttp ends the request quietly and sends nothing that would end the body well
-        raise ConnectionResetError("answer broken off") from error
     return response

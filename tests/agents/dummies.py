@@ -25,6 +25,12 @@ class States:
         return iter(list(self.records.values()))
 
 
+class Open:
+    """A gate that is never shut."""
+
+    async def passed(self) -> None: ...
+
+
 class DummyShard:
     """Runs until cancelled, or until `ends` has an error to raise."""
 
@@ -36,7 +42,7 @@ class DummyShard:
         self.versions: dict[str, int] = {}
         self.frames: list[pl.DataFrame] = []
         self.breaks: Exception | None = None
-        self.closed = 0
+        self.opened = self.closed = 0
         self.cursor: dict[str, int] = {}
 
     @property
@@ -53,6 +59,7 @@ class DummyShard:
     async def read(self, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
         if not self.ready or self.versions.get(source) != version:
             raise NotHeld(f"shard {self.partition}: not {version}")
+        self.opened += 1
         try:
             for frame in self.frames:
                 yield frame

@@ -13,7 +13,7 @@ from schemas.lifecycle import SourceState, State
 from streams.settings import Settings
 from streams.step import Fenced
 from streams.topics import Topics
-from tests.agents.dummies import DummyShard, States, rows, until
+from tests.agents.dummies import DummyShard, Open, States, rows, until
 
 pytestmark = pytest.mark.connected
 
@@ -29,6 +29,7 @@ class Worker:
         self.deliver: Deliver
         self.app: App = build_app(
             settings,
+            gate=Open(),
             make_shard=self._shard,
             make_coordinator=self._coordinator,
             states=self.states,

@@ -1,0 +1,163 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from agents import seat
+from agents.host import Deliver, ShardHost
+from schemas.errors import Fatal, Recoverable
+from streams.assignor import Directory
+from streams.step import Fenced
+from tests.agents.dummies import DummyShard, Open, until
+
+
+class Slow(DummyShard):
+    """Takes its time to let go."""
+
+    def __init__(self, partition: int, lets_go: asyncio.Event, log: list[str]) -> None:
+        super().__init__(partition)
+        self.lets_go = lets_go
+        self.log = log
+
+    async def run(self) -> None:
+        self.log.append("taken")
+        try:
+            await super().run()
+        finally:
+            await self.lets_go.wait()
+            self.log.append("let go")
+
+
+class Bench:
+    """A host and what it asked for."""
+
+    def __init__(self, make: Callable[[int], DummyShard] = DummyShard) -> None:
+        self.made: list[DummyShard] = []
+        self.coordinators: list[DummyShard] = []
+        self.rejoins = 0
+        self.failed: list[BaseException] = []
+        self._make = make
+        self.host = ShardHost(
+            Open(),
+            self._shard,
+            self._coordinator,
+            deliver=self._deliver,
+            request_rejoin=self._rejoin,
+            on_failed=self.failed.append,
+        )
+
+    async def assign(self, generation: int, *partitions: int, control: bool = False) -> None:
+        await self.host.assigned(frozenset(partitions), control, generation, Directory())
+
+    @property
+    def ready(self) -> set[int]:
+        return {p for p, shard in self.host.shards.items() if shard and shard.ready}
+
+    def _shard(self, partition: int, deliver: Deliver) -> DummyShard:
+        self.made.append(self._make(partition))
+        return self.made[-1]
+
+    def _coordinator(self) -> DummyShard:
+        self.coordinators.append(DummyShard(-1))
+        return self.coordinators[-1]
+
+    async def _deliver(self, shard: object, fetched: object) -> None:
+        raise AssertionError("nothing is fetched here")
+
+    def _rejoin(self) -> None:
+        self.rejoins += 1
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    yield bench
+    await bench.host.stop()
+
+
+async def test_assignments_start_keep_and_leave(bench: Bench) -> None:
+    assert not bench.host.ready
+    await bench.assign(1, 0, 1, control=True)
+    await until(lambda: bench.ready == {0, 1} and bench.coordinators)
+    assert bench.host.ready
+    kept = bench.host.shards[1]
+    await bench.assign(2, 1, 2)
+    await until(lambda: bench.ready == {1, 2})
+    assert bench.host.shards[1] is kept
+    assert not bench.host.coordinates
+    await until(lambda: not bench.coordinators[0].ready and not bench.made[0].ready)
+    await bench.assign(3)
+    assert bench.host.ready
+    await bench.host.stop()
+    assert not any(shard.ready for shard in bench.made)
+    assert bench.failed == []
+
+
+async def test_recoverable_starts_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seat, "FIRST_PAUSE_S", 0.01)
+    await bench.assign(1, 0)
+    for lives in (1, 2, 3):
+        await until(lambda lives=lives: len(bench.made) == lives and bench.ready)  # type: ignore[misc]
+        bench.made[-1].ends.set_result(Recoverable("no broker"))
+    await until(lambda: len(bench.made) == 4 and bench.host.ready)
+    assert bench.failed == []
+
+
+@pytest.mark.parametrize("error", [Fatal("lost range"), KeyError("unforeseen")])
+async def test_fatal_and_unforeseen_end_the_worker(bench: Bench, error: Exception) -> None:
+    await bench.assign(1, 0)
+    await until(lambda: bench.ready)
+    bench.made[0].ends.set_result(error)
+    await until(lambda: bench.failed == [error])
+    assert len(bench.made) == 1
+
+
+async def test_fenced_waits_for_a_later_generation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seat, "REJOIN_AFTER_S", 0.05)
+    await bench.assign(1, 0)
+    await bench.assign(2, 0)
+    await until(lambda: bench.ready)
+    bench.made[0].ends.set_result(Fenced("by a newer owner"))
+    await until(lambda: bench.rejoins)
+    await bench.assign(2, 0)
+    rejoins = bench.rejoins
+    await until(lambda: bench.rejoins > rejoins)
+    assert len(bench.made) == 1
+    await bench.assign(3, 0)
+    await until(lambda: len(bench.made) == 2 and bench.ready)
+
+
+async def test_a_successor_waits_until_the_place_is_free() -> None:
+    lets_go, log = asyncio.Event(), list[str]()
+    bench = Bench(lambda partition: Slow(partition, lets_go, log))
+    await bench.assign(1, 0)
+    await until(lambda: log == ["taken"])
+    await bench.assign(2)
+    await bench.assign(3, 0)
+    await bench.assign(4)  # the second seat ends while it waits for the first
+    await bench.assign(5, 0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert log == ["taken"]
+    lets_go.set()
+    await until(lambda: len(log) == 3)
+    assert log == ["taken", "let go", "taken"]
+    await bench.host.stop()
+    assert log[-1] == "let go"
+    assert bench.failed == []
+
+
+async def test_a_place_that_is_never_let_go_is_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seat, "LEAVE_S", 0.1)
+    lets_go, log = asyncio.Event(), list[str]()
+    bench = Bench(lambda partition: Slow(partition, lets_go, log))
+    await bench.assign(1, 0)
+    await until(lambda: log)
+    await bench.assign(2)
+    await bench.assign(3, 0)
+    await until(lambda: bench.failed)
+    assert "still runs" in str(bench.failed[0])
+    lets_go.set()
+    await bench.host.stop()
