@@ -48,10 +48,10 @@ def command(
     own = (*files, *more_files)
     now_ms = time.time_ns() // 1_000_000
 
-    def scenario() -> Scenario:
+    def scenario(partitions: int) -> Scenario:
         if own:
             return of_files(own, now_ms)
-        return of_day(generate(seed, events, now_ms - DAY_MS))
+        return of_day(generate(seed, events, now_ms - DAY_MS), partitions)
 
     def failed(tail: str) -> None:
         click.echo(f"the end of the worker's log:\n{tail}", err=True)

@@ -12,7 +12,7 @@ from agents.demo.scenario import Scenario
 from agents.demo.screen import Screen
 from agents.demo.worker import DemoWorker
 from agents.operator_requests import ask, command
-from agents.oracle import Interactions, rows_of
+from agents.oracle import rows_of
 from agents.publish import publish
 from agents.topic_reader import TopicReader, read_table
 from schemas import codec
@@ -100,12 +100,11 @@ async def expire(
     scenario: Scenario,
     reader: TopicReader,
     worker: DemoWorker,
-    expected: Interactions,
     facts: Facts,
     screen: Screen,
 ) -> None:
     """Wait for the expiry events; then the rows are refused, and those of others are not."""
-    roles = scenario.roles
+    roles, expected = scenario.roles, scenario.expected
     screen.act("What is due moves to the archive; a read_committed consumer sees")
     deadline = _seconds(settings) + EXPIRY_S
     events = await await_events(

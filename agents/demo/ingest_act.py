@@ -8,7 +8,7 @@ from agents.demo.facts import Facts, difference
 from agents.demo.scenario import Scenario
 from agents.demo.screen import Screen
 from agents.demo.worker import DemoWorker
-from agents.oracle import Expected, Interactions, counts
+from agents.oracle import Interactions, counts
 from agents.publish import Publisher
 from agents.topic_reader import read_all
 from schemas.errors import Fatal
@@ -24,12 +24,11 @@ SHOWN_SOURCES = 8
 
 async def ingest(
     settings: Settings, scenario: Scenario, worker: DemoWorker, facts: Facts, screen: Screen
-) -> Interactions:
-    """Publish everything, wait until it is folded, compare all rows. Returns the oracle's."""
+) -> None:
+    """Publish everything, wait until it is folded, compare all rows with the oracle's."""
     topics = Topics(settings.prefix)
-    screen.act(f"A day of {scenario.events:,} events from several producers")
-    expected = Expected()
-    rate = _Rate(worker, topics, scenario.events, screen)
+    screen.act(f"A day of {scenario.total:,} events from several producers")
+    rate = _Rate(worker, topics, scenario.total, screen)
     async with Publisher(settings) as publisher:
         for opening in scenario.opening:
             await publisher.publish(opening)
@@ -37,12 +36,8 @@ async def ingest(
         publisher.published = 0
         following = asyncio.create_task(rate.follow(publisher))
         try:
-            for chunk, events in scenario.parts():
+            for chunk in scenario.events:
                 await publisher.publish(chunk)
-                facts.forwarded += scenario.forwarded(chunk, len(events), settings.partitions)
-                for name, event in events:
-                    expected.add(name, event)
-                await asyncio.sleep(0)
             await publisher.flush()
             facts.events = publisher.published
             await asyncio.wait_for(following, INGEST_S)
@@ -54,7 +49,7 @@ async def ingest(
             ) from None
         finally:
             following.cancel()
-    await _settled(worker, settings, topics, facts, screen)
+    await _settled(settings, scenario, worker, facts, screen)
     rejected = await read_all(settings, topics.rejected)
     facts.rejected = len(rejected)
     facts.claim(
@@ -63,8 +58,7 @@ async def ingest(
         len(rejected) == scenario.rejected,
         f"{len(rejected)} were rejected",
     )
-    await _compare(worker, expected.interactions, scenario.names, facts, screen)
-    return expected.interactions
+    await _compare(worker, scenario.expected, scenario.names, facts, screen)
 
 
 class _Rate:
@@ -105,24 +99,25 @@ class _Rate:
 
 
 async def _settled(
-    worker: DemoWorker, settings: Settings, topics: Topics, facts: Facts, screen: Screen
+    settings: Settings, scenario: Scenario, worker: DemoWorker, facts: Facts, screen: Screen
 ) -> None:
     """Misplaced events were forwarded, and have arrived."""
-    located = await read_all(settings, topics.repartition)
+    topic = Topics(settings.prefix).repartition
+    located = await read_all(settings, topic)
     ends: dict[int, int] = {}
     for _, partition, record in located:
         ends[partition] = max(ends.get(partition, 0), record.offset + 1)
     until = time.monotonic() + INGEST_S
-    while behind := _behind(await worker.status(), topics.repartition, ends):
+    while behind := _behind(await worker.status(), topic, ends):
         worker.check()
         if time.monotonic() > until:
             raise Fatal(f"Forwarded events were not taken in: {behind}", remedy=str(worker.log))
         await asyncio.sleep(POLL_S)
-    expected, facts.forwarded = facts.forwarded, len(located)
+    facts.forwarded = len(located)
     facts.claim(
         screen,
-        f"{expected:,} events that a CRC32 partitioner had misplaced were forwarded",
-        len(located) == expected,
+        f"{scenario.forwarded:,} events that a CRC32 partitioner had misplaced were forwarded",
+        len(located) == scenario.forwarded,
         f"{len(located):,} were forwarded",
     )
 

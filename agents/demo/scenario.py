@@ -1,7 +1,8 @@
 """What a demo plays: the generated day, or the events of one's own files."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from agents.demo.catalog import LOYALTY_TAG, RESTORE_TAG, Roles
 from agents.demo.generator import Day
 from agents.import_files import batches
 from agents.import_journal import Place
-from agents.oracle import counts, expect, refusal
-from agents.publish import Chunk, Partitioner, Publishable, place
+from agents.oracle import Expected, Interactions, counts, refusal
+from agents.publish import Chunk, place
 from agents.records import kind_of_record, ready
 from schemas import codec
 from schemas.errors import UsageError
@@ -21,57 +22,63 @@ __all__ = ["Event", "Scenario", "of_day", "of_files"]
 
 Event = tuple[str, Mapping[str, Any]]
 """(type, valid event)"""
-Part = tuple[Publishable, list[Event]]
-"""Records to publish, and the valid events among them as the oracle takes them."""
 
 STOPPED_AT_MOST = 8
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Everything that is published, and what the demo claims of it."""
+    """Everything that is published, and what must come of it.
 
-    events: int
+    Made before it is published, so that making it takes nothing from the rate that is shown.
+    """
+
+    events: Sequence[Chunk]
     rejected: int
+    forwarded: int
+    expected: Interactions
     roles: Roles
     opening: Sequence[Chunk]
     """Definitions and users."""
     stops: Sequence[Chunk]
-    parts: Callable[[], Iterator[Part]]
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str]
     """Source -> name."""
 
-    def forwarded(self, chunk: Publishable, valid: int, partitions: int) -> int:
-        """How many of a chunk's events lie on another partition than their user's."""
-        if chunk.partitioner == "murmur2" or not valid:
-            return 0
-        murmur2: Partitioner = "murmur2"
-        pairs = zip(
-            place(chunk.keys, partitions, chunk.partitioner),
-            place(chunk.keys, partitions, murmur2),
-            strict=True,
-        )
-        return sum(found != own for found, own in pairs)
+    @property
+    def total(self) -> int:
+        """Number of events, bad ones included."""
+        return sum(len(chunk.keys) for chunk in self.events)
 
 
-def of_day(day: Day) -> Scenario:
-    """The generated day."""
-
-    def parts() -> Iterator[Part]:
-        for chunk in day.chunks():
-            yield chunk, [(chunk.event, record) for record in chunk.records()]
-
-    users = _chunk("user", day.users())
+def of_day(day: Day, partitions: int) -> Scenario:
+    """The generated day, for topics of so many partitions."""
+    events: list[Chunk] = []
+    expected = Expected()
+    forwarded = 0
+    for chunk in day.chunks():
+        events.append(Chunk(chunk.topic, chunk.keys, chunk.values, chunk.partitioner))
+        forwarded += _misplaced(events[-1], partitions)
+        for record in chunk.records():
+            expected.add(chunk.event, record)
     catalog = day.catalog
     return Scenario(
-        events=day.events,
+        events=events,
         rejected=day.rejected,
+        forwarded=forwarded,
+        expected=expected.interactions,
         roles=catalog.roles,
-        opening=[_chunk("definition", catalog.opening), users],
+        opening=[_chunk("definition", catalog.opening), _chunk("user", day.users())],
         stops=[_chunk("definition", catalog.stops)],
-        parts=parts,
         names={source.key: source.name for source in catalog.sources},
     )
+
+
+def _misplaced(chunk: Chunk, partitions: int) -> int:
+    """How many of a chunk's events lie on another partition than their user's."""
+    if chunk.partitioner == "murmur2":
+        return 0
+    found = place(chunk.keys, partitions, chunk.partitioner)
+    return sum(map(operator.ne, found, place(chunk.keys, partitions, "murmur2")))
 
 
 def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
@@ -81,7 +88,8 @@ def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
     the first is restored, the second held, the third kept hot by a Canvas through a segment.
     Raises UsageError where no event names a source.
     """
-    parts: list[Part] = []
+    events: list[Chunk] = []
+    expected = Expected()
     others: list[Chunk] = []
     definitions: dict[str, dict[str, Any]] = {}
     rejected = 0
@@ -99,10 +107,12 @@ def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
                 elif chunk.topic == "users":
                     others.append(chunk)
                 else:
+                    events.append(chunk)
                     valid = _valid(chunk, now_ms)
                     rejected += len(chunk.values) - len(valid)
-                    parts.append((chunk, valid))
-    sizes = counts(expect(event for _, valid in parts for event in valid))
+                    for name, event in valid:
+                        expected.add(name, event)
+    sizes = counts(expected.interactions)
     if not sizes:
         raise UsageError("No event of these files names a source", remedy="Give campaign events")
     largest = sorted(sizes, key=lambda source: -sizes[source])
@@ -111,12 +121,13 @@ def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
     rest = [d for key, d in definitions.items() if key not in sizes]
     stops = [d | {"status": "STOPPED"} for d in opening if d["key"] in roles.stopped]
     return Scenario(
-        events=sum(len(chunk.keys) for chunk, _ in parts),
+        events=events,
         rejected=rejected,
+        forwarded=0,
+        expected=expected.interactions,
         roles=roles,
         opening=[_chunk("definition", [*rest, *opening]), *others],
         stops=[_chunk("definition", stops)],
-        parts=lambda: iter(parts),
         names={d["key"]: d["name"] for d in opening},
     )
 

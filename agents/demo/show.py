@@ -61,7 +61,7 @@ def demo_settings(settings: Settings) -> Settings:
 
 async def play(
     given: Settings,
-    make_scenario: Callable[[], Scenario],
+    make_scenario: Callable[[int], Scenario],
     screen: Screen,
     *,
     keep: bool,
@@ -85,7 +85,7 @@ async def play(
         if not keep:
             stack.push_async_callback(_clear, settings, folder)
         screen.line(f"Kafka at {broker.bootstrap_servers} ({broker.how})")
-        making = asyncio.create_task(asyncio.to_thread(make_scenario))
+        making = asyncio.create_task(asyncio.to_thread(make_scenario, settings.partitions))
         await topic_admin.create(settings)
         worker = DemoWorker(settings, folder, keep=keep)
         await stack.enter_async_context(worker)
@@ -108,12 +108,12 @@ async def _acts(
     topics = Topics(settings.prefix)
     lifecycle = [topics.expired, topics.restored]
     async with TopicReader.open(settings, lifecycle, from_end=True) as reader:
-        expected = await ingest(settings, scenario, worker, facts, screen)
+        await ingest(settings, scenario, worker, facts, screen)
         before: Interactions = {}
         for source in scenario.roles.restored:
             before |= await worker.rows(source)
         await stop(settings, scenario, worker, facts, screen)
-        await expire(settings, scenario, reader, worker, expected, facts, screen)
+        await expire(settings, scenario, reader, worker, facts, screen)
         await restore(settings, scenario, reader, worker, before, facts, screen)
 
 
