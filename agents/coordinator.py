@@ -108,12 +108,10 @@ class Coordinator:
                 log.warning("coordinator: %s", error)
                 await asyncio.sleep(_FENCED_GRACE_S)
                 await self._retrying(self._still_owner)
-            except (Recoverable, KafkaError, TimeoutError) as error:
+            except (Recoverable, KafkaError, OSError) as error:
                 _log_trouble(error)
                 await asyncio.sleep(_RETRY_S)
                 await self._retrying(self._still_owner)
-            finally:
-                self.running.clear()
 
     async def _retrying(self, check: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -121,7 +119,7 @@ class Coordinator:
                 return await check()
             except Fenced:
                 raise
-            except (Recoverable, KafkaError, TimeoutError) as error:
+            except (Recoverable, KafkaError, OSError) as error:
                 _log_trouble(error)
                 await asyncio.sleep(_RETRY_S)
 
@@ -134,6 +132,7 @@ class Coordinator:
                 await self._compare_catalog(term)
             await self._decide(term)
         finally:
+            self.running.clear()
             await producer.close()
 
     async def _still_owner(self) -> None:
@@ -191,6 +190,8 @@ class Coordinator:
                 wait = wait_ms(term.world, self._clock.now_ms(), self._policy)
                 batches = await fetcher.fetch(min(_POLL_MS, wait))
                 await self._take_in(term, read(self._topics, batches, term.cursor))
+                # past transaction markers too: a log may begin behind the last one
+                term.cursor |= {name: fetcher.position((name, 0)) for name in self._inputs}
                 if wait_ms(term.world, self._clock.now_ms(), self._policy) == 0:
                     await self._measure_skew(term)
                     await self._step(term, [], extra=Tick(term.skew_ms))

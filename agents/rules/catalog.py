@@ -27,9 +27,11 @@ def read(draft: Draft, record: DefinitionRead) -> None:
     definition = _readable(draft, definition, former)
     if definition == former:
         return
+    used = uses(definition)
+    if former is None or (former.status, draft.used[definition.key]) != (definition.status, used):
+        draft.exempt_stale = True
     draft.define(definition)
-    draft.used[definition.key] = uses(definition)
-    draft.exempt_stale = True
+    draft.used[definition.key] = used
     if is_source(definition.key):
         _defined(draft, definition)
 

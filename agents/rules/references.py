@@ -6,7 +6,6 @@ Card (or segment, a setting); it keeps hot what it uses, also through segments.
 """
 
 import json
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -169,30 +168,63 @@ def exemptions(
 
     `used` says for each catalog key what it uses directly. A root does not keep itself hot.
     """
-    found: dict[str, list[Exemption]] = {}
-    for root, definition in catalog.items():
-        if definition.status is Status.ACTIVE and used.get(root):
-            if kind_of(root) == "segment" and not segments_are_roots:
-                continue
-            for source, exemption in _reached(root, used):
-                found.setdefault(source, []).append(exemption)
-    return {
-        source: tuple(sorted(all_of, key=lambda item: (len(item.through), item)))[:EXEMPTIONS_SHOWN]
-        for source, all_of in found.items()
+    roots = {
+        key
+        for key, definition in catalog.items()
+        if definition.status is Status.ACTIVE and (segments_are_roots or kind_of(key) != "segment")
     }
+    users = _Users.of(used, roots)
+    found = {source: _nearest(source, users) for source in users.sources}
+    return {source: nearest for source, nearest in found.items() if nearest}
 
 
-def _reached(root: str, used: Mapping[str, Collection[Use]]) -> Iterator[tuple[str, Exemption]]:
-    """What one root uses, breadth first: every source once, by its shortest way."""
-    pending: deque[tuple[str, tuple[str, ...]]] = deque([(root, ())])
-    seen = {root}
-    while pending:
-        key, through = pending.popleft()
-        for use in used.get(key, ()):
-            if use.target in seen:
-                continue
-            seen.add(use.target)
-            if is_source(use.target):
-                yield use.target, Exemption(root, through, use.filter)
-            elif kind_of(use.target) == "segment":
-                pending.append((use.target, (*through, use.target)))
+@dataclass(frozen=True, slots=True)
+class _Users:
+    """Who uses a source or segment directly, as (user, filter), sorted: roots and segments."""
+
+    sources: frozenset[str]
+    roots: Mapping[str, list[tuple[str, str]]]
+    segments: Mapping[str, list[tuple[str, str]]]
+
+    @classmethod
+    def of(cls, used: Mapping[str, Collection[Use]], roots: Collection[str]) -> "_Users":
+        by_roots: dict[str, list[tuple[str, str]]] = {}
+        by_segments: dict[str, list[tuple[str, str]]] = {}
+        for user in sorted(used):
+            # one filter will do where several use the same source
+            for target, name in {use.target: use.filter for use in reversed([*used[user]])}.items():
+                if user in roots:
+                    by_roots.setdefault(target, []).append((user, name))
+                if kind_of(user) == "segment":
+                    by_segments.setdefault(target, []).append((user, name))
+        targets = filter(is_source, by_roots.keys() | by_segments.keys())
+        return cls(frozenset(targets), by_roots, by_segments)
+
+
+def _nearest(source: str, users: _Users) -> tuple[Exemption, ...]:
+    """Backwards from the source, segment by segment, until enough roots are found.
+
+    Backwards, because a source has few users and a catalog many roots. Of the sorted roots of
+    one segment the first ones suffice: fewer than EXEMPTIONS_SHOWN are known already, and one
+    is perhaps the source itself.
+    """
+    found: dict[str, Exemption] = {}
+    level: list[tuple[str, tuple[str, ...], str]] = [(source, (), "")]
+    seen: set[str] = set()
+    while level and len(found) < EXEMPTIONS_SHOWN:
+        here: list[Exemption] = []
+        following: list[tuple[str, tuple[str, ...], str]] = []
+        for key, through, name in level:
+            here += [
+                Exemption(root, through, name or used_by)
+                for root, used_by in users.roots.get(key, ())[: 2 * EXEMPTIONS_SHOWN]
+                if root != source and root not in found
+            ]
+            for segment, used_by in users.segments.get(key, ()):
+                if segment not in seen:
+                    seen.add(segment)
+                    following.append((segment, (segment, *through), name or used_by))
+        for item in sorted(here):
+            found.setdefault(item.root, item)
+        level = sorted(following)
+    return tuple(found.values())[:EXEMPTIONS_SHOWN]

@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.coordinator import Coordinator
+from agents.coordinator_log import appended_at
 from agents.rules.policy import Policy
 from agents.state_view import StateView, follow
 from schemas import codec
@@ -39,7 +42,8 @@ class World:
         self.settings = settings
         self.topics = topics
         self.clock = ManualClock(START)
-        self.policy = replace(Policy.of(settings), sweep_confirm_share=1.0)
+        # the clock on paper is years from the broker's
+        self.policy = replace(Policy.of(settings), sweep_confirm_share=1.0, clock_skew_ms=1 << 60)
         self._writer = writer
 
     def coordinator(self) -> Coordinator:
@@ -259,6 +263,47 @@ async def test_what_cannot_be_read_is_rejected_and_refused(world: World, view: S
     found_a = view.get(A)
     assert found_a is not None
     assert found_a.state is State.EXEMPT
+
+
+async def stamp_by_the_broker(settings: Settings, topic: str) -> None:
+    """Let the broker's time be that of the topic's records; returns once it does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    stamped = {"message.timestamp.type": "LogAppendTime"}
+    try:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, stamped)])
+    finally:
+        await admin.close()
+    producer = StepProducer(settings, f"{settings.prefix}stamp")
+    await producer.start()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            offset = -1
+            while offset < 0 or await appended_at(settings, offset) is None:
+                (offset,) = await producer.commit([Record(topic, b"x", None)])
+    finally:
+        await producer.close()
+
+
+async def test_nothing_expires_while_the_broker_has_another_time(
+    world: World, view: StateView
+) -> None:
+    await stamp_by_the_broker(world.settings, world.topics.coordinator)
+    world.policy = replace(world.policy, clock_skew_ms=300_000)
+    async with world.running() as coordinator:
+        await world.define(A, "STOPPED")
+        await until(view, A, State.STOPPED)
+        world.clock.advance(MONTH3 + DAY)
+        # told after the sweep: both are decided in order
+        await world.command("expire", A, request_id="by hand")
+        await until(view, A, State.EXPIRING)
+        assert coordinator.world.sweep.skewed
+    (event,) = [
+        one
+        for one in await world.told(world.topics.audit, "audit")
+        if one["decision"] == "expiring"
+    ]
+    assert event["reason"] == "operator"
 
 
 async def test_another_number_of_partitions_is_refused(world: World) -> None:

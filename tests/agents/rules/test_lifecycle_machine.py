@@ -104,17 +104,18 @@ class Lifecycle(RuleBasedStateMachine):
     @precondition(lambda self: self.working())
     @rule(data=st.data())
     def all_report(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(self.working()))
-        version = self.desk.source(name).version
-        for partition in range(PARTITIONS):
-            if self.desk.source(name).version == version:
-                self.reports(name, partition, 0)
+        self.work_off(data.draw(st.sampled_from(self.working())))
 
     @rule()
     def everything_is_worked_off(self) -> None:
         self.see(lambda: self.desk.tick(MONTH3))
         for name in self.working():
-            for partition in range(PARTITIONS):
+            self.work_off(name)
+
+    def work_off(self, name: str) -> None:
+        version = self.desk.source(name).version
+        for partition in range(PARTITIONS):
+            if self.desk.source(name).version == version:
                 self.reports(name, partition, 0)
 
     def reports(self, name: str, partition: int, behind: int) -> None:

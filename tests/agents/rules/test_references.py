@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.rules.references import (
     EXEMPTIONS_SHOWN,
@@ -18,7 +20,7 @@ from agents.rules.references import (
     qualify,
     uses,
 )
-from schemas.lifecycle import Definition, Status
+from schemas.lifecycle import Definition, Status, is_source, kind_of
 
 
 def used(tree: object) -> tuple[Use, ...]:
@@ -112,6 +114,40 @@ def test_nearest_user_first_and_their_number_bounded() -> None:
     found = exemptions(catalog, direct, segments_are_roots=False)["campaign:a"]
     assert len(found) == EXEMPTIONS_SHOWN
     assert [one.root for one in found[:2]] == ["canvas:01", "canvas:02"]
+
+
+keys = st.sampled_from(
+    [f"{kind}:{name}" for kind in ("campaign", "canvas", "segment") for name in "abc"]
+)
+graphs = st.dictionaries(
+    keys, st.tuples(st.sampled_from(Status), st.lists(keys, max_size=4)), max_size=9
+)
+
+
+@given(graphs, st.booleans())
+def test_exempt_is_what_a_root_reaches_through_segments(
+    graph: dict[str, tuple[Status, list[str]]], segments_are_roots: bool
+) -> None:
+    catalog = {key: Definition(key, status) for key, (status, _) in graph.items()}
+    direct = {
+        key: tuple(Use(target, "f") for target in sorted(set(targets)))
+        for key, (_, targets) in graph.items()
+    }
+    shortest: dict[str, dict[str, int]] = {}
+    for root, (status, _) in graph.items():
+        if status is Status.ACTIVE and (segments_are_roots or kind_of(root) != "segment"):
+            level, seen, depth = {root}, {root}, 0
+            while level:
+                targets = {target for key in level for target in graph.get(key, (0, []))[1]}
+                for source in filter(is_source, targets - {root}):
+                    shortest.setdefault(source, {}).setdefault(root, depth)
+                level = {key for key in targets if kind_of(key) == "segment"} - seen
+                seen |= level
+                depth += 1
+    found = exemptions(catalog, direct, segments_are_roots=segments_are_roots)
+    assert {
+        source: {use.root: len(use.through) for use in used_by} for source, used_by in found.items()
+    } == shortest
 
 
 def test_qualify_keeps_ids_with_colons() -> None:

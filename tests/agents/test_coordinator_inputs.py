@@ -1,0 +1,93 @@
+"""Input records as the rules see them."""
+
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from agents.coordinator_inputs import read
+from agents.rules.inputs import (
+    CommandRead,
+    CommandUnreadable,
+    DefinitionRead,
+    DefinitionUnreadable,
+    ReportRead,
+)
+from schemas import codec
+from schemas.batch import RawBatch, parse_batches
+from schemas.lifecycle import Status
+from streams.topics import Topics
+
+TOPICS = Topics("p.")
+ACTIVE = b'{"key":"campaign:a","status":"ACTIVE"}'
+
+
+def batch(topic: str, *records: tuple[bytes | None, bytes | None]) -> RawBatch:
+    """A batch as it is fetched, from offset 0."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=0,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=1_000_000,
+    )
+    for offset, (key, value) in enumerate(records):
+        builder.append(offset, timestamp=1, key=key, value=value, headers=[])
+    ((_, found),) = parse_batches(bytes(builder.build()), topic, 0)
+    assert found is not None
+    return found
+
+
+def test_definitions_first_then_commands_then_reports() -> None:
+    report = codec.encode("report", {"partition": 0, "time": 0, "items": []})
+    batches = [
+        batch(TOPICS.shard_reports, (None, report)),
+        batch(TOPICS.control, (None, b'{"type":"pause"}')),
+        batch(TOPICS.catalog, (b"campaign:a", ACTIVE)),
+    ]
+    meanings = [item.meaning for item in read(TOPICS, batches, {})]
+    assert [type(one) for one in meanings] == [DefinitionRead, CommandRead, ReportRead]
+    command = meanings[1]
+    assert isinstance(command, CommandRead)
+    assert command.position == "p.control-0-0"
+
+
+def test_records_below_the_cursor_were_taken_in_before() -> None:
+    batches = [batch(TOPICS.catalog, (b"campaign:a", ACTIVE), (b"campaign:a", None))]
+    (item,) = read(TOPICS, batches, {TOPICS.catalog: 1})
+    assert item.meaning == DefinitionRead("campaign:a", None)
+    assert item.next_offset == 2
+
+
+def test_a_definition_under_another_key_is_no_definition() -> None:
+    (item,) = read(TOPICS, [batch(TOPICS.catalog, (b"campaign:b", ACTIVE))], {})
+    assert isinstance(item.meaning, DefinitionUnreadable)
+    assert item.meaning.key == "campaign:b"
+    assert item.reject is not None
+    assert dict(item.reject.headers)["code"] == b"undecodable"
+
+
+def test_a_definition_is_read() -> None:
+    (item,) = read(TOPICS, [batch(TOPICS.catalog, (b"campaign:a", ACTIVE))], {})
+    assert isinstance(item.meaning, DefinitionRead)
+    assert item.meaning.definition is not None
+    assert item.meaning.definition.status is Status.ACTIVE
+
+
+def test_rejects_keep_the_bytes_and_say_where_they_were() -> None:
+    values = [b"\x00\x00", None, b'{"request_id":"mine"}', b"x" * 1_000]
+    found = read(TOPICS, [batch(TOPICS.control, *((b"k", value) for value in values))], {})
+    meanings = [item.meaning for item in found]
+    assert all(isinstance(one, CommandUnreadable) for one in meanings)
+    ids = [one.request_id for one in meanings if isinstance(one, CommandUnreadable)]
+    assert ids == ["p.control-0-0", "p.control-0-1", "mine", "p.control-0-3"]
+    rejects = [item.reject for item in found if item.reject]
+    assert [one.value for one in rejects] == values
+    assert {one.key for one in rejects} == {b"k"}
+    assert [dict(one.headers)["offset"] for one in rejects] == [b"0", b"1", b"2", b"3"]
+    assert {one.topic for one in rejects} == {TOPICS.rejected}
+
+
+def test_a_report_that_cannot_be_read_means_nothing() -> None:
+    (item,) = read(TOPICS, [batch(TOPICS.shard_reports, (None, b"\x00"))], {})
+    assert item.meaning is None
+    assert item.reject is not None
