@@ -89,7 +89,10 @@ def ground(settings: Settings, say: Callable[[str], None]) -> Iterator[Ground]:
 
 @asynccontextmanager
 async def field(where: Ground, partitions: int) -> AsyncIterator[Field]:
-    """Make a field; when left, its topics are deleted and its folder is removed."""
+    """Make a field; when left, its topics are deleted and its folder is removed.
+
+    After an error the folder stays: it has the logs that the error names.
+    """
     folder = Path(tempfile.mkdtemp(prefix="emberline-bench-"))
     given = {
         "bootstrap_servers": where.bootstrap,
@@ -102,9 +105,9 @@ async def field(where: Ground, partitions: int) -> AsyncIterator[Field]:
     try:
         await topic_admin.create(settings)
         yield Field(settings, folder)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     finally:
         await _delete(settings)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def free_port() -> int:

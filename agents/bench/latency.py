@@ -77,12 +77,9 @@ async def _run(here: Field, worker: Worker, options: Options) -> Sample:
         await asyncio.sleep(_WARM_UP_S)
         idle = worker.cpu()
         start = sum((await here.ends(here.topics.events.values())).values())
-        stop = asyncio.Event()
-        looking = asyncio.create_task(probe.run(stop))
-        await asyncio.wait([looking], timeout=options.seconds)
-        stop.set()
-        end = sum((await here.ends(here.topics.events.values())).values())
-        await looking
+        async with probe.running() as looking:
+            await asyncio.wait([looking], timeout=options.seconds)
+            end = sum((await here.ends(here.topics.events.values())).values())
     found = probe.facts() | {"offered_per_s": (end - start) / options.seconds}
     if found["offered_per_s"] < 0.9 * options.rate:
         raise Fatal(

@@ -1,6 +1,5 @@
 """`bench lifecycle`: from a command to the event that says that it is done, at two sizes."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -154,20 +153,17 @@ async def _beside(stage: _Stage, watch: Watch, options: Options, number: int) ->
     seconds = 2 * _DEADLINE_S
     probe = Probe(stage.here, stage.worker, 60.0)
     await probe.prepare()
-    stop = asyncio.Event()
-    idle, start = stage.worker.cpu(), time.monotonic()
     topics = [stage.here.topics.event(event) for event in TOPICS]
     before = sum((await stage.here.ends(topics)).values())
-    async with offered(stage.here, options.beside_rate, options.sources, seconds):
-        looking = asyncio.create_task(probe.run(stop))
-        try:
-            await stage.move(f"beside_expire_{rows}", "expire", campaign, rows)
-            await stage.move(f"beside_restore_{rows}", "restore", campaign, rows)
-            spent = time.monotonic() - start
-            events = sum((await stage.here.ends(topics)).values()) - before
-        finally:
-            stop.set()
-            await looking
+    idle, start = stage.worker.cpu(), time.monotonic()
+    async with (
+        offered(stage.here, options.beside_rate, options.sources, seconds),
+        probe.running(),
+    ):
+        await stage.move(f"beside_expire_{rows}", "expire", campaign, rows)
+        await stage.move(f"beside_restore_{rows}", "restore", campaign, rows)
+        spent = time.monotonic() - start
+        events = sum((await stage.here.ends(topics)).values()) - before
     found = probe.facts() | {"offered_per_s": events / spent}
     cpu = stage.worker.cpu() - idle
     sample = Sample(probe.p99(), events, cpu, stage.worker.peak(), found)

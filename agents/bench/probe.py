@@ -9,7 +9,8 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -56,8 +57,19 @@ class Probe:
                 raise Fatal("The coordinator has not read the catalog", remedy=self._worker.tail())
             await asyncio.sleep(_PERIOD_S)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Mark and look until `stop`, then look until every marked event is readable."""
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
+        """Mark and look inside the block; it ends when every marked event is readable."""
+        stop = asyncio.Event()
+        looking = asyncio.create_task(self._run(stop))
+        try:
+            yield looking
+            stop.set()
+            await looking
+        finally:
+            looking.cancel()
+
+    async def _run(self, stop: asyncio.Event) -> None:
         marking = asyncio.create_task(self._mark(stop))
         try:
             async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
@@ -66,9 +78,9 @@ class Probe:
                         await self._look(session, name)
                     self._worker.check()
                     await asyncio.sleep(_POLL_S)
+            await marking
         finally:
             marking.cancel()
-        await marking
 
     def p99(self) -> float:
         """The 99th percentile of the delays, in seconds."""
