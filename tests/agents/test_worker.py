@@ -1,0 +1,207 @@
+"""The worker as a process: its exit codes, its one line, its end, and another broker's absence."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from agents.preflight import locked
+from schemas.errors import Fatal
+from streams import topics as topic_admin
+from streams.broker import LocalBroker
+from streams.settings import Settings, load
+from streams.topics import Topics
+
+DEADLINE_S = 60
+
+
+class Process:
+    """`emberline worker --json`."""
+
+    def __init__(self, child: asyncio.subprocess.Process, log: Path) -> None:
+        self.child = child
+        self.log = log
+        self.facts: dict[str, object] = {}
+
+    async def ready(self) -> dict[str, object]:
+        assert self.child.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            line = await self.child.stdout.readline()
+        assert line, self.log.read_text()
+        self.facts = json.loads(line)
+        return self.facts
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.child.wait()
+
+    async def said(self, words: str) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while words not in self.log.read_text():  # a file tells nobody
+                assert self.child.returncode is None, self.log.read_text()
+                await asyncio.sleep(0.05)
+
+    async def status(self, session: aiohttp.ClientSession) -> dict[str, object]:
+        async with session.get(f"{self.facts['address']}/status") as answer:
+            found: dict[str, object] = await answer.json()
+            return found
+
+
+@asynccontextmanager
+async def started(settings: Settings, number: int = 0) -> AsyncIterator[Process]:
+    folder = settings.data_dir.parent
+    environment = {
+        "PATH": os.environ["PATH"],
+        "EMBERLINE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "EMBERLINE_PREFIX": settings.prefix,
+        "EMBERLINE_PARTITIONS": str(settings.partitions),
+        "EMBERLINE_DATA_DIR": str(settings.data_dir),
+        "EMBERLINE_HTTP_PORT": "0",
+    }
+    log = folder / f"worker-{number}-{time.monotonic_ns()}.log"
+    with log.open("wb") as stderr:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agents.cli", "worker", "--json",
+            stdout=asyncio.subprocess.PIPE, stderr=stderr, env=environment,
+        )  # fmt: skip
+    process = Process(child, log)
+    try:
+        yield process
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+@pytest.mark.connected
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_with_0(
+    settings: Settings, topics: Topics, number: signal.Signals
+) -> None:
+    async with started(settings) as worker:
+        assert (await worker.ready())["shards"] == [0, 1, 2, 3]
+        at = time.monotonic()
+        worker.child.send_signal(number)
+        assert await worker.ended() == 0
+        assert time.monotonic() - at < 10
+
+
+@pytest.mark.connected
+async def test_a_second_worker_in_the_folder_is_refused(settings: Settings, topics: Topics) -> None:
+    async with started(settings) as worker:
+        facts = await worker.ready()
+        async with started(settings) as second:
+            assert await second.ended() == 1
+            line = second.log.read_text()
+    assert f"process {facts['pid']}" in line
+    assert "--data-dir" in line
+
+
+@pytest.mark.connected
+async def test_wrong_topics_are_named_with_the_remedy(settings: Settings) -> None:
+    async with started(settings) as worker:
+        assert await worker.ended() == 1
+        line = worker.log.read_text()
+    assert f"{settings.prefix}interactions.send" in line
+    assert "emberline topics create" in line
+
+
+@pytest.mark.connected
+async def test_a_killed_worker_is_back_at_once_and_one_that_leaves_is_replaced(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    other = load(
+        {
+            "bootstrap_servers": settings.bootstrap_servers,
+            "prefix": settings.prefix,
+            "partitions": 4,
+            "data_dir": tmp_path / "other",
+        },
+        env={},
+        file=tmp_path / "none",
+    )
+    async with started(settings) as first, started(other, 1) as second:
+        await first.ready()
+        await second.ready()
+        first.child.kill()
+        await first.ended()
+        at = time.monotonic()
+        async with started(settings) as again, aiohttp.ClientSession() as session:
+            await again.ready()
+            # far sooner than the session of the killed one would have ended
+            assert time.monotonic() - at < 9
+            await _holds(session, again, 2)
+            second.child.terminate()
+            assert await second.ended() == 0
+            await _holds(session, again, 4)
+
+
+async def _holds(session: aiohttp.ClientSession, worker: Process, shards: int) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            status = await worker.status(session)
+            found = status["shards"]
+            assert isinstance(found, list)
+            if status["ready"] and len(found) == shards:
+                return
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.connected
+@pytest.mark.slow
+async def test_the_broker_may_be_absent_go_and_come_back(prefix: str, tmp_path: Path) -> None:
+    async with LocalBroker(tmp_path / "broker", env={}) as broker:
+        port = int(broker.bootstrap_servers.rpartition(":")[2])
+        settings = load(
+            {
+                "bootstrap_servers": broker.bootstrap_servers,
+                "prefix": prefix,
+                "partitions": 2,
+                "data_dir": tmp_path / "data",
+            },
+            env={},
+            file=tmp_path / "none",
+        )
+        await topic_admin.create(settings)
+    async with started(settings) as worker:
+        await worker.said(f"waiting for the broker at {settings.bootstrap_servers}")
+        async with LocalBroker(tmp_path / "broker", port=port, env={}) as back:
+            assert back.bootstrap_servers == settings.bootstrap_servers
+            await worker.ready()
+            told = worker.log.read_text()
+        await _said_after(worker, told, "waiting for the broker at")
+        told = worker.log.read_text()
+        async with LocalBroker(tmp_path / "broker", port=port, env={}):
+            await _said_after(worker, told, "answers")
+            async with aiohttp.ClientSession() as session:
+                await _holds(session, worker, 2)
+        worker.child.terminate()
+        assert await worker.ended() == 0
+
+
+async def _said_after(worker: Process, told: str, words: str) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while words not in worker.log.read_text()[len(told) :]:
+            assert worker.child.returncode is None, worker.log.read_text()
+            await asyncio.sleep(0.1)
+
+
+def test_a_lock_ends_with_its_holder(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(Fatal, match=f"process {os.getpid()}"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Fatal, match="--data-dir"), locked(tmp_path / "file" / "data"):
+        pass
