@@ -23,6 +23,7 @@ import polars as pl
 
 from schemas.errors import Fatal
 from schemas.interaction import CHANNELS, COLUMNS, KINDS, SCHEMA
+from schemas.segment_order import in_order
 
 __all__ = ["FORMAT", "CorruptSegment", "checksum", "decode", "encode"]
 
@@ -42,7 +43,7 @@ def encode(frame: pl.DataFrame, *, presorted: bool = False) -> bytes:
     About 12-17 bytes a row at 50,000 rows; some 2 kB a file however few the rows.
     """
     if not presorted:
-        frame = frame.sort("source", "user")
+        frame = in_order(frame)
     bounds = frame.select(
         base=pl.col("first").min(),
         reach=pl.col("first").max() - pl.col("first").min(),

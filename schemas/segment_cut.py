@@ -9,6 +9,7 @@ from itertools import pairwise
 import polars as pl
 
 from schemas.segment_codec import encode
+from schemas.segment_order import in_order
 
 __all__ = ["BYTES", "OWN_ROWS", "ROWS", "cut", "cut_encoded"]
 
@@ -23,7 +24,7 @@ def cut(frame: pl.DataFrame, rows: int = ROWS, own_rows: int = OWN_ROWS) -> list
     The pieces, one after another, are the sorted frame; none is empty, and no piece holds a
     source of `own_rows` rows or more together with another source.
     """
-    frame = frame.sort("source", "user")
+    frame = in_order(frame)
     runs = frame.select(pl.col("source").rle()).unnest("source")
     edges = [0]
     position = 0
