@@ -9,12 +9,23 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from streams import topics as topic_admin
 from streams.broker import LocalBroker
 from streams.settings import Settings, load
 from streams.topics import Topics
+
+# how long an example takes says more about the machine's other work than about the code;
+# what hangs meets pytest's own timeout
+hypothesis.settings.register_profile(
+    "emberline",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    print_blob=True,
+)
+hypothesis.settings.load_profile("emberline")
 
 
 @pytest.fixture(scope="session")
