@@ -18,12 +18,14 @@ from agents.work.loop import WorkLoop
 from schemas.batch import RawBatch
 from schemas.decode_check import Limits
 from schemas.ingest import Ingested, ingest
+from schemas.profile import PROFILE
+from schemas.repeats import Window, pack
 from schemas.segment import encode
-from streams import keys
+from streams import keys, side
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
 from streams.step import Record, RecordGroup
-from streams.store import Step, bounded
+from streams.store import Put, Step, bounded
 from streams.topics import Topics
 
 __all__ = ["Fetched", "IngestLoop"]
@@ -52,6 +54,8 @@ class Decoded:
 
     ingested: Ingested
     parts: list[tuple[pl.DataFrame, bytes]]
+    counts: bytes
+    hashes: bytes
     sources: set[str]
     cursor: Mapping[str, int]
     last: bool
@@ -76,6 +80,7 @@ class IngestLoop:
         self._decoded: asyncio.Queue[Decoded] = asyncio.Queue(_STAGE)
         self._under_way = asyncio.Semaphore(_STAGE)
         self._seen: set[str] = set()
+        self._window = Window(context.settings.repeat_window)
         #: Fetches that are not committed whole, and the positions of a time without any.
         self._uncommitted = 0
         self._passed: dict[Partition, int] | None = None
@@ -106,6 +111,8 @@ class IngestLoop:
             name=f"shard-{context.partition}",
         )
         await self._fetcher.start()
+        seen = context.store.table.window
+        self._window.blocks = [seen[key] for key in sorted(seen)]
         if not cursor:
             first = {topic: offset for (topic, _), offset in positions.items()}
             await context.store.commit(Step(puts=[(keys.CURSOR, _cursor(first))]))
@@ -166,6 +173,7 @@ class IngestLoop:
             context.partition,
             settings.partitions,
             Limits(max_field_bytes=settings.max_field_bytes),
+            window=self._window,
         )
         frame = ingested.interactions
         parts = [
@@ -176,8 +184,9 @@ class IngestLoop:
         cursor: dict[str, int] = {}
         for batch in batches:
             cursor[batch.topic] = max(cursor.get(batch.topic, 0), batch.next_offset)
-        sources = set(frame["source"].unique().to_list())
-        return Decoded(ingested, parts, sources, cursor, last)
+        sources = set(frame["source"].unique().to_list()) - {PROFILE}
+        counts, seen = side.encode(ingested.counts), pack(ingested.hashes)
+        return Decoded(ingested, parts, counts, seen, sources, cursor, last)
 
     async def _commit(self) -> None:
         while True:
@@ -207,19 +216,37 @@ class IngestLoop:
         cursor = dict(table.cursor)
         number = 0
         fresh: set[str] = set()
-        for decoded in group:
+        for part, decoded in enumerate(group):
             for frame, data in decoded.parts:
                 key = keys.delta(table.next_sequence, number)
                 number += 1
                 frames[key] = frame
                 step.puts.append((key, data))
+            if decoded.ingested.events:
+                key = keys.delta(table.next_sequence, part, side.COUNTS.delta)
+                frames[key] = decoded.ingested.counts
+                step.puts.append((key, decoded.counts))
+                step.puts.append((keys.delta(table.next_sequence, part, b"w"), decoded.hashes))
             cursor |= decoded.cursor
             fresh |= decoded.sources
             step.records += self._rejected(decoded.ingested)
             step.groups += self._forwards(decoded.ingested)
+        step.puts += self._forgotten()
         step.puts.append((keys.CURSOR, _cursor(cursor)))
         step.records += self._unknown(fresh)
         return step
+
+    def _forgotten(self) -> list[Put]:
+        """Deletes the oldest hashes of event ids that the window no longer needs."""
+        window = self._context.store.table.window
+        spare = sum(map(len, window.values())) - self._context.settings.repeat_window
+        puts: list[Put] = []
+        for key in sorted(window):
+            spare -= len(window[key])
+            if spare < 0:
+                break
+            puts.append((key, None))
+        return puts
 
     def _unknown(self, sources: set[str]) -> list[Record]:
         """Tells the coordinator, once, of sources that the lifecycle does not know."""

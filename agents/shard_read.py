@@ -6,6 +6,7 @@ import polars as pl
 
 from agents.host import NotHeld, SourceSize
 from agents.work.context import Context
+from schemas.profile import PROFILE
 from schemas.segment import SegmentIndex
 from streams import keys
 from streams.sweep import sweep
@@ -59,4 +60,5 @@ def sizes(context: Context) -> dict[str, SourceSize]:
             archived_segments=len(places),
         )
         found[source] = found.get(source, SourceSize()) + archived
+    found.pop(PROFILE, None)
     return found

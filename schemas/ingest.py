@@ -7,13 +7,16 @@ import polars as pl
 
 from schemas import interaction
 from schemas.batch import KafkaRecord, RawBatch, unpack
+from schemas.counts import COUNT_SCHEMA, add_up, count, count_feed_views
 from schemas.decode import Decoder, Numbered, Reject
 from schemas.decode_blocks import Shape, peek
 from schemas.decode_check import DEFAULT_LIMITS, Limits
 from schemas.decode_reject import reject
 from schemas.placement import partition_of
+from schemas.profile import sourceless
 from schemas.projection import FIELDS, interactions
 from schemas.registry import FILES, SchemaSource
+from schemas.repeats import Window, hashes, joined
 
 __all__ = ["ORIGIN", "REPARTITION", "Forward", "Ingested", "ingest"]
 
@@ -39,11 +42,15 @@ class Forward:
 @dataclass(frozen=True, slots=True)
 class Ingested:
     """`interactions` are in `interaction.SCHEMA`, not folded: events of one step rarely share a
-    key, so the fold at the flush does it once for less than twice. `events` counts the events
-    taken in, without rejects and forwards, and `kinds` the interactions of each kind.
+    key, so the fold at the flush does it once for less than twice. Events without a source
+    are rows of `profile.PROFILE` there. `events` counts the events taken in, without rejects
+    and forwards, and `kinds` the interactions of each kind. `counts` (`counts.COUNT_SCHEMA`)
+    leaves repeated events out; `hashes` are those of the ids of all the events taken in.
     """
 
     interactions: pl.DataFrame
+    counts: pl.DataFrame
+    hashes: pl.Series
     forwards: list[Forward]
     rejects: list[Reject]
     events: int
@@ -56,8 +63,11 @@ def ingest(
     partitions: int,
     limits: Limits = DEFAULT_LIMITS,
     source: SchemaSource = FILES,
+    window: Window | None = None,
 ) -> Ingested:
     """Take in batches of the event topics and of `repartition`, for the shard `partition`.
+
+    `window` knows the ids seen before, and learns those of these events.
 
     A topic's last dotted part names its event. Events from `repartition` are never forwarded
     again. Raises what schemas.decode raises.
@@ -69,6 +79,9 @@ def ingest(
     parts = [interaction.empty()]
     forwards: list[Forward] = []
     rejects = intake.rejects
+    window = Window(0) if window is None else window
+    tallies = [pl.DataFrame(schema=COUNT_SCHEMA)]
+    seen: list[pl.Series] = []
     events = 0
     for event, decoder in intake.decoders.items():
         decoded = decoder.result()
@@ -76,11 +89,28 @@ def ingest(
         frame, misplaced = _placed(decoded.frame, batches, partition, partitions)
         forwards += _forwards(misplaced, batches)
         events += frame.height
-        parts.append(interactions(event, frame))
+        rows = interactions(event, frame)
+        parts += [rows, sourceless(event, frame)]
+        seen.append(hashes(frame["id"]))
+        tallies += _tallies(event, frame, rows, window.fresh(seen[-1]))
+        window.add(seen[-1])
     rows = pl.concat(parts)
     counts = rows["kind"].value_counts()
     kinds = dict(zip(counts["kind"].to_list(), counts["count"].to_list(), strict=True))
-    return Ingested(rows, forwards, rejects, events, kinds)
+    tally = add_up(pl.concat(tallies))
+    return Ingested(rows, tally, joined(seen), forwards, rejects, events, kinds)
+
+
+def _tallies(
+    event: str, frame: pl.DataFrame, rows: pl.DataFrame, fresh: pl.Series
+) -> list[pl.DataFrame]:
+    """Counts of the events that are not repeats; `rows` are the interactions of all of them."""
+    if not fresh.all():
+        frame = frame.filter(fresh)
+        rows = interactions(event, frame)
+    if event != "signal":
+        return [count(rows)]
+    return [count_feed_views(frame.filter(pl.col("signal_type") == "FEED_VIEW")["user_id"])]
 
 
 class _Intake:
@@ -138,7 +168,7 @@ class _Intake:
     def _decoder(self, event: str) -> Decoder:
         if event not in self.decoders:
             self.decoders[event] = Decoder(
-                event, columns=FIELDS[event], limits=self._limits, source=self._source
+                event, columns=("id", *FIELDS[event]), limits=self._limits, source=self._source
             )
         return self.decoders[event]
 

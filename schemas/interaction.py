@@ -20,6 +20,14 @@ KINDS = (
     "control",
     "exited",
     "converted",
+    # What signals say of a user: rows of the profile-wide table only.
+    "hard_bounce",
+    "spam_report",
+    "invalid_phone",
+    "inbound_keyword",
+    "feed_view",
+    "feature_flag",
+    "other",
 )
 CHANNELS = (
     "EMAIL",

@@ -28,20 +28,11 @@ FIELDS: Mapping[str, Collection[str]] = {
     ),
     "variant": ("user_id", "time", *_SOURCE, *_VARIATION, "in_control_group", "exited"),
     "conversion": ("user_id", "time", *_SOURCE, *_VARIATION, "conversion_behavior_index"),
-    "signal": ("user_id", "time", "signal_type", "value", "cleared"),
+    "signal": ("user_id", "time", *_SOURCE[:2], "signal_type", "value", "cleared"),
 }
 """The fields of each event that the projections read."""
 
-PROFILE_KINDS = (
-    *KINDS,
-    "hard_bounce",
-    "spam_report",
-    "invalid_phone",
-    "inbound_keyword",
-    "feed_view",
-    "feature_flag",
-    "other",
-)
+PROFILE_KINDS = KINDS
 """The kinds of interactions, then the signals."""
 _PROFILE_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "user": pl.String,

@@ -69,7 +69,9 @@ async def recover(
 def load(mirror: Mirror) -> HotTable:
     """The hot table that the mirror's entries make."""
     table = HotTable()
-    for prefix in (b"o", b"c", b"i/", b"m/", b"v/", b"d/"):
+    for prefix in (b"o", b"c", b"i/", b"m/", b"v/", b"n/"):
+        table.apply(mirror.items(prefix))
+    for prefix in (b"d/", b"e/", b"q/", b"a/", b"r/", b"w/"):
         table.apply(mirror.items(prefix))
     return table
 

@@ -7,13 +7,16 @@ deltas as frames, and of each segment its index.
 
 import builtins
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import polars as pl
 
+from schemas.repeats import unpack
 from schemas.segment import SegmentIndex, decode
-from streams import keys
+from streams import keys, side
 
 __all__ = ["Applied", "HotTable", "Origin", "Place"]
 
@@ -60,6 +63,10 @@ class Origin:
         return json.dumps(asdict(self)).encode()
 
 
+def _by_letter() -> dict[bytes, Any]:
+    return defaultdict(dict)
+
+
 @dataclass
 class HotTable:
     """Deltas, segment indexes, manifest, cursor and applied versions of one shard."""
@@ -73,6 +80,13 @@ class HotTable:
     by_source: dict[str, set[str]] = field(default_factory=dict)
     manifest: dict[str, dict[str, Place]] = field(default_factory=dict)
     applied: dict[str, Applied] = field(default_factory=dict)
+    #: Deltas of the side tables by letter and key, and their runs' sizes in bytes.
+    side: dict[bytes, dict[bytes, pl.DataFrame]] = field(default_factory=_by_letter)
+    runs: dict[bytes, dict[bytes, int]] = field(default_factory=_by_letter)
+    #: Hashes of event ids seen lately, in the order of their keys.
+    window: dict[bytes, pl.Series] = field(default_factory=dict)
+    #: Numbers of unique users, kept when a source expired.
+    uniques: dict[str, bytes] = field(default_factory=dict)
 
     def apply(
         self, puts: Iterable[Put], frames: Mapping[bytes, pl.DataFrame] | None = None
@@ -91,6 +105,14 @@ class HotTable:
                     self._place(*keys.place_parts(key), value)
                 case b"v":
                     self._version(keys.name(key), value)
+                case b"e" | b"q":
+                    self._side_delta(key, value, frames or {})
+                case b"a" | b"r":
+                    self._run(key, value)
+                case b"w":
+                    self._seen(key, value)
+                case b"n":
+                    self._uniques(keys.name(key), value)
                 case b"c" if value is not None:
                     self.cursor = json.loads(value)
                 case b"o" if value is not None:
@@ -107,6 +129,35 @@ class HotTable:
         self.deltas[key] = frame
         self.delta_rows += frame.height
         self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
+
+    def _side_delta(
+        self, key: bytes, value: bytes | None, frames: Mapping[bytes, pl.DataFrame]
+    ) -> None:
+        if value is None:
+            self.side[keys.kind(key)].pop(key, None)
+        else:
+            frame = frames[key] if key in frames else side.decode(value)
+            self.side[keys.kind(key)][key] = frame
+            self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
+
+    def _run(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.runs[keys.kind(key)].pop(key, None)
+        else:
+            self.runs[keys.kind(key)][key] = len(value)
+
+    def _seen(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.window.pop(key, None)
+        else:
+            self.window[key] = unpack(value)
+            self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
+
+    def _uniques(self, source: str, value: bytes | None) -> None:
+        if value is None:
+            self.uniques.pop(source, None)
+        else:
+            self.uniques[source] = value
 
     def _segment(self, segment_id: str, value: bytes | None) -> None:
         old = self.segments.pop(segment_id, None)

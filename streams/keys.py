@@ -22,6 +22,8 @@ __all__ = [
     "name",
     "place",
     "place_parts",
+    "run",
+    "run_parts",
     "segment",
 ]
 
@@ -30,9 +32,19 @@ ORIGIN = b"o"
 CURSOR = b"c"
 
 
-def delta(sequence: int, part: int) -> bytes:
-    """The key of one part of a step's delta."""
-    return b"d/%016x/%03x" % (sequence, part)
+def delta(sequence: int, part: int, letter: bytes = b"d") -> bytes:
+    """The key of one part of a step's delta; `letter` names another family's."""
+    return b"%b/%016x/%03x" % (letter, sequence, part)
+
+
+def run(letter: bytes, level: int, run_id: str, piece: int) -> bytes:
+    """The key of one piece of a side table's run."""
+    return b"%b/%02x/%b/%03x" % (letter, level, run_id.encode(), piece)
+
+
+def run_parts(key: bytes) -> tuple[int, str]:
+    """`(level, run id)` of a run's key."""
+    return int(key[2:4], 16), key[5:29].decode()
 
 
 def index(segment_id: str) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.fold import fold
+from schemas.profile import PROFILE, wide
 from schemas.segment import SegmentIndex, build, cut_encoded
 from streams import keys
 
@@ -41,9 +42,14 @@ def store(frame: pl.DataFrame, level: int, new_id: NewId, limits: Limits) -> lis
 
 
 def flush(deltas: Mapping[bytes, pl.DataFrame], new_id: NewId, limits: Limits) -> list[Put]:
-    """Folds deltas into segments of level 0 and deletes them."""
+    """Folds deltas into segments of level 0 and deletes them; makes the profile-wide rows."""
     rows = fold(pl.concat(list(deltas.values())))
-    return store(rows, 0, new_id, limits) + [(key, None) for key in deltas]
+    sourced = rows.filter(pl.col("source") != PROFILE)
+    return (
+        store(sourced, 0, new_id, limits)
+        + store(wide(rows), 0, new_id, limits)
+        + [(key, None) for key in deltas]
+    )
 
 
 def merge(

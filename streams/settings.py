@@ -108,6 +108,11 @@ class Settings:
     max_field_bytes: int = _setting(
         512, values.number(1, 100_000), "an event with a longer field is rejected"
     )
+    repeat_window: int = _setting(
+        1_000_000,
+        values.number(0, _HUGE),
+        "events of a shard within which a repeated event id is counted once",
+    )
     late_rows: int = _setting(
         50_000, values.number(1, _HUGE), "late rows of an expired source that are archived at once"
     )

@@ -8,12 +8,12 @@ from typing import Any
 
 from agents.state_view import StateView
 from schemas.codec import encode
-from streams import layout
+from streams import layout, side
 from streams.clock import Clock
 from streams.layout import Limits
 from streams.settings import Settings
 from streams.step import Record
-from streams.store import Step, Store, new_id
+from streams.store import Put, Step, Store, new_id
 from streams.topics import Topics
 
 __all__ = ["Context", "ReportItem"]
@@ -43,10 +43,18 @@ class Context:
         return new_id(self.clock.now_ms())
 
     async def flush(self) -> None:
-        """Folds the deltas, as they stand now, into segments: one step."""
-        deltas = dict(self.store.table.deltas)
-        if deltas:
-            puts = await asyncio.to_thread(layout.flush, deltas, self.new_id, self.limits)
+        """Folds all deltas, as they stand now, into segments and runs: one step."""
+        table = self.store.table
+        deltas = dict(table.deltas)
+        sides = [(each, dict(table.side[each.delta])) for each in side.SIDES]
+
+        def plan() -> list[Put]:
+            puts = layout.flush(deltas, self.new_id, self.limits) if deltas else []
+            for each, parts in sides:
+                puts += side.flush(each, parts, self.new_id, self.settings.segment_bytes)
+            return puts
+
+        if puts := await asyncio.to_thread(plan):
             await self.store.commit(Step(puts=puts))
 
     def reports(self, items: Iterable[ReportItem]) -> list[Record]:

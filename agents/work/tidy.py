@@ -4,7 +4,7 @@ import asyncio
 
 from agents.work.context import Context
 from schemas.segment import SegmentIndex
-from streams import layout
+from streams import layout, side
 from streams.store import Step
 
 __all__ = ["mergeable", "tidy"]
@@ -31,15 +31,34 @@ def mergeable(context: Context) -> list[SegmentIndex]:
 
 
 async def tidy(context: Context) -> bool:
-    """Merges one crowd of segments; False when none overlap too much."""
+    """Merges one crowd of segments, or runs of a side table; False when all is tidy."""
     chosen = layout.choose_merge(
         mergeable(context),
         context.settings.fan_in,
         min(_MERGE_BYTES, context.settings.step_bytes),
     )
     if not chosen:
-        return False
+        return await _tidy_sides(context)
     frames = [(index, await context.store.read(index)) for index in chosen]
     puts = await asyncio.to_thread(layout.merge, frames, context.new_id, context.limits)
     await context.store.commit(Step(puts=puts))
     return True
+
+
+async def _tidy_sides(context: Context) -> bool:
+    table, settings = context.store.table, context.settings
+    for each in side.SIDES:
+        chosen = side.choose(
+            table.runs[each.run], settings.fan_in, min(_MERGE_BYTES, settings.step_bytes)
+        )
+        if chosen:
+            values = context.store.mirror.get_many(chosen)
+            parts = [
+                (key, side.decode(value or b"")) for key, value in zip(chosen, values, strict=True)
+            ]
+            puts = await asyncio.to_thread(
+                side.merge, each, parts, context.new_id, settings.segment_bytes
+            )
+            await context.store.commit(Step(puts=puts))
+            return True
+    return False
