@@ -4,6 +4,9 @@ Kafka's record and Avro's binary encoding write numbers and lengths alike, so a 
 that puts the record's own fields around the event's reads a batch without any work per
 record. Offset deltas, constant framing, the sum of the lengths and a record of zeros at the
 very end tell whether every record was read at its place.
+
+One leniency of Polars remains: the index of a union that is neither of its two branches is
+read as the one that is not null, where schemas.codec refuses the record.
 """
 
 import io

@@ -213,6 +213,22 @@ def test_one_bad_batch_leaves_the_others_alone() -> None:
     assert found.frame.height == 199
 
 
+@given(st.integers(0, 19), st.integers(0, 10_000), st.integers(1, 255))
+@settings(max_examples=60, deadline=None)
+def test_a_wrong_byte_harms_no_other_record(bad: int, at: int, flip: int) -> None:
+    records = sends(20)
+    value = bytearray(records[bad].value or b"")
+    value[at % len(value)] ^= flip
+    clean = decode([batch(records)], "send").frame
+    records[bad] = records[bad]._replace(value=bytes(value))
+
+    found = decode([batch(records)], "send")
+
+    others = pl.col("offset") != bad
+    assert found.frame.filter(others).sort("offset").equals(clean.filter(others))
+    assert found.frame.height + len(found.rejects) == 20
+
+
 def test_all_garbage() -> None:
     records = [Produced(b"\0\0\0\0\x01" + bytes([i % 256] * (i % 40)), b"k") for i in range(500)]
 
