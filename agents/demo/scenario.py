@@ -1,6 +1,7 @@
 """What a demo plays: the generated day, or the events of one's own files."""
 
 import operator
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,7 @@ from agents.records import kind_of_record, ready
 from schemas import codec
 from schemas.errors import UsageError
 
-__all__ = ["Event", "Scenario", "of_day", "of_files"]
-
-Event = tuple[str, Mapping[str, Any]]
-"""(type, valid event)"""
+__all__ = ["Scenario", "of_day", "of_files"]
 
 STOPPED_AT_MOST = 8
 
@@ -34,7 +32,8 @@ class Scenario:
     """
 
     events: Sequence[Chunk]
-    rejected: int
+    rejected: Counter[str]
+    """How many of the events are bad, by the code they must be rejected with."""
     forwarded: int
     expected: Interactions
     roles: Roles
@@ -54,16 +53,19 @@ def of_day(day: Day, partitions: int) -> Scenario:
     """The generated day, for topics of so many partitions."""
     events: list[Chunk] = []
     expected = Expected()
+    rejected: Counter[str] = Counter()
     forwarded = 0
     for chunk in day.chunks():
         events.append(Chunk(chunk.topic, chunk.keys, chunk.values, chunk.partitioner))
         forwarded += _misplaced(events[-1], partitions)
+        if chunk.rejected is not None:
+            rejected[chunk.rejected] += len(chunk.keys)
         for record in chunk.records():
             expected.add(chunk.event, record)
     catalog = day.catalog
     return Scenario(
         events=events,
-        rejected=day.rejected,
+        rejected=rejected,
         forwarded=forwarded,
         expected=expected.interactions,
         roles=catalog.roles,
@@ -92,7 +94,7 @@ def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
     expected = Expected()
     others: list[Chunk] = []
     definitions: dict[str, dict[str, Any]] = {}
-    rejected = 0
+    rejected: Counter[str] = Counter()
     for file in files:
         if not file.is_file():
             raise UsageError(f"There is no file {file}", remedy="Check its name")
@@ -108,10 +110,14 @@ def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
                     others.append(chunk)
                 else:
                     events.append(chunk)
-                    valid = _valid(chunk, now_ms)
-                    rejected += len(chunk.values) - len(valid)
-                    for name, event in valid:
-                        expected.add(name, event)
+                    name = chunk.topic.partition(".")[2]
+                    for value in chunk.values:
+                        event = codec.decode(value or b"", name)
+                        code = refusal(event, now_ms)
+                        if code is None:
+                            expected.add(name, event)
+                        else:
+                            rejected[code] += 1
     sizes = counts(expected.interactions)
     if not sizes:
         raise UsageError("No event of these files names a source", remedy="Give campaign events")
@@ -130,12 +136,6 @@ def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
         stops=[_chunk("definition", stops)],
         names={d["key"]: d["name"] for d in opening},
     )
-
-
-def _valid(chunk: Chunk, now_ms: int) -> list[Event]:
-    name = chunk.topic.partition(".")[2]
-    records = (codec.decode(value or b"", name) for value in chunk.values)
-    return [(name, record) for record in records if refusal(record, now_ms) is None]
 
 
 def _roles(stopped: Sequence[str]) -> Roles:
@@ -161,7 +161,7 @@ def _definitions(
     """A definition for every source, active, and those that keep one of them hot."""
     found = []
     for source in sources:
-        made: dict[str, Any] = {"key": source, "name": source, "tags": []}
+        made: dict[str, Any] = {"key": source, "name": "", "tags": []}
         definition = made | known.get(source, {}) | {"status": "ACTIVE", "updated_at": None}
         tags = {*definition["tags"]} - {RESTORE_TAG}
         tags |= {RESTORE_TAG} if source in roles.restored else set()

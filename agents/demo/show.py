@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from agents.demo.expiry_act import expire, stop
 from agents.demo.facts import Facts
@@ -94,7 +93,7 @@ async def play(
             await worker.ready(READY_S)
             screen.line(f"worker {worker.pid} at {worker.url}, {settings.partitions} shards")
             await _acts(settings, scenario, worker, facts, screen)
-        except (EmberlineError, KafkaError, OSError):
+        except EmberlineError:
             failed(worker.tail())
             raise
         stage = Stage(settings, worker.url, worker.pid, broker.pid, worker.log)

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -25,8 +26,11 @@ __all__ = ["DemoWorker", "environment"]
 COMMAND = (sys.executable, "-m", "agents.cli", "worker", "--json")
 ROOT = Path(__file__).parents[2]
 STOP_S = 20.0
+TIMEOUT_S = 60.0
 POLL_S = 0.05
 TAIL_LINES = 25
+_KEPT: "list[subprocess.Popen[bytes]]" = []
+"""Processes that outlive this one: a handle that goes while they run would complain."""
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -125,10 +129,20 @@ class DemoWorker:
             problem: dict[str, Any] = await answer.json(content_type=None)
             return answer.status, problem
 
-    def _get(self, path: str) -> Any:
+    @asynccontextmanager
+    async def _get(self, path: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer, whatever its status. Raises Fatal where none comes."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
-        return self._session.get(self.url + path, headers={"Accept": "application/x-ndjson"})
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        headers = {"Accept": "application/x-ndjson"}
+        try:
+            async with self._session.get(self.url + path, headers=headers) as answer:
+                yield answer
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self.check()
+            raise Fatal(
+                f"The worker does not answer GET {path}: {error!r}", remedy=f"See {self.log}"
+            ) from error
 
     async def _get_json(self, path: str) -> Mapping[str, Any]:
         async with self._get(path) as answer:
@@ -163,7 +177,9 @@ class DemoWorker:
         """End it, unless it is to be kept and nothing went wrong."""
         if self._session is not None:
             await self._session.close()
-        if not (self._keep and error is None):
+        if self._keep and error is None:
+            _KEPT.append(self._running())
+        else:
             await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
