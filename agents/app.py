@@ -14,9 +14,10 @@ from agents.host import MakeActor, MakeShard, Shard, ShardHost
 from agents.seat import Gate
 from agents.web.context import Context, SourceStates
 from agents.web.server import Web
+from streams.membership import Assigned, Membership
 from streams.settings import Settings
 from streams.topics import Topics
-from streams.transport import SCHEME, Assigned, Membership
+from streams.transport import SCHEME
 
 __all__ = ["App", "build_app"]
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from agents.seat import Actor, Gate, Office, Seat
 from schemas.errors import Recoverable
-from streams.assignor import Directory
+from streams.shard_plan import Directory
 
 __all__ = [
     "Actor",

@@ -8,8 +8,7 @@ Register the scheme `emberline://` by importing this module.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, cast
 
 import aiokafka.abc
@@ -23,10 +22,10 @@ from faust.types import TP
 from mode import Service
 
 from schemas.errors import Fatal
-from streams.assignor import Directory, ShardAssignor
+from streams.membership import Assigned, Membership
 from streams.settings import Settings
 
-__all__ = ["SCHEME", "Assigned", "Membership", "Transport"]
+__all__ = ["SCHEME", "Transport"]
 
 log = logging.getLogger(__name__)
 
@@ -40,76 +39,6 @@ LEAVE_S = 3.0
 CONNECT_RETRY_S = 1.0
 # nothing is ever polled, so no time without a poll is too long: about 24 days
 NEVER_MS = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Assigned:
-    """What this worker holds in one generation of the group, and who holds the rest."""
-
-    shards: frozenset[int]
-    control: bool
-    generation: int
-    directory: Directory
-
-
-class Membership:
-    """This worker's place in the group.
-
-    `topics` are those with one partition a shard, `control` the one of the coordinator.
-    `address` is asked for the worker's HTTP address at every join. `on_assigned` runs in
-    the app's loop, in the order of the generations, and must not wait for anything: the
-    group does not wait for it. `on_failed` gets the error that ended membership.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        topics: Iterable[str],
-        control: str,
-        *,
-        address: Callable[[], str],
-        on_assigned: Callable[[Assigned], Awaitable[None]],
-        on_failed: Callable[[BaseException], None],
-    ) -> None:
-        self.settings = settings
-        self.topics = (*topics, control)
-        self.control = control
-        self.assignor = ShardAssignor(control, settings.partitions, address)
-        self.on_assigned = on_assigned
-        self.on_failed = on_failed
-        self._member_file = settings.data_dir / "member"
-        self._thread: _Thread | None = None
-
-    def attach(self, thread: "_Thread") -> None:
-        """Called by the transport when it has started."""
-        self._thread = thread
-
-    @property
-    def former_member(self) -> str:
-        """Under which id a process with this data folder was last in the group; may be empty."""
-        try:
-            return self._member_file.read_text()
-        except FileNotFoundError:
-            return ""
-
-    def remember(self, member: str) -> None:
-        """Keep this process's id for its successor."""
-        self._member_file.parent.mkdir(parents=True, exist_ok=True)
-        self._member_file.write_text(member)
-
-    def request_rejoin(self) -> None:
-        """Ask for a new generation, soon. May be called from any thread."""
-        if self._thread is not None:
-            self.assignor.rejoin()
-            self._thread.rejoin()
-
-    async def tell_offsets(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """Commit next offsets by (topic, partition) for tools that show lag.
-
-        Nothing relies on them, so an error is only logged.
-        """
-        if self._thread is not None:
-            await self._thread.run_in_loop(self._thread.tell_offsets(offsets))
 
 
 class _Listener(aiokafka.abc.ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
@@ -227,8 +156,11 @@ class _Thread(driver.AIOKafkaConsumerThread):
     def _request_rejoin(self) -> None:
         self._consumer._coordinator.request_rejoin()
 
-    async def tell_offsets(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """See `Membership.tell_offsets`."""
+    async def tell(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """See `Membership.tell_offsets`. From the app's loop."""
+        await self.run_in_loop(self._commit_told(offsets))
+
+    async def _commit_told(self, offsets: Mapping[tuple[str, int], int]) -> None:
         held = self._consumer.assignment()
         told = {
             TopicPartition(*place): OffsetAndMetadata(offset, "")

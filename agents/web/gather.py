@@ -24,7 +24,7 @@ __all__ = ["Gathered", "visible"]
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 12
+PATIENCE_S = 5.0
 PAUSE_S = 0.25
 FIRST_PART_S = 10.0
 READY_FRAMES = 2
@@ -64,20 +64,22 @@ class Gathered:
         self._pumps: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        trouble: Recoverable | None = None
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(PAUSE_S)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE_S
+        while True:
             # asked again each time: meanwhile the source may have changed, or be hidden
             version = visible(self._context, self._source).version
             try:
                 self._parts = await self._open(version)
             except Recoverable as error:
-                trouble = error
-                continue
-            return self
-        log.info("%s cannot be read now: %s", self._source, trouble)
-        raise shards_unavailable(f"{self._source} cannot be read now: {trouble}")
+                if loop.time() > deadline:
+                    log.info("%s cannot be read now: %s", self._source, error)
+                    raise shards_unavailable(
+                        f"{self._source} cannot be read now: {error}"
+                    ) from error
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return self
 
     async def __aexit__(
         self,

@@ -34,7 +34,7 @@ async def shard_interactions(request: web.Request) -> web.StreamResponse:
             raise NotHeld("the group has a new generation")
         headers[GENERATION] = str(generation)
         return await stream(request, _packed(first, rows), headers)
-    except NotHeld as error:
+    except Recoverable as error:
         raise shards_unavailable(str(error)) from error
     finally:
         if isinstance(rows, AsyncGenerator):

@@ -16,6 +16,7 @@ of the `POST /restores` that brings it back |
 """
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -31,6 +32,8 @@ __all__ = [
     "source_hidden",
     "unknown_source",
 ]
+
+log = logging.getLogger(__name__)
 
 CODES: Mapping[str, tuple[int, str]] = {
     "bad_request": (400, "The request is not understood"),
@@ -124,3 +127,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         response = Problem("method_not_allowed", f"{request.path} takes {allowed}").response()
         response.headers["Allow"] = allowed
         return response
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path_qs)
+        return Problem("internal", "The worker's log has the details").response()

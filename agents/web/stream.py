@@ -1,5 +1,6 @@
 """Streaming a body: bounded by the client's pace, and never whole-looking when it is not."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterable, Mapping
 
@@ -8,6 +9,8 @@ from aiohttp import web
 __all__ = ["stream"]
 
 log = logging.getLogger(__name__)
+
+STALL_S = 60.0
 
 
 async def stream(
@@ -22,12 +25,14 @@ async def stream(
     await response.prepare(request)
     try:
         async for piece in pieces:
-            await response.write(piece)
+            # who stops reading must not keep segments alive for ever
+            async with asyncio.timeout(STALL_S):
+                await response.write(piece)
         await response.write_eof()
     except ConnectionError:
         log.debug("%s: the client went away", request.path_qs)
     except Exception as error:
-        log.warning("%s broken off: %s", request.path_qs, error)
+        log.warning("%s broken off: %r", request.path_qs, error)
         # after this aiohttp cannot send what would end the body well
         if request.transport is not None:
             request.transport.abort()

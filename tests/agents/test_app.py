@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -53,7 +54,9 @@ class Worker:
 
 @asynccontextmanager
 async def running(settings: Settings, *records: SourceState) -> AsyncIterator[Worker]:
-    worker = Worker(settings, *records)
+    # a data folder each: who starts in one takes its predecessor there out of the group
+    folder = settings.data_dir / uuid.uuid4().hex
+    worker = Worker(dataclasses.replace(settings, data_dir=folder), *records)
     async with asyncio.timeout(60):
         await worker.app.start()
         try:

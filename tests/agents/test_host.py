@@ -6,7 +6,7 @@ import pytest
 from agents import seat
 from agents.host import Deliver, ShardHost
 from schemas.errors import Fatal, Recoverable
-from streams.assignor import Directory
+from streams.shard_plan import Directory
 from streams.step import Fenced
 from tests.agents.dummies import DummyShard, Open, until
 

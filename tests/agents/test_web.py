@@ -17,15 +17,15 @@ from aiohttp import web
 
 from agents.cli.export import fetch
 from agents.host import ShardHost
-from agents.web import gather
+from agents.web import gather, stream
 from agents.web.context import Context
 from agents.web.problems import CODES
 from agents.web.server import routes
 from schemas.errors import EmberlineError, Recoverable
 from schemas.lifecycle import SourceState, State
-from streams.assignor import Directory
 from streams.settings import Settings, load
-from tests.agents.dummies import DummyShard, States, rows
+from streams.shard_plan import Directory
+from tests.agents.dummies import DummyShard, States, rows, until
 
 A = "campaign:a"
 SHARDS = 4
@@ -76,6 +76,7 @@ def alone(tmp_path: Path) -> Settings:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather, "PAUSE_S", 0.01)
+    monkeypatch.setattr(gather, "PATIENCE_S", 0.1)
 
 
 def active(**more: Any) -> SourceState:
@@ -207,7 +208,7 @@ async def test_without_all_shards_there_is_no_answer(
 async def test_a_shard_that_comes_back_in_time_is_waited_for(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gather, "ATTEMPTS", 1000)
+    monkeypatch.setattr(gather, "PATIENCE_S", 30.0)
     first, second = two(alone)
     second.shards[3].ready = False
     async with serving(first, second) as session:
@@ -301,6 +302,26 @@ async def test_readiness(alone: Settings) -> None:
         assert (await ask(session, "/nowhere"))[1]["code"] == "not_found"
         async with session.delete(base.format(site) + "/sources") as answer:
             assert answer.status == 405
+
+
+async def test_an_unforeseen_error_is_a_problem_too(alone: Settings) -> None:
+    site = Site(alone, {0, 1, 2, 3}, active())
+    site.states.records[A] = cast(SourceState, "not a record")
+    async with serving(site) as session, session.get(site.path("")) as answer:
+        problem = await answer.json(content_type="application/problem+json")
+    assert (answer.status, problem["code"]) == (500, "internal")
+
+
+async def test_a_client_that_stops_reading_is_let_go(
+    alone: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "STALL_S", 0.1)
+    site = Site(alone, {0, 1, 2, 3}, active())
+    for shard in site.shards.values():
+        shard.frames = [rows(A, *(f"user-{n}" for n in range(20_000)))] * 20
+    async with serving(site) as session, session.get(site.path()) as answer:
+        assert answer.status == 200
+        await until(lambda: all(s.opened == s.closed == 1 for s in site.shards.values()))
 
 
 async def test_export_writes_what_is_whole_and_refuses_the_rest(alone: Settings) -> None:

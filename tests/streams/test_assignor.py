@@ -5,7 +5,8 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.assignor import Claim, Directory, ShardAssignor, plan
+from streams.assignor import ShardAssignor
+from streams.shard_plan import Claim, Directory, plan
 
 MEMBERS = st.dictionaries(
     st.text(alphabet="abcdef", min_size=1, max_size=3),
