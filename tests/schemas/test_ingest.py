@@ -9,10 +9,11 @@ import pytest
 from aiokafka.partitioner import murmur2
 from polars.testing import assert_frame_equal
 
-from schemas import codec, interaction
+from schemas import codec
 from schemas.batch import RawBatch, unpack
 from schemas.ingest import Forward, ingest
 from schemas.interaction import SCHEMA
+from schemas.profile import PROFILE
 from tests.schemas.record_batches import NOW, Produced, batch
 
 N = 4
@@ -149,7 +150,7 @@ def test_json_among_avro() -> None:
     assert found.interactions.filter(pl.col("source") == "canvas:k").height == 1
 
 
-def test_signals_and_events_without_source_make_no_interactions() -> None:
+def test_signals_and_events_without_source_make_profile_wide_rows_only() -> None:
     user = OURS[0]
     sends = batch(
         [Produced(value("send", user, i, campaign_id=None)) for i in range(5)], topic="t.send"
@@ -159,7 +160,7 @@ def test_signals_and_events_without_source_make_no_interactions() -> None:
     found = ingest([sends, signals], 1, N)
 
     assert found.events == 10
-    assert found.interactions.equals(interaction.empty())
+    assert set(found.interactions["source"]) == {PROFILE}
 
 
 def test_nothing() -> None:

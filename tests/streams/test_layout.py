@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.profile import PROFILE, wide
 from schemas.segment import SegmentIndex, decode
 from streams import keys, layout
 from streams.hot_table import HotTable, Put
@@ -44,8 +45,18 @@ class Shelf:
         return decode(self.data[keys.segment(index.id)])
 
     def rows(self) -> dict[tuple[object, ...], tuple[int, int]]:
+        """What is held of sources."""
+        return as_dict(frame.filter(pl.col("source") != PROFILE) for frame in self._frames())
+
+    def profile(self) -> dict[tuple[object, ...], tuple[int, int]]:
+        """What is held profile-wide, deltas included."""
+        return as_dict([wide(frame) for frame in self.table.deltas.values()]) | as_dict(
+            frame.filter(pl.col("source") == PROFILE) for frame in self._frames()
+        )
+
+    def _frames(self) -> list[pl.DataFrame]:
         frames = [self.read(index) for index in self.table.segments.values()]
-        return as_dict([*self.table.deltas.values(), *frames])
+        return [*self.table.deltas.values(), *frames]
 
 
 def filled(seed: int, flushes: int, count: int = 60) -> tuple[Shelf, list[pl.DataFrame]]:
@@ -62,6 +73,7 @@ def filled(seed: int, flushes: int, count: int = 60) -> tuple[Shelf, list[pl.Dat
 def test_a_flush_keeps_every_row_and_leaves_no_delta(seed: int, flushes: int) -> None:
     shelf, frames = filled(seed, flushes)
     assert shelf.rows() == as_dict(frames)
+    assert shelf.profile() == as_dict([wide(pl.concat(frames))])
     assert not shelf.table.deltas
     assert shelf.table.delta_rows == 0
 
@@ -79,6 +91,7 @@ def test_merging_ends_and_changes_no_row(seed: int, flushes: int, fan_in: int) -
     else:
         pytest.fail("merging does not end")
     assert shelf.rows() == as_dict(frames)
+    assert shelf.profile() == as_dict([wide(pl.concat(frames))])
     for level in {index.level for index in shelf.table.segments.values()}:
         assert depth(shelf, level) <= fan_in
 
@@ -103,6 +116,7 @@ def test_separation_leaves_the_sources_alone_in_their_segments(
         own = [shelf.read(index) for index in shelf.table.own_segments(source)]
         expected = as_dict(frame.filter(pl.col("source") == source) for frame in frames)
         assert as_dict(own) == expected
+    assert shelf.profile() == as_dict([wide(pl.concat(frames))])
 
 
 def test_a_large_source_has_segments_of_its_own_and_small_ones_share() -> None:

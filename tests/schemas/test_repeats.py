@@ -1,0 +1,46 @@
+"""The window of event ids: what was seen lately is not fresh."""
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.repeats import Window, hashes, joined, pack, unpack
+
+ids = st.lists(st.integers(0, 20).map(str), max_size=12)
+
+
+def series(values: list[str]) -> pl.Series:
+    return hashes(pl.Series("id", values, dtype=pl.String))
+
+
+@given(st.lists(ids, max_size=8))
+def test_an_id_is_fresh_once_while_the_window_holds_it(batches: list[list[str]]) -> None:
+    window, seen = Window(limit=1_000), set[str]()
+    for batch in batches:
+        expected = []
+        for name in batch:
+            expected.append(name not in seen)
+            seen.add(name)
+        found = series(batch)
+        assert window.fresh(found).to_list() == expected
+        window.add(found)
+
+
+@given(st.lists(ids, max_size=8), st.integers(0, 30))
+def test_the_window_holds_the_last_ids_and_no_block_it_does_not_need(
+    batches: list[list[str]], limit: int
+) -> None:
+    window = Window(limit)
+    came: list[int] = []
+    for batch in batches:
+        window.add(series(batch))
+        came += series(batch).to_list()
+    held = joined(window.blocks).to_list()
+    assert held == came[len(came) - len(held) :]
+    assert len(held) >= min(limit, len(came))
+    assert sum(map(len, window.blocks[1:])) < max(limit, 1)
+
+
+@given(ids)
+def test_hashes_are_packed_and_come_back(batch: list[str]) -> None:
+    assert unpack(pack(series(batch))).to_list() == series(batch).to_list()
