@@ -6,15 +6,11 @@ cold shard delays no other, and nothing here makes the group wait.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
-
-import polars as pl
 
 from agents.seat import Actor, Gate, Office, Seat
-from schemas.errors import Recoverable
+from agents.shard_protocol import NotHeld, Shard, ShardStatus, SourceSize
 from streams.shard_plan import Directory
 
 __all__ = [
@@ -32,88 +28,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 LEAVE_S = 30.0
-
-
-class NotHeld(Recoverable):
-    """A shard does not hold the asked version of a source, or has not recovered yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSize:
-    """What one shard holds of one source, hot and in the archive."""
-
-    rows: int = 0
-    bytes: int = 0
-    segments: int = 0
-    archived_rows: int = 0
-    archived_bytes: int = 0
-    archived_segments: int = 0
-
-    def __add__(self, other: "SourceSize") -> "SourceSize":
-        """The same of two shards together."""
-        return SourceSize(
-            self.rows + other.rows,
-            self.bytes + other.bytes,
-            self.segments + other.segments,
-            self.archived_rows + other.archived_rows,
-            self.archived_bytes + other.archived_bytes,
-            self.archived_segments + other.archived_segments,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ShardStatus:
-    """A shard as people and lag tools see it.
-
-    `cursor` has the next offset and `lag` the records still to fold, both by topic.
-    """
-
-    phase: str = "starting"
-    cursor: Mapping[str, int] = field(default_factory=dict)
-    lag: Mapping[str, int] = field(default_factory=dict)
-    rows: int = 0
-    deltas: int = 0
-    delta_rows: int = 0
-    segments: int = 0
-
-
-class Shard(Actor, Protocol):
-    """What the worker asks of a shard."""
-
-    @property
-    def partition(self) -> int:
-        """Which shard."""
-        ...
-
-    @property
-    def ready(self) -> bool:
-        """Whether it has recovered and runs."""
-        ...
-
-    @property
-    def status(self) -> ShardStatus:
-        """Figures for people."""
-        ...
-
-    def read(self, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
-        """The folded rows of a visible source.
-
-        Raises NotHeld, before the first frame, where the shard does not hold exactly that
-        version or is not ready.
-        """
-        ...
-
-    def sources(self) -> Mapping[str, SourceSize]:
-        """Sizes of all sources that it has anything of. Raises NotHeld before it is ready."""
-        ...
-
-    async def offer(self, fetched: object) -> None:
-        """Take one fetched batch back from the ingest agent.
-
-        Must not wait for the batch's processing: all shards' batches pass the same agent.
-        A shard bounds what it has fetched and not folded before it fetches.
-        """
-        ...
 
 
 Deliver = Callable[[Shard, object], Awaitable[None]]
