@@ -182,8 +182,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.thread_loop))
 
     async def check(self) -> None:
-        """Raise what ended or blocks the coordination with the group."""
-        self._consumer._coordinator.check_errors()
+        """Raise what ended or blocks the coordination with the group, if that has begun."""
+        coordinator = self._consumer and self._consumer._coordinator
+        if coordinator:
+            coordinator.check_errors()
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing to verify: Faust would complain that nothing is ever fetched."""
