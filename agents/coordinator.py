@@ -32,7 +32,7 @@ from streams.clock import Clock
 from streams.fetch import Fetcher
 from streams.offsets import bounds
 from streams.settings import Settings
-from streams.step import Fenced, Record, StepProducer
+from streams.step import Fenced, RecordGroup, StepProducer
 from streams.topics import Topics
 
 __all__ = ["Coordinator"]
@@ -223,28 +223,29 @@ class Coordinator:
             inputs.append(extra)
         cursor = term.cursor | {item.topic: item.next_offset for item in items}
         now = self._clock.now_ms()
-        world, records = await asyncio.to_thread(self._decided, term.world, inputs, now)
-        records += [item.reject for item in items if item.reject is not None]
+        world, groups = await asyncio.to_thread(self._decided, term.world, inputs, now)
+        records = [item.reject for item in items if item.reject is not None]
         records.append(log_topic.cursor_record(self._settings, cursor))
-        offsets = await term.producer.commit(records)
+        offsets = await term.producer.commit(records, groups=groups)
         term.world = self._world = world
         term.cursor = cursor
         return offsets[-1]
 
     def _decided(
         self, world: World, inputs: Sequence[Input], now: int
-    ) -> tuple[World, list[Record]]:
+    ) -> tuple[World, list[RecordGroup]]:
+        """The next world and what to write, by topic: many records go fastest as batches."""
         decision = decide(world, inputs, now, self._policy)
-        records = [
-            Record(
-                topic=getattr(self._topics, output.topic),
-                key=None if output.key is None else output.key.encode(),
-                value=codec.encode(output.schema, output.record),
-            )
-            for output in decision.outputs
-        ]
-        records += log_topic.entry_records(self._settings, ledger.entries(decision))
-        return decision.world, records
+        by_topic: dict[str, list[tuple[bytes | None, bytes | None, int]]] = {}
+        for output in decision.outputs:
+            key = None if output.key is None else output.key.encode()
+            value = codec.encode(output.schema, output.record)
+            topic = getattr(self._topics, output.topic)
+            by_topic.setdefault(topic, []).append((key, value, now))
+        for name, kept in ledger.entries(decision):
+            by_topic.setdefault(self._topics.coordinator, []).append((name.encode(), kept, now))
+        groups = [RecordGroup(topic, 0, (), records) for topic, records in by_topic.items()]
+        return decision.world, groups
 
 
 def _note_key(keys: set[str], item: Item) -> None:

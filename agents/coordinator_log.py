@@ -21,7 +21,6 @@ __all__ = [
     "Found",
     "appended_at",
     "cursor_record",
-    "entry_records",
     "last_owner",
     "owner_record",
     "read_back",
@@ -52,11 +51,6 @@ def owner_record(settings: Settings, owner: str) -> Record:
 def cursor_record(settings: Settings, cursor: Mapping[str, int]) -> Record:
     """Says how far the inputs were read."""
     return _record(settings, _CURSOR, json.dumps(dict(cursor)).encode())
-
-
-def entry_records(settings: Settings, entries: list[ledger.Entry]) -> list[Record]:
-    """The bookkeeping as records."""
-    return [_record(settings, key, value) for key, value in entries]
 
 
 async def read_back(settings: Settings, owner: str, start: int) -> Found:

@@ -18,6 +18,11 @@ __all__ = [
     "tell_whole",
 ]
 
+_PROGRESS_SOURCES = 100
+"""Progress source by source is told in requests of at most so many."""
+_PROGRESS_MS = 1_000
+"""Progress of a whole request is told at most so often."""
+
 CANCELLED = "cancelled"
 """The code of a restore that failed because it was cancelled."""
 
@@ -81,7 +86,10 @@ def finish(
 def close_if_done(draft: Draft, request: Request) -> None:
     """Tell a whole request's end once every source's is told."""
     total = len(request.sources)
-    if request.finished < total or (request.whole and request.whole.outcome.final):
+    if request.whole is not None and request.whole.outcome.final:
+        return
+    if request.finished < total:
+        _tell_progress(draft, request, total)
         return
     if request.completed:
         message = f"{request.completed} of {total} completed"
@@ -97,9 +105,18 @@ def close_if_done(draft: Draft, request: Request) -> None:
         )
 
 
+def _tell_progress(draft: Draft, request: Request, total: int) -> None:
+    former = request.whole
+    if former is not None and request.completed and draft.now - former.time >= _PROGRESS_MS:
+        message = f"{request.finished} of {total} sources done"
+        tell_whole(draft, request, Outcome.PROGRESS, message, done=request.finished, total=total)
+
+
 def progress(draft: Draft, request_id: str | None, source: str, done: int, total: int) -> None:
     """Tell how far one source has come, in segments of all shards together."""
     if request_id is None or request_id not in draft.requests:
+        return
+    if len(draft.requests[request_id].sources) > _PROGRESS_SOURCES:
         return
     former = draft.tellings.get((request_id, source))
     if former is None or former.outcome.final or done <= former.done:

@@ -23,7 +23,7 @@ from streams.clock import ManualClock
 from streams.fetch import Fetcher
 from streams.offsets import bounds
 from streams.settings import Settings
-from streams.step import Fenced, Record, StepFailed, StepProducer
+from streams.step import Fenced, Record, RecordGroup, StepFailed, StepProducer
 from streams.topics import Topics
 
 pytestmark = pytest.mark.connected
@@ -211,7 +211,8 @@ async def test_events_once_whatever_becomes_of_a_commit(
     failed: list[int] = []
 
     async def doubtful(self: StepProducer, records: list[Record], **rest: Any) -> list[int]:
-        tells = any(record.topic == world.topics.expired for record in records)
+        groups: list[RecordGroup] = rest.get("groups", [])
+        tells = any(group.topic == world.topics.expired for group in groups)
         if not tells or failed:
             return await commit(self, records, **rest)
         failed.append(len(records))

@@ -256,6 +256,24 @@ def test_hold_of_an_active_or_hidden_source_is_recorded() -> None:
     assert desk.source("campaign:c").state is State.HELD
 
 
+def test_progress_of_a_large_request_is_told_as_a_whole() -> None:
+    desk = Desk()
+    names = [f"campaign:{number}" for number in range(101)]
+    for name in names:
+        desk.define(name, "STOPPED")
+    desk.tick(MONTH3 + DAY)
+    for name in names:
+        desk.finish(name)
+    desk.command("restore", *names)
+    desk.now += 1_000
+    assert of(desk.report(names[0], 0), "control_results") == []
+    (source, whole) = of(desk.report(names[0], 1), "control_results")
+    assert source["outcome"] == "completed"
+    assert (whole["source"], whole["outcome"]) == (None, "progress")
+    assert (whole["done"], whole["total"]) == (1, 101)
+    assert outcomes(desk.finish(names[1]), None) == []
+
+
 def test_pause_and_resume() -> None:
     desk = Desk()
     desk.define(A, "STOPPED")
