@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from agents.demo.encoder import encoder
+from agents.encoder import encoder
 from schemas import codec
 from schemas.errors import UsageError
 from schemas.registry import raw

@@ -1,5 +1,7 @@
 """`emberline demo`: everything the product promises, shown and checked in two minutes."""
 
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -56,6 +58,9 @@ def command(
     def failed(tail: str) -> None:
         click.echo(f"the end of the worker's log:\n{tail}", err=True)
 
+    # the default action of SIGTERM would leave no time to end worker and broker
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     screen = Screen(quiet=as_json)
     facts, stage = run(play(settings_of(ctx), scenario, screen, keep=keep, failed=failed))
     if as_json:

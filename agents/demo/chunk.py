@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.demo.encoder import encoder
+from agents.encoder import encoder
 from agents.publish import Partitioner
 
 __all__ = ["EventChunk", "avro_chunk"]

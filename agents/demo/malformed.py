@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agents.demo.chunk import EventChunk
-from agents.demo.encoder import encoder
+from agents.encoder import encoder
 
 __all__ = ["MALFORMED", "malformed"]
 

@@ -1,12 +1,13 @@
 """The demo's worker: the real command in a process of its own, and its HTTP answers."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -29,6 +30,7 @@ STOP_S = 20.0
 TIMEOUT_S = 60.0
 POLL_S = 0.05
 TAIL_LINES = 25
+PR_SET_PDEATHSIG = 1
 _KEPT: "list[subprocess.Popen[bytes]]" = []
 """Processes that outlive this one: a handle that goes while they run would complain."""
 
@@ -156,7 +158,7 @@ class DemoWorker:
 
     async def __aenter__(self) -> Self:
         """Start the process; `ready` waits for it."""
-        self._process = await asyncio.to_thread(self._start)
+        self._process = self._start()
         return self
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -169,6 +171,7 @@ class DemoWorker:
             return subprocess.Popen(
                 COMMAND, env=env, stdin=subprocess.DEVNULL, stdout=ready, stderr=log,
                 start_new_session=True,
+                preexec_fn=None if self._keep else _dies_with_parent(),
             )  # fmt: skip
 
     async def __aexit__(
@@ -192,3 +195,12 @@ class DemoWorker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _dies_with_parent() -> Callable[[], object] | None:
+    """What makes a child end with the thread that starts it, even by SIGKILL; Linux only."""
+    if sys.platform != "linux":
+        return None
+    # found before the fork: little is safe to do after it
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

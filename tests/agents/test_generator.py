@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.demo.bench_events import bench_events, bench_users
-from agents.demo.encoder import encoder, zigzag
 from agents.demo.generator import generate
+from agents.encoder import encoder, zigzag
 from agents.oracle import refusal
 from schemas import codec, registry
 
