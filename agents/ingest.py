@@ -6,7 +6,6 @@ fetched: group commit. Fetched batches pass through the ingest agent of the Faus
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from schemas.ingest import Ingested, ingest
 from schemas.profile import PROFILE
 from schemas.repeats import Window, pack
 from schemas.segment import encode
+from schemas.users import TakenUsers, of_users, take_users
 from streams import keys, side
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
@@ -32,6 +32,7 @@ __all__ = ["Fetched", "IngestLoop"]
 
 _DELTA_PART_ROWS = 40_000
 _STAGE = 2
+_USERS_PER_STEP_BITS = 24
 _REJECTED_BYTES = 900_000
 _STEP_EVENTS_BYTES = 16_000_000
 #: Positions that moved without a record (transaction markers) are committed this often.
@@ -53,6 +54,7 @@ class Decoded:
     """
 
     ingested: Ingested
+    users: TakenUsers
     parts: list[tuple[pl.DataFrame, bytes]]
     counts: bytes
     hashes: bytes
@@ -84,6 +86,8 @@ class IngestLoop:
         #: Fetches that are not committed whole, and the positions of a time without any.
         self._uncommitted = 0
         self._passed: dict[Partition, int] | None = None
+        #: Above all those given before: a step holds far fewer users than the shift leaves.
+        self._user_sequence = 0
         self._fetcher: Fetcher | None = None
         self.events = 0
         self.forwarded = 0
@@ -95,7 +99,8 @@ class IngestLoop:
         Raises `LostRange` or `Recoverable`.
         """
         context = self._context
-        inputs = [*self._topics.events.values(), self._topics.repartition]
+        topics = self._topics
+        inputs = [*topics.events.values(), topics.users, topics.repartition]
         logs = await bounds(context.settings, [(topic, context.partition) for topic in inputs])
         cursor = context.store.table.cursor
         for (topic, partition), (begin, _) in logs.items():
@@ -113,9 +118,10 @@ class IngestLoop:
         await self._fetcher.start()
         seen = context.store.table.window
         self._window.blocks = [seen[key] for key in sorted(seen)]
+        self._user_sequence = context.store.table.next_sequence << _USERS_PER_STEP_BITS
         if not cursor:
             first = {topic: offset for (topic, _), offset in positions.items()}
-            await context.store.commit(Step(puts=[(keys.CURSOR, _cursor(first))]))
+            await context.store.commit(Step(puts=[context.store.table.cursor_put(first)]))
 
     async def close(self) -> None:
         """Closes the connections of the fetcher."""
@@ -168,11 +174,20 @@ class IngestLoop:
     def _work_out(self, batches: Sequence[RawBatch], last: bool) -> Decoded:
         context = self._context
         settings = context.settings
-        ingested = ingest(
-            batches,
+        limits = Limits(max_field_bytes=settings.max_field_bytes)
+        users = take_users(
+            [batch for batch in batches if of_users(batch)],
             context.partition,
             settings.partitions,
-            Limits(max_field_bytes=settings.max_field_bytes),
+            self._user_sequence,
+            limits,
+        )
+        self._user_sequence += users.rows.height
+        ingested = ingest(
+            [batch for batch in batches if not of_users(batch)],
+            context.partition,
+            settings.partitions,
+            limits,
             window=self._window,
         )
         frame = ingested.interactions
@@ -186,7 +201,7 @@ class IngestLoop:
             cursor[batch.topic] = max(cursor.get(batch.topic, 0), batch.next_offset)
         sources = set(frame["source"].unique().to_list()) - {PROFILE}
         counts, seen = side.encode(ingested.counts), pack(ingested.hashes)
-        return Decoded(ingested, parts, counts, seen, sources, cursor, last)
+        return Decoded(ingested, users, parts, counts, seen, sources, cursor, last)
 
     async def _commit(self) -> None:
         while True:
@@ -203,8 +218,9 @@ class IngestLoop:
             for decoded in group:
                 self._uncommitted -= decoded.last
                 self.events += decoded.ingested.events
-                self.rejected += len(decoded.ingested.rejects)
-                self.forwarded += sum(len(to.records) for to in decoded.ingested.forwards)
+                for taken in (decoded.ingested, decoded.users):
+                    self.rejected += len(taken.rejects)
+                    self.forwarded += sum(len(to.records) for to in taken.forwards)
             self._work.check_room()
             if self._context.store.table.delta_rows >= self._budget.delta_rows:
                 self._work.wake()
@@ -227,12 +243,17 @@ class IngestLoop:
                 frames[key] = decoded.ingested.counts
                 step.puts.append((key, decoded.counts))
                 step.puts.append((keys.delta(table.next_sequence, part, b"w"), decoded.hashes))
+            if decoded.users.rows.height:
+                key = keys.delta(table.next_sequence, part, side.ROSTER.delta)
+                frames[key] = decoded.users.rows
+                step.puts.append((key, side.encode(decoded.users.rows)))
             cursor |= decoded.cursor
             fresh |= decoded.sources
-            step.records += self._rejected(decoded.ingested)
-            step.groups += self._forwards(decoded.ingested)
+            for taken in (decoded.ingested, decoded.users):
+                step.records += self._rejected(taken)
+                step.groups += self._forwards(taken)
         step.puts += self._forgotten()
-        step.puts.append((keys.CURSOR, _cursor(cursor)))
+        step.puts.append(table.cursor_put(cursor))
         step.records += self._unknown(fresh)
         return step
 
@@ -257,7 +278,7 @@ class IngestLoop:
             {"source": source, "version": 0, "phase": "seen"} for source in unknown
         )
 
-    def _forwards(self, ingested: Ingested) -> list[RecordGroup]:
+    def _forwards(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:
         return [
             RecordGroup(
                 self._topics.repartition,
@@ -265,10 +286,10 @@ class IngestLoop:
                 (("topic", forward.topic.encode()),),
                 [(record.key, record.value, record.timestamp) for record in forward.records],
             )
-            for forward in ingested.forwards
+            for forward in taken.forwards
         ]
 
-    def _rejected(self, ingested: Ingested) -> list[Record]:
+    def _rejected(self, taken: Ingested | TakenUsers) -> list[Record]:
         return [
             Record(
                 self._topics.rejected,
@@ -286,7 +307,7 @@ class IngestLoop:
                     )
                 ),
             )
-            for reject in ingested.rejects
+            for reject in taken.rejects
         ]
 
     async def _commit_positions(self) -> None:
@@ -294,8 +315,9 @@ class IngestLoop:
         if self._passed is None:
             return
         positions = {topic: offset for (topic, _), offset in self._passed.items()}
-        if positions != self._context.store.table.cursor:
-            await self._context.store.commit(Step(puts=[(keys.CURSOR, _cursor(positions))]))
+        table = self._context.store.table
+        if positions != table.cursor:
+            await self._context.store.commit(Step(puts=[table.cursor_put(positions)]))
 
 
 def _encoded(frame: pl.DataFrame, limit: int) -> list[tuple[pl.DataFrame, bytes]]:
@@ -304,8 +326,3 @@ def _encoded(frame: pl.DataFrame, limit: int) -> list[tuple[pl.DataFrame, bytes]
         return [(frame, data)]
     middle = frame.height // 2
     return _encoded(frame[:middle], limit) + _encoded(frame[middle:], limit)
-
-
-def _cursor(offsets: Mapping[str, int]) -> bytes:
-
-    return json.dumps(dict(offsets)).encode()

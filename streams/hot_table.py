@@ -88,6 +88,11 @@ class HotTable:
     #: Numbers of unique users, kept when a source expired.
     uniques: dict[str, bytes] = field(default_factory=dict)
 
+    def cursor_put(self, offsets: Mapping[str, int]) -> Put:
+        """The entry that moves the cursor, and remembers how far steps are numbered."""
+        fields = {"offsets": dict(offsets), "sequence": self.next_sequence + 1}
+        return keys.CURSOR, json.dumps(fields).encode()
+
     def apply(
         self, puts: Iterable[Put], frames: Mapping[bytes, pl.DataFrame] | None = None
     ) -> None:
@@ -114,11 +119,16 @@ class HotTable:
                 case b"n":
                     self._uniques(keys.name(key), value)
                 case b"c" if value is not None:
-                    self.cursor = json.loads(value)
+                    self._cursor(json.loads(value))
                 case b"o" if value is not None:
                     self.origin = Origin(**json.loads(value))
                 case _:
                     pass  # segment bytes and the fence leave no trace in memory
+
+    def _cursor(self, fields: Mapping[str, Any]) -> None:
+        self.cursor = dict(fields["offsets"])
+        # Deltas go when they are flushed, and with them their numbers.
+        self.next_sequence = max(self.next_sequence, fields["sequence"])
 
     def _delta(self, key: bytes, value: bytes | None, frames: Mapping[bytes, pl.DataFrame]) -> None:
         if key in self.deltas:

@@ -11,7 +11,7 @@ import polars as pl
 from rocksdict import Cache
 
 from schemas.segment import SegmentIndex, decode
-from streams import keys
+from streams import keys, side
 from streams.changelog import recover
 from streams.hot_table import HotTable
 from streams.mirror import Mirror
@@ -125,6 +125,13 @@ class Store:
         data = self.bytes_of(index)
         shared = source is not None and len(index.sources) > 1
         return decode(data, [source] if shared and source is not None else None)
+
+    def side_rows(self, table: side.SideTable) -> pl.DataFrame:
+        """All rows of a side table, folded, as they stand now."""
+        parts = [pl.DataFrame(schema=table.schema), *self.table.side[table.delta].values()]
+        values = self.mirror.get_many(sorted(self.table.runs[table.run]))
+        parts += [side.decode(value) for value in values if value is not None]
+        return table.fold(pl.concat(parts))
 
     def bytes_of(self, index: SegmentIndex) -> bytes:
         """A segment's encoded bytes. Raises `KeyError` for one that is not in the hot table."""

@@ -24,6 +24,7 @@ from schemas import codec
 from schemas.batch import unpack
 from schemas.interaction import KEY
 from schemas.lifecycle import State
+from streams import side
 from streams import topics as topic_admin
 from streams.clock import SystemClock
 from streams.fetch import Fetcher
@@ -309,3 +310,44 @@ async def test_an_answer_stays_whole_while_the_source_expires(stand: Stand) -> N
     await stand.applied(A, 1)
     frames += [frame async for frame in reading]
     assert pl.concat(frames).height == len(rows_of(expect(sent), A))
+
+
+async def test_the_last_word_on_a_user_wins_whatever_was_flushed_before(stand: Stand) -> None:
+    async def say(*values: tuple[str, dict[str, Any] | None]) -> None:
+        keys = [user.encode() for user, _ in values]
+        encoded = [None if record is None else codec.encode("user", record) for _, record in values]
+        before = stand.shard._store.table.cursor[topic]
+        await publish(stand.settings, [Chunk("users", keys, encoded)])
+        await stand.until(lambda: stand.shard._store.table.cursor[topic] >= before + len(values))
+
+    topic = Topics(stand.settings.prefix).users
+    await say(
+        ("u1", {"user_id": "u1", "external_user_id": "old"}),
+        ("u2", {"user_id": "u2", "aliases": ["two"]}),
+        ("u3", {"user_id": "u3"}),
+    )
+    await stand.shard._context.flush()
+    await say(("u1", {"user_id": "u1", "external_user_id": "new"}), ("u3", None))
+    await stand.stop()
+    again = await start(stand.settings)
+    try:
+        stand.shard, stand.task = again.shard, again.task
+        await say(("u2", {"user_id": "u2", "merged_into": "u1"}))
+        rows = again.shard._store.side_rows(side.ROSTER)
+        found = {row["user"]: row for row in rows.to_dicts()}
+        assert found["u1"]["external"] == "new"
+        assert found["u2"]["merged_into"] == "u1"
+        assert found["u2"]["aliases"] is None
+        assert found["u3"]["deleted"]
+    finally:
+        await again.stop()
+
+
+async def test_a_repeated_event_counts_once(stand: Stand) -> None:
+    sent = events(100)
+    await stand.send(sent, 0)
+    await stand.send(sent[:50], 100)
+    await stand.shard._context.flush()
+    await stand.send(sent[50:], 150)
+    counts = stand.shard._store.side_rows(side.COUNTS)
+    assert counts["count"].sum() == 100

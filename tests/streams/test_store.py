@@ -38,7 +38,7 @@ def make(settings: Settings, folder: str = "one") -> Store:
 def delta(store: Store, frame: pl.DataFrame, offset: int) -> Step:
     key = keys.delta(store.table.next_sequence, 0)
     return Step(
-        puts=[(key, encode(frame)), (keys.CURSOR, b'{"t": %d}' % offset)], frames={key: frame}
+        puts=[(key, encode(frame)), store.table.cursor_put({"t": offset})], frames={key: frame}
     )
 
 
@@ -80,6 +80,7 @@ async def test_takeover_brings_back_what_was_committed(
         assert again.table.origin == before.origin
         assert await rows_of(again) == as_dict(frames)
         assert again.table.next_sequence == before.next_sequence
+        assert again.table.next_sequence > 2, "numbers of flushed deltas are not given again"
     finally:
         await again.close()
 

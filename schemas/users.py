@@ -1,0 +1,111 @@
+"""The users topic: single records to roster rows, misplaced ones to their shard.
+
+They are few beside events, so they are read one by one. A record's user is its `user_id`; a
+deletion (a null value) names the user by the record's key.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from schemas.batch import KafkaRecord, RawBatch, unpack
+from schemas.codec import Undecodable, decode
+from schemas.decode_blocks import peek
+from schemas.decode_check import DEFAULT_LIMITS, Limits
+from schemas.decode_reject import Reject, reject
+from schemas.ingest import ORIGIN, REPARTITION, Forward
+from schemas.placement import partition_of
+from schemas.registry import FILES, SchemaSource
+from schemas.roster import roster_rows
+
+__all__ = ["USERS", "TakenUsers", "of_users", "take_users"]
+
+USERS = "users"
+"""Last part of the topic's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUsers:
+    """`rows` are in `roster.ROSTER_SCHEMA`, numbered in the order in which they came."""
+
+    rows: pl.DataFrame
+    forwards: list[Forward]
+    rejects: list[Reject]
+
+
+def of_users(batch: RawBatch) -> bool:
+    """Whether a batch is of the users topic, or was forwarded from it.
+
+    Forwarded batches are of one topic each: their first record speaks for them.
+    """
+    last = batch.topic.rpartition(".")[2]
+    if last != REPARTITION:
+        return last == USERS
+    shape = peek(batch, same_header=True)
+    if shape is not None and shape.origin is not None:
+        return _names_users(shape.origin)
+    return any(_names_users(dict(record.headers).get(ORIGIN)) for record in unpack(batch)[:1])
+
+
+def take_users(
+    batches: Sequence[RawBatch],
+    partition: int,
+    partitions: int,
+    sequence: int,
+    limits: Limits = DEFAULT_LIMITS,
+    source: SchemaSource = FILES,
+) -> TakenUsers:
+    """Roster rows of `batches`, for the shard `partition`; numbered from `sequence`."""
+    found: list[tuple[str, Mapping[str, Any] | None, RawBatch, KafkaRecord]] = []
+    rejects: list[Reject] = []
+    for batch in batches:
+        for record in unpack(batch):
+            try:
+                user, fields = _read(record, limits, source)
+            except Undecodable as error:
+                rejects.append(reject(batch, record, error.code, error.detail, limits))
+            else:
+                found.append((user, fields, batch, record))
+    targets = partition_of(pl.Series([user for user, *_ in found], dtype=pl.String), partitions)
+    ours: list[tuple[str, Mapping[str, Any] | None]] = []
+    misplaced: dict[tuple[str, int], Forward] = {}
+    for target, (user, fields, batch, record) in zip(targets.to_list(), found, strict=True):
+        if target == partition or batch.topic.endswith(REPARTITION):
+            ours.append((user, fields))
+        else:
+            place = (batch.topic, target)
+            misplaced.setdefault(place, Forward(*place, [])).records.append(record)
+    return TakenUsers(roster_rows(ours, sequence), list(misplaced.values()), rejects)
+
+
+def _read(
+    record: KafkaRecord, limits: Limits, source: SchemaSource
+) -> tuple[str, Mapping[str, Any] | None]:
+    if record.value is None:
+        try:
+            user = (record.key or b"").decode()
+        except UnicodeDecodeError as error:
+            raise Undecodable("undecodable", "the key of a deletion is no UTF-8") from error
+        fields = None
+    else:
+        fields = decode(record.value, "user", source)
+        user = str(fields["user_id"])
+    if not user:
+        raise Undecodable("missing_field", "user_id")
+    for text in _texts(user, fields):
+        if len(text.encode()) > limits.max_field_bytes:
+            raise Undecodable("too_long", f"a field of {len(text.encode())} bytes")
+    return user, fields
+
+
+def _texts(user: str, fields: Mapping[str, Any] | None) -> Iterable[str]:
+    yield user
+    if fields is not None:
+        yield from (fields.get("external_user_id") or "", fields.get("merged_into") or "")
+        yield from fields.get("aliases") or ()
+
+
+def _names_users(origin: bytes | None) -> bool:
+    return origin is not None and origin.decode(errors="replace").rpartition(".")[2] == USERS
