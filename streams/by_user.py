@@ -1,0 +1,168 @@
+"""Rows by user: an index beside the hot table, and reads that are right without it.
+
+The law: the rows of every *covered* segment are in the runs; every other segment, and every
+delta, is read itself. So an empty index makes answers slower and never wrong.
+
+- A segment is covered by being indexed, or by replacing only covered ones (merge,
+  separation): its rows are theirs.
+- A merge of runs drops the rows of every source that no covered segment holds, which is what
+  expiry leaves behind. Before it begins, ids that have left the hot table lose their cover:
+  a restored segment that bears one again is read itself until it is indexed anew.
+- Rows that have left the hot table may stay in the runs for long. They belong to a source
+  that is hidden until all of them are back, so whoever reads masks by source.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+from rocksdict import Cache, Snapshot
+
+from schemas.segment import SegmentIndex, decode
+from streams import by_user_block as block
+from streams.by_user_block import CorruptBlock
+from streams.by_user_deltas import Gathered
+from streams.by_user_lineage import replacement
+from streams.by_user_merge import RunMerge, write_blocks
+from streams.by_user_read import Pinned, load_segment
+from streams.by_user_runs import Run, choose
+from streams.by_user_store import UserStore
+from streams.hot_table import HotTable
+from streams.mirror import Mirror
+
+__all__ = ["ByUser"]
+
+Put = tuple[bytes, bytes | None]
+
+
+class ByUser:
+    """One shard's index. What is in memory changes in the event loop alone; of `index` and
+    `tidy` only one may run at a time.
+    """
+
+    def __init__(self, folder: Path, cache: Cache) -> None:
+        self._folder = folder
+        self._cache = cache
+        self._store: UserStore | None = None
+        self._gone: list[Run] = []
+        self._merge: RunMerge | None = None
+        self._distrusted = False
+        self.runs: tuple[Run, ...] = ()
+        self.covered: set[str] = set()
+        self.gathered = Gathered()
+
+    def open(self, identity: str) -> None:
+        """Opens what is there of the hot table `identity`. Blocking.
+
+        Identity changes with whatever takes rows out of the table other than expiry.
+        Raises `UserStoreFailed`.
+        """
+        self._store = UserStore(self._folder, self._cache, identity)
+        self.runs = tuple(self._store.runs)
+        self.covered = set(self._store.covered)
+
+    def close(self) -> None:
+        """Closes the store; the runs stay on disk. Blocking."""
+        if self._store is not None:
+            store, self._store = self._store, None
+            store.close()
+
+    @property
+    def store(self) -> UserStore:
+        """The open store. Raises `RuntimeError` before `open`."""
+        if self._store is None:
+            raise RuntimeError("the index by user is not open")
+        return self._store
+
+    def follow(self, puts: Iterable[Put], table: HotTable) -> None:
+        """A committed step, just before `table` takes it in: what it replaces stays covered."""
+        removed, added = replacement(puts, table)
+        if removed <= self.covered:
+            self.covered |= added
+
+    def uncovered(self, table: HotTable) -> list[SegmentIndex]:
+        """The segments that are not in the runs."""
+        return [index for name, index in table.segments.items() if name not in self.covered]
+
+    def pin(self, table: HotTable, mirror: Mirror) -> Pinned:
+        """Everything a read needs, as it is now."""
+        return Pinned(
+            deltas=dict(table.deltas),
+            gathered=self.gathered,
+            segments=self.uncovered(table),
+            mirror=mirror.snapshot(),
+            runs=self.runs,
+            blocks=self.store.snapshot(),
+        )
+
+    async def index(self, segments: Sequence[SegmentIndex], mirror: Mirror) -> None:
+        """Covers `segments` by one run. Raises `SegmentGone`, `UserStoreFailed`."""
+        ids = {index.id for index in segments}
+        snapshot = mirror.snapshot()
+        covered = self.covered | ids
+        run = await asyncio.to_thread(self._write_run, segments, snapshot, covered)
+        if not self._distrusted:
+            self.runs = (*self.runs, run)
+            self.covered |= ids
+
+    def _write_run(
+        self, segments: Sequence[SegmentIndex], mirror: Snapshot, covered: set[str]
+    ) -> Run:
+        frames = [block.pack(decode(load_segment(mirror, index))) for index in segments]
+        rows = pl.concat(frames).sort("user", "source")
+        store, number = self.store, self.store.new_number()
+        run = Run(number, rows.height, tuple(write_blocks(store, number, 0, rows)))
+        store.write(add=run, covered=covered)
+        return run
+
+    async def tidy(self, table: HotTable) -> bool:
+        """One bounded piece of what keeps runs few; False where there is nothing to do.
+
+        Raises `UserStoreFailed`.
+        """
+        if self._distrusted:
+            await asyncio.to_thread(self.store.wipe)
+            self._distrusted, self._merge, self._gone = False, None, []
+            return True
+        if self._gone:
+            await asyncio.to_thread(self.store.remove_blocks, self._gone[-1])
+            self._gone.pop()
+            return True
+        self._merge = self._merge or self._plan(table)
+        if self._merge is None:
+            return False
+        try:
+            run = await asyncio.to_thread(self._merge.step)
+        except CorruptBlock:
+            self.distrust()
+            return True
+        if run is not None and not self._distrusted:
+            await self._replace(self._merge.runs, run)
+        return True
+
+    def _plan(self, table: HotTable) -> RunMerge | None:
+        chosen = choose(self.runs)
+        if not chosen:
+            return None
+        # From here on nothing can come back covered by rows that this merge drops.
+        self.covered &= table.segments.keys()
+        held = {source for name in self.covered for source in table.segments[name].sources}
+        return RunMerge(self.store, chosen, frozenset(held))
+
+    async def _replace(self, former: Sequence[Run], run: Run) -> None:
+        added = run if run.rows else None
+        await asyncio.to_thread(
+            self.store.write, add=added, remove=former, covered=set(self.covered)
+        )
+        self._merge = None
+        if not self._distrusted:
+            # Readers that pinned the former runs have their blocks; the next ones do not ask.
+            self.runs = tuple(other for other in self.runs if other not in former)
+            self.runs += (added,) if added is not None else ()
+            self._gone = list(former)
+
+    def distrust(self) -> None:
+        """Forgets everything at once, as something on disk was not what it should be."""
+        self._distrusted = True
+        self.runs, self.covered = (), set()

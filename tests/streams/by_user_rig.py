@@ -1,0 +1,130 @@
+"""A hot table with mirror and index by user, without a broker, and what should be in it."""
+
+import itertools
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+
+from schemas.interaction import SCHEMA
+from schemas.profile import wide
+from schemas.segment import SegmentIndex, decode, encode
+from streams import keys, layout
+from streams.by_user import ByUser
+from streams.hot_table import HotTable, Put
+from streams.mirror import Mirror, shared_cache
+from tests.streams.rows import as_dict
+
+__all__ = ["LIMITS", "Rig", "Rows"]
+
+LIMITS = layout.Limits(rows=40, bytes=900_000, own_rows=25)
+Rows = dict[tuple[object, ...], tuple[int, int]]
+
+
+class Rig:
+    """Steps as a shard makes them; `added` are all rows ever, `hidden` what may not be seen."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cache = shared_cache(8 << 20)
+        self.table = HotTable()
+        self.mirror = Mirror(folder / "mirror", self.cache)
+        self.users = self._index("users")
+        self.added: list[pl.DataFrame] = []
+        self.archive: dict[str, list[Put]] = {}
+        self.hidden: set[str] = set()
+        self._ids = itertools.count()
+        self._crashes = itertools.count()
+
+    def _index(self, name: str) -> ByUser:
+        users = ByUser(self.folder / name, self.cache)
+        users.open("one")
+        return users
+
+    def close(self) -> None:
+        self.users.close()
+        self.mirror.close()
+
+    def new_id(self) -> str:
+        return f"{next(self._ids):024x}"
+
+    def commit(self, puts: list[Put], frames: dict[bytes, pl.DataFrame] | None = None) -> None:
+        self.mirror.apply(puts, 1)
+        self.users.follow(puts, self.table)
+        self.table.apply(puts, frames)
+
+    def read(self, index: SegmentIndex) -> pl.DataFrame:
+        return decode(self.mirror.get(keys.segment(index.id)) or b"")
+
+    def add(self, frame: pl.DataFrame) -> None:
+        key = keys.delta(self.table.next_sequence, 0)
+        self.commit([(key, encode(frame))], {key: frame})
+        self.added.append(frame)
+
+    def flush(self) -> None:
+        if self.table.deltas:
+            self.commit(layout.flush(self.table.deltas, self.new_id, LIMITS))
+
+    def merge(self) -> None:
+        free = [i for i in self.table.segments.values() if i.id not in self._archived()]
+        if chosen := layout.choose_merge(free, 2, 1_000_000):
+            read = [(index, self.read(index)) for index in chosen]
+            self.commit(layout.merge(read, self.new_id, LIMITS))
+
+    def _archived(self) -> set[str]:
+        return {keys.name(key) for puts in self.archive.values() for key, _ in puts}
+
+    def hide(self, source: str) -> None:
+        self.hidden.add(source)
+        self.flush()
+        for index in self.table.shared_segments([source]):
+            puts = layout.separate(index, self.read(index), [source], self.new_id, LIMITS)
+            self.commit(puts)
+
+    def drop(self, source: str) -> None:
+        """Moves the segments of a hidden source to the archive, late rows too."""
+        self.hide(source)
+        own = self.table.own_segments(source)
+        for index in own:
+            if index.id not in self._archived():
+                data = self.mirror.get(keys.segment(index.id))
+                puts = [(keys.index(index.id), index.to_json()), (keys.segment(index.id), data)]
+                self.archive.setdefault(source, []).extend(puts)
+        self.commit(layout.remove(own))
+
+    def bring(self, source: str) -> None:
+        """Half a restore: the source stays hidden."""
+        self.commit(self.archive.get(source, [])[:2])
+
+    def show(self, source: str) -> None:
+        """A whole restore."""
+        self.commit(list(self.archive.get(source, [])))
+        self.hidden.discard(source)
+
+    async def index(self, most: int = 3) -> None:
+        waiting = self.users.uncovered(self.table)[:most]
+        if waiting:
+            await self.users.index(waiting, self.mirror)
+
+    def reopen(self) -> None:
+        self.users.close()
+        self.users = self._index(self.users._folder.name)
+
+    def crash(self) -> None:
+        """What has not been flushed to the index's disk is lost."""
+        name = f"crash-{next(self._crashes)}"
+        shutil.copytree(self.users._folder, self.folder / name)
+        self.users.close()
+        self.users = self._index(name)
+
+    def found(self, names: Iterable[str]) -> Rows:
+        """What a reader sees of some users."""
+        rows = self.users.pin(self.table, self.mirror).rows(list(names))
+        return as_dict([rows.filter(~pl.col("source").is_in(sorted(self.hidden)))])
+
+    def expected(self, names: Iterable[str]) -> Rows:
+        everything = pl.concat([pl.DataFrame(schema=SCHEMA), *self.added])
+        rows = everything.filter(pl.col("user").is_in(sorted(names)))
+        seen = rows.filter(~pl.col("source").is_in(sorted(self.hidden)))
+        return as_dict([seen, wide(rows)])

@@ -1,0 +1,104 @@
+"""The index by user: whatever happens to it and to the table, reads tell the truth."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from streams import by_user_block, by_user_merge, by_user_runs
+from tests.streams.by_user_rig import Rig
+from tests.streams.rows import random_rows
+
+USERS = [f"{number:024x}" for number in range(12)]
+SOURCES = [f"campaign:{number:04d}" for number in range(5)]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks() -> Iterator[None]:
+    """Blocks, tiers and steps so small that little data makes many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(by_user_block, "BLOCK_ROWS", 7)
+        patch.setattr(by_user_merge, "BLOCKS_PER_STEP", 3)
+        patch.setattr(by_user_runs, "FAN_IN", 2)
+        yield
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path)
+    yield made
+    made.close()
+
+
+async def settle(rig: Rig) -> None:
+    """Indexes everything and merges until nothing is left to do."""
+    for _ in range(500):
+        if await rig.users.tidy(rig.table):
+            continue
+        if not rig.users.uncovered(rig.table):
+            return
+        await rig.index()
+    pytest.fail("the index does not come to rest")
+
+
+step = st.one_of(
+    st.tuples(st.just("add"), st.integers(0, 1000)),
+    st.tuples(st.sampled_from(["flush", "merge", "index", "tidy", "reopen", "crash"]), st.just(0)),
+    st.tuples(st.sampled_from(["hide", "drop", "bring", "show"]), st.integers(0, len(SOURCES) - 1)),
+)
+
+
+async def play(rig: Rig, name: str, number: int) -> None:
+    match name:
+        case "add":
+            rig.add(random_rows(number, 40, sources=len(SOURCES), users=len(USERS)))
+        case "hide":
+            rig.hide(SOURCES[number])
+        case "drop" | "bring" | "show" if SOURCES[number] in rig.hidden:
+            getattr(rig, name)(SOURCES[number])
+        case "index":
+            await rig.index()
+        case "tidy":
+            await rig.users.tidy(rig.table)
+        case "flush" | "merge" | "reopen" | "crash":
+            getattr(rig, name)()
+
+
+@settings(max_examples=50)
+@example(
+    steps=[
+        ("add", 1),
+        ("flush", 0),
+        ("add", 2),
+        ("flush", 0),
+        ("index", 0),
+        ("add", 3),
+        ("flush", 0),
+        ("index", 0),
+        ("hide", 1),
+        ("drop", 1),
+        *[("tidy", 0)] * 9,
+        ("show", 1),
+    ]
+)
+@given(steps=st.lists(step, min_size=4, max_size=30))
+def test_reads_agree_with_all_that_was_ever_added(steps: list[tuple[str, int]]) -> None:
+    async def run(rig: Rig) -> None:
+        for name, number in steps:
+            await play(rig, name, number)
+            assert rig.found(USERS[:3]) == rig.expected(USERS[:3])
+        await settle(rig)
+        for user in USERS:
+            assert rig.found([user]) == rig.expected([user])
+        for source in sorted(rig.hidden):
+            rig.show(source)
+        assert rig.found(USERS) == rig.expected(USERS)
+
+    with TemporaryDirectory() as folder:
+        rig = Rig(Path(folder))
+        asyncio.run(run(rig))
+        rig.close()
