@@ -102,7 +102,7 @@ async def _run(settings: Settings, stopping: asyncio.Event, on_ready: Ready) -> 
 
     def on_failed(error: BaseException) -> None:
         if not failed.done():
-            failed.set_exception(_one_line(error))
+            failed.set_exception(_told(error))
 
     app = _app(settings, on_failed)
     worker = _Worker(app)
@@ -111,12 +111,14 @@ async def _run(settings: Settings, stopping: asyncio.Event, on_ready: Ready) -> 
             announcing = asyncio.create_task(_announce(app, on_ready))
             try:
                 await _before(_first(failed, worker.wait_until_stopped()), stopping)
+                if worker.crash_reason is not None:
+                    raise worker.crash_reason
             finally:
                 announcing.cancel()
     except EmberlineError:
         raise
     except Exception as error:
-        raise _one_line(error) from error
+        raise _told(error) from error
     finally:
         log.info("stopping")
         code = 0 if stopping.is_set() and not failed.done() else 1
@@ -125,8 +127,6 @@ async def _run(settings: Settings, stopping: asyncio.Event, on_ready: Ready) -> 
         cut_short.start()
         await worker.stop()
         cut_short.cancel()
-    if worker.crash_reason is not None:
-        raise _one_line(worker.crash_reason)
 
 
 async def _first(*works: Any) -> None:
@@ -173,8 +173,10 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
     )
 
 
-def _one_line(error: BaseException) -> EmberlineError:
+def _told(error: BaseException) -> EmberlineError:
+    """What is wrong in one line; said at once too, as the end may be cut short."""
     if isinstance(error, EmberlineError):
+        log.error("the worker stops: %s", error)
         return error
     log.error("the worker stops: unforeseen error", exc_info=error)
     return Fatal(f"Unforeseen error: {error!r}", remedy="See the traceback above, and report this")
