@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from schemas.profile import PROFILE
 from schemas.segment import encode
 from streams import keys, layout
 from streams.changelog import WrongPartitions
@@ -49,7 +50,7 @@ def segment_id() -> str:
 async def rows_of(store: Store) -> dict[tuple[object, ...], tuple[int, int]]:
     frames = list(store.table.deltas.values())
     frames += [await store.read(index) for index in store.table.segments.values()]
-    return as_dict(frames)
+    return as_dict(frame.filter(pl.col("source") != PROFILE) for frame in frames)
 
 
 async def fill(store: Store) -> list[pl.DataFrame]:
