@@ -1,0 +1,43 @@
+"""The filter language: parse, plan, evaluate. Pure: no I/O, no clock.
+
+    node = parse(json)                                     FilterError names the path
+    found = plan(node, world, now_ms=now, on_expired=...)  Plan, or Refused with all reasons
+    users = evaluate(found, shard)                         on each shard, for the pinned versions
+
+What each filter means is in `agents.filters.meaning`.
+"""
+
+from agents.filters.data import Data
+from agents.filters.errors import FilterError
+from agents.filters.evaluation import evaluate
+from agents.filters.nodes import Node
+from agents.filters.parsing import leaves, parse, parse_text, uses
+from agents.filters.planning import plan
+from agents.filters.refusals import Code, OnExpired, Place, Refusal, Refused
+from agents.filters.resolving import resolve
+from agents.filters.steps import Excluded, Plan
+from agents.filters.world import SegmentView, SourceView, StillWorld, World
+
+__all__ = [
+    "Code",
+    "Data",
+    "Excluded",
+    "FilterError",
+    "Node",
+    "OnExpired",
+    "Place",
+    "Plan",
+    "Refusal",
+    "Refused",
+    "SegmentView",
+    "SourceView",
+    "StillWorld",
+    "World",
+    "evaluate",
+    "leaves",
+    "parse",
+    "parse_text",
+    "plan",
+    "resolve",
+    "uses",
+]

@@ -1,0 +1,33 @@
+"""What an evaluation reads of one shard."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
+
+import polars as pl
+
+__all__ = ["Data"]
+
+
+class Data(Protocol):
+    """One shard as of one moment, its users already mapped to those they were merged into.
+
+    Chunks need not be folded, sorted or disjoint: the same key may stand in several rows. No
+    chunk is kept. The methods may be called from several threads at once.
+    """
+
+    def roster(self) -> pl.Series:
+        """Every live user of this shard, once, String: those of the `users` topic and those
+        seen in events, less deleted and merged ones. Rows of others are ignored."""
+
+    def rows(self, source: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """The rows of a source, with these columns of `schemas.interaction.SCHEMA` at least."""
+
+    def profile(self, columns: Sequence[str], kinds: Collection[str]) -> Iterator[pl.DataFrame]:
+        """Rows of the profile-wide table, with these columns of `PROFILE_SCHEMA` at least.
+
+        All rows of these kinds; rows of other kinds do no harm.
+        """
+
+    def feed_views(self) -> pl.DataFrame:
+        """`user` String, `count` Int64: how often each viewed the feed. Counts of the same user
+        add up; who is missing has none."""

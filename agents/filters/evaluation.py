@@ -1,0 +1,87 @@
+"""Who matches, of one shard."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+import polars as pl
+
+from agents.filters.data import Data
+from agents.filters.jobs import EVERYBODY, Job, compiled
+from agents.filters.measures import Compares, ConvertedSince, Measure, Rows, Standing
+from agents.filters.roster import Roster
+from agents.filters.steps import Plan
+from agents.filters.tally import ConvertedTally, RowsTally, StandingTally, Tally
+
+__all__ = ["Answer", "Runner", "evaluate"]
+
+Answer = dict[str, pl.Series]
+"""Boolean marks on the roster, by column."""
+Runner = Callable[[Callable[[Job], Answer], Iterable[Job]], Iterable[Answer]]
+"""`map`, or the `map` of an executor of threads: jobs do not depend on each other."""
+
+
+def evaluate(plan: Plan, data: Data, run: Runner = map) -> pl.Series:
+    """The users of one shard that match: unique, String, in the roster's order.
+
+    Every source is read once, whatever the number of leaves on it. Held at once: the roster,
+    some bits for each of its users and each leaf, and the chunks that wait to be looked up
+    there (about as many rows as the roster has, or a million, for each job that runs).
+    """
+    todo = compiled(plan.tree)
+    roster = Roster(data.roster())
+    marks: Answer = {EVERYBODY: roster.everybody()}
+    for answer in run(partial(_work, roster, data), todo.jobs):
+        for name, found in answer.items():
+            marks[name] = marks[name] | found if name in marks else found
+    matches = pl.DataFrame(marks).select(todo.matches).to_series()
+    return roster.users.filter(matches)
+
+
+def _work(roster: Roster, data: Data, job: Job) -> Answer:
+    if job.views:
+        return _views(roster, data, job)
+    tallies = list(_tallies(roster, job.measures))
+    for chunk in _chunks(data, job):
+        for _, tally in tallies:
+            tally.take(chunk)
+    return {
+        name: marks
+        for names, tally in tallies
+        for name, marks in zip(names, tally.close(), strict=True)
+    }
+
+
+def _tallies(
+    roster: Roster, measures: Sequence[tuple[str, Measure]]
+) -> Iterator[tuple[list[str], Tally]]:
+    rows = {name: measure for name, measure in measures if isinstance(measure, Rows)}
+    if rows:
+        yield list(rows), RowsTally(roster, list(rows.values()))
+    for name, measure in measures:
+        if isinstance(measure, ConvertedSince):
+            yield [name], ConvertedTally(roster, measure)
+        elif isinstance(measure, Standing):
+            yield [name], StandingTally(roster, measure)
+
+
+def _chunks(data: Data, job: Job) -> Iterator[pl.DataFrame]:
+    columns: set[str] = {"user"}
+    kinds: set[str] = set()
+    for _, measure in job.measures:
+        if isinstance(measure, Rows | ConvertedSince | Standing):
+            columns |= measure.columns()
+            kinds |= measure.all_kinds()
+    if job.sources is None:
+        yield from data.profile(sorted(columns), kinds)
+        return
+    for source in job.sources:
+        yield from data.rows(source, sorted(columns))
+
+
+def _views(roster: Roster, data: Data, job: Job) -> Answer:
+    counts = roster.located(data.feed_views()).group_by("index").agg(pl.col("count").sum())
+    found = pl.repeat(0, len(roster), dtype=pl.Int64, eager=True)
+    found.scatter(counts["index"], counts["count"].cast(pl.Int64))
+    frame = found.to_frame("count")
+    asked = {name: m.expression() for name, m in job.measures if isinstance(m, Compares)}
+    return frame.select(**asked).to_dict()

@@ -1,0 +1,98 @@
+"""A plan's tree as one Polars expression, and the scans that fill the columns it reads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from agents.filters.meaning import meaning
+from agents.filters.measures import Compares, Measure
+from agents.filters.steps import Both, Constant, Either, Question, Rest, Step
+
+__all__ = ["EVERYBODY", "Compiled", "Job", "compiled"]
+
+EVERYBODY = "everybody"
+"""The column that is true for each user."""
+_TOGETHER = 16
+
+Scope = tuple[str, ...] | None
+"""The sources whose rows count; None for the profile-wide table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One pass: the rows of these sources, or of the profile-wide table where `sources` is None,
+    answer these measures; each belongs to a column. `views` are answered by the feed views."""
+
+    sources: Scope
+    measures: tuple[tuple[str, Measure], ...]
+    views: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Who matches, as an expression over boolean columns, and the jobs that make them.
+
+    A column may come from several jobs: then it is true where one of them says so.
+    """
+
+    matches: pl.Expr
+    columns: tuple[str, ...]
+    jobs: tuple[Job, ...]
+
+
+def compiled(tree: Step) -> Compiled:
+    """The jobs of a plan, every source read by one of them and once, and what to make of it."""
+    asked = _Asked()
+    matches = asked.expression(tree)
+    return Compiled(matches, tuple(asked.columns.values()), tuple(asked.jobs()))
+
+
+class _Asked:
+    def __init__(self) -> None:
+        self.columns: dict[tuple[Scope, Measure], str] = {}
+
+    def expression(self, step: Step) -> pl.Expr:
+        everybody = pl.col(EVERYBODY)
+        match step:
+            case Both(parts):
+                return pl.all_horizontal(everybody, *map(self.expression, parts))
+            case Either(parts):
+                return pl.any_horizontal(~everybody, *map(self.expression, parts))
+            case Rest(part):
+                return ~self.expression(part)
+            case Constant(everyone):
+                return everybody if everyone else ~everybody
+            case Question(leaf, sources):
+                if sources is not None and not sources:
+                    return meaning(leaf, lambda _: ~everybody)
+                return meaning(leaf, lambda measure: self._ask(sources, measure))
+        raise TypeError(f"{type(step).__name__} is no step of a plan")
+
+    def _ask(self, scope: Scope, measure: Measure) -> pl.Expr:
+        name = self.columns.setdefault((scope, measure), f"{len(self.columns)}")
+        return pl.col(name)
+
+    def jobs(self) -> Iterator[Job]:
+        by_source: dict[str, list[tuple[str, Measure]]] = {}
+        profile: list[tuple[str, Measure]] = []
+        views: list[tuple[str, Measure]] = []
+        for (scope, measure), name in self.columns.items():
+            if scope is not None:
+                for source in scope:
+                    by_source.setdefault(source, []).append((name, measure))
+            elif isinstance(measure, Compares):
+                views.append((name, measure))
+            else:
+                profile.append((name, measure))
+        alike: dict[tuple[tuple[str, Measure], ...], list[str]] = {}
+        for source, wanted in by_source.items():
+            alike.setdefault(tuple(wanted), []).append(source)
+        for measures, sources in alike.items():
+            # Sources of a tag are many and often small: they share marks on the roster.
+            for at in range(0, len(sources), _TOGETHER):
+                yield Job(tuple(sources[at : at + _TOGETHER]), measures)
+        if profile:
+            yield Job(None, tuple(profile))
+        if views:
+            yield Job(None, tuple(views), views=True)

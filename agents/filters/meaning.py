@@ -1,0 +1,138 @@
+"""What every leaf means: which measures it asks for, and how they combine."""
+
+from collections.abc import Callable, Mapping
+
+import polars as pl
+
+from agents.filters import nodes
+from agents.filters.measures import Compares, ConvertedSince, Measure, Rows, Standing
+from agents.filters.moments import Span
+from agents.filters.nodes import Action, By, Leaf
+
+__all__ = ["Ask", "meaning"]
+
+Ask = Callable[[Measure], pl.Expr]
+"""Gives, for each user of the roster, whether the measure holds."""
+
+_ACTIONS: Mapping[Action, tuple[str, ...]] = {
+    "opened": ("opened", "machine_opened"),
+    "opened_machine": ("machine_opened",),
+    "opened_person": ("opened",),
+    "clicked": ("clicked",),
+    "any": ("opened", "machine_opened", "clicked"),
+}
+"""Clicks of suspected bots (`bot_clicked`) are in none of them."""
+
+_ENGAGED: Mapping[By, tuple[str, ...]] = {
+    "person": ("opened", "clicked"),
+    "machine": ("machine_opened",),
+    "any": ("opened", "machine_opened", "clicked"),
+}
+
+
+def meaning(leaf: Leaf, ask: Ask) -> pl.Expr:
+    """For each user of the roster, whether the leaf holds, `has` included."""
+    if isinstance(leaf, nodes.InControlGroup):
+        control = ask(Rows(("control",)))
+        return control if leaf.has else ask(Rows(("entered",))) & ~control
+    holds = _profile(leaf, ask) if isinstance(leaf, nodes.ProfileLeaf) else _sourced(leaf, ask)
+    return holds if leaf.has else ~holds
+
+
+def _sourced(leaf: Leaf, ask: Ask) -> pl.Expr:
+    match leaf:
+        case nodes.ClickedAlias():
+            return ask(Rows(("clicked",), step=leaf.step, detail=leaf.alias))
+        case nodes.ClickedOpened():
+            return ask(Rows(_ACTIONS[leaf.action], step=leaf.step, channel=leaf.channel))
+        case nodes.Converted():
+            return _converted(leaf, ask)
+        case nodes.EnteredVariation():
+            return ask(Rows(("entered",), variation=leaf.variation))
+        case nodes.ReceivedVariant():
+            return ask(Rows(("received",), variation=leaf.variation))
+        case nodes.Received():
+            since, until = leaf.span.bounds()
+            return ask(Rows(("received",), step=leaf.step, since=since, until=until))
+        case nodes.ReceivedWithTag():
+            since, until = leaf.span.bounds()
+            return ask(Rows(("received",), since=since, until=until))
+        case nodes.ClickedOpenedWithTag():
+            since, until = leaf.span.bounds()
+            kinds = _ACTIONS[leaf.action]
+            return ask(Rows(kinds, channel=leaf.channel, since=since, until=until))
+        case nodes.LastReceived():
+            return _last(leaf.span, ask, ("received",), step=leaf.step)
+        case nodes.LastReceivedWithTag():
+            return _last(leaf.span, ask, ("received",))
+    raise TypeError(f"{type(leaf).__name__} rests on no source")
+
+
+def _profile(leaf: nodes.ProfileLeaf, ask: Ask) -> pl.Expr:
+    match leaf:
+        case nodes.LastReceivedAnywhere():
+            return _last(leaf.span, ask, ("received",), channel=leaf.channel)
+        case nodes.NeverReceived():
+            return ~ask(Rows(("received",)))
+        case nodes.LastEngaged():
+            return _last(leaf.span, ask, _ENGAGED[leaf.by], channel=leaf.channel)
+        case nodes.ClickedAliasAnywhere():
+            return ask(Rows(("clicked",), detail=leaf.alias))
+        case nodes.LastViewedFeed():
+            return _last(leaf.span, ask, ("feed_view",), cleared=False)
+        case nodes.LastEnrolledInControlGroup():
+            return _last(leaf.span, ask, ("control",), origin="campaign")
+        case nodes.LastKeyword():
+            group = leaf.subscription_group
+            return _last(
+                leaf.span,
+                ask,
+                ("inbound_keyword",),
+                cleared=False,
+                detail=leaf.category if group is None else f"{leaf.category}:{group}",
+                grouped=group is None,
+            )
+        case nodes.Fact():
+            return ask(Standing(leaf.kind, leaf.value))
+        case nodes.FeedViews():
+            return ask(Compares(leaf.comparator, leaf.n))
+    raise TypeError(f"{type(leaf).__name__} rests on no profile row")
+
+
+def _converted(leaf: nodes.Converted, ask: Ask) -> pl.Expr:
+    since = ConvertedSince(leaf.index)
+    recurring = leaf.source.startswith("campaign:")
+    return ask(since if recurring else since.conversions()) & ~ask(Rows(("control",)))
+
+
+def _last(
+    span: Span,
+    ask: Ask,
+    kinds: tuple[str, ...],
+    *,
+    channel: str | None = None,
+    step: str | None = None,
+    detail: str | None = None,
+    origin: str | None = None,
+    cleared: bool | None = None,
+    grouped: bool = False,
+) -> pl.Expr:
+    """The latest row lies in the span: one lies at or after its beginning, none at its end or
+    after it. So no latest time has to be kept for anybody."""
+    after, before = span.bounds()
+
+    def some(since: int | None) -> pl.Expr:
+        return ask(
+            Rows(
+                kinds,
+                channel=channel,
+                step=step,
+                detail=detail,
+                origin=origin,
+                cleared=cleared,
+                since=since,
+                grouped=grouped,
+            )
+        )
+
+    return some(after) if before is None else some(after) & ~some(before)

@@ -1,0 +1,106 @@
+"""Why a filter is not answered: data for a program, and a sentence for a person."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.lifecycle import State
+
+__all__ = ["Code", "OnExpired", "Place", "Refusal", "Refused"]
+
+
+class OnExpired(StrEnum):
+    """What to do with a leaf that rests on hidden data."""
+
+    REFUSE = "refuse"
+    EXCLUDE = "exclude"
+
+
+class Code(StrEnum):
+    """Why; the first of them in this order stands for a refusal as a whole."""
+
+    UNKNOWN_FILTER = "unknown_filter"
+    UNKNOWN_SEGMENT = "unknown_segment"
+    SEGMENT_CYCLE = "segment_cycle"
+    UNREADABLE_SEGMENT = "unreadable_segment"
+    TOO_LARGE = "too_large"
+    UNKNOWN_SOURCE = "unknown_source"
+    UNKNOWN_STEP = "unknown_step"
+    UNKNOWN_VARIATION = "unknown_variation"
+    UNKNOWN_TAG = "unknown_tag"
+    LEGACY_DELETED = "legacy_deleted"
+    SOURCE_HIDDEN = "source_hidden"
+
+    @property
+    def status(self) -> int:
+        """The HTTP status: 410 deleted for good, 409 hidden, 400 what was asked."""
+        return {Code.LEGACY_DELETED: 410, Code.SOURCE_HIDDEN: 409}.get(self, 400)
+
+
+_RANK = {code: rank for rank, code in enumerate(Code)}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a leaf stands: its path in the filter that was sent, or, through segments, the
+    path of the outermost `in_segment`, the chain of segments, and the path in the last one."""
+
+    path: str
+    through: tuple[str, ...] = ()
+    inner: str | None = None
+
+    def __str__(self) -> str:
+        if not self.through:
+            return self.path
+        return f"{self.path} ({' > '.join(self.through)}: {self.inner})"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One leaf that stands in the way. `sources` maps each offending source to its state."""
+
+    code: Code
+    place: Place
+    filter: str
+    detail: str
+    sources: tuple[tuple[str, State], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """All that stands in the way of an answer; never empty."""
+
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def code(self) -> Code:
+        """What stands for all: the first of `Code` that occurs."""
+        return min((refusal.code for refusal in self.refusals), key=_RANK.__getitem__)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of `code`."""
+        return self.code.status
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every source that stands in the way, sorted."""
+        return tuple(sorted({source for source, _ in self._standing()}))
+
+    @property
+    def restore(self) -> dict[str, list[str]] | None:
+        """The body of the restore call that would mend it: whatever is hidden and not being
+        restored. None where a restore mends nothing: other things stand in the way as well,
+        or all that is hidden is coming back already."""
+        if any(refusal.code is not Code.SOURCE_HIDDEN for refusal in self.refusals):
+            return None
+        wanted = {source for source, state in self._standing() if state is not State.RESTORING}
+        return {"sources": sorted(wanted)} if wanted else None
+
+    @property
+    def detail(self) -> str:
+        """One sentence for each leaf."""
+        return "; ".join(f"{refusal.place}: {refusal.detail}" for refusal in self.refusals)
+
+    def _standing(self) -> Iterable[tuple[str, State]]:
+        return (item for refusal in self.refusals for item in refusal.sources)

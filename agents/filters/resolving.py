@@ -1,0 +1,50 @@
+"""Durations to moments, against the one `now` of a query."""
+
+from dataclasses import replace
+
+from agents.filters.moments import Span
+from agents.filters.nodes import (
+    And,
+    LastEngaged,
+    LastEnrolledInControlGroup,
+    LastKeyword,
+    LastReceived,
+    LastReceivedAnywhere,
+    LastViewedFeed,
+    Node,
+    Not,
+    Or,
+    Received,
+    TagLeaf,
+)
+
+__all__ = ["resolve"]
+
+_TIMED = (
+    LastEngaged,
+    LastEnrolledInControlGroup,
+    LastKeyword,
+    LastReceived,
+    LastReceivedAnywhere,
+    LastViewedFeed,
+    Received,
+    TagLeaf,
+)
+
+
+def resolve(node: Node, now_ms: int) -> Node:
+    """The filter with every duration counted back from `now_ms` (UTC milliseconds).
+
+    What is resolved stays as it is. Raises FilterError for a range that is empty at this
+    `now` (`impossible_range`) or reaches before the year 1 (`bad_time`).
+    """
+    if isinstance(node, And):
+        return And(tuple(resolve(part, now_ms) for part in node.parts))
+    if isinstance(node, Or):
+        return Or(tuple(resolve(part, now_ms) for part in node.parts))
+    if isinstance(node, Not):
+        return Not(resolve(node.part, now_ms))
+    if isinstance(node, _TIMED):
+        span: Span = node.span
+        return replace(node, span=span.at(now_ms, node.path))
+    return node

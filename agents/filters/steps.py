@@ -1,0 +1,72 @@
+"""What a plan is: a filter that can be evaluated, and what it was planned against."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agents.filters.nodes import Leaf
+from agents.filters.refusals import Place
+
+__all__ = ["Both", "Constant", "Either", "Excluded", "Plan", "Question", "Rest", "Step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Everybody in the roster, or nobody: a leaf that was dropped."""
+
+    everybody: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One leaf, and the sources whose rows answer it; None: the profile-wide table does."""
+
+    leaf: Leaf
+    sources: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """All of them."""
+
+    parts: tuple["Step", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """Any of them."""
+
+    parts: tuple["Step", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The rest of the roster."""
+
+    part: "Step"
+
+
+Step = Constant | Question | Both | Either | Rest
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A source whose hidden data an answer does without, and the leaf that asked for it."""
+
+    source: str
+    filter: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An expanded filter: segments replaced by their filters, times in milliseconds.
+
+    `pins` are the sources whose rows are read, with the version of each (None: it has no
+    lifecycle record yet): every shard must hold exactly those. `excluded_expired` is what the
+    answer does without; it is then never longer than with it.
+    """
+
+    tree: Step
+    now_ms: int
+    pins: Mapping[str, int | None]
+    excluded_expired: tuple[Excluded, ...] = ()

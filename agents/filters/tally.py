@@ -1,0 +1,149 @@
+"""Answering measures from chunks of rows, within memory bounded by the roster."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import polars as pl
+
+from agents.filters.measures import ConvertedSince, Rows, Standing
+from agents.filters.roster import Roster
+
+__all__ = ["ConvertedTally", "RowsTally", "StandingTally", "Tally"]
+
+_LEAST_BUFFERED = 1_000_000
+_NEVER = -(2**63)
+
+
+class Tally(ABC):
+    """Takes chunks in, one after another; gives marks on the roster at the end.
+
+    What it holds between chunks is bounded by the roster's length, or a million rows.
+    """
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._waiting: list[pl.DataFrame] = []
+        self._height = 0
+
+    def take(self, chunk: pl.DataFrame) -> None:
+        """Take the relevant rows of `chunk` in."""
+        found = self._relevant(chunk)
+        if found.height:
+            self._waiting.append(found)
+            self._height += found.height
+            if self._height >= max(_LEAST_BUFFERED, len(self._roster)):
+                self._flush()
+
+    def close(self) -> list[pl.Series]:
+        """Boolean marks, one series for each measure."""
+        self._flush()
+        return self._marks()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._mark(pl.concat(self._waiting))
+        self._waiting, self._height = [], 0
+
+    @abstractmethod
+    def _relevant(self, chunk: pl.DataFrame) -> pl.DataFrame:
+        """The part of a chunk to keep until the next flush."""
+
+    @abstractmethod
+    def _mark(self, rows: pl.DataFrame) -> None:
+        """Take what was kept into account."""
+
+    @abstractmethod
+    def _marks(self) -> list[pl.Series]:
+        """The answers."""
+
+
+class RowsTally(Tally):
+    """Several `Rows` at once: users are looked up in the roster once for all of them."""
+
+    def __init__(self, roster: Roster, measures: Sequence[Rows]) -> None:
+        super().__init__(roster)
+        self._found = [roster.blank() for _ in measures]
+        self._flags = [measure.expression().alias(f"{at}") for at, measure in enumerate(measures)]
+
+    def _relevant(self, chunk: pl.DataFrame) -> pl.DataFrame:
+        if len(self._flags) == 1:
+            users = chunk["user"].filter(chunk.select(self._flags).to_series())
+            # Rows are mostly sorted by user: most repetitions stand side by side.
+            return users.filter(users.ne_missing(users.shift())).to_frame()
+        flagged = chunk.select("user", *self._flags)
+        return flagged.filter(pl.any_horizontal(pl.exclude("user")))
+
+    def _mark(self, rows: pl.DataFrame) -> None:
+        if len(self._flags) == 1:
+            self._found[0].scatter(self._roster.those(rows), 1)
+            return
+        located = self._roster.located(rows)
+        for at, found in enumerate(self._found):
+            found.scatter(located["index"].filter(located[f"{at}"]), 1)
+
+    def _marks(self) -> list[pl.Series]:
+        return [found != 0 for found in self._found]
+
+
+class ConvertedTally(Tally):
+    """One `ConvertedSince`: the latest time of both sides for each user."""
+
+    def __init__(self, roster: Roster, measure: ConvertedSince) -> None:
+        super().__init__(roster)
+        self._sides = {
+            "converted": measure.conversions().expression(),
+            "received": measure.receipts().expression(),
+        }
+        self._latest = {
+            side: pl.repeat(_NEVER, len(roster), dtype=pl.Int64, eager=True) for side in self._sides
+        }
+
+    def _relevant(self, chunk: pl.DataFrame) -> pl.DataFrame:
+        rows = chunk.select(
+            "user",
+            *(pl.when(rows).then("last").alias(side) for side, rows in self._sides.items()),
+        ).filter(pl.any_horizontal(pl.col(*self._sides).is_not_null()))
+        if not rows["user"].is_sorted():
+            return rows
+        return rows.set_sorted("user").group_by("user").agg(pl.col(*self._sides).max())
+
+    def _mark(self, rows: pl.DataFrame) -> None:
+        latest = self._roster.located(rows).group_by("index").agg(pl.col(*self._sides).max())
+        for side, known in self._latest.items():
+            here = latest.select("index", side).drop_nulls()
+            index, times = here["index"], here[side]
+            later = times > known.gather(index)
+            known.scatter(index.filter(later), times.filter(later))
+
+    def _marks(self) -> list[pl.Series]:
+        converted, received = self._latest["converted"], self._latest["received"]
+        return [(converted != _NEVER) & (converted >= received)]
+
+
+class StandingTally(Tally):
+    """One `Standing`: for each user and value, when it was last set and last cleared."""
+
+    def __init__(self, roster: Roster, measure: Standing) -> None:
+        super().__init__(roster)
+        self._rows = measure.expression()
+        self._latest: list[pl.DataFrame] = []
+
+    def _relevant(self, chunk: pl.DataFrame) -> pl.DataFrame:
+        return chunk.filter(self._rows).select(
+            "user",
+            "detail",
+            pl.when(~pl.col("cleared")).then("last").alias("set"),
+            pl.when("cleared").then("last").alias("unset"),
+        )
+
+    def _mark(self, rows: pl.DataFrame) -> None:
+        everything = pl.concat([*self._latest, self._roster.located(rows)])
+        latest = everything.group_by("index", "detail").agg(pl.col("set", "unset").max())
+        self._latest = [latest.select("detail", "set", "unset", "index")]
+
+    def _marks(self) -> list[pl.Series]:
+        found = self._roster.blank()
+        for latest in self._latest:
+            stands = pl.col("set") > pl.col("unset").fill_null(_NEVER)
+            found.scatter(latest.filter(stands)["index"].unique(), 1)
+        return [found != 0]

@@ -1,0 +1,71 @@
+"""What a plan has to know of sources, segments and tags: as they are at one moment."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.lifecycle import HIDDEN, State
+
+__all__ = ["SegmentView", "SourceView", "StillWorld", "World"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """One source that has data or a definition.
+
+    `version` is that of its lifecycle record, None where there is none yet. `steps` and
+    `variations` are the ids its definition lists; empty where there is no definition or it
+    lists none, and then nothing can be said about an id.
+    """
+
+    state: State = State.UNKNOWN
+    version: int | None = None
+    legacy_deleted: bool = False
+    steps: frozenset[str] = frozenset()
+    variations: frozenset[str] = frozenset()
+
+    @property
+    def hidden(self) -> bool:
+        """Whether its data takes part in no answer."""
+        return self.state in HIDDEN
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentView:
+    """A segment's definition: its filters as JSON text, None where it has none."""
+
+    filters: str | None
+
+
+class World(Protocol):
+    """Looked up while one query is planned; must not change meanwhile."""
+
+    def source(self, key: str) -> SourceView | None:
+        """The source; None where it has neither data nor a definition."""
+
+    def segment(self, key: str) -> SegmentView | None:
+        """The segment; None where no definition is there."""
+
+    def tagged(self, tag: str) -> Collection[str] | None:
+        """The sources that have the tag now; None for a tag that nothing has."""
+
+
+@dataclass(frozen=True, slots=True)
+class StillWorld:
+    """A world made of mappings, all by full key, `tags` by tag."""
+
+    sources: Mapping[str, SourceView] = field(default_factory=dict)
+    segments: Mapping[str, str | None] = field(default_factory=dict)
+    tags: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def source(self, key: str) -> SourceView | None:
+        """As `World`."""
+        return self.sources.get(key)
+
+    def segment(self, key: str) -> SegmentView | None:
+        """As `World`."""
+        return SegmentView(self.segments[key]) if key in self.segments else None
+
+    def tagged(self, tag: str) -> Collection[str] | None:
+        """As `World`."""
+        return self.tags.get(tag)

@@ -1,0 +1,137 @@
+"""Laws: whatever the history and the filter, a second opinion in plain Python agrees."""
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agents.filters import (
+    FilterError,
+    OnExpired,
+    Plan,
+    Refused,
+    evaluate,
+    parse,
+    plan,
+)
+from agents.filters.vocabulary import VOCABULARY
+from tests.agents.filters.brute import NOW, Facts, Invalid, Verdict, judge, millis
+from tests.agents.filters.histories import LEAVES, facts, trees
+from tests.agents.filters.shard import Shard, world_of
+
+NOW_MS = millis(NOW)
+relaxed = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def planned(tree: Any, known: Facts, *, exclude: bool = False) -> Plan | Refused:
+    """The tree's plan in the world of these facts. Raises FilterError."""
+    mode = OnExpired.EXCLUDE if exclude else OnExpired.REFUSE
+    return plan(parse(tree), world_of(known, json.dumps), now_ms=NOW_MS, on_expired=mode)
+
+
+def judged(tree: Any, known: Facts, **how: bool) -> Verdict | None:
+    """What the second opinion says; None where the filter is empty of sense."""
+    try:
+        return judge(tree, known, **how)
+    except Invalid:
+        return None
+
+
+def agree(tree: Any, known: Facts, seed: int, *, exclude: bool = False) -> None:
+    """Refusals, exclusions and users are the same on both sides."""
+    expected = judged(tree, known, exclude=exclude)
+    try:
+        found = planned(tree, known, exclude=exclude)
+    except FilterError as error:
+        assert error.code == "impossible_range"
+        assert expected is None
+        return
+    if isinstance(found, Refused):
+        refused = {
+            (r.code.value, r.place.path, r.place.through, tuple(s for s, _ in r.sources))
+            for r in found.refusals
+        }
+        unreadable = {one for one in refused if one[0] == "unreadable_segment"}
+        if expected is None:
+            assert unreadable
+        else:
+            assert refused == expected.refused
+        return
+    assert expected is not None
+    assert expected.refused == set()
+    assert {(one.source, one.place.path) for one in found.excluded_expired} == expected.excluded
+    shard = Shard(known, Random(seed))
+    users = evaluate(found, shard).to_list()
+    assert len(users) == len(set(users))
+    assert set(users) == expected.users
+    assert len(shard.asked) == len(set(shard.asked)), "a source is read once"
+    assert set(shard.asked) <= found.pins.keys()
+
+
+def test_there_is_a_strategy_for_every_filter() -> None:
+    assert LEAVES.keys() == VOCABULARY.keys()
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES))
+@given(data=st.data(), seed=st.integers(0, 2**32))
+@settings(relaxed, max_examples=25)
+def test_each_filter_alone(name: str, data: st.DataObject, seed: int) -> None:
+    known = data.draw(facts(hidden=False))
+    for _ in range(3):
+        agree(data.draw(LEAVES[name]), known, seed)
+
+
+@given(
+    known=facts(hidden=False),
+    asked=st.lists(trees(), min_size=1, max_size=6),
+    seed=st.integers(0, 2**32),
+)
+@settings(relaxed, max_examples=200)
+def test_trees_of_filters(known: Facts, asked: list[Any], seed: int) -> None:
+    for tree in asked:
+        agree(tree, known, seed)
+
+
+@given(
+    known=facts(hidden=True),
+    asked=st.lists(trees(), min_size=1, max_size=6),
+    seed=st.integers(0, 2**32),
+    exclude=st.booleans(),
+)
+@settings(relaxed, max_examples=250)
+def test_hidden_sources(known: Facts, asked: list[Any], seed: int, exclude: bool) -> None:
+    for tree in asked:
+        agree(tree, known, seed, exclude=exclude)
+
+
+@given(known=facts(hidden=True), asked=st.lists(trees(4), min_size=1, max_size=6))
+@settings(relaxed, max_examples=200)
+def test_what_is_excluded_never_lets_anybody_in(known: Facts, asked: list[Any]) -> None:
+    for tree in asked:
+        full = judged(tree, known, blind=True)
+        if full is None:
+            continue
+        found = planned(tree, known, exclude=True)
+        if isinstance(found, Plan):
+            users = set(evaluate(found, Shard(known, Random(1))).to_list())
+            assert users <= full.users
+            if not found.excluded_expired:
+                assert users == full.users
+
+
+@given(known=facts(hidden=False), tree=trees(), seed=st.integers(0, 2**32))
+@settings(relaxed, max_examples=50)
+def test_not_is_the_rest_of_the_roster(known: Facts, tree: Any, seed: int) -> None:
+    try:
+        found, other = planned(tree, known), planned({"not": tree}, known)
+    except FilterError:
+        return
+    if isinstance(found, Plan) and isinstance(other, Plan):
+        users = evaluate(found, Shard(known, Random(seed))).to_list()
+        others = evaluate(other, Shard(known, Random(seed))).to_list()
+        assert sorted(users + others) == sorted(known.roster)
