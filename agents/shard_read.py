@@ -7,11 +7,9 @@ import polars as pl
 from agents.host import NotHeld, SourceSize
 from agents.work.context import Context
 from schemas.profile import PROFILE
-from schemas.segment import SegmentIndex
-from streams import keys
 from streams.sweep import sweep
 
-__all__ = ["read", "sizes"]
+__all__ = ["check_held", "read", "sizes"]
 
 
 async def read(context: Context, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
@@ -20,26 +18,31 @@ async def read(context: Context, source: str, version: int | None) -> AsyncItera
     Raises `NotHeld` before the first frame where the shard's view of the source is not
     exactly `version`, the source is hidden, or the shard has applied something newer.
     """
-    store = context.store
+    check_held(context, source, version)
+    pinned = await context.store.pin()
+    # Another version may have come while the pin was waited for.
+    check_held(context, source, version)
+    deltas = [delta.filter(pl.col("source") == source) for delta in pinned.deltas]
+    async for frame in sweep(
+        source,
+        pinned.segments_of(source),
+        [frame for frame in deltas if frame.height],
+        pinned.bytes_of,
+    ):
+        yield frame
+
+
+def check_held(context: Context, source: str, version: int | None) -> None:
+    """Raises `NotHeld` unless the shard holds the visible data of exactly this version."""
     record = context.view.get(source)
     seen = record.version if record is not None else None
     if seen != version:
         raise NotHeld(f"shard {context.partition} has seen {source} at {seen}, not {version}")
     if context.view.hidden(source):
         raise NotHeld(f"{source} is hidden")
-    done = store.table.applied.get(source)
+    done = context.store.table.applied.get(source)
     if done is not None and (version is None or done.version > version):
         raise NotHeld(f"shard {context.partition} has applied version {done.version} of {source}")
-    segments = store.table.segments_of(source)
-    deltas = store.table.delta_frames(source)
-    snapshot = store.mirror.snapshot()
-
-    def load(index: SegmentIndex) -> bytes:
-        data: bytes = snapshot[keys.segment(index.id)]
-        return data
-
-    async for frame in sweep(source, segments, deltas, load):
-        yield frame
 
 
 def sizes(context: Context) -> dict[str, SourceSize]:

@@ -74,19 +74,21 @@ def encode(frame: pl.DataFrame, *, presorted: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def decode(data: bytes, sources: Sequence[str] | None = None) -> pl.DataFrame:
+def decode(
+    data: bytes, sources: Sequence[str] | None = None, columns: Sequence[str] = COLUMNS
+) -> pl.DataFrame:
     """Decode a segment to a frame in `interaction.SCHEMA`, sorted by (source, user).
 
-    With `sources`, only the rows of those. Raises `CorruptSegment` where the bytes do not
-    hold together; bytes that are a well-formed file with other rows in it are told apart by
-    `checksum` alone.
+    With `sources`, only the rows of those; with `columns`, only those. Raises `CorruptSegment`
+    where the bytes do not hold together; bytes that are a well-formed file with other rows in
+    it are told apart by `checksum` alone.
     """
     try:
         metadata = pl.read_parquet_metadata(io.BytesIO(data))
         stored_format = metadata.get("emberline")
         if stored_format == FORMAT:
             stored = pl.read_parquet(io.BytesIO(data), use_statistics=False)
-            return _expand(stored, int(metadata["base"]), sources)
+            return _expand(stored, int(metadata["base"]), sources, columns)
     # A panic of Polars derives from BaseException alone.
     except (Exception, pl.exceptions.PanicException) as error:
         raise CorruptSegment(
@@ -113,14 +115,16 @@ def _compact_user(user: pl.Series) -> pl.Series:
     return user
 
 
-def _expand(stored: pl.DataFrame, base: int, sources: Sequence[str] | None) -> pl.DataFrame:
+def _expand(
+    stored: pl.DataFrame, base: int, sources: Sequence[str] | None, wanted: Sequence[str]
+) -> pl.DataFrame:
     if not _COLUMNS.issuperset(stored.columns):
         raise ValueError(f"unexpected columns {stored.columns}")
     if sources is not None:
         stored = stored.filter(pl.col("source").is_in(list(sources)))
     packed = "user_hex" in stored.columns
     first = pl.col("first").cast(pl.Int64) + base
-    columns = {
+    columns: dict[str, pl.Expr] = {
         "source": pl.col("source"),
         "user": pl.col("user_hex").bin.encode("hex") if packed else pl.col("user"),
         "kind": pl.col("kind").cat.to(pl.Enum(KINDS)),
@@ -134,7 +138,7 @@ def _expand(stored: pl.DataFrame, base: int, sources: Sequence[str] | None) -> p
             columns[name] = pl.col(name).cat.to(pl.Enum(CHANNELS))
         else:
             columns[name] = pl.col(name)
-    frame = stored.select(**{name: columns[name] for name in COLUMNS})
-    if frame.schema != SCHEMA:
+    frame = stored.select(**{name: columns[name] for name in wanted})
+    if frame.schema != {name: SCHEMA[name] for name in wanted}:
         raise ValueError(f"unexpected types {frame.schema}")
     return frame

@@ -13,11 +13,13 @@ delta, is read itself. So an empty index makes answers slower and never wrong.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
-from rocksdict import Cache, Snapshot
+from rocksdict import Cache
 
 from schemas.segment import SegmentIndex, decode
 from streams import by_user_block as block
@@ -25,7 +27,7 @@ from streams.by_user_block import CorruptBlock
 from streams.by_user_deltas import Gathered
 from streams.by_user_lineage import replacement
 from streams.by_user_merge import RunMerge, write_blocks
-from streams.by_user_read import Pinned, load_segment
+from streams.by_user_read import Pinned, mirror_segment
 from streams.by_user_runs import Run, choose
 from streams.by_user_store import UserStore
 from streams.hot_table import HotTable
@@ -34,6 +36,7 @@ from streams.mirror import Mirror
 __all__ = ["ByUser"]
 
 Put = tuple[bytes, bytes | None]
+T = TypeVar("T")
 
 
 class ByUser:
@@ -48,6 +51,7 @@ class ByUser:
         self._gone: list[Run] = []
         self._merge: RunMerge | None = None
         self._distrusted = False
+        self._working = threading.Lock()
         self.runs: tuple[Run, ...] = ()
         self.covered: set[str] = set()
         self.gathered = Gathered()
@@ -63,10 +67,20 @@ class ByUser:
         self.covered = set(self._store.covered)
 
     def close(self) -> None:
-        """Closes the store; the runs stay on disk. Blocking."""
-        if self._store is not None:
-            store, self._store = self._store, None
-            store.close()
+        """Closes the store; the runs stay on disk. Blocking: waits for a step under way."""
+        with self._working:
+            if self._store is not None:
+                store, self._store = self._store, None
+                store.close()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Its end is what `close` waits for, even where nobody waits for its result."""
+
+        def held() -> T:
+            with self._working:
+                return work()
+
+        return await asyncio.to_thread(held)
 
     @property
     def store(self) -> UserStore:
@@ -99,17 +113,17 @@ class ByUser:
     async def index(self, segments: Sequence[SegmentIndex], mirror: Mirror) -> None:
         """Covers `segments` by one run. Raises `SegmentGone`, `UserStoreFailed`."""
         ids = {index.id for index in segments}
-        snapshot = mirror.snapshot()
         covered = self.covered | ids
-        run = await asyncio.to_thread(self._write_run, segments, snapshot, covered)
+        run = await self._in_thread(lambda: self._write_run(segments, mirror, covered))
         if not self._distrusted:
             self.runs = (*self.runs, run)
             self.covered |= ids
 
     def _write_run(
-        self, segments: Sequence[SegmentIndex], mirror: Snapshot, covered: set[str]
+        self, segments: Sequence[SegmentIndex], mirror: Mirror, covered: set[str]
     ) -> Run:
-        frames = [block.pack(decode(load_segment(mirror, index))) for index in segments]
+        # No snapshot: it would keep the mirror's folder locked after a shard has let go of it.
+        frames = [block.pack(decode(mirror_segment(mirror, index))) for index in segments]
         rows = pl.concat(frames).sort("user", "source")
         store, number = self.store, self.store.new_number()
         run = Run(number, rows.height, tuple(write_blocks(store, number, 0, rows)))
@@ -122,18 +136,18 @@ class ByUser:
         Raises `UserStoreFailed`.
         """
         if self._distrusted:
-            await asyncio.to_thread(self.store.wipe)
+            await self._in_thread(lambda: self.store.wipe())
             self._distrusted, self._merge, self._gone = False, None, []
             return True
         if self._gone:
-            await asyncio.to_thread(self.store.remove_blocks, self._gone[-1])
+            await self._in_thread(lambda: self.store.remove_blocks(self._gone[-1]))
             self._gone.pop()
             return True
         self._merge = self._merge or self._plan(table)
         if self._merge is None:
             return False
         try:
-            run = await asyncio.to_thread(self._merge.step)
+            run = await self._in_thread(self._merge.step)
         except CorruptBlock:
             self.distrust()
             return True
@@ -152,9 +166,8 @@ class ByUser:
 
     async def _replace(self, former: Sequence[Run], run: Run) -> None:
         added = run if run.rows else None
-        await asyncio.to_thread(
-            self.store.write, add=added, remove=former, covered=set(self.covered)
-        )
+        covered = set(self.covered)
+        await self._in_thread(lambda: self.store.write(add=added, remove=former, covered=covered))
         self._merge = None
         if not self._distrusted:
             # Readers that pinned the former runs have their blocks; the next ones do not ask.

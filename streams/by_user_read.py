@@ -16,8 +16,9 @@ from streams import keys
 from streams.by_user_deltas import Gathered, gather
 from streams.by_user_merge import load_block
 from streams.by_user_runs import Run
+from streams.mirror import Mirror
 
-__all__ = ["Pinned", "SegmentGone", "load_segment"]
+__all__ = ["Pinned", "SegmentGone", "mirror_segment"]
 
 
 class SegmentGone(Recoverable):
@@ -53,7 +54,7 @@ class Pinned:
         found = [recent, wide(recent)] if recent.height else []
         for index in self.segments:
             if any(_may_hold(index, user) for user in users):
-                found.append(_of(decode(load_segment(self.mirror, index)), named))
+                found.append(_of(decode(_pinned_segment(self.mirror, index)), named))
         found.append(self._indexed(users))
         return fold(pl.concat(found))
 
@@ -72,15 +73,27 @@ class Pinned:
         return block.unpack(pl.concat(found), names) if found else empty()
 
 
-def load_segment(mirror: Snapshot, index: SegmentIndex) -> bytes:
-    """A segment's bytes. Raises `SegmentGone`."""
+def _pinned_segment(mirror: Snapshot, index: SegmentIndex) -> bytes:
+    """A segment's bytes as they were pinned. Raises `SegmentGone`."""
     try:
         data: bytes = mirror[keys.segment(index.id)]
     except Exception as error:
         if "not found" not in str(error):
             raise
-        raise SegmentGone(f"segment {index.id} has just been replaced") from error
+        raise _gone(index) from error
     return data
+
+
+def mirror_segment(mirror: Mirror, index: SegmentIndex) -> bytes:
+    """A segment's bytes as they are now. Raises `SegmentGone`."""
+    data = mirror.get(keys.segment(index.id))
+    if data is None:
+        raise _gone(index)
+    return data
+
+
+def _gone(index: SegmentIndex) -> SegmentGone:
+    return SegmentGone(f"segment {index.id} has just been replaced")
 
 
 def _of(frame: pl.DataFrame, users: pl.Series) -> pl.DataFrame:

@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
-from rocksdict import Cache
+from rocksdict import Cache, Snapshot
 
 from schemas.segment import SegmentIndex, decode
-from streams import keys, side
+from streams import keys
 from streams.changelog import recover
 from streams.hot_table import HotTable
 from streams.mirror import Mirror
 from streams.settings import Settings
+from streams.side import SideTable
+from streams.side import decode as decode_side
 from streams.step import Record, RecordGroup, StepProducer
 from streams.topics import Topics
 
-__all__ = ["Step", "Store", "bounded", "made_ms", "new_id"]
+__all__ = ["Pinned", "Step", "Store", "bounded", "made_ms", "new_id"]
 
 T = TypeVar("T")
 Put = tuple[bytes, bytes | None]
@@ -42,6 +44,52 @@ class Step:
     place: Callable[[list[int]], list[Put]] | None = None
 
 
+@dataclass(frozen=True)
+class Pinned:
+    """One shard's rows as of one step. Its methods block: call them in threads."""
+
+    segments: Mapping[str, SegmentIndex]
+    by_source: Mapping[str, frozenset[str]]
+    deltas: tuple[pl.DataFrame, ...]
+    side: Mapping[bytes, tuple[pl.DataFrame, ...]]
+    runs: Mapping[bytes, tuple[bytes, ...]]
+    snapshot: Snapshot
+
+    def segments_of(self, source: str) -> list[SegmentIndex]:
+        """The segments that hold rows of `source`, in the order of their first user."""
+        found = [self.segments[segment_id] for segment_id in self.by_source.get(source, ())]
+        return sorted(found, key=lambda index: (index.low, index.id))
+
+    def bytes_of(self, index: SegmentIndex) -> bytes:
+        """A segment's encoded bytes."""
+        data: bytes = self.snapshot[keys.segment(index.id)]
+        return data
+
+    def rows(self, source: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Frames with the rows of `source`, not folded; none is empty."""
+        for index in self.segments_of(source):
+            frame = self.segment_rows(index, source, columns)
+            if frame.height:
+                yield frame
+        for delta in self.deltas:
+            frame = delta.filter(pl.col("source") == source).select(columns)
+            if frame.height:
+                yield frame
+
+    def segment_rows(
+        self, index: SegmentIndex, source: str, columns: Sequence[str]
+    ) -> pl.DataFrame:
+        """One segment's rows of `source`, with these columns."""
+        shared = [source] if len(index.sources) > 1 else None
+        return decode(self.bytes_of(index), shared, columns)
+
+    def side_rows(self, table: SideTable) -> pl.DataFrame:
+        """All rows of a side table, folded."""
+        parts = [pl.DataFrame(schema=table.schema), *self.side.get(table.delta, ())]
+        parts += [decode_side(self.snapshot[key]) for key in self.runs.get(table.run, ())]
+        return table.fold(pl.concat(parts))
+
+
 class Store:
     """One shard's durable state; opened by `takeover`, changed by `commit`, read at any time."""
 
@@ -56,6 +104,7 @@ class Store:
         self._mirror: Mirror | None = None
         self._producer: StepProducer | None = None
         self._lock = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._applying: asyncio.Future[None] | None = None
 
     async def takeover(self) -> None:
@@ -110,9 +159,26 @@ class Store:
     async def _apply(
         self, puts: list[Put], frames: Mapping[bytes, pl.DataFrame], written: Sequence[int]
     ) -> None:
-        if written:
-            await asyncio.to_thread(self.mirror.apply, puts, max(written) + 1)
-        self.table.apply(puts, frames)
+        async with self._changing:
+            if written:
+                await asyncio.to_thread(self.mirror.apply, puts, max(written) + 1)
+            self.table.apply(puts, frames)
+
+    async def pin(self) -> "Pinned":
+        """Everything as it stands after some step, whatever later steps change.
+
+        Waits while a step is between mirror and table, a few milliseconds.
+        """
+        async with self._changing:
+            table = self.table
+            return Pinned(
+                segments=dict(table.segments),
+                by_source={source: frozenset(ids) for source, ids in table.by_source.items()},
+                deltas=tuple(table.deltas.values()),
+                side={letter: tuple(found.values()) for letter, found in table.side.items()},
+                runs={letter: tuple(sorted(found)) for letter, found in table.runs.items()},
+                snapshot=self.mirror.snapshot(),
+            )
 
     def _entry(self, put: Put) -> Record:
         return Record(self._changelog, put[0], put[1], self.partition)
@@ -125,13 +191,6 @@ class Store:
         data = self.bytes_of(index)
         shared = source is not None and len(index.sources) > 1
         return decode(data, [source] if shared and source is not None else None)
-
-    def side_rows(self, table: side.SideTable) -> pl.DataFrame:
-        """All rows of a side table, folded, as they stand now."""
-        parts = [pl.DataFrame(schema=table.schema), *self.table.side[table.delta].values()]
-        values = self.mirror.get_many(sorted(self.table.runs[table.run]))
-        parts += [side.decode(value) for value in values if value is not None]
-        return table.fold(pl.concat(parts))
 
     def bytes_of(self, index: SegmentIndex) -> bytes:
         """A segment's encoded bytes. Raises `KeyError` for one that is not in the hot table."""

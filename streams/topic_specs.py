@@ -143,7 +143,13 @@ def specs(settings: Settings) -> list[TopicSpec]:
         (topics.shard_reports, 1, week, retention),
         (topics.changelog, shards, _compacted(64), policy),
         (topics.archive, shards, ever, everything),
-        (topics.coordinator, 1, _compacted(8), policy),
+        # its records carry the broker's time, with which the local clock is compared
+        (
+            topics.coordinator,
+            1,
+            _compacted(8) | {"message.timestamp.type": "LogAppendTime"},
+            policy,
+        ),
     ]
     common = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
     if settings.replication_factor > 2:

@@ -333,7 +333,7 @@ async def test_the_last_word_on_a_user_wins_whatever_was_flushed_before(stand: S
     try:
         stand.shard, stand.task = again.shard, again.task
         await say(("u2", {"user_id": "u2", "merged_into": "u1"}))
-        rows = again.shard._store.side_rows(side.ROSTER)
+        rows = (await again.shard._store.pin()).side_rows(side.ROSTER)
         found = {row["user"]: row for row in rows.to_dicts()}
         assert found["u1"]["external"] == "new"
         assert found["u2"]["merged_into"] == "u1"
@@ -349,5 +349,5 @@ async def test_a_repeated_event_counts_once(stand: Stand) -> None:
     await stand.send(sent[:50], 100)
     await stand.shard._context.flush()
     await stand.send(sent[50:], 150)
-    counts = stand.shard._store.side_rows(side.COUNTS)
+    counts = (await stand.shard._store.pin()).side_rows(side.COUNTS)
     assert counts["count"].sum() == 100
