@@ -1,0 +1,112 @@
+"""Answers from one shard about some users: their rows of all visible sources."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from weakref import WeakSet
+
+import polars as pl
+
+from agents.host import NotHeld
+from agents.work.context import Context
+from schemas.interaction import empty
+from streams.by_user import ByUser
+from streams.by_user_block import CorruptBlock
+from streams.by_user_read import SegmentGone
+from streams.store import Store
+
+__all__ = ["MOST_USERS", "UserRows", "read_user", "read_users"]
+
+#: One read holds the rows of all its users at once.
+MOST_USERS = 50
+_ATTEMPTS = 20
+_PAUSE_S = 0.005
+#: Stores that have been seen not to be ahead of this worker's view.
+_level: "WeakSet[Store]" = WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class UserRows:
+    """One user's interactions in one shard.
+
+    `rows` are folded, in `interaction.SCHEMA`, sorted by source, and of visible sources only.
+    `hidden` says how many rows of which hidden sources the shard came upon: what has moved to
+    the archive is among them only until the index drops it. `changes` is the state view's
+    count of changes that decided what is visible.
+    """
+
+    rows: pl.DataFrame
+    hidden: dict[str, int]
+    changes: int
+
+
+async def read_user(context: Context, index: ByUser, user: str) -> UserRows:
+    """The rows of one user; see `read_users`."""
+    return (await read_users(context, index, [user]))[user]
+
+
+async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> dict[str, UserRows]:
+    """The rows of at most `MOST_USERS` users as of one moment, blocks read once for all.
+
+    A user that the shard has never heard of has no rows. Raises `ValueError` for too many
+    users, `NotHeld` where this worker has not read the lifecycle as far as the shard has
+    applied it, or where the shard changes too fast.
+    """
+    if len(users) > MOST_USERS:
+        raise ValueError(f"{len(users)} users in one read, at most {MOST_USERS} are allowed")
+    _check_not_ahead(context)
+    store, view = context.store, context.view
+    for attempt in range(_ATTEMPTS):
+        seen = view.changes
+        # Visibility has to be of the moment of the pin. Seldom does it change meanwhile; then
+        # the names are copied, which costs more.
+        names = frozenset(state.source for state in view if state.hidden) if attempt else None
+        pinned = index.pin(store.table, store.mirror)
+        try:
+            found = await asyncio.to_thread(pinned.rows, users)
+        except SegmentGone:
+            # A step is between mirror and table: in a moment it is in both.
+            await asyncio.sleep(_PAUSE_S)
+            continue
+        except CorruptBlock:
+            index.distrust()
+            continue
+        index.gathered = pinned.gathered
+        if names is not None:
+            return _answers(found, users, names.__contains__, seen)
+        if view.changes == seen:
+            return _answers(found, users, view.hidden, seen)
+    raise NotHeld(f"shard {context.partition} changes faster than it can be read")
+
+
+def _check_not_ahead(context: Context) -> None:
+    """A new owner may hold what a newer record of the lifecycle made: it has to read that.
+
+    From then on it applies only what its own view says, and views only go forward.
+    """
+    view = context.view
+    if context.store in _level:
+        return
+    for source, done in context.store.table.applied.items():
+        record = view.get(source)
+        behind = record.version < done.version if record else not view.caught_up.is_set()
+        if behind:
+            raise NotHeld(
+                f"shard {context.partition} has applied version {done.version} of {source}, "
+                "which this worker has not read yet"
+            )
+    _level.add(context.store)
+
+
+def _answers(
+    found: pl.DataFrame, users: Sequence[str], hidden: Callable[[str], bool], seen: int
+) -> dict[str, UserRows]:
+    masked = [source for source in found["source"].unique() if hidden(source)]
+    covered = pl.col("source").is_in(masked)
+    by_user = found.filter(~covered).sort("source").partition_by("user", as_dict=True)
+    counts: dict[str, dict[str, int]] = {}
+    for user, source, rows in found.filter(covered).group_by("user", "source").len().iter_rows():
+        counts.setdefault(user, {})[source] = rows
+    return {
+        user: UserRows(by_user.get((user,), empty()), counts.get(user, {}), seen) for user in users
+    }
