@@ -1,20 +1,23 @@
 """A shard: partition p of everything, taken over, ingested into, worked on, and read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import polars as pl
 from rocksdict import Cache
 
-from agents import shard_read
+from agents import shard_read, user_read
 from agents.budget import Budget
 from agents.host import NotHeld, ShardStatus, SourceSize
 from agents.ingest import Fetched, IngestLoop
 from agents.state_view import StateView
+from agents.user_read import UserRows
 from agents.work.context import Context
+from agents.work.indexer import Indexer
 from agents.work.loop import WorkLoop
 from schemas.errors import Fatal
+from streams.by_user import ByUser
 from streams.clock import Clock
 from streams.settings import Settings
 from streams.step import Fenced
@@ -41,7 +44,8 @@ class Shard:
         folder = Path(settings.data_dir) / f"shard-{partition}"
         self._store = Store(settings, partition, folder, cache)
         self._context = Context(settings, partition, self._store, view, clock)
-        self._work = WorkLoop(self._context, budget)
+        self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
+        self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
         self._deliver = deliver
         self._phase = "starting"
@@ -82,6 +86,7 @@ class Shard:
         try:
             self._phase = "recovering"
             await self._store.takeover()
+            await asyncio.to_thread(self._users.open, self._identity())
             await self._ingest.start()
             self._phase = "running"
             async with asyncio.TaskGroup() as tasks:
@@ -92,12 +97,18 @@ class Shard:
         finally:
             self._phase = "stopped"
             await self._ingest.close()
+            await asyncio.to_thread(self._users.close)
             await self._store.close()
 
     def read(self, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
         """Folded rows of a visible source; see `shard_read.read`."""
         self._check_ready()
         return shard_read.read(self._context, source, version)
+
+    async def read_users(self, users: Sequence[str]) -> dict[str, UserRows]:
+        """Folded rows of some users; see `user_read.read_users`."""
+        self._check_ready()
+        return await user_read.read_users(self._context, self._users, users)
 
     def sources(self) -> dict[str, SourceSize]:
         """Sizes of all sources. Raises `NotHeld` before it is ready."""
@@ -108,6 +119,13 @@ class Shard:
         """Takes one of its fetches back from the ingest agent."""
         if isinstance(fetched, Fetched):
             self._ingest.offer(fetched)
+
+    def _identity(self) -> str:
+        """What the index by user is of: another changelog's is worth nothing."""
+        origin = self._store.table.origin
+        if origin is None:
+            raise RuntimeError("a recovered table has an origin")
+        return origin.incarnation
 
     def _check_ready(self) -> None:
         if not self.ready:

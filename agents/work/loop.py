@@ -1,8 +1,8 @@
 """The work loop: what a shard does besides ingest, one bounded step at a time.
 
-Lifecycle comes first, then flush, late rows, merge; but deltas that are full are flushed
-between the steps of a long job, as ingest waits for it. Jobs are found by comparing the
-lifecycle's desired state with what the shard has applied: nothing is queued.
+Lifecycle comes first, then flush, late rows, merge, the index by user; but deltas that are
+full are flushed between the steps of a long job, as ingest waits for it. Jobs are found by
+comparing the lifecycle's desired state with what the shard has applied: nothing is queued.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import asyncio
 from agents.budget import Budget
 from agents.work.context import Context, stopwatch
 from agents.work.expire import Expire
+from agents.work.indexer import Indexer
 from agents.work.restore import Restore
 from agents.work.tidy import tidy
 from schemas.lifecycle import State
@@ -28,8 +29,9 @@ Versions = dict[str, tuple[int, int]]
 class WorkLoop:
     """One shard's background work; `wake` makes it look again at once."""
 
-    def __init__(self, context: Context, budget: Budget) -> None:
+    def __init__(self, context: Context, budget: Budget, indexer: Indexer) -> None:
         self._context = context
+        self._indexer = indexer
         self._budget = budget
         self._job: Expire | Restore | None = None
         self._late_at = 0.0
@@ -54,7 +56,9 @@ class WorkLoop:
                 woken = asyncio.ensure_future(self._woken.wait())
                 try:
                     await asyncio.wait(
-                        [changed, woken], timeout=_IDLE_S, return_when=asyncio.FIRST_COMPLETED
+                        [changed, woken],
+                        timeout=min(_IDLE_S, self._indexer.rest_s or _IDLE_S),
+                        return_when=asyncio.FIRST_COMPLETED,
                     )
                 finally:
                     changed.cancel()
@@ -83,7 +87,7 @@ class WorkLoop:
                 self._job = None
             self.check_room()
             return True
-        return await tidy(self._context)
+        return await tidy(self._context) or await self._indexer.step()
 
     def _find(self) -> Expire | Restore | None:
         if expiring := self._pending(State.EXPIRING):
