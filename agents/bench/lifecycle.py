@@ -61,6 +61,7 @@ class _Stage:
         while await self._state(record["key"]) != "STOPPED":
             if time.monotonic() > deadline:
                 raise Fatal(f"{campaign} is not stopped", remedy=self.worker.tail(500))
+        await self.worker.settled()
         self.archived_sources.append(record["key"])
 
     async def move(self, name: str, kind: str, campaign: str, interactions: int) -> None:
@@ -136,7 +137,8 @@ async def lifecycle(where: Ground, options: Options, say: Callable[[str], None])
     report.results |= {n: Measurement(found, rate=False) for n, found in stage.samples.items()}
     report.notes += [
         "seconds from just before the command is published until a read_committed consumer has "
-        "the lifecycle event; expire_again moves nothing, its segments are archived already",
+        "the lifecycle event, of a worker that has flushed and merged what it took in before; "
+        "expire_again moves nothing, its segments are archived already",
         f"beside: {options.beside_rate:,} events/s are offered while {options.interactions:,} "
         "interactions expire and are restored; seconds is the p99 from produce to readable",
         HOW,

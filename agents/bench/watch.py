@@ -4,7 +4,6 @@ That a batch is ingested means that a cursor beyond it is committed. The changel
 without asking the worker for anything, and is little to read beside the events.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -15,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from agents.bench.process import Child
 from schemas.errors import Fatal
 from streams import keys
+from streams.hot_table import HotTable
 from streams.settings import Settings
 from streams.topics import Topics
 
@@ -66,7 +66,9 @@ class Watch:
                 if record.key == keys.FENCE:
                     self.fenced[partition.partition] = now
                 elif record.key == keys.CURSOR and record.value is not None:
-                    self.cursors[partition.partition] = json.loads(record.value)
+                    table = HotTable()
+                    table.apply([(record.key, record.value)])
+                    self.cursors[partition.partition] = table.cursor
                     self.committed[partition.partition] = now
 
     def behind(self, ends: Mapping[tuple[str, int], int]) -> int:
@@ -84,12 +86,14 @@ class Watch:
         return min(self.fenced.values())
 
     async def caught_up(
-        self, child: Child, ends: Mapping[tuple[str, int], int], seconds: float = 600.0
+        self, child: Child, ends: Mapping[tuple[str, int], int], seconds: float = 90.0
     ) -> float:
-        """When the last cursor passed `ends`. Raises Fatal after so many seconds."""
-        deadline = time.monotonic() + seconds
-        while self.behind(ends):
-            await self._wait(child, deadline, f"is {self.behind(ends)} events behind")
+        """When the last cursor passed `ends`. Raises Fatal after so many seconds at one place."""
+        deadline, behind = time.monotonic() + seconds, self.behind(ends)
+        while left := self.behind(ends):
+            if left < behind:
+                deadline, behind = time.monotonic() + seconds, left
+            await self._wait(child, deadline, f"stays {left} events behind")
         return max(self.committed.values())
 
     async def _wait(self, child: Child, deadline: float, what: str) -> None:

@@ -18,6 +18,8 @@ __all__ = ["COMMAND", "Worker"]
 
 COMMAND = (sys.executable, "-c", "from agents.cli import main; main()")
 _POLL_S = 0.05
+_IDLE_S = 1.0
+_IDLE_CPU = 0.1  # of a core
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 
 
@@ -46,6 +48,21 @@ class Worker(Child):
                 if time.monotonic() > deadline:
                     raise Fatal(f"The worker is not ready: {self.tail(500)}", remedy=str(self.log))
                 await asyncio.sleep(_POLL_S)
+
+    async def settled(self, seconds: float = 120.0) -> None:
+        """Wait until it has nothing left to do beside: less than a tenth of a core for 1 s."""
+        deadline = time.monotonic() + seconds
+        before = self.cpu()
+        while True:
+            # a measurement over a second, not a wait for something that takes a second
+            await asyncio.sleep(_IDLE_S)
+            now = self.cpu()
+            if now - before < _IDLE_CPU * _IDLE_S:
+                return
+            before = now
+            self.check()
+            if time.monotonic() > deadline:
+                raise Fatal("The worker does not come to rest", remedy=f"See {self.log}")
 
     async def rows(self, session: aiohttp.ClientSession, source: str) -> pl.DataFrame:
         """All interactions of a source. Raises Fatal where it answers with a problem."""
