@@ -21,7 +21,7 @@ __all__ = ["Day", "generate"]
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
-CHUNK = 20_000
+CHUNK = 60_000
 MIX = {"send": 46, "open": 22, "click": 9, "variant": 16, "conversion": 5, "signal": 2}
 CRC32_SHARE = 0.04
 JSON_SHARE = 0.005

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -81,6 +82,7 @@ async def test_own_events_and_a_worker_that_stays(broker: str, tmp_path: Path) -
     finally:
         os.kill(facts["worker_pid"], signal.SIGTERM)
         await asyncio.to_thread(os.waitpid, facts["worker_pid"], 0)
+        shutil.rmtree(Path(facts["log"]).parent)
 
 
 @pytest.mark.connected
