@@ -117,7 +117,8 @@ class IngestLoop:
         )
         await self._fetcher.start()
         seen = context.store.table.window
-        self._window.blocks = [seen[key] for key in sorted(seen)]
+        for key in sorted(seen):
+            self._window.add(seen[key])
         self._user_sequence = context.store.table.next_sequence << _USERS_PER_STEP_BITS
         if not cursor:
             first = {topic: offset for (topic, _), offset in positions.items()}

@@ -22,21 +22,34 @@ def hashes(ids: pl.Series) -> pl.Series:
 
 @dataclass
 class Window:
-    """The hashes of the last events, in the order in which they came; at most about `limit`."""
+    """The hashes of the last events; at most about `limit`.
+
+    Kept as sorted blocks, each of a stretch of time, the older the larger: a step searches
+    about twenty of them and sorts each hash a few times in all, however small the steps are.
+    """
 
     limit: int
     blocks: list[pl.Series] = field(default_factory=list)
 
     def fresh(self, found: pl.Series) -> pl.Series:
         """For each hash whether it stands neither in the window nor before in `found`."""
-        wanted = found.implode()
-        # A hash table over the few new ones, probed with the many old ones, not the reverse.
-        known = joined(block.filter(block.is_in(wanted)) for block in self.blocks)
-        return found.is_first_distinct() & ~found.is_in(known.implode())
+        order = found.arg_sort()
+        asked = found.gather(order)
+        known = pl.repeat(False, len(found), eager=True)
+        for block in self.blocks:
+            if len(block):
+                place = block.search_sorted(asked).clip(0, len(block) - 1)
+                known |= block.gather(place) == asked
+        return found.is_first_distinct() & ~known.gather(order.arg_sort())
 
     def add(self, found: pl.Series) -> None:
         """Takes hashes in and forgets the oldest blocks that the limit no longer needs."""
-        self.blocks.append(found)
+        self.blocks.append(found.sort())
+        while len(self.blocks) > 1 and len(self.blocks[-2]) <= len(self.blocks[-1]):
+            if len(self.blocks[-2]) + len(self.blocks[-1]) > max(1, self.limit // 8):
+                break
+            last, former = self.blocks.pop(), self.blocks.pop()
+            self.blocks.append(pl.concat([former, last]).sort())
         while self.blocks and sum(map(len, self.blocks[1:])) >= self.limit:
             del self.blocks[0]
 

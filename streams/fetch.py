@@ -95,6 +95,9 @@ class Fetcher:
         try:
             await client.bootstrap()
             await client.set_topics({topic for topic, _ in self._positions})
+            # A fetch that is cancelled while it connects would leave its socket behind.
+            for node, _ in self._by_leader(client):
+                await client.ready(node)
         except BaseException:
             await client.close()
             raise
