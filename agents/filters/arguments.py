@@ -38,7 +38,7 @@ class Arguments:
         self._node = node
         self._name = name
         self._path = path
-        self._asked = ["filter", "has"]
+        self._asked = ["filter"]
 
     def has(self) -> bool:
         """`has`, true where it is absent."""

@@ -79,7 +79,8 @@ def _chunks(data: Data, job: Job) -> Iterator[pl.DataFrame]:
 
 
 def _views(roster: Roster, data: Data, job: Job) -> Answer:
-    counts = roster.located(data.feed_views()).group_by("index").agg(pl.col("count").sum())
+    viewed = data.feed_views().join(roster.whole, on="user", how="inner")
+    counts = viewed.group_by("index").agg(pl.col("count").sum())
     found = pl.repeat(0, len(roster), dtype=pl.Int64, eager=True)
     found.scatter(counts["index"], counts["count"].cast(pl.Int64))
     frame = found.to_frame("count")

@@ -28,11 +28,16 @@ class Tally(ABC):
     def take(self, chunk: pl.DataFrame) -> None:
         """Take the relevant rows of `chunk` in."""
         found = self._relevant(chunk)
-        if found.height:
-            self._waiting.append(found)
-            self._height += found.height
-            if self._height >= max(_LEAST_BUFFERED, len(self._roster)):
-                self._flush()
+        if not found.height:
+            return
+        part = self._roster.part(found["user"], chunk.height)
+        if part is not None:
+            self._mark(found, part)
+            return
+        self._waiting.append(found)
+        self._height += found.height
+        if self._height >= max(_LEAST_BUFFERED, len(self._roster)):
+            self._flush()
 
     def close(self) -> list[pl.Series]:
         """Boolean marks, one series for each measure."""
@@ -41,7 +46,7 @@ class Tally(ABC):
 
     def _flush(self) -> None:
         if self._waiting:
-            self._mark(pl.concat(self._waiting))
+            self._mark(pl.concat(self._waiting), self._roster.whole)
         self._waiting, self._height = [], 0
 
     @abstractmethod
@@ -49,8 +54,8 @@ class Tally(ABC):
         """The part of a chunk to keep until the next flush."""
 
     @abstractmethod
-    def _mark(self, rows: pl.DataFrame) -> None:
-        """Take what was kept into account."""
+    def _mark(self, rows: pl.DataFrame, users: pl.DataFrame) -> None:
+        """Take relevant rows into account; `users` is the part of the roster they fall into."""
 
     @abstractmethod
     def _marks(self) -> list[pl.Series]:
@@ -73,11 +78,11 @@ class RowsTally(Tally):
         flagged = chunk.select("user", *self._flags)
         return flagged.filter(pl.any_horizontal(pl.exclude("user")))
 
-    def _mark(self, rows: pl.DataFrame) -> None:
+    def _mark(self, rows: pl.DataFrame, users: pl.DataFrame) -> None:
         if len(self._flags) == 1:
-            self._found[0].scatter(self._roster.those(rows), 1)
+            self._found[0].scatter(users.join(rows, on="user", how="semi")["index"], 1)
             return
-        located = self._roster.located(rows)
+        located = rows.join(users, on="user", how="inner")
         for at, found in enumerate(self._found):
             found.scatter(located["index"].filter(located[f"{at}"]), 1)
 
@@ -107,8 +112,12 @@ class ConvertedTally(Tally):
             return rows
         return rows.set_sorted("user").group_by("user").agg(pl.col(*self._sides).max())
 
-    def _mark(self, rows: pl.DataFrame) -> None:
-        latest = self._roster.located(rows).group_by("index").agg(pl.col(*self._sides).max())
+    def _mark(self, rows: pl.DataFrame, users: pl.DataFrame) -> None:
+        latest = (
+            rows.join(users, on="user", how="inner")
+            .group_by("index")
+            .agg(pl.col(*self._sides).max())
+        )
         for side, known in self._latest.items():
             here = latest.select("index", side).drop_nulls()
             index, times = here["index"], here[side]
@@ -123,6 +132,8 @@ class ConvertedTally(Tally):
 class StandingTally(Tally):
     """One `Standing`: for each user and value, when it was last set and last cleared."""
 
+    _columns = ("index", "detail", "set", "unset")
+
     def __init__(self, roster: Roster, measure: Standing) -> None:
         super().__init__(roster)
         self._rows = measure.expression()
@@ -136,10 +147,11 @@ class StandingTally(Tally):
             pl.when("cleared").then("last").alias("unset"),
         )
 
-    def _mark(self, rows: pl.DataFrame) -> None:
-        everything = pl.concat([*self._latest, self._roster.located(rows)])
+    def _mark(self, rows: pl.DataFrame, users: pl.DataFrame) -> None:
+        located = rows.join(users, on="user", how="inner")
+        everything = pl.concat([*self._latest, located.select(self._columns)])
         latest = everything.group_by("index", "detail").agg(pl.col("set", "unset").max())
-        self._latest = [latest.select("detail", "set", "unset", "index")]
+        self._latest = [latest.select(self._columns)]
 
     def _marks(self) -> list[pl.Series]:
         found = self._roster.blank()

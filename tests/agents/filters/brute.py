@@ -356,8 +356,8 @@ def holds(tree: Tree, mine: Sequence[Event], views: int) -> bool:
                 values &= {tree["flag"]}
             return any(stands(FACTS[name], value, mine) for value in values)
         case "feed_view_count":
-            n = tree["n"]
-            compared = {
+            n: int = tree["n"]
+            compared: dict[str, bool] = {
                 "<": views < n,
                 "<=": views <= n,
                 "=": views == n,

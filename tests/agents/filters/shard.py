@@ -17,6 +17,11 @@ from tests.agents.filters.brute import Event, Facts
 KINDS = set(SCHEMA["kind"].categories)  # type: ignore[attr-defined]
 
 
+def origin(event: Event) -> str | None:
+    """Campaign, Canvas or neither."""
+    return event.source and event.source.split(":")[0]
+
+
 def world_of(facts: Facts, segment_text: Callable[[object], str]) -> StillWorld:
     """The same facts for a plan; versions are running numbers."""
     return StillWorld(
@@ -44,9 +49,10 @@ class Shard:
     asked: list[str] = field(default_factory=list)
 
     def roster(self) -> pl.Series:
-        """Shuffled."""
+        """Shuffled, or not."""
         users = sorted(self.facts.roster)
-        self.random.shuffle(users)
+        if self.random.random() < 0.5:
+            self.random.shuffle(users)
         return pl.Series("who", users, pl.String)
 
     def rows(self, source: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -55,11 +61,7 @@ class Shard:
         mine = [event for event in self.facts.events if event.source == source]
         for part in self._cut([event for event in mine if event.kind in KINDS]):
             frame = pl.DataFrame(
-                [
-                    (e.source, e.user, e.kind, e.channel, e.step, e.variation, e.detail)
-                    + (e.time, e.time)
-                    for e in part
-                ],
+                [(*e[:7], e.time, e.time) for e in part],
                 SCHEMA,
                 orient="row",
             )
@@ -71,8 +73,7 @@ class Shard:
         for part in self._cut(wanted):
             frame = pl.DataFrame(
                 [
-                    (e.user, e.kind, e.channel, e.source and e.source.split(":")[0])
-                    + (e.detail, e.cleared, e.time, e.time)
+                    (e.user, e.kind, e.channel, origin(e), e.detail, e.cleared, e.time, e.time)
                     for e in part
                 ],
                 PROFILE_SCHEMA,

@@ -1,0 +1,257 @@
+"""What a plan refuses, what it does without, and what it pins."""
+
+import json
+from typing import Any
+
+import pytest
+
+from agents.filters import (
+    Code,
+    OnExpired,
+    Place,
+    Plan,
+    Refused,
+    SegmentView,
+    SourceView,
+    StillWorld,
+    parse,
+    plan,
+)
+from agents.filters.planning import MAX_EXPANDED_DEPTH
+from agents.filters.steps import Constant
+from schemas.lifecycle import HIDDEN, VISIBLE, State
+
+NOW = 1_774_958_400_000
+HOT, OLD, GONE, BACK = "campaign:hot", "campaign:old", "campaign:gone", "campaign:back"
+SOURCES = {
+    HOT: SourceView(State.ACTIVE, 3, variations=frozenset("v")),
+    OLD: SourceView(State.EXPIRED, 7),
+    GONE: SourceView(State.STOPPED, 2, legacy_deleted=True),
+    BACK: SourceView(State.RESTORING, 5),
+    "canvas:c": SourceView(State.UNKNOWN, None, steps=frozenset(("s", "t"))),
+}
+TAGS = {"warm": [HOT, "canvas:c"], "mixed": [HOT, OLD, BACK], "lost": [HOT, GONE]}
+
+
+def received(campaign: str, **more: Any) -> dict[str, Any]:
+    """A leaf on a campaign."""
+    return {"filter": "received_from_campaign", "campaign": campaign, **more}
+
+
+def segment(key: str, **more: Any) -> dict[str, Any]:
+    """A leaf on a segment."""
+    return {"filter": "in_segment", "segment": key, **more}
+
+
+def tagged(tag: str, name: str = "received_with_tag", **more: Any) -> dict[str, Any]:
+    """A leaf on a tag."""
+    return {"filter": name, "tag": tag, **more}
+
+
+def made(tree: Any, *, exclude: bool = False, **segments: Any) -> Plan | Refused:
+    """Its plan; the keywords are segments' filters."""
+    texts = {f"segment:{key}": value and json.dumps(value) for key, value in segments.items()}
+    world = StillWorld(SOURCES, texts, TAGS)
+    mode = OnExpired.EXCLUDE if exclude else OnExpired.REFUSE
+    return plan(parse(tree), world, now_ms=NOW, on_expired=mode)
+
+
+def accepted(tree: Any, **how: Any) -> Plan:
+    """Its plan; it must not be refused."""
+    found = made(tree, **how)
+    assert isinstance(found, Plan), found
+    return found
+
+
+def refused(tree: Any, **how: Any) -> Refused:
+    """What stands in its way; something must."""
+    found = made(tree, **how)
+    assert isinstance(found, Refused), found
+    return found
+
+
+def test_the_sources_read_are_pinned_to_their_versions() -> None:
+    tree = {"or": [received("hot"), tagged("warm"), {"filter": "never_received"}]}
+    assert accepted(tree).pins == {HOT: 3, "canvas:c": None}
+
+
+@pytest.mark.parametrize("state", sorted(VISIBLE))
+def test_visible_sources_answer_whatever_their_state(state: State) -> None:
+    world = StillWorld({HOT: SourceView(state)})
+    assert isinstance(plan(parse(received("hot")), world, now_ms=NOW), Plan)
+
+
+@pytest.mark.parametrize("state", sorted(HIDDEN))
+@pytest.mark.parametrize("has", [True, False])
+def test_hidden_data_is_refused_in_both_polarities(state: State, has: bool) -> None:
+    world = StillWorld({HOT: SourceView(state)})
+    found = plan(parse(received("hot", has=has)), world, now_ms=NOW)
+    assert isinstance(found, Refused)
+    assert (found.code, found.status, found.sources) == (Code.SOURCE_HIDDEN, 409, (HOT,))
+
+
+def test_all_offenders_are_named_with_their_paths_and_the_call_that_mends_it() -> None:
+    world = StillWorld({**SOURCES, "campaign:older": SourceView(State.EXPIRING, 1)})
+    tree = {"and": [received("old"), {"not": received("older")}, received("back")]}
+    found = plan(parse(tree), world, now_ms=NOW)
+    assert isinstance(found, Refused)
+    assert [str(one.place) for one in found.refusals] == ["$.and[0]", "$.and[1].not", "$.and[2]"]
+    assert found.sources == (BACK, OLD, "campaign:older")
+    assert found.restore == {"sources": [OLD, "campaign:older"]}
+    assert "$.and[0]: campaign:old is EXPIRED" in found.detail
+
+
+def test_no_restore_is_offered_where_it_would_not_help() -> None:
+    assert refused(received("back")).restore is None
+    assert refused({"and": [received("old"), received("gone")]}).restore is None
+    assert refused({"and": [received("old"), received("nobody")]}).restore is None
+
+
+@pytest.mark.parametrize(
+    ("tree", "code"),
+    [
+        (received("nobody"), Code.UNKNOWN_SOURCE),
+        ({"filter": "received_from_step", "canvas": "c", "step": "x"}, Code.UNKNOWN_STEP),
+        (
+            {"filter": "received_campaign_variant", "campaign": "hot", "variation": "x"},
+            Code.UNKNOWN_VARIATION,
+        ),
+        (tagged("untold"), Code.UNKNOWN_TAG),
+        (segment("unmade"), Code.UNKNOWN_SEGMENT),
+    ],
+)
+def test_unknown_names_are_refused_with_the_path(tree: Any, code: Code) -> None:
+    found = refused({"and": [received("hot"), {"not": tree}]})
+    assert (found.code, found.status) == (code, 400)
+    assert [one.place for one in found.refusals] == [Place("$.and[1].not")]
+
+
+def test_a_definition_that_lists_no_variations_says_nothing_about_them() -> None:
+    variant = {"filter": "received_campaign_variant", "campaign": "x", "variation": "any"}
+    world = StillWorld({"campaign:x": SourceView()})
+    assert isinstance(plan(parse(variant), world, now_ms=NOW), Plan)
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+@pytest.mark.parametrize("has", [False, True])
+def test_legacy_deleted_is_refused_for_good(exclude: bool, has: bool) -> None:
+    found = refused(received("gone", has=has), exclude=exclude)
+    assert (found.code, found.status, found.sources) == (Code.LEGACY_DELETED, 410, (GONE,))
+    assert found.restore is None
+
+
+@pytest.mark.parametrize(
+    ("tree", "dropped"),
+    [
+        (received("old"), True),
+        ({"not": received("old", has=False)}, True),
+        ({"not": {"not": received("old")}}, True),
+        ({"or": [received("hot"), received("old")]}, True),
+        (received("old", has=False), False),
+        ({"not": received("old")}, False),
+        ({"and": [received("hot"), {"not": {"or": [received("old")]}}]}, False),
+    ],
+)
+def test_exclude_drops_where_the_answer_can_only_become_shorter(tree: Any, dropped: bool) -> None:
+    found = made(tree, exclude=True)
+    if dropped:
+        assert isinstance(found, Plan)
+        assert [one.source for one in found.excluded_expired] == [OLD]
+        assert OLD not in found.pins
+    else:
+        assert isinstance(found, Refused)
+        assert found.code is Code.SOURCE_HIDDEN
+
+
+def test_a_dropped_leaf_lets_nobody_in_wherever_it_stands() -> None:
+    assert accepted(received("old"), exclude=True).tree == Constant(False)
+    # "not (entered and not held out)": without its data this would be everybody.
+    tree = {"filter": "in_campaign_control_group", "campaign": "old", "has": False}
+    below = accepted({"not": tree}, exclude=True).tree
+    assert getattr(below, "part", None) == Constant(True)
+
+
+def test_hidden_sources_of_a_tag_are_left_out_and_named() -> None:
+    found = accepted({"and": [tagged("mixed")]})
+    assert found.pins == {HOT: 3}
+    assert [(one.source, str(one.place)) for one in found.excluded_expired] == [
+        (BACK, "$.and[0]"),
+        (OLD, "$.and[0]"),
+    ]
+    last = tagged("mixed", "last_received_with_tag", after="P1D")
+    assert len(accepted(last).excluded_expired) == 2
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        tagged("mixed", has=False),
+        {"not": tagged("mixed")},
+        tagged("mixed", "last_received_with_tag", before="P1D"),
+        {"not": tagged("mixed", "last_received_with_tag", before="P1D", has=False)},
+    ],
+)
+def test_tags_fail_closed_where_hidden_data_could_take_somebody_out(tree: Any) -> None:
+    found = refused(tree)
+    assert (found.code, found.sources) == (Code.SOURCE_HIDDEN, (BACK, OLD))
+    assert found.restore == {"sources": [OLD]}
+
+
+def test_legacy_deleted_sources_of_a_tag() -> None:
+    found = accepted(tagged("lost"))
+    assert (found.pins, [one.source for one in found.excluded_expired]) == ({HOT: 3}, [GONE])
+    assert refused(tagged("lost", has=False)).code is Code.LEGACY_DELETED
+
+
+def test_polarity_passes_through_segments_and_places_name_the_way() -> None:
+    inner = {"or": [received("hot"), received("old", has=False)]}
+    found = accepted({"not": segment("s")}, exclude=True, s=inner)
+    (one,) = found.excluded_expired
+    assert one.place == Place("$.not", ("segment:s",), "$.or[1]")
+    assert str(one.place) == "$.not (segment:s: $.or[1])"
+    assert refused(segment("s"), exclude=True, s=inner).code is Code.SOURCE_HIDDEN
+    twice = accepted({"not": segment("t")}, exclude=True, s=inner, t={"and": [segment("s")]})
+    assert twice.excluded_expired[0].place.through == ("segment:t", "segment:s")
+
+
+def test_segments_in_a_circle_are_refused() -> None:
+    found = refused(segment("s"), s=segment("t"), t={"not": segment("s")})
+    assert found.code is Code.SEGMENT_CYCLE
+    assert "segment:s > segment:t > segment:s" in found.detail
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [None, {"filter": "custom_attribute"}, {"and": 3}, received("hot", after="P1D", before="P0D")],
+)
+def test_a_segment_that_cannot_be_read_says_nothing_about_anybody(inner: Any) -> None:
+    found = refused(segment("s", has=False), s=inner)
+    assert (found.code, found.refusals[0].place) == (Code.UNREADABLE_SEGMENT, Place("$"))
+
+
+def test_segments_that_multiply_or_nest_too_far_are_refused() -> None:
+    doubling = {f"s{n}": {"or": [segment(f"s{n + 1}")] * 2} for n in range(60)}
+    found = refused(segment("s0"), **doubling, s60=received("hot"))
+    assert [one.code for one in found.refusals] == [Code.TOO_LARGE]
+    chain = {f"s{n}": segment(f"s{n + 1}") for n in range(MAX_EXPANDED_DEPTH + 5)}
+    assert refused(segment("s0"), **chain).code is Code.TOO_LARGE
+
+
+def test_unknown_leaves_of_a_definition_are_refused_where_it_is_planned() -> None:
+    node = parse({"and": [{"filter": "custom_attribute"}, received("old")]}, opaque=True)
+    found = plan(node, StillWorld(SOURCES), now_ms=NOW)
+    assert isinstance(found, Refused)
+    assert [one.code for one in found.refusals] == [Code.UNKNOWN_FILTER, Code.SOURCE_HIDDEN]
+
+
+def test_a_tagged_source_that_nobody_knows_is_refused() -> None:
+    world = StillWorld({}, {}, {"t": ["campaign:x"]})
+    found = plan(parse(tagged("t")), world, now_ms=NOW)
+    assert isinstance(found, Refused)
+    assert found.code is Code.UNKNOWN_SOURCE
+
+
+def test_a_still_world_knows_its_segments() -> None:
+    world = StillWorld(segments={"segment:s": None})
+    assert world.segment("segment:s") == SegmentView(None)
+    assert world.segment("segment:t") is None
