@@ -65,17 +65,20 @@ def pack(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _packed(user: pl.Series) -> pl.Series:
+    if (user.str.len_bytes() == 24).all():
+        packed = user.str.decode("hex", strict=False)
+        if packed.null_count() == 0 and (packed.bin.encode("hex") == user).all():
+            return packed
     hexed = user.str.contains(_HEX)
-    if hexed.all():
-        return user.str.decode("hex")
     named = (
         pl.when(pl.col("user").str.len_bytes() == 11)
         .then(pl.col("user") + "bb")
         .otherwise(pl.col("user") + "a")
         .cast(pl.Binary)
     )
-    packed = pl.when(hexed).then(pl.col("user").str.decode("hex", strict=False)).otherwise(named)
-    return user.to_frame("user").select(packed.alias("user"))["user"]
+    digits = pl.col("user").str.decode("hex", strict=False)
+    either = pl.when(hexed).then(digits).otherwise(named)
+    return user.to_frame("user").select(user=either)["user"]
 
 
 def unpack(frame: pl.DataFrame, users: Mapping[bytes, str]) -> pl.DataFrame:
@@ -117,11 +120,15 @@ def encode(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def decode(data: bytes) -> pl.DataFrame:
-    """A block as a packed frame. Raises `CorruptBlock`."""
+def decode(data: bytes, keep: pl.Expr | None = None) -> pl.DataFrame:
+    """A block as a packed frame, or those rows of it that `keep` is true of; it may look at
+    `source` and `user`. Raises `CorruptBlock`.
+    """
     try:
         # One small row group: threads would cost more than they save.
         stored = pl.read_parquet(io.BytesIO(data), use_statistics=False, parallel="none")
+        if keep is not None:
+            stored = stored.filter(keep)
         absent = [
             pl.lit(None, PACKED[name]).alias(name)
             for name in _OPTIONAL

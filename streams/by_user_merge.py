@@ -28,7 +28,9 @@ class RunMerge:
         self.runs = tuple(runs)
         self._store = store
         self._kept = pl.Series(sorted(kept), dtype=pl.String)
-        self._ranges = ranges(self.runs, BLOCKS_PER_STEP)[::-1]
+        # The blocks at the edges of a range are read twice: they must be few among the rest.
+        blocks = max(BLOCKS_PER_STEP, 4 * len(self.runs))
+        self._ranges = ranges(self.runs, blocks)[::-1]
         self._number = store.new_number()
         self._rows = 0
         self._firsts: list[bytes] = []
@@ -40,7 +42,7 @@ class RunMerge:
         """
         if self._ranges:
             low, high = self._ranges.pop()
-            rows = self._read(low, high).sort("user", "source")
+            rows = self._read(low, high).sort("user")
             self._firsts += write_blocks(self._store, self._number, len(self._firsts), rows)
             self._rows += rows.height
         if self._ranges:
@@ -54,20 +56,23 @@ class RunMerge:
             inside &= pl.col("user") < high
         kept = pl.col("source").is_in(self._kept.implode())
         frames = [
-            load_block(snapshot, run, number).filter(inside, kept)
+            load_block(snapshot, run, number, inside & kept)
             for run in self.runs
             for number in run.blocks(low, high)
         ]
-        return fold(pl.concat(frames)) if frames else pl.DataFrame(schema=block.PACKED)
+        if not frames:
+            return pl.DataFrame(schema=block.PACKED)
+        # Rows of one user side by side fold in a third of the time.
+        return fold(pl.concat(frames).sort("user"))
 
 
-def load_block(snapshot: Snapshot, run: Run, number: int) -> pl.DataFrame:
-    """One block's rows, packed. Raises `CorruptBlock`."""
+def load_block(snapshot: Snapshot, run: Run, number: int, keep: pl.Expr) -> pl.DataFrame:
+    """One block's rows that `keep` is true of, packed. Raises `CorruptBlock`."""
     try:
         data = snapshot[block_key(run.number, number)]
     except Exception as error:
         raise CorruptBlock(f"block {number} of run {run.number}: {error}") from error
-    return block.decode(data)
+    return block.decode(data, keep)
 
 
 def write_blocks(store: UserStore, number: int, start: int, rows: pl.DataFrame) -> Iterator[bytes]:

@@ -48,28 +48,26 @@ class Pinned:
         """
         if not users:
             return empty()
-        named = pl.Series(users, dtype=pl.String)
+        among = _among(pl.Series(users, dtype=pl.String))
         frames, self.gathered = gather(self.deltas, self.gathered)
-        recent = pl.concat([empty(), *(_of(frame, named) for frame in frames)])
+        recent = pl.concat([empty(), *(frame.filter(among) for frame in frames)])
         found = [recent, wide(recent)] if recent.height else []
         for index in self.segments:
             if any(_may_hold(index, user) for user in users):
-                found.append(_of(decode(_pinned_segment(self.mirror, index)), named))
+                found.append(decode(_pinned_segment(self.mirror, index)).filter(among))
         found.append(self._indexed(users))
         return fold(pl.concat(found))
 
     def _indexed(self, users: Sequence[str]) -> pl.DataFrame:
         names = {block.pack_user(user): user for user in users}
-        packed = pl.Series(list(names), dtype=pl.Binary)
+        among = _among(pl.Series(list(names), dtype=pl.Binary))
         wanted = {
             (run.number, number): run
             for run in self.runs
             for user in names
             for number in run.blocks(user, user + b"\0")
         }
-        found = [
-            _of(load_block(self.blocks, run, number), packed) for (_, number), run in wanted.items()
-        ]
+        found = [load_block(self.blocks, run, number, among) for (_, number), run in wanted.items()]
         return block.unpack(pl.concat(found), names) if found else empty()
 
 
@@ -96,10 +94,9 @@ def _gone(index: SegmentIndex) -> SegmentGone:
     return SegmentGone(f"segment {index.id} has just been replaced")
 
 
-def _of(frame: pl.DataFrame, users: pl.Series) -> pl.DataFrame:
-    if len(users) == 1:
-        return frame.filter(pl.col("user") == users[0])
-    return frame.filter(pl.col("user").is_in(users.implode()))
+def _among(users: pl.Series) -> pl.Expr:
+    user = pl.col("user")
+    return user == users[0] if len(users) == 1 else user.is_in(users.implode())
 
 
 def _may_hold(index: SegmentIndex, user: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 __all__ = ["FAN_IN", "Run", "choose", "ranges"]
 
 #: As many runs of one tier are merged into one; tiers grow by the same factor.
-FAN_IN = 4
+FAN_IN = 6
 _FIRST_TIER_ROWS = 100_000
 
 

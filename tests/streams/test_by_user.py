@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams import by_user_block, by_user_merge, by_user_runs
 from tests.streams.by_user_rig import Rig
-from tests.streams.rows import random_rows
+from tests.streams.rows import as_dict, random_rows
 
 USERS = [f"{number:024x}" for number in range(12)]
 SOURCES = [f"campaign:{number:04d}" for number in range(5)]
@@ -102,3 +102,77 @@ def test_reads_agree_with_all_that_was_ever_added(steps: list[tuple[str, int]]) 
         rig = Rig(Path(folder))
         asyncio.run(run(rig))
         rig.close()
+
+
+def filled(rig: Rig, flushes: int, start: int = 0) -> None:
+    for seed in range(start, start + flushes):
+        rig.add(random_rows(seed, 60, sources=len(SOURCES), users=len(USERS)))
+        rig.flush()
+
+
+async def test_what_merges_and_separations_make_of_covered_segments_is_covered(rig: Rig) -> None:
+    filled(rig, 6)
+    await rig.index(most=100)
+    for _ in range(5):
+        rig.merge()
+    rig.hide(SOURCES[1])
+    assert not rig.users.uncovered(rig.table)
+    filled(rig, 1, start=6)
+    fresh = rig.users.uncovered(rig.table)
+    assert fresh
+    rig.drop(SOURCES[1])
+    await settle(rig)
+    rig.users.covered &= rig.table.segments.keys()
+    rig.show(SOURCES[1])
+    assert {source for i in rig.users.uncovered(rig.table) for source in i.sources} == {SOURCES[1]}
+
+
+async def test_a_merge_of_runs_drops_what_no_covered_segment_holds(rig: Rig) -> None:
+    filled(rig, 1)
+    await rig.index(most=100)
+    rig.hide(SOURCES[1])
+    rig.drop(SOURCES[1])
+    while len(rig.users.runs) < by_user_runs.FAN_IN:
+        filled(rig, 1, start=len(rig.added))
+        rig.drop(SOURCES[1])
+        await rig.index(most=100)
+    while await rig.users.tidy(rig.table):
+        pass
+    rows = rig.users.pin(rig.table, rig.mirror).rows(USERS)
+    assert SOURCES[1] not in rows["source"]
+    assert rig.found(USERS) == rig.expected(USERS)
+
+
+async def test_an_index_of_another_table_is_thrown_away(rig: Rig) -> None:
+    filled(rig, 2)
+    await settle(rig)
+    rig.users.close()
+    assert rig.users.runs
+    rig.users.open("two")
+    assert not rig.users.runs
+    assert not rig.users.covered
+    assert rig.found(USERS) == rig.expected(USERS)
+
+
+async def test_a_read_in_hand_survives_merges_of_segments_and_runs(rig: Rig) -> None:
+    filled(rig, 4)
+    await rig.index(most=2)
+    pinned, before = rig.users.pin(rig.table, rig.mirror), rig.expected(USERS)
+    filled(rig, 3, start=4)
+    for _ in range(5):
+        rig.merge()
+    await settle(rig)
+    assert as_dict([pinned.rows(USERS)]) == before
+    assert rig.found(USERS) == rig.expected(USERS)
+
+
+async def test_distrust_starts_anew(rig: Rig) -> None:
+    filled(rig, 4)
+    await settle(rig)
+    rig.users.distrust()
+    assert rig.found(USERS) == rig.expected(USERS)
+    await settle(rig)
+    assert rig.users.runs
+    rig.reopen()
+    assert rig.users.runs
+    assert rig.found(USERS) == rig.expected(USERS)
