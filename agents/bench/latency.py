@@ -12,15 +12,15 @@ from agents.bench.machine import facts
 from agents.bench.probe import Probe
 from agents.bench.process import Child
 from agents.bench.worker import Worker
-from schemas.errors import Fatal
 
 __all__ = ["Options", "latency", "offered"]
 
 _WARM_UP_S = 3.0
+_NEARLY = 0.95
 HOW = (
-    "readable: the row of a marked event is in a complete answer of GET /sources/{source}/"
-    "interactions; the delay runs from before the event is handed to the producer, and the time "
-    "of the poll that finds it is in it"
+    "readable: the cursor that GET /status tells has passed the marked event; rows and cursor "
+    "become visible together, which is checked by reading the rows once a second. The delay runs "
+    "from the instant the event is due to be produced to the poll that finds it, every 20 ms"
 )
 
 
@@ -60,6 +60,12 @@ async def latency(where: Ground, options: Options, say: Callable[[str], None]) -
             with Worker(here) as worker:
                 samples.append(await _run(here, worker, options))
         say(f"p99 {samples[-1].seconds * 1000:.0f} ms")
+        offered_per_s = samples[-1].facts["offered_per_s"]
+        if offered_per_s < _NEARLY * options.rate:
+            report.notes.append(
+                f"run {number + 1}: only {offered_per_s:,.0f} of {options.rate:,} events a second "
+                "could be offered: the machine has other work, or is too small for this rate"
+            )
     report.results["p99_produce_to_readable"] = Measurement(samples, rate=False)
     report.notes += [HOW, f"the first {_WARM_UP_S:.0f} s of load are not measured"]
     return report
@@ -81,9 +87,4 @@ async def _run(here: Field, worker: Worker, options: Options) -> Sample:
             await asyncio.wait([looking], timeout=options.seconds)
             end = sum((await here.ends(here.topics.events.values())).values())
     found = probe.facts() | {"offered_per_s": (end - start) / options.seconds}
-    if found["offered_per_s"] < 0.9 * options.rate:
-        raise Fatal(
-            f"Only {found['offered_per_s']:.0f} of {options.rate} events a second were offered",
-            remedy="Measure on an idle machine, or with a lower --rate",
-        )
     return Sample(probe.p99(), end - start, worker.cpu() - idle, worker.peak(), found)

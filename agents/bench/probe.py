@@ -1,24 +1,27 @@
-"""From produce to readable: marked events whose rows are asked for over HTTP until they are there.
+"""From produce to readable: marked events, followed until the worker's hot table has them.
 
-Every marked event is of a user of its own. It is readable when `/sources/{source}/interactions`
-of the worker has its row in a complete answer; the delay runs from just before the event is
-handed to the producer to just after that answer. So a poll's own time is in the delay.
+A marked event is readable when the shard's cursor, as GET /status tells it, has passed the
+event's offset: the cursor and the rows become visible together, with the step that committed
+them. Asking for rows every few milliseconds instead would measure the asking. Once a second the
+rows themselves are read over HTTP, and an event that counts as readable must be among them.
 """
 
 import asyncio
-import json
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import polars as pl
+from aiokafka import AIOKafkaProducer
 
 from agents.bench.field import Field
 from agents.bench.worker import Worker
 from agents.demo.chunk import avro_chunk
-from agents.publish import Chunk, Publisher
+from agents.publish import Chunk, place, publish
 from agents.topic_reader import read_table
 from schemas import codec
 from schemas.errors import Fatal
@@ -27,31 +30,46 @@ __all__ = ["Probe"]
 
 _WINDOW_S = 2.0  # a source is marked for so long: short answers, whatever the run's length
 _PERIOD_S = 0.05
-_POLL_S = 0.01
-_GIVE_UP_S = 30.0
+_POLL_S = 0.02
+_CHECK_S = 1.0
+_GIVE_UP_S = 60.0
 _TIMEOUT = aiohttp.ClientTimeout(total=_GIVE_UP_S)
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """One marked event and where it lies. `due`: when it was to be produced."""
+
+    source: str
+    user: str
+    due: float
+    partition: int
+    offset: int
+
+
 class Probe:
-    """Marks one event every 50 ms. `delays` are the seconds each took to be readable."""
+    """Marks one event every 50 ms. `delays` are the seconds each took to be readable.
+
+    A delay runs from the instant at which the event was due to be handed to the producer, so
+    a producer that is held up is in it, and ends with the poll, every 20 ms, that finds it.
+    """
 
     def __init__(self, field: Field, worker: Worker, seconds: float) -> None:
         self.delays: list[float] = []
         self.sources = [f"probe-{n}" for n in range(int(seconds / _WINDOW_S) + 2)]
         self._field = field
         self._worker = worker
-        self._sent: dict[str, tuple[str, float]] = {}
+        self._topic = field.topics.event("send")
+        self._marks: list[_Mark] = []
+        self._latest: _Mark | None = None
 
     async def prepare(self, seconds: float = 60.0) -> None:
         """Define the marked sources, and wait until the coordinator knows them."""
         settings, keys = self._field.settings, [f"campaign:{name}" for name in self.sources]
         values = [codec.encode("definition", {"key": k, "status": "ACTIVE"}) for k in keys]
-        async with Publisher(settings) as publisher:
-            await publisher.publish(Chunk("catalog", [k.encode() for k in keys], values))
-        deadline = time.monotonic() + seconds
-        while (
-            not set(keys) <= (await read_table(settings, self._field.topics.state, "state")).keys()
-        ):
+        await publish(settings, [Chunk("catalog", [k.encode() for k in keys], values)])
+        deadline, state = time.monotonic() + seconds, self._field.topics.state
+        while not set(keys) <= (await read_table(settings, state, "state")).keys():
             self._worker.check()
             if time.monotonic() > deadline:
                 raise Fatal("The coordinator has not read the catalog", remedy=self._worker.tail())
@@ -69,69 +87,81 @@ class Probe:
         finally:
             looking.cancel()
 
-    async def _run(self, stop: asyncio.Event) -> None:
-        marking = asyncio.create_task(self._mark(stop))
-        try:
-            async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-                while not marking.done() or self._sent:
-                    for name in sorted({source for source, _ in self._sent.values()}):
-                        await self._look(session, name)
-                    self._worker.check()
-                    await asyncio.sleep(_POLL_S)
-            await marking
-        finally:
-            marking.cancel()
-
     def p99(self) -> float:
         """The 99th percentile of the delays, in seconds."""
         return statistics.quantiles(self.delays, n=100, method="inclusive")[98]
 
-    def facts(self, prefix: str = "") -> dict[str, float]:
+    def facts(self) -> dict[str, float]:
         """p50, p99 and the greatest delay in seconds, and how many were measured."""
         return {
-            f"{prefix}p50_s": statistics.median(self.delays),
-            f"{prefix}p99_s": self.p99(),
-            f"{prefix}max_s": max(self.delays),
-            f"{prefix}probes": len(self.delays),
+            "p50_s": statistics.median(self.delays),
+            "p99_s": self.p99(),
+            "max_s": max(self.delays),
+            "probes": len(self.delays),
         }
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, asyncio.TaskGroup() as tasks:
+            marking = tasks.create_task(self._mark(stop))
+            checking = tasks.create_task(self._check(session))
+            while not marking.done() or self._marks:
+                await self._look(session)
+                self._worker.check()
+                await asyncio.sleep(_POLL_S)
+            checking.cancel()
 
     async def _mark(self, stop: asyncio.Event) -> None:
         start = time.monotonic()
         number = 0
-        async with Publisher(self._field.settings) as publisher:
+        servers = self._field.settings.bootstrap_servers
+        async with (
+            AIOKafkaProducer(bootstrap_servers=servers) as producer,
+            asyncio.TaskGroup() as tasks,
+        ):
             while not stop.is_set():
-                now = time.monotonic()
-                window = int((now - start) / _WINDOW_S)
-                source, user = self.sources[window % len(self.sources)], f"marked-{number}"
+                due = start + number * _PERIOD_S
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                window = int((due - start) / _WINDOW_S)
+                source = self.sources[window % len(self.sources)]
+                tasks.create_task(self._send(producer, source, f"marked-{number}", due))
                 number += 1
-                self._sent[user] = source, time.monotonic()
-                columns: dict[str, list[Any]] = {
-                    "id": [user],
-                    "user_id": [user],
-                    "time": [int(time.time() * 1000)],
-                    "campaign_id": [source],
-                    "channel": ["EMAIL"],
-                }
-                await publisher.publish(avro_chunk("send", columns))
-                await publisher.flush()
-                await asyncio.sleep(max(0.0, start + number * _PERIOD_S - time.monotonic()))
 
-    async def _look(self, session: aiohttp.ClientSession, name: str) -> None:
-        url = f"{self._worker.url}/sources/campaign:{name}/interactions?format=ndjson"
-        async with session.get(url) as answer:
-            lines = (await answer.text()).splitlines()
-            if answer.status == 503:
-                return  # not all shards have answered: it is not readable at this moment
-            if answer.status != 200:
-                raise Fatal(f"{url} answers {answer.status}: {lines[:1]}")
+    async def _send(self, producer: AIOKafkaProducer, source: str, user: str, due: float) -> None:
+        columns: dict[str, list[Any]] = {
+            "id": [user],
+            "user_id": [user],
+            "time": [int(time.time() * 1000)],
+            "campaign_id": [source],
+            "channel": ["EMAIL"],
+        }
+        chunk = avro_chunk("send", columns)
+        (shard,) = place(chunk.keys, self._field.settings.partitions, "murmur2")
+        sent = await producer.send_and_wait(
+            self._topic, chunk.values[0], chunk.keys[0], partition=shard
+        )
+        self._marks.append(_Mark(f"campaign:{source}", user, due, shard, sent.offset))
+
+    async def _look(self, session: aiohttp.ClientSession) -> None:
+        told = await self._worker.get(session, "/status")
         now = time.monotonic()
-        rows: Sequence[str] = lines[:-1]
-        if not lines or json.loads(lines[-1]).get("complete") is not True:
-            return
-        for row in rows:
-            sent = self._sent.pop(json.loads(row)["user"], None)
-            if sent is not None:
-                self.delays.append(now - sent[1])
-        late = [user for user, (_, when) in self._sent.items() if now - when > _GIVE_UP_S]
-        if late:
-            raise Fatal(f"{len(late)} marked events are not readable after {_GIVE_UP_S:.0f} s")
+        reached = {s["partition"]: s["cursor"].get(self._topic, 0) for s in told["shards"]}
+        left = []
+        for mark in self._marks:
+            if reached.get(mark.partition, 0) > mark.offset:
+                self.delays.append(now - mark.due)
+                self._latest = mark
+            elif now - mark.due > _GIVE_UP_S:
+                raise Fatal(f"{mark} is not readable after {_GIVE_UP_S:.0f} s")
+            else:
+                left.append(mark)
+        self._marks = left
+
+    async def _check(self, session: aiohttp.ClientSession) -> None:
+        """Once a second, read the rows that the cursors promise."""
+        while True:
+            await asyncio.sleep(_CHECK_S)
+            mark = self._latest
+            if mark is not None:
+                rows = await self._worker.rows(session, mark.source)
+                if rows.filter(pl.col("user") == mark.user).is_empty():
+                    raise Fatal(f"{mark} counts as readable, and is in no answer")
