@@ -16,6 +16,8 @@ from agents.filters import (
     evaluate,
     parse,
     plan,
+    roster,
+    tally,
 )
 from agents.filters.vocabulary import VOCABULARY
 from tests.agents.filters.brute import NOW, Facts, Invalid, Verdict, judge, millis
@@ -134,3 +136,17 @@ def test_not_is_the_rest_of_the_roster(known: Facts, tree: Any, seed: int) -> No
         users = evaluate(found, Shard(known, Random(seed))).to_list()
         others = evaluate(other, Shard(known, Random(seed))).to_list()
         assert sorted(users + others) == sorted(known.roster)
+
+
+@given(
+    known=facts(hidden=False),
+    asked=st.lists(trees(), min_size=1, max_size=6),
+    seed=st.integers(0, 2**32),
+)
+@settings(relaxed, max_examples=50)
+def test_rows_looked_up_bit_by_bit(known: Facts, asked: list[Any], seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tally, "_LEAST_BUFFERED", 1)
+        patch.setattr(roster, "_WIDEST", 0)
+        for tree in asked:
+            agree(tree, known, seed)
