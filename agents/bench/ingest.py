@@ -122,7 +122,7 @@ def _sum_up(report: Report, options: Options) -> None:
         ("faust_table", "worker", "faust_table"),
         ("quix", "worker", "quix"),
         ("bare_consume", "worker", "bare_consume"),
-        ("sources_10000", many, "worker"),
+        (f"sources_{options.many_sources}", many, "worker"),
     ):
         if over in rates and under in rates:
             report.ratios[ratio] = rates[over] / rates[under]

@@ -35,7 +35,7 @@ async def test_ingest_agrees_with_the_oracle_and_has_its_ratios(broker: str) -> 
     report = await ingest(Ground(broker), options, quiet)
     assert names(report) == {"worker", "worker_300", "bare_consume"}
     assert report.agree == {"worker": True, "worker_300": True}
-    assert report.ratios.keys() == {"bare_consume", "sources_10000"}
+    assert report.ratios.keys() == {"bare_consume", "sources_300"}
 
 
 async def test_lifecycle_measures_both_sizes_and_the_archive(broker: str) -> None:
