@@ -25,7 +25,7 @@ def evaluate(plan: Plan, data: Data, run: Runner = map) -> pl.Series:
 
     Every source is read once, whatever the number of leaves on it. Held at once: the roster,
     some bits for each of its users and each leaf, and the chunks that wait to be looked up
-    there (about as many rows as the roster has, or a million, for each job that runs).
+    there (about as many rows as the roster has, or two million, for each job that runs).
     """
     todo = compiled(plan.tree)
     roster = Roster(data.roster())

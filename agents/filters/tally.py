@@ -10,20 +10,20 @@ from agents.filters.roster import Roster
 
 __all__ = ["ConvertedTally", "RowsTally", "StandingTally", "Tally"]
 
-_LEAST_BUFFERED = 1_000_000
+_LEAST_HELD = 2_000_000
 _NEVER = -(2**63)
 
 
 class Tally(ABC):
     """Takes chunks in, one after another; gives marks on the roster at the end.
 
-    What it holds between chunks is bounded by the roster's length, or a million rows.
+    What it holds between chunks is bounded by the roster's length, or two million rows.
     """
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
         self._waiting: list[pl.DataFrame] = []
-        self._height = 0
+        self._held = 0
 
     def take(self, chunk: pl.DataFrame) -> None:
         """Take the relevant rows of `chunk` in."""
@@ -35,8 +35,9 @@ class Tally(ABC):
             self._mark(found, part)
             return
         self._waiting.append(found)
-        self._height += found.height
-        if self._height >= max(_LEAST_BUFFERED, len(self._roster)):
+        # Even a few rows keep the texts of their whole chunk in memory.
+        self._held += chunk.height
+        if self._held >= max(_LEAST_HELD, len(self._roster)):
             self._flush()
 
     def close(self) -> list[pl.Series]:
@@ -47,7 +48,7 @@ class Tally(ABC):
     def _flush(self) -> None:
         if self._waiting:
             self._mark(pl.concat(self._waiting), self._roster.whole)
-        self._waiting, self._height = [], 0
+        self._waiting, self._held = [], 0
 
     @abstractmethod
     def _relevant(self, chunk: pl.DataFrame) -> pl.DataFrame:

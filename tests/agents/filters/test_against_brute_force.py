@@ -146,7 +146,7 @@ def test_not_is_the_rest_of_the_roster(known: Facts, tree: Any, seed: int) -> No
 @settings(relaxed, max_examples=50)
 def test_rows_looked_up_bit_by_bit(known: Facts, asked: list[Any], seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tally, "_LEAST_BUFFERED", 1)
+        patch.setattr(tally, "_LEAST_HELD", 1)
         patch.setattr(roster, "_WIDEST", 0)
         for tree in asked:
             agree(tree, known, seed)
