@@ -24,9 +24,9 @@ from rocksdict import (
     WriteOptions,
 )
 
-from schemas.errors import Fatal
+from schemas.errors import Fatal, Recoverable
 
-__all__ = ["Mirror", "MirrorBusy", "shared_cache"]
+__all__ = ["Mirror", "MirrorBusy", "MirrorHeld", "shared_cache"]
 
 #: Below every changelog key, so that no prefix scan meets it.
 _POSITION = b"@"
@@ -36,6 +36,10 @@ _MEMTABLE = 8 << 20
 
 class MirrorBusy(Fatal):
     """Another process holds this shard's local store."""
+
+
+class MirrorHeld(Recoverable):
+    """This process has the store open still; in a moment it will not."""
 
 
 def shared_cache(capacity: int) -> Cache:
@@ -58,6 +62,9 @@ class Mirror:
         try:
             return Rdict(str(self.folder), _options(self._cache))
         except Exception as error:
+            if "current process" in str(error):
+                # An answer that is still being read holds a snapshot of the store.
+                raise MirrorHeld(f"{self.folder}: an answer still reads this store") from error
             if "lock" in str(error).lower():
                 raise MirrorBusy(
                     f"{self.folder}: another process uses this store",

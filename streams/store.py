@@ -101,6 +101,8 @@ class Store:
         self.partition = partition
         self.table = HotTable()
         self.steps = 0
+        #: Told of every step just before the table changes: for indexes beside it.
+        self.follow: Callable[[Sequence[Put], HotTable], None] | None = None
         self._mirror: Mirror | None = None
         self._producer: StepProducer | None = None
         self._lock = asyncio.Lock()
@@ -162,6 +164,8 @@ class Store:
         async with self._changing:
             if written:
                 await asyncio.to_thread(self.mirror.apply, puts, max(written) + 1)
+            if self.follow is not None:
+                self.follow(puts, self.table)
             self.table.apply(puts, frames)
 
     async def pin(self) -> "Pinned":

@@ -126,6 +126,7 @@ def specs(settings: Settings) -> list[TopicSpec]:
     year, ever = _kept(365 * _DAY_MS), _kept(-1)
     policy, retention = {"cleanup.policy"}, {"cleanup.policy", "retention.ms"}
     everything = {"cleanup.policy", "retention.ms", "retention.bytes"}
+    broker_time = {"message.timestamp.type": "LogAppendTime"}
     rows: list[tuple[str, int, dict[str, str], set[str]]] = [
         # how long events are kept is their producers' choice
         *((name, shards, week, set[str]()) for name in topics.events.values()),
@@ -144,12 +145,7 @@ def specs(settings: Settings) -> list[TopicSpec]:
         (topics.changelog, shards, _compacted(64), policy),
         (topics.archive, shards, ever, everything),
         # its records carry the broker's time, with which the local clock is compared
-        (
-            topics.coordinator,
-            1,
-            _compacted(8) | {"message.timestamp.type": "LogAppendTime"},
-            policy,
-        ),
+        (topics.coordinator, 1, _compacted(8) | broker_time, policy),
     ]
     common = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
     if settings.replication_factor > 2:
