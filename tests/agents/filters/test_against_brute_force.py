@@ -21,7 +21,7 @@ from agents.filters import (
 )
 from agents.filters.vocabulary import VOCABULARY
 from tests.agents.filters.brute import NOW, Facts, Invalid, Verdict, judge, millis
-from tests.agents.filters.histories import LEAVES, facts, trees
+from tests.agents.filters.histories import LEAVES, facts, negated, trees
 from tests.agents.filters.shard import Shard, world_of
 
 NOW_MS = millis(NOW)
@@ -103,7 +103,7 @@ def test_trees_of_filters(known: Facts, asked: list[Any], seed: int) -> None:
 
 @given(
     known=facts(hidden=True),
-    asked=st.lists(trees(), min_size=1, max_size=6),
+    asked=st.lists(negated() | negated() | trees(), min_size=4, max_size=8),
     seed=st.integers(0, 2**32),
     exclude=st.booleans(),
 )
@@ -113,7 +113,7 @@ def test_hidden_sources(known: Facts, asked: list[Any], seed: int, exclude: bool
         agree(tree, known, seed, exclude=exclude)
 
 
-@given(known=facts(hidden=True), asked=st.lists(trees(4), min_size=1, max_size=6))
+@given(known=facts(hidden=True), asked=st.lists(negated() | trees(4), min_size=4, max_size=8))
 @settings(relaxed, max_examples=200)
 def test_what_is_excluded_never_lets_anybody_in(known: Facts, asked: list[Any]) -> None:
     for tree in asked:
