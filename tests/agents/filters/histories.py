@@ -53,7 +53,7 @@ def _interaction(draw: st.DrawFn) -> Event:
     if kind in ("clicked", "bot_clicked"):
         detail = draw(maybe(ALIASES))
     elif kind == "converted":
-        detail = draw(some(("0", "0", "1", "3")))
+        detail = draw(some(("0", "0", "1")))
     canvas = source is not None and source.startswith("canvas")
     return Event(
         source=source,
@@ -104,6 +104,9 @@ def facts(draw: st.DrawFn, *, hidden: bool) -> Facts:
             max_size=40,
         )
     )
+    only = draw(some((None, "campaign:a", "canvas:c")))
+    if only is not None:
+        events = [e._replace(source=only) if e.source else e for e in events]
     known = {source: draw(_states(hidden)) for source in SOURCES}
     return Facts(
         roster=draw(st.sets(some(USERS), min_size=2)),
