@@ -10,6 +10,7 @@ from faust.app.base import BootStrategy
 from faust.types import ChannelT, StreamT
 from mode import ServiceT
 
+from agents.catalog_view import CatalogView
 from agents.host import MakeActor, MakeShard, Shard, ShardHost
 from agents.seat import Gate
 from agents.web.context import Context, SourceStates
@@ -91,6 +92,7 @@ def build_app(
     make_shard: MakeShard,
     make_coordinator: MakeActor | None,
     states: SourceStates,
+    catalog: CatalogView | None = None,
     companions: Mapping[str, MakeActor] = MappingProxyType({}),
     on_failed: Callable[[BaseException], None],
     on_held: Callable[[int], None] = lambda shards: None,
@@ -141,6 +143,8 @@ def build_app(
         on_failed=on_failed,
     )
     app.context = Context(settings, app.host, states)
+    if catalog is not None:
+        app.context.catalog = catalog
     app.timer(TELL_OFFSETS_S)(_tell_offsets(app))
     return app
 

@@ -5,19 +5,22 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import faust
 
+from agents import catalog_view, state_view
 from agents.app import App, build_app
 from agents.budget import Budget
+from agents.catalog_view import CatalogView
 from agents.coordinator import Coordinator
 from agents.host import Deliver
 from agents.patience import BrokerGate
 from agents.preflight import locked, topics_checked
 from agents.shard import Shard
-from agents.state_view import StateView, follow
+from agents.state_view import StateView
 from schemas.errors import EmberlineError, Fatal
 from streams.clock import SystemClock
 from streams.mirror import shared_cache
@@ -52,14 +55,13 @@ class _Worker(faust.Worker):
 
 
 class _Follower:
-    """The state view's reader as an actor."""
+    """The reader of a view as an actor."""
 
-    def __init__(self, settings: Settings, view: StateView) -> None:
-        self._settings = settings
-        self._view = view
+    def __init__(self, follow: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._follow = follow
 
     async def run(self) -> None:
-        await follow(self._settings, self._view)
+        await self._follow()
 
 
 async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
@@ -141,14 +143,16 @@ async def _first(*works: Any) -> None:
 
 
 async def _announce(app: App, on_ready: Ready) -> None:
-    while not (app.host.ready and app.context.states.caught_up.is_set()):  # noqa: ASYNC110
+    views = (app.context.states, app.context.catalog)
+    while not (app.host.ready and all(view.caught_up.is_set() for view in views)):  # noqa: ASYNC110
         await asyncio.sleep(POLL_S)
     log.info("ready at %s", app.context.address)
     on_ready(app)
 
 
 def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
-    view, clock, budget = StateView(), SystemClock(), Budget(settings)
+    view, catalog = StateView(), CatalogView()
+    clock, budget = SystemClock(), Budget(settings)
     gate = BrokerGate(settings)
     cache = shared_cache(budget.cache_bytes)
 
@@ -164,8 +168,10 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
         make_shard=make_shard,
         make_coordinator=lambda: Coordinator(settings, clock),
         states=view,
+        catalog=catalog,
         companions={
-            "state view": lambda: _Follower(settings, view),
+            "state view": lambda: _Follower(partial(state_view.follow, settings, view)),
+            "catalog view": lambda: _Follower(partial(catalog_view.follow, settings, catalog)),
             "broker watch": lambda: gate,
         },
         on_failed=on_failed,

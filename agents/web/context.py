@@ -8,8 +8,10 @@ from typing import Protocol
 import aiohttp
 from aiohttp import web
 
+from agents.catalog_view import CatalogView
 from agents.host import ShardHost
 from schemas.lifecycle import SourceState
+from streams.clock import Clock, SystemClock
 from streams.settings import Settings
 
 __all__ = ["CONTEXT", "Context", "SourceStates"]
@@ -32,6 +34,13 @@ class SourceStates(Protocol):
         ...
 
 
+def _no_catalog() -> CatalogView:
+    """Empty, and nothing more will come."""
+    view = CatalogView()
+    view.caught_up.set()
+    return view
+
+
 @dataclass
 class Context:
     """One a worker. `address` is known once the server listens."""
@@ -39,6 +48,8 @@ class Context:
     settings: Settings
     host: ShardHost
     states: SourceStates
+    catalog: CatalogView = field(default_factory=_no_catalog)
+    clock: Clock = field(default_factory=SystemClock)
     address: str = ""
     _session: aiohttp.ClientSession | None = field(default=None, repr=False)
 

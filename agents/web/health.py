@@ -51,7 +51,11 @@ def _awaited(context: Context) -> list[str]:
         return ["an assignment"]
     shards = context.host.shards.items()
     awaited = [f"shard {p}" for p, shard in shards if shard is None or not shard.ready]
-    return awaited if context.states.caught_up.is_set() else [*awaited, "the state of the sources"]
+    if not context.states.caught_up.is_set():
+        awaited.append("the state of the sources")
+    if not context.catalog.caught_up.is_set():
+        awaited.append("the catalog")
+    return awaited
 
 
 def _shard(partition: int, shard: Shard | None) -> dict[str, Any]:

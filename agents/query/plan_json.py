@@ -1,0 +1,106 @@
+"""A plan as JSON, on its way from the worker that was asked to the shards of another.
+
+    {"now": ms, "pins": {source: version or null}, "tree": STEP}
+    STEP  {"constant": bool} | {"both": [STEP]} | {"either": [STEP]} | {"rest": STEP}
+        | {"leaf": [CLASS, {field: value}], "sources": [source] or null}
+
+A span is `[after, before]` in milliseconds. Nothing in it can name other code than the leaves.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+import orjson
+
+from agents.filters import nodes
+from agents.filters.moments import Span
+from agents.filters.nodes import Leaf
+from agents.filters.steps import Both, Constant, Either, Plan, Question, Rest, Step
+from schemas.errors import Recoverable
+
+__all__ = ["BadPlan", "decode", "encode"]
+
+_LEAVES: dict[str, type[Leaf]] = {
+    kind.__name__: kind
+    for kind in (getattr(nodes, name) for name in nodes.__all__)
+    if isinstance(kind, type)
+    and issubclass(kind, Leaf)
+    # what a plan has expanded or refused
+    and kind not in (nodes.InSegment, nodes.Opaque)
+}
+
+
+class BadPlan(Recoverable):
+    """A plan that this version does not understand: another worker runs another one."""
+
+
+def encode(plan: Plan) -> bytes:
+    """All that an evaluation needs; what was excluded is nothing to a shard."""
+    return orjson.dumps({"now": plan.now_ms, "pins": plan.pins, "tree": _told(plan.tree)})
+
+
+def decode(data: bytes) -> Plan:
+    """What `encode` wrote. Raises BadPlan."""
+    try:
+        found = orjson.loads(data)
+        pins = {_text(key): _version(version) for key, version in found["pins"].items()}
+        return Plan(_step(found["tree"]), int(found["now"]), pins)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadPlan(
+            f"a plan of another worker cannot be read: {error!r}",
+            remedy="Run the same version everywhere",
+        ) from error
+
+
+def _told(step: Step) -> dict[str, Any]:
+    match step:
+        case Constant(everybody):
+            return {"constant": everybody}
+        case Both(parts):
+            return {"both": [_told(part) for part in parts]}
+        case Either(parts):
+            return {"either": [_told(part) for part in parts]}
+        case Rest(part):
+            return {"rest": _told(part)}
+        case Question(leaf, sources):
+            values = {each.name: getattr(leaf, each.name) for each in fields(leaf)}
+            for name, value in values.items():
+                if isinstance(value, Span):
+                    values[name] = value.bounds()
+            return {"leaf": [type(leaf).__name__, values], "sources": sources}
+
+
+def _step(told: dict[str, Any]) -> Step:
+    if "constant" in told:
+        return Constant(bool(told["constant"]))
+    if "both" in told:
+        return Both(tuple(map(_step, told["both"])))
+    if "either" in told:
+        return Either(tuple(map(_step, told["either"])))
+    if "rest" in told:
+        return Rest(_step(told["rest"]))
+    name, values = told["leaf"]
+    sources = told["sources"]
+    leaf = _LEAVES[name](**{field: _value(value) for field, value in values.items()})
+    return Question(leaf, None if sources is None else tuple(map(_text, sources)))
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, list):
+        after, before = value
+        return Span(_version(after), _version(before))
+    if value is None or isinstance(value, str | int):
+        return value
+    raise TypeError(f"{type(value).__name__} is no argument of a filter")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no name")
+    return value
+
+
+def _version(value: Any) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise TypeError(f"{value!r} is no number")
+    return value

@@ -1,0 +1,107 @@
+"""The users of one shard in order: kept between questions, extended by what is new."""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from schemas.profile import PROFILE
+from streams.side import ROSTER
+from streams.store import Pinned
+
+__all__ = ["Everybody", "Roll"]
+
+_CLOSE = 3
+"""Two runs of users are merged when the larger is at most so many times the smaller."""
+_Key = tuple[object, ...]
+
+
+def _nobody() -> pl.Series:
+    return pl.Series("user", [], dtype=pl.String)
+
+
+@dataclass(frozen=True, slots=True)
+class Everybody:
+    """The users of a shard as of a pin: sorted runs without a user in common, and `gone`,
+    sorted too: who was deleted or merged into another, wherever seen."""
+
+    runs: tuple[pl.Series, ...]
+    gone: pl.Series
+
+    def __len__(self) -> int:
+        return sum(map(len, self.runs))
+
+    def between(self, low: str | None, high: str | None) -> pl.Series:
+        """The live users in [low, high), sorted; None leaves that end open."""
+        parts = [part for run in self.runs if len(part := between(run, low, high))]
+        users = pl.concat(parts) if parts else _nobody()
+        if len(parts) > 1:
+            users = users.sort()
+        gone = between(self.gone, low, high)
+        return users.filter(~_among(users, gone)) if len(gone) else users
+
+
+@dataclass
+class Roll:
+    """One shard's users. Nothing makes a user unseen, so each part is read once.
+
+    Not for several threads at once: pins have to come in the order in which they were made,
+    or an answer would have users who were first seen after its moment.
+    """
+
+    _runs: list[pl.Series] = field(default_factory=list)
+    _segments: frozenset[str] = frozenset()
+    _deltas: tuple[pl.DataFrame, ...] = ()
+    _side: tuple[tuple[bytes, ...], tuple[pl.DataFrame, ...]] = ((), ())
+    _gone: pl.Series = field(default_factory=_nobody)
+
+    def of(self, pinned: Pinned) -> Everybody:
+        """Everybody at the moment of the pin. Blocks."""
+        there = pinned.by_source.get(PROFILE, frozenset())
+        for index in pinned.segments_of(PROFILE):
+            if index.id not in self._segments:
+                self._take(pinned.segment_rows(index, PROFILE, ("user",))["user"])
+        self._segments = there
+        for delta in _new(pinned.deltas, self._deltas):
+            self._take(delta["user"])
+        self._deltas = pinned.deltas
+        side = (pinned.runs.get(ROSTER.run, ()), pinned.side.get(ROSTER.delta, ()))
+        if side[0] != self._side[0] or _differ(side[1], self._side[1]):
+            said = pinned.side_rows(ROSTER)
+            gone = said["deleted"] | said["merged_into"].is_not_null()
+            self._gone = said["user"].filter(gone).unique().sort()
+            self._take(said["user"].filter(~gone))
+            self._side = side
+        return Everybody(tuple(self._runs), self._gone)
+
+    def _take(self, users: pl.Series) -> None:
+        fresh = users.rename("user").unique().sort()
+        for run in self._runs:
+            fresh = fresh.filter(~_among(fresh, run))
+        if not len(fresh):
+            return
+        self._runs.append(fresh)
+        while len(self._runs) > 1 and len(self._runs[-2]) <= _CLOSE * len(self._runs[-1]):
+            last, before = self._runs.pop(), self._runs.pop()
+            merged = before.to_frame().merge_sorted(last.to_frame(), key="user")
+            self._runs.append(merged["user"].set_sorted())
+
+
+def between(users: pl.Series, low: str | None, high: str | None) -> pl.Series:
+    """The part of a sorted series that lies in [low, high)."""
+    begin = 0 if low is None else users.search_sorted(low, side="left")
+    end = len(users) if high is None else users.search_sorted(high, side="left")
+    return users.slice(begin, max(0, end - begin))
+
+
+def _among(users: pl.Series, run: pl.Series) -> pl.Series:
+    places = run.search_sorted(users).clip(0, len(run) - 1)
+    return run.gather(places) == users
+
+
+def _new(frames: tuple[pl.DataFrame, ...], former: tuple[pl.DataFrame, ...]) -> list[pl.DataFrame]:
+    known = {id(frame) for frame in former}
+    return [frame for frame in frames if id(frame) not in known]
+
+
+def _differ(one: tuple[pl.DataFrame, ...], other: tuple[pl.DataFrame, ...]) -> bool:
+    return [id(frame) for frame in one] != [id(frame) for frame in other]

@@ -1,0 +1,146 @@
+"""A pinned shard in slices of its users, each of which is evaluated by itself.
+
+Every leaf is about one user, so a filter is true of a user whatever slice the user is in. The
+first slices are small: the first users are known soon, and memory is that of one slice.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+import polars as pl
+
+from agents.query.roll import Everybody, between
+from schemas.counts import FEED_VIEWS
+from schemas.interaction import COLUMNS
+from schemas.profile import PROFILE, unpack, wide
+from schemas.segment import SegmentIndex
+from streams.side import COUNTS
+from streams.store import Pinned
+
+__all__ = ["Fresh", "Slice", "slices"]
+
+FIRST = 25_000
+MOST = 400_000
+GROWTH = 4
+
+
+@dataclass
+class Fresh:
+    """What a question asks of the deltas and counts, made once for all its slices, by user."""
+
+    pinned: Pinned
+    _made: dict[object, pl.DataFrame] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def rows(self, source: str) -> pl.DataFrame:
+        """The deltas' rows of a source, sorted by user, not folded."""
+
+        def make() -> pl.DataFrame:
+            found = [delta.filter(pl.col("source") == source) for delta in self.pinned.deltas]
+            return pl.concat(found).sort("user") if found else pl.DataFrame()
+
+        return self._once(source, make)
+
+    def profile(self, kinds: Collection[str]) -> pl.DataFrame:
+        """The deltas' profile-wide rows of these kinds, unpacked, sorted by user."""
+
+        def make() -> pl.DataFrame:
+            wanted = pl.col("kind").is_in(list(kinds))
+            found = [wide(delta.filter(wanted)) for delta in self.pinned.deltas]
+            return unpack(pl.concat(found).sort("user")) if found else pl.DataFrame()
+
+        return self._once(frozenset(kinds), make)
+
+    def feed_views(self) -> pl.DataFrame:
+        """`user` and `count`."""
+
+        def make() -> pl.DataFrame:
+            counts = self.pinned.side_rows(COUNTS).filter(pl.col("source") == FEED_VIEWS)
+            return counts.select("user", "count").sort("user")
+
+        return self._once(None, make)
+
+    def _once(self, name: object, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = make()
+            return self._made[name]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Implements `agents.filters.Data` for the users in [low, high) of a pinned shard.
+
+    Blocks. None as a bound leaves that end open.
+    """
+
+    pinned: Pinned
+    fresh: Fresh
+    everybody: Everybody
+    low: str | None = None
+    high: str | None = None
+
+    def roster(self) -> pl.Series:
+        """The live users of the slice, sorted."""
+        return self.everybody.between(self.low, self.high)
+
+    def rows(self, source: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """The rows of a source, not folded, some of users beside the slice."""
+        for index in self._segments(source):
+            yield self.pinned.segment_rows(index, source, columns)
+        yield from self._cut(self.fresh.rows(source), columns)
+
+    def profile(self, columns: Sequence[str], kinds: Collection[str]) -> Iterator[pl.DataFrame]:
+        """Profile-wide rows of these kinds, not folded, some of users beside the slice."""
+        wanted = pl.col("kind").is_in(list(kinds))
+        for index in self._segments(PROFILE):
+            frame = self.pinned.segment_rows(index, PROFILE, COLUMNS)
+            yield unpack(frame.filter(wanted)).select(columns)
+        yield from self._cut(self.fresh.profile(kinds), columns)
+
+    def feed_views(self) -> pl.DataFrame:
+        """How often each user viewed the feed."""
+        counts = self.fresh.feed_views()
+        return next(self._cut(counts, counts.columns), counts.clear())
+
+    def _segments(self, source: str) -> Iterator[SegmentIndex]:
+        for index in self.pinned.segments_of(source):
+            first = index.low[1] if index.low[0] == source else None
+            last = index.high[1] if index.high[0] == source else None
+            below = last is not None and self.low is not None and last < self.low
+            above = first is not None and self.high is not None and first >= self.high
+            if not below and not above:
+                yield index
+
+    def _cut(self, frame: pl.DataFrame, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        if not frame.height:
+            return
+        users = frame["user"]
+        begin = 0 if self.low is None else users.search_sorted(self.low, side="left")
+        rows = len(between(users, self.low, self.high))
+        if rows:
+            yield frame.slice(begin, rows).select(columns)
+
+
+def slices(pinned: Pinned, everybody: Everybody) -> Iterator[Slice]:
+    """All users, in order, each in one slice; at least one slice."""
+    fresh = Fresh(pinned)
+    low: str | None = None
+    for high in _bounds(everybody):
+        yield Slice(pinned, fresh, everybody, low, high)
+        low = high
+    yield Slice(pinned, fresh, everybody, low, None)
+
+
+def _bounds(everybody: Everybody) -> Iterator[str]:
+    """Where to cut, by the longest run: the others are much shorter, or alike."""
+    if not everybody.runs:
+        return
+    longest = max(everybody.runs, key=len)
+    # users of all runs for one of the longest
+    share = len(everybody) / len(longest)
+    at, width = 0, FIRST
+    while (at := at + max(1, int(width / share))) < len(longest) - FIRST // 2:
+        yield str(longest[at])
+        width = min(MOST, width * GROWTH)
