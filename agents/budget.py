@@ -1,6 +1,7 @@
 """How a worker's memory budget is shared out among the shards it holds."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from streams.settings import Settings
 
@@ -19,6 +20,8 @@ class Budget:
 
     settings: Settings
     shards: int = 1
+    #: Held while one shard merges or indexes: ingest keeps the other cores.
+    background: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def delta_rows(self) -> int:

@@ -24,6 +24,7 @@ from schemas.users import TakenUsers, of_users, take_users
 from streams import keys, side
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
+from streams.period import milliseconds
 from streams.step import Record, RecordGroup
 from streams.store import Put, Step, bounded
 from streams.topics import Topics
@@ -113,6 +114,7 @@ class IngestLoop:
             positions,
             bytes_per_fetch=self._budget.fetch_bytes,
             prefetch=True,
+            linger_ms=round(milliseconds(context.settings.linger)),
             name=f"shard-{context.partition}",
         )
         await self._fetcher.start()

@@ -27,7 +27,7 @@ __all__ = ["FORMAT", "WrongPartitions", "load", "recover"]
 FORMAT = 1
 #: A recovery that reads nothing for so long gives up and starts again.
 SILENCE_S = 60.0
-_APPLY_BYTES = 8_000_000
+_APPLY_BYTES = 32_000_000
 
 
 class WrongPartitions(Fatal):
@@ -48,7 +48,13 @@ async def recover(
     fence = Record(topic, keys.FENCE, owner.encode(), partition)
     (fence_offset,) = await producer.commit([fence])
     start, _ = (await bounds(settings, [(topic, partition)]))[topic, partition]
-    fetcher = Fetcher(settings, {(topic, partition): start}, name=f"changelog-{partition}")
+    fetcher = Fetcher(
+        settings,
+        {(topic, partition): start},
+        bytes_per_partition=8_000_000,
+        prefetch=True,
+        name=f"changelog-{partition}",
+    )
     await fetcher.start()
     try:
         origin = await _origin(fetcher, owner)
@@ -116,18 +122,29 @@ async def _origin(fetcher: Fetcher, owner: str) -> Origin | None:
 
 
 async def _replay(fetcher: Fetcher, mirror: Mirror, owner: str) -> None:
-    waiting: list[tuple[bytes, bytes | None]] = []
+    # Most entries are deltas that a flush deletes soon after: what is put and deleted within
+    # one stretch is never written.
+    waiting: dict[bytes, bytes | None] = {}
     weight = 0
-    async for record in _records(fetcher):
-        if record.key is not None:
-            waiting.append((record.key, record.value))
-            weight += len(record.value or b"") + len(record.key)
-        done = record.key == keys.FENCE and record.value == owner.encode()
-        if done or weight > _APPLY_BYTES:
-            await asyncio.to_thread(mirror.apply, waiting, record.offset + 1)
-            waiting, weight = [], 0
-        if done:
-            return
+    writing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    writing.set_result(None)
+    try:
+        async for record in _records(fetcher):
+            if record.key is not None:
+                weight += len(record.value or b"") - len(waiting.get(record.key) or b"")
+                waiting[record.key] = record.value
+            done = record.key == keys.FENCE and record.value == owner.encode()
+            if done or weight > _APPLY_BYTES:
+                await writing
+                writing = asyncio.ensure_future(
+                    asyncio.to_thread(mirror.apply, list(waiting.items()), record.offset + 1)
+                )
+                waiting, weight = {}, 0
+            if done:
+                break
+    finally:
+        await asyncio.wait([writing])
+    await writing
 
 
 async def _records(fetcher: Fetcher) -> AsyncIterator[KafkaRecord]:

@@ -31,6 +31,7 @@ _Answer = tuple[list[RawBatch], dict[Partition, int]]
 
 READ_COMMITTED = 1
 IDLE_WAIT_MS = 500
+LINGER_BYTES = 1_000_000
 RETRY_S = 0.1
 TROUBLE_EVERY_S = 5.0
 #: Responses larger than this are unpacked in a thread, so that the event loop stays free.
@@ -59,8 +60,10 @@ class Fetcher:
 
     `cursor` maps each partition to the next offset to read. `bytes_per_fetch` bounds one
     response (compressed bytes); one more response may be under way while a caller works on
-    the last (`prefetch`). `fetch` is cancellable at any time; a cancelled call loses nothing,
-    as positions move only when batches are handed over.
+    the last (`prefetch`). With `linger_ms` the broker gathers that long, or 1 MB, before it
+    answers, unless nothing came lately: many small answers cost more than a few. `fetch` is
+    cancellable at any time; a cancelled call loses nothing, as positions move only when
+    batches are handed over.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Fetcher:
         bytes_per_fetch: int = 8_000_000,
         bytes_per_partition: int = 3_000_000,
         prefetch: bool = False,
+        linger_ms: int = 0,
         name: str = "fetcher",
     ) -> None:
         self._settings = settings
@@ -79,6 +83,8 @@ class Fetcher:
         self._bytes = bytes_per_fetch
         self._partition_bytes = min(bytes_per_partition, bytes_per_fetch)
         self._prefetch = prefetch
+        self._linger_ms = linger_ms
+        self._busy = False
         self._name = name
         self._client: AIOKafkaClient | None = None
         self._pending: asyncio.Task[_Answer] | None = None
@@ -148,6 +154,7 @@ class Fetcher:
         if epoch != self._epoch:
             return []
         self._positions.update(following)
+        self._busy = bool(batches)
         if self._prefetch and batches:
             self._pending = asyncio.create_task(self._request(max_wait_ms))
         return batches
@@ -189,7 +196,10 @@ class Fetcher:
             topics.setdefault(topic, []).append(
                 (number, self._positions[topic, number], self._partition_bytes)
             )
-        request = FetchRequest(max_wait_ms, 1, self._bytes, READ_COMMITTED, list(topics.items()))
+        wait, least = (max_wait_ms, 1)
+        if self._busy and self._linger_ms:
+            wait, least = min(max_wait_ms, self._linger_ms), LINGER_BYTES
+        request = FetchRequest(wait, least, self._bytes, READ_COMMITTED, list(topics.items()))
         try:
             response = await client.send(node, request)
         except kafka_errors.KafkaError as error:

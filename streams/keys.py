@@ -8,6 +8,7 @@ i/<segment id>           a segment's index
 s/<segment id>           a segment's bytes
 m/<source>/<segment id>  a manifest entry: where in the archive the segment lies
 v/<source>               the lifecycle version that the shard has applied
+n/<source>               numbers of unique users as they were when the source expired
 """
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "run",
     "run_parts",
     "segment",
+    "uniques",
 ]
 
 FENCE = b"f"
@@ -65,6 +67,11 @@ def place(source: str, segment_id: str) -> bytes:
 def applied(source: str) -> bytes:
     """The key of the version of `source` that the shard has applied."""
     return f"v/{source}".encode()
+
+
+def uniques(source: str) -> bytes:
+    """The key of the numbers of unique users of an expired source."""
+    return f"n/{source}".encode()
 
 
 def kind(key: bytes) -> bytes:

@@ -102,6 +102,9 @@ class Settings:
     memory_budget: int = _setting(
         "1GB", values.size(100_000_000, _HUGE), "bytes a worker may use: 800MB, 1GB"
     )
+    linger: Period = _setting(
+        "PT0.2S", values.interval, "how long events are gathered for one step while they come in"
+    )
     fetch_bytes: int = _setting(
         "8MB", values.size(1_000, 1_000_000_000), "bytes a shard may have fetched and not folded"
     )

@@ -137,10 +137,10 @@ class StepProducer:
         producer, self._producer = self._producer, None
         if producer is None:
             return
+        sender = producer._sender
+        if self._spent and sender.sender_task is not None:
+            sender.sender_task.cancel()  # stop() would first deliver what a failed step left
         self._spent = True
-        sender = producer._sender  # stop() would first deliver what a failed step left behind
-        if sender.sender_task is not None:
-            sender.sender_task.cancel()
         with contextlib.suppress(TimeoutError, kafka_errors.KafkaError, asyncio.CancelledError):
             await asyncio.wait_for(producer.stop(), CLOSE_S)
         producer._closed = True

@@ -53,6 +53,7 @@ class Pinned:
     deltas: tuple[pl.DataFrame, ...]
     side: Mapping[bytes, tuple[pl.DataFrame, ...]]
     runs: Mapping[bytes, tuple[bytes, ...]]
+    uniques: Mapping[str, bytes]
     snapshot: Snapshot
 
     def segments_of(self, source: str) -> list[SegmentIndex]:
@@ -181,6 +182,7 @@ class Store:
                 deltas=tuple(table.deltas.values()),
                 side={letter: tuple(found.values()) for letter, found in table.side.items()},
                 runs={letter: tuple(sorted(found)) for letter, found in table.runs.items()},
+                uniques=dict(table.uniques),
                 snapshot=self.mirror.snapshot(),
             )
 

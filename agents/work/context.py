@@ -20,6 +20,7 @@ __all__ = ["Context", "ReportItem"]
 
 ReportItem = dict[str, Any]
 _ITEMS_PER_REPORT = 1_000
+_WORK_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Context:
         """Bounds of a segment."""
         settings = self.settings
         return Limits(settings.segment_rows, settings.segment_bytes, settings.own_rows)
+
+    @property
+    def work_bytes(self) -> int:
+        """Bytes of one step of a long job: short, as ingest commits between such steps."""
+        return min(self.settings.step_bytes, _WORK_BYTES)
 
     def new_id(self) -> str:
         """A new segment id, which starts with the time."""

@@ -1,4 +1,4 @@
-"""Expiry in a shard: flush, cut, COPY, VERIFY, DROP, for many sources at once.
+"""Expiry in a shard: flush, cut, count users, COPY, VERIFY, DROP, for many sources at once.
 
 Each call of `step` commits at most one bounded transaction. The job itself lives in memory
 only: after a crash a new one finds in hot table and manifest what is already done.
@@ -7,6 +7,7 @@ only: after a crash a new one finds in hot table and manifest what is already do
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from agents.analytics import pack, unique_users
 from agents.work.context import Context, ReportItem
 from schemas.segment import SegmentIndex, set_checksum
 from streams import archive, keys, layout
@@ -18,6 +19,8 @@ __all__ = ["Expire"]
 
 _VERIFY_BYTES = 64_000_000
 _PUTS_PER_STEP = 2_000
+#: Rows whose users are counted in one step: a second's work.
+_COUNTED_ROWS = 2_000_000
 
 
 class Expire:
@@ -35,7 +38,8 @@ class Expire:
         self._late = late
         self._flushed = False
         self._shared: list[str] | None = None
-        self._own: dict[str, list[SegmentIndex]] = {}
+        self._own: dict[str, list[SegmentIndex]] | None = None
+        self._uncounted: list[str] = []
         self._uncopied: list[SegmentIndex] | None = None
         self._unverified: list[SegmentIndex] = []
         self._undropped = sorted(self._versions)
@@ -53,6 +57,7 @@ class Expire:
         return (
             await self._flush()
             or await self._separate()
+            or await self._count()
             or await self._copy()
             or await self._verify()
             or await self._drop()
@@ -81,7 +86,7 @@ class Expire:
         context = self._context
         puts: list[Put] = []
         weight = 0
-        while self._shared and (not puts or weight < context.settings.step_bytes // 2):
+        while self._shared and (not puts or weight < context.work_bytes):
             index = self._table.segments[self._shared.pop()]
             frame = await context.store.read(index)
             leaving = self.sources & index.sources.keys()
@@ -92,19 +97,45 @@ class Expire:
         await context.store.commit(Step(puts=puts))
         return True
 
+    async def _count(self) -> bool:
+        """Keeps the numbers of unique users, while all rows are here to be counted.
+
+        Where they are kept already, rows may have been dropped, or some brought back by a
+        restore that was cancelled: those numbers stand.
+        """
+        table, store = self._table, self._context.store
+        if self._own is None:
+            self._own = {source: table.own_segments(source) for source in self._versions}
+            if not self._late:
+                self._uncounted = sorted(self.sources - table.uniques.keys())
+        if not self._uncounted:
+            return False
+        own = self._own
+
+        def weigh(source: str) -> int:
+            # an entry weighs something even where there are no rows: steps stay bounded
+            return sum(index.rows for index in own[source]) + _COUNTED_ROWS // _PUTS_PER_STEP
+
+        chunk = next(bounded(self._uncounted, weigh, _COUNTED_ROWS))
+        pinned = await store.pin()
+        puts: list[Put] = []
+        for source in chunk:
+            found = await asyncio.to_thread(unique_users, pinned, source, own[source], ())
+            puts.append((keys.uniques(source), pack(found)))
+        await store.commit(Step(puts=puts))
+        del self._uncounted[: len(chunk)]
+        return True
+
     async def _copy(self) -> bool:
         """Appends the segments that have no place in the archive yet."""
         table = self._table
         if self._uncopied is None:
-            self._own = {source: table.own_segments(source) for source in self._versions}
-            everything = [index for found in self._own.values() for index in found]
+            everything = [index for found in self._segments().values() for index in found]
             self._uncopied = [index for index in everything if not table.archived(index)]
             self._unverified = everything
         if not self._uncopied:
             return False
-        chunk = next(
-            bounded(self._uncopied, lambda index: index.bytes, self._context.settings.step_bytes)
-        )
+        chunk = next(bounded(self._uncopied, lambda index: index.bytes, self._context.work_bytes))
         appends = await asyncio.to_thread(self._records, chunk)
         await self._context.store.commit(
             Step(appends=appends, place=lambda offsets: self._places(chunk, offsets))
@@ -161,7 +192,7 @@ class Expire:
         done: list[str] = []
         while self._undropped and len(puts) < _PUTS_PER_STEP:
             source = self._undropped[-1]
-            own = self._own[source]
+            own = self._segments()[source]
             room = max(1, (_PUTS_PER_STEP - len(puts)) // 2)
             puts += layout.remove(own[:room])
             del own[:room]
@@ -177,6 +208,11 @@ class Expire:
         if step.puts:
             await self._context.store.commit(step)
         return True
+
+    def _segments(self) -> dict[str, list[SegmentIndex]]:
+        if self._own is None:
+            raise AssertionError("the segments are chosen before they are moved")
+        return self._own
 
     def _report(self, source: str) -> ReportItem:
         places = self._table.manifest.get(source, {})

@@ -20,6 +20,8 @@ from streams.store import made_ms
 __all__ = ["WorkLoop"]
 
 _IDLE_S = 1.0
+#: How soon a shard asks again whose turn in the background it is.
+_TURN_S = 0.1
 _LATE_EVERY_S = 5.0
 _SOURCES_PER_JOB = 2_000
 
@@ -57,7 +59,7 @@ class WorkLoop:
                 try:
                     await asyncio.wait(
                         [changed, woken],
-                        timeout=min(_IDLE_S, self._indexer.rest_s or _IDLE_S),
+                        timeout=self._rest_s(),
                         return_when=asyncio.FIRST_COMPLETED,
                     )
                 finally:
@@ -66,6 +68,11 @@ class WorkLoop:
         finally:
             if isinstance(self._job, Restore):
                 await self._job.close()
+
+    def _rest_s(self) -> float:
+        if self._budget.background.locked():
+            return _TURN_S
+        return min(_IDLE_S, self._indexer.rest_s or _IDLE_S)
 
     def check_room(self) -> None:
         """Lets ingest wait where the deltas are full, and go on where they are not."""
@@ -87,7 +94,10 @@ class WorkLoop:
                 self._job = None
             self.check_room()
             return True
-        return await tidy(self._context) or await self._indexer.step()
+        if self._budget.background.locked():
+            return False
+        async with self._budget.background:
+            return await tidy(self._context) or await self._indexer.step()
 
     def _find(self) -> Expire | Restore | None:
         if expiring := self._pending(State.EXPIRING):

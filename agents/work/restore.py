@@ -62,7 +62,7 @@ class Restore:
             self._reading = archive.read(context.settings, context.partition, self._missing.copy())
         puts: list[Put] = []
         weight = 0
-        while self._missing and (not puts or weight < context.settings.step_bytes // 2):
+        while self._missing and (not puts or weight < context.work_bytes):
             index, data = await anext(self._reading)
             puts += [(keys.index(index.id), index.to_json()), (keys.segment(index.id), data)]
             weight += len(data)
@@ -95,6 +95,9 @@ class Restore:
             hot = table.rows_in_segments(source)
             hot += sum(frame.height for frame in table.delta_frames(source))
             puts.append((keys.applied(source), Applied(version, "RESTORING").to_json()))
+            if source in table.uniques:
+                # every row is hot again: from here on they are counted where they lie
+                puts.append((keys.uniques(source), None))
             items.append(
                 {
                     "source": source,
