@@ -1,16 +1,19 @@
 """A shard: partition p of everything, taken over, ingested into, worked on, and read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import polars as pl
 from rocksdict import Cache
 
 from agents import shard_read, user_read
+from agents.analytics import Figures, measure
 from agents.budget import Budget
+from agents.filters import Plan
 from agents.host import NotHeld, ShardStatus, SourceSize
 from agents.ingest import Fetched, IngestLoop
+from agents.query.shard_audience import Audiences
 from agents.state_view import StateView
 from agents.user_read import UserRows
 from agents.work.context import Context
@@ -46,6 +49,7 @@ class Shard:
         self._context = Context(settings, partition, self._store, view, clock)
         self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
         self._store.follow = self._users.follow
+        self._audiences = Audiences(self._context)
         self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
         self._deliver = deliver
@@ -111,10 +115,21 @@ class Shard:
         self._check_ready()
         return await user_read.read_users(self._context, self._users, users)
 
+    async def audience(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+        """The users of this shard that match; see `Audiences.find`."""
+        self._check_ready()
+        return await self._audiences.find(plan)
+
     def sources(self) -> dict[str, SourceSize]:
         """Sizes of all sources. Raises `NotHeld` before it is ready."""
         self._check_ready()
         return shard_read.sizes(self._context)
+
+    async def analytics(self, source: str) -> Figures:
+        """Figures of a source, hidden or not. Raises `NotHeld` before it is ready."""
+        self._check_ready()
+        pinned = await self._context.store.pin()
+        return await asyncio.to_thread(measure, pinned, source)
 
     async def offer(self, fetched: object) -> None:
         """Takes one of its fetches back from the ingest agent."""

@@ -1,11 +1,13 @@
 """A shard as the rest of its worker sees it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import polars as pl
 
+from agents.analytics import Figures
+from agents.filters import Plan
 from agents.seat import Actor
 from schemas.errors import Recoverable
 
@@ -81,8 +83,20 @@ class Shard(Actor, Protocol):
         """
         ...
 
+    async def audience(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+        """The users that match, as of now: ascending, each once, in parts; none is empty.
+
+        Raises NotHeld, before the first part, where the shard does not hold exactly the
+        versions that the plan pins or is not ready.
+        """
+        ...
+
     def sources(self) -> Mapping[str, SourceSize]:
         """Sizes of all sources that it has anything of. Raises NotHeld before it is ready."""
+        ...
+
+    async def analytics(self, source: str) -> Figures:
+        """Figures of a source, hidden or not. Raises NotHeld before it is ready."""
         ...
 
     async def offer(self, fetched: object) -> None:

@@ -1,10 +1,12 @@
 """Shards and states without Kafka, for tests of what stands around them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 
 import polars as pl
 
+from agents.analytics import Figures
+from agents.filters import Plan
 from agents.host import NotHeld, ShardStatus, SourceSize
 from schemas.interaction import SCHEMA
 from schemas.lifecycle import SourceState
@@ -44,10 +46,14 @@ class DummyShard:
         self.breaks: Exception | None = None
         self.opened = self.closed = 0
         self.cursor: dict[str, int] = {}
+        self.lag: dict[str, int] = {}
+        self.plans: list[Plan] = []
+        self.figures = Figures([], [])
 
     @property
     def status(self) -> ShardStatus:
-        return ShardStatus(phase="running", cursor=self.cursor, rows=sum(map(len, self.frames)))
+        rows = sum(map(len, self.frames))
+        return ShardStatus(phase="running", cursor=self.cursor, lag=self.lag, rows=rows)
 
     async def run(self) -> None:
         self.ready = True
@@ -68,9 +74,31 @@ class DummyShard:
         finally:
             self.closed += 1
 
+    async def audience(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+        held = all(self.versions.get(source) == version for source, version in plan.pins.items())
+        if not self.ready or not held:
+            raise NotHeld(f"shard {self.partition}: not {plan.pins}")
+        return self._users(plan)
+
+    async def _users(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+        self.opened += 1
+        self.plans.append(plan)
+        try:
+            for frame in self.frames:
+                yield frame["user"].sort()
+            if self.breaks is not None:
+                raise self.breaks
+        finally:
+            self.closed += 1
+
     def sources(self) -> Mapping[str, SourceSize]:
         rows = sum(map(len, self.frames))
         return {source: SourceSize(rows=rows, bytes=10, segments=1) for source in self.versions}
+
+    async def analytics(self, source: str) -> Figures:
+        if not self.ready:
+            raise NotHeld(f"shard {self.partition} is not ready")
+        return self.figures
 
     async def offer(self, fetched: object) -> None:
         self.offered.put_nowait(fetched)
