@@ -2,13 +2,22 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
 from agents.web.problems import Problem, bad_request
 
-__all__ = ["COLUMNS", "MEDIA_TYPES", "choose", "completion", "csv", "csv_header", "ndjson"]
+__all__ = [
+    "COLUMNS",
+    "MEDIA_TYPES",
+    "choose",
+    "completion",
+    "csv",
+    "csv_header",
+    "ndjson",
+    "prefer",
+]
 
 COLUMNS = ("source", "user", "kind", "channel", "step", "variation", "detail", "first", "last")
 """Fields of a row, in the order in which they are written."""
@@ -58,6 +67,18 @@ def choose(wanted: str | None, accept: str) -> str:
                 return name
     offered = ", ".join(MEDIA_TYPES.values())
     raise Problem("not_acceptable", f"{accept!r} allows none of {offered}")
+
+
+def prefer(accept: str, offered: Sequence[str]) -> str:
+    """The media type that `Accept` asks for; the first one where it leaves that open.
+
+    Raises Problem (406).
+    """
+    for media in _by_preference(accept):
+        for own in offered:
+            if media in ("*/*", own, f"{own.partition('/')[0]}/*"):
+                return own
+    raise Problem("not_acceptable", f"{accept!r} allows none of {', '.join(offered)}")
 
 
 def _by_preference(accept: str) -> list[str]:

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import asdict
 
 import polars as pl
 from aiohttp import web
 
 from agents.host import NotHeld, Shard
+from agents.query.parts import LAG
+from agents.query.plan_json import decode
+from agents.web import body
 from agents.web.context import CONTEXT, Context
 from agents.web.parts import GENERATION
 from agents.web.problems import bad_request, shards_unavailable
@@ -15,7 +19,9 @@ from agents.web.stream import stream
 from agents.web.wire import END, pack
 from schemas.errors import Recoverable
 
-__all__ = ["shard_interactions", "shard_sizes", "sizes_here"]
+__all__ = ["shard_audience", "shard_interactions", "shard_sizes", "sizes_here"]
+
+MOST_PLAN_BYTES = 16 << 20
 
 
 async def shard_interactions(request: web.Request) -> web.StreamResponse:
@@ -41,6 +47,28 @@ async def shard_interactions(request: web.Request) -> web.StreamResponse:
             await rows.aclose()
 
 
+async def shard_audience(request: web.Request) -> web.StreamResponse:
+    """POST /internal/shards/{partition}/audience with a plan: frames of users (see wire.py)."""
+    context = request.app[CONTEXT]
+    shard = _shard(context, request.match_info["partition"])
+    generation = context.host.generation
+    try:
+        plan = decode(await body.read(request, MOST_PLAN_BYTES))
+        users = await shard.audience(plan)
+    except Recoverable as error:
+        raise shards_unavailable(str(error)) from error
+    async with aclosing(users):
+        if context.host.generation != generation:
+            raise shards_unavailable("the group has a new generation")
+        lag = sum(shard.status.lag.values())
+        headers = {
+            "Content-Type": "application/vnd.apache.arrow.stream",
+            GENERATION: str(generation),
+            LAG: str(lag),
+        }
+        return await stream(request, _packed_users(users), headers)
+
+
 async def shard_sizes(request: web.Request) -> web.Response:
     """POST /internal/sizes with `{"sources": [..]}`: sizes by shard of this worker."""
     context = request.app[CONTEXT]
@@ -62,6 +90,12 @@ def sizes_here(context: Context, sources: list[str]) -> dict[str, dict[str, dict
         held = {source: asdict(sizes[source]) for source in sources if source in sizes}
         found[str(partition)] = held
     return found
+
+
+async def _packed_users(users: AsyncGenerator[pl.Series, None]) -> AsyncGenerator[bytes, None]:
+    async for series in users:
+        yield await asyncio.to_thread(pack, series.to_frame("user"))
+    yield END
 
 
 async def _packed(

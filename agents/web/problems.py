@@ -3,16 +3,29 @@
 | code | status | when |
 | --- | --- | --- |
 | `bad_request` | 400 | a parameter is missing or not understood |
+| `bad_node` | 400 | a part of a filter has no shape that a filter has; `path` says which |
+| `unknown_filter` | 400 | there is no filter of that name |
+| `missing_argument` `unknown_argument` `bad_argument` | 400 | what a filter has to be told, or \
+cannot be |
+| `bad_time` `no_bound` `both_bounds` `impossible_range` | 400 | a filter's `before` and `after` |
+| `too_deep` `too_large` | 400 | a filter has too many levels or too many nodes |
+| `unknown_segment` `segment_cycle` `unreadable_segment` | 400 | an `in_segment`, or the filter \
+of the segment that it names |
+| `unknown_step` `unknown_variation` | 400 | the definition of the source has no such part |
+| `unknown_tag` | 400 | no source has the tag |
 | `not_found` | 404 | there is nothing at this address |
 | `unknown_source` | 404 | no event and no definition names the source |
 | `method_not_allowed` | 405 | the address takes other methods |
 | `not_acceptable` | 406 | none of the formats offered is one that the client accepts |
 | `source_hidden` | 409 | the source's data is archived, or on its way; `restore` is the body \
 of the `POST /restores` that brings it back |
+| `stale_cursor` | 409 | the cursor is of another question: begin with the first page |
 | `legacy_deleted` | 410 | the source's data was deleted for good under the older policy |
+| `request_too_large` | 413 | the body is longer than what is read |
 | `internal` | 500 | an error that nobody foresaw; the worker's log has it |
 | `shards_unavailable` | 503 | not all shards are there; ask again after `Retry-After` |
 | `not_ready` | 503 | the worker has not recovered all it holds |
+| `time_limit` | 503 | the answer takes too long to make |
 """
 
 import json
@@ -37,15 +50,35 @@ log = logging.getLogger(__name__)
 
 CODES: Mapping[str, tuple[int, str]] = {
     "bad_request": (400, "The request is not understood"),
+    "bad_node": (400, "The filter is not understood"),
+    "unknown_filter": (400, "No such filter"),
+    "missing_argument": (400, "An argument of a filter is missing"),
+    "unknown_argument": (400, "A filter does not take this argument"),
+    "bad_argument": (400, "An argument of a filter is not understood"),
+    "bad_time": (400, "A time is not understood"),
+    "no_bound": (400, "A filter needs before or after"),
+    "both_bounds": (400, "A filter takes before or after, not both"),
+    "impossible_range": (400, "No time lies in the range"),
+    "too_deep": (400, "The filter has too many levels"),
+    "too_large": (400, "The filter has too many nodes"),
+    "unknown_segment": (400, "No such segment"),
+    "segment_cycle": (400, "Segments name each other in a circle"),
+    "unreadable_segment": (400, "The segment's filter cannot be used"),
+    "unknown_step": (400, "No such step"),
+    "unknown_variation": (400, "No such variation"),
+    "unknown_tag": (400, "No source has the tag"),
     "not_found": (404, "There is nothing here"),
     "unknown_source": (404, "No such source"),
     "method_not_allowed": (405, "This address takes other methods"),
     "not_acceptable": (406, "None of the formats is acceptable"),
     "source_hidden": (409, "The source's data is not available now"),
+    "stale_cursor": (409, "The cursor is of another question"),
     "legacy_deleted": (410, "The source's data was deleted for good"),
+    "request_too_large": (413, "The body is too long"),
     "internal": (500, "An unforeseen error"),
     "shards_unavailable": (503, "Not all shards are there"),
     "not_ready": (503, "The worker is not ready"),
+    "time_limit": (503, "The answer takes too long"),
 }
 """Status and title by code: the whole list."""
 

@@ -7,10 +7,11 @@ from aiohttp import web
 from faust.types import AppT
 from faust.web.drivers import aiohttp as driver
 
+from agents.web.audience import audience
 from agents.web.context import CONTEXT, Context
 from agents.web.health import healthz, readyz, status
 from agents.web.interactions import interactions
-from agents.web.internal import shard_interactions, shard_sizes
+from agents.web.internal import shard_audience, shard_interactions, shard_sizes
 from agents.web.problems import problems
 from agents.web.sources import list_sources, one_source
 from schemas.errors import Fatal
@@ -31,7 +32,9 @@ def routes(app: web.Application, context: Context) -> None:
     app.router.add_get("/sources", list_sources)
     app.router.add_get("/sources/{source}", one_source)
     app.router.add_get("/sources/{source}/interactions", interactions)
+    app.router.add_post("/audience", audience)
     app.router.add_get("/internal/shards/{partition}/interactions", shard_interactions)
+    app.router.add_post("/internal/shards/{partition}/audience", shard_audience)
     app.router.add_post("/internal/sizes", shard_sizes)
 
 

@@ -1,0 +1,169 @@
+"""POST /audience: who matches a filter, as pages of JSON or as one NDJSON stream."""
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+import polars as pl
+from aiohttp import web
+
+from agents.filters import FilterError
+from agents.query.audience import Audience, RefusedAnswer, Unavailable
+from agents.web import body, formats
+from agents.web.audience_request import (
+    DEFAULT_LIMIT,
+    MEMBERS,
+    MOST_USERS,
+    Asked,
+    Cursor,
+    asked,
+    rfc3339,
+)
+from agents.web.context import CONTEXT, Context
+from agents.web.problems import Problem, bad_request, shards_unavailable
+from agents.web.refusals import filter_problem, refused_problem
+from agents.web.stream import stream
+from schemas.errors import Recoverable
+
+__all__ = ["audience"]
+
+PAGE_S = 60.0
+"""A page whose making takes longer is given up."""
+SILENCE_S = 60.0
+"""So is a stream from which nothing comes for so long."""
+LINES = 50_000
+_ATTEMPTS = 3
+_MEDIA = ("application/json", formats.MEDIA_TYPES["ndjson"])
+
+
+async def audience(request: web.Request) -> web.StreamResponse:
+    """The users that match, in pages or as a stream; see the contract."""
+    context = request.app[CONTEXT]
+    media = formats.prefer(request.headers.get("Accept", "*/*"), _MEDIA)
+    wanted = asked(await body.read_object(request, MEMBERS), context.clock.now_ms())
+    try:
+        if media == _MEDIA[1]:
+            return await _stream(request, context, wanted)
+        async with asyncio.timeout(PAGE_S):
+            return await _page(context, wanted)
+    except FilterError as error:
+        raise filter_problem(error) from error
+    except RefusedAnswer as error:
+        raise refused_problem(error.refused) from error
+    except Recoverable as error:
+        raise shards_unavailable(str(error)) from error
+    except TimeoutError as error:
+        raise Problem("time_limit", f"The answer takes more than {PAGE_S:.0f} s") from error
+
+
+async def _page(context: Context, wanted: Asked) -> web.Response:
+    limit = DEFAULT_LIMIT if wanted.limit is None else wanted.limit
+    if limit > MOST_USERS:
+        raise bad_request(f"limit is at most {MOST_USERS}; ask for NDJSON to have them all")
+    after = None if wanted.cursor is None else wanted.cursor.after
+    for attempt in range(_ATTEMPTS):
+        async with Audience(context, wanted.question) as found:
+            wanted.check(_excluded(found))
+            try:
+                count, users, more = await _first(found, after, limit)
+            except Unavailable:
+                raise
+            except Recoverable:
+                # another worker's answer broke off
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                continue
+            return web.json_response(
+                body=orjson.dumps(_facts(found, wanted, count, users, more)),
+                headers={"Cache-Control": "no-store"},
+            )
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _first(found: Audience, after: str | None, limit: int) -> tuple[int, list[str], bool]:
+    """How many match; the first `limit` of them after a user; whether there are more."""
+    count = 0
+    head = pl.Series("user", [], dtype=pl.String)
+    async with aclosing(aiter(found)) as parts:
+        async for part in parts:
+            count += len(part)
+            # a part is sorted: what lies behind its first `limit` is behind those of all
+            begin = 0 if after is None else part.search_sorted(after, side="right")
+            candidates = part.slice(begin, limit + 1)
+            if len(candidates) and limit:
+                head = pl.concat([head, candidates]).sort().head(limit + 1)
+            elif len(candidates):
+                head = candidates.head(1)
+    return count, head.head(limit).to_list(), len(head) > limit
+
+
+def _facts(
+    found: Audience, wanted: Asked, count: int, users: list[str], more: bool
+) -> dict[str, Any]:
+    excluded = _excluded(found)
+    following = None
+    if more and users:
+        now = wanted.question.now_ms
+        following = str(Cursor(users[-1], now, wanted.digest(excluded)))
+    return {
+        "count": count,
+        "users": users,
+        "next": following,
+        "now": rfc3339(found.plan.now_ms),
+        "evaluated_at": rfc3339(found.evaluated_at_ms),
+        "lag": found.lag,
+        "on_expired": wanted.question.on_expired.value,
+        "excluded_expired": excluded,
+        "excluded": [
+            {"source": each.source, "filter": each.filter, "path": str(each.place)}
+            for each in found.plan.excluded_expired
+        ],
+    }
+
+
+async def _stream(request: web.Request, context: Context, wanted: Asked) -> web.StreamResponse:
+    if wanted.cursor is not None:
+        raise bad_request("cursor belongs to pages; a stream has all users")
+    async with Audience(context, wanted.question) as found:
+        headers = {
+            "Content-Type": _MEDIA[1],
+            "Cache-Control": "no-store",
+            "Emberline-Now": rfc3339(found.plan.now_ms),
+            "Emberline-Evaluated-At": rfc3339(found.evaluated_at_ms),
+            "Emberline-Lag": str(found.lag),
+            "Emberline-Excluded-Expired": ",".join(_excluded(found)),
+        }
+        return await stream(request, _lines(found, wanted.limit), headers)
+
+
+async def _lines(found: Audience, limit: int | None) -> AsyncGenerator[bytes, None]:
+    """A line a user; the last one says `complete` only where no limit has cut them off."""
+    count = 0
+    async with aclosing(aiter(found)) as parts:
+        while True:
+            async with asyncio.timeout(SILENCE_S):
+                part = await anext(parts, None)
+            if part is None:
+                yield formats.completion(count)
+                return
+            for start in range(0, len(part), LINES):
+                lines = part.slice(start, LINES)
+                if limit is not None and count + len(lines) > limit:
+                    yield await asyncio.to_thread(_ndjson, lines.head(limit - count))
+                    yield orjson.dumps({"complete": False, "count": limit, "limit": limit}) + b"\n"
+                    return
+                count += len(lines)
+                yield await asyncio.to_thread(_ndjson, lines)
+
+
+def _ndjson(users: pl.Series) -> bytes:
+    buffer = io.BytesIO()
+    users.to_frame("user").write_ndjson(buffer)
+    return buffer.getvalue()
+
+
+def _excluded(found: Audience) -> list[str]:
+    return sorted({each.source for each in found.plan.excluded_expired})

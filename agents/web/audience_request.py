@@ -1,0 +1,127 @@
+"""What `POST /audience` is asked: checked, and the cursor from page to page."""
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Self
+
+import orjson
+
+from agents.filters import FilterError, OnExpired, parse
+from agents.filters.moments import moment
+from agents.query.audience import Question
+from agents.web.problems import Problem, bad_request
+from agents.web.refusals import filter_problem
+
+__all__ = ["DEFAULT_LIMIT", "MEMBERS", "MOST_USERS", "Asked", "Cursor", "asked", "rfc3339"]
+
+MEMBERS = frozenset({"filter", "now", "on_expired", "limit", "cursor"})
+DEFAULT_LIMIT = 1_000
+MOST_USERS = 100_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page begins: after this user, of that question."""
+
+    after: str
+    now_ms: int
+    digest: str
+
+    def __str__(self) -> str:
+        """As it is sent."""
+        text = orjson.dumps([self.after, self.now_ms, self.digest])
+        return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+    @classmethod
+    def read(cls, text: object) -> Self:
+        """What was sent. Raises Problem (400)."""
+        try:
+            if not isinstance(text, str):
+                raise ValueError("it is no text")
+            padded = text + "=" * (-len(text) % 4)
+            after, now_ms, digest = orjson.loads(base64.urlsafe_b64decode(padded))
+            if not (isinstance(after, str) and isinstance(now_ms, int) and isinstance(digest, str)):
+                raise ValueError("it has other parts")
+        except (ValueError, TypeError) as error:
+            raise bad_request(f"cursor is not one that was given here: {error}") from error
+        return cls(after, now_ms, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question and how much of its answer is wanted; `limit` None: what is usual."""
+
+    question: Question
+    filter: Any
+    limit: int | None
+    cursor: Cursor | None
+
+    def digest(self, excluded: Iterable[str]) -> str:
+        """Names the question, and what its answer does without: pages of others do not fit."""
+        told = [self.filter, self.question.on_expired.value, sorted(excluded)]
+        data = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+        return blake2b(data, digest_size=9).hexdigest()
+
+    def check(self, excluded: Iterable[str]) -> None:
+        """Raise Problem (409) where the cursor belongs to another question."""
+        if self.cursor is not None and self.cursor.digest != self.digest(excluded):
+            raise Problem(
+                "stale_cursor",
+                "The cursor belongs to another filter, or sources have expired or come back "
+                "since it was given: begin with the first page",
+            )
+
+
+def asked(body: Mapping[str, Any], now_ms: int) -> Asked:
+    """The request's body; `now_ms` counts where it names no `now`. Raises Problem (400)."""
+    if "filter" not in body:
+        raise bad_request("filter is missing")
+    cursor = None if body.get("cursor") is None else Cursor.read(body["cursor"])
+    now = now_ms if body.get("now") is None else _moment(body["now"])
+    if cursor is not None:
+        if body.get("now") is not None and now != cursor.now_ms:
+            raise bad_request("now is another one than the cursor's: leave it out")
+        now = cursor.now_ms
+    try:
+        node = parse(body["filter"])
+    except FilterError as error:
+        raise filter_problem(error) from error
+    on_expired = body.get("on_expired") or OnExpired.REFUSE.value
+    if on_expired not in list(OnExpired):
+        raise bad_request(f"on_expired is refuse or exclude, not {on_expired!r}")
+    question = Question(node, now, OnExpired(on_expired))
+    return Asked(question, body["filter"], _limit(body.get("limit")), cursor)
+
+
+def rfc3339(ms: int) -> str:
+    """A moment as text, in UTC with milliseconds."""
+    found = _EPOCH + timedelta(milliseconds=ms)
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _moment(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            rfc3339(value)
+        except OverflowError as error:
+            raise bad_request(f"now is out of range: {value}") from error
+        return value
+    try:
+        found = moment(value, "now")
+    except FilterError as error:
+        raise bad_request(str(error)) from error
+    if not isinstance(found, int):
+        raise bad_request(f"now is a time such as 2026-05-01T00:00:00Z, not {value!r}")
+    return found
+
+
+def _limit(value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise bad_request(f"limit is a number of users, not {value!r}")
+    return value

@@ -1,0 +1,40 @@
+"""Bodies of requests: bounded, and JSON."""
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from agents.web.problems import Problem, bad_request
+
+__all__ = ["MOST_BYTES", "read", "read_object"]
+
+MOST_BYTES = 1 << 20
+
+
+async def read(request: web.Request, most: int = MOST_BYTES) -> bytes:
+    """The whole body. Raises Problem (413) for one that is longer than `most` bytes."""
+    found = bytearray()
+    too_long = request.content_length is not None and request.content_length > most
+    while not too_long:
+        piece = await request.content.readany()
+        if not piece:
+            return bytes(found)
+        found += piece
+        too_long = len(found) > most
+    raise Problem("request_too_large", f"A body of at most {most:,} bytes is read here")
+
+
+async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, Any]:
+    """A JSON object with these members at most. Raises Problem (400, 413)."""
+    try:
+        found = orjson.loads(await read(request))
+    except ValueError as error:
+        raise bad_request(f"The body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise bad_request("The body is a JSON object")
+    unknown = sorted(found.keys() - names)
+    if unknown:
+        told = ", ".join(name[:40] for name in unknown[:5])
+        raise bad_request(f"There is no {told} here; there are {', '.join(sorted(names))}")
+    return found

@@ -1,0 +1,71 @@
+"""What workers ask each other about users. Not part of the contract."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from agents.host import Shard
+from agents.web.ask import pack_users
+from agents.web.context import CONTEXT
+from agents.web.parts import GENERATION
+from agents.web.problems import bad_request, shards_unavailable
+from agents.web.wire import END, pack, unpack
+from schemas.errors import Recoverable
+
+__all__ = ["shard_find", "shard_identify", "shard_users"]
+
+T = TypeVar("T")
+
+
+async def shard_users(request: web.Request) -> web.Response:
+    """POST /internal/shards/{partition}/users with `{"users": [..]}`: see ask.pack_users."""
+    body = await _json(request)
+    read, headers = await _held(request, lambda shard: shard.users(body["users"]))
+    return web.Response(body=await asyncio.to_thread(pack_users, read), headers=headers)
+
+
+async def shard_find(request: web.Request) -> web.Response:
+    """POST /internal/shards/{partition}/find with `external_ids` and `aliases`: the matches."""
+    body = await _json(request)
+    found, headers = await _held(
+        request, lambda shard: shard.find_users(body["external_ids"], body["aliases"])
+    )
+    matches = [(match.by, match.identifier, match.user) for match in found]
+    return web.json_response(matches, headers=headers)
+
+
+async def shard_identify(request: web.Request) -> web.Response:
+    """POST /internal/shards/{partition}/identify with one frame of users: their roster rows."""
+    # read as it comes: there may be more users than the limit of a body allows
+    frames = [frame async for frame in unpack(request.content)]
+    if len(frames) != 1:
+        raise bad_request("one frame of users is expected")
+    found, headers = await _held(request, lambda shard: shard.identify(frames[0]["user"]))
+    return web.Response(body=await asyncio.to_thread(pack, found) + END, headers=headers)
+
+
+async def _held(
+    request: web.Request, ask: Callable[[Shard], Awaitable[T]]
+) -> tuple[T, dict[str, str]]:
+    """A shard's answer and the generation in which it is given. Raises Problem (503)."""
+    host, text = request.app[CONTEXT].host, request.match_info["partition"]
+    shard = host.shards.get(int(text)) if text.isdecimal() else None
+    if shard is None:
+        raise shards_unavailable(f"shard {text} is not here")
+    generation = host.generation
+    try:
+        found = await ask(shard)
+    except Recoverable as error:
+        raise shards_unavailable(str(error)) from error
+    if host.generation != generation:
+        raise shards_unavailable("the group has a new generation")
+    return found, {GENERATION: str(generation)}
+
+
+async def _json(request: web.Request) -> Any:
+    try:
+        return await request.json()
+    except ValueError as error:
+        raise bad_request("the body is no JSON") from error

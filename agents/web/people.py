@@ -1,0 +1,108 @@
+"""Users over all shards: found by what they are called, read where they live."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from agents.profiles.person import Match
+from agents.profiles.shard_users import UserFacts, UsersRead
+from agents.user_read import MOST_USERS
+from agents.web.ask import find_in, patiently, read_in, states_read
+from agents.web.context import Context
+from schemas.placement import partition_of
+
+__all__ = ["MOST_MERGES", "Resolved", "by_shard", "find", "read", "resolve"]
+
+MOST_MERGES = 16
+"""So many merges in a row are followed."""
+
+
+@dataclass
+class Resolved:
+    """Who the users that were asked for are now; None where there is nobody.
+
+    `archived` are the sources whose archive in one of these users' shards has rows.
+    """
+
+    users: dict[str, UserFacts | None] = field(default_factory=dict)
+    archived: tuple[str, ...] = ()
+
+
+def by_shard(context: Context, users: Iterable[str]) -> dict[int, list[str]]:
+    """The users of each shard, each once."""
+    names = pl.Series(list(dict.fromkeys(users)), dtype=pl.String)
+    placed: dict[int, list[str]] = {}
+    for user, shard in zip(names, partition_of(names, context.settings.partitions), strict=True):
+        placed.setdefault(shard, []).append(user)
+    return placed
+
+
+async def read(context: Context, users: Iterable[str]) -> UsersRead:
+    """Everything about users, however many: whoever asks bounds that. Raises Problem (503)."""
+    states_read(context)
+    groups = [
+        (shard, found[at : at + MOST_USERS])
+        for shard, found in by_shard(context, users).items()
+        for at in range(0, len(found), MOST_USERS)
+    ]
+    parts = await asyncio.gather(*(_read(context, *group) for group in groups))
+    facts: dict[str, UserFacts] = {}
+    archived: set[str] = set()
+    for part in parts:
+        facts.update(part.facts)
+        archived.update(part.archived)
+    return UsersRead(facts, tuple(sorted(archived)))
+
+
+async def find(
+    context: Context, externals: Sequence[str], aliases: Sequence[str]
+) -> list[Match]:
+    """Who bears one of these identifiers, in any shard. Raises Problem (503)."""
+    shards = range(context.settings.partitions)
+
+    async def ask(shard: int) -> list[Match]:
+        return await patiently(lambda: find_in(context, shard, externals, aliases))
+
+    found = await asyncio.gather(*(ask(shard) for shard in shards))
+    return [match for part in found for match in part]
+
+
+async def resolve(context: Context, users: Iterable[str]) -> Resolved:
+    """Follows merges from each of `users` to who is there now.
+
+    Nobody is there where a user is unknown or deleted, and where merges lead in a circle or
+    through more than `MOST_MERGES`. Raises Problem (503).
+    """
+    at = {user: user for user in users}
+    known: dict[str, UserFacts] = {}
+    archived: set[str] = set()
+    for _ in range(MOST_MERGES + 1):
+        missing = set(at.values()) - known.keys()
+        if not missing:
+            break
+        found = await read(context, sorted(missing))
+        known.update(found.facts)
+        archived.update(found.archived)
+        at = {asked: _next(now, known) for asked, now in at.items()}
+    return Resolved({asked: _there(now, known) for asked, now in at.items()}, tuple(sorted(archived)))
+
+
+def _next(user: str, known: Mapping[str, UserFacts]) -> str:
+    person = known[user].person if user in known else None
+    into = person.merged_into if person is not None and not person.deleted else None
+    return user if into is None else into
+
+
+def _there(user: str, known: Mapping[str, UserFacts]) -> UserFacts | None:
+    facts = known.get(user)
+    if facts is None or not facts.known:
+        return None
+    person = facts.person
+    gone = person is not None and (person.deleted or person.merged_into is not None)
+    return None if gone else facts
+
+
+async def _read(context: Context, shard: int, users: list[str]) -> UsersRead:
+    return await patiently(lambda: read_in(context, shard, users))

@@ -1,0 +1,73 @@
+"""What a route is: where, who may call it, what it takes and what it answers.
+
+Each stands in `ROUTES` beside its handler. From it come the application's router, the check of
+scopes, and `/openapi.json`: what is not described is not served.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from aiohttp import web
+
+from agents.keys import Scope
+
+__all__ = ["SOURCE", "Handler", "Parameter", "Route", "Schema", "path", "query", "ref"]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Schema = Mapping[str, Any]
+"""A JSON schema (2020-12), as OpenAPI 3.1 has them."""
+
+ANY: Schema = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a path or a query."""
+
+    name: str
+    where: Literal["path", "query"]
+    schema: Schema
+    doc: str
+    required: bool = False
+
+
+def path(name: str, doc: str, **schema: Any) -> Parameter:
+    """A part of the path: a text unless `schema` says otherwise."""
+    found = {"type": "string", "minLength": 1, **schema}
+    return Parameter(name=name, where="path", schema=found, doc=doc, required=True)
+
+
+def query(name: str, doc: str, *, required: bool = False, **schema: Any) -> Parameter:
+    """A part of the query: a text unless `schema` says otherwise."""
+    found = {"type": "string", **schema}
+    return Parameter(name=name, where="query", schema=found, doc=doc, required=required)
+
+
+def ref(name: str) -> Schema:
+    """A schema of agents/web/shapes.py by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route. `scope` None: free to all.
+
+    `answers` has the schema of a good answer (200) by media type, `body` that of a JSON
+    request. `problems` are codes of agents/web/problems.py; those that any route may have
+    need not be named. Routes of scope `worker` are no part of the contract.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    handler: Handler
+    summary: str
+    scope: Scope | None
+    parameters: tuple[Parameter, ...] = ()
+    body: Schema | None = None
+    answers: Mapping[str, Schema] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+SOURCE = path("source", "`campaign:ID` or `canvas:ID`", examples=["campaign:welcome"])
