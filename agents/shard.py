@@ -13,6 +13,9 @@ from agents.budget import Budget
 from agents.filters import Plan
 from agents.host import NotHeld, ShardStatus, SourceSize
 from agents.ingest import Fetched, IngestLoop
+from agents.profiles.facts import UsersRead
+from agents.profiles.person import Match
+from agents.profiles.shard_users import ShardUsers
 from agents.query.shard_audience import Audiences
 from agents.state_view import StateView
 from agents.user_read import UserRows
@@ -50,6 +53,7 @@ class Shard:
         self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
         self._store.follow = self._users.follow
         self._audiences = Audiences(self._context)
+        self._people = ShardUsers(self._context, self._users)
         self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
         self._deliver = deliver
@@ -119,6 +123,21 @@ class Shard:
         """The users of this shard that match; see `Audiences.find`."""
         self._check_ready()
         return await self._audiences.find(plan)
+
+    async def users(self, users: Sequence[str]) -> UsersRead:
+        """Everything about some users; see `ShardUsers.read`."""
+        self._check_ready()
+        return await self._people.read(users)
+
+    async def find_users(self, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
+        """Who bears one of these identifiers; see `ShardUsers.find`."""
+        self._check_ready()
+        return await self._people.find(externals, aliases)
+
+    async def identify(self, users: pl.Series) -> pl.DataFrame:
+        """What the roster says of many users; see `ShardUsers.identify`."""
+        self._check_ready()
+        return await self._people.identify(users)
 
     def sources(self) -> dict[str, SourceSize]:
         """Sizes of all sources. Raises `NotHeld` before it is ready."""

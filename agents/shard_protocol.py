@@ -1,6 +1,6 @@
 """A shard as the rest of its worker sees it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -8,6 +8,8 @@ import polars as pl
 
 from agents.analytics import Figures
 from agents.filters import Plan
+from agents.profiles.facts import UsersRead
+from agents.profiles.person import Match
 from agents.seat import Actor
 from schemas.errors import Recoverable
 
@@ -89,6 +91,21 @@ class Shard(Actor, Protocol):
         Raises NotHeld, before the first part, where the shard does not hold exactly the
         versions that the plan pins or is not ready.
         """
+        ...
+
+    async def users(self, users: Sequence[str]) -> UsersRead:
+        """Everything about at most 50 users, hidden sources masked.
+
+        Raises NotHeld where the shard is not ready or this worker's view is behind it.
+        """
+        ...
+
+    async def find_users(self, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
+        """Who bears one of these external ids or aliases. Raises NotHeld."""
+        ...
+
+    async def identify(self, users: pl.Series) -> pl.DataFrame:
+        """The last roster rows of those of `users` who have one. Raises NotHeld."""
         ...
 
     def sources(self) -> Mapping[str, SourceSize]:

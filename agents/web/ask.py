@@ -11,8 +11,8 @@ import aiohttp
 import polars as pl
 
 from agents.host import NotHeld, Shard
+from agents.profiles.facts import UserFacts, UsersRead
 from agents.profiles.person import Match, Person
-from agents.profiles.shard_users import UserFacts, UsersRead
 from agents.web.context import Context
 from agents.web.parts import GENERATION
 from agents.web.problems import shards_unavailable

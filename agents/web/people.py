@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from agents.profiles.facts import UserFacts, UsersRead
 from agents.profiles.person import Match
-from agents.profiles.shard_users import UserFacts, UsersRead
 from agents.user_read import MOST_USERS
 from agents.web.ask import find_in, patiently, read_in, states_read
 from agents.web.context import Context
@@ -56,9 +56,7 @@ async def read(context: Context, users: Iterable[str]) -> UsersRead:
     return UsersRead(facts, tuple(sorted(archived)))
 
 
-async def find(
-    context: Context, externals: Sequence[str], aliases: Sequence[str]
-) -> list[Match]:
+async def find(context: Context, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
     """Who bears one of these identifiers, in any shard. Raises Problem (503)."""
     shards = range(context.settings.partitions)
 
@@ -86,7 +84,8 @@ async def resolve(context: Context, users: Iterable[str]) -> Resolved:
         known.update(found.facts)
         archived.update(found.archived)
         at = {asked: _next(now, known) for asked, now in at.items()}
-    return Resolved({asked: _there(now, known) for asked, now in at.items()}, tuple(sorted(archived)))
+    there = {asked: _there(now, known) for asked, now in at.items()}
+    return Resolved(there, tuple(sorted(archived)))
 
 
 def _next(user: str, known: Mapping[str, UserFacts]) -> str:

@@ -1,15 +1,18 @@
 """Shards and states without Kafka, for tests of what stands around them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 
 import polars as pl
 
 from agents.analytics import Figures
 from agents.filters import Plan
 from agents.host import NotHeld, ShardStatus, SourceSize
+from agents.profiles.facts import UserFacts, UsersRead
+from agents.profiles.person import Match
 from schemas.interaction import SCHEMA
 from schemas.lifecycle import SourceState
+from schemas.roster import ROSTER_SCHEMA
 
 
 class States:
@@ -90,6 +93,18 @@ class DummyShard:
                 raise self.breaks
         finally:
             self.closed += 1
+
+    async def users(self, users: Sequence[str]) -> UsersRead:
+        if not self.ready:
+            raise NotHeld(f"shard {self.partition} is not ready")
+        nobody = pl.DataFrame(schema=SCHEMA)
+        return UsersRead({user: UserFacts(user, None, nobody, {}, 0) for user in users})
+
+    async def find_users(self, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
+        return []
+
+    async def identify(self, users: pl.Series) -> pl.DataFrame:
+        return pl.DataFrame(schema=ROSTER_SCHEMA)
 
     def sources(self) -> Mapping[str, SourceSize]:
         rows = sum(map(len, self.frames))

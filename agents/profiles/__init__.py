@@ -1,0 +1,1 @@
+"""What is told of one user: who they are, what they received, what they did, what is hidden."""
