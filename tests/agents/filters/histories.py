@@ -33,7 +33,7 @@ _MOMENTS = sorted({millis(text) for text in WHEN})
 TIMES = (*_MOMENTS, *_MOMENTS, _MOMENTS[0] - 1, _MOMENTS[-1] + 1)
 INTERACTIONS = (
     "received", "received", "received", "opened", "machine_opened", "clicked", "clicked",
-    "bot_clicked", "entered", "control", "exited", "converted", "converted",
+    "bot_clicked", "entered", "control", "control", "exited", "converted", "converted",
 )  # fmt: skip
 SIGNALS = ("hard_bounce", "spam_report", "invalid_phone", "feature_flag")
 some = st.sampled_from
@@ -106,7 +106,11 @@ def facts(draw: st.DrawFn, *, hidden: bool) -> Facts:
     )
     only = draw(some((None, "campaign:a", "canvas:c")))
     if only is not None:
-        events = [e._replace(source=only) if e.source else e for e in events]
+        # Everything about one source, and half of it happens to one user.
+        events = [
+            e._replace(source=only, user="u1" if at % 2 else e.user) if e.source else e
+            for at, e in enumerate(events)
+        ]
     known = {source: draw(_states(hidden)) for source in SOURCES}
     return Facts(
         roster=draw(st.sets(some(USERS), min_size=2)),
