@@ -19,7 +19,7 @@ from schemas.segment import SegmentIndex
 from streams import side
 from streams.store import Pinned
 
-__all__ = ["TOTAL_COLUMNS", "UNIQUE_COLUMNS", "Figures", "measure", "pack", "unique_users"]
+__all__ = ["TOTAL_COLUMNS", "UNIQUE_COLUMNS", "Figures", "Rows", "measure", "pack", "unique_users"]
 
 TOTAL_COLUMNS = tuple(name for name in COUNT_KEY if name not in ("source", "user"))
 """What totals are told apart by: day (days since 1970-01-01, UTC), kind, channel, step,

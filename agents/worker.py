@@ -21,6 +21,7 @@ from agents.patience import BrokerGate
 from agents.preflight import locked, topics_checked
 from agents.shard import Shard
 from agents.state_view import StateView
+from agents.web.keyring import check_exposure
 from schemas.errors import EmberlineError, Fatal
 from streams.clock import SystemClock
 from streams.mirror import shared_cache
@@ -76,6 +77,7 @@ async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
+        check_exposure(settings)
         with locked(settings.data_dir):
             if await _before(topics_checked(settings), stopping):
                 await _run(settings, stopping, on_ready)

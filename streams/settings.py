@@ -96,6 +96,23 @@ class Settings:
         "127.0.0.1", values.text(r"\S+", "a host name or address"), "where the worker listens"
     )
     http_port: int = _setting(6066, values.number(0, 65_535), "port of the worker (0: any free)")
+    http_body_bytes: int = _setting(
+        "1MB", values.size(1_000, 1 << 20), "longest body of a request that is read"
+    )
+    http_timeout: Period = _setting(
+        "PT5M", values.interval, "a request whose answer has not begun by then is given up"
+    )
+    http_rate: int = _setting(
+        50, values.number(0, 1_000_000), "requests a second that one key may make (0: any number)"
+    )
+    keys_file: Path = _setting(
+        "emberline-keys.json",
+        values.path,
+        "keys of the HTTP interface; where there is none, only this machine is served",
+    )
+    api_key: str = _setting(
+        "", values.text(r"\S*", "a key"), "key with which commands ask a worker", secret=True
+    )
     data_dir: Path = _setting(
         "emberline-data", values.path, "folder of the local stores, safe to lose"
     )

@@ -11,6 +11,7 @@ import polars as pl
 from aiohttp import web
 
 from agents.filters import FilterError
+from agents.keys import Scope
 from agents.query.audience import Audience, RefusedAnswer, Unavailable
 from agents.web import body, formats
 from agents.web.audience_request import (
@@ -25,10 +26,11 @@ from agents.web.audience_request import (
 from agents.web.context import CONTEXT, Context
 from agents.web.problems import Problem, bad_request, shards_unavailable
 from agents.web.refusals import filter_problem, refused_problem
+from agents.web.route import Route, ref
 from agents.web.stream import stream
 from schemas.errors import Recoverable
 
-__all__ = ["audience"]
+__all__ = ["ROUTES", "audience"]
 
 PAGE_S = 60.0
 """A page whose making takes longer is given up."""
@@ -167,3 +169,27 @@ def _ndjson(users: pl.Series) -> bytes:
 
 def _excluded(found: Audience) -> list[str]:
     return sorted({each.source for each in found.plan.excluded_expired})
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/audience",
+        handler=audience,
+        summary="The users that match a filter, in pages of JSON or as one NDJSON stream",
+        scope=Scope.READ,
+        body=ref("AudienceRequest"),
+        answers={_MEDIA[0]: ref("Audience"), _MEDIA[1]: {"type": "string"}},
+        problems=(
+            "bad_request",
+            "not_acceptable",
+            "source_hidden",
+            "stale_cursor",
+            "legacy_deleted",
+            "unknown_source",
+            "request_too_large",
+            "shards_unavailable",
+            "time_limit",
+        ),
+    ),
+)

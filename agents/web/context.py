@@ -10,6 +10,7 @@ from aiohttp import web
 
 from agents.catalog_view import CatalogView
 from agents.host import ShardHost
+from agents.web.keyring import KeyRing
 from schemas.lifecycle import SourceState
 from streams.clock import Clock, SystemClock
 from streams.settings import Settings
@@ -51,7 +52,11 @@ class Context:
     catalog: CatalogView = field(default_factory=_no_catalog)
     clock: Clock = field(default_factory=SystemClock)
     address: str = ""
+    keyring: KeyRing = field(init=False)
     _session: aiohttp.ClientSession | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.keyring = KeyRing(self.settings.keys_file)
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -59,8 +64,17 @@ class Context:
         if self._session is None:
             # no limit for a whole answer, which may be long; silence is limited instead
             limits = aiohttp.ClientTimeout(total=None, sock_connect=2.0, sock_read=30.0)
-            self._session = aiohttp.ClientSession(timeout=limits)
+            self._session = aiohttp.ClientSession(timeout=limits, middlewares=[self._identified])
         return self._session
+
+    async def _identified(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Show other workers that this is one of them."""
+        keys = self.keyring.keys
+        if keys is not None:
+            request.headers["Authorization"] = f"Bearer {keys.worker_token}"
+        return await handler(request)
 
     async def close(self) -> None:
         """Close the client."""

@@ -7,10 +7,12 @@ from typing import Any
 from aiohttp import web
 
 from agents.host import Shard, ShardStatus
+from agents.keys import Scope
 from agents.web.context import CONTEXT, Context
 from agents.web.problems import Problem
+from agents.web.route import Route, ref
 
-__all__ = ["healthz", "readyz", "status"]
+__all__ = ["ROUTES", "healthz", "readyz", "status"]
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -63,3 +65,34 @@ def _shard(partition: int, shard: Shard | None) -> dict[str, Any]:
     lag = sum(figures.lag.values())
     described = {"partition": partition, "ready": shard is not None and shard.ready}
     return described | asdict(figures) | {"cursor_lag": lag}
+
+
+_HEALTHY = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/healthz",
+        handler=healthz,
+        summary="Whether the process lives",
+        scope=None,
+        answers={"application/json": _HEALTHY},
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        handler=readyz,
+        summary="Whether the worker has recovered all it holds",
+        scope=None,
+        answers={"application/json": _HEALTHY},
+        problems=("not_ready",),
+    ),
+    Route(
+        method="GET",
+        path="/status",
+        handler=status,
+        summary="This worker in figures",
+        scope=Scope.READ,
+        answers={"application/json": ref("Status")},
+    ),
+)

@@ -8,15 +8,17 @@ from pathlib import Path
 import polars as pl
 from aiohttp import web
 
+from agents.keys import Scope
 from agents.web import formats
 from agents.web.context import CONTEXT, Context
 from agents.web.gather import Gathered
 from agents.web.problems import shards_unavailable
+from agents.web.route import SOURCE, Route, query
 from agents.web.stream import stream
 from schemas.errors import Recoverable
 from schemas.interaction import empty
 
-__all__ = ["interactions"]
+__all__ = ["ROUTES", "interactions"]
 
 CHUNK = 1 << 18
 
@@ -86,3 +88,29 @@ async def _chunks(path: Path) -> AsyncGenerator[bytes, None]:
     with path.open("rb") as file:
         while piece := await asyncio.to_thread(file.read, CHUNK):
             yield piece
+
+
+_TEXT = {"type": "string"}
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/sources/{source}/interactions",
+        handler=interactions,
+        summary="The rows of a visible source, streamed",
+        scope=Scope.READ,
+        parameters=(
+            SOURCE,
+            query("format", "Before `Accept`", enum=list(formats.MEDIA_TYPES)),
+        ),
+        answers=dict.fromkeys(formats.MEDIA_TYPES.values(), _TEXT),
+        problems=(
+            "bad_request",
+            "unknown_source",
+            "not_acceptable",
+            "source_hidden",
+            "legacy_deleted",
+            "shards_unavailable",
+        ),
+    ),
+)

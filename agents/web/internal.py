@@ -9,17 +9,19 @@ import polars as pl
 from aiohttp import web
 
 from agents.host import NotHeld, Shard
+from agents.keys import Scope
 from agents.query.parts import LAG
 from agents.query.plan_json import decode
 from agents.web import body
 from agents.web.context import CONTEXT, Context
 from agents.web.parts import GENERATION
 from agents.web.problems import bad_request, shards_unavailable
+from agents.web.route import Route
 from agents.web.stream import stream
 from agents.web.wire import END, pack
 from schemas.errors import Recoverable
 
-__all__ = ["shard_audience", "shard_interactions", "shard_sizes", "sizes_here"]
+__all__ = ["ROUTES", "shard_audience", "shard_interactions", "shard_sizes", "sizes_here"]
 
 MOST_PLAN_BYTES = 16 << 20
 
@@ -122,3 +124,28 @@ def _number(name: str, text: str) -> int:
     if not text.isdecimal():
         raise bad_request(f"{name} is a number, not {text!r}")
     return int(text)
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/internal/shards/{partition}/interactions",
+        handler=shard_interactions,
+        summary="One shard's rows of a source",
+        scope=Scope.WORKER,
+    ),
+    Route(
+        method="POST",
+        path="/internal/shards/{partition}/audience",
+        handler=shard_audience,
+        summary="One shard's users that match",
+        scope=Scope.WORKER,
+    ),
+    Route(
+        method="POST",
+        path="/internal/sizes",
+        handler=shard_sizes,
+        summary="Sizes of sources in this worker's shards",
+        scope=Scope.WORKER,
+    ),
+)

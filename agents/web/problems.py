@@ -13,15 +13,20 @@ cannot be |
 of the segment that it names |
 | `unknown_step` `unknown_variation` | 400 | the definition of the source has no such part |
 | `unknown_tag` | 400 | no source has the tag |
+| `unauthorized` | 401 | no key, or one that is not known: `Authorization: Bearer KEY` |
+| `forbidden` | 403 | the key does not have the scope that this takes |
 | `not_found` | 404 | there is nothing at this address |
 | `unknown_source` | 404 | no event and no definition names the source |
+| `unknown_user` | 404 | nobody is there: never heard of, deleted, or merged into nobody |
 | `method_not_allowed` | 405 | the address takes other methods |
 | `not_acceptable` | 406 | none of the formats offered is one that the client accepts |
 | `source_hidden` | 409 | the source's data is archived, or on its way; `restore` is the body \
 of the `POST /restores` that brings it back |
+| `ambiguous_user` | 409 | several users bear the identifier; `users` names them |
 | `stale_cursor` | 409 | the cursor is of another question: begin with the first page |
 | `legacy_deleted` | 410 | the source's data was deleted for good under the older policy |
 | `request_too_large` | 413 | the body is longer than what is read |
+| `too_many_requests` | 429 | the key asks too often; ask again after `Retry-After` |
 | `internal` | 500 | an error that nobody foresaw; the worker's log has it |
 | `shards_unavailable` | 503 | not all shards are there; ask again after `Retry-After` |
 | `not_ready` | 503 | the worker has not recovered all it holds |
@@ -67,14 +72,19 @@ CODES: Mapping[str, tuple[int, str]] = {
     "unknown_step": (400, "No such step"),
     "unknown_variation": (400, "No such variation"),
     "unknown_tag": (400, "No source has the tag"),
+    "unauthorized": (401, "A key is needed"),
+    "forbidden": (403, "The key does not allow this"),
     "not_found": (404, "There is nothing here"),
     "unknown_source": (404, "No such source"),
+    "unknown_user": (404, "No such user"),
     "method_not_allowed": (405, "This address takes other methods"),
     "not_acceptable": (406, "None of the formats is acceptable"),
     "source_hidden": (409, "The source's data is not available now"),
+    "ambiguous_user": (409, "Several users are called so"),
     "stale_cursor": (409, "The cursor is of another question"),
     "legacy_deleted": (410, "The source's data was deleted for good"),
     "request_too_large": (413, "The body is too long"),
+    "too_many_requests": (429, "Too many requests"),
     "internal": (500, "An unforeseen error"),
     "shards_unavailable": (503, "Not all shards are there"),
     "not_ready": (503, "The worker is not ready"),
@@ -88,22 +98,25 @@ RETRY_AFTER_S = 2
 class Problem(Exception):
     """Ends a request with a problem document. `members` are added to it as they are."""
 
-    def __init__(self, code: str, detail: str, **members: Any) -> None:
+    def __init__(
+        self, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
+        self.headers = dict(headers or {})
         self.members = members
 
     def response(self) -> web.Response:
         """As it is sent."""
         status, title = CODES[self.code]
         body = {"status": status, "title": title, "detail": self.detail, "code": self.code}
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
         return web.Response(
             status=status,
             text=json.dumps(body | self.members),
             content_type="application/problem+json",
-            headers=headers,
+            headers=headers | self.headers,
         )
 
 

@@ -7,16 +7,25 @@ from aiohttp import web
 from faust.types import AppT
 from faust.web.drivers import aiohttp as driver
 
-from agents.web.audience import audience
+from agents.web import analytics, audience, health, interactions, internal, openapi, sources
 from agents.web.context import CONTEXT, Context
-from agents.web.health import healthz, readyz, status
-from agents.web.interactions import interactions
-from agents.web.internal import shard_audience, shard_interactions, shard_sizes
+from agents.web.guard import Guard
 from agents.web.problems import problems
-from agents.web.sources import list_sources, one_source
+from agents.web.route import Route
 from schemas.errors import Fatal
 
-__all__ = ["Web", "routes"]
+__all__ = ["ROUTES", "Web", "routes"]
+
+ROUTES: tuple[Route, ...] = (
+    *health.ROUTES,
+    *sources.ROUTES,
+    *interactions.ROUTES,
+    *analytics.ROUTES,
+    *audience.ROUTES,
+    *openapi.ROUTES,
+    *internal.ROUTES,
+)
+"""Everything that is served."""
 
 SHUTDOWN_S = 2.0
 _EVERYWHERE = {"0.0.0.0", "::"}
@@ -26,16 +35,10 @@ def routes(app: web.Application, context: Context) -> None:
     """Add all routes to an application that has none."""
     app[CONTEXT] = context
     app.middlewares.append(problems)
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/status", status)
-    app.router.add_get("/sources", list_sources)
-    app.router.add_get("/sources/{source}", one_source)
-    app.router.add_get("/sources/{source}/interactions", interactions)
-    app.router.add_post("/audience", audience)
-    app.router.add_get("/internal/shards/{partition}/interactions", shard_interactions)
-    app.router.add_post("/internal/shards/{partition}/audience", shard_audience)
-    app.router.add_post("/internal/sizes", shard_sizes)
+    Guard(context, ROUTES).install(app)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)
+    openapi.install(app, ROUTES)
 
 
 class Web(driver.Web):

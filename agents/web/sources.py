@@ -7,12 +7,14 @@ from typing import Any
 
 from aiohttp import web
 
+from agents.keys import Scope
 from agents.web.context import CONTEXT, Context
 from agents.web.problems import bad_request, shards_unavailable, unknown_source
+from agents.web.route import SOURCE, Route, query, ref
 from agents.web.sizes import Sizes, sizes
 from schemas.lifecycle import SOURCE_KINDS, SourceState, State
 
-__all__ = ["list_sources", "one_source"]
+__all__ = ["ROUTES", "list_sources", "one_source"]
 
 DEFAULT_LIMIT = 100
 MOST = 1000
@@ -117,3 +119,41 @@ def _limit(text: str | None) -> int:
     if not text.isdecimal() or not 0 < int(text) <= MOST:
         raise bad_request(f"limit is a number from 1 to {MOST}, not {text!r}")
     return int(text)
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/sources",
+        handler=list_sources,
+        summary="Where every source stands, in pages",
+        scope=Scope.READ,
+        parameters=(
+            query("name", "Found anywhere in the name or the id, in any case"),
+            query("kind", "Campaigns or Canvases only", enum=list(SOURCE_KINDS)),
+            query("state", "Sources in this state only", enum=[state.value for state in State]),
+            query("tag", "Sources with this tag only"),
+            query(
+                "limit",
+                "Most sources of a page",
+                type="integer",
+                minimum=1,
+                maximum=MOST,
+                default=DEFAULT_LIMIT,
+            ),
+            query("cursor", "`next` of the page before"),
+        ),
+        answers={"application/json": ref("Sources")},
+        problems=("bad_request", "shards_unavailable"),
+    ),
+    Route(
+        method="GET",
+        path="/sources/{source}",
+        handler=one_source,
+        summary="Where one source stands, why, and how large it is",
+        scope=Scope.READ,
+        parameters=(SOURCE,),
+        answers={"application/json": ref("Source")},
+        problems=("unknown_source", "shards_unavailable"),
+    ),
+)

@@ -1,0 +1,142 @@
+"""Keys of the HTTP interface: who may do what, kept hashed in a file that all workers share.
+
+The file also holds a random secret, from which the key derives by which workers know each
+other. Keys are long and random, so that one round of SHA-256 protects them.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import Fatal, UsageError
+
+__all__ = ["ISSUED", "Key", "Keys", "Scope"]
+
+_FORMAT = 1
+
+
+class Scope(StrEnum):
+    """What a key allows. `admin` allows everything that is not among workers."""
+
+    READ = "read"
+    EXPORT = "users.export"
+    OPERATE = "operate"
+    ADMIN = "admin"
+    WORKER = "worker"
+
+
+ISSUED = (Scope.READ, Scope.EXPORT, Scope.OPERATE, Scope.ADMIN)
+"""The scopes that a key can be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as it is kept: `hash` is SHA-256 in hex, `created_at` UTC milliseconds."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    hash: str
+    created_at: int
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether who has this key may call routes of `scope`."""
+        return scope in self.scopes or (Scope.ADMIN in self.scopes and scope is not Scope.WORKER)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The content of a keys file. Changes make a new value; `save` writes it whole."""
+
+    keys: tuple[Key, ...] = ()
+    secret: str = ""
+
+    @classmethod
+    def load(cls, file: Path) -> "Keys | None":
+        """None where there is no such file. Raises Fatal for one that cannot be read."""
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            if found["format"] != _FORMAT:
+                raise ValueError(f"format {found['format']}")
+            return cls(tuple(map(_key, found["keys"])), str(found["secret"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Fatal(
+                f"The keys file {file} cannot be read: {error}",
+                remedy="Restore it from a copy, or remove it and give out new keys",
+            ) from error
+
+    def save(self, file: Path) -> None:
+        """Write the file, readable by its owner alone, whole or not at all. Raises Fatal."""
+        content = {
+            "format": _FORMAT,
+            "secret": self.secret or secrets.token_hex(32),
+            "keys": [asdict(key) for key in self.keys],
+        }
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=file.name, dir=file.parent)
+            with os.fdopen(handle, "w", encoding="utf-8") as part:
+                json.dump(content, part, indent=2)
+            Path(name).replace(file)
+        except OSError as error:
+            raise Fatal(
+                f"The keys file {file} cannot be written: {error.strerror}",
+                remedy="Set keys_file to a place that can be",
+            ) from error
+
+    def add(self, name: str, scopes: Iterable[Scope], now_ms: int) -> "tuple[Keys, str]":
+        """With one more key, and that key: it is shown once. Raises UsageError."""
+        if any(key.name == name for key in self.keys):
+            raise UsageError(
+                f"There is a key {name!r} already",
+                remedy=f"Take another name, or `emberline keys revoke {name}` first",
+            )
+        given = tuple(dict.fromkeys(scopes))
+        if not name or not given or not set(given) <= set(ISSUED):
+            offered = ", ".join(ISSUED)
+            raise UsageError("A key has a name and a scope", remedy=f"Scopes are {offered}")
+        token = f"emb_{secrets.token_urlsafe(32)}"
+        key = Key(name, given, _hash(token), now_ms)
+        return replace(self, keys=(*self.keys, key)), token
+
+    def revoke(self, name: str) -> "Keys":
+        """Without the key of that name. Raises UsageError where there is none."""
+        left = tuple(key for key in self.keys if key.name != name)
+        if len(left) == len(self.keys):
+            raise UsageError(
+                f"There is no key {name!r}", remedy="`emberline keys list` shows them all"
+            )
+        return replace(self, keys=left)
+
+    def find(self, token: str) -> Key | None:
+        """Whose key this is: one of the file's, or the workers' own."""
+        hashed = _hash(token)
+        known = [*self.keys]
+        if self.secret:
+            known.append(Key("worker", (Scope.WORKER,), _hash(self.worker_token), 0))
+        return next((key for key in known if hmac.compare_digest(key.hash, hashed)), None)
+
+    @property
+    def worker_token(self) -> str:
+        """The key by which workers that share the file know each other."""
+        return hmac.new(self.secret.encode(), b"emberline worker", hashlib.sha256).hexdigest()
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
+
+
+def _key(found: dict[str, Any]) -> Key:
+    scopes = tuple(Scope(scope) for scope in found["scopes"])
+    if Scope.WORKER in scopes:
+        raise ValueError(f"the key {found['name']!r} has the scope of workers")
+    return Key(str(found["name"]), scopes, str(found["hash"]), int(found["created_at"]))

@@ -1,0 +1,134 @@
+"""GET /openapi.json: the contract of the HTTP interface, made from the routes themselves."""
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+from aiohttp import web
+
+from agents.keys import Scope
+from agents.web.problems import CODES
+from agents.web.route import Parameter, Route
+from agents.web.shapes import COMPONENTS
+
+__all__ = ["ROUTES", "document", "install"]
+
+_ALWAYS = ("internal",)
+_GUARDED = ("unauthorized", "forbidden", "too_many_requests", "request_too_large", "time_limit")
+_DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict)
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """An OpenAPI 3.1 document of all routes but those among workers."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        if route.scope is not Scope.WORKER:
+            paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "emberline",
+            "version": version("emberline"),
+            "description": "Engagement data, hot as long as it is used. Errors are problem "
+            "documents (RFC 9457) with a `code`.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {**COMPONENTS, "Problem": _problem(CODES)},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key of `emberline keys add`. A worker without keys serves "
+                    "its own machine only, and asks for none.",
+                }
+            },
+        },
+    }
+
+
+def install(app: web.Application, routes: Iterable[Route]) -> None:
+    """Keep the document where the handler finds it."""
+    app[_DOCUMENT] = document(routes)
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """The document."""
+    return web.json_response(request.app[_DOCUMENT])
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "operationId": _name(route),
+        "summary": route.summary,
+        "responses": _responses(route),
+        "security": [{"key": []}, {}] if route.scope is not None else [],
+    }
+    if route.scope is not None:
+        found["description"] = f"Takes a key of scope `{route.scope.value}`."
+    if route.parameters:
+        found["parameters"] = [_parameter(parameter) for parameter in route.parameters]
+    if route.body is not None:
+        content = {"application/json": {"schema": route.body}}
+        found["requestBody"] = {"required": True, "content": content}
+    return found
+
+
+def _name(route: Route) -> str:
+    words = [word.strip("{}.").replace(".", "_") for word in route.path.split("/") if word]
+    return "_".join([route.method.lower(), *words])
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": parameter.where,
+        "required": parameter.required,
+        "description": parameter.doc,
+        "schema": parameter.schema,
+    }
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    content = {media: {"schema": schema} for media, schema in route.answers.items()}
+    found: dict[str, Any] = {"200": {"description": route.summary, "content": content}}
+    codes = {*route.problems, *_ALWAYS, *(_GUARDED if route.scope is not None else ())}
+    if any(parameter.where == "path" for parameter in route.parameters):
+        codes.add("not_found")
+    by_status: dict[int, list[str]] = {}
+    for code in (code for code in CODES if code in codes):
+        by_status.setdefault(CODES[code][0], []).append(code)
+    for status, here in sorted(by_status.items()):
+        described = "; ".join(f"`{code}`: {CODES[code][1]}" for code in here)
+        schema = {"$ref": "#/components/schemas/Problem"}
+        found[str(status)] = {
+            "description": described,
+            "content": {"application/problem+json": {"schema": schema}},
+        }
+    return found
+
+
+def _problem(codes: Iterable[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["status", "title", "detail", "code"],
+        "properties": {
+            "status": {"type": "integer"},
+            "title": {"type": "string"},
+            "detail": {"type": "string"},
+            "code": {"enum": list(codes)},
+        },
+    }
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/openapi.json",
+        handler=openapi,
+        summary="This document",
+        scope=Scope.READ,
+        answers={"application/json": {"type": "object"}},
+    ),
+)

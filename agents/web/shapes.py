@@ -1,0 +1,172 @@
+"""What the answers look like: JSON schemas by name, for `/openapi.json`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.interaction import CHANNELS, KINDS
+from schemas.lifecycle import State
+
+__all__ = ["COMPONENTS"]
+
+_TEXT = {"type": "string"}
+_NAME = {"type": ["string", "null"]}
+_COUNT = {"type": "integer", "minimum": 0}
+_MOMENT = {"type": ["integer", "null"], "description": "UTC milliseconds since 1970"}
+_SHARDS = {"type": "array", "items": _COUNT}
+_TEXTS = {"type": "array", "items": _TEXT}
+_KIND = {"enum": list(KINDS)}
+_CHANNEL = {"enum": [*CHANNELS, None]}
+_STATE = {"enum": [state.value for state in State]}
+
+
+def shape(properties: Mapping[str, Any], *, more: bool = False, **rest: Any) -> dict[str, Any]:
+    """An object with all of these members, and no others unless `more`."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": more,
+        **rest,
+    }
+
+
+def _list(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": item}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_SIZES = shape(
+    {
+        "rows": _COUNT,
+        "bytes": _COUNT,
+        "segments": _COUNT,
+        "archived_rows": _COUNT,
+        "archived_bytes": _COUNT,
+        "archived_segments": _COUNT,
+    }
+)
+_EXEMPTION = shape({"root": _TEXT, "through": _TEXTS, "filter": _TEXT})
+_HOLD = shape({"by": _TEXT, "reason": _NAME, "since": _MOMENT})
+_SOURCE = {
+    "source": _TEXT,
+    "kind": {"enum": ["campaign", "canvas"]},
+    "state": _STATE,
+    "version": _COUNT,
+    "epoch": _COUNT,
+    "name": _TEXT,
+    "tags": _TEXTS,
+    "status": _NAME,
+    "unknown": {"type": "boolean"},
+    "visible": {"type": "boolean"},
+    "deleted": {"type": "boolean"},
+    "legacy_deleted": {"type": "boolean"},
+    "due_at": _MOMENT,
+    "due_because": _NAME,
+    "exempt_by": _list(_EXEMPTION),
+    "held": {"anyOf": [_HOLD, {"type": "null"}]},
+    "stopped_at": _MOMENT,
+    "restored_at": _MOMENT,
+    "expired_at": _MOMENT,
+    "interactions": _COUNT,
+    "bytes": _COUNT,
+    "segments": _COUNT,
+    "checksum": _NAME,
+    "stuck": _SHARDS,
+    "message": _NAME,
+    "updated_at": _MOMENT,
+    "why": _TEXTS,
+    "sizes": {
+        "anyOf": [_SIZES, {"type": "null"}],
+        "description": "null while not all shards are there to be summed",
+    },
+}
+
+COMPONENTS: Mapping[str, Any] = {
+    "Status": shape(
+        {
+            "address": _TEXT,
+            "generation": {"type": "integer"},
+            "ready": {"type": "boolean"},
+            "coordinator": {"type": "boolean"},
+            "coordinator_address": _NAME,
+            "partitions": _COUNT,
+            "shards": _list({"type": "object"}),
+            "directory": {"type": "object", "additionalProperties": _TEXT},
+            "sources": {"type": "object", "additionalProperties": _COUNT},
+        }
+    ),
+    "SourceState": shape(_SOURCE),
+    "Source": shape({**_SOURCE, "missing_shards": _SHARDS}),
+    "Sources": shape(
+        {
+            "sources": _list(_ref("SourceState")),
+            "total": _COUNT,
+            "next": _NAME,
+            "missing_shards": _SHARDS,
+        }
+    ),
+    "Analytics": shape(
+        {
+            "source": _TEXT,
+            "totals": _list(
+                shape(
+                    {
+                        "day": {
+                            **_TEXT,
+                            "format": "date",
+                            "description": "UTC, of the event's own time",
+                        },
+                        "kind": _KIND,
+                        "channel": _CHANNEL,
+                        "step": _NAME,
+                        "variation": _NAME,
+                        "detail": {**_NAME, "description": "the index of a conversion"},
+                        "count": _COUNT,
+                    }
+                )
+            ),
+            "unique_users": _list(
+                shape(
+                    {
+                        "kind": _KIND,
+                        "channel": _CHANNEL,
+                        "step": _NAME,
+                        "variation": _NAME,
+                        "users": _COUNT,
+                    }
+                )
+            ),
+        }
+    ),
+    "AudienceRequest": {
+        "type": "object",
+        "required": ["filter"],
+        "additionalProperties": False,
+        "properties": {
+            "filter": {"type": "object", "description": "the filter language"},
+            "now": {
+                "type": ["string", "integer", "null"],
+                "description": "RFC 3339, or UTC milliseconds since 1970",
+            },
+            "on_expired": {"enum": ["refuse", "exclude", None]},
+            "limit": {"type": ["integer", "null"], "minimum": 0},
+            "cursor": _NAME,
+        },
+    },
+    "Audience": shape(
+        {
+            "count": _COUNT,
+            "users": _TEXTS,
+            "next": _NAME,
+            "now": _TEXT,
+            "evaluated_at": _TEXT,
+            "lag": _COUNT,
+            "on_expired": {"enum": ["refuse", "exclude"]},
+            "excluded_expired": _TEXTS,
+            "excluded": _list(shape({"source": _TEXT, "filter": _TEXT, "path": _TEXT})),
+        }
+    ),
+}
