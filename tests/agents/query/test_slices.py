@@ -1,0 +1,151 @@
+"""Slices of a pinned shard give what the whole gives."""
+
+from random import Random
+from typing import Any, cast
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.filters import evaluate, parse, plan
+from agents.filters.steps import Plan
+from agents.filters.world import SourceView, StillWorld
+from agents.query import slices
+from agents.query.roll import Roll
+from agents.query.slices import Slice
+from schemas.fold import fold
+from schemas.interaction import SCHEMA
+from schemas.profile import wide
+from schemas.roster import roster_rows
+from schemas.segment import SegmentIndex, build, decode, encode
+from schemas.segment_order import in_order
+from streams.side import ROSTER, SideTable
+from streams.store import Pinned
+
+A, B = "campaign:a", "campaign:b"
+WORLD = StillWorld(sources={A: SourceView(), B: SourceView()})
+FILTERS: list[Any] = [
+    {"filter": "received_from_campaign", "campaign": "a"},
+    {"filter": "received_from_campaign", "campaign": "a", "has": False},
+    {"filter": "never_received"},
+    {"filter": "clicked_alias_in_any", "alias": "home"},
+    {
+        "and": [
+            {"not": {"filter": "received_from_campaign", "campaign": "b"}},
+            {"filter": "last_received_any", "after": "1970-01-01T00:00:00Z"},
+        ]
+    },
+]
+
+
+class Made:
+    """A pinned shard without a store: what `Slice` and `Roll` read of `Pinned`."""
+
+    def __init__(self, random: Random, users: int, rows: int) -> None:
+        self.names = [f"{n:04d}" for n in range(users)]
+        self.segments: dict[str, SegmentIndex] = {}
+        self.data: dict[str, bytes] = {}
+        self.deltas: tuple[pl.DataFrame, ...] = ()
+        self.by_source: dict[str, frozenset[str]] = {}
+        self.side: dict[bytes, tuple[pl.DataFrame, ...]] = {}
+        self.runs: dict[bytes, tuple[bytes, ...]] = {}
+        for _ in range(random.randint(0, 5)):
+            self.flush(self._rows(random, random.randint(1, rows)), random)
+        self.deltas = tuple(self._rows(random, random.randint(1, rows)) for _ in range(2))
+        said = [(random.choice(self.names), random.choice(({}, None))) for _ in range(users // 3)]
+        told = roster_rows([(user, cast(Any, record)) for user, record in said], 0)
+        self.side[ROSTER.delta] = (told,)
+
+    def _rows(self, random: Random, rows: int) -> pl.DataFrame:
+        made = [
+            (
+                random.choice((A, B)), random.choice(self.names),
+                random.choice(("received", "clicked", "opened")), "EMAIL", None, None,
+                random.choice((None, "home")), time, time,
+            )
+            for time in (random.randint(0, 99) for _ in range(rows))
+        ]  # fmt: skip
+        return fold(pl.DataFrame(made, SCHEMA, orient="row"))
+
+    def flush(self, rows: pl.DataFrame, random: Random) -> None:
+        """As a flush does: with profile-wide rows, cut anywhere."""
+        everything = in_order(pl.concat([rows, wide(rows)]))
+        at = 0
+        while at < everything.height:
+            part = everything.slice(at, random.randint(1, everything.height))
+            at += part.height
+            name = f"{len(self.segments):08d}"
+            self.data[name] = encode(part)
+            self.segments[name] = index = build(name, 0, part, self.data[name])
+            for source in index.sources:
+                self.by_source[source] = self.by_source.get(source, frozenset()) | {name}
+
+    def segments_of(self, source: str) -> list[SegmentIndex]:
+        found = [self.segments[name] for name in self.by_source.get(source, ())]
+        return sorted(found, key=lambda index: (index.low, index.id))
+
+    def segment_rows(self, index: SegmentIndex, source: str, columns: Any) -> pl.DataFrame:
+        return decode(self.data[index.id], [source], columns)
+
+    def side_rows(self, table: SideTable) -> pl.DataFrame:
+        return table.fold(pl.concat([pl.DataFrame(schema=table.schema),
+                                     *self.side.get(table.delta, ())]))  # fmt: skip
+
+    def whole(self) -> pl.DataFrame:
+        parts = [decode(data) for data in self.data.values()]
+        return pl.concat([*parts, *self.deltas])
+
+    def live(self) -> set[str]:
+        said = self.side_rows(ROSTER)
+        gone = set(said.filter("deleted")["user"])
+        return (set(self.whole()["user"]) | set(said["user"])) - gone
+
+
+@given(
+    random=st.randoms(use_true_random=False),
+    users=st.integers(1, 60),
+    rows=st.integers(1, 80),
+    first=st.integers(1, 20),
+    asked=st.sampled_from(FILTERS),
+)
+@settings(deadline=None, max_examples=150)
+def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked: Any) -> None:
+    made = Made(random, users, rows)
+    pinned = cast(Pinned, made)
+    found = plan(parse(asked), WORLD, now_ms=0)
+    assert isinstance(found, Plan)
+    everybody = Roll().of(pinned)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "FIRST", first)
+        patch.setattr(slices, "MOST", 2 * first)
+        parts = list(slices.slices(pinned, everybody))
+        matches = [user for part in parts for user in evaluate(found, part)]
+    assert matches == sorted(set(matches))
+    rosters = [user for part in parts for user in part.roster()]
+    assert rosters == sorted(made.live())
+    whole = Slice(pinned, slices.Fresh(pinned), everybody)
+    assert matches == evaluate(found, whole).to_list()
+    if asked is FILTERS[0]:
+        received = made.whole().filter((pl.col("source") == A) & (pl.col("kind") == "received"))
+        assert set(matches) == set(received["user"]) & made.live()
+
+
+@given(random=st.randoms(use_true_random=False), steps=st.integers(1, 6))
+@settings(deadline=None, max_examples=60)
+def test_the_roll_is_that_of_each_moment(random: Random, steps: int) -> None:
+    made, roll = Made(random, 40, 30), Roll()
+    for _ in range(steps):
+        everybody = roll.of(cast(Pinned, made))
+        before = everybody.between(None, None).to_list()
+        assert before == sorted(made.live())
+        if random.random() < 0.5:
+            made.flush(fold(pl.concat(made.deltas)), random)
+            made.deltas = ()
+        made.deltas = (*made.deltas, made._rows(random, 5))
+        record = random.choice(({}, {"merged_into": "0001"}, None))
+        news = roster_rows([(random.choice(made.names), cast(Any, record))], 1000)
+        if record is None:
+            made.side[ROSTER.delta] = (*made.side[ROSTER.delta], news)
+        roll.of(cast(Pinned, made))
+        assert everybody.between(None, None).to_list() == before
