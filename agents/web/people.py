@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -23,10 +23,12 @@ MOST_MERGES = 16
 class Resolved:
     """Who the users that were asked for are now; None where there is nobody.
 
-    `archived` are the sources whose archive in one of these users' shards has rows.
+    `gone` are those whom the roster knows, and who are nobody any more. `archived` are the
+    sources whose archive in one of these users' shards has rows.
     """
 
     users: dict[str, UserFacts | None] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
     archived: tuple[str, ...] = ()
 
 
@@ -51,7 +53,7 @@ async def read(context: Context, users: Iterable[str]) -> UsersRead:
     facts: dict[str, UserFacts] = {}
     archived: set[str] = set()
     for part in parts:
-        facts.update(part.facts)
+        facts.update((user, _masked(context, found)) for user, found in part.facts.items())
         archived.update(part.archived)
     return UsersRead(facts, tuple(sorted(archived)))
 
@@ -85,7 +87,19 @@ async def resolve(context: Context, users: Iterable[str]) -> Resolved:
         archived.update(found.archived)
         at = {asked: _next(now, known) for asked, now in at.items()}
     there = {asked: _there(now, known) for asked, now in at.items()}
-    return Resolved(there, tuple(sorted(archived)))
+    gone = {user for user, facts in there.items() if facts is None and known[user].known}
+    return Resolved(there, frozenset(gone), tuple(sorted(archived)))
+
+
+def _masked(context: Context, facts: UserFacts) -> UserFacts:
+    """Without the rows of sources that were deleted for good: those take part in no answer."""
+    records = map(context.states.get, facts.rows["source"].unique())
+    gone = [each.source for each in records if each is not None and each.legacy_deleted]
+    if not gone:
+        return facts
+    covered = facts.rows["source"].is_in(gone)
+    counts = dict(facts.rows.filter(covered).group_by("source").len().iter_rows())
+    return replace(facts, rows=facts.rows.filter(~covered), hidden={**facts.hidden, **counts})
 
 
 def _next(user: str, known: Mapping[str, UserFacts]) -> str:

@@ -7,7 +7,16 @@ from aiohttp import web
 from faust.types import AppT
 from faust.web.drivers import aiohttp as driver
 
-from agents.web import analytics, audience, health, interactions, internal, openapi, sources
+from agents.web import (
+    analytics,
+    audience,
+    health,
+    interactions,
+    internal,
+    openapi,
+    sources,
+    user_routes,
+)
 from agents.web.context import CONTEXT, Context
 from agents.web.guard import Guard
 from agents.web.problems import problems
@@ -22,6 +31,7 @@ ROUTES: tuple[Route, ...] = (
     *interactions.ROUTES,
     *analytics.ROUTES,
     *audience.ROUTES,
+    *user_routes.ROUTES,
     *openapi.ROUTES,
     *internal.ROUTES,
 )

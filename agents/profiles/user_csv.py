@@ -1,0 +1,115 @@
+"""User Data of one source as CSV: Braze's columns first, ours behind them.
+
+Braze documents the columns of a segment's User Data and says that the recipients of a campaign
+have three more: name and id of the variation, and whether the user is in the control group.
+Columns of which this service holds nothing are there and empty, so that programs that read
+them by name or by place go on. Ours begin with `emberline_`.
+"""
+
+import json
+
+import polars as pl
+
+from agents.profiles.names import Names
+
+__all__ = ["BRAZE_COLUMNS", "COLUMNS", "OUR_COLUMNS", "header", "lines"]
+
+BRAZE_COLUMNS = (
+    *("Appboy ID", "country", "created_at", "devices", "date_of_birth", "email"),
+    *("unsubscribed_from_emails_at", "user_id", "first_name", "first_session", "gender"),
+    *("google_ad_ids", "city", "IDFAs", "IDFVs", "language", "last_app_version_used"),
+    *("last_name", "last_session", "number_of_google_ad_ids", "number_of_IDFAs"),
+    *("number_of_IDFVs", "number_of_push_tokens", "number_of_roku_ad_ids"),
+    *("number_of_windows_ad_ids", "phone_number", "opted_into_push_at"),
+    *("unsubscribed_from_push_at", "random_bucket", "roku_ad_ids", "session_count", "timezone"),
+    *("in_app_purchase_total", "user_aliases", "windows_ad_ids"),
+    *("variation_name", "variation_api_id", "in_control"),
+)
+OUR_COLUMNS = (
+    *("emberline_source", "emberline_first_received", "emberline_last_received"),
+    *("emberline_channels", "emberline_steps_received", "emberline_last_opened"),
+    *("emberline_last_machine_opened", "emberline_last_clicked", "emberline_last_bot_clicked"),
+    *("emberline_converted", "emberline_last_converted", "emberline_last_entered"),
+    "emberline_last_exited",
+)
+COLUMNS = (*BRAZE_COLUMNS, *OUR_COLUMNS)
+_LASTS = ("opened", "machine_opened", "clicked", "bot_clicked", "converted", "entered", "exited")
+_NAMING = ("received", "entered", "control")
+
+
+def header() -> bytes:
+    """The first line."""
+    return (",".join(COLUMNS) + "\n").encode()
+
+
+def lines(rows: pl.DataFrame, roster: pl.DataFrame, source: str, names: Names) -> bytes:
+    """A line for each recipient, in the order of user ids.
+
+    `rows` are folded rows of `source`, all of each of their users; `roster` has the last rows
+    of those users whom the roster names, deleted and merged ones among them: they have no line.
+    Recipients of a campaign are those of whom more is known than that they entered or left.
+    """
+    gone = roster.filter(pl.col("deleted") | pl.col("merged_into").is_not_null())
+    told = _by_user(rows.join(gone.select("user"), on="user", how="anti"), source)
+    told = told.join(roster.select("user", "external", "aliases"), on="user", how="left")
+    variations = {
+        each: names.variation(source, each) for each in told["variation"].unique() if each
+    }
+    absent = [pl.lit(None, pl.String).alias(name) for name in BRAZE_COLUMNS]
+    aliases = {each: _aliases(each) for each in told["aliases"].unique() if each}
+    found = (
+        told.sort("user")
+        .select(*absent, pl.all())
+        .with_columns(
+            pl.col("user").alias("Appboy ID"),
+            pl.col("external").alias("user_id"),
+            _named(pl.col("aliases"), aliases).alias("user_aliases"),
+            _named(pl.col("variation"), variations).alias("variation_name"),
+            pl.col("variation").alias("variation_api_id"),
+            pl.lit(source).alias("emberline_source"),
+        )
+    )
+    return found.select(COLUMNS).write_csv(include_header=False).encode()
+
+
+def _by_user(rows: pl.DataFrame, source: str) -> pl.DataFrame:
+    campaign = source.startswith("campaign:")
+    kind, last = pl.col("kind"), pl.col("last")
+    variation = pl.col("variation")
+    named = kind.is_in(_NAMING) & variation.is_not_null()
+    lasts = {name: last.filter(kind == name).max() for name in _LASTS}
+    converted, received = lasts["converted"], last.filter(kind == "received").max()
+    counts = converted.is_not_null() & ~(kind == "control").any()
+    if campaign:
+        counts = counts & (converted >= received).fill_null(True)
+    told = rows.group_by("user").agg(
+        pl.coalesce(
+            variation.filter(named).sort_by(last.filter(named), variation.filter(named)).last(),
+            variation.drop_nulls().max(),
+        ).alias("variation"),
+        (kind == "control").any().alias("in_control"),
+        _iso(pl.col("first").filter(kind == "received").min()).alias("emberline_first_received"),
+        _iso(received).alias("emberline_last_received"),
+        _joined(pl.col("channel").filter(kind == "received")).alias("emberline_channels"),
+        _joined(pl.col("step").filter(kind == "received")).alias("emberline_steps_received"),
+        counts.alias("emberline_converted"),
+        (~kind.is_in(("entered", "exited"))).any().alias("reached"),
+        *(_iso(at).alias(f"emberline_last_{name}") for name, at in lasts.items()),
+    )
+    return told.filter("reached") if campaign else told
+
+
+def _iso(ms: pl.Expr) -> pl.Expr:
+    return pl.from_epoch(ms, time_unit="ms").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+
+
+def _joined(values: pl.Expr) -> pl.Expr:
+    return values.cast(pl.String).drop_nulls().unique().sort().str.join(" ")
+
+
+def _named(values: pl.Expr, names: dict[str, str]) -> pl.Expr:
+    return values.replace_strict(names, default=None, return_dtype=pl.String)
+
+
+def _aliases(text: str) -> str:
+    return json.dumps([{"alias_name": each, "alias_label": ""} for each in json.loads(text)])

@@ -1,0 +1,89 @@
+"""POST /users/export/ids: up to 50 users in the shape of Braze's export of users by identifier."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from aiohttp import web
+
+from agents.profiles.braze import user_object
+from agents.profiles.entry import entries
+from agents.profiles.facts import UserFacts
+from agents.profiles.names import Names
+from agents.profiles.profile import hidden_entries, unchecked
+from agents.web import body
+from agents.web.answer import json_answer
+from agents.web.context import CONTEXT, Context
+from agents.web.export_request import IDS_MEMBERS, Wanted, wanted
+from agents.web.people import find, resolve
+
+__all__ = ["excluded", "export_ids"]
+
+
+async def export_ids(request: web.Request) -> web.Response:
+    """Users in the order in which they were asked for, each once, and who is not known.
+
+    `excluded_expired` is ours: what expired sources hide of these users. Raises Problem (400,
+    413, 503).
+    """
+    context = request.app[CONTEXT]
+    asked = wanted(await body.read_object(request, IDS_MEMBERS))
+    found, invalid, archived = await _people(context, asked)
+    names = Names(context.states, context.catalog)
+
+    def told() -> dict[str, Any]:
+        return {
+            "message": "success",
+            "users": [
+                user_object(each.user, each.person, entries(each.rows), names, asked.fields)
+                for each in found
+            ],
+            "invalid_user_ids": invalid,
+            "excluded_expired": excluded(found, archived, names),
+        }
+
+    return json_answer(await asyncio.to_thread(told))
+
+
+def excluded(found: Iterable[UserFacts], archived: tuple[str, ...], names: Names) -> dict[str, Any]:
+    """What is hidden of these users: per source, and by user which sources."""
+    sums: dict[str, int] = {}
+    users: dict[str, list[str]] = {}
+    for facts in found:
+        for source, rows in facts.hidden.items():
+            sums[source] = sums.get(source, 0) + rows
+        if facts.hidden:
+            users[facts.user] = sorted(facts.hidden)
+    return {
+        "entries": sum(map(len, users.values())),
+        "sources": hidden_entries(sums, names),
+        "users": users,
+        "unchecked": unchecked(archived, sums),
+    }
+
+
+async def _people(
+    context: Context, asked: Wanted
+) -> tuple[list[UserFacts], list[str], tuple[str, ...]]:
+    matches = []
+    if asked.externals or asked.aliases:
+        matches = await find(context, asked.externals, asked.aliases)
+    bearers: dict[tuple[str, str], list[str]] = {("user", user): [user] for user in asked.users}
+    bearers |= {("external", each): [] for each in asked.externals}
+    bearers |= {("alias", each): [] for each in asked.aliases}
+    for match in matches:
+        bearers[match.by, match.identifier].append(match.user)
+    resolved = await resolve(context, [user for users in bearers.values() for user in users])
+    order = [(kind, each) for kind, given in _given(asked) for each in given]
+    people: dict[str, UserFacts] = {}
+    invalid = []
+    for key in order:
+        there = [facts for user in sorted(bearers[key]) if (facts := resolved.users[user])]
+        people.update((facts.user, facts) for facts in there)
+        if not there:
+            invalid.append(key[1])
+    return list(people.values()), invalid, resolved.archived
+
+
+def _given(asked: Wanted) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return ("external", asked.externals), ("alias", asked.aliases), ("user", asked.users)

@@ -1,0 +1,85 @@
+"""What the exports of users are asked for: checked. Names are Braze's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agents.profiles.braze import FIELDS, KNOWN_FIELDS
+from agents.user_read import MOST_USERS
+from agents.web.problems import bad_request
+
+__all__ = ["IDS_MEMBERS", "SEGMENT_MEMBERS", "Wanted", "fields_of", "segment_of", "wanted"]
+
+_UNKNOWN_HERE = ("device_id", "email_address", "phone")
+IDS_MEMBERS = frozenset(
+    {"external_ids", "user_aliases", "braze_id", "fields_to_export", *_UNKNOWN_HERE}
+)
+SEGMENT_MEMBERS = frozenset({"segment_id", "fields_to_export"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Identifiers, in the order in which they were sent, and the fields of the answer."""
+
+    externals: tuple[str, ...]
+    aliases: tuple[str, ...]
+    users: tuple[str, ...]
+    fields: frozenset[str]
+
+
+def wanted(body: Mapping[str, Any]) -> Wanted:
+    """The body of `/users/export/ids`. Raises Problem (400)."""
+    for name in _UNKNOWN_HERE:
+        if body.get(name) is not None:
+            raise bad_request(f"{name}: users are not known by it here; send their external ids")
+    externals = _texts("external_ids", body.get("external_ids"))
+    aliases = _aliases(body.get("user_aliases"))
+    single = body.get("braze_id")
+    # Braze takes one; more in a list do no harm
+    users = _texts("braze_id", [single] if isinstance(single, str) else single)
+    count = len(externals) + len(aliases) + len(users)
+    if not count:
+        raise bad_request("Send external_ids, user_aliases or braze_id")
+    if count > MOST_USERS:
+        raise bad_request(f"At most {MOST_USERS} users are exported at once, not {count}")
+    return Wanted(externals, aliases, users, fields_of(body))
+
+
+def segment_of(body: Mapping[str, Any]) -> str:
+    """The segment of `/users/export/segment`. Raises Problem (400)."""
+    found = body.get("segment_id")
+    if not isinstance(found, str) or not found:
+        raise bad_request("segment_id is the id of a segment")
+    return found
+
+
+def fields_of(body: Mapping[str, Any]) -> frozenset[str]:
+    """Which fields are wanted: all that there are where none is named. Raises Problem (400)."""
+    named = _texts("fields_to_export", body.get("fields_to_export"))
+    unknown = sorted(set(named) - KNOWN_FIELDS)
+    if unknown:
+        told = ", ".join(name[:40] for name in unknown[:5])
+        raise bad_request(f"fields_to_export: no export has {told}; here are {', '.join(FIELDS)}")
+    return frozenset(named or FIELDS)
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+        raise bad_request(f"{name} is a list of texts")
+    return tuple(dict.fromkeys(value))
+
+
+def _aliases(value: object) -> tuple[str, ...]:
+    """Alias objects; aliases have no labels here, so that of an object finds nobody else."""
+    listed = [value] if isinstance(value, dict) else value
+    if listed is None:
+        return ()
+    names = []
+    for each in listed if isinstance(listed, list) else [None]:
+        name = each.get("alias_name") if isinstance(each, dict) else None
+        if not isinstance(name, str) or not name:
+            raise bad_request("user_aliases is a list of objects with alias_name and alias_label")
+        names.append(name)
+    return tuple(dict.fromkeys(names))

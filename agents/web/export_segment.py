@@ -1,0 +1,108 @@
+"""POST /users/export/segment: all users of a segment, streamed, a user a line."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+import polars as pl
+from aiohttp import web
+
+from agents.filters import FilterError, parse
+from agents.profiles.braze import user_object
+from agents.profiles.entry import entries
+from agents.profiles.facts import UsersRead
+from agents.profiles.names import Names
+from agents.profiles.profile import hidden_entries, unchecked
+from agents.query.audience import Audience, Question, RefusedAnswer
+from agents.user_read import MOST_USERS
+from agents.web import body, formats
+from agents.web.context import CONTEXT, Context
+from agents.web.export_request import SEGMENT_MEMBERS, fields_of, segment_of
+from agents.web.people import read
+from agents.web.problems import shards_unavailable
+from agents.web.refusals import filter_problem, refused_problem
+from agents.web.stream import stream
+from schemas.errors import Recoverable
+
+__all__ = ["export_segment"]
+
+GROUPS = 2
+"""So many groups of users are read at once."""
+
+
+async def export_segment(request: web.Request) -> web.StreamResponse:
+    """NDJSON of export objects; its last line says that nothing is missing, how many there are,
+    and in `excluded_expired` what expired sources hide of them.
+
+    Raises Problem (400, 409, 410, 413, 503).
+    """
+    context = request.app[CONTEXT]
+    asked = await body.read_object(request, SEGMENT_MEMBERS)
+    segment, fields = segment_of(asked), fields_of(asked)
+    try:
+        node = parse({"filter": "in_segment", "segment": segment})
+        async with Audience(context, Question(node, context.clock.now_ms())) as found:
+            headers = {"Content-Type": formats.MEDIA_TYPES["ndjson"], "Cache-Control": "no-store"}
+            return await stream(request, _lines(context, found, fields), headers)
+    except FilterError as error:
+        raise filter_problem(error) from error
+    except RefusedAnswer as error:
+        raise refused_problem(error.refused) from error
+    except Recoverable as error:
+        raise shards_unavailable(str(error)) from error
+
+
+async def _lines(
+    context: Context, found: Audience, fields: frozenset[str]
+) -> AsyncGenerator[bytes, None]:
+    names = Names(context.states, context.catalog)
+    told = _Told(names, fields)
+    async with aclosing(aiter(found)) as parts:
+        async for part in parts:
+            for users in _groups(part):
+                yield await asyncio.to_thread(told.lines, await read(context, users))
+    yield told.completion()
+
+
+def _groups(part: pl.Series) -> list[list[str]]:
+    width = GROUPS * MOST_USERS
+    return [part.slice(at, width).to_list() for at in range(0, len(part), width)]
+
+
+class _Told:
+    """Writes users down and counts them, and what is hidden of them."""
+
+    def __init__(self, names: Names, fields: frozenset[str]) -> None:
+        self._names = names
+        self._fields = fields
+        self._count = self._entries = 0
+        self._hidden: dict[str, int] = {}
+        self._archived: set[str] = set()
+
+    def lines(self, found: UsersRead) -> bytes:
+        """The users' lines; who was deleted or merged since the segment was read is left out."""
+        self._archived.update(found.archived)
+        lines: list[Any] = []
+        for facts in found.facts.values():
+            person = facts.person
+            if person is not None and (person.deleted or person.merged_into is not None):
+                continue
+            self._count += 1
+            self._entries += len(facts.hidden)
+            for source, rows in facts.hidden.items():
+                self._hidden[source] = self._hidden.get(source, 0) + rows
+            listed = entries(facts.rows)
+            lines.append(user_object(facts.user, person, listed, self._names, self._fields))
+        return b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+
+    def completion(self) -> bytes:
+        """The last line."""
+        excluded = {
+            "entries": self._entries,
+            "sources": hidden_entries(self._hidden, self._names),
+            "unchecked": unchecked(tuple(sorted(self._archived)), self._hidden),
+        }
+        last = {"complete": True, "count": self._count, "excluded_expired": excluded}
+        return orjson.dumps(last, option=orjson.OPT_APPEND_NEWLINE)

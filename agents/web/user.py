@@ -1,0 +1,67 @@
+"""GET /users/{id}: one user's profile."""
+
+import asyncio
+
+from aiohttp import web
+
+from agents.profiles.facts import UserFacts
+from agents.profiles.names import Names
+from agents.profiles.profile import profile
+from agents.web.answer import json_answer
+from agents.web.context import CONTEXT, Context
+from agents.web.people import Resolved, find, resolve
+from agents.web.problems import Problem, bad_request
+
+__all__ = ["BY", "one_user"]
+
+BY = ("user", "external", "alias")
+
+
+async def one_user(request: web.Request) -> web.Response:
+    """The user whom `id` names: a user id, else an external id, else an alias; `?by=` says
+    which of them. Who was merged into another is the other.
+
+    Raises Problem: 400, 404 (nobody), 409 (several), 503.
+    """
+    context = request.app[CONTEXT]
+    asked, by = request.match_info["id"], request.query.get("by")
+    if by is not None and by not in BY:
+        raise bad_request(f"by is one of {', '.join(BY)}, not {by!r}")
+    facts, archived = await _who(context, asked, by)
+    names = Names(context.states, context.catalog)
+    return json_answer(await asyncio.to_thread(profile, facts, archived, names))
+
+
+async def _who(context: Context, asked: str, by: str | None) -> tuple[UserFacts, tuple[str, ...]]:
+    if by in (None, "user"):
+        found = await resolve(context, [asked])
+        facts = found.users[asked]
+        if facts is not None:
+            return facts, found.archived
+        if by == "user" or asked in found.gone:
+            raise _nobody(asked, by)
+    matches = await find(
+        context,
+        [asked] if by != "alias" else [],
+        [asked] if by != "external" else [],
+    )
+    for kind in ("external", "alias"):
+        users = sorted({match.user for match in matches if match.by == kind})
+        if users and (one := _one(asked, kind, await resolve(context, users))) is not None:
+            return one
+    raise _nobody(asked, by)
+
+
+def _one(asked: str, kind: str, found: Resolved) -> tuple[UserFacts, tuple[str, ...]] | None:
+    there = {facts.user: facts for facts in found.users.values() if facts is not None}
+    if len(there) > 1:
+        users = sorted(there)
+        detail = f"The {kind} {asked!r} is borne by {', '.join(users)}: ask for one of them"
+        raise Problem("ambiguous_user", detail, users=users)
+    return (next(iter(there.values())), found.archived) if there else None
+
+
+def _nobody(asked: str, by: str | None) -> Problem:
+    how = {"user": "user id", "external": "external id", "alias": "alias"}
+    named = how.get(by or "", "user id, external id or alias")
+    return Problem("unknown_user", f"There is nobody with the {named} {asked!r}", user=asked)

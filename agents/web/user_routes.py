@@ -1,0 +1,85 @@
+"""The routes that tell of users, and those by which workers ask each other about them."""
+
+from agents.keys import Scope
+from agents.web.export_ids import export_ids
+from agents.web.export_segment import export_segment
+from agents.web.internal_users import shard_find, shard_identify, shard_users
+from agents.web.route import SOURCE, Route, path, query
+from agents.web.user import BY, one_user
+from agents.web.user_shapes import EXPORTED, IDS_REQUEST, PROFILE, SEGMENT_REQUEST
+from agents.web.users_csv import users_csv
+
+__all__ = ["ROUTES"]
+
+_INTERNAL = "/internal/shards/{partition}"
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/users/{id}",
+        handler=one_user,
+        summary="A user's profile: what they received and did, and what expired sources hide",
+        scope=Scope.EXPORT,
+        parameters=(
+            path("id", "A user id, else an external id, else an alias"),
+            query("by", "Which of them it is", enum=list(BY)),
+        ),
+        answers={"application/json": PROFILE},
+        problems=("bad_request", "unknown_user", "ambiguous_user", "shards_unavailable"),
+    ),
+    Route(
+        method="POST",
+        path="/users/export/ids",
+        handler=export_ids,
+        summary="Up to 50 users by identifier, in the shape of Braze's export",
+        scope=Scope.EXPORT,
+        body=IDS_REQUEST,
+        answers={"application/json": EXPORTED},
+        problems=("bad_request", "request_too_large", "shards_unavailable"),
+    ),
+    Route(
+        method="POST",
+        path="/users/export/segment",
+        handler=export_segment,
+        summary="All users of a segment, an export object a line, streamed",
+        scope=Scope.EXPORT,
+        body=SEGMENT_REQUEST,
+        answers={"application/x-ndjson": {"type": "string"}},
+        problems=(
+            *("bad_request", "unknown_segment", "segment_cycle", "unreadable_segment"),
+            *("unknown_source", "source_hidden", "legacy_deleted", "request_too_large"),
+            "shards_unavailable",
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/sources/{source}/users.csv",
+        handler=users_csv,
+        summary="User Data of everyone whom a source reached, as CSV, streamed",
+        scope=Scope.EXPORT,
+        parameters=(SOURCE,),
+        answers={"text/csv": {"type": "string"}},
+        problems=("unknown_source", "source_hidden", "legacy_deleted", "shards_unavailable"),
+    ),
+    Route(
+        method="POST",
+        path=f"{_INTERNAL}/users",
+        handler=shard_users,
+        summary="Everything about some users of a shard",
+        scope=Scope.WORKER,
+    ),
+    Route(
+        method="POST",
+        path=f"{_INTERNAL}/find",
+        handler=shard_find,
+        summary="Who in a shard bears an identifier",
+        scope=Scope.WORKER,
+    ),
+    Route(
+        method="POST",
+        path=f"{_INTERNAL}/identify",
+        handler=shard_identify,
+        summary="What a shard's roster says of many users",
+        scope=Scope.WORKER,
+    ),
+)

@@ -1,0 +1,155 @@
+"""What the answers about users look like: JSON schemas, for `/openapi.json`."""
+
+from typing import Any
+
+from agents.profiles.braze import FIELDS, KNOWN_FIELDS
+from agents.user_read import MOST_USERS
+from agents.web.shapes import shape
+
+__all__ = ["EXPORTED", "IDS_REQUEST", "PROFILE", "SEGMENT_REQUEST", "USER_OBJECT"]
+
+_TEXT = {"type": "string", "minLength": 1}
+_NAME = {"type": ["string", "null"]}
+_FLAG = {"type": "boolean"}
+_COUNT = {"type": "integer", "minimum": 0}
+_TIME = {"type": "string", "format": "date-time"}
+_MAYBE_TIME = {"type": ["string", "null"], "format": "date-time"}
+_TEXTS = {"type": "array", "items": {"type": "string"}}
+
+
+def _list(item: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "array", "items": item, **more}
+
+
+def _or_null(found: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [found, {"type": "null"}]}
+
+
+def _some(properties: dict[str, Any], required: tuple[str, ...]) -> dict[str, Any]:
+    """An object of which only some members are always there."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+_BOUNDS = {"first": _TIME, "last": _TIME}
+_SPAN = _or_null(shape(_BOUNDS))
+_NAMED = shape({"id": _TEXT, "name": _TEXT, **_BOUNDS})
+_ENTRY = {
+    "source": _TEXT,
+    "name": _TEXT,
+    "state": _NAME,
+    "received": _SPAN,
+    "channels": _TEXTS,
+    "variations": _list(_NAMED),
+    "opened": _SPAN,
+    "machine_opened": _SPAN,
+    "clicked": _SPAN,
+    "bot_clicked": _SPAN,
+    "aliases_clicked": _list(shape({"alias": {"type": "string"}, **_BOUNDS})),
+    "converted": _FLAG,
+    "conversions": _list(shape({"index": _COUNT, **_BOUNDS})),
+    "entered": _SPAN,
+    "in_control": _FLAG,
+    "exited": _SPAN,
+}
+_HIDDEN = {
+    "entries": {**_COUNT, "description": "Sources that are known to hide something"},
+    "sources": _list(
+        shape({"source": _TEXT, "name": _TEXT, "state": _NAME, "interactions": _COUNT})
+    ),
+    "unchecked": shape(
+        {"count": _COUNT, "sources": _TEXTS},
+        description="Archived sources that may hide more: only a restore can tell",
+    ),
+}
+_SIGNALS = shape(
+    {
+        "hard_bounced": _MAYBE_TIME,
+        "marked_spam": _MAYBE_TIME,
+        "invalid_phone": _MAYBE_TIME,
+        "inbound_keywords": _list(shape({"category": _NAME, "last": _TIME})),
+        "feature_flags": _list(shape({"id": _NAME, "last": _TIME})),
+    }
+)
+PROFILE = shape(
+    {
+        "user_id": _TEXT,
+        "external_user_id": _NAME,
+        "aliases": _TEXTS,
+        "in_roster": _FLAG,
+        "campaigns_received": _list(shape(_ENTRY)),
+        "canvas_messages_received": _list(shape({**_ENTRY, "steps": _list(_NAMED)})),
+        "signals": _SIGNALS,
+        "feed_views": shape({"count": _COUNT, "last": _MAYBE_TIME}),
+        "excluded_expired": shape(_HIDDEN),
+    }
+)
+_ALIAS = {"alias_name": _TEXT, "alias_label": {"type": "string"}}
+_ENGAGED = ("opened_email", "opened_push", "clicked_email", "clicked_triggered_in_app_message")
+_CAMPAIGN = {
+    "name": _TEXT,
+    "last_received": _TIME,
+    "engaged": shape(dict.fromkeys(_ENGAGED, _FLAG)),
+    "converted": _FLAG,
+    "api_campaign_id": _TEXT,
+    "variation_name": _TEXT,
+    "variation_api_id": _TEXT,
+    "in_control": _FLAG,
+}
+_CANVAS = {
+    "name": _TEXT,
+    "api_canvas_id": _TEXT,
+    "last_received_message": _TIME,
+    "last_entered": _TIME,
+    "variation_name": _TEXT,
+    "in_control": _FLAG,
+    "last_exited": _TIME,
+    "steps_received": _list(
+        shape({"name": _TEXT, "api_canvas_step_id": _TEXT, "last_received": _TIME})
+    ),
+}
+USER_OBJECT = _some(
+    {
+        "external_id": {"type": "string"},
+        "user_aliases": _list(shape(_ALIAS)),
+        "braze_id": {"type": "string"},
+        "campaigns_received": _list(
+            _some(_CAMPAIGN, ("name", "engaged", "converted", "api_campaign_id"))
+        ),
+        "canvases_received": _list(
+            _some(_CANVAS, ("name", "api_canvas_id", "in_control", "steps_received"))
+        ),
+    },
+    (),
+)
+EXPORTED = shape(
+    {
+        "message": {"const": "success"},
+        "users": _list(USER_OBJECT),
+        "invalid_user_ids": _TEXTS,
+        "excluded_expired": shape(
+            {**_HIDDEN, "users": {"type": "object", "additionalProperties": _TEXTS}}
+        ),
+    }
+)
+_FIELDS = _list(
+    {"enum": sorted(KNOWN_FIELDS)},
+    description=f"All that there are where none is named. Filled here: {', '.join(FIELDS)}",
+)
+IDS_REQUEST = _some(
+    {
+        "external_ids": _list(_TEXT, maxItems=MOST_USERS),
+        "user_aliases": _list(
+            _some({"alias_name": _TEXT, "alias_label": {"type": "string"}}, ("alias_name",)),
+            maxItems=MOST_USERS,
+        ),
+        "braze_id": _TEXT,
+        "fields_to_export": _FIELDS,
+    },
+    (),
+)
+SEGMENT_REQUEST = _some({"segment_id": _TEXT, "fields_to_export": _FIELDS}, ("segment_id",))

@@ -1,0 +1,47 @@
+"""GET /sources/{source}/users.csv: User Data of everyone whom a campaign or Canvas reached."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import polars as pl
+from aiohttp import web
+
+from agents.profiles.names import Names
+from agents.profiles.user_csv import header, lines
+from agents.web.ask import identify_in, patiently
+from agents.web.context import CONTEXT, Context
+from agents.web.gather import Gathered
+from agents.web.stream import stream
+from schemas.placement import partition_of
+from schemas.roster import ROSTER_SCHEMA
+
+__all__ = ["users_csv"]
+
+_HEADERS = {"Content-Type": "text/csv; charset=utf-8", "Cache-Control": "no-store"}
+
+
+async def users_csv(request: web.Request) -> web.StreamResponse:
+    """A line a user, no order promised. Raises Problem (404, 409, 410, 503)."""
+    context, source = request.app[CONTEXT], request.match_info["source"]
+    async with Gathered(context, source) as rows:
+        return await stream(request, _csv(context, source, rows), _HEADERS)
+
+
+async def _csv(context: Context, source: str, rows: Gathered) -> AsyncGenerator[bytes, None]:
+    names = Names(context.states, context.catalog)
+    yield header()
+    async for frame in rows:
+        # a frame has all of a source's rows of each of its users: see streams/sweep.py
+        roster = await _roster(context, frame["user"].unique())
+        yield await asyncio.to_thread(lines, frame, roster, source, names)
+
+
+async def _roster(context: Context, users: pl.Series) -> pl.DataFrame:
+    placed = await asyncio.to_thread(partition_of, users, context.settings.partitions)
+
+    async def ask(shard: int) -> pl.DataFrame:
+        theirs = users.filter(placed == shard)
+        return await patiently(lambda: identify_in(context, shard, theirs))
+
+    parts = await asyncio.gather(*(ask(shard) for shard in placed.unique().to_list()))
+    return pl.concat([pl.DataFrame(schema=ROSTER_SCHEMA), *parts])
