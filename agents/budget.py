@@ -7,8 +7,8 @@ from streams.settings import Settings
 
 __all__ = ["Budget"]
 
-#: A row of a delta in memory: nine columns, strings included, and its share of a flush.
-DELTA_ROW_BYTES = 300
+#: A row of a delta in memory: nine columns, strings included, and the copies of a flush.
+DELTA_ROW_BYTES = 500
 _DELTAS = 0.30
 _FETCH = 0.06
 _CACHE = 0.10

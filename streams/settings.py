@@ -147,7 +147,7 @@ class Settings:
         "900kB", values.size(1_000, 950_000), "most bytes of a segment, which is one record"
     )
     delta_rows: int = _setting(
-        300_000, values.number(1, _HUGE), "rows in a shard's deltas at which they are flushed"
+        200_000, values.number(1, _HUGE), "rows in a shard's deltas at which they are flushed"
     )
     own_rows: int = _setting(
         4_000, values.number(1, _HUGE), "rows of a source in a flush that get their own segments"
