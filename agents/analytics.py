@@ -10,11 +10,11 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import polars as pl
 
 from schemas.counts import COUNT_KEY, add_up
-from schemas.interaction import SCHEMA
 from schemas.segment import SegmentIndex
 from streams import side
 from streams.store import Pinned
@@ -27,8 +27,6 @@ variation and detail (the index of a conversion)."""
 
 UNIQUE_COLUMNS = ("kind", "channel", "step", "variation")
 """What unique users are told apart by."""
-
-_PER_FRAME = 200_000
 
 Rows = list[list[int | str | None]]
 
@@ -61,37 +59,20 @@ def unique_users(
 ) -> Rows:
     """How many users have an interaction of each sort, in these segments and deltas. Blocks.
 
-    Holds no more than the segments that overlap at one place in the order of users.
+    Users are told apart by 64-bit hashes: 8 bytes of memory a row, and among ten million
+    users the chance that the number is off by one is one in 370,000.
     """
     columns = ("user", *UNIQUE_COLUMNS)
-
-    def low(index: SegmentIndex) -> str:
-        # in a shared segment the source's own users may begin anywhere
-        return index.low[1] if index.low[0] == source else ""
-
-    waiting = sorted(segments, key=low, reverse=True)
-    held = pl.concat(
-        [
-            pl.DataFrame(schema={name: SCHEMA[name] for name in columns}),
-            *(frame.select(columns) for frame in deltas),
-        ]
+    frames = chain(
+        (pinned.segment_rows(index, source, columns) for index in segments),
+        (frame.select(columns) for frame in deltas),
     )
-    counted: list[pl.DataFrame] = []
-    while waiting or held.height:
-        parts = [held]
-        while waiting and (
-            len(parts) == 1 or sum(map(len, parts)) < _PER_FRAME or low(waiting[-1]) == ""
-        ):
-            parts.append(pinned.segment_rows(waiting.pop(), source, columns))
-        rows = pl.concat(parts).unique()
-        # users below those of the next segment can come no more
-        below = pl.col("user") < low(waiting[-1]) if waiting else pl.lit(True)
-        counted.append(rows.filter(below).group_by(UNIQUE_COLUMNS).len("users"))
-        held = rows.filter(~below)
-    if not counted:
+    met = pl.col("user").hash().unique()
+    parts = [frame.group_by(UNIQUE_COLUMNS).agg(met) for frame in frames if frame.height]
+    if not parts:
         return []
-    found = pl.concat(counted).group_by(UNIQUE_COLUMNS).agg(pl.col("users").sum())
-    return _rows(found.select(*UNIQUE_COLUMNS, "users"))
+    found = pl.concat(parts).group_by(UNIQUE_COLUMNS).agg(pl.col("user").explode().n_unique())
+    return _rows(found.sort(UNIQUE_COLUMNS, nulls_last=True))
 
 
 def pack(uniques: Rows) -> bytes:
