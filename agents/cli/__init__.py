@@ -29,6 +29,7 @@ COMMANDS = {
     "pause": "agents.cli.pause:command",
     "resume": "agents.cli.resume:command",
     "status": "agents.cli.status:command",
+    "audience": "agents.cli.audience:command",
     "audit": "agents.cli.audit:command",
     "rejected": "agents.cli.rejected:command",
     "export": "agents.cli.export:command",

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -45,9 +46,9 @@ def csv_header() -> bytes:
     return (",".join(COLUMNS) + "\n").encode()
 
 
-def completion(count: int) -> bytes:
-    """The last line of NDJSON: nothing is missing."""
-    return json.dumps({"complete": True, "count": count}).encode() + b"\n"
+def completion(count: int, *, complete: bool = True, **more: Any) -> bytes:
+    """The last line of NDJSON: nothing is missing, unless it was not asked for."""
+    return json.dumps({"complete": complete, "count": count, **more}).encode() + b"\n"
 
 
 def choose(wanted: str | None, accept: str) -> str:
