@@ -30,10 +30,12 @@ COMMANDS = {
     "resume": "agents.cli.resume:command",
     "status": "agents.cli.status:command",
     "audience": "agents.cli.audience:command",
+    "explain": "agents.cli.explain:command",
     "audit": "agents.cli.audit:command",
     "rejected": "agents.cli.rejected:command",
     "export": "agents.cli.export:command",
     "bench": "agents.cli.bench:command",
+    "keys": "agents.cli.keys:command",
     "settings": "agents.cli.settings:command",
 }
 """Name -> `module:attribute`, in the order of the help."""

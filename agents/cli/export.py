@@ -11,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 import click
 
-from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.options import emit, json_option, key_header, run, settings_of
 from schemas.errors import EmberlineError, Fatal, Recoverable, UsageError
 from streams.settings import Settings
 
@@ -22,6 +22,8 @@ _REMEDIES = {
     "source_hidden": "Bring it back with `emberline restore {source}`",
     "unknown_source": "`GET /sources` lists the sources; write campaign:ID or canvas:ID",
     "shards_unavailable": "Try again in a moment",
+    "unauthorized": "Set EMBERLINE_API_KEY to a key that the worker knows",
+    "forbidden": "Set EMBERLINE_API_KEY to a key with that scope",
 }
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -67,7 +69,10 @@ async def fetch(settings: Settings, source: str, format_: str, sink: BinaryIO) -
     url = f"{base}/sources/{quote(source, safe=':')}/interactions?format={format_}"
     size, tail = 0, b""
     try:
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url) as answer:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT, headers=key_header(settings)) as session,
+            session.get(url) as answer,
+        ):
             if answer.status != 200:
                 raise _refusal(source, answer.status, await answer.read())
             async for piece in answer.content.iter_chunked(1 << 18):

@@ -12,7 +12,16 @@ import click
 from schemas.errors import UsageError
 from streams.settings import Settings, load
 
-__all__ = ["RESERVED", "emit", "global_options", "hoisted", "json_option", "run", "settings_of"]
+__all__ = [
+    "RESERVED",
+    "emit",
+    "global_options",
+    "hoisted",
+    "json_option",
+    "key_header",
+    "run",
+    "settings_of",
+]
 
 T = TypeVar("T")
 C = TypeVar("C", bound=click.Command)
@@ -128,6 +137,11 @@ def json_option(function: Callable[..., T]) -> Callable[..., T]:
 def emit(facts: object) -> None:
     """Print one JSON value on one line."""
     click.echo(json.dumps(facts, default=str, ensure_ascii=False))
+
+
+def key_header(settings: Settings) -> dict[str, str]:
+    """What shows a worker the key of these settings, if they have one."""
+    return {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import click
 
-from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.options import emit, json_option, key_header, run, settings_of
 from agents.cli.table import show, when
 from agents.topic_reader import read_table
 from schemas.lifecycle import SourceState
@@ -58,9 +59,12 @@ async def _worker(settings: Settings) -> dict[str, Any] | None:
     url = f"http://{settings.http_host}:{settings.http_port}/status"
     timeout = aiohttp.ClientTimeout(total=WORKER_S)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=key_header(settings)) as session,
+            session.get(url) as answer,
+        ):
             facts: dict[str, Any] = await answer.json()
-            return facts
+            return facts if answer.status == HTTPStatus.OK else None
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return None
 

@@ -10,6 +10,7 @@ from faust.web.drivers import aiohttp as driver
 from agents.web import (
     analytics,
     audience,
+    explain,
     health,
     interactions,
     internal,
@@ -30,6 +31,7 @@ ROUTES: tuple[Route, ...] = (
     *sources.ROUTES,
     *interactions.ROUTES,
     *analytics.ROUTES,
+    *explain.ROUTES,
     *audience.ROUTES,
     *user_routes.ROUTES,
     *openapi.ROUTES,

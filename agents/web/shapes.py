@@ -50,6 +50,16 @@ _SIZES = shape(
 )
 _EXEMPTION = shape({"root": _TEXT, "through": _TEXTS, "filter": _TEXT})
 _HOLD = shape({"by": _TEXT, "reason": _NAME, "since": _MOMENT})
+_CHANGE = shape(
+    {
+        "change": _TEXT,
+        "summary": _TEXT,
+        "state": _STATE,
+        "due_at": _MOMENT,
+        "due_because": _NAME,
+        "exempt_by": _list(_EXEMPTION),
+    }
+)
 _SOURCE = {
     "source": _TEXT,
     "kind": {"enum": ["campaign", "canvas"]},
@@ -139,6 +149,40 @@ COMPONENTS: Mapping[str, Any] = {
                     }
                 )
             ),
+        }
+    ),
+    "Explanation": shape(
+        {
+            "source": _TEXT,
+            "name": _TEXT,
+            "state": _STATE,
+            "visible": {"type": "boolean"},
+            "summary": {**_TEXT, "description": "one sentence for people"},
+            "due_at": _MOMENT,
+            "due_because": _NAME,
+            "legacy_deleted": {"type": "boolean"},
+            "held": {"anyOf": [_HOLD, {"type": "null"}]},
+            "reasons": _list(
+                shape(
+                    {
+                        "root": _TEXT,
+                        "through": _TEXTS,
+                        "filter": _TEXT,
+                        "links": _list(
+                            shape(
+                                {
+                                    "definition": _TEXT,
+                                    "path": _TEXT,
+                                    "filter": _TEXT,
+                                    "target": _TEXT,
+                                }
+                            )
+                        ),
+                    }
+                )
+            ),
+            "changes": _list(_CHANGE),
+            "as_if": {"anyOf": [_CHANGE, {"type": "null"}]},
         }
     ),
     "AudienceRequest": {

@@ -1,0 +1,172 @@
+"""`emberline explain`: why a source is hot, what would change it; and definitions checked."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agents.cli.options import emit, json_option, run, settings_of
+from agents.rules.as_if import AsIf
+from agents.rules.explain import explain
+from agents.rules.lint import lint
+from agents.rules.policy import Policy
+from agents.topic_reader import read_table
+from schemas.errors import Fatal, UsageError
+from schemas.lifecycle import Definition, SourceState
+from streams.clock import SystemClock
+from streams.settings import Settings
+from streams.topics import Topics
+
+__all__ = ["command", "definitions"]
+
+_Known = tuple[dict[str, Definition], dict[str, SourceState]]
+
+
+@click.command(
+    "explain", help="Say why SOURCE is hot, through what, what would change it, and when."
+)
+@click.argument("names", nargs=-1, required=True, metavar="SOURCE | --lint FILE...")
+@click.option(
+    "--as-if-stopped", multiple=True, metavar="KEY", help="As if this definition stopped."
+)
+@click.option(
+    "--as-if-without",
+    multiple=True,
+    metavar="KEY[@PATH]",
+    help="As if this definition had no filter, or not that part of it.",
+)
+@click.option(
+    "--lint",
+    "linting",
+    is_flag=True,
+    help="Check definitions in files (JSON lines or an array); exit 1 where one rests on "
+    "expired or legacy-deleted data.",
+)
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    as_if_stopped: tuple[str, ...],
+    as_if_without: tuple[str, ...],
+    linting: bool,
+    as_json: bool,
+) -> None:
+    """Read what the coordinator has written last; nothing is touched."""
+    as_if = AsIf(as_if_stopped, as_if_without)
+    if linting:
+        if as_if:
+            raise UsageError("--lint checks files as they are", remedy="Leave --as-if-.. out")
+        _lint(ctx, [Path(name) for name in names], as_json)
+    elif len(names) > 1:
+        raise UsageError("One source is explained at a time", remedy="Name one")
+    else:
+        _explain(ctx, names[0], as_if, as_json)
+
+
+def _explain(ctx: click.Context, source: str, as_if: AsIf, as_json: bool) -> None:
+    settings = settings_of(ctx)
+    catalog, states = run(_read(settings))
+    if source not in states:
+        raise Fatal(
+            f"No event and no definition names {source}", remedy="`emberline status` lists them all"
+        )
+    now = SystemClock().now_ms()
+    found = explain(states[source], catalog, Policy.of(settings), now, as_if or None)
+    facts = found.facts(now)
+    if as_json:
+        emit(facts)
+        return
+    click.echo(f"{source} is {facts['state']}: {facts['summary']}")
+    for reason in facts["reasons"]:
+        for link in reason["links"]:
+            click.echo(
+                f"  {link['definition']} uses {link['target']} at {link['path']} ({link['filter']})"
+            )
+    for change in facts["changes"]:
+        click.echo(f"  {change['summary']}")
+    if facts["as_if"]:
+        click.echo(f"  as if: {facts['as_if']['summary']}")
+
+
+def _lint(ctx: click.Context, files: list[Path], as_json: bool) -> None:
+    told = [(file, definition) for file in files for definition in definitions(file)]
+    catalog, states = run(_read(settings_of(ctx)))
+    # definitions that come together are judged together
+    catalog |= {definition.key: definition for _, definition in told}
+    found = [
+        (file, finding)
+        for file, definition in told
+        for finding in lint(definition, catalog, states)
+    ]
+    if as_json:
+        facts = [
+            {
+                "file": str(file),
+                "key": finding.key,
+                "path": finding.path,
+                "source": finding.source,
+                "what": finding.what,
+                "through": list(finding.through),
+            }
+            for file, finding in found
+        ]
+        emit({"definitions": len(told), "findings": facts})
+    else:
+        for file, finding in found:
+            click.echo(f"{file}: {finding}")
+    ctx.exit(1 if found else 0)
+
+
+async def _read(settings: Settings) -> _Known:
+    topics = Topics(settings.prefix)
+    catalog, states = await asyncio.gather(
+        read_table(settings, topics.catalog, "definition"),
+        read_table(settings, topics.state, "state"),
+    )
+    return (
+        {key: Definition.from_record(record) for key, record in catalog.items()},
+        {source: SourceState.from_record(record) for source, record in states.items()},
+    )
+
+
+def definitions(file: Path) -> list[Definition]:
+    """The definitions in a file: JSON lines, or one array. Raises UsageError."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}", remedy="Name a file of JSON") from error
+    return [_definition(where, record) for where, record in _records(file, text)]
+
+
+def _records(file: Path, text: str) -> Iterator[tuple[str, Any]]:
+    if text.lstrip().startswith("["):
+        for at, record in enumerate(_json(str(file), text)):
+            yield f"{file}[{at}]", record
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            yield f"{file}:{number}", _json(f"{file}:{number}", line)
+
+
+def _json(where: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: not JSON: {error}", remedy="One definition a line") from error
+
+
+def _definition(where: str, record: Any) -> Definition:
+    try:
+        filters = record.get("filters")
+        if filters is not None and not isinstance(filters, str):
+            record = {**record, "filters": json.dumps(filters)}
+        return Definition.from_record(record)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{where}: not a definition: {error!r}",
+            remedy="Give it a key and a status, as on the topic catalog",
+        ) from error

@@ -1,0 +1,70 @@
+"""`emberline keys`: who may call the worker's HTTP interface."""
+
+import click
+
+from agents.cli.options import emit, json_option, settings_of
+from agents.cli.table import show, when
+from agents.keys import ISSUED, Keys, Scope
+from streams.clock import SystemClock
+
+__all__ = ["command"]
+
+
+@click.group("keys", help="Give out, list and revoke the keys of the HTTP interface.")
+def command() -> None:
+    """Kept hashed in the file of the setting keys_file, which all workers share."""
+
+
+@command.command("add", help="Make a key and print it: it is shown this once.")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice([scope.value for scope in ISSUED]),
+    help="What it allows; may be repeated.",
+)
+@click.option("--if-missing", is_flag=True, help="Do nothing where there is one of this name.")
+@json_option
+@click.pass_context
+def add(
+    ctx: click.Context, name: str, scopes: tuple[str, ...], if_missing: bool, as_json: bool
+) -> None:
+    """A worker that runs knows it a second later."""
+    file = settings_of(ctx).keys_file
+    keys = Keys.load(file) or Keys()
+    if if_missing and any(key.name == name for key in keys.keys):
+        return
+    keys, token = keys.add(name, map(Scope, scopes), SystemClock().now_ms())
+    keys.save(file)
+    if as_json:
+        emit({"name": name, "scopes": list(scopes), "key": token, "file": str(file)})
+    else:
+        click.echo(token)
+        click.echo(f"Kept hashed in {file}; it cannot be shown again.", err=True)
+
+
+@command.command("list", help="Names and scopes of all keys.")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """Never the keys themselves: nobody knows them."""
+    keys = Keys.load(settings_of(ctx).keys_file) or Keys()
+    rows = [(key.name, ", ".join(key.scopes), key.created_at) for key in keys.keys]
+    if as_json:
+        emit([{"name": n, "scopes": s.split(", "), "created_at": at} for n, s, at in rows])
+    else:
+        show(("name", "scopes", "created"), [(n, s, when(at)) for n, s, at in rows])
+
+
+@command.command("revoke", help="Take a key back; workers refuse it a second later.")
+@click.argument("name")
+@json_option
+@click.pass_context
+def revoke(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Without its file every key would be gone, and only this machine be served."""
+    file = settings_of(ctx).keys_file
+    (Keys.load(file) or Keys()).revoke(name).save(file)
+    if as_json:
+        emit({"name": name, "revoked": True})
