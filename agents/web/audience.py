@@ -139,7 +139,7 @@ async def _lines(found: Audience, limit: int | None) -> AsyncGenerator[bytes, No
     """A line a user. The last one says `complete` only where no limit has cut them off, and
     names what was excluded, which may be much, where something was."""
     excluded = _excluded(found)
-    more = {"excluded_expired": excluded} if excluded else {}
+    more: dict[str, Any] = {"excluded_expired": excluded} if excluded else {}
     count = 0
     async with aclosing(aiter(found)) as parts:
         while True:

@@ -53,8 +53,10 @@ class Made:
         for _ in range(random.randint(0, 5)):
             self.flush(self._rows(random, random.randint(1, rows)), random)
         self.deltas = tuple(self._rows(random, random.randint(1, rows)) for _ in range(2))
-        said = [(random.choice(self.names), random.choice(({}, None))) for _ in range(users // 3)]
-        told = roster_rows([(user, cast(Any, record)) for user, record in said], 0)
+        said: list[Any] = [
+            (random.choice(self.names), random.choice(({}, None))) for _ in range(users // 3)
+        ]
+        told = roster_rows(said, 0)
         self.side[ROSTER.delta] = (told,)
 
     def _rows(self, random: Random, rows: int) -> pl.DataFrame:
