@@ -52,24 +52,18 @@ def lines(rows: pl.DataFrame, roster: pl.DataFrame, source: str, names: Names) -
     gone = roster.filter(pl.col("deleted") | pl.col("merged_into").is_not_null())
     told = _by_user(rows.join(gone.select("user"), on="user", how="anti"), source)
     told = told.join(roster.select("user", "external", "aliases"), on="user", how="left")
-    variations = {
-        each: names.variation(source, each) for each in told["variation"].unique() if each
-    }
-    absent = [pl.lit(None, pl.String).alias(name) for name in BRAZE_COLUMNS]
-    aliases = {each: _aliases(each) for each in told["aliases"].unique() if each}
-    found = (
-        told.sort("user")
-        .select(*absent, pl.all())
-        .with_columns(
-            pl.col("user").alias("Appboy ID"),
-            pl.col("external").alias("user_id"),
-            _named(pl.col("aliases"), aliases).alias("user_aliases"),
-            _named(pl.col("variation"), variations).alias("variation_name"),
-            pl.col("variation").alias("variation_api_id"),
-            pl.lit(source).alias("emberline_source"),
-        )
+    variations = {each: names.variation(source, each) for each in _values(told["variation"])}
+    aliases = {each: _aliases(each) for each in _values(told["aliases"])}
+    found = told.sort("user").with_columns(
+        pl.col("user").alias("Appboy ID"),
+        pl.col("external").alias("user_id"),
+        _named(pl.col("aliases"), aliases).alias("user_aliases"),
+        _named(pl.col("variation"), variations).alias("variation_name"),
+        pl.col("variation").alias("variation_api_id"),
+        pl.lit(source).alias("emberline_source"),
     )
-    return found.select(COLUMNS).write_csv(include_header=False).encode()
+    absent = [pl.lit(None, pl.String).alias(each) for each in COLUMNS if each not in found.columns]
+    return found.with_columns(absent).select(COLUMNS).write_csv(include_header=False).encode()
 
 
 def _by_user(rows: pl.DataFrame, source: str) -> pl.DataFrame:
@@ -109,6 +103,10 @@ def _joined(values: pl.Expr) -> pl.Expr:
 
 def _named(values: pl.Expr, names: dict[str, str]) -> pl.Expr:
     return values.replace_strict(names, default=None, return_dtype=pl.String)
+
+
+def _values(series: pl.Series) -> list[str]:
+    return series.drop_nulls().unique().to_list()
 
 
 def _aliases(text: str) -> str:

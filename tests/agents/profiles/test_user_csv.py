@@ -1,0 +1,84 @@
+"""User Data as CSV, from rows and roster."""
+
+import csv
+import io
+from typing import Any
+
+import polars as pl
+
+from agents.catalog_view import CatalogView
+from agents.profiles.names import Names
+from agents.profiles.user_csv import BRAZE_COLUMNS, COLUMNS, header, lines
+from agents.state_view import StateView
+from schemas.interaction import SCHEMA
+from schemas.roster import roster_rows
+
+NAMES = Names(StateView(), CatalogView())
+
+
+def frame(source: str, *rows: dict[str, Any]) -> pl.DataFrame:
+    made = [{"source": source, "first": 1_000, "last": 2_000, **row} for row in rows]
+    return pl.DataFrame(made, schema=SCHEMA)
+
+
+def read(data: bytes) -> list[dict[str, str]]:
+    found = list(csv.DictReader(io.StringIO((header() + data).decode())))
+    return [{name: value for name, value in row.items() if value} for row in found]
+
+
+def test_the_columns_of_braze_come_first_and_ours_are_named() -> None:
+    assert header().decode().strip().split(",") == list(COLUMNS)
+    assert len(set(COLUMNS)) == len(COLUMNS)
+    ours = COLUMNS[len(BRAZE_COLUMNS) :]
+    assert all(name.startswith("emberline_") for name in ours)
+    assert not any(name.startswith("emberline_") for name in BRAZE_COLUMNS)
+
+
+def test_a_user_of_whom_nothing_but_the_id_is_known() -> None:
+    rows = frame("campaign:a", {"user": "u,1", "kind": "received", "channel": "EMAIL"})
+    assert read(lines(rows, roster_rows([], 0), "campaign:a", NAMES)) == [
+        {
+            "Appboy ID": "u,1",
+            "in_control": "false",
+            "emberline_source": "campaign:a",
+            "emberline_first_received": "1970-01-01T00:00:01.000Z",
+            "emberline_last_received": "1970-01-01T00:00:02.000Z",
+            "emberline_channels": "EMAIL",
+            "emberline_converted": "false",
+        }
+    ]
+
+
+def test_deleted_and_merged_users_have_no_line_and_entering_is_no_receipt() -> None:
+    rows = frame(
+        "campaign:a",
+        {"user": "u1", "kind": "received"},
+        {"user": "u2", "kind": "received"},
+        {"user": "u3", "kind": "entered", "variation": "v"},
+        {"user": "u4", "kind": "opened", "channel": "PUSH", "variation": "v"},
+    )
+    roster = roster_rows([("u1", None), ("u2", {"merged_into": "u4"})], 0)
+    (line,) = read(lines(rows, roster, "campaign:a", NAMES))
+    assert (line["Appboy ID"], line["variation_api_id"], line["variation_name"]) == ("u4", "v", "v")
+    canvas = rows.with_columns(source=pl.lit("canvas:a"))
+    found = read(lines(canvas, roster, "canvas:a", NAMES))
+    assert [row["Appboy ID"] for row in found] == ["u3", "u4"]
+
+
+def test_the_variation_is_the_latest_and_a_conversion_counts_for_the_latest_message() -> None:
+    rows = frame(
+        "campaign:a",
+        {"user": "u", "kind": "received", "variation": "v1", "channel": "PUSH", "last": 10_000},
+        {"user": "u", "kind": "received", "variation": "v2", "channel": "EMAIL", "last": 9_000},
+        {"user": "u", "kind": "converted", "variation": "v3", "detail": "0", "last": 9_500},
+    )
+    (line,) = read(lines(rows, roster_rows([], 0), "campaign:a", NAMES))
+    assert (line["variation_api_id"], line["emberline_converted"]) == ("v1", "false")
+    assert line["emberline_channels"] == "EMAIL PUSH"
+    canvas = rows.with_columns(source=pl.lit("canvas:a"))
+    (line,) = read(lines(canvas, roster_rows([], 0), "canvas:a", NAMES))
+    assert line["emberline_converted"] == "true"
+
+
+def test_no_rows_are_no_lines() -> None:
+    assert lines(frame("campaign:a"), roster_rows([], 0), "campaign:a", NAMES) == b""
