@@ -122,12 +122,19 @@ class WorkLoop:
         return found
 
     def _late(self) -> Versions:
-        """Expired sources whose late rows are many, or have waited long."""
+        """Expired sources whose late rows are many, or have waited long.
+
+        The view may lag, above all in a worker that has just started: a source that it calls
+        expired may have been restored here since. What this shard did last decides.
+        """
         context, table = self._context, self._context.store.table
         oldest = context.clock.now_ms() - milliseconds(context.settings.late_age)
         found: Versions = {}
         for record in context.view.in_states([State.EXPIRED]):
             source = record.source
+            done = table.applied.get(source)
+            if done is None or done.state != State.EXPIRING or done.version >= record.version:
+                continue
             segments = table.segments_of(source)
             if segments and (
                 table.rows_in_segments(source) >= context.settings.late_rows

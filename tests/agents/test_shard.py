@@ -273,6 +273,27 @@ async def test_many_late_rows_are_archived_too(stand: Stand) -> None:
     assert await stand.rows(A, 4) == rows_of(expect([*sent, *late]), A)
 
 
+async def test_a_view_that_lags_behind_a_restore_drops_nothing(alone: Settings) -> None:
+    """A worker that has just started sees the past first: what it did itself is newer."""
+    first = await start(alone)
+    sent = events(600)
+    await first.send(sent, 0)
+    for version, state in ((1, State.EXPIRING), (3, State.RESTORING)):
+        await first.tell(A, state, version)
+        await first.applied(A, version)
+    await first.stop()
+
+    second = await start(alone, StateView())
+    try:
+        await second.until(lambda: second.shard.ready)
+        await second.tell(A, State.EXPIRED, 2)
+        assert second.shard._work._late() == {}
+        await second.tell(A, State.STOPPED, 4)
+        assert await second.rows(A, 4) == rows_of(expect(sent), A)
+    finally:
+        await second.stop()
+
+
 @pytest.mark.parametrize("disk", ["warm", "cold"])
 async def test_a_new_owner_goes_on_where_the_old_one_was_cut_off(
     alone: Settings, disk: str
