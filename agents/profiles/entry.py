@@ -12,7 +12,10 @@ import polars as pl
 
 from schemas.profile import PROFILE
 
-__all__ = ["Entry", "Span", "entries"]
+__all__ = ["NAMING", "Entry", "Span", "entries"]
+
+NAMING = ("received", "entered", "control")
+"""Kinds that say best which variation a user has."""
 
 _WANTED = ("source", "kind", "channel", "step", "variation", "detail", "first", "last")
 
@@ -56,7 +59,7 @@ class Entry:
     aliases: dict[str, Span] = field(default_factory=dict)
     conversions: dict[int, Span] = field(default_factory=dict)
     variation: str | None = None
-    _rank: tuple[bool, int] = (False, -1)
+    _rank: tuple[bool, int, str] = (False, -1, "")
 
     def take(
         self,
@@ -85,8 +88,8 @@ class Entry:
             _put(self.conversions, int(detail or 0), first, last)
         if variation is not None:
             _put(self.seen, variation, first, last)
-            # the latest variation that came to the user, by a message or by entering
-            rank = (kind in ("received", "entered", "control"), last)
+            # the latest that came to the user by a message or by entering, else the latest
+            rank = (kind in NAMING, last, variation)
             if rank > self._rank:
                 self._rank, self.variation = rank, variation
 

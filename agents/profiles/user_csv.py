@@ -10,6 +10,7 @@ import json
 
 import polars as pl
 
+from agents.profiles.entry import NAMING
 from agents.profiles.names import Names
 
 __all__ = ["BRAZE_COLUMNS", "COLUMNS", "OUR_COLUMNS", "header", "lines"]
@@ -34,7 +35,6 @@ OUR_COLUMNS = (
 )
 COLUMNS = (*BRAZE_COLUMNS, *OUR_COLUMNS)
 _LASTS = ("opened", "machine_opened", "clicked", "bot_clicked", "converted", "entered", "exited")
-_NAMING = ("received", "entered", "control")
 
 
 def header() -> bytes:
@@ -70,17 +70,15 @@ def _by_user(rows: pl.DataFrame, source: str) -> pl.DataFrame:
     campaign = source.startswith("campaign:")
     kind, last = pl.col("kind"), pl.col("last")
     variation = pl.col("variation")
-    named = kind.is_in(_NAMING) & variation.is_not_null()
+    named = variation.is_not_null()
+    rank = (kind.is_in(NAMING), last, variation)
     lasts = {name: last.filter(kind == name).max() for name in _LASTS}
     converted, received = lasts["converted"], last.filter(kind == "received").max()
     counts = converted.is_not_null() & ~(kind == "control").any()
     if campaign:
         counts = counts & (converted >= received).fill_null(True)
     told = rows.group_by("user").agg(
-        pl.coalesce(
-            variation.filter(named).sort_by(last.filter(named), variation.filter(named)).last(),
-            variation.drop_nulls().max(),
-        ).alias("variation"),
+        variation.filter(named).sort_by(*(each.filter(named) for each in rank)).last(),
         (kind == "control").any().alias("in_control"),
         _iso(pl.col("first").filter(kind == "received").min()).alias("emberline_first_received"),
         _iso(received).alias("emberline_last_received"),
