@@ -8,7 +8,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
 
@@ -158,23 +158,35 @@ class Coordinator:
         return _Term(producer, found.world, dict(found.cursor), skew_ms, at)
 
     async def _compare_catalog(self, term: _Term) -> None:
-        """Read the whole catalog once: what we know and it does not hold was deleted."""
+        """Read the whole catalog once: what we know and it does not hold was deleted.
+
+        Of what was taken in before, only the last record of each key counts, and says nothing
+        new as a rule: the topic keeps history until it is compacted, and a source that stopped
+        long ago must not be found active, and its data brought back, by reading that again.
+        """
         topic = self._topics.catalog
         partitions = [(name, 0) for name in self._inputs]
         limits = await bounds(self._settings, partitions)
         for name in self._inputs:
             term.cursor.setdefault(name, limits[name, 0][0])
         start, end = limits[topic, 0]
-        term.cursor[topic] = start
+        known = term.cursor[topic]
+        # a position behind the end is one in another topic of this name
+        known = known if known <= end else start
         keys: set[str] = set()
+        former: dict[str, Item] = {}
+        news: list[Item] = []
         fetcher = Fetcher(self._settings, {(topic, 0): start}, name="coordinator-catalog")
         await fetcher.start()
         try:
             while fetcher.position((topic, 0)) < end:
-                items = read(self._topics, await fetcher.fetch(), term.cursor)
-                for item in items:
+                for item in read(self._topics, await fetcher.fetch(), {topic: start}):
                     _note_key(keys, item)
-                await self._take_in(term, items)
+                    if item.next_offset > known:
+                        news.append(item)
+                    elif isinstance(item.meaning, DefinitionRead):
+                        former[item.meaning.key] = replace(item, next_offset=known)
+            await self._take_in(term, [*former.values(), *news])
             term.cursor[topic] = fetcher.position((topic, 0))
         finally:
             await fetcher.close()

@@ -186,6 +186,26 @@ async def test_takeover_goes_on_where_the_last_one_stopped(world: World, view: S
     assert len(await world.told(world.topics.restored, "restored")) == 1
 
 
+async def test_takeover_does_not_live_through_the_past_again(
+    world: World, view: StateView
+) -> None:
+    """The catalog keeps history until it is compacted; none of it is news."""
+    async with world.running():
+        await world.define(A, "ACTIVE")
+        await until(view, A, State.ACTIVE)
+        await world.write(world.topics.catalog, A, b"{}")
+        await expire(world, view)
+        before = view.get(A)
+        assert before is not None
+        rejected = len(await world.records(world.topics.rejected))
+    async with world.running() as second:
+        assert second.world.sources[A].state is State.EXPIRED
+        assert second.world.sources[A].stopped_at == before.stopped_at
+    audit = await world.told(world.topics.audit, "audit")
+    assert "resumed_while_hidden" not in {one["decision"] for one in audit}
+    assert len(await world.records(world.topics.rejected)) == rejected
+
+
 async def test_a_second_coordinator_fences_the_first(world: World, view: StateView) -> None:
     first = world.coordinator()
     task = asyncio.create_task(first.run())
