@@ -14,24 +14,29 @@ _ODD = 0x9E3779B97F4A7C15F39CC061  # spreads numbers over ids, one to one
 _MASK = (1 << 96) - 1
 
 
-def crowd(campaign: str, interactions: int, seed: int = 7) -> Iterator[EventChunk]:
+def crowd(
+    campaign: str, interactions: int, seed: int = 7, *, users: str | None = None
+) -> Iterator[EventChunk]:
     """Events that make exactly so many interactions of one campaign, every one of its own key.
 
     Three a user: a send, a variant, and an open for two users in three, a click for the third.
+    Campaigns have users of their own, or, with `users`, those of that campaign.
     """
     rng = Random(f"crowd {campaign} {seed}")
     start = rng.getrandbits(96)
+    if users is not None:
+        start = Random(f"crowd {users} {seed}").getrandbits(96)
     variants = [f"{rng.getrandbits(128):032x}" for _ in range(3)]
     left, number = interactions, 0
     while left:
-        users = [f"{(start + n) * _ODD & _MASK:024x}" for n in range(number, number + _USERS)]
+        some = [f"{(start + n) * _ODD & _MASK:024x}" for n in range(number, number + _USERS)]
         number += _USERS
-        openers = [user for at, user in enumerate(users) if at % 3]
+        openers = [user for at, user in enumerate(some) if at % 3]
         for event, who in (
-            ("send", users),
-            ("variant", users),
+            ("send", some),
+            ("variant", some),
             ("open", openers),
-            ("click", users[::3]),
+            ("click", some[::3]),
         ):
             rows = who[:left]
             left -= len(rows)

@@ -15,6 +15,8 @@ from agents.bench.latency import Options as Latency
 from agents.bench.latency import latency
 from agents.bench.lifecycle import Options as Lifecycle
 from agents.bench.lifecycle import lifecycle
+from agents.bench.query import Options as Query
+from agents.bench.query import query
 from agents.bench.recovery import Options as Recovery
 from agents.bench.recovery import recovery
 from agents.cli.options import emit, json_option, settings_of
@@ -26,7 +28,9 @@ Say = Callable[[str], None]
 _COUNT = click.IntRange(min=1)
 
 
-@click.group("bench", help="Measure ingest, lifecycle, latency and recovery on this machine.")
+@click.group(
+    "bench", help="Measure ingest, lifecycle, latency, recovery and queries on this machine."
+)
 def command() -> None:
     """Nothing by itself."""
 
@@ -113,6 +117,18 @@ def _latency(ctx: click.Context, as_json: bool, **given: Any) -> None:
 @_options(Recovery, interactions="Interactions to recover.", runs="Runs.")
 def _recovery(ctx: click.Context, as_json: bool, **given: Any) -> None:
     _measure(ctx, as_json, recovery, Recovery(**given, partitions=_partitions(ctx)))
+
+
+@command.command("query", help="Seconds of an audience, beside DuckDB over the same rows.")
+@_options(
+    Query,
+    interactions="Interactions of the large source.",
+    each="Interactions of each of the five sources of the other question.",
+    beside_rate="Events a second that are offered beside.",
+    runs="Runs of every question.",
+)
+def _query(ctx: click.Context, as_json: bool, **given: Any) -> None:
+    _measure(ctx, as_json, query, Query(**given, partitions=_partitions(ctx)))
 
 
 def _partitions(ctx: click.Context) -> int:
