@@ -1,0 +1,198 @@
+"""How fast one worker tells of users over HTTP.
+
+    python -m tests.bench.users [users] [rows] [sources]
+
+Needs no broker: shards are filled by hand, the web server and its client are real, and share
+one process. Prints milliseconds an answer.
+"""
+
+import asyncio
+import os
+import random
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any, cast
+
+import aiohttp
+import polars as pl
+from aiohttp import web
+
+from agents.host import ShardHost
+from agents.profiles.facts import UsersRead
+from agents.profiles.person import Match
+from agents.profiles.shard_users import ShardUsers
+from agents.state_view import StateView
+from agents.web.context import Context
+from agents.web.server import routes
+from agents.work.context import Context as ShardContext
+from schemas.placement import partition_of
+from schemas.roster import ROSTER_SCHEMA
+from schemas.segment import encode
+from streams import keys, layout, side
+from streams.by_user import ByUser
+from streams.hot_table import HotTable, Put
+from streams.mirror import Mirror, shared_cache
+from streams.settings import load
+from streams.shard_plan import Directory
+from streams.store import bounded, new_id
+from tests.bench.by_user import FLUSH_ROWS, LIMITS, RUN_ROWS, START, events, user_names
+
+SHARDS = 4
+READS = 1_000
+
+
+class Shard:
+    """One shard's table, mirror, index and roster."""
+
+    ready = True
+
+    def __init__(self, folder: Path, partition: int, cache: Any, view: StateView) -> None:
+        self.partition = partition
+        self.table, self.mirror = HotTable(), Mirror(folder / f"mirror-{partition}", cache)
+        self.index = ByUser(folder / f"users-{partition}", cache)
+        self.index.open("bench")
+        context = cast(ShardContext, SimpleNamespace(store=self, view=view, partition=partition))
+        self.people = ShardUsers(context, self.index)
+
+    async def users(self, users: Sequence[str]) -> UsersRead:
+        return await self.people.read(users)
+
+    async def find_users(self, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
+        return await self.people.find(externals, aliases)
+
+    def commit(self, puts: list[Put], frames: dict[bytes, pl.DataFrame] | None = None) -> None:
+        self.mirror.apply(puts, 1)
+        self.index.follow(puts, self.table)
+        self.table.apply(puts, frames)
+
+    def delta(self, letter: bytes, frame: pl.DataFrame) -> None:
+        key = keys.delta(self.table.next_sequence, 0, letter)
+        coded = encode(frame) if letter == b"d" else side.encode(frame)
+        self.commit([(key, coded)], {key: frame})
+
+    def fill(self, names: pl.Series, rows: int, sources: int) -> None:
+        """Everything flushed but the last few steps, as in a worker that takes events in."""
+        self.delta(side.ROSTER.delta, roster(names))
+        for number in range(-(-rows // FLUSH_ROWS)):
+            self.delta(b"d", events(number, min(FLUSH_ROWS, rows), names, sources))
+            self.flush()
+        for number in range(20):
+            self.delta(b"d", events(1_000 + number, 2_500, names, sources))
+
+    def flush(self) -> None:
+        puts = layout.flush(self.table.deltas, lambda: new_id(START), LIMITS)
+        for each in side.SIDES:
+            found = self.table.side[each.delta]
+            puts += side.flush(each, found, lambda: new_id(START), 900_000)
+        self.commit(puts)
+
+    async def settle(self) -> None:
+        """The index covers everything, in few runs."""
+        waiting = self.index.uncovered(self.table)
+        for chosen in bounded(waiting, lambda index: index.rows, RUN_ROWS):
+            await self.index.index(chosen, self.mirror)
+        while await self.index.tidy(self.table):
+            pass
+
+    def close(self) -> None:
+        self.index.close()
+        self.mirror.close()
+
+
+def roster(names: pl.Series) -> pl.DataFrame:
+    """Every user with an external id and an alias."""
+    return pl.DataFrame({"user": names}).select(
+        "user",
+        ("ext-" + pl.col("user")).alias("external"),
+        ('["alias-' + pl.col("user") + '"]').alias("aliases"),
+        pl.lit(None, pl.String).alias("merged_into"),
+        pl.lit(False).alias("deleted"),
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("sequence"),
+    ).select(ROSTER_SCHEMA.names())  # fmt: skip
+
+
+async def timed(what: str, ask: Callable[[], Awaitable[None]], times: int) -> None:
+    """Prints quantiles of several answers, one after another."""
+    for _ in range(5):
+        await ask()
+    walls = []
+    cpu = time.process_time()
+    for _ in range(times):
+        began = time.perf_counter()
+        await ask()
+        walls.append((time.perf_counter() - began) * 1e3)
+    cpu = (time.process_time() - cpu) / times * 1e3
+    p50, p99 = (sorted(walls)[times * share // 100] for share in (50, 99))
+    print(f"{what:34} p50 {p50:6.1f}  p99 {p99:6.1f}  most {max(walls):6.1f} ms; CPU {cpu:.1f} ms")
+
+
+async def measure(shards: Sequence[Shard], names: pl.Series, view: StateView) -> None:
+    """Serve the shards and ask for random users."""
+    view.caught_up.set()
+    held = {shard.partition: shard for shard in shards}
+    host = SimpleNamespace(shards=held, generation=1, directory=Directory())
+    settings = load({"partitions": SHARDS}, env={}, file=Path("none"))
+    context = Context(settings, cast(ShardHost, host), view)
+    app = web.Application()
+    routes(app, context)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    chosen = random.Random(1)
+
+    def one() -> str:
+        return str(names[chosen.randrange(len(names))])
+
+    async with aiohttp.ClientSession() as session:
+
+        async def get(path: str) -> None:
+            async with session.get(base + path) as answer:
+                assert answer.status == 200, await answer.text()
+                await answer.read()
+
+        async def post(body: dict[str, Any]) -> None:
+            async with session.post(f"{base}/users/export/ids", json=body) as answer:
+                found = await answer.json()
+                assert answer.status == 200, found
+                assert len(found["users"]) == 50
+
+        many = [one() for _ in range(50)]
+        await timed("GET /users/{user id}", lambda: get(f"/users/{one()}"), READS)
+        await timed(
+            "GET /users/{external id}", lambda: get(f"/users/ext-{one()}?by=external"), READS // 5
+        )
+        await timed("GET /users/{alias}", lambda: get(f"/users/alias-{one()}?by=alias"), READS // 5)
+        await timed(
+            "POST /users/export/ids, 50",
+            lambda: post({"external_ids": [f"ext-{one()}" for _ in many]}),
+            READS // 10,
+        )
+    await runner.cleanup()
+    await context.close()
+
+
+async def main(users: int = 1_000_000, rows: int = 4_000_000, sources: int = 200) -> None:
+    """Fills four shards and measures."""
+    with TemporaryDirectory() as folder:
+        cache, view = shared_cache(100_000_000), StateView()
+        names = user_names(users)
+        placed = partition_of(names, SHARDS)
+        shards = [Shard(Path(folder), number, cache, view) for number in range(SHARDS)]
+        for shard in shards:
+            theirs = names.filter(placed == shard.partition)
+            shard.fill(theirs, rows // SHARDS, sources)
+            await shard.settle()
+        print(f"{users:,} users, {rows:,} rows, {sources} sources; load {os.getloadavg()[0]:.1f}")
+        await measure(shards, names, view)
+        print(f"load {os.getloadavg()[0]:.1f}")
+        for shard in shards:
+            shard.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*map(int, sys.argv[1:])))
