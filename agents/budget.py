@@ -1,6 +1,7 @@
 """How a worker's memory budget is shared out among the shards it holds."""
 
 import asyncio
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from streams.settings import Settings
@@ -9,6 +10,7 @@ __all__ = ["Budget"]
 
 #: A row of a delta in memory: nine columns, strings included, and the copies of a flush.
 DELTA_ROW_BYTES = 500
+_DECODERS = 1
 _DELTAS = 0.30
 _FETCH = 0.06
 _CACHE = 0.10
@@ -22,6 +24,9 @@ class Budget:
     shards: int = 1
     #: Held while one shard merges or indexes: ingest keeps the other cores.
     background: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Decodes for all shards: Polars uses all cores by itself, and threads that ask it for
+    #: small things at the same time mostly wait for each other, busily.
+    decoders: Executor = field(default_factory=lambda: ThreadPoolExecutor(_DECODERS, "decode"))
 
     @property
     def delta_rows(self) -> int:

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import polars as pl
 
 from agents.budget import Budget
+from agents.deltas import Part, parts
 from agents.work.context import Context
 from agents.work.loop import WorkLoop
 from schemas.batch import RawBatch
 from schemas.decode_check import Limits
 from schemas.ingest import Ingested, ingest
 from schemas.profile import PROFILE
-from schemas.repeats import Window, pack
-from schemas.segment import encode
+from schemas.repeats import Window
 from schemas.users import TakenUsers, of_users, take_users
-from streams import keys, side
+from streams import keys
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
 from streams.period import milliseconds
@@ -31,10 +31,9 @@ from streams.topics import Topics
 
 __all__ = ["Fetched", "IngestLoop"]
 
-_DELTA_PART_ROWS = 40_000
 _STAGE = 2
 _USERS_PER_STEP_BITS = 24
-_REJECTED_BYTES = 900_000
+_LEAST_RECORD_BYTES = 128
 _STEP_EVENTS_BYTES = 16_000_000
 #: Positions that moved without a record (transaction markers) are committed this often.
 _IDLE_CURSOR_S = 30.0
@@ -56,9 +55,7 @@ class Decoded:
 
     ingested: Ingested
     users: TakenUsers
-    parts: list[tuple[pl.DataFrame, bytes]]
-    counts: bytes
-    hashes: bytes
+    parts: list[Part]
     sources: set[str]
     cursor: Mapping[str, int]
     last: bool
@@ -166,12 +163,14 @@ class IngestLoop:
 
     async def _decode(self) -> None:
         limit = min(self._context.settings.step_bytes, _STEP_EVENTS_BYTES)
+        loop = asyncio.get_running_loop()
         while True:
             fetched = await self._inbox.get()
-            groups = list(bounded(fetched.batches, lambda batch: len(batch.payload), limit))
+            groups = list(bounded(fetched.batches, _weight, limit))
             for group in groups:
                 last = group is groups[-1]
-                await self._decoded.put(await asyncio.to_thread(self._work_out, group, last))
+                decoding = loop.run_in_executor(self._budget.decoders, self._work_out, group, last)
+                await self._decoded.put(await decoding)
             self._under_way.release()
 
     def _work_out(self, batches: Sequence[RawBatch], last: bool) -> Decoded:
@@ -193,18 +192,12 @@ class IngestLoop:
             limits,
             window=self._window,
         )
-        frame = ingested.interactions
-        parts = [
-            part
-            for start in range(0, frame.height, _DELTA_PART_ROWS)
-            for part in _encoded(frame[start : start + _DELTA_PART_ROWS], settings.segment_bytes)
-        ]
+        entries = parts(ingested, users, settings.segment_bytes)
         cursor: dict[str, int] = {}
         for batch in batches:
             cursor[batch.topic] = max(cursor.get(batch.topic, 0), batch.next_offset)
-        sources = set(frame["source"].unique().to_list()) - {PROFILE}
-        counts, seen = side.encode(ingested.counts), pack(ingested.hashes)
-        return Decoded(ingested, users, parts, counts, seen, sources, cursor, last)
+        sources = set(ingested.interactions["source"].unique().to_list()) - {PROFILE}
+        return Decoded(ingested, users, entries, sources, cursor, last)
 
     async def _commit(self) -> None:
         while True:
@@ -233,28 +226,17 @@ class IngestLoop:
         frames: dict[bytes, pl.DataFrame] = {}
         step = Step(frames=frames)
         cursor = dict(table.cursor)
-        number = 0
         fresh: set[str] = set()
-        for part, decoded in enumerate(group):
-            for frame, data in decoded.parts:
-                key = keys.delta(table.next_sequence, number)
-                number += 1
-                frames[key] = frame
-                step.puts.append((key, data))
-            if decoded.ingested.events:
-                key = keys.delta(table.next_sequence, part, side.COUNTS.delta)
-                frames[key] = decoded.ingested.counts
-                step.puts.append((key, decoded.counts))
-                step.puts.append((keys.delta(table.next_sequence, part, b"w"), decoded.hashes))
-            if decoded.users.rows.height:
-                key = keys.delta(table.next_sequence, part, side.ROSTER.delta)
-                frames[key] = decoded.users.rows
-                step.puts.append((key, side.encode(decoded.users.rows)))
+        for part in (part for decoded in group for part in decoded.parts):
+            key = keys.delta(table.next_sequence, len(step.puts), part.letter)
+            step.puts.append((key, part.data))
+            if part.frame is not None:
+                frames[key] = part.frame
+        for decoded in group:
             cursor |= decoded.cursor
             fresh |= decoded.sources
             for taken in (decoded.ingested, decoded.users):
-                step.records += self._rejected(taken)
-                step.groups += self._forwards(taken)
+                step.groups += [*self._rejected(taken), *self._forwards(taken)]
         step.puts += self._forgotten()
         step.puts.append(table.cursor_put(cursor))
         step.records += self._unknown(fresh)
@@ -292,25 +274,31 @@ class IngestLoop:
             for forward in taken.forwards
         ]
 
-    def _rejected(self, taken: Ingested | TakenUsers) -> list[Record]:
+    def _rejected(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:
+        """As a group: a topic of garbage makes more of them than can be sent one by one."""
+        if not taken.rejects:
+            return []
+        now = self._context.clock.now_ms()
         return [
-            Record(
+            RecordGroup(
                 self._topics.rejected,
-                reject.key or b"",
-                (reject.value or b"")[:_REJECTED_BYTES],
                 self._context.partition,
-                tuple(
-                    (name, str(value).encode())
-                    for name, value in (
-                        ("topic", reject.topic),
-                        ("partition", reject.partition),
-                        ("offset", reject.offset),
-                        ("code", reject.code),
-                        ("detail", reject.detail),
+                (),
+                [(reject.key or b"", reject.value or b"", now) for reject in taken.rejects],
+                [
+                    tuple(
+                        (name, str(value).encode())
+                        for name, value in (
+                            ("topic", reject.topic),
+                            ("partition", reject.partition),
+                            ("offset", reject.offset),
+                            ("code", reject.code),
+                            ("detail", reject.detail),
+                        )
                     )
-                ),
+                    for reject in taken.rejects
+                ],
             )
-            for reject in taken.rejects
         ]
 
     async def _commit_positions(self) -> None:
@@ -323,9 +311,6 @@ class IngestLoop:
             await self._context.store.commit(Step(puts=[table.cursor_put(positions)]))
 
 
-def _encoded(frame: pl.DataFrame, limit: int) -> list[tuple[pl.DataFrame, bytes]]:
-    data = encode(frame, presorted=True)  # a delta is folded before it is ever searched
-    if len(data) <= limit or frame.height == 1:
-        return [(frame, data)]
-    middle = frame.height // 2
-    return _encoded(frame[:middle], limit) + _encoded(frame[middle:], limit)
+def _weight(batch: RawBatch) -> int:
+    """Bytes of a batch; tiny records, each perhaps a reject, weigh more than they have."""
+    return max(len(batch.payload), batch.count * _LEAST_RECORD_BYTES)

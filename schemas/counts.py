@@ -34,22 +34,20 @@ _DAY_MS = 86_400_000
 
 
 def count(rows: pl.DataFrame) -> pl.DataFrame:
-    """Counts of interactions that come from events not counted before, one row an event.
+    """Counts of interactions that come from events not counted before, not added up.
 
     Takes rows in `interaction.SCHEMA` whose `first` is the event's time.
     """
-    return add_up(
-        rows.select(
-            "source",
-            pl.lit(None, pl.String).alias("user"),
-            (pl.col("first") // _DAY_MS).cast(pl.Int32).alias("day"),
-            "kind",
-            "channel",
-            "step",
-            "variation",
-            pl.when(pl.col("kind") == "converted").then("detail").alias("detail"),
-            pl.lit(1, pl.Int64).alias("count"),
-        )
+    return rows.select(
+        "source",
+        pl.lit(None, pl.String).alias("user"),
+        (pl.col("first") // _DAY_MS).cast(pl.Int32).alias("day"),
+        "kind",
+        "channel",
+        "step",
+        "variation",
+        pl.when(pl.col("kind") == "converted").then("detail").alias("detail"),
+        pl.lit(1, pl.Int64).alias("count"),
     )
 
 

@@ -16,7 +16,7 @@ from schemas.placement import partition_of
 from schemas.profile import sourceless
 from schemas.projection import FIELDS, interactions
 from schemas.registry import FILES, SchemaSource
-from schemas.repeats import Window, hashes, joined
+from schemas.repeats import Window, hashes
 
 __all__ = ["ORIGIN", "REPARTITION", "Forward", "Ingested", "ingest"]
 
@@ -44,7 +44,7 @@ class Ingested:
     """`interactions` are in `interaction.SCHEMA`, not folded: events of one step rarely share a
     key, so the fold at the flush does it once for less than twice. Events without a source
     are rows of `profile.PROFILE` there. `events` counts the events taken in, without rejects
-    and forwards, and `kinds` the interactions of each kind. `counts` (`counts.COUNT_SCHEMA`)
+    and forwards. `counts` (`counts.COUNT_SCHEMA`)
     leaves repeated events out; `hashes` are those of the ids of all the events taken in.
     """
 
@@ -54,7 +54,6 @@ class Ingested:
     forwards: list[Forward]
     rejects: list[Reject]
     events: int
-    kinds: dict[str, int]
 
 
 def ingest(
@@ -76,29 +75,40 @@ def ingest(
     for number, batch in enumerate(batches):
         intake.sort(number, batch)
     intake.read()
-    parts = [interaction.empty()]
-    forwards: list[Forward] = []
     rejects = intake.rejects
+    forwards: list[Forward] = []
+    taken: list[tuple[str, pl.DataFrame]] = []
+    decoded = [(event, decoder.result()) for event, decoder in intake.decoders.items()]
+    # Once for all kinds of events: a query costs more than what it does with a few rows.
+    targets = partition_of(_column("user_id", [found.frame for _, found in decoded]), partitions)
+    at = 0
+    for event, found in decoded:
+        rejects += found.rejects
+        target = targets.slice(at, found.frame.height).alias("target")
+        at += found.frame.height
+        frame, misplaced = _placed(found.frame, target, batches, partition)
+        if misplaced is not None:
+            forwards += _forwards(misplaced, batches)
+        taken.append((event, frame))
+    seen = hashes(_column("id", [frame for _, frame in taken]))
     window = Window(0) if window is None else window
+    fresh = window.fresh(seen)
+    window.add(seen)
+    parts = [interaction.empty()]
     tallies = [pl.DataFrame(schema=COUNT_SCHEMA)]
-    seen: list[pl.Series] = []
-    events = 0
-    for event, decoder in intake.decoders.items():
-        decoded = decoder.result()
-        rejects += decoded.rejects
-        frame, misplaced = _placed(decoded.frame, batches, partition, partitions)
-        forwards += _forwards(misplaced, batches)
-        events += frame.height
+    at = 0
+    for event, frame in taken:
         rows = interactions(event, frame)
         parts += [rows, sourceless(event, frame)]
-        seen.append(hashes(frame["id"]))
-        tallies += _tallies(event, frame, rows, window.fresh(seen[-1]))
-        window.add(seen[-1])
-    rows = pl.concat(parts)
-    counts = rows["kind"].value_counts()
-    kinds = dict(zip(counts["kind"].to_list(), counts["count"].to_list(), strict=True))
-    tally = add_up(pl.concat(tallies))
-    return Ingested(rows, tally, joined(seen), forwards, rejects, events, kinds)
+        tallies += _tallies(event, frame, rows, fresh.slice(at, frame.height))
+        at += frame.height
+    return Ingested(
+        pl.concat(parts), add_up(pl.concat(tallies)), seen, forwards, rejects, len(seen)
+    )
+
+
+def _column(name: str, frames: Sequence[pl.DataFrame]) -> pl.Series:
+    return pl.concat([pl.Series(name, [], dtype=pl.String), *(frame[name] for frame in frames)])
 
 
 def _tallies(
@@ -174,16 +184,15 @@ class _Intake:
 
 
 def _placed(
-    frame: pl.DataFrame, batches: Sequence[RawBatch], partition: int, partitions: int
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+    frame: pl.DataFrame, target: pl.Series, batches: Sequence[RawBatch], partition: int
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Split into (ours, misplaced); misplaced has the column `target` besides."""
-    target = partition_of(frame["user_id"], partitions).alias("target")
     misplaced = target != partition
     if not misplaced.any():
-        return frame, frame.clear().with_columns(target=pl.lit(None, pl.Int32))
+        return frame, None
     final = [number for number, batch in enumerate(batches) if _is_repartition(batch.topic)]
     if final:
-        misplaced &= ~frame["batch"].is_in(pl.Series(final, dtype=pl.UInt32))
+        misplaced &= ~frame["batch"].is_in(pl.Series(final, dtype=pl.UInt32).implode())
     return frame.filter(~misplaced), frame.hstack([target]).filter(misplaced)
 
 

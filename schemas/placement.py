@@ -29,30 +29,40 @@ def partition_of(users: pl.Series, n: int) -> pl.Series:
 
 
 def _partition(users: pl.Series, length: int, n: int) -> pl.Series:
-    hashed = _murmur2(users.cast(pl.Binary), length)
-    return ((hashed & 0x7FFF_FFFF) % n).cast(pl.Int32)
+    """One expression for the whole hash: a query for every step of it would cost more than
+    the arithmetic where there are few users.
+    """
+    hashed = _murmur2(pl.col("key"), length)
+    frame = pl.DataFrame({"key": users.cast(pl.Binary)})
+    return frame.select(
+        ((hashed & _u32(0x7FFF_FFFF)) % _u32(n)).cast(pl.Int32).alias(users.name)
+    ).to_series()
 
 
-def _murmur2(keys: pl.Series, length: int) -> pl.Series:
+def _murmur2(keys: pl.Expr, length: int) -> pl.Expr:
     """The hashes (UInt32) of keys that are all of `length` bytes. Arithmetic wraps at 2**32."""
     whole = length // 4 * 4
-    mixed = pl.Series(keys.name, [_SEED ^ length], dtype=pl.UInt32).new_from_index(0, len(keys))
+    mixed = _u32(_SEED ^ length)
     if whole:
         words = keys if whole == length else keys.bin.head(whole)
         columns = words.bin.reinterpret(dtype=pl.Array(pl.UInt32, whole // 4), endianness="little")
         for index in range(whole // 4):
-            word = columns.arr.get(index) * _FACTOR
-            mixed = mixed * _FACTOR ^ (word ^ _shift(word, 24)) * _FACTOR
+            word = columns.arr.get(index) * _u32(_FACTOR)
+            mixed = mixed * _u32(_FACTOR) ^ (word ^ _shift(word, 24)) * _u32(_FACTOR)
     if whole < length:
         tail = keys.bin.tail(length - whole).bin.reinterpret(
             dtype=pl.Array(pl.UInt8, length - whole), endianness="little"
         )
         for index in range(length - whole):
-            mixed = mixed ^ tail.arr.get(index).cast(pl.UInt32) * (1 << 8 * index)
-        mixed = mixed * _FACTOR
-    mixed = (mixed ^ _shift(mixed, 13)) * _FACTOR
+            mixed = mixed ^ tail.arr.get(index).cast(pl.UInt32) * _u32(1 << 8 * index)
+        mixed = mixed * _u32(_FACTOR)
+    mixed = (mixed ^ _shift(mixed, 13)) * _u32(_FACTOR)
     return mixed ^ _shift(mixed, 15)
 
 
-def _shift(values: pl.Series, bits: int) -> pl.Series:
-    return values // (1 << bits)
+def _shift(values: pl.Expr, bits: int) -> pl.Expr:
+    return values // _u32(1 << bits)
+
+
+def _u32(number: int) -> pl.Expr:
+    return pl.lit(number, pl.UInt32)

@@ -54,7 +54,10 @@ def wide(rows: pl.DataFrame) -> pl.DataFrame:
 def sourceless(event: str, frame: pl.DataFrame) -> pl.DataFrame:
     """Rows of `PROFILE` for the events that have no source, not folded."""
     if event != "signal":
-        frame = frame.filter(pl.col("campaign_id").is_null() & pl.col("canvas_id").is_null())
+        bare = frame["campaign_id"].is_null() & frame["canvas_id"].is_null()
+        if not bare.any():
+            return pl.DataFrame(schema=SCHEMA)
+        frame = frame.filter(bare)
     return pack(profile_rows(event, frame)) if frame.height else pl.DataFrame(schema=SCHEMA)
 
 

@@ -12,6 +12,8 @@ import polars as pl
 
 __all__ = ["Window", "hashes", "joined", "pack", "unpack"]
 
+#: A block is sorted anew until it is so many times the size of what comes in.
+_TIER = 8
 _SEED = 0x656D6265726C696E
 
 
@@ -45,8 +47,8 @@ class Window:
     def add(self, found: pl.Series) -> None:
         """Takes hashes in and forgets the oldest blocks that the limit no longer needs."""
         self.blocks.append(found.sort())
-        while len(self.blocks) > 1 and len(self.blocks[-2]) <= len(self.blocks[-1]):
-            if len(self.blocks[-2]) + len(self.blocks[-1]) > max(1, self.limit // 8):
+        while len(self.blocks) > 1 and len(self.blocks[-2]) <= _TIER * len(self.blocks[-1]):
+            if len(self.blocks[-2]) + len(self.blocks[-1]) > max(1, self.limit // 4):
                 break
             last, former = self.blocks.pop(), self.blocks.pop()
             self.blocks.append(pl.concat([former, last]).sort())
