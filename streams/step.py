@@ -48,12 +48,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class RecordGroup:
-    """Many records for one partition, sent as whole batches: `(key, value, timestamp ms)`."""
+    """Many records for one partition, sent as whole batches: `(key, value, timestamp ms)`.
+
+    All have `headers`; `own_headers`, where given, has further ones for each record.
+    """
 
     topic: str
     partition: int
     headers: tuple[tuple[str, bytes], ...]
     records: Sequence[tuple[bytes | None, bytes | None, int]] = field(default_factory=list)
+    own_headers: Sequence[tuple[tuple[str, bytes], ...]] = ()
 
 
 class StepProducer:
@@ -176,12 +180,14 @@ def _offset(result: Any) -> int:
 async def _enqueue_group(producer: AIOKafkaProducer, group: RecordGroup) -> list[Any]:
     futures = []
     batch = producer.create_batch()
-    for key, value, timestamp in group.records:
-        fields = {"key": key, "value": value, "timestamp": timestamp}
-        if batch.append(**fields, headers=list(group.headers)) is None:
+    for number, (key, value, timestamp) in enumerate(group.records):
+        own = group.own_headers[number] if group.own_headers else ()
+        headers = [*group.headers, *own]
+        fields = {"key": key, "value": value, "timestamp": timestamp, "headers": headers}
+        if batch.append(**fields) is None:
             futures.append(await producer.send_batch(batch, group.topic, partition=group.partition))
             batch = producer.create_batch()
-            if batch.append(**fields, headers=list(group.headers)) is None:
+            if batch.append(**fields) is None:
                 raise kafka_errors.MessageSizeTooLargeError(
                     f"{group.topic}[{group.partition}]: a forwarded record does not fit a batch"
                 )

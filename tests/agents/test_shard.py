@@ -372,3 +372,27 @@ async def test_a_repeated_event_counts_once(stand: Stand) -> None:
     await stand.send(sent[50:], 150)
     counts = (await stand.shard._store.pin()).side_rows(side.COUNTS)
     assert counts["count"].sum() == 100
+
+
+async def test_a_flood_of_garbage_is_rejected_record_by_record_and_passed(stand: Stand) -> None:
+    """Tens of thousands of tiny records: each makes a reject many times its size."""
+    topics = Topics(stand.settings.prefix)
+    count = 60_000
+    garbage = Chunk("interactions.open", [b"k"] * count, [b"%d" % n for n in range(count)])
+    await publish(stand.settings, [garbage])
+    await stand.send(events(100), 0)
+    await stand.until(lambda: stand.shard._ingest.rejected == count)
+    fetcher = Fetcher(stand.settings, {(topics.rejected, 0): 0})
+    await fetcher.start()
+    found: dict[int, bytes | None] = {}
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(found) < count:
+                for batch in await fetcher.fetch():
+                    for record in unpack(batch):
+                        headers = dict(record.headers)
+                        assert headers["code"] == b"undecodable"
+                        found[int(headers["offset"] or b"")] = record.value
+    finally:
+        await fetcher.close()
+    assert sorted(map(int, filter(None, found.values()))) == list(range(count))
