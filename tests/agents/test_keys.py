@@ -1,0 +1,134 @@
+"""Keys: kept hashed, known again, revoked; and the command line that does so."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from agents.cli import main
+from agents.keys import Keys, Scope
+from agents.web import keyring
+from agents.web.keyring import KeyRing, check_exposure, is_loopback
+from schemas.errors import Fatal, UsageError
+from streams.settings import load
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "keys.json"
+
+
+def test_a_key_is_known_again_and_kept_nowhere(file: Path) -> None:
+    keys, reader = Keys().add("reader", [Scope.READ, Scope.EXPORT], 5)
+    keys, admin = keys.add("boss", [Scope.ADMIN], 6)
+    keys.save(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert reader not in file.read_text()
+    assert admin not in file.read_text()
+    again = Keys.load(file)
+    assert again is not None
+    found, boss = again.find(reader), again.find(admin)
+    assert found is not None
+    assert boss is not None
+    assert [scope for scope in Scope if found.allows(scope)] == [Scope.READ, Scope.EXPORT]
+    assert [scope for scope in Scope if not boss.allows(scope)] == [Scope.WORKER]
+    for wrong in ("", reader[:-1], f"{reader}x", found.hash, "\udcff"):
+        assert again.find(wrong) is None
+    worker = again.find(again.worker_token)
+    assert worker is not None
+    assert worker.scopes == (Scope.WORKER,)
+    assert again.revoke("reader").find(reader) is None
+    assert Keys().find(Keys().worker_token) is None
+
+
+def test_workers_that_share_the_file_share_their_key_whatever_is_added(file: Path) -> None:
+    keys, _ = Keys().add("one", [Scope.READ], 5)
+    keys.save(file)
+    first = Keys.load(file)
+    assert first is not None
+    first.add("two", [Scope.READ], 6)[0].save(file)
+    second = Keys.load(file)
+    assert second is not None
+    assert first.worker_token == second.worker_token
+
+
+def test_names_and_scopes_are_checked(file: Path) -> None:
+    keys, _ = Keys().add("one", [Scope.READ], 5)
+    for name, scopes in (
+        ("one", [Scope.READ]),
+        ("", [Scope.READ]),
+        ("x", []),
+        ("x", [Scope.WORKER]),
+    ):
+        with pytest.raises(UsageError):
+            keys.add(name, scopes, 6)
+    with pytest.raises(UsageError):
+        keys.revoke("two")
+    assert Keys.load(file) is None
+    for content in ("{", "[]", '{"format": 2}', '{"format": 1, "secret": "s", "keys": [{}]}'):
+        file.write_text(content)
+        with pytest.raises(Fatal):
+            Keys.load(file)
+
+
+def test_a_ring_follows_its_file_and_never_opens(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "LOOK_AGAIN_S", 0.0)
+    ring = KeyRing(file)
+    assert ring.keys is None
+    keys, token = Keys().add("one", [Scope.READ], 5)
+    keys.save(file)
+    assert ring.keys is not None
+    assert ring.keys.find(token)
+    file.write_text("broken")
+    assert ring.keys.find(token)
+    file.unlink()
+    assert ring.keys.find(token)
+    file.write_text("broken")
+    fresh = KeyRing(file).keys
+    assert fresh is not None
+    assert fresh.find(token) is None
+
+
+def test_only_loopback_is_served_without_keys(file: Path) -> None:
+    def bound(host: str) -> None:
+        flags = {"http_host": host, "keys_file": file}
+        check_exposure(load(flags, env={}, file=file.with_name("none")))
+
+    bound("127.0.0.1")
+    with pytest.raises(Fatal, match="emberline keys add"):
+        bound("0.0.0.0")
+    Keys().save(file)
+    with pytest.raises(Fatal):
+        bound("0.0.0.0")
+    Keys().add("one", [Scope.READ], 5)[0].save(file)
+    bound("0.0.0.0")
+    assert [host for host in ("::1", "127.3.4.5", "localhost", "::", "10.0.0.1", "host")
+            if is_loopback(host)] == ["::1", "127.3.4.5", "localhost"]  # fmt: skip
+
+
+def test_the_command_shows_a_key_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    runner = CliRunner()
+
+    def said(*args: str, code: int = 0) -> str:
+        result = runner.invoke(main, ["keys", *args, "--set", f"keys_file={file}"])
+        assert result.exit_code == code, result.output
+        return result.stdout
+
+    token = said("add", "ci", "--scope", "read", "--scope", "operate").strip()
+    assert said("add", "ci", "--scope", "read", "--if-missing") == ""
+    said("add", "ci", "--scope", "read", code=2)
+    said("add", "x", "--scope", "worker", code=2)
+    (listed,) = json.loads(said("list", "--json"))
+    assert (listed["name"], listed["scopes"]) == ("ci", ["read", "operate"])
+    assert token not in said("list")
+    keys = Keys.load(file)
+    assert keys is not None
+    assert keys.find(token)
+    said("revoke", "ci")
+    said("revoke", "ci", code=2)
+    assert json.loads(said("list", "--json")) == []
