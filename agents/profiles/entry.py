@@ -4,7 +4,6 @@ Times are UTC milliseconds. `converted` and `in_control` mean what the filters o
 names mean: a campaign's latest message counts, and users held out do not convert.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +15,6 @@ __all__ = ["NAMING", "Entry", "Span", "entries"]
 
 NAMING = ("received", "entered", "control")
 """Kinds that say best which variation a user has."""
-
-_WANTED = ("source", "kind", "channel", "step", "variation", "detail", "first", "last")
 
 
 @dataclass(slots=True)
@@ -142,15 +139,17 @@ class Entry:
 
 
 def entries(rows: pl.DataFrame) -> list[Entry]:
-    """One entry a source, in the order of the sources; `rows` are one user's, folded."""
+    """One entry a source, in the order of the sources.
+
+    `rows` are one user's, folded, in `interaction.SCHEMA`.
+    """
     found: dict[str, Entry] = {}
-    for source, *row in _sourced(rows):
+    # row by row: one user has few, and each expression over a frame costs as much as hundreds
+    for source, _, kind, channel, step, variation, detail, first, last in rows.iter_rows():
+        if source == PROFILE:
+            continue
         entry = found.get(source)
         if entry is None:
             entry = found[source] = Entry(source)
-        entry.take(*row)
+        entry.take(kind, channel, step, variation, detail, first, last)
     return [found[source] for source in sorted(found)]
-
-
-def _sourced(rows: pl.DataFrame) -> Iterable[Any]:
-    return rows.filter(pl.col("source") != PROFILE).select(_WANTED).iter_rows()

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from schemas.roster import latest
+from schemas.roster import ROSTER_SCHEMA
 
 __all__ = ["Match", "Person", "matches", "people"]
 
@@ -45,13 +45,18 @@ def people(roster: pl.DataFrame, users: Iterable[str]) -> dict[str, Person]:
     """Those of `users` whom the roster names; `roster` is in `ROSTER_SCHEMA`, not folded."""
     wanted = pl.Series(list(users), dtype=pl.String)
     user = pl.col("user")
+    if not len(wanted):
+        return {}
     among = user == wanted[0] if len(wanted) == 1 else user.is_in(wanted.implode())
-    found = latest(roster.filter(among)) if len(wanted) else roster.clear()
-    names = ("user", "external", "aliases", "merged_into", "deleted")
-    return {
-        user: Person(user, external, _aliases(aliases), merged_into, deleted)
-        for user, external, aliases, merged_into, deleted in found.select(names).iter_rows()
-    }
+    # row by row: they are few, and folding frames costs as much as hundreds of rows
+    found: dict[str, tuple[int, Person]] = {}
+    for user, external, aliases, into, deleted, sequence in (
+        roster.filter(among).select(ROSTER_SCHEMA.names()).iter_rows()
+    ):
+        if user not in found or found[user][0] <= sequence:
+            person = Person(user, external, _aliases(aliases), into, deleted)
+            found[user] = (sequence, person)
+    return {user: person for user, (_, person) in found.items()}
 
 
 def matches(roster: pl.DataFrame, externals: Iterable[str], aliases: Iterable[str]) -> list[Match]:

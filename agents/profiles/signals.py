@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from schemas.profile import PROFILE, unpack
+from schemas.profile import PROFILE
 
 __all__ = ["FACTS", "Signals", "signals"]
 
@@ -29,13 +29,14 @@ class Signals:
 
 
 def signals(rows: pl.DataFrame) -> Signals:
-    """From one user's folded rows, those of the profile-wide table among them."""
+    """From one user's rows in `interaction.SCHEMA`, those of the profile-wide table among them."""
     found = Signals()
     cleared: dict[tuple[str, str | None], int] = {}
-    told = unpack(rows.filter(pl.col("source") == PROFILE))
-    for kind, detail, was_cleared, last in told.select(
-        "kind", "detail", "cleared", "last"
-    ).iter_rows():
+    for source, _, kind, _, _, variation, detail, _, last in rows.iter_rows():
+        if source != PROFILE:
+            continue
+        # see schemas.profile: the word `cleared` stands there
+        was_cleared = variation is not None
         if kind in FACTS and was_cleared:
             cleared[kind, detail] = max(last, cleared.get((kind, detail), last))
         elif kind in FACTS:

@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import polars as pl
-
 from agents.profiles.facts import UserFacts, UsersRead
 from agents.profiles.person import Match
+from agents.profiles.place import place
 from agents.user_read import MOST_USERS
 from agents.web.ask import find_in, patiently, read_in, states_read
 from agents.web.context import Context
-from schemas.placement import partition_of
 
 __all__ = ["MOST_MERGES", "Resolved", "by_shard", "find", "read", "resolve"]
 
@@ -34,10 +32,9 @@ class Resolved:
 
 def by_shard(context: Context, users: Iterable[str]) -> dict[int, list[str]]:
     """The users of each shard, each once."""
-    names = pl.Series(list(dict.fromkeys(users)), dtype=pl.String)
     placed: dict[int, list[str]] = {}
-    for user, shard in zip(names, partition_of(names, context.settings.partitions), strict=True):
-        placed.setdefault(shard, []).append(user)
+    for user in dict.fromkeys(users):
+        placed.setdefault(place(user, context.settings.partitions), []).append(user)
     return placed
 
 
