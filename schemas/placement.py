@@ -42,7 +42,8 @@ def _partition(users: pl.Series, length: int, n: int) -> pl.Series:
 def _murmur2(keys: pl.Expr, length: int) -> pl.Expr:
     """The hashes (UInt32) of keys that are all of `length` bytes. Arithmetic wraps at 2**32."""
     whole = length // 4 * 4
-    mixed = _u32(_SEED ^ length)
+    # The size of an empty key is 0; it makes a column of what would be one number.
+    mixed = _u32(_SEED ^ length) if length else keys.bin.size().cast(pl.UInt32) ^ _u32(_SEED)
     if whole:
         words = keys if whole == length else keys.bin.head(whole)
         columns = words.bin.reinterpret(dtype=pl.Array(pl.UInt32, whole // 4), endianness="little")
