@@ -22,12 +22,11 @@ def compose() -> Any:
 
 def test_compose_starts_kafka_then_topics_then_a_worker(compose: Any) -> None:
     services = compose["services"]
-    assert list(services) == ["kafka", "topics", "worker"]
+    assert list(services) == ["kafka", "topics", "keys", "worker"]
     assert services["kafka"]["image"] == "apache/kafka:4.3.1"
     assert services["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
-    assert services["worker"]["depends_on"] == {
-        "topics": {"condition": "service_completed_successfully"}
-    }
+    done = {"condition": "service_completed_successfully"}
+    assert services["worker"]["depends_on"] == {"topics": done, "keys": done}
     assert services["topics"]["command"] == "topics create"
     assert services["worker"]["command"] == "worker"
     assert (ROOT / services["worker"]["build"] / "Dockerfile").exists()
@@ -35,7 +34,7 @@ def test_compose_starts_kafka_then_topics_then_a_worker(compose: Any) -> None:
 
 def test_compose_speaks_of_settings_and_volumes_that_exist(compose: Any) -> None:
     known = {f"EMBERLINE_{name.upper()}" for name in names()} | {"KAFKA_BOOTSTRAP_SERVERS"}
-    for service in ("topics", "worker"):
+    for service in ("topics", "keys", "worker"):
         assert set(compose["services"][service]["environment"]) <= known
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):
@@ -45,6 +44,14 @@ def test_compose_speaks_of_settings_and_volumes_that_exist(compose: Any) -> None
 def test_compose_is_not_open_to_the_network(compose: Any) -> None:
     for service in compose["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+
+
+def test_compose_gives_the_worker_the_keys_that_it_needs(compose: Any) -> None:
+    keys, worker = compose["services"]["keys"], compose["services"]["worker"]
+    assert keys["command"].startswith("keys add ")
+    file = worker["environment"]["EMBERLINE_KEYS_FILE"]
+    assert keys["environment"]["EMBERLINE_KEYS_FILE"] == file
+    assert keys["volumes"] == worker["volumes"]
 
 
 def test_the_image_copies_what_is_there() -> None:
