@@ -1,7 +1,9 @@
 """Keys: kept hashed, known again, revoked; and the command line that does so."""
 
+import asyncio
 import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,15 @@ def test_the_command_shows_a_key_once(file: Path, monkeypatch: pytest.MonkeyPatc
     said("revoke", "ci")
     said("revoke", "ci", code=2)
     assert json.loads(said("list", "--json")) == []
+
+
+async def test_a_worker_without_keys_does_not_start_on_a_network(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agents.cli", "worker", "--http-host", "0.0.0.0",
+        "--data-dir", str(tmp_path), "--set", f"keys_file={tmp_path / 'none.json'}",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        _, said = await child.communicate()
+    assert child.returncode == 1
+    assert "emberline keys add" in said.decode()

@@ -1,0 +1,94 @@
+"""`emberline explain` on a real broker."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.publish import Chunk, publish
+from schemas import codec
+from schemas.lifecycle import Exemption, SourceState, State
+from streams.settings import Settings
+from streams.topics import Topics
+from tests.agents.test_operator_cli import emberline
+
+pytestmark = pytest.mark.connected
+
+A, C, S = "campaign:a", "canvas:c", "segment:s"
+USES_A = {"filter": "received_from_campaign", "campaign": "a"}
+
+
+def definition(key: str, **facts: Any) -> bytes:
+    kind = key.partition(":")[0]
+    record = {"key": key, "kind": kind, "name": key, "status": "ACTIVE", "tags": []} | facts
+    return codec.encode("definition", record)
+
+
+@pytest.fixture
+async def told(settings: Settings, topics: Topics) -> Settings:
+    """A catalog, and what a coordinator has made of it."""
+    used = (Exemption(C, (S,), "received_from_campaign"),)
+    states = [
+        SourceState(A, State.EXEMPT, 1, name="a", status="STOPPED", exempt_by=used),
+        SourceState("campaign:gone", State.EXPIRED, 3, name="gone", status="STOPPED"),
+    ]
+    catalog = {
+        A: definition(A, status="STOPPED"),
+        S: definition(S, status="STOPPED", filters=json.dumps(USES_A)),
+        C: definition(C, filters=json.dumps({"filter": "in_segment", "segment": "s"})),
+    }
+    await publish(
+        settings,
+        [
+            Chunk("catalog", [key.encode() for key in catalog], [*catalog.values()]),
+            Chunk(
+                "lifecycle.state",
+                [state.source.encode() for state in states],
+                [codec.encode("state", state.to_record()) for state in states],
+            ),
+        ],
+    )
+    return settings
+
+
+async def test_a_source_is_explained(told: Settings) -> None:
+    said = await emberline(told, "explain", A)
+    assert said.exit_code == 0, said.output
+    assert "hot because segment:s <- canvas:c (active); if canvas:c stopped today" in said.stdout
+    assert "canvas:c uses segment:s at $.filters (in_segment)" in said.stdout
+    said = await emberline(told, "explain", A, "--json", "--as-if-without", f"{S}@$.filters")
+    facts = json.loads(said.stdout)
+    assert facts["as_if"]["state"] == "STOPPED"
+    said = await emberline(told, "explain", A, "--as-if-stopped", "canvas:none")
+    assert said.exit_code == 2
+    said = await emberline(told, "explain", "campaign:nobody")
+    assert said.exit_code == 1
+
+
+async def test_definitions_are_checked_as_in_ci(told: Settings, tmp_path: Path) -> None:
+    uses_gone = {"filter": "received_from_campaign", "campaign": "gone"}
+    good = {"key": "canvas:good", "status": "ACTIVE", "filters": USES_A}
+    bad = {"key": "canvas:bad", "status": "ACTIVE", "filters": {"and": [USES_A, uses_gone]}}
+    own = {"key": "segment:own", "status": "ACTIVE", "filters": json.dumps(uses_gone)}
+    through = {
+        "key": "canvas:through",
+        "status": "DRAFT",
+        "filters": {"filter": "in_segment", "segment": "own"},
+    }
+    lines, array = tmp_path / "lines.json", tmp_path / "array.json"
+    lines.write_text(f"{json.dumps(good)}\n\n{json.dumps(bad)}\n")
+    array.write_text(json.dumps([own, through]))
+
+    said = await emberline(told, "explain", "--lint", str(lines), str(array))
+    assert said.exit_code == 1
+    assert said.stdout.splitlines() == [
+        f"{lines}: canvas:bad $.filters.and[1] campaign:gone (EXPIRED)",
+        f"{array}: segment:own $.filters campaign:gone (EXPIRED)",
+        f"{array}: canvas:through $.filters campaign:gone (EXPIRED) through segment:own",
+    ]
+    lines.write_text(json.dumps(good))
+    said = await emberline(told, "explain", "--lint", "--json", str(lines))
+    assert (said.exit_code, json.loads(said.stdout)) == (0, {"definitions": 1, "findings": []})
+    lines.write_text("{")
+    assert (await emberline(told, "explain", "--lint", str(lines))).exit_code == 2
