@@ -148,8 +148,8 @@ class Audience:
 
 async def _pump(opened: Part, ready: asyncio.Queue[pl.Series | Exception | None]) -> None:
     try:
-        async with aclosing(opened.users) as users:
-            async for series in users:
+        async with aclosing(opened):
+            async for series in opened.users:
                 await ready.put(series)
         await ready.put(None)
     except Exception as error:
@@ -158,4 +158,4 @@ async def _pump(opened: Part, ready: asyncio.Queue[pl.Series | Exception | None]
 
 async def _close(parts: list[Part]) -> None:
     for opened in parts:
-        await opened.users.aclose()
+        await opened.aclose()

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import aiohttp
@@ -27,6 +27,12 @@ class Part:
 
     lag: int
     users: AsyncGenerator[pl.Series, None]
+    _held: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def aclose(self) -> None:
+        """Let go of the shard, however much was read."""
+        await self.users.aclose()
+        await self._held.aclose()
 
 
 async def part(context: Context, partition: int, plan: Plan) -> Part:
@@ -52,27 +58,24 @@ async def part(context: Context, partition: int, plan: Plan) -> Part:
 async def _remote(context: Context, address: str, partition: int, plan: Plan) -> Part:
     url = f"{address}/internal/shards/{partition}/audience"
     where = f"shard {partition} at {address}"
-    async with AsyncExitStack() as stack:
-        try:
-            answer = await stack.enter_async_context(context.session.post(url, data=encode(plan)))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Truncated(f"{where}: {error!r}") from error
-        if answer.status != HTTPStatus.OK:
-            raise NotHeld(f"{where} answers {answer.status}")
-        generation = answer.headers.get(GENERATION, "none")
-        if generation != str(context.host.generation):
-            raise NotHeld(f"{where} is of generation {generation}")
-        lag = int(answer.headers.get(LAG, "0"))
-        return Part(lag, _users(stack.pop_all(), answer, where))
-    raise AssertionError("not reached")
+    try:
+        async with AsyncExitStack() as held:
+            asking = context.session.post(url, data=encode(plan))
+            answer = await held.enter_async_context(asking)
+            if answer.status != HTTPStatus.OK:
+                raise NotHeld(f"{where} answers {answer.status}")
+            generation = answer.headers.get(GENERATION, "none")
+            if generation != str(context.host.generation):
+                raise NotHeld(f"{where} is of generation {generation}")
+            lag = int(answer.headers.get(LAG, "0"))
+            return Part(lag, _users(answer, where), held.pop_all())
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Truncated(f"{where}: {error!r}") from error
 
 
-async def _users(
-    stack: AsyncExitStack, answer: aiohttp.ClientResponse, where: str
-) -> AsyncGenerator[pl.Series, None]:
-    async with stack:
-        try:
-            async for frame in unpack(answer.content):
-                yield frame["user"]
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Truncated(f"{where}: {error!r}") from error
+async def _users(answer: aiohttp.ClientResponse, where: str) -> AsyncGenerator[pl.Series, None]:
+    try:
+        async for frame in unpack(answer.content):
+            yield frame["user"]
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Truncated(f"{where}: {error!r}") from error

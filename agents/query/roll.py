@@ -22,10 +22,14 @@ def _nobody() -> pl.Series:
 @dataclass(frozen=True, slots=True)
 class Everybody:
     """The users of a shard as of a pin: sorted runs without a user in common, and `gone`,
-    sorted too: who was deleted or merged into another, wherever seen."""
+    sorted too: who was deleted or merged into another, wherever seen.
+
+    `orders` has for each delta of the pin the numbers of its rows in the order of their users.
+    """
 
     runs: tuple[pl.Series, ...]
     gone: pl.Series
+    orders: tuple[pl.Series, ...]
 
     def __len__(self) -> int:
         return sum(map(len, self.runs))
@@ -51,6 +55,7 @@ class Roll:
     _runs: list[pl.Series] = field(default_factory=list)
     _segments: frozenset[str] = frozenset()
     _deltas: tuple[pl.DataFrame, ...] = ()
+    _orders: tuple[pl.Series, ...] = ()
     _side: tuple[tuple[bytes, ...], tuple[pl.DataFrame, ...]] = ((), ())
     _gone: pl.Series = field(default_factory=_nobody)
 
@@ -61,9 +66,14 @@ class Roll:
             if index.id not in self._segments:
                 self._take(pinned.segment_rows(index, PROFILE, ("user",))["user"])
         self._segments = there
-        for delta in _new(pinned.deltas, self._deltas):
-            self._take(delta["user"])
-        self._deltas = pinned.deltas
+        known = {id(delta): order for delta, order in zip(self._deltas, self._orders, strict=True)}
+        orders = []
+        for delta in pinned.deltas:
+            if id(delta) not in known:
+                known[id(delta)] = delta["user"].arg_sort()
+                self._take(delta["user"].gather(known[id(delta)]))
+            orders.append(known[id(delta)])
+        self._deltas, self._orders = pinned.deltas, tuple(orders)
         side = (pinned.runs.get(ROSTER.run, ()), pinned.side.get(ROSTER.delta, ()))
         if side[0] != self._side[0] or _differ(side[1], self._side[1]):
             said = pinned.side_rows(ROSTER)
@@ -71,7 +81,7 @@ class Roll:
             self._gone = said["user"].filter(gone).unique().sort()
             self._take(said["user"].filter(~gone))
             self._side = side
-        return Everybody(tuple(self._runs), self._gone)
+        return Everybody(tuple(self._runs), self._gone, self._orders)
 
     def _take(self, users: pl.Series) -> None:
         fresh = users.rename("user").unique().sort()
@@ -79,7 +89,8 @@ class Roll:
             fresh = fresh.filter(~_among(fresh, run))
         if not len(fresh):
             return
-        self._runs.append(fresh)
+        # A copy: what was filtered shares, and so keeps, the text of all it was taken from.
+        self._runs.append((fresh + "").set_sorted())
         while len(self._runs) > 1 and len(self._runs[-2]) <= _CLOSE * len(self._runs[-1]):
             last, before = self._runs.pop(), self._runs.pop()
             merged = before.to_frame().merge_sorted(last.to_frame(), key="user")
@@ -96,11 +107,6 @@ def between(users: pl.Series, low: str | None, high: str | None) -> pl.Series:
 def _among(users: pl.Series, run: pl.Series) -> pl.Series:
     places = run.search_sorted(users).clip(0, len(run) - 1)
     return run.gather(places) == users
-
-
-def _new(frames: tuple[pl.DataFrame, ...], former: tuple[pl.DataFrame, ...]) -> list[pl.DataFrame]:
-    known = {id(frame) for frame in former}
-    return [frame for frame in frames if id(frame) not in known]
 
 
 def _differ(one: tuple[pl.DataFrame, ...], other: tuple[pl.DataFrame, ...]) -> bool:

@@ -35,14 +35,20 @@ class Audiences:
 
         Raises `NotHeld` where the shard does not hold exactly the versions that `plan` pins.
         """
+        pinning = asyncio.create_task(self._pin(plan))
+        # A thread cannot be cancelled: it keeps its turn, even if nobody waits for it any more.
+        pinning.add_done_callback(lambda done: done.cancelled() or done.exception())
+        pinned, everybody = await asyncio.shield(pinning)
+        return _found(plan, pinned, everybody)
+
+    async def _pin(self, plan: Plan) -> tuple[Pinned, Everybody]:
         async with self._turn:
             self._check(plan)
             pinned = await self.context.store.pin()
             # Other versions may have come while the pin was waited for.
             self._check(plan)
             loop = asyncio.get_running_loop()
-            everybody = await loop.run_in_executor(_THREADS, self._roll.of, pinned)
-        return _found(plan, pinned, everybody)
+            return pinned, await loop.run_in_executor(_THREADS, self._roll.of, pinned)
 
     def _check(self, plan: Plan) -> None:
         for source, version in plan.pins.items():

@@ -30,41 +30,44 @@ class Fresh:
     """What a question asks of the deltas and counts, made once for all its slices, by user."""
 
     pinned: Pinned
-    _made: dict[object, pl.DataFrame] = field(default_factory=dict)
+    everybody: Everybody
+    _made: dict[object, list[pl.DataFrame]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def rows(self, source: str) -> pl.DataFrame:
-        """The deltas' rows of a source, sorted by user, not folded."""
+    def rows(self, source: str, columns: Sequence[str]) -> list[pl.DataFrame]:
+        """The deltas' rows of a source, each frame sorted by user, not folded."""
 
-        def make() -> pl.DataFrame:
-            found = [delta.filter(pl.col("source") == source) for delta in self.pinned.deltas]
-            return pl.concat(found).sort("user") if found else pl.DataFrame()
+        def make() -> Iterator[pl.DataFrame]:
+            for delta, order in zip(self.pinned.deltas, self.everybody.orders, strict=True):
+                mine = order.filter(delta["source"].gather(order) == source)
+                if len(mine):
+                    yield delta.select("user", *(c for c in columns if c != "user"))[mine]
 
-        return self._once(source, make)
+        return self._once((source, *columns), make)
 
-    def profile(self, kinds: Collection[str]) -> pl.DataFrame:
-        """The deltas' profile-wide rows of these kinds, unpacked, sorted by user."""
+    def profile(self, kinds: Collection[str]) -> list[pl.DataFrame]:
+        """The deltas' profile-wide rows of these kinds, unpacked, each frame sorted by user."""
 
-        def make() -> pl.DataFrame:
+        def make() -> Iterator[pl.DataFrame]:
             wanted = pl.col("kind").is_in(list(kinds))
-            found = [wide(delta.filter(wanted)) for delta in self.pinned.deltas]
-            return unpack(pl.concat(found).sort("user")) if found else pl.DataFrame()
+            for delta in self.pinned.deltas:
+                yield unpack(wide(delta.filter(wanted)).sort("user"))
 
         return self._once(frozenset(kinds), make)
 
-    def feed_views(self) -> pl.DataFrame:
-        """`user` and `count`."""
+    def feed_views(self) -> list[pl.DataFrame]:
+        """`user` and `count`, in one frame."""
 
-        def make() -> pl.DataFrame:
+        def make() -> Iterator[pl.DataFrame]:
             counts = self.pinned.side_rows(COUNTS).filter(pl.col("source") == FEED_VIEWS)
-            return counts.select("user", "count").sort("user")
+            yield counts.select("user", "count").sort("user")
 
         return self._once(None, make)
 
-    def _once(self, name: object, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    def _once(self, name: object, make: Callable[[], Iterator[pl.DataFrame]]) -> list[pl.DataFrame]:
         with self._lock:
             if name not in self._made:
-                self._made[name] = make()
+                self._made[name] = list(make())
             return self._made[name]
 
 
@@ -89,7 +92,7 @@ class Slice:
         """The rows of a source, not folded, some of users beside the slice."""
         for index in self._segments(source):
             yield self.pinned.segment_rows(index, source, columns)
-        yield from self._cut(self.fresh.rows(source), columns)
+        yield from self._cut(self.fresh.rows(source, columns), columns)
 
     def profile(self, columns: Sequence[str], kinds: Collection[str]) -> Iterator[pl.DataFrame]:
         """Profile-wide rows of these kinds, not folded, some of users beside the slice."""
@@ -101,8 +104,8 @@ class Slice:
 
     def feed_views(self) -> pl.DataFrame:
         """How often each user viewed the feed."""
-        counts = self.fresh.feed_views()
-        return next(self._cut(counts, counts.columns), counts.clear())
+        (counts,) = self.fresh.feed_views()
+        return next(self._cut([counts], counts.columns), counts.clear())
 
     def _segments(self, source: str) -> Iterator[SegmentIndex]:
         for index in self.pinned.segments_of(source):
@@ -113,19 +116,18 @@ class Slice:
             if not below and not above:
                 yield index
 
-    def _cut(self, frame: pl.DataFrame, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        if not frame.height:
-            return
-        users = frame["user"]
-        begin = 0 if self.low is None else users.search_sorted(self.low, side="left")
-        rows = len(between(users, self.low, self.high))
-        if rows:
-            yield frame.slice(begin, rows).select(columns)
+    def _cut(self, frames: list[pl.DataFrame], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        for frame in frames:
+            users = frame["user"]
+            begin = 0 if self.low is None else users.search_sorted(self.low, side="left")
+            rows = len(between(users, self.low, self.high))
+            if rows:
+                yield frame.slice(begin, rows).select(columns)
 
 
 def slices(pinned: Pinned, everybody: Everybody) -> Iterator[Slice]:
     """All users, in order, each in one slice; at least one slice."""
-    fresh = Fresh(pinned)
+    fresh = Fresh(pinned, everybody)
     low: str | None = None
     for high in _bounds(everybody):
         yield Slice(pinned, fresh, everybody, low, high)

@@ -126,7 +126,7 @@ def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked:
     assert matches == sorted(set(matches))
     rosters = [user for part in parts for user in part.roster()]
     assert rosters == sorted(made.live())
-    whole = Slice(pinned, slices.Fresh(pinned), everybody)
+    whole = Slice(pinned, slices.Fresh(pinned, everybody), everybody)
     assert matches == evaluate(found, whole).to_list()
     if asked is FILTERS[0]:
         received = made.whole().filter((pl.col("source") == A) & (pl.col("kind") == "received"))
