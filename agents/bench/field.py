@@ -70,7 +70,7 @@ def ground(settings: Settings, say: Callable[[str], None]) -> Iterator[Ground]:
 
     What every run makes anew (prefix, port, data folder) is not taken from them.
     """
-    anew = {"bootstrap_servers", "prefix", "http_port", "data_dir"}
+    anew = {"bootstrap_servers", "prefix", "http_port", "data_dir", "keys_file"}
     chosen = {
         name: getattr(settings, name)
         for name, origin in settings.origins.items()
@@ -100,6 +100,7 @@ async def field(where: Ground, partitions: int) -> AsyncIterator[Field]:
         "partitions": partitions,
         "http_port": free_port(),
         "data_dir": folder / "data",
+        "keys_file": folder / "keys.json",
     }
     settings = load({**given, **where.chosen}, env={}, file=folder / "none.toml")
     try:

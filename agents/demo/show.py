@@ -79,7 +79,10 @@ async def play(
         await stack.enter_async_context(broker)
         folder = Path(tempfile.mkdtemp(prefix="emberline-demo-"))
         settings = replace(
-            settings, bootstrap_servers=broker.bootstrap_servers, data_dir=folder / "data"
+            settings,
+            bootstrap_servers=broker.bootstrap_servers,
+            data_dir=folder / "data",
+            keys_file=folder / "keys.json",
         )
         if not keep:
             stack.push_async_callback(_clear, settings, folder)
