@@ -1,0 +1,157 @@
+"""Who is let in, how often, with how much, and for how long."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from agents.keys import Keys, Scope
+from agents.web.guard import Bucket
+from agents.web.openapi import document
+from agents.web.server import ROUTES, routes
+from streams.settings import Settings, load
+from tests.agents.dummies import DummyShard
+from tests.agents.test_web import SHARDS, Site, active, serving
+
+PARTS = {"partition": "0", "source": "campaign:a"}
+
+
+class Given:
+    """Settings with a keys file, and a key of each scope."""
+
+    def __init__(self, folder: Path, **more: Any) -> None:
+        file = folder / "keys.json"
+        keys, self.tokens = Keys(), {}
+        for scope in (Scope.READ, Scope.EXPORT, Scope.OPERATE, Scope.ADMIN):
+            keys, self.tokens[scope] = keys.add(scope.value, [scope], 1)
+        keys.save(file)
+        flags = {"partitions": SHARDS, "data_dir": folder, "keys_file": file, **more}
+        self.settings: Settings = load(flags, env={}, file=folder / "none")
+
+    def header(self, scope: Scope) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens[scope]}"}
+
+
+async def asked(
+    session: aiohttp.ClientSession, url: str, headers: dict[str, str] | None = None, **more: Any
+) -> tuple[int, Any, aiohttp.ClientResponse]:
+    async with session.request(more.pop("method", "GET"), url, headers=headers, **more) as answer:
+        body = await answer.text()
+        return answer.status, json.loads(body) if answer.status != 200 else body, answer
+
+
+async def test_every_route_asks_for_its_scope_and_only_health_is_free(tmp_path: Path) -> None:
+    given = Given(tmp_path, http_rate=0)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    async with serving(site) as session:
+        for route in ROUTES:
+            url = site.context.address + re.sub(
+                r"{(\w+)}", lambda part: PARTS.get(part[1], "u1"), route.path
+            )
+            status, problem, answer = await asked(session, url, method=route.method)
+            if route.scope is None:
+                assert status == 200
+                continue
+            assert (status, problem["code"]) == (401, "unauthorized")
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+            for scope in given.tokens:
+                status, problem, _ = await asked(
+                    session, url, given.header(scope), method=route.method
+                )
+                allowed = scope is route.scope or (
+                    scope is Scope.ADMIN and route.scope is not Scope.WORKER
+                )
+                assert (status == 403) == (not allowed), (route.path, scope)
+        assert {r.path for r in ROUTES if r.scope is None} == {"/healthz", "/readyz"}
+        for wrong in ("Bearer nonsense", "Basic abc", given.tokens[Scope.ADMIN]):
+            headers = {"Authorization": wrong}
+            assert (await asked(session, f"{site.context.address}/status", headers))[0] == 401
+        assert (await asked(session, f"{site.context.address}/nowhere"))[0] == 404
+
+
+async def test_workers_know_each_other_by_the_file(tmp_path: Path) -> None:
+    given = Given(tmp_path)
+    first = Site(given.settings, {0, 2}, active())
+    second = Site(given.settings, {1, 3}, active())
+    async with serving(first, second) as session:
+        for rest in ("/interactions", "/analytics", ""):
+            async with session.get(first.path(rest), headers=given.header(Scope.READ)) as answer:
+                assert answer.status == 200
+                body = await answer.text()
+        assert '"missing_shards": []' in body
+
+
+async def test_a_key_that_asks_too_often_waits(tmp_path: Path) -> None:
+    given = Given(tmp_path, http_rate=1)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    async with serving(site) as session:
+        url = f"{site.context.address}/sources"
+        found = [await asked(session, url, given.header(Scope.READ)) for _ in range(3)]
+        assert [status for status, _, _ in found] == [200, 200, 429]
+        assert found[2][1]["code"] == "too_many_requests"
+        assert int(found[2][2].headers["Retry-After"]) == 1
+        # another key has a bucket of its own
+        assert (await asked(session, url, given.header(Scope.ADMIN)))[0] == 200
+
+
+def test_a_bucket_fills_with_time() -> None:
+    bucket = Bucket(rate=10, tokens=1, at=0.0)
+    assert bucket.wait(0.0) == 0
+    assert bucket.wait(0.0) == pytest.approx(0.1)
+    assert bucket.wait(0.1) == 0
+    assert [bucket.wait(100.0) for _ in range(21)][19:] == [0, pytest.approx(0.1)]
+
+
+async def test_long_bodies_and_slow_answers_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(self: DummyShard, source: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(DummyShard, "analytics", never)
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "http_timeout": "PT0.1S",
+             "http_body_bytes": 1_000, "keys_file": tmp_path / "none"}  # fmt: skip
+    settings = load(flags, env={}, file=tmp_path / "none")
+    site = Site(settings, set(range(SHARDS)), active())
+    async with serving(site) as session:
+        url = f"{site.context.address}/audience"
+        status, problem, _ = await asked(session, url, method="POST", data=b"x" * 1_001)
+        assert (status, problem["code"]) == (413, "request_too_large")
+        status, problem, _ = await asked(session, site.path("/analytics"))
+        assert (status, problem["code"]) == (503, "time_limit")
+
+
+async def test_an_answer_that_has_begun_may_take_its_time(tmp_path: Path) -> None:
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "http_timeout": "PT0.2S"}
+    site = Site(load(flags, env={}, file=tmp_path / "none"), set(range(SHARDS)), active())
+    async with serving(site) as session, session.get(site.path()) as answer:
+        assert answer.status == 200
+        first = await answer.content.readany()
+        await asyncio.sleep(0.3)  # longer than an answer may take to begin
+        assert b'"complete": true' in first + await answer.read()
+
+
+def test_everything_that_is_served_is_described(tmp_path: Path) -> None:
+    given = Given(tmp_path)
+    site = Site(given.settings, set())
+    app = web.Application()
+    routes(app, site.context)
+    served = {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    assert served == {(route.method, route.path) for route in ROUTES}
+    described = {
+        (method.upper(), path)
+        for path, methods in document(ROUTES)["paths"].items()
+        for method in methods
+    }
+    internal = {(r.method, r.path) for r in ROUTES if r.scope is Scope.WORKER}
+    assert described == served - internal
+    assert all(path.startswith("/internal/") for _, path in internal)
