@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-__all__ = ["DEFAULT_LIMITS", "EARLIEST", "LATENESS", "Limits", "check"]
+__all__ = ["DEFAULT_LIMITS", "EARLIEST", "LATENESS", "LATEST", "Limits", "check"]
 
 EARLIEST = 946_684_800_000
 """2000-01-01 in milliseconds: an earlier time is a time in seconds."""
+LATEST = 253_402_300_799_999
+"""The end of the year 9999: no calendar has a later time."""
 LATENESS = 86_400_000
 """How far, in milliseconds, an event's time may lie after its broker timestamp."""
 _CONVERSIONS = 4
@@ -66,7 +68,9 @@ def _rules(
     # A negative timestamp is none at all.
     rules.append(
         (
-            (time < EARLIEST) | ((time > timestamp + LATENESS) & (timestamp >= 0)),
+            (time < EARLIEST)
+            | (time > LATEST)
+            | ((time > timestamp + LATENESS) & (timestamp >= 0)),
             "bad_time",
             pl.format("time {} at broker timestamp {}", time, timestamp),
         )

@@ -9,14 +9,17 @@ REMEDIES = {
     "unknown_schema": "Write with an id of schemas/registry.json or of the schema registry",
     "bad_json": "Write the fields of the record's schema with its types, times in milliseconds",
     "missing_field": "Write every field that has no default",
+    "too_long": "Write shorter fields, or raise the setting max_field_bytes",
+    "too_large": "Write smaller records",
+    "bad_time": "Write times in milliseconds since 1970, UTC",
 }
 
 
 class Undecodable(EmberlineError):
     """A record that cannot be read, now or later: it belongs into `rejected`.
 
-    `code` is one of undecodable, unknown_schema, bad_json, missing_field; `detail` names the
-    field, as a path from the record's root, where there is one.
+    `code` is one of those that have a remedy here; `detail` names the field, as a path from
+    the record's root, where there is one.
     """
 
     def __init__(self, code: str, detail: str) -> None:

@@ -83,6 +83,9 @@ def take_users(
 def _read(
     record: KafkaRecord, limits: Limits, source: SchemaSource
 ) -> tuple[str, Mapping[str, Any] | None]:
+    size = len(record.key or b"") + len(record.value or b"")
+    if size > limits.max_record_bytes:
+        raise Undecodable("too_large", f"{size} bytes of key and value")
     if record.value is None:
         try:
             user = (record.key or b"").decode()

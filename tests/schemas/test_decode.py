@@ -334,3 +334,10 @@ def test_schema_of_frames() -> None:
     place = {"batch": pl.UInt32(), "offset": pl.Int64(), "timestamp": pl.Int64()}
 
     assert dict(decode([batch(sends(3))], "send").frame.schema) == {**event_types("send"), **place}
+
+
+@pytest.mark.parametrize("time", [253_402_300_800_000, (1 << 63) - 1])
+def test_a_time_that_no_calendar_has_is_rejected_without_a_timestamp_too(time: int) -> None:
+    value = codec.encode("send", {"id": "e", "user_id": "u", "time": time, "campaign_id": "c"})
+    found = decode([batch([Produced(value, timestamp=-1)])], "send")
+    assert [reject.code for reject in found.rejects] == ["bad_time"]
