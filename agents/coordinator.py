@@ -21,6 +21,7 @@ from agents.rules.inputs import (
     DefinitionRead,
     DefinitionUnreadable,
     Input,
+    ReportRead,
     Tick,
 )
 from agents.rules.policy import Policy
@@ -33,6 +34,7 @@ from streams.fetch import Fetcher
 from streams.offsets import bounds
 from streams.settings import Settings
 from streams.step import Fenced, RecordGroup, StepProducer
+from streams.store import bounded
 from streams.topics import Topics
 
 __all__ = ["Coordinator"]
@@ -222,8 +224,8 @@ class Coordinator:
         term.measured_at = now
 
     async def _take_in(self, term: _Term, items: Sequence[Item]) -> None:
-        for first in range(0, len(items), self._items_per_step):
-            await self._step(term, items[first : first + self._items_per_step])
+        for some in bounded(items, _weight, self._items_per_step):
+            await self._step(term, some)
 
     async def _step(self, term: _Term, items: Sequence[Item], *, extra: Input | None = None) -> int:
         """Decide and commit; the new world counts only once the transaction has.
@@ -258,6 +260,11 @@ class Coordinator:
             by_topic.setdefault(self._topics.coordinator, []).append((name.encode(), kept, now))
         groups = [RecordGroup(topic, 0, (), records) for topic, records in by_topic.items()]
         return decision.world, groups
+
+
+def _weight(item: Item) -> int:
+    """A report tells of up to a thousand sources, each of which may be done now."""
+    return 1 + len(item.meaning.report.items) // 10 if isinstance(item.meaning, ReportRead) else 1
 
 
 def _note_key(keys: set[str], item: Item) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agents.rules.bounds import command_fault, is_request_id, unfit
 from agents.rules.inputs import (
     CommandRead,
     CommandUnreadable,
@@ -72,8 +73,16 @@ def _meaning(topics: Topics, topic: str, record: KafkaRecord, position: str) -> 
     if record.value is None:
         raise Undecodable("undecodable", "the record has no value")
     if topic == topics.control:
-        return CommandRead(Command.from_record(codec.decode(record.value, "command")), position)
+        return _command(Command.from_record(codec.decode(record.value, "command")), position)
     return ReportRead(Report.from_record(codec.decode(record.value, "report")))
+
+
+def _command(command: Command, position: str) -> CommandRead | CommandUnreadable:
+    fault = command_fault(command)
+    if fault is None:
+        return CommandRead(command, position)
+    request_id = command.request_id or ""
+    return CommandUnreadable(request_id if is_request_id(request_id) else position, fault)
 
 
 def _definition(record: KafkaRecord) -> DefinitionRead:
@@ -82,8 +91,10 @@ def _definition(record: KafkaRecord) -> DefinitionRead:
         return DefinitionRead(key, None)
     definition = Definition.from_record(codec.decode(record.value, "definition"))
     if definition.key != key:
-        detail = f"the record's key is {key!r}, the definition's {definition.key!r}"
+        detail = f"the record's key is {key[:80]!r}, the definition's {definition.key[:80]!r}"
         raise Undecodable("undecodable", detail)
+    if (found := unfit(definition)) is not None:
+        raise Undecodable(*found)
     return DefinitionRead(key, definition)
 
 
@@ -91,9 +102,9 @@ def _unreadable(
     topics: Topics, topic: str, record: KafkaRecord, position: str, detail: str
 ) -> Input | None:
     if topic == topics.catalog:
-        return DefinitionUnreadable(_text(record.key), detail)
+        return DefinitionUnreadable(_text(record.key), detail[:1000])
     if topic == topics.control:
-        return CommandUnreadable(_request_id(record.value) or position, detail)
+        return CommandUnreadable(_request_id(record.value) or position, detail[:1000])
     return None
 
 
@@ -104,7 +115,7 @@ def _request_id(value: bytes | None) -> str | None:
     except (ValueError, RecursionError):
         return None
     request_id = found.get("request_id") if isinstance(found, dict) else None
-    return request_id if isinstance(request_id, str) and request_id else None
+    return request_id if isinstance(request_id, str) and is_request_id(request_id) else None
 
 
 def _reject(
@@ -119,8 +130,8 @@ def _reject(
     }
     return Record(
         topic=topics.rejected,
-        key=record.key,
-        value=None if record.value is None else record.value[:_REJECT_BYTES],
+        key=record.key and record.key[: _REJECT_BYTES // 2],
+        value=record.value and record.value[: _REJECT_BYTES // 2],
         headers=tuple((name, text.encode()) for name, text in headers.items()),
     )
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from agents.rules import requests
+from agents.rules.bounds import MAX_SOURCES
 from agents.rules.deeds import carry_out
 from agents.rules.draft import Draft
 from agents.rules.inputs import CommandRead, CommandUnreadable
@@ -99,6 +100,9 @@ def _sources(draft: Draft, request: Request, command: Command, kind: CommandType
         else:
             message = f"no source has the tag {command.tag!r}"
             _refuse(draft, request, message, Refusal.UNKNOWN_SOURCE)
+        return
+    if len(names) > MAX_SOURCES:
+        _refuse(draft, request, f"{len(names)} sources are more than {MAX_SOURCES}: ask in parts")
         return
     request = replace(request, sources=names)
     verdicts = {name: verdict(kind, name, draft.sources.get(name)) for name in names}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agents.rules.bounds import clipped
 from agents.rules.world import Source, Telling, Totals, Why, Work
 from schemas.lifecycle import State
 
@@ -106,7 +107,7 @@ def result(request_id: str, source: str | None, told: Telling) -> Output:
             "source": source,
             "outcome": told.outcome.value,
             "code": told.code,
-            "message": told.message,
+            "message": clipped(told.message),
             "done": told.done,
             "total": told.total,
             "time": told.time,
@@ -143,8 +144,8 @@ def audit(
             "to_state": to_state and to_state.value,
             "version": version,
             "by": by,
-            "reason": reason,
-            "detail": detail,
+            "reason": clipped(reason),
+            "detail": clipped(detail),
             "request_id": request_id,
         },
     )

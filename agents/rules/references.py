@@ -34,6 +34,9 @@ MAX_NODES = 1_000
 EXEMPTIONS_SHOWN = 10
 """A popular source may have thousands of users: its record names the nearest."""
 
+CHAIN_SHOWN = 16
+"""Segments of a chain that its record names, those nearest to the root."""
+
 SOURCE_FILTERS: Mapping[str, str] = {
     "clicked_alias_in_campaign": "campaign",
     "clicked_alias_in_canvas_step": "canvas",
@@ -223,7 +226,8 @@ def _nearest(source: str, users: _Users) -> tuple[Exemption, ...]:
             for segment, used_by in users.segments.get(key, ()):
                 if segment not in seen:
                     seen.add(segment)
-                    following.append((segment, (segment, *through), name or used_by))
+                    chain = (segment, *through)[:CHAIN_SHOWN]
+                    following.append((segment, chain, name or used_by))
         for item in sorted(here):
             found.setdefault(item.root, item)
         level = sorted(following)

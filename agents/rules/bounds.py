@@ -1,0 +1,75 @@
+"""How large what is told to the coordinator may be.
+
+Everything that it takes in comes out again in records of its own, several times and in JSON
+too. A command or definition that makes one larger than a record may be could never be passed:
+its step would be tried for ever. So it is refused where it is read.
+"""
+
+import json
+from dataclasses import asdict
+
+from schemas.lifecycle import Command, Definition
+
+__all__ = ["MAX_SOURCES", "clipped", "command_fault", "is_request_id", "unfit"]
+
+TEXT = 1_000
+"""Characters of a word in a command: an id, a source, a tag, a name."""
+REASON = 10_000
+"""Characters of free text."""
+KEY_BYTES = 600
+MAX_SOURCES = 50_000
+"""Sources of one request: all of them are told of in one transaction."""
+_LABEL_BYTES = 20_000
+_DEFINITION_BYTES = 600_000
+_SURELY_SMALL = 100_000
+
+
+def command_fault(command: Command) -> str | None:
+    """What is wrong with a command's size, or None."""
+    words = {
+        "type": command.type,
+        "request_id": command.request_id or "",
+        "tag": command.tag or "",
+        "requested_by": command.requested_by,
+        "notify_email": command.notify_email or "",
+    }
+    for name, word in words.items():
+        if not _is_word(word):
+            return f"{name} is longer than {TEXT} characters or holds control characters"
+    if len(command.sources) > MAX_SOURCES:
+        return f"{len(command.sources)} sources are more than {MAX_SOURCES}: ask in parts"
+    if not all(map(_is_word, command.sources)):
+        return f"a source is longer than {TEXT} characters or holds control characters"
+    if len(command.reason or "") > REASON:
+        return f"reason is longer than {REASON} characters"
+    return None
+
+
+def unfit(definition: Definition) -> tuple[str, str] | None:
+    """`(code, detail)` where a definition cannot be kept, or None."""
+    if len(definition.key.encode()) > KEY_BYTES:
+        return "too_large", f"the key is longer than {KEY_BYTES} bytes"
+    if len("".join((definition.name, *definition.tags)).encode()) > _LABEL_BYTES:
+        return "too_large", f"name and tags are longer than {_LABEL_BYTES} bytes"
+    texts = (definition.filters or "", *definition.references)
+    if sum(map(len, texts)) > _SURELY_SMALL:
+        size = len(json.dumps(asdict(definition)))
+        if size > _DEFINITION_BYTES:
+            return "too_large", f"{size} bytes as JSON are more than {_DEFINITION_BYTES}"
+    if definition.stopped_at is not None and definition.stopped_at < 0:
+        return "bad_time", f"stopped_at {definition.stopped_at} is before 1970"
+    return None
+
+
+def clipped(text: str | None) -> str | None:
+    """Free text, cut to what a record has room for."""
+    return text if text is None or len(text) <= REASON else f"{text[: REASON - 1]}…"
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a request may be called so."""
+    return bool(text) and _is_word(text)
+
+
+def _is_word(text: str) -> bool:
+    return len(text) <= TEXT and not any(char < " " for char in text)
