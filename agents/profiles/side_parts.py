@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
 
 import polars as pl
 
@@ -13,27 +14,35 @@ from streams.store import Store
 
 __all__ = ["SideParts"]
 
+T = TypeVar("T")
+J = TypeVar("J")
+
 _ATTEMPTS = 20
 _PAUSE_S = 0.005
 
 
-class SideParts:
-    """Runs and deltas of one side table, put through `keep`, which takes rows or columns away.
+class SideParts(Generic[T, J]):
+    """Runs and deltas of one side table: each as `keep` makes it, all together as `join` does.
 
     Parts are immutable and have keys of their own: what has come since the last question is
     decoded, what has gone is forgotten, and the rest stays.
     """
 
-    def __init__(self, table: SideTable, keep: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    def __init__(
+        self,
+        table: SideTable,
+        keep: Callable[[pl.DataFrame], T],
+        join: Callable[[Sequence[T]], J],
+    ) -> None:
         self._table = table
         self._keep = keep
-        self._parts: dict[bytes, pl.DataFrame] = {}
-        self._joined = keep(pl.DataFrame(schema=table.schema))
-        self._empty = self._joined
+        self._join = join
+        self._parts: dict[bytes, T] = {}
+        self._joined = join(())
         self._lock = threading.Lock()
 
-    async def rows(self, store: Store) -> pl.DataFrame:
-        """All rows as they stand after some step, not folded.
+    async def all(self, store: Store) -> J:
+        """Everything as it stands after some step, not folded.
 
         Raises `NotHeld` where the shard changes faster than it can be read.
         """
@@ -51,9 +60,9 @@ class SideParts:
 
     def _read(
         self, deltas: Mapping[bytes, pl.DataFrame], runs: Sequence[bytes], mirror: Mirror
-    ) -> pl.DataFrame | None:
+    ) -> J | None:
         with self._lock:
-            parts: dict[bytes, pl.DataFrame] = {}
+            parts: dict[bytes, T] = {}
             for key in runs:
                 part = self._parts.get(key)
                 if part is None:
@@ -65,6 +74,6 @@ class SideParts:
             for key, frame in deltas.items():
                 held = self._parts.get(key)
                 parts[key] = self._keep(frame) if held is None else held
-            joined = pl.concat([self._empty, *(part for part in parts.values() if part.height)])
+            joined = self._join(tuple(parts.values()))
             self._parts, self._joined = parts, joined
             return joined

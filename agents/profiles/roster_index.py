@@ -1,0 +1,85 @@
+"""The roster of a shard, to be looked up by user, external id and alias.
+
+Each part is sorted by user, and beside it lie the hashes of its external ids and aliases, in
+order, with the rows that they stand in. So a question costs a few binary searches a part,
+however long the roster is. Hashes only find candidates: names decide.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from agents.profiles.person import Match, Person
+from schemas.roster import ROSTER_SCHEMA
+
+__all__ = ["RosterPart", "matches", "part", "people"]
+
+
+@dataclass(frozen=True, slots=True)
+class RosterPart:
+    """`rows` in `ROSTER_SCHEMA`; `names` has `hash` and `row` of every external id and alias."""
+
+    rows: pl.DataFrame
+    names: pl.DataFrame
+
+
+def part(frame: pl.DataFrame) -> RosterPart:
+    """A run or delta of the roster, in `ROSTER_SCHEMA`, made ready for questions."""
+    rows = frame.sort("user").with_row_index("row")
+    said = [
+        rows.select("row", name="external"),
+        rows.filter(pl.col("aliases").is_not_null())
+        .select("row", name=pl.col("aliases").str.json_decode(pl.List(pl.String)))
+        .explode("name"),
+    ]
+    names = pl.concat(said).drop_nulls("name").select(hash=pl.col("name").hash(), row="row")
+    return RosterPart(rows.select(ROSTER_SCHEMA.names()), names.sort("hash"))
+
+
+def people(roster: Sequence[RosterPart], users: Iterable[str]) -> dict[str, Person]:
+    """Those of `users` whom the roster names, as its last row on each says."""
+    found: dict[str, tuple[int, Person]] = {}
+    wanted = pl.Series(list(dict.fromkeys(users)), dtype=pl.String)
+    for each in roster if len(wanted) else ():
+        for user, external, aliases, into, deleted, sequence in _rows(each.rows, wanted):
+            if user not in found or found[user][0] <= sequence:
+                known = tuple(json.loads(aliases)) if aliases else ()
+                found[user] = (sequence, Person(user, external, known, into, deleted))
+    return {user: person for user, (_, person) in found.items()}
+
+
+def matches(
+    roster: Sequence[RosterPart], externals: Iterable[str], aliases: Iterable[str]
+) -> list[Match]:
+    """Everyone who bears one of these identifiers now. Deleted users bear none.
+
+    Who bore an identifier once is a candidate only: their last row decides.
+    """
+    external, alias = set(externals), set(aliases)
+    hashes = pl.Series(sorted(external | alias), dtype=pl.String).hash()
+    candidates: set[str] = set()
+    for each in roster if len(hashes) else ():
+        held = each.names["hash"]
+        for low, high in zip(*_bounds(held, hashes), strict=True):
+            if low < high:
+                rows = each.names["row"][low:high]
+                candidates.update(each.rows["user"].gather(rows))
+    found: list[Match] = []
+    for person in people(roster, candidates).values():
+        if person.external is not None and person.external in external:
+            found.append(Match("external", person.external, person.user))
+        borne = [name for name in dict.fromkeys(person.aliases) if name in alias]
+        found += [Match("alias", name, person.user) for name in borne]
+    return found
+
+
+def _rows(frame: pl.DataFrame, users: pl.Series) -> Iterable[tuple[str, str, str, str, bool, int]]:
+    for low, high in zip(*_bounds(frame["user"], users), strict=True):
+        if low < high:
+            yield from frame[low:high].iter_rows()
+
+
+def _bounds(held: pl.Series, wanted: pl.Series) -> tuple[pl.Series, pl.Series]:
+    return held.search_sorted(wanted, side="left"), held.search_sorted(wanted, side="right")
