@@ -18,7 +18,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
 from schemas.batch import RawBatch
-from schemas.errors import Fatal
+from schemas.errors import Fatal, Recoverable
 from streams.aborted import committed
 from streams.settings import Settings
 
@@ -92,7 +92,7 @@ class Fetcher:
         self._trouble_said = 0.0
 
     async def start(self) -> None:
-        """Connects; raises `KafkaConnectionError` when no broker answers."""
+        """Connects; raises `Recoverable` when no broker answers."""
         client = AIOKafkaClient(
             bootstrap_servers=self._settings.bootstrap_servers,
             client_id=f"{self._settings.client_id}-{self._name}",
@@ -104,6 +104,12 @@ class Fetcher:
             # A fetch that is cancelled while it connects would leave its socket behind.
             for node, _ in self._by_leader(client):
                 await client.ready(node)
+        except kafka_errors.KafkaError as error:
+            await client.close()
+            raise Recoverable(
+                f"the broker at {self._settings.bootstrap_servers} does not answer: "
+                f"{type(error).__name__}"
+            ) from error
         except BaseException:
             await client.close()
             raise
