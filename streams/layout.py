@@ -18,8 +18,10 @@ __all__ = ["Limits", "choose_merge", "flush", "merge", "separate", "store"]
 
 Put = tuple[bytes, bytes | None]
 NewId = Callable[[], str]
-#: An index names each source of its segment; more than this many would not fit a record.
-SOURCES_PER_SEGMENT = 4_000
+#: An index names each source of its segment: bytes of names, at most six times as many in
+#: JSON, and of what stands beside each. More would not fit a record.
+NAMES_PER_SEGMENT = 140_000
+_BESIDE_NAME = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,14 @@ def _first_crowd(segments: list[SegmentIndex], fan_in: int) -> list[SegmentIndex
 
 
 def _few_sources(frame: pl.DataFrame) -> list[pl.DataFrame]:
-    count = frame["source"].n_unique() if frame.height else 0
-    if count <= SOURCES_PER_SEGMENT:
-        return [frame] if frame.height else []
+    if not frame.height:
+        return []
     names = frame["source"].unique().sort()
+    weights = names.str.len_bytes() + _BESIDE_NAME
+    if weights.sum() <= NAMES_PER_SEGMENT:
+        return [frame]
+    part = weights.cum_sum() // NAMES_PER_SEGMENT
     return [
-        frame.filter(pl.col("source").is_in(names[start : start + SOURCES_PER_SEGMENT].to_list()))
-        for start in range(0, count, SOURCES_PER_SEGMENT)
+        frame.filter(pl.col("source").is_in(names.filter(part == number).to_list()))
+        for number in part.unique().sort()
     ]
