@@ -18,6 +18,7 @@ from agents.work.loop import WorkLoop
 from schemas.batch import RawBatch
 from schemas.decode_check import Limits
 from schemas.ingest import Ingested, ingest
+from schemas.lifecycle import State
 from schemas.profile import PROFILE
 from schemas.repeats import Window
 from schemas.users import TakenUsers, of_users, take_users
@@ -50,13 +51,14 @@ class Fetched:
 class Decoded:
     """One bounded part of a step: its delta, encoded, and where its batches end.
 
-    `last` says that it is the last part of what one fetch brought.
+    `sources` says how many rows each has, `last` that it is the last part of what one fetch
+    brought.
     """
 
     ingested: Ingested
     users: TakenUsers
     parts: list[Part]
-    sources: set[str]
+    sources: Mapping[str, int]
     cursor: Mapping[str, int]
     last: bool
 
@@ -80,6 +82,10 @@ class IngestLoop:
         self._decoded: asyncio.Queue[Decoded] = asyncio.Queue(_STAGE)
         self._under_way = asyncio.Semaphore(_STAGE)
         self._seen: set[str] = set()
+        #: Sources on their way to the archive or there, as of that many changes of the view,
+        #: and the version at which late rows of each were told.
+        self._archived: tuple[int, set[str]] = (-1, set())
+        self._late: dict[str, int] = {}
         self._window = Window(context.settings.repeat_window)
         #: Fetches that are not committed whole, and the positions of a time without any.
         self._uncommitted = 0
@@ -196,7 +202,9 @@ class IngestLoop:
         cursor: dict[str, int] = {}
         for batch in batches:
             cursor[batch.topic] = max(cursor.get(batch.topic, 0), batch.next_offset)
-        sources = set(ingested.interactions["source"].unique().to_list()) - {PROFILE}
+        rows = ingested.interactions["source"].value_counts()
+        sources: dict[str, int] = dict(rows.rows())
+        sources.pop(PROFILE, None)
         return Decoded(ingested, users, entries, sources, cursor, last)
 
     async def _commit(self) -> None:
@@ -226,7 +234,7 @@ class IngestLoop:
         frames: dict[bytes, pl.DataFrame] = {}
         step = Step(frames=frames)
         cursor = dict(table.cursor)
-        fresh: set[str] = set()
+        sources: dict[str, int] = {}
         for part in (part for decoded in group for part in decoded.parts):
             key = keys.delta(table.next_sequence, len(step.puts), part.letter)
             step.puts.append((key, part.data))
@@ -234,12 +242,13 @@ class IngestLoop:
                 frames[key] = part.frame
         for decoded in group:
             cursor |= decoded.cursor
-            fresh |= decoded.sources
+            for source, rows in decoded.sources.items():
+                sources[source] = sources.get(source, 0) + rows
             for taken in (decoded.ingested, decoded.users):
                 step.groups += [*self._rejected(taken), *self._forwards(taken)]
         step.puts += self._forgotten()
         step.puts.append(table.cursor_put(cursor))
-        step.records += self._unknown(fresh)
+        step.records += self._news(sources)
         return step
 
     def _forgotten(self) -> list[Put]:
@@ -254,13 +263,26 @@ class IngestLoop:
             puts.append((key, None))
         return puts
 
-    def _unknown(self, sources: set[str]) -> list[Record]:
-        """Tells the coordinator, once, of sources that the lifecycle does not know."""
-        fresh = sources - self._seen
+    def _news(self, rows: Mapping[str, int]) -> list[Record]:
+        """Tells the coordinator, once, of sources that the lifecycle does not know, and, once
+        for each expiry, of expired ones that have late rows: those can be restored, even where
+        nothing of them was archived.
+        """
+        view = self._context.view
+        if self._archived[0] != view.changes:
+            there = view.in_states([State.EXPIRING, State.EXPIRED])
+            self._archived = view.changes, {record.source for record in there}
+        fresh = rows.keys() - self._seen
         self._seen |= fresh
-        unknown = [source for source in sorted(fresh) if self._context.view.get(source) is None]
+        told = {source: 0 for source in fresh if view.get(source) is None}
+        for source in rows.keys() & self._archived[1]:
+            record = view.get(source)
+            if record is not None and self._late.get(source) != record.version:
+                told[source] = self._late[source] = record.version
         return self._context.reports(
-            {"source": source, "version": 0, "phase": "seen"} for source in unknown
+            {"source": source, "version": told[source], "phase": "seen"}
+            | {"interactions": rows[source]}
+            for source in sorted(told)
         )
 
     def _forwards(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:

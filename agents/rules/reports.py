@@ -10,6 +10,7 @@ from schemas.lifecycle import Phase, Report, ReportItem, State
 
 __all__ = ["overdue", "read"]
 
+_ARCHIVED = (State.EXPIRING, State.EXPIRED)
 _FINISHES = {Phase.EXPIRED: State.EXPIRING, Phase.RESTORED: State.RESTORING}
 
 
@@ -62,7 +63,7 @@ def _seen(draft: Draft, source: Source | None, item: ReportItem) -> None:
             "unknown_source_seen",
             reason="events of a source without a definition: they stay hot",
         )
-    elif source.state is State.EXPIRED and item.interactions > source.archived.late_interactions:
+    elif source.state in _ARCHIVED and item.interactions > source.archived.late_interactions:
         late = replace(source.archived, late_interactions=item.interactions)
         draft.put(replace(source, archived=late))
 

@@ -14,6 +14,8 @@ __all__ = ["expired", "restore_later", "restored", "start_expiring", "start_rest
 
 def start_expiring(draft: Draft, source: Source, origin: Origin) -> Source:
     """Hide a source and let every shard move it to the archive."""
+    # from here on counted anew: what was late before is archived with the rest
+    source = replace(source, archived=replace(source.archived, late_interactions=0))
     return _start(draft, source, State.EXPIRING, origin)
 
 
@@ -37,7 +39,10 @@ def restore_later(draft: Draft, source: Source, origin: Origin) -> Source:
 def expired(draft: Draft, source: Source) -> Source:
     """Every shard has dropped its part. A cancelled restore makes neither epoch nor event."""
     work = _work(source)
-    source = replace(source, state=State.EXPIRED, archived=Totals.sum(work.reports.values()))
+    archived = Totals.sum(work.reports.values())
+    late = max(archived.late_interactions, source.archived.late_interactions)
+    archived = replace(archived, late_interactions=late)
+    source = replace(source, state=State.EXPIRED, archived=archived)
     source = replace(source, work=None, message=None)
     again = work.origin.why is Why.CANCELLED
     if not again:

@@ -246,8 +246,14 @@ async def test_late_events_stay_hidden_and_come_with_the_restore(stand: Stand) -
     await stand.tell(A, State.EXPIRED, 2)
     late = events(30, seed=3, sources=(A,))
     await stand.send(late, 600)
+    await stand.send(late, 630)
     with pytest.raises(NotHeld):
         await stand.rows(A, 2)
+    # the coordinator learns, once, that there is something to restore
+    assert [item["version"] for item in await stand.reports("seen") if item["source"] == A] == [
+        0,
+        2,
+    ]
     await stand.tell(A, State.RESTORING, 3)
     await stand.applied(A, 3)
     await stand.tell(A, State.STOPPED, 4)

@@ -88,6 +88,20 @@ def test_refused_nothing_archived() -> None:
     assert outcomes(desk.command("restore", A), A) == [("accepted", None)]
 
 
+def test_late_rows_that_come_while_a_source_expires_are_something_to_bring_back() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    desk.tick(MONTH3 + DAY)
+    desk.report(A, 0, phase=Phase.SEEN, interactions=5)
+    desk.finish(A, interactions=0, segments=0, bytes=0)
+    assert outcomes(desk.command("restore", A), A) == [("accepted", None)]
+    desk.finish(A, interactions=0, segments=0, bytes=0)
+    # told of that expiry, not of the next
+    desk.tick(MONTH3 + DAY)
+    desk.finish(A, interactions=0, segments=0, bytes=0)
+    refused(desk, "nothing_archived")
+
+
 def test_refused_legacy_deleted() -> None:
     desk = Desk()
     desk.expired(A, legacy_deleted=True)
