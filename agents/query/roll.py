@@ -74,14 +74,25 @@ class Roll:
                 self._take(delta["user"].gather(known[id(delta)]))
             orders.append(known[id(delta)])
         self._deltas, self._orders = pinned.deltas, tuple(orders)
-        side = (pinned.runs.get(ROSTER.run, ()), pinned.side.get(ROSTER.delta, ()))
-        if side[0] != self._side[0] or _differ(side[1], self._side[1]):
-            said = pinned.side_rows(ROSTER)
-            gone = said["deleted"] | said["merged_into"].is_not_null()
-            self._gone = said["user"].filter(gone).unique().sort()
-            self._take(said["user"].filter(~gone))
-            self._side = side
+        self._hear(pinned)
         return Everybody(tuple(self._runs), self._gone, self._orders)
+
+    def _hear(self, pinned: Pinned) -> None:
+        """Take in what producers said of users since."""
+        runs, deltas = pinned.runs.get(ROSTER.run, ()), pinned.side.get(ROSTER.delta, ())
+        former_runs, former = self._side
+        self._side = (runs, deltas)
+        if runs == former_runs and _same(deltas[: len(former)], former):
+            # Later deltas have the later word.
+            for delta in deltas[len(former) :]:
+                said = ROSTER.fold(delta)
+                gone, live = _parted(said)
+                unsaid = self._gone.filter(~_among(self._gone, said["user"]))
+                self._gone = pl.concat([unsaid, gone]).sort()
+                self._take(live)
+        else:
+            self._gone, live = _parted(pinned.side_rows(ROSTER))
+            self._take(live)
 
     def _take(self, users: pl.Series) -> None:
         fresh = users.rename("user").unique().sort()
@@ -105,9 +116,18 @@ def between(users: pl.Series, low: str | None, high: str | None) -> pl.Series:
 
 
 def _among(users: pl.Series, run: pl.Series) -> pl.Series:
+    """Which of the users are in a sorted series."""
+    if not len(run):
+        return pl.repeat(False, len(users), dtype=pl.Boolean, eager=True)
     places = run.search_sorted(users).clip(0, len(run) - 1)
     return run.gather(places) == users
 
 
-def _differ(one: tuple[pl.DataFrame, ...], other: tuple[pl.DataFrame, ...]) -> bool:
-    return [id(frame) for frame in one] != [id(frame) for frame in other]
+def _parted(said: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """(gone, live) of folded rows of the roster, which are sorted by user."""
+    gone = said["deleted"] | said["merged_into"].is_not_null()
+    return said["user"].filter(gone), said["user"].filter(~gone)
+
+
+def _same(one: tuple[pl.DataFrame, ...], other: tuple[pl.DataFrame, ...]) -> bool:
+    return [id(frame) for frame in one] == [id(frame) for frame in other]

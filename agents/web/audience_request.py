@@ -90,7 +90,9 @@ def asked(body: Mapping[str, Any], now_ms: int) -> Asked:
         node = parse(body["filter"])
     except FilterError as error:
         raise filter_problem(error) from error
-    on_expired = body.get("on_expired", OnExpired.REFUSE.value)
+    on_expired = body.get("on_expired")
+    if on_expired is None:
+        on_expired = OnExpired.REFUSE.value
     if on_expired not in list(OnExpired):
         raise bad_request(f"on_expired is refuse or exclude, not {on_expired!r}")
     question = Question(node, now, OnExpired(on_expired))

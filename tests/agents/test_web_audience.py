@@ -69,7 +69,7 @@ async def test_both_workers_give_all_users_in_pages(alone: Settings) -> None:
             users: list[str] = []
             cursor = None
             while True:
-                given = {"filter": LEAF, "limit": 5, "cursor": cursor}
+                given = {"filter": LEAF, "limit": 5, "cursor": cursor, "on_expired": None}
                 status, page = await post(session, site, given)
                 assert (status, page["count"], page["lag"]) == (200, 12, 7)
                 users += page["users"]
