@@ -66,6 +66,9 @@ class Settings:
     retention_by_kind: Mapping[str, Period] = _setting(
         "", values.periods_by_name, "longer retention for a kind of source: canvas=P6M"
     )
+    policy_effective_at: str = _setting(
+        "", values.date, "date (UTC) before which no retention begins to run, such as 2026-01-31"
+    )
     release: Literal["retention-after-last-use", "at-next-sweep"] = _setting(
         "retention-after-last-use",
         values.choice("retention-after-last-use", "at-next-sweep"),

@@ -1,5 +1,6 @@
 """How one setting's value is read, from text (environment, flags) or from TOML, and shown."""
 
+import datetime
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from streams.period import Period, parse, seconds
 __all__ = [
     "Read",
     "choice",
+    "date",
     "flag",
     "fraction",
     "interval",
@@ -100,6 +102,17 @@ def flag(value: object) -> bool:
     if word not in _TRUE | _FALSE:
         raise _expected(value, "true or false")
     return word in _TRUE
+
+
+def date(value: object) -> str:
+    """An ISO 8601 date, kept as text; empty for none."""
+    text = value.isoformat() if type(value) is datetime.date else value
+    if text == "":
+        return ""
+    try:
+        return datetime.date.fromisoformat(str(text)).isoformat()
+    except ValueError:
+        raise _expected(value, "an ISO 8601 date such as 2026-01-31") from None
 
 
 def path(value: object) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from streams.period import Period, milliseconds
 from streams.settings import Settings
@@ -41,6 +42,7 @@ class Policy:
             retention=settings.retention,
             retention_by_tag=settings.retention_by_tag,
             retention_by_kind=settings.retention_by_kind,
+            policy_effective_at=_midnight(settings.policy_effective_at),
             count_last_use=settings.release == "retention-after-last-use",
             restore_on_resume=settings.restore_on_resume,
             segments_are_roots=settings.segments_are_roots,
@@ -50,3 +52,10 @@ class Policy:
             clock_skew_ms=milliseconds(settings.clock_skew),
             shard_deadline_ms=max(1, milliseconds(settings.shard_deadline)),
         )
+
+
+def _midnight(date: str) -> int | None:
+    """The beginning of an ISO date in UTC milliseconds; None for none."""
+    if not date:
+        return None
+    return int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()) * 1000

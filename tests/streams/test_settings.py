@@ -152,3 +152,16 @@ def test_a_secret_is_never_printed() -> None:
     with pytest.raises(UsageError) as caught:
         module._read(part, "TOP-SECRET", "EMBERLINE_PASSWORD")
     assert "TOP-SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", ["'2026-01-31'", "2026-01-31", "'20260131'"])
+def test_a_date_in_its_forms(tmp_path: Path, written: str) -> None:
+    settings = settings_from(tmp_path, f"policy_effective_at = {written}")
+    assert settings.policy_effective_at == "2026-01-31"
+    assert Settings().policy_effective_at == ""
+
+
+@pytest.mark.parametrize("written", ["31.1.2026", "2026-02-30", "2026-01-31T00:00:00", "soon"])
+def test_what_is_no_date(tmp_path: Path, written: str) -> None:
+    with pytest.raises(UsageError, match="EMBERLINE_POLICY_EFFECTIVE_AT: policy_effective_at"):
+        settings_from(tmp_path, env={"EMBERLINE_POLICY_EFFECTIVE_AT": written})

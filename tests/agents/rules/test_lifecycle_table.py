@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from agents.rules.inputs import CatalogSnapshot, DefinitionUnreadable
+from agents.rules.policy import Policy
 from schemas.lifecycle import Phase, State
 from streams.period import parse
+from streams.settings import Settings
 from tests.agents.rules.desk import DAY, MONTH3, START, Desk, checksum, decisions, of
 
 A = "campaign:a"
@@ -71,6 +73,12 @@ def test_policy_in_effect_since() -> None:
     desk = Desk(policy_effective_at=START)
     desk.define(A, "STOPPED", stopped_at=START - 1000 * DAY)
     assert (desk.source(A).due_at or 0) > START
+
+
+def test_policy_in_effect_since_the_setting_says() -> None:
+    assert Policy.of(Settings()).policy_effective_at is None
+    since = Policy.of(Settings(policy_effective_at="2026-01-31")).policy_effective_at
+    assert since == 1_769_817_600_000
 
 
 def test_expires_at_the_sweep_after_it_is_due_with_one_event() -> None:
