@@ -30,6 +30,7 @@ COMMANDS = {
     "resume": "agents.cli.resume:command",
     "status": "agents.cli.status:command",
     "audience": "agents.cli.audience:command",
+    "profile": "agents.cli.profile:command",
     "explain": "agents.cli.explain:command",
     "audit": "agents.cli.audit:command",
     "rejected": "agents.cli.rejected:command",

@@ -6,7 +6,7 @@ however long the roster is. Hashes only find candidates: names decide.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -61,11 +61,8 @@ def matches(
     hashes = pl.Series(sorted(external | alias), dtype=pl.String).hash()
     candidates: set[str] = set()
     for each in roster if len(hashes) else ():
-        held = each.names["hash"]
-        for low, high in zip(*_bounds(held, hashes), strict=True):
-            if low < high:
-                rows = each.names["row"][low:high]
-                candidates.update(each.rows["user"].gather(rows))
+        for place in _places(each.names["hash"], hashes):
+            candidates.add(each.rows["user"][each.names["row"][place]])
     found: list[Match] = []
     for person in people(roster, candidates).values():
         if person.external is not None and person.external in external:
@@ -76,10 +73,16 @@ def matches(
 
 
 def _rows(frame: pl.DataFrame, users: pl.Series) -> Iterable[tuple[str, str, str, str, bool, int]]:
-    for low, high in zip(*_bounds(frame["user"], users), strict=True):
-        if low < high:
-            yield from frame[low:high].iter_rows()
+    return (frame.row(place) for place in _places(frame["user"], users))
 
 
-def _bounds(held: pl.Series, wanted: pl.Series) -> tuple[pl.Series, pl.Series]:
-    return held.search_sorted(wanted, side="left"), held.search_sorted(wanted, side="right")
+def _places(held: pl.Series, wanted: pl.Series) -> Iterator[int]:
+    """Where in a sorted series any of these values stands."""
+    if not len(held):
+        return
+    # a search costs as much as looking at many single values: so only where they begin
+    starts = held.search_sorted(wanted, side="left")
+    for place, value in zip(starts, wanted, strict=True):
+        while place < len(held) and held[place] == value:
+            yield place
+            place += 1

@@ -1,5 +1,6 @@
 """Profiles and exports of users over real HTTP: two workers, an expired source among others."""
 
+import asyncio
 import csv
 import io
 import json
@@ -11,11 +12,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
 
+from agents.cli import main
+from agents.cli.profile import read
 from agents.operator_requests import ask, command
 from agents.profiles.user_csv import COLUMNS
 from agents.publish import Chunk, publish
 from schemas import codec
+from schemas.errors import EmberlineError
 from streams import topics as topic_admin
 from streams.settings import Settings, load
 from tests.agents.test_audience import running
@@ -317,6 +322,7 @@ NOTHING = {"entries": 0, "sources": [], "users": {}, "unchecked": {"count": 0, "
 
 async def test_users_are_told_of_by_either_worker_and_what_expired_is_counted(sites: Sites) -> None:
     await _profiles(sites)
+    await _command(sites)
     await _exports(sites)
     await _segment(sites)
     await _csv(sites)
@@ -344,6 +350,22 @@ async def _profiles(sites: Sites) -> None:
     assert (status, found["code"], found["users"]) == (409, "ambiguous_user", ["u8", "u9"])
     status, found = await sites.both("/users/u1?by=email")
     assert (status, found["code"]) == (400, "bad_request")
+
+
+async def _command(sites: Sites) -> None:
+    """`emberline profile`, from a process of its own as people have it."""
+    address = str(sites.workers[1].facts["address"])
+    port = int(address.rpartition(":")[2])
+    settings = replace(sites.settings, http_port=port)
+    assert await read(settings, "ext-3", "external") == PROFILE
+    with pytest.raises(EmberlineError, match="nobody with the alias 'ext-3'"):
+        await read(settings, "ext-3", "alias")
+    done = await asyncio.to_thread(
+        CliRunner().invoke, main, ["--http-port", str(port), "profile", "one"]
+    )
+    assert done.exit_code == 0, done.output
+    for words in ("external id ext-1", "Campaigns Received: 2", "Spring sale", "flag f1"):
+        assert words in done.output
 
 
 async def _exports(sites: Sites) -> None:

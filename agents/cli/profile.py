@@ -1,0 +1,101 @@
+"""`emberline profile`: one user, as a running worker tells it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from agents.cli.calling import call
+from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.table import show
+from streams.settings import Settings
+
+__all__ = ["command", "read"]
+
+
+@click.command("profile", help="Show what USER received and did, and what expired sources hide.")
+@click.argument("user")
+@click.option(
+    "--by",
+    type=click.Choice(["user", "external", "alias"]),
+    help="What USER is.  [default: a user id, else an external id, else an alias]",
+)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, user: str, by: str | None, as_json: bool) -> None:
+    """The worker's answer, or an error: never a part of it."""
+    found = run(read(settings_of(ctx), user, by))
+    if as_json:
+        emit(found)
+    else:
+        _show(found)
+
+
+async def read(settings: Settings, user: str, by: str | None) -> dict[str, Any]:
+    """The profile. Raises Fatal or Recoverable where there is none."""
+    path = f"/users/{quote(user, safe='')}" + (f"?by={by}" if by is not None else "")
+    async with call(settings, "GET", path) as answer:
+        found: dict[str, Any] = await answer.json()
+        return found
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    called = [f"user {found['user_id']}"]
+    if found["external_user_id"] is not None:
+        called.append(f"external id {found['external_user_id']}")
+    called += [f"alias {alias}" for alias in found["aliases"]]
+    click.echo(", ".join(called))
+    for title, name in (
+        ("Campaigns Received", "campaigns_received"),
+        ("Canvas Messages Received", "canvas_messages_received"),
+    ):
+        click.echo(f"\n{title}: {len(found[name])}")
+        if found[name]:
+            head = ("source", "name", "last received", "variations", "steps", "did")
+            show(head, [_row(entry) for entry in found[name]])
+    click.echo(f"\nSignals: {', '.join(_signals(found['signals'])) or 'none'}")
+    click.echo(f"Feed views: {found['feed_views']['count']:,}")
+    _warn(found["excluded_expired"])
+
+
+def _row(entry: Mapping[str, Any]) -> tuple[object, ...]:
+    did = [
+        name.replace("_", " ")
+        for name in ("opened", "machine_opened", "clicked", "bot_clicked", "converted")
+        if entry[name]
+    ]
+    did += ["in control"] if entry["in_control"] else []
+    did += ["exited"] if entry["exited"] else []
+    received = entry["received"]
+    return (
+        entry["source"],
+        entry["name"],
+        None if received is None else received["last"],
+        _names(entry["variations"]),
+        _names(entry.get("steps", ())),
+        ", ".join(did),
+    )
+
+
+def _names(parts: Iterable[Mapping[str, Any]]) -> str:
+    return ", ".join(part["name"] for part in parts)
+
+
+def _signals(told: Mapping[str, Any]) -> list[str]:
+    found = [
+        f"{name.replace('_', ' ')} {told[name]}"
+        for name in ("hard_bounced", "marked_spam", "invalid_phone")
+        if told[name] is not None
+    ]
+    found += [f"keyword {each['category']} {each['last']}" for each in told["inbound_keywords"]]
+    return found + [f"flag {each['id']}" for each in told["feature_flags"]]
+
+
+def _warn(excluded: Mapping[str, Any]) -> None:
+    if excluded["sources"]:
+        names = ", ".join(f"{each['source']} ({each['state']})" for each in excluded["sources"])
+        click.echo(f"Hidden by expired sources: {excluded['entries']} entries: {names}", err=True)
+    if excluded["unchecked"]["count"]:
+        count = excluded["unchecked"]["count"]
+        click.echo(f"{count} archived sources may hide more: restore them to see", err=True)
