@@ -26,6 +26,7 @@ from streams import keys
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
 from streams.period import milliseconds
+from streams.remote_registry import source_for
 from streams.step import Record, RecordGroup
 from streams.store import Put, Step, bounded
 from streams.topics import Topics
@@ -86,6 +87,7 @@ class IngestLoop:
         #: and the version at which late rows of each were told.
         self._archived: tuple[int, set[str]] = (-1, set())
         self._late: dict[str, int] = {}
+        self._schemas = source_for(context.settings.schema_registry_url)
         self._window = Window(context.settings.repeat_window)
         #: Fetches that are not committed whole, and the positions of a time without any.
         self._uncommitted = 0
@@ -189,6 +191,7 @@ class IngestLoop:
             settings.partitions,
             self._user_sequence,
             limits,
+            self._schemas,
         )
         self._user_sequence += users.rows.height
         ingested = ingest(
@@ -196,7 +199,8 @@ class IngestLoop:
             context.partition,
             settings.partitions,
             limits,
-            window=self._window,
+            self._schemas,
+            self._window,
         )
         entries = parts(ingested, users, settings.segment_bytes)
         cursor: dict[str, int] = {}

@@ -3,12 +3,14 @@
 Blocking: decoding calls it from its own threads, once for every id that is new to the process.
 """
 
+import http.client
 import json
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from schemas.errors import Recoverable
@@ -88,7 +90,8 @@ class HttpSource:
                 if error.code == 404:
                     raise UnknownSchema(schema_id, "the schema registry has none") from error
                 raise RegistryUnreachable(url, f"status {error.code}") from error
-        except OSError as error:  # URLError, timeouts and broken connections
+        # URLError, timeouts and broken connections; what is no HTTP at all
+        except (OSError, http.client.HTTPException) as error:
             raise RegistryUnreachable(url, str(error)) from error
 
     def _parse(self, schema_id: int, body: bytes) -> dict[str, Any]:
@@ -106,6 +109,10 @@ class HttpSource:
         return schema
 
 
+@cache
 def source_for(url: str) -> SchemaSource:
-    """Return the source that the setting schema_registry_url asks for; empty: our own files."""
+    """Return the source that the setting schema_registry_url asks for; empty: our own files.
+
+    The same one for the same address: what one shard has learnt serves all.
+    """
     return HttpSource(url) if url else FILES
