@@ -50,8 +50,8 @@ class LostRange(Fatal):
         super().__init__(
             f"{topic}[{number}]: offsets {position}{reach} are to be read next and are no longer "
             "in the log",
-            remedy="restore the topic from a backup, or accept the loss with "
-            "`emberline topics skip` after raising the topic's retention",
+            remedy="Restore the topic from a backup; or stop the workers, accept the loss with "
+            "`emberline topics skip`, and raise the topic's retention",
         )
 
 

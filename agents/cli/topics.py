@@ -7,6 +7,7 @@ import click
 
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.tail import Line, tail
+from agents.skip import skip
 from streams.topics import check, create
 
 __all__ = ["command"]
@@ -46,6 +47,24 @@ def check_topics(ctx: click.Context, as_json: bool) -> None:
         for problem in problems:
             click.echo(f"{problem}. {problem.remedy}")
     ctx.exit(1 if problems else 0)
+
+
+@command.command("skip", help="Accept the loss of records that were deleted before they were read.")
+@click.confirmation_option(
+    prompt="Deleted records that were not read yet will never be. Are all workers stopped?"
+)
+@json_option
+@click.pass_context
+def skip_lost(ctx: click.Context, as_json: bool) -> None:
+    """Cursors that lie before the beginning of their log move there. Stop all workers first."""
+    lost = run(skip(settings_of(ctx)))
+    if as_json:
+        emit({"skipped": [asdict(one) for one in lost]})
+        return
+    for one in lost:
+        click.echo(f"{one.topic}[{one.partition}]: skipped offsets {one.first} to {one.to - 1}")
+    if not lost:
+        click.echo("nothing is lost: every cursor lies in its log")
 
 
 @command.command("tail", help="Print a topic's last records, decoded; a record a line.")
