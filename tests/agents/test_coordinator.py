@@ -186,9 +186,7 @@ async def test_takeover_goes_on_where_the_last_one_stopped(world: World, view: S
     assert len(await world.told(world.topics.restored, "restored")) == 1
 
 
-async def test_takeover_does_not_live_through_the_past_again(
-    world: World, view: StateView
-) -> None:
+async def test_takeover_does_not_live_through_the_past_again(world: World, view: StateView) -> None:
     """The catalog keeps history until it is compacted; none of it is news."""
     async with world.running():
         await world.define(A, "ACTIVE")
