@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -33,6 +34,7 @@ DAY = 86_400_000
 MONTH3 = 92 * DAY
 A = "campaign:a"
 DEADLINE_S = 30.0
+LAST = "last-"
 
 
 class World:
@@ -85,19 +87,26 @@ class World:
             await self.write(self.topics.shard_reports, source, codec.encode("report", record))
 
     async def records(self, topic: str) -> list[KafkaRecord]:
-        """All committed records of a topic with one partition."""
+        """All records of a topic with one partition whose commit has been acknowledged.
+
+        The broker marks a commit in the log a little after it has acknowledged it: so read up
+        to a record of our own, which stands behind all of them.
+        """
         partition = (topic, 0)
-        start, end = (await bounds(self.settings, [partition]))[partition]
+        start, _ = (await bounds(self.settings, [partition]))[partition]
+        last = f"{LAST}{uuid.uuid4().hex}"
+        await self.write(topic, last, b"")
         fetcher = Fetcher(self.settings, {partition: start})
         await fetcher.start()
         found: list[KafkaRecord] = []
         try:
-            while fetcher.position(partition) < end:
-                for batch in await fetcher.fetch():
-                    found += unpack(batch)
+            async with asyncio.timeout(DEADLINE_S):
+                while not found or found[-1].key != last.encode():
+                    for batch in await fetcher.fetch():
+                        found += unpack(batch)
         finally:
             await fetcher.close()
-        return found
+        return [record for record in found if not (record.key or b"").startswith(LAST.encode())]
 
     async def told(self, topic: str, schema: str) -> list[dict[str, Any]]:
         return [codec.decode(one.value or b"", schema) for one in await self.records(topic)]
