@@ -34,6 +34,8 @@ from streams.topics import Topics
 __all__ = ["Fetched", "IngestLoop"]
 
 _STAGE = 2
+#: A fetch of so much means that events wait in the log.
+_LOAD_BYTES = 2_000_000
 _USERS_PER_STEP_BITS = 24
 _LEAST_RECORD_BYTES = 128
 _STEP_EVENTS_BYTES = 16_000_000
@@ -160,6 +162,8 @@ class IngestLoop:
             await self._under_way.acquire()
             await self._work.room.wait()
             batches = await self._fetcher.fetch()
+            if sum(len(batch.payload) for batch in batches) >= _LOAD_BYTES:
+                self._work.note_load()
             if batches:
                 self._uncommitted += 1
                 self._passed = None

@@ -20,6 +20,9 @@ from streams.store import made_ms
 __all__ = ["WorkLoop"]
 
 _IDLE_S = 1.0
+#: A load counts for so long, and puts background work off for at most so long.
+_LOAD_S = 1.0
+_DEFER_S = 60.0
 #: How soon a shard asks again whose turn in the background it is.
 _TURN_S = 0.1
 _LATE_EVERY_S = 5.0
@@ -37,6 +40,7 @@ class WorkLoop:
         self._budget = budget
         self._job: Expire | Restore | None = None
         self._late_at = 0.0
+        self._loaded_at = self._loaded_since = float("-inf")
         self._woken = asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
@@ -74,6 +78,16 @@ class WorkLoop:
             return _TURN_S
         return min(_IDLE_S, self._indexer.rest_s or _IDLE_S)
 
+    def note_load(self) -> None:
+        """Ingest is catching up: merging and indexing can wait a while."""
+        if self._loaded_at + _LOAD_S < stopwatch():
+            self._loaded_since = stopwatch()
+        self._loaded_at = stopwatch()
+
+    def _deferred(self) -> bool:
+        now = stopwatch()
+        return self._loaded_at + _LOAD_S > now and self._loaded_since + _DEFER_S > now
+
     def check_room(self) -> None:
         """Lets ingest wait where the deltas are full, and go on where they are not."""
         if self._context.store.table.delta_rows >= self._budget.delta_rows_full:
@@ -94,7 +108,7 @@ class WorkLoop:
                 self._job = None
             self.check_room()
             return True
-        if self._budget.background.locked():
+        if self._budget.background.locked() or self._deferred():
             return False
         async with self._budget.background:
             return await tidy(self._context) or await self._indexer.step()
