@@ -10,7 +10,7 @@ __all__ = ["Budget"]
 
 #: A row of a delta in memory: nine columns, strings included, and the copies of a flush.
 DELTA_ROW_BYTES = 500
-_DECODERS = 2
+_DECODERS = 1
 _DELTAS = 0.30
 _FETCH = 0.06
 _CACHE = 0.10

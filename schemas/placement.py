@@ -29,18 +29,28 @@ def partition_of(users: pl.Series, n: int) -> pl.Series:
 
 
 def _partition(users: pl.Series, length: int, n: int) -> pl.Series:
-    """One expression for the whole hash: a query for every step of it would cost more than
-    the arithmetic where there are few users.
+    """Three queries for the whole hash: one for every step of it would cost more than the
+    arithmetic where there are few users, and one alone would do the same work four times.
     """
-    hashed = _murmur2(pl.col("key"), length)
-    frame = pl.DataFrame({"key": users.cast(pl.Binary)})
-    return frame.select(
-        ((hashed & _u32(0x7FFF_FFFF)) % _u32(n)).cast(pl.Int32).alias(users.name)
-    ).to_series()
+    hashed = pl.col("hash")
+    return (
+        pl.DataFrame({"key": users.cast(pl.Binary)})
+        .select(_body(pl.col("key"), length).alias("hash"))
+        .select((hashed ^ _shift(hashed, 13)) * _u32(_FACTOR))
+        .select(
+            (((hashed ^ _shift(hashed, 15)) & _u32(0x7FFF_FFFF)) % _u32(n))
+            .cast(pl.Int32)
+            .alias(users.name)
+        )
+        .to_series()
+    )
 
 
-def _murmur2(keys: pl.Expr, length: int) -> pl.Expr:
-    """The hashes (UInt32) of keys that are all of `length` bytes. Arithmetic wraps at 2**32."""
+def _body(keys: pl.Expr, length: int) -> pl.Expr:
+    """The hashes (UInt32), before their last mixing, of keys that are all of `length` bytes.
+
+    Arithmetic wraps at 2**32.
+    """
     whole = length // 4 * 4
     # The size of an empty key is 0; it makes a column of what would be one number.
     mixed = _u32(_SEED ^ length) if length else keys.bin.size().cast(pl.UInt32) ^ _u32(_SEED)
@@ -57,8 +67,7 @@ def _murmur2(keys: pl.Expr, length: int) -> pl.Expr:
         for index in range(length - whole):
             mixed = mixed ^ tail.arr.get(index).cast(pl.UInt32) * _u32(1 << 8 * index)
         mixed = mixed * _u32(_FACTOR)
-    mixed = (mixed ^ _shift(mixed, 13)) * _u32(_FACTOR)
-    return mixed ^ _shift(mixed, 15)
+    return mixed
 
 
 def _shift(values: pl.Expr, bits: int) -> pl.Expr:
