@@ -5,12 +5,11 @@ chance of one in 18 million million.
 """
 
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import polars as pl
 
-__all__ = ["Window", "hashes", "joined", "pack", "unpack"]
+__all__ = ["Window", "hashes", "pack", "unpack"]
 
 #: A block is sorted anew until it is so many times the size of what comes in.
 _TIER = 8
@@ -66,8 +65,3 @@ def pack(found: pl.Series) -> bytes:
 def unpack(data: bytes) -> pl.Series:
     """What `pack` wrote."""
     return pl.read_ipc(io.BytesIO(data))["h"]
-
-
-def joined(parts: Iterable[pl.Series]) -> pl.Series:
-    """Several series of hashes as one."""
-    return pl.concat([pl.Series("h", [], dtype=pl.UInt64), *(part.alias("h") for part in parts)])

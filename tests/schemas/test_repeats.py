@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.repeats import Window, hashes, joined, pack, unpack
+from schemas.repeats import Window, hashes, pack, unpack
 
 ids = st.lists(st.integers(0, 20).map(str), max_size=12)
 
@@ -35,7 +35,7 @@ def test_the_window_holds_the_last_ids_and_no_block_it_does_not_need(
     for batch in batches:
         window.add(series(batch))
         came += series(batch).to_list()
-    held = joined(window.blocks).to_list()
+    held = [hash_ for block in window.blocks for hash_ in block.to_list()]
     assert sorted(held) == sorted(came[len(came) - len(held) :])
     assert len(held) >= min(limit, len(came))
     assert sum(map(len, window.blocks[1:])) < max(limit, 1)
