@@ -1,16 +1,23 @@
 """Where logs begin and end."""
 
+import asyncio
 from collections.abc import Sequence
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka import errors as kafka_errors
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
 from schemas.errors import Recoverable
-from streams.fetch import Partition
+from streams.fetch import READ_COMMITTED, Partition
 from streams.settings import Settings
 
 __all__ = ["bounds"]
+
+_LATEST, _EARLIEST = -1, -2
+_NO_REPLICA = -1
+_DEADLINE_S = 40.0
+_RETRY_S = 0.1
 
 
 async def bounds(
@@ -18,23 +25,63 @@ async def bounds(
 ) -> dict[Partition, tuple[int, int]]:
     """`(first offset, last stable offset)` of each partition, half-open.
 
-    Raises `Recoverable` when no broker answers.
+    Raises `Recoverable` when no broker answers within 40 s.
     """
-    consumer = AIOKafkaConsumer(
+    # aiokafka's consumer asks before it knows its topics and then pauses; a take-over that
+    # is to end within half a second asks twice.
+    client = AIOKafkaClient(
         bootstrap_servers=settings.bootstrap_servers,
         client_id=f"{settings.client_id}-offsets",
-        isolation_level="read_committed",
-        enable_auto_commit=False,
+        request_timeout_ms=20_000,
     )
-    wanted = [TopicPartition(*partition) for partition in partitions]
     try:
-        await consumer.start()
-        begin = await consumer.beginning_offsets(wanted)
-        end = await consumer.end_offsets(wanted)
-    except kafka_errors.KafkaError as error:
+        async with asyncio.timeout(_DEADLINE_S):
+            await client.bootstrap()
+            await client.set_topics({topic for topic, _ in partitions})
+            begin = await _ask(client, partitions, _EARLIEST)
+            end = await _ask(client, partitions, _LATEST)
+    except (kafka_errors.KafkaError, TimeoutError) as error:
         raise Recoverable(
             f"the broker at {settings.bootstrap_servers} does not answer: {type(error).__name__}"
         ) from error
     finally:
-        await consumer.stop()
-    return {(tp.topic, tp.partition): (begin[tp], end[tp]) for tp in wanted}
+        await client.close()
+    return {partition: (begin[partition], end[partition]) for partition in partitions}
+
+
+async def _ask(
+    client: AIOKafkaClient, partitions: Sequence[Partition], which: int
+) -> dict[Partition, int]:
+    """Retries what may pass, such as a leader that is not known yet, until cancelled."""
+    while True:
+        try:
+            found: dict[Partition, int] = {}
+            for node, wanted in _by_leader(client, partitions).items():
+                topics: dict[str, list[tuple[int, int]]] = {}
+                for topic, number in wanted:
+                    topics.setdefault(topic, []).append((number, which))
+                request = OffsetRequest(_NO_REPLICA, READ_COMMITTED, list(topics.items()))
+                answer = await client.send(node, request)
+                for topic, parts in answer.topics:
+                    for number, code, _, offset in parts:
+                        if code:
+                            raise kafka_errors.for_code(code)(f"{topic}[{number}]")
+                        found[topic, number] = offset
+            return found
+        except kafka_errors.KafkaError as error:
+            if not error.retriable:
+                raise
+        client.force_metadata_update()
+        await asyncio.sleep(_RETRY_S)
+
+
+def _by_leader(
+    client: AIOKafkaClient, partitions: Sequence[Partition]
+) -> dict[int, list[Partition]]:
+    nodes: dict[int, list[Partition]] = {}
+    for partition in partitions:
+        leader = client.cluster.leader_for_partition(TopicPartition(*partition))
+        if leader is None or leader < 0:
+            raise kafka_errors.LeaderNotAvailableError(f"{partition[0]}[{partition[1]}]")
+        nodes.setdefault(leader, []).append(partition)
+    return nodes
