@@ -29,8 +29,9 @@ async def test_the_end_is_that_of_what_is_committed(settings: Settings, topics: 
     partitions = [(topics.changelog, 1), (topics.archive, 0)]
     async with asyncio.timeout(30):
         # the markers of a transaction are written after its commit is answered
-        while (found := await bounds(settings, partitions))[topics.changelog, 1] != (0, 2):
-            await asyncio.sleep(0.05)
+        found = await bounds(settings, partitions)
+        while found[topics.changelog, 1] != (0, 2):
+            found = await bounds(settings, partitions)
     assert found[topics.archive, 0] == (0, 0)
 
 
