@@ -1,5 +1,6 @@
 """Answers from one shard: the rows of a visible source, and what it holds of each."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import polars as pl
@@ -22,13 +23,9 @@ async def read(context: Context, source: str, version: int | None) -> AsyncItera
     pinned = await context.store.pin()
     # Another version may have come while the pin was waited for.
     check_held(context, source, version)
-    deltas = [delta.filter(pl.col("source") == source) for delta in pinned.deltas]
-    async for frame in sweep(
-        source,
-        pinned.segments_of(source),
-        [frame for frame in deltas if frame.height],
-        pinned.bytes_of,
-    ):
+    recent = await asyncio.to_thread(pinned.delta_rows, source)
+    segments = pinned.segments_of(source)
+    async for frame in sweep(source, segments, [recent], pinned.bytes_of):
         yield frame
 
 
@@ -53,9 +50,8 @@ def sizes(context: Context) -> dict[str, SourceSize]:
         for source, rows in index.sources.items():
             weight = index.bytes * rows // index.rows
             found[source] = found.get(source, SourceSize()) + SourceSize(rows, weight, 1)
-    for frame in table.deltas.values():
-        for source, rows in frame.group_by("source").len().iter_rows():
-            found[source] = found.get(source, SourceSize()) + SourceSize(rows)
+    for source, rows in table.deltas.sources().items():
+        found[source] = found.get(source, SourceSize()) + SourceSize(rows)
     for source, places in table.manifest.items():
         archived = SourceSize(
             archived_rows=sum(place.rows for place in places.values()),

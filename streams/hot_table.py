@@ -17,6 +17,7 @@ import polars as pl
 from schemas.repeats import unpack
 from schemas.segment import SegmentIndex, decode
 from streams import keys, side
+from streams.delta_frames import DeltaFrames
 
 __all__ = ["Applied", "HotTable", "Origin", "Place"]
 
@@ -63,6 +64,14 @@ class Origin:
         return json.dumps(asdict(self)).encode()
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Segments by id, and the ids of those with rows of a source; nobody changes it."""
+
+    segments: Mapping[str, SegmentIndex]
+    by_source: Mapping[str, frozenset[str]]
+
+
 def _by_letter() -> dict[bytes, Any]:
     return defaultdict(dict)
 
@@ -73,8 +82,7 @@ class HotTable:
 
     origin: Origin | None = None
     cursor: dict[str, int] = field(default_factory=dict)
-    deltas: dict[bytes, pl.DataFrame] = field(default_factory=dict)
-    delta_rows: int = 0
+    deltas: DeltaFrames = field(default_factory=DeltaFrames)
     next_sequence: int = 0
     segments: dict[str, SegmentIndex] = field(default_factory=dict)
     by_source: dict[str, set[str]] = field(default_factory=dict)
@@ -87,6 +95,12 @@ class HotTable:
     window: dict[bytes, pl.Series] = field(default_factory=dict)
     #: Numbers of unique users, kept when a source expired.
     uniques: dict[str, bytes] = field(default_factory=dict)
+    _layout: Layout | None = None
+
+    @property
+    def delta_rows(self) -> int:
+        """Rows of all deltas."""
+        return self.deltas.rows
 
     def cursor_put(self, offsets: Mapping[str, int]) -> Put:
         """The entry that moves the cursor, and remembers how far steps are numbered."""
@@ -124,6 +138,7 @@ class HotTable:
                     self.origin = Origin(**json.loads(value))
                 case _:
                     pass  # segment bytes and the fence leave no trace in memory
+        self.deltas.settle()
 
     def _cursor(self, fields: Mapping[str, Any]) -> None:
         self.cursor = dict(fields["offsets"])
@@ -131,13 +146,10 @@ class HotTable:
         self.next_sequence = max(self.next_sequence, fields["sequence"])
 
     def _delta(self, key: bytes, value: bytes | None, frames: Mapping[bytes, pl.DataFrame]) -> None:
-        if key in self.deltas:
-            self.delta_rows -= self.deltas.pop(key).height
         if value is None:
+            self.deltas.discard(key)
             return
-        frame = frames[key] if key in frames else decode(value)
-        self.deltas[key] = frame
-        self.delta_rows += frame.height
+        self.deltas[key] = frames[key] if key in frames else decode(value)
         self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
 
     def _side_delta(
@@ -170,6 +182,7 @@ class HotTable:
             self.uniques[source] = value
 
     def _segment(self, segment_id: str, value: bytes | None) -> None:
+        self._layout = None
         old = self.segments.pop(segment_id, None)
         for source in old.sources if old is not None else ():
             holders = self.by_source[source]
@@ -223,15 +236,20 @@ class HotTable:
         """Stored rows of `source` in segments; the same key may count in several."""
         return sum(self.segments[i].sources[source] for i in self.by_source.get(source, ()))
 
+    def layout(self) -> Layout:
+        """The segments and where each source has rows, as they are now; made once for all
+        who ask until a segment comes or goes."""
+        if self._layout is None:
+            by_source = {source: frozenset(ids) for source, ids in self.by_source.items()}
+            self._layout = Layout(dict(self.segments), by_source)
+        return self._layout
+
     def delta_frames(self, source: str) -> list[pl.DataFrame]:
         """The rows of `source` in the deltas."""
-        found = (frame.filter(pl.col("source") == source) for frame in self.deltas.values())
-        return [frame for frame in found if frame.height]
+        if source not in self.deltas.sources():
+            return []
+        return [pl.concat(self.deltas.frames()).filter(pl.col("source") == source)]
 
     def sources_in_deltas(self) -> set[str]:
         """Every source that has rows in the deltas."""
-        return {
-            source
-            for frame in self.deltas.values()
-            for source in frame["source"].unique().to_list()
-        }
+        return set(self.deltas.sources())

@@ -10,6 +10,7 @@ from typing import TypeVar
 import polars as pl
 from rocksdict import Cache, Snapshot
 
+from schemas.interaction import COLUMNS, empty
 from schemas.segment import SegmentIndex, decode
 from streams import keys
 from streams.changelog import recover
@@ -72,10 +73,16 @@ class Pinned:
             frame = self.segment_rows(index, source, columns)
             if frame.height:
                 yield frame
-        for delta in self.deltas:
-            frame = delta.filter(pl.col("source") == source).select(columns)
-            if frame.height:
-                yield frame
+        frame = self.delta_rows(source, columns)
+        if frame.height:
+            yield frame
+
+    def delta_rows(self, source: str, columns: Sequence[str] = COLUMNS) -> pl.DataFrame:
+        """The rows of `source` in the deltas, in no order, not folded."""
+        if not self.deltas:
+            return empty().select(columns)
+        rows = pl.concat(self.deltas).lazy()
+        return rows.filter(pl.col("source") == source).select(columns).collect()
 
     def segment_rows(
         self, index: SegmentIndex, source: str, columns: Sequence[str]
@@ -175,11 +182,11 @@ class Store:
         Waits while a step is between mirror and table, a few milliseconds.
         """
         async with self._changing:
-            table = self.table
+            table, layout = self.table, self.table.layout()
             return Pinned(
-                segments=dict(table.segments),
-                by_source={source: frozenset(ids) for source, ids in table.by_source.items()},
-                deltas=tuple(table.deltas.values()),
+                segments=layout.segments,
+                by_source=layout.by_source,
+                deltas=table.deltas.frames(),
                 side={letter: tuple(found.values()) for letter, found in table.side.items()},
                 runs={letter: tuple(sorted(found)) for letter, found in table.runs.items()},
                 uniques=dict(table.uniques),

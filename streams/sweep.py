@@ -37,7 +37,7 @@ async def sweep(
         return index.low[1] if index.low[0] == source else ""
 
     waiting = sorted(segments, key=low, reverse=True)
-    held = list(deltas)
+    held = [frame for frame in deltas if frame.height]
     while waiting or held:
         while waiting and (
             sum(frame.height for frame in held) < _PER_FRAME or low(waiting[-1]) == ""

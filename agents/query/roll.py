@@ -22,14 +22,10 @@ def _nobody() -> pl.Series:
 @dataclass(frozen=True, slots=True)
 class Everybody:
     """The users of a shard as of a pin: sorted runs without a user in common, and `gone`,
-    sorted too: who was deleted or merged into another, wherever seen.
-
-    `orders` has for each delta of the pin the numbers of its rows in the order of their users.
-    """
+    sorted too: who was deleted or merged into another, wherever seen."""
 
     runs: tuple[pl.Series, ...]
     gone: pl.Series
-    orders: tuple[pl.Series, ...]
 
     def __len__(self) -> int:
         return sum(map(len, self.runs))
@@ -55,7 +51,6 @@ class Roll:
     _runs: list[pl.Series] = field(default_factory=list)
     _segments: frozenset[str] = frozenset()
     _deltas: tuple[pl.DataFrame, ...] = ()
-    _orders: tuple[pl.Series, ...] = ()
     _side: tuple[tuple[bytes, ...], tuple[pl.DataFrame, ...]] = ((), ())
     _gone: pl.Series = field(default_factory=_nobody)
 
@@ -66,16 +61,13 @@ class Roll:
             if index.id not in self._segments:
                 self._take(pinned.segment_rows(index, PROFILE, ("user",))["user"])
         self._segments = there
-        known = {id(delta): order for delta, order in zip(self._deltas, self._orders, strict=True)}
-        orders = []
-        for delta in pinned.deltas:
-            if id(delta) not in known:
-                known[id(delta)] = delta["user"].arg_sort()
-                self._take(delta["user"].gather(known[id(delta)]))
-            orders.append(known[id(delta)])
-        self._deltas, self._orders = pinned.deltas, tuple(orders)
+        known = {id(delta) for delta in self._deltas}
+        news = [delta["user"] for delta in pinned.deltas if id(delta) not in known]
+        if news:
+            self._take(pl.concat(news))
+        self._deltas = pinned.deltas
         self._hear(pinned)
-        return Everybody(tuple(self._runs), self._gone, self._orders)
+        return Everybody(tuple(self._runs), self._gone)
 
     def _hear(self, pinned: Pinned) -> None:
         """Take in what producers said of users since."""

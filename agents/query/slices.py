@@ -30,7 +30,6 @@ class Fresh:
     """What a question asks of the deltas and counts, made once for all its slices, by user."""
 
     pinned: Pinned
-    everybody: Everybody
     _made: dict[object, list[pl.DataFrame]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -38,10 +37,7 @@ class Fresh:
         """The deltas' rows of a source, each frame sorted by user, not folded."""
 
         def make() -> Iterator[pl.DataFrame]:
-            for delta, order in zip(self.pinned.deltas, self.everybody.orders, strict=True):
-                mine = order.filter(delta["source"].gather(order) == source)
-                if len(mine):
-                    yield delta.select("user", *(c for c in columns if c != "user"))[mine]
+            yield self.pinned.delta_rows(source, columns).sort("user")
 
         return self._once((source, *columns), make)
 
@@ -50,8 +46,9 @@ class Fresh:
 
         def make() -> Iterator[pl.DataFrame]:
             wanted = pl.col("kind").is_in(list(kinds))
-            for delta in self.pinned.deltas:
-                yield unpack(wide(delta.filter(wanted)).sort("user"))
+            if self.pinned.deltas:
+                rows = pl.concat(self.pinned.deltas).filter(wanted)
+                yield unpack(wide(rows).sort("user"))
 
         return self._once(frozenset(kinds), make)
 
@@ -127,7 +124,7 @@ class Slice:
 
 def slices(pinned: Pinned, everybody: Everybody) -> Iterator[Slice]:
     """All users, in order, each in one slice; at least one slice."""
-    fresh = Fresh(pinned, everybody)
+    fresh = Fresh(pinned)
     low: str | None = None
     for high in _bounds(everybody):
         yield Slice(pinned, fresh, everybody, low, high)

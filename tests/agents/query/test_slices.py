@@ -15,7 +15,7 @@ from agents.query import slices
 from agents.query.roll import Roll
 from agents.query.slices import Slice
 from schemas.fold import fold
-from schemas.interaction import SCHEMA
+from schemas.interaction import SCHEMA, empty
 from schemas.profile import wide
 from schemas.roster import roster_rows
 from schemas.segment import SegmentIndex, build, decode, encode
@@ -90,6 +90,10 @@ class Made:
     def segment_rows(self, index: SegmentIndex, source: str, columns: Any) -> pl.DataFrame:
         return decode(self.data[index.id], [source], columns)
 
+    def delta_rows(self, source: str, columns: Any) -> pl.DataFrame:
+        rows = pl.concat([empty(), *self.deltas])
+        return rows.filter(pl.col("source") == source).select(columns)
+
     def side_rows(self, table: SideTable) -> pl.DataFrame:
         return table.fold(pl.concat([pl.DataFrame(schema=table.schema),
                                      *self.side.get(table.delta, ())]))  # fmt: skip
@@ -126,7 +130,7 @@ def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked:
     assert matches == sorted(set(matches))
     rosters = [user for part in parts for user in part.roster()]
     assert rosters == sorted(made.live())
-    whole = Slice(pinned, slices.Fresh(pinned, everybody), everybody)
+    whole = Slice(pinned, slices.Fresh(pinned), everybody)
     assert matches == evaluate(found, whole).to_list()
     if asked is FILTERS[0]:
         received = made.whole().filter((pl.col("source") == A) & (pl.col("kind") == "received"))
