@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import polars as pl
 
+from schemas.delta import encode
 from schemas.ingest import Ingested
 from schemas.repeats import pack
-from schemas.segment import encode
 from schemas.users import TakenUsers
 from streams import side
 
@@ -44,19 +44,14 @@ def parts(taken: Ingested, users: TakenUsers, row_bytes: int) -> list[Part]:
     found = [
         Part(ROWS, data, frame)
         for start in range(0, rows.height, _ROWS_PER_PART)
-        # a delta is folded before it is ever searched: it need not be sorted
-        for frame, data in _cut(
-            rows[start : start + _ROWS_PER_PART],
-            lambda frame: encode(frame, presorted=True),
-            row_bytes,
-        )
+        for frame, data in _cut(rows[start : start + _ROWS_PER_PART], encode, row_bytes)
     ]
     if taken.events:
-        counts = _cut(taken.counts, side.encode, _SIDE_BYTES)
+        counts = _cut(taken.counts, encode, _SIDE_BYTES)
         found += [Part(side.COUNTS.delta, data, frame) for frame, data in counts]
         found += [Part(HASHES, data, None) for _, data in _cut(taken.hashes, pack, _SIDE_BYTES)]
     if users.rows.height:
-        roster = _cut(users.rows, side.encode, _SIDE_BYTES)
+        roster = _cut(users.rows, encode, _SIDE_BYTES)
         found += [Part(side.ROSTER.delta, data, frame) for frame, data in roster]
     return found
 

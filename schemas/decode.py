@@ -8,23 +8,23 @@ either proves that it read each record at its place, or gives up.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 
 from schemas.batch import KafkaRecord, RawBatch, unpack
-from schemas.decode_blocks import Misfit, Shape, peek, read_batches
+from schemas.decode_blocks import Misfit, Numbered, Shape, peek, read_batches
 from schemas.decode_check import DEFAULT_LIMITS, Limits, check
 from schemas.decode_plan import event_types, plan
 from schemas.decode_reject import Reject, reject
 from schemas.decode_singles import decode_records
+from schemas.decode_view import View, fields, select
 from schemas.registry import FILES, SchemaSource
 
 __all__ = ["Decoded", "Decoder", "Limits", "Reject", "decode"]
 
-Numbered = tuple[int, RawBatch]
-"""A batch with its number, which is the caller's."""
-
 _PLACE = {"batch": pl.UInt32(), "offset": pl.Int64(), "timestamp": pl.Int64()}
+_PLACE_COLUMNS = [pl.col(name) for name in _PLACE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +51,36 @@ def decode(
     Raises `CorruptRecords` where records cannot be told apart, `UnknownSchema` where `event`
     is none, and Recoverable where `source` cannot be asked now.
     """
-    decoder = Decoder(event, columns=columns, limits=limits, source=source)
+    types = event_types(event)
+    asked = {name: types[name] for name in types if columns is None or name in columns}
+    decoder = Decoder(event, fields(asked), limits=limits, source=source)
     groups: dict[Shape | None, list[Numbered]] = {}
     for number, batch in enumerate(batches):
         groups.setdefault(peek(batch), []).append((number, batch))
     for shape, group in groups.items():
         for number, batch in decoder.read_alike(shape, group):
             decoder.read_records(number, batch, unpack(batch))
-    return decoder.result()
+    nothing = pl.DataFrame(schema={**asked, **_PLACE})
+    return Decoded(pl.concat([nothing, *decoder.frames]), decoder.rejects)
 
 
 class Decoder:
-    """Gathers the events of one kind, from whole batches and from single records."""
+    """Gathers the events of one kind, from whole batches and from single records.
 
-    def __init__(
-        self, event: str, *, columns: Collection[str] | None, limits: Limits, source: SchemaSource
-    ) -> None:
+    `frames` holds the good events: the columns of `view`, `batch` (UInt32: the batch's
+    number), `offset` and `timestamp` (Int64; the broker's, milliseconds); `rejects` the others.
+    """
+
+    def __init__(self, event: str, view: View, *, limits: Limits, source: SchemaSource) -> None:
         """As for `decode`. Raises `UnknownSchema`."""
         self._event = event
-        self._types = event_types(event)
-        self._texts = [name for name, kind in self._types.items() if kind == pl.String]
-        asked = self._types if columns is None else columns
-        needed = {"id", "user_id", "time", "campaign_id", "canvas_id"}
-        needed |= {"conversion_behavior_index"} & self._types.keys()
-        self._read = [name for name in self._types if name in asked or name in needed]
+        self._view = view
+        self._all = _whole(event)
+        self._texts = [name for name, kind in event_types(event).items() if kind == pl.String]
         self._limits = limits
         self._source = source
-        schema = {name: self._types[name] for name in self._types if name in asked}
-        self._frames = [pl.DataFrame(schema={**schema, **_PLACE})]
-        self._rejects: list[Reject] = []
+        self.frames: list[pl.DataFrame] = []
+        self.rejects: list[Reject] = []
 
     def read_alike(self, shape: Shape | None, batches: Sequence[Numbered]) -> list[Numbered]:
         """Read batches of one shape; give back those that must be read record by record."""
@@ -100,7 +101,7 @@ class Decoder:
             records, self._event, self._source, limits.max_record_bytes
         )
         for position, code, detail in failures:
-            self._rejects.append(reject(batch, records[position], code, detail, limits))
+            self.rejects.append(reject(batch, records[position], code, detail, limits))
         places = {
             "batch": [number] * len(records),
             "offset": [record.offset for record in records],
@@ -110,31 +111,33 @@ class Decoder:
         frame = frame.drop("position").hstack(place)
         self._keep(frame, self._texts, {number: batch})
 
-    def result(self) -> Decoded:
-        """All that was read."""
-        return Decoded(pl.concat(self._frames), self._rejects)
-
     def _read_blocks(self, shape: Shape, batches: Sequence[Numbered]) -> None:
         chosen = plan(self._event, shape.schema_id, self._source)
         if chosen is None:
             raise Misfit("no plan for this schema")
         limits = self._limits
         most = limits.max_record_bytes
-        frame, longest = read_batches(shape, chosen, batches, self._read, most)
-        texts: Sequence[str] = ()
+        read = read_batches(shape, chosen, batches, self._view, most)
         # No field is longer than its record.
-        if longest > limits.max_field_bytes:
-            texts = self._texts
-            frame, _ = read_batches(shape, chosen, batches, list(self._types), most)
-        self._keep(frame, texts, dict(batches))
+        suspicious = read.longest > limits.max_field_bytes
+        if suspicious or read.broken:
+            whole = read_batches(shape, chosen, batches, self._all, most)
+            self._keep(whole.frame, self._texts if suspicious else (), dict(batches))
+        else:
+            self.frames.append(read.frame)
 
     def _keep(
         self, frame: pl.DataFrame, texts: Sequence[str], batches: dict[int, RawBatch]
     ) -> None:
         good, bad = check(frame, texts, self._limits.max_field_bytes)
-        self._frames.append(good.select(self._frames[0].columns))
+        self.frames.append(select(good, [*self._view.build(pl.col), *_PLACE_COLUMNS]))
         for (number,), rows in bad.partition_by("batch", as_dict=True).items():
             batch = batches[number]
             records = {record.offset: record for record in unpack(batch)}
             for offset, code, detail in rows.select("offset", "code", "detail").iter_rows():
-                self._rejects.append(reject(batch, records[offset], code, detail, self._limits))
+                self.rejects.append(reject(batch, records[offset], code, detail, self._limits))
+
+
+@cache
+def _whole(event: str) -> View:
+    return fields(event_types(event))

@@ -11,21 +11,28 @@ read as the one that is not null, where schemas.codec refuses the record.
 
 import io
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import polars as pl
 
 from schemas.batch import RawBatch
 from schemas.batch_records import read_varint
+from schemas.decode_check import RULED, broken
 from schemas.decode_plan import SYNC, UNREADABLE, Plan, container_header, varint
+from schemas.decode_view import View, select
 from schemas.errors import EmberlineError
 
-__all__ = ["Misfit", "Shape", "peek", "read_batches"]
+__all__ = ["Misfit", "Numbered", "Read", "Shape", "peek", "read_batches"]
+
+Numbered: TypeAlias = tuple[int, RawBatch]
+"""A batch with its number, which is the caller's."""
 
 _FRAME = struct.Struct(">bI")
 _END_TIME = 0x5EA1_ED5E_A1ED
+_MARKS = ("_fits", "_size", "_shortest", "_longest", "_broken")
 _FRAMING = ("length", "attributes", "time", "offset", "frame", "headers")
 
 
@@ -49,6 +56,26 @@ class Shape(NamedTuple):
     def frame(self) -> bytes:
         """The bytes before each body."""
         return _FRAME.pack(0, self.schema_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """`frame` has the columns of a view, and `batch` (UInt32: the batch's number), `offset`
+    and `timestamp` (Int64); `longest` is the length of the longest record, `broken` whether
+    some event breaks a rule of schemas.decode_check other than the length of texts.
+    """
+
+    frame: pl.DataFrame
+    longest: int
+    broken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """The columns to read, and what to make of them."""
+
+    names: list[str]
+    columns: list[pl.Expr]
 
 
 def peek(batch: RawBatch, *, same_header: bool = False) -> Shape | None:
@@ -82,21 +109,15 @@ def peek(batch: RawBatch, *, same_header: bool = False) -> Shape | None:
 def read_batches(
     shape: Shape,
     plan: Plan,
-    batches: Sequence[tuple[int, RawBatch]],
-    columns: Collection[str],
+    batches: Sequence[Numbered],
+    view: View,
     max_bytes: int,
-) -> tuple[pl.DataFrame, int]:
-    """Read batches of one shape: (frame, bytes of the longest record).
-
-    The frame has `columns`, and `batch` (UInt32: the number that came with the batch),
-    `offset` and `timestamp` (Int64). Raises `Misfit` unless every record is certainly read
-    right and none is longer than `max_bytes`.
+) -> Read:
+    """Read batches of one shape. Raises `Misfit` unless every record is certainly read right
+    and none is longer than `max_bytes`.
     """
+    query = _query(shape, plan, view)
     head, end = _wrapping(plan, shape.null_key, shape.headers, shape.frame)
-    names = list(_FRAMING)
-    names += ["key"] if shape.null_key else []
-    names += ["header_0"] if shape.origin is not None else []
-    names += dict.fromkeys(need for name in columns if (need := plan.needs[name]))
     count = sum(batch.count for _, batch in batches)
     size = sum(len(batch.payload) for _, batch in batches)
     data = b"".join(
@@ -110,77 +131,81 @@ def read_batches(
         )
     )
     try:
-        frame = pl.read_avro(io.BytesIO(data), columns=names)
-        if frame.height != count + 1 or frame.row(-1, named=True)["time"] != _END_TIME:
+        frame = pl.read_avro(io.BytesIO(data), columns=query.names)
+        if frame.height != count + 1 or frame["time"][-1] != _END_TIME:
             raise Misfit("the records do not end where the batch ends")
-        frame = frame.head(count).hstack(_per_record(batches))
-        longest = _accept(frame, shape, size, max_bytes)
-        time = pl.col("base_time")
-        return frame.select(
-            *(plan.columns[name] for name in columns),
-            "batch",
-            (pl.col("base_offset") + pl.col("offset")).alias("offset"),
-            (time if shape.log_append_time else time + pl.col("time")).alias("timestamp"),
-        ), longest
+        frame = select(frame.head(count).hstack(_per_record(batches)), query.columns)
+        found: dict[str, Any] = {name: frame[name][0] for name in _MARKS}
     except UNREADABLE as error:
         raise Misfit(str(error)) from error
-
-
-def _accept(frame: pl.DataFrame, shape: Shape, size: int, max_bytes: int) -> int:
-    """The longest record's length. Raises `Misfit` where any mark is not as it must be."""
-    length, offset = pl.col("length"), pl.col("offset")
-    checks = frame.select(
-        framing=(
-            (pl.col("headers") == shape.headers)
-            & (pl.col("frame") == shape.frame)
-            & ~pl.col("attributes")
-        ).all(),
-        order=(
-            (offset <= pl.col("last_delta"))
-            & (offset >= 0)
-            & ((offset > offset.shift()) | (pl.col("batch") != pl.col("batch").shift()))
-        ).all(),
-        size=length.sum()
-        + length.len()
-        + sum((length >= 1 << bits).sum() for bits in (6, 13, 20, 27)),
-        shortest=length.min(),
-        longest=length.max(),
-        keyless=(pl.col("key") == -1).all() if shape.null_key else pl.lit(True),
-        origin=(pl.col("header_0") == shape.origin).all()
-        if shape.origin is not None
-        else pl.lit(True),
-    ).row(0, named=True)
-    if not (checks["framing"] and checks["order"] and checks["keyless"] and checks["origin"]):
+    if not found["_fits"]:
         raise Misfit("the records differ in their framing")
-    if checks["size"] != size or checks["shortest"] < 0:
+    if found["_size"] != size or found["_shortest"] < 0:
         raise Misfit("the records' lengths do not add up")
-    longest = int(checks["longest"])
-    if longest > max_bytes:
-        raise Misfit(f"a record of {longest} bytes")
-    return longest
+    if found["_longest"] > max_bytes:
+        raise Misfit(f"a record of {found['_longest']} bytes")
+    return Read(frame[:, : -len(_MARKS)], found["_longest"], found["_broken"])
 
 
-def _per_record(batches: Sequence[tuple[int, RawBatch]]) -> pl.DataFrame:
-    """What each record takes from its batch, repeated for every record."""
-    rows = [
+@lru_cache(maxsize=1024)
+def _query(shape: Shape, plan: Plan, view: View) -> _Query:
+    """One query for everything: each costs far more than what it does with a few rows."""
+    names = list(_FRAMING)
+    names += ["key"] if shape.null_key else []
+    names += ["header_0"] if shape.origin is not None else []
+    fields = sorted(view.needs | (RULED & plan.columns.keys()))
+    names += dict.fromkeys(need for name in fields if (need := plan.needs[name]))
+
+    length, offset = pl.col("length"), pl.col("offset")
+    same = (
+        (pl.col("headers") == shape.headers)
+        & (pl.col("frame") == shape.frame)
+        & ~pl.col("attributes")
+        & (offset <= pl.col("last_delta"))
+        & (offset >= 0)
+        & ((offset > offset.shift()) | (pl.col("batch") != pl.col("batch").shift()))
+    )
+    if shape.null_key:
+        same &= pl.col("key") == -1
+    if shape.origin is not None:
+        same &= pl.col("header_0") == shape.origin
+    time = pl.col("base_time")
+    timestamp = time if shape.log_append_time else time + pl.col("time")
+    columns = [
+        *view.build(plan.columns.__getitem__),
+        pl.col("batch"),
+        (pl.col("base_offset") + offset).alias("offset"),
+        timestamp.alias("timestamp"),
+        same.all().alias("_fits"),
         (
-            number,
-            batch.base_offset,
-            batch.last_offset - batch.base_offset,
-            batch.max_timestamp if batch.log_append_time else batch.base_timestamp,
-            batch.count,
-        )
-        for number, batch in batches
+            length.sum()
+            + length.len()
+            + sum((length >= 1 << bits).sum() for bits in (6, 13, 20, 27))
+        ).alias("_size"),
+        length.min().alias("_shortest"),
+        length.max().alias("_longest"),
+        broken(plan.columns, timestamp).any().alias("_broken"),
     ]
-    types: dict[str, Any] = {
-        "batch": pl.UInt32,
-        "base_offset": pl.Int64,
-        "last_delta": pl.Int64,
-        "base_time": pl.Int64,
-        "count": pl.UInt32,
-    }
-    frame = pl.DataFrame(rows, schema=types, orient="row")
-    return frame.select(pl.exclude("count").repeat_by("count").explode())
+    return _Query(names, columns)
+
+
+def _per_record(batches: Sequence[Numbered]) -> list[pl.Series]:
+    """What each record takes from its batch, repeated for every record."""
+    places: list[int] = []
+    for place, (_, batch) in enumerate(batches):
+        places += [place] * batch.count
+    which = pl.Series(places)
+    columns = (
+        ("batch", pl.UInt32, [number for number, _ in batches]),
+        ("base_offset", pl.Int64, [batch.base_offset for _, batch in batches]),
+        ("last_delta", pl.Int64, [batch.last_offset - batch.base_offset for _, batch in batches]),
+        (
+            "base_time",
+            pl.Int64,
+            [b.max_timestamp if b.log_append_time else b.base_timestamp for _, b in batches],
+        ),
+    )
+    return [pl.Series(name, values, kind)[which] for name, kind, values in columns]
 
 
 @lru_cache(maxsize=1024)

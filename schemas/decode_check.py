@@ -1,11 +1,21 @@
 """What an event must fulfil beyond its schema: the reasons for `rejected`, over columns."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import polars as pl
 
-__all__ = ["DEFAULT_LIMITS", "EARLIEST", "LATENESS", "LATEST", "Limits", "check"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "EARLIEST",
+    "LATENESS",
+    "LATEST",
+    "RULED",
+    "Limits",
+    "broken",
+    "check",
+]
 
 EARLIEST = 946_684_800_000
 """2000-01-01 in milliseconds: an earlier time is a time in seconds."""
@@ -14,6 +24,11 @@ LATEST = 253_402_300_799_999
 LATENESS = 86_400_000
 """How far, in milliseconds, an event's time may lie after its broker timestamp."""
 _CONVERSIONS = 4
+_SOURCES = ("campaign_id", "canvas_id")
+_INDEX = "conversion_behavior_index"
+
+Rule: TypeAlias = tuple[pl.Expr, str, pl.Expr]
+"""What breaks it, the code, the detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,40 +42,55 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+RULED = frozenset({"id", "user_id", "time", *_SOURCES, _INDEX})
+"""The fields that the rules look at; not every event has all of them."""
+
+
+def broken(columns: Mapping[str, pl.Expr], timestamp: pl.Expr) -> pl.Expr:
+    """Whether an event breaks a rule, but for the lengths of texts, which are not looked at.
+
+    `columns` gives each field of the event, `timestamp` the broker's.
+    """
+    return _broken(_rules(columns, timestamp))
+
+
 def check(
     frame: pl.DataFrame, texts: Collection[str], max_field_bytes: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split into (good, bad); bad has `code` and `detail` beside the columns of `frame`.
 
-    `frame` has the columns of an event that the rules name (`id`, `user_id`, `time`,
-    `campaign_id`, `canvas_id` and, where the event has it, `conversion_behavior_index`) and
-    `timestamp`. `texts` are the fields whose length is checked.
+    `frame` has those fields of `RULED` that the event has, and `timestamp`. `texts` are the
+    fields whose length is checked.
     """
-    rules = _rules(frame.columns, texts, max_field_bytes)
-    broken = pl.any_horizontal(*(rule for rule, _, _ in rules)).fill_null(False)
-    if not frame.select(broken.any()).item():
+    columns = {name: pl.col(name) for name in frame.columns}
+    rules = _rules(columns, pl.col("timestamp")) + _lengths(texts, max_field_bytes)
+    wrong = frame.select(_broken(rules)).to_series()
+    if not wrong.any():
         return frame, frame.clear()
     code: pl.Expr = pl.lit(None, pl.String)
     detail: pl.Expr = pl.lit(None, pl.String)
     for rule, name, text in reversed(rules):
         code = pl.when(rule).then(pl.lit(name)).otherwise(code)
         detail = pl.when(rule).then(text).otherwise(detail)
-    bad = frame.filter(broken).with_columns(code=code, detail=detail)
-    return frame.filter(~broken), bad
+    bad = frame.filter(wrong).with_columns(code=code, detail=detail)
+    return frame.filter(~wrong), bad
 
 
-def _rules(
-    columns: Collection[str], texts: Collection[str], max_field_bytes: int
-) -> list[tuple[pl.Expr, str, pl.Expr]]:
-    """(what breaks it, code, detail), the weightiest first."""
-    time, timestamp = pl.col("time"), pl.col("timestamp")
+def _broken(rules: Sequence[Rule]) -> pl.Expr:
+    return pl.any_horizontal(*(rule for rule, _, _ in rules)).fill_null(False)
+
+
+def _rules(columns: Mapping[str, pl.Expr], timestamp: pl.Expr) -> list[Rule]:
+    """The weightiest first."""
+    time = columns["time"]
+    campaign, canvas = (columns[name] for name in _SOURCES)
     rules = [
-        (pl.col(name) == "", "missing_field", pl.lit(f"{name} is empty"))
-        for name in ("id", "user_id", "campaign_id", "canvas_id")
+        (columns[name] == "", "missing_field", pl.lit(f"{name} is empty"))
+        for name in ("id", "user_id", *_SOURCES)
     ]
     rules.append(
         (
-            pl.col("campaign_id").is_not_null() & pl.col("canvas_id").is_not_null(),
+            campaign.is_not_null() & canvas.is_not_null(),
             "two_sources",
             pl.lit("campaign_id and canvas_id are both set"),
         )
@@ -75,8 +105,8 @@ def _rules(
             pl.format("time {} at broker timestamp {}", time, timestamp),
         )
     )
-    if "conversion_behavior_index" in columns:
-        index = pl.col("conversion_behavior_index")
+    if _INDEX in columns:
+        index = columns[_INDEX]
         rules.append(
             (
                 (index < 0) | (index >= _CONVERSIONS),
@@ -84,9 +114,12 @@ def _rules(
                 pl.format("conversion_behavior_index {} is not 0-3", index),
             )
         )
-    for name in texts:
-        size = pl.col(name).str.len_bytes()
-        rules.append(
-            (size > max_field_bytes, "too_long", pl.format(f"{name} has {{}} bytes", size))
-        )
     return rules
+
+
+def _lengths(texts: Collection[str], max_field_bytes: int) -> list[Rule]:
+    sizes = {name: pl.col(name).str.len_bytes() for name in texts}
+    return [
+        (size > max_field_bytes, "too_long", pl.format(f"{name} has {{}} bytes", size))
+        for name, size in sizes.items()
+    ]

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 
-from schemas import interaction
 from schemas.batch import KafkaRecord, RawBatch, unpack
-from schemas.counts import COUNT_SCHEMA, add_up, count, count_feed_views
-from schemas.decode import Decoder, Numbered, Reject
-from schemas.decode_blocks import Shape, peek
+from schemas.counts import add_up, count, count_feed_views
+from schemas.decode import Decoder, Reject
+from schemas.decode_blocks import Numbered, Shape, peek
 from schemas.decode_check import DEFAULT_LIMITS, Limits
+from schemas.decode_plan import event_types
 from schemas.decode_reject import reject
+from schemas.interaction import COLUMNS
 from schemas.placement import partition_of
-from schemas.profile import sourceless
-from schemas.projection import FIELDS, interactions
+from schemas.profile import PROFILE
+from schemas.projection import VIEWS, with_control
 from schemas.registry import FILES, SchemaSource
 from schemas.repeats import Window, hashes
 
@@ -24,6 +26,7 @@ REPARTITION = "repartition"
 """Last part of the name of the topic that misplaced events travel through."""
 ORIGIN = "topic"
 """Header of a record there: the topic that the event came from."""
+_MANY = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,8 @@ class Ingested:
     """`interactions` are in `interaction.SCHEMA`, not folded: events of one step rarely share a
     key, so the fold at the flush does it once for less than twice. Events without a source
     are rows of `profile.PROFILE` there. `events` counts the events taken in, without rejects
-    and forwards. `counts` (`counts.COUNT_SCHEMA`)
-    leaves repeated events out; `hashes` are those of the ids of all the events taken in.
+    and forwards. `counts` (`counts.COUNT_SCHEMA`) leaves repeated events out, and is added up
+    only where that shortens it; `hashes` are those of the ids of all the events taken in.
     """
 
     interactions: pl.DataFrame
@@ -74,61 +77,37 @@ def ingest(
     intake = _Intake(limits, source)
     for number, batch in enumerate(batches):
         intake.sort(number, batch)
-    intake.read()
-    rejects = intake.rejects
-    forwards: list[Forward] = []
-    taken: list[tuple[str, pl.DataFrame]] = []
-    decoded = [(event, decoder.result()) for event, decoder in intake.decoders.items()]
-    # Once for all kinds of events: a query costs more than what it does with a few rows.
-    targets = partition_of(_column("user_id", [found.frame for _, found in decoded]), partitions)
-    at = 0
-    for event, found in decoded:
-        rejects += found.rejects
-        target = targets.slice(at, found.frame.height).alias("target")
-        at += found.frame.height
-        frame, misplaced = _placed(found.frame, target, batches, partition)
-        if misplaced is not None:
-            forwards += _forwards(misplaced, batches)
-        taken.append((event, frame))
-    seen = hashes(_column("id", [frame for _, frame in taken]))
+    # One frame for all kinds of events: a query costs more than what it does with a few rows.
+    rows = intake.read()
+    rows, misplaced = _placed(rows, batches, partition, partitions)
+    forwards = [] if misplaced is None else list(_forwards(misplaced, batches))
+    seen = hashes(rows["id"])
     window = Window(0) if window is None else window
     fresh = window.fresh(seen)
     window.add(seen)
-    parts = [interaction.empty()]
-    tallies = [pl.DataFrame(schema=COUNT_SCHEMA)]
-    at = 0
-    for event, frame in taken:
-        rows = interactions(event, frame)
-        parts += [rows, sourceless(event, frame)]
-        tallies += _tallies(event, frame, rows, fresh.slice(at, frame.height))
-        at += frame.height
-    return Ingested(
-        pl.concat(parts), add_up(pl.concat(tallies)), seen, forwards, rejects, len(seen)
-    )
+    taken = with_control(rows.hstack([fresh.alias("fresh")]))
+    return Ingested(taken[list(COLUMNS)], _counts(taken), seen, forwards, intake.rejects, len(seen))
 
 
-def _column(name: str, frames: Sequence[pl.DataFrame]) -> pl.Series:
-    return pl.concat([pl.Series(name, [], dtype=pl.String), *(frame[name] for frame in frames)])
-
-
-def _tallies(
-    event: str, frame: pl.DataFrame, rows: pl.DataFrame, fresh: pl.Series
-) -> list[pl.DataFrame]:
-    """Counts of the events that are not repeats; `rows` are the interactions of all of them."""
-    if not fresh.all():
-        frame = frame.filter(fresh)
-        rows = interactions(event, frame)
-    if event != "signal":
-        return [count(rows)]
-    return [count_feed_views(frame.filter(pl.col("signal_type") == "FEED_VIEW")["user_id"])]
+def _counts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Counts of the events that are not repeats, added up where there are many."""
+    if not rows["fresh"].all():
+        rows = rows.filter("fresh")
+    sourced = rows["source"] != PROFILE
+    if sourced.all():
+        counts = count(rows)
+    else:
+        views = rows.filter(pl.col("kind") == "feed_view")
+        counts = pl.concat([count(rows.filter(sourced)), count_feed_views(views["user"])])
+    return counts if counts.height < _MANY else add_up(counts)
 
 
 class _Intake:
     """Sorts batches by event and shape, and reads each group with its event's decoder."""
 
     def __init__(self, limits: Limits, source: SchemaSource) -> None:
-        self.decoders: dict[str, Decoder] = {}
         self.rejects: list[Reject] = []
+        self._decoders: dict[str, Decoder] = {}
         self._limits = limits
         self._source = source
         self._groups: dict[tuple[str, Shape | None], list[Numbered]] = {}
@@ -149,7 +128,8 @@ class _Intake:
         else:
             self._groups.setdefault((event, shape), []).append((number, batch))
 
-    def read(self) -> None:
+    def read(self) -> pl.DataFrame:
+        """The columns of `VIEWS` and of `Decoder.frames`; `rejects` is complete then."""
         for (event, shape), group in self._groups.items():
             for number, batch in self._decoder(event).read_alike(shape, group):
                 if _is_repartition(batch.topic):
@@ -158,6 +138,11 @@ class _Intake:
                     self._decoder(event).read_records(number, batch, unpack(batch))
         for number, batch in self._mixed:
             self._read_mixed(number, batch)
+        frames = [_nothing()]
+        for decoder in self._decoders.values():
+            frames += decoder.frames
+            self.rejects += decoder.rejects
+        return pl.concat(frames[1:] or frames)
 
     def _read_mixed(self, number: int, batch: RawBatch) -> None:
         events: dict[str, list[KafkaRecord]] = {}
@@ -176,24 +161,33 @@ class _Intake:
             self._decoder(event).read_records(number, batch, records)
 
     def _decoder(self, event: str) -> Decoder:
-        if event not in self.decoders:
-            self.decoders[event] = Decoder(
-                event, columns=("id", *FIELDS[event]), limits=self._limits, source=self._source
+        if event not in self._decoders:
+            self._decoders[event] = Decoder(
+                event, VIEWS[event], limits=self._limits, source=self._source
             )
-        return self.decoders[event]
+        return self._decoders[event]
+
+
+@cache
+def _nothing() -> pl.DataFrame:
+    """No rows, as `_Intake.read` gives them."""
+    view = VIEWS["send"].build(lambda name: pl.lit(None, event_types("send")[name]))
+    place = {"batch": pl.UInt32, "offset": pl.Int64, "timestamp": pl.Int64}
+    return pl.DataFrame(schema=place).select(*view, *place)
 
 
 def _placed(
-    frame: pl.DataFrame, target: pl.Series, batches: Sequence[RawBatch], partition: int
+    rows: pl.DataFrame, batches: Sequence[RawBatch], partition: int, partitions: int
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Split into (ours, misplaced); misplaced has the column `target` besides."""
+    target = partition_of(rows["user"], partitions).alias("target")
     misplaced = target != partition
     if not misplaced.any():
-        return frame, None
+        return rows, None
     final = [number for number, batch in enumerate(batches) if _is_repartition(batch.topic)]
     if final:
-        misplaced &= ~frame["batch"].is_in(pl.Series(final, dtype=pl.UInt32).implode())
-    return frame.filter(~misplaced), frame.hstack([target]).filter(misplaced)
+        misplaced &= ~rows["batch"].is_in(pl.Series(final, dtype=pl.UInt32).implode())
+    return rows.filter(~misplaced), rows.hstack([target]).filter(misplaced)
 
 
 def _forwards(misplaced: pl.DataFrame, batches: Sequence[RawBatch]) -> Iterable[Forward]:
@@ -216,4 +210,4 @@ def _is_repartition(topic: str) -> bool:
 
 def _event_of(topic: str) -> str | None:
     event = topic.rpartition(".")[2]
-    return event if event in FIELDS else None
+    return event if event in VIEWS else None

@@ -4,7 +4,11 @@ The hash is the murmur2 of Kafka's Java client. It runs over one group of users 
 length in bytes, word by word, so that every operation is one over a column.
 """
 
+from functools import lru_cache
+
 import polars as pl
+
+from schemas.decode_view import select
 
 __all__ = ["partition_of"]
 
@@ -16,12 +20,12 @@ _MASK = 0xFFFF_FFFF
 def partition_of(users: pl.Series, n: int) -> pl.Series:
     """The partitions, of `n`, of user ids (String, none null): an Int32 as long as `users`."""
     lengths = users.str.len_bytes()
-    present = lengths.unique().to_list()
-    if len(present) == 1:
-        return _partition(users, present[0], n)
+    shortest = lengths.min()
+    if isinstance(shortest, int) and shortest == lengths.max():
+        return _partition(users, shortest, n)
     # An empty frame first, so that no users at all give a column of the right type.
     parts = [pl.DataFrame(schema={"at": pl.UInt32, "partition": pl.Int32})]
-    for length in present:
+    for length in lengths.unique().to_list():
         at = (lengths == length).arg_true()
         partition = _partition(users.gather(at), length, n)
         parts.append(pl.DataFrame({"at": at.cast(pl.UInt32), "partition": partition}))
@@ -29,21 +33,24 @@ def partition_of(users: pl.Series, n: int) -> pl.Series:
 
 
 def _partition(users: pl.Series, length: int, n: int) -> pl.Series:
+    found = pl.DataFrame([users.cast(pl.Binary).alias("key")])
+    for columns in _passes(length, n):
+        found = select(found, columns)
+    return found.to_series().alias(users.name)
+
+
+@lru_cache(maxsize=4096)
+def _passes(length: int, n: int) -> list[list[pl.Expr]]:
     """Three queries for the whole hash: one for every step of it would cost more than the
     arithmetic where there are few users, and one alone would do the same work four times.
     """
-    hashed = pl.col("hash")
-    return (
-        pl.DataFrame({"key": users.cast(pl.Binary)})
-        .select(_body(pl.col("key"), length).alias("hash"))
-        .select((hashed ^ _shift(hashed, 13)) * _u32(_FACTOR))
-        .select(
-            (((hashed ^ _shift(hashed, 15)) & _u32(0x7FFF_FFFF)) % _u32(n))
-            .cast(pl.Int32)
-            .alias(users.name)
-        )
-        .to_series()
-    )
+    key, hashed = pl.col("key"), pl.col("hash")
+    last = ((hashed ^ _shift(hashed, 15)) & _u32(0x7FFF_FFFF)) % _u32(n)
+    return [
+        [_body(key, length).alias("hash")],
+        [((hashed ^ _shift(hashed, 13)) * _u32(_FACTOR)).alias("hash")],
+        [last.cast(pl.Int32)],
+    ]
 
 
 def _body(keys: pl.Expr, length: int) -> pl.Expr:

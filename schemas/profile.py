@@ -1,9 +1,9 @@
 """The profile-wide table: what happened to a user, whatever the source, for ever.
 
 It lives in the hot table beside the sources, under a name that no source has, so that deltas,
-segments, merge and recovery are the same; nothing expires it. A row packs
-`projection.PROFILE_SCHEMA` into `interaction.SCHEMA`: step holds the origin (campaign or
-canvas), variation the word `cleared` where a signal says that a fact no longer holds.
+segments, merge and recovery are the same; nothing expires it. A row packs `PROFILE_SCHEMA`
+into `interaction.SCHEMA`: step holds the origin (campaign or canvas), variation the word
+`cleared` where a signal says that a fact no longer holds.
 
 Rows of events with a source are not written twice: the flush makes them from the source's
 rows (`wide`), and a reader of deltas does the same.
@@ -12,15 +12,34 @@ rows (`wide`), and a reader of deltas does the same.
 import polars as pl
 
 from schemas.fold import fold
-from schemas.interaction import COLUMNS, SCHEMA
-from schemas.projection import PROFILE_SCHEMA, profile_rows
+from schemas.interaction import CHANNELS, KINDS
 
-__all__ = ["PROFILE", "pack", "sourceless", "unpack", "wide"]
+__all__ = ["CLEARED", "PROFILE", "PROFILE_KEY", "PROFILE_SCHEMA", "unpack", "wide"]
 
 PROFILE = "@"
 """The name under which profile-wide rows are kept; sources have a colon in theirs."""
+CLEARED = "cleared"
 
-_CLEARED = "cleared"
+_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "user": pl.String,
+    "kind": pl.Enum(KINDS),
+    "channel": pl.Enum(CHANNELS),
+    "origin": pl.Enum(("campaign", "canvas")),
+    "detail": pl.String,
+    "cleared": pl.Boolean,
+    "first": pl.Int64,
+    "last": pl.Int64,
+}
+PROFILE_SCHEMA = pl.Schema(_TYPES)
+"""A row of the profile-wide table: what happened to a user, whatever the source.
+
+`origin` says what kind of source the event had, if any. `detail` is a click's alias, a
+conversion's index, a signal's value. `cleared` is false but for signals that say that a fact
+no longer holds: a fact holds while the last `cleared = false` is later than the last
+`cleared = true` of the same kind and detail. `first` and `last` are milliseconds; folding is
+by `PROFILE_KEY`, `min(first)`, `max(last)`.
+"""
+PROFILE_KEY = ("user", "kind", "channel", "origin", "detail", "cleared")
 
 
 def wide(rows: pl.DataFrame) -> pl.DataFrame:
@@ -49,31 +68,6 @@ def wide(rows: pl.DataFrame) -> pl.DataFrame:
             ]
         )
     )
-
-
-def sourceless(event: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `PROFILE` for the events that have no source, not folded."""
-    if event != "signal":
-        bare = frame["campaign_id"].is_null() & frame["canvas_id"].is_null()
-        if not bare.any():
-            return pl.DataFrame(schema=SCHEMA)
-        frame = frame.filter(bare)
-    return pack(profile_rows(event, frame)) if frame.height else pl.DataFrame(schema=SCHEMA)
-
-
-def pack(profile: pl.DataFrame) -> pl.DataFrame:
-    """Rows in `PROFILE_SCHEMA` as rows of `PROFILE` in `interaction.SCHEMA`."""
-    return profile.select(
-        pl.lit(PROFILE).alias("source"),
-        "user",
-        pl.col("kind").cast(SCHEMA["kind"]),
-        "channel",
-        pl.col("origin").cast(pl.String).alias("step"),
-        pl.when("cleared").then(pl.lit(_CLEARED)).alias("variation"),
-        "detail",
-        "first",
-        "last",
-    ).select(COLUMNS)
 
 
 def unpack(rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,21 +1,24 @@
-"""From events to interactions, and to the rows of the profile-wide table.
+"""From events to rows: interactions of their source, or rows of the profile-wide table.
 
 send        received
 open        opened, or machine_opened
 click       clicked, or bot_clicked; detail = link alias
 variant     exited; else entered, and control beside it for users held out
 conversion  converted; detail = index, null as 0
-signal      none
+signal      profile-wide only: kind = its type, detail = its value
+
+What has no source is a row of `PROFILE`, packed as schemas.profile says.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import polars as pl
 
-from schemas.interaction import CHANNELS, COLUMNS, KINDS, SCHEMA
+from schemas.decode_view import Field, View
+from schemas.interaction import CHANNELS, COLUMNS, KINDS
+from schemas.profile import CLEARED, PROFILE
 
-__all__ = ["FIELDS", "PROFILE_KEY", "PROFILE_KINDS", "PROFILE_SCHEMA", "interactions"]
-__all__ += ["profile_rows"]
+__all__ = ["FIELDS", "VIEWS", "with_control"]
 
 _SOURCE = ("campaign_id", "canvas_id", "canvas_step_id")
 _VARIATION = ("message_variation_id", "canvas_variation_id")
@@ -32,129 +35,95 @@ FIELDS: Mapping[str, Collection[str]] = {
 }
 """The fields of each event that the projections read."""
 
-PROFILE_KINDS = KINDS
-"""The kinds of interactions, then the signals."""
-_PROFILE_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
-    "user": pl.String,
-    "kind": pl.Enum(PROFILE_KINDS),
-    "channel": pl.Enum(CHANNELS),
-    "origin": pl.Enum(("campaign", "canvas")),
-    "detail": pl.String,
-    "cleared": pl.Boolean,
-    "first": pl.Int64,
-    "last": pl.Int64,
-}
-PROFILE_SCHEMA = pl.Schema(_PROFILE_TYPES)
-"""A row of the profile-wide table: what happened to a user, whatever the source.
-
-`origin` says what kind of source the event had, if any. `detail` is a click's alias, a
-conversion's index, a signal's value. `cleared` is false but for signals that say that a fact
-no longer holds: a fact holds while the last `cleared = false` is later than the last
-`cleared = true` of the same kind and detail. `first` and `last` are milliseconds; folding is
-by `PROFILE_KEY`, `min(first)`, `max(last)`.
-"""
-PROFILE_KEY = ("user", "kind", "channel", "origin", "detail", "cleared")
+_KIND = pl.Enum(KINDS)
+_NO_TEXT = pl.lit(None, pl.String)
 
 
-def interactions(event: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """The interactions of events that have a source, in `interaction.SCHEMA`, not folded.
-
-    `frame` has at least `FIELDS[event]`. A variant event of a user held out makes two rows.
-    """
-    if event == "signal":
-        return pl.DataFrame(schema=SCHEMA)
-    campaign, canvas = pl.col("campaign_id"), pl.col("canvas_id")
-    sourced = frame.select(
-        pl.any_horizontal(campaign.is_not_null(), canvas.is_not_null()).alias("sourced")
-    )["sourced"]
-    if not sourced.all():
-        frame = frame.filter(sourced)
-    message, variation = pl.col("message_variation_id"), pl.col("canvas_variation_id")
-    rows = frame.select(
-        pl.coalesce("campaign:" + campaign, "canvas:" + canvas).alias("source"),
-        pl.col("user_id").alias("user"),
-        _kind(event, SCHEMA["kind"]),
-        _channel(event),
-        pl.col("canvas_step_id").alias("step"),
-        pl.when(campaign.is_not_null())
-        .then(message)
-        .otherwise(pl.coalesce(variation, message))
-        .alias("variation"),
-        _detail(event),
-        pl.col("time").alias("first"),
-        pl.col("time").alias("last"),
-    )
-    if event == "variant":
-        rows = pl.concat([rows, _held_out(rows, frame)])
-    return rows.select(COLUMNS)
+def with_control(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a view of `VIEWS`, with one of kind `control` more for each user held out."""
+    if not rows["held_out"].any():
+        return rows
+    more = rows.filter("held_out").with_columns(pl.lit("control", _KIND).alias("kind"))
+    return pl.concat([rows, more])
 
 
-def profile_rows(event: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """The profile-wide rows of events with a source or without, in `PROFILE_SCHEMA`, not folded.
+def _rows(event: str) -> Callable[[Field], list[pl.Expr]]:
+    """The columns of `interaction.SCHEMA`, then `id` and `held_out`."""
 
-    `frame` has at least `FIELDS[event]`, `campaign_id` and `canvas_id`.
-    """
-    origin = (
-        pl.when(pl.col("campaign_id").is_not_null())
+    def build(field: Field) -> list[pl.Expr]:
+        columns = _of_signal(field) if event == "signal" else _of_message(event, field)
+        columns |= {"user": field("user_id"), "kind": _kind(event, field)}
+        columns |= {"first": field("time"), "last": field("time")}
+        held_out = _held_out(field) if event == "variant" else pl.lit(False)
+        rows = [columns[name].alias(name) for name in COLUMNS]
+        return [*rows, field("id").alias("id"), held_out.alias("held_out")]
+
+    return build
+
+
+def _of_message(event: str, field: Field) -> dict[str, pl.Expr]:
+    campaign, canvas = field("campaign_id"), field("canvas_id")
+    of_campaign, of_canvas = campaign.is_not_null(), canvas.is_not_null()
+    message, variation = field("message_variation_id"), field("canvas_variation_id")
+    with_channel = event in ("send", "open", "click")
+    return {
+        "source": pl.coalesce(
+            pl.lit("campaign:") + campaign, pl.lit("canvas:") + canvas, pl.lit(PROFILE)
+        ),
+        "channel": field("channel") if with_channel else pl.lit(None, pl.Enum(CHANNELS)),
+        "step": pl.when(of_campaign | of_canvas).then(field("canvas_step_id")),
+        "variation": pl.when(of_campaign).then(message).when(of_canvas).then(variation),
+        "detail": _detail(event, field),
+    }
+
+
+def _of_signal(field: Field) -> dict[str, pl.Expr]:
+    of_campaign, of_canvas = (field(name).is_not_null() for name in ("campaign_id", "canvas_id"))
+    return {
+        "source": pl.lit(PROFILE),
+        "channel": pl.lit(None, pl.Enum(CHANNELS)),
+        "step": pl.when(of_campaign)
         .then(pl.lit("campaign"))
-        .when(pl.col("canvas_id").is_not_null())
-        .then(pl.lit("canvas"))
-        .cast(PROFILE_SCHEMA["origin"])
-    )
-    signal = event == "signal"
-    rows = frame.select(
-        pl.col("user_id").alias("user"),
-        _kind(event, PROFILE_SCHEMA["kind"]),
-        _channel(event),
-        origin.alias("origin"),
-        pl.col("value").alias("detail") if signal else _detail(event),
-        pl.col("cleared").fill_null(False) if signal else pl.lit(False).alias("cleared"),
-        pl.col("time").alias("first"),
-        pl.col("time").alias("last"),
-    )
-    if event == "variant":
-        rows = pl.concat([rows, _held_out(rows, frame)])
-    return rows
+        .when(of_canvas)
+        .then(pl.lit("canvas")),
+        "variation": pl.when(field("cleared")).then(pl.lit(CLEARED)),
+        "detail": field("value"),
+    }
 
 
-def _kind(event: str, kinds: pl.DataType) -> pl.Expr:
+def _kind(event: str, field: Field) -> pl.Expr:
     def kind(name: str) -> pl.Expr:
-        return pl.lit(name, kinds)
+        return pl.lit(name, _KIND)
 
     if event == "send":
-        expression = kind("received")
-    elif event == "open":
-        expression = pl.when("machine_open").then(kind("machine_opened")).otherwise(kind("opened"))
-    elif event == "click":
-        bot = pl.when("is_suspected_bot_click")
-        expression = bot.then(kind("bot_clicked")).otherwise(kind("clicked"))
-    elif event == "variant":
-        expression = pl.when("exited").then(kind("exited")).otherwise(kind("entered"))
-    elif event == "conversion":
-        expression = kind("converted")
-    else:
-        expression = pl.col("signal_type").cast(pl.String).str.to_lowercase().cast(kinds)
-    return expression.alias("kind")
-
-
-def _channel(event: str) -> pl.Expr:
-    if event in ("send", "open", "click"):
-        return pl.col("channel")
-    return pl.lit(None, SCHEMA["channel"]).alias("channel")
-
-
-def _detail(event: str) -> pl.Expr:
+        return kind("received")
+    if event == "open":
+        return pl.when(field("machine_open")).then(kind("machine_opened")).otherwise(kind("opened"))
     if event == "click":
-        detail = pl.col("link_alias")
-    elif event == "conversion":
-        detail = pl.col("conversion_behavior_index").fill_null(0).cast(pl.String)
-    else:
-        detail = pl.lit(None, pl.String)
-    return detail.alias("detail")
+        bot = pl.when(field("is_suspected_bot_click"))
+        return bot.then(kind("bot_clicked")).otherwise(kind("clicked"))
+    if event == "variant":
+        return pl.when(field("exited")).then(kind("exited")).otherwise(kind("entered"))
+    if event == "conversion":
+        return kind("converted")
+    return field("signal_type").cast(pl.String).str.to_lowercase().cast(_KIND)
 
 
-def _held_out(rows: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    held_out = frame.select(
-        (pl.col("in_control_group") & ~pl.col("exited").fill_null(False)).fill_null(False)
-    ).to_series()
-    return rows.filter(held_out).with_columns(pl.lit("control", rows["kind"].dtype).alias("kind"))
+def _detail(event: str, field: Field) -> pl.Expr:
+    if event == "click":
+        return field("link_alias")
+    if event == "conversion":
+        return field("conversion_behavior_index").fill_null(0).cast(pl.String)
+    return _NO_TEXT
+
+
+def _held_out(field: Field) -> pl.Expr:
+    return (field("in_control_group") & ~field("exited").fill_null(False)).fill_null(False)
+
+
+VIEWS: Mapping[str, View] = {
+    event: View(frozenset({"id", *fields}), _rows(event)) for event, fields in FIELDS.items()
+}
+"""For each event, what becomes of it: the columns of `interaction.SCHEMA`, `id`, and whether
+the user is `held_out`. Not folded.
+"""

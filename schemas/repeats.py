@@ -4,15 +4,18 @@ Ids are kept as 64-bit hashes: among a million of them a new id is taken for a r
 chance of one in 18 million million.
 """
 
-import io
 from dataclasses import dataclass, field
 
 import polars as pl
+
+from schemas import delta
+from schemas.decode_view import FEW, select
 
 __all__ = ["Window", "hashes", "pack", "unpack"]
 
 #: A block is sorted anew until it is so many times the size of what comes in.
 _TIER = 8
+_PACKED = pl.Schema({"h": pl.UInt64})
 _SEED = 0x656D6265726C696E
 
 
@@ -34,17 +37,29 @@ class Window:
 
     def fresh(self, found: pl.Series) -> pl.Series:
         """For each hash whether it stands neither in the window nor before in `found`."""
+        if len(found) < FEW:
+            return found.is_first_distinct() & ~self._known(found)
+        # Searched in order, neighbours share their way through a block.
         order = found.arg_sort()
-        asked = found.gather(order)
-        known = pl.repeat(False, len(found), eager=True)
-        for block in self.blocks:
-            if len(block):
-                place = block.search_sorted(asked).clip(0, len(block) - 1)
-                known |= block.gather(place) == asked
-        return found.is_first_distinct() & ~known.gather(order.arg_sort())
+        known = self._known(found[order])
+        return found.is_first_distinct() & ~known[order.arg_sort()]
+
+    def _known(self, asked: pl.Series) -> pl.Series:
+        """One query for all blocks: it costs more than a search."""
+        column = pl.col("asked")
+        found = [
+            block.gather(block.search_sorted(column).clip(0, size - 1)) == column
+            for block, size in ((pl.lit(block), len(block)) for block in self.blocks)
+            if size
+        ]
+        known = pl.any_horizontal(pl.lit(False), *found)
+        frame = pl.DataFrame([asked.alias("asked")])
+        return select(frame, [known.alias("known"), column])["known"]
 
     def add(self, found: pl.Series) -> None:
         """Takes hashes in and forgets the oldest blocks that the limit no longer needs."""
+        if found.is_empty():
+            return
         self.blocks.append(found.sort())
         while len(self.blocks) > 1 and len(self.blocks[-2]) <= _TIER * len(self.blocks[-1]):
             if len(self.blocks[-2]) + len(self.blocks[-1]) > max(1, self.limit // 4):
@@ -57,11 +72,9 @@ class Window:
 
 def pack(found: pl.Series) -> bytes:
     """Hashes as bytes."""
-    buffer = io.BytesIO()
-    pl.DataFrame({"h": found}).write_ipc(buffer)
-    return buffer.getvalue()
+    return delta.encode(pl.DataFrame([found.alias("h")]))
 
 
 def unpack(data: bytes) -> pl.Series:
     """What `pack` wrote."""
-    return pl.read_ipc(io.BytesIO(data))["h"]
+    return delta.decode(data, _PACKED)["h"]

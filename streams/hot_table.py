@@ -14,8 +14,10 @@ from typing import Any
 
 import polars as pl
 
+from schemas import delta
+from schemas.interaction import SCHEMA
 from schemas.repeats import unpack
-from schemas.segment import SegmentIndex, decode
+from schemas.segment import SegmentIndex
 from streams import keys, side
 from streams.delta_frames import DeltaFrames
 
@@ -149,7 +151,7 @@ class HotTable:
         if value is None:
             self.deltas.discard(key)
             return
-        self.deltas[key] = frames[key] if key in frames else decode(value)
+        self.deltas[key] = frames[key] if key in frames else delta.decode(value, SCHEMA)
         self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
 
     def _side_delta(
@@ -158,7 +160,7 @@ class HotTable:
         if value is None:
             self.side[keys.kind(key)].pop(key, None)
         else:
-            frame = frames[key] if key in frames else side.decode(value)
+            frame = frames[key] if key in frames else delta.decode(value, side.schema_of(key))
             self.side[keys.kind(key)][key] = frame
             self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
 

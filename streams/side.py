@@ -15,7 +15,18 @@ from schemas.counts import COUNT_SCHEMA, add_up
 from schemas.roster import ROSTER_SCHEMA, latest
 from streams import keys
 
-__all__ = ["COUNTS", "ROSTER", "SIDES", "SideTable", "choose", "decode", "encode", "flush", "merge"]
+__all__ = [
+    "COUNTS",
+    "ROSTER",
+    "SIDES",
+    "SideTable",
+    "choose",
+    "decode",
+    "encode",
+    "flush",
+    "merge",
+    "schema_of",
+]
 
 Put = tuple[bytes, bytes | None]
 _PIECE_ROWS = 20_000
@@ -34,6 +45,12 @@ class SideTable:
 COUNTS = SideTable(b"e", b"a", COUNT_SCHEMA, add_up)
 ROSTER = SideTable(b"q", b"r", ROSTER_SCHEMA, latest)
 SIDES = (COUNTS, ROSTER)
+_SCHEMAS = {table.delta: table.schema for table in SIDES}
+
+
+def schema_of(key: bytes) -> pl.Schema:
+    """The schema of a side table's delta."""
+    return _SCHEMAS[keys.kind(key)]
 
 
 def encode(frame: pl.DataFrame) -> bytes:

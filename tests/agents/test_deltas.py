@@ -6,7 +6,7 @@ from dataclasses import replace
 import polars as pl
 
 from agents.deltas import HASHES, ROWS, Part, parts
-from schemas import interaction
+from schemas import delta, interaction
 from schemas.counts import count_feed_views
 from schemas.ingest import Ingested, ingest
 from schemas.interaction import SCHEMA
@@ -43,7 +43,7 @@ def test_many_small_events_fit() -> None:
     seen = pl.concat([unpack(part.data) for part in of(HASHES, found)])
     assert seen.to_list() == hashes(USERS).to_list()
     counts = [part for part in of(side.COUNTS.delta, found) if part.frame is not None]
-    assert sum(side.decode(part.data)["count"].sum() for part in counts) == COUNT
+    assert sum(delta.decode(part.data, side.COUNTS.schema)["count"].sum() for part in counts) == COUNT
     assert sum(len(part.frame) for part in counts if part.frame is not None) == COUNT
 
 
@@ -54,7 +54,7 @@ def test_a_whole_roster_at_once_fits() -> None:
     assert {part.letter for part in found} == {side.ROSTER.delta}
     assert len(found) > 1
     assert max(len(part.data) for part in found) < MAX_BATCH_BYTES
-    assert pl.concat([side.decode(part.data) for part in found]).equals(rows)
+    assert pl.concat([delta.decode(part.data, side.ROSTER.schema) for part in found]).equals(rows)
 
 
 def test_rows_keep_to_the_bytes_of_a_segment_and_nothing_makes_nothing() -> None:

@@ -24,8 +24,9 @@ from agents.demo.worker import DemoWorker, environment
 from agents.oracle import Interactions, expect, row_key
 from schemas.errors import Fatal, UsageError
 from schemas.fold import fold
-from schemas.interaction import CHANNELS
-from schemas.projection import FIELDS, interactions
+from schemas.interaction import CHANNELS, COLUMNS
+from schemas.profile import PROFILE
+from schemas.projection import FIELDS, VIEWS, with_control
 from streams import topics as topic_admin
 from streams.settings import Settings, load
 
@@ -123,10 +124,11 @@ def projected(event: str, records: list[dict[str, Any]]) -> pl.DataFrame:
     types: dict[str, Any] = {**numbers, "channel": pl.Enum(CHANNELS)}
     flags = ("machine_open", "is_suspected_bot_click", "in_control_group", "exited", "cleared")
     schema: dict[str, Any] = {
-        n: types.get(n, pl.Boolean if n in flags else pl.String) for n in FIELDS[event]
+        n: types.get(n, pl.Boolean if n in flags else pl.String) for n in ("id", *FIELDS[event])
     }
     frame = pl.DataFrame([{n: r.get(n) for n in schema} for r in records], schema=schema)
-    return interactions(event, frame)
+    rows = with_control(frame.select(VIEWS[event].build(pl.col)))
+    return rows.filter(pl.col("source") != PROFILE).select(COLUMNS)
 
 
 def test_a_scenario_counts_what_must_come_of_it() -> None:

@@ -15,6 +15,7 @@ from schemas.batch import RawBatch, unpack
 from schemas.decode import Decoded, Limits, decode
 from schemas.decode_blocks import Misfit, peek, read_batches
 from schemas.decode_plan import event_types, plan
+from schemas.decode_view import fields
 from schemas.interaction import CHANNELS
 from schemas.registry import FILES
 from schemas.undecodable import Undecodable
@@ -23,6 +24,7 @@ from tests.schemas.record_batches import CODECS, NOW, Produced, batch, with_payl
 EVENTS = ("send", "open", "click", "variant", "conversion", "signal")
 SIGNALS = event_types("signal")["signal_type"]
 DAY = 86_400_000
+ID = fields({"id": pl.String()})
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 some = st.text("abc-", min_size=1, max_size=40)
@@ -182,11 +184,12 @@ def test_clean_batches_are_read_as_blocks(key: bytes | None, headers: int) -> No
 
     assert shape is not None
     assert chosen is not None
-    frame, longest = read_batches(shape, chosen, [(3, found), (4, found)], ["id"], 10_000)
+    read = read_batches(shape, chosen, [(3, found), (4, found)], ID, 10_000)
 
-    assert frame["offset"].to_list() == [*range(5, 205)] * 2
-    assert frame["batch"].to_list() == [3] * 200 + [4] * 200
-    assert longest < 200
+    assert read.frame["offset"].to_list() == [*range(5, 205)] * 2
+    assert read.frame["batch"].to_list() == [3] * 200 + [4] * 200
+    assert read.longest < 200
+    assert not read.broken
 
 
 @pytest.mark.parametrize("tail", [b"\0", b"\0\0", b"x", b"\x02ab"])
@@ -200,7 +203,7 @@ def test_bytes_after_the_last_body_are_noticed(tail: bytes) -> None:
     assert shape is not None
     assert chosen is not None
     with pytest.raises(Misfit):
-        read_batches(shape, chosen, [(0, found)], ["id"], 10_000)
+        read_batches(shape, chosen, [(0, found)], ID, 10_000)
     assert [r.offset for r in compare([found], "send", Limits()).rejects] == [19]
 
 
@@ -262,7 +265,7 @@ def test_a_count_that_is_wrong_is_not_believed() -> None:
     for count in (9, 11):
         wrong = with_payload(found, found.payload, count)
         with pytest.raises(Misfit):
-            read_batches(shape, chosen, [(0, wrong)], ["id"], 10_000)
+            read_batches(shape, chosen, [(0, wrong)], ID, 10_000)
 
 
 class Writers:
@@ -327,7 +330,7 @@ def test_offsets_must_rise() -> None:
     assert chosen is not None
 
     with pytest.raises(Misfit, match="framing"):
-        read_batches(shape, chosen, [(0, found)], ["id"], 10_000)
+        read_batches(shape, chosen, [(0, found)], ID, 10_000)
 
 
 def test_schema_of_frames() -> None:

@@ -6,7 +6,8 @@ import pytest
 from schemas import codec
 from schemas.decode import decode
 from schemas.interaction import SCHEMA
-from schemas.projection import FIELDS, PROFILE_SCHEMA, interactions, profile_rows
+from schemas.profile import PROFILE, PROFILE_SCHEMA, unpack, wide
+from schemas.projection import FIELDS, VIEWS, with_control
 from tests.schemas.record_batches import NOW, Produced, batch
 
 
@@ -20,7 +21,16 @@ def events(event: str, *fields: dict[str, Any]) -> pl.DataFrame:
     return found.frame.sort("offset")
 
 
-WANTED = {event: {*fields, "campaign_id", "canvas_id"} for event, fields in FIELDS.items()}
+def rows(event: str, *fields: dict[str, Any]) -> pl.DataFrame:
+    found = with_control(events(event, *fields).select(VIEWS[event].build(pl.col)))
+    return found.drop("id", "held_out")
+
+
+def sourced(event: str, *fields: dict[str, Any]) -> pl.DataFrame:
+    return rows(event, *fields).filter(pl.col("source") != PROFILE)
+
+
+WANTED = {event: {"id", *fields} for event, fields in FIELDS.items()}
 C = {"campaign_id": "c1"}
 
 INTERACTIONS: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
@@ -40,6 +50,11 @@ INTERACTIONS: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
         "send",
         {**C, "message_variation_id": "m1", "canvas_variation_id": "v1"},
         [("campaign:c1", "received", "OTHER", None, "m1", None)],
+    ),
+    (
+        "send",
+        {"canvas_id": "k1", "message_variation_id": "m1"},
+        [("canvas:k1", "received", "OTHER", None, None, None)],
     ),
     ("send", {}, []),
     ("open", C, [("campaign:c1", "opened", "OTHER", None, None, None)]),
@@ -89,15 +104,15 @@ INTERACTIONS: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
 
 @pytest.mark.parametrize(("event", "fields", "expected"), INTERACTIONS)
 def test_interactions(event: str, fields: dict[str, Any], expected: list[tuple[Any, ...]]) -> None:
-    found = interactions(event, events(event, fields))
+    found = sourced(event, fields)
 
     assert found.schema == SCHEMA
-    rows = found.sort(pl.col("kind").cast(pl.String)).rows()
-    assert rows == [(one[0], "u0", *one[1:], NOW, NOW) for one in expected]
+    made = found.sort(pl.col("kind").cast(pl.String)).rows()
+    assert made == [(one[0], "u0", *one[1:], NOW, NOW) for one in expected]
 
 
 def test_events_without_a_source_are_left_out_among_others() -> None:
-    found = interactions("variant", events("variant", C, {}, {**C, "in_control_group": True}))
+    found = sourced("variant", C, {}, {**C, "in_control_group": True})
 
     assert sorted(found.select("user", "kind").rows()) == [
         ("u0", "entered"),
@@ -127,17 +142,17 @@ PROFILES: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
 
 @pytest.mark.parametrize(("event", "fields", "expected"), PROFILES)
 def test_profile_rows(event: str, fields: dict[str, Any], expected: list[tuple[Any, ...]]) -> None:
-    found = profile_rows(event, events(event, fields))
+    found = unpack(wide(rows(event, fields)))
 
     assert found.schema == PROFILE_SCHEMA
-    rows = found.sort(pl.col("kind").cast(pl.String)).rows()
-    assert rows == [("u0", *one, NOW, NOW) for one in expected]
+    made = found.sort(pl.col("kind").cast(pl.String)).rows()
+    assert made == [("u0", *one, NOW, NOW) for one in expected]
 
 
 def test_every_signal_has_a_kind() -> None:
     signals = ["HARD_BOUNCE", "SPAM_REPORT", "INVALID_PHONE", "INBOUND_KEYWORD"]
     signals += ["FEED_VIEW", "FEATURE_FLAG", "OTHER"]
 
-    found = profile_rows("signal", events("signal", *({"signal_type": s} for s in signals)))
+    found = rows("signal", *({"signal_type": s} for s in signals))
 
     assert found["kind"].to_list() == [signal.lower() for signal in signals]

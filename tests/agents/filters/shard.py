@@ -11,7 +11,7 @@ from agents.filters.world import SourceView
 from schemas.fold import fold
 from schemas.interaction import SCHEMA
 from schemas.lifecycle import State
-from schemas.projection import PROFILE_KEY, PROFILE_SCHEMA
+from schemas.profile import PROFILE_KEY, PROFILE_SCHEMA
 from tests.agents.filters.brute import Event, Facts
 
 KINDS = set(SCHEMA["kind"].categories)  # type: ignore[attr-defined]

@@ -18,8 +18,7 @@ from agents.profiles.user_csv import header, lines
 from agents.state_view import StateView
 from schemas.fold import fold
 from schemas.interaction import SCHEMA
-from schemas.profile import pack
-from schemas.projection import PROFILE_SCHEMA
+from schemas.profile import CLEARED, PROFILE
 from schemas.roster import roster_rows
 
 KINDS = (
@@ -96,7 +95,8 @@ def test_times_are_told_in_milliseconds() -> None:
 
 def _profile(told: list[tuple[str, str, bool, int]]) -> pl.DataFrame:
     made = [
-        {"user": "u", "kind": kind, "detail": detail, "cleared": cleared, "first": at, "last": at}
+        {"source": PROFILE, "user": "u", "kind": kind, "detail": detail, "first": at, "last": at}
+        | {"variation": CLEARED if cleared else None}
         for kind, detail, cleared, at in told
     ]
-    return fold(pack(pl.DataFrame(made, schema=PROFILE_SCHEMA)))
+    return fold(pl.DataFrame(made, schema=SCHEMA))
