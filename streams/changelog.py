@@ -9,7 +9,6 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
 
 from schemas.batch import KafkaRecord, unpack
 from schemas.errors import Fatal, Recoverable
@@ -18,6 +17,7 @@ from streams.fetch import Fetcher
 from streams.hot_table import HotTable, Origin
 from streams.mirror import Mirror
 from streams.offsets import bounds
+from streams.replay import Replay
 from streams.settings import Settings
 from streams.step import Record, StepProducer
 from streams.topics import DELETE_RETENTION_MS, Topics
@@ -27,7 +27,6 @@ __all__ = ["FORMAT", "WrongPartitions", "load", "recover"]
 FORMAT = 1
 #: A recovery that reads nothing for so long gives up and starts again.
 SILENCE_S = 60.0
-_APPLY_BYTES = 32_000_000
 
 
 class WrongPartitions(Fatal):
@@ -51,16 +50,18 @@ async def recover(
     fetcher = Fetcher(
         settings,
         {(topic, partition): start},
-        bytes_per_partition=8_000_000,
+        bytes_per_partition=4_000_000,
         prefetch=True,
         name=f"changelog-{partition}",
     )
     await fetcher.start()
     try:
-        origin = await _origin(fetcher, owner)
+        origin, head = await _origin(fetcher, owner)
         position = _resume(mirror, origin, start, fence_offset, settings.partitions, partition)
-        fetcher.seek((topic, partition), position)
-        await _replay(fetcher, mirror, owner)
+        if position > start:
+            fetcher.seek((topic, partition), position)
+            head = []
+        await _replay(fetcher, head, mirror, owner)
     finally:
         await fetcher.close()
     table = await asyncio.to_thread(load, mirror)
@@ -111,51 +112,49 @@ def _resume(
     return max(start, mirror.position())
 
 
-async def _origin(fetcher: Fetcher, owner: str) -> Origin | None:
-    """The origin record, which stands before everything but fences; None for a new changelog."""
-    async for record in _records(fetcher):
-        if record.key == keys.ORIGIN and record.value is not None:
-            return Origin(**json.loads(record.value))
-        if record.key == keys.FENCE and record.value == owner.encode():
-            return None
-    raise AssertionError("unreachable: _records ends only by raising")
+async def _origin(fetcher: Fetcher, owner: str) -> tuple[Origin | None, list[KafkaRecord]]:
+    """The origin record, which stands before everything but fences; None for a new changelog.
 
-
-async def _replay(fetcher: Fetcher, mirror: Mirror, owner: str) -> None:
-    # Most entries are deltas that a flush deletes soon after: what is put and deleted within
-    # one stretch is never written.
-    waiting: dict[bytes, bytes | None] = {}
-    weight = 0
-    writing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    writing.set_result(None)
-    try:
-        async for record in _records(fetcher):
-            if record.key is not None:
-                weight += len(record.value or b"") - len(waiting.get(record.key) or b"")
-                waiting[record.key] = record.value
-            done = record.key == keys.FENCE and record.value == owner.encode()
-            if done or weight > _APPLY_BYTES:
-                await writing
-                writing = asyncio.ensure_future(
-                    asyncio.to_thread(mirror.apply, list(waiting.items()), record.offset + 1)
-                )
-                waiting, weight = {}, 0
-            if done:
-                break
-    finally:
-        await asyncio.wait([writing])
-    await writing
-
-
-async def _records(fetcher: Fetcher) -> AsyncIterator[KafkaRecord]:
-    """The records of a one-partition fetcher, without end."""
-    heard = time.monotonic()
+    And all that was read to find it, from the log's start.
+    """
+    head: list[KafkaRecord] = []
     while True:
+        records = await _records(fetcher)
+        head += records
+        for record in records:
+            if record.key == keys.ORIGIN and record.value is not None:
+                return Origin(**json.loads(record.value)), head
+            if _is_fence(record, owner):
+                return None, head
+
+
+async def _replay(fetcher: Fetcher, head: list[KafkaRecord], mirror: Mirror, owner: str) -> None:
+    """Brings `head` and what follows it, up to the owner's fence, into the mirror."""
+    replay = Replay(mirror)
+    try:
+        records = head or await _records(fetcher)
+        while True:
+            for record in records:
+                if record.key is not None:
+                    replay.add(record.key, record.value)
+                if _is_fence(record, owner):
+                    await replay.finish(record.offset + 1)
+                    return
+            await replay.write(records[-1].offset + 1)
+            records = await _records(fetcher)
+    finally:
+        await replay.close()
+
+
+def _is_fence(record: KafkaRecord, owner: str) -> bool:
+    return record.key == keys.FENCE and record.value == owner.encode()
+
+
+async def _records(fetcher: Fetcher) -> list[KafkaRecord]:
+    """The next records of a one-partition fetcher; at least one."""
+    heard = time.monotonic()
+    while time.monotonic() < heard + SILENCE_S:
         batches = await fetcher.fetch()
-        if batches:
-            heard = time.monotonic()
-        elif time.monotonic() > heard + SILENCE_S:
-            raise Recoverable(f"the changelog gave nothing for {SILENCE_S:.0f} s")
-        for batch in batches:
-            for record in unpack(batch):
-                yield record
+        if found := [record for batch in batches for record in unpack(batch)]:
+            return found
+    raise Recoverable(f"the changelog gave nothing for {SILENCE_S:.0f} s")

@@ -105,15 +105,19 @@ class Mirror:
         bounds.set_iterate_upper_bound(prefix[:-1] + bytes([prefix[-1] + 1]))
         yield from self._store.items(from_key=prefix, read_opt=bounds)
 
-    def apply(self, puts: Iterable[tuple[bytes, bytes | None]], position: int) -> None:
-        """Writes one committed step (None deletes) and the position after it, all or nothing."""
+    def apply(self, puts: Iterable[tuple[bytes, bytes | None]], position: int | None) -> None:
+        """Writes one committed step (None deletes) and the position after it, all or nothing.
+
+        With None for the position it stays, and what is written here is read again.
+        """
         batch = WriteBatch(raw_mode=True)
         for key, value in puts:
             if value is None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        batch.put(_POSITION, _STAMP.pack(position, int(time.time() * 1000)))
+        if position is not None:
+            batch.put(_POSITION, _STAMP.pack(position, int(time.time() * 1000)))
         self._store.write(batch, self._unlogged)
 
     def snapshot(self) -> Snapshot:
