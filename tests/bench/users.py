@@ -29,9 +29,9 @@ from agents.state_view import StateView
 from agents.web.context import Context
 from agents.web.server import routes
 from agents.work.context import Context as ShardContext
+from schemas.delta import encode
 from schemas.placement import partition_of
 from schemas.roster import ROSTER_SCHEMA
-from schemas.segment import encode
 from streams import keys, layout, side
 from streams.by_user import ByUser
 from streams.hot_table import HotTable, Put
@@ -71,7 +71,7 @@ class Shard:
 
     def delta(self, letter: bytes, frame: pl.DataFrame) -> None:
         key = keys.delta(self.table.next_sequence, 0, letter)
-        coded = encode(frame) if letter == b"d" else side.encode(frame)
+        coded = encode(frame)
         self.commit([(key, coded)], {key: frame})
 
     def fill(self, names: pl.Series, rows: int, sources: int) -> None:

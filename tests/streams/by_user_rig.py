@@ -7,9 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
+from schemas import delta
 from schemas.interaction import SCHEMA
 from schemas.profile import wide
-from schemas.segment import SegmentIndex, decode, encode
+from schemas.segment import SegmentIndex, decode
 from streams import keys, layout
 from streams.by_user import ByUser
 from streams.hot_table import HotTable, Put
@@ -59,7 +60,7 @@ class Rig:
 
     def add(self, frame: pl.DataFrame) -> None:
         key = keys.delta(self.table.next_sequence, 0)
-        self.commit([(key, encode(frame))], {key: frame})
+        self.commit([(key, delta.encode(frame))], {key: frame})
         self.added.append(frame)
 
     def flush(self) -> None:

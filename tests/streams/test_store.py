@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from schemas.delta import encode
 from schemas.profile import PROFILE
-from schemas.segment import encode
 from streams import keys, layout
 from streams.changelog import WrongPartitions
 from streams.mirror import shared_cache
