@@ -126,8 +126,8 @@ class IngestLoop:
         )
         await self._fetcher.start()
         seen = context.store.table.window
-        for key in sorted(seen):
-            self._window.add(seen[key])
+        pieces = [seen[key] for key in sorted(seen)]
+        self._window = await asyncio.to_thread(Window.of, self._window.limit, pieces)
         self._user_sequence = context.store.table.next_sequence << _USERS_PER_STEP_BITS
         if not cursor:
             first = {topic: offset for (topic, _), offset in positions.items()}

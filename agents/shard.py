@@ -1,6 +1,7 @@
 """A shard: partition p of everything, taken over, ingested into, worked on, and read."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class Shard:
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
         self._deliver = deliver
         self._phase = "starting"
+        self._recovery_s: float | None = None
 
     async def _hand_over(self, fetched: Fetched) -> None:
         await self._deliver(self, fetched)
@@ -78,6 +80,7 @@ class Shard:
         table = self._store.table
         return ShardStatus(
             phase=self._phase,
+            recovery_s=self._recovery_s,
             cursor=dict(table.cursor),
             lag=self._ingest.lag(),
             rows=sum(index.rows for index in table.segments.values()) + table.delta_rows,
@@ -94,9 +97,11 @@ class Shard:
         """
         try:
             self._phase = "recovering"
+            started = time.monotonic()
             await self._store.takeover()
             await asyncio.to_thread(self._users.open, self._identity())
             await self._ingest.start()
+            self._recovery_s = time.monotonic() - started
             self._phase = "running"
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ingest.run())

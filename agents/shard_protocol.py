@@ -48,9 +48,12 @@ class ShardStatus:
     """A shard as people and lag tools see it.
 
     `cursor` has the next offset and `lag` the records still to fold, both by topic.
+    `recovery_s` is how long its take-over lasted, from its start until it was ready: seconds,
+    None before.
     """
 
     phase: str = "starting"
+    recovery_s: float | None = None
     cursor: Mapping[str, int] = field(default_factory=dict)
     lag: Mapping[str, int] = field(default_factory=dict)
     rows: int = 0

@@ -4,6 +4,7 @@ Ids are kept as 64-bit hashes: among a million of them a new id is taken for a r
 chance of one in 18 million million.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -15,6 +16,8 @@ __all__ = ["Window", "hashes", "pack", "unpack"]
 
 #: A block is sorted anew until it is so many times the size of what comes in.
 _TIER = 8
+#: No block has more than this part of the window: what is forgotten is forgotten by blocks.
+_BLOCKS = 4
 _PACKED = pl.Schema({"h": pl.UInt64})
 _SEED = 0x656D6265726C696E
 
@@ -56,13 +59,27 @@ class Window:
         frame = pl.DataFrame([asked.alias("asked")])
         return select(frame, [known.alias("known"), column])["known"]
 
+    @classmethod
+    def of(cls, limit: int, pieces: Iterable[pl.Series]) -> "Window":
+        """The window that adding `pieces` one after another makes, each sorted once."""
+        window = cls(limit)
+        gathered: list[pl.Series] = []
+        for piece in pieces:
+            if gathered and sum(map(len, gathered)) + len(piece) > max(1, limit // _BLOCKS):
+                window.add(pl.concat(gathered))
+                gathered = []
+            gathered.append(piece)
+        if gathered:
+            window.add(pl.concat(gathered))
+        return window
+
     def add(self, found: pl.Series) -> None:
         """Takes hashes in and forgets the oldest blocks that the limit no longer needs."""
         if found.is_empty():
             return
         self.blocks.append(found.sort())
         while len(self.blocks) > 1 and len(self.blocks[-2]) <= _TIER * len(self.blocks[-1]):
-            if len(self.blocks[-2]) + len(self.blocks[-1]) > max(1, self.limit // 4):
+            if len(self.blocks[-2]) + len(self.blocks[-1]) > max(1, self.limit // _BLOCKS):
                 break
             last, former = self.blocks.pop(), self.blocks.pop()
             self.blocks.append(pl.concat([former, last]).sort())

@@ -26,15 +26,15 @@ def test_an_id_is_fresh_once_while_the_window_holds_it(batches: list[list[str]])
         window.add(found)
 
 
-@given(st.lists(ids, max_size=8), st.integers(0, 30))
+@given(st.lists(ids, max_size=8), st.integers(0, 30), st.booleans())
 def test_the_window_holds_the_last_ids_and_no_block_it_does_not_need(
-    batches: list[list[str]], limit: int
+    batches: list[list[str]], limit: int, at_once: bool
 ) -> None:
-    window = Window(limit)
-    came: list[int] = []
-    for batch in batches:
-        window.add(series(batch))
-        came += series(batch).to_list()
+    pieces = [series(batch) for batch in batches]
+    window = Window.of(limit, pieces if at_once else ())
+    for piece in () if at_once else pieces:
+        window.add(piece)
+    came = [hash_ for piece in pieces for hash_ in piece.to_list()]
     held = [hash_ for block in window.blocks for hash_ in block.to_list()]
     assert sorted(held) == sorted(came[len(came) - len(held) :])
     assert len(held) >= min(limit, len(came))
