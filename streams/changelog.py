@@ -24,7 +24,8 @@ from streams.topics import DELETE_RETENTION_MS, Topics
 
 __all__ = ["FORMAT", "WrongPartitions", "load", "recover"]
 
-FORMAT = 1
+#: 2: deltas are Arrow IPC streams.
+FORMAT = 2
 #: A recovery that reads nothing for so long gives up and starts again.
 SILENCE_S = 60.0
 
