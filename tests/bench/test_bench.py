@@ -50,6 +50,6 @@ async def test_latency_measures_marked_events(broker: str) -> None:
     assert names(report) == {"p99_produce_to_readable"}
 
 
-async def test_recovery_measures_a_cold_disk(broker: str) -> None:
+async def test_recovery_measures_cold_disks(broker: str) -> None:
     report = await recovery(Ground(broker), Recovery(interactions=30_000, runs=1), quiet)
-    assert names(report) == {"cold_disk"}
+    assert names(report) == {"shard", "worker"}
