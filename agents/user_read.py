@@ -1,18 +1,22 @@
 """Answers from one shard about some users: their rows of all visible sources."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 from weakref import WeakSet
 
 import polars as pl
 
 from agents.host import NotHeld
+from agents.profiles.aside import aside
 from agents.work.context import Context
-from schemas.interaction import empty
 from streams.by_user import ByUser
 from streams.by_user_block import CorruptBlock
-from streams.by_user_read import SegmentGone
+from streams.by_user_read import Pinned, SegmentGone
+from streams.by_user_rows import Row, frame_of
 from streams.store import Store
 
 __all__ = ["MOST_USERS", "UserRows", "read_user", "read_users"]
@@ -21,6 +25,8 @@ __all__ = ["MOST_USERS", "UserRows", "read_user", "read_users"]
 MOST_USERS = 50
 _ATTEMPTS = 20
 _PAUSE_S = 0.005
+#: Fewer rows are told apart in less time than it takes to hand them to a thread.
+_FEW_ROWS = 200
 #: Stores that have been seen not to be ahead of this worker's view.
 _level: "WeakSet[Store]" = WeakSet()
 
@@ -63,7 +69,7 @@ async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> d
         names = frozenset(state.source for state in view if state.hidden) if attempt else None
         pinned = index.pin(store.table, store.mirror)
         try:
-            found = await asyncio.to_thread(pinned.rows, users)
+            found = await aside(partial(_find, pinned, users))
         except SegmentGone:
             # A step is between mirror and table: in a moment it is in both.
             await asyncio.sleep(_PAUSE_S)
@@ -71,11 +77,11 @@ async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> d
         except CorruptBlock:
             index.distrust()
             continue
-        index.gathered = pinned.gathered
-        if names is not None:
-            return _answers(found, users, names.__contains__, seen)
-        if view.changes == seen:
-            return _answers(found, users, view.hidden, seen)
+        if names is not None or view.changes == seen:
+            is_hidden = view.hidden if names is None else names.__contains__
+            masked = frozenset(filter(is_hidden, found.sources))
+            answer = partial(_answers, found.rows, users, masked, seen)
+            return answer() if len(found.rows) < _FEW_ROWS else await aside(answer)
     raise NotHeld(f"shard {context.partition} changes faster than it can be read")
 
 
@@ -98,15 +104,30 @@ def _check_not_ahead(context: Context) -> None:
     _level.add(context.store)
 
 
+class _Found(NamedTuple):
+    rows: list[Row]
+    sources: set[str]
+
+
+def _find(pinned: Pinned, users: Sequence[str]) -> _Found:
+    rows = pinned.find(users)
+    return _Found(rows, {row[0] for row in rows})
+
+
 def _answers(
-    found: pl.DataFrame, users: Sequence[str], hidden: Callable[[str], bool], seen: int
+    rows: Sequence[Row], users: Sequence[str], masked: Collection[str], seen: int
 ) -> dict[str, UserRows]:
-    masked = [source for source in found["source"].unique() if hidden(source)]
-    covered = pl.col("source").is_in(masked)
-    by_user = found.filter(~covered).sort("source").partition_by("user", as_dict=True)
-    counts: dict[str, dict[str, int]] = {}
-    for user, source, rows in found.filter(covered).group_by("user", "source").len().iter_rows():
-        counts.setdefault(user, {})[source] = rows
-    return {
-        user: UserRows(by_user.get((user,), empty()), counts.get(user, {}), seen) for user in users
-    }
+    """`rows` are sorted by user and source."""
+    visible = [row for row in rows if row[0] not in masked] if masked else rows
+    hidden: dict[str, dict[str, int]] = {user: {} for user in users}
+    if len(visible) < len(rows):
+        for source, user, *_ in rows:
+            if source in masked:
+                hidden[user][source] = hidden[user].get(source, 0) + 1
+    counts = Counter(row[1] for row in visible)
+    frame, at = frame_of(visible), 0
+    found: dict[str, UserRows] = {}
+    for user in sorted(hidden):
+        found[user] = UserRows(frame.slice(at, counts[user]), hidden[user], seen)
+        at += counts[user]
+    return {user: found[user] for user in users}

@@ -24,11 +24,11 @@ from rocksdict import Cache
 from schemas.segment import SegmentIndex, decode
 from streams import by_user_block as block
 from streams.by_user_block import CorruptBlock
-from streams.by_user_deltas import Gathered
 from streams.by_user_lineage import replacement
 from streams.by_user_merge import RunMerge, write_blocks
 from streams.by_user_read import Pinned, mirror_segment
 from streams.by_user_runs import Run, choose
+from streams.by_user_sieve import Sieve
 from streams.by_user_store import UserStore
 from streams.hot_table import HotTable
 from streams.mirror import Mirror
@@ -54,7 +54,7 @@ class ByUser:
         self._working = threading.Lock()
         self.runs: tuple[Run, ...] = ()
         self.covered: set[str] = set()
-        self.gathered = Gathered()
+        self._sieve = Sieve()
 
     def open(self, identity: str) -> None:
         """Opens what is there of the hot table `identity`. Blocking.
@@ -97,14 +97,16 @@ class ByUser:
 
     def uncovered(self, table: HotTable) -> list[SegmentIndex]:
         """The segments that are not in the runs."""
-        return [index for name, index in table.segments.items() if name not in self.covered]
+        return [table.segments[name] for name in sorted(table.segments.keys() - self.covered)]
 
     def pin(self, table: HotTable, mirror: Mirror) -> Pinned:
         """Everything a read needs, as it is now."""
+        segments = self.uncovered(table)
+        self._sieve.keep({index.id for index in segments})
         return Pinned(
-            deltas=dict(table.deltas),
-            gathered=self.gathered,
-            segments=self.uncovered(table),
+            deltas=table.deltas.frames(),
+            segments=segments,
+            sieve=self._sieve,
             mirror=mirror.snapshot(),
             runs=self.runs,
             blocks=self.store.snapshot(),

@@ -31,7 +31,7 @@ from streams.by_user_runs import Run
 
 __all__ = ["UserStore", "UserStoreFailed", "block_key"]
 
-_FORMAT = "1"
+_FORMAT = "2"
 _STAMP = b"@"
 _MEMTABLE = 4 << 20
 

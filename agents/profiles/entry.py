@@ -145,7 +145,7 @@ def entries(rows: pl.DataFrame) -> list[Entry]:
     """
     found: dict[str, Entry] = {}
     # row by row: one user has few, and each expression over a frame costs as much as hundreds
-    for source, _, kind, channel, step, variation, detail, first, last in rows.iter_rows():
+    for source, _, kind, channel, step, variation, detail, first, last in rows.rows():
         if source == PROFILE:
             continue
         entry = found.get(source)

@@ -3,11 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 import polars as pl
 
 from agents.host import NotHeld
+from agents.profiles.aside import aside
 from streams.mirror import Mirror
 from streams.side import SideTable, decode
 from streams.store import Store
@@ -51,7 +53,7 @@ class SideParts(Generic[T, J]):
             runs = list(store.table.runs[self._table.run])
             if self._parts.keys() == deltas.keys() | set(runs):
                 return self._joined
-            found = await asyncio.to_thread(self._read, deltas, runs, store.mirror)
+            found = await aside(partial(self._read, deltas, runs, store.mirror))
             if found is not None:
                 return found
             # a step is between mirror and table: in a moment it is in both

@@ -32,7 +32,7 @@ def signals(rows: pl.DataFrame) -> Signals:
     """From one user's rows in `interaction.SCHEMA`, those of the profile-wide table among them."""
     found = Signals()
     cleared: dict[tuple[str, str | None], int] = {}
-    for source, _, kind, _, _, variation, detail, _, last in rows.iter_rows():
+    for source, _, kind, _, _, variation, detail, _, last in rows.rows():
         if source != PROFILE:
             continue
         # see schemas.profile: the word `cleared` stands there

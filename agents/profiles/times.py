@@ -1,14 +1,14 @@
 """Times as people and Braze's exports write them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 __all__ = ["iso"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)  # without a zone, as `isoformat` would write it
 
 
 def iso(ms: int | None) -> str | None:
     """UTC milliseconds as RFC 3339 with milliseconds: `2026-03-01T09:00:00.000Z`."""
     if ms is None:
         return None
-    return (_EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds") + "Z"

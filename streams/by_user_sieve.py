@@ -1,0 +1,110 @@
+"""Which segments hold rows of a user, without decoding them again for everyone who asks.
+
+Until the index covers a segment, whoever asks for a user has to look into it: the first time
+its users are decoded, and from then on the hashes of them tell in microseconds that somebody
+is not there. Hashes only rule out: names decide.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+
+import polars as pl
+from rocksdict import Snapshot
+
+from schemas.errors import Recoverable
+from schemas.segment import SegmentIndex, decode
+from streams import keys
+from streams.by_user_rows import Row
+from streams.mirror import Mirror
+
+__all__ = ["SegmentGone", "Sieve", "mirror_segment", "rows_among"]
+
+#: Hashes of so many rows are kept, of 4 bytes each.
+_MOST_ROWS = 4_000_000
+#: To compare a column with so many users costs less than to look each row up among them.
+_SINGLY = 6
+
+
+class SegmentGone(Recoverable):
+    """Table and mirror were pinned in the middle of a step: pin again."""
+
+
+class Sieve:
+    """Hashes of the users of segments, row by row. Asked in any thread, kept in one."""
+
+    def __init__(self) -> None:
+        self._hashes: dict[str, pl.Series] = {}
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Forgets all segments but these."""
+        if len(self._hashes) > len(ids):
+            self._hashes = {name: held for name, held in self._hashes.items() if name in ids}
+
+    def rows(
+        self, segments: Sequence[SegmentIndex], users: Sequence[str], mirror: Snapshot
+    ) -> Iterator[Row]:
+        """The rows of `users` in `segments`, not folded. Raises `SegmentGone`, `CorruptSegment`."""
+        wanted, names = _hashed(pl.Series(users, dtype=pl.String)), frozenset(users)
+        for index in segments:
+            if not any(_may_hold(index, user) for user in users):
+                continue
+            hashes = self._hashes.get(index.id)
+            if hashes is None:
+                found = decode(_pinned_segment(mirror, index), columns=["user"])
+                hashes = self._add(index, _hashed(found["user"]))
+            among = _among(hashes, wanted)
+            if among.any():
+                held = decode(_pinned_segment(mirror, index)).filter(among)
+                yield from (row for row in held.rows() if row[1] in names)
+
+    def _add(self, index: SegmentIndex, hashes: pl.Series) -> pl.Series:
+        if sum(map(len, self._hashes.copy().values())) + len(hashes) <= _MOST_ROWS:
+            self._hashes[index.id] = hashes
+        return hashes
+
+
+def rows_among(frame: pl.DataFrame, users: pl.Series) -> list[Row]:
+    """The rows of some users in a frame in `interaction.SCHEMA`, not folded."""
+    among = _among(frame["user"], users)
+    return frame.filter(among).rows() if among.any() else []
+
+
+def _hashed(users: pl.Series) -> pl.Series:
+    return (users.hash() & 0xFFFF_FFFF).cast(pl.UInt32)
+
+
+def _among(held: pl.Series, wanted: pl.Series) -> pl.Series:
+    """Where `held` is one of the wanted values."""
+    if len(wanted) > _SINGLY:
+        return held.is_in(wanted.implode())
+    found: pl.Series = held == wanted[0]
+    for value in wanted[1:]:
+        found |= held == value
+    return found
+
+
+def _may_hold(index: SegmentIndex, user: str) -> bool:
+    """In a segment of several sources a user may stand anywhere."""
+    return len(index.sources) > 1 or index.low[1] <= user <= index.high[1]
+
+
+def _pinned_segment(mirror: Snapshot, index: SegmentIndex) -> bytes:
+    """A segment's bytes as they were pinned. Raises `SegmentGone`."""
+    try:
+        data: bytes = mirror[keys.segment(index.id)]
+    except Exception as error:
+        if "not found" not in str(error):
+            raise
+        raise _gone(index) from error
+    return data
+
+
+def mirror_segment(mirror: Mirror, index: SegmentIndex) -> bytes:
+    """A segment's bytes as they are now. Raises `SegmentGone`."""
+    data = mirror.get(keys.segment(index.id))
+    if data is None:
+        raise _gone(index)
+    return data
+
+
+def _gone(index: SegmentIndex) -> SegmentGone:
+    return SegmentGone(f"segment {index.id} has just been replaced")

@@ -1,0 +1,66 @@
+"""Segments that the index does not cover yet: looked into once, then asked by hash."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from schemas.interaction import SCHEMA
+from streams import by_user_sieve
+from streams.by_user_sieve import SegmentGone, Sieve, rows_among
+from tests.streams.by_user_rig import Rig
+from tests.streams.rows import random_rows
+
+USERS = [f"{number:024x}" for number in range(60)]
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path)
+    for seed in range(3):
+        made.add(random_rows(seed, 200, users=40))
+        made.flush()
+    yield made
+    made.close()
+
+
+def expected(rig: Rig, users: list[str]) -> list[str]:
+    segments = [rig.read(index) for index in rig.table.segments.values()]
+    rows = pl.concat([pl.DataFrame(schema=SCHEMA), *segments])
+    return sorted(map(str, rows.filter(pl.col("user").is_in(users)).rows()))
+
+
+@pytest.mark.parametrize("most", [0, 1_000_000])
+@pytest.mark.parametrize("users", [USERS[7:8], USERS[38:42], USERS, [USERS[7] + "0"]])
+def test_asked_twice_the_rows_are_the_same(
+    rig: Rig, users: list[str], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_user_sieve, "_MOST_ROWS", most)
+    sieve, segments = Sieve(), list(rig.table.segments.values())
+    for _ in range(2):
+        found = sieve.rows(segments, users, rig.mirror.snapshot())
+        assert sorted(map(str, found)) == expected(rig, users)
+    assert bool(sieve._hashes) == bool(most)
+
+
+def test_segments_that_are_covered_are_forgotten(rig: Rig) -> None:
+    sieve, segments = Sieve(), list(rig.table.segments.values())
+    list(sieve.rows(segments, USERS, rig.mirror.snapshot()))
+    kept = {segments[0].id}
+    sieve.keep(kept)
+    assert sieve._hashes.keys() == kept
+
+
+def test_a_segment_that_has_gone_is_told(rig: Rig) -> None:
+    segments = list(rig.table.segments.values())
+    rig.drop(next(iter(segments[0].sources)))
+    with pytest.raises(SegmentGone):
+        list(Sieve().rows(segments, USERS, rig.mirror.snapshot()))
+
+
+@pytest.mark.parametrize("users", [USERS[:1], USERS])
+def test_rows_of_a_delta(users: list[str]) -> None:
+    rows = random_rows(1, 300)
+    found = rows_among(rows, pl.Series(users))
+    assert found == rows.filter(pl.col("user").is_in(users)).rows()
