@@ -31,8 +31,6 @@ TIMEOUT_S = 60.0
 POLL_S = 0.05
 TAIL_LINES = 25
 PR_SET_PDEATHSIG = 1
-_KEPT: "list[subprocess.Popen[bytes]]" = []
-"""Processes that outlive this one: a handle that goes while they run would complain."""
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -181,7 +179,8 @@ class DemoWorker:
         if self._session is not None:
             await self._session.close()
         if self._keep and error is None:
-            _KEPT.append(self._running())
+            # otherwise Popen warns that it is lost while it still runs, which is the purpose here
+            self._running().returncode = 0
         else:
             await asyncio.to_thread(self._stop)
 
