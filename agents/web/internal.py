@@ -10,11 +10,10 @@ from aiohttp import web
 
 from agents.host import NotHeld, Shard
 from agents.keys import Scope
-from agents.query.parts import LAG
 from agents.query.plan_json import decode
 from agents.web import body
 from agents.web.context import CONTEXT, Context
-from agents.web.parts import GENERATION
+from agents.web.parts import GENERATION, LAG
 from agents.web.problems import bad_request, shards_unavailable
 from agents.web.route import Route
 from agents.web.stream import stream

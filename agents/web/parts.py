@@ -1,66 +1,122 @@
-"""One shard's rows, wherever the shard runs."""
+"""One shard's part of an answer, wherever the shard runs."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any, Generic, TypeVar
 
 import aiohttp
 import polars as pl
 
-from agents.host import NotHeld
+from agents.host import NotHeld, Shard
 from agents.web.context import Context
 from agents.web.wire import Truncated, unpack
 
-__all__ = ["GENERATION", "part"]
+__all__ = ["GENERATION", "LAG", "Part", "frames_of", "here_or_where", "rows_of", "shard_answer"]
 
 GENERATION = "Emberline-Generation"
 """Header of every internal answer: the generation of the group in which it is given."""
+LAG = "Emberline-Lag"
+"""Header of another worker's part: events that the shard had not folded when it was pinned."""
+
+T = TypeVar("T")
 
 
-async def part(
-    context: Context, partition: int, source: str, version: int
-) -> AsyncGenerator[pl.DataFrame, None]:
-    """Rows of `source` at exactly `version`, from one shard of this or another worker.
+@dataclass(frozen=True, slots=True, eq=False)
+class Part(Generic[T]):
+    """Pinned: `items` is what the shard yields. To be closed."""
 
-    Raises NotHeld, before the first frame, where the shard is not there or holds another
-    version, and where the other worker is of another generation; Truncated where another
-    worker's answer breaks off.
+    items: AsyncGenerator[T, None]
+    lag: int = 0
+    held: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def aclose(self) -> None:
+        """Let go of the shard, however much was read."""
+        await self.items.aclose()
+        await self.held.aclose()
+
+
+def here_or_where(context: Context, partition: int) -> Shard | str:
+    """The shard, if it is in this worker, or else the address of the worker that has it.
+
+    Raises NotHeld where nobody has it, or it is recovering.
     """
     host = context.host
     if partition in host.shards:
         shard = host.shards[partition]
         if shard is None:
             raise NotHeld(f"shard {partition} is recovering")
-        rows = shard.read(source, version)
-        try:
-            async for frame in rows:
-                yield frame
-        finally:
-            # not left to the garbage collector: an open read may hold on to segments
-            if isinstance(rows, AsyncGenerator):
-                await rows.aclose()
-        return
+        return shard
     address = host.directory.shards.get(partition)
     if address is None:
         raise NotHeld(f"nobody serves shard {partition} yet")
-    async with aclosing(_remote(context, address, partition, source, version)) as frames:
-        async for frame in frames:
-            yield frame
+    return address
 
 
-async def _remote(
-    context: Context, address: str, partition: int, source: str, version: int
-) -> AsyncGenerator[pl.DataFrame, None]:
-    url = f"{address}/internal/shards/{partition}/interactions"
-    asked = {"source": source, "version": str(version)}
+async def shard_answer(
+    context: Context,
+    held: AsyncExitStack,
+    method: str,
+    url: str,
+    *,
+    params: Mapping[str, str] | None = None,
+    data: bytes | None = None,
+) -> aiohttp.ClientResponse:
+    """Another worker's answer, as long as `held` is open. Raises NotHeld where it is not 200 or
+    of another generation, Truncated where there is none."""
     try:
-        async with context.session.get(url, params=asked) as answer:
-            generation = answer.headers.get(GENERATION, "none")
-            if answer.status != HTTPStatus.OK:
-                raise NotHeld(f"shard {partition} at {address} answers {answer.status}")
-            if generation != str(context.host.generation):
-                raise NotHeld(f"shard {partition} at {address} is of generation {generation}")
-            async for frame in unpack(answer.content):
-                yield frame
+        asking = context.session.request(method, url, params=params, data=data)
+        answer = await held.enter_async_context(asking)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Truncated(f"shard {partition} at {address}: {error!r}") from error
+        raise Truncated(f"{url}: {error!r}") from error
+    if answer.status != HTTPStatus.OK:
+        raise NotHeld(f"{url} answers {answer.status}")
+    generation = answer.headers.get(GENERATION, "none")
+    if generation != str(context.host.generation):
+        raise NotHeld(f"{url} is of generation {generation}")
+    return answer
+
+
+async def frames_of(answer: aiohttp.ClientResponse) -> AsyncGenerator[pl.DataFrame, None]:
+    """The frames of another worker's answer. Raises Truncated where it breaks off."""
+    try:
+        async for frame in unpack(answer.content):
+            yield frame
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Truncated(f"{answer.url}: {error!r}") from error
+
+
+async def rows_of(
+    context: Context, partition: int, source: str, version: int
+) -> Part[pl.DataFrame]:
+    """Rows of `source` at exactly `version`, from one shard of this or another worker; the
+    first frame is there.
+
+    Raises NotHeld where the shard is not there or holds another version, and where the other
+    worker is of another generation; Truncated where another worker's answer breaks off, as
+    does reading on.
+    """
+    found = here_or_where(context, partition)
+    async with AsyncExitStack() as held:
+        rows: AsyncIterator[pl.DataFrame]
+        if isinstance(found, str):
+            url = f"{found}/internal/shards/{partition}/interactions"
+            asked = {"source": source, "version": str(version)}
+            rows = frames_of(await shard_answer(context, held, "GET", url, params=asked))
+        else:
+            rows = found.read(source, version)
+        if isinstance(rows, AsyncGenerator):
+            # not left to the garbage collector: an open read may hold on to segments
+            held.push_async_callback(rows.aclose)
+        first = await anext(rows, None)
+        return Part(_from(first, rows), held=held.pop_all())
+
+
+async def _from(
+    first: pl.DataFrame | None, rows: AsyncIterator[pl.DataFrame]
+) -> AsyncGenerator[pl.DataFrame, Any]:
+    if first is not None:
+        yield first
+        async for frame in rows:
+            yield frame

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from agents.cli.export import fetch
 from agents.host import ShardHost
-from agents.web import gather, stream
+from agents.web import gatherer, stream
 from agents.web.context import Context
 from agents.web.problems import CODES
 from agents.web.server import routes
@@ -75,8 +75,8 @@ def alone(tmp_path: Path) -> Settings:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "PAUSE_S", 0.01)
-    monkeypatch.setattr(gather, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(gatherer, "PAUSE_S", 0.01)
+    monkeypatch.setattr(gatherer, "PATIENCE_S", 0.1)
 
 
 def active(**more: Any) -> SourceState:
@@ -208,7 +208,7 @@ async def test_without_all_shards_there_is_no_answer(
 async def test_a_shard_that_comes_back_in_time_is_waited_for(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gather, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(gatherer, "PATIENCE_S", 30.0)
     first, second = two(alone)
     second.shards[3].ready = False
     async with serving(first, second) as session:

@@ -14,8 +14,7 @@ from agents.catalog_view import CatalogView
 from agents.cli.audience import count, stream
 from agents.filters import Code
 from agents.filters.errors import CODES as FILTER_CODES
-from agents.query import audience as gathering
-from agents.web import body
+from agents.web import body, gatherer
 from agents.web.problems import CODES
 from schemas import codec
 from schemas.errors import EmberlineError, Recoverable, UsageError
@@ -33,8 +32,8 @@ NDJSON = "application/x-ndjson"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "PAUSE_S", 0.01)
-    monkeypatch.setattr(gathering, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(gatherer, "PAUSE_S", 0.01)
+    monkeypatch.setattr(gatherer, "PATIENCE_S", 0.1)
 
 
 def two(settings: Settings) -> tuple[Site, Site]:
@@ -254,7 +253,7 @@ async def test_without_all_shards_there_is_no_answer(
 async def test_a_shard_that_comes_back_in_time_is_waited_for(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(gatherer, "PATIENCE_S", 30.0)
     first, second = two(alone)
     second.shards[3].ready = False
     async with serving(first, second) as session:
