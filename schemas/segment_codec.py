@@ -75,20 +75,24 @@ def encode(frame: pl.DataFrame, *, presorted: bool = False) -> bytes:
 
 
 def decode(
-    data: bytes, sources: Sequence[str] | None = None, columns: Sequence[str] = COLUMNS
+    data: bytes,
+    sources: Sequence[str] | None = None,
+    columns: Sequence[str] = COLUMNS,
+    where: pl.Expr | None = None,
 ) -> pl.DataFrame:
     """Decode a segment to a frame in `interaction.SCHEMA`, sorted by (source, user).
 
-    With `sources`, only the rows of those; with `columns`, only those. Raises `CorruptSegment`
-    where the bytes do not hold together; bytes that are a well-formed file with other rows in
-    it are told apart by `checksum` alone.
+    With `sources`, only the rows of those; with `columns`, only those; with `where`, only the
+    rows of which it is true. What is not asked for is mostly not decoded. Raises
+    `CorruptSegment` where the bytes do not hold together; bytes that are a well-formed file
+    with other rows in it are told apart by `checksum` alone.
     """
     try:
         metadata = pl.read_parquet_metadata(io.BytesIO(data))
         stored_format = metadata.get("emberline")
         if stored_format == FORMAT:
-            stored = pl.read_parquet(io.BytesIO(data), use_statistics=False)
-            return _expand(stored, int(metadata["base"]), sources, columns)
+            stored = _stored(data, sources, columns, where)
+            return _expand(stored, int(metadata["base"]), columns, where)
     # A panic of Polars derives from BaseException alone.
     except (Exception, pl.exceptions.PanicException) as error:
         raise CorruptSegment(
@@ -115,18 +119,34 @@ def _compact_user(user: pl.Series) -> pl.Series:
     return user
 
 
-def _expand(
-    stored: pl.DataFrame, base: int, sources: Sequence[str] | None, wanted: Sequence[str]
+def _stored(
+    data: bytes, sources: Sequence[str] | None, wanted: Sequence[str], where: pl.Expr | None
 ) -> pl.DataFrame:
-    if not _COLUMNS.issuperset(stored.columns):
-        raise ValueError(f"unexpected columns {stored.columns}")
+    """What the file has of these columns, as it is stored."""
+    there = pl.read_parquet_schema(io.BytesIO(data))
+    if not _COLUMNS.issuperset(there):
+        raise ValueError(f"unexpected columns {list(there)}")
+    asked = {*wanted, *_names(where)}
     if sources is not None:
-        stored = stored.filter(pl.col("source").is_in(list(sources)))
+        asked.add("source")
+    if "last" in asked:
+        asked |= {"first", "span"}
+    if "user" in asked and "user_hex" in there:
+        asked.add("user_hex")
+    # One column is always there: how many rows there are has to be known.
+    read = [name for name in there if name in asked or name == "kind"]
+    stored = pl.read_parquet(io.BytesIO(data), use_statistics=False, columns=read)
+    return stored if sources is None else stored.filter(pl.col("source").is_in(list(sources)))
+
+
+def _expand(
+    stored: pl.DataFrame, base: int, wanted: Sequence[str], where: pl.Expr | None
+) -> pl.DataFrame:
     packed = "user_hex" in stored.columns
     first = pl.col("first").cast(pl.Int64) + base
     columns: dict[str, pl.Expr] = {
         "source": pl.col("source"),
-        "user": pl.col("user_hex").bin.encode("hex") if packed else pl.col("user"),
+        "user": pl.col("user_hex") if packed else pl.col("user"),
         "kind": pl.col("kind").cat.to(pl.Enum(KINDS)),
         "first": first,
         "last": first + pl.col("span").cast(pl.Int64),
@@ -138,7 +158,19 @@ def _expand(
             columns[name] = pl.col(name).cat.to(pl.Enum(CHANNELS))
         else:
             columns[name] = pl.col(name)
-    frame = stored.select(**{name: columns[name] for name in wanted})
+    digits = pl.col("user").bin.encode("hex")
+    asked = dict.fromkeys((*wanted, *_names(where), "kind"))
+    frame = stored.select(**{name: columns[name] for name in asked})
+    if where is not None and packed and "user" in _names(where):
+        frame, packed = frame.with_columns(digits), False
+    if where is not None:
+        frame = frame.filter(where)
+    # Digits take most of the time: only users that are left get them.
+    frame = frame.select(digits if packed and name == "user" else name for name in wanted)
     if frame.schema != {name: SCHEMA[name] for name in wanted}:
         raise ValueError(f"unexpected types {frame.schema}")
     return frame
+
+
+def _names(where: pl.Expr | None) -> list[str]:
+    return [] if where is None else where.meta.root_names()

@@ -67,29 +67,26 @@ class Pinned:
         data: bytes = self.snapshot[keys.segment(index.id)]
         return data
 
-    def rows(self, source: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Frames with the rows of `source`, not folded; none is empty."""
-        for index in self.segments_of(source):
-            frame = self.segment_rows(index, source, columns)
-            if frame.height:
-                yield frame
-        frame = self.delta_rows(source, columns)
-        if frame.height:
-            yield frame
-
-    def delta_rows(self, source: str, columns: Sequence[str] = COLUMNS) -> pl.DataFrame:
-        """The rows of `source` in the deltas, in no order, not folded."""
+    def delta_rows(
+        self, source: str, columns: Sequence[str] = COLUMNS, where: pl.Expr | None = None
+    ) -> pl.DataFrame:
+        """The rows of `source` in the deltas of which `where` is true, in no order, not folded."""
         if not self.deltas:
             return empty().select(columns)
-        rows = pl.concat(self.deltas).lazy()
-        return rows.filter(pl.col("source") == source).select(columns).collect()
+        wanted = pl.col("source") == source
+        rows = pl.concat(self.deltas).lazy().filter(wanted if where is None else wanted & where)
+        return rows.select(columns).collect()
 
     def segment_rows(
-        self, index: SegmentIndex, source: str, columns: Sequence[str]
+        self,
+        index: SegmentIndex,
+        source: str,
+        columns: Sequence[str],
+        where: pl.Expr | None = None,
     ) -> pl.DataFrame:
-        """One segment's rows of `source`, with these columns."""
+        """One segment's rows of `source`, with these columns, of which `where` is true."""
         shared = [source] if len(index.sources) > 1 else None
-        return decode(self.bytes_of(index), shared, columns)
+        return decode(self.bytes_of(index), shared, columns, where)
 
     def side_rows(self, table: SideTable) -> pl.DataFrame:
         """All rows of a side table, folded."""

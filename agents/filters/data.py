@@ -17,12 +17,13 @@ class Data(Protocol):
 
     def roster(self) -> pl.Series:
         """Every live user of this shard, once, String: those of the `users` topic and those
-        seen in events, less deleted and merged ones. Rows of others are ignored. In ascending
-        order, if at hand: where chunks are sorted by user too, large sources take a third of
-        the time."""
+        seen in events, less deleted and merged ones. Rows of others are ignored."""
 
-    def rows(self, source: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """The rows of a source, with these columns of `schemas.interaction.SCHEMA` at least."""
+    def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> Iterator[pl.DataFrame]:
+        """The rows of a source, with these columns of `schemas.interaction.SCHEMA` at least.
+
+        All rows of which `where` is true; others do no harm.
+        """
 
     def profile(self, columns: Sequence[str], kinds: Collection[str]) -> Iterator[pl.DataFrame]:
         """Rows of the profile-wide table, with these columns of `PROFILE_SCHEMA` at least.

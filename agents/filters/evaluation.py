@@ -1,15 +1,16 @@
 """Who matches, of one shard."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import partial, reduce
 
 import polars as pl
 
 from agents.filters.data import Data
 from agents.filters.jobs import EVERYBODY, Job, compiled
 from agents.filters.measures import Compares, ConvertedSince, Measure, Rows, Standing
+from agents.filters.order import rounds
 from agents.filters.roster import Roster
-from agents.filters.steps import Plan
+from agents.filters.steps import Plan, Step
 from agents.filters.tally import ConvertedTally, RowsTally, StandingTally, Tally
 
 __all__ = ["Answer", "Runner", "evaluate"]
@@ -23,18 +24,25 @@ Runner = Callable[[Callable[[Job], Answer], Iterable[Job]], Iterable[Answer]]
 def evaluate(plan: Plan, data: Data, run: Runner = map) -> pl.Series:
     """The users of one shard that match: unique, String, in the roster's order.
 
-    Every source is read once, whatever the number of leaves on it. Held at once: the roster,
-    some bits for each of its users and each leaf, and the chunks that wait to be looked up
-    there (about as many rows as the roster has, or two million, for each job that runs).
+    Every source is read once, whatever the number of leaves on it, and none where nobody is
+    left who could match. Held at once: the roster, some bits for each of its users and each
+    leaf, and the rows that wait to be looked up there (about as many as the roster has, or two
+    million, for each job that runs).
     """
-    todo = compiled(plan.tree)
-    roster = Roster(data.roster())
+    users = data.roster()
+    for step in rounds(plan.tree):
+        if len(users):
+            users = users.filter(_matches(step, Roster(users), data, run))
+    return users.rename("user")
+
+
+def _matches(step: Step, roster: Roster, data: Data, run: Runner) -> pl.Series:
+    todo = compiled(step)
     marks: Answer = {EVERYBODY: roster.everybody()}
     for answer in run(partial(_work, roster, data), todo.jobs):
         for name, found in answer.items():
             marks[name] = marks[name] | found if name in marks else found
-    matches = pl.DataFrame(marks).select(todo.matches).to_series()
-    return roster.users.filter(matches)
+    return pl.DataFrame(marks).select(todo.matches).to_series()
 
 
 def _work(roster: Roster, data: Data, job: Job) -> Answer:
@@ -65,17 +73,15 @@ def _tallies(
 
 
 def _chunks(data: Data, job: Job) -> Iterator[pl.DataFrame]:
-    columns: set[str] = {"user"}
-    kinds: set[str] = set()
-    for _, measure in job.measures:
-        if isinstance(measure, Rows | ConvertedSince | Standing):
-            columns |= measure.columns()
-            kinds |= measure.all_kinds()
+    asked = [m for _, m in job.measures if isinstance(m, Rows | ConvertedSince | Standing)]
+    columns = sorted({"user"}.union(*(measure.columns() for measure in asked)))
     if job.sources is None:
-        yield from data.profile(sorted(columns), kinds)
+        kinds = frozenset[str]().union(*(measure.all_kinds() for measure in asked))
+        yield from data.profile(columns, kinds)
         return
+    where = reduce(pl.Expr.or_, (measure.expression() for measure in asked))
     for source in job.sources:
-        yield from data.rows(source, sorted(columns))
+        yield from data.rows(source, columns, where)
 
 
 def _views(roster: Roster, data: Data, job: Job) -> Answer:

@@ -80,6 +80,10 @@ class ConvertedSince:
         """The kinds of the rows that matter."""
         return frozenset(("converted", "received"))
 
+    def expression(self) -> pl.Expr:
+        """The rows of either side."""
+        return self.conversions().expression() | self.receipts().expression()
+
     def conversions(self) -> Rows:
         """The rows of one side."""
         return Rows(("converted",), detail=None if self.index is None else str(self.index))

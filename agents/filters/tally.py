@@ -30,10 +30,6 @@ class Tally(ABC):
         found = self._relevant(chunk)
         if not found.height:
             return
-        part = self._roster.part(found["user"], chunk.height)
-        if part is not None:
-            self._mark(found, part)
-            return
         self._waiting.append(found)
         # Even a few rows keep the texts of their whole chunk in memory.
         self._held += chunk.height
@@ -47,7 +43,8 @@ class Tally(ABC):
 
     def _flush(self) -> None:
         if self._waiting:
-            self._mark(pl.concat(self._waiting), self._roster.whole)
+            # At once: looking through the roster costs more than a chunk's rows.
+            self._mark(pl.concat(self._waiting))
         self._waiting, self._held = [], 0
 
     @abstractmethod
@@ -55,8 +52,8 @@ class Tally(ABC):
         """The part of a chunk to keep until the next flush."""
 
     @abstractmethod
-    def _mark(self, rows: pl.DataFrame, users: pl.DataFrame) -> None:
-        """Take relevant rows into account; `users` is the part of the roster they fall into."""
+    def _mark(self, rows: pl.DataFrame) -> None:
+        """Take relevant rows into account."""
 
     @abstractmethod
     def _marks(self) -> list[pl.Series]:
@@ -73,13 +70,12 @@ class RowsTally(Tally):
 
     def _relevant(self, chunk: pl.DataFrame) -> pl.DataFrame:
         if len(self._flags) == 1:
-            users = chunk["user"].filter(chunk.select(self._flags).to_series())
-            # Rows are mostly sorted by user: most repetitions stand side by side.
-            return users.filter(users.ne_missing(users.shift())).to_frame()
+            return chunk["user"].filter(chunk.select(self._flags).to_series()).to_frame()
         flagged = chunk.select("user", *self._flags)
         return flagged.filter(pl.any_horizontal(pl.exclude("user")))
 
-    def _mark(self, rows: pl.DataFrame, users: pl.DataFrame) -> None:
+    def _mark(self, rows: pl.DataFrame) -> None:
+        users = self._roster.whole
         if len(self._flags) == 1:
             self._found[0].scatter(users.join(rows, on="user", how="semi")["index"], 1)
             return
@@ -113,9 +109,9 @@ class ConvertedTally(Tally):
             return rows
         return rows.set_sorted("user").group_by("user").agg(pl.col(*self._sides).max())
 
-    def _mark(self, rows: pl.DataFrame, users: pl.DataFrame) -> None:
+    def _mark(self, rows: pl.DataFrame) -> None:
         latest = (
-            rows.join(users, on="user", how="inner")
+            rows.join(self._roster.whole, on="user", how="inner")
             .group_by("index")
             .agg(pl.col(*self._sides).max())
         )
@@ -148,8 +144,8 @@ class StandingTally(Tally):
             pl.when("cleared").then("last").alias("unset"),
         )
 
-    def _mark(self, rows: pl.DataFrame, users: pl.DataFrame) -> None:
-        located = rows.join(users, on="user", how="inner")
+    def _mark(self, rows: pl.DataFrame) -> None:
+        located = rows.join(self._roster.whole, on="user", how="inner")
         everything = pl.concat([*self._latest, located.select(self._columns)])
         latest = everything.group_by("index", "detail").agg(pl.col("set", "unset").max())
         self._latest = [latest.select(self._columns)]

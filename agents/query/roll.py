@@ -1,6 +1,7 @@
 """The users of one shard in order: kept between questions, extended by what is new."""
 
 from dataclasses import dataclass, field
+from functools import reduce
 
 import polars as pl
 
@@ -33,9 +34,7 @@ class Everybody:
     def between(self, low: str | None, high: str | None) -> pl.Series:
         """The live users in [low, high), sorted; None leaves that end open."""
         parts = [part for run in self.runs if len(part := between(run, low, high))]
-        users = pl.concat(parts) if parts else _nobody()
-        if len(parts) > 1:
-            users = users.sort()
+        users = reduce(_merged, sorted(parts, key=len), _nobody())
         gone = between(self.gone, low, high)
         return users.filter(~_among(users, gone)) if len(gone) else users
 
@@ -96,8 +95,7 @@ class Roll:
         self._runs.append((fresh + "").set_sorted())
         while len(self._runs) > 1 and len(self._runs[-2]) <= _CLOSE * len(self._runs[-1]):
             last, before = self._runs.pop(), self._runs.pop()
-            merged = before.to_frame().merge_sorted(last.to_frame(), key="user")
-            self._runs.append(merged["user"].set_sorted())
+            self._runs.append(_merged(before, last).set_sorted())
 
 
 def between(users: pl.Series, low: str | None, high: str | None) -> pl.Series:
@@ -105,6 +103,13 @@ def between(users: pl.Series, low: str | None, high: str | None) -> pl.Series:
     begin = 0 if low is None else users.search_sorted(low, side="left")
     end = len(users) if high is None else users.search_sorted(high, side="left")
     return users.slice(begin, max(0, end - begin))
+
+
+def _merged(one: pl.Series, other: pl.Series) -> pl.Series:
+    """Two sorted series as one."""
+    if not len(one):
+        return other
+    return one.to_frame().merge_sorted(other.to_frame(), key="user")["user"]
 
 
 def _among(users: pl.Series, run: pl.Series) -> pl.Series:

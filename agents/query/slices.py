@@ -27,19 +27,42 @@ GROWTH = 4
 
 @dataclass
 class Fresh:
-    """What a question asks of the deltas and counts, made once for all its slices, by user."""
+    """What a question asks of the deltas and counts, made once for all its slices, by user;
+    and what lies behind a slice in the segments that were decoded for it."""
 
     pinned: Pinned
+    _behind: dict[object, pl.DataFrame] = field(default_factory=dict)
     _made: dict[object, list[pl.DataFrame]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def rows(self, source: str, columns: Sequence[str]) -> list[pl.DataFrame]:
-        """The deltas' rows of a source, each frame sorted by user, not folded."""
+    def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> list[pl.DataFrame]:
+        """The deltas' rows of a source, sorted by user, not folded."""
 
         def make() -> Iterator[pl.DataFrame]:
-            yield self.pinned.delta_rows(source, columns).sort("user")
+            yield self.pinned.delta_rows(source, columns, where).sort("user")
 
-        return self._once((source, *columns), make)
+        return self._once((source, *columns, str(where)), make)
+
+    def segment(
+        self,
+        index: SegmentIndex,
+        source: str,
+        columns: Sequence[str],
+        where: pl.Expr,
+        high: str | None,
+    ) -> pl.DataFrame:
+        """A segment's rows of a source below `high` that were in no slice before."""
+        name = (index.id, source, *columns, str(where))
+        frame = self._behind.pop(name, None)
+        if frame is None:
+            frame = self.pinned.segment_rows(index, source, columns, where)
+        last = index.high[1] if index.high[0] == source else None
+        if high is None or (last is not None and last < high):
+            return frame
+        # The next slice needs the rest: decoding it again would cost more than it weighs.
+        rows = frame["user"].search_sorted(high, side="left")
+        self._behind[name] = frame.slice(rows)
+        return frame.head(rows)
 
     def profile(self, kinds: Collection[str]) -> list[pl.DataFrame]:
         """The deltas' profile-wide rows of these kinds, unpacked, each frame sorted by user."""
@@ -85,18 +108,18 @@ class Slice:
         """The live users of the slice, sorted."""
         return self.everybody.between(self.low, self.high)
 
-    def rows(self, source: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """The rows of a source, not folded, some of users beside the slice."""
+    def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> Iterator[pl.DataFrame]:
+        """The rows of a source of which `where` is true, not folded."""
         for index in self._segments(source):
-            yield self.pinned.segment_rows(index, source, columns)
-        yield from self._cut(self.fresh.rows(source, columns), columns)
+            yield self.fresh.segment(index, source, columns, where, self.high)
+        yield from self._cut(self.fresh.rows(source, columns, where), columns)
 
     def profile(self, columns: Sequence[str], kinds: Collection[str]) -> Iterator[pl.DataFrame]:
-        """Profile-wide rows of these kinds, not folded, some of users beside the slice."""
-        wanted = pl.col("kind").is_in(list(kinds))
+        """Profile-wide rows of these kinds, not folded."""
+        wanted = pl.col("kind").is_in(sorted(kinds))
         for index in self._segments(PROFILE):
-            frame = self.pinned.segment_rows(index, PROFILE, COLUMNS)
-            yield unpack(frame.filter(wanted)).select(columns)
+            frame = self.fresh.segment(index, PROFILE, COLUMNS, wanted, self.high)
+            yield unpack(frame).select(columns)
         yield from self._cut(self.fresh.profile(kinds), columns)
 
     def feed_views(self) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from schemas import segment
-from schemas.interaction import SCHEMA, empty
+from schemas.interaction import COLUMNS, SCHEMA, empty
 from schemas.segment_codec import CorruptSegment
 from tests.schemas.interaction_rows import far, few, frame_of, frames, hex_user, text
 
@@ -55,6 +55,33 @@ def test_only_some_sources() -> None:
     assert found.height == 4
     assert found["source"].unique().to_list() == ["campaign:001"]
     assert segment.decode(data, sources=[]).equals(empty())
+
+
+CONDITIONS = (
+    pl.col("kind") == "clicked",
+    pl.col("channel") == "EMAIL",
+    (pl.col("step") == "s") | (pl.col("last") > 3),
+    pl.col("user") < "8",
+    pl.lit(True),
+)
+
+
+@given(
+    frames(user=hex_user) | frames(user=few | text, time=far, part=st.none() | text),
+    st.sampled_from(CONDITIONS),
+    st.lists(st.sampled_from(COLUMNS), min_size=1, unique=True),
+)
+@settings(deadline=None)
+def test_only_some_columns_and_rows(frame: pl.DataFrame, where: pl.Expr, names: list[str]) -> None:
+    data = segment.encode(frame)
+    whole = segment.decode(data)
+
+    assert_frame_equal(segment.decode(data, columns=names), whole.select(names))
+    found = segment.decode(data, columns=names, where=where)
+    assert_frame_equal(found, whole.filter(where).select(names))
+    sources = whole["source"].unique().to_list()[:1]
+    found = segment.decode(data, sources, names, where)
+    assert_frame_equal(found, whole.filter(pl.col("source").is_in(sources), where).select(names))
 
 
 def test_small_and_large_files_are_compact() -> None:

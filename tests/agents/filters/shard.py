@@ -55,8 +55,8 @@ class Shard:
             self.random.shuffle(users)
         return pl.Series("who", users, pl.String)
 
-    def rows(self, source: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Just the columns that are asked for."""
+    def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> Iterator[pl.DataFrame]:
+        """Just the columns that are asked for, sometimes just the rows."""
         self.asked.append(source)
         mine = [event for event in self.facts.events if event.source == source]
         for part in self._cut([event for event in mine if event.kind in KINDS]):
@@ -65,7 +65,8 @@ class Shard:
                 SCHEMA,
                 orient="row",
             )
-            yield (fold(frame) if self.random.random() < 0.5 else frame).select(columns)
+            frame = fold(frame) if self.random.random() < 0.5 else frame
+            yield (frame.filter(where) if self.random.random() < 0.5 else frame).select(columns)
 
     def profile(self, columns: Sequence[str], kinds: Collection[str]) -> Iterator[pl.DataFrame]:
         """Just the columns that are asked for, sometimes more than those kinds."""

@@ -16,7 +16,6 @@ from agents.filters import (
     evaluate,
     parse,
     plan,
-    roster,
     tally,
 )
 from agents.filters.vocabulary import VOCABULARY
@@ -147,6 +146,5 @@ def test_not_is_the_rest_of_the_roster(known: Facts, tree: Any, seed: int) -> No
 def test_rows_looked_up_bit_by_bit(known: Facts, asked: list[Any], seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tally, "_LEAST_HELD", 1)
-        patch.setattr(roster, "_WIDEST", 0)
         for tree in asked:
             agree(tree, known, seed)

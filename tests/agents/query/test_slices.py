@@ -46,6 +46,7 @@ class Made:
         self.names = [f"{n:04d}" for n in range(users)]
         self.segments: dict[str, SegmentIndex] = {}
         self.data: dict[str, bytes] = {}
+        self.decoded: list[tuple[str, str]] = []
         self.deltas: tuple[pl.DataFrame, ...] = ()
         self.by_source: dict[str, frozenset[str]] = {}
         self.side: dict[bytes, tuple[pl.DataFrame, ...]] = {}
@@ -87,12 +88,15 @@ class Made:
         found = [self.segments[name] for name in self.by_source.get(source, ())]
         return sorted(found, key=lambda index: (index.low, index.id))
 
-    def segment_rows(self, index: SegmentIndex, source: str, columns: Any) -> pl.DataFrame:
-        return decode(self.data[index.id], [source], columns)
+    def segment_rows(
+        self, index: SegmentIndex, source: str, columns: Any, where: pl.Expr | None = None
+    ) -> pl.DataFrame:
+        self.decoded.append((index.id, source))
+        return decode(self.data[index.id], [source], columns, where)
 
-    def delta_rows(self, source: str, columns: Any) -> pl.DataFrame:
+    def delta_rows(self, source: str, columns: Any, where: pl.Expr) -> pl.DataFrame:
         rows = pl.concat([empty(), *self.deltas])
-        return rows.filter(pl.col("source") == source).select(columns)
+        return rows.filter(pl.col("source") == source, where).select(columns)
 
     def side_rows(self, table: SideTable) -> pl.DataFrame:
         return table.fold(pl.concat([pl.DataFrame(schema=table.schema),
@@ -122,12 +126,14 @@ def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked:
     found = plan(parse(asked), WORLD, now_ms=0)
     assert isinstance(found, Plan)
     everybody = Roll().of(pinned)
+    made.decoded.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slices, "FIRST", first)
         patch.setattr(slices, "MOST", 2 * first)
         parts = list(slices.slices(pinned, everybody))
         matches = [user for part in parts for user in evaluate(found, part)]
     assert matches == sorted(set(matches))
+    assert len(made.decoded) == len(set(made.decoded)), "whatever the slices, decoded once"
     rosters = [user for part in parts for user in part.roster()]
     assert rosters == sorted(made.live())
     whole = Slice(pinned, slices.Fresh(pinned), everybody)

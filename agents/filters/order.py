@@ -1,0 +1,69 @@
+"""In which order the parts of a plan are evaluated: those that leave few users come first."""
+
+from collections.abc import Iterator
+
+from agents.filters.steps import Both, Constant, Either, Question, Rest, Step
+
+__all__ = ["rounds"]
+
+
+def rounds(tree: Step) -> list[Step]:
+    """Steps that have to hold one after another, for those users that are left.
+
+    No source is in two of them, nor is the profile-wide table: each is read once.
+    """
+    groups: list[tuple[frozenset[str | None], list[Step]]] = []
+    for part in _parts(tree):
+        scopes, together = frozenset(_scopes(part)), [part]
+        apart = []
+        for others, parts in groups:
+            if others & scopes:
+                scopes, together = scopes | others, parts + together
+            else:
+                apart.append((others, parts))
+        groups = [*apart, (scopes, together)]
+    groups.sort(key=_weight)
+    return [parts[0] if len(parts) == 1 else Both(tuple(parts)) for _, parts in groups]
+
+
+def _parts(step: Step) -> Iterator[Step]:
+    if isinstance(step, Both):
+        for part in step.parts:
+            yield from _parts(part)
+    else:
+        yield step
+
+
+def _scopes(step: Step) -> Iterator[str | None]:
+    """The sources a step rests on; None for the profile-wide table."""
+    match step:
+        case Question(_, sources):
+            yield from (None,) if sources is None else sources
+        case Both(parts) | Either(parts):
+            for part in parts:
+                yield from _scopes(part)
+        case Rest(part):
+            yield from _scopes(part)
+
+
+def _weight(group: tuple[frozenset[str | None], list[Step]]) -> int:
+    scopes, parts = group
+    if not scopes:
+        return 0
+    if None in scopes:
+        return 3  # it has rows of nearly everybody
+    return 1 if any(map(_narrows, parts)) else 2
+
+
+def _narrows(step: Step) -> bool:
+    """Whether only users with rows of some source can match."""
+    match step:
+        case Question(leaf, _):
+            return leaf.has
+        case Both(parts):
+            return any(map(_narrows, parts))
+        case Either(parts):
+            return all(map(_narrows, parts))
+        case Constant(everybody):
+            return not everybody
+    return False

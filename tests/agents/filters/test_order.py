@@ -1,0 +1,47 @@
+"""Parts of a plan in the order in which they are evaluated."""
+
+from typing import Any
+
+from agents.filters import StillWorld, parse, plan
+from agents.filters.order import rounds
+from agents.filters.steps import Both, Plan, Question, Rest
+from agents.filters.world import SourceView
+
+WORLD = StillWorld(sources={f"campaign:{name}": SourceView() for name in "abc"})
+
+
+def received(name: str, **more: Any) -> dict[str, Any]:
+    return {"filter": "received_from_campaign", "campaign": name, **more}
+
+
+def ordered(tree: Any) -> list[Any]:
+    found = plan(parse(tree), WORLD, now_ms=0)
+    assert isinstance(found, Plan)
+    return rounds(found.tree)
+
+
+def test_what_leaves_few_comes_first() -> None:
+    never = {"filter": "never_received"}
+    found = ordered({"and": [never, {"not": received("a")}, received("b"), received("c")]})
+    kinds = [type(step) for step in found]
+    assert kinds == [Question, Question, Rest, Question]
+    assert [getattr(step, "sources", 0) for step in found] == [
+        ("campaign:b",),
+        ("campaign:c",),
+        0,
+        None,
+    ]
+
+
+def test_parts_with_a_source_in_common_stay_together() -> None:
+    either = {"or": [received("b"), received("a")]}
+    first, second = ordered({"and": [{"not": received("a")}, received("c"), {"and": [either]}]})
+    assert isinstance(first, Question)
+    assert first.sources == ("campaign:c",)
+    assert isinstance(second, Both)
+    assert len(second.parts) == 2
+
+
+def test_one_leaf_is_one_round() -> None:
+    assert len(ordered(received("a"))) == 1
+    assert len(ordered({"or": [received("a"), received("b")]})) == 1
