@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 from weakref import WeakSet
 
 import polars as pl
@@ -16,7 +15,7 @@ from agents.work.context import Context
 from streams.by_user import ByUser
 from streams.by_user_block import CorruptBlock
 from streams.by_user_read import Pinned, SegmentGone
-from streams.by_user_rows import Row, frame_of
+from streams.by_user_rows import frame_of
 from streams.store import Store
 
 __all__ = ["MOST_USERS", "UserRows", "read_user", "read_users"]
@@ -25,8 +24,6 @@ __all__ = ["MOST_USERS", "UserRows", "read_user", "read_users"]
 MOST_USERS = 50
 _ATTEMPTS = 20
 _PAUSE_S = 0.005
-#: Fewer rows are told apart in less time than it takes to hand them to a thread.
-_FEW_ROWS = 200
 #: Stores that have been seen not to be ahead of this worker's view.
 _level: "WeakSet[Store]" = WeakSet()
 
@@ -67,9 +64,10 @@ async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> d
         # Visibility has to be of the moment of the pin. Seldom does it change meanwhile; then
         # the names are copied, which costs more.
         names = frozenset(state.source for state in view if state.hidden) if attempt else None
+        is_hidden = view.hidden if names is None else names.__contains__
         pinned = index.pin(store.table, store.mirror)
         try:
-            found = await aside(partial(_find, pinned, users))
+            found = await aside(partial(_read, pinned, users, is_hidden, seen))
         except SegmentGone:
             # A step is between mirror and table: in a moment it is in both.
             await asyncio.sleep(_PAUSE_S)
@@ -78,10 +76,7 @@ async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> d
             index.distrust()
             continue
         if names is not None or view.changes == seen:
-            is_hidden = view.hidden if names is None else names.__contains__
-            masked = frozenset(filter(is_hidden, found.sources))
-            answer = partial(_answers, found.rows, users, masked, seen)
-            return answer() if len(found.rows) < _FEW_ROWS else await aside(answer)
+            return found
     raise NotHeld(f"shard {context.partition} changes faster than it can be read")
 
 
@@ -104,20 +99,11 @@ def _check_not_ahead(context: Context) -> None:
     _level.add(context.store)
 
 
-class _Found(NamedTuple):
-    rows: list[Row]
-    sources: set[str]
-
-
-def _find(pinned: Pinned, users: Sequence[str]) -> _Found:
-    rows = pinned.find(users)
-    return _Found(rows, {row[0] for row in rows})
-
-
-def _answers(
-    rows: Sequence[Row], users: Sequence[str], masked: Collection[str], seen: int
+def _read(
+    pinned: Pinned, users: Sequence[str], is_hidden: Callable[[str], bool], seen: int
 ) -> dict[str, UserRows]:
-    """`rows` are sorted by user and source."""
+    rows = pinned.find(users)
+    masked = frozenset(filter(is_hidden, {row[0] for row in rows}))
     visible = [row for row in rows if row[0] not in masked] if masked else rows
     hidden: dict[str, dict[str, int]] = {user: {} for user in users}
     if len(visible) < len(rows):
@@ -125,7 +111,7 @@ def _answers(
             if source in masked:
                 hidden[user][source] = hidden[user].get(source, 0) + 1
     counts = Counter(row[1] for row in visible)
-    frame, at = frame_of(visible), 0
+    frame, at = frame_of(visible), 0  # sorted by user and source
     found: dict[str, UserRows] = {}
     for user in sorted(hidden):
         found[user] = UserRows(frame.slice(at, counts[user]), hidden[user], seen)

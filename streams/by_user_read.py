@@ -39,8 +39,7 @@ class Pinned:
         """
         if not users:
             return []
-        wanted = pl.Series(users, dtype=pl.String)
-        recent = [row for frame in self.deltas for row in rows_among(frame, wanted)]
+        recent = rows_among(self.deltas, users)
         found = recent + widened(recent)
         found.extend(self.sieve.rows(self.segments, users, self.mirror))
         found.extend(self._indexed(users))

@@ -6,12 +6,13 @@ however long the roster is. Hashes only find candidates: names decide.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from agents.profiles.person import Match, Person
+from agents.profiles.places import places
 from schemas.roster import ROSTER_SCHEMA
 
 __all__ = ["RosterPart", "matches", "part", "people"]
@@ -61,7 +62,7 @@ def matches(
     hashes = pl.Series(sorted(external | alias), dtype=pl.String).hash()
     candidates: set[str] = set()
     for each in roster if len(hashes) else ():
-        for place in _places(each.names["hash"], hashes):
+        for place in places(each.names["hash"], hashes):
             candidates.add(each.rows["user"][each.names["row"][place]])
     found: list[Match] = []
     for person in people(roster, candidates).values():
@@ -73,16 +74,4 @@ def matches(
 
 
 def _rows(frame: pl.DataFrame, users: pl.Series) -> Iterable[tuple[str, str, str, str, bool, int]]:
-    return (frame.row(place) for place in _places(frame["user"], users))
-
-
-def _places(held: pl.Series, wanted: pl.Series) -> Iterator[int]:
-    """Where in a sorted series any of these values stands."""
-    if not len(held):
-        return
-    # a search costs as much as looking at many single values: so only where they begin
-    starts = held.search_sorted(wanted, side="left")
-    for place, value in zip(starts, wanted, strict=True):
-        while place < len(held) and held[place] == value:
-            yield place
-            place += 1
+    return (frame.row(place) for place in places(frame["user"], users))

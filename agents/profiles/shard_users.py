@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import polars as pl
 
+from agents.profiles.aside import aside
 from agents.profiles.facts import UserFacts, UsersRead
-from agents.profiles.person import Match
+from agents.profiles.person import Match, Person
+from agents.profiles.places import places
 from agents.profiles.roster_index import RosterPart, matches, part, people
 from agents.profiles.side_parts import SideParts
 from agents.user_read import read_users
@@ -19,14 +22,30 @@ from streams.side import COUNTS, ROSTER
 
 __all__ = ["ShardUsers"]
 
+#: So few users are looked up in less time than it takes to hand them to a thread.
+_FEW = 2
+
 
 def _feed_views(counts: pl.DataFrame) -> pl.DataFrame:
-    return counts.filter(pl.col("source") == FEED_VIEWS).select("user", "count")
+    views = counts.filter(pl.col("source") == FEED_VIEWS).select("user", "count")
+    return views.sort("user") if views.height else views
 
 
-def _together(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    nobody = pl.DataFrame(schema=COUNTS.schema).select("user", "count")
-    return pl.concat([nobody, *(part for part in parts if part.height)])
+def _some(parts: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame, ...]:
+    return tuple(part for part in parts if part.height)
+
+
+def _told(
+    roster: Sequence[RosterPart], views: Sequence[pl.DataFrame], users: Sequence[str]
+) -> tuple[dict[str, Person], dict[str, int]]:
+    """Who the users are, and how often each has viewed the feed."""
+    counts: dict[str, int] = {}
+    wanted = pl.Series(users, dtype=pl.String)
+    for each in views:
+        for place in places(each["user"], wanted):
+            user, count = each.row(place)
+            counts[user] = counts.get(user, 0) + count
+    return people(roster, users), counts
 
 
 @dataclass
@@ -38,18 +57,20 @@ class ShardUsers:
     _roster: SideParts[RosterPart, tuple[RosterPart, ...]] = field(
         default_factory=lambda: SideParts(ROSTER, part, tuple)
     )
-    _views: SideParts[pl.DataFrame, pl.DataFrame] = field(
-        default_factory=lambda: SideParts(COUNTS, _feed_views, _together)
+    _views: SideParts[pl.DataFrame, tuple[pl.DataFrame, ...]] = field(
+        default_factory=lambda: SideParts(COUNTS, _feed_views, _some)
     )
     _archived: tuple[tuple[int, int], tuple[str, ...]] = ((-1, -1), ())
 
     async def read(self, users: Sequence[str]) -> UsersRead:
         """Everything about at most `user_read.MOST_USERS` users. Raises as `read_users` does."""
         found = await read_users(self.context, self.index, users)
-        named = people(await self._roster.all(self.context.store), users)
-        views = await self._counted(users)
+        roster = await self._roster.all(self.context.store)
+        views = await self._views.all(self.context.store)
+        tell = partial(_told, roster, views, users)
+        named, counts = tell() if len(users) <= _FEW else await aside(tell)
         facts = {
-            user: UserFacts(user, named.get(user), rows.rows, rows.hidden, views.get(user, 0))
+            user: UserFacts(user, named.get(user), rows.rows, rows.hidden, counts.get(user, 0))
             for user, rows in found.items()
         }
         return UsersRead(facts, self._archived_now())
@@ -57,7 +78,7 @@ class ShardUsers:
     async def find(self, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
         """Everyone here who bears one of the identifiers. Raises `NotHeld`."""
         roster = await self._roster.all(self.context.store)
-        return await asyncio.to_thread(matches, roster, externals, aliases)
+        return await aside(partial(matches, roster, externals, aliases))
 
     async def identify(self, users: pl.Series) -> pl.DataFrame:
         """The last rows, in `ROSTER_SCHEMA`, of those whom the roster names. Raises `NotHeld`."""
@@ -69,14 +90,6 @@ class ShardUsers:
             return latest(pl.concat([pl.DataFrame(schema=ROSTER_SCHEMA), *parts]))
 
         return await asyncio.to_thread(named)
-
-    async def _counted(self, users: Sequence[str]) -> dict[str, int]:
-        rows = await self._views.all(self.context.store)
-        found = rows.filter(pl.col("user").is_in(list(users)))
-        sums: dict[str, int] = {}
-        for user, count in found.iter_rows():
-            sums[user] = sums.get(user, 0) + count
-        return sums
 
     def _archived_now(self) -> tuple[str, ...]:
         view, manifest = self.context.view, self.context.store.table.manifest

@@ -59,8 +59,9 @@ def test_a_segment_that_has_gone_is_told(rig: Rig) -> None:
         list(Sieve().rows(segments, USERS, rig.mirror.snapshot()))
 
 
-@pytest.mark.parametrize("users", [USERS[:1], USERS])
-def test_rows_of_a_delta(users: list[str]) -> None:
-    rows = random_rows(1, 300)
-    found = rows_among(rows, pl.Series(users))
-    assert found == rows.filter(pl.col("user").is_in(users)).rows()
+@pytest.mark.parametrize("users", [USERS[:1], USERS, ["nobody"]])
+@pytest.mark.parametrize("deltas", [0, 1, 3])
+def test_rows_of_deltas(users: list[str], deltas: int) -> None:
+    frames = [random_rows(seed, 300) for seed in range(deltas)]
+    expected = [row for f in frames for row in f.filter(pl.col("user").is_in(users)).rows()]
+    assert rows_among(frames, users) == expected

@@ -1,0 +1,24 @@
+"""Where in a sorted column some values stand."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+import polars as pl
+
+__all__ = ["places"]
+
+#: So many values cost less one by one than the query that Polars makes of a search.
+_FEW = 16
+
+
+def places(held: pl.Series, wanted: pl.Series) -> Iterator[int]:
+    """Every place in a sorted series where any of these values stands."""
+    if not len(held):
+        return
+    few = len(wanted) <= _FEW
+    # a search costs as much as looking at many single values: so only where they begin
+    starts = [bisect_left(held, value) for value in wanted] if few else held.search_sorted(wanted)
+    for place, value in zip(starts, wanted, strict=True):
+        while place < len(held) and held[place] == value:
+            yield place
+            place += 1
