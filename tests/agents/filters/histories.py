@@ -1,6 +1,7 @@
 """Random histories and random filters over a small world, for Hypothesis."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -36,9 +37,17 @@ INTERACTIONS = (
     "bot_clicked", "entered", "control", "control", "exited", "converted", "converted",
 )  # fmt: skip
 SIGNALS = ("hard_bounce", "spam_report", "invalid_phone", "feature_flag")
-some = st.sampled_from
 
 
+# Hypothesis checks a strategy once, and one made anew at every draw each time: that was most of
+# the time of these tests. So what is drawn from is made once.
+@cache
+def some(values: tuple[Any, ...]) -> SearchStrategy[Any]:
+    """One of them."""
+    return st.sampled_from(values)
+
+
+@cache
 def maybe(values: tuple[str, ...]) -> SearchStrategy[str | None]:
     """One of them, or None."""
     return st.none() | some(values)
@@ -68,6 +77,9 @@ def _interaction(draw: st.DrawFn) -> Event:
     )
 
 
+_EITHER = st.booleans()
+
+
 @st.composite
 def _signal(draw: st.DrawFn) -> Event:
     kind = draw(some((*SIGNALS, "inbound_keyword", "feed_view", "other")))
@@ -76,15 +88,16 @@ def _signal(draw: st.DrawFn) -> Event:
         detail = draw(some(("STOP", "START", "STOP:g", "STOPPED", "STOP:h", "START:g")))
     elif kind in SIGNALS:
         detail = draw(maybe(("f1", "f2")))
-    cleared = kind != "inbound_keyword" and draw(st.booleans())
+    cleared = kind != "inbound_keyword" and draw(_EITHER)
     user, time = draw(some(USERS + STRANGERS)), draw(some(TIMES))
     return Event(None, user, kind, None, None, None, detail, cleared, time)
 
 
+@cache
 def _states(hidden: bool) -> SearchStrategy[SourceFacts]:
-    states = ["ACTIVE", "STOPPED", "EXEMPT", "HELD", "UNKNOWN"]
+    states: tuple[str, ...] = ("ACTIVE", "STOPPED", "EXEMPT", "HELD", "UNKNOWN")
     if hidden:
-        states += ["EXPIRING", "EXPIRED", "RESTORING"]
+        states += ("EXPIRING", "EXPIRED", "RESTORING")
     return st.builds(
         SourceFacts,
         state=some(states),
@@ -94,16 +107,26 @@ def _states(hidden: bool) -> SearchStrategy[SourceFacts]:
     )
 
 
+@cache
+def _events(least: int) -> SearchStrategy[list[Event]]:
+    event = _interaction() | _interaction() | _signal()
+    return st.lists(event, min_size=least, max_size=40)
+
+
+_ROSTER = st.sets(some(USERS), min_size=2)
+_TAGGED = st.lists(some(SOURCES), unique=True)
+_VIEWS = st.dictionaries(some(USERS + STRANGERS), st.integers(0, 4), max_size=6)
+
+
+@cache
+def _segment() -> SearchStrategy[Any]:
+    return negated() | trees(leaves=3)
+
+
 @st.composite
 def facts(draw: st.DrawFn, *, hidden: bool) -> Facts:
     """A history of at most forty events; with `hidden` some sources are hidden or gone."""
-    events = draw(
-        st.lists(
-            _interaction() | _interaction() | _signal(),
-            min_size=draw(some((0, 20, 30))),
-            max_size=40,
-        )
-    )
+    events = draw(_events(draw(some((0, 20, 30)))))
     only = draw(some((None, "campaign:a", "canvas:c")))
     if only is not None:
         # Everything about one source, and half of it happens to one user.
@@ -113,12 +136,12 @@ def facts(draw: st.DrawFn, *, hidden: bool) -> Facts:
         ]
     known = {source: draw(_states(hidden)) for source in SOURCES}
     return Facts(
-        roster=draw(st.sets(some(USERS), min_size=2)),
+        roster=draw(_ROSTER),
         events=events,
         sources=known,
-        tags={"t1": ["campaign:a", "canvas:c"], "t2": draw(st.lists(some(SOURCES), unique=True))},
-        segments={f"segment:{name}": draw(negated() | trees(leaves=3)) for name in SEGMENTS},
-        views=draw(st.dictionaries(some(USERS + STRANGERS), st.integers(0, 4), max_size=6)),
+        tags={"t1": ["campaign:a", "canvas:c"], "t2": draw(_TAGGED)},
+        segments={f"segment:{name}": draw(_segment()) for name in SEGMENTS},
+        views=draw(_VIEWS),
     )
 
 
@@ -218,6 +241,7 @@ LEAVES: Mapping[str, Any] = {
 """A strategy for each filter by name. All can be parsed, but for ranges that are empty."""
 
 
+@cache
 def trees(leaves: int = 8) -> SearchStrategy[Any]:
     """Filters with all kinds of leaves, `and`, `or` and `not`."""
     return st.recursive(
@@ -231,6 +255,7 @@ def trees(leaves: int = 8) -> SearchStrategy[Any]:
     )
 
 
+@cache
 def negated() -> SearchStrategy[Any]:
     """One leaf that can rest on hidden data, below up to three `not`."""
     names = [name for name in LEAVES if "campaign" in name or "canvas" in name or "step" in name]
