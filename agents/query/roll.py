@@ -58,12 +58,14 @@ class Roll:
         there = pinned.by_source.get(PROFILE, frozenset())
         for index in pinned.segments_of(PROFILE):
             if index.id not in self._segments:
-                self._take(pinned.segment_rows(index, PROFILE, ("user",))["user"])
+                users = pinned.segment_rows(index, PROFILE, ("user",))["user"]
+                # They are in order: a user's rows stand side by side.
+                self._take(users.filter(users.ne_missing(users.shift())))
         self._segments = there
         known = {id(delta) for delta in self._deltas}
         news = [delta["user"] for delta in pinned.deltas if id(delta) not in known]
         if news:
-            self._take(pl.concat(news))
+            self._take(pl.concat(news).unique().sort())
         self._deltas = pinned.deltas
         self._hear(pinned)
         return Everybody(tuple(self._runs), self._gone)
@@ -74,9 +76,9 @@ class Roll:
         former_runs, former = self._side
         self._side = (runs, deltas)
         if runs == former_runs and _same(deltas[: len(former)], former):
-            # Later deltas have the later word.
-            for delta in deltas[len(former) :]:
-                said = ROSTER.fold(delta)
+            if len(deltas) > len(former):
+                # Later deltas have the later word.
+                said = ROSTER.fold(pl.concat(deltas[len(former) :]))
                 gone, live = _parted(said)
                 unsaid = self._gone.filter(~_among(self._gone, said["user"]))
                 self._gone = pl.concat([unsaid, gone]).sort()
@@ -86,7 +88,8 @@ class Roll:
             self._take(live)
 
     def _take(self, users: pl.Series) -> None:
-        fresh = users.rename("user").unique().sort()
+        """Take in users who are in order, each once."""
+        fresh = users.rename("user")
         for run in self._runs:
             fresh = fresh.filter(~_among(fresh, run))
         if not len(fresh):
