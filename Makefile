@@ -31,7 +31,7 @@ demo: $(STAMP)
 	@$(BIN)/emberline demo
 
 test: lint types
-	@$(BIN)/pytest
+	@./.ci/test $(BIN)/pytest
 
 unit: $(STAMP)
 	@$(BIN)/pytest -m 'not connected'
