@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import polars as pl
 
+from schemas.interaction import COLUMNS
 from schemas.segment_codec import encode
-from schemas.segment_order import in_order
+from schemas.segment_order import in_order, pack_users
 
 __all__ = ["BYTES", "OWN_ROWS", "ROWS", "cut", "cut_encoded"]
 
@@ -50,6 +51,9 @@ def cut_encoded(
     A single row is let through whatever its size.
     """
     encoded: list[tuple[pl.DataFrame, bytes]] = []
+    packed = pack_users(frame["user"])
+    if packed is not None:
+        frame = frame.hstack([packed])  # once for the order and for all pieces
     waiting = cut(frame, rows, own_rows)[::-1]
     while waiting:
         piece = waiting.pop()
@@ -58,7 +62,7 @@ def cut_encoded(
             middle = piece.height // 2
             waiting += [piece[middle:], piece[:middle]]
         else:
-            encoded.append((piece, data))
+            encoded.append((piece[list(COLUMNS)], data))
     return encoded
 
 

@@ -1,4 +1,5 @@
 import io
+from random import Random
 
 import polars as pl
 import pytest
@@ -7,8 +8,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from schemas import segment
+from schemas.decode_view import FEW
 from schemas.interaction import COLUMNS, SCHEMA, empty
 from schemas.segment_codec import CorruptSegment
+from schemas.segment_order import in_order
 from tests.schemas.interaction_rows import far, few, frame_of, frames, hex_user, text
 
 ORDER = ["source", "user"]
@@ -176,3 +179,22 @@ def test_checksums_of_sets(one: list[tuple[str, str]], other: list[tuple[str, st
         sorted(one) == sorted(other)
     )
     assert segment.set_checksum([]) == segment.combine([]) == "0" * 32 == segment.EMPTY_CHECKSUM
+
+
+@pytest.mark.parametrize("shared", ["", "0123456789abcdef01", "0123456789abcdef0123"])
+@pytest.mark.parametrize("sources", [1, 3, 2_000])
+def test_the_order_of_many_rows_is_that_of_their_texts(shared: str, sources: int) -> None:
+    chance = Random(sources)
+    users = [f"{chance.getrandbits(96):024x}"[len(shared) :] for _ in range(500)]
+    frame = frame_of(
+        [
+            (f"canvas:{chance.randrange(sources)}", shared + chance.choice(users))
+            + ("received", None, None, None, None, number, number)
+            for number in range(FEW + 7)
+        ]
+    )
+
+    found = in_order(frame)
+
+    assert found.select(ORDER).equals(frame.select(ORDER).sort(ORDER))
+    assert_frame_equal(found, frame, check_row_order=False)
