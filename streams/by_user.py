@@ -107,7 +107,8 @@ class ByUser:
             deltas=table.deltas.frames(),
             segments=segments,
             sieve=self._sieve,
-            mirror=mirror.snapshot(),
+            # Taking one is a good part of a short read: only who needs it does.
+            mirror=mirror.snapshot() if segments else None,
             runs=self.runs,
             blocks=self.store.snapshot(),
         )

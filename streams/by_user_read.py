@@ -20,13 +20,13 @@ __all__ = ["Pinned", "SegmentGone", "mirror_segment"]
 class Pinned:
     """A shard's rows as they stood at one moment. Holds snapshots: let go of it soon.
 
-    `segments` are those that the runs do not cover.
+    `segments` are those that the runs do not cover, `mirror` is None where there are none.
     """
 
     deltas: Sequence[pl.DataFrame]
     segments: Sequence[SegmentIndex]
     sieve: Sieve
-    mirror: Snapshot
+    mirror: Snapshot | None
     runs: Sequence[Run]
     blocks: Snapshot
 
@@ -41,7 +41,8 @@ class Pinned:
             return []
         recent = rows_among(self.deltas, users)
         found = recent + widened(recent)
-        found.extend(self.sieve.rows(self.segments, users, self.mirror))
+        if self.mirror is not None:
+            found.extend(self.sieve.rows(self.segments, users, self.mirror))
         found.extend(self._indexed(users))
         return folded(found)
 
