@@ -119,18 +119,26 @@ class StepProducer:
             if producer is None or self._spent:
                 raise StepFailed(f"{self.transactional_id}: the producer is spent")
             self._spent = True  # until the commit is known to have happened
+            sent: list[asyncio.Future[Any]] = []
             try:
                 async with asyncio.timeout(self._timeout_s):
                     await producer.begin_transaction()
-                    places = await self._send(producer, first)
+                    for record in first:
+                        sent.append(await self._enqueue(producer, record))
+                    places = [_offset(result) for result in await asyncio.gather(*sent)]
                     chained = list(records) + list(then(places) if then is not None else ())
-                    sent = [await self._enqueue(producer, record) for record in chained]
+                    for record in chained:
+                        sent.append(await self._enqueue(producer, record))
                     for group in groups:
-                        sent += await _enqueue_group(producer, group)
+                        await _enqueue_group(producer, group, sent)
                     # aiokafka commits a transaction although a batch of it failed: a failed
                     # send must be seen here, before the commit.
-                    offsets = [_offset(result) for result in await asyncio.gather(*sent)]
+                    results = (await asyncio.gather(*sent))[len(first) :]
+                    offsets = [_offset(result) for result in results]
                     await producer.commit_transaction()
+            except kafka_errors.IllegalOperation as error:
+                # The transaction ended between two sends; what was sent before knows why.
+                raise _failure(self.transactional_id, await _cause(sent) or error) from error
             except (kafka_errors.KafkaError, TimeoutError, _NoOffset) as error:
                 raise _failure(self.transactional_id, error) from error
             self._spent = False
@@ -150,10 +158,6 @@ class StepProducer:
         producer._closed = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(producer.client.close(), CLOSE_S)
-
-    async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[int]:
-        sent = [await self._enqueue(producer, record) for record in records]
-        return [_offset(result) for result in await asyncio.gather(*sent)]
 
     async def _enqueue(self, producer: AIOKafkaProducer, record: Record) -> Any:
         return await producer.send(
@@ -177,23 +181,33 @@ def _offset(result: Any) -> int:
     return offset
 
 
-async def _enqueue_group(producer: AIOKafkaProducer, group: RecordGroup) -> list[Any]:
-    futures = []
+async def _cause(sent: Sequence[asyncio.Future[Any]]) -> BaseException | None:
+    """The error of what was sent, as far as it comes soon."""
+    if not sent:
+        return None
+    when = asyncio.FIRST_EXCEPTION
+    done, _ = await asyncio.wait(sent, timeout=CLOSE_S, return_when=when)
+    errors = (future.exception() for future in done if not future.cancelled())
+    return next((error for error in errors if error is not None), None)
+
+
+async def _enqueue_group(
+    producer: AIOKafkaProducer, group: RecordGroup, sent: list[asyncio.Future[Any]]
+) -> None:
     batch = producer.create_batch()
     for number, (key, value, timestamp) in enumerate(group.records):
         own = group.own_headers[number] if group.own_headers else ()
         headers = [*group.headers, *own]
         fields = {"key": key, "value": value, "timestamp": timestamp, "headers": headers}
         if batch.append(**fields) is None:
-            futures.append(await producer.send_batch(batch, group.topic, partition=group.partition))
+            sent.append(await producer.send_batch(batch, group.topic, partition=group.partition))
             batch = producer.create_batch()
             if batch.append(**fields) is None:
                 raise kafka_errors.MessageSizeTooLargeError(
                     f"{group.topic}[{group.partition}]: a forwarded record does not fit a batch"
                 )
     if batch.record_count():
-        futures.append(await producer.send_batch(batch, group.topic, partition=group.partition))
-    return futures
+        sent.append(await producer.send_batch(batch, group.topic, partition=group.partition))
 
 
 def _failure(transactional_id: str, error: BaseException) -> Recoverable:

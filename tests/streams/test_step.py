@@ -1,0 +1,42 @@
+"""A producer that loses its transactional id says so, wherever in a step that happens."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from streams.settings import Settings
+from streams.step import Fenced, Record, StepFailed, StepProducer
+from streams.topics import Topics
+
+pytestmark = pytest.mark.connected
+
+
+async def taken(settings: Settings, name: str) -> None:
+    """Take the transactional id over, and let go."""
+    other = StepProducer(settings, name)
+    await other.start()
+    await other.close()
+
+
+async def test_one_that_is_fenced_between_two_sends_is_fenced(
+    settings: Settings, topics: Topics
+) -> None:
+    name = f"{settings.prefix}step"
+    producer = StepProducer(settings, name)
+    await producer.start()
+
+    def fence(offsets: list[int]) -> list[Record]:
+        """In the midst of the step; the topics are new to the producer, which asks for each."""
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, taken(settings, name)).result(60)
+        new = [topics.audit, topics.state, topics.expired, topics.restored, topics.users]
+        return [Record(topic, b"k", b"v", 0) for topic in (topics.changelog, *new)]
+
+    try:
+        with pytest.raises(Fenced):
+            await producer.commit([], first=[Record(topics.archive, b"k", b"v", 0)], then=fence)
+        with pytest.raises(StepFailed, match="spent"):
+            await producer.commit([Record(topics.changelog, b"k", b"v", 0)])
+    finally:
+        await producer.close()
