@@ -11,7 +11,10 @@ __all__ = ["Budget"]
 #: A row of a delta in memory: nine columns, strings included, and the copies of a flush.
 DELTA_ROW_BYTES = 500
 _DECODERS = 1
+_LAYERS = 1
 _DELTAS = 0.30
+#: Part of the deltas' rows from which on rows of one step are not worth being kept as deltas.
+_DIRECT = 5
 _FETCH = 0.06
 _CACHE = 0.10
 
@@ -28,11 +31,19 @@ class Budget:
     #: small things at the same time mostly wait for each other, busily.
     decoders: Executor = field(default_factory=lambda: ThreadPoolExecutor(_DECODERS, "decode"))
 
+    #: Sort and encode what is decoded, beside the decoding of what follows.
+    layers: Executor = field(default_factory=lambda: ThreadPoolExecutor(_LAYERS, "layout"))
+
     @property
     def delta_rows(self) -> int:
         """Rows in the deltas at which they are flushed."""
         share = int(self.settings.memory_budget * _DELTAS / DELTA_ROW_BYTES / max(1, self.shards))
         return max(1, min(self.settings.delta_rows, share))
+
+    @property
+    def direct_rows(self) -> int:
+        """Rows of one step from which on they become segments at once."""
+        return max(1, self.delta_rows // _DIRECT)
 
     @property
     def delta_rows_full(self) -> int:

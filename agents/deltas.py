@@ -19,7 +19,7 @@ __all__ = ["HASHES", "ROWS", "Part", "parts"]
 
 ROWS = b"d"
 HASHES = b"w"
-_ROWS_PER_PART = 40_000
+_ROWS_PER_PART = 20_000
 #: Of counts, users and hashes; a record holds little more.
 _SIDE_BYTES = 900_000
 
@@ -35,12 +35,12 @@ class Part:
     frame: pl.DataFrame | None
 
 
-def parts(taken: Ingested, users: TakenUsers, row_bytes: int) -> list[Part]:
-    """The entries for what was taken in; those of rows have at most `row_bytes` bytes.
+def parts(taken: Ingested, rows: pl.DataFrame, users: TakenUsers, row_bytes: int) -> list[Part]:
+    """The entries for what was taken in; those of `rows`, which are interactions of it, have at
+    most `row_bytes` bytes.
 
     A single row is let through whatever its size.
     """
-    rows = taken.interactions
     found = [
         Part(ROWS, data, frame)
         for start in range(0, rows.height, _ROWS_PER_PART)

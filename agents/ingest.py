@@ -1,34 +1,24 @@
-"""The ingest of one shard: fetch, decode and fold, commit, in three stages at once.
+"""The ingest of one shard: fetch, decode, lay out, commit, in four stages at once.
 
-While one step commits, the next batches are decoded in a thread, and those after them are
-fetched: group commit. Fetched batches pass through the ingest agent of the Faust app
+While one step commits, the next batches are decoded and laid out in threads, and those after
+them are fetched: group commit. Fetched batches pass through the ingest agent of the Faust app
 (`deliver`), which hands them back by `offer`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import polars as pl
-
 from agents.budget import Budget
-from agents.deltas import Part, parts
+from agents.ingest_step import StepMaker
+from agents.intake import Intake, Laid
 from agents.work.context import Context
 from agents.work.loop import WorkLoop
 from schemas.batch import RawBatch
-from schemas.decode_check import Limits
-from schemas.ingest import Ingested, ingest
-from schemas.lifecycle import State
-from schemas.profile import PROFILE
-from schemas.repeats import Window
-from schemas.users import TakenUsers, of_users, take_users
-from streams import keys
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
 from streams.period import milliseconds
-from streams.remote_registry import source_for
-from streams.step import Record, RecordGroup
-from streams.store import Put, Step, bounded
+from streams.store import Step
 from streams.topics import Topics
 
 __all__ = ["Fetched", "IngestLoop"]
@@ -36,9 +26,6 @@ __all__ = ["Fetched", "IngestLoop"]
 _STAGE = 2
 #: A fetch of so much means that events wait in the log.
 _LOAD_BYTES = 2_000_000
-_USERS_PER_STEP_BITS = 24
-_LEAST_RECORD_BYTES = 128
-_STEP_EVENTS_BYTES = 16_000_000
 #: Positions that moved without a record (transaction markers) are committed this often.
 _IDLE_CURSOR_S = 30.0
 
@@ -48,22 +35,6 @@ class Fetched:
     """What one fetch brought a shard: whole record batches, in offset order by partition."""
 
     batches: Sequence[RawBatch]
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """One bounded part of a step: its delta, encoded, and where its batches end.
-
-    `sources` says how many rows each has, `last` that it is the last part of what one fetch
-    brought.
-    """
-
-    ingested: Ingested
-    users: TakenUsers
-    parts: list[Part]
-    sources: Mapping[str, int]
-    cursor: Mapping[str, int]
-    last: bool
 
 
 class IngestLoop:
@@ -82,20 +53,13 @@ class IngestLoop:
         self._deliver = deliver
         self._topics = Topics(context.settings.prefix)
         self._inbox: asyncio.Queue[Fetched] = asyncio.Queue()
-        self._decoded: asyncio.Queue[Decoded] = asyncio.Queue(_STAGE)
+        self._laid: asyncio.Queue[asyncio.Future[Laid]] = asyncio.Queue(_STAGE)
         self._under_way = asyncio.Semaphore(_STAGE)
-        self._seen: set[str] = set()
-        #: Sources on their way to the archive or there, as of that many changes of the view,
-        #: and the version at which late rows of each were told.
-        self._archived: tuple[int, set[str]] = (-1, set())
-        self._late: dict[str, int] = {}
-        self._schemas = source_for(context.settings.schema_registry_url)
-        self._window = Window(context.settings.repeat_window)
+        self._intake = Intake(context)
+        self._steps = StepMaker(context)
         #: Fetches that are not committed whole, and the positions of a time without any.
         self._uncommitted = 0
         self._passed: dict[Partition, int] | None = None
-        #: Above all those given before: a step holds far fewer users than the shift leaves.
-        self._user_sequence = 0
         self._fetcher: Fetcher | None = None
         self.events = 0
         self.forwarded = 0
@@ -125,10 +89,7 @@ class IngestLoop:
             name=f"shard-{context.partition}",
         )
         await self._fetcher.start()
-        seen = context.store.table.window
-        pieces = [seen[key] for key in sorted(seen)]
-        self._window = await asyncio.to_thread(Window.of, self._window.limit, pieces)
-        self._user_sequence = context.store.table.next_sequence << _USERS_PER_STEP_BITS
+        await asyncio.to_thread(self._intake.recall)
         if not cursor:
             first = {topic: offset for (topic, _), offset in positions.items()}
             await context.store.commit(Step(puts=[context.store.table.cursor_put(first)]))
@@ -174,60 +135,32 @@ class IngestLoop:
                     self._passed = self._fetcher.positions()
 
     async def _decode(self) -> None:
-        limit = min(self._context.settings.step_bytes, _STEP_EVENTS_BYTES)
         loop = asyncio.get_running_loop()
+        intake, budget = self._intake, self._budget
         while True:
             fetched = await self._inbox.get()
-            groups = list(bounded(fetched.batches, _weight, limit))
+            groups = intake.groups(fetched.batches)
             for group in groups:
                 last = group is groups[-1]
-                decoding = loop.run_in_executor(self._budget.decoders, self._work_out, group, last)
-                await self._decoded.put(await decoding)
+                decoded = await loop.run_in_executor(budget.decoders, intake.decode, group, last)
+                direct = budget.direct_rows
+                laying = loop.run_in_executor(budget.layers, intake.lay_out, decoded, direct)
+                await self._laid.put(laying)
             self._under_way.release()
-
-    def _work_out(self, batches: Sequence[RawBatch], last: bool) -> Decoded:
-        context = self._context
-        settings = context.settings
-        limits = Limits(max_field_bytes=settings.max_field_bytes)
-        users = take_users(
-            [batch for batch in batches if of_users(batch)],
-            context.partition,
-            settings.partitions,
-            self._user_sequence,
-            limits,
-            self._schemas,
-        )
-        self._user_sequence += users.rows.height
-        ingested = ingest(
-            [batch for batch in batches if not of_users(batch)],
-            context.partition,
-            settings.partitions,
-            limits,
-            self._schemas,
-            self._window,
-        )
-        entries = parts(ingested, users, settings.segment_bytes)
-        cursor: dict[str, int] = {}
-        for batch in batches:
-            cursor[batch.topic] = max(cursor.get(batch.topic, 0), batch.next_offset)
-        rows = ingested.interactions["source"].value_counts()
-        sources: dict[str, int] = dict(rows.rows())
-        sources.pop(PROFILE, None)
-        return Decoded(ingested, users, entries, sources, cursor, last)
 
     async def _commit(self) -> None:
         while True:
             try:
                 async with asyncio.timeout(_IDLE_CURSOR_S):
-                    group = [await self._decoded.get()]
+                    laying = [await self._laid.get()]
             except TimeoutError:
                 await self._commit_positions()
                 continue
-            while not self._decoded.empty() and len(group) < _STAGE:
-                group.append(self._decoded.get_nowait())
-            step = self._step(group)
-            await self._context.store.commit(step)
-            for decoded in group:
+            while not self._laid.empty() and len(laying) < _STAGE:
+                laying.append(self._laid.get_nowait())
+            group = await asyncio.gather(*laying)
+            await self._context.store.commit(self._steps.step(group))
+            for decoded in (laid.decoded for laid in group):
                 self._uncommitted -= decoded.last
                 self.events += decoded.ingested.events
                 for taken in (decoded.ingested, decoded.users):
@@ -237,100 +170,6 @@ class IngestLoop:
             if self._context.store.table.delta_rows >= self._budget.delta_rows:
                 self._work.wake()
 
-    def _step(self, group: Sequence[Decoded]) -> Step:
-        table = self._context.store.table
-        frames: dict[bytes, pl.DataFrame] = {}
-        step = Step(frames=frames)
-        cursor = dict(table.cursor)
-        sources: dict[str, int] = {}
-        for part in (part for decoded in group for part in decoded.parts):
-            key = keys.delta(table.next_sequence, len(step.puts), part.letter)
-            step.puts.append((key, part.data))
-            if part.frame is not None:
-                frames[key] = part.frame
-        for decoded in group:
-            cursor |= decoded.cursor
-            for source, rows in decoded.sources.items():
-                sources[source] = sources.get(source, 0) + rows
-            for taken in (decoded.ingested, decoded.users):
-                step.groups += [*self._rejected(taken), *self._forwards(taken)]
-        step.puts += self._forgotten()
-        step.puts.append(table.cursor_put(cursor))
-        step.records += self._news(sources)
-        return step
-
-    def _forgotten(self) -> list[Put]:
-        """Deletes the oldest hashes of event ids that the window no longer needs."""
-        window = self._context.store.table.window
-        spare = sum(map(len, window.values())) - self._context.settings.repeat_window
-        puts: list[Put] = []
-        for key in sorted(window):
-            spare -= len(window[key])
-            if spare < 0:
-                break
-            puts.append((key, None))
-        return puts
-
-    def _news(self, rows: Mapping[str, int]) -> list[Record]:
-        """Tells the coordinator, once, of sources that the lifecycle does not know, and, once
-        for each expiry, of expired ones that have late rows: those can be restored, even where
-        nothing of them was archived.
-        """
-        view = self._context.view
-        if self._archived[0] != view.changes:
-            there = view.in_states([State.EXPIRING, State.EXPIRED])
-            self._archived = view.changes, {record.source for record in there}
-        fresh = rows.keys() - self._seen
-        self._seen |= fresh
-        told = {source: 0 for source in fresh if view.get(source) is None}
-        for source in rows.keys() & self._archived[1]:
-            record = view.get(source)
-            if record is not None and self._late.get(source) != record.version:
-                told[source] = self._late[source] = record.version
-        return self._context.reports(
-            {"source": source, "version": told[source], "phase": "seen"}
-            | {"interactions": rows[source]}
-            for source in sorted(told)
-        )
-
-    def _forwards(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:
-        return [
-            RecordGroup(
-                self._topics.repartition,
-                forward.partition,
-                (("topic", forward.topic.encode()),),
-                [(record.key, record.value, record.timestamp) for record in forward.records],
-            )
-            for forward in taken.forwards
-        ]
-
-    def _rejected(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:
-        """As a group: a topic of garbage makes more of them than can be sent one by one."""
-        if not taken.rejects:
-            return []
-        now = self._context.clock.now_ms()
-        return [
-            RecordGroup(
-                self._topics.rejected,
-                self._context.partition,
-                (),
-                [(reject.key or b"", reject.value or b"", now) for reject in taken.rejects],
-                [
-                    tuple(
-                        (name, str(value).encode())
-                        for name, value in (
-                            ("topic", reject.topic),
-                            ("partition", reject.partition),
-                            ("offset", reject.offset),
-                            ("code", reject.code),
-                            ("detail", reject.detail),
-                        )
-                    )
-                    for reject in taken.rejects
-                ],
-            )
-        ]
-
     async def _commit_positions(self) -> None:
         """Nothing came: remember positions that moved past transaction markers."""
         if self._passed is None:
@@ -339,8 +178,3 @@ class IngestLoop:
         table = self._context.store.table
         if positions != table.cursor:
             await self._context.store.commit(Step(puts=[table.cursor_put(positions)]))
-
-
-def _weight(batch: RawBatch) -> int:
-    """Bytes of a batch; tiny records, each perhaps a reject, weigh more than they have."""
-    return max(len(batch.payload), batch.count * _LEAST_RECORD_BYTES)

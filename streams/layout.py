@@ -14,7 +14,7 @@ from schemas.profile import PROFILE, wide
 from schemas.segment import SegmentIndex, build, cut_encoded
 from streams import keys
 
-__all__ = ["Limits", "choose_merge", "flush", "merge", "separate", "store"]
+__all__ = ["Limits", "choose_merge", "flush", "lay", "merge", "separate", "store"]
 
 Put = tuple[bytes, bytes | None]
 NewId = Callable[[], str]
@@ -44,14 +44,16 @@ def store(frame: pl.DataFrame, level: int, new_id: NewId, limits: Limits) -> lis
 
 
 def flush(deltas: Mapping[bytes, pl.DataFrame], new_id: NewId, limits: Limits) -> list[Put]:
-    """Folds deltas into segments of level 0 and deletes them; makes the profile-wide rows."""
-    rows = fold(pl.concat(list(deltas.values())))
+    """Folds deltas into segments and deletes them."""
+    rows = pl.concat(list(deltas.values()))
+    return lay(rows, new_id, limits) + [(key, None) for key in deltas]
+
+
+def lay(rows: pl.DataFrame, new_id: NewId, limits: Limits) -> list[Put]:
+    """Folds rows into segments of level 0; makes the profile-wide rows."""
+    rows = fold(rows)
     sourced = rows.filter(pl.col("source") != PROFILE)
-    return (
-        store(sourced, 0, new_id, limits)
-        + store(wide(rows), 0, new_id, limits)
-        + [(key, None) for key in deltas]
-    )
+    return store(sourced, 0, new_id, limits) + store(wide(rows), 0, new_id, limits)
 
 
 def merge(

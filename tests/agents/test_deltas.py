@@ -32,25 +32,30 @@ def taken(rows: pl.DataFrame, events: int) -> Ingested:
     )
 
 
+def entries(found: Ingested, users: TakenUsers, row_bytes: int) -> list[Part]:
+    return parts(found, found.interactions, users, row_bytes)
+
+
 def of(letter: bytes, found: list[Part]) -> list[Part]:
     return [part for part in found if part.letter == letter]
 
 
 def test_many_small_events_fit() -> None:
     """Feed views: a row of counts and eight bytes of hash for each event, as much as a step has."""
-    found = parts(taken(interaction.empty(), COUNT), NOBODY, 900_000)
+    found = entries(taken(interaction.empty(), COUNT), NOBODY, 900_000)
     assert max(len(part.data) for part in found) < MAX_BATCH_BYTES
     seen = pl.concat([unpack(part.data) for part in of(HASHES, found)])
     assert seen.to_list() == hashes(USERS).to_list()
     counts = [part for part in of(side.COUNTS.delta, found) if part.frame is not None]
-    assert sum(delta.decode(part.data, side.COUNTS.schema)["count"].sum() for part in counts) == COUNT
+    read = [delta.decode(part.data, side.COUNTS.schema) for part in counts]
+    assert sum(frame["count"].sum() for frame in read) == COUNT
     assert sum(len(part.frame) for part in counts if part.frame is not None) == COUNT
 
 
 def test_a_whole_roster_at_once_fits() -> None:
     people = [(user, {"external_user_id": secrets.token_hex(16)}) for user in USERS[:50_000]]
     rows = roster_rows(people, 7)
-    found = parts(taken(interaction.empty(), 0), TakenUsers(rows, [], []), 900_000)
+    found = entries(taken(interaction.empty(), 0), TakenUsers(rows, [], []), 900_000)
     assert {part.letter for part in found} == {side.ROSTER.delta}
     assert len(found) > 1
     assert max(len(part.data) for part in found) < MAX_BATCH_BYTES
@@ -72,9 +77,9 @@ def test_rows_keep_to_the_bytes_of_a_segment_and_nothing_makes_nothing() -> None
         .alias(name)
         for name, kind in SCHEMA.items()
     )
-    found = parts(taken(rows, 0), NOBODY, 5_000)
+    found = entries(taken(rows, 0), NOBODY, 5_000)
     assert {part.letter for part in found} == {ROWS}
     assert max(len(part.data) for part in found) <= 5_000
     frames = [part.frame for part in found if part.frame is not None]
     assert pl.concat(frames).equals(rows)
-    assert parts(taken(interaction.empty(), 0), NOBODY, 5_000) == []
+    assert entries(taken(interaction.empty(), 0), NOBODY, 5_000) == []

@@ -186,11 +186,11 @@ def test_checksums_of_sets(one: list[tuple[str, str]], other: list[tuple[str, st
 def test_the_order_of_many_rows_is_that_of_their_texts(shared: str, sources: int) -> None:
     chance = Random(sources)
     users = [f"{chance.getrandbits(96):024x}"[len(shared) :] for _ in range(500)]
+    rest = ("received", None, None, None, None)
     frame = frame_of(
         [
-            (f"canvas:{chance.randrange(sources)}", shared + chance.choice(users))
-            + ("received", None, None, None, None, number, number)
-            for number in range(FEW + 7)
+            (f"canvas:{chance.randrange(sources)}", shared + chance.choice(users), *rest, at, at)
+            for at in range(FEW + 7)
         ]
     )
 

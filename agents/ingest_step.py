@@ -1,0 +1,126 @@
+"""What ingest writes: one step of decoded parts, with rejects, forwards and news of sources."""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from agents.intake import Laid
+from agents.work.context import Context
+from schemas.ingest import Ingested
+from schemas.lifecycle import State
+from schemas.users import TakenUsers
+from streams import keys
+from streams.step import Record, RecordGroup
+from streams.store import Put, Step
+from streams.topics import Topics
+
+__all__ = ["StepMaker"]
+
+
+class StepMaker:
+    """Makes the steps of one shard's ingest, each from the hot table as it is then."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._topics = Topics(context.settings.prefix)
+        self._seen: set[str] = set()
+        #: Sources on their way to the archive or there, as of that many changes of the view,
+        #: and the version at which late rows of each were told.
+        self._archived: tuple[int, set[str]] = (-1, set())
+        self._late: dict[str, int] = {}
+
+    def step(self, group: Sequence[Laid]) -> Step:
+        """All of them in one transaction, with the cursor after the last."""
+        table = self._context.store.table
+        frames: dict[bytes, pl.DataFrame] = {}
+        step = Step(frames=frames)
+        cursor = dict(table.cursor)
+        sources: dict[str, int] = {}
+        for part in (part for laid in group for part in laid.parts):
+            key = keys.delta(table.next_sequence, len(step.puts), part.letter)
+            step.puts.append((key, part.data))
+            if part.frame is not None:
+                frames[key] = part.frame
+        for laid in group:
+            step.puts += laid.puts
+            cursor |= laid.decoded.cursor
+            for source, rows in laid.sources.items():
+                sources[source] = sources.get(source, 0) + rows
+            for taken in (laid.decoded.ingested, laid.decoded.users):
+                step.groups += [*self._rejected(taken), *self._forwards(taken)]
+        step.puts += self._forgotten()
+        step.puts.append(table.cursor_put(cursor))
+        step.records += self._news(sources)
+        return step
+
+    def _forgotten(self) -> list[Put]:
+        """Deletes the oldest hashes of event ids that the window no longer needs."""
+        window = self._context.store.table.window
+        spare = sum(map(len, window.values())) - self._context.settings.repeat_window
+        puts: list[Put] = []
+        for key in sorted(window):
+            spare -= len(window[key])
+            if spare < 0:
+                break
+            puts.append((key, None))
+        return puts
+
+    def _news(self, rows: Mapping[str, int]) -> list[Record]:
+        """Tells the coordinator, once, of sources that the lifecycle does not know, and, once
+        for each expiry, of expired ones that have late rows: those can be restored, even where
+        nothing of them was archived.
+        """
+        view = self._context.view
+        if self._archived[0] != view.changes:
+            there = view.in_states([State.EXPIRING, State.EXPIRED])
+            self._archived = view.changes, {record.source for record in there}
+        fresh = rows.keys() - self._seen
+        self._seen |= fresh
+        told = {source: 0 for source in fresh if view.get(source) is None}
+        for source in rows.keys() & self._archived[1]:
+            record = view.get(source)
+            if record is not None and self._late.get(source) != record.version:
+                told[source] = self._late[source] = record.version
+        return self._context.reports(
+            {"source": source, "version": told[source], "phase": "seen"}
+            | {"interactions": rows[source]}
+            for source in sorted(told)
+        )
+
+    def _forwards(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:
+        return [
+            RecordGroup(
+                self._topics.repartition,
+                forward.partition,
+                (("topic", forward.topic.encode()),),
+                [(record.key, record.value, record.timestamp) for record in forward.records],
+            )
+            for forward in taken.forwards
+        ]
+
+    def _rejected(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:
+        """As a group: a topic of garbage makes more of them than can be sent one by one."""
+        if not taken.rejects:
+            return []
+        now = self._context.clock.now_ms()
+        return [
+            RecordGroup(
+                self._topics.rejected,
+                self._context.partition,
+                (),
+                [(reject.key or b"", reject.value or b"", now) for reject in taken.rejects],
+                [
+                    tuple(
+                        (name, str(value).encode())
+                        for name, value in (
+                            ("topic", reject.topic),
+                            ("partition", reject.partition),
+                            ("offset", reject.offset),
+                            ("code", reject.code),
+                            ("detail", reject.detail),
+                        )
+                    )
+                    for reject in taken.rejects
+                ],
+            )
+        ]
