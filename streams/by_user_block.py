@@ -50,6 +50,7 @@ PACKED = pl.Schema(_TYPES)
 _OPTIONAL = ("channel", "step", "variation", "detail")
 _STORED = frozenset({*COLUMNS, "span"} - {"last"})
 _NEEDED = _STORED - {*_OPTIONAL}
+_ASKED = ("source", "kind", "channel", "step", "variation", "detail", "first", "span")
 
 
 class CorruptBlock(Recoverable):
@@ -131,26 +132,30 @@ def decode(data: bytes) -> pl.DataFrame:
 def rows_of(data: bytes, users: Iterable[tuple[bytes, str]]) -> list[Row]:
     """A block's rows of `users`, each given packed and by name. Raises `CorruptBlock`."""
     stored = _stored(data)
-    held, names = stored["user"], stored.columns
+    held = stored["user"]
+    places = {name: place for place, name in enumerate(stored.columns)}
+    # What is absent is behind all that is there: a None.
+    at = [places.get(name, -1) for name in _ASKED]
+    source, kind, channel, step, variation, detail, first, span = at
     found: list[Row] = []
     for packed, user in users:
         # A series answers a dozen questions for a value in a tenth of a search of its own.
         start = bisect_left(held, packed)
         count = bisect_right(held, packed, start) - start
-        for values in stored.slice(start, count).rows() if count else ():
-            row = dict(zip(names, values, strict=True))
-            channel: int | None = row.get("channel")
+        for row in stored.slice(start, count).rows() if count else ():
+            row += (None,)
+            on = row[channel]
             found.append(
                 (
-                    row["source"],
+                    row[source],
                     user,
-                    KINDS[row["kind"]],
-                    None if channel is None else CHANNELS[channel],
-                    row.get("step"),
-                    row.get("variation"),
-                    row.get("detail"),
-                    row["first"],
-                    row["first"] + row["span"],
+                    KINDS[row[kind]],
+                    None if on is None else CHANNELS[on],
+                    row[step],
+                    row[variation],
+                    row[detail],
+                    row[first],
+                    row[first] + row[span],
                 )
             )
     return found

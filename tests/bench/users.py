@@ -186,13 +186,13 @@ async def measure(
                 assert answer.status == 200, found
                 assert len(found["users"]) == 50
 
-        many = [one() for _ in range(50)]
+        every = range(len(names))
 
         def profile() -> Awaitable[None]:
             return get(f"/users/{one()}")
 
         def export() -> Awaitable[None]:
-            return post({"external_ids": [f"ext-{one()}" for _ in many]})
+            return post({"external_ids": [f"ext-{names[n]}" for n in chosen.sample(every, 50)]})
 
         await timed("right after ingest, first answers", profile, SHARDS * 3, warm=0)
         await timed("right after ingest", profile, READS // 10)
