@@ -5,6 +5,8 @@ its users are decoded, and from then on the hashes of them tell in microseconds 
 is not there. Hashes only rule out: names decide.
 """
 
+import io
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 import polars as pl
@@ -12,6 +14,7 @@ from rocksdict import Snapshot
 
 from schemas.errors import Recoverable
 from schemas.segment import SegmentIndex, decode
+from schemas.segment_order import PACKED
 from streams import keys
 from streams.by_user_rows import Row
 from streams.mirror import Mirror
@@ -22,6 +25,7 @@ __all__ = ["SegmentGone", "Sieve", "mirror_segment", "rows_among"]
 _MOST_ROWS = 4_000_000
 #: To compare a column with so many users costs less than to look each row up among them.
 _SINGLY = 6
+_HEX = re.compile("[0-9a-f]{24}")
 
 
 class SegmentGone(Recoverable):
@@ -43,17 +47,17 @@ class Sieve:
         self, segments: Sequence[SegmentIndex], users: Sequence[str], mirror: Snapshot
     ) -> Iterator[Row]:
         """The rows of `users` in `segments`, not folded. Raises `SegmentGone`, `CorruptSegment`."""
-        wanted, names = _hashed(pl.Series(users, dtype=pl.String)), frozenset(users)
+        wanted, names = _hashed(users), frozenset(users)
         for index in segments:
             if not any(_may_hold(index, user) for user in users):
                 continue
             hashes = self._hashes.get(index.id)
             if hashes is None:
-                found = decode(_pinned_segment(mirror, index), columns=["user"])
-                hashes = self._add(index, _hashed(found["user"]))
+                hashes = self._add(index, _hashes(_pinned_segment(mirror, index)))
             among = _among(hashes, wanted)
             if among.any():
-                held = decode(_pinned_segment(mirror, index)).filter(among)
+                # As an expression it is there before what is left is decoded.
+                held = decode(_pinned_segment(mirror, index), where=pl.lit(among))
                 yield from (row for row in held.rows() if row[1] in names)
 
     def _add(self, index: SegmentIndex, hashes: pl.Series) -> pl.Series:
@@ -72,7 +76,25 @@ def rows_among(frames: Sequence[pl.DataFrame], users: Sequence[str]) -> list[Row
     return pl.concat(frames).filter(among).rows() if among.any() else []
 
 
-def _hashed(users: pl.Series) -> pl.Series:
+def _hashed(users: Sequence[str]) -> pl.Series:
+    """The hashes by which segments may know these users: by name, or by their bytes."""
+    hexed = [bytes.fromhex(user) for user in users if _HEX.fullmatch(user)]
+    named = _short(pl.Series(users, dtype=pl.String))
+    return named.append(_short(pl.Series(hexed, dtype=pl.Binary))) if hexed else named
+
+
+def _hashes(data: bytes) -> pl.Series:
+    """Those of a segment's users, row by row. Raises `CorruptSegment`."""
+    try:
+        # The column as it is stored: to spell all users out takes thrice as long.
+        stored = pl.read_parquet(io.BytesIO(data), columns=[PACKED], use_statistics=False)
+        return _short(stored[PACKED])
+    # Not stored so, or damaged: `decode` knows. A panic of Polars derives from BaseException.
+    except (Exception, pl.exceptions.PanicException):
+        return _short(decode(data, columns=["user"])["user"])
+
+
+def _short(users: pl.Series) -> pl.Series:
     return (users.hash() & 0xFFFF_FFFF).cast(pl.UInt32)
 
 

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from schemas.interaction import SCHEMA
-from streams import by_user_sieve
+from schemas.segment import CorruptSegment
+from streams import by_user_sieve, keys
 from streams.by_user_sieve import SegmentGone, Sieve, rows_among
 from tests.streams.by_user_rig import Rig
 from tests.streams.rows import random_rows
@@ -42,6 +43,25 @@ def test_asked_twice_the_rows_are_the_same(
         found = sieve.rows(segments, users, rig.mirror.snapshot())
         assert sorted(map(str, found)) == expected(rig, users)
     assert bool(sieve._hashes) == bool(most)
+
+
+def test_users_of_any_name_are_found(rig: Rig) -> None:
+    names = ["", "ü" * 6, USERS[0].upper(), USERS[0][:-1], *USERS[:5]]
+    rows = random_rows(7, 300)
+    users = pl.Series(names * 100, dtype=pl.String).head(rows.height)
+    rig.add(rows.with_columns(user=users))
+    rig.flush()
+    sieve, segments = Sieve(), list(rig.table.segments.values())
+    for user in [*names, USERS[9]] * 2:
+        found = sieve.rows(segments, [user], rig.mirror.snapshot())
+        assert sorted(map(str, found)) == expected(rig, [user])
+
+
+def test_damaged_segments_are_told(rig: Rig) -> None:
+    segments = list(rig.table.segments.values())
+    rig.mirror.apply([(keys.segment(index.id), b"PAR1") for index in segments], 1)
+    with pytest.raises(CorruptSegment):
+        list(Sieve().rows(segments, USERS, rig.mirror.snapshot()))
 
 
 def test_segments_that_are_covered_are_forgotten(rig: Rig) -> None:
