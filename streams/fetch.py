@@ -33,6 +33,9 @@ READ_COMMITTED = 1
 IDLE_WAIT_MS = 500
 LINGER_BYTES = 1_000_000
 RETRY_S = 0.1
+#: The first answer is small and the next ones twice as large each, so that work on the first
+#: begins while the others are under way.
+FIRST_BYTES = 1_000_000
 TROUBLE_EVERY_S = 5.0
 #: Responses larger than this are unpacked in a thread, so that the event loop stays free.
 UNPACK_IN_THREAD = 64_000
@@ -81,6 +84,7 @@ class Fetcher:
         self._positions = dict(cursor)
         self._high: dict[Partition, int] = {}
         self._bytes = bytes_per_fetch
+        self._reach = min(FIRST_BYTES, bytes_per_fetch)
         self._partition_bytes = min(bytes_per_partition, bytes_per_fetch)
         self._prefetch = prefetch
         self._linger_ms = linger_ms
@@ -161,6 +165,8 @@ class Fetcher:
             return []
         self._positions.update(following)
         self._busy = bool(batches)
+        if batches:
+            self._reach = min(2 * self._reach, self._bytes)
         if self._prefetch and batches:
             self._pending = asyncio.create_task(self._request(max_wait_ms))
         return batches
@@ -198,14 +204,13 @@ class Fetcher:
     ) -> _Answer:
         random.shuffle(wanted)  # the broker fills a response in this order: none may starve
         topics: dict[str, list[tuple[int, int, int]]] = {}
+        most = min(self._partition_bytes, self._reach)
         for topic, number in wanted:
-            topics.setdefault(topic, []).append(
-                (number, self._positions[topic, number], self._partition_bytes)
-            )
+            topics.setdefault(topic, []).append((number, self._positions[topic, number], most))
         wait, least = (max_wait_ms, 1)
         if self._busy and self._linger_ms:
             wait, least = min(max_wait_ms, self._linger_ms), LINGER_BYTES
-        request = FetchRequest(wait, least, self._bytes, READ_COMMITTED, list(topics.items()))
+        request = FetchRequest(wait, least, self._reach, READ_COMMITTED, list(topics.items()))
         try:
             response = await client.send(node, request)
         except kafka_errors.KafkaError as error:
