@@ -1,5 +1,6 @@
 """The users of one shard in order: kept between questions, extended by what is new."""
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -9,7 +10,7 @@ from schemas.profile import PROFILE
 from streams.side import ROSTER
 from streams.store import Pinned
 
-__all__ = ["Everybody", "Roll"]
+__all__ = ["Everybody", "Roll", "place"]
 
 _CLOSE = 3
 """Two runs of users are merged when the larger is at most so many times the smaller."""
@@ -103,9 +104,15 @@ class Roll:
 
 def between(users: pl.Series, low: str | None, high: str | None) -> pl.Series:
     """The part of a sorted series that lies in [low, high)."""
-    begin = 0 if low is None else users.search_sorted(low, side="left")
-    end = len(users) if high is None else users.search_sorted(high, side="left")
+    begin = 0 if low is None else place(users, low)
+    end = len(users) if high is None else place(users, high)
     return users.slice(begin, max(0, end - begin))
+
+
+def place(users: pl.Series, user: str) -> int:
+    """How many of a sorted series come before a user."""
+    # A query that searches takes ten times as long as looking at some twenty users.
+    return bisect_left(users, user)
 
 
 def _merged(one: pl.Series, other: pl.Series) -> pl.Series:

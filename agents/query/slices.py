@@ -10,7 +10,7 @@ from threading import Lock
 
 import polars as pl
 
-from agents.query.roll import Everybody, between
+from agents.query.roll import Everybody, place
 from schemas.counts import FEED_VIEWS
 from schemas.interaction import COLUMNS
 from schemas.profile import PROFILE, unpack, wide
@@ -60,7 +60,7 @@ class Fresh:
         if high is None or (last is not None and last < high):
             return frame
         # The next slice needs the rest: decoding it again would cost more than it weighs.
-        rows = frame["user"].search_sorted(high, side="left")
+        rows = place(frame["user"], high)
         self._behind[name] = frame.slice(rows)
         return frame.head(rows)
 
@@ -139,10 +139,10 @@ class Slice:
     def _cut(self, frames: list[pl.DataFrame], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         for frame in frames:
             users = frame["user"]
-            begin = 0 if self.low is None else users.search_sorted(self.low, side="left")
-            rows = len(between(users, self.low, self.high))
-            if rows:
-                yield frame.slice(begin, rows).select(columns)
+            begin = 0 if self.low is None else place(users, self.low)
+            end = len(users) if self.high is None else place(users, self.high)
+            if begin < end:
+                yield frame.slice(begin, end - begin).select(columns)
 
 
 def slices(pinned: Pinned, everybody: Everybody) -> Iterator[Slice]:
