@@ -74,6 +74,9 @@ class Layout:
     by_source: Mapping[str, frozenset[str]]
 
 
+_NONE = frozenset[str]()
+
+
 def _by_letter() -> dict[bytes, Any]:
     return defaultdict(dict)
 
@@ -87,7 +90,8 @@ class HotTable:
     deltas: DeltaFrames = field(default_factory=DeltaFrames)
     next_sequence: int = 0
     segments: dict[str, SegmentIndex] = field(default_factory=dict)
-    by_source: dict[str, set[str]] = field(default_factory=dict)
+    #: Sets that nobody changes: who pins the table shares them.
+    by_source: dict[str, frozenset[str]] = field(default_factory=dict)
     manifest: dict[str, dict[str, Place]] = field(default_factory=dict)
     applied: dict[str, Applied] = field(default_factory=dict)
     #: Deltas of the side tables by letter and key, and their runs' sizes in bytes.
@@ -187,16 +191,15 @@ class HotTable:
         self._layout = None
         old = self.segments.pop(segment_id, None)
         for source in old.sources if old is not None else ():
-            holders = self.by_source[source]
-            holders.discard(segment_id)
-            if not holders:
-                del self.by_source[source]
+            holders = self.by_source.pop(source) - {segment_id}
+            if holders:
+                self.by_source[source] = holders
         if value is None:
             return
         index = SegmentIndex.from_json(value)
         self.segments[segment_id] = index
         for source in index.sources:
-            self.by_source.setdefault(source, set()).add(segment_id)
+            self.by_source[source] = self.by_source.get(source, _NONE) | {segment_id}
 
     def _place(self, source: str, segment_id: str, value: bytes | None) -> None:
         if value is not None:
@@ -242,8 +245,7 @@ class HotTable:
         """The segments and where each source has rows, as they are now; made once for all
         who ask until a segment comes or goes."""
         if self._layout is None:
-            by_source = {source: frozenset(ids) for source, ids in self.by_source.items()}
-            self._layout = Layout(dict(self.segments), by_source)
+            self._layout = Layout(dict(self.segments), dict(self.by_source))
         return self._layout
 
     def delta_frames(self, source: str) -> list[pl.DataFrame]:
