@@ -1,11 +1,11 @@
 """POST /users/export/ids: up to 50 users in the shape of Braze's export of users by identifier."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
 
+from agents.profiles.aside import aside
 from agents.profiles.braze import user_object
 from agents.profiles.entry import entries
 from agents.profiles.facts import UserFacts
@@ -42,7 +42,7 @@ async def export_ids(request: web.Request) -> web.Response:
             "excluded_expired": excluded(found, archived, names),
         }
 
-    return json_answer(await asyncio.to_thread(told))
+    return json_answer(await aside(told))
 
 
 def excluded(found: Iterable[UserFacts], archived: tuple[str, ...], names: Names) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from aiohttp import web
 
 from agents.host import Shard
+from agents.profiles.aside import aside
 from agents.web.ask import pack_users
 from agents.web.context import CONTEXT
 from agents.web.parts import GENERATION
@@ -23,7 +25,7 @@ async def shard_users(request: web.Request) -> web.Response:
     """POST /internal/shards/{partition}/users with `{"users": [..]}`: see ask.pack_users."""
     body = await _json(request)
     read, headers = await _held(request, lambda shard: shard.users(body["users"]))
-    return web.Response(body=await asyncio.to_thread(pack_users, read), headers=headers)
+    return web.Response(body=await aside(partial(pack_users, read)), headers=headers)
 
 
 async def shard_find(request: web.Request) -> web.Response:

@@ -90,7 +90,7 @@ async def resolve(context: Context, users: Iterable[str]) -> Resolved:
 
 def _masked(context: Context, facts: UserFacts) -> UserFacts:
     """Without the rows of sources that were deleted for good: those take part in no answer."""
-    records = map(context.states.get, facts.rows["source"].unique())
+    records = map(context.states.get, set(facts.rows["source"].to_list()))
     gone = [each.source for each in records if each is not None and each.legacy_deleted]
     if not gone:
         return facts

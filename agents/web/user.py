@@ -1,9 +1,10 @@
 """GET /users/{id}: one user's profile."""
 
-import asyncio
+from functools import partial
 
 from aiohttp import web
 
+from agents.profiles.aside import aside
 from agents.profiles.facts import UserFacts
 from agents.profiles.names import Names
 from agents.profiles.profile import profile
@@ -29,7 +30,7 @@ async def one_user(request: web.Request) -> web.Response:
         raise bad_request(f"by is one of {', '.join(BY)}, not {by!r}")
     facts, archived = await _who(context, asked, by)
     names = Names(context.states, context.catalog)
-    return json_answer(await asyncio.to_thread(profile, facts, archived, names))
+    return json_answer(await aside(partial(profile, facts, archived, names)))
 
 
 async def _who(context: Context, asked: str, by: str | None) -> tuple[UserFacts, tuple[str, ...]]:
