@@ -1,6 +1,7 @@
 """The users of one shard in order: kept between questions, extended by what is new."""
 
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -14,7 +15,7 @@ __all__ = ["Everybody", "Roll", "place"]
 
 _CLOSE = 3
 """Two runs of users are merged when the larger is at most so many times the smaller."""
-_Key = tuple[object, ...]
+_AT_ONCE = 300_000
 
 
 def _nobody() -> pl.Series:
@@ -56,20 +57,22 @@ class Roll:
 
     def of(self, pinned: Pinned) -> Everybody:
         """Everybody at the moment of the pin. Blocks."""
-        there = pinned.by_source.get(PROFILE, frozenset())
+        for users in _together(self._news(pinned)):
+            self._take(users.unique().sort())
+        self._segments = pinned.by_source.get(PROFILE, frozenset())
+        self._deltas = pinned.deltas
+        self._hear(pinned)
+        return Everybody(tuple(self._runs), self._gone)
+
+    def _news(self, pinned: Pinned) -> Iterator[pl.Series]:
+        """The users of what is there since the pin before."""
         for index in pinned.segments_of(PROFILE):
             if index.id not in self._segments:
                 users = pinned.segment_rows(index, PROFILE, ("user",))["user"]
                 # They are in order: a user's rows stand side by side.
-                self._take(users.filter(users.ne_missing(users.shift())))
-        self._segments = there
+                yield users.filter(users.ne_missing(users.shift()))
         known = {id(delta) for delta in self._deltas}
-        news = [delta["user"] for delta in pinned.deltas if id(delta) not in known]
-        if news:
-            self._take(pl.concat(news).unique().sort())
-        self._deltas = pinned.deltas
-        self._hear(pinned)
-        return Everybody(tuple(self._runs), self._gone)
+        yield from (delta["user"] for delta in pinned.deltas if id(delta) not in known)
 
     def _hear(self, pinned: Pinned) -> None:
         """Take in what producers said of users since."""
@@ -100,6 +103,18 @@ class Roll:
         while len(self._runs) > 1 and len(self._runs[-2]) <= _CLOSE * len(self._runs[-1]):
             last, before = self._runs.pop(), self._runs.pop()
             self._runs.append(_merged(before, last).set_sorted())
+
+
+def _together(parts: Iterable[pl.Series]) -> Iterator[pl.Series]:
+    """The same in few parts: each is looked up in all users that are known."""
+    waiting: list[pl.Series] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) >= _AT_ONCE:
+            yield pl.concat(waiting)
+            waiting = []
+    if waiting:
+        yield pl.concat(waiting)
 
 
 def between(users: pl.Series, low: str | None, high: str | None) -> pl.Series:
