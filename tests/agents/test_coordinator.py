@@ -33,7 +33,7 @@ START = 1_700_000_000_000
 DAY = 86_400_000
 MONTH3 = 92 * DAY
 A = "campaign:a"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 LAST = "last-"
 
 

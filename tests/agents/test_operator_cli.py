@@ -17,7 +17,7 @@ from schemas import codec
 from streams.settings import Settings
 from streams.topics import Topics
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 Told = dict[str, Any]
 Decide = Callable[[dict[str, Any]], list[Told]]
 

@@ -35,7 +35,7 @@ from streams.topics import Topics
 
 pytestmark = pytest.mark.connected
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 START = 1_760_000_000_000
 A, B, SMALL = "campaign:a", "canvas:b", "campaign:small"
 

@@ -20,7 +20,7 @@ from streams.broker import LocalBroker
 from streams.settings import Settings, load
 from streams.topics import Topics
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 
 
 class Process:
