@@ -19,7 +19,7 @@ __all__ = ["HASHES", "ROWS", "Part", "parts"]
 
 ROWS = b"d"
 HASHES = b"w"
-_ROWS_PER_PART = 20_000
+_ROWS_PER_PART = 10_000
 #: Of counts, users and hashes; a record holds little more.
 _SIDE_BYTES = 900_000
 

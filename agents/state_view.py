@@ -23,6 +23,8 @@ class StateView:
 
     def __init__(self) -> None:
         self._sources: dict[str, SourceState] = {}
+        #: Shards ask for the few sources that are on their way, at every change.
+        self._names: dict[State, set[str]] = {state: set() for state in State}
         self._changed = asyncio.Condition()
         self.changes = 0
         """Grows with every record applied: a reader compares it with what it last saw."""
@@ -49,8 +51,8 @@ class StateView:
 
     def in_states(self, states: Iterable[State]) -> Iterator[SourceState]:
         """The sources in any of these states, sorted by name."""
-        wanted = frozenset(states)
-        return (source for source in self if source.state in wanted)
+        names = sorted(name for state in set(states) for name in self._names[state])
+        return iter([self._sources[name] for name in names])
 
     def apply(self, key: bytes | None, value: bytes | None) -> SourceState | None:
         """Take in one record; returns it. A null value forgets the source.
@@ -59,13 +61,18 @@ class StateView:
         Undecodable.
         """
         if value is None:
-            self._sources.pop((key or b"").decode(errors="replace"), None)
+            former = self._sources.pop((key or b"").decode(errors="replace"), None)
+            if former is not None:
+                self._names[former.state].discard(former.source)
             self.changes += 1
             return None
         source = SourceState.from_record(codec.decode(value, "state"))
         former = self._sources.get(source.source)
         if former is None or former.version <= source.version:
+            if former is not None:
+                self._names[former.state].discard(former.source)
             self._sources[source.source] = source
+            self._names[source.state].add(source.source)
             self.changes += 1
         return source
 
