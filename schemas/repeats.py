@@ -42,7 +42,11 @@ class Window:
         """For each hash whether it stands neither in the window nor before in `found`."""
         if len(found) < FEW:
             return found.is_first_distinct() & ~self._known(found)
-        # Searched in order, neighbours share their way through a block.
+        # Searched in order, neighbours share their way through a block. Mostly all are fresh,
+        # and nothing has to find its way back to its place.
+        ordered = found.sort()
+        if not self._known(ordered).any() and not (ordered == ordered.shift()).any():
+            return pl.repeat(True, len(found), eager=True)
         order = found.arg_sort()
         known = self._known(found[order])
         return found.is_first_distinct() & ~known[order.arg_sort()]

@@ -70,6 +70,7 @@ def encode(frame: pl.DataFrame, *, presorted: bool = False) -> bytes:
     stored.write_parquet(
         buffer,
         compression="zstd",
+        compression_level=1,
         statistics=False,
         row_group_size=max(rows, 1),
         metadata={"emberline": FORMAT, "base": str(base)},

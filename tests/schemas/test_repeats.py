@@ -4,6 +4,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.decode_view import FEW
 from schemas.repeats import Window, hashes, pack, unpack
 
 ids = st.lists(st.integers(0, 20).map(str), max_size=12)
@@ -24,6 +25,18 @@ def test_an_id_is_fresh_once_while_the_window_holds_it(batches: list[list[str]])
         found = series(batch)
         assert window.fresh(found).to_list() == expected
         window.add(found)
+
+
+def test_among_many_repeats_are_found_at_their_places() -> None:
+    window = Window(limit=100_000)
+    first = series([f"a{n}" for n in range(FEW + 5)])
+    assert window.fresh(first).all()
+    window.add(first)
+
+    mixed = series([f"b{n}" for n in range(FEW)] + ["a7", "b3", "c"])
+
+    assert window.fresh(mixed).to_list() == [True] * FEW + [False, False, True]
+    assert not window.fresh(first).any()
 
 
 @given(st.lists(ids, max_size=8), st.integers(0, 30), st.booleans())
