@@ -29,7 +29,7 @@ _LOST = 0
 class Options:
     """How much there is to recover."""
 
-    interactions: int = 4_000_000
+    interactions: int = 10_000_000
     partitions: int = 4
     runs: int = 3
 
