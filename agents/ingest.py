@@ -28,6 +28,9 @@ _STAGE = 2
 _LOAD_BYTES = 2_000_000
 #: Positions that moved without a record (transaction markers) are committed this often.
 _IDLE_CURSOR_S = 30.0
+#: News of sources waits for a pause, but no longer than this while ingest catches up.
+_NEWS_S = 5.0
+_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class IngestLoop:
         )
         await self._fetcher.start()
         await asyncio.to_thread(self._intake.recall)
+        self._steps.recall()
         if not cursor:
             first = {topic: offset for (topic, _), offset in positions.items()}
             await context.store.commit(Step(puts=[context.store.table.cursor_put(first)]))
@@ -151,15 +155,19 @@ class IngestLoop:
     async def _commit(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(_IDLE_CURSOR_S):
+                waiting = _PAUSE_S if self._tells else _IDLE_CURSOR_S
+                async with asyncio.timeout(waiting):
                     laying = [await self._laid.get()]
             except TimeoutError:
-                await self._commit_positions()
+                await self._commit_rest()
                 continue
             while not self._laid.empty() and len(laying) < _STAGE:
                 laying.append(self._laid.get_nowait())
             group = await asyncio.gather(*laying)
-            await self._context.store.commit(self._steps.step(group))
+            step = self._steps.step(group)
+            if self._tells and self._work.keeping_up(_NEWS_S):
+                step.records += self._steps.news()
+            await self._context.store.commit(step)
             for decoded in (laid.decoded for laid in group):
                 self._uncommitted -= decoded.last
                 self.events += decoded.ingested.events
@@ -170,8 +178,16 @@ class IngestLoop:
             if self._context.store.table.delta_rows >= self._budget.delta_rows:
                 self._work.wake()
 
-    async def _commit_positions(self) -> None:
-        """Nothing came: remember positions that moved past transaction markers."""
+    @property
+    def _tells(self) -> bool:
+        """Whether there is news, and the view that says what is none has been read."""
+        return self._steps.unheard and self._context.view.caught_up.is_set()
+
+    async def _commit_rest(self) -> None:
+        """Nothing came: tell the news, remember positions that moved past transaction markers."""
+        if self._tells:
+            await self._context.store.commit(Step(records=self._steps.news()))
+            return
         if self._passed is None:
             return
         positions = {topic: offset for (topic, _), offset in self._passed.items()}

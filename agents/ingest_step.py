@@ -8,6 +8,7 @@ from agents.intake import Laid
 from agents.work.context import Context
 from schemas.ingest import Ingested
 from schemas.lifecycle import State
+from schemas.profile import PROFILE
 from schemas.users import TakenUsers
 from streams import keys
 from streams.step import Record, RecordGroup
@@ -24,10 +25,30 @@ class StepMaker:
         self._context = context
         self._topics = Topics(context.settings.prefix)
         self._seen: set[str] = set()
+        #: Rows of sources that the coordinator may not know of, until it is told.
+        self._unheard: dict[str, int] = {}
         #: Sources on their way to the archive or there, as of that many changes of the view,
         #: and the version at which late rows of each were told.
         self._archived: tuple[int, set[str]] = (-1, set())
         self._late: dict[str, int] = {}
+
+    @property
+    def unheard(self) -> bool:
+        """Whether there is news that `news` would tell."""
+        return bool(self._unheard)
+
+    def recall(self) -> None:
+        """Sources of the hot table are news again: who was to be told may not have been."""
+        table = self._context.store.table
+        known = {source: table.rows_in_segments(source) for source in table.by_source}
+        for source in (known.keys() | table.sources_in_deltas()) - {PROFILE}:
+            self._unheard[source] = known.get(source, 0)
+
+    def news(self) -> list[Record]:
+        """Tells the coordinator, once, of sources that the lifecycle does not know."""
+        view, rows = self._context.view, self._unheard
+        self._unheard = {}
+        return self._reports({s: 0 for s in rows if view.get(s) is None}, rows)
 
     def step(self, group: Sequence[Laid]) -> Step:
         """All of them in one transaction, with the cursor after the last."""
@@ -50,7 +71,7 @@ class StepMaker:
                 step.groups += [*self._rejected(taken), *self._forwards(taken)]
         step.puts += self._forgotten()
         step.puts.append(table.cursor_put(cursor))
-        step.records += self._news(sources)
+        step.records += self._late_rows(sources)
         return step
 
     def _forgotten(self) -> list[Put]:
@@ -65,26 +86,29 @@ class StepMaker:
             puts.append((key, None))
         return puts
 
-    def _news(self, rows: Mapping[str, int]) -> list[Record]:
-        """Tells the coordinator, once, of sources that the lifecycle does not know, and, once
-        for each expiry, of expired ones that have late rows: those can be restored, even where
-        nothing of them was archived.
+    def _late_rows(self, rows: Mapping[str, int]) -> list[Record]:
+        """Tells the coordinator, once for each expiry, of expired sources that have late rows:
+        those can be restored, even where nothing of them was archived.
         """
         view = self._context.view
         if self._archived[0] != view.changes:
             there = view.in_states([State.EXPIRING, State.EXPIRED])
             self._archived = view.changes, {record.source for record in there}
-        fresh = rows.keys() - self._seen
-        self._seen |= fresh
-        told = {source: 0 for source in fresh if view.get(source) is None}
+        for source in rows.keys() - self._seen:
+            self._seen.add(source)
+            self._unheard[source] = rows[source]
+        told: dict[str, int] = {}
         for source in rows.keys() & self._archived[1]:
             record = view.get(source)
             if record is not None and self._late.get(source) != record.version:
                 told[source] = self._late[source] = record.version
+        return self._reports(told, rows)
+
+    def _reports(self, versions: Mapping[str, int], rows: Mapping[str, int]) -> list[Record]:
         return self._context.reports(
-            {"source": source, "version": told[source], "phase": "seen"}
+            {"source": source, "version": versions[source], "phase": "seen"}
             | {"interactions": rows[source]}
-            for source in sorted(told)
+            for source in sorted(versions)
         )
 
     def _forwards(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:

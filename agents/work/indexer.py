@@ -13,9 +13,9 @@ from streams.store import bounded, made_ms
 __all__ = ["Indexer"]
 
 #: Rows of one run: a fraction of a second, as lifecycle work waits until it is written.
-_RUN_ROWS = 100_000
-_DUE_ROWS = 60_000
-_DUE_AGE_MS = 10_000
+_RUN_ROWS = 300_000
+_DUE_ROWS = 250_000
+_DUE_AGE_MS = 30_000
 
 
 class Indexer:

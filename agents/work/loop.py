@@ -84,9 +84,10 @@ class WorkLoop:
             self._loaded_since = stopwatch()
         self._loaded_at = stopwatch()
 
-    def _deferred(self) -> bool:
+    def keeping_up(self, seconds: float) -> bool:
+        """Whether ingest does not catch up now, or has done so for longer than `seconds`."""
         now = stopwatch()
-        return self._loaded_at + _LOAD_S > now and self._loaded_since + _DEFER_S > now
+        return self._loaded_at + _LOAD_S <= now or self._loaded_since + seconds <= now
 
     def check_room(self) -> None:
         """Lets ingest wait where the deltas are full, and go on where they are not."""
@@ -108,7 +109,7 @@ class WorkLoop:
                 self._job = None
             self.check_room()
             return True
-        if self._budget.background.locked() or self._deferred():
+        if self._budget.background.locked() or not self.keeping_up(_DEFER_S):
             return False
         async with self._budget.background:
             return await tidy(self._context) or await self._indexer.step()

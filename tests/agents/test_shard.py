@@ -131,8 +131,12 @@ class Stand:
         await asyncio.gather(self.task, return_exceptions=True)
 
 
-async def start(settings: Settings, view: StateView | None = None) -> Stand:
+async def start(
+    settings: Settings, view: StateView | None = None, *, caught_up: bool = True
+) -> Stand:
     view = view or StateView()
+    if caught_up:
+        view.caught_up.set()
 
     async def deliver(shard: Shard, fetched: object) -> None:
         await shard.offer(fetched)
@@ -185,6 +189,23 @@ async def test_sources_without_a_definition_are_reported_once(stand: Stand) -> N
     await stand.send(events(100, seed=1), 100)
     seen = [item["source"] for item in await stand.reports("seen")]
     assert sorted(seen) == [A, SMALL, B]
+
+
+async def test_news_that_was_not_told_is_told_after_a_restart(alone: Settings) -> None:
+    first = await start(alone, caught_up=False)
+    await first.send(events(100), 0)
+    assert not await first.reports("seen")
+    await first.stop()
+
+    second = await start(alone)
+    try:
+        await second.tell(B, State.ACTIVE, 1)
+        async with asyncio.timeout(DEADLINE_S):
+            while not (seen := await second.reports("seen")):
+                pass
+        assert {item["source"] for item in seen} >= {A, SMALL}
+    finally:
+        await second.stop()
 
 
 async def test_expiry_moves_exactly_the_source_and_restore_brings_it_back(stand: Stand) -> None:
