@@ -34,6 +34,8 @@ class Duck:
     def __init__(self, folder: Path) -> None:
         duckdb: Any = importlib.import_module("duckdb")
         self._base = duckdb.connect(str(folder / "rows.duckdb"))
+        # its bar would go to stdout, among what --json prints
+        self._base.execute("SET enable_progress_bar = false")
         self._base.execute(f"SET threads TO {os.cpu_count() or 2}")
         files = str(folder / "*.parquet").replace("'", "''")
         self._base.execute(f"CREATE TABLE interactions AS SELECT * FROM read_parquet('{files}')")

@@ -111,6 +111,26 @@ class Site:
                 )
             return answer.status, json.loads(data), answer.headers
 
+    async def others(self, user: str) -> dict[str, Any]:
+        """What it tells of a user and of a source; None where some shard is not there."""
+        base = str(self.worker.facts["address"])
+        found: dict[str, Any] = {}
+        for name, path in (
+            ("profile", f"/users/{user}"),
+            ("csv", "/sources/campaign:a/users.csv"),
+            ("analytics", "/sources/campaign:a/analytics"),
+            ("explain", "/sources/campaign:a/explain"),
+        ):
+            async with self.session.get(base + path) as answer:
+                assert answer.status in (200, 503), (path, await answer.text())
+                text = await answer.text()
+                found[name] = sorted(text.splitlines()) if answer.status == 200 else None
+        async with self.session.post(
+            f"{base}/users/export/ids", json={"external_ids": [user], "braze_id": user}
+        ) as answer:
+            found["ids"] = await answer.json() if answer.status == 200 else None
+        return found
+
     async def status(self) -> dict[str, Any]:
         return await self.worker.status(self.session)
 
@@ -208,13 +228,13 @@ async def test_a_random_history_is_answered_as_by_brute_force_expired_sources_in
 LEAF = {"filter": "received_from_campaign", "campaign": "a"}
 
 
-async def test_two_workers_answer_alike_and_one_goes_on_alone(
+async def test_workers_answer_alike_while_a_third_joins_and_one_is_killed(
     broker: str, prefix: str, tmp_path: Path, stack: AsyncExitStack
 ) -> None:
-    folders = [tmp_path / "one", tmp_path / "two"]
+    folders = [tmp_path / "one", tmp_path / "two", tmp_path / "three"]
     for folder in folders:
         folder.mkdir()
-    one, two = (_settings(broker, prefix, folder) for folder in folders)
+    one, two, three = (_settings(broker, prefix, folder) for folder in folders)
     await topic_admin.create(one)
     known, events = _history()
     await publish(one, [day.definitions(known), *day.chunks(events)])
@@ -240,16 +260,47 @@ async def test_two_workers_answer_alike_and_one_goes_on_alone(
         assert sorted(line["user"] for line in lines[:-1]) == expected
         assert lines[-1] == {"complete": True, "count": len(expected)}
         assert headers["Emberline-Now"] == "2026-03-31T12:00:00.000Z"
+    told = await first.others(expected[0])
+    assert None not in told.values()
+    assert await second.others(expected[0]) == told
+
+    third = Site(await stack.enter_async_context(running(three)), session)
+    seen: set[int] = set()
+    async with asyncio.timeout(DEADLINE_S):
+        joined = asyncio.create_task(third.worker.ready())
+        while not joined.done():
+            for site in (first, second):
+                seen.add(await _alike(site, expected))
+        await joined
+        await _all_alike([first, second, third], expected, told, seen)
     first.worker.child.kill()
     await first.worker.ended()
-    seen = []
     async with asyncio.timeout(DEADLINE_S):
-        while 200 not in seen:
-            status, found, headers = await second.post(body)
-            seen.append(status)
-            if status == 503:
-                assert found["code"] == "shards_unavailable"
-                assert int(headers["Retry-After"]) > 0
+        await _all_alike([second, third], expected, told, seen)
     # never an answer of half of the shards
-    assert set(seen) <= {503, 200}
-    assert found["users"] == expected
+    assert seen <= {503, 200}
+
+
+async def _alike(site: Site, expected: list[str]) -> int:
+    """One answer: all of it, or none for now and when to ask again."""
+    status, found, headers = await site.post({"filter": LEAF, "now": NOW})
+    if status == 503:
+        assert found["code"] == "shards_unavailable"
+        assert int(headers["Retry-After"]) > 0
+    else:
+        assert (status, found["users"]) == (200, expected)
+    return int(status)
+
+
+async def _all_alike(
+    sites: list[Site], expected: list[str], told: dict[str, Any], seen: set[int]
+) -> None:
+    """Ask until every site gives every answer; each that comes is the right one."""
+    for site in sites:
+        while True:
+            status = await _alike(site, expected)
+            seen.add(status)
+            others = await site.others(expected[0])
+            assert all(found in (None, told[name]) for name, found in others.items())
+            if status == 200 and None not in others.values():
+                break
