@@ -124,6 +124,8 @@ class Site:
             async with self.session.get(base + path) as answer:
                 assert answer.status in (200, 503), (path, await answer.text())
                 text = await answer.text()
+                if name == "explain" and answer.status == 200:
+                    text = json.loads(text)["summary"]  # when it would expire moves with the clock
                 found[name] = sorted(text.splitlines()) if answer.status == 200 else None
         async with self.session.post(
             f"{base}/users/export/ids", json={"external_ids": [user], "braze_id": user}
