@@ -21,6 +21,7 @@ import polars as pl
 
 from schemas.errors import Recoverable
 from schemas.interaction import CHANNELS, COLUMNS, KINDS, SCHEMA
+from schemas.segment_order import pack_users
 from streams.by_user_rows import Row
 
 __all__ = [
@@ -73,10 +74,9 @@ def pack(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _packed(user: pl.Series) -> pl.Series:
-    if (user.str.len_bytes() == 24).all():
-        packed = user.str.decode("hex", strict=False)
-        if packed.null_count() == 0 and (packed.bin.encode("hex") == user).all():
-            return packed
+    packed = pack_users(user)
+    if packed is not None:
+        return packed.alias(user.name)
     hexed = user.str.contains(_HEX)
     named = (
         pl.when(pl.col("user").str.len_bytes() == 11)
