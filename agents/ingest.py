@@ -155,7 +155,8 @@ class IngestLoop:
     async def _commit(self) -> None:
         while True:
             try:
-                waiting = _PAUSE_S if self._tells else _IDLE_CURSOR_S
+                # the view may be read any moment: then there is something to tell
+                waiting = _PAUSE_S if self._steps.unheard else _IDLE_CURSOR_S
                 async with asyncio.timeout(waiting):
                     laying = [await self._laid.get()]
             except TimeoutError:
@@ -187,6 +188,7 @@ class IngestLoop:
         """Nothing came: tell the news, remember positions that moved past transaction markers."""
         if self._tells:
             await self._context.store.commit(Step(records=self._steps.news()))
+        if self._steps.unheard:
             return
         if self._passed is None:
             return

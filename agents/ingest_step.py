@@ -1,6 +1,6 @@
 """What ingest writes: one step of decoded parts, with rejects, forwards and news of sources."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -27,6 +27,8 @@ class StepMaker:
         self._seen: set[str] = set()
         #: Rows of sources that the coordinator may not know of, until it is told.
         self._unheard: dict[str, int] = {}
+        #: Sources of rows that came before the view was read.
+        self._early: set[str] = set()
         #: Sources on their way to the archive or there, as of that many changes of the view,
         #: and the version at which late rows of each were told.
         self._archived: tuple[int, set[str]] = (-1, set())
@@ -48,7 +50,11 @@ class StepMaker:
         """Tells the coordinator, once, of sources that the lifecycle does not know."""
         view, rows = self._context.view, self._unheard
         self._unheard = {}
-        return self._reports({s: 0 for s in rows if view.get(s) is None}, rows)
+        told = {source: 0 for source in rows if view.get(source) is None}
+        # what came before the view was read may have been late, which nobody could see then
+        told |= self._late_among(rows.keys() & self._early)
+        self._early = set()
+        return self._reports(told, rows)
 
     def step(self, group: Sequence[Laid]) -> Step:
         """All of them in one transaction, with the cursor after the last."""
@@ -94,15 +100,24 @@ class StepMaker:
         if self._archived[0] != view.changes:
             there = view.in_states([State.EXPIRING, State.EXPIRED])
             self._archived = view.changes, {record.source for record in there}
+        if not view.caught_up.is_set():
+            self._early |= rows.keys()
+            for source, count in rows.items():
+                self._unheard[source] = self._unheard.get(source, 0) + count
         for source in rows.keys() - self._seen:
             self._seen.add(source)
-            self._unheard[source] = rows[source]
+            self._unheard.setdefault(source, rows[source])
+        return self._reports(self._late_among(rows.keys() & self._archived[1]), rows)
+
+    def _late_among(self, sources: Iterable[str]) -> dict[str, int]:
+        """Those that are on their way to the archive or there, and were not told as late."""
         told: dict[str, int] = {}
-        for source in rows.keys() & self._archived[1]:
-            record = view.get(source)
-            if record is not None and self._late.get(source) != record.version:
+        for source in sources:
+            record = self._context.view.get(source)
+            there = record is not None and record.state in (State.EXPIRING, State.EXPIRED)
+            if record is not None and there and self._late.get(source) != record.version:
                 told[source] = self._late[source] = record.version
-        return self._reports(told, rows)
+        return told
 
     def _reports(self, versions: Mapping[str, int], rows: Mapping[str, int]) -> list[Record]:
         return self._context.reports(

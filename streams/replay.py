@@ -8,6 +8,8 @@ from streams.mirror import Mirror
 
 __all__ = ["Replay"]
 
+#: What an entry takes beside its bytes, a deleted one too.
+_ENTRY_BYTES = 100
 _SEGMENT = keys.kind(keys.segment(""))
 
 
@@ -77,6 +79,8 @@ class _Stretch:
         self.weight = 0
 
     def put(self, key: bytes, value: bytes | None) -> None:
+        if key not in self._puts:
+            self.weight += len(key) + _ENTRY_BYTES
         self.weight += len(value or b"") - len(self._puts.get(key) or b"")
         self._puts[key] = value
 

@@ -8,8 +8,8 @@ Register the scheme `emberline://` by importing this module.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 import aiokafka.abc
 from aiokafka import AIOKafkaConsumer
@@ -23,6 +23,7 @@ from mode import Service
 
 from schemas.errors import Fatal
 from streams.membership import Assigned, Membership
+from streams.other_loop import run_in
 from streams.settings import Settings
 
 __all__ = ["SCHEME", "Transport"]
@@ -157,8 +158,11 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self._consumer._coordinator.request_rejoin()
 
     async def tell(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """See `Membership.tell_offsets`. From the app's loop."""
-        await self.run_in_loop(self._commit_told(offsets))
+        """See `Membership.tell_offsets`. From the app's loop.
+
+        Not by way of the thread's method queue, where one call waits for the one before.
+        """
+        await run_in(self.thread_loop, lambda: self._commit_told(offsets))
 
     async def _commit_told(self, offsets: Mapping[tuple[str, int], int]) -> None:
         held = self._consumer.assignment()
@@ -173,13 +177,6 @@ class _Thread(driver.AIOKafkaConsumerThread):
                     await self._consumer.commit(told)
             except (KafkaError, TimeoutError) as error:
                 log.debug("offsets for lag tools not committed: %s", error)
-
-    async def run_in_loop(self, work: Coroutine[Any, Any, None]) -> None:
-        """Await something that belongs to the consumer's loop.
-
-        Not by way of the thread's method queue, where one call waits for the one before.
-        """
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.thread_loop))
 
     async def check(self) -> None:
         """Raise what ended or blocks the coordination with the group, if that has begun."""
@@ -206,8 +203,11 @@ class _Consumer(driver.Consumer):
         thread = cast(_Thread, self._thread)
         while not self.should_stop:
             await self.sleep(CHECK_S)
+            # which ends early when this is stopped, and the thread's loop with it
+            if self.should_stop:
+                return
             try:
-                await thread.run_in_loop(thread.check())
+                await run_in(thread.thread_loop, thread.check)
             except KafkaError as error:
                 if not error.retriable:
                     thread.membership.on_failed(_lost(thread.membership.settings, error))

@@ -20,8 +20,8 @@ of the segment that it names |
 | `unknown_user` | 404 | nobody is there: never heard of, deleted, or merged into nobody |
 | `method_not_allowed` | 405 | the address takes other methods |
 | `not_acceptable` | 406 | none of the formats offered is one that the client accepts |
-| `source_hidden` | 409 | the source's data is archived, or on its way; `restore` is the body \
-of the `POST /restores` that brings it back |
+| `source_hidden` | 409 | the source's data is archived, or on its way; `restore` says what to \
+ask for to bring it back (`emberline restore`) |
 | `ambiguous_user` | 409 | several users bear the identifier; `users` names them |
 | `stale_cursor` | 409 | the cursor is of another question: begin with the first page |
 | `legacy_deleted` | 410 | the source's data was deleted for good under the older policy |

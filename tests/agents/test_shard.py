@@ -208,6 +208,21 @@ async def test_news_that_was_not_told_is_told_after_a_restart(alone: Settings) -
         await second.stop()
 
 
+async def test_late_rows_that_came_before_the_view_was_read_are_told(alone: Settings) -> None:
+    stand = await start(alone, caught_up=False)
+    try:
+        await stand.send(events(30, sources=(A,)), 0)
+        await stand.tell(A, State.EXPIRED, 2)
+        stand.view.caught_up.set()
+        async with asyncio.timeout(DEADLINE_S):
+            while not (seen := await stand.reports("seen")):
+                pass
+        told = {item["source"]: (item["version"], item["interactions"]) for item in seen}
+        assert told == {A: (2, 27), SMALL: (0, 3)}
+    finally:
+        await stand.stop()
+
+
 async def test_expiry_moves_exactly_the_source_and_restore_brings_it_back(stand: Stand) -> None:
     sent = events(1000)
     await stand.send(sent, 0)

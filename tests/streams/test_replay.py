@@ -20,7 +20,7 @@ def contents(mirror: Mirror) -> dict[bytes, bytes]:
 
 async def replayed(mirror: Mirror, entries: Sequence[tuple[bytes, bytes | None]]) -> Replay:
     """`entries` on their way, written as early as can be, the rest of them not yet."""
-    replay = Replay(mirror, stretch_bytes=12, ahead_bytes=3)
+    replay = Replay(mirror, stretch_bytes=320, ahead_bytes=105)
     for offset, (key, value) in enumerate(entries):
         replay.add(key, value)
         await replay.write(offset + 1)
@@ -56,7 +56,7 @@ async def test_it_ends_as_a_dictionary_does_after_a_crash_too(
 async def test_what_is_written_ahead_moves_no_position(tmp_path: Path) -> None:
     mirror = Mirror(tmp_path / "mirror", shared_cache(1 << 20))
     try:
-        replay = Replay(mirror, stretch_bytes=100, ahead_bytes=10)
+        replay = Replay(mirror, stretch_bytes=1_000, ahead_bytes=10)
         replay.add(b"d/1", b"short")
         replay.add(b"s/1", b"many bytes of a segment")
         await replay.write(2)
@@ -66,5 +66,20 @@ async def test_what_is_written_ahead_moves_no_position(tmp_path: Path) -> None:
         await replay.finish(2)
         assert contents(mirror) == {b"s/1": b"many bytes of a segment", b"d/1": b"short"}
         assert mirror.position() == 2
+    finally:
+        mirror.close()
+
+
+async def test_what_was_deleted_weighs_too_so_that_memory_is_bounded(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path / "mirror", shared_cache(1 << 20))
+    try:
+        replay = Replay(mirror, stretch_bytes=10_000)
+        for number in range(200):
+            replay.add(f"d/{number}".encode(), b"a delta")
+            replay.add(f"d/{number}".encode(), None)
+            await replay.write(2 * number + 2)
+        await replay.close()
+        assert mirror.position() > 200
+        assert not contents(mirror)
     finally:
         mirror.close()
