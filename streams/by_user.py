@@ -52,6 +52,7 @@ class ByUser:
         self._merge: RunMerge | None = None
         self._distrusted = False
         self._working = threading.Lock()
+        self._closed = False
         self.runs: tuple[Run, ...] = ()
         self.covered: set[str] = set()
         self._sieve = Sieve()
@@ -60,15 +61,23 @@ class ByUser:
         """Opens what is there of the hot table `identity`. Blocking.
 
         Identity changes with whatever takes rows out of the table other than expiry.
-        Raises `UserStoreFailed`.
+        Raises as `open_store` does, and `RuntimeError` after `close`.
         """
-        self._store = UserStore(self._folder, self._cache, identity)
-        self.runs = tuple(self._store.runs)
-        self.covered = set(self._store.covered)
+        with self._working:
+            # whoever opens in a thread may be cancelled, and close, before that thread begins
+            if self._closed:
+                raise RuntimeError("the index by user was closed")
+            self._store = UserStore(self._folder, self._cache, identity)
+            self.runs = tuple(self._store.runs)
+            self.covered = set(self._store.covered)
 
     def close(self) -> None:
-        """Closes the store; the runs stay on disk. Blocking: waits for a step under way."""
+        """Closes the store for good; the runs stay on disk.
+
+        Blocking: waits for a step, or an `open`, that is under way.
+        """
         with self._working:
+            self._closed = True
             if self._store is not None:
                 store, self._store = self._store, None
                 store.close()

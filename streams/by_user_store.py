@@ -28,6 +28,7 @@ from rocksdict import (
 
 from schemas.errors import Recoverable
 from streams.by_user_runs import Run
+from streams.rocks import open_store
 
 __all__ = ["UserStore", "UserStoreFailed", "block_key"]
 
@@ -37,7 +38,7 @@ _MEMTABLE = 4 << 20
 
 
 class UserStoreFailed(Recoverable):
-    """The index's store is in use elsewhere, or its disk does not take or give data."""
+    """The disk does not take or give the index's data."""
 
 
 class UserStore:
@@ -48,7 +49,7 @@ class UserStore:
     def __init__(self, folder: Path, cache: Cache, identity: str) -> None:
         """Opens the store, emptied where it was built from something other than `identity`.
 
-        Raises `UserStoreFailed` while it is still in use.
+        Blocking. Raises as `open_store` does.
         """
         self.folder = folder
         stamp = f"{_FORMAT} {identity}".encode()
@@ -64,17 +65,7 @@ class UserStore:
         self._remove_orphans()
 
     def _open(self, cache: Cache) -> Rdict:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            store = Rdict(str(self.folder), _options(cache))
-        except Exception as error:
-            if "lock" in str(error).lower():
-                raise UserStoreFailed(
-                    f"{self.folder}: still in use", remedy="It is tried again"
-                ) from error
-            # What cannot be opened is worth nothing: the hot table has it all.
-            shutil.rmtree(self.folder, ignore_errors=True)
-            store = Rdict(str(self.folder), _options(cache))
+        store = open_store(self.folder, _options(cache))
         self._unlogged = WriteOptions()
         self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub says method
         store.set_write_options(self._unlogged)

@@ -17,29 +17,20 @@ from rocksdict import (
     Cache,
     DBCompressionType,
     Options,
-    Rdict,
     ReadOptions,
     Snapshot,
     WriteBatch,
     WriteOptions,
 )
 
-from schemas.errors import Fatal, Recoverable
+from streams.rocks import open_store
 
-__all__ = ["Mirror", "MirrorBusy", "MirrorHeld", "shared_cache"]
+__all__ = ["Mirror", "shared_cache"]
 
 #: Below every changelog key, so that no prefix scan meets it.
 _POSITION = b"@"
 _STAMP = struct.Struct(">qq")
 _MEMTABLE = 8 << 20
-
-
-class MirrorBusy(Fatal):
-    """Another process holds this shard's local store."""
-
-
-class MirrorHeld(Recoverable):
-    """This process has the store open still; in a moment it will not."""
 
 
 def shared_cache(capacity: int) -> Cache:
@@ -51,28 +42,12 @@ class Mirror:
     """One shard's store under `folder`. Not thread-safe for writes: one step at a time."""
 
     def __init__(self, folder: Path, cache: Cache) -> None:
+        """Opens the store. Blocking. Raises as `open_store` does."""
         self.folder = folder
         self._cache = cache
-        self._store = self._open()
+        self._store = open_store(folder, _options(cache))
         self._unlogged = WriteOptions()
         self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub says method
-
-    def _open(self) -> Rdict:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return Rdict(str(self.folder), _options(self._cache))
-        except Exception as error:
-            if "current process" in str(error):
-                # An answer that is still being read holds a snapshot of the store.
-                raise MirrorHeld(f"{self.folder}: an answer still reads this store") from error
-            if "lock" in str(error).lower():
-                raise MirrorBusy(
-                    f"{self.folder}: another process uses this store",
-                    remedy="Give each worker a folder of its own: EMBERLINE_DATA_DIR",
-                ) from error
-            # A store that cannot be opened is worth nothing: the changelog has it all.
-            shutil.rmtree(self.folder, ignore_errors=True)
-            return Rdict(str(self.folder), _options(self._cache))
 
     def position(self) -> int:
         """The changelog offset from which to go on reading; 0 for an empty store."""
@@ -128,7 +103,7 @@ class Mirror:
         """Throws everything away and starts empty."""
         self._store.close()
         shutil.rmtree(self.folder)
-        self._store = self._open()
+        self._store = open_store(self.folder, _options(self._cache))
 
     def close(self, *, flush: bool = False) -> None:
         """Closes the store; `flush` writes the memtable first, so that nothing is read again."""

@@ -22,8 +22,8 @@ async def stream(
     """
     response = web.StreamResponse(headers=headers)
     response.enable_chunked_encoding()
-    await response.prepare(request)
     try:
+        await response.prepare(request)
         async for piece in pieces:
             # who stops reading must not keep segments alive for ever
             async with asyncio.timeout(STALL_S):

@@ -38,9 +38,9 @@ class Rig:
         self._ids = itertools.count()
         self._crashes = itertools.count()
 
-    def _index(self, name: str) -> ByUser:
+    def _index(self, name: str, identity: str = "one") -> ByUser:
         users = ByUser(self.folder / name, self.cache)
-        users.open("one")
+        users.open(identity)
         return users
 
     def close(self) -> None:
@@ -108,9 +108,9 @@ class Rig:
         if waiting:
             await self.users.index(waiting, self.mirror)
 
-    def reopen(self) -> None:
+    def reopen(self, identity: str = "one") -> None:
         self.users.close()
-        self.users = self._index(self.users._folder.name)
+        self.users = self._index(self.users._folder.name, identity)
 
     def crash(self) -> None:
         """What has not been flushed to the index's disk is lost."""

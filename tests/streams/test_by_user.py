@@ -1,15 +1,21 @@
 """The index by user: whatever happens to it and to the table, reads tell the truth."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rocksdict import Cache
 
-from streams import by_user_block, by_user_merge, by_user_runs
+from streams import by_user, by_user_block, by_user_merge, by_user_runs
+from streams.by_user import ByUser
+from streams.by_user_store import UserStore
+from streams.mirror import shared_cache
 from tests.streams.by_user_rig import Rig
 from tests.streams.rows import as_dict, random_rows
 
@@ -146,12 +152,48 @@ async def test_a_merge_of_runs_drops_what_no_covered_segment_holds(rig: Rig) -> 
 async def test_an_index_of_another_table_is_thrown_away(rig: Rig) -> None:
     filled(rig, 2)
     await settle(rig)
-    rig.users.close()
     assert rig.users.runs
-    rig.users.open("two")
+    rig.reopen("two")
     assert not rig.users.runs
     assert not rig.users.covered
     assert rig.found(USERS) == rig.expected(USERS)
+
+
+def test_who_was_closed_before_it_opened_does_not_open(tmp_path: Path) -> None:
+    cache = shared_cache(1 << 20)
+    users = ByUser(tmp_path / "users", cache)
+    # a shard that is cancelled while it waits for a thread to open this
+    users.close()
+    with pytest.raises(RuntimeError, match="was closed"):
+        users.open("one")
+    successor = ByUser(tmp_path / "users", cache)
+    successor.open("one")
+    successor.close()
+
+
+def test_who_closes_waits_for_who_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = shared_cache(1 << 20)
+    opening, go_on = threading.Event(), threading.Event()
+
+    class Slow(UserStore):
+        def __init__(self, folder: Path, cache: Cache, identity: str) -> None:
+            opening.set()
+            assert go_on.wait(30)
+            super().__init__(folder, cache, identity)
+
+    monkeypatch.setattr(by_user, "UserStore", Slow)
+    users = ByUser(tmp_path / "users", cache)
+    with ThreadPoolExecutor(2) as threads:
+        opened = threads.submit(users.open, "one")
+        assert opening.wait(30)
+        closed = threads.submit(users.close)
+        go_on.set()
+        opened.result(30)
+        closed.result(30)
+    monkeypatch.undo()
+    successor = ByUser(tmp_path / "users", cache)
+    successor.open("one")
+    successor.close()
 
 
 async def test_a_read_in_hand_survives_merges_of_segments_and_runs(rig: Rig) -> None:

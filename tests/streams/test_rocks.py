@@ -1,0 +1,81 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rocksdict import Options, Rdict
+
+from streams.rocks import StoreBusy, StoreHeld, open_store
+
+HOLDS = """
+import sys
+from rocksdict import Options, Rdict
+store = Rdict(sys.argv[1], Options(raw_mode=True))
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "further" / "store"
+
+
+def opened(folder: Path) -> Rdict:
+    return open_store(folder, Options(raw_mode=True))
+
+
+def test_a_store_is_made_and_found_again(folder: Path) -> None:
+    store = opened(folder)
+    store[b"a"] = b"1"
+    store.close()
+    store = opened(folder)
+    assert store[b"a"] == b"1"
+    store.close()
+
+
+def test_what_is_no_store_is_emptied(folder: Path) -> None:
+    store = opened(folder)
+    store[b"a"] = b"1"
+    store.close()
+    (folder / "CURRENT").write_text("not a manifest\n")
+    store = opened(folder)
+    assert store.get(b"a") is None
+    store.close()
+
+
+def test_a_snapshot_of_a_closed_store_holds_it(folder: Path) -> None:
+    store = opened(folder)
+    store[b"a"] = b"1"
+    snapshot = store.snapshot()
+    store.close()
+    with pytest.raises(StoreHeld, match="in this process"):
+        opened(folder)
+    assert snapshot[b"a"] == b"1"
+    del snapshot
+    opened(folder).close()
+
+
+def test_a_store_that_only_a_cycle_holds_is_let_go(folder: Path) -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.store = opened(folder)
+            self.itself = self
+
+    Holder()
+    opened(folder).close()
+
+
+def test_another_processes_store_is_left_alone(folder: Path) -> None:
+    folder.parent.mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(StoreBusy, match="another process"):
+            opened(folder)
+        other.stdin.close()
+        other.wait(30)
+    opened(folder).close()
