@@ -1,9 +1,9 @@
-"""How a worker's memory budget is shared out among the shards it holds."""
+"""How a worker's memory and threads are shared out among the shards it holds."""
 
-import asyncio
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from agents.pace import Pace
 from streams.settings import Settings
 
 __all__ = ["Budget"]
@@ -25,12 +25,10 @@ class Budget:
 
     settings: Settings
     shards: int = 1
-    #: Held while one shard merges or indexes: ingest keeps the other cores.
-    background: asyncio.Lock = field(default_factory=asyncio.Lock)
+    pace: Pace = field(default_factory=Pace)
     #: Decodes for all shards: Polars uses all cores by itself, and threads that ask it for
     #: small things at the same time mostly wait for each other, busily.
     decoders: Executor = field(default_factory=lambda: ThreadPoolExecutor(_DECODERS, "decode"))
-
     #: Sort and encode what is decoded, beside the decoding of what follows.
     layers: Executor = field(default_factory=lambda: ThreadPoolExecutor(_LAYERS, "layout"))
 

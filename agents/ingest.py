@@ -29,7 +29,7 @@ _LOAD_BYTES = 2_000_000
 #: Positions that moved without a record (transaction markers) are committed this often.
 _IDLE_CURSOR_S = 30.0
 #: News of sources waits for a pause, but no longer than this while ingest catches up.
-_NEWS_S = 5.0
+_NEWS_S = 10.0
 _PAUSE_S = 0.2
 
 
@@ -123,13 +123,17 @@ class IngestLoop:
     async def _fetch(self) -> None:
         if self._fetcher is None:
             raise RuntimeError("IngestLoop.run before IngestLoop.start")
+        few = False
         while True:
             await self._under_way.acquire()
             await self._work.room.wait()
+            if few:
+                await self._budget.pace.gather()
             batches = await self._fetcher.fetch()
-            if sum(len(batch.payload) for batch in batches) >= _LOAD_BYTES:
-                self._work.note_load()
+            came = sum(len(batch.payload) for batch in batches)
+            few = 0 < came < _LOAD_BYTES
             if batches:
+                self._budget.pace.events_came(load=came >= _LOAD_BYTES)
                 self._uncommitted += 1
                 self._passed = None
                 await self._deliver(Fetched(batches))
@@ -165,8 +169,11 @@ class IngestLoop:
             while not self._laid.empty() and len(laying) < _STAGE:
                 laying.append(self._laid.get_nowait())
             group = await asyncio.gather(*laying)
+            pace = self._budget.pace
+            # what waits here was fetched a while ago
+            pace.events_came(load=any(laid.puts for laid in group))
             step = self._steps.step(group)
-            if self._tells and self._work.keeping_up(_NEWS_S):
+            if self._tells and pace.keeping_up(_NEWS_S):
                 step.records += self._steps.news()
             await self._context.store.commit(step)
             for decoded in (laid.decoded for laid in group):
@@ -186,7 +193,7 @@ class IngestLoop:
 
     async def _commit_rest(self) -> None:
         """Nothing came: tell the news, remember positions that moved past transaction markers."""
-        if self._tells:
+        if self._tells and self._budget.pace.keeping_up(_NEWS_S):
             await self._context.store.commit(Step(records=self._steps.news()))
         if self._steps.unheard:
             return

@@ -114,7 +114,7 @@ class Intake:
         context = self._context
         rows = decoded.ingested.interactions
         counted = rows["source"].value_counts()
-        sources: dict[str, int] = dict(counted.rows())
+        sources = dict(zip(counted["source"].to_list(), counted["count"].to_list(), strict=True))
         sources.pop(PROFILE, None)
         puts: list[Put] = []
         if rows.height >= max(1, direct_rows):

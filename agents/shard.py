@@ -53,7 +53,7 @@ class Shard:
         self._context = Context(settings, partition, self._store, view, clock)
         self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
         self._store.follow = self._users.follow
-        self._audiences = Audiences(self._context)
+        self._audiences = Audiences(self._context, budget.pace)
         self._people = ShardUsers(self._context, self._users)
         self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)

@@ -1,7 +1,8 @@
 """How a sorted frame of interactions is cut into segments.
 
 A cut falls after every `rows` rows and at both edges of every source with at least
-`own_rows` rows: so a large source has segments of its own, and small ones share.
+`own_rows` rows: so a large source has segments of its own, and small ones share. It falls,
+too, where more sources would share than an index can name.
 """
 
 from itertools import pairwise
@@ -17,6 +18,10 @@ __all__ = ["BYTES", "OWN_ROWS", "ROWS", "cut", "cut_encoded"]
 ROWS = 50_000
 BYTES = 900_000
 OWN_ROWS = 4_000
+#: An index names each source of its segment: bytes of names, at most six times as many in
+#: JSON, and of what stands beside each. More would not fit a record.
+NAMES = 140_000
+_BESIDE_NAME = 10
 
 
 def cut(frame: pl.DataFrame, rows: int = ROWS, own_rows: int = OWN_ROWS) -> list[pl.DataFrame]:
@@ -27,14 +32,17 @@ def cut(frame: pl.DataFrame, rows: int = ROWS, own_rows: int = OWN_ROWS) -> list
     """
     frame = in_order(frame)
     runs = frame.select(pl.col("source").rle()).unnest("source")
+    names = runs["value"].str.len_bytes() + _BESIDE_NAME
     edges = [0]
-    position = 0
+    position = named = 0
     previous_large = False
-    for length in runs["len"]:
+    for length, name in zip(runs["len"].to_list(), names.to_list(), strict=True):
         large = length >= own_rows
-        if (large or previous_large) and position > edges[-1]:
+        if (large or previous_large or named + name > NAMES) and position > edges[-1]:
             edges.append(position)
+            named = 0
         position += length
+        named += name
         previous_large = large
     edges.append(frame.height)
     pieces: list[pl.DataFrame] = []

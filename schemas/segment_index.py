@@ -1,11 +1,11 @@
 """What a shard keeps in memory of a segment, and checksums over sets of segments."""
 
 import builtins
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 
+import orjson
 import polars as pl
 
 from schemas.segment_codec import checksum
@@ -38,12 +38,12 @@ class SegmentIndex:
         """The index as UTF-8 JSON."""
         # not asdict: it would copy the names, of which there may be thousands
         told = {field.name: getattr(self, field.name) for field in fields(self)}
-        return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+        return orjson.dumps(told)
 
     @classmethod
     def from_json(cls, data: builtins.bytes) -> "SegmentIndex":
         """Read what `to_json` wrote. Raises `ValueError`, `KeyError` or `TypeError` otherwise."""
-        told = json.loads(data)
+        told = orjson.loads(data)
         told["low"] = _pair(told["low"])
         told["high"] = _pair(told["high"])
         return cls(**told)

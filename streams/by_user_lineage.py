@@ -19,16 +19,19 @@ def replacement(puts: Iterable[Put], table: HotTable) -> tuple[set[str], set[str
     A merge and a separation replace; a step that folds deltas too does not, nor one that adds
     rows of a source which the removed segments do not have, as a restore does.
     """
-    added: list[SegmentIndex] = []
+    written: list[bytes] = []
     removed: list[SegmentIndex] = []
     for key, value in puts:
         kind = keys.kind(key)
         if kind == b"d" and value is None:
             return set(), set()
         if kind == b"i" and value is not None:
-            added.append(SegmentIndex.from_json(value))
+            written.append(value)
         elif kind == b"i" and keys.name(key) in table.segments:
             removed.append(table.segments[keys.name(key)])
+    if not removed:
+        return set(), set()
+    added = [SegmentIndex.from_json(value) for value in written]
     before, after = _rows_by_source(removed), _rows_by_source(added)
     if any(rows > before[source] for source, rows in after.items()):
         return set(), set()

@@ -71,10 +71,7 @@ class Layout:
     """Segments by id, and the ids of those with rows of a source; nobody changes it."""
 
     segments: Mapping[str, SegmentIndex]
-    by_source: Mapping[str, frozenset[str]]
-
-
-_NONE = frozenset[str]()
+    by_source: Mapping[str, tuple[str, ...]]
 
 
 def _by_letter() -> dict[bytes, Any]:
@@ -90,8 +87,8 @@ class HotTable:
     deltas: DeltaFrames = field(default_factory=DeltaFrames)
     next_sequence: int = 0
     segments: dict[str, SegmentIndex] = field(default_factory=dict)
-    #: Sets that nobody changes: who pins the table shares them.
-    by_source: dict[str, frozenset[str]] = field(default_factory=dict)
+    #: Ids that nobody changes: who pins the table shares them.
+    by_source: dict[str, tuple[str, ...]] = field(default_factory=dict)
     manifest: dict[str, dict[str, Place]] = field(default_factory=dict)
     applied: dict[str, Applied] = field(default_factory=dict)
     #: Deltas of the side tables by letter and key, and their runs' sizes in bytes.
@@ -191,15 +188,16 @@ class HotTable:
         self._layout = None
         old = self.segments.pop(segment_id, None)
         for source in old.sources if old is not None else ():
-            holders = self.by_source.pop(source) - {segment_id}
+            holders = tuple(each for each in self.by_source.pop(source) if each != segment_id)
             if holders:
                 self.by_source[source] = holders
         if value is None:
             return
         index = SegmentIndex.from_json(value)
         self.segments[segment_id] = index
+        held, itself = self.by_source, (segment_id,)
         for source in index.sources:
-            self.by_source[source] = self.by_source.get(source, _NONE) | {segment_id}
+            held[source] = held.get(source, ()) + itself
 
     def _place(self, source: str, segment_id: str, value: bytes | None) -> None:
         if value is not None:
@@ -247,12 +245,6 @@ class HotTable:
         if self._layout is None:
             self._layout = Layout(dict(self.segments), dict(self.by_source))
         return self._layout
-
-    def delta_frames(self, source: str) -> list[pl.DataFrame]:
-        """The rows of `source` in the deltas."""
-        if source not in self.deltas.sources():
-            return []
-        return [pl.concat(self.deltas.frames()).filter(pl.col("source") == source)]
 
     def sources_in_deltas(self) -> set[str]:
         """Every source that has rows in the deltas."""

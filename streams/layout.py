@@ -18,10 +18,6 @@ __all__ = ["Limits", "choose_merge", "flush", "lay", "merge", "separate", "store
 
 Put = tuple[bytes, bytes | None]
 NewId = Callable[[], str]
-#: An index names each source of its segment: bytes of names, at most six times as many in
-#: JSON, and of what stands beside each. More would not fit a record.
-NAMES_PER_SEGMENT = 140_000
-_BESIDE_NAME = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +32,11 @@ class Limits:
 def store(frame: pl.DataFrame, level: int, new_id: NewId, limits: Limits) -> list[Put]:
     """Index and bytes of the segments that hold `frame`'s rows; nothing for an empty frame."""
     puts: list[Put] = []
-    for piece in _few_sources(frame):
-        for rows, data in cut_encoded(piece, limits.rows, limits.bytes, limits.own_rows):
-            index = build(new_id(), level, rows, data)
-            puts += [(keys.index(index.id), index.to_json()), (keys.segment(index.id), data)]
+    if not frame.height:
+        return puts
+    for rows, data in cut_encoded(frame, limits.rows, limits.bytes, limits.own_rows):
+        index = build(new_id(), level, rows, data)
+        puts += [(keys.index(index.id), index.to_json()), (keys.segment(index.id), data)]
     return puts
 
 
@@ -116,17 +113,3 @@ def _first_crowd(segments: list[SegmentIndex], fan_in: int) -> list[SegmentIndex
         if len(open_segments) > fan_in:
             return open_segments
     return []
-
-
-def _few_sources(frame: pl.DataFrame) -> list[pl.DataFrame]:
-    if not frame.height:
-        return []
-    names = frame["source"].unique().sort()
-    weights = names.str.len_bytes() + _BESIDE_NAME
-    if weights.sum() <= NAMES_PER_SEGMENT:
-        return [frame]
-    part = weights.cum_sum() // NAMES_PER_SEGMENT
-    return [
-        frame.filter(pl.col("source").is_in(names.filter(part == number).to_list()))
-        for number in part.unique().sort()
-    ]

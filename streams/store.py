@@ -50,7 +50,7 @@ class Pinned:
     """One shard's rows as of one step. Its methods block: call them in threads."""
 
     segments: Mapping[str, SegmentIndex]
-    by_source: Mapping[str, frozenset[str]]
+    by_source: Mapping[str, tuple[str, ...]]
     deltas: tuple[pl.DataFrame, ...]
     side: Mapping[bytes, tuple[pl.DataFrame, ...]]
     runs: Mapping[bytes, tuple[bytes, ...]]

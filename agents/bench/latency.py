@@ -13,7 +13,7 @@ from agents.bench.probe import Probe
 from agents.bench.process import Child
 from agents.bench.worker import Worker
 
-__all__ = ["Options", "latency", "offered"]
+__all__ = ["Options", "latency", "offered", "warm_up"]
 
 _WARM_UP_S = 3.0
 _NEARLY = 0.95
@@ -49,6 +49,16 @@ async def offered(here: Field, rate: int, sources: int, seconds: float) -> Async
         await asyncio.to_thread(child.stop)
 
 
+async def warm_up(here: Field, load: Child) -> int:
+    """Wait until what is offered comes in, and a little longer; how many events there are."""
+    topics = here.topics.events.values()
+    before = sum((await here.ends(topics)).values())
+    while sum((await here.ends(topics)).values()) <= before:
+        load.check()
+    await asyncio.sleep(_WARM_UP_S)
+    return sum((await here.ends(topics)).values())
+
+
 async def latency(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
     """Measure; `say` is told what goes on."""
     settings = {name: getattr(options, name) for name in options.__slots__}
@@ -76,13 +86,9 @@ async def _run(here: Field, worker: Worker, options: Options) -> Sample:
     probe = Probe(here, worker, options.seconds)
     await probe.prepare()
     whole = options.seconds + 3 * _WARM_UP_S
-    before = sum((await here.ends(here.topics.events.values())).values())
     async with offered(here, options.rate, options.sources, whole) as load:
-        while sum((await here.ends(here.topics.events.values())).values()) <= before:
-            load.check()
-        await asyncio.sleep(_WARM_UP_S)
+        start = await warm_up(here, load)
         idle = worker.cpu()
-        start = sum((await here.ends(here.topics.events.values())).values())
         async with probe.running() as looking:
             await asyncio.wait([looking], timeout=options.seconds)
             end = sum((await here.ends(here.topics.events.values())).values())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agents.bench.crowd import crowd
 from agents.bench.field import Field, Ground, field
 from agents.bench.figures import Measurement, Report, Sample
-from agents.bench.latency import HOW, offered
+from agents.bench.latency import HOW, offered, warm_up
 from agents.bench.machine import facts
 from agents.bench.peers.job import TOPICS
 from agents.bench.probe import Probe
@@ -156,16 +156,14 @@ async def _beside(stage: _Stage, watch: Watch, options: Options, number: int) ->
     probe = Probe(stage.here, stage.worker, 60.0)
     await probe.prepare()
     topics = [stage.here.topics.event(event) for event in TOPICS]
-    before = sum((await stage.here.ends(topics)).values())
-    idle, start = stage.worker.cpu(), time.monotonic()
-    async with (
-        offered(stage.here, options.beside_rate, options.sources, seconds),
-        probe.running(),
-    ):
-        await stage.move(f"beside_expire_{rows}", "expire", campaign, rows)
-        await stage.move(f"beside_restore_{rows}", "restore", campaign, rows)
-        spent = time.monotonic() - start
-        events = sum((await stage.here.ends(topics)).values()) - before
+    async with offered(stage.here, options.beside_rate, options.sources, seconds) as load:
+        before = await warm_up(stage.here, load)
+        idle, start = stage.worker.cpu(), time.monotonic()
+        async with probe.running():
+            await stage.move(f"beside_expire_{rows}", "expire", campaign, rows)
+            await stage.move(f"beside_restore_{rows}", "restore", campaign, rows)
+            spent = time.monotonic() - start
+            events = sum((await stage.here.ends(topics)).values()) - before
     found = probe.facts() | {"offered_per_s": events / spent}
     cpu = stage.worker.cpu() - idle
     sample = Sample(probe.p99(), events, cpu, stage.worker.peak(), found)

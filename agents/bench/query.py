@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -11,7 +12,7 @@ from agents.bench import duck
 from agents.bench.crowd import crowd
 from agents.bench.field import Field, Ground, field
 from agents.bench.figures import Measurement, Report, Sample
-from agents.bench.latency import offered
+from agents.bench.latency import offered, warm_up
 from agents.bench.machine import facts
 from agents.bench.peers.job import TOPICS
 from agents.bench.watch import Watch
@@ -24,6 +25,7 @@ __all__ = ["Options", "query"]
 
 _DEADLINE_S = 300.0
 _BIG = "big"
+_ALONE_S = 15.0
 _SMALL = ("a", "b", "c", "d", "e")
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 
@@ -104,6 +106,20 @@ class _Stage:
             raise Fatal("The stream broke off", remedy=self.worker.tail(500))
         self._took(name, first, rows, idle, {"whole_s": time.monotonic() - start})
 
+    @asynccontextmanager
+    async def taking_in(self, name: str) -> AsyncIterator[None]:
+        """Measures the events that the worker makes readable inside the block."""
+        before, idle, start = await self._readable(), self.worker.cpu(), time.monotonic()
+        yield
+        events, seconds = await self._readable() - before, time.monotonic() - start
+        sample = Sample(seconds, events, self.worker.cpu() - idle, self.worker.peak())
+        self.samples.setdefault(name, []).append(sample)
+
+    async def _readable(self) -> int:
+        told = await self.worker.get(self.session, "/status")
+        topics = self.here.topics.events.values()
+        return sum(shard["cursor"].get(topic, 0) for shard in told["shards"] for topic in topics)
+
     def _took(
         self,
         name: str,
@@ -140,20 +156,16 @@ async def query(where: Ground, options: Options, say: Callable[[str], None]) -> 
             counts = dict(stage.counts)
             await _yardstick(stage, report, options, say)
             say(f"the same while {options.beside_rate:,} events/s come in")
-            topics = here.topics.events.values()
-            before = sum((await here.ends(topics)).values())
             async with offered(here, options.beside_rate, 40, _DEADLINE_S) as load:
-                while sum((await here.ends(topics)).values()) <= before:
-                    load.check()
-                start, begun = time.monotonic(), sum((await here.ends(topics)).values())
-                for _ in range(options.runs):
-                    await stage.count("beside_one", "one", options.interactions)
-                    await stage.count("beside_five", "five", five)
-                    await stage.stream("beside_first_row", "one", options.interactions)
-                came = sum((await here.ends(topics)).values()) - begun
-                rate = came / (time.monotonic() - start)
+                await warm_up(here, load)
+                async with stage.taking_in("ingest_alone"):
+                    await asyncio.sleep(_ALONE_S)
+                async with stage.taking_in("ingest_beside"):
+                    for _ in range(options.runs):
+                        await stage.count("beside_one", "one", options.interactions)
+                        await stage.count("beside_five", "five", five)
+                        await stage.stream("beside_first_row", "one", options.interactions)
     report.agree["counts_beside_ingest"] = stage.counts == counts
-    report.notes.append(f"beside: {rate:,.0f} events/s came in")
     _sum_up(report, stage, options)
     return report
 
@@ -182,7 +194,10 @@ def _last(stage: _Stage) -> str:
 
 
 def _sum_up(report: Report, stage: _Stage, options: Options) -> None:
-    report.results |= {n: Measurement(found, rate=False) for n, found in stage.samples.items()}
+    report.results |= {
+        name: Measurement(found, rate=name.startswith("ingest"))
+        for name, found in stage.samples.items()
+    }
     medians = {name: found.figure().median for name, found in report.results.items()}
     for ratio, over, under in (
         ("duckdb_one", "duckdb_one", "one"),
@@ -190,6 +205,7 @@ def _sum_up(report: Report, stage: _Stage, options: Options) -> None:
         ("beside_one", "beside_one", "one"),
         ("beside_five", "beside_five", "five"),
         ("beside_first_row", "beside_first_row", "first_row"),
+        ("ingest_beside", "ingest_beside", "ingest_alone"),
     ):
         if over in medians:
             report.ratios[ratio] = medians[over] / medians[under]
@@ -199,6 +215,8 @@ def _sum_up(report: Report, stage: _Stage, options: Options) -> None:
         "when the shards' users are not in memory yet",
         f"five: five leaves over five sources of {options.each:,} interactions, the roster is "
         "that of the large source",
+        f"beside: while {options.beside_rate:,} events/s are offered; ingest is what becomes "
+        "readable, alone and beside the questions",
         "first_row: the same as one, streamed: seconds to the first row; whole_s to the last",
         "duckdb: the same rows in a DuckDB table on the same machine, without HTTP, the answer "
         "in a table; its ratios are its seconds over ours",

@@ -5,6 +5,7 @@ import io
 import json
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import aiohttp
@@ -63,6 +64,20 @@ class Worker(Child):
             self.check()
             if time.monotonic() > deadline:
                 raise Fatal("The worker does not come to rest", remedy=f"See {self.log}")
+
+    async def knows(self, sources: Iterable[str], seconds: float = 60.0) -> None:
+        """Wait until it answers for all of these sources. Raises Fatal after so many seconds."""
+        deadline = time.monotonic() + seconds
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+            for source in sources:
+                while True:
+                    async with session.get(f"{self.url}/sources/{source}") as answer:
+                        if answer.status == 200:
+                            break
+                    self.check()
+                    if time.monotonic() > deadline:
+                        raise Fatal(f"The worker does not know {source}", remedy=self.tail(500))
+                    await asyncio.sleep(_POLL_S)
 
     async def rows(self, session: aiohttp.ClientSession, source: str) -> pl.DataFrame:
         """All interactions of a source. Raises Fatal where it answers with a problem."""

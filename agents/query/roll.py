@@ -59,7 +59,7 @@ class Roll:
         """Everybody at the moment of the pin. Blocks."""
         for users in _together(self._news(pinned)):
             self._take(users.unique().sort())
-        self._segments = pinned.by_source.get(PROFILE, frozenset())
+        self._segments = frozenset(pinned.by_source.get(PROFILE, ()))
         self._deltas = pinned.deltas
         self._hear(pinned)
         return Everybody(tuple(self._runs), self._gone)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from agents.filters import Plan, evaluate
+from agents.pace import Pace
 from agents.query.roll import Everybody, Roll
 from agents.query.slices import Slice, slices
 from agents.shard_read import check_held
@@ -26,6 +27,7 @@ class Audiences:
     """Answers of one shard. Keeps its users between questions."""
 
     context: Context
+    pace: Pace
     _roll: Roll = field(default_factory=Roll)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -39,7 +41,7 @@ class Audiences:
         # A thread cannot be cancelled: it keeps its turn, even if nobody waits for it any more.
         pinning.add_done_callback(lambda done: done.cancelled() or done.exception())
         pinned, everybody = await asyncio.shield(pinning)
-        return _found(plan, pinned, everybody)
+        return self._found(plan, pinned, everybody)
 
     async def _pin(self, plan: Plan) -> tuple[Pinned, Everybody]:
         async with self._turn:
@@ -48,21 +50,22 @@ class Audiences:
             # Other versions may have come while the pin was waited for.
             self._check(plan)
             loop = asyncio.get_running_loop()
-            return pinned, await loop.run_in_executor(_THREADS, self._roll.of, pinned)
+            with self.pace.asking():
+                return pinned, await loop.run_in_executor(_THREADS, self._roll.of, pinned)
+
+    async def _found(
+        self, plan: Plan, pinned: Pinned, everybody: Everybody
+    ) -> AsyncGenerator[pl.Series, None]:
+        loop = asyncio.get_running_loop()
+        for part in slices(pinned, everybody):
+            with self.pace.asking():
+                users = await loop.run_in_executor(_THREADS, _evaluate, plan, part)
+            if len(users):
+                yield users
 
     def _check(self, plan: Plan) -> None:
         for source, version in plan.pins.items():
             check_held(self.context, source, version)
-
-
-async def _found(
-    plan: Plan, pinned: Pinned, everybody: Everybody
-) -> AsyncGenerator[pl.Series, None]:
-    loop = asyncio.get_running_loop()
-    for part in slices(pinned, everybody):
-        users = await loop.run_in_executor(_THREADS, _evaluate, plan, part)
-        if len(users):
-            yield users
 
 
 def _evaluate(plan: Plan, part: Slice) -> pl.Series:

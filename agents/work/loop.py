@@ -20,8 +20,7 @@ from streams.store import made_ms
 __all__ = ["WorkLoop"]
 
 _IDLE_S = 1.0
-#: A load counts for so long, and puts background work off for at most so long.
-_LOAD_S = 1.0
+#: Ingest that catches up puts background work off for at most so long.
 _DEFER_S = 60.0
 #: How soon a shard asks again whose turn in the background it is.
 _TURN_S = 0.1
@@ -40,7 +39,6 @@ class WorkLoop:
         self._budget = budget
         self._job: Expire | Restore | None = None
         self._late_at = 0.0
-        self._loaded_at = self._loaded_since = float("-inf")
         self._woken = asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
@@ -74,20 +72,9 @@ class WorkLoop:
                 await self._job.close()
 
     def _rest_s(self) -> float:
-        if self._budget.background.locked():
+        if self._budget.pace.background.locked():
             return _TURN_S
         return min(_IDLE_S, self._indexer.rest_s or _IDLE_S)
-
-    def note_load(self) -> None:
-        """Ingest is catching up: merging and indexing can wait a while."""
-        if self._loaded_at + _LOAD_S < stopwatch():
-            self._loaded_since = stopwatch()
-        self._loaded_at = stopwatch()
-
-    def keeping_up(self, seconds: float) -> bool:
-        """Whether ingest does not catch up now, or has done so for longer than `seconds`."""
-        now = stopwatch()
-        return self._loaded_at + _LOAD_S <= now or self._loaded_since + seconds <= now
 
     def check_room(self) -> None:
         """Lets ingest wait where the deltas are full, and go on where they are not."""
@@ -105,13 +92,16 @@ class WorkLoop:
         if self._job is None:
             self._job = self._find()
         if self._job is not None:
-            if not await self._job.step():
+            async with self._budget.pace.lifecycle():
+                going_on = await self._job.step()
+            if not going_on:
                 self._job = None
             self.check_room()
             return True
-        if self._budget.background.locked() or not self.keeping_up(_DEFER_S):
+        pace = self._budget.pace
+        if pace.background.locked() or not pace.keeping_up(_DEFER_S):
             return False
-        async with self._budget.background:
+        async with pace.background:
             return await tidy(self._context) or await self._indexer.step()
 
     def _find(self) -> Expire | Restore | None:

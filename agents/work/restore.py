@@ -87,13 +87,14 @@ class Restore:
 
     async def _report(self) -> None:
         table = self._context.store.table
+        recent = table.deltas.sources()
         puts: list[Put] = []
         items: list[ReportItem] = []
         for source, version in self._versions.items():
             places = self._places[source]
             brought = sum(place.rows for place in places.values())
             hot = table.rows_in_segments(source)
-            hot += sum(frame.height for frame in table.delta_frames(source))
+            hot += recent.get(source, 0)
             puts.append((keys.applied(source), Applied(version, "RESTORING").to_json()))
             if source in table.uniques:
                 # every row is hot again: from here on they are counted where they lie

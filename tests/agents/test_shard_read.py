@@ -10,6 +10,7 @@ from agents import shard_read
 from agents.filters import parse, plan
 from agents.filters.steps import Plan
 from agents.filters.world import SourceView, StillWorld
+from agents.pace import Pace
 from agents.query.shard_audience import Audiences
 from agents.state_view import StateView
 from agents.work.context import Context
@@ -98,7 +99,7 @@ async def test_an_audience_is_of_the_moment_of_its_pin(context: Context) -> None
     asked = plan(parse({"not": leaf}), WORLD, now_ms=0)
     assert isinstance(asked, Plan)
 
-    users = await Audiences(context).find(asked)
+    users = await Audiences(context, Pace()).find(asked)
     await put(context, range(600, 700))
     await context.flush()
     found = [user async for series in users for user in series]

@@ -151,7 +151,7 @@ async def test_a_sweep_folds_a_source_across_segments_and_deltas(store: Store) -
         async for frame in sweep(
             source,
             store.table.segments_of(source),
-            store.table.delta_frames(source),
+            [f.filter(pl.col("source") == source) for f in store.table.deltas.frames()],
             store.bytes_of,
         )
     ]

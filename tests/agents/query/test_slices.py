@@ -48,7 +48,7 @@ class Made:
         self.data: dict[str, bytes] = {}
         self.decoded: list[tuple[str, str]] = []
         self.deltas: tuple[pl.DataFrame, ...] = ()
-        self.by_source: dict[str, frozenset[str]] = {}
+        self.by_source: dict[str, tuple[str, ...]] = {}
         self.side: dict[bytes, tuple[pl.DataFrame, ...]] = {}
         self.runs: dict[bytes, tuple[bytes, ...]] = {}
         for _ in range(random.randint(0, 5)):
@@ -82,7 +82,7 @@ class Made:
             self.data[name] = encode(part)
             self.segments[name] = index = build(name, 0, part, self.data[name])
             for source in index.sources:
-                self.by_source[source] = self.by_source.get(source, frozenset()) | {name}
+                self.by_source[source] = (*self.by_source.get(source, ()), name)
 
     def segments_of(self, source: str) -> list[SegmentIndex]:
         found = [self.segments[name] for name in self.by_source.get(source, ())]

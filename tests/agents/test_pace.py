@@ -1,0 +1,107 @@
+import asyncio
+
+import pytest
+
+from agents import pace
+from agents.pace import Pace
+
+
+async def at_once(pieces: Pace, wanted: int) -> int:
+    """How many pieces of lifecycle work have begun, of so many, before any of them ends."""
+    begun, go_on = 0, asyncio.Event()
+
+    async def piece() -> None:
+        nonlocal begun
+        async with pieces.lifecycle():
+            begun += 1
+            await go_on.wait()
+
+    tasks = [asyncio.create_task(piece()) for _ in range(wanted)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    together = begun
+    go_on.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*tasks)
+    assert begun == wanted
+    return together
+
+
+async def test_ingest_does_not_wait_where_nothing_is_asked() -> None:
+    async with asyncio.timeout(10):
+        await Pace().gather()
+
+
+async def test_ingest_waits_for_more_until_the_question_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace, "_GATHER_S", 60.0)
+    monkeypatch.setattr(pace, "_PIECES_S", 0.01)
+    here = Pace()
+    with here.asking():
+        assert here.asked
+        gathering = asyncio.create_task(here.gather())
+        await asyncio.sleep(0)
+        assert not gathering.done()
+    # between two pieces of one answer it is still being answered
+    await asyncio.sleep(0)
+    assert here.asked
+    with here.asking():
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await gathering
+    assert not here.asked
+
+
+async def test_ingest_waits_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_GATHER_S", 0.01)
+    here = Pace()
+    with here.asking():
+        async with asyncio.timeout(10):
+            await here.gather()
+        assert here.asked
+
+
+async def test_lifecycle_work_takes_turns_while_events_come() -> None:
+    here = Pace()
+    assert await at_once(here, 3) == 3
+    here.events_came(load=False)
+    assert await at_once(here, 3) == 1
+
+
+async def test_a_question_that_fails_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_PIECES_S", 0.0)
+    here = Pace()
+    with pytest.raises(ValueError, match="no"), here.asking():
+        raise ValueError("no")
+    async with asyncio.timeout(10):
+        await here.gather()
+    assert not here.asked
+
+
+def test_ingest_keeps_up_unless_events_wait() -> None:
+    here = Pace()
+    assert here.keeping_up(60.0)
+    here.events_came(load=False)
+    assert here.keeping_up(60.0)
+    here.events_came(load=True)
+    assert not here.keeping_up(60.0)
+    # what waits for ingest waits no longer than it says
+    assert here.keeping_up(0.0)
+
+
+def test_a_load_is_over_when_none_comes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("agents.pace.time.monotonic", lambda: now)
+    here = Pace()
+    here.events_came(load=True)
+    now += 0.9
+    here.events_came(load=True)
+    now += 0.9
+    assert not here.keeping_up(60.0)
+    assert here.keeping_up(1.5)
+    now += 0.2
+    assert here.keeping_up(60.0)
+    here.events_came(load=True)
+    # another load: its time begins anew
+    assert not here.keeping_up(1.5)
