@@ -286,10 +286,9 @@ async def test_late_events_stay_hidden_and_come_with_the_restore(stand: Stand) -
     with pytest.raises(NotHeld):
         await stand.rows(A, 2)
     # the coordinator learns, once, that there is something to restore
-    assert [item["version"] for item in await stand.reports("seen") if item["source"] == A] == [
-        0,
-        2,
-    ]
+    told = [item["version"] for item in await stand.reports("seen") if item["source"] == A]
+    # 0: that there is such a source, if nobody had said so before ingest came to pause
+    assert told in ([0, 2], [2])
     await stand.tell(A, State.RESTORING, 3)
     await stand.applied(A, 3)
     await stand.tell(A, State.STOPPED, 4)
