@@ -30,6 +30,7 @@ class Pace:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._closing: asyncio.TimerHandle | None = None
+        self._busy_since = float("inf")
         self._came = self._loaded = self._loaded_since = float("-inf")
 
     @property
@@ -70,7 +71,18 @@ class Pace:
             if self._loaded + _COMING_S < now:
                 self._loaded_since = now
             self._loaded = now
+        self._busy_since = float("inf")
         self._came = now
+
+    def leaves_room(self, seconds: float) -> bool:
+        """Whether what can wait need not: nothing is asked and ingest keeps up, or that has not
+        been so for longer than `seconds`."""
+        now = time.monotonic()
+        if self._quiet.is_set() and self._loaded + _COMING_S <= now:
+            self._busy_since = float("inf")
+            return True
+        self._busy_since = min(now, self._busy_since)
+        return self._busy_since + seconds <= now
 
     def keeping_up(self, seconds: float) -> bool:
         """Whether ingest does not catch up now, or has done so for longer than `seconds`."""

@@ -16,6 +16,7 @@ of the format, `base` the smallest `first`.
 """
 
 import io
+from bisect import bisect_left
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -83,11 +84,13 @@ def decode(
     sources: Sequence[str] | None = None,
     columns: Sequence[str] = COLUMNS,
     where: pl.Expr | None = None,
+    users: tuple[str | None, str | None] | None = None,
 ) -> pl.DataFrame:
     """Decode a segment to a frame in `interaction.SCHEMA`, sorted by (source, user).
 
     With `sources`, only the rows of those; with `columns`, only those; with `where`, only the
-    rows of which it is true. What is not asked for is mostly not decoded. Raises
+    rows of which it is true; with `users`, only those of users in [low, high), where all rows
+    are of one source. What is not asked for is mostly not decoded, nor held. Raises
     `CorruptSegment` where the bytes do not hold together; bytes that are a well-formed file
     with other rows in it are told apart by `checksum` alone.
     """
@@ -95,7 +98,9 @@ def decode(
         metadata = pl.read_parquet_metadata(io.BytesIO(data))
         stored_format = metadata.get("emberline")
         if stored_format == FORMAT:
-            stored = _stored(data, sources, columns, where)
+            stored = _stored(data, sources, columns, where, users is not None)
+            if users is not None:
+                stored = _between(stored, *users)
             return _expand(stored, int(metadata["base"]), columns, where)
     # A panic of Polars derives from BaseException alone.
     except (Exception, pl.exceptions.PanicException) as error:
@@ -115,15 +120,21 @@ def checksum(data: bytes) -> str:
 
 
 def _stored(
-    data: bytes, sources: Sequence[str] | None, wanted: Sequence[str], where: pl.Expr | None
+    data: bytes,
+    sources: Sequence[str] | None,
+    wanted: Sequence[str],
+    where: pl.Expr | None,
+    by_user: bool,
 ) -> pl.DataFrame:
-    """What the file has of these columns, as it is stored."""
+    """What the file has of these columns, as it is stored; with the users if `by_user`."""
     there = pl.read_parquet_schema(io.BytesIO(data))
     if not _COLUMNS.issuperset(there):
         raise ValueError(f"unexpected columns {list(there)}")
     asked = {*wanted, *_names(where)}
     if sources is not None:
         asked.add("source")
+    if by_user:
+        asked.add("user")
     if "last" in asked:
         asked |= {"first", "span"}
     if "user" in asked and "user_hex" in there:
@@ -132,6 +143,19 @@ def _stored(
     read = [name for name in there if name in asked or name == "kind"]
     stored = pl.read_parquet(io.BytesIO(data), use_statistics=False, columns=read)
     return stored if sources is None else stored.filter(pl.col("source").is_in(list(sources)))
+
+
+def _between(stored: pl.DataFrame, low: str | None, high: str | None) -> pl.DataFrame:
+    """The rows, sorted by user, of users in [low, high): a copy, which holds nothing else."""
+    packed = "user_hex" in stored.columns
+    users = stored["user_hex" if packed else "user"]
+
+    def text(user: bytes | str) -> str:
+        return user.hex() if isinstance(user, bytes) else user
+
+    begin = 0 if low is None else bisect_left(users, low, key=text)
+    end = len(users) if high is None else bisect_left(users, high, key=text)
+    return stored.filter(pl.int_range(pl.len()).is_between(begin, end, closed="left"))
 
 
 def _expand(

@@ -99,7 +99,7 @@ class WorkLoop:
             self.check_room()
             return True
         pace = self._budget.pace
-        if pace.background.locked() or not pace.keeping_up(_DEFER_S):
+        if pace.background.locked() or not pace.leaves_room(_DEFER_S):
             return False
         async with pace.background:
             return await tidy(self._context) or await self._indexer.step()

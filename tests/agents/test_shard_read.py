@@ -66,7 +66,8 @@ def of_source(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
 async def test_a_flush_in_the_middle_of_a_read(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "_PER_FRAME", 50)
+    monkeypatch.setattr(sweep, "_PER_RANGE", 50)
+    monkeypatch.setattr(sweep, "_SAMPLE", 1)
     frames = await put(context, range(300))
     await context.flush()
     frames += await put(context, range(300, 900))

@@ -198,3 +198,31 @@ def test_the_order_of_many_rows_is_that_of_their_texts(shared: str, sources: int
 
     assert found.select(ORDER).equals(frame.select(ORDER).sort(ORDER))
     assert_frame_equal(found, frame, check_row_order=False)
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=60),
+    st.booleans(),
+    st.tuples(st.integers(0, 40), st.integers(0, 40)),
+    st.sampled_from(["{:024x}", "u-{}", "{:024x}!"]),
+)
+@settings(deadline=None)
+def test_a_range_of_users(
+    numbers: list[int], hexed: bool, bounds: tuple[int, int], form: str
+) -> None:
+    users = [(f"{n:024x}" if hexed else f"u-{n}") for n in numbers]
+    frame = pl.concat([sized([1])] * len(users)).with_columns(user=pl.Series(users))
+    data = segment.encode(frame)
+    low, high = (form.format(n) for n in bounds)
+
+    for wanted in ((low, high), (None, high), (low, None), (None, None)):
+        found = segment.decode(data, users=wanted)
+        inside = [
+            user
+            for user in sorted(users)
+            if (wanted[0] is None or user >= wanted[0]) and (wanted[1] is None or user < wanted[1])
+        ]
+        assert found["user"].to_list() == inside
+        counted = segment.decode(data, None, ("kind",), users=wanted)
+        assert counted.columns == ["kind"]
+        assert counted.height == len(inside)
