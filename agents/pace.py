@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 __all__ = ["Pace"]
 
 #: Events wait for so long at most to be taken in together while questions are answered.
-_GATHER_S = 1.0
+_GATHER_S = 1.5
 #: A question is answered in pieces: it is over when none has followed for so long.
 _PIECES_S = 0.05
 #: Events that came so lately come still.

@@ -36,9 +36,12 @@ class Options:
 
 
 @asynccontextmanager
-async def offered(here: Field, rate: int, sources: int, seconds: float) -> AsyncIterator[Child]:
-    """Events offered at a rate by a process of its own, for at most so many seconds."""
-    given = {"rate": rate, "sources": sources, "events": int(rate * seconds)}
+async def offered(
+    here: Field, rate: int, sources: int, seconds: float, every: float = 0.05
+) -> AsyncIterator[Child]:
+    """Events offered at a rate by a process of its own, for at most so many seconds, in a lot
+    every so many seconds: few lots leave more of the machine to what is measured."""
+    given = {"rate": rate, "sources": sources, "events": int(rate * seconds), "every": every}
     command = [sys.executable, "-m", "agents.bench.load"]
     command += [part for name, value in given.items() for part in (f"--{name}", str(value))]
     child = Child(command, here.folder / "load.log", here.environment())

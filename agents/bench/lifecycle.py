@@ -23,6 +23,7 @@ from schemas.errors import Fatal
 __all__ = ["Options", "lifecycle"]
 
 _DEADLINE_S = 300.0
+_OFFERED_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +153,10 @@ async def _beside(stage: _Stage, watch: Watch, options: Options, number: int) ->
     """Expire and restore a large source while events come in; the delay of those."""
     campaign, rows = f"beside-{number}", options.interactions
     await stage.fill(watch, campaign, rows)
-    seconds = 2 * _DEADLINE_S
     probe = Probe(stage.here, stage.worker, 60.0)
     await probe.prepare()
     topics = [stage.here.topics.event(event) for event in TOPICS]
-    async with offered(stage.here, options.beside_rate, options.sources, seconds) as load:
+    async with offered(stage.here, options.beside_rate, options.sources, _OFFERED_S) as load:
         before = await warm_up(stage.here, load)
         idle, start = stage.worker.cpu(), time.monotonic()
         async with probe.running():

@@ -1,7 +1,9 @@
 """A producer as a process of its own: offers benchmark events at a rate until it is ended.
 
-Run as `python -m agents.bench.load` with --rate, --sources and --events; the settings are those
-of its environment. It ends by itself when the events are out.
+Run as `python -m agents.bench.load` with --rate, --sources, --events and --every, the seconds
+between two lots of them; the settings are those of its environment. Events are made before the
+first is offered, as making them would take from what is measured. It ends by itself when they
+are out.
 """
 
 import argparse
@@ -20,9 +22,11 @@ def run() -> None:
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--sources", type=int, required=True)
     parser.add_argument("--events", type=int, required=True)
+    parser.add_argument("--every", type=float, required=True)
     given = parser.parse_args()
     # small chunks, so that all event types are offered at all times
-    events = bench_events(given.events, given.sources, chunk=max(100, int(given.rate / 20)))
+    chunk = max(100, int(given.rate * given.every))
+    events = list(bench_events(given.events, given.sources, chunk=chunk))
     published = asyncio.run(publish(load(), events, rate=given.rate))
     print(f"{published.events} events, {published.per_second:.0f} a second")
 

@@ -26,6 +26,7 @@ __all__ = ["Options", "query"]
 _DEADLINE_S = 300.0
 _BIG = "big"
 _ALONE_S = 15.0
+_OFFERED_S = 90.0
 _SMALL = ("a", "b", "c", "d", "e")
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 
@@ -156,7 +157,7 @@ async def query(where: Ground, options: Options, say: Callable[[str], None]) -> 
             counts = dict(stage.counts)
             await _yardstick(stage, report, options, say)
             say(f"the same while {options.beside_rate:,} events/s come in")
-            async with offered(here, options.beside_rate, 40, _DEADLINE_S) as load:
+            async with offered(here, options.beside_rate, 40, _OFFERED_S, 0.2) as load:
                 await warm_up(here, load)
                 async with stage.taking_in("ingest_alone"):
                     await asyncio.sleep(_ALONE_S)
@@ -215,8 +216,8 @@ def _sum_up(report: Report, stage: _Stage, options: Options) -> None:
         "when the shards' users are not in memory yet",
         f"five: five leaves over five sources of {options.each:,} interactions, the roster is "
         "that of the large source",
-        f"beside: while {options.beside_rate:,} events/s are offered; ingest is what becomes "
-        "readable, alone and beside the questions",
+        f"beside: while {options.beside_rate:,} events/s are offered, made beforehand, in five "
+        "lots a second; ingest is what becomes readable, alone and beside the questions",
         "first_row: the same as one, streamed: seconds to the first row; whole_s to the last",
         "duckdb: the same rows in a DuckDB table on the same machine, without HTTP, the answer "
         "in a table; its ratios are its seconds over ours",
