@@ -17,6 +17,8 @@ _GATHER_S = 1.5
 _PIECES_S = 0.05
 #: Events that came so lately come still.
 _COMING_S = 1.0
+#: So long a shard waits for its turn before it looks what else there is to do.
+_TURN_S = 0.1
 
 
 class Pace:
@@ -90,10 +92,21 @@ class Pace:
         return self._loaded + _COMING_S <= now or self._loaded_since + seconds <= now
 
     @asynccontextmanager
-    async def lifecycle(self) -> AsyncIterator[None]:
-        """A piece of an expiry or a restore: while events come, one shard's at a time."""
+    async def lifecycle(self) -> AsyncIterator[bool]:
+        """A piece of an expiry or a restore: while events come, one shard's at a time.
+
+        Gives False where it is another's turn still: ask again, there may be deltas to flush.
+        """
         if self._came + _COMING_S < time.monotonic():
-            yield
+            yield True
             return
-        async with self._lifecycle:
-            yield
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._lifecycle.acquire()
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._lifecycle.release()

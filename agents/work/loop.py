@@ -92,10 +92,9 @@ class WorkLoop:
         if self._job is None:
             self._job = self._find()
         if self._job is not None:
-            async with self._budget.pace.lifecycle():
-                going_on = await self._job.step()
-            if not going_on:
-                self._job = None
+            async with self._budget.pace.lifecycle() as ours:
+                if ours and not await self._job.step():
+                    self._job = None
             self.check_room()
             return True
         pace = self._budget.pace

@@ -12,9 +12,12 @@ async def at_once(pieces: Pace, wanted: int) -> int:
 
     async def piece() -> None:
         nonlocal begun
-        async with pieces.lifecycle():
-            begun += 1
-            await go_on.wait()
+        ours = False
+        while not ours:
+            async with pieces.lifecycle() as ours:
+                if ours:
+                    begun += 1
+                    await go_on.wait()
 
     tasks = [asyncio.create_task(piece()) for _ in range(wanted)]
     for _ in range(10):
@@ -67,6 +70,19 @@ async def test_lifecycle_work_takes_turns_while_events_come() -> None:
     assert await at_once(here, 3) == 3
     here.events_came(load=False)
     assert await at_once(here, 3) == 1
+
+
+async def test_who_waits_long_for_a_turn_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_TURN_S", 0.0)
+    here = Pace()
+    here.events_came(load=False)
+    async with here.lifecycle() as ours:
+        assert ours
+        async with here.lifecycle() as others:
+            assert not others
+    # a turn that was waited for in vain was not taken
+    async with here.lifecycle() as ours:
+        assert ours
 
 
 async def test_a_question_that_fails_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
