@@ -73,7 +73,6 @@ class Pace:
             if self._loaded + _COMING_S < now:
                 self._loaded_since = now
             self._loaded = now
-        self._busy_since = float("inf")
         self._came = now
 
     def leaves_room(self, seconds: float) -> bool:

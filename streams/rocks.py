@@ -11,6 +11,11 @@ from schemas.errors import Fatal, Recoverable
 __all__ = ["StoreBusy", "StoreHeld", "open_store"]
 
 
+#: How RocksDB says whose lock it is; other messages have the word in them, too.
+_OTHERS = "While lock file"
+_OURS = "lock hold by current process"
+
+
 class StoreBusy(Fatal):
     """Another process has a local store open."""
 
@@ -28,15 +33,15 @@ def open_store(folder: Path, options: Options) -> Rdict:
     try:
         return Rdict(str(folder), options)
     except Exception as error:
-        if "lock" not in str(error).lower():
-            # A store that cannot be opened is worth nothing: the changelog has it all.
-            shutil.rmtree(folder, ignore_errors=True)
-            return Rdict(str(folder), options)
-        if "current process" not in str(error):
+        if _OTHERS in str(error):
             raise StoreBusy(
                 f"{folder}: another process uses this store",
                 remedy="Give each worker a folder of its own: EMBERLINE_DATA_DIR",
             ) from error
+        if _OURS not in str(error):
+            # A store that cannot be opened is worth nothing: the changelog has it all.
+            shutil.rmtree(folder, ignore_errors=True)
+            return Rdict(str(folder), options)
     # Who had it may be gone but for a cycle of frames and errors, and full collections are rare.
     gc.collect()
     try:

@@ -121,3 +121,35 @@ def test_a_load_is_over_when_none_comes_any_more(monkeypatch: pytest.MonkeyPatch
     here.events_came(load=True)
     # another load: its time begins anew
     assert not here.keeping_up(1.5)
+
+
+def test_what_can_wait_waits_no_longer_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("agents.pace.time.monotonic", lambda: now)
+    here = Pace()
+    assert here.leaves_room(60.0)
+    for _ in range(118):
+        now += 0.5
+        here.events_came(load=True)
+        assert not here.leaves_room(60.0)
+    now += 1.5
+    here.events_came(load=True)
+    assert here.leaves_room(60.0)
+    # a pause, and everything begins anew
+    now += 1.5
+    assert here.leaves_room(60.0)
+    here.events_came(load=True)
+    assert not here.leaves_room(60.0)
+
+
+async def test_questions_without_end_put_it_off_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("agents.pace.time.monotonic", lambda: now)
+    here = Pace()
+    with here.asking():
+        assert not here.leaves_room(60.0)
+        now += 30.0
+        here.events_came(load=False)
+        assert not here.leaves_room(60.0)
+        now += 30.0
+        assert here.leaves_room(60.0)

@@ -44,6 +44,26 @@ def test_what_is_no_store_is_emptied(folder: Path) -> None:
     store.close()
 
 
+def test_a_damaged_store_is_emptied(tmp_path: Path) -> None:
+    # "block checksum mismatch" is no lock, nor is a folder of such a name
+    folder = tmp_path / "blocks" / "store"
+    store = opened(folder)
+    for number in range(1000):
+        store[b"%d" % number] = b"1" * 100
+    store.flush()
+    store.close()
+    (table,) = folder.glob("*.sst")
+    data = bytearray(table.read_bytes())
+    for at in range(len(data) // 2, len(data) - 60):
+        data[at] ^= 0xFF
+    table.write_bytes(data)
+    with pytest.raises(Exception, match="block checksum mismatch"):
+        Rdict(str(folder), Options(raw_mode=True))
+    store = opened(folder)
+    assert store.get(b"1") is None
+    store.close()
+
+
 def test_a_snapshot_of_a_closed_store_holds_it(folder: Path) -> None:
     store = opened(folder)
     store[b"a"] = b"1"
