@@ -155,7 +155,7 @@ async def _beside(stage: _Stage, watch: Watch, options: Options, number: int) ->
     await stage.fill(watch, campaign, rows)
     probe = Probe(stage.here, stage.worker, 60.0)
     await probe.prepare()
-    topics = [stage.here.topics.event(event) for event in TOPICS]
+    topics = stage.here.topics.events.values()  # those that `warm_up` counts
     async with offered(stage.here, options.beside_rate, options.sources, _OFFERED_S) as load:
         before = await warm_up(stage.here, load)
         idle, start = stage.worker.cpu(), time.monotonic()

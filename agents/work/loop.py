@@ -20,7 +20,7 @@ from streams.store import made_ms
 __all__ = ["WorkLoop"]
 
 _IDLE_S = 1.0
-#: Ingest that catches up puts background work off for at most so long.
+#: Questions, and ingest that catches up, put background work off for at most so long.
 _DEFER_S = 60.0
 #: How soon a shard asks again whose turn in the background it is.
 _TURN_S = 0.1
