@@ -17,13 +17,13 @@ of the format, `base` the smallest `first`.
 
 import io
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
 import polars as pl
 
 from schemas.errors import Fatal
-from schemas.interaction import CHANNELS, COLUMNS, KINDS, SCHEMA
+from schemas.interaction import COLUMNS, SCHEMA
 from schemas.segment_order import PACKED, in_order, pack_users
 
 __all__ = ["FORMAT", "CorruptSegment", "checksum", "decode", "encode"]
@@ -85,14 +85,18 @@ def decode(
     columns: Sequence[str] = COLUMNS,
     where: pl.Expr | None = None,
     users: tuple[str | None, str | None] | None = None,
+    packed: bool = False,
 ) -> pl.DataFrame:
     """Decode a segment to a frame in `interaction.SCHEMA`, sorted by (source, user).
 
     With `sources`, only the rows of those; with `columns`, only those; with `where`, only the
     rows of which it is true; with `users`, only those of users in [low, high), where all rows
-    are of one source. What is not asked for is mostly not decoded, nor held. Raises
-    `CorruptSegment` where the bytes do not hold together; bytes that are a well-formed file
-    with other rows in it are told apart by `checksum` alone.
+    are of one source. What is not asked for is mostly not decoded, nor held. With `packed`,
+    which goes with a `where` that does not ask of users, users of 24 digits may be Binary: their
+    12 bytes.
+
+    Raises `CorruptSegment` where the bytes do not hold together; bytes that are a well-formed
+    file with other rows in it are told apart by `checksum` alone.
     """
     try:
         metadata = pl.read_parquet_metadata(io.BytesIO(data))
@@ -100,8 +104,8 @@ def decode(
         if stored_format == FORMAT:
             stored = _stored(data, sources, columns, where, users is not None)
             if users is not None:
-                stored = _between(stored, *users)
-            return _expand(stored, int(metadata["base"]), columns, where)
+                stored = _between(stored.collect(), *users).lazy()
+            return _expand(stored, int(metadata["base"]), columns, where, packed)
     # A panic of Polars derives from BaseException alone.
     except (Exception, pl.exceptions.PanicException) as error:
         raise CorruptSegment(
@@ -125,7 +129,7 @@ def _stored(
     wanted: Sequence[str],
     where: pl.Expr | None,
     by_user: bool,
-) -> pl.DataFrame:
+) -> pl.LazyFrame:
     """What the file has of these columns, as it is stored; with the users if `by_user`."""
     there = pl.read_parquet_schema(io.BytesIO(data))
     if not _COLUMNS.issuperset(there):
@@ -141,7 +145,7 @@ def _stored(
         asked.add("user_hex")
     # One column is always there: how many rows there are has to be known.
     read = [name for name in there if name in asked or name == "kind"]
-    stored = pl.read_parquet(io.BytesIO(data), use_statistics=False, columns=read)
+    stored = pl.scan_parquet(io.BytesIO(data), use_statistics=False).select(read)
     return stored if sources is None else stored.filter(pl.col("source").is_in(list(sources)))
 
 
@@ -159,36 +163,44 @@ def _between(stored: pl.DataFrame, low: str | None, high: str | None) -> pl.Data
 
 
 def _expand(
-    stored: pl.DataFrame, base: int, wanted: Sequence[str], where: pl.Expr | None
+    stored: pl.LazyFrame, base: int, wanted: Sequence[str], where: pl.Expr | None, keep: bool
 ) -> pl.DataFrame:
-    packed = "user_hex" in stored.columns
-    first = pl.col("first").cast(pl.Int64) + base
-    columns: dict[str, pl.Expr] = {
-        "source": pl.col("source"),
-        "user": pl.col("user_hex") if packed else pl.col("user"),
-        "kind": pl.col("kind").cat.to(pl.Enum(KINDS)),
-        "first": first,
-        "last": first + pl.col("span").cast(pl.Int64),
-    }
-    for name in _OPTIONAL:
-        if name not in stored.columns:
-            columns[name] = pl.lit(None, SCHEMA[name])
-        elif name == "channel":
-            columns[name] = pl.col(name).cat.to(pl.Enum(CHANNELS))
-        else:
-            columns[name] = pl.col(name)
-    digits = pl.col("user").bin.encode("hex")
+    there = stored.collect_schema()
+    packed = "user_hex" in there
     asked = dict.fromkeys((*wanted, *_names(where), "kind"))
-    frame = stored.select(**{name: columns[name] for name in asked})
+    rows = stored.select(_column(name, base, there).alias(name) for name in asked)
+    digits = pl.col("user").bin.encode("hex")
     if where is not None and packed and "user" in _names(where):
-        frame, packed = frame.with_columns(digits), False
+        rows, packed = rows.with_columns(digits), False
     if where is not None:
-        frame = frame.filter(where)
-    # Digits take most of the time: only users that are left get them.
-    frame = frame.select(digits if packed and name == "user" else name for name in wanted)
-    if frame.schema != {name: SCHEMA[name] for name in wanted}:
+        rows = rows.filter(where)
+    types = {name: SCHEMA[name] for name in wanted}
+    if packed and keep and "user" in types:
+        types["user"] = pl.Binary()
+    elif packed and "user" in types:
+        # Digits take most of the time: only users that are left get them.
+        rows = rows.with_columns(digits)
+    frame = rows.select(wanted).collect()
+    if frame.schema != types:
         raise ValueError(f"unexpected types {frame.schema}")
     return frame
+
+
+def _column(name: str, base: int, there: Collection[str]) -> pl.Expr:
+    """A column of interactions, from those of a file; users may still be packed."""
+    first = pl.col("first").cast(pl.Int64) + base
+    match name:
+        case "user" if "user_hex" in there:
+            return pl.col("user_hex")
+        case "first":
+            return first
+        case "last":
+            return first + pl.col("span").cast(pl.Int64)
+        case "kind" | "channel" if name in there:
+            return pl.col(name).cat.to(SCHEMA[name])
+        case "source" | "user":
+            return pl.col(name)
+    return pl.col(name) if name in there else pl.lit(None, SCHEMA[name])
 
 
 def _names(where: pl.Expr | None) -> list[str]:

@@ -83,10 +83,13 @@ class Pinned:
         source: str,
         columns: Sequence[str],
         where: pl.Expr | None = None,
+        *,
+        packed: bool = False,
     ) -> pl.DataFrame:
-        """One segment's rows of `source`, with these columns, of which `where` is true."""
+        """One segment's rows of `source`, with these columns, of which `where` is true; with
+        `packed`, users of 24 digits may be Binary: their 12 bytes."""
         shared = [source] if len(index.sources) > 1 else None
-        return decode(self.bytes_of(index), shared, columns, where)
+        return decode(self.bytes_of(index), shared, columns, where, packed=packed)
 
     def side_rows(self, table: SideTable) -> pl.DataFrame:
         """All rows of a side table, folded."""

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import polars as pl
 
+from agents.filters.roster import Roster
+
 __all__ = ["Data"]
 
 
@@ -15,9 +17,10 @@ class Data(Protocol):
     chunk is kept. The methods may be called from several threads at once.
     """
 
-    def roster(self) -> pl.Series:
-        """Every live user of this shard, once, String: those of the `users` topic and those
-        seen in events, less deleted and merged ones. Rows of others are ignored."""
+    def roster(self) -> Roster:
+        """Every live user of this shard: those of the `users` topic and those seen in events,
+        less deleted and merged ones. Rows of others are ignored; `user` has everywhere the type
+        that it has here, String or Binary."""
 
     def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> Iterator[pl.DataFrame]:
         """The rows of a source, with these columns of `schemas.interaction.SCHEMA` at least.
@@ -32,5 +35,5 @@ class Data(Protocol):
         """
 
     def feed_views(self) -> pl.DataFrame:
-        """`user` String, `count` Int64: how often each viewed the feed. Counts of the same user
+        """`user` and `count`, Int64: how often each viewed the feed. Counts of the same user
         add up; who is missing has none."""

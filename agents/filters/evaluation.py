@@ -22,18 +22,18 @@ Runner = Callable[[Callable[[Job], Answer], Iterable[Job]], Iterable[Answer]]
 
 
 def evaluate(plan: Plan, data: Data, run: Runner = map) -> pl.Series:
-    """The users of one shard that match: unique, String, in the roster's order.
+    """The users of one shard that match: unique, String, in ascending order.
 
     Every source is read once, whatever the number of leaves on it, and none where nobody is
     left who could match. Held at once: the roster, some bits for each of its users and each
-    leaf, and the rows that wait to be looked up there (about as many as the roster has, or two
+    leaf, and the rows that wait to be marked there (about as many as the roster has, or two
     million, for each job that runs).
     """
-    users = data.roster()
+    roster = data.roster()
     for step in rounds(plan.tree):
-        if len(users):
-            users = users.filter(_matches(step, Roster(users), data, run))
-    return users.rename("user")
+        if len(roster):
+            roster = roster.filter(_matches(step, roster, data, run))
+    return roster.texts()
 
 
 def _matches(step: Step, roster: Roster, data: Data, run: Runner) -> pl.Series:
@@ -85,7 +85,7 @@ def _chunks(data: Data, job: Job) -> Iterator[pl.DataFrame]:
 
 
 def _views(roster: Roster, data: Data, job: Job) -> Answer:
-    viewed = data.feed_views().join(roster.whole, on="user", how="inner")
+    viewed = roster.located(data.feed_views())
     counts = viewed.group_by("index").agg(pl.col("count").sum())
     found = pl.repeat(0, len(roster), dtype=pl.Int64, eager=True)
     found.scatter(counts["index"], counts["count"].cast(pl.Int64))

@@ -2,22 +2,45 @@
 
 import polars as pl
 
+from schemas.user_number import numbers
+
 __all__ = ["Roster"]
 
 
 class Roster:
-    """Unique users in a fixed order; marks are series as long as it is.
+    """Unique users in ascending order; marks are series as long as it is.
 
-    Shared by threads: nothing here changes once it is made. `whole` has the columns `user` and
-    `index`.
+    `users` has the column `user`: String; or Binary of 12 bytes, and their `number` beside them
+    (`schemas.user_number`). Shared by threads: nothing here changes once it is made.
     """
 
-    def __init__(self, users: pl.Series) -> None:
-        self.users = users.rename("user")
-        self.whole = self.users.to_frame().with_row_index("index")
+    def __init__(self, users: pl.DataFrame) -> None:
+        self._users = users
+        self._numbered = "number" in users.columns
+        self._keys = users["number" if self._numbered else "user"]
 
     def __len__(self) -> int:
-        return len(self.users)
+        return len(self._keys)
+
+    def texts(self) -> pl.Series:
+        """The users, String."""
+        users = self._users["user"]
+        return users.bin.encode("hex") if self._numbered else users
+
+    def filter(self, marks: pl.Series) -> "Roster":
+        """Those who are marked."""
+        return Roster(self._users.filter(marks))
+
+    def located(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows whose user is here, with the `index` of that user instead of `user`."""
+        others = [name for name in rows.columns if name != "user"]
+        if not len(self):
+            return rows.clear().select(pl.lit(0, pl.UInt32).alias("index"), *others)
+        users = numbers(rows["user"]) if self._numbered else rows["user"]
+        # Half of what a join costs: rows mostly come in order, if not in one.
+        index = self._keys.search_sorted(users).clip(upper_bound=len(self) - 1).alias("index")
+        here = self._keys.gather(index) == users
+        return pl.DataFrame([index, *(rows[name] for name in others)]).filter(here)
 
     def blank(self) -> pl.Series:
         """No marks: 0 for each user, UInt8."""

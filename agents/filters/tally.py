@@ -43,8 +43,8 @@ class Tally(ABC):
 
     def _flush(self) -> None:
         if self._waiting:
-            # At once: looking through the roster costs more than a chunk's rows.
-            self._mark(pl.concat(self._waiting))
+            # At once: a few rows cost as much to look up as many.
+            self._mark(self._roster.located(pl.concat(self._waiting)))
         self._waiting, self._held = [], 0
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Tally(ABC):
 
     @abstractmethod
     def _mark(self, rows: pl.DataFrame) -> None:
-        """Take relevant rows into account."""
+        """Take relevant rows into account; they have `index` instead of `user`."""
 
     @abstractmethod
     def _marks(self) -> list[pl.Series]:
@@ -75,13 +75,11 @@ class RowsTally(Tally):
         return flagged.filter(pl.any_horizontal(pl.exclude("user")))
 
     def _mark(self, rows: pl.DataFrame) -> None:
-        users = self._roster.whole
         if len(self._flags) == 1:
-            self._found[0].scatter(users.join(rows, on="user", how="semi")["index"], 1)
+            self._found[0].scatter(rows["index"], 1)
             return
-        located = rows.join(users, on="user", how="inner")
         for at, found in enumerate(self._found):
-            found.scatter(located["index"].filter(located[f"{at}"]), 1)
+            found.scatter(rows["index"].filter(rows[f"{at}"]), 1)
 
     def _marks(self) -> list[pl.Series]:
         return [found != 0 for found in self._found]
@@ -110,11 +108,7 @@ class ConvertedTally(Tally):
         return rows.set_sorted("user").group_by("user").agg(pl.col(*self._sides).max())
 
     def _mark(self, rows: pl.DataFrame) -> None:
-        latest = (
-            rows.join(self._roster.whole, on="user", how="inner")
-            .group_by("index")
-            .agg(pl.col(*self._sides).max())
-        )
+        latest = rows.group_by("index").agg(pl.col(*self._sides).max())
         for side, known in self._latest.items():
             here = latest.select("index", side).drop_nulls()
             index, times = here["index"], here[side]
@@ -145,8 +139,7 @@ class StandingTally(Tally):
         )
 
     def _mark(self, rows: pl.DataFrame) -> None:
-        located = rows.join(self._roster.whole, on="user", how="inner")
-        everything = pl.concat([*self._latest, located.select(self._columns)])
+        everything = pl.concat([*self._latest, rows.select(self._columns)])
         latest = everything.group_by("index", "detail").agg(pl.col("set", "unset").max())
         self._latest = [latest.select(self._columns)]
 

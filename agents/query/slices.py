@@ -10,7 +10,8 @@ from threading import Lock
 
 import polars as pl
 
-from agents.query.roll import Everybody, place
+from agents.filters.roster import Roster
+from agents.query.roll import Everybody
 from schemas.counts import FEED_VIEWS
 from schemas.interaction import COLUMNS
 from schemas.profile import PROFILE, unpack, wide
@@ -28,9 +29,13 @@ GROWTH = 4
 @dataclass
 class Fresh:
     """What a question asks of the deltas and counts, made once for all its slices, by user;
-    and what lies behind a slice in the segments that were decoded for it."""
+    and what lies behind a slice in the segments that were decoded for it.
+
+    `user` has the form that `everybody` has.
+    """
 
     pinned: Pinned
+    everybody: Everybody
     _behind: dict[object, pl.DataFrame] = field(default_factory=dict)
     _made: dict[object, list[pl.DataFrame]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -39,7 +44,7 @@ class Fresh:
         """The deltas' rows of a source, sorted by user, not folded."""
 
         def make() -> Iterator[pl.DataFrame]:
-            yield self.pinned.delta_rows(source, columns, where).sort("user")
+            yield self._sorted(self.pinned.delta_rows(source, columns, where))
 
         return self._once((source, *columns, str(where)), make)
 
@@ -55,14 +60,14 @@ class Fresh:
         name = (index.id, source, *columns, str(where))
         frame = self._behind.pop(name, None)
         if frame is None:
-            frame = self.pinned.segment_rows(index, source, columns, where)
+            rows = self.pinned.segment_rows(index, source, columns, where, packed=True)
+            frame = self.everybody.formed(rows)
         last = index.high[1] if index.high[0] == source else None
         if high is None or (last is not None and last < high):
             return frame
         # The next slice needs the rest: decoding it again would cost more than it weighs.
-        rows = place(frame["user"], high)
-        self._behind[name] = frame.slice(rows)
-        return frame.head(rows)
+        self._behind[name] = self.everybody.cut(frame, high, None)
+        return self.everybody.cut(frame, None, high)
 
     def profile(self, kinds: Collection[str]) -> list[pl.DataFrame]:
         """The deltas' profile-wide rows of these kinds, unpacked, each frame sorted by user."""
@@ -71,7 +76,7 @@ class Fresh:
             wanted = pl.col("kind").is_in(list(kinds))
             if self.pinned.deltas:
                 rows = pl.concat(self.pinned.deltas).filter(wanted)
-                yield unpack(wide(rows).sort("user"))
+                yield self._sorted(unpack(wide(rows)))
 
         return self._once(frozenset(kinds), make)
 
@@ -80,9 +85,12 @@ class Fresh:
 
         def make() -> Iterator[pl.DataFrame]:
             counts = self.pinned.side_rows(COUNTS).filter(pl.col("source") == FEED_VIEWS)
-            yield counts.select("user", "count").sort("user")
+            yield self._sorted(counts.select("user", "count"))
 
         return self._once(None, make)
+
+    def _sorted(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return self.everybody.formed(rows).sort("user")
 
     def _once(self, name: object, make: Callable[[], Iterator[pl.DataFrame]]) -> list[pl.DataFrame]:
         with self._lock:
@@ -104,8 +112,8 @@ class Slice:
     low: str | None = None
     high: str | None = None
 
-    def roster(self) -> pl.Series:
-        """The live users of the slice, sorted."""
+    def roster(self) -> Roster:
+        """The live users of the slice."""
         return self.everybody.between(self.low, self.high)
 
     def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> Iterator[pl.DataFrame]:
@@ -138,16 +146,13 @@ class Slice:
 
     def _cut(self, frames: list[pl.DataFrame], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         for frame in frames:
-            users = frame["user"]
-            begin = 0 if self.low is None else place(users, self.low)
-            end = len(users) if self.high is None else place(users, self.high)
-            if begin < end:
-                yield frame.slice(begin, end - begin).select(columns)
+            if len(part := self.everybody.cut(frame, self.low, self.high)):
+                yield part.select(columns)
 
 
 def slices(pinned: Pinned, everybody: Everybody) -> Iterator[Slice]:
     """All users, in order, each in one slice; at least one slice."""
-    fresh = Fresh(pinned)
+    fresh = Fresh(pinned, everybody)
     low: str | None = None
     for high in _bounds(everybody):
         yield Slice(pinned, fresh, everybody, low, high)
@@ -164,5 +169,5 @@ def _bounds(everybody: Everybody) -> Iterator[str]:
     share = len(everybody) / len(longest)
     at, width = 0, FIRST
     while (at := at + max(1, int(width / share))) < len(longest) - FIRST // 2:
-        yield str(longest[at])
+        yield Roster(longest[at : at + 1]).texts().item()
         width = min(MOST, width * GROWTH)

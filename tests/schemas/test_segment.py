@@ -85,6 +85,10 @@ def test_only_some_columns_and_rows(frame: pl.DataFrame, where: pl.Expr, names: 
     sources = whole["source"].unique().to_list()[:1]
     found = segment.decode(data, sources, names, where)
     assert_frame_equal(found, whole.filter(pl.col("source").is_in(sources), where).select(names))
+    kept = segment.decode(data, sources, names, where, packed=True)
+    if kept.schema.get("user") == pl.Binary():
+        kept = kept.with_columns(pl.col("user").bin.encode("hex"))
+    assert_frame_equal(kept, found)
 
 
 def test_small_and_large_files_are_compact() -> None:

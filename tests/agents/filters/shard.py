@@ -7,6 +7,7 @@ from random import Random
 import polars as pl
 
 from agents.filters import StillWorld
+from agents.filters.roster import Roster
 from agents.filters.world import SourceView
 from schemas.fold import fold
 from schemas.interaction import SCHEMA
@@ -48,12 +49,9 @@ class Shard:
     random: Random
     asked: list[str] = field(default_factory=list)
 
-    def roster(self) -> pl.Series:
-        """Shuffled, or not."""
-        users = sorted(self.facts.roster)
-        if self.random.random() < 0.5:
-            self.random.shuffle(users)
-        return pl.Series("who", users, pl.String)
+    def roster(self) -> Roster:
+        """In order, as `Roster` wants them."""
+        return Roster(pl.DataFrame({"user": sorted(self.facts.roster)}, {"user": pl.String}))
 
     def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> Iterator[pl.DataFrame]:
         """Just the columns that are asked for, sometimes just the rows."""

@@ -44,6 +44,10 @@ class Made:
 
     def __init__(self, random: Random, users: int, rows: int) -> None:
         self.names = [f"{n:04d}" for n in range(users)]
+        if random.random() < 0.7:
+            self.names = [f"{random.getrandbits(96):024x}" for _ in range(users)]
+        if random.random() < 0.2:
+            self.names[random.randrange(users)] = random.choice(("A" * 24, "0" * 23, "somebody"))
         self.segments: dict[str, SegmentIndex] = {}
         self.data: dict[str, bytes] = {}
         self.decoded: list[tuple[str, str]] = []
@@ -89,10 +93,16 @@ class Made:
         return sorted(found, key=lambda index: (index.low, index.id))
 
     def segment_rows(
-        self, index: SegmentIndex, source: str, columns: Any, where: pl.Expr | None = None
+        self,
+        index: SegmentIndex,
+        source: str,
+        columns: Any,
+        where: pl.Expr | None = None,
+        *,
+        packed: bool = False,
     ) -> pl.DataFrame:
         self.decoded.append((index.id, source))
-        return decode(self.data[index.id], [source], columns, where)
+        return decode(self.data[index.id], [source], columns, where, packed=packed)
 
     def delta_rows(self, source: str, columns: Any, where: pl.Expr) -> pl.DataFrame:
         rows = pl.concat([empty(), *self.deltas])
@@ -134,9 +144,9 @@ def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked:
         matches = [user for part in parts for user in evaluate(found, part)]
     assert matches == sorted(set(matches))
     assert len(made.decoded) == len(set(made.decoded)), "whatever the slices, decoded once"
-    rosters = [user for part in parts for user in part.roster()]
+    rosters = [user for part in parts for user in part.roster().texts()]
     assert rosters == sorted(made.live())
-    whole = Slice(pinned, slices.Fresh(pinned), everybody)
+    whole = Slice(pinned, slices.Fresh(pinned, everybody), everybody)
     assert matches == evaluate(found, whole).to_list()
     if asked is FILTERS[0]:
         received = made.whole().filter((pl.col("source") == A) & (pl.col("kind") == "received"))
@@ -149,7 +159,7 @@ def test_the_roll_is_that_of_each_moment(random: Random, steps: int) -> None:
     made, roll, sequence = Made(random, 40, 30), Roll(), 1000
     for _ in range(steps):
         everybody = roll.of(cast(Pinned, made))
-        before = everybody.between(None, None).to_list()
+        before = everybody.between(None, None).texts().to_list()
         assert before == sorted(made.live())
         if random.random() < 0.5:
             made.flush(fold(pl.concat(made.deltas)), random)
@@ -162,4 +172,4 @@ def test_the_roll_is_that_of_each_moment(random: Random, steps: int) -> None:
         if random.random() < 0.2:
             made.side[ROSTER.delta] = (made.side_rows(ROSTER),)
         roll.of(cast(Pinned, made))
-        assert everybody.between(None, None).to_list() == before
+        assert everybody.between(None, None).texts().to_list() == before
