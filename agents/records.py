@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.encoder import encoder
+from agents.rules.bounds import unfit
 from schemas import codec
 from schemas.errors import UsageError
+from schemas.lifecycle import Definition
 from schemas.registry import raw
 from streams.topic_specs import EVENTS
 
@@ -68,6 +70,8 @@ def refuse_unknown_fields(kind: Kind, record: Mapping[str, Any]) -> None:
 def ready(kind: Kind, text: bytes) -> tuple[bytes, bytes]:
     """(key, Avro value) of one record given as a JSON object. Raises Undecodable."""
     record = codec.decode(text, kind.name)
+    if kind.name == "definition" and (found := unfit(Definition.from_record(record))):
+        raise codec.Undecodable(*found)
     return kind.key_of(record), _writer(kind)(record)
 
 

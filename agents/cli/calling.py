@@ -15,7 +15,7 @@ __all__ = ["address", "call"]
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=90)
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _REMEDIES = {
-    "unknown_source": "`GET /sources` lists the sources; write campaign:ID or canvas:ID",
+    "unknown_source": "`emberline status` lists the sources; write campaign:ID or canvas:ID",
     "shards_unavailable": "Try again in a moment",
     "unauthorized": "Set EMBERLINE_API_KEY to a key that the worker knows",
     "forbidden": "Set EMBERLINE_API_KEY to a key with that scope",

@@ -1,6 +1,7 @@
 """`emberline demo`: everything the product promises, shown and checked in two minutes."""
 
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,7 +13,8 @@ from agents.demo.facts import Facts
 from agents.demo.generator import generate
 from agents.demo.scenario import Scenario, of_day, of_files
 from agents.demo.screen import Screen
-from agents.demo.show import Stage, play
+from agents.demo.show import PACE, Stage, play
+from agents.demo.worker import environment
 
 __all__ = ["command"]
 
@@ -56,7 +58,8 @@ def command(
         return of_day(generate(seed, events, now_ms - DAY_MS), partitions)
 
     def failed(tail: str) -> None:
-        click.echo(f"the end of the worker's log:\n{tail}", err=True)
+        if tail.strip():
+            click.echo(f"the end of the worker's log:\n{tail}", err=True)
 
     # the default action of SIGTERM would leave no time to end worker and broker
     if threading.current_thread() is threading.main_thread():
@@ -105,9 +108,17 @@ def _kept(stage: Stage) -> dict[str, object]:
 def _addresses(stage: Stage, screen: Screen) -> None:
     port = stage.url.rpartition(":")[2]
     screen.act("Left running")
+    pids = [str(pid) for pid in (stage.worker_pid, stage.broker_pid) if pid is not None]
+    of_broker = "" if stage.broker_pid is None else f" (process {stage.broker_pid})"
     screen.line(f"worker  {stage.url} (process {stage.worker_pid}), log {stage.log}")
-    screen.line(f"broker  {stage.settings.bootstrap_servers} (process {stage.broker_pid})")
+    screen.line(f"broker  {stage.settings.bootstrap_servers}{of_broker}")
+    screen.line(f"sources that are stopped expire again after {stage.settings.retention}")
     screen.line("to ask them:")
     screen.exact(f"export KAFKA_BOOTSTRAP_SERVERS={stage.settings.bootstrap_servers}")
     screen.exact(f"export EMBERLINE_PREFIX={stage.settings.prefix} EMBERLINE_HTTP_PORT={port}")
-    screen.line("emberline status")
+    known = environment(stage.settings)
+    pace = {f"EMBERLINE_{name.upper()}" for name in PACE if name != "http_port"} & known.keys()
+    screen.exact(f"export {' '.join(f'{name}={known[name]}' for name in sorted(pace))}")
+    screen.exact(f"{sys.argv[0]} status")
+    screen.line("to end them:")
+    screen.exact(f"kill {' '.join(pids)}")

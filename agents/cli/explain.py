@@ -5,18 +5,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import click
 
+from agents.cli.calling import call
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.rules.as_if import AsIf
-from agents.rules.explain import explain
 from agents.rules.lint import lint
-from agents.rules.policy import Policy
 from agents.topic_reader import read_table
-from schemas.errors import Fatal, UsageError
+from schemas.errors import UsageError
 from schemas.lifecycle import Definition, SourceState
-from streams.clock import SystemClock
 from streams.settings import Settings
 from streams.topics import Topics
 
@@ -55,7 +54,8 @@ def command(
     linting: bool,
     as_json: bool,
 ) -> None:
-    """Read what the coordinator has written last; nothing is touched."""
+    """A source as a running worker tells it, files by what the coordinator has written last;
+    nothing is touched."""
     as_if = AsIf(as_if_stopped, as_if_without)
     if linting:
         if as_if:
@@ -68,15 +68,8 @@ def command(
 
 
 def _explain(ctx: click.Context, source: str, as_if: AsIf, as_json: bool) -> None:
-    settings = settings_of(ctx)
-    catalog, states = run(_read(settings))
-    if source not in states:
-        raise Fatal(
-            f"No event and no definition names {source}", remedy="`emberline status` lists them all"
-        )
-    now = SystemClock().now_ms()
-    found = explain(states[source], catalog, Policy.of(settings), now, as_if or None)
-    facts = found.facts(now)
+    # The worker's retention decides, which may not be that of who asks.
+    facts = run(_explained(settings_of(ctx), source, as_if))
     if as_json:
         emit(facts)
         return
@@ -87,7 +80,8 @@ def _explain(ctx: click.Context, source: str, as_if: AsIf, as_json: bool) -> Non
                 f"  {link['definition']} uses {link['target']} at {link['path']} ({link['filter']})"
             )
     for change in facts["changes"]:
-        click.echo(f"  {change['summary']}")
+        if change["summary"] not in facts["summary"]:
+            click.echo(f"  {change['summary']}")
     if facts["as_if"]:
         click.echo(f"  as if: {facts['as_if']['summary']}")
 
@@ -119,6 +113,15 @@ def _lint(ctx: click.Context, files: list[Path], as_json: bool) -> None:
         for file, finding in found:
             click.echo(f"{file}: {finding}")
     ctx.exit(1 if found else 0)
+
+
+async def _explained(settings: Settings, source: str, as_if: AsIf) -> dict[str, Any]:
+    asked = [("as_if_stopped", key) for key in as_if.stopped]
+    asked += [("as_if_without", key) for key in as_if.without]
+    path = f"/sources/{quote(source, safe='')}/explain"
+    async with call(settings, "GET", f"{path}?{urlencode(asked)}" if asked else path) as answer:
+        facts: dict[str, Any] = await answer.json()
+        return facts
 
 
 async def _read(settings: Settings) -> _Known:

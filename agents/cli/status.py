@@ -35,7 +35,7 @@ def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
         emit({"counts": counts, "sources": records, "worker": worker})
         return
     show(
-        ("source", "name", "state", "due", "interactions", "why"),
+        ("source", "name", "state", "due", "archived", "why"),
         [
             (r.source, r.name, r.state.value, when(r.due_at), r.interactions or None, why(r))
             for r in shown

@@ -28,7 +28,7 @@ from streams.broker import LocalBroker
 from streams.settings import Settings
 from streams.topics import Topics
 
-__all__ = ["Stage", "demo_settings", "play"]
+__all__ = ["PACE", "Stage", "demo_settings", "play"]
 
 READY_S = 60.0
 PACE: dict[str, Any] = {

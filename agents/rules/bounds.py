@@ -8,7 +8,7 @@ its step would be tried for ever. So it is refused where it is read.
 import json
 from dataclasses import asdict
 
-from schemas.lifecycle import Command, Definition
+from schemas.lifecycle import SOURCE_KINDS, Command, Definition
 
 __all__ = ["MAX_SOURCES", "clipped", "command_fault", "is_request_id", "unfit"]
 
@@ -19,6 +19,7 @@ REASON = 10_000
 KEY_BYTES = 600
 MAX_SOURCES = 50_000
 """Sources of one request: all of them are told of in one transaction."""
+_KINDS = (*SOURCE_KINDS, "segment", "content_card")
 _LABEL_BYTES = 20_000
 _DEFINITION_BYTES = 600_000
 _SURELY_SMALL = 100_000
@@ -47,6 +48,10 @@ def command_fault(command: Command) -> str | None:
 
 def unfit(definition: Definition) -> tuple[str, str] | None:
     """`(code, detail)` where a definition cannot be kept, or None."""
+    kind, _, name = definition.key.partition(":")
+    if kind not in _KINDS or not name:
+        named = ", ".join(f"{kind}:ID" for kind in _KINDS)
+        return "undecodable", f"the key {definition.key[:80]!r} is none of {named}"
     if len(definition.key.encode()) > KEY_BYTES:
         return "too_large", f"the key is longer than {KEY_BYTES} bytes"
     if len("".join((definition.name, *definition.tags)).encode()) > _LABEL_BYTES:

@@ -72,7 +72,7 @@ def _expire(source: Source) -> Verdict:
         return Verdict(None, "will expire now")
     because = {
         State.ACTIVE: "is not stopped",
-        State.HELD: "is held; release it first",
+        State.HELD: "is held; release it first with `emberline unhold`",
         State.EXEMPT: "is in use",
     }.get(source.state, f"is {source.state} already")
     if source.state is State.EXEMPT:

@@ -10,7 +10,7 @@ __all__ = ["filter_problem", "refused_problem"]
 
 def filter_problem(error: FilterError) -> Problem:
     """400: `path` is the JSON path, within the filter, of what is wrong."""
-    return Problem(error.code, str(error), path=error.path, remedy=error.remedy)
+    return Problem(error.code, error.message, path=error.path, remedy=error.remedy)
 
 
 def refused_problem(refused: Refused) -> Problem:

@@ -1,19 +1,24 @@
 """`emberline explain` on a real broker."""
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from agents.cli import main
 from agents.publish import Chunk, publish
 from schemas import codec
 from schemas.lifecycle import Exemption, SourceState, State
 from streams.settings import Settings
 from streams.topics import Topics
 from tests.agents.test_operator_cli import emberline
+from tests.agents.test_web import Site, alone, serving
 
-pytestmark = pytest.mark.connected
+__all__ = ["alone"]
 
 A, C, S = "campaign:a", "canvas:c", "segment:s"
 USES_A = {"filter": "received_from_campaign", "campaign": "a"}
@@ -25,6 +30,13 @@ def definition(key: str, **facts: Any) -> bytes:
     return codec.encode("definition", record)
 
 
+CATALOG = {
+    A: definition(A, status="STOPPED"),
+    S: definition(S, status="STOPPED", filters=json.dumps(USES_A)),
+    C: definition(C, filters=json.dumps({"filter": "in_segment", "segment": "s"})),
+}
+
+
 @pytest.fixture
 async def told(settings: Settings, topics: Topics) -> Settings:
     """A catalog, and what a coordinator has made of it."""
@@ -33,15 +45,10 @@ async def told(settings: Settings, topics: Topics) -> Settings:
         SourceState(A, State.EXEMPT, 1, name="a", status="STOPPED", exempt_by=used),
         SourceState("campaign:gone", State.EXPIRED, 3, name="gone", status="STOPPED"),
     ]
-    catalog = {
-        A: definition(A, status="STOPPED"),
-        S: definition(S, status="STOPPED", filters=json.dumps(USES_A)),
-        C: definition(C, filters=json.dumps({"filter": "in_segment", "segment": "s"})),
-    }
     await publish(
         settings,
         [
-            Chunk("catalog", [key.encode() for key in catalog], [*catalog.values()]),
+            Chunk("catalog", [key.encode() for key in CATALOG], [*CATALOG.values()]),
             Chunk(
                 "lifecycle.state",
                 [state.source.encode() for state in states],
@@ -52,20 +59,36 @@ async def told(settings: Settings, topics: Topics) -> Settings:
     return settings
 
 
-async def test_a_source_is_explained(told: Settings) -> None:
-    said = await emberline(told, "explain", A)
+async def test_a_source_is_explained_by_the_worker(alone: Settings) -> None:
+    used = (Exemption(C, (S,), "received_from_campaign"),)
+    site = Site(alone, {0}, SourceState(A, State.EXEMPT, 1, status="STOPPED", exempt_by=used))
+    for key, record in CATALOG.items():
+        site.context.catalog.apply(key.encode(), record)
+    async with serving(site):
+        port = site.context.address.rpartition(":")[2]
+
+        async def ask(*args: str) -> Result:
+            flags = ("--http-port", port, "--data-dir", str(alone.data_dir))
+            return await asyncio.to_thread(CliRunner().invoke, main, ["explain", *args, *flags])
+
+        await _explained(ask)
+
+
+async def _explained(ask: Callable[..., Awaitable[Result]]) -> None:
+    said = await ask(A)
     assert said.exit_code == 0, said.output
     assert "hot because segment:s <- canvas:c (active); if canvas:c stopped today" in said.stdout
     assert "canvas:c uses segment:s at $.filters (in_segment)" in said.stdout
-    said = await emberline(told, "explain", A, "--json", "--as-if-without", f"{S}@$.filters")
+    said = await ask(A, "--json", "--as-if-without", f"{S}@$.filters")
     facts = json.loads(said.stdout)
     assert facts["as_if"]["state"] == "STOPPED"
-    said = await emberline(told, "explain", A, "--as-if-stopped", "canvas:none")
-    assert said.exit_code == 2
-    said = await emberline(told, "explain", "campaign:nobody")
+    assert (await ask(A, "--as-if-stopped", "canvas:none")).exit_code == 2
+    said = await ask("campaign:nobody")
     assert said.exit_code == 1
+    assert "emberline status" in said.stderr
 
 
+@pytest.mark.connected
 async def test_definitions_are_checked_as_in_ci(told: Settings, tmp_path: Path) -> None:
     uses_gone = {"filter": "received_from_campaign", "campaign": "gone"}
     good = {"key": "canvas:good", "status": "ACTIVE", "filters": USES_A}

@@ -205,6 +205,7 @@ async def test_send_checks_and_sends(settings: Settings, topics: Topics) -> None
         (["send", "send", "7"], "JSON object"),
         (["send", "send", '{"id":"1"}'], "user_id"),
         (["send", "send", '{"userid":"1"}'], "Did you mean user_id"),
+        (["send", "definition", '{"key":"spring","status":"ACTIVE"}'], "campaign:ID"),
         (["send", "send", "x", "--delete"], "cannot be deleted"),
         (["send", "send", "@/none"], "No such file"),
         (["import", "/none"], "no file"),
