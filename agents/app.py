@@ -141,6 +141,7 @@ def build_app(
         deliver=deliver,
         request_rejoin=app.membership.request_rejoin,
         on_failed=on_failed,
+        silent_s=app.membership.silent_s,
     )
     app.context = Context(settings, app.host, states)
     if catalog is not None:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from agents.seat import Actor, Gate, Office, Seat
 from agents.shard_protocol import NotHeld, Shard, ShardStatus, SourceSize
+from streams.membership import SESSION_S
 from streams.shard_plan import Directory
 
 __all__ = [
@@ -42,7 +43,8 @@ class ShardHost:
 
     `on_failed` is called once with the error that has to end the process: a Fatal one, or
     one that nobody foresaw. `companions` run whatever is assigned. `deliver` and
-    `request_rejoin` belong to the app, see agents/app.py.
+    `request_rejoin` belong to the app, see agents/app.py. `silent_s` says for how many seconds
+    the group has not acknowledged this worker.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class ShardHost:
         deliver: Deliver,
         request_rejoin: Callable[[], None],
         on_failed: Callable[[BaseException], None],
+        silent_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._make_shard = make_shard
         self._make_coordinator = make_coordinator
         self._make_companions = companions
         self._deliver = deliver
+        self._silent_s = silent_s
         self._office = Office(gate, request_rejoin, on_failed)
         self._seats: dict[int, Seat[Shard]] = {}
         self._control: Seat[Actor] | None = None
@@ -84,6 +88,20 @@ class ShardHost:
         return self.generation >= 0 and all(
             shard is not None and shard.ready for shard in self.shards.values()
         )
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether the group has heard of this worker lately: if not, what it holds may be
+        another's by now, who knows more."""
+        return self._silent_s() < SESSION_S
+
+    def check_in_touch(self) -> None:
+        """Raises NotHeld where it is not."""
+        if not self.in_touch:
+            raise NotHeld(
+                f"this worker has not heard from its group for {self._silent_s():.0f} s: "
+                "another may have its shards"
+            )
 
     def start(self) -> None:
         """Start what runs whatever is assigned."""

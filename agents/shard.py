@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import polars as pl
@@ -110,9 +111,14 @@ class Shard:
             raise _gravest(group) from group
         finally:
             self._phase = "stopped"
-            await self._ingest.close()
-            await asyncio.to_thread(self._users.close)
-            await self._store.close()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Closes all of it, whatever of it fails: the successor may be this very process."""
+        async with AsyncExitStack() as held:
+            held.push_async_callback(self._store.close)
+            held.push_async_callback(asyncio.to_thread, self._users.close)
+            held.push_async_callback(self._ingest.close)
 
     def read(self, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
         """Folded rows of a visible source; see `shard_read.read`."""

@@ -12,6 +12,7 @@ from streams.by_user_merge import load_block
 from streams.by_user_rows import Row, folded, frame_of, widened
 from streams.by_user_runs import Run
 from streams.by_user_sieve import SegmentGone, Sieve, mirror_segment, rows_among
+from streams.rocks import View
 
 __all__ = ["Pinned", "SegmentGone", "mirror_segment"]
 
@@ -26,7 +27,7 @@ class Pinned:
     deltas: Sequence[pl.DataFrame]
     segments: Sequence[SegmentIndex]
     sieve: Sieve
-    mirror: Snapshot | None
+    mirror: View | None
     runs: Sequence[Run]
     blocks: Snapshot
 

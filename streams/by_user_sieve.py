@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 import polars as pl
-from rocksdict import Snapshot
 
 from schemas.errors import Recoverable
 from schemas.segment import SegmentIndex, decode
@@ -18,6 +17,7 @@ from schemas.segment_order import PACKED
 from streams import keys
 from streams.by_user_rows import Row
 from streams.mirror import Mirror
+from streams.rocks import View
 
 __all__ = ["SegmentGone", "Sieve", "mirror_segment", "rows_among"]
 
@@ -44,7 +44,7 @@ class Sieve:
             self._hashes = {name: held for name, held in self._hashes.items() if name in ids}
 
     def rows(
-        self, segments: Sequence[SegmentIndex], users: Sequence[str], mirror: Snapshot
+        self, segments: Sequence[SegmentIndex], users: Sequence[str], mirror: View
     ) -> Iterator[Row]:
         """The rows of `users` in `segments`, not folded. Raises `SegmentGone`, `CorruptSegment`."""
         wanted, names = _hashed(users), frozenset(users)
@@ -113,15 +113,14 @@ def _may_hold(index: SegmentIndex, user: str) -> bool:
     return len(index.sources) > 1 or index.low[1] <= user <= index.high[1]
 
 
-def _pinned_segment(mirror: Snapshot, index: SegmentIndex) -> bytes:
+def _pinned_segment(mirror: View, index: SegmentIndex) -> bytes:
     """A segment's bytes as they were pinned. Raises `SegmentGone`."""
     try:
-        data: bytes = mirror[keys.segment(index.id)]
+        return mirror[keys.segment(index.id)]
     except Exception as error:
         if "not found" not in str(error):
             raise
         raise _gone(index) from error
-    return data
 
 
 def mirror_segment(mirror: Mirror, index: SegmentIndex) -> bytes:

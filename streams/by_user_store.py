@@ -28,7 +28,7 @@ from rocksdict import (
 
 from schemas.errors import Recoverable
 from streams.by_user_runs import Run
-from streams.rocks import open_store
+from streams.rocks import StoreDamaged, close_store, open_store, reading
 
 __all__ = ["UserStore", "UserStoreFailed", "block_key"]
 
@@ -49,14 +49,21 @@ class UserStore:
     def __init__(self, folder: Path, cache: Cache, identity: str) -> None:
         """Opens the store, emptied where it was built from something other than `identity`.
 
-        Blocking. Raises as `open_store` does.
+        Blocking. Raises as `open_store` does, and `StoreDamaged`: then open it again.
         """
         self.folder = folder
-        stamp = f"{_FORMAT} {identity}".encode()
         self._store = self._open(cache)
+        try:
+            with reading(folder):
+                self._load(f"{_FORMAT} {identity}".encode(), cache)
+        except StoreDamaged:
+            self.close()
+            raise
+
+    def _load(self, stamp: bytes, cache: Cache) -> None:
         if self._store.get(_STAMP) != stamp:
             self._store.close()
-            shutil.rmtree(folder)
+            shutil.rmtree(self.folder)
             self._store = self._open(cache)
             self._store.put(_STAMP, stamp)
         self.runs = self._runs()
@@ -152,8 +159,8 @@ class UserStore:
         return self._store.snapshot()
 
     def close(self) -> None:
-        """Closes the store; what was written is flushed."""
-        self._store.close()
+        """Closes the store; what was written is flushed, where the disk takes it."""
+        close_store(self.folder, self._store)
 
 
 def block_key(run: int, block: int) -> bytes:

@@ -1,5 +1,6 @@
 """This worker's place in the group of workers: what it is given, and what it may ask for."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +9,10 @@ from streams.assignor import ShardAssignor
 from streams.settings import Settings
 from streams.shard_plan import Directory
 
-__all__ = ["Assigned", "Link", "Membership"]
+__all__ = ["SESSION_S", "Assigned", "Link", "Membership"]
+
+SESSION_S = 10.0
+"""A worker that the group has not heard of for so long may lose its shards to others."""
 
 
 class Link(Protocol):
@@ -60,6 +64,15 @@ class Membership:
         self.on_failed = on_failed
         self._member_file = settings.data_dir / "member"
         self._link: Link | None = None
+        self._heard = time.monotonic()
+
+    def heard(self) -> None:
+        """The group has just acknowledged this worker. From any thread."""
+        self._heard = time.monotonic()
+
+    def silent_s(self) -> float:
+        """For how long the group has not acknowledged this worker, in seconds."""
+        return time.monotonic() - self._heard
 
     def attach(self, link: Link) -> None:
         """Called by the transport when it has started."""

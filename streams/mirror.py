@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rocksdict import (
     BlockBasedOptions,
@@ -18,12 +19,11 @@ from rocksdict import (
     DBCompressionType,
     Options,
     ReadOptions,
-    Snapshot,
     WriteBatch,
     WriteOptions,
 )
 
-from streams.rocks import open_store
+from streams.rocks import StoreDamaged, View, close_store, is_damaged, open_store, reading
 
 __all__ = ["Mirror", "shared_cache"]
 
@@ -58,27 +58,38 @@ class Mirror:
         return max(0, now_ms - self._stamp()[1])
 
     def _stamp(self) -> tuple[int, int]:
-        value = self._store.get(_POSITION)
+        value = self._get(_POSITION)
         if value is None:
             return 0, 0
         position, written = _STAMP.unpack(value)
         return position, written
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of `key`, or None."""
-        value: bytes | None = self._store.get(key)
-        return value
+        """The value of `key`, or None. Raises `StoreDamaged`."""
+        return self._get(key)
+
+    def _get(self, key: bytes) -> bytes | None:
+        with reading(self.folder):
+            value: bytes | None = self._store.get(key)
+            return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of `keys`, in their order."""
-        values: list[bytes | None] = self._store.get(list(keys)) if keys else []  # type: ignore[assignment]
-        return values
+        """The values of `keys`, in their order. Raises `StoreDamaged`."""
+        with reading(self.folder):
+            values: list[bytes | None] = self._store.get(list(keys)) if keys else []  # type: ignore[assignment]
+            return values
 
     def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """All pairs whose key starts with `prefix`, in key order."""
+        """All pairs whose key starts with `prefix`, in key order. Raises `StoreDamaged`."""
         bounds = ReadOptions()
         bounds.set_iterate_upper_bound(prefix[:-1] + bytes([prefix[-1] + 1]))
-        yield from self._store.items(from_key=prefix, read_opt=bounds)
+        pairs: Iterator[Any] = self._store.items(from_key=prefix, read_opt=bounds)
+        while True:
+            with reading(self.folder):
+                pair = next(pairs, None)
+            if pair is None:
+                return
+            yield pair
 
     def apply(self, puts: Iterable[tuple[bytes, bytes | None]], position: int | None) -> None:
         """Writes one committed step (None deletes) and the position after it, all or nothing.
@@ -95,9 +106,14 @@ class Mirror:
             batch.put(_POSITION, _STAMP.pack(position, int(time.time() * 1000)))
         self._store.write(batch, self._unlogged)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> View:
         """The store as it is now, readable by key while later steps change it."""
-        return self._store.snapshot()
+        return View(self._store.snapshot(), self.folder)
+
+    def check(self) -> None:
+        """Raises `StoreDamaged` where a read found so, whoever read."""
+        if is_damaged(self.folder):
+            raise StoreDamaged(self.folder, "found by a read")
 
     def clear(self) -> None:
         """Throws everything away and starts empty."""
@@ -109,7 +125,7 @@ class Mirror:
         """Closes the store; `flush` writes the memtable first, so that nothing is read again."""
         if flush:
             self._store.flush()
-        self._store.close()
+        close_store(self.folder, self._store)
 
 
 def _options(cache: Cache) -> Options:

@@ -1,19 +1,34 @@
-"""Opens a disposable RocksDB store: one that cannot be opened is emptied, one in use is not."""
+"""Disposable RocksDB stores: one that cannot be opened is emptied, one in use is not."""
 
 import gc
+import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from rocksdict import Options, Rdict
+from rocksdict import Options, Rdict, Snapshot
 
 from schemas.errors import Fatal, Recoverable
 
-__all__ = ["StoreBusy", "StoreHeld", "open_store"]
+__all__ = [
+    "StoreBusy",
+    "StoreDamaged",
+    "StoreHeld",
+    "View",
+    "close_store",
+    "is_damaged",
+    "open_store",
+    "reading",
+]
 
+log = logging.getLogger(__name__)
 
 #: How RocksDB says whose lock it is; other messages have the word in them, too.
 _OTHERS = "While lock file"
 _OURS = "lock hold by current process"
+_CORRUPT = "Corruption:"
+_MARK = "damaged"
 
 
 class StoreBusy(Fatal):
@@ -24,12 +39,53 @@ class StoreHeld(Recoverable):
     """This process has a local store open still; in a moment it will not."""
 
 
+class StoreDamaged(Recoverable):
+    """What a local store gives is not what was written. It is emptied when it is next opened."""
+
+    def __init__(self, folder: Path, why: object) -> None:
+        super().__init__(f"{folder} is damaged ({why})", remedy="It is filled anew")
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Reads of the store in `folder`. Raises `StoreDamaged`, and marks the folder then."""
+    try:
+        yield
+    except Exception as error:
+        if not str(error).startswith(_CORRUPT):
+            raise
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _MARK).touch()
+        raise StoreDamaged(folder, error) from error
+
+
+def is_damaged(folder: Path) -> bool:
+    """Whether a read found so since the store was opened."""
+    return (folder / _MARK).exists()
+
+
+class View:
+    """A store as it was at one moment."""
+
+    def __init__(self, snapshot: Snapshot, folder: Path) -> None:
+        self._snapshot = snapshot
+        self._folder = folder
+
+    def __getitem__(self, key: bytes) -> bytes:
+        """The value of a key that is there. Raises `StoreDamaged`."""
+        with reading(self._folder):
+            value: bytes = self._snapshot[key]
+            return value
+
+
 def open_store(folder: Path, options: Options) -> Rdict:
     """The store in `folder`, made where there is none. Blocking.
 
     Raises `StoreHeld` and `StoreBusy`.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    if is_damaged(folder):
+        shutil.rmtree(folder, ignore_errors=True)
     try:
         return Rdict(str(folder), options)
     except Exception as error:
@@ -51,3 +107,11 @@ def open_store(folder: Path, options: Options) -> Rdict:
         raise StoreHeld(
             f"{folder}: still in use in this process", remedy="It is tried again"
         ) from error
+
+
+def close_store(folder: Path, store: Rdict) -> None:
+    """Close a store. What of it the disk does not take any more, the changelog has. Blocking."""
+    try:
+        store.close()
+    except Exception as error:
+        log.warning("%s is not closed well and will be filled anew: %s", folder, error)

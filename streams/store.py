@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
-from rocksdict import Cache, Snapshot
+from rocksdict import Cache
 
 from schemas.interaction import COLUMNS, empty
 from schemas.segment import SegmentIndex, decode
@@ -16,6 +16,7 @@ from streams import keys
 from streams.changelog import recover
 from streams.hot_table import HotTable
 from streams.mirror import Mirror
+from streams.rocks import View
 from streams.settings import Settings
 from streams.side import SideTable
 from streams.side import decode as decode_side
@@ -55,7 +56,7 @@ class Pinned:
     side: Mapping[bytes, tuple[pl.DataFrame, ...]]
     runs: Mapping[bytes, tuple[bytes, ...]]
     uniques: Mapping[str, bytes]
-    snapshot: Snapshot
+    snapshot: View
 
     def segments_of(self, source: str) -> list[SegmentIndex]:
         """The segments that hold rows of `source`, in the order of their first user."""
@@ -64,8 +65,7 @@ class Pinned:
 
     def bytes_of(self, index: SegmentIndex) -> bytes:
         """A segment's encoded bytes."""
-        data: bytes = self.snapshot[keys.segment(index.id)]
-        return data
+        return self.snapshot[keys.segment(index.id)]
 
     def delta_rows(
         self, source: str, columns: Sequence[str] = COLUMNS, where: pl.Expr | None = None

@@ -22,7 +22,7 @@ from faust.types import TP
 from mode import Service
 
 from schemas.errors import Fatal
-from streams.membership import Assigned, Membership
+from streams.membership import SESSION_S, Assigned, Membership
 from streams.other_loop import run_in
 from streams.settings import Settings
 
@@ -31,7 +31,6 @@ __all__ = ["SCHEME", "Transport"]
 log = logging.getLogger(__name__)
 
 SCHEME = "emberline"
-SESSION_S = 10.0
 HEARTBEAT_S = 1.0
 REBALANCE_S = 30.0
 CHECK_S = 1.0
@@ -80,9 +79,23 @@ class _Thread(driver.AIOKafkaConsumerThread):
             except KafkaConnectionError:
                 await asyncio.sleep(CONNECT_RETRY_S)
             else:
+                self._heed_heartbeats()
                 await self._leave_for_former()
                 self.membership.attach(self)
                 return
+
+    def _heed_heartbeats(self) -> None:
+        """Tell the membership of every heartbeat that the group acknowledges."""
+        coordinator, membership = self._consumer._coordinator, self.membership
+        heartbeat = coordinator._do_heartbeat
+
+        async def heeded() -> bool:
+            acknowledged: bool = await heartbeat()
+            if acknowledged:
+                membership.heard()
+            return acknowledged
+
+        coordinator._do_heartbeat = heeded
 
     async def _leave_for_former(self) -> None:
         """Take a killed predecessor out of the group, which would else wait for its session.
@@ -130,6 +143,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self._consumer.pause(*partitions)
         coordinator = self._consumer._coordinator
         membership = self.membership
+        membership.heard()
         membership.remember(coordinator.member_id)
         membership.assignor.joined(coordinator.generation)
         assigned = Assigned(

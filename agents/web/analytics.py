@@ -85,6 +85,7 @@ async def _gathered(context: Context, source: str) -> list[Figures]:
 async def _once(context: Context, source: str) -> list[Figures]:
     """The figures of every shard, once each, in one generation. Raises Recoverable."""
     host = context.host
+    host.check_in_touch()
     generation = host.generation
     others = {
         address for shard, address in host.directory.shards.items() if shard not in host.shards

@@ -112,6 +112,7 @@ async def ask_shard(
     Raises Recoverable: NotHeld where it is not there, Truncated where an answer breaks off.
     """
     host, generation = context.host, context.host.generation
+    host.check_in_touch()
     if partition in host.shards:
         shard = host.shards[partition]
         if shard is None:

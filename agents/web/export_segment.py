@@ -26,7 +26,7 @@ from agents.web.refusals import filter_problem, refused_problem
 from agents.web.stream import stream
 from schemas.errors import Recoverable
 
-__all__ = ["export_segment"]
+__all__ = ["Told", "export_segment"]
 
 GROUPS = 2
 """So many groups of users are read at once."""
@@ -58,7 +58,7 @@ async def _lines(
     context: Context, found: Audience, fields: frozenset[str]
 ) -> AsyncGenerator[bytes, None]:
     names = Names(context.states, context.catalog)
-    told = _Told(names, fields)
+    told = Told(names, fields)
     async with aclosing(aiter(found)) as parts:
         async for part in parts:
             for users in _groups(part):
@@ -66,12 +66,16 @@ async def _lines(
     yield told.completion()
 
 
+def _masked(found: UsersRead) -> set[str]:
+    return {source for facts in found.facts.values() for source in facts.hidden}
+
+
 def _groups(part: pl.Series) -> list[list[str]]:
     width = GROUPS * MOST_USERS
     return [part.slice(at, width).to_list() for at in range(0, len(part), width)]
 
 
-class _Told:
+class Told:
     """Writes users down and counts them, and what is hidden of them."""
 
     def __init__(self, names: Names, fields: frozenset[str]) -> None:
@@ -80,10 +84,23 @@ class _Told:
         self._count = self._entries = 0
         self._hidden: dict[str, int] = {}
         self._archived: set[str] = set()
+        self._shown: set[str] = set()
 
     def lines(self, found: UsersRead) -> bytes:
-        """The users' lines; who was deleted or merged since the segment was read is left out."""
+        """The users' lines; who was deleted or merged since the segment was read is left out.
+
+        Raises Recoverable where a source that was there for users before is hidden now, or
+        the other way round: a half of it is no answer.
+        """
         self._archived.update(found.archived)
+        for facts in found.facts.values():
+            self._shown.update(facts.rows["source"].to_list())
+        torn = self._shown & (self._archived | self._hidden.keys() | _masked(found))
+        if torn:
+            raise Recoverable(
+                f"{min(torn)} expired or came back while the segment was exported",
+                remedy="Throw this away and export it again",
+            )
         lines: list[Any] = []
         for facts in found.facts.values():
             person = facts.person

@@ -99,6 +99,7 @@ class Gatherer(ABC, Generic[T]):
                 yield item[0]
 
     async def _opened(self, open_part: Open[T]) -> list[Part[T]]:
+        self._context.host.check_in_touch()
         generation = self._context.host.generation
         shards = range(self._context.settings.partitions)
         opening = [asyncio.create_task(open_part(shard)) for shard in shards]

@@ -52,7 +52,8 @@ def _awaited(context: Context) -> list[str]:
     if context.host.generation < 0:
         return ["an assignment"]
     shards = context.host.shards.items()
-    awaited = [f"shard {p}" for p, shard in shards if shard is None or not shard.ready]
+    awaited = [] if context.host.in_touch else ["word from the group"]
+    awaited += [f"shard {p}" for p, shard in shards if shard is None or not shard.ready]
     if not context.states.caught_up.is_set():
         awaited.append("the state of the sources")
     if not context.catalog.caught_up.is_set():

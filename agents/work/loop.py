@@ -48,7 +48,7 @@ class WorkLoop:
         self._woken.set()
 
     async def run(self) -> None:
-        """Works until cancelled. Raises `Fenced`, `StepFailed`, `Fatal`."""
+        """Works until cancelled. Raises `Fenced`, `StepFailed`, `StoreDamaged`, `Fatal`."""
         try:
             while True:
                 self._woken.clear()
@@ -85,6 +85,7 @@ class WorkLoop:
             self.room.set()
 
     async def _once(self) -> bool:
+        self._context.store.mirror.check()
         if self._context.store.table.delta_rows >= self._budget.delta_rows:
             await self._context.flush()
             self.check_room()

@@ -80,6 +80,18 @@ async def test_one_worker_gets_everything_and_takes_batches(
             assert await shard.offered.get() == b"batch"
 
 
+async def test_heartbeats_keep_a_worker_in_touch(settings: Settings, topics: Topics) -> None:
+    async with running(settings) as worker:
+        await until(lambda: worker.held == {0, 1, 2, 3})
+        generation, membership = worker.app.host.generation, worker.app.membership
+        for _ in range(3):
+            # it falls with a heartbeat alone, one a second: nobody joins
+            await until(lambda: membership.silent_s() > 0.4)
+            await until(lambda: membership.silent_s() < 0.4)
+        assert worker.app.host.generation == generation
+        assert worker.app.host.in_touch
+
+
 async def test_two_workers_share_and_one_takes_over(settings: Settings, topics: Topics) -> None:
     async with running(settings) as first:
         await until(lambda: first.held == {0, 1, 2, 3})

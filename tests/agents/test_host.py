@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from agents import seat
-from agents.host import Deliver, ShardHost
+from agents.host import Deliver, NotHeld, ShardHost
 from schemas.errors import Fatal, Recoverable
+from streams.membership import SESSION_S
 from streams.shard_plan import Directory
 from streams.step import Fenced
 from tests.agents.dummies import DummyShard, Open, until
@@ -35,6 +36,7 @@ class Bench:
         self.made: list[DummyShard] = []
         self.coordinators: list[DummyShard] = []
         self.rejoins = 0
+        self.silent_s = 0.0
         self.failed: list[BaseException] = []
         self._make = make
         self.host = ShardHost(
@@ -44,6 +46,7 @@ class Bench:
             deliver=self._deliver,
             request_rejoin=self._rejoin,
             on_failed=self.failed.append,
+            silent_s=lambda: self.silent_s,
         )
 
     async def assign(self, generation: int, *partitions: int, control: bool = False) -> None:
@@ -161,3 +164,14 @@ async def test_a_place_that_is_never_let_go_is_fatal(monkeypatch: pytest.MonkeyP
     assert "still runs" in str(bench.failed[0])
     lets_go.set()
     await bench.host.stop()
+
+
+async def test_a_worker_that_its_group_has_not_heard_of_says_so(bench: Bench) -> None:
+    await bench.assign(1, 0)
+    bench.host.check_in_touch()
+    bench.silent_s = SESSION_S
+    assert not bench.host.in_touch
+    with pytest.raises(NotHeld, match="not heard from its group for 10 s"):
+        bench.host.check_in_touch()
+    bench.silent_s = 0.5
+    bench.host.check_in_touch()

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from agents.cli.export import fetch
-from agents.host import ShardHost
+from agents.host import NotHeld, ShardHost
 from agents.web import gatherer, stream
 from agents.web.context import Context
 from agents.web.problems import CODES
@@ -38,7 +38,12 @@ class Site:
         self.states = States(*records)
         self.shards = {p: DummyShard(p) for p in partitions}
         self.host = SimpleNamespace(
-            shards=self.shards, generation=3, directory=Directory(), coordinates=0 in partitions
+            shards=self.shards,
+            generation=3,
+            directory=Directory(),
+            coordinates=0 in partitions,
+            in_touch=True,
+            check_in_touch=lambda: None,
         )
         self.context = Context(settings, cast(ShardHost, self.host), self.states)
         for shard in self.shards.values():
@@ -275,6 +280,24 @@ async def test_sizes_are_not_partial(alone: Settings) -> None:
     async with serving(site) as session, session.get(site.path("")) as answer:
         one = await answer.json()
     assert (one["sizes"], one["missing_shards"]) == (None, [3])
+
+
+async def test_a_worker_out_of_touch_with_its_group_does_not_answer(
+    alone: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost() -> None:
+        raise NotHeld("this worker has not heard from its group for 12 s")
+
+    monkeypatch.setattr(gatherer, "PATIENCE_S", 0.0)
+    site = Site(alone, {0, 1, 2, 3}, SourceState(A, State.ACTIVE, 1))
+    async with serving(site) as session:
+        site.host.in_touch, site.host.check_in_touch = False, lost
+        async with session.get(site.path()) as answer:
+            assert answer.status == 503
+            assert "12 s" in (await answer.json(content_type=None))["detail"]
+        async with session.get(f"{site.context.address}/readyz") as answer:
+            problem = await answer.json(content_type=None)
+            assert (answer.status, problem["awaited"]) == (503, ["word from the group"])
 
 
 async def test_readiness(alone: Settings) -> None:

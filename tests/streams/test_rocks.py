@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -5,7 +6,16 @@ from pathlib import Path
 import pytest
 from rocksdict import Options, Rdict
 
-from streams.rocks import StoreBusy, StoreHeld, open_store
+from streams.rocks import (
+    StoreBusy,
+    StoreDamaged,
+    StoreHeld,
+    View,
+    close_store,
+    is_damaged,
+    open_store,
+    reading,
+)
 
 HOLDS = """
 import sys
@@ -99,3 +109,50 @@ def test_another_processes_store_is_left_alone(folder: Path) -> None:
         other.stdin.close()
         other.wait(30)
     opened(folder).close()
+
+
+def test_a_store_whose_folder_went_is_closed_and_made_anew(folder: Path) -> None:
+    store = opened(folder)
+    store[b"a"] = b"1"
+    shutil.rmtree(folder)
+
+    close_store(folder, store)
+
+    del store
+    store = opened(folder)
+    assert store.get(b"a") is None
+    close_store(folder, store)
+
+
+def test_damage_that_a_read_finds_empties_the_store_when_it_is_next_opened(folder: Path) -> None:
+    store = opened(folder)
+    for number in range(1000):
+        store[b"%04d" % number] = b"1" * 100
+    store.flush()
+    store.close()
+    (table,) = folder.glob("*.sst")
+    data = bytearray(table.read_bytes())
+    for at in range(20, 3000):
+        data[at] ^= 0xFF
+    table.write_bytes(data)
+    store = opened(folder)
+    view = View(store.snapshot(), folder)
+    assert not is_damaged(folder)
+
+    with pytest.raises(StoreDamaged, match=str(folder)):
+        _ = view[b"0001"]
+    assert is_damaged(folder)
+    del view
+    close_store(folder, store)
+
+    store = opened(folder)
+    assert not is_damaged(folder)
+    assert store.get(b"0001") is None
+    close_store(folder, store)
+
+
+def test_other_errors_of_a_read_say_nothing_of_the_store(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    with pytest.raises(KeyError), reading(folder):
+        raise KeyError("x")
+    assert not is_damaged(folder)
