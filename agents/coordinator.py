@@ -8,6 +8,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
@@ -24,11 +25,15 @@ from agents.rules.inputs import (
     ReportRead,
     Tick,
 )
+from agents.rules.outputs import state
 from agents.rules.policy import Policy
 from agents.rules.sweep import wait_ms
 from agents.rules.world import World
+from agents.topic_reader import read_all
 from schemas import codec
 from schemas.errors import Recoverable
+from schemas.lifecycle import SourceState
+from schemas.undecodable import Undecodable
 from streams.clock import Clock
 from streams.fetch import Fetcher
 from streams.offsets import bounds
@@ -47,6 +52,7 @@ _TAKEOVER_S = 120.0
 _RETRY_S = 1.0
 _FENCED_GRACE_S = 3.0
 _SKEW_EVERY_MS = 60_000
+_STATES_BYTES = 4_000_000
 
 
 @dataclass(slots=True)
@@ -132,6 +138,7 @@ class Coordinator:
                 await producer.start()
                 term = await self._take_over(producer)
                 await self._compare_catalog(term)
+                await self._tell_again(term)
             await self._decide(term)
         finally:
             self.running.clear()
@@ -193,6 +200,36 @@ class Coordinator:
         finally:
             await fetcher.close()
         await self._step(term, [], extra=CatalogSnapshot(frozenset(keys)))
+
+    async def _tell_again(self, term: _Term) -> None:
+        """Write the states anew that their topic has lost: somebody may have deleted it, and
+        until it names an expired source, nobody can say that it is one."""
+        topic = self._topics.state
+        told: dict[str, int] = {}
+        for _, _, record in await read_all(self._settings, topic):
+            # what cannot be read tells nothing; the views say so
+            with suppress(Undecodable):
+                found = SourceState.from_record(codec.decode(record.value or b"", "state"))
+                told[found.source] = found.version
+        outputs = [
+            state(source)
+            for name, source in term.world.sources.items()
+            if told.get(name, -1) < source.version
+        ]
+        if not outputs:
+            return
+        log.warning(
+            "coordinator: %d states are not in %s: they are told again", len(outputs), topic
+        )
+        now = self._clock.now_ms()
+        records = [
+            (output.key.encode(), codec.encode(output.schema, output.record), now)
+            for output in outputs
+            if output.key is not None
+        ]
+        cursor = log_topic.cursor_record(self._settings, term.cursor)
+        for some in bounded(records, lambda record: len(record[1]), _STATES_BYTES):
+            await term.producer.commit([cursor], groups=[RecordGroup(topic, 0, (), some)])
 
     async def _decide(self, term: _Term) -> None:
         positions = {(name, 0): term.cursor[name] for name in self._inputs}

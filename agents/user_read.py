@@ -90,8 +90,7 @@ def _check_not_ahead(context: Context) -> None:
         return
     for source, done in context.store.table.applied.items():
         record = view.get(source)
-        behind = record.version < done.version if record else not view.caught_up.is_set()
-        if behind:
+        if record is None or record.version < done.version:
             raise NotHeld(
                 f"shard {context.partition} has applied version {done.version} of {source}, "
                 "which this worker has not read yet"

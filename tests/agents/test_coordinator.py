@@ -20,12 +20,14 @@ from schemas import codec
 from schemas.batch import KafkaRecord, unpack
 from schemas.errors import Fatal
 from schemas.lifecycle import State
+from streams import topics as topic_admin
 from streams.clock import ManualClock
 from streams.fetch import Fetcher
 from streams.offsets import bounds
 from streams.settings import Settings
 from streams.step import Fenced, Record, RecordGroup, StepFailed, StepProducer
 from streams.topics import Topics
+from tests.agents import dummies
 
 pytestmark = pytest.mark.connected
 
@@ -211,6 +213,34 @@ async def test_takeover_does_not_live_through_the_past_again(world: World, view:
     audit = await world.told(world.topics.audit, "audit")
     assert "resumed_while_hidden" not in {one["decision"] for one in audit}
     assert len(await world.records(world.topics.rejected)) == rejected
+
+
+async def test_states_that_their_topic_has_lost_are_told_again(world: World) -> None:
+    topic = world.topics.state
+    async with world.running() as coordinator:
+        await world.define(A, "ACTIVE")
+        await world.define("campaign:b", "STOPPED")
+        await dummies.until(lambda: len(coordinator.world.sources) == 2)
+    before = await states(world)
+    admin = AIOKafkaAdminClient(bootstrap_servers=world.settings.bootstrap_servers)
+    await admin.start()
+    await admin.delete_topics([topic])
+    async with asyncio.timeout(DEADLINE_S):
+        while topic in await admin.list_topics():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.02)
+    await admin.close()
+    await topic_admin.create(world.settings)
+
+    async with world.running():
+        assert await states(world) == before
+    told = len(await world.records(topic))
+    async with world.running():
+        assert len(await world.records(topic)) == told, "and only what was lost"
+
+
+async def states(world: World) -> dict[str, Any]:
+    """The last record of every source."""
+    return {one["source"]: one for one in await world.told(world.topics.state, "state")}
 
 
 async def test_a_second_coordinator_fences_the_first(world: World, view: StateView) -> None:

@@ -180,6 +180,20 @@ async def test_a_view_behind_the_shard_gives_no_answer(alone: Settings) -> None:
         await second.stop()
 
 
+async def test_a_source_that_was_applied_and_has_no_record_gives_no_answer(alone: Settings) -> None:
+    first = await start(alone)
+    await first.send(events(600), 0)
+    await first.tell(A, State.EXPIRING, 5)
+    await first.applied(A, 5)
+    await first.stop()
+    second = await start(alone)  # as after somebody deleted lifecycle.state
+    try:
+        with pytest.raises(NotHeld, match="version 5 of campaign:a"):
+            await second.shard.read_users(USERS)
+    finally:
+        await second.stop()
+
+
 async def test_too_many_users_at_once_are_refused(stand: Stand) -> None:
     with pytest.raises(ValueError, match="at most 50"):
         await stand.shard.read_users(["u"] * (MOST_USERS + 1))
