@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, Mapping
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+
+from agents.web.problems import bad_request
 
 __all__ = ["stream"]
 
@@ -18,8 +20,15 @@ async def stream(
 ) -> web.StreamResponse:
     """Answer 200 with `pieces`; when they fail, break the connection off.
 
-    The status is sent at once: whatever can be found out before, has to be before.
+    The status is sent at once: whatever can be found out before, has to be before. Raises
+    Problem (400) for a client of HTTP/1.0: there the end of a body is that of the connection,
+    and one that broke off would look whole.
     """
+    if request.version < HttpVersion11:
+        raise bad_request(
+            "A stream needs HTTP/1.1, which alone shows whether it came to its end: ask again "
+            "without HTTP/1.0 (curl without -0; proxy_http_version 1.1 in nginx)"
+        )
     response = web.StreamResponse(headers=headers)
     response.enable_chunked_encoding()
     try:

@@ -59,7 +59,10 @@ ROUTES = (
         scope=Scope.EXPORT,
         parameters=(SOURCE,),
         answers={"text/csv": {"type": "string"}},
-        problems=("unknown_source", "source_hidden", "legacy_deleted", "shards_unavailable"),
+        problems=(
+            *("bad_request", "unknown_source", "source_hidden", "legacy_deleted"),
+            "shards_unavailable",
+        ),
     ),
     Route(
         method="POST",

@@ -347,6 +347,32 @@ async def test_a_client_that_stops_reading_is_let_go(
         await until(lambda: all(s.opened == s.closed == 1 for s in site.shards.values()))
 
 
+async def raw(site: Site, request: str) -> tuple[int, Any]:
+    """Send a request as it stands; the status and the JSON of its answer."""
+    host, port = site.context.address.removeprefix("http://").split(":")
+    async with asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(request.encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+    return int(head.split()[1]), json.loads(body)
+
+
+@pytest.mark.parametrize("path", ["interactions", "interactions?format=parquet", "users.csv"])
+async def test_a_client_that_would_not_see_the_end_of_a_stream_gets_none(
+    alone: Settings, path: str
+) -> None:
+    site = Site(alone, {0, 1, 2, 3}, active())
+    async with serving(site):
+        status, problem = await raw(site, f"GET /sources/{A}/{path} HTTP/1.0\r\n\r\n")
+        assert (status, problem["code"]) == (400, "bad_request")
+        assert "HTTP/1.1" in problem["detail"]
+        # what is no stream is for all
+        assert (await raw(site, "GET /sources HTTP/1.0\r\n\r\n"))[0] == 200
+    assert all(shard.opened == shard.closed for shard in site.shards.values())
+
+
 async def test_export_writes_what_is_whole_and_refuses_the_rest(alone: Settings) -> None:
     first, second = two(alone)
     async with serving(first, second):
