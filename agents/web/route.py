@@ -4,6 +4,7 @@ Each stands in `ROUTES` beside its handler. From it come the application's route
 scopes, and `/openapi.json`: what is not described is not served.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,6 +21,7 @@ Schema = Mapping[str, Any]
 """A JSON schema (2020-12), as OpenAPI 3.1 has them."""
 
 ANY: Schema = MappingProxyType({})
+_PART = re.compile(r"{(\w+)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,8 @@ class Route:
 
     `answers` has the schema of a good answer (200) by media type, `body` that of a JSON
     request. `problems` are codes of agents/web/problems.py; those that any route may have
-    need not be named. Routes of scope `worker` are no part of the contract.
+    need not be named. Routes of scope `worker` are no part of the contract. A part of the
+    path in braces takes any text without a slash, braces among it.
     """
 
     method: Literal["GET", "POST"]
@@ -68,6 +71,11 @@ class Route:
     body: Schema | None = None
     answers: Mapping[str, Schema] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+
+    @property
+    def pattern(self) -> str:
+        """The path for aiohttp, whose own pattern of a part takes no braces."""
+        return _PART.sub(r"{\1:[^/]+}", self.path)
 
 
 SOURCE = path("source", "`campaign:ID` or `canvas:ID`", examples=["campaign:welcome"])

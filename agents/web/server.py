@@ -49,7 +49,7 @@ def routes(app: web.Application, context: Context) -> None:
     app.middlewares.append(problems)
     Guard(context, ROUTES).install(app)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
+        app.router.add_route(route.method, route.pattern, route.handler)
     openapi.install(app, ROUTES)
 
 

@@ -9,11 +9,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import quote
 
 import aiohttp
 import polars as pl
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from agents.cli.export import fetch
 from agents.host import NotHeld, ShardHost
@@ -325,6 +327,20 @@ async def test_readiness(alone: Settings) -> None:
         assert (await ask(session, "/nowhere"))[1]["code"] == "not_found"
         async with session.delete(base.format(site) + "/sources") as answer:
             assert answer.status == 405
+
+
+@pytest.mark.parametrize("name", ["{id}", "}{", "a/b", "a b", "50%", "ü", "\n"])
+async def test_a_part_of_a_path_is_any_text(alone: Settings, name: str) -> None:
+    site = Site(alone, {0, 1, 2, 3}, active(), SourceState(f"campaign:{name}", State.ACTIVE, 1))
+    part = quote(name, safe="")
+    async with serving(site) as session:
+        url = f"{site.context.address}/users/{part}"
+        async with session.get(URL(url, encoded=True)) as answer:
+            problem = await answer.json(content_type=None)
+            assert (problem["code"], problem["user"]) == ("unknown_user", name)
+        url = f"{site.context.address}/sources/campaign:{part}"
+        async with session.get(URL(url, encoded=True)) as answer:
+            assert (answer.status, (await answer.json())["source"]) == (200, f"campaign:{name}")
 
 
 async def test_an_unforeseen_error_is_a_problem_too(alone: Settings) -> None:
