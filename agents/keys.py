@@ -65,10 +65,12 @@ class Keys:
             found = json.loads(file.read_text(encoding="utf-8"))
             if found["format"] != _FORMAT:
                 raise ValueError(f"format {found['format']}")
-            return cls(tuple(map(_key, found["keys"])), str(found["secret"]))
+            secret = str(found["secret"])
+            secret.encode()  # half of a surrogate pair, which JSON lets pass, is no text
+            return cls(tuple(map(_key, found["keys"])), secret)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise Fatal(
                 f"The keys file {file} cannot be read: {error}",
                 remedy="Restore it from a copy, or remove it and give out new keys",
@@ -139,4 +141,7 @@ def _key(found: dict[str, Any]) -> Key:
     scopes = tuple(Scope(scope) for scope in found["scopes"])
     if Scope.WORKER in scopes:
         raise ValueError(f"the key {found['name']!r} has the scope of workers")
-    return Key(str(found["name"]), scopes, str(found["hash"]), int(found["created_at"]))
+    hashed = str(found["hash"])
+    if not hashed.isascii():
+        raise ValueError(f"the hash of the key {found['name']!r} is none")
+    return Key(str(found["name"]), scopes, hashed, int(found["created_at"]))

@@ -44,9 +44,11 @@ class Cursor:
                 raise ValueError("it is no text")
             padded = text + "=" * (-len(text) % 4)
             after, now_ms, digest = orjson.loads(base64.urlsafe_b64decode(padded))
-            if not (isinstance(after, str) and isinstance(now_ms, int) and isinstance(digest, str)):
+            # True is an int as well
+            if [type(part) for part in (after, now_ms, digest)] != [str, int, str]:
                 raise ValueError("it has other parts")
-        except (ValueError, TypeError) as error:
+            rfc3339(now_ms)
+        except (ValueError, TypeError, OverflowError) as error:
             raise bad_request(f"cursor is not one that was given here: {error}") from error
         return cls(after, now_ms, digest)
 
@@ -100,24 +102,23 @@ def asked(body: Mapping[str, Any], now_ms: int) -> Asked:
 
 
 def rfc3339(ms: int) -> str:
-    """A moment as text, in UTC with milliseconds."""
+    """A moment as text, in UTC with milliseconds. Raises OverflowError past the year 9999."""
     found = _EPOCH + timedelta(milliseconds=ms)
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _moment(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            rfc3339(value)
-        except OverflowError as error:
-            raise bad_request(f"now is out of range: {value}") from error
-        return value
     try:
-        found = moment(value, "now")
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        found = value if whole else moment(value, "now")
     except FilterError as error:
         raise bad_request(str(error)) from error
     if not isinstance(found, int):
         raise bad_request(f"now is a time such as 2026-05-01T00:00:00Z, not {value!r}")
+    try:
+        rfc3339(found)
+    except OverflowError as error:
+        raise bad_request(f"now is out of range: {value}") from error
     return found
 
 

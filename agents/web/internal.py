@@ -13,6 +13,7 @@ from agents.keys import Scope
 from agents.query.plan_json import decode
 from agents.web import body
 from agents.web.context import CONTEXT, Context
+from agents.web.number import number
 from agents.web.parts import GENERATION, LAG
 from agents.web.problems import bad_request, shards_unavailable
 from agents.web.route import Route
@@ -110,19 +111,20 @@ async def _packed(
 
 
 def _shard(context: Context, partition: str) -> Shard:
-    number = _number("partition", partition)
-    if number not in context.host.shards:
-        raise shards_unavailable(f"shard {number} is not here")
-    shard = context.host.shards[number]
+    asked = _number("partition", partition)
+    if asked not in context.host.shards:
+        raise shards_unavailable(f"shard {asked} is not here")
+    shard = context.host.shards[asked]
     if shard is None:
-        raise shards_unavailable(f"shard {number} is recovering")
+        raise shards_unavailable(f"shard {asked} is recovering")
     return shard
 
 
 def _number(name: str, text: str) -> int:
-    if not text.isdecimal():
-        raise bad_request(f"{name} is a number, not {text!r}")
-    return int(text)
+    found = number(text)
+    if found is None:
+        raise bad_request(f"{name} is a number, not {text[:40]!r}")
+    return found
 
 
 ROUTES = (

@@ -11,6 +11,7 @@ from agents.host import Shard
 from agents.profiles.aside import aside
 from agents.web.ask import pack_users
 from agents.web.context import CONTEXT
+from agents.web.number import number
 from agents.web.parts import GENERATION
 from agents.web.problems import bad_request, shards_unavailable
 from agents.web.wire import END, pack, unpack
@@ -53,9 +54,10 @@ async def _held(
 ) -> tuple[T, dict[str, str]]:
     """A shard's answer and the generation in which it is given. Raises Problem (503)."""
     host, text = request.app[CONTEXT].host, request.match_info["partition"]
-    shard = host.shards.get(int(text)) if text.isdecimal() else None
+    asked = number(text)
+    shard = None if asked is None else host.shards.get(asked)
     if shard is None:
-        raise shards_unavailable(f"shard {text} is not here")
+        raise shards_unavailable(f"shard {text[:40]} is not here")
     generation = host.generation
     try:
         found = await ask(shard)

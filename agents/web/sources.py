@@ -9,6 +9,7 @@ from aiohttp import web
 
 from agents.keys import Scope
 from agents.web.context import CONTEXT, Context
+from agents.web.number import number
 from agents.web.problems import bad_request, shards_unavailable, unknown_source
 from agents.web.route import SOURCE, Route, query, ref
 from agents.web.sizes import Sizes, sizes
@@ -116,9 +117,10 @@ def why(record: SourceState) -> list[str]:
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
-    if not text.isdecimal() or not 0 < int(text) <= MOST:
-        raise bad_request(f"limit is a number from 1 to {MOST}, not {text!r}")
-    return int(text)
+    found = number(text)
+    if found is None or not 0 < found <= MOST:
+        raise bad_request(f"limit is a number from 1 to {MOST}, not {text[:40]!r}")
+    return found
 
 
 ROUTES = (

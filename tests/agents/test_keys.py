@@ -69,7 +69,13 @@ def test_names_and_scopes_are_checked(file: Path) -> None:
     with pytest.raises(UsageError):
         keys.revoke("two")
     assert Keys.load(file) is None
-    for content in ("{", "[]", '{"format": 2}', '{"format": 1, "secret": "s", "keys": [{}]}'):
+    key = '{"name": "n", "scopes": ["read"], "hash": "%s", "created_at": %s}'
+    made = '{"format": 1, "secret": "%s", "keys": [%s]}'
+    for content in (
+        *("{", "[]", "[" * 100_000, '{"format": 2}', made % ("s", "{}")),
+        *(made % ("s", key % ("ü", "1")), made % ("s", key % ("00", "1e999"))),
+        made % (r"\ud800", key % ("00", "1")),
+    ):
         file.write_text(content)
         with pytest.raises(Fatal):
             Keys.load(file)

@@ -268,7 +268,7 @@ async def test_sources_are_listed_found_and_paged(alone: Settings) -> None:
         assert await names("kind=canvas") == (["canvas:c"], None)
         assert await names("state=expired") == (["campaign:b"], None)
         assert await names("tag=vip") == (["campaign:a"], None)
-        for bad in ("limit=0", "limit=x", "kind=segment", "state=gone"):
+        for bad in ("limit=0", "limit=x", f"limit={'9' * 5_000}", "kind=segment", "state=gone"):
             async with session.get(f"{first.context.address}/sources?{bad}") as answer:
                 assert answer.status == 400
         async with session.get(first.path("")) as answer:

@@ -15,6 +15,7 @@ from agents.cli.audience import count, stream
 from agents.filters import Code
 from agents.filters.errors import CODES as FILTER_CODES
 from agents.web import body, gatherer
+from agents.web.audience_request import Cursor
 from agents.web.problems import CODES
 from schemas import codec
 from schemas.errors import EmberlineError, Recoverable, UsageError
@@ -154,10 +155,13 @@ async def test_hidden_sources_are_refused_with_their_restore_or_excluded(alone: 
         ({"filter": LEAF, "now": "P1D"}, "bad_request", None),
         ({"filter": LEAF, "now": "soon"}, "bad_request", None),
         ({"filter": LEAF, "now": 10**18}, "bad_request", None),
+        ({"filter": LEAF, "now": "9999-12-31T23:59:59.9999Z"}, "bad_request", None),
         ({"filter": LEAF, "on_expired": "guess"}, "bad_request", None),
         ({"filter": LEAF, "on_expired": []}, "bad_request", None),
         ({"filter": LEAF, "cursor": "x"}, "bad_request", None),
         ({"filter": LEAF, "cursor": 7}, "bad_request", None),
+        ({"filter": LEAF, "cursor": str(Cursor("a", 1 << 62, "x"))}, "bad_request", None),
+        ({"filter": LEAF, "cursor": str(Cursor("a", True, "x"))}, "bad_request", None),
         ([], "bad_request", None),
         ({"filter": {"and": [LEAF, {"filter": "received"}]}}, "unknown_filter", "$.and[1].filter"),
         ({"filter": {"and": [{"filter": "received_from_campaign"}]}}, "missing_argument",
