@@ -1,6 +1,7 @@
 """Asking one shard about users, wherever it runs: retried, of one generation, or 503."""
 
 import asyncio
+import io
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -135,8 +136,9 @@ async def _remote(
     body: bytes,
     parse: Callable[[aiohttp.ClientResponse], Awaitable[T]],
 ) -> T:
+    sent = io.BytesIO(body)  # aiohttp sends bytes in one go, however many
     try:
-        async with asyncio.timeout(ANSWER_S), context.session.post(url, data=body) as answer:
+        async with asyncio.timeout(ANSWER_S), context.session.post(url, data=sent) as answer:
             if answer.status != HTTPStatus.OK:
                 raise NotHeld(f"{url} answers {answer.status}")
             generation = answer.headers.get(GENERATION, "none")

@@ -7,9 +7,12 @@ from aiohttp import web
 
 from agents.web.problems import Problem, bad_request
 
-__all__ = ["MOST_BYTES", "read", "read_object"]
+__all__ = ["MOST_BYTES", "MOST_WORKER_BYTES", "read", "read_json", "read_object"]
 
 MOST_BYTES = 1 << 20
+MOST_WORKER_BYTES = 32 << 20
+"""Of what workers ask each other: 50 users whose ids are as long as `max_field_bytes` can be,
+every character of them escaped, still fit."""
 
 
 async def read(request: web.Request, most: int = MOST_BYTES) -> bytes:
@@ -23,6 +26,14 @@ async def read(request: web.Request, most: int = MOST_BYTES) -> bytes:
         found += piece
         too_long = len(found) > most
     raise Problem("request_too_large", f"A body of at most {most:,} bytes is read here")
+
+
+async def read_json(request: web.Request) -> Any:
+    """The JSON that another worker sends. Raises Problem (400, 413)."""
+    try:
+        return orjson.loads(await read(request, MOST_WORKER_BYTES))
+    except ValueError as error:
+        raise bad_request(f"The body is not JSON: {error}") from error
 
 
 async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, Any]:

@@ -23,8 +23,6 @@ from schemas.errors import Recoverable
 
 __all__ = ["ROUTES", "shard_audience", "shard_interactions", "shard_sizes", "sizes_here"]
 
-MOST_PLAN_BYTES = 16 << 20
-
 
 async def shard_interactions(request: web.Request) -> web.StreamResponse:
     """GET /internal/shards/{partition}/interactions?source=&version=: frames (see wire.py)."""
@@ -55,7 +53,7 @@ async def shard_audience(request: web.Request) -> web.StreamResponse:
     shard = _shard(context, request.match_info["partition"])
     generation = context.host.generation
     try:
-        plan = decode(await body.read(request, MOST_PLAN_BYTES))
+        plan = decode(await body.read(request, body.MOST_WORKER_BYTES))
         users = await shard.audience(plan)
     except Recoverable as error:
         raise shards_unavailable(str(error)) from error
@@ -74,8 +72,8 @@ async def shard_audience(request: web.Request) -> web.StreamResponse:
 async def shard_sizes(request: web.Request) -> web.Response:
     """POST /internal/sizes with `{"sources": [..]}`: sizes by shard of this worker."""
     context = request.app[CONTEXT]
-    body = await request.json()
-    shards = sizes_here(context, body["sources"])
+    asked = await body.read_json(request)
+    shards = sizes_here(context, asked["sources"])
     return web.json_response({"generation": context.host.generation, "shards": shards})
 
 

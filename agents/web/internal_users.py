@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 
 from agents.host import Shard
 from agents.profiles.aside import aside
+from agents.web import body
 from agents.web.ask import pack_users
 from agents.web.context import CONTEXT
 from agents.web.number import number
@@ -24,16 +25,16 @@ T = TypeVar("T")
 
 async def shard_users(request: web.Request) -> web.Response:
     """POST /internal/shards/{partition}/users with `{"users": [..]}`: see ask.pack_users."""
-    body = await _json(request)
-    read, headers = await _held(request, lambda shard: shard.users(body["users"]))
+    asked = await body.read_json(request)
+    read, headers = await _held(request, lambda shard: shard.users(asked["users"]))
     return web.Response(body=await aside(partial(pack_users, read)), headers=headers)
 
 
 async def shard_find(request: web.Request) -> web.Response:
     """POST /internal/shards/{partition}/find with `external_ids` and `aliases`: the matches."""
-    body = await _json(request)
+    asked = await body.read_json(request)
     found, headers = await _held(
-        request, lambda shard: shard.find_users(body["external_ids"], body["aliases"])
+        request, lambda shard: shard.find_users(asked["external_ids"], asked["aliases"])
     )
     matches = [(match.by, match.identifier, match.user) for match in found]
     return web.json_response(matches, headers=headers)
@@ -66,10 +67,3 @@ async def _held(
     if host.generation != generation:
         raise shards_unavailable("the group has a new generation")
     return found, {GENERATION: str(generation)}
-
-
-async def _json(request: web.Request) -> Any:
-    try:
-        return await request.json()
-    except ValueError as error:
-        raise bad_request("the body is no JSON") from error

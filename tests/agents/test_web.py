@@ -351,6 +351,17 @@ async def test_an_unforeseen_error_is_a_problem_too(alone: Settings) -> None:
     assert (answer.status, problem["code"]) == (500, "internal")
 
 
+async def test_what_a_request_may_hold_fits_between_workers_too(alone: Settings) -> None:
+    first, second = two(alone)
+    # in JSON between workers each of these characters is three times as long
+    ids = ["é" * 9_000 + str(n) for n in range(45)]
+    given = json.dumps({"external_ids": ids}, ensure_ascii=False)
+    async with serving(first, second) as session:
+        url = f"{first.context.address}/users/export/ids"
+        async with session.post(url, data=io.BytesIO(given.encode())) as answer:
+            assert (answer.status, (await answer.json())["invalid_user_ids"]) == (200, ids)
+
+
 async def test_a_client_that_stops_reading_is_let_go(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
