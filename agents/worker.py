@@ -23,6 +23,7 @@ from agents.preflight import locked, topics_checked
 from agents.shard import Shard
 from agents.state_view import StateView
 from agents.web.keyring import check_exposure
+from agents.web.spool import sweep
 from schemas.errors import EmberlineError, Fatal
 from streams.clock import SystemClock
 from streams.mirror import shared_cache
@@ -83,6 +84,7 @@ async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
     try:
         check_exposure(settings)
         with locked(settings.data_dir):
+            await asyncio.to_thread(sweep, settings.data_dir)
             if await _before(topics_checked(settings), stopping):
                 await _run(settings, stopping, on_ready)
     finally:

@@ -1,7 +1,6 @@
 """GET /sources/{source}/interactions: the rows of a visible source."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from agents.web.context import CONTEXT, Context
 from agents.web.gather import Gathered
 from agents.web.problems import shards_unavailable
 from agents.web.route import SOURCE, Route, query
+from agents.web.spool import spool
 from agents.web.stream import stream
 from schemas.errors import Recoverable
 from schemas.interaction import empty
@@ -55,30 +55,27 @@ async def _parquet(
 ) -> web.StreamResponse:
     # a Parquet file has its index at its end, and row groups want more than one frame: so it
     # is made on disk, and only a whole one is sent
-    folder = context.settings.data_dir
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="export-", dir=folder) as name:
-        spool = Path(name)
+    with spool(context.settings.data_dir) as folder:
         async with Gathered(context, source) as rows:
             try:
-                await _spool(rows, spool)
+                await _spool(rows, folder)
             except Recoverable as error:
                 raise shards_unavailable(f"{source} cannot be read now: {error}") from error
-        done = await asyncio.to_thread(_assemble, spool)
+        done = await asyncio.to_thread(_assemble, folder)
         return await stream(request, _chunks(done), headers)
 
 
-async def _spool(rows: Gathered, spool: Path) -> None:
+async def _spool(rows: Gathered, folder: Path) -> None:
     number = 0
     async for frame in rows:
-        part = spool / f"{number:08d}.arrow"
+        part = folder / f"{number:08d}.arrow"
         number += 1
         await asyncio.to_thread(frame.select(formats.COLUMNS).write_ipc, part, compression="lz4")
 
 
-def _assemble(spool: Path) -> Path:
-    parts = sorted(spool.glob("*.arrow"))
-    done = spool / "all.parquet"
+def _assemble(folder: Path) -> Path:
+    parts = sorted(folder.glob("*.arrow"))
+    done = folder / "all.parquet"
     frames = pl.scan_ipc(parts) if parts else empty().select(formats.COLUMNS).lazy()
     frames.sink_parquet(done, compression="zstd")
     return done
