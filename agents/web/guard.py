@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from aiohttp.typedefs import Middleware
 
 from agents.keys import Key, Scope
 from agents.web.context import Context
+from agents.web.keyring import is_loopback
 from agents.web.problems import Problem
 from agents.web.route import Handler, Route
 from streams.period import seconds
@@ -20,6 +22,7 @@ __all__ = ["Bucket", "Guard"]
 BURST_S = 2.0
 """So many seconds' worth of requests may come at once."""
 
+_PORT = re.compile(r":\d*$")
 _LIMIT: web.RequestKey[asyncio.Timeout] = web.RequestKey("limit", asyncio.Timeout)
 
 
@@ -44,8 +47,9 @@ class Bucket:
 class Guard:
     """Middleware over described routes; others need the scope `admin`.
 
-    Without a keys file everything is allowed: such a worker listens to its own machine only.
-    Then no rate is limited either, nor is that of other workers.
+    Without a keys file everything is allowed: such a worker listens to its own machine only,
+    and answers requests to it by its own names only, see `_check_host`. Then no rate is limited
+    either, nor is that of other workers.
     """
 
     def __init__(self, context: Context, routes: Iterable[Route]) -> None:
@@ -63,6 +67,7 @@ class Guard:
     def _middleware(self) -> Middleware:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._check_host(request)
             scope = self._scope(request)
             if scope is not None:
                 self._check_key(request, scope)
@@ -86,6 +91,21 @@ class Guard:
         method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
         path = resource.canonical if resource is not None else ""
         return self._scopes.get((method, path), Scope.ADMIN)
+
+    def _check_host(self, request: web.Request) -> None:
+        """A page in a browser here may ask what its own name leads to, and whoever holds that
+        name can let it lead to this machine; but the browser tells the name."""
+        if self._context.keyring.keys is not None:
+            return
+        own = self._context.settings.http_host.lower()
+        for host in request.headers.getall(hdrs.HOST, ()):
+            name = _PORT.sub("", host).strip("[]").lower()
+            if name != own and not is_loopback(name):
+                raise Problem(
+                    "foreign_host",
+                    f"Without keys a worker is not asked by the name {name[:80]!r}: ask "
+                    f"{self._context.address}, or make a key with `emberline keys add`",
+                )
 
     def _check_key(self, request: web.Request, scope: Scope) -> None:
         keys = self._context.keyring.keys

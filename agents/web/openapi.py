@@ -13,7 +13,7 @@ from agents.web.shapes import COMPONENTS
 
 __all__ = ["ROUTES", "document", "install"]
 
-_ALWAYS = ("internal",)
+_ALWAYS = ("foreign_host", "internal")
 _GUARDED = ("unauthorized", "forbidden", "too_many_requests", "request_too_large", "time_limit")
 _DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict)
 

@@ -15,6 +15,7 @@ of the segment that it names |
 | `unknown_tag` | 400 | no source has the tag |
 | `unauthorized` | 401 | no key, or one that is not known: `Authorization: Bearer KEY` |
 | `forbidden` | 403 | the key does not have the scope that this takes |
+| `foreign_host` | 403 | without keys, the request names another host than this machine |
 | `not_found` | 404 | there is nothing at this address |
 | `unknown_source` | 404 | no event and no definition names the source |
 | `unknown_user` | 404 | nobody is there: never heard of, deleted, or merged into nobody |
@@ -74,6 +75,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "unknown_tag": (400, "No source has the tag"),
     "unauthorized": (401, "A key is needed"),
     "forbidden": (403, "The key does not allow this"),
+    "foreign_host": (403, "Without keys this machine alone is served"),
     "not_found": (404, "There is nothing here"),
     "unknown_source": (404, "No such source"),
     "unknown_user": (404, "No such user"),

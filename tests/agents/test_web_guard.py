@@ -16,7 +16,7 @@ from agents.web.openapi import document
 from agents.web.server import ROUTES, routes
 from streams.settings import Settings, load
 from tests.agents.dummies import DummyShard
-from tests.agents.test_web import SHARDS, Site, active, serving
+from tests.agents.test_web import SHARDS, Site, active, raw, serving
 
 PARTS = {"partition": "0", "source": "campaign:a"}
 
@@ -84,6 +84,49 @@ async def test_workers_know_each_other_by_the_file(tmp_path: Path) -> None:
                 assert answer.status == 200
                 body = await answer.text()
         assert '"missing_shards": []' in body
+
+
+OWN = ["127.0.0.1:6066", "127.8.9.1", "localhost", "LOCALHOST:1", "[::1]:6066", "[::1]"]
+FOREIGN = ["evil.example", "evil.example:6066", "127.0.0.1.evil.example", "localhost.evil.example",
+           "10.0.0.1:6066", "[2001:db8::1]:6066", "127.0.0.1@evil.example", "", ":6066",
+           "0.0.0.0:6066"]  # fmt: skip
+
+
+@pytest.mark.parametrize("keys", [False, True])
+async def test_without_keys_only_this_machine_is_asked_for(tmp_path: Path, keys: bool) -> None:
+    given = Given(tmp_path)
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none"}
+    without = load(flags, env={}, file=tmp_path / "none")
+    site = Site(given.settings if keys else without, set(range(SHARDS)), active())
+    header = f"Authorization: Bearer {given.tokens[Scope.ADMIN]}\r\n"
+
+    async def ask(host: str, path: str = "/sources") -> tuple[int, Any]:
+        named = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+        return await raw(site, f"{named}{header if keys else ''}\r\n")
+
+    async with serving(site):
+        assert [(await ask(host))[0] for host in OWN] == [200] * len(OWN)
+        for host in FOREIGN:
+            status, problem = await ask(host)
+            assert status == (200 if keys else 403), host
+            if not keys:
+                assert problem["code"] == "foreign_host"
+                assert "emberline keys add" in problem["detail"]
+        for path in ("/internal/analytics?source=x", "/healthz", "/nowhere"):
+            assert (await ask("evil.example", path))[0] == 403 or keys
+        # programs of old may name no host; browsers always do
+        assert (await raw(site, f"GET /sources HTTP/1.0\r\n{header if keys else ''}\r\n"))[0] == 200
+
+
+async def test_without_keys_the_name_that_is_set_is_a_workers_own(tmp_path: Path) -> None:
+    flags = {"partitions": SHARDS, "keys_file": tmp_path / "none", "http_host": "Here.example"}
+    settings = load(flags, env={}, file=tmp_path / "none")
+    first, second = Site(settings, {0, 2}, active()), Site(settings, {1, 3}, active())
+    async with serving(first, second):
+        asked = "GET /sources HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n"
+        assert (await raw(first, asked % "here.example:6066"))[0] == 200
+        status, found = await raw(first, asked % "localhost")
+        assert (status, found["missing_shards"]) == (200, [])
 
 
 async def test_a_key_that_asks_too_often_waits(tmp_path: Path) -> None:
