@@ -79,7 +79,8 @@ def _aliases(value: object) -> tuple[str, ...]:
     names = []
     for each in listed if isinstance(listed, list) else [None]:
         name = each.get("alias_name") if isinstance(each, dict) else None
-        if not isinstance(name, str) or not name:
+        label = each.get("alias_label", "") if isinstance(each, dict) else None
+        if not isinstance(name, str) or not name or not isinstance(label, str):
             raise bad_request("user_aliases is a list of objects with alias_name and alias_label")
         names.append(name)
     return tuple(dict.fromkeys(names))

@@ -362,6 +362,16 @@ async def test_what_a_request_may_hold_fits_between_workers_too(alone: Settings)
             assert (answer.status, (await answer.json())["invalid_user_ids"]) == (200, ids)
 
 
+async def test_the_label_of_an_alias_is_a_text(alone: Settings) -> None:
+    site = Site(alone, {0, 1, 2, 3}, active())
+    async with serving(site) as session:
+        url = f"{site.context.address}/users/export/ids"
+        for more, status in (({}, 200), ({"alias_label": ""}, 200), ({"alias_label": True}, 400)):
+            given = {"user_aliases": [{"alias_name": "one", **more}]}
+            async with session.post(url, json=given) as answer:
+                assert answer.status == status
+
+
 async def test_a_client_that_stops_reading_is_let_go(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
