@@ -1,5 +1,6 @@
 """From a filter to a plan, or to everything that stands in its way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agents.filters.errors import FilterError
@@ -25,16 +26,28 @@ from agents.filters.parsing import parse_text
 from agents.filters.refusals import Code, OnExpired, Place, Refusal, Refused
 from agents.filters.resolving import resolve
 from agents.filters.steps import Both, Constant, Either, Excluded, Plan, Question, Rest, Step
+from agents.filters.tags import Tags
 from agents.filters.world import SourceView, World
 from schemas.lifecycle import State
 
-__all__ = ["MAX_EXPANDED_DEPTH", "MAX_EXPANDED_NODES", "plan"]
+__all__ = ["MAX_EXPANDED_DEPTH", "MAX_EXPANDED_NODES", "MAX_PAIRS", "plan"]
 
 MAX_EXPANDED_NODES = 10_000
 MAX_EXPANDED_DEPTH = 128
 """Of a filter with its segments in place: segments that name each other multiply."""
 
+MAX_PAIRS = 50_000
+"""Of a leaf and a source that it asks. A tag has any number of sources, and a filter may ask it
+in a thousand leaves: each pair is planned in the worker's one loop, sent to every other worker
+and evaluated on every shard. So many are planned in some 30 ms where the leaves ask the same
+sources, in 0.3 s where no two do, and are a few MB to send."""
+
+_NAMED = 10
+_MOST_DETAIL = 2_000
+"""Names and characters that one refusal's sentence has room for; its data has them all."""
+
 _NOBODY = Constant(False)
+_Views = Sequence[tuple[str, SourceView]]
 
 
 def plan(
@@ -43,14 +56,15 @@ def plan(
     """Expands segments and tags, looks every name up, and decides about hidden data.
 
     `now_ms` is the query's one moment, in UTC milliseconds. Raises FilterError where a range
-    of the filter itself is impossible at that moment; whatever else stands in the way is
-    collected, from all leaves, in `Refused`.
+    of the filter itself is impossible at that moment, and (`too_large`) where the leaves ask
+    more than MAX_PAIRS sources altogether; whatever else stands in the way is collected, from
+    all leaves, in `Refused`.
     """
-    planner = _Planner(world, now_ms, on_expired)
+    planner = _Planner(world, now_ms, on_expired, Tags(world))
     tree = planner.step(resolve(node, now_ms), _Scope())
     if planner.refusals:
         return Refused(tuple(planner.refusals))
-    excluded = tuple(dict.fromkeys(planner.excluded))
+    excluded = tuple(each for found in planner.excluded.values() for each in found)
     return Plan(tree, now_ms, planner.pins, excluded)
 
 
@@ -74,10 +88,12 @@ class _Planner:
     world: World
     now_ms: int
     on_expired: OnExpired
+    tags: Tags
     refusals: list[Refusal] = field(default_factory=list)
-    excluded: list[Excluded] = field(default_factory=list)
+    excluded: dict[Place, list[Excluded]] = field(default_factory=dict)
     pins: dict[str, int | None] = field(default_factory=dict)
     nodes: int = 0
+    pairs: int = 0
     parsed: dict[str, Node] = field(default_factory=dict)
 
     def step(self, node: Node, scope: _Scope) -> Step:
@@ -140,6 +156,7 @@ class _Planner:
         return step if leaf.has else Rest(step)
 
     def _source(self, leaf: SourceLeaf, scope: _Scope) -> Step:
+        self._count(1, leaf, scope)
         view = self.world.source(leaf.source)
         if view is None:
             detail = f"{leaf.source} has neither data nor a definition"
@@ -162,58 +179,70 @@ class _Planner:
         elif isinstance(leaf, EnteredVariation | ReceivedVariant):
             variation = leaf.variation
         if step is not None and view.steps and step not in view.steps:
-            detail = f"{leaf.source} has no step {step!r}; it has {_some(view.steps)}"
+            listed = _some(sorted(view.steps), len(view.steps))
+            detail = f"{leaf.source} has no step {step!r}; it has {listed}"
             self._refuse(Code.UNKNOWN_STEP, leaf, scope, detail)
             return False
         if variation is not None and view.variations and variation not in view.variations:
-            detail = (
-                f"{leaf.source} has no variation {variation!r}; it has {_some(view.variations)}"
-            )
+            listed = _some(sorted(view.variations), len(view.variations))
+            detail = f"{leaf.source} has no variation {variation!r}; it has {listed}"
             self._refuse(Code.UNKNOWN_VARIATION, leaf, scope, detail)
             return False
         return True
 
     def _tag(self, leaf: TagLeaf, scope: _Scope) -> Step:
-        tagged = self.world.tagged(leaf.tag)
-        if tagged is None:
+        keys = self.tags.keys(leaf.tag)
+        if keys is None:
             return self._refuse(Code.UNKNOWN_TAG, leaf, scope, f"nothing has the tag {leaf.tag!r}")
-        views = {key: self.world.source(key) for key in sorted(tagged)}
-        lost = [key for key, view in views.items() if view is None]
-        if lost:
-            detail = f"{', '.join(lost)}: tagged, but neither data nor a definition is there"
+        self._count(len(keys), leaf, scope)
+        found = self.tags.sources(leaf.tag)
+        if found.lost:
+            lost = _some(found.lost, len(found.lost))
+            detail = f"{lost}: tagged, but neither data nor a definition is there"
             return self._refuse(Code.UNKNOWN_SOURCE, leaf, scope, detail)
-        found = [(key, view) for key, view in views.items() if view is not None]
-        gone = [(key, view) for key, view in found if view.legacy_deleted]
-        hidden = [(key, view) for key, view in found if view.hidden and not view.legacy_deleted]
         # Hidden data may hold the later receipt: without it the last one is not the last.
         uncertain = isinstance(leaf, LastReceivedWithTag) and leaf.span.before is not None
         negative = scope.flipped ^ (not leaf.has)
-        if gone and (negative or uncertain):
-            return self._legacy(leaf, gone, scope)
-        if hidden and (negative or uncertain):
-            return self._hidden(leaf, hidden, scope)
-        self._exclude(leaf, [*gone, *hidden], scope)
-        visible = [(key, view) for key, view in found if not view.hidden | view.legacy_deleted]
-        self.pins.update((key, view.version) for key, view in visible)
-        return Question(leaf, tuple(key for key, _ in visible))
+        if found.gone and (negative or uncertain):
+            return self._legacy(leaf, found.gone, scope)
+        if found.hidden and (negative or uncertain):
+            return self._hidden(leaf, found.hidden, scope)
+        self._exclude(leaf, [*found.gone, *found.hidden], scope)
+        self.pins.update(found.pins)
+        return Question(leaf, found.visible)
 
-    def _hidden(self, leaf: Leaf, views: list[tuple[str, SourceView]], scope: _Scope) -> Step:
+    def _count(self, sources: int, leaf: Leaf, scope: _Scope) -> None:
+        self.pairs += sources
+        if self.pairs > MAX_PAIRS:
+            place = scope.place(leaf)
+            via = f" ({' > '.join(place.through)})"[:_MOST_DETAIL] if place.through else ""
+            raise FilterError(
+                place.path,
+                "too_large",
+                f"{leaf.name}{via} asks {sources:,} sources: with it the leaves up to here ask "
+                f"{self.pairs:,}, each leaf's counted anew, of {MAX_PAIRS:,} that one filter may",
+                remedy="Ask in parts, or by tags that fewer sources have",
+            )
+
+    def _hidden(self, leaf: Leaf, views: _Views, scope: _Scope) -> Step:
         negative = scope.flipped ^ (not leaf.has)
         if self.on_expired is OnExpired.EXCLUDE and not negative:
             self._exclude(leaf, views, scope)
             # Below an odd number of `not` it is everybody who can only shorten the answer.
             return Constant(scope.flipped)
-        states = ", ".join(f"{key} is {view.state}" for key, view in views)
+        states = _some([f"{key} is {view.state}" for key, view in views[:_NAMED]], len(views))
         return self._refuse(Code.SOURCE_HIDDEN, leaf, scope, states, views)
 
-    def _legacy(self, leaf: Leaf, views: list[tuple[str, SourceView]], scope: _Scope) -> Step:
-        names = ", ".join(key for key, _ in views)
+    def _legacy(self, leaf: Leaf, views: _Views, scope: _Scope) -> Step:
+        names = _some([key for key, _ in views[:_NAMED]], len(views))
         detail = f"{names}: deleted for good under the older policy; no restore brings it back"
         return self._refuse(Code.LEGACY_DELETED, leaf, scope, detail, views)
 
-    def _exclude(self, leaf: Leaf, views: list[tuple[str, SourceView]], scope: _Scope) -> None:
+    def _exclude(self, leaf: Leaf, views: _Views, scope: _Scope) -> None:
         place = scope.place(leaf)
-        self.excluded.extend(Excluded(key, leaf.name, place) for key, _ in views)
+        # A segment that is named twice at one place has the same leaf there twice.
+        if place not in self.excluded:
+            self.excluded[place] = [Excluded(key, leaf.name, place) for key, _ in views]
 
     def _refuse(
         self,
@@ -221,13 +250,15 @@ class _Planner:
         leaf: Leaf,
         scope: _Scope,
         detail: str,
-        views: list[tuple[str, SourceView]] | None = None,
+        views: _Views | None = None,
     ) -> Step:
         sources: tuple[tuple[str, State], ...] = tuple((k, view.state) for k, view in views or ())
+        if len(detail) > _MOST_DETAIL:
+            detail = f"{detail[:_MOST_DETAIL]}…"
         self.refusals.append(Refusal(code, scope.place(leaf), leaf.name, detail, sources))
         return _NOBODY
 
 
-def _some(names: frozenset[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:10]) + (", ..." if len(listed) > 10 else "")
+def _some(names: Sequence[str], count: int) -> str:
+    more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

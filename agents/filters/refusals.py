@@ -37,6 +37,8 @@ class Code(StrEnum):
         return {Code.LEGACY_DELETED: 410, Code.SOURCE_HIDDEN: 409}.get(self, 400)
 
 
+_TOLD = 10
+
 _RANK = {code: rank for rank, code in enumerate(Code)}
 
 
@@ -99,8 +101,11 @@ class Refused:
 
     @property
     def detail(self) -> str:
-        """One sentence for each leaf."""
-        return "; ".join(f"{refusal.place}: {refusal.detail}" for refusal in self.refusals)
+        """One sentence for each leaf; of many, for the first."""
+        told = [f"{refusal.place}: {refusal.detail}" for refusal in self.refusals[:_TOLD]]
+        if len(self.refusals) > _TOLD:
+            told.append(f"and {len(self.refusals) - _TOLD:,} more")
+        return "; ".join(told)
 
     def _standing(self) -> Iterable[tuple[str, State]]:
         return (item for refusal in self.refusals for item in refusal.sources)

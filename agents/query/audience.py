@@ -8,6 +8,7 @@ import polars as pl
 from agents.filters import Node, OnExpired, Plan, Refused, plan
 from agents.host import NotHeld
 from agents.query.parts import users_of
+from agents.query.plan_json import encode
 from agents.query.world import LiveWorld
 from agents.web.context import Context
 from agents.web.gatherer import Gatherer, Open, Unavailable
@@ -38,7 +39,7 @@ class Audience(Gatherer[pl.Series]):
     """The matching users of all shards: series of users, each shard's in ascending order.
 
     Entering plans the question. It raises RefusedAnswer, FilterError (a range that is empty
-    at this `now`) and Unavailable. `plan` is known once entered.
+    at this `now`, or too much to ask at once) and Unavailable. `plan` is known once entered.
     """
 
     #: A shard that is asked for the first time reads all its users.
@@ -58,4 +59,5 @@ class Audience(Gatherer[pl.Series]):
         if isinstance(found, Refused):
             raise RefusedAnswer(found)
         self.plan = found
-        return partial(users_of, context, plan=found)
+        # Also where all shards are here: an answer does not depend on who holds what.
+        return partial(users_of, context, plan=found, told=encode(found))

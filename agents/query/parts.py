@@ -7,18 +7,18 @@ import aiohttp
 import polars as pl
 
 from agents.filters import Plan
-from agents.query.plan_json import encode
 from agents.web.context import Context
 from agents.web.parts import LAG, Part, frames_of, here_or_where, shard_answer
 
 __all__ = ["users_of"]
 
 
-async def users_of(context: Context, partition: int, plan: Plan) -> Part[pl.Series]:
+async def users_of(context: Context, partition: int, plan: Plan, told: bytes) -> Part[pl.Series]:
     """The matching users of one shard of this or another worker, in ascending order, in parts.
 
-    Raises NotHeld where it is not there, holds other versions or is of another generation;
-    Truncated where another worker does not answer, or its answer breaks off.
+    `told` is the plan as another worker reads it. Raises NotHeld where the shard is not there,
+    holds other versions or is of another generation; Truncated where another worker does not
+    answer, or its answer breaks off.
     """
     found = here_or_where(context, partition)
     if not isinstance(found, str):
@@ -26,7 +26,7 @@ async def users_of(context: Context, partition: int, plan: Plan) -> Part[pl.Seri
         return Part(users, sum(found.status.lag.values()))
     url = f"{found}/internal/shards/{partition}/audience"
     async with AsyncExitStack() as held:
-        answer = await shard_answer(context, held, "POST", url, data=encode(plan))
+        answer = await shard_answer(context, held, "POST", url, data=told)
         lag = int(answer.headers.get(LAG, "0"))
         return Part(_users(answer), lag, held.pop_all())
 

@@ -13,12 +13,13 @@ from typing import Any
 import orjson
 
 from agents.filters import nodes
+from agents.filters.errors import FilterError
 from agents.filters.moments import Span
 from agents.filters.nodes import Leaf
 from agents.filters.steps import Both, Constant, Either, Plan, Question, Rest, Step
 from schemas.errors import Recoverable
 
-__all__ = ["BadPlan", "decode", "encode"]
+__all__ = ["MOST_BYTES", "BadPlan", "decode", "encode"]
 
 _LEAVES: dict[str, type[Leaf]] = {
     kind.__name__: kind
@@ -30,13 +31,45 @@ _LEAVES: dict[str, type[Leaf]] = {
 }
 
 
+MOST_BYTES = 16 << 20
+"""Of a plan."""
+
+
 class BadPlan(Recoverable):
     """A plan that this version does not understand: another worker runs another one."""
 
 
 def encode(plan: Plan) -> bytes:
-    """All that an evaluation needs; what was excluded is nothing to a shard."""
-    return orjson.dumps({"now": plan.now_ms, "pins": plan.pins, "tree": _told(plan.tree)})
+    """All that an evaluation needs; what was excluded is nothing to a shard.
+
+    Raises FilterError (`too_large`) for one that no worker would read.
+    """
+    # Segments repeat what they say: a long text of one of them is not written first, to be
+    # measured, as often as it is named.
+    if _letters(plan.tree) <= MOST_BYTES:
+        told = {"now": plan.now_ms, "pins": plan.pins, "tree": _told(plan.tree)}
+        data = orjson.dumps(told)
+        if len(data) <= MOST_BYTES:
+            return data
+    raise FilterError(
+        "$",
+        "too_large",
+        f"with its segments and the sources of its tags it is longer than {MOST_BYTES:,} bytes",
+        remedy="Ask in parts, or by tags that fewer sources have",
+    )
+
+
+def _letters(step: Step) -> int:
+    match step:
+        case Both(parts) | Either(parts):
+            return sum(map(_letters, parts))
+        case Rest(part):
+            return _letters(part)
+        case Question(leaf, sources):
+            values = (getattr(leaf, each.name) for each in fields(leaf))
+            texts = (value for value in values if isinstance(value, str))
+            return sum(map(len, texts)) + sum(map(len, sources or ()))
+    return 0
 
 
 def decode(data: bytes) -> Plan:

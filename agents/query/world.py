@@ -35,7 +35,7 @@ class Definitions(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LiveWorld:
     """Implements `agents.filters.World`; must not outlive the turn of the loop it is made in.
 
@@ -45,6 +45,7 @@ class LiveWorld:
 
     states: Sources
     catalog: Definitions
+    _undefined: dict[str, set[str]] | None = None
 
     def source(self, key: str) -> SourceView | None:
         """The source; None where it has neither data nor a definition."""
@@ -72,9 +73,15 @@ class LiveWorld:
     def tagged(self, tag: str) -> frozenset[str] | None:
         """The sources that have the tag now; a deleted one keeps its last tags."""
         found = {key for key in self.catalog.tagged(tag) if is_source(key)}
-        found |= {
-            record.source
-            for record in self.states
-            if tag in record.tags and self.catalog.get(record.source) is None
-        }
-        return frozenset(found) or None
+        return frozenset(found | self._deleted().get(tag, set())) or None
+
+    def _deleted(self) -> dict[str, set[str]]:
+        """Sources without a definition by tag. A filter may name a thousand tags: all records
+        are looked through once, and not for each."""
+        if self._undefined is None:
+            self._undefined = {}
+            for record in self.states:
+                if record.tags and self.catalog.get(record.source) is None:
+                    for tag in record.tags:
+                        self._undefined.setdefault(tag, set()).add(record.source)
+        return self._undefined

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from agents.host import NotHeld, Shard
 from agents.keys import Scope
-from agents.query.plan_json import decode
+from agents.query.plan_json import MOST_BYTES, decode
 from agents.web import body
 from agents.web.context import CONTEXT, Context
 from agents.web.number import number
@@ -53,7 +53,7 @@ async def shard_audience(request: web.Request) -> web.StreamResponse:
     shard = _shard(context, request.match_info["partition"])
     generation = context.host.generation
     try:
-        plan = decode(await body.read(request, body.MOST_WORKER_BYTES))
+        plan = decode(await body.read(request, MOST_BYTES))
         users = await shard.audience(plan)
     except Recoverable as error:
         raise shards_unavailable(str(error)) from error

@@ -1,6 +1,7 @@
 """Definitions as a worker has them after each record."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from agents.publish import Chunk, publish
 from agents.query.world import LiveWorld
 from agents.state_view import StateView
 from schemas import codec
-from schemas.lifecycle import State
+from schemas.lifecycle import SourceState, State
 from streams.settings import Settings
 from streams.topics import Topics
 from tests.agents.dummies import until
@@ -85,6 +86,22 @@ def test_the_world_is_what_both_views_say() -> None:
     assert sorted(world.tagged("t") or ()) == ["campaign:b", "campaign:gone"]
     assert world.tagged("only") is None
     assert world.tagged("former") is None
+
+
+def test_records_are_looked_through_once_however_many_tags_are_asked() -> None:
+    class Counted(StateView):
+        looks = 0
+
+        def __iter__(self) -> Iterator[SourceState]:
+            self.looks += 1
+            return super().__iter__()
+
+    states = Counted()
+    known = SourceState("campaign:x", State.STOPPED, 1, tags=("7",))
+    states.apply(b"campaign:x", codec.encode("state", known.to_record()))
+    world = LiveWorld(states, CatalogView())
+    assert [tag for tag in range(20) if world.tagged(str(tag))] == [7]
+    assert states.looks == 1
 
 
 @pytest.mark.connected

@@ -7,6 +7,7 @@ import pytest
 
 from agents.filters import (
     Code,
+    FilterError,
     OnExpired,
     Place,
     Plan,
@@ -17,7 +18,7 @@ from agents.filters import (
     parse,
     plan,
 )
-from agents.filters.planning import MAX_EXPANDED_DEPTH
+from agents.filters.planning import MAX_EXPANDED_DEPTH, MAX_PAIRS
 from agents.filters.steps import Constant
 from schemas.lifecycle import HIDDEN, VISIBLE, State
 
@@ -255,3 +256,53 @@ def test_a_still_world_knows_its_segments() -> None:
     world = StillWorld(segments={"segment:s": None})
     assert world.segment("segment:s") == SegmentView(None)
     assert world.segment("segment:t") is None
+
+
+class Crowd:
+    """A thousand sources with one tag, and how often they were looked up."""
+
+    def __init__(self, state: State) -> None:
+        self.sources = {f"campaign:{at:04}": SourceView(state, 1) for at in range(1_000)}
+        self.asked: list[str] = []
+
+    def source(self, key: str) -> SourceView | None:
+        self.asked.append(key)
+        return self.sources.get(key)
+
+    def segment(self, key: str) -> SegmentView | None:
+        return SegmentView(json.dumps({"or": [tagged("crowd")] * 30}))
+
+    def tagged(self, tag: str) -> list[str]:
+        self.asked.append(tag)
+        return list(self.sources)
+
+
+@pytest.mark.parametrize("state", [State.EXPIRED, State.ACTIVE])
+@pytest.mark.parametrize("name", ["last_received_with_tag", "received_with_tag"])
+def test_leaves_may_not_ask_any_number_of_sources(state: State, name: str) -> None:
+    leaf = tagged("crowd", name, before="P1D")
+    most, world = MAX_PAIRS // 1_000, Crowd(state)
+    found = plan(parse({"or": [leaf] * most}), world, now_ms=NOW)
+    # each source is looked up once, and so is the tag
+    assert len(world.asked) == 1_001
+    if isinstance(found, Refused):
+        assert (state, name) == (State.EXPIRED, "last_received_with_tag")
+        assert "campaign:0009 is EXPIRED and 990 more" in found.refusals[0].detail
+        assert len(found.refusals) == most
+        assert len(found.detail) < 10_000
+        assert "and 40 more" in found.detail
+    with pytest.raises(FilterError, match="50,000") as caught:
+        plan(parse({"or": [leaf] * (most + 2)}), world, now_ms=NOW)
+    assert (caught.value.path, caught.value.code) == (f"$.or[{most}]", "too_large")
+
+
+def test_too_many_sources_through_segments_are_told_where_the_segment_stands() -> None:
+    tree = {"or": [segment("s"), {"not": segment("s")}]}
+    with pytest.raises(FilterError, match=r"segment:s.* 51,000") as caught:
+        plan(parse(tree), Crowd(State.ACTIVE), now_ms=NOW)
+    assert (caught.value.path, caught.value.code) == ("$.or[1].not", "too_large")
+
+
+def test_a_long_argument_does_not_make_a_long_refusal() -> None:
+    step = {"filter": "received_from_step", "canvas": "c", "step": "x" * 100_000}
+    assert len(refused(step).detail) < 3_000
