@@ -25,7 +25,7 @@ from agents.web.audience_request import (
 )
 from agents.web.context import CONTEXT, Context
 from agents.web.problems import bad_request, shards_unavailable
-from agents.web.refusals import filter_problem, refused_problem
+from agents.web.refusals import excluded_members, filter_problem, refused_problem
 from agents.web.route import Route, ref
 from agents.web.stream import stream
 from schemas.errors import Recoverable
@@ -114,10 +114,7 @@ def _facts(
         "lag": found.lag,
         "on_expired": wanted.question.on_expired.value,
         "excluded_expired": excluded,
-        "excluded": [
-            {"source": each.source, "filter": each.filter, "path": str(each.place)}
-            for each in found.plan.excluded_expired
-        ],
+        **excluded_members(found.plan.excluded_expired),
     }
 
 

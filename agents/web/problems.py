@@ -8,7 +8,8 @@
 | `missing_argument` `unknown_argument` `bad_argument` | 400 | what a filter has to be told, or \
 cannot be |
 | `bad_time` `no_bound` `both_bounds` `impossible_range` | 400 | a filter's `before` and `after` |
-| `too_deep` `too_large` | 400 | a filter has too many levels or too many nodes |
+| `too_deep` `too_large` | 400 | a filter has too many levels, or too many nodes, or its leaves \
+ask too many sources |
 | `unknown_segment` `segment_cycle` `unreadable_segment` | 400 | an `in_segment`, or the filter \
 of the segment that it names |
 | `unknown_step` `unknown_variation` | 400 | the definition of the source has no such part |
@@ -66,7 +67,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "both_bounds": (400, "A filter takes before or after, not both"),
     "impossible_range": (400, "No time lies in the range"),
     "too_deep": (400, "The filter has too many levels"),
-    "too_large": (400, "The filter has too many nodes"),
+    "too_large": (400, "The filter asks too much"),
     "unknown_segment": (400, "No such segment"),
     "segment_cycle": (400, "Segments name each other in a circle"),
     "unreadable_segment": (400, "The segment's filter cannot be used"),

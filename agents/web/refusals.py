@@ -1,11 +1,16 @@
 """Filters that are not answered, as problems."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from agents.filters import Code, FilterError, Refusal, Refused
+from agents.filters import Code, Excluded, FilterError, Refusal, Refused
 from agents.web.problems import Problem
 
-__all__ = ["filter_problem", "refused_problem"]
+__all__ = ["MOST_NAMES", "excluded_members", "filter_problem", "refused_problem"]
+
+MOST_NAMES = 1_000
+"""Leaves, segments on the way to them and sources that one list describes: a tag may stand for
+thousands of sources, and be asked in as many leaves."""
 
 
 def filter_problem(error: FilterError) -> Problem:
@@ -14,27 +19,55 @@ def filter_problem(error: FilterError) -> Problem:
 
 
 def refused_problem(refused: Refused) -> Problem:
-    """All that stands in the way, leaf by leaf; `restore` is the body of the restore call that
-    would mend it, where one would."""
+    """What stands in the way, leaf by leaf; `restore` is the body of the restore call that
+    would mend it, where one would, and names every source. Of the rest the first are described,
+    and `refusals_total` and `sources_total` say how many there are."""
     first = next(each for each in refused.refusals if each.code is refused.code)
+    sources = refused.sources
     members: dict[str, Any] = {
         "path": first.place.path,
-        "sources": list(refused.sources),
-        "refusals": [_described(each) for each in refused.refusals],
+        "sources": list(sources[:MOST_NAMES]),
+        "sources_total": len(sources),
+        "refusals": _described(refused.refusals),
+        "refusals_total": len(refused.refusals),
     }
     if refused.code is Code.SOURCE_HIDDEN:
         members["restore"] = refused.restore
     return Problem(refused.code.value, refused.detail, **members)
 
 
-def _described(refusal: Refusal) -> dict[str, Any]:
-    place = refusal.place
-    return {
-        "code": refusal.code.value,
-        "filter": refusal.filter,
-        "path": place.path,
-        "through": list(place.through),
-        "inner_path": place.inner,
-        "detail": refusal.detail,
-        "sources": [{"source": key, "state": state.value} for key, state in refusal.sources],
-    }
+def excluded_members(excluded: Sequence[Excluded]) -> dict[str, Any]:
+    """What an answer does without, and for which leaves: the first, and how many in all."""
+    told: list[dict[str, str]] = []
+    room = MOST_NAMES
+    for each in excluded:
+        room -= 1 + len(each.place.through)
+        if room < 0:
+            break
+        told.append({"source": each.source, "filter": each.filter, "path": str(each.place)})
+    return {"excluded": told, "excluded_total": len(excluded)}
+
+
+def _described(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = []
+    room = MOST_NAMES
+    for refusal in refusals:
+        place = refusal.place
+        room -= 1 + len(place.through)
+        if room < 0:
+            break
+        shown = refusal.sources[:room]
+        room -= len(shown)
+        told.append(
+            {
+                "code": refusal.code.value,
+                "filter": refusal.filter,
+                "path": place.path,
+                "through": list(place.through),
+                "inner_path": place.inner,
+                "detail": refusal.detail,
+                "sources": [{"source": key, "state": state.value} for key, state in shown],
+                "sources_total": len(refusal.sources),
+            }
+        )
+    return told

@@ -210,7 +210,11 @@ COMPONENTS: Mapping[str, Any] = {
             "lag": _COUNT,
             "on_expired": {"enum": ["refuse", "exclude"]},
             "excluded_expired": _TEXTS,
-            "excluded": _list(shape({"source": _TEXT, "filter": _TEXT, "path": _TEXT})),
+            "excluded": {
+                **_list(shape({"source": _TEXT, "filter": _TEXT, "path": _TEXT})),
+                "description": "for which leaves; the first 1,000 at most",
+            },
+            "excluded_total": {**_COUNT, "description": "how many `excluded` would name"},
         }
     ),
 }

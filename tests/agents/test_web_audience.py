@@ -14,6 +14,7 @@ from agents.catalog_view import CatalogView
 from agents.cli.audience import count, stream
 from agents.filters import Code
 from agents.filters.errors import CODES as FILTER_CODES
+from agents.query import plan_json
 from agents.web import body, gatherer
 from agents.web.audience_request import Cursor
 from agents.web.problems import CODES
@@ -204,6 +205,41 @@ async def test_size_and_depth_are_bounded(alone: Settings, monkeypatch: pytest.M
             assert answer.status == 413
         async with session.post(url, json={"filter": LEAF}, headers={"Accept": "a/b"}) as answer:
             assert answer.status == 406
+
+
+async def test_a_tag_of_a_thousand_sources_makes_no_endless_answer(alone: Settings) -> None:
+    many = [SourceState(f"canvas:{at:04}", State.EXPIRED, 1, tags=("t",)) for at in range(1_500)]
+    site = Site(alone, {0, 1, 2, 3}, active(), *many)
+    for state in many:
+        entry = {"key": state.source, "status": "STOPPED", "tags": ["t"]}
+        site.context.catalog.apply(state.source.encode(), codec.encode("definition", entry))
+    last = {"filter": "last_received_with_tag", "tag": "t", "before": "P1D"}
+    async with serving(site) as session:
+        status, problem = await post(session, site, {"filter": {"or": [last] * 30}})
+        assert (status, problem["refusals_total"], problem["sources_total"]) == (409, 30, 1_500)
+        assert len(problem["restore"]["sources"]) == 1_500
+        assert (len(problem["sources"]), len(problem["refusals"])) == (1_000, 1)
+        assert len(problem["refusals"][0]["sources"]) == 999
+        assert problem["refusals"][0]["sources_total"] == 1_500
+        assert len(json.dumps(problem)) < 300_000
+        any_ = {"filter": "received_with_tag", "tag": "t"}
+        status, page = await post(session, site, {"filter": {"or": [any_] * 30}})
+        assert (status, page["excluded_total"], len(page["excluded"])) == (200, 45_000, 1_000)
+        assert len(page["excluded_expired"]) == 1_500
+        for accept in ("*/*", NDJSON):
+            status, problem = await post(session, site, {"filter": {"or": [any_] * 34}}, accept)
+            assert (status, problem["code"]) == (400, "too_large")
+            assert problem["path"] == "$.or[33]"
+
+
+async def test_a_plan_too_long_for_another_worker_is_nobodys_fault_but_the_filters(
+    alone: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_json, "MOST_BYTES", 100)
+    first, second = two(alone)
+    async with serving(first, second) as session:
+        status, problem = await post(session, first, {"filter": {"or": [LEAF] * 2}})
+        assert (status, problem["code"]) == (400, "too_large")
 
 
 async def _chunked(data: bytes) -> Any:
