@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from schemas import codec
 from schemas.batch import unpack
@@ -24,6 +24,12 @@ class Entry:
     definition: Definition
     steps: Mapping[str, str] = field(default_factory=dict)
     variations: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """From a decoded `definition` record."""
+        parts = _parts(record.get("steps")), _parts(record.get("variations"))
+        return cls(Definition.from_record(record), *parts)
 
 
 class CatalogView:
@@ -81,6 +87,10 @@ class CatalogView:
         if former is None or not _older(entry.definition, former.definition):
             self._put(name, entry)
 
+    def put(self, entry: Entry) -> None:
+        """Take in a definition that no record has told yet, whatever its age."""
+        self._put(entry.definition.key, entry)
+
     def _put(self, key: str, entry: Entry | None) -> None:
         former = self._entries.pop(key, None)
         for tag in former.definition.tags if former is not None else ():
@@ -117,12 +127,11 @@ async def follow(settings: Settings, view: CatalogView) -> None:
 
 
 def _entry(key: str, value: bytes) -> Entry:
-    record = codec.decode(value, "definition")
-    definition = Definition.from_record(record)
-    if definition.key != key:
-        detail = f"the record's key is {key!r}, the definition's {definition.key!r}"
+    entry = Entry.from_record(codec.decode(value, "definition"))
+    if entry.definition.key != key:
+        detail = f"the record's key is {key!r}, the definition's {entry.definition.key!r}"
         raise Undecodable("undecodable", detail)
-    return Entry(definition, _parts(record.get("steps")), _parts(record.get("variations")))
+    return entry
 
 
 def _parts(found: Any) -> dict[str, str]:

@@ -9,19 +9,20 @@ from urllib.parse import quote, urlencode
 
 import click
 
+from agents.catalog_view import CatalogView, Entry
 from agents.cli.calling import call
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.query.world import LiveWorld
 from agents.rules.as_if import AsIf
 from agents.rules.lint import lint
-from agents.topic_reader import read_table
+from agents.state_view import StateView
+from agents.topic_reader import read_all
 from schemas.errors import UsageError
-from schemas.lifecycle import Definition, SourceState
+from streams.clock import SystemClock
 from streams.settings import Settings
 from streams.topics import Topics
 
 __all__ = ["command", "definitions"]
-
-_Known = tuple[dict[str, Definition], dict[str, SourceState]]
 
 
 @click.command(
@@ -42,7 +43,7 @@ _Known = tuple[dict[str, Definition], dict[str, SourceState]]
     "linting",
     is_flag=True,
     help="Check definitions in files (JSON lines or an array); exit 1 where one rests on "
-    "expired or legacy-deleted data.",
+    "expired or legacy-deleted data, or its filter would be refused for something else.",
 )
 @json_option
 @click.pass_context
@@ -87,14 +88,17 @@ def _explain(ctx: click.Context, source: str, as_if: AsIf, as_json: bool) -> Non
 
 
 def _lint(ctx: click.Context, files: list[Path], as_json: bool) -> None:
-    told = [(file, definition) for file in files for definition in definitions(file)]
+    told = [(file, entry) for file in files for entry in definitions(file)]
     catalog, states = run(_read(settings_of(ctx)))
     # definitions that come together are judged together
-    catalog |= {definition.key: definition for _, definition in told}
+    for _, entry in told:
+        catalog.put(entry)
+    known = {entry.definition.key: entry.definition for entry in catalog}
+    world, now_ms = LiveWorld(states, catalog), SystemClock().now_ms()
     found = [
         (file, finding)
-        for file, definition in told
-        for finding in lint(definition, catalog, states)
+        for file, entry in told
+        for finding in lint(entry.definition, known, world, now_ms)
     ]
     if as_json:
         facts = [
@@ -124,25 +128,31 @@ async def _explained(settings: Settings, source: str, as_if: AsIf) -> dict[str, 
         return facts
 
 
-async def _read(settings: Settings) -> _Known:
+async def _read(settings: Settings) -> tuple[CatalogView, StateView]:
+    """As a worker has them that has read everything."""
     topics = Topics(settings.prefix)
-    catalog, states = await asyncio.gather(
-        read_table(settings, topics.catalog, "definition"),
-        read_table(settings, topics.state, "state"),
+    definitions, records = await asyncio.gather(
+        read_all(settings, topics.catalog), read_all(settings, topics.state)
     )
-    return (
-        {key: Definition.from_record(record) for key, record in catalog.items()},
-        {source: SourceState.from_record(record) for source, record in states.items()},
-    )
+    catalog, states = CatalogView(), StateView()
+    for _, _, record in definitions:
+        catalog.apply(record.key, record.value)
+    for _, _, record in records:
+        states.apply(record.key, record.value)
+    return catalog, states
 
 
-def definitions(file: Path) -> list[Definition]:
+def definitions(file: Path) -> list[Entry]:
     """The definitions in a file: JSON lines, or one array. Raises UsageError."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}", remedy="Name a file of JSON") from error
-    return [_definition(where, record) for where, record in _records(file, text)]
+    found = [_definition(where, record) for where, record in _records(file, text)]
+    if not found:
+        # A check that checks nothing must not look like one that was passed.
+        raise UsageError(f"{file}: no definition in it", remedy="One definition a line")
+    return found
 
 
 def _records(file: Path, text: str) -> Iterator[tuple[str, Any]]:
@@ -162,12 +172,12 @@ def _json(where: str, text: str) -> Any:
         raise UsageError(f"{where}: not JSON: {error}", remedy="One definition a line") from error
 
 
-def _definition(where: str, record: Any) -> Definition:
+def _definition(where: str, record: Any) -> Entry:
     try:
         filters = record.get("filters")
         if filters is not None and not isinstance(filters, str):
             record = {**record, "filters": json.dumps(filters)}
-        return Definition.from_record(record)
+        return Entry.from_record(record)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{where}: not a definition: {error!r}",

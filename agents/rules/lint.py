@@ -1,10 +1,11 @@
-"""Definitions that rest on data which takes part in no answer. Pure."""
+"""Definitions that could not be answered: what `POST /audience` would refuse of them. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from agents.filters import Code, FilterError, Refusal, Refused, World, parse_text, plan
 from agents.rules.references import UnreadableFilter, leaves, parse, use_of
-from schemas.lifecycle import Definition, SourceState, kind_of
+from schemas.lifecycle import Definition, kind_of
 
 __all__ = ["Finding", "lint"]
 
@@ -16,8 +17,9 @@ UNREADABLE = "unreadable"
 class Finding:
     """One use that cannot be answered: the definition, the JSON path in it, the source.
 
-    `what` is the source's state, `legacy-deleted`, or `unreadable` (then `source` says what is
-    wrong with the filter); `through` the segments between.
+    `what` is the source's state or `legacy-deleted`. Where no source is to blame it is
+    `unreadable`, or the code of a refusal (`unknown_segment`), and `source` says in words what
+    is wrong. `through` has the segments between.
     """
 
     key: str
@@ -32,30 +34,69 @@ class Finding:
 
 
 def lint(
-    definition: Definition,
-    catalog: Mapping[str, Definition],
-    states: Mapping[str, SourceState],
+    definition: Definition, catalog: Mapping[str, Definition], world: World, now_ms: int
 ) -> Iterator[Finding]:
-    """What a definition rests on in vain, also through segments of the catalog."""
+    """What a definition rests on in vain, each once, also through segments of the catalog.
+
+    `world` is what its filter is planned against, `now_ms` (UTC milliseconds) what its
+    durations are counted back from.
+    """
+    told: set[tuple[str, str, str]] = set()
+    for found in (_planned, _used):
+        for finding in found(definition, catalog, world, now_ms):
+            same = (finding.path, finding.source, finding.what)
+            if same not in told:
+                told.add(same)
+                yield finding
+
+
+def _planned(
+    definition: Definition, _: Mapping[str, Definition], world: World, now_ms: int
+) -> Iterator[Finding]:
+    """What a worker that is asked the filter would refuse."""
     try:
-        targets = list(_targets(definition))
-    except UnreadableFilter as error:
+        # Opaque, so that a filter which nobody knows does not hide what else is wrong.
+        node = parse_text(definition.filters, opaque=True)
+        found = None if node is None else plan(node, world, now_ms=now_ms)
+    except FilterError as error:
         yield Finding(definition.key, f"$.filters{error.path[1:]}", error.detail, UNREADABLE)
         return
-    for path, target in targets:
+    if isinstance(found, Refused):
+        for refusal in found.refusals:
+            yield from _refused(definition.key, refusal)
+
+
+def _refused(key: str, refusal: Refusal) -> Iterator[Finding]:
+    place = refusal.place
+    path = f"$.filters{place.path[1:]}"
+    if not refusal.sources:
+        yield Finding(key, path, refusal.detail, refusal.code.value, place.through)
+    for source, state in refusal.sources:
+        what = LEGACY_DELETED if refusal.code is Code.LEGACY_DELETED else state.value
+        yield Finding(key, path, source, what, place.through)
+
+
+def _used(
+    definition: Definition, catalog: Mapping[str, Definition], world: World, _: int
+) -> Iterator[Finding]:
+    """What it and its segments name, in `references` too and beside what cannot be planned."""
+    for path, target in _targets(definition):
         for source, through in _sources(target, catalog):
-            what = _hidden(source, catalog, states)
+            what = _hidden(source, world)
             if what is not None:
                 yield Finding(definition.key, path, source, what, through)
 
 
-def _targets(definition: Definition) -> Iterator[tuple[str, str]]:
-    for leaf in leaves(parse(definition.filters)):
-        use = use_of(leaf)
-        if use is not None:
-            yield f"$.filters{leaf.path[1:]}", use.target
-    for at, target in enumerate(definition.references):
-        yield f"$.references[{at}]", target
+def _targets(definition: Definition) -> list[tuple[str, str]]:
+    found = [(f"$.references[{at}]", target) for at, target in enumerate(definition.references)]
+    try:
+        for leaf in leaves(parse(definition.filters)):
+            use = use_of(leaf)
+            if use is not None:
+                found.append((f"$.filters{leaf.path[1:]}", use.target))
+    except UnreadableFilter:
+        pass  # planning it has told so, or it is that segment's own finding
+    return found
 
 
 def _sources(
@@ -70,24 +111,14 @@ def _sources(
             yield key, through
             continue
         segment = catalog.get(key)
-        if segment is None:
-            continue
-        try:
-            below = [found for _, found in _targets(segment)]
-        except UnreadableFilter:
-            continue  # it is that segment's own finding
-        for found in below:
+        for _, found in () if segment is None else _targets(segment):
             if found not in seen:
                 seen.add(found)
                 waiting.append((found, (*through, key)))
 
 
-def _hidden(
-    source: str, catalog: Mapping[str, Definition], states: Mapping[str, SourceState]
-) -> str | None:
-    record, definition = states.get(source), catalog.get(source)
-    if (record is not None and record.legacy_deleted) or (
-        definition is not None and definition.legacy_deleted
-    ):
-        return LEGACY_DELETED
-    return record.state.value if record is not None and record.hidden else None
+def _hidden(source: str, world: World) -> str | None:
+    view = world.source(source)
+    if view is None or not (view.hidden or view.legacy_deleted):
+        return None
+    return LEGACY_DELETED if view.legacy_deleted else view.state.value

@@ -43,7 +43,7 @@ async def told(settings: Settings, topics: Topics) -> Settings:
     used = (Exemption(C, (S,), "received_from_campaign"),)
     states = [
         SourceState(A, State.EXEMPT, 1, name="a", status="STOPPED", exempt_by=used),
-        SourceState("campaign:gone", State.EXPIRED, 3, name="gone", status="STOPPED"),
+        SourceState("campaign:gone", State.EXPIRED, 3, name="gone", status="STOPPED", tags=("t",)),
     ]
     await publish(
         settings,
@@ -115,3 +115,37 @@ async def test_definitions_are_checked_as_in_ci(told: Settings, tmp_path: Path) 
     assert (said.exit_code, json.loads(said.stdout)) == (0, {"definitions": 1, "findings": []})
     lines.write_text("{")
     assert (await emberline(told, "explain", "--lint", str(lines))).exit_code == 2
+    for empty in ("", "\n\n", "[]"):
+        lines.write_text(empty)
+        said = await emberline(told, "explain", "--lint", str(array), str(lines))
+        assert said.exit_code == 2
+        assert f"{lines}: no definition in it" in said.stderr
+
+
+@pytest.mark.connected
+async def test_what_an_audience_would_refuse_does_not_pass(told: Settings, tmp_path: Path) -> None:
+    tagged = {"filter": "received_with_tag", "tag": "t"}
+    new = {"key": "canvas:new", "status": "DRAFT", "steps": [{"id": "s"}], "tags": ["own"]}
+    step = {"filter": "received_from_step", "canvas": "new"}
+    filters = {
+        "shorter": tagged,
+        "longer": {"not": tagged},
+        "before": {"filter": "last_received_with_tag", "tag": "t", "before": "P1D"},
+        "own": {"filter": "received_with_tag", "tag": "own", "has": False},
+        "step": {"or": [{**step, "step": "s"}, {**step, "step": "z"}]},
+        "nowhere": {"and": [{"filter": "in_segment", "segment": "none"}]},
+        "misspelt": {**USES_A, "campain": "a"},
+    }
+    file = tmp_path / "file.json"
+    given = [{"key": f"canvas:{k}", "status": "DRAFT", "filters": v} for k, v in filters.items()]
+    file.write_text("\n".join(map(json.dumps, [*given, new])))
+    said = await emberline(told, "explain", "--lint", str(file))
+    assert said.exit_code == 1
+    assert said.stdout.splitlines() == [
+        f"{file}: canvas:longer $.filters.not campaign:gone (EXPIRED)",
+        f"{file}: canvas:before $.filters campaign:gone (EXPIRED)",
+        f"{file}: canvas:step $.filters.or[1] canvas:new has no step 'z'; it has s (unknown_step)",
+        f"{file}: canvas:nowhere $.filters.and[0] there is no segment:none (unknown_segment)",
+        f"{file}: canvas:misspelt $.filters.campain "
+        "received_from_campaign has no argument 'campain' (unreadable)",
+    ]

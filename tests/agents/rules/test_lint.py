@@ -1,20 +1,24 @@
-"""Definitions that rest on what is expired or legacy-deleted."""
+"""Definitions that rest on what is expired or legacy-deleted, or cannot be answered at all."""
 
 import json
 from typing import Any
 
 import pytest
 
+from agents.filters import SourceView, StillWorld
 from agents.rules.lint import Finding, lint
-from schemas.lifecycle import Definition, SourceState, State, Status
+from schemas.lifecycle import Definition, State, Status
 
 HIDDEN = "campaign:hidden"
-STATES = {
-    HIDDEN: SourceState(HIDDEN, State.EXPIRED, 3),
-    "canvas:moving": SourceState("canvas:moving", State.RESTORING, 3),
-    "campaign:old": SourceState("campaign:old", State.STOPPED, 3, legacy_deleted=True),
-    "campaign:hot": SourceState("campaign:hot", State.ACTIVE, 3),
+OLD = "campaign:old"
+SOURCES = {
+    HIDDEN: SourceView(State.EXPIRED, 3),
+    "canvas:moving": SourceView(State.RESTORING, 3),
+    OLD: SourceView(State.STOPPED, 3, legacy_deleted=True),
+    "campaign:hot": SourceView(State.ACTIVE, 3, variations=frozenset("v")),
 }
+TAGS = {"mixed": ["campaign:hot", HIDDEN], "warm": ["campaign:hot"]}
+DAY = 86_400_000
 
 
 def defined(key: str, filters: Any = None, **facts: Any) -> Definition:
@@ -26,12 +30,30 @@ def received(name: str) -> dict[str, str]:
     return {"filter": "received_from_campaign", "campaign": name}
 
 
+def tagged(name: str, tag: str, **more: Any) -> dict[str, Any]:
+    return {"filter": name, "tag": tag, **more}
+
+
+def within(name: str) -> dict[str, str]:
+    return {"filter": "in_segment", "segment": name}
+
+
+def found_in(definition: Definition) -> list[Finding]:
+    """Its findings, in a catalog that has it."""
+    catalog = SEGMENTS | {definition.key: definition}
+    texts = {key: each.filters for key, each in catalog.items() if each.kind == "segment"}
+    world = StillWorld(SOURCES, texts, TAGS)
+    return list(lint(definition, catalog, world, 1_000 * DAY))
+
+
 SEGMENTS = {
     each.key: each
     for each in (
         defined("segment:in", received("hidden")),
         defined("segment:out", {"filter": "in_segment", "segment": "in"}),
         defined("segment:round", {"filter": "in_segment", "segment": "round"}),
+        defined("segment:told", received("hot"), references=(OLD,)),
+        defined("segment:broken", {"and": [7]}),
     )
 }
 
@@ -40,8 +62,28 @@ SEGMENTS = {
     ("definition", "found"),
     [
         (defined("canvas:x", received("hot")), []),
-        (defined("canvas:x", {"filter": "received_with_tag", "tag": "t"}), []),
-        (defined("canvas:x", {"filter": "in_segment", "segment": "round"}), []),
+        (defined("canvas:x"), []),
+        (defined("canvas:x", tagged("received_with_tag", "mixed")), []),
+        (defined("canvas:x", tagged("last_received_with_tag", "mixed", after="P1D")), []),
+        (
+            defined("canvas:x", {"not": tagged("received_with_tag", "mixed")}),
+            [Finding("canvas:x", "$.filters.not", HIDDEN, "EXPIRED")],
+        ),
+        (
+            defined("canvas:x", tagged("last_received_with_tag", "mixed", before="P1D")),
+            [Finding("canvas:x", "$.filters", HIDDEN, "EXPIRED")],
+        ),
+        (
+            defined("canvas:x", {"or": [within("in"), within("in")]}),
+            [
+                Finding("canvas:x", "$.filters.or[0]", HIDDEN, "EXPIRED", ("segment:in",)),
+                Finding("canvas:x", "$.filters.or[1]", HIDDEN, "EXPIRED", ("segment:in",)),
+            ],
+        ),
+        (
+            defined("canvas:x", within("told")),
+            [Finding("canvas:x", "$.filters", OLD, "legacy-deleted", ("segment:told",))],
+        ),
         (
             defined("canvas:x", {"and": [received("hot"), {"not": received("hidden")}]}),
             [Finding("canvas:x", "$.filters.and[1].not", HIDDEN, "EXPIRED")],
@@ -64,10 +106,41 @@ SEGMENTS = {
     ],
 )
 def test_findings(definition: Definition, found: list[Finding]) -> None:
-    assert list(lint(definition, SEGMENTS, STATES)) == found
+    assert found_in(definition) == found
 
 
-def test_a_definition_may_say_itself_that_it_is_legacy_deleted() -> None:
-    catalog = {"campaign:gone": defined("campaign:gone", legacy_deleted=True)}
-    (found,) = lint(defined("canvas:x", received("gone")), catalog, {})
-    assert str(found) == "canvas:x $.filters campaign:gone (legacy-deleted)"
+@pytest.mark.parametrize(
+    ("definition", "path", "what", "words"),
+    [
+        (defined("canvas:x", within("none")), "$.filters", "unknown_segment", "no segment:none"),
+        (defined("canvas:x", within("round")), "$.filters", "segment_cycle", "in a circle"),
+        (defined("segment:round", within("round")), "$.filters", "segment_cycle", "in a circle"),
+        (defined("canvas:x", within("broken")), "$.filters", "unreadable_segment", "$.and[0]"),
+        (defined("canvas:x", tagged("received_with_tag", "none")), "$.filters", "unknown_tag",
+         "'none'"),
+        (defined("canvas:x", received("none")), "$.filters", "unknown_source", "campaign:none"),
+        (defined("canvas:x", {"filter": "received_campaign_variant", "campaign": "hot",
+                              "variation": "w"}), "$.filters", "unknown_variation", "'w'"),
+        (defined("canvas:x", {"not": {"filter": "received"}}), "$.filters.not", "unknown_filter",
+         "'received'"),
+        (defined("canvas:x", {"and": [received("hot") | {"campain": "x"}]}),
+         "$.filters.and[0].campain", "unreadable", "campain"),
+        (defined("canvas:x", received("hot") | {"after": "P1D", "before": "P2D"}), "$.filters",
+         "unreadable", "before"),
+        (defined("canvas:x", "{"), "$.filters", "unreadable", "not JSON"),
+    ],
+)  # fmt: skip
+def test_what_an_audience_would_refuse_is_found(
+    definition: Definition, path: str, what: str, words: str
+) -> None:
+    (found,) = found_in(definition)
+    assert (found.key, found.path, found.what) == (definition.key, path, what)
+    assert words in found.source
+
+
+def test_one_fault_does_not_hide_another() -> None:
+    for wrong in ({"filter": "received"}, received("hot") | {"campain": "x"}):
+        definition = defined("canvas:x", {"and": [wrong, received("hidden")]}, references=(OLD,))
+        found = found_in(definition)
+        assert len(found) == 3
+        assert {each.source for each in found} >= {HIDDEN, OLD}
