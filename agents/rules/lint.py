@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from agents.filters import Code, FilterError, Refusal, Refused, World, parse_text, plan
+from agents.filters.vocabulary import VOCABULARY
 from agents.rules.references import UnreadableFilter, leaves, parse, use_of
 from schemas.lifecycle import Definition, kind_of
 
@@ -11,6 +13,7 @@ __all__ = ["Finding", "lint"]
 
 LEGACY_DELETED = "legacy-deleted"
 UNREADABLE = "unreadable"
+_ALIKE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,13 @@ def _planned(
         return
     if isinstance(found, Refused):
         for refusal in found.refusals:
-            yield from _refused(definition.key, refusal)
+            if refusal.code is not Code.UNKNOWN_FILTER or _misspelt(refusal.filter):
+                yield from _refused(definition.key, refusal)
+
+
+def _misspelt(name: str) -> bool:
+    """Whether a filter that is none of ours is meant to be one: a platform has others too."""
+    return bool(get_close_matches(name[:80], VOCABULARY, n=1, cutoff=_ALIKE))
 
 
 def _refused(key: str, refusal: Refusal) -> Iterator[Finding]:

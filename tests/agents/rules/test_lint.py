@@ -63,6 +63,7 @@ SEGMENTS = {
     [
         (defined("canvas:x", received("hot")), []),
         (defined("canvas:x"), []),
+        (defined("canvas:x", {"filter": "custom_attribute", "name": "city", "value": "Bonn"}), []),
         (defined("canvas:x", tagged("received_with_tag", "mixed")), []),
         (defined("canvas:x", tagged("last_received_with_tag", "mixed", after="P1D")), []),
         (
@@ -121,8 +122,8 @@ def test_findings(definition: Definition, found: list[Finding]) -> None:
         (defined("canvas:x", received("none")), "$.filters", "unknown_source", "campaign:none"),
         (defined("canvas:x", {"filter": "received_campaign_variant", "campaign": "hot",
                               "variation": "w"}), "$.filters", "unknown_variation", "'w'"),
-        (defined("canvas:x", {"not": {"filter": "received"}}), "$.filters.not", "unknown_filter",
-         "'received'"),
+        (defined("canvas:x", {"not": received("hot") | {"filter": "recieved_from_campaign"}}),
+         "$.filters.not", "unknown_filter", "'recieved_from_campaign'"),
         (defined("canvas:x", {"and": [received("hot") | {"campain": "x"}]}),
          "$.filters.and[0].campain", "unreadable", "campain"),
         (defined("canvas:x", received("hot") | {"after": "P1D", "before": "P2D"}), "$.filters",
@@ -139,7 +140,7 @@ def test_what_an_audience_would_refuse_is_found(
 
 
 def test_one_fault_does_not_hide_another() -> None:
-    for wrong in ({"filter": "received"}, received("hot") | {"campain": "x"}):
+    for wrong in ({"filter": "recieved_from_campaign"}, received("hot") | {"campain": "x"}):
         definition = defined("canvas:x", {"and": [wrong, received("hidden")]}, references=(OLD,))
         found = found_in(definition)
         assert len(found) == 3
