@@ -1,4 +1,4 @@
-"""The time, injected: nothing else reads a clock."""
+"""The time that decisions rest on, injected; local bookkeeping asks the machine itself."""
 
 import time
 from typing import Protocol

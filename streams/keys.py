@@ -9,6 +9,9 @@ s/<segment id>           a segment's bytes
 m/<source>/<segment id>  a manifest entry: where in the archive the segment lies
 v/<source>               the lifecycle version that the shard has applied
 n/<source>               numbers of unique users as they were when the source expired
+e/<sequence>/<part>      a delta of the counts; a/<level>/<run id>/<piece> a run of them
+q/<sequence>/<part>      a delta of the roster; r/<level>/<run id>/<piece> a run of it
+w/<sequence>/<part>      hashes of event ids that were seen
 """
 
 __all__ = [

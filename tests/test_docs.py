@@ -1,0 +1,61 @@
+"""What docs/filters.md says of filters is what the parser takes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agents.filters import FilterError, parse
+from agents.filters.vocabulary import VOCABULARY
+from schemas.interaction import CHANNELS
+
+PAGE = (Path(__file__).parents[1] / "docs" / "filters.md").read_text()
+VALUES = {
+    "action": "any",
+    "comparator": ">=",
+    "n": 1,
+    "index": "any",
+    "by": "person",
+    "channel": "EMAIL",
+    "after": "P2D",
+}
+
+
+def table() -> dict[str, tuple[list[str], list[str]]]:
+    """The arguments that each filter needs, and those that it may have."""
+    found = {}
+    for line in PAGE.splitlines():
+        if line.startswith("| `"):
+            names, arguments = line.split("|")[1:3]
+            words = re.sub(r"\([^)]*\)", "", arguments)
+            given = re.findall(r"(\w+)(\??)", words.replace(" or ", " "))
+            needed = [word for word, may in given if not may]
+            for name in re.findall(r"`(\w+)`", names):
+                found[name] = (needed, [word for word, may in given if may])
+    return found
+
+
+def test_every_filter_is_there() -> None:
+    assert set(table()) == set(VOCABULARY)
+    assert ", ".join(CHANNELS) in " ".join(PAGE.split())
+
+
+@pytest.mark.parametrize("name", sorted(VOCABULARY))
+def test_arguments_are_those_of_the_table(name: str) -> None:
+    needed, optional = table()[name]
+    rows = (line for line in PAGE.splitlines() if line.startswith("| `"))
+    one_at_least = "one at least" in next(row for row in rows if f"`{name}`" in row)
+    full = {word: VALUES.get(word, "x") for word in (*needed, *optional) if word != "before"}
+    parse({"filter": name, **full})
+    parse({"filter": name, **full, "has": False})
+    for word in (*needed, *(["after"] if one_at_least else [])):
+        left = {key: value for key, value in full.items() if key != word}
+        with pytest.raises(FilterError):
+            parse({"filter": name, **left})
+    for word in optional:
+        if not (word == "after" and one_at_least):
+            parse({"filter": name, **{k: v for k, v in full.items() if k != word}})
+    if "before" in optional:
+        parse({"filter": name, **{k: v for k, v in full.items() if k != "after"}, "before": "P1D"})
+    with pytest.raises(FilterError, match="nonsense"):
+        parse({"filter": name, **full, "nonsense": 1})
