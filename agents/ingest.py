@@ -6,6 +6,7 @@ them are fetched: group commit. Fetched batches pass through the ingest agent of
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -60,9 +61,10 @@ class IngestLoop:
         self._under_way = asyncio.Semaphore(_STAGE)
         self._intake = Intake(context)
         self._steps = StepMaker(context)
-        #: Fetches that are not committed whole, and the positions of a time without any.
-        self._uncommitted = 0
-        self._passed: dict[Partition, int] | None = None
+        #: Where the fetches end that are not committed whole, oldest first; and up to where all
+        #: is folded: past transaction markers too, where the cursor stands before them.
+        self._unfolded: deque[dict[Partition, int]] = deque()
+        self._folded: dict[Partition, int] = {}
         self._fetcher: Fetcher | None = None
         self.events = 0
         self.forwarded = 0
@@ -86,12 +88,14 @@ class IngestLoop:
         self._fetcher = Fetcher(
             context.settings,
             positions,
+            ends={key: end for key, (_, end) in logs.items()},
             bytes_per_fetch=self._budget.fetch_bytes,
             prefetch=True,
             linger_ms=round(milliseconds(context.settings.linger)),
             name=f"shard-{context.partition}",
         )
         await self._fetcher.start()
+        self._folded = positions
         await asyncio.to_thread(self._intake.recall)
         self._steps.recall()
         if not cursor:
@@ -115,10 +119,15 @@ class IngestLoop:
         self._inbox.put_nowait(fetched)
 
     def lag(self) -> dict[str, int]:
-        """Records to be read, by topic, as of the last answers of the broker."""
+        """Offsets still to fold, by topic, as of the last answers of the broker.
+
+        0 only where all is folded; at least 1 where no broker answers for the topic.
+        """
         if self._fetcher is None:
             return {}
-        return {topic: lag for (topic, _), lag in self._fetcher.lag().items()}
+        cursor = self._context.store.table.cursor
+        folded = {key: max(at, cursor.get(key[0], at)) for key, at in self._folded.items()}
+        return {topic: lag for (topic, _), lag in self._fetcher.lag(folded).items()}
 
     async def _fetch(self) -> None:
         if self._fetcher is None:
@@ -130,17 +139,19 @@ class IngestLoop:
             if few:
                 await self._budget.pace.gather()
             batches = await self._fetcher.fetch()
+            positions = self._fetcher.positions()
             came = sum(len(batch.payload) for batch in batches)
             few = 0 < came < _LOAD_BYTES
             if batches:
                 self._budget.pace.events_came(load=came >= _LOAD_BYTES)
-                self._uncommitted += 1
-                self._passed = None
+                self._unfolded.append(positions)
                 await self._deliver(Fetched(batches))
             else:
                 self._under_way.release()
-                if not self._uncommitted:
-                    self._passed = self._fetcher.positions()
+                if self._unfolded:
+                    self._unfolded[-1] = positions
+                else:
+                    self._folded = positions
 
     async def _decode(self) -> None:
         loop = asyncio.get_running_loop()
@@ -177,7 +188,8 @@ class IngestLoop:
                 step.records += self._steps.news()
             await self._context.store.commit(step)
             for decoded in (laid.decoded for laid in group):
-                self._uncommitted -= decoded.last
+                if decoded.last:
+                    self._folded = self._unfolded.popleft()
                 self.events += decoded.ingested.events
                 for taken in (decoded.ingested, decoded.users):
                     self.rejected += len(taken.rejects)
@@ -195,11 +207,9 @@ class IngestLoop:
         """Nothing came: tell the news, remember positions that moved past transaction markers."""
         if self._tells and self._budget.pace.keeping_up(_NEWS_S):
             await self._context.store.commit(Step(records=self._steps.news()))
-        if self._steps.unheard:
+        if self._steps.unheard or self._unfolded:
             return
-        if self._passed is None:
-            return
-        positions = {topic: offset for (topic, _), offset in self._passed.items()}
+        positions = {topic: offset for (topic, _), offset in self._folded.items()}
         table = self._context.store.table
         if positions != table.cursor:
             await self._context.store.commit(Step(puts=[table.cursor_put(positions)]))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
@@ -37,6 +37,8 @@ RETRY_S = 0.1
 #: begins while the others are under way.
 FIRST_BYTES = 1_000_000
 TROUBLE_EVERY_S = 5.0
+#: So often a broker is asked who leads a partition that has no leader.
+LEADERS_EVERY_S = 0.5
 #: Responses larger than this are unpacked in a thread, so that the event loop stays free.
 UNPACK_IN_THREAD = 64_000
 
@@ -61,7 +63,8 @@ class LostRange(Fatal):
 class Fetcher:
     """Fetches whole record batches of `(topic, partition)` pairs, from a cursor.
 
-    `cursor` maps each partition to the next offset to read. `bytes_per_fetch` bounds one
+    `cursor` maps each partition to the next offset to read, `ends` to where its log ends, as far
+    as that is known already. `bytes_per_fetch` bounds one
     response (compressed bytes); one more response may be under way while a caller works on
     the last (`prefetch`). With `linger_ms` the broker gathers that long, or 1 MB, before it
     answers, unless nothing came lately: many small answers cost more than a few. `fetch` is
@@ -74,6 +77,7 @@ class Fetcher:
         settings: Settings,
         cursor: Mapping[Partition, int],
         *,
+        ends: Mapping[Partition, int] | None = None,
         bytes_per_fetch: int = 8_000_000,
         bytes_per_partition: int = 3_000_000,
         prefetch: bool = False,
@@ -82,7 +86,11 @@ class Fetcher:
     ) -> None:
         self._settings = settings
         self._positions = dict(cursor)
-        self._high: dict[Partition, int] = {}
+        self._ends: dict[Partition, int] = dict(ends or {})
+        #: What no broker answers for, as of the last question, and what of it has no leader.
+        self._unanswered = self._positions.keys() - self._ends.keys()
+        self._leaderless: set[Partition] = set()
+        self._leaders_asked = 0.0
         self._bytes = bytes_per_fetch
         self._reach = min(FIRST_BYTES, bytes_per_fetch)
         self._partition_bytes = min(bytes_per_partition, bytes_per_fetch)
@@ -134,11 +142,16 @@ class Fetcher:
         """All positions, as a copy."""
         return dict(self._positions)
 
-    def lag(self) -> dict[Partition, int]:
-        """Offsets between each position and its log's end, as of the last answer."""
+    def lag(self, cursor: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Offsets between each of `cursor` and its log's end, as of the last answer.
+
+        At least 1 where no broker answers for the partition: nobody knows what has come to it.
+        """
         return {
-            partition: max(0, self._high.get(partition, position) - position)
-            for partition, position in self._positions.items()
+            partition: max(
+                int(partition in self._unanswered), self._ends.get(partition, 0) - offset
+            )
+            for partition, offset in cursor.items()
         }
 
     def seek(self, partition: Partition, offset: int) -> None:
@@ -181,8 +194,9 @@ class Fetcher:
         if self._client is None:
             raise RuntimeError("Fetcher.fetch before Fetcher.start")
         by_leader = self._by_leader(self._client)
+        self._seek_leaders(self._client, by_leader)
         if not by_leader:
-            await self._trouble("no leader is known for its partitions")
+            await asyncio.sleep(RETRY_S)
             return [], {}
         answers = await asyncio.gather(
             *(self._ask(self._client, node, wanted, max_wait_ms) for node, wanted in by_leader)
@@ -199,6 +213,26 @@ class Fetcher:
                 nodes.setdefault(leader, []).append(partition)
         return list(nodes.items())
 
+    def _seek_leaders(
+        self, client: AIOKafkaClient, by_leader: list[tuple[int, list[Partition]]]
+    ) -> None:
+        """Partitions without a leader are told once, and sought until all have one again.
+
+        The client alone would ask minutes later, and the others are fetched meanwhile.
+        """
+        leaderless = self._positions.keys() - {one for _, some in by_leader for one in some}
+        # whole texts: the worker's log drops what repeats a format string
+        if gone := leaderless - self._leaderless:
+            log.warning(f"{self._name}: no broker leads {_named(gone)}: not read until one does")
+        if back := self._leaderless - leaderless:
+            log.warning(f"{self._name}: {_named(back)} has a leader again and is read on")
+        self._leaderless = leaderless
+        self._unanswered |= leaderless
+        now = time.monotonic()
+        if leaderless and now - self._leaders_asked > LEADERS_EVERY_S:
+            self._leaders_asked = now
+            client.force_metadata_update()
+
     async def _ask(
         self, client: AIOKafkaClient, node: int, wanted: list[Partition], max_wait_ms: int
     ) -> _Answer:
@@ -214,6 +248,7 @@ class Fetcher:
         try:
             response = await client.send(node, request)
         except kafka_errors.KafkaError as error:
+            self._unanswered.update(wanted)
             await self._trouble(f"{type(error).__name__} {error}".strip())
             return [], {}
         parts = [
@@ -226,9 +261,11 @@ class Fetcher:
         following: dict[Partition, int] = {}
         for partition, code, high, rest in parts:
             if code:
+                self._unanswered.add(partition)
                 await self._refused(partition, code)
                 continue
-            self._high[partition] = rest[0] if rest[0] >= 0 else high
+            self._unanswered.discard(partition)
+            self._ends[partition] = rest[0] if rest[0] >= 0 else high
             aborted = rest[2] if response.API_VERSION >= 11 else rest[-2]
             arguments = (rest[-1] or b"", partition, self._positions[partition], aborted or ())
             got, following[partition] = (
@@ -258,3 +295,7 @@ class Fetcher:
         if self._client is not None:
             self._client.force_metadata_update()
         await asyncio.sleep(RETRY_S)
+
+
+def _named(partitions: Iterable[Partition]) -> str:
+    return ", ".join(f"{topic}[{number}]" for topic, number in sorted(partitions))
