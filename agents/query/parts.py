@@ -22,8 +22,9 @@ async def users_of(context: Context, partition: int, plan: Plan, told: bytes) ->
     """
     found = here_or_where(context, partition)
     if not isinstance(found, str):
-        users = await found.audience(plan)
-        return Part(users, sum(found.status.lag.values()))
+        # before the pin: what is folded after that is not in the answer
+        lag = sum(found.status.lag.values())
+        return Part(await found.audience(plan), lag)
     url = f"{found}/internal/shards/{partition}/audience"
     async with AsyncExitStack() as held:
         answer = await shard_answer(context, held, "POST", url, data=told)

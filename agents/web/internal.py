@@ -54,13 +54,14 @@ async def shard_audience(request: web.Request) -> web.StreamResponse:
     generation = context.host.generation
     try:
         plan = decode(await body.read(request, MOST_BYTES))
+        # before the pin: what is folded after that is not in the answer
+        lag = sum(shard.status.lag.values())
         users = await shard.audience(plan)
     except Recoverable as error:
         raise shards_unavailable(str(error)) from error
     async with aclosing(users):
         if context.host.generation != generation:
             raise shards_unavailable("the group has a new generation")
-        lag = sum(shard.status.lag.values())
         headers = {
             "Content-Type": "application/vnd.apache.arrow.stream",
             GENERATION: str(generation),

@@ -3,16 +3,17 @@
 import asyncio
 import io
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import polars as pl
 import pytest
 
 from agents.catalog_view import CatalogView
 from agents.cli.audience import count, stream
-from agents.filters import Code
+from agents.filters import Code, Plan
 from agents.filters.errors import CODES as FILTER_CODES
 from agents.query import plan_json
 from agents.web import body, gatherer
@@ -60,6 +61,27 @@ async def post(
             assert answer.content_type == "application/problem+json"
             assert CODES[found["code"]] == (answer.status, found["title"])
         return answer.status, found
+
+
+@pytest.mark.parametrize("partition", [0, 3])
+async def test_the_lag_is_not_that_of_a_time_after_the_answer(
+    alone: Settings, monkeypatch: pytest.MonkeyPatch, partition: int
+) -> None:
+    """What is folded between the pin and the answer's head is not in the answer."""
+    first, second = two(alone)
+    shard = (first.shards | second.shards)[partition]
+    shard.lag = {"interactions.send": 5}
+    audience = shard.audience
+
+    async def folds_meanwhile(plan: Plan) -> AsyncGenerator[pl.Series, None]:
+        found = await audience(plan)
+        shard.lag = {"interactions.send": 0}
+        return found
+
+    monkeypatch.setattr(shard, "audience", folds_meanwhile)
+    async with serving(first, second) as session:
+        status, page = await post(session, first, {"filter": LEAF})
+        assert (status, page["lag"]) == (200, 5)
 
 
 async def test_both_workers_give_all_users_in_pages(alone: Settings) -> None:
