@@ -80,10 +80,10 @@ class IngestLoop:
         inputs = [*topics.events.values(), topics.users, topics.repartition]
         logs = await bounds(context.settings, [(topic, context.partition) for topic in inputs])
         cursor = context.store.table.cursor
-        for (topic, partition), (begin, _) in logs.items():
-            position = cursor.get(topic)
-            if position is not None and position < begin:
-                raise LostRange((topic, partition), position, start=begin)
+        for (topic, partition), (begin, end) in logs.items():
+            position = cursor.get(topic, begin)
+            if not begin <= position <= end:
+                raise LostRange((topic, partition), position, log=(begin, end))
         positions = {key: cursor.get(key[0], begin) for key, (begin, _) in logs.items()}
         self._fetcher = Fetcher(
             context.settings,

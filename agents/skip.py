@@ -1,4 +1,7 @@
-"""Accepting that records were deleted before they were read: cursors move to where logs begin.
+"""Accepting that records are gone before they were read: cursors move to where logs begin.
+
+A cursor before its log's beginning has lost what lies between; one beyond its end belongs to an
+earlier log of that name, and of the present one nothing has been read.
 
 Each cursor is moved as its owner moves it, under the owner's transactional id: a worker that
 still runs is fenced, and one that takes over meanwhile makes this fail.
@@ -26,7 +29,11 @@ _CACHE_BYTES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Offsets `[first, to)` of a partition that were never read and are gone."""
+    """A cursor that moved from `first` to `to`, where its log begins.
+
+    Offsets `[first, to)` were never read and are gone; or, where `first` is the greater, it lay
+    beyond the end of a log that was made anew, which is now read whole.
+    """
 
     topic: str
     partition: int
@@ -35,7 +42,7 @@ class Skipped:
 
 
 async def skip(settings: Settings) -> list[Skipped]:
-    """Move every cursor that lies before the beginning of its log there; returns what is lost.
+    """Move every cursor that lies outside its log to where that begins; returns those.
 
     Raises Fatal while a worker uses this data folder, Recoverable (Fenced among them) where a
     worker elsewhere takes over or the broker does not answer: what was moved by then stays so.
@@ -90,6 +97,6 @@ async def _lost(
     logs = await bounds(settings, inputs)
     return [
         Skipped(topic, partition, cursor[topic], begin)
-        for (topic, partition), (begin, _) in sorted(logs.items())
-        if topic in cursor and cursor[topic] < begin
+        for (topic, partition), (begin, end) in sorted(logs.items())
+        if topic in cursor and not begin <= cursor[topic] <= end
     ]

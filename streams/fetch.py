@@ -44,17 +44,30 @@ UNPACK_IN_THREAD = 64_000
 
 
 class LostRange(Fatal):
-    """The log of an input does not hold the offset that has to be read next."""
+    """The log of an input does not hold the offset that has to be read next.
 
-    def __init__(self, partition: Partition, position: int, *, start: int | None = None) -> None:
+    `log` has the log's bounds, half-open, where they are known.
+    """
+
+    def __init__(
+        self, partition: Partition, position: int, *, log: tuple[int, int] | None = None
+    ) -> None:
         topic, number = partition
         self.partition = partition
         self.position = position
-        self.start = start
-        reach = f" to {start - 1}" if start is not None else ""
+        self.log = log
+        where = f"{topic}[{number}]"
+        if log is not None and position > log[1]:
+            super().__init__(
+                f"{where}: offset {position} is to be read next and the log ends at {log[1]}: the "
+                "topic was made anew",
+                remedy="Restore the topic from a backup; or stop the workers and have the new log "
+                "read from its beginning with `emberline topics skip`",
+            )
+            return
+        reach = f" to {log[0] - 1}" if log is not None else ""
         super().__init__(
-            f"{topic}[{number}]: offsets {position}{reach} are to be read next and are no longer "
-            "in the log",
+            f"{where}: offsets {position}{reach} are to be read next and are no longer in the log",
             remedy="Restore the topic from a backup; or stop the workers, accept the loss with "
             "`emberline topics skip`, and raise the topic's retention",
         )
@@ -64,12 +77,11 @@ class Fetcher:
     """Fetches whole record batches of `(topic, partition)` pairs, from a cursor.
 
     `cursor` maps each partition to the next offset to read, `ends` to where its log ends, as far
-    as that is known already. `bytes_per_fetch` bounds one
-    response (compressed bytes); one more response may be under way while a caller works on
-    the last (`prefetch`). With `linger_ms` the broker gathers that long, or 1 MB, before it
-    answers, unless nothing came lately: many small answers cost more than a few. `fetch` is
-    cancellable at any time; a cancelled call loses nothing, as positions move only when
-    batches are handed over.
+    as that is known already. `bytes_per_fetch` bounds one response (compressed bytes); one more
+    response may be under way while a caller works on the last (`prefetch`). With `linger_ms` the
+    broker gathers that long, or 1 MB, before it answers, unless nothing came lately: many small
+    answers cost more than a few. `fetch` is cancellable at any time; a cancelled call loses
+    nothing, as positions move only when batches are handed over.
     """
 
     def __init__(

@@ -7,10 +7,10 @@ import click
 
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.tail import Line, tail
-from agents.skip import skip
+from agents.skip import Skipped, skip
 from streams.topics import check, create
 
-__all__ = ["command"]
+__all__ = ["command", "told"]
 
 
 @click.group("topics", help="Make, compare and read emberline's topics.")
@@ -56,15 +56,26 @@ def check_topics(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def skip_lost(ctx: click.Context, as_json: bool) -> None:
-    """Cursors that lie before the beginning of their log move there. Stop all workers first."""
+    """Cursors that lie outside their log move to its beginning. Stop all workers first."""
     lost = run(skip(settings_of(ctx)))
     if as_json:
         emit({"skipped": [asdict(one) for one in lost]})
         return
     for one in lost:
-        click.echo(f"{one.topic}[{one.partition}]: skipped offsets {one.first} to {one.to - 1}")
+        click.echo(told(one))
     if not lost:
         click.echo("nothing is lost: every cursor lies in its log")
+
+
+def told(one: Skipped) -> str:
+    """What was done to a cursor, as a line."""
+    where = f"{one.topic}[{one.partition}]"
+    if one.first < one.to:
+        return f"{where}: skipped offsets {one.first} to {one.to - 1}"
+    return (
+        f"{where}: offset {one.first} was to be read next and lies beyond the end of the log, "
+        f"which was made anew: it is read from its beginning, offset {one.to}"
+    )
 
 
 @command.command("tail", help="Print a topic's last records, decoded; a record a line.")

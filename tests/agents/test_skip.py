@@ -6,10 +6,13 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from agents.cli.topics import told
 from agents.coordinator import Coordinator
 from agents.publish import Chunk, publish
 from agents.skip import Skipped, skip
 from agents.state_view import StateView
+from schemas import codec
+from streams import topics as topic_admin
 from streams.clock import SystemClock
 from streams.fetch import LostRange
 from streams.settings import Settings
@@ -28,6 +31,31 @@ async def cut(settings: Settings, topic: str, offset: int) -> None:
     await admin.start()
     try:
         await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(offset)})
+    finally:
+        await admin.close()
+
+
+async def taken_in(coordinator: Coordinator, requests: int) -> None:
+    """Let it run until it knows so many requests."""
+    task = asyncio.create_task(coordinator.run())
+    async with asyncio.timeout(DEADLINE_S):
+        while not coordinator.running.is_set() or len(coordinator.world.requests) < requests:
+            assert not task.done()
+            await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def make_anew(settings: Settings, topic: str) -> None:
+    """Delete a topic and make it again: an empty log, from offset 0 on."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await admin.delete_topics([topic])
+            made = await topic_admin.create(settings)
+            while topic not in made:
+                made = await topic_admin.create(settings)
     finally:
         await admin.close()
 
@@ -57,6 +85,44 @@ async def test_a_shard_goes_on_after_the_loss_was_accepted(alone: Settings) -> N
         await again.stop()
 
 
+async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(alone: Settings) -> None:
+    topic = Topics(alone.prefix).event("send")
+    first = await start(alone)
+    sent = events(200)
+    await first.send(sent, 0)
+    cursor = first.shard.status.cursor[topic]
+    await first.stop()
+    await make_anew(alone, topic)
+    news = [codec.encode("send", event) for kind, event in events(60, seed=1) if kind == "send"]
+    assert 0 < len(news) < cursor
+    await publish(alone, [Chunk("interactions.send", [b"any"] * len(news), news)])
+    with pytest.raises(LostRange, match=rf"ends at {len(news)}.*emberline topics skip"):
+        await start(alone)
+
+    (moved,) = await skip(alone)
+    assert moved == Skipped(topic, 0, cursor, 0)
+    assert "read from its beginning, offset 0" in told(moved)
+    assert await skip(alone) == []
+    again = await start(alone, StateView())
+    try:
+        await again.until(lambda: again.shard._ingest.events == len(news))
+        assert again.shard.status.cursor[topic] == len(news)
+    finally:
+        await again.stop()
+
+
+async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_it(alone: Settings) -> None:
+    topic = Topics(alone.prefix).event("send")
+    stand = await start(alone)
+    try:
+        await stand.send(events(200), 0)
+        await make_anew(alone, topic)
+        with pytest.raises(LostRange, match="emberline topics skip"):
+            await asyncio.wait_for(stand.task, DEADLINE_S)
+    finally:
+        await stand.stop()
+
+
 async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:
     topic = Topics(alone.prefix).control
     coordinator = Coordinator(alone, SystemClock())
@@ -74,11 +140,25 @@ async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:
         await asyncio.wait_for(Coordinator(alone, SystemClock()).run(), DEADLINE_S)
 
     assert await skip(alone) == [Skipped(topic, 0, 0, 3)]
+    await taken_in(Coordinator(alone, SystemClock()), 2)
+
+
+async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Settings) -> None:
+    topic = Topics(alone.prefix).control
+    writer = StepProducer(alone, f"{alone.prefix}writer")
+    await writer.start()
+    await writer.commit([Record(topic, None, b"{}") for _ in range(5)])
+    coordinator = Coordinator(alone, SystemClock())
+    await taken_in(coordinator, 5)
+    await make_anew(alone, topic)
+    await writer.commit([Record(topic, None, b'{"type": "pause", "request_id": "new"}')])
+    await writer.close()
+    with pytest.raises(LostRange, match="control"):
+        await asyncio.wait_for(Coordinator(alone, SystemClock()).run(), DEADLINE_S)
+
+    (moved,) = await skip(alone)
+    assert (moved.topic, moved.to) == (topic, 0)
+    assert moved.first >= 5
     again = Coordinator(alone, SystemClock())
-    task = asyncio.create_task(again.run())
-    async with asyncio.timeout(DEADLINE_S):
-        while len(again.world.requests) < 2:
-            assert not task.done()
-            await asyncio.sleep(0.05)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await taken_in(again, 6)
+    assert "new" in again.world.requests
