@@ -47,7 +47,8 @@ class SourceSize:
 class ShardStatus:
     """A shard as people and lag tools see it.
 
-    `cursor` has the next offset and `lag` the records still to fold, both by topic.
+    `cursor` has the next offset and `lag` the records still to fold, both by topic; `lag` is at
+    least 1 where no broker answers for the topic, and 0 only where all is folded.
     `recovery_s` is how long its take-over lasted, from its start until it was ready: seconds,
     None before.
     """
