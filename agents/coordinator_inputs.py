@@ -16,13 +16,12 @@ from agents.rules.inputs import (
 from schemas import codec
 from schemas.batch import KafkaRecord, RawBatch, unpack
 from schemas.codec import Undecodable
+from schemas.decode_reject import reject
 from schemas.lifecycle import Command, Definition, Report
 from streams.step import Record
 from streams.topics import Topics
 
 __all__ = ["Item", "read"]
-
-_REJECT_BYTES = 900_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +45,16 @@ def read(topics: Topics, batches: Iterable[RawBatch], cursor: dict[str, int]) ->
         for batch in batches:
             if batch.topic == topic:
                 items += [
-                    _item(topics, topic, batch.partition, record)
+                    _item(topics, batch, record)
                     for record in unpack(batch)
                     if record.offset >= cursor.get(topic, 0)
                 ]
     return items
 
 
-def _item(topics: Topics, topic: str, partition: int, record: KafkaRecord) -> Item:
-    position = f"{topic}-{partition}-{record.offset}"
+def _item(topics: Topics, batch: RawBatch, record: KafkaRecord) -> Item:
+    topic = batch.topic
+    position = f"{topic}-{batch.partition}-{record.offset}"
     try:
         meaning = _meaning(topics, topic, record, position)
     except Undecodable as error:
@@ -62,7 +62,7 @@ def _item(topics: Topics, topic: str, partition: int, record: KafkaRecord) -> It
             topic,
             record.offset + 1,
             _unreadable(topics, topic, record, position, str(error)),
-            _reject(topics, topic, partition, record, error),
+            _reject(topics, batch, record, error),
         )
     return Item(topic, record.offset + 1, meaning)
 
@@ -118,22 +118,9 @@ def _request_id(value: bytes | None) -> str | None:
     return request_id if isinstance(request_id, str) and is_request_id(request_id) else None
 
 
-def _reject(
-    topics: Topics, topic: str, partition: int, record: KafkaRecord, error: Undecodable
-) -> Record:
-    headers = {
-        "topic": topic,
-        "partition": str(partition),
-        "offset": str(record.offset),
-        "code": error.code,
-        "detail": error.detail[:1000],
-    }
-    return Record(
-        topic=topics.rejected,
-        key=record.key and record.key[: _REJECT_BYTES // 2],
-        value=record.value and record.value[: _REJECT_BYTES // 2],
-        headers=tuple((name, text.encode()) for name, text in headers.items()),
-    )
+def _reject(topics: Topics, batch: RawBatch, record: KafkaRecord, error: Undecodable) -> Record:
+    made = reject(batch, record, error.code, error.detail)
+    return Record(topics.rejected, made.key, made.value, headers=made.headers)
 
 
 def _text(key: bytes | None) -> str:

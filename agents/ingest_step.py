@@ -148,18 +148,6 @@ class StepMaker:
                 self._context.partition,
                 (),
                 [(reject.key or b"", reject.value or b"", now) for reject in taken.rejects],
-                [
-                    tuple(
-                        (name, str(value).encode())
-                        for name, value in (
-                            ("topic", reject.topic),
-                            ("partition", reject.partition),
-                            ("offset", reject.offset),
-                            ("code", reject.code),
-                            ("detail", reject.detail),
-                        )
-                    )
-                    for reject in taken.rejects
-                ],
+                [reject.headers for reject in taken.rejects],
             )
         ]

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from schemas.batch import KafkaRecord, RawBatch
-from schemas.decode_check import Limits
+from schemas.decode_check import DEFAULT_LIMITS, Limits
 
 __all__ = ["Reject", "reject"]
+
+_DETAIL_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,8 @@ class Reject:
     """Where a record lay, why it cannot be used (the codes of the contract), and its bytes.
 
     `key` and `value` are the original bytes; together they are cut to
-    `Limits.max_record_bytes`.
+    `Limits.max_record_bytes`. `detail` has at most 1,000 characters: it may quote what a
+    stranger wrote, and must leave key, value and headers room in one record.
     """
 
     topic: str
@@ -24,8 +27,22 @@ class Reject:
     key: bytes | None
     value: bytes | None
 
+    @property
+    def headers(self) -> tuple[tuple[str, bytes], ...]:
+        """The headers of its record in `rejected`, below 5,000 bytes together."""
+        return (
+            ("topic", self.topic.encode()),
+            ("partition", str(self.partition).encode()),
+            ("offset", str(self.offset).encode()),
+            ("code", self.code.encode()),
+            # a text out of JSON may hold half a surrogate pair, which has no UTF-8
+            ("detail", self.detail.encode(errors="replace")),
+        )
 
-def reject(batch: RawBatch, record: KafkaRecord, code: str, detail: str, limits: Limits) -> Reject:
+
+def reject(
+    batch: RawBatch, record: KafkaRecord, code: str, detail: str, limits: Limits = DEFAULT_LIMITS
+) -> Reject:
     """The reject of a record of `batch`."""
     key, value = record.key, record.value
     room = limits.max_record_bytes
@@ -34,4 +51,5 @@ def reject(batch: RawBatch, record: KafkaRecord, code: str, detail: str, limits:
         room -= len(key)
     if value is not None:
         value = value[:room]
+    detail = detail[:_DETAIL_CHARACTERS]
     return Reject(batch.topic, batch.partition, record.offset, code, detail, key, value)

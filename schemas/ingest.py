@@ -153,7 +153,7 @@ class _Intake:
                 origin = (value or b"").decode(errors="replace")
             event = _event_of(origin)
             if event is None:
-                detail = f"no kind of event has the topic {origin!r}"
+                detail = f"no kind of event has the topic {origin[:80]!r}"
                 self.rejects.append(reject(batch, record, "undecodable", detail, self._limits))
             else:
                 events.setdefault(event, []).append(record)

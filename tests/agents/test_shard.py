@@ -22,6 +22,7 @@ from agents.shard import Shard
 from agents.state_view import StateView
 from schemas import codec
 from schemas.batch import unpack
+from schemas.ingest import ORIGIN
 from schemas.interaction import KEY
 from schemas.lifecycle import State
 from streams import side
@@ -31,6 +32,7 @@ from streams.fetch import Fetcher
 from streams.mirror import shared_cache
 from streams.offsets import bounds
 from streams.settings import Settings, load
+from streams.step import Record, StepProducer
 from streams.topics import Topics
 
 pytestmark = pytest.mark.connected
@@ -437,3 +439,17 @@ async def test_a_flood_of_garbage_is_rejected_record_by_record_and_passed(stand:
     finally:
         await fetcher.close()
     assert sorted(map(int, filter(None, found.values()))) == list(range(count))
+
+
+async def test_a_large_record_with_a_large_header_is_rejected_and_passed(stand: Stand) -> None:
+    topics = Topics(stand.settings.prefix)
+    headers = ((ORIGIN, b"\x00" * 90_000),)
+    stranger = Record(topics.repartition, b"k", b"v" * 890_000, headers=headers)
+    producer = StepProducer(stand.settings, f"{stand.settings.prefix}stranger")
+    await producer.start()
+    try:
+        await producer.commit([stranger])
+    finally:
+        await producer.close()
+    await stand.until(lambda: stand.shard._ingest.rejected == 1)
+    await stand.send(events(10), 0)

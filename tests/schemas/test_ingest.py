@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from schemas import codec
 from schemas.batch import RawBatch, unpack
+from schemas.decode_check import DEFAULT_LIMITS
 from schemas.ingest import Forward, Ingested, ingest
 from schemas.interaction import SCHEMA
 from schemas.profile import PROFILE
@@ -138,6 +139,20 @@ def test_repartition_with_mixed_origins() -> None:
     assert len(found.rejects) == 7
     assert {r.code for r in found.rejects} == {"undecodable"}
     assert found.rejects[0].topic == REPARTITION
+
+
+@pytest.mark.parametrize("origin", [b"\x00" * 90_000, "\u20ac".encode() * 90_000])
+@pytest.mark.parametrize("length", [0, 890_000])
+def test_a_reject_fits_a_record_whatever_the_header_says(origin: bytes, length: int) -> None:
+    long = Produced(b"{" * length, b"k", NOW, [("topic", origin)])
+
+    found = ingest([batch([long], topic=REPARTITION, partition=1)], 1, N)
+
+    (reject,) = found.rejects
+    assert len(reject.detail) < 1_000
+    size = len(reject.key or b"") + len(reject.value or b"")
+    size += sum(len(name) + len(text) for name, text in reject.headers)
+    assert size <= DEFAULT_LIMITS.max_record_bytes + 10_000
 
 
 def test_json_among_avro() -> None:

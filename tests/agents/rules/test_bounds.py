@@ -35,6 +35,7 @@ def decided(found: RawBatch) -> list[Any]:
     for item in items:
         if item.reject is not None:
             assert len(item.reject.key or b"") + len(item.reject.value or b"") <= 900_000
+            assert all(len(text) < 10_000 for _, text in item.reject.headers)
     assert decide(decision.world, [], START, desk.policy).world == decision.world
     return meanings
 
