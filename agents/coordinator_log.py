@@ -7,10 +7,12 @@ and nothing of it can follow.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agents.rules import ledger
 from agents.rules.world import World
-from schemas.batch import RawBatch, unpack
+from agents.strangers import own_key, pass_over
+from schemas.batch import KafkaRecord, RawBatch, unpack
 from schemas.errors import Fatal
 from streams.fetch import Fetcher
 from streams.settings import Settings
@@ -61,15 +63,18 @@ async def read_back(settings: Settings, owner: str, start: int) -> Found:
     partition = (Topics(settings.prefix).coordinator, 0)
     fetcher = Fetcher(settings, {partition: start}, name="coordinator-log")
     await fetcher.start()
-    kept: dict[str, bytes | None] = {}
+    kept: dict[str, KafkaRecord] = {}
     try:
         while True:
             for batch in await fetcher.fetch():
                 for record in unpack(batch):
-                    key = (record.key or b"").decode()
+                    key = own_key(record.key)
+                    if key is None or not (key in (_OWNER, _CURSOR) or ledger.known(key)):
+                        pass_over(batch.topic, batch.partition, record.offset, f"{record.key!r}")
+                        continue
                     kept.pop(key, None)  # in the order of the last change
-                    kept[key] = record.value
-                    if key == _OWNER and _checked_owner(settings, record.value) == owner:
+                    kept[key] = record
+                    if key == _OWNER and _checked_owner(settings, record) == owner:
                         return _found(settings, kept, batch, record.offset)
     finally:
         await fetcher.close()
@@ -86,7 +91,7 @@ async def last_owner(settings: Settings, start: int, end: int) -> str | None:
             for batch in await fetcher.fetch():
                 for record in unpack(batch):
                     if record.key == _OWNER.encode():
-                        owner = _checked_owner(settings, record.value)
+                        owner = _checked_owner(settings, record) or owner
     finally:
         await fetcher.close()
     return owner
@@ -108,19 +113,48 @@ async def appended_at(settings: Settings, offset: int) -> int | None:
         await fetcher.close()
 
 
-def _found(
-    settings: Settings, kept: dict[str, bytes | None], batch: RawBatch, offset: int
-) -> Found:
-    policy_roots = settings.segments_are_roots
-    cursor: dict[str, int] = json.loads(kept.get(_CURSOR) or b"{}")
-    world = ledger.load(kept.items(), segments_are_roots=policy_roots)
+def _found(settings: Settings, kept: dict[str, KafkaRecord], batch: RawBatch, offset: int) -> Found:
+    def unreadable(error: ledger.Unreadable) -> None:
+        at = kept[error.key].offset
+        if not ledger.foreign(error.key):
+            place = f"{batch.topic}[{batch.partition}] offset {at}"
+            raise Fatal(f"{place}: {error.message}", remedy=error.remedy) from error
+        pass_over(batch.topic, batch.partition, at, error.message)
+
+    cursor: dict[str, int] = {}
+    if _CURSOR in kept and kept[_CURSOR].value is not None:
+        try:
+            cursor = _object(kept[_CURSOR])
+        except ValueError as error:
+            unreadable(ledger.Unreadable(_CURSOR, str(error)))
+    world = ledger.load(
+        ((key, record.value) for key, record in kept.items()),
+        segments_are_roots=settings.segments_are_roots,
+        unreadable=unreadable,
+    )
     appended_at = batch.max_timestamp if batch.log_append_time else None
     return Found(world, cursor, offset, appended_at)
 
 
-def _checked_owner(settings: Settings, value: bytes | None) -> str:
-    found = json.loads(value or b"{}")
+def _object(record: KafkaRecord) -> dict[str, Any]:
+    """The JSON object that a record is. Raises ValueError."""
+    try:
+        found = json.loads(record.value or b"")
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")
+    return found
+
+
+def _checked_owner(settings: Settings, record: KafkaRecord) -> str | None:
+    """The owner that a record names; None where it cannot be read, so that no owner wrote it."""
     topic = Topics(settings.prefix).coordinator
+    try:
+        found = _object(record)
+    except ValueError as error:
+        pass_over(topic, 0, record.offset, str(error))
+        return None
     if found.get("format") != _FORMAT:
         raise Fatal(
             f"topic {topic} has format {found.get('format')}, this version writes {_FORMAT}",
@@ -132,7 +166,7 @@ def _checked_owner(settings: Settings, value: bytes | None) -> str:
             f"the setting partitions is {settings.partitions}",
             remedy=f"Set partitions to {found.get('partitions')}",
         )
-    return str(found["owner"])
+    return str(found.get("owner"))
 
 
 def _record(settings: Settings, key: str, value: bytes | None) -> Record:

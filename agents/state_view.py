@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 
+from agents.strangers import names_source, pass_over
 from schemas import codec
-from schemas.batch import unpack
+from schemas.batch import KafkaRecord, RawBatch, unpack
 from schemas.errors import Fatal
 from schemas.lifecycle import SourceState, State
 from streams.fetch import Fetcher
@@ -98,26 +99,42 @@ async def follow(settings: Settings, view: StateView) -> None:
     """Feed `view` from the beginning of `lifecycle.state` until cancelled.
 
     Waits out a broker that stops answering; raises Recoverable where none answers at the
-    start, and Fatal for a record that cannot be read:
-    nobody but the coordinator writes here, and hiding depends on it.
+    start, and Fatal for a source's latest record where that cannot be read: nobody but the
+    coordinator writes here, and hiding depends on it. Other records that cannot be read are
+    left out with a warning.
     """
     partition = (Topics(settings.prefix).state, 0)
     start, end = (await bounds(settings, [partition]))[partition]
     fetcher = Fetcher(settings, {partition: start}, name="state-view")
     await fetcher.start()
+    damaged: dict[bytes | None, Fatal] = {}
     try:
         while True:
             if fetcher.position(partition) >= end:
+                # only now: a later record may have put one right
+                for error in damaged.values():
+                    raise error
                 view.caught_up.set()
             await view.advance(fetcher.position(partition))
             for batch in await fetcher.fetch():
                 for record in unpack(batch):
+                    damaged.pop(record.key, None)
                     try:
                         view.apply(record.key, record.value)
                     except codec.Undecodable as error:
-                        raise Fatal(
-                            f"{batch.topic}[{batch.partition}] offset {record.offset}: {error}",
-                            remedy="Only the coordinator may write to this topic",
-                        ) from error
+                        if names_source(record.key):
+                            damaged[record.key] = _damaged(batch, record, error)
+                        else:
+                            pass_over(batch.topic, batch.partition, record.offset, str(error))
     finally:
         await fetcher.close()
+
+
+def _damaged(batch: RawBatch, record: KafkaRecord, error: codec.Undecodable) -> Fatal:
+    source = (record.key or b"").decode()
+    return Fatal(
+        f"{batch.topic}[{batch.partition}] offset {record.offset}, {source}: "
+        f"{error.code}: {error.detail:.200}",
+        remedy="Only the coordinator may write to this topic: write the source's former record "
+        "again, under the same key",
+    )

@@ -8,6 +8,7 @@ from typing import Any, Self
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from agents.strangers import names_source, pass_over
 from schemas import codec
 from schemas.batch import KafkaRecord, RawBatch, unpack
 from schemas.errors import Fatal, Recoverable
@@ -83,14 +84,31 @@ async def read_all(settings: Settings, topic: str) -> list[Located]:
 
 
 async def read_table(settings: Settings, topic: str, name: str) -> dict[str, dict[str, Any]]:
-    """The latest record of every key of a compacted topic, decoded as `name`."""
+    """The latest record of every key of a compacted topic, decoded as `name`.
+
+    Raises Fatal for a source's that cannot be read; others are left out with a warning.
+    """
     table: dict[str, dict[str, Any]] = {}
-    for _, _, record in await read_all(settings, topic):
+    damaged: dict[str, Fatal] = {}
+    for _, partition, record in await read_all(settings, topic):
         key = (record.key or b"").decode(errors="replace")
+        damaged.pop(key, None)
         if record.value is None:
             table.pop(key, None)
-        else:
+            continue
+        try:
             table[key] = codec.decode(record.value, name)
+        except codec.Undecodable as error:
+            if names_source(record.key):
+                damaged[key] = Fatal(
+                    f"{topic}[{partition}] offset {record.offset}, {key}: "
+                    f"{error.code}: {error.detail:.200}",
+                    remedy="Write the former record again, under the same key",
+                )
+            else:
+                pass_over(topic, partition, record.offset, str(error))
+    for refusal in damaged.values():
+        raise refusal
     return table
 
 

@@ -11,7 +11,7 @@ Values are JSON without the fields that have their default; a null value deletes
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any
 
@@ -29,13 +29,42 @@ from agents.rules.world import (
     World,
 )
 from schemas.errors import Fatal
-from schemas.lifecycle import Definition, Exemption, Hold, Outcome, State
+from schemas.lifecycle import Definition, Exemption, Hold, Outcome, State, is_source
 
-__all__ = ["Entry", "entries", "load"]
+__all__ = ["Entry", "Unreadable", "entries", "foreign", "known", "load"]
 
 Entry = tuple[str, bytes | None]
 
 _LETTER = {"source": "s", "definition": "k", "request": "r", "telling": "t", "sweep": "w"}
+
+
+class Unreadable(Fatal):
+    """The latest record of a `key` cannot be read."""
+
+    def __init__(self, key: str, detail: str) -> None:
+        super().__init__(
+            f"coordinator record {key[:200]!r} cannot be read: {detail:.200}",
+            remedy="If another version of emberline wrote it, run that one; "
+            "else write the key's former value again, or a null value where it had none",
+        )
+        self.key = key
+
+
+def known(key: str) -> bool:
+    """Whether a key has the form of one that `entries` makes."""
+    return key == "w" or key[:2] in ("s/", "k/", "r/", "t/")
+
+
+def foreign(key: str) -> bool:
+    """Whether a known key names something that no source and no definition can be."""
+    letter, _, name = key.partition("/")
+    return (letter == "s" and not is_source(name)) or (
+        letter == "k" and not all(name.partition(":"))
+    )
+
+
+def _refuse(error: Unreadable) -> None:
+    raise error
 
 
 def entries(decision: Decision) -> list[Entry]:
@@ -43,17 +72,26 @@ def entries(decision: Decision) -> list[Entry]:
     return [_entry(decision.world, changed) for changed in decision.changed]
 
 
-def load(records: Iterable[Entry], *, segments_are_roots: bool) -> World:
+def load(
+    records: Iterable[Entry],
+    *,
+    segments_are_roots: bool,
+    unreadable: Callable[[Unreadable], None] = _refuse,
+) -> World:
     """The world that the records, in the order of the topic, describe.
 
-    Raises Fatal, naming the key, for a record that cannot be read.
+    A record that cannot be read is raised as Unreadable, or handed to `unreadable` and left out.
     """
     values: dict[str, Any] = {}
     for key, value in records:
         if value is None:
             values.pop(key, None)
-        elif key[:2] in ("s/", "k/", "r/", "t/") or key == "w":
-            values[key] = _parsed(key, value)
+        elif known(key):
+            try:
+                values[key] = _parsed(key, value)
+            except Unreadable as error:
+                values.pop(key, None)
+                unreadable(error)
     return _world(values, segments_are_roots)
 
 
@@ -109,11 +147,8 @@ def _parsed(key: str, value: bytes) -> Any:
                 return _telling(plain)
             case _:
                 return Sweep(**plain)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Fatal(
-            f"coordinator record {key!r} cannot be read: {type(error).__name__} {error}",
-            remedy="It was written by another version of emberline: run that one",
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Unreadable(key, f"{type(error).__name__} {error}") from error
 
 
 def _source(plain: dict[str, Any]) -> Source:

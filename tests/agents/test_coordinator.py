@@ -73,6 +73,9 @@ class World:
     async def write(self, topic: str, key: str | None, value: bytes | None) -> None:
         await self._writer.commit([Record(topic, key.encode() if key else None, value)])
 
+    async def write_raw(self, topic: str, *records: tuple[bytes | None, bytes | None]) -> None:
+        await self._writer.commit([Record(topic, key, value) for key, value in records])
+
     async def define(self, key: str, status: str, **facts: Any) -> None:
         record = {"key": key, "status": status, **facts}
         await self.write(self.topics.catalog, key, codec.encode("definition", record))
@@ -321,6 +324,45 @@ async def test_what_cannot_be_read_is_rejected_and_refused(world: World, view: S
     found_a = view.get(A)
     assert found_a is not None
     assert found_a.state is State.EXEMPT
+
+
+async def test_records_of_strangers_in_its_topic_stop_no_coordinator(
+    world: World, view: StateView, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world.running():
+        await world.define(A, "STOPPED")
+        await until(view, A, State.STOPPED)
+    topic = world.topics.coordinator
+    strangers: list[tuple[bytes | None, bytes | None]] = [
+        (b"\xff\xfe", b"x"),
+        (b"s/campaign:\xff", b"x"),
+        (b"s/rubbish", b"[1]"),
+        (b"k/rubbish", b"{"),
+        (b"rubbish", b"x"),
+        (b"o", b"\xff"),
+        (b"o", None),
+    ]
+    await world.write_raw(topic, *strangers)
+    async with world.running() as second:
+        assert set(second.world.sources) == {A}
+    warned = {text for text in caplog.messages if "left out" in text}
+    assert len(warned) == len(strangers)
+    assert all(text.startswith(f"{topic}[0] offset ") for text in warned)
+
+
+@pytest.mark.parametrize("key", [f"s/{A}", f"k/{A}", "c", "w", "r/one", "k/segment:s"])
+async def test_a_damaged_record_of_its_own_is_refused_until_it_is_written_again(
+    world: World, key: str
+) -> None:
+    async with world.running():
+        pass
+    await world.write_raw(world.topics.coordinator, (key.encode(), b"[damaged"))
+    place = rf"{world.topics.coordinator}\[0\] offset \d+: .*{key}.*null value"
+    with pytest.raises(Fatal, match=place):
+        await asyncio.wait_for(world.coordinator().run(), DEADLINE_S)
+    await world.write_raw(world.topics.coordinator, (key.encode(), None))
+    async with world.running():
+        pass
 
 
 async def stamp_by_the_broker(settings: Settings, topic: str) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from agents.state_view import StateView, follow
+from agents.topic_reader import read_table
 from schemas import codec
 from schemas.errors import Fatal
 from schemas.lifecycle import WORKING, SourceState, State
@@ -75,9 +76,47 @@ async def test_follow_reads_what_was_there_and_what_comes(
             assert found is not None
             assert found.state is State.STOPPED
             await producer.commit([Record(topics.state, b"campaign:a", b"garbage")])
-            with pytest.raises(Fatal, match="Only the coordinator"):
+            refusal = rf"{topics.state}\[0\] offset \d+, campaign:a: .*Only the coordinator"
+            with pytest.raises(Fatal, match=refusal):
                 await task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await producer.close()
+
+
+@pytest.mark.connected
+async def test_what_no_source_says_is_left_out_and_a_damaged_source_is_refused(
+    settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = StepProducer(settings, f"{settings.prefix}writer")
+    await producer.start()
+    good = record("campaign:a", State.EXPIRED, 1)
+    strangers = [
+        (b"\xff", b"x"),
+        (b"hello", b""),
+        (b"campaign:\xff", b"x"),
+    ]
+    try:
+        for key, value in [(b"campaign:a", b"damaged"), *strangers, (b"campaign:a", good)]:
+            await producer.commit([Record(topics.state, key, value)])
+        view = StateView()
+        task = asyncio.create_task(follow(settings, view))
+        caught_up = asyncio.create_task(view.caught_up.wait())
+        async with asyncio.timeout(30):
+            await asyncio.wait({task, caught_up}, return_when=asyncio.FIRST_COMPLETED)
+        assert caught_up.done()
+        assert [one.source for one in view] == ["campaign:a"]
+        warned = [text for text in caplog.messages if "left out" in text]
+        assert len(warned) == len(strangers)
+        assert all(text.startswith(f"{topics.state}[0] offset ") for text in warned)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert list(await read_table(settings, topics.state, "state")) == ["campaign:a"]
+        await producer.commit([Record(topics.state, b"campaign:a", b"damaged")])
+        with pytest.raises(Fatal, match="write the source's former record again"):
+            await asyncio.wait_for(follow(settings, StateView()), 30)
+        with pytest.raises(Fatal, match=r"offset \d+, campaign:a"):
+            await read_table(settings, topics.state, "state")
+    finally:
         await producer.close()
