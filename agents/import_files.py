@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fastavro
 import orjson
 
+from agents.import_avro import AvroFile
 from agents.import_journal import Place
 from agents.publish import Chunk
 from agents.records import TYPES, Kind, kind_of_record, ready, ready_record
 from schemas.codec import Undecodable, Unencodable
-from schemas.errors import Fatal, UsageError
+from schemas.errors import UsageError
 from schemas.registry import record_name
 
 __all__ = ["Bad", "Batch", "batches"]
@@ -112,26 +112,18 @@ def _declared(line: bytes) -> Kind:
 def _avro(file: Path, kind: Kind | None, start: Place) -> Iterator[Batch]:
     sorter = _Sorter(file, start)
     with file.open("rb") as opened:
-        try:
-            reader = fastavro.block_reader(opened)
-            own = kind or _written(file, reader.writer_schema)
-            for number, block in enumerate(reader, 1):
-                if number <= start.position:
-                    continue
-                for record in block:
-                    _one_record(sorter, record, own)
-                yield sorter.batch(number, opened.tell())
-        except (ValueError, EOFError, OSError, IndexError) as error:
-            raise Fatal(
-                f"{file} is no complete Avro container file: {error}",
-                remedy="Write it anew; what lies before the damage has been imported",
-            ) from error
+        container = AvroFile(file, opened)
+        own = kind or _written(file, container.schema)
+        for number, records in container.blocks(start.position):
+            for record in records:
+                _one_record(sorter, container, record, own)
+            yield sorter.batch(number, opened.tell())
 
 
-def _one_record(sorter: _Sorter, record: Any, kind: Kind | None) -> None:
+def _one_record(sorter: _Sorter, container: AvroFile, record: Any, kind: Kind | None) -> None:
     try:
         own = kind or kind_of_record(str(record.get("type")))
-        sorter.good(own, *ready_record(own, record))
+        sorter.good(own, *ready_record(own, container.plain(own.name, record)))
     except (Unencodable, UsageError) as error:
         sorter.bad(str(error))
 

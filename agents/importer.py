@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from agents.import_files import Bad, Batch, batches
 from agents.import_journal import Journal, Place
 from agents.publish import Publisher
 from agents.records import Kind
-from schemas.errors import UsageError
+from schemas.errors import Fatal, UsageError
 from streams.settings import Settings
 
 __all__ = ["Imported", "Progress", "import_files"]
@@ -111,7 +111,7 @@ class _Run:
     async def _rest(self, publisher: Publisher, file: Path, start: Place) -> Place:
         place, saved = start, time.monotonic()
         parts = batches(file, self._kind, start)
-        while batch := await asyncio.to_thread(next, parts, None):
+        while batch := await self._next(publisher, file, parts, place):
             for chunk in batch.chunks:
                 await publisher.publish(chunk)
             self._tell(file, batch, place)
@@ -122,6 +122,17 @@ class _Run:
                 saved = time.monotonic()
         await publisher.flush()
         return place
+
+    async def _next(
+        self, publisher: Publisher, file: Path, parts: Iterator[Batch], place: Place
+    ) -> Batch | None:
+        try:
+            return await asyncio.to_thread(next, parts, None)
+        except Fatal:
+            # what lies before the damage is in, and is not sent again
+            await publisher.flush()
+            self._journal.save(file, place)
+            raise
 
     def _tell(self, file: Path, batch: Batch, before: Place) -> None:
         fresh_bad = batch.place.bad - before.bad

@@ -4,7 +4,6 @@ import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from agents.encoder import encoder
@@ -76,7 +75,9 @@ def ready(kind: Kind, text: bytes) -> tuple[bytes, bytes]:
 
 
 def ready_record(kind: Kind, record: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """(key, Avro value) of one record out of an Avro file; fields that we do not read go.
+    """(key, Avro value) of one record out of an Avro file, its times in milliseconds.
+
+    Fields that we do not read go.
 
     Raises schemas.codec.Unencodable where a value does not fit our schema.
     """
@@ -96,10 +97,5 @@ def _writer(kind: Kind) -> Callable[[Mapping[str, Any]], bytes]:
 
 
 def _plain(value: Any) -> Any:
-    """Avro's logical times as integer milliseconds; an object as its JSON text."""
-    if isinstance(value, datetime):
-        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
-    if isinstance(value, Mapping):
-        return json.dumps(value)
-    return value
+    """An object as its JSON text."""
+    return json.dumps(value) if isinstance(value, Mapping) else value

@@ -9,7 +9,7 @@ import fastavro
 import pytest
 
 from agents.demo.generator import generate
-from agents.import_files import batches
+from agents.import_files import Batch, batches
 from agents.import_journal import Journal, Place
 from agents.importer import Progress, import_files
 from agents.oracle import Interactions, expect
@@ -145,6 +145,79 @@ def test_a_cut_container_is_named(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(Fatal, match="no complete Avro"):
         list(batches(file, None, Place()))
+
+
+def damaged(path: Path, codec: str) -> Path:
+    """A container of several blocks whose last but one block is overwritten."""
+    sends = [record for name, record in EVENTS if name == "send"]
+    file = container(path, "send", sends, codec=codec, sync_interval=5_000)
+    with file.open("rb") as opened:
+        block = list(fastavro.block_reader(opened))[-2]
+    data = bytearray(file.read_bytes())
+    data[block.offset + 10 : block.offset + block.size - 20] = b"\xff" * (block.size - 30)
+    file.write_bytes(data)
+    return file
+
+
+@pytest.mark.parametrize("codec", ["null", "deflate", "bzip2", "xz"])
+def test_a_corrupt_block_is_named(tmp_path: Path, codec: str) -> None:
+    file = damaged(tmp_path / "a.avro", codec)
+    found: list[Batch] = []
+    with pytest.raises(Fatal) as told:
+        found.extend(batches(file, None, Place()))
+    assert len(found) > 1
+    place = f"{file}, block {len(found) + 1}, before byte "
+    assert str(told.value).startswith(place)
+    assert "no complete Avro" in str(told.value)
+    assert "Write it anew" in str(told.value)
+
+
+def test_a_container_without_a_readable_schema_is_named(tmp_path: Path) -> None:
+    file = container(tmp_path / "a.avro", "send", [])
+    file.write_bytes(file.read_bytes().replace(b'"symbols"', b'"simbols"'))
+    with pytest.raises(Fatal, match="no complete Avro"):
+        list(batches(file, None, Place()))
+
+
+@pytest.mark.connected
+async def test_what_lies_before_the_damage_is_in_and_not_sent_again(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    file = damaged(tmp_path / "a.avro", "deflate")
+    counts = []
+    for _ in range(2):
+        seen: list[Progress] = []
+        with pytest.raises(Fatal, match="no complete Avro"):
+            await import_files(settings, [file], progress=seen.append)
+        counts.append(seen[-1].records if seen else 0)
+        async with TopicReader.open(settings, [topics.event("send")]) as reader:
+            assert len(await reader.rest()) == counts[0] > 0
+    assert counts[1] == 0
+
+
+@pytest.mark.parametrize("unit", ["millis", "micros", "nanos"])
+def test_a_time_that_no_calendar_has_is_one_bad_record(tmp_path: Path, unit: str) -> None:
+    time_type = {"type": "long", "logicalType": f"timestamp-{unit}"}
+    writer = {
+        "type": "record", "name": "Send", "fields": [
+            {"name": "id", "type": "string"}, {"name": "user_id", "type": "string"},
+            {"name": "time", "type": ["null", time_type]},
+        ],
+    }  # fmt: skip
+    last = 2**62 if unit == "millis" else 2**63 - 1
+    per = {"millis": 1, "micros": 1_000, "nanos": 1_000_000}[unit]
+    times = [1_777_636_800_123 * per, last, -last, 1_777_636_800_124 * per]
+    records = [{"id": "1", "user_id": "u", "time": time} for time in times]
+    file = tmp_path / "a.avro"
+    with file.open("wb") as out:
+        fastavro.writer(out, writer, records)
+    (batch,) = batches(file, None, Place())
+    # 64 bits of nanoseconds reach to the year 2262: all of them are times
+    assert [bad.where for bad in batch.bad] == (
+        [] if unit == "nanos" else [f"{file}:2", f"{file}:3"]
+    )
+    values = [codec.decode(value or b"")["time"] for value in batch.chunks[0].values]
+    assert values[:: len(values) - 1] == [1_777_636_800_123, 1_777_636_800_124]
 
 
 async def test_a_missing_file_is_wrong_use(settings_offline: Settings, tmp_path: Path) -> None:
