@@ -49,6 +49,7 @@ class _Sorter:
         self._file = file
         self._records = start.records
         self._bad = start.bad
+        self._blank = start.blank
         self._rows: dict[str, tuple[list[bytes | None], list[bytes | None]]] = {}
         self._found: list[Bad] = []
 
@@ -61,11 +62,15 @@ class _Sorter:
     def bad(self, why: str) -> None:
         self._records += 1
         self._bad += 1
-        self._found.append(Bad(f"{self._file}:{self._records}", why))
+        self._found.append(Bad(f"{self._file}:{self._records + self._blank}", why))
+
+    def blank(self) -> None:
+        self._blank += 1
 
     def batch(self, position: int, read: int) -> Batch:
         chunks = [Chunk(topic, *rows) for topic, rows in self._rows.items()]
-        batch = Batch(Place(position, self._records, self._bad), read, chunks, self._found)
+        place = Place(position, self._records, self._bad, self._blank)
+        batch = Batch(place, read, chunks, self._found)
         self._rows, self._found = {}, []
         return batch
 
@@ -86,7 +91,10 @@ def _lines(file: Path, kind: Kind | None, start: Place) -> Iterator[Batch]:
         opened.seek(start.position)
         while lines := opened.readlines(BATCH_BYTES):
             for line in lines:
-                _one_line(sorter, line.strip(), kind)
+                if text := line.strip():
+                    _one_line(sorter, text, kind)
+                else:
+                    sorter.blank()
             yield sorter.batch(opened.tell(), opened.tell())
 
 

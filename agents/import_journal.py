@@ -1,6 +1,7 @@
 """How far each file has been imported: a small JSON file, so that an import can go on.
 
-A file is known by its path, size and time of change; a file that has changed begins anew.
+A file is known by its path, size and time of change; a file that has changed begins anew. So
+does one that is sent elsewhere, or as something else.
 """
 
 import json
@@ -18,20 +19,25 @@ class Place:
     """How far a file is acknowledged.
 
     `position` is a byte offset in JSON lines, a number of blocks in an Avro container file;
-    `records` and `bad` count what lies before it.
+    `records` and `bad` (some of them) count what lies before it, `blank` the lines without any.
     """
 
     position: int = 0
     records: int = 0
     bad: int = 0
+    blank: int = 0
     done: bool = False
 
 
 class Journal:
-    """The places of all files that were ever begun. One import at a time may use it."""
+    """The places of all files that were ever begun. One import at a time may use it.
 
-    def __init__(self, path: Path) -> None:
+    `target` says where the files go and as what: the same file has a place for each.
+    """
+
+    def __init__(self, path: Path, target: str) -> None:
         self._path = path
+        self._target = target
         self._places: dict[str, Place] = {}
         try:
             content = json.loads(path.read_text())
@@ -46,11 +52,11 @@ class Journal:
 
     def place(self, file: Path) -> Place:
         """Where to go on in a file."""
-        return self._places.get(_key(file), Place())
+        return self._places.get(self._key(file), Place())
 
     def save(self, file: Path, place: Place) -> None:
         """Remember a place, in one go: a crash leaves the former journal or the new one."""
-        self._places[_key(file)] = place
+        self._places[self._key(file)] = place
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps({k: asdict(p) for k, p in self._places.items()}, indent=1))
@@ -58,9 +64,8 @@ class Journal:
 
     def forget(self, file: Path) -> None:
         """Let a file begin anew."""
-        self._places.pop(_key(file), None)
+        self._places.pop(self._key(file), None)
 
-
-def _key(file: Path) -> str:
-    stat = file.stat()
-    return f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+    def _key(self, file: Path) -> str:
+        stat = file.stat()
+        return f"{self._target}|{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"

@@ -58,13 +58,15 @@ async def import_files(
 ) -> Imported:
     """Send the records of the files, from where an earlier import of them was acknowledged.
 
-    The journal lies in the data folder. With `again` every file begins anew. Raises UsageError
-    for a file that is not there, Recoverable where a send fails (then go on by calling again).
+    The journal lies in the data folder; another broker, prefix or kind is another import. With
+    `again` every file begins anew. Raises UsageError for a file that is not there, Fatal for
+    one that is damaged, Recoverable where a send fails (then go on by calling again).
     """
     for file in files:
         if not file.is_file():
             raise UsageError(f"There is no file {file}", remedy="Check its name")
-    journal = Journal(settings.data_dir / "import.json")
+    target = f"{settings.bootstrap_servers}|{settings.prefix}|{kind.name if kind else ''}"
+    journal = Journal(settings.data_dir / "import.json", target)
     run = _Run(journal, files, kind, progress, bad)
     async with Publisher(settings) as publisher:
         for file in files:

@@ -1,6 +1,7 @@
 """Importing files: every record arrives, bad ones are named, an interrupted import goes on."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from agents.topic_reader import TopicReader
 from schemas import codec
 from schemas.errors import Fatal, UsageError
 from schemas.registry import raw
+from streams import topics as topic_admin
 from streams.settings import Settings
 from streams.topics import Topics
 
@@ -114,13 +116,43 @@ def test_a_file_goes_on_where_it_was_left(
 def test_a_changed_file_begins_anew(tmp_path: Path) -> None:
     file, path = tmp_path / "a.jsonl", tmp_path / "data" / "import.json"
     file.write_text("one")
-    Journal(path).save(file, Place(3, 1, 0, True))
-    assert Journal(path).place(file) == Place(3, 1, 0, True)
+    Journal(path, "here").save(file, Place(3, 1, done=True))
+    assert Journal(path, "here").place(file) == Place(3, 1, done=True)
+    assert Journal(path, "there").place(file) == Place()
     file.write_text("other")
-    assert Journal(path).place(file) == Place()
+    assert Journal(path, "here").place(file) == Place()
     path.write_text("{")
     with pytest.raises(Fatal, match="cannot be read"):
-        Journal(path)
+        Journal(path, "here")
+
+
+@pytest.mark.connected
+async def test_another_prefix_or_event_is_another_import(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    file = lines(tmp_path / "a.jsonl", EVENTS[:50])
+    other = replace(settings, prefix=f"{settings.prefix}other.")
+    await topic_admin.create(other)
+    send = kind_of_record("send")
+    for target, kind in ((settings, None), (other, None), (settings, send)):
+        first = await import_files(target, [file], kind)
+        assert (first.records + first.bad, first.already) == (50, 0)
+        second = await import_files(target, [file], kind)
+        assert (second.records, second.bad, second.already) == (0, 0, 1)
+
+
+def test_blank_lines_are_no_records_but_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.import_files.BATCH_BYTES", 1)
+    file = tmp_path / "a.jsonl"
+    user = '{"type":"user","user_id":"u"}'
+    file.write_text(f"\n{user}\n \t\r\n\nnonsense\n{user}\n\n")
+    every = list(batches(file, None, Place()))
+    assert [bad.where for batch in every for bad in batch.bad] == [f"{file}:5"]
+    assert (every[-1].place.records, every[-1].place.bad) == (3, 1)
+    for at, batch in enumerate(every):
+        assert list(batches(file, None, batch.place)) == every[at + 1 :]
 
 
 def test_times_of_other_writers_become_milliseconds(tmp_path: Path) -> None:
