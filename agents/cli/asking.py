@@ -32,7 +32,8 @@ def request_options(function: F) -> F:
             click.option(
                 "--request-id",
                 metavar="ID",
-                help="The same id again is the same request: nothing happens twice.",
+                help="The same id again is the same request: nothing happens twice. "
+                "Another command under it is refused.",
             ),
             click.option(
                 "--wait/--no-wait",

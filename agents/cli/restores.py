@@ -57,30 +57,32 @@ async def _requests(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _restores(commands: list[Located]) -> dict[str, dict[str, Any]]:
-    """Restore requests by id, before any result."""
+    """Restore requests by id, before any result: an id's first command is the request."""
+    seen: set[str] = set()
     found: dict[str, dict[str, Any]] = {}
     for topic, partition, record in commands:
         try:
             asked = codec.decode(record.value or b"", "command")
         except codec.Undecodable:
             continue  # the coordinator has refused it; it is no restore
-        if asked["type"] != CommandType.RESTORE:
-            continue
         request_id = str(asked["request_id"] or f"{topic}-{partition}-{record.offset}")
-        found.setdefault(
-            request_id,
-            {
-                "request_id": request_id, "requested_by": asked["requested_by"],
-                "tag": asked["tag"], "dry_run": asked["dry_run"], "time": record.timestamp,
-                "source": None, "outcome": None, "sources": {},
-            },
-        )  # fmt: skip
+        known = request_id in seen
+        seen.add(request_id)
+        if known or asked["type"] != CommandType.RESTORE:
+            continue
+        found[request_id] = {
+            "request_id": request_id, "requested_by": asked["requested_by"],
+            "tag": asked["tag"], "dry_run": asked["dry_run"], "time": record.timestamp,
+            "source": None, "outcome": None, "sources": {},
+        }  # fmt: skip
     return found
 
 
 def _take(request: dict[str, Any], result: dict[str, Any]) -> None:
     told = {name: result[name] for name in ("outcome", "code", "message", "done", "total")}
     if result["source"] is None:
-        request.update(told)
+        # after another outcome, what was refused is another command under the same id
+        if told["outcome"] != Outcome.REFUSED or request["outcome"] is None:
+            request.update(told)
     else:
         request["sources"][result["source"]] = {"source": result["source"], **told}

@@ -17,15 +17,26 @@ _SWEEP = (CommandType.PAUSE, CommandType.RESUME)
 
 
 def read(draft: Draft, item: CommandRead) -> None:
-    """Carry out a command, or refuse it; a request id that is known is told again instead."""
+    """Carry out a command, or refuse it; one that was read before is told again instead.
+
+    It is known by its request id, under which another command is refused.
+    """
     command = item.command
     request_id = command.request_id or item.position
     known = draft.requests.get(request_id)
     if known is not None:
-        requests.retell(draft, known)
+        if requests.repeats(known, command):
+            requests.retell(draft, known)
+        else:
+            requests.refuse_reuse(draft, known, command)
         return
     request = Request(
-        request_id, command.type, draft.now, by=command.requested_by, dry_run=command.dry_run
+        request_id,
+        command.type,
+        draft.now,
+        by=command.requested_by,
+        dry_run=command.dry_run,
+        asked=requests.asked(command),
     )
     try:
         kind = CommandType(command.type)

@@ -94,9 +94,12 @@ def expiring_soon(source: Source, due_at: int, notice: str, now: int) -> Output:
     )
 
 
-def result(request_id: str, source: str | None, told: Telling) -> Output:
-    """What became of a request (`source` null) or of one source in it."""
-    identity = (request_id, source, told.outcome, told.code, told.done)
+def result(request_id: str, source: str | None, told: Telling, *, about: str = "") -> Output:
+    """What became of a request (`source` null) or of one source in it.
+
+    `about` tells a second command that came under the same id from the request itself.
+    """
+    identity = (request_id, source, told.outcome, told.code, told.done, *filter(None, [about]))
     return Output(
         "control_results",
         "result",

@@ -1,18 +1,23 @@
 """Requests: what is told of each, so that the same id is told again and nothing done twice."""
 
+import hashlib
+import json
 from dataclasses import replace
 
 from agents.rules import outputs
 from agents.rules.draft import Draft
 from agents.rules.world import Request, Telling
-from schemas.lifecycle import Outcome
+from schemas.lifecycle import Command, Outcome, Refusal
 
 __all__ = [
     "CANCELLED",
+    "asked",
     "close_if_done",
     "finish",
     "forget_old",
     "progress",
+    "refuse_reuse",
+    "repeats",
     "retell",
     "tell",
     "tell_whole",
@@ -126,6 +131,38 @@ def progress(draft: Draft, request_id: str | None, source: str, done: int, total
         request_id,
         source,
         Telling(Outcome.PROGRESS, None, f"{done} of {total} segments", done, total),
+    )
+
+
+def asked(command: Command) -> str:
+    """The same for two commands that ask for the same, whoever asks and in whatever order."""
+    names = [sorted(set(command.sources)), sorted(set(command.users))]
+    parts = [command.type, command.tag, command.dry_run, *names]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def repeats(known: Request, command: Command) -> bool:
+    """Whether a command that comes under a known request's id asks for the same."""
+    if known.asked:
+        return known.asked == asked(command)
+    return (known.type, known.dry_run) == (command.type, command.dry_run)
+
+
+def refuse_reuse(draft: Draft, known: Request, command: Command) -> None:
+    """Refuse another command under a known request's id; of that one nothing changes."""
+    former = known.type or "a command that could not be read"
+    other = f"another {former}" if known.type == command.type else former
+    message = f"the request id was used before, for {other}: take one of its own"
+    code = Refusal.INVALID_COMMAND.value
+    told = Telling(Outcome.REFUSED, code, message, time=draft.now)
+    draft.say(outputs.result(known.request_id, None, told, about=asked(command)))
+    draft.audit(
+        None,
+        f"{command.type or 'command'}_refused",
+        by=command.requested_by or None,
+        reason=code,
+        detail=message,
+        request_id=known.request_id,
     )
 
 

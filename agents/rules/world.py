@@ -164,7 +164,9 @@ class Request:
     """A command that has been read: remembered so that the same id does nothing twice.
 
     `sources` are those that it names or its tag resolved to; what was told of each stands in
-    `World.tellings`. `finished` counts those with a final outcome, `completed` the good ones.
+    `World.tellings`. `asked` stands for all that the command asks for (`requests.asked`; empty
+    where it could not be read, or was read before this was kept). `finished` counts the sources
+    with a final outcome, `completed` the good ones.
     """
 
     request_id: str
@@ -172,6 +174,7 @@ class Request:
     time: int
     by: str = ""
     dry_run: bool = False
+    asked: str = ""
     whole: Telling | None = None
     sources: tuple[str, ...] = ()
     finished: int = 0

@@ -85,6 +85,30 @@ async def test_a_restore_waits_for_its_end(settings: Settings, topics: Topics) -
 
 
 @pytest.mark.connected
+async def test_another_command_under_a_known_id_is_no_part_of_the_request(
+    settings: Settings, topics: Topics
+) -> None:
+    def decide(request: dict[str, Any]) -> list[Told]:
+        if request["sources"] == ["campaign:a"]:
+            return [result(request, "accepted"), result(request, "completed")]
+        return [result(request, "refused", code="invalid_command", message="used before")]
+
+    async def asked(*words: str) -> int:
+        return (await emberline(settings, *words, "--request-id", words[0])).exit_code
+
+    async with coordinator(settings, decide):
+        assert await asked("restore", "campaign:a") == 0
+        assert await asked("restore", "campaign:b") == 1
+        assert await asked("hold", "campaign:a") == 0
+        refused = await emberline(settings, "restore", "campaign:b", "--request-id", "hold")
+        assert refused.exit_code == 1
+        assert "used before" in refused.stderr
+    listed = await emberline(settings, "restores", "--json")
+    found = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert [(one["request_id"], one["outcome"]) for one in found] == [("restore", "completed")]
+
+
+@pytest.mark.connected
 async def test_without_waiting_acceptance_is_enough(settings: Settings, topics: Topics) -> None:
     def decide(request: dict[str, Any]) -> list[Told]:
         return [result(request, "accepted", total=1)]

@@ -1,5 +1,8 @@
 """What operators ask for: accepted, refused with each code, told again."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from agents.rules.inputs import CommandRead, CommandUnreadable
@@ -226,14 +229,60 @@ def test_same_request_id_is_told_again_and_done_once() -> None:
     ids = {(r["source"], r["event_id"]) for r in of(first, "control_results")}
     desk.now += DAY
     desk.restart()
-    again = desk.command("hold", A, request_id="same")
+    again = desk.command("restore", B, A, request_id="same", requested_by="ann", reason="why")
     assert {(r["source"], r["event_id"]) for r in of(again, "control_results")} == ids
     assert not of(again, "state")
-    assert desk.source(A).held is None
     desk.finish(A)
-    done = desk.command("restore", A, request_id="same")
+    done = desk.command("restore", A, B, request_id="same")
     assert outcomes(done, A) == [("completed", None)]
     assert desk.source(A).state is State.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("kind", "sources", "facts"),
+    [
+        ("expire", (A,), {}),
+        ("pause", (), {}),
+        ("explode", (A,), {}),
+        ("hold", (A, B), {}),
+        ("hold", (B,), {}),
+        ("hold", (A,), {"tag": "x"}),
+        ("hold", (A,), {"dry_run": True}),
+    ],
+)
+def test_another_command_under_a_known_request_id_is_refused(
+    kind: str, sources: tuple[str, ...], facts: dict[str, Any]
+) -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED", tags=("x",))
+    desk.define(B)
+    first = of(desk.command("hold", A, request_id="l1"), "control_results")
+    desk.restart()
+    before = desk.world
+    said = desk.command(kind, *sources, request_id="l1", **facts)
+    assert desk.world == before
+    (refusal,) = of(said, "control_results")
+    assert (refusal["request_id"], refusal["source"]) == ("l1", None)
+    assert (refusal["outcome"], refusal["code"]) == ("refused", "invalid_command")
+    assert "used before, for" in refusal["message"]
+    assert "hold" in refusal["message"]
+    assert refusal["event_id"] not in {one["event_id"] for one in first}
+    assert decisions(said) == [f"{kind}_refused"]
+    again = desk.command(kind, *sources, request_id="l1", **facts)
+    assert of(again, "control_results")[0]["event_id"] == refusal["event_id"]
+    assert outcomes(desk.command("hold", A, request_id="l1"), None) == [("completed", None)]
+
+
+def test_a_request_of_which_only_the_type_is_kept_is_known_by_that() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    desk.command("hold", A, request_id="l1")
+    known = replace(desk.world.requests["l1"], asked="")
+    desk.world = replace(desk.world, requests={"l1": known})
+    again = desk.command("hold", A, B, request_id="l1")
+    assert outcomes(again, None) == [("completed", None)]
+    other = desk.command("expire", A, request_id="l1")
+    assert outcomes(other, None) == [("refused", "invalid_command")]
 
 
 def test_request_ids_are_forgotten_after_thirty_days_but_not_while_open() -> None:
