@@ -107,6 +107,7 @@ class Shard:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ingest.run())
                 tasks.create_task(self._work.run())
+                tasks.create_task(self._audiences.keep_fresh())
         except BaseExceptionGroup as group:
             raise _gravest(group) from group
         finally:

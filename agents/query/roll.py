@@ -18,6 +18,7 @@ __all__ = ["Everybody", "Roll"]
 _CLOSE = 3
 """Two runs of users are merged when the larger is at most so many times the smaller."""
 _AT_ONCE = 300_000
+_NO_TEXTS = pl.Series("user", [], dtype=pl.String)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,11 @@ class Roll:
     def _formed(self, parts: list[pl.Series]) -> pl.DataFrame:
         """Users in the form of this shard, which changes with the first who is no number."""
         if self._numbered:
-            known = [part if part.dtype == pl.Binary else packed(part) for part in parts]
-            if not any(part.null_count() for part in known):
-                users = pl.concat(known).rename("user")
+            # Many are small: what is done to each costs more than what is done to its users.
+            texts = pl.concat([_NO_TEXTS, *(part for part in parts if part.dtype == pl.String)])
+            known = packed(texts)
+            if not known.null_count():
+                users = pl.concat([known, *(part for part in parts if part.dtype == pl.Binary)])
                 return pl.DataFrame([users, numbers(users)])
             self._numbered = False
             self._runs = [_spelt(run) for run in self._runs]

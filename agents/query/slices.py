@@ -21,7 +21,7 @@ from streams.store import Pinned
 
 __all__ = ["Fresh", "Slice", "slices"]
 
-FIRST = 25_000
+FIRST = 10000
 MOST = 400_000
 GROWTH = 4
 

@@ -1,5 +1,6 @@
 """Reading a source on a real broker's shard while deltas come and go."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from agents.filters import parse, plan
 from agents.filters.steps import Plan
 from agents.filters.world import SourceView, StillWorld
 from agents.pace import Pace
+from agents.query import shard_audience
 from agents.query.shard_audience import Audiences
 from agents.state_view import StateView
 from agents.work.context import Context
@@ -21,6 +23,7 @@ from streams.clock import SystemClock
 from streams.mirror import shared_cache
 from streams.settings import Settings, load
 from streams.store import Put, Step, Store
+from tests.agents.dummies import until
 from tests.streams.rows import as_dict, random_rows
 
 pytestmark = pytest.mark.connected
@@ -100,11 +103,17 @@ async def test_an_audience_is_of_the_moment_of_its_pin(context: Context) -> None
     asked = plan(parse({"not": leaf}), WORLD, now_ms=0)
     assert isinstance(asked, Plan)
 
-    users = await Audiences(context, Pace()).find(asked)
-    await put(context, range(600, 700))
+    audiences = Audiences(context, Pace())
+    users = await audiences.find(asked)
+    more = await put(context, range(600, 700))
     await context.flush()
+    later = [user async for series in await audiences.find(asked) for user in series]
     found = [user async for series in users for user in series]
 
+    came = {user for frame in more for user in frame["user"]}
+    came -= {user for frame in frames for user in frame["user"]}
+    assert came & set(later), "who asked later knows more"
+    assert not came & set(found)
     everybody = {user for frame in frames for user in frame["user"]}
     clicked = {
         user
@@ -112,3 +121,29 @@ async def test_an_audience_is_of_the_moment_of_its_pin(context: Context) -> None
         for user in frame.filter(pl.col("kind") == "clicked")["user"]
     }
     assert found == sorted(everybody - clicked)
+
+
+async def test_once_asked_users_are_taken_in_as_they_come(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_audience, "_FRESHEN_S", 0.01)
+    asked = plan(parse({"filter": "never_received", "has": False}), WORLD, now_ms=0)
+    assert isinstance(asked, Plan)
+    audiences = Audiences(context, Pace())
+
+    def known() -> int:
+        return sum(map(len, audiences._roll._runs))
+
+    keeping = asyncio.create_task(audiences.keep_fresh())
+    try:
+        await put(context, range(300))
+        assert not known(), "nobody has asked"
+        async for _ in await audiences.find(asked):
+            pass
+        before = known()
+        assert before
+        await put(context, range(300, 900))
+        await until(lambda: known() > before)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
