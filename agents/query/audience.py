@@ -42,8 +42,7 @@ class Audience(Gatherer[pl.Series]):
     at this `now`, or too much to ask at once) and Unavailable. `plan` is known once entered.
     """
 
-    #: A shard that is asked for the first time reads all its users.
-    wait_s = 30.0
+    wait_s = 10.0
 
     def __init__(self, context: Context, question: Question) -> None:
         super().__init__(context)
