@@ -207,7 +207,8 @@ class Coordinator:
         topic = self._topics.state
         told: dict[str, int] = {}
         for _, _, record in await read_all(self._settings, topic):
-            # what cannot be read tells nothing; the views say so
+            # What is deleted, or cannot be read, says nothing any more of what came before it.
+            told.pop((record.key or b"").decode(errors="replace"), None)
             with suppress(Undecodable):
                 found = SourceState.from_record(codec.decode(record.value or b"", "state"))
                 told[found.source] = found.version

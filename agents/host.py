@@ -99,8 +99,7 @@ class ShardHost:
         """Raises NotHeld where it is not."""
         if not self.in_touch:
             raise NotHeld(
-                f"this worker has not heard from its group for {self._silent_s():.0f} s: "
-                "another may have its shards"
+                "the group has not acknowledged this worker lately: another may have its shards"
             )
 
     def start(self) -> None:

@@ -31,7 +31,9 @@ class Answer:
     def take(self, result: Result) -> None:
         """Remember the latest result of the request or of one of its sources."""
         if result["source"] is None:
-            self.whole = result
+            # After another outcome, what was refused is another command under the same id.
+            if self.whole is None or result["outcome"] != Outcome.REFUSED:
+                self.whole = result
         else:
             self.sources[result["source"]] = result
 

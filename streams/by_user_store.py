@@ -11,7 +11,8 @@ at a time, and every state is one that reading copes with.
 """
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
@@ -28,7 +29,7 @@ from rocksdict import (
 
 from schemas.errors import Recoverable
 from streams.by_user_runs import Run
-from streams.rocks import StoreDamaged, close_store, open_store, reading
+from streams.rocks import StoreDamaged, close_store, open_store, using
 
 __all__ = ["UserStore", "UserStoreFailed", "block_key"]
 
@@ -54,7 +55,7 @@ class UserStore:
         self.folder = folder
         self._store = self._open(cache)
         try:
-            with reading(folder):
+            with using(folder):
                 self._load(f"{_FORMAT} {identity}".encode(), cache)
         except StoreDamaged:
             self.close()
@@ -103,6 +104,17 @@ class UserStore:
                 self._store.delete_range(b"b/%08x" % low, b"b/%08x" % number)
             low = number + 1
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Raises `StoreDamaged`, or `UserStoreFailed` for another trouble of the disk."""
+        try:
+            with using(self.folder):
+                yield
+        except StoreDamaged:
+            raise
+        except Exception as error:
+            raise _failed(self.folder, error) from error
+
     def new_number(self) -> int:
         """The number of a new run."""
         self._next += 1
@@ -118,7 +130,7 @@ class UserStore:
     ) -> None:
         """Writes blocks, a run's entry, removals of such and all covered ids: at once or not.
 
-        Raises `UserStoreFailed`.
+        Raises `UserStoreFailed` or `StoreDamaged`.
         """
         batch = WriteBatch(raw_mode=True)
         for key, data in (blocks or {}).items():
@@ -133,25 +145,19 @@ class UserStore:
             batch.put(f"c/{segment_id}".encode(), b"")
         for segment_id in self.covered - wanted:
             batch.delete(f"c/{segment_id}".encode())
-        try:
+        with self._changing():
             self._store.write(batch, self._unlogged)
-        except Exception as error:
-            raise _failed(self.folder, error) from error
         self.covered = wanted
 
     def remove_blocks(self, run: Run) -> None:
-        """Removes the blocks of a run whose entry has gone. Raises `UserStoreFailed`."""
-        try:
+        """Removes the blocks of a run whose entry has gone. Raises as `write` does."""
+        with self._changing():
             self._store.delete_range(b"b/%08x" % run.number, b"b/%08x" % (run.number + 1))
-        except Exception as error:
-            raise _failed(self.folder, error) from error
 
     def wipe(self) -> None:
-        """Removes everything but the stamp. Raises `UserStoreFailed`."""
-        try:
+        """Removes everything but the stamp. Raises as `write` does."""
+        with self._changing():
             self._store.delete_range(b"b", b"s")
-        except Exception as error:
-            raise _failed(self.folder, error) from error
         self.runs, self.covered = [], set()
 
     def snapshot(self) -> Snapshot:

@@ -66,9 +66,14 @@ class Membership:
         self._link: Link | None = None
         self._heard = time.monotonic()
 
-    def heard(self) -> None:
-        """The group has just acknowledged this worker. From any thread."""
-        self._heard = time.monotonic()
+    def heard(self, at: float) -> None:
+        """The group has acknowledged what this worker said at that time (`time.monotonic`): not
+        when the answer was read, which may be long after. From any thread."""
+        self._heard = at
+
+    def disowned(self) -> None:
+        """The group does not know this worker any more. From any thread."""
+        self._heard = float("-inf")
 
     def silent_s(self) -> float:
         """For how long the group has not acknowledged this worker, in seconds."""

@@ -23,7 +23,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from streams.rocks import StoreDamaged, View, close_store, is_damaged, open_store, reading
+from streams.rocks import StoreDamaged, View, close_store, is_damaged, open_store, using
 
 __all__ = ["Mirror", "shared_cache"]
 
@@ -69,13 +69,13 @@ class Mirror:
         return self._get(key)
 
     def _get(self, key: bytes) -> bytes | None:
-        with reading(self.folder):
+        with using(self.folder):
             value: bytes | None = self._store.get(key)
             return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values of `keys`, in their order. Raises `StoreDamaged`."""
-        with reading(self.folder):
+        with using(self.folder):
             values: list[bytes | None] = self._store.get(list(keys)) if keys else []  # type: ignore[assignment]
             return values
 
@@ -85,7 +85,7 @@ class Mirror:
         bounds.set_iterate_upper_bound(prefix[:-1] + bytes([prefix[-1] + 1]))
         pairs: Iterator[Any] = self._store.items(from_key=prefix, read_opt=bounds)
         while True:
-            with reading(self.folder):
+            with using(self.folder):
                 pair = next(pairs, None)
             if pair is None:
                 return
@@ -104,7 +104,8 @@ class Mirror:
                 batch.put(key, value)
         if position is not None:
             batch.put(_POSITION, _STAMP.pack(position, int(time.time() * 1000)))
-        self._store.write(batch, self._unlogged)
+        with using(self.folder):
+            self._store.write(batch, self._unlogged)
 
     def snapshot(self) -> View:
         """The store as it is now, readable by key while later steps change it."""

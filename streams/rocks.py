@@ -19,7 +19,7 @@ __all__ = [
     "close_store",
     "is_damaged",
     "open_store",
-    "reading",
+    "using",
 ]
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 #: How RocksDB says whose lock it is; other messages have the word in them, too.
 _OTHERS = "While lock file"
 _OURS = "lock hold by current process"
-_CORRUPT = "Corruption:"
+_DAMAGED = ("Corruption:", "IO error: No such file")
 _MARK = "damaged"
 
 
@@ -47,12 +47,13 @@ class StoreDamaged(Recoverable):
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[None]:
-    """Reads of the store in `folder`. Raises `StoreDamaged`, and marks the folder then."""
+def using(folder: Path) -> Iterator[None]:
+    """Reads and writes of the store in `folder`: a write fails, too, where a compaction finds
+    damage. Raises `StoreDamaged`, and marks the folder then."""
     try:
         yield
     except Exception as error:
-        if not str(error).startswith(_CORRUPT):
+        if not str(error).startswith(_DAMAGED):
             raise
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MARK).touch()
@@ -60,7 +61,7 @@ def reading(folder: Path) -> Iterator[None]:
 
 
 def is_damaged(folder: Path) -> bool:
-    """Whether a read found so since the store was opened."""
+    """Whether a use found so since the store was opened."""
     return (folder / _MARK).exists()
 
 
@@ -73,7 +74,7 @@ class View:
 
     def __getitem__(self, key: bytes) -> bytes:
         """The value of a key that is there. Raises `StoreDamaged`."""
-        with reading(self._folder):
+        with using(self._folder):
             value: bytes = self._snapshot[key]
             return value
 

@@ -8,6 +8,7 @@ Register the scheme `emberline://` by importing this module.
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from typing import cast
 
@@ -85,14 +86,17 @@ class _Thread(driver.AIOKafkaConsumerThread):
                 return
 
     def _heed_heartbeats(self) -> None:
-        """Tell the membership of every heartbeat that the group acknowledges."""
+        """Tell the membership of every heartbeat that the group acknowledges or refuses."""
         coordinator, membership = self._consumer._coordinator, self.membership
         heartbeat = coordinator._do_heartbeat
 
         async def heeded() -> bool:
+            sent = time.monotonic()
             acknowledged: bool = await heartbeat()
             if acknowledged:
-                membership.heard()
+                membership.heard(sent)
+            elif coordinator.generation < 0:
+                membership.disowned()
             return acknowledged
 
         coordinator._do_heartbeat = heeded
@@ -143,7 +147,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self._consumer.pause(*partitions)
         coordinator = self._consumer._coordinator
         membership = self.membership
-        membership.heard()
+        membership.heard(time.monotonic())
         membership.remember(coordinator.member_id)
         membership.assignor.joined(coordinator.generation)
         assigned = Assigned(

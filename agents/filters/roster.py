@@ -35,7 +35,7 @@ class Roster:
         """The rows whose user is here, with the `index` of that user instead of `user`."""
         others = [name for name in rows.columns if name != "user"]
         if not len(self):
-            return rows.clear().select(pl.lit(0, pl.UInt32).alias("index"), *others)
+            return rows.clear().with_columns(index=pl.lit(0, pl.UInt32)).select("index", *others)
         users = numbers(rows["user"]) if self._numbered else rows["user"]
         # Half of what a join costs: rows mostly come in order, if not in one.
         index = self._keys.search_sorted(users).clip(upper_bound=len(self) - 1).alias("index")

@@ -159,7 +159,9 @@ async def measure(
     """Serve the shards and ask for random users, and for the keen ones."""
     view.caught_up.set()
     held = {shard.partition: shard for shard in shards}
-    host = SimpleNamespace(shards=held, generation=1, directory=Directory())
+    host = SimpleNamespace(
+        shards=held, generation=1, directory=Directory(), check_in_touch=lambda: None
+    )
     settings = load({"partitions": SHARDS}, env={}, file=Path("none"))
     context = Context(settings, cast(ShardHost, host), view)
     app = web.Application()

@@ -14,7 +14,7 @@ from streams.rocks import (
     close_store,
     is_damaged,
     open_store,
-    reading,
+    using,
 )
 
 HOLDS = """
@@ -153,6 +153,12 @@ def test_damage_that_a_read_finds_empties_the_store_when_it_is_next_opened(folde
 
 def test_other_errors_of_a_read_say_nothing_of_the_store(folder: Path) -> None:
     folder.mkdir(parents=True)
-    with pytest.raises(KeyError), reading(folder):
+    with pytest.raises(KeyError), using(folder):
         raise KeyError("x")
     assert not is_damaged(folder)
+
+
+def test_a_store_that_lost_a_file_is_damaged_too(folder: Path) -> None:
+    with pytest.raises(StoreDamaged, match="No such file"), using(folder):
+        raise RuntimeError("IO error: No such file or directory: While open a file: x.sst")
+    assert is_damaged(folder)
