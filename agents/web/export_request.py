@@ -37,7 +37,9 @@ def wanted(body: Mapping[str, Any]) -> Wanted:
     single = body.get("braze_id")
     # Braze takes one; more in a list do no harm
     users = _texts("braze_id", [single] if isinstance(single, str) else single)
-    count = len(externals) + len(aliases) + len(users)
+    sent = [body.get(name) for name in ("external_ids", "user_aliases", "braze_id")]
+    longest = max(len(each) for each in [*sent, ()] if isinstance(each, list | tuple))
+    count = max(longest, len(externals) + len(aliases) + len(users))
     if not count:
         raise bad_request("Send external_ids, user_aliases or braze_id")
     if count > MOST_USERS:

@@ -140,16 +140,24 @@ _FIELDS = _list(
     {"enum": sorted(KNOWN_FIELDS)},
     description=f"All that there are where none is named. Filled here: {', '.join(FIELDS)}",
 )
+_ALIAS = {
+    "type": "object",
+    "properties": {"alias_name": _TEXT, "alias_label": {"type": "string"}},
+    "required": ["alias_name"],
+}
+_NOT_KNOWN = {"type": "null", "description": "users are not known by it here"}
 IDS_REQUEST = _some(
     {
-        "external_ids": _list(_TEXT, maxItems=MOST_USERS),
-        "user_aliases": _list(
-            _some({"alias_name": _TEXT, "alias_label": {"type": "string"}}, ("alias_name",)),
-            maxItems=MOST_USERS,
-        ),
-        "braze_id": _TEXT,
-        "fields_to_export": _FIELDS,
+        "external_ids": _or_null(_list(_TEXT, maxItems=MOST_USERS)),
+        "user_aliases": _or_null({"anyOf": [_list(_ALIAS, maxItems=MOST_USERS), _ALIAS]}),
+        "braze_id": _or_null({"anyOf": [_TEXT, _list(_TEXT, maxItems=MOST_USERS)]}),
+        "fields_to_export": _or_null(_FIELDS),
+        "device_id": _NOT_KNOWN,
+        "email_address": _NOT_KNOWN,
+        "phone": _NOT_KNOWN,
     },
     (),
 )
-SEGMENT_REQUEST = _some({"segment_id": _TEXT, "fields_to_export": _FIELDS}, ("segment_id",))
+SEGMENT_REQUEST = _some(
+    {"segment_id": _TEXT, "fields_to_export": _or_null(_FIELDS)}, ("segment_id",)
+)

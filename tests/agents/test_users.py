@@ -394,6 +394,7 @@ async def _exports(sites: Sites) -> None:
     for bad in (
         {},
         {"external_ids": [*many, "x50"]},
+        {"external_ids": ["ext-1"] * 51},
         {"external_ids": many, "braze_id": "u1"},
         {"external_ids": "ext-1"},
         {"user_aliases": [{"alias_label": "x"}]},
