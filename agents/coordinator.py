@@ -25,10 +25,11 @@ from agents.rules.inputs import (
     ReportRead,
     Tick,
 )
-from agents.rules.outputs import state
+from agents.rules.outputs import Output, state
 from agents.rules.policy import Policy
 from agents.rules.sweep import wait_ms
 from agents.rules.world import World
+from agents.strangers import own_key
 from agents.topic_reader import read_all
 from schemas import codec
 from schemas.errors import Recoverable
@@ -208,7 +209,7 @@ class Coordinator:
         told: dict[str, int] = {}
         for _, _, record in await read_all(self._settings, topic):
             # What is deleted, or cannot be read, says nothing any more of what came before it.
-            told.pop((record.key or b"").decode(errors="replace"), None)
+            told.pop(own_key(record.key) or "", None)
             with suppress(Undecodable):
                 found = SourceState.from_record(codec.decode(record.value or b"", "state"))
                 told[found.source] = found.version
@@ -223,11 +224,7 @@ class Coordinator:
             "coordinator: %d states are not in %s: they are told again", len(outputs), topic
         )
         now = self._clock.now_ms()
-        records = [
-            (output.key.encode(), codec.encode(output.schema, output.record), now)
-            for output in outputs
-            if output.key is not None
-        ]
+        records = [_written(output, now) for output in outputs]
         cursor = log_topic.cursor_record(self._settings, term.cursor)
         for some in bounded(records, lambda record: len(record[1]), _STATES_BYTES):
             await term.producer.commit([cursor], groups=[RecordGroup(topic, 0, (), some)])
@@ -290,14 +287,18 @@ class Coordinator:
         decision = decide(world, inputs, now, self._policy)
         by_topic: dict[str, list[tuple[bytes | None, bytes | None, int]]] = {}
         for output in decision.outputs:
-            key = None if output.key is None else output.key.encode()
-            value = codec.encode(output.schema, output.record)
             topic = getattr(self._topics, output.topic)
-            by_topic.setdefault(topic, []).append((key, value, now))
+            by_topic.setdefault(topic, []).append(_written(output, now))
         for name, kept in ledger.entries(decision):
             by_topic.setdefault(self._topics.coordinator, []).append((name.encode(), kept, now))
         groups = [RecordGroup(topic, 0, (), records) for topic, records in by_topic.items()]
         return decision.world, groups
+
+
+def _written(output: Output, now: int) -> tuple[bytes | None, bytes, int]:
+    """An output as a record: key, value, time."""
+    key = None if output.key is None else output.key.encode()
+    return key, codec.encode(output.schema, output.record), now
 
 
 def _weight(item: Item) -> int:

@@ -6,19 +6,21 @@ fast as texts, and take no more room than a pointer to one.
 
 import polars as pl
 
+from schemas.segment_order import pack_users
+
 __all__ = ["NUMBER", "numbers", "packed"]
 
 NUMBER = pl.Int128()
 _WORDS = pl.Array(pl.UInt32, 3)
-_BYTES = 12
 
 
 def packed(users: pl.Series) -> pl.Series:
     """The 12 bytes that each user's digits spell, Binary; null for any other text."""
-    found = users.str.decode("hex", strict=False)
-    if (found.bin.encode("hex") == users).all() and (found.bin.size() == _BYTES).all():
-        return found
-    return found.set(~users.str.contains("^[0-9a-f]{24}$"), None)
+    found = pack_users(users)
+    if found is None:
+        other = ~users.str.contains("^[0-9a-f]{24}$")
+        found = users.str.decode("hex", strict=False).set(other, None)
+    return found.rename(users.name)
 
 
 def numbers(users: pl.Series) -> pl.Series:

@@ -4,7 +4,13 @@ import polars as pl
 
 from schemas.user_number import numbers
 
-__all__ = ["Roster"]
+__all__ = ["Roster", "places"]
+
+
+def places(run: pl.Series, keys: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Where each of `keys` is in `run`, which is sorted and not empty, and whether it is."""
+    index = run.search_sorted(keys).clip(upper_bound=len(run) - 1)
+    return index, run.gather(index) == keys
 
 
 class Roster:
@@ -38,9 +44,8 @@ class Roster:
             return rows.clear().with_columns(index=pl.lit(0, pl.UInt32)).select("index", *others)
         users = numbers(rows["user"]) if self._numbered else rows["user"]
         # Half of what a join costs: rows mostly come in order, if not in one.
-        index = self._keys.search_sorted(users).clip(upper_bound=len(self) - 1).alias("index")
-        here = self._keys.gather(index) == users
-        return pl.DataFrame([index, *(rows[name] for name in others)]).filter(here)
+        index, here = places(self._keys, users)
+        return pl.DataFrame([index.alias("index"), *(rows[name] for name in others)]).filter(here)
 
     def blank(self) -> pl.Series:
         """No marks: 0 for each user, UInt8."""

@@ -7,7 +7,7 @@ from functools import reduce
 
 import polars as pl
 
-from agents.filters.roster import Roster
+from agents.filters.roster import Roster, places
 from schemas.profile import PROFILE
 from schemas.user_number import NUMBER, numbers, packed
 from streams.side import ROSTER
@@ -195,9 +195,8 @@ def _without(users: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     """The users who are not among others, who are sorted."""
     if not len(users) or not len(others):
         return users
-    keys, run = users[_key(users)], others[_key(others)]
-    places = run.search_sorted(keys).clip(upper_bound=len(run) - 1)
-    return users.filter(run.gather(places) != keys)
+    _, among = places(others[_key(others)], users[_key(users)])
+    return users.filter(~among)
 
 
 def _same(one: tuple[pl.DataFrame, ...], other: tuple[pl.DataFrame, ...]) -> bool:

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,20 @@ def opened(folder: Path) -> Rdict:
     return open_store(folder, Options(raw_mode=True))
 
 
+def spoil(folder: Path, which: Callable[[int], Iterable[int]]) -> None:
+    """Make a store of a thousand keys, and turn these bytes of its table, given its size, round."""
+    store = opened(folder)
+    for number in range(1000):
+        store[b"%04d" % number] = b"1" * 100
+    store.flush()
+    store.close()
+    (table,) = folder.glob("*.sst")
+    data = bytearray(table.read_bytes())
+    for at in which(len(data)):
+        data[at] ^= 0xFF
+    table.write_bytes(data)
+
+
 def test_a_store_is_made_and_found_again(folder: Path) -> None:
     store = opened(folder)
     store[b"a"] = b"1"
@@ -57,20 +72,11 @@ def test_what_is_no_store_is_emptied(folder: Path) -> None:
 def test_a_damaged_store_is_emptied(tmp_path: Path) -> None:
     # "block checksum mismatch" is no lock, nor is a folder of such a name
     folder = tmp_path / "blocks" / "store"
-    store = opened(folder)
-    for number in range(1000):
-        store[b"%d" % number] = b"1" * 100
-    store.flush()
-    store.close()
-    (table,) = folder.glob("*.sst")
-    data = bytearray(table.read_bytes())
-    for at in range(len(data) // 2, len(data) - 60):
-        data[at] ^= 0xFF
-    table.write_bytes(data)
+    spoil(folder, lambda size: range(size // 2, size - 60))
     with pytest.raises(Exception, match="block checksum mismatch"):
         Rdict(str(folder), Options(raw_mode=True))
     store = opened(folder)
-    assert store.get(b"1") is None
+    assert store.get(b"0001") is None
     store.close()
 
 
@@ -125,16 +131,7 @@ def test_a_store_whose_folder_went_is_closed_and_made_anew(folder: Path) -> None
 
 
 def test_damage_that_a_read_finds_empties_the_store_when_it_is_next_opened(folder: Path) -> None:
-    store = opened(folder)
-    for number in range(1000):
-        store[b"%04d" % number] = b"1" * 100
-    store.flush()
-    store.close()
-    (table,) = folder.glob("*.sst")
-    data = bytearray(table.read_bytes())
-    for at in range(20, 3000):
-        data[at] ^= 0xFF
-    table.write_bytes(data)
+    spoil(folder, lambda size: range(20, 3000))
     store = opened(folder)
     view = View(store.snapshot(), folder)
     assert not is_damaged(folder)
