@@ -2,13 +2,15 @@
 
 from schemas.errors import EmberlineError
 
-__all__ = ["Undecodable"]
+__all__ = ["REMEDIES", "Undecodable"]
 
+#: What to do, by code; docs/rejected.md says what each code means.
 REMEDIES = {
     "undecodable": "Write Avro in Confluent framing, or a JSON object",
     "unknown_schema": "Write with an id of schemas/registry.json or of the schema registry",
     "bad_json": "Write the fields of the record's schema with its types, times in milliseconds",
     "missing_field": "Write every field that has no default",
+    "two_sources": "Write one of them, or none",
     "too_long": "Write shorter fields, or raise the setting max_field_bytes",
     "too_large": "Write smaller records",
     "bad_time": "Write times in milliseconds since 1970, UTC",

@@ -1,4 +1,4 @@
-"""What docs/filters.md says of filters is what the parser takes."""
+"""What the pages in docs say is what the code does: filters, reject codes."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,10 @@ import pytest
 from agents.filters import FilterError, parse
 from agents.filters.vocabulary import VOCABULARY
 from schemas.interaction import CHANNELS
+from schemas.undecodable import REMEDIES
 
-PAGE = (Path(__file__).parents[1] / "docs" / "filters.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "filters.md").read_text()
 VALUES = {
     "action": "any",
     "comparator": ">=",
@@ -59,3 +61,9 @@ def test_arguments_are_those_of_the_table(name: str) -> None:
         parse({"filter": name, **{k: v for k, v in full.items() if k != "after"}, "before": "P1D"})
     with pytest.raises(FilterError, match="nonsense"):
         parse({"filter": name, **full, "nonsense": 1})
+
+
+def test_every_reject_code_is_there_with_its_remedy() -> None:
+    page = (DOCS / "rejected.md").read_text()
+    rows = re.findall(r"^\| `([a-z_]+)` \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
+    assert dict(rows) == REMEDIES
