@@ -19,6 +19,7 @@ from schemas.users import TakenUsers, of_users, take_users
 from streams import layout
 from streams.remote_registry import source_for
 from streams.store import Put, bounded
+from streams.topics import Topics
 
 __all__ = ["Decoded", "Intake", "Laid"]
 
@@ -62,6 +63,7 @@ class Intake:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._inputs = Topics(context.settings.prefix).inputs
         self._schemas = source_for(context.settings.schema_registry_url)
         self._limits = Limits(max_field_bytes=context.settings.max_field_bytes)
         self._window = Window(context.settings.repeat_window)
@@ -88,18 +90,20 @@ class Intake:
         context = self._context
         partitions = context.settings.partitions
         users = take_users(
-            [batch for batch in batches if of_users(batch)],
+            [batch for batch in batches if of_users(batch, self._inputs)],
             context.partition,
             partitions,
             self._user_sequence,
+            self._inputs,
             self._limits,
             self._schemas,
         )
         self._user_sequence += users.rows.height
         ingested = ingest(
-            [batch for batch in batches if not of_users(batch)],
+            [batch for batch in batches if not of_users(batch, self._inputs)],
             context.partition,
             partitions,
+            self._inputs,
             self._limits,
             self._schemas,
             self._window,

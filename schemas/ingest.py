@@ -13,6 +13,7 @@ from schemas.decode_blocks import Numbered, Shape, peek
 from schemas.decode_check import DEFAULT_LIMITS, Limits
 from schemas.decode_plan import event_types
 from schemas.decode_reject import reject
+from schemas.inputs import Inputs
 from schemas.interaction import COLUMNS
 from schemas.placement import partition_of
 from schemas.profile import PROFILE
@@ -20,12 +21,10 @@ from schemas.projection import VIEWS, with_control
 from schemas.registry import FILES, SchemaSource
 from schemas.repeats import Window, hashes
 
-__all__ = ["ORIGIN", "REPARTITION", "Forward", "Ingested", "ingest"]
+__all__ = ["ORIGIN", "Forward", "Ingested", "ingest"]
 
-REPARTITION = "repartition"
-"""Last part of the name of the topic that misplaced events travel through."""
 ORIGIN = "topic"
-"""Header of a record there: the topic that the event came from."""
+"""Header of a record of `Inputs.repartition`: the topic that the event came from."""
 _MANY = 2_000
 
 
@@ -63,6 +62,7 @@ def ingest(
     batches: Sequence[RawBatch],
     partition: int,
     partitions: int,
+    inputs: Inputs,
     limits: Limits = DEFAULT_LIMITS,
     source: SchemaSource = FILES,
     window: Window | None = None,
@@ -71,15 +71,15 @@ def ingest(
 
     `window` knows the ids seen before, and learns those of these events.
 
-    A topic's last dotted part names its event. Events from `repartition` are never forwarded
-    again. Raises what schemas.decode raises.
+    `inputs` says of what each topic is. Events from `repartition` are never forwarded again.
+    Raises what schemas.decode raises.
     """
-    intake = _Intake(limits, source)
+    intake = _Intake(inputs, limits, source)
     for number, batch in enumerate(batches):
         intake.sort(number, batch)
     # One frame for all kinds of events: a query costs more than what it does with a few rows.
     rows = intake.read()
-    rows, misplaced = _placed(rows, batches, partition, partitions)
+    rows, misplaced = _placed(rows, batches, partition, partitions, inputs)
     forwards = [] if misplaced is None else list(_forwards(misplaced, batches))
     seen = hashes(rows["id"])
     window = Window(0) if window is None else window
@@ -105,8 +105,9 @@ def _counts(rows: pl.DataFrame) -> pl.DataFrame:
 class _Intake:
     """Sorts batches by event and shape, and reads each group with its event's decoder."""
 
-    def __init__(self, limits: Limits, source: SchemaSource) -> None:
+    def __init__(self, inputs: Inputs, limits: Limits, source: SchemaSource) -> None:
         self.rejects: list[Reject] = []
+        self._inputs = inputs
         self._decoders: dict[str, Decoder] = {}
         self._limits = limits
         self._source = source
@@ -114,7 +115,7 @@ class _Intake:
         self._mixed: list[Numbered] = []
 
     def sort(self, number: int, batch: RawBatch) -> None:
-        forwarded = _is_repartition(batch.topic)
+        forwarded = batch.topic == self._inputs.repartition
         shape = peek(batch, same_header=forwarded)
         topic = batch.topic
         if forwarded:
@@ -122,7 +123,7 @@ class _Intake:
                 self._mixed.append((number, batch))
                 return
             topic = shape.origin.decode(errors="replace")
-        event = _event_of(topic)
+        event = self._inputs.events.get(topic)
         if event is None:
             self._mixed.append((number, batch))
         else:
@@ -132,7 +133,7 @@ class _Intake:
         """The columns of `VIEWS` and of `Decoder.frames`; `rejects` is complete then."""
         for (event, shape), group in self._groups.items():
             for number, batch in self._decoder(event).read_alike(shape, group):
-                if _is_repartition(batch.topic):
+                if batch.topic == self._inputs.repartition:
                     self._mixed.append((number, batch))
                 else:
                     self._decoder(event).read_records(number, batch, unpack(batch))
@@ -148,10 +149,10 @@ class _Intake:
         events: dict[str, list[KafkaRecord]] = {}
         for record in unpack(batch):
             origin = batch.topic
-            if _is_repartition(batch.topic):
+            if batch.topic == self._inputs.repartition:
                 value = next((value for name, value in record.headers if name == ORIGIN), None)
                 origin = (value or b"").decode(errors="replace")
-            event = _event_of(origin)
+            event = self._inputs.events.get(origin)
             if event is None:
                 detail = f"no kind of event has the topic {origin[:80]!r}"
                 self.rejects.append(reject(batch, record, "undecodable", detail, self._limits))
@@ -177,14 +178,18 @@ def _nothing() -> pl.DataFrame:
 
 
 def _placed(
-    rows: pl.DataFrame, batches: Sequence[RawBatch], partition: int, partitions: int
+    rows: pl.DataFrame,
+    batches: Sequence[RawBatch],
+    partition: int,
+    partitions: int,
+    inputs: Inputs,
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Split into (ours, misplaced); misplaced has the column `target` besides."""
     target = partition_of(rows["user"], partitions).alias("target")
     misplaced = target != partition
     if not misplaced.any():
         return rows, None
-    final = [number for number, batch in enumerate(batches) if _is_repartition(batch.topic)]
+    final = [n for n, batch in enumerate(batches) if batch.topic == inputs.repartition]
     if final:
         misplaced &= ~rows["batch"].is_in(pl.Series(final, dtype=pl.UInt32).implode())
     return rows.filter(~misplaced), rows.hstack([target]).filter(misplaced)
@@ -202,12 +207,3 @@ def _forwards(misplaced: pl.DataFrame, batches: Sequence[RawBatch]) -> Iterable[
                 forwards[place] = Forward(*place, [])
             forwards[place].records.append(records[offset])
     return forwards.values()
-
-
-def _is_repartition(topic: str) -> bool:
-    return topic.rpartition(".")[2] == REPARTITION
-
-
-def _event_of(topic: str) -> str | None:
-    event = topic.rpartition(".")[2]
-    return event if event in VIEWS else None

@@ -15,15 +15,13 @@ from schemas.codec import Undecodable, decode
 from schemas.decode_blocks import peek
 from schemas.decode_check import DEFAULT_LIMITS, Limits
 from schemas.decode_reject import Reject, reject
-from schemas.ingest import ORIGIN, REPARTITION, Forward
+from schemas.ingest import ORIGIN, Forward
+from schemas.inputs import Inputs
 from schemas.placement import partition_of
 from schemas.registry import FILES, SchemaSource
 from schemas.roster import roster_rows
 
-__all__ = ["USERS", "TakenUsers", "of_users", "take_users"]
-
-USERS = "users"
-"""Last part of the topic's name."""
+__all__ = ["TakenUsers", "of_users", "take_users"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +33,18 @@ class TakenUsers:
     rejects: list[Reject]
 
 
-def of_users(batch: RawBatch) -> bool:
+def of_users(batch: RawBatch, inputs: Inputs) -> bool:
     """Whether a batch is of the users topic, or was forwarded from it.
 
     Forwarded batches are of one topic each: their first record speaks for them.
     """
-    last = batch.topic.rpartition(".")[2]
-    if last != REPARTITION:
-        return last == USERS
+    if batch.topic != inputs.repartition:
+        return batch.topic == inputs.users
+    users = inputs.users.encode()
     shape = peek(batch, same_header=True)
     if shape is not None and shape.origin is not None:
-        return _names_users(shape.origin)
-    return any(_names_users(dict(record.headers).get(ORIGIN)) for record in unpack(batch)[:1])
+        return shape.origin == users
+    return any(dict(record.headers).get(ORIGIN) == users for record in unpack(batch)[:1])
 
 
 def take_users(
@@ -54,6 +52,7 @@ def take_users(
     partition: int,
     partitions: int,
     sequence: int,
+    inputs: Inputs,
     limits: Limits = DEFAULT_LIMITS,
     source: SchemaSource = FILES,
 ) -> TakenUsers:
@@ -72,7 +71,7 @@ def take_users(
     ours: list[tuple[str, Mapping[str, Any] | None]] = []
     misplaced: dict[tuple[str, int], Forward] = {}
     for target, (user, fields, batch, record) in zip(targets.to_list(), found, strict=True):
-        if target == partition or batch.topic.endswith(REPARTITION):
+        if target == partition or batch.topic == inputs.repartition:
             ours.append((user, fields))
         else:
             place = (batch.topic, target)
@@ -108,7 +107,3 @@ def _texts(user: str, fields: Mapping[str, Any] | None) -> Iterable[str]:
     if fields is not None:
         yield from (fields.get("external_user_id") or "", fields.get("merged_into") or "")
         yield from fields.get("aliases") or ()
-
-
-def _names_users(origin: bytes | None) -> bool:
-    return origin is not None and origin.decode(errors="replace").rpartition(".")[2] == USERS

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from schemas.inputs import Inputs
 from streams.settings import Settings
 
 __all__ = [
@@ -64,6 +65,17 @@ class Topics:
     def events(self) -> dict[str, str]:
         """Topic by kind of event, in the order of EVENTS."""
         return {event: self.event(event) for event in EVENTS}
+
+    @property
+    def inputs(self) -> Inputs:
+        """What shards read."""
+        kinds = {topic: event for event, topic in self.events.items()}
+        return Inputs(kinds, self.users, self.repartition)
+
+    def named(self, name: str) -> str:
+        """The topic that a person means: ours, with or without the prefix, before another's."""
+        known = self.all()
+        return self.prefix + name if name not in known and self.prefix + name in known else name
 
     def all(self) -> tuple[str, ...]:
         """Every topic, events first."""

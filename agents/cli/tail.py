@@ -80,7 +80,7 @@ async def tail(
 
 
 def _parts(there: dict[str, int], prefix: str, topic: str) -> list[TopicPartition]:
-    name = topic if topic in there else prefix + topic
+    name = Topics(prefix).named(topic)
     if name not in there:
         near = [known for known in Topics(prefix).all() if topic in known and known in there]
         hint = f"Did you mean {near[0]}" if near else "`emberline topics create` makes them all"

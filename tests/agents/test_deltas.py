@@ -15,6 +15,7 @@ from schemas.roster import roster_rows
 from schemas.users import TakenUsers
 from streams import side
 from streams.step import MAX_BATCH_BYTES
+from tests.schemas.record_batches import INPUTS
 
 COUNT = 200_000
 USERS = pl.Series("user", [secrets.token_hex(12) for _ in range(COUNT)])
@@ -24,7 +25,7 @@ NOBODY = TakenUsers(roster_rows([], 0), [], [])
 def taken(rows: pl.DataFrame, events: int) -> Ingested:
     users = USERS.head(events)
     return replace(
-        ingest([], 0, 1),
+        ingest([], 0, 1, INPUTS),
         interactions=rows,
         counts=count_feed_views(users),
         hashes=hashes(users),

@@ -25,7 +25,9 @@ from tests.schemas.record_batches import NOW, Produced, batch
 
 @pytest.fixture
 def intake(tmp_path: Path) -> Intake:
-    settings = load({"partitions": 1, "step_bytes": 200_000, "data_dir": tmp_path}, env={})
+    settings = load(
+        {"partitions": 1, "prefix": "t.", "step_bytes": 200_000, "data_dir": tmp_path}, env={}
+    )
     store = Store(settings, 0, tmp_path, shared_cache(1_000_000))
     return Intake(Context(settings, 0, store, StateView(), SystemClock()))
 

@@ -16,7 +16,7 @@ from schemas import codec, segment
 from schemas.batch import RawBatch, parse_batches
 from schemas.fold import fold
 from schemas.ingest import ingest
-from tests.schemas.record_batches import CODECS, NOW, Produced, wire
+from tests.schemas.record_batches import CODECS, INPUTS, NOW, Produced, wire
 
 PARTITIONS = 4
 BATCH = 4_000
@@ -36,7 +36,7 @@ def main() -> None:
         return [one for one in found if one is not None]
 
     batches = measure("parse, check, decompress", count, parse)
-    taken = measure("ingest", count, lambda: ingest(batches, 0, PARTITIONS))
+    taken = measure("ingest", count, lambda: ingest(batches, 0, PARTITIONS, INPUTS))
     rows = taken.interactions
     delta = measure("encode as a delta", count, lambda: segment.encode(rows, presorted=True))
     folded = measure("fold", count, lambda: fold(rows))
@@ -91,7 +91,10 @@ def produce(count: int) -> list[tuple[str, bytes]]:
         value = codec.encode(event, fields)
         records[event].append(Produced(value, user.encode(), NOW + 3 * number))
     return [
-        (f"interactions.{event}", wire(part[at : at + BATCH], codec=CODECS["zstd"], base_offset=at))
+        (
+            f"t.interactions.{event}",
+            wire(part[at : at + BATCH], codec=CODECS["zstd"], base_offset=at),
+        )
         for event, part in records.items()
         for at in range(0, len(part), BATCH)
     ]

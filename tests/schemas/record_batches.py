@@ -9,9 +9,11 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from schemas.batch import RawBatch, parse_batches
+from streams.topic_specs import Topics
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 NOW = 1_760_000_000_000
+INPUTS = Topics("t.").inputs
 
 
 class Produced(NamedTuple):

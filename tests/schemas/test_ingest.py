@@ -15,7 +15,9 @@ from schemas.decode_check import DEFAULT_LIMITS
 from schemas.ingest import Forward, Ingested, ingest
 from schemas.interaction import SCHEMA
 from schemas.profile import PROFILE
-from tests.schemas.record_batches import NOW, Produced, batch
+from schemas.users import of_users, take_users
+from streams.topic_specs import Topics
+from tests.schemas.record_batches import INPUTS, NOW, Produced, batch
 
 N = 4
 REPARTITION = "t.repartition"
@@ -56,7 +58,7 @@ def random_batches(seed: int, users: Sequence[str]) -> tuple[list[RawBatch], dic
     return found, owners
 
 
-def forwarded(forwards: Sequence[Forward]) -> list[RawBatch]:
+def forwarded(forwards: Sequence[Forward], topic: str = REPARTITION) -> list[RawBatch]:
     """What arrives of forwards in `repartition`."""
     return [
         batch(
@@ -64,7 +66,7 @@ def forwarded(forwards: Sequence[Forward]) -> list[RawBatch]:
                 Produced(r.value, r.key, r.timestamp, [("topic", f.topic.encode())])
                 for r in f.records
             ],
-            topic=REPARTITION,
+            topic=topic,
             partition=f.partition,
         )
         for f in forwards
@@ -75,19 +77,19 @@ def forwarded(forwards: Sequence[Forward]) -> list[RawBatch]:
 def test_every_event_is_taken_in_once_by_its_shard(seed: int) -> None:
     batches, owners = random_batches(seed, USERS)
 
-    first = ingest(batches, 1, N)
+    first = ingest(batches, 1, N, INPUTS)
 
     assert first.events == owners[1] == first.interactions.height
     assert set(first.interactions["user"].unique()) <= set(OURS)
     assert [r.code for r in first.rejects] == ["undecodable"] * len(first.rejects)
     everything = [first.interactions]
     for number, partition in enumerate(f.partition for f in first.forwards):
-        again = ingest([forwarded(first.forwards)[number]], partition, N)
+        again = ingest([forwarded(first.forwards)[number]], partition, N, INPUTS)
         assert not again.forwards
         assert not again.rejects
         assert {owner(user) for user in again.interactions["user"]} == {partition}
         everything.append(again.interactions)
-    whole = [ingest(batches, p, 1).interactions for p in (0,)]
+    whole = [ingest(batches, p, 1, INPUTS).interactions for p in (0,)]
     assert_frame_equal(pl.concat(everything), pl.concat(whole), check_row_order=False)
 
 
@@ -99,7 +101,7 @@ def test_forwards_are_original_bytes_grouped_by_target_and_topic() -> None:
     batches, _ = random_batches(3, USERS)
     originals = {(one.topic, r.key, r.value, r.timestamp) for one in batches for r in unpack(one)}
 
-    forwards = ingest(batches, 1, N).forwards
+    forwards = ingest(batches, 1, N, INPUTS).forwards
 
     places = [(f.topic, f.partition) for f in forwards]
     assert len(set(places)) == len(places)
@@ -115,17 +117,23 @@ def test_forwards_are_original_bytes_grouped_by_target_and_topic() -> None:
 def test_misplaced_events_of_repartition_stay() -> None:
     strangers = [user for user in USERS if owner(user) != 1][:20]
     records = [
-        Produced(value("click", user, i, link_alias="a"), None, NOW, [("topic", b"t.x.click")])
+        Produced(
+            value("click", user, i, link_alias="a"), None, NOW, [("topic", b"t.interactions.click")]
+        )
         for i, user in enumerate(strangers)
     ]
 
-    found = ingest([batch(records, topic=REPARTITION, partition=1)], 1, N)
+    found = ingest([batch(records, topic=REPARTITION, partition=1)], 1, N, INPUTS)
 
     assert (found.events, found.forwards, kinds(found)) == (20, [], {"clicked": 20})
 
 
 def test_repartition_with_mixed_origins() -> None:
-    origins = [("send", b"t.x.send"), ("open", b"t.x.open"), ("send", b"t.x.users")]
+    origins = [
+        ("send", b"t.interactions.send"),
+        ("open", b"t.interactions.open"),
+        ("send", b"t.users"),
+    ]
     records = [
         Produced(value(event, OURS[i], i), b"k", NOW, [("topic", topic)])
         for i, (event, topic) in enumerate(origins * 5)
@@ -133,7 +141,7 @@ def test_repartition_with_mixed_origins() -> None:
     records.append(Produced(value("send", OURS[0], 99), b"k", NOW, [("other", b"x")]))
     records.append(Produced(value("send", OURS[0], 99), b"k", NOW))
 
-    found = ingest([batch(records, topic=REPARTITION, partition=1)], 1, N)
+    found = ingest([batch(records, topic=REPARTITION, partition=1)], 1, N, INPUTS)
 
     assert kinds(found) == {"received": 5, "opened": 5}
     assert len(found.rejects) == 7
@@ -146,7 +154,7 @@ def test_repartition_with_mixed_origins() -> None:
 def test_a_reject_fits_a_record_whatever_the_header_says(origin: bytes, length: int) -> None:
     long = Produced(b"{" * length, b"k", NOW, [("topic", origin)])
 
-    found = ingest([batch([long], topic=REPARTITION, partition=1)], 1, N)
+    found = ingest([batch([long], topic=REPARTITION, partition=1)], 1, N, INPUTS)
 
     (reject,) = found.rejects
     assert len(reject.detail) < 1_000
@@ -161,7 +169,7 @@ def test_json_among_avro() -> None:
     records = [Produced(value("send", user, i), user.encode()) for i in range(30)]
     records.insert(7, Produced(typed, None))
 
-    found = ingest([batch(records, topic="t.interactions.send", partition=1)], 1, N)
+    found = ingest([batch(records, topic="t.interactions.send", partition=1)], 1, N, INPUTS)
 
     assert found.events == 31
     assert not found.rejects
@@ -171,24 +179,63 @@ def test_json_among_avro() -> None:
 def test_signals_and_events_without_source_make_profile_wide_rows_only() -> None:
     user = OURS[0]
     sends = batch(
-        [Produced(value("send", user, i, campaign_id=None)) for i in range(5)], topic="t.send"
+        [Produced(value("send", user, i, campaign_id=None)) for i in range(5)],
+        topic="t.interactions.send",
     )
-    signals = batch([Produced(value("signal", user, i)) for i in range(5)], topic="t.signal")
+    signals = batch(
+        [Produced(value("signal", user, i)) for i in range(5)], topic="t.interactions.signal"
+    )
 
-    found = ingest([sends, signals], 1, N)
+    found = ingest([sends, signals], 1, N, INPUTS)
 
     assert found.events == 10
     assert set(found.interactions["source"]) == {PROFILE}
 
 
 def test_nothing() -> None:
-    found = ingest([], 0, N)
+    found = ingest([], 0, N, INPUTS)
 
     assert found.interactions.schema == SCHEMA
     assert (found.events, found.forwards, found.rejects) == (0, [], [])
 
 
 def test_a_topic_of_no_event() -> None:
-    found = ingest([batch([Produced(b"{}")], topic="t.users")], 0, N)
+    found = ingest([batch([Produced(b"{}")], topic="t.users")], 0, N, INPUTS)
 
     assert [r.detail for r in found.rejects] == ["no kind of event has the topic 't.users'"]
+
+
+PREFIXES = ["brz-", "", "a.b.", "a_b_", "x", "users", "repartition.", "repartition", "lifecycle."]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_what_a_record_is_does_not_hang_on_how_the_prefix_ends(prefix: str) -> None:
+    topics = Topics(prefix)
+    records = [Produced(value("send", user, i), user.encode()) for i, user in enumerate(USERS)]
+    sends = batch(records, topic=topics.event("send"), partition=1)
+    known = [Produced(codec.encode("user", {"user_id": user}), user.encode()) for user in USERS]
+    users = batch(known, topic=topics.users, partition=1)
+
+    assert not of_users(sends, topics.inputs)
+    assert of_users(users, topics.inputs)
+    first = ingest([sends], 1, N, topics.inputs)
+    said = take_users([users], 1, N, 0, topics.inputs)
+    assert not [*first.rejects, *said.rejects]
+    assert first.events == said.rows.height == len(OURS)
+    for forward in [*first.forwards, *said.forwards]:
+        assert forward.topic in (topics.event("send"), topics.users)
+        (arrived,) = forwarded([forward], topics.repartition)
+        count = len(forward.records)
+        if of_users(arrived, topics.inputs):
+            taken = take_users([arrived], forward.partition, N, 0, topics.inputs)
+            assert (taken.rows.height, taken.rejects, taken.forwards) == (count, [], [])
+        else:
+            again = ingest([arrived], forward.partition, N, topics.inputs)
+            assert (again.events, again.rejects, again.forwards) == (count, [], [])
+
+
+@pytest.mark.parametrize("topic", ["other.send", "send", "xt.interactions.send"])
+def test_a_topic_that_only_ends_like_one_of_ours_is_another(topic: str) -> None:
+    found = ingest([batch([Produced(value("send", OURS[0], 1))], topic=topic)], 1, N, INPUTS)
+
+    assert (found.events, [reject.code for reject in found.rejects]) == (0, ["undecodable"])

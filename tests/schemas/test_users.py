@@ -10,7 +10,7 @@ from schemas import codec
 from schemas.decode_check import DEFAULT_LIMITS
 from schemas.placement import partition_of
 from schemas.users import take_users
-from tests.schemas.record_batches import Produced, batch
+from tests.schemas.record_batches import INPUTS, Produced, batch
 
 TOPIC = "t.users"
 
@@ -40,7 +40,7 @@ def test_each_bad_record_is_rejected_with_its_reason_and_harms_no_other(
     record: Produced, code: str
 ) -> None:
     good = Produced(json.dumps({"user_id": "good"}).encode())
-    taken = take_users([batch([good, record, good], topic=TOPIC)], 0, 1, 5)
+    taken = take_users([batch([good, record, good], topic=TOPIC)], 0, 1, 5, INPUTS)
     (reject,) = taken.rejects
     assert (reject.code, reject.offset) == (code, 1)
     assert len(reject.key or b"") + len(reject.value or b"") <= DEFAULT_LIMITS.max_record_bytes
@@ -52,7 +52,7 @@ def test_users_of_other_shards_are_forwarded_as_they_are() -> None:
     records = [
         Produced(None if n % 3 else said(user), user.encode()) for n, user in enumerate(users)
     ]
-    taken = take_users([batch(records, topic=TOPIC)], 1, 4, 0)
+    taken = take_users([batch(records, topic=TOPIC)], 1, 4, 0, INPUTS)
     targets = partition_of(pl.Series(users), 4).to_list()
     assert taken.rows["user"].to_list() == [
         u for u, t in zip(users, targets, strict=True) if t == 1

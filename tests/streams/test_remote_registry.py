@@ -13,7 +13,7 @@ from schemas.codec import Undecodable, decode, encode
 from schemas.ingest import ingest
 from schemas.registry import UnknownSchema
 from streams.remote_registry import HttpSource, RegistryUnreachable, source_for
-from tests.schemas.record_batches import NOW, Produced, batch
+from tests.schemas.record_batches import INPUTS, NOW, Produced, batch
 
 ANSWERS: dict[str, tuple[int, object]] = {
     "/schemas/ids/7001": (200, {"schema": json.dumps(registry.raw("send"))}),
@@ -140,6 +140,6 @@ def test_events_with_the_ids_of_a_registry_are_taken_in(remote: Registry) -> Non
     event = {"id": "e", "user_id": "u", "time": NOW, "campaign_id": "c"}
     data = encode("send", event)
     found = batch([Produced(data[:1] + (7001).to_bytes(4, "big") + data[5:])])
-    taken = ingest([found], 0, 1, source=source_for(remote.url))
+    taken = ingest([found], 0, 1, INPUTS, source=source_for(remote.url))
     assert taken.interactions["source"].to_list() == ["campaign:c"]
-    assert [reject.code for reject in ingest([found], 0, 1).rejects] == ["unknown_schema"]
+    assert [reject.code for reject in ingest([found], 0, 1, INPUTS).rejects] == ["unknown_schema"]

@@ -22,6 +22,16 @@ def test_names() -> None:
         TOPICS.event("sent")
 
 
+@pytest.mark.parametrize("prefix", ["brz-", "", "a.b.", "a_b_", "users"])
+def test_a_topic_is_named_with_or_without_the_prefix_whatever_that_is(prefix: str) -> None:
+    topics = Topics(prefix)
+    assert topics.named("users") == topics.users
+    assert topics.named(topics.users) == topics.users
+    assert topics.named("interactions.open") == topics.event("open")
+    assert topics.named("another") == "another"
+    assert topics.inputs.events == {topic: kind for kind, topic in topics.events.items()}
+
+
 def test_every_topic_has_a_spec() -> None:
     assert tuple(BY_NAME) == TOPICS.all()
     assert len(set(BY_NAME)) == 21
