@@ -8,7 +8,9 @@ import polars as pl
 
 from agents.filters import Plan
 from agents.web.context import Context
+from agents.web.number import number
 from agents.web.parts import LAG, Part, frames_of, here_or_where, shard_answer
+from agents.web.wire import Truncated
 
 __all__ = ["users_of"]
 
@@ -28,10 +30,14 @@ async def users_of(context: Context, partition: int, plan: Plan, told: bytes) ->
     url = f"{found}/internal/shards/{partition}/audience"
     async with AsyncExitStack() as held:
         answer = await shard_answer(context, held, "POST", url, data=told)
-        lag = int(answer.headers.get(LAG, "0"))
+        lag = number(answer.headers.get(LAG, ""))
+        if lag is None:
+            raise Truncated(f"{url} does not say how far it is behind")
         return Part(_users(answer), lag, held.pop_all())
 
 
 async def _users(answer: aiohttp.ClientResponse) -> AsyncGenerator[pl.Series, None]:
     async for frame in frames_of(answer):
+        if frame.schema != {"user": pl.String}:
+            raise Truncated(f"{answer.url} sends something else than users")
         yield frame["user"]

@@ -22,6 +22,7 @@ from agents.keys import Scope
 from agents.web.context import CONTEXT, Context
 from agents.web.problems import shards_unavailable, unknown_source
 from agents.web.route import SOURCE, Route, query, ref
+from agents.web.wire import Truncated, json_of
 from schemas.errors import Recoverable
 
 __all__ = ["ROUTES", "analytics", "shard_analytics"]
@@ -125,12 +126,15 @@ async def _there(
         ):
             if answer.status != HTTPStatus.OK:
                 raise NotHeld(f"the worker at {address} answers {answer.status}")
-            body: dict[str, Any] = await answer.json()
+            body = await json_of(answer)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise NotHeld(f"the worker at {address}: {error!r}") from error
-    if body["generation"] != generation:
-        raise NotHeld(f"the worker at {address} is of generation {body['generation']}")
-    return {int(shard): Figures(**figures) for shard, figures in body["shards"].items()}
+    if body.get("generation") != generation:
+        raise NotHeld(f"the worker at {address} is of generation {body.get('generation')}")
+    try:
+        return {int(shard): Figures(**figures) for shard, figures in body["shards"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Truncated(f"the worker at {address} sends no figures: {error!r}") from error
 
 
 def _summed(parts: Iterable[Rows]) -> list[tuple[tuple[Any, ...], int]]:

@@ -17,7 +17,7 @@ from agents.profiles.person import Match, Person
 from agents.web.context import Context
 from agents.web.parts import GENERATION
 from agents.web.problems import shards_unavailable
-from agents.web.wire import END, Truncated, pack, unpack
+from agents.web.wire import END, Truncated, json_of, pack, unpack
 from schemas.errors import Recoverable
 
 __all__ = [
@@ -79,7 +79,7 @@ async def find_in(
     """Who in one shard bears one of these identifiers. Raises Recoverable."""
 
     async def parse(answer: aiohttp.ClientResponse) -> list[Match]:
-        return [Match(*found) for found in await answer.json()]
+        return [Match(*found) for found in (await json_of(answer))["matches"]]
 
     body = json.dumps({"external_ids": list(externals), "aliases": list(aliases)}).encode()
     return await ask_shard(
@@ -145,8 +145,10 @@ async def _remote(
             if generation != str(context.host.generation):
                 raise NotHeld(f"{url} is of generation {generation}")
             return await parse(answer)
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Truncated(f"{url}: {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
+        raise Truncated(f"{url} sends something else: {error!r}") from error
 
 
 def pack_users(read: UsersRead) -> bytes:

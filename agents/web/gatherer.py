@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from agents.host import NotHeld
 from agents.web.context import Context
 from agents.web.parts import Part
-from schemas.errors import Recoverable
+from schemas.errors import Fatal, Recoverable
 
-__all__ = ["Gatherer", "Open", "Unavailable"]
+__all__ = ["Gatherer", "Open", "ShardFailed", "Unavailable"]
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,11 @@ class Unavailable(Recoverable):
     """Not all shards hold what the question needs, in one generation; after some patience."""
 
 
+class ShardFailed(Fatal):
+    """A shard's part ended in what is no ordinary error: a native library panicked, or what it
+    waited for was cancelled. Asking again gives the same."""
+
+
 class Gatherer(ABC, Generic[T]):
     """An asynchronous context manager, and an iterator over what all shards yield.
 
@@ -39,7 +44,8 @@ class Gatherer(ABC, Generic[T]):
     known once entered.
 
     Iterating yields the items of each shard in their order, shards in any order; it raises
-    Recoverable where a shard breaks off. At most one item a shard and two more are in memory.
+    Recoverable where a shard breaks off, ShardFailed where it panics. At most one item a shard
+    and two more are in memory.
     """
 
     wait_s: ClassVar[float]
@@ -115,11 +121,14 @@ class Gatherer(ABC, Generic[T]):
             await _close([each for each in ended if isinstance(each, Part)])
             if isinstance(error, TimeoutError):
                 raise NotHeld(f"a shard did not answer within {self.wait_s:.0f} s") from error
+            if isinstance(error, asyncio.CancelledError) and not cancelled_here(error):
+                raise ShardFailed("What a shard's part waited for was cancelled") from error
             raise
         return parts
 
 
 async def _pump(part: Part[T], ready: "asyncio.Queue[Part[T] | tuple[T] | Exception]") -> None:
+    """Every end but its own cancellation is told: whoever waits at the queue has no other sign."""
     try:
         async with aclosing(part):
             async for item in part.items:
@@ -127,6 +136,18 @@ async def _pump(part: Part[T], ready: "asyncio.Queue[Part[T] | tuple[T] | Except
         await ready.put(part)
     except Exception as error:
         await ready.put(error)
+    except BaseException as error:
+        if cancelled_here(error) or isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        failed = ShardFailed(f"A shard's part of the answer failed: {error!r}")
+        failed.__cause__ = error
+        await ready.put(failed)
+
+
+def cancelled_here(error: BaseException) -> bool:
+    """Whether it is the cancellation of the task that runs, and not of what that waited for."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and bool(task and task.cancelling())
 
 
 async def _close(parts: list[Part[T]]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+import polars as pl
 from aiohttp import web
 
 from agents.host import Shard
@@ -15,7 +16,7 @@ from agents.web.context import CONTEXT
 from agents.web.number import number
 from agents.web.parts import GENERATION
 from agents.web.problems import bad_request, shards_unavailable
-from agents.web.wire import END, pack, unpack
+from agents.web.wire import END, Truncated, pack, unpack
 from schemas.errors import Recoverable
 
 __all__ = ["shard_find", "shard_identify", "shard_users"]
@@ -37,16 +38,23 @@ async def shard_find(request: web.Request) -> web.Response:
         request, lambda shard: shard.find_users(asked["external_ids"], asked["aliases"])
     )
     matches = [(match.by, match.identifier, match.user) for match in found]
-    return web.json_response(matches, headers=headers)
+    return web.json_response({"matches": matches}, headers=headers)
 
 
 async def shard_identify(request: web.Request) -> web.Response:
     """POST /internal/shards/{partition}/identify with one frame of users: their roster rows."""
     # read as it comes: there may be more users than the limit of a body allows
-    frames = [frame async for frame in unpack(request.content)]
-    if len(frames) != 1:
+    users: pl.Series | None = None
+    try:
+        async for frame in unpack(request.content):
+            if users is not None or frame.schema != {"user": pl.String}:
+                raise bad_request("one frame of users is expected")
+            users = frame["user"]
+    except Truncated as error:
+        raise bad_request(str(error)) from error
+    if users is None:
         raise bad_request("one frame of users is expected")
-    found, headers = await _held(request, lambda shard: shard.identify(frames[0]["user"]))
+    found, headers = await _held(request, lambda shard: shard.identify(users))
     return web.Response(body=await asyncio.to_thread(pack, found) + END, headers=headers)
 
 

@@ -35,6 +35,7 @@ ask for to bring it back (`emberline restore`) |
 | `time_limit` | 503 | the answer takes too long to make |
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -178,6 +179,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return response
     except (web.HTTPException, ConnectionError):
         raise
-    except Exception:
-        log.exception("%s %s failed", request.method, request.path_qs)
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+        raise
+    # a panic of a native library derives from BaseException: the client is to have an answer too
+    except BaseException:
+        log.exception("%s %s failed", request.method, request.path)
         return Problem("internal", "The worker's log has the details").response()

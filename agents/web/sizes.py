@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,7 @@ import aiohttp
 from agents.host import SourceSize
 from agents.web.context import Context
 from agents.web.internal import sizes_here
+from agents.web.wire import Truncated, json_of
 
 __all__ = ["Sizes", "sizes"]
 
@@ -58,11 +59,17 @@ async def _ask(context: Context, address: str, sources: Sequence[str]) -> dict[s
         ):
             if answer.status != HTTPStatus.OK:
                 return {}
-            body = await answer.json()
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            body = await json_of(answer)
+    except (aiohttp.ClientError, TimeoutError, OSError, Truncated) as error:
         log.info("no sizes from %s: %r", address, error)
         return {}
-    if body["generation"] != context.host.generation:
+    if body.get("generation") != context.host.generation:
         return {}
-    shards: dict[str, Any] = body["shards"]
-    return shards
+    try:
+        return {
+            str(shard): {source: asdict(SourceSize(**size)) for source, size in held.items()}
+            for shard, held in body["shards"].items()
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        log.warning("sizes from %s are none: %r", address, error)
+        return {}

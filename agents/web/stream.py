@@ -39,10 +39,12 @@ async def stream(
                 await response.write(piece)
         await response.write_eof()
     except ConnectionError:
-        log.debug("%s: the client went away", request.path_qs)
-    except Exception as error:
-        log.warning("%s broken off: %r", request.path_qs, error)
-        # after this aiohttp cannot send what would end the body well
+        log.debug("%s: the client went away", request.path)
+    # a panic of a native library derives from BaseException: nothing may end the body well
+    except BaseException as error:
         if request.transport is not None:
             request.transport.abort()
+        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
+            raise
+        log.warning("%s broken off: %r", request.path, error)
     return response

@@ -6,20 +6,26 @@
 A stream that stops without its end is not whole: the reader raises `Truncated`.
 """
 
+import asyncio
 import io
 import struct
 from collections.abc import AsyncGenerator
-from typing import Protocol
+from typing import Any, Protocol
 
+import aiohttp
+import orjson
 import polars as pl
 
 from schemas.errors import Recoverable
 
-__all__ = ["END", "Truncated", "pack", "unpack"]
+__all__ = ["END", "Truncated", "json_of", "pack", "unpack"]
 
 _LENGTH = struct.Struct(">I")
 END = _LENGTH.pack(0)
-LONGEST = 1 << 30
+LONGEST = 1 << 28
+"""Far more than the rows or users of one segment, which a frame has."""
+_ASIDE = 1 << 18
+"""A frame from so many bytes on is read outside the event loop."""
 
 
 class Truncated(Recoverable):
@@ -45,7 +51,7 @@ def pack(frame: pl.DataFrame) -> bytes:
 async def unpack(reader: Reader) -> AsyncGenerator[pl.DataFrame, None]:
     """The frames of a stream, up to its end.
 
-    Raises Truncated where the end is missing.
+    Raises Truncated where the end is missing, and where a frame is none.
     """
     while True:
         try:
@@ -57,4 +63,31 @@ async def unpack(reader: Reader) -> AsyncGenerator[pl.DataFrame, None]:
             data = await reader.readexactly(length)
         except EOFError as error:
             raise Truncated("the answer broke off") from error
-        yield pl.read_ipc_stream(io.BytesIO(data))
+        if length < _ASIDE:
+            yield _read(data)
+        else:
+            yield await asyncio.to_thread(_read, data)
+
+
+async def json_of(answer: aiohttp.ClientResponse) -> dict[str, Any]:
+    """The object that another worker answers. Raises Truncated for anything else, and for more
+    than a frame may have."""
+    found = bytearray()
+    async for piece in answer.content.iter_any():
+        found += piece
+        if len(found) > LONGEST:
+            raise Truncated(f"{answer.url}: more than {LONGEST} bytes")
+    try:
+        told = orjson.loads(found)
+    except ValueError as error:
+        raise Truncated(f"{answer.url}: {error}") from error
+    if not isinstance(told, dict):
+        raise Truncated(f"{answer.url}: no object")
+    return told
+
+
+def _read(data: bytes) -> pl.DataFrame:
+    try:
+        return pl.read_ipc_stream(io.BytesIO(data))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        raise Truncated(f"a frame of {len(data)} bytes cannot be read: {error!r}") from error

@@ -46,7 +46,7 @@ class DummyShard:
         self.offered: asyncio.Queue[object] = asyncio.Queue()
         self.versions: dict[str, int] = {}
         self.frames: list[pl.DataFrame] = []
-        self.breaks: Exception | None = None
+        self.breaks: BaseException | None = None
         self.opened = self.closed = 0
         self.cursor: dict[str, int] = {}
         self.lag: dict[str, int] = {}
