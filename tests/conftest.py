@@ -28,6 +28,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("emberline")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many hostile inputs tests/hostile makes."""
+    parser.addoption("--hostile", type=int, default=100_000, metavar="N")
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real broker: KAFKA_BOOTSTRAP_SERVERS, or one of our own."""

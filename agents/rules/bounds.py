@@ -77,4 +77,7 @@ def is_request_id(text: str) -> bool:
 
 
 def _is_word(text: str) -> bool:
-    return len(text) <= TEXT and not any(char < " " for char in text)
+    # half a surrogate pair, which JSON can spell, has no UTF-8: it could never be written
+    return len(text) <= TEXT and not any(
+        char < " " or "\ud800" <= char <= "\udfff" for char in text
+    )
