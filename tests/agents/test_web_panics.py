@@ -57,11 +57,14 @@ async def test_a_stream_breaks_off_at_once(
 ) -> None:
     first, second = two(alone)
     (first.shards | second.shards)[partition].breaks = broken
-    async with serving(first, second) as session, asyncio.timeout(SOON_S):
-        async with session.get(first.path()) as answer:
-            assert answer.status == 200
-            with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
-                await answer.read()
+    async with (
+        serving(first, second) as session,
+        asyncio.timeout(SOON_S),
+        session.get(first.path()) as answer,
+    ):
+        assert answer.status == 200
+        with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
+            await answer.read()
 
 
 async def test_a_shard_that_cannot_be_opened_is_told_at_once(

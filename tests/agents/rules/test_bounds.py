@@ -113,8 +113,7 @@ def test_a_tag_of_too_many_sources_is_refused_whole() -> None:
 
 
 def test_an_unreadable_command_whose_id_has_no_utf8_is_refused_under_its_place() -> None:
-    (item,) = read(
-        TOPICS, [batch(TOPICS.control, [(None, b'{"request_id": "\\ud800", "type": 1}')])], {}
-    )
+    found = batch(TOPICS.control, (None, b'{"request_id": "\\ud800", "type": 1}'))
+    (item,) = read(TOPICS, [found], {})
     assert isinstance(item.meaning, CommandUnreadable)
     assert item.meaning.request_id == f"{TOPICS.control}-0-0"
