@@ -30,10 +30,10 @@ async def users_of(context: Context, partition: int, plan: Plan, told: bytes) ->
     url = f"{found}/internal/shards/{partition}/audience"
     async with AsyncExitStack() as held:
         answer = await shard_answer(context, held, "POST", url, data=told)
-        lag = number(answer.headers.get(LAG, ""))
-        if lag is None:
+        behind = number(answer.headers.get(LAG, ""))
+        if behind is None:
             raise Truncated(f"{url} does not say how far it is behind")
-        return Part(_users(answer), lag, held.pop_all())
+        return Part(_users(answer), behind, held.pop_all())
 
 
 async def _users(answer: aiohttp.ClientResponse) -> AsyncGenerator[pl.Series, None]:
