@@ -1,6 +1,5 @@
 """Records that people and files bring: which topic, which key, checked before they are sent."""
 
-import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from schemas import codec
 from schemas.errors import UsageError
 from schemas.lifecycle import Definition
 from schemas.registry import raw
+from schemas.words import hint
 from streams.topic_specs import EVENTS
 
 __all__ = ["TYPES", "Kind", "kind_of_record", "ready", "ready_record", "refuse_unknown_fields"]
@@ -42,11 +42,7 @@ def kind_of_record(name: str) -> Kind:
     """The kind of that name, in any case. Raises UsageError for another word."""
     kind = _KINDS.get(name.lower())
     if kind is None:
-        near = difflib.get_close_matches(name.lower(), TYPES, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        raise UsageError(
-            f"{name!r} is no type of record", remedy=f"{hint}Use one of {', '.join(TYPES)}"
-        )
+        raise UsageError(f"{name!r} is no type of record", remedy=hint(name, TYPES))
     return kind
 
 
@@ -59,11 +55,7 @@ def refuse_unknown_fields(kind: Kind, record: Mapping[str, Any]) -> None:
     known = [field["name"] for field in raw(kind.name)["fields"]]
     for name in record:
         if name not in known and name != "type":
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
-            raise UsageError(
-                f"A {kind.name} has no field {name!r}", remedy=f"{hint}It has {', '.join(known)}"
-            )
+            raise UsageError(f"A {kind.name} has no field {name!r}", remedy=hint(name, known))
 
 
 def ready(kind: Kind, text: bytes) -> tuple[bytes, bytes]:

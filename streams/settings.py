@@ -5,7 +5,6 @@ address `KAFKA_BOOTSTRAP_SERVERS` is honoured too.
 """
 
 import dataclasses
-import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from schemas.errors import UsageError
+from schemas.words import nearest
 from streams import settings_values as values
 from streams.period import Period
 
@@ -233,8 +233,8 @@ def _parts() -> Iterator["dataclasses.Field[Any]"]:
 def _part(name: str, origin: str) -> "dataclasses.Field[Any]":
     known = {part.name: part for part in _parts()}
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
+        near = nearest(name, known)
+        hint = f"Did you mean {near}? " if near else ""
         raise UsageError(
             f"{origin}: there is no setting {name!r}",
             remedy=f"{hint}`emberline settings` lists them all",

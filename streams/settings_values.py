@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import UsageError
+from schemas.words import hint
 from streams.period import Period, parse, seconds
 
 __all__ = [
@@ -50,7 +51,7 @@ def choice(*names: str) -> Read:
 
     def read(value: object) -> str:
         if value not in names:
-            raise _expected(value, " or ".join(names))
+            raise UsageError(f"{value!r} is no value", remedy=hint(str(value), names))
         return str(value)
 
     return read

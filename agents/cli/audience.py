@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import click
 
 from agents.cli.calling import call
-from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.options import Word, emit, json_option, run, settings_of
 from schemas.errors import Recoverable, UsageError
 from streams.settings import Settings
 
@@ -24,7 +24,7 @@ _NDJSON = "application/x-ndjson"
 )
 @click.option(
     "--on-expired",
-    type=click.Choice(["refuse", "exclude"]),
+    type=Word(["refuse", "exclude"]),
     default="refuse",
     show_default=True,
     help="What to do about filters whose data is archived.",
@@ -32,7 +32,7 @@ _NDJSON = "application/x-ndjson"
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["ndjson", "count"]),
+    type=Word(["ndjson", "count"]),
     default="ndjson",
     show_default=True,
     help="All users, a line each, or how many they are.",

@@ -19,6 +19,7 @@ from agents.bench.query import Options as Query
 from agents.bench.query import query
 from agents.bench.recovery import Options as Recovery
 from agents.bench.recovery import recovery
+from agents.cli.group import Words
 from agents.cli.options import emit, json_option, settings_of
 
 __all__ = ["command"]
@@ -29,7 +30,9 @@ _COUNT = click.IntRange(min=1)
 
 
 @click.group(
-    "bench", help="Measure ingest, lifecycle, latency, recovery and queries on this machine."
+    "bench",
+    cls=Words,
+    help="Measure ingest, lifecycle, latency, recovery and queries on this machine.",
 )
 def command() -> None:
     """Nothing by itself."""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 import click
 
-from agents.cli.options import emit, json_option, key_header, run, settings_of
+from agents.cli.options import Word, emit, json_option, key_header, run, settings_of
 from schemas.errors import EmberlineError, Fatal, Recoverable, UsageError
 from streams.settings import Settings
 
@@ -33,7 +33,7 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["ndjson", "csv", "parquet"]),
+    type=Word(["ndjson", "csv", "parquet"]),
     default="ndjson",
     show_default=True,
 )

@@ -1,6 +1,5 @@
 """The group of all commands: loaded when used, errors told in one line."""
 
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -11,13 +10,29 @@ import click
 
 from agents.cli.options import hoisted
 from schemas.errors import EmberlineError, UsageError
+from schemas.words import nearest
 
-__all__ = ["Group"]
+__all__ = ["Group", "Words"]
 
 _FAILURE, _WRONG_USE, _INTERRUPTED = 1, 2, 130
 
 
-class Group(click.Group):
+class Words(click.Group):
+    """A group of commands that tells a wrong one the nearest."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, and says which command may have been meant. Raises UsageError."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            near = nearest(name, self.list_commands(ctx))
+            hint = f"Did you mean {near}" if near else f"`{ctx.command_path} --help` lists them"
+            raise UsageError(f"There is no command {name[:80]!r}", remedy=hint)
+        return super().resolve_command(ctx, args)
+
+
+class Group(Words):
     """Commands by name -> `module:attribute`, imported one at a time.
 
     Exit codes: 0, 1 for a failure, 2 for wrong use, 130 for Ctrl-C, and what `ctx.exit` says.
@@ -42,17 +57,6 @@ class Group(click.Group):
 
     def _there(self, name: str) -> bool:
         return importlib.util.find_spec(self._modules[name].partition(":")[0]) is not None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, and says which command may have been meant."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            hint = f"Did you mean {near[0]}" if near else "`emberline --help` lists the commands"
-            raise UsageError(f"There is no command {name!r}", remedy=hint)
-        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Settings flags count wherever they stand: before the command or after it."""

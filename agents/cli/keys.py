@@ -2,7 +2,8 @@
 
 import click
 
-from agents.cli.options import emit, json_option, settings_of
+from agents.cli.group import Words
+from agents.cli.options import Word, emit, json_option, settings_of
 from agents.cli.table import show, when
 from agents.keys import ISSUED, Keys, Scope
 from streams.clock import SystemClock
@@ -10,7 +11,7 @@ from streams.clock import SystemClock
 __all__ = ["command"]
 
 
-@click.group("keys", help="Give out, list and revoke the keys of the HTTP interface.")
+@click.group("keys", cls=Words, help="Give out, list and revoke the keys of the HTTP interface.")
 def command() -> None:
     """Kept hashed in the file of the setting keys_file, which all workers share."""
 
@@ -22,7 +23,7 @@ def command() -> None:
     "scopes",
     multiple=True,
     required=True,
-    type=click.Choice([scope.value for scope in ISSUED]),
+    type=Word([scope.value for scope in ISSUED]),
     help="What it allows; may be repeated.",
 )
 @click.option("--if-missing", is_flag=True, help="Do nothing where there is one of this name.")

@@ -3,17 +3,19 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from schemas.errors import UsageError
+from schemas.words import hint
 from streams.settings import Settings, load
 
 __all__ = [
     "RESERVED",
+    "Word",
     "emit",
     "global_options",
     "hoisted",
@@ -127,6 +129,17 @@ def hoisted(args: list[str]) -> list[str]:
         else:
             others.append(arg)
     return flags + others
+
+
+class Word(click.Choice[str]):
+    """One of a few words, in any case; another one is told the nearest."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        super().__init__(list(words), case_sensitive=False)
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """What is wrong, and which word may have been meant."""
+        return f"there is no {str(value)[:80]!r}. {hint(str(value), self.choices)}"
 
 
 def json_option(function: Callable[..., T]) -> Callable[..., T]:

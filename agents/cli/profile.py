@@ -7,7 +7,7 @@ from urllib.parse import quote
 import click
 
 from agents.cli.calling import call
-from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.cli.table import show
 from streams.settings import Settings
 
@@ -18,7 +18,7 @@ __all__ = ["command", "read"]
 @click.argument("user")
 @click.option(
     "--by",
-    type=click.Choice(["user", "external", "alias"]),
+    type=Word(["user", "external", "alias"]),
     help="What USER is.  [default: a user id, else an external id, else an alias]",
 )
 @json_option

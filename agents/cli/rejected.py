@@ -4,21 +4,23 @@ from collections import Counter
 
 import click
 
-from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.group import Words
+from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.cli.table import show, when
 from agents.topic_reader import Located, read_all
+from schemas.undecodable import REMEDIES
 from streams.topics import Topics
 
 __all__ = ["command"]
 
 
-@click.group("rejected", help="Look at events that could not be taken in.")
+@click.group("rejected", cls=Words, help="Look at events that could not be taken in.")
 def command() -> None:
     """Nothing by itself."""
 
 
 @command.command("list", help="Show rejected events: where they were and why they are not in.")
-@click.option("--code", metavar="CODE", help="Only those with this reason code.")
+@click.option("--code", type=Word(REMEDIES), help="Only those with this reason code.")
 @click.option("-n", "--last", type=click.IntRange(1), help="Only the last so many.")
 @json_option
 @click.pass_context

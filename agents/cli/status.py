@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 import click
 
-from agents.cli.options import emit, json_option, key_header, run, settings_of
+from agents.cli.options import Word, emit, json_option, key_header, run, settings_of
 from agents.cli.table import show, when
 from agents.topic_reader import read_table
-from schemas.lifecycle import SourceState
+from schemas.lifecycle import SourceState, State
 from streams.settings import Settings
 from streams.topics import Topics
 
@@ -21,7 +21,7 @@ WORKER_S = 3.0
 
 
 @click.command("status", help="Show every source's state, when it is due and why.")
-@click.option("--state", metavar="STATE", help="Only sources in this state.")
+@click.option("--state", type=Word(State), help="Only sources in this state.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
@@ -29,7 +29,7 @@ def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
     settings = settings_of(ctx)
     found, worker = run(_read(settings))
     counts = Counter(record.state.value for record in found)
-    shown = [r for r in found if state is None or r.state == state.upper()]
+    shown = [r for r in found if state is None or r.state == state]
     if as_json:
         records = [record.to_record() | {"why": why(record)} for record in shown]
         emit({"counts": counts, "sources": records, "worker": worker})

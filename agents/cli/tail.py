@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.codec import Undecodable, decode
 from schemas.errors import Recoverable, UsageError
+from schemas.words import nearest
 from streams.settings import Settings
 from streams.topics import Topics, partitions
 
@@ -83,7 +84,8 @@ def _parts(there: dict[str, int], prefix: str, topic: str) -> list[TopicPartitio
     name = Topics(prefix).named(topic)
     if name not in there:
         near = [known for known in Topics(prefix).all() if topic in known and known in there]
-        hint = f"Did you mean {near[0]}" if near else "`emberline topics create` makes them all"
+        like = near[0] if near else nearest(name, there)
+        hint = f"Did you mean {like}" if like else "`emberline topics create` makes them all"
         raise UsageError(f"There is no topic {name}", remedy=hint)
     return [TopicPartition(name, part) for part in range(there[name])]
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import click
 
+from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.tail import Line, tail
 from agents.skip import Skipped, skip
@@ -13,7 +14,7 @@ from streams.topics import check, create
 __all__ = ["command", "told"]
 
 
-@click.group("topics", help="Make, compare and read emberline's topics.")
+@click.group("topics", cls=Words, help="Make, compare and read emberline's topics.")
 def command() -> None:
     """Nothing by itself."""
 

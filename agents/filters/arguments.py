@@ -8,6 +8,7 @@ from agents.filters.moments import Moment, Span, moment
 from agents.filters.nodes import Action, By, Comparator
 from agents.rules.references import qualify
 from schemas.interaction import CHANNELS
+from schemas.words import hint
 
 __all__ = ["Arguments"]
 
@@ -79,7 +80,7 @@ class Arguments:
         value = self.optional_text("channel")
         if value is None or value.upper() in CHANNELS:
             return value and value.upper()
-        raise self._bad("channel", value, f"Use one of {', '.join(CHANNELS)}")
+        raise self._bad("channel", value, hint(value, CHANNELS))
 
     def action(self) -> Action:
         """What was done with a message."""
@@ -138,7 +139,7 @@ class Arguments:
                     f"{self._path}.{name}",
                     "unknown_argument",
                     f"{self._name} has no argument {name!r}",
-                    remedy=f"It takes {', '.join(self._asked[1:])}",
+                    remedy=hint(name, self._asked[1:], before="It takes"),
                 )
 
     def _moment(self, name: str) -> Moment | None:
@@ -149,7 +150,7 @@ class Arguments:
         for word in allowed:
             if word == value:
                 return word
-        raise self._bad(name, value, f"Use one of {', '.join(allowed)}")
+        raise self._bad(name, value, hint(value, allowed))
 
     def _value(self, name: str) -> Any:
         self._asked.append(name)

@@ -1,7 +1,6 @@
 """From the JSON of a filter to typed nodes, once."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from agents.filters.arguments import Arguments
@@ -10,6 +9,7 @@ from agents.filters.nodes import And, InSegment, Leaf, Node, Not, Opaque, Or, So
 from agents.filters.vocabulary import VOCABULARY
 from agents.rules import references
 from agents.rules.references import MAX_DEPTH, MAX_NODES, UnreadableFilter, Use
+from schemas.words import nearest
 
 __all__ = ["leaves", "parse", "parse_text", "uses"]
 
@@ -108,12 +108,12 @@ class _Parser:
         if reader is None:
             if self._opaque:
                 return Opaque(name=name, has=tree.get("has") is not False, path=path)
-            near = get_close_matches(name[:80], VOCABULARY, n=1) or sorted(VOCABULARY)
+            near = nearest(name, VOCABULARY) or ", ".join(sorted(VOCABULARY))
             raise FilterError(
                 f"{path}.filter",
                 "unknown_filter",
                 f"there is no filter {name[:80]!r}",
-                remedy=f"Use {' or '.join(near) if len(near) == 1 else ', '.join(near)}",
+                remedy=f"Use {near}",
             )
         arguments = Arguments(tree, name, path)
         leaf = reader(arguments, name, arguments.has(), path)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from agents.filters import Code, FilterError, Refusal, Refused, World, parse_text, plan
 from agents.filters.vocabulary import VOCABULARY
 from agents.rules.references import UnreadableFilter, leaves, parse, use_of
 from schemas.lifecycle import Definition, kind_of
+from schemas.words import nearest
 
 __all__ = ["Finding", "lint"]
 
@@ -72,7 +72,7 @@ def _planned(
 
 def _misspelt(name: str) -> bool:
     """Whether a filter that is none of ours is meant to be one: a platform has others too."""
-    return bool(get_close_matches(name[:80], VOCABULARY, n=1, cutoff=_ALIKE))
+    return nearest(name, VOCABULARY, cutoff=_ALIKE) is not None
 
 
 def _refused(key: str, refusal: Refusal) -> Iterator[Finding]:

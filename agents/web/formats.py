@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from agents.web.problems import Problem, bad_request
+from schemas.words import hint
 
 __all__ = [
     "COLUMNS",
@@ -58,7 +59,7 @@ def choose(wanted: str | None, accept: str) -> str:
     """
     if wanted is not None:
         if wanted not in MEDIA_TYPES:
-            raise bad_request(f"format is one of {', '.join(MEDIA_TYPES)}, not {wanted!r}")
+            raise bad_request(f"format is not {wanted[:80]!r}. {hint(wanted, MEDIA_TYPES)}")
         return wanted
     for media in _by_preference(accept):
         if media in ("*/*", "application/*", "application/json"):

@@ -20,6 +20,7 @@ from agents.web import (
 )
 from agents.web.context import CONTEXT, Context
 from agents.web.guard import Guard
+from agents.web.parameters import known_parameters
 from agents.web.problems import problems
 from agents.web.route import Route
 from schemas.errors import Fatal
@@ -48,6 +49,7 @@ def routes(app: web.Application, context: Context) -> None:
     app[CONTEXT] = context
     app.middlewares.append(problems)
     Guard(context, ROUTES).install(app)
+    app.middlewares.append(known_parameters(ROUTES))
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, route.handler)
     openapi.install(app, ROUTES)

@@ -14,6 +14,7 @@ from agents.web.problems import bad_request, shards_unavailable, unknown_source
 from agents.web.route import SOURCE, Route, query, ref
 from agents.web.sizes import Sizes, sizes
 from schemas.lifecycle import SOURCE_KINDS, SourceState, State
+from schemas.words import hint
 
 __all__ = ["ROUTES", "list_sources", "one_source"]
 
@@ -67,9 +68,9 @@ def _matching(states: Iterable[SourceState], query: Mapping[str, str]) -> Iterab
     kind, state, tag = query.get("kind"), query.get("state"), query.get("tag")
     name = query.get("name", "").casefold()
     if kind is not None and kind not in SOURCE_KINDS:
-        raise bad_request(f"kind is one of {', '.join(SOURCE_KINDS)}, not {kind!r}")
+        raise bad_request(f"kind is not {kind[:80]!r}. {hint(kind, SOURCE_KINDS)}")
     if state is not None and state.upper() not in State.__members__:
-        raise bad_request(f"state is one of {', '.join(State)}, not {state!r}")
+        raise bad_request(f"state is not {state[:80]!r}. {hint(state, State)}")
     for record in states:
         if (
             (kind is None or record.source.startswith(f"{kind}:"))

@@ -12,6 +12,7 @@ from agents.web.answer import json_answer
 from agents.web.context import CONTEXT, Context
 from agents.web.people import Resolved, find, resolve
 from agents.web.problems import Problem, bad_request
+from schemas.words import hint
 
 __all__ = ["BY", "one_user"]
 
@@ -27,7 +28,7 @@ async def one_user(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     asked, by = request.match_info["id"], request.query.get("by")
     if by is not None and by not in BY:
-        raise bad_request(f"by is one of {', '.join(BY)}, not {by!r}")
+        raise bad_request(f"by is not {by[:80]!r}. {hint(by, BY)}")
     facts, archived = await _who(context, asked, by)
     names = Names(context.states, context.catalog)
     return json_answer(await aside(partial(profile, facts, archived, names)))

@@ -427,3 +427,23 @@ async def test_export_writes_what_is_whole_and_refuses_the_rest(alone: Settings)
             await fetch(settings, A, "csv", io.BytesIO())
     with pytest.raises(EmberlineError, match="No worker answers"):
         await fetch(settings, A, "csv", io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("state=expird", "Did you mean EXPIRED?"),
+        ("kind=campain", "Did you mean campaign?"),
+        ("stat=EXPIRED", "Did you mean state?"),
+    ],
+)
+async def test_a_misspelt_query_selects_nothing_in_silence(
+    alone: Settings, query: str, told: str
+) -> None:
+    site = Site(alone, {0, 1, 2, 3}, SourceState(A, State.ACTIVE, 1))
+    async with (
+        serving(site) as session,
+        session.get(f"{site.context.address}/sources?{query}") as answer,
+    ):
+        assert answer.status == 400
+        assert told in (await answer.json())["detail"]

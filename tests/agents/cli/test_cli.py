@@ -170,3 +170,28 @@ def test_ctrl_c_is_not_an_error_message(runner: CliRunner) -> None:
 def test_settings_outside_of_the_group() -> None:
     with click.Context(click.Command("alone")) as ctx:
         assert settings_of(ctx).client_id == "emberline"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("status --state expird", "Did you mean EXPIRED?"),
+        ("rejected list --code bad_tim", "Did you mean bad_time?"),
+        ("audience {} --on-expired exlude", "Did you mean exclude?"),
+        ("audience {} --format cont", "Did you mean count?"),
+        ("export campaign:a --format cvs", "Did you mean csv?"),
+        ("profile u --by aliass", "Did you mean alias?"),
+        ("keys add a --scope raed", "Did you mean read?"),
+        ("topics craete", "Did you mean create"),
+        ("rejected lst", "Did you mean list"),
+        ("settings --set release=at-next-swep", "Did you mean at-next-sweep?"),
+    ],
+)
+def test_a_wrong_word_is_told_the_nearest(runner: CliRunner, typed: str, told: str) -> None:
+    assert told in one_line(runner.invoke(main, typed.split()), 2)
+
+
+def test_a_right_word_is_right_in_any_case(runner: CliRunner) -> None:
+    for typed in ("status --state expired", "status --state EXPIRED"):
+        result = runner.invoke(main, [*typed.split(), "--bootstrap-servers", "127.0.0.1:1"])
+        assert "--state" not in result.output

@@ -1,0 +1,24 @@
+"""A wrong word is told the nearest right one; strange ones cost little."""
+
+import time
+
+from schemas.words import hint, nearest
+
+STATES = ["ACTIVE", "EXPIRED", "EXPIRING"]
+
+
+def test_the_nearest_in_any_case_or_none() -> None:
+    assert nearest("expird", STATES) == "EXPIRED"
+    assert nearest("chanel", ["channel", "time"]) == "channel"
+    assert nearest("zzz", STATES) is None
+
+
+def test_a_hint_names_all_there_are() -> None:
+    assert hint("expird", STATES) == "Did you mean EXPIRED? Use one of ACTIVE, EXPIRED, EXPIRING"
+    assert hint("zzz", STATES, before="It takes") == "It takes ACTIVE, EXPIRED, EXPIRING"
+
+
+def test_a_very_long_word_costs_no_more_than_a_long_one() -> None:
+    before = time.process_time()
+    nearest("expired" * 100_000, STATES)
+    assert time.process_time() - before < 0.5
