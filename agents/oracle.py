@@ -82,9 +82,15 @@ class Expected:
         self.users.add(user)
         campaign, canvas = event.get("campaign_id"), event.get("canvas_id")
         if campaign is not None:
-            source, variation = f"campaign:{campaign}", event.get("message_variation_id")
+            source, variation = (
+                f"campaign:{campaign.removeprefix('campaign:')}",
+                event.get("message_variation_id"),
+            )
         elif canvas is not None:
-            source, variation = f"canvas:{canvas}", event.get("canvas_variation_id")
+            source, variation = (
+                f"canvas:{canvas.removeprefix('canvas:')}",
+                event.get("canvas_variation_id"),
+            )
         else:
             return
         channel = None

@@ -30,6 +30,7 @@ from schemas.undecodable import Undecodable
 __all__ = ["Undecodable", "Unencodable", "decode", "encode"]
 
 _FRAME = struct.Struct(">BI")
+_NO_SCHEMA = (SchemaParseException, ValueError, KeyError, TypeError, AttributeError)
 
 
 class Unencodable(EmberlineError):
@@ -113,14 +114,15 @@ def _plan(source: SchemaSource, schema_id: int, name: str | None) -> _Plan:
         raise Undecodable("unknown_schema", f"{schema_id} is no record of ours")
     if written != expected:
         raise Undecodable("undecodable", f"schema id {schema_id} is {written}, not {expected}")
-    reader, bare = registry.raw(expected), registry.layout(writer)
-    if bare == registry.layout(reader):
-        return _Plan(_plain(expected), None)
+    reader = registry.raw(expected)
     try:
+        bare = registry.aligned(writer, reader)
+        if bare == registry.layout(reader):
+            return _Plan(_plain(expected), None)
         present = {field["name"] for field in writer["fields"]}
         # a writer's own defaults decide nothing, and may be wrong
         parsed = fastavro.parse_schema(bare)
-    except (SchemaParseException, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (UnknownSchema, *_NO_SCHEMA) as error:
         raise Undecodable("unknown_schema", f"{schema_id} is no valid schema: {error}") from error
     for field in reader["fields"]:
         if "default" not in field and not present & {field["name"], *field.get("aliases", ())}:

@@ -24,7 +24,8 @@ LATEST = 253_402_300_799_999
 LATENESS = 86_400_000
 """How far, in milliseconds, an event's time may lie after its broker timestamp."""
 _CONVERSIONS = 4
-_SOURCES = ("campaign_id", "canvas_id")
+_SOURCES = {"campaign_id": "campaign", "canvas_id": "canvas"}
+_KEY_KINDS = ("campaign", "canvas", "segment", "content_card")
 _INDEX = "conversion_behavior_index"
 
 Rule: TypeAlias = tuple[pl.Expr, str, pl.Expr]
@@ -88,6 +89,13 @@ def _rules(columns: Mapping[str, pl.Expr], timestamp: pl.Expr) -> list[Rule]:
         (columns[name] == "", "missing_field", pl.lit(f"{name} is empty"))
         for name in ("id", "user_id", *_SOURCES)
     ]
+    for name, kind in _SOURCES.items():
+        source = columns[name]
+        rules.append((source == f"{kind}:", "missing_field", pl.lit(f"{name} names no {kind}")))
+        others = "|".join(other for other in _KEY_KINDS if other != kind)
+        foreign = source.str.contains(f"^(?:{others}):")
+        detail = pl.format(f"{name} {{}} names no {kind}", source.str.slice(0, 80))
+        rules.append((foreign, "undecodable", detail))
     rules.append(
         (
             campaign.is_not_null() & canvas.is_not_null(),

@@ -79,7 +79,7 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
     writer = source.writer(schema_id)
     if writer.get("type") != "record" or registry.record_name(writer["name"]) != event:
         return None
-    written = registry.layout(writer)["fields"]
+    written = registry.aligned(writer, registry.raw(event))["fields"]
     wire = []
     zeros = b""
     for position, field in enumerate(written):

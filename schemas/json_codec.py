@@ -2,8 +2,9 @@
 
 The same fields as in Avro. A field that is absent or null takes its default, a field that the
 schema does not have is ignored, and everything else is checked strictly: a boolean is no
-number, a number is no text, a time is an integer of milliseconds. A text field that the schema
-marks `"content": "json"` takes an object as well and keeps it as its JSON text.
+number, a number is no text, a time is an integer of milliseconds. A symbol of an enum may be in
+any case. A text field that the schema marks `"content": "json"` takes an object as well and keeps
+it as its JSON text.
 """
 
 import json
@@ -134,10 +135,14 @@ def _integer(bits: int, kind: str) -> Check:
 
 
 def _enum(symbols: frozenset[str], default: str | None) -> Check:
+    in_case = {symbol.casefold(): symbol for symbol in symbols}
+
     def check(value: object, path: str) -> object:
         if type(value) is str:
             if value in symbols:
                 return value
+            if (symbol := in_case.get(value.casefold())) is not None:
+                return symbol
             if default is not None:
                 return default
         _wrong(path, " | ".join(sorted(symbols)), value)

@@ -7,6 +7,8 @@ variant     exited; else entered, and control beside it for users held out
 conversion  converted; detail = index, null as 0
 signal      profile-wide only: kind = its type, detail = its value
 
+`campaign_id` may be written `campaign:ID` as well, `canvas_id` `canvas:ID`.
+
 What has no source is a row of `PROFILE`, packed as schemas.profile says.
 """
 
@@ -68,13 +70,18 @@ def _of_message(event: str, field: Field) -> dict[str, pl.Expr]:
     with_channel = event in ("send", "open", "click")
     return {
         "source": pl.coalesce(
-            pl.lit("campaign:") + campaign, pl.lit("canvas:") + canvas, pl.lit(PROFILE)
+            _source("campaign:", campaign), _source("canvas:", canvas), pl.lit(PROFILE)
         ),
         "channel": field("channel") if with_channel else pl.lit(None, pl.Enum(CHANNELS)),
         "step": pl.when(of_campaign | of_canvas).then(field("canvas_step_id")),
         "variation": pl.when(of_campaign).then(message).when(of_canvas).then(variation),
         "detail": _detail(event, field),
     }
+
+
+def _source(kind: str, name: pl.Expr) -> pl.Expr:
+    """A producer may write the whole source for its id, as filters and commands have it."""
+    return pl.lit(kind) + name.str.strip_prefix(kind)
 
 
 def _of_signal(field: Field) -> dict[str, pl.Expr]:

@@ -25,6 +25,7 @@ __all__ = [
     "FileSource",
     "SchemaSource",
     "UnknownSchema",
+    "aligned",
     "by_id",
     "layout",
     "raw",
@@ -130,6 +131,46 @@ def layout(schema: Any) -> Any:
     default (avro-error: OutOfSpec), so hand it this.
     """
     return without(schema, {"logicalType", "doc", "default", "aliases"})
+
+
+def aligned(writer: Schema, reader: Schema) -> Schema:
+    """Return the writer's layout with the symbols of its enums in the reader's case.
+
+    Producers write `email` for EMAIL; Avro alone would take that for the default, in silence.
+    Raises UnknownSchema where two symbols differ in nothing but their case.
+    """
+    known = {field["name"]: field for field in layout(reader)["fields"]}
+    known |= {
+        alias: known[field["name"]]
+        for field in reader["fields"]
+        for alias in field.get("aliases", ())
+    }
+    bare: Schema = layout(writer)
+    fields = [
+        {**field, "type": _in_case(field["type"], known[field["name"]]["type"])}
+        if field["name"] in known
+        else field
+        for field in bare["fields"]
+    ]
+    return bare | {"fields": fields}
+
+
+def _in_case(written: Any, read: Any) -> Any:
+    if isinstance(written, list):
+        return [_in_case(branch, read) for branch in written]
+    if not isinstance(written, dict) or written.get("type") != "enum":
+        return written
+    symbols = [
+        symbol
+        for branch in (read if isinstance(read, list) else [read])
+        if isinstance(branch, dict) and branch.get("type") == "enum"
+        for symbol in branch["symbols"]
+    ]
+    ours = {symbol.casefold(): symbol for symbol in symbols}
+    renamed = [ours.get(symbol.casefold(), symbol) for symbol in written["symbols"]]
+    if len(set(renamed)) < len(renamed):
+        raise UnknownSchema(str(written.get("name")), "symbols that differ in their case only")
+    return {**written, "symbols": renamed}
 
 
 def without(schema: Any, keys: Collection[str]) -> Any:

@@ -344,3 +344,79 @@ def test_a_time_that_no_calendar_has_is_rejected_without_a_timestamp_too(time: i
     value = codec.encode("send", {"id": "e", "user_id": "u", "time": time, "campaign_id": "c"})
     found = decode([batch([Produced(value, timestamp=-1)])], "send")
     assert [reject.code for reject in found.rejects] == ["bad_time"]
+
+
+class Written:
+    """A source with one writer's schema, under any id."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self._schema = schema
+
+    def writer(self, schema_id: int) -> dict[str, Any]:
+        return self._schema
+
+
+def with_channels(symbols: list[str], order: int = 1) -> dict[str, Any]:
+    """The schema of sends with other symbols for its channel."""
+    schema = json.loads(json.dumps(registry.raw("send")))
+    for field in schema["fields"]:
+        if field["name"] == "channel":
+            field["type"] |= {"symbols": symbols, "default": symbols[-1]}
+            field["default"] = symbols[-1]
+    return {**schema, "fields": schema["fields"][::order]}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("alone", [True, False])
+def test_channels_of_a_writer_may_be_in_any_case(order: int, count: int, alone: bool) -> None:
+    schema = with_channels(["sms", "Email", "pigeon"], order)
+    values = []
+    for i in range(count):
+        out = io.BytesIO(b"\0\0\0\0\x01")
+        out.seek(5)
+        channel = ("sms", "Email", "pigeon")[i % 3]
+        event = {"id": str(i), "user_id": "u", "time": NOW, "channel": channel}
+        fastavro.schemaless_writer(out, fastavro.parse_schema(schema), event)
+        values.append(out.getvalue())
+    records = [Produced(value) for value in values] + ([] if alone else [Produced(b"garbage")])
+    found = decode([batch(records)], "send", columns={"channel"}, source=Written(schema))
+    channels = found.frame.sort("offset")["channel"].to_list()
+    assert channels == [("SMS", "EMAIL", "OTHER")[i % 3] for i in range(count)]
+
+
+def test_symbols_that_differ_in_their_case_only_are_no_schema_of_ours() -> None:
+    schema = with_channels(["sms", "SMS"])
+    found = decode(
+        [batch([Produced(codec.encode("send", {"id": "1", "user_id": "u", "time": NOW}))])],
+        "send",
+        source=Written(schema),
+    )
+    assert [reject.code for reject in found.rejects] == ["unknown_schema"]
+
+
+@pytest.mark.parametrize(("written", "read"), [("email", "EMAIL"), ("Sms", "SMS"), ("x", "OTHER")])
+def test_channels_in_json_may_be_in_any_case(written: str, read: str) -> None:
+    event = {"id": "1", "user_id": "u", "time": NOW, "channel": written}
+    found = decode([batch([Produced(json.dumps(event).encode())])], "send")
+    assert found.frame["channel"].to_list() == [read]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize(
+    ("ids", "code", "detail"),
+    [
+        ({"campaign_id": "canvas:a"}, "undecodable", "campaign_id canvas:a names no campaign"),
+        ({"campaign_id": "segment:a"}, "undecodable", "campaign_id segment:a names no campaign"),
+        ({"canvas_id": "campaign:a"}, "undecodable", "canvas_id campaign:a names no canvas"),
+        ({"campaign_id": "campaign:"}, "missing_field", "campaign_id names no campaign"),
+    ],
+)
+def test_an_id_that_names_something_else_is_rejected(
+    as_json: bool, ids: dict[str, str], code: str, detail: str
+) -> None:
+    event = {"id": "1", "user_id": "u", "time": NOW, **ids}
+    value = json.dumps(event).encode() if as_json else codec.encode("open", event)
+    found = decode([batch([Produced(value)])], "open")
+    assert [(one.code, one.detail) for one in found.rejects] == [(code, detail)]
+    assert found.frame.is_empty()

@@ -57,6 +57,13 @@ INTERACTIONS: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
         [("canvas:k1", "received", "OTHER", None, None, None)],
     ),
     ("send", {}, []),
+    (
+        "send",
+        {"campaign_id": "campaign:c1"},
+        [("campaign:c1", "received", "OTHER", None, None, None)],
+    ),
+    ("open", {"canvas_id": "canvas:k1"}, [("canvas:k1", "opened", "OTHER", None, None, None)]),
+    ("open", {"campaign_id": "c:1"}, [("campaign:c:1", "opened", "OTHER", None, None, None)]),
     ("open", C, [("campaign:c1", "opened", "OTHER", None, None, None)]),
     (
         "open",
