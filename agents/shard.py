@@ -25,6 +25,7 @@ from agents.work.context import Context
 from agents.work.indexer import Indexer
 from agents.work.loop import WorkLoop
 from schemas.errors import Fatal
+from schemas.roster import Alias
 from streams.by_user import ByUser
 from streams.clock import Clock
 from streams.settings import Settings
@@ -141,7 +142,7 @@ class Shard:
         self._check_ready()
         return await self._people.read(users)
 
-    async def find_users(self, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
+    async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         """Who bears one of these identifiers; see `ShardUsers.find`."""
         self._check_ready()
         return await self._people.find(externals, aliases)

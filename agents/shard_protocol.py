@@ -12,6 +12,7 @@ from agents.profiles.facts import UsersRead
 from agents.profiles.person import Match
 from agents.seat import Actor
 from schemas.errors import Recoverable
+from schemas.roster import Alias
 
 __all__ = ["NotHeld", "Shard", "ShardStatus", "SourceSize"]
 
@@ -104,7 +105,7 @@ class Shard(Actor, Protocol):
         """
         ...
 
-    async def find_users(self, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
+    async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         """Who bears one of these external ids or aliases. Raises NotHeld."""
         ...
 

@@ -1,18 +1,20 @@
 """The roster: what producers say of users, the last word winning.
 
-    user, external, aliases (JSON list), merged_into, deleted, sequence
+    user, external, aliases (JSON), merged_into, deleted, sequence
 
 `sequence` grows with every record a shard takes in, so the fold by the highest one does not
-depend on the order in which parts are merged.
+depend on the order in which parts are merged. `aliases` is a list of names where none has a
+label, as every release has written it, else `{"names": [..], "labels": [..]}`; an empty label
+is none.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
-__all__ = ["ROSTER_SCHEMA", "latest", "roster_rows"]
+__all__ = ["GONE", "ROSTER_SCHEMA", "Alias", "aliases_of", "borne", "latest", "roster_rows"]
 
 ROSTER_SCHEMA = pl.Schema(
     {
@@ -25,6 +27,50 @@ ROSTER_SCHEMA = pl.Schema(
     }
 )
 
+_INTO = pl.col("merged_into")
+_ANOTHER = (_INTO.str.len_bytes() > 0) & (_INTO.ne(pl.col("user")))
+GONE = pl.col("deleted") | _ANOTHER.fill_null(False)
+"""Whether a row's user was deleted or has become another one: no answer shows such a user.
+
+Older releases took `merged_into` that was empty or the user's own id: that is no other user.
+"""
+
+
+class Alias(NamedTuple):
+    """Name and label identify a user together; the label is empty where there is none."""
+
+    name: str
+    label: str = ""
+
+
+def aliases_of(text: str | None) -> tuple[Alias, ...]:
+    """The aliases in a row."""
+    found = json.loads(text) if text else []
+    if isinstance(found, dict):
+        return tuple(map(Alias, found["names"], found["labels"]))
+    return tuple(map(Alias, found))
+
+
+def borne(rows: pl.DataFrame) -> pl.DataFrame:
+    """`row` and `name` of every external id and every alias, whatever its label.
+
+    `rows` are in `ROSTER_SCHEMA` with the column `row`.
+    """
+    with_aliases = rows.filter(pl.col("aliases").is_not_null())
+    labelled = pl.col("aliases").str.starts_with("{")
+    listed = pl.col("aliases").str.json_decode(_NAMES)
+    paired = pl.col("aliases").str.json_decode(_PAIRED).struct.field("names")
+    said = [
+        rows.select("row", name="external"),
+        with_aliases.filter(~labelled).select("row", name=listed).explode("name"),
+        with_aliases.filter(labelled).select("row", name=paired).explode("name"),
+    ]
+    return pl.concat(said).drop_nulls("name")
+
+
+_NAMES = pl.List(pl.String)
+_PAIRED = pl.Struct({"names": _NAMES, "labels": _NAMES})
+
 
 def roster_rows(
     users: Iterable[tuple[str, Mapping[str, Any] | None]], sequence: int
@@ -34,9 +80,7 @@ def roster_rows(
         {
             "user": user,
             "external": None if record is None else record.get("external_user_id"),
-            "aliases": None
-            if record is None or not record.get("aliases")
-            else json.dumps(list(record["aliases"])),
+            "aliases": None if record is None else _aliases(record),
             "merged_into": None if record is None else record.get("merged_into"),
             "deleted": record is None,
             "sequence": sequence + number,
@@ -55,3 +99,15 @@ def latest(frame: pl.DataFrame) -> pl.DataFrame:
         .select(ROSTER_SCHEMA.names())
         .sort("user")
     )
+
+
+def _aliases(record: Mapping[str, Any]) -> str | None:
+    given = [Alias(name) for name in record.get("aliases") or ()]
+    given += [
+        Alias(each["alias_name"], each["alias_label"]) for each in record.get("user_aliases") or ()
+    ]
+    found = list(dict.fromkeys(given))
+    if not found:
+        return None
+    names, labels = [alias.name for alias in found], [alias.label for alias in found]
+    return json.dumps({"names": names, "labels": labels} if any(labels) else names)

@@ -9,11 +9,13 @@ REMEDIES = {
     "undecodable": "Write Avro in Confluent framing, or a JSON object",
     "unknown_schema": "Write with an id of schemas/registry.json or of the schema registry",
     "bad_json": "Write the fields of the record's schema with its types, times in milliseconds",
-    "missing_field": "Write every field that has no default",
+    "missing_field": "Write every field that has no default; null, and no empty text, for none",
     "two_sources": "Write one of them, or none",
     "too_long": "Write shorter fields, or raise the setting max_field_bytes",
     "too_large": "Write smaller records",
-    "bad_time": "Write times in milliseconds since 1970, UTC",
+    "bad_time": "Write times in milliseconds since 1970, UTC: are these seconds?",
+    "bad_key": "Write the record's user_id as its key, as text or as the schema `string`",
+    "bad_merge": "Write the user_id of another user, or null",
 }
 
 

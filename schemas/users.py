@@ -1,17 +1,16 @@
 """The users topic: single records to roster rows, misplaced ones to their shard.
 
-They are few beside events, so they are read one by one. A record's user is its `user_id`; a
-deletion (a null value) names the user by the record's key.
+They are few beside events, so they are read one by one: see schemas.user_record.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from schemas.batch import KafkaRecord, RawBatch, unpack
-from schemas.codec import Undecodable, decode
+from schemas.codec import Undecodable
 from schemas.decode_blocks import peek
 from schemas.decode_check import DEFAULT_LIMITS, Limits
 from schemas.decode_reject import Reject, reject
@@ -20,6 +19,7 @@ from schemas.inputs import Inputs
 from schemas.placement import partition_of
 from schemas.registry import FILES, SchemaSource
 from schemas.roster import roster_rows
+from schemas.user_record import read_user_record
 
 __all__ = ["TakenUsers", "of_users", "take_users"]
 
@@ -62,7 +62,7 @@ def take_users(
     for batch in batches:
         for record in unpack(batch):
             try:
-                user, fields = _read(record, limits, source)
+                user, fields = read_user_record(record, limits, source)
             except Undecodable as error:
                 rejects.append(reject(batch, record, error.code, error.detail, limits))
             else:
@@ -77,33 +77,3 @@ def take_users(
             place = (batch.topic, target)
             misplaced.setdefault(place, Forward(*place, [])).records.append(record)
     return TakenUsers(roster_rows(ours, sequence), list(misplaced.values()), rejects)
-
-
-def _read(
-    record: KafkaRecord, limits: Limits, source: SchemaSource
-) -> tuple[str, Mapping[str, Any] | None]:
-    size = len(record.key or b"") + len(record.value or b"")
-    if size > limits.max_record_bytes:
-        raise Undecodable("too_large", f"{size} bytes of key and value")
-    if record.value is None:
-        try:
-            user = (record.key or b"").decode()
-        except UnicodeDecodeError as error:
-            raise Undecodable("undecodable", "the key of a deletion is no UTF-8") from error
-        fields = None
-    else:
-        fields = decode(record.value, "user", source)
-        user = str(fields["user_id"])
-    if not user:
-        raise Undecodable("missing_field", "user_id")
-    for text in _texts(user, fields):
-        if len(text.encode()) > limits.max_field_bytes:
-            raise Undecodable("too_long", f"a field of {len(text.encode())} bytes")
-    return user, fields
-
-
-def _texts(user: str, fields: Mapping[str, Any] | None) -> Iterable[str]:
-    yield user
-    if fields is not None:
-        yield from (fields.get("external_user_id") or "", fields.get("merged_into") or "")
-        yield from fields.get("aliases") or ()

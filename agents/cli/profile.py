@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import click
 
@@ -21,21 +21,27 @@ __all__ = ["command", "read"]
     type=Word(["user", "external", "alias"]),
     help="What USER is.  [default: a user id, else an external id, else an alias]",
 )
+@click.option("--label", help="The alias's label: name and label identify together.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, user: str, by: str | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, user: str, by: str | None, label: str | None, as_json: bool
+) -> None:
     """The worker's answer, or an error: never a part of it."""
-    found = run(read(settings_of(ctx), user, by))
+    found = run(read(settings_of(ctx), user, by, label))
     if as_json:
         emit(found)
     else:
         _show(found)
 
 
-async def read(settings: Settings, user: str, by: str | None) -> dict[str, Any]:
+async def read(
+    settings: Settings, user: str, by: str | None, label: str | None = None
+) -> dict[str, Any]:
     """The profile. Raises Fatal or Recoverable where there is none."""
-    path = f"/users/{quote(user, safe='')}" + (f"?by={by}" if by is not None else "")
-    async with call(settings, "GET", path) as answer:
+    asked = {name: value for name, value in (("by", by), ("label", label)) if value is not None}
+    path = f"/users/{quote(user, safe='')}"
+    async with call(settings, "GET", f"{path}?{urlencode(asked)}" if asked else path) as answer:
         found: dict[str, Any] = await answer.json()
         return found
 
@@ -45,6 +51,7 @@ def _show(found: Mapping[str, Any]) -> None:
     if found["external_user_id"] is not None:
         called.append(f"external id {found['external_user_id']}")
     called += [f"alias {alias}" for alias in found["aliases"]]
+    called += [f"alias {a['alias_name']} ({a['alias_label']})" for a in found["user_aliases"]]
     click.echo(", ".join(called))
     for title, name in (
         ("Campaigns Received", "campaigns_received"),

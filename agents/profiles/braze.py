@@ -31,9 +31,6 @@ KNOWN_FIELDS = frozenset(
 )
 """Every field that may be asked for; those that are not in `FIELDS` are never there."""
 
-ALIAS_LABEL = ""
-"""Aliases have no label here."""
-
 
 def user_object(
     user: str,
@@ -48,7 +45,7 @@ def user_object(
         found["external_id"] = person.external
     if person is not None and person.aliases:
         found["user_aliases"] = [
-            {"alias_name": alias, "alias_label": ALIAS_LABEL} for alias in person.aliases
+            {"alias_name": each.name, "alias_label": each.label} for each in person.aliases
         ]
     found["braze_id"] = user
     if not {"campaigns_received", "canvases_received"}.isdisjoint(fields):

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from schemas.roster import Alias
+
 __all__ = ["Match", "Person"]
 
 
@@ -13,9 +15,19 @@ class Person:
 
     user: str
     external: str | None = None
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[Alias, ...] = ()
     merged_into: str | None = None
     deleted: bool = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether no answer shows this user any more: see `schemas.roster.GONE`."""
+        return self.deleted or self.became is not None
+
+    @property
+    def became(self) -> str | None:
+        """The other user that this one has become."""
+        return self.merged_into if self.merged_into not in ("", self.user) else None
 
     def to_json(self) -> dict[str, Any]:
         """As workers send it to each other."""
@@ -24,13 +36,14 @@ class Person:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Person":
         """What `to_json` wrote."""
-        return cls(**{**fields, "aliases": tuple(fields["aliases"])})
+        return cls(**{**fields, "aliases": tuple(Alias(*each) for each in fields["aliases"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A user who bears an identifier. `by` is `external` or `alias`."""
+    """A user who bears an identifier: `by` is `external` or `alias`, which has a label too."""
 
     by: str
     identifier: str
     user: str
+    label: str = ""

@@ -18,11 +18,14 @@ MOST_NAMED = 100
 def profile(facts: UserFacts, archived: tuple[str, ...], names: Names) -> dict[str, Any]:
     """One user; times as RFC 3339."""
     person, found = facts.person, entries(facts.rows)
-    told = signals(facts.rows)
+    told, aliases = signals(facts.rows), () if person is None else person.aliases
     return {
         "user_id": facts.user,
         "external_user_id": None if person is None else person.external,
-        "aliases": [] if person is None else list(person.aliases),
+        "aliases": [each.name for each in aliases if not each.label],
+        "user_aliases": [
+            {"alias_name": each.name, "alias_label": each.label} for each in aliases if each.label
+        ],
         "in_roster": person is not None,
         "campaigns_received": [_entry(each, names) for each in found if each.campaign],
         "canvas_messages_received": [_entry(each, names) for each in found if not each.campaign],

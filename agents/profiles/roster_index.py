@@ -5,7 +5,6 @@ order, with the rows that they stand in. So a question costs a few binary search
 however long the roster is. Hashes only find candidates: names decide.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ import polars as pl
 
 from agents.profiles.person import Match, Person
 from agents.profiles.places import places
-from schemas.roster import ROSTER_SCHEMA
+from schemas.roster import ROSTER_SCHEMA, Alias, aliases_of, borne
 
 __all__ = ["RosterPart", "matches", "part", "people"]
 
@@ -29,13 +28,7 @@ class RosterPart:
 def part(frame: pl.DataFrame) -> RosterPart:
     """A run or delta of the roster, in `ROSTER_SCHEMA`, made ready for questions."""
     rows = frame.sort("user").with_row_index("row")
-    said = [
-        rows.select("row", name="external"),
-        rows.filter(pl.col("aliases").is_not_null())
-        .select("row", name=pl.col("aliases").str.json_decode(pl.List(pl.String)))
-        .explode("name"),
-    ]
-    names = pl.concat(said).drop_nulls("name").select(hash=pl.col("name").hash(), row="row")
+    names = borne(rows).select(hash=pl.col("name").hash(), row="row")
     return RosterPart(rows.select(ROSTER_SCHEMA.names()), names.sort("hash"))
 
 
@@ -46,20 +39,22 @@ def people(roster: Sequence[RosterPart], users: Iterable[str]) -> dict[str, Pers
     for each in roster if len(wanted) else ():
         for user, external, aliases, into, deleted, sequence in _rows(each.rows, wanted):
             if user not in found or found[user][0] <= sequence:
-                known = tuple(json.loads(aliases)) if aliases else ()
-                found[user] = (sequence, Person(user, external, known, into, deleted))
+                person = Person(user, external, aliases_of(aliases), into, deleted)
+                found[user] = (sequence, person)
     return {user: person for user, (_, person) in found.items()}
 
 
 def matches(
-    roster: Sequence[RosterPart], externals: Iterable[str], aliases: Iterable[str]
+    roster: Sequence[RosterPart], externals: Iterable[str], aliases: Iterable[Alias]
 ) -> list[Match]:
     """Everyone who bears one of these identifiers now. Deleted users bear none.
 
+    An alias is borne by name and label together; one without a label is another alias.
     Who bore an identifier once is a candidate only: their last row decides.
     """
     external, alias = set(externals), set(aliases)
-    hashes = pl.Series(sorted(external | alias), dtype=pl.String).hash()
+    wanted = external | {each.name for each in alias}
+    hashes = pl.Series(sorted(wanted), dtype=pl.String).hash()
     candidates: set[str] = set()
     for each in roster if len(hashes) else ():
         for place in places(each.names["hash"], hashes):
@@ -68,8 +63,8 @@ def matches(
     for person in people(roster, candidates).values():
         if person.external is not None and person.external in external:
             found.append(Match("external", person.external, person.user))
-        borne = [name for name in dict.fromkeys(person.aliases) if name in alias]
-        found += [Match("alias", name, person.user) for name in borne]
+        theirs = [each for each in dict.fromkeys(person.aliases) if each in alias]
+        found += [Match("alias", each.name, person.user, each.label) for each in theirs]
     return found
 
 

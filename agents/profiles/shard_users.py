@@ -16,7 +16,7 @@ from agents.profiles.side_parts import SideParts
 from agents.user_read import read_users
 from agents.work.context import Context
 from schemas.counts import FEED_VIEWS
-from schemas.roster import ROSTER_SCHEMA, latest
+from schemas.roster import ROSTER_SCHEMA, Alias, latest
 from streams.by_user import ByUser
 from streams.side import COUNTS, ROSTER
 
@@ -75,7 +75,7 @@ class ShardUsers:
         }
         return UsersRead(facts, self._archived_now())
 
-    async def find(self, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
+    async def find(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         """Everyone here who bears one of the identifiers. Raises `NotHeld`."""
         roster = await self._roster.all(self.context.store)
         return await aside(partial(matches, roster, externals, aliases))

@@ -12,6 +12,7 @@ import polars as pl
 
 from agents.profiles.entry import NAMING
 from agents.profiles.names import Names
+from schemas.roster import GONE, aliases_of
 
 __all__ = ["BRAZE_COLUMNS", "COLUMNS", "OUR_COLUMNS", "header", "lines"]
 
@@ -49,7 +50,7 @@ def lines(rows: pl.DataFrame, roster: pl.DataFrame, source: str, names: Names) -
     of those users whom the roster names, deleted and merged ones among them: they have no line.
     Recipients of a campaign are those of whom more is known than that they entered or left.
     """
-    gone = roster.filter(pl.col("deleted") | pl.col("merged_into").is_not_null())
+    gone = roster.filter(GONE)
     told = _by_user(rows.join(gone.select("user"), on="user", how="anti"), source)
     told = told.join(roster.select("user", "external", "aliases"), on="user", how="left")
     variations = {each: names.variation(source, each) for each in _values(told["variation"])}
@@ -108,4 +109,5 @@ def _values(series: pl.Series) -> list[str]:
 
 
 def _aliases(text: str) -> str:
-    return json.dumps([{"alias_name": each, "alias_label": ""} for each in json.loads(text)])
+    found = aliases_of(text)
+    return json.dumps([{"alias_name": each.name, "alias_label": each.label} for each in found])

@@ -9,6 +9,7 @@ import polars as pl
 
 from agents.filters.roster import Roster, places
 from schemas.profile import PROFILE
+from schemas.roster import GONE
 from schemas.user_number import NUMBER, numbers, packed
 from streams.side import ROSTER
 from streams.store import Pinned
@@ -112,7 +113,7 @@ class Roll:
             said = pinned.side_rows(ROSTER)
             self._gone = self._gone.clear()
         users = self._formed([said["user"]])
-        left = said["deleted"] | said["merged_into"].is_not_null()
+        left = said.select(GONE).to_series()
         self._gone = _merged(_without(self._gone, users), users.filter(left))
         self._take(users.filter(~left))
 

@@ -19,6 +19,7 @@ from agents.web.parts import GENERATION
 from agents.web.problems import shards_unavailable
 from agents.web.wire import END, Truncated, json_of, pack, unpack
 from schemas.errors import Recoverable
+from schemas.roster import Alias
 
 __all__ = [
     "ask_shard",
@@ -74,7 +75,7 @@ async def read_in(context: Context, partition: int, users: Sequence[str]) -> Use
 
 
 async def find_in(
-    context: Context, partition: int, externals: Sequence[str], aliases: Sequence[str]
+    context: Context, partition: int, externals: Sequence[str], aliases: Sequence[Alias]
 ) -> list[Match]:
     """Who in one shard bears one of these identifiers. Raises Recoverable."""
 

@@ -1,6 +1,6 @@
 """POST /users/export/ids: up to 50 users in the shape of Braze's export of users by identifier."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -18,6 +18,9 @@ from agents.web.export_request import IDS_MEMBERS, Wanted, wanted
 from agents.web.people import find, resolve
 
 __all__ = ["excluded", "export_ids"]
+
+_Asked = tuple[str, str, str]
+"""What an identifier is, the identifier, and an alias's label."""
 
 
 async def export_ids(request: web.Request) -> web.Response:
@@ -68,16 +71,15 @@ async def _people(
     matches = []
     if asked.externals or asked.aliases:
         matches = await find(context, asked.externals, asked.aliases)
-    bearers: dict[tuple[str, str], list[str]] = {("user", user): [user] for user in asked.users}
-    bearers |= {("external", each): [] for each in asked.externals}
-    bearers |= {("alias", each): [] for each in asked.aliases}
+    bearers: dict[_Asked, list[str]] = {("user", user, ""): [user] for user in asked.users}
+    bearers |= {("external", each, ""): [] for each in asked.externals}
+    bearers |= {("alias", *each): [] for each in asked.aliases}
     for match in matches:
-        bearers[match.by, match.identifier].append(match.user)
+        bearers[match.by, match.identifier, match.label].append(match.user)
     resolved = await resolve(context, [user for users in bearers.values() for user in users])
-    order = [(kind, each) for kind, given in _given(asked) for each in given]
     people: dict[str, UserFacts] = {}
     invalid = []
-    for key in order:
+    for key in _order(asked):
         there = [facts for user in sorted(bearers[key]) if (facts := resolved.users[user])]
         people.update((facts.user, facts) for facts in there)
         if not there:
@@ -85,5 +87,7 @@ async def _people(
     return list(people.values()), invalid, resolved.archived
 
 
-def _given(asked: Wanted) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return ("external", asked.externals), ("alias", asked.aliases), ("user", asked.users)
+def _order(asked: Wanted) -> Iterator[_Asked]:
+    yield from (("external", each, "") for each in asked.externals)
+    yield from (("alias", *each) for each in asked.aliases)
+    yield from (("user", each, "") for each in asked.users)

@@ -7,6 +7,7 @@ from typing import Any
 from agents.profiles.braze import FIELDS, KNOWN_FIELDS
 from agents.user_read import MOST_USERS
 from agents.web.problems import bad_request
+from schemas.roster import Alias
 
 __all__ = ["IDS_MEMBERS", "SEGMENT_MEMBERS", "Wanted", "fields_of", "segment_of", "wanted"]
 
@@ -22,7 +23,7 @@ class Wanted:
     """Identifiers, in the order in which they were sent, and the fields of the answer."""
 
     externals: tuple[str, ...]
-    aliases: tuple[str, ...]
+    aliases: tuple[Alias, ...]
     users: tuple[str, ...]
     fields: frozenset[str]
 
@@ -73,16 +74,16 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
-def _aliases(value: object) -> tuple[str, ...]:
-    """Alias objects; aliases have no labels here, so that of an object finds nobody else."""
+def _aliases(value: object) -> tuple[Alias, ...]:
+    """Alias objects: name and label identify together, no label finds what has none."""
     listed = [value] if isinstance(value, dict) else value
     if listed is None:
         return ()
-    names = []
+    found = []
     for each in listed if isinstance(listed, list) else [None]:
         name = each.get("alias_name") if isinstance(each, dict) else None
         label = each.get("alias_label", "") if isinstance(each, dict) else None
         if not isinstance(name, str) or not name or not isinstance(label, str):
             raise bad_request("user_aliases is a list of objects with alias_name and alias_label")
-        names.append(name)
-    return tuple(dict.fromkeys(names))
+        found.append(Alias(name, label))
+    return tuple(dict.fromkeys(found))

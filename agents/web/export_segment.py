@@ -104,7 +104,7 @@ class Told:
         lines: list[Any] = []
         for facts in found.facts.values():
             person = facts.person
-            if person is not None and (person.deleted or person.merged_into is not None):
+            if person is not None and person.gone:
                 continue
             self._count += 1
             self._entries += len(facts.hidden)

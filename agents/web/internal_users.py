@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from functools import partial
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from agents.web.parts import GENERATION
 from agents.web.problems import bad_request, shards_unavailable
 from agents.web.wire import END, Truncated, pack, unpack
 from schemas.errors import Recoverable
+from schemas.roster import Alias
 
 __all__ = ["shard_find", "shard_identify", "shard_users"]
 
@@ -34,10 +36,11 @@ async def shard_users(request: web.Request) -> web.Response:
 async def shard_find(request: web.Request) -> web.Response:
     """POST /internal/shards/{partition}/find with `external_ids` and `aliases`: the matches."""
     asked = await body.read_json(request)
+    aliases = [Alias(*each) for each in asked["aliases"]]
     found, headers = await _held(
-        request, lambda shard: shard.find_users(asked["external_ids"], asked["aliases"])
+        request, lambda shard: shard.find_users(asked["external_ids"], aliases)
     )
-    matches = [(match.by, match.identifier, match.user) for match in found]
+    matches = [list(asdict(match).values()) for match in found]
     return web.json_response({"matches": matches}, headers=headers)
 
 

@@ -10,6 +10,7 @@ from agents.profiles.place import place
 from agents.user_read import MOST_USERS
 from agents.web.ask import find_in, patiently, read_in, states_read
 from agents.web.context import Context
+from schemas.roster import Alias
 
 __all__ = ["MOST_MERGES", "Resolved", "by_shard", "find", "read", "resolve"]
 
@@ -55,7 +56,7 @@ async def read(context: Context, users: Iterable[str]) -> UsersRead:
     return UsersRead(facts, tuple(sorted(archived)))
 
 
-async def find(context: Context, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
+async def find(context: Context, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
     """Who bears one of these identifiers, in any shard. Raises Problem (503)."""
     shards = range(context.settings.partitions)
 
@@ -101,7 +102,7 @@ def _masked(context: Context, facts: UserFacts) -> UserFacts:
 
 def _next(user: str, known: Mapping[str, UserFacts]) -> str:
     person = known[user].person if user in known else None
-    into = person.merged_into if person is not None and not person.deleted else None
+    into = person.became if person is not None and not person.deleted else None
     return user if into is None else into
 
 
@@ -109,9 +110,7 @@ def _there(user: str, known: Mapping[str, UserFacts]) -> UserFacts | None:
     facts = known.get(user)
     if facts is None or not facts.known:
         return None
-    person = facts.person
-    gone = person is not None and (person.deleted or person.merged_into is not None)
-    return None if gone else facts
+    return None if facts.person is not None and facts.person.gone else facts
 
 
 async def _read(context: Context, shard: int, users: list[str]) -> UsersRead:

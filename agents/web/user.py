@@ -12,6 +12,7 @@ from agents.web.answer import json_answer
 from agents.web.context import CONTEXT, Context
 from agents.web.people import Resolved, find, resolve
 from agents.web.problems import Problem, bad_request
+from schemas.roster import Alias
 from schemas.words import hint
 
 __all__ = ["BY", "one_user"]
@@ -21,37 +22,45 @@ BY = ("user", "external", "alias")
 
 async def one_user(request: web.Request) -> web.Response:
     """The user whom `id` names: a user id, else an external id, else an alias; `?by=` says
-    which of them. Who was merged into another is the other.
+    which of them. An alias has no label, or that of `?label=`, which says that it is an alias.
+    Who was merged into another is the other.
 
     Raises Problem: 400, 404 (nobody), 409 (several), 503.
     """
     context = request.app[CONTEXT]
     asked, by = request.match_info["id"], request.query.get("by")
+    label = request.query.get("label", "")
     if by is not None and by not in BY:
         raise bad_request(f"by is not {by[:80]!r}. {hint(by, BY)}")
-    facts, archived = await _who(context, asked, by)
+    if label:
+        if by not in (None, "alias"):
+            raise bad_request(f"label belongs to an alias, and by is {by}")
+        by = "alias"
+    facts, archived = await _who(context, asked, by, label)
     names = Names(context.states, context.catalog)
     return json_answer(await aside(partial(profile, facts, archived, names)))
 
 
-async def _who(context: Context, asked: str, by: str | None) -> tuple[UserFacts, tuple[str, ...]]:
+async def _who(
+    context: Context, asked: str, by: str | None, label: str
+) -> tuple[UserFacts, tuple[str, ...]]:
     if by in (None, "user"):
         found = await resolve(context, [asked])
         facts = found.users[asked]
         if facts is not None:
             return facts, found.archived
         if by == "user" or asked in found.gone:
-            raise _nobody(asked, by)
+            raise _nobody(asked, by, label)
     matches = await find(
         context,
         [asked] if by != "alias" else [],
-        [asked] if by != "external" else [],
+        [Alias(asked, label)] if by != "external" else [],
     )
     for kind in ("external", "alias"):
         users = sorted({match.user for match in matches if match.by == kind})
         if users and (one := _one(asked, kind, await resolve(context, users))) is not None:
             return one
-    raise _nobody(asked, by)
+    raise _nobody(asked, by, label)
 
 
 def _one(asked: str, kind: str, found: Resolved) -> tuple[UserFacts, tuple[str, ...]] | None:
@@ -63,7 +72,8 @@ def _one(asked: str, kind: str, found: Resolved) -> tuple[UserFacts, tuple[str, 
     return (next(iter(there.values())), found.archived) if there else None
 
 
-def _nobody(asked: str, by: str | None) -> Problem:
+def _nobody(asked: str, by: str | None, label: str) -> Problem:
     how = {"user": "user id", "external": "external id", "alias": "alias"}
     named = how.get(by or "", "user id, external id or alias")
-    return Problem("unknown_user", f"There is nobody with the {named} {asked!r}", user=asked)
+    under = f" and the label {label!r}" if label else " without a label" if by == "alias" else ""
+    return Problem("unknown_user", f"There is nobody with the {named} {asked!r}{under}", user=asked)

@@ -23,6 +23,7 @@ ROUTES = (
         parameters=(
             path("id", "A user id, else an external id, else an alias"),
             query("by", "Which of them it is", enum=list(BY)),
+            query("label", "The alias's label: name and label identify together"),
         ),
         answers={"application/json": PROFILE},
         problems=("bad_request", "unknown_user", "ambiguous_user", "shards_unavailable"),

@@ -75,11 +75,13 @@ _SIGNALS = shape(
         "feature_flags": _list(shape({"id": _NAME, "last": _TIME})),
     }
 )
+_ALIAS = {"alias_name": _TEXT, "alias_label": {"type": "string"}}
 PROFILE = shape(
     {
         "user_id": _TEXT,
         "external_user_id": _NAME,
-        "aliases": _TEXTS,
+        "aliases": {**_TEXTS, "description": "Those without a label"},
+        "user_aliases": {**_list(shape(_ALIAS)), "description": "Those with a label"},
         "in_roster": _FLAG,
         "campaigns_received": _list(shape(_ENTRY)),
         "canvas_messages_received": _list(shape({**_ENTRY, "steps": _list(_NAMED)})),
@@ -88,7 +90,6 @@ PROFILE = shape(
         "excluded_expired": shape(_HIDDEN),
     }
 )
-_ALIAS = {"alias_name": _TEXT, "alias_label": {"type": "string"}}
 _ENGAGED = ("opened_email", "opened_push", "clicked_email", "clicked_triggered_in_app_message")
 _CAMPAIGN = {
     "name": _TEXT,

@@ -12,7 +12,7 @@ from agents.profiles.facts import UserFacts, UsersRead
 from agents.profiles.person import Match
 from schemas.interaction import SCHEMA
 from schemas.lifecycle import SourceState
-from schemas.roster import ROSTER_SCHEMA
+from schemas.roster import ROSTER_SCHEMA, Alias
 
 
 class States:
@@ -100,7 +100,7 @@ class DummyShard:
         nobody = pl.DataFrame(schema=SCHEMA)
         return UsersRead({user: UserFacts(user, None, nobody, {}, 0) for user in users})
 
-    async def find_users(self, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
+    async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         return []
 
     async def identify(self, users: pl.Series) -> pl.DataFrame:

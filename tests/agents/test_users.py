@@ -46,7 +46,8 @@ DEFINITIONS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 USERS: list[tuple[str, dict[str, Any] | None]] = [
-    ("u1", {"external_user_id": "ext-1", "aliases": ["one", "eins"]}),
+    ("u1", {"external_user_id": "ext-1", "aliases": ["one"],
+            "user_aliases": [{"alias_name": "eins", "alias_label": "de"}]}),
     ("u2", {"external_user_id": "ext-old"}),
     ("u2", {"external_user_id": "ext-2"}),
     ("u3", {"external_user_id": "ext-3", "merged_into": "u1"}),
@@ -55,8 +56,11 @@ USERS: list[tuple[str, dict[str, Any] | None]] = [
     ("u6", {"external_user_id": "ext-6", "merged_into": "u7"}),
     ("u7", {"external_user_id": "ext-7", "merged_into": "u6"}),
     ("u8", {"external_user_id": "same"}),
-    ("u9", {"external_user_id": "same"}),
-]
+    ("u9", {"external_user_id": "same", "merged_into": ""}),
+    ("u9", {"external_user_id": "same",
+            "user_aliases": [{"alias_name": "one", "alias_label": "en"}]}),
+    ("u9", {"external_user_id": "other", "merged_into": "u9"}),
+]  # fmt: skip
 
 
 def _events() -> Iterable[tuple[str, dict[str, Any]]]:
@@ -236,7 +240,8 @@ C: dict[str, Any] = {
 PROFILE: dict[str, Any] = {
     "user_id": "u1",
     "external_user_id": "ext-1",
-    "aliases": ["one", "eins"],
+    "aliases": ["one"],
+    "user_aliases": [{"alias_name": "eins", "alias_label": "de"}],
     "in_roster": True,
     "campaigns_received": [A, B],
     "canvas_messages_received": [C],
@@ -296,7 +301,7 @@ BRAZE_1 = {
     "external_id": "ext-1",
     "user_aliases": [
         {"alias_name": "one", "alias_label": ""},
-        {"alias_name": "eins", "alias_label": ""},
+        {"alias_name": "eins", "alias_label": "de"},
     ],
     "braze_id": "u1",
     "campaigns_received": [BRAZE_A, BRAZE_B],
@@ -333,8 +338,8 @@ async def test_users_are_told_of_by_either_worker_and_what_expired_is_counted(si
 
 
 async def _profiles(sites: Sites) -> None:
-    for name in ("u1", "u1?by=user", "ext-1", "ext-1?by=external", "one", "eins?by=alias", "u3",
-                 "ext-3"):  # fmt: skip
+    for name in ("u1", "u1?by=user", "ext-1", "ext-1?by=external", "one", "eins?label=de", "u3",
+                 "one?by=alias&label=", "eins?by=alias&label=de", "ext-3"):  # fmt: skip
         assert await sites.both(f"/users/{name}") == (200, PROFILE), name
     status, found = await sites.both("/users/u5")
     assert (status, found["in_roster"], found["external_user_id"]) == (200, False, None)
@@ -342,14 +347,17 @@ async def _profiles(sites: Sites) -> None:
     status, found = await sites.both("/users/u2")
     assert found["campaigns_received"][0]["in_control"] is True
     nobody = ("nobody", "u4", "ext-4", "u6", "ext-7", "ext-old", "ext-1?by=user", "u1?by=alias",
-              "one?by=external")  # fmt: skip
+              "one?by=external", "eins", "eins?by=alias", "one?label=de")  # fmt: skip
     for name in nobody:
         status, found = await sites.both(f"/users/{name}")
         assert (status, found["code"]) == (404, "unknown_user"), name
     status, found = await sites.both("/users/same")
     assert (status, found["code"], found["users"]) == (409, "ambiguous_user", ["u8", "u9"])
-    status, found = await sites.both("/users/u1?by=email")
-    assert (status, found["code"]) == (400, "bad_request")
+    for name in ("u1?by=email", "one?by=user&label=en"):
+        status, found = await sites.both(f"/users/{name}")
+        assert (status, found["code"]) == (400, "bad_request"), name
+    status, found = await sites.both("/users/one?label=en")
+    assert (status, found["user_id"]) == (200, "u9")
 
 
 async def _command(sites: Sites) -> None:
@@ -361,10 +369,16 @@ async def _command(sites: Sites) -> None:
     with pytest.raises(EmberlineError, match="nobody with the alias 'ext-3'"):
         await read(settings, "ext-3", "alias")
     done = await asyncio.to_thread(
-        CliRunner().invoke, main, ["--http-port", str(port), "profile", "one"]
+        CliRunner().invoke, main, ["--http-port", str(port), "profile", "eins", "--label", "de"]
     )
     assert done.exit_code == 0, done.output
-    for words in ("external id ext-1", "Campaigns Received: 2", "Spring sale", "flag f1"):
+    for words in (
+        "external id ext-1",
+        "alias one, alias eins (de)",
+        "Campaigns Received: 2",
+        "Spring sale",
+        "flag f1",
+    ):
         assert words in done.output
 
 
@@ -372,15 +386,16 @@ async def _exports(sites: Sites) -> None:
     body = {
         "external_ids": ["ext-2", "ext-3", "who", "ext-4"],
         "user_aliases": [
+            {"alias_name": "eins", "alias_label": "de"},
+            {"alias_name": "eins", "alias_label": "en"},
             {"alias_name": "one", "alias_label": "any"},
-            {"alias_name": "two", "alias_label": "any"},
         ],
         "braze_id": "u1",
     }
     expected = {
         "message": "success",
         "users": [BRAZE_2, BRAZE_1],
-        "invalid_user_ids": ["who", "ext-4", "two"],
+        "invalid_user_ids": ["who", "ext-4", "eins", "one"],
         "excluded_expired": NOTHING,
     }
     assert await sites.both_post("/users/export/ids", body) == (200, expected)
@@ -460,7 +475,7 @@ CSV_A = {
         "Appboy ID": "u1",
         "user_id": "ext-1",
         "user_aliases": '[{"alias_name": "one", "alias_label": ""}, '
-        '{"alias_name": "eins", "alias_label": ""}]',
+        '{"alias_name": "eins", "alias_label": "de"}]',
         "variation_name": "Red",
         "variation_api_id": "v1",
         "in_control": "false",

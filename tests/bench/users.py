@@ -33,7 +33,7 @@ from agents.web.server import routes
 from agents.work.context import Context as ShardContext
 from schemas.delta import encode
 from schemas.placement import partition_of
-from schemas.roster import ROSTER_SCHEMA
+from schemas.roster import ROSTER_SCHEMA, Alias
 from streams import keys, layout, side
 from streams.by_user import ByUser
 from streams.hot_table import HotTable, Put
@@ -63,7 +63,7 @@ class Shard:
     async def users(self, users: Sequence[str]) -> UsersRead:
         return await self.people.read(users)
 
-    async def find_users(self, externals: Sequence[str], aliases: Sequence[str]) -> list[Match]:
+    async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         return await self.people.find(externals, aliases)
 
     def commit(self, puts: list[Put], frames: dict[bytes, pl.DataFrame] | None = None) -> None:

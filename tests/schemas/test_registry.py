@@ -15,7 +15,7 @@ IDS = {
     "variant": 4,
     "conversion": 5,
     "signal": 6,
-    "user": 7,
+    "user": 17,
     "definition": 8,
     "command": 9,
     "result": 10,

@@ -9,17 +9,28 @@ from hypothesis import strategies as st
 
 from agents.profiles.person import Match, Person
 from agents.profiles.roster_index import RosterPart, matches, part, people
-from schemas.roster import ROSTER_SCHEMA, roster_rows
+from schemas.roster import GONE, ROSTER_SCHEMA, Alias, roster_rows
 
 USERS = st.sampled_from(["u1", "u2", "u3"])
 NAMES = st.sampled_from(["a", "b", 'quo"te', "back\\slash", "ä", "a,b", "", "[]"])
+LABELS = st.sampled_from(["", "l", "m"])
+ALIASES = st.builds(Alias, NAMES, LABELS)
+LABELLED = st.fixed_dictionaries({"alias_name": NAMES, "alias_label": LABELS})
 RECORDS = st.none() | st.fixed_dictionaries(
     {
         "external_user_id": st.none() | NAMES,
         "aliases": st.lists(NAMES, max_size=3),
+        "user_aliases": st.lists(LABELLED, max_size=3),
         "merged_into": st.none() | USERS,
     }
 )
+
+
+def borne_by(record: dict[str, Any]) -> tuple[Alias, ...]:
+    """Name and label together, each pair once."""
+    plain = [Alias(name) for name in record["aliases"]]
+    pairs = [Alias(each["alias_name"], each["alias_label"]) for each in record["user_aliases"]]
+    return tuple(dict.fromkeys(plain + pairs))
 
 
 def parts(rows: pl.DataFrame) -> list[RosterPart]:
@@ -28,9 +39,9 @@ def parts(rows: pl.DataFrame) -> list[RosterPart]:
     return [part(shuffled[at : at + 3]) for at in range(0, shuffled.height, 3)]
 
 
-@given(st.lists(st.tuples(USERS, RECORDS), max_size=12), st.lists(NAMES), st.lists(NAMES))
+@given(st.lists(st.tuples(USERS, RECORDS), max_size=12), st.lists(NAMES), st.lists(ALIASES))
 def test_as_a_dictionary_of_the_last_words(
-    told: list[tuple[str, dict[str, Any] | None]], externals: list[str], aliases: list[str]
+    told: list[tuple[str, dict[str, Any] | None]], externals: list[str], aliases: list[Alias]
 ) -> None:
     roster = parts(roster_rows(told, 5))
     last = dict(told)
@@ -42,7 +53,11 @@ def test_as_a_dictionary_of_the_last_words(
             continue
         if record["external_user_id"] is not None and record["external_user_id"] in externals:
             expected.add(Match("external", record["external_user_id"], user))
-        expected |= {Match("alias", each, user) for each in record["aliases"] if each in aliases}
+        expected |= {
+            Match("alias", each.name, user, each.label)
+            for each in borne_by(record)
+            if each in aliases
+        }
     assert set(found) == expected
 
 
@@ -54,9 +69,7 @@ def test_people_are_the_last_words_and_travel_as_json(
     expected = {
         user: Person(user, deleted=True)
         if record is None
-        else Person(
-            user, record["external_user_id"], tuple(record["aliases"]), record["merged_into"]
-        )
+        else Person(user, record["external_user_id"], borne_by(record), record["merged_into"])
         for user, record in dict(told).items()
         if user != "u3"
     }
@@ -67,7 +80,21 @@ def test_people_are_the_last_words_and_travel_as_json(
 
 def test_nobody() -> None:
     empty = [part(pl.DataFrame(schema=ROSTER_SCHEMA))]
-    assert matches(empty, ["x"], ["y"]) == []
+    assert matches(empty, ["x"], [Alias("y")]) == []
     assert matches(empty, [], []) == []
     assert people(empty, []) == {}
     assert people(empty, ["u"]) == {}
+
+
+def test_who_became_nobody_or_themselves_in_an_older_release_is_there() -> None:
+    told: list[tuple[str, dict[str, Any] | None]] = [
+        ("u1", {"merged_into": ""}),
+        ("u2", {"merged_into": "u2"}),
+        ("u3", {"merged_into": "u1"}),
+        ("u4", None),
+    ]
+    rows = roster_rows(told, 0)
+    assert rows.filter(~GONE)["user"].to_list() == ["u1", "u2"]
+    found = people([part(rows)], ["u1", "u2", "u3", "u4"])
+    assert [user for user, person in found.items() if not person.gone] == ["u1", "u2"]
+    assert found["u3"].became == "u1"

@@ -17,7 +17,7 @@ from agents.query.slices import Slice
 from schemas.fold import fold
 from schemas.interaction import SCHEMA, empty
 from schemas.profile import wide
-from schemas.roster import roster_rows
+from schemas.roster import GONE, roster_rows
 from schemas.segment import SegmentIndex, build, decode, encode
 from schemas.segment_order import in_order
 from streams.side import ROSTER, SideTable
@@ -118,7 +118,7 @@ class Made:
 
     def live(self) -> set[str]:
         said = self.side_rows(ROSTER)
-        gone = set(said.filter(pl.col("deleted") | pl.col("merged_into").is_not_null())["user"])
+        gone = set(said.filter(GONE)["user"])
         return (set(self.whole()["user"]) | set(said["user"])) - gone
 
 
