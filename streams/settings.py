@@ -113,6 +113,9 @@ class Settings:
         values.path,
         "keys of the HTTP interface; where there is none, only this machine is served",
     )
+    require_keys: bool = _setting(
+        False, values.flag, "whether a worker without keys serves nobody, not even this machine"
+    )
     api_key: str = _setting(
         "", values.text(r"\S*", "a key"), "key with which commands ask a worker", secret=True
     )

@@ -23,6 +23,7 @@ from agents.web.audience_request import (
     asked,
     rfc3339,
 )
+from agents.web.caller import require
 from agents.web.context import CONTEXT, Context
 from agents.web.problems import bad_request, shards_unavailable
 from agents.web.refusals import excluded_members, filter_problem, refused_problem
@@ -44,6 +45,8 @@ async def audience(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     media = formats.prefer(request.headers.get("Accept", "*/*"), _MEDIA)
     wanted = asked(await body.read_object(request, MEMBERS), context.clock.now_ms())
+    if media != _MEDIA[0] or wanted.limit != 0:
+        require(request, Scope.EXPORT, 'a page with "limit": 0 has the count alone')
     try:
         if media == _MEDIA[1]:
             return await _stream(request, context, wanted)
@@ -172,6 +175,7 @@ ROUTES = (
         handler=audience,
         summary="The users that match a filter, in pages of JSON or as one NDJSON stream",
         scope=Scope.READ,
+        note=" That gives the count, in a page with `limit` 0; users take `users.export`.",
         body=ref("AudienceRequest"),
         answers={_MEDIA[0]: ref("Audience"), _MEDIA[1]: {"type": "string"}},
         problems=(

@@ -3,13 +3,14 @@
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from agents.web.problems import Problem, bad_request
 
 __all__ = ["MOST_BYTES", "MOST_WORKER_BYTES", "read", "read_json", "read_object"]
 
 MOST_BYTES = 1 << 20
+_JSON = "application/json"
 MOST_WORKER_BYTES = 32 << 20
 """Of what workers ask each other: 50 users whose ids are as long as `max_field_bytes` can be,
 every character of them escaped, still fit."""
@@ -37,7 +38,17 @@ async def read_json(request: web.Request) -> Any:
 
 
 async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, Any]:
-    """A JSON object with these members at most. Raises Problem (400, 413)."""
+    """A JSON object with these members at most. Raises Problem (400, 413, 415).
+
+    A page of another site may send a form or plain text to anybody without asking first, and
+    nothing else: so JSON has to be called JSON.
+    """
+    sent = request.content_type if hdrs.CONTENT_TYPE in request.headers else "nothing"
+    if sent != _JSON and not sent.endswith("+json"):
+        raise Problem(
+            "unsupported_media_type",
+            f"The body is {_JSON}, and said to be {sent[:80]}: send Content-Type: {_JSON}",
+        )
     try:
         found = orjson.loads(await read(request))
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from agents.keys import Key, Scope
+from agents.web.caller import KEY, lacking
 from agents.web.context import Context
-from agents.web.keyring import is_loopback
+from agents.web.origin import check_origin
 from agents.web.problems import Problem
 from agents.web.route import Handler, Route
 from streams.period import seconds
@@ -22,7 +22,6 @@ __all__ = ["Bucket", "Guard"]
 BURST_S = 2.0
 """So many seconds' worth of requests may come at once."""
 
-_PORT = re.compile(r":\d*$")
 _LIMIT: web.RequestKey[asyncio.Timeout] = web.RequestKey("limit", asyncio.Timeout)
 
 
@@ -48,7 +47,7 @@ class Guard:
     """Middleware over described routes; others need the scope `admin`.
 
     Without a keys file everything is allowed: such a worker listens to its own machine only,
-    and answers requests to it by its own names only, see `_check_host`. Then no rate is limited
+    and answers programs of that machine only, see agents/web/origin.py. Then no rate is limited
     either, nor is that of other workers.
     """
 
@@ -67,11 +66,12 @@ class Guard:
     def _middleware(self) -> Middleware:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._check_host(request)
+            settings = self._context.settings
+            if self._context.keyring.keys is None:
+                check_origin(request, settings.http_host, self._context.address)
             scope = self._scope(request)
             if scope is not None:
                 self._check_key(request, scope)
-            settings = self._context.settings
             if scope is not Scope.WORKER and (request.content_length or 0) > (
                 settings.http_body_bytes
             ):
@@ -92,24 +92,11 @@ class Guard:
         path = resource.canonical if resource is not None else ""
         return self._scopes.get((method, path), Scope.ADMIN)
 
-    def _check_host(self, request: web.Request) -> None:
-        """A page in a browser here may ask what its own name leads to, and whoever holds that
-        name can let it lead to this machine; but the browser tells the name."""
-        if self._context.keyring.keys is not None:
-            return
-        own = self._context.settings.http_host.lower()
-        for host in request.headers.getall(hdrs.HOST, ()):
-            name = _PORT.sub("", host).strip("[]").lower()
-            if name != own and not is_loopback(name):
-                raise Problem(
-                    "foreign_host",
-                    f"Without keys a worker is not asked by the name {name[:80]!r}: ask "
-                    f"{self._context.address}, or make a key with `emberline keys add`",
-                )
-
     def _check_key(self, request: web.Request, scope: Scope) -> None:
         keys = self._context.keyring.keys
         if keys is None:
+            if self._context.settings.require_keys:
+                raise Problem("unauthorized", "This worker has no keys, and serves nobody without")
             return
         kind, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         key = keys.find(token.strip()) if kind.lower() == "bearer" else None
@@ -120,9 +107,8 @@ class Guard:
                 headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="emberline"'},
             )
         if not key.allows(scope):
-            raise Problem(
-                "forbidden", f"The key {key.name!r} lacks the scope {scope.value}", scope=scope
-            )
+            raise lacking(key, scope)
+        request[KEY] = key
         self._check_rate(key)
 
     def _check_rate(self, key: Key) -> None:

@@ -95,7 +95,7 @@ ROUTES = (
         path="/sources/{source}/interactions",
         handler=interactions,
         summary="The rows of a visible source, streamed",
-        scope=Scope.READ,
+        scope=Scope.EXPORT,
         parameters=(
             SOURCE,
             query("format", "Before `Accept`", enum=list(formats.MEDIA_TYPES)),

@@ -57,14 +57,27 @@ class KeyRing:
 
 
 def check_exposure(settings: Settings) -> None:
-    """Raise Fatal where the worker would serve other machines without keys."""
+    """Raise Fatal where the worker would serve other machines without keys; say it loudly where
+    it serves this one without."""
     keys = Keys.load(settings.keys_file)
+    if settings.require_keys and (keys is None or not keys.keys):
+        raise Fatal(
+            f"require_keys is set, and there are no keys in {settings.keys_file}",
+            remedy="Make one with `emberline keys add NAME --scope read`",
+        )
     if not is_loopback(settings.http_host) and (keys is None or not keys.keys):
         raise Fatal(
             f"The worker would serve all that reach {settings.http_host}, and there are no keys "
             f"in {settings.keys_file}",
             remedy="Make one with `emberline keys add NAME --scope read`, or set "
             "--http-host 127.0.0.1",
+        )
+    if keys is None:
+        log.warning(
+            "NO KEYS: every program on this machine may read every user at %s:%d; "
+            "`emberline keys add NAME --scope read` makes a key, require_keys demands one",
+            settings.http_host,
+            settings.http_port,
         )
 
 

@@ -13,7 +13,7 @@ from agents.web.shapes import COMPONENTS
 
 __all__ = ["ROUTES", "document", "install"]
 
-_ALWAYS = ("foreign_host", "internal")
+_ALWAYS = ("foreign_host", "proxied", "cross_site", "internal")
 _GUARDED = ("unauthorized", "forbidden", "too_many_requests", "request_too_large", "time_limit")
 _DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict)
 
@@ -66,7 +66,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "security": [{"key": []}, {}] if route.scope is not None else [],
     }
     if route.scope is not None:
-        found["description"] = f"Takes a key of scope `{route.scope.value}`."
+        found["description"] = f"Takes a key of scope `{route.scope.value}`.{route.note}"
     if route.parameters:
         found["parameters"] = [_parameter(parameter) for parameter in route.parameters]
     if route.body is not None:
@@ -94,6 +94,8 @@ def _responses(route: Route) -> dict[str, Any]:
     content = {media: {"schema": schema} for media, schema in route.answers.items()}
     found: dict[str, Any] = {"200": {"description": route.summary, "content": content}}
     codes = {*route.problems, *_ALWAYS, *(_GUARDED if route.scope is not None else ())}
+    if route.body is not None:
+        codes.add("unsupported_media_type")
     if any(parameter.where == "path" for parameter in route.parameters):
         codes.add("not_found")
     by_status: dict[int, list[str]] = {}

@@ -17,6 +17,8 @@ of the segment that it names |
 | `unauthorized` | 401 | no key, or one that is not known: `Authorization: Bearer KEY` |
 | `forbidden` | 403 | the key does not have the scope that this takes |
 | `foreign_host` | 403 | without keys, the request names another host than this machine |
+| `proxied` | 403 | without keys, the request came by way of a proxy |
+| `cross_site` | 403 | without keys, a page of another site asks |
 | `not_found` | 404 | there is nothing at this address |
 | `unknown_source` | 404 | no event and no definition names the source |
 | `unknown_user` | 404 | nobody is there: never heard of, deleted, or merged into nobody |
@@ -28,6 +30,7 @@ ask for to bring it back (`emberline restore`) |
 | `stale_cursor` | 409 | the cursor is of another question: begin with the first page |
 | `legacy_deleted` | 410 | the source's data was deleted for good under the older policy |
 | `request_too_large` | 413 | the body is longer than what is read |
+| `unsupported_media_type` | 415 | the body has to be `application/json` |
 | `too_many_requests` | 429 | the key asks too often; ask again after `Retry-After` |
 | `internal` | 500 | an error that nobody foresaw; the worker's log has it |
 | `shards_unavailable` | 503 | not all shards are there; ask again after `Retry-After` |
@@ -78,6 +81,8 @@ CODES: Mapping[str, tuple[int, str]] = {
     "unauthorized": (401, "A key is needed"),
     "forbidden": (403, "The key does not allow this"),
     "foreign_host": (403, "Without keys this machine alone is served"),
+    "proxied": (403, "Without keys no proxy is served"),
+    "cross_site": (403, "Without keys no other site's page is served"),
     "not_found": (404, "There is nothing here"),
     "unknown_source": (404, "No such source"),
     "unknown_user": (404, "No such user"),
@@ -88,6 +93,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "stale_cursor": (409, "The cursor is of another question"),
     "legacy_deleted": (410, "The source's data was deleted for good"),
     "request_too_large": (413, "The body is too long"),
+    "unsupported_media_type": (415, "The body has to be JSON"),
     "too_many_requests": (429, "Too many requests"),
     "internal": (500, "An unforeseen error"),
     "shards_unavailable": (503, "Not all shards are there"),

@@ -54,7 +54,7 @@ def ref(name: str) -> Schema:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route. `scope` None: free to all.
+    """One route. `scope` None: free to all; `note` adds to what the description says of it.
 
     `answers` has the schema of a good answer (200) by media type, `body` that of a JSON
     request. `problems` are codes of agents/web/problems.py; those that any route may have
@@ -67,6 +67,7 @@ class Route:
     handler: Handler
     summary: str
     scope: Scope | None
+    note: str = ""
     parameters: tuple[Parameter, ...] = ()
     body: Schema | None = None
     answers: Mapping[str, Schema] = field(default_factory=dict)

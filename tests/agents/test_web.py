@@ -30,6 +30,7 @@ from streams.shard_plan import Directory
 from tests.agents.dummies import DummyShard, States, rows, until
 
 A = "campaign:a"
+JSON = {"Content-Type": "application/json"}
 SHARDS = 4
 
 
@@ -358,7 +359,7 @@ async def test_what_a_request_may_hold_fits_between_workers_too(alone: Settings)
     given = json.dumps({"external_ids": ids}, ensure_ascii=False)
     async with serving(first, second) as session:
         url = f"{first.context.address}/users/export/ids"
-        async with session.post(url, data=io.BytesIO(given.encode())) as answer:
+        async with session.post(url, data=io.BytesIO(given.encode()), headers=JSON) as answer:
             assert (answer.status, (await answer.json())["invalid_user_ids"]) == (200, ids)
 
 

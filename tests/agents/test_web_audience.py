@@ -23,7 +23,7 @@ from schemas import codec
 from schemas.errors import EmberlineError, Recoverable, UsageError
 from schemas.lifecycle import SourceState, State
 from streams.settings import Settings, load
-from tests.agents.test_web import A, Site, active, alone, serving
+from tests.agents.test_web import JSON, A, Site, active, alone, serving
 
 __all__ = ["alone"]
 
@@ -220,10 +220,10 @@ async def test_size_and_depth_are_bounded(alone: Settings, monkeypatch: pytest.M
         assert (await post(session, site, {"filter": wide}))[1]["code"] == "too_large"
         url = f"{site.context.address}/audience"
         for data in (b'{"filter":' + b"[" * 100_000, b"\xff", b""):
-            async with session.post(url, data=data) as answer:
+            async with session.post(url, data=data, headers=JSON) as answer:
                 assert answer.status == 400
         monkeypatch.setattr(body, "MOST_BYTES", 100)
-        async with session.post(url, data=_chunked(b" " * (2 << 20))) as answer:
+        async with session.post(url, data=_chunked(b" " * (2 << 20)), headers=JSON) as answer:
             assert answer.status == 413
         async with session.post(url, json={"filter": LEAF}, headers={"Accept": "a/b"}) as answer:
             assert answer.status == 406

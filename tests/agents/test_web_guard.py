@@ -12,11 +12,13 @@ from aiohttp import web
 
 from agents.keys import Keys, Scope
 from agents.web.guard import Bucket
+from agents.web.keyring import check_exposure
 from agents.web.openapi import document
 from agents.web.server import ROUTES, routes
+from schemas.errors import Fatal
 from streams.settings import Settings, load
 from tests.agents.dummies import DummyShard
-from tests.agents.test_web import SHARDS, Site, active, raw, serving
+from tests.agents.test_web import SHARDS, A, Site, active, raw, serving
 
 PARTS = {"partition": "0", "source": "campaign:a"}
 
@@ -80,7 +82,7 @@ async def test_workers_know_each_other_by_the_file(tmp_path: Path) -> None:
     second = Site(given.settings, {1, 3}, active())
     async with serving(first, second) as session:
         for rest in ("/interactions", "/analytics", ""):
-            async with session.get(first.path(rest), headers=given.header(Scope.READ)) as answer:
+            async with session.get(first.path(rest), headers=given.header(Scope.ADMIN)) as answer:
                 assert answer.status == 200
                 body = await answer.text()
         assert '"missing_shards": []' in body
@@ -177,6 +179,121 @@ async def test_an_answer_that_has_begun_may_take_its_time(tmp_path: Path) -> Non
         first = await answer.content.readany()
         await asyncio.sleep(0.3)  # longer than an answer may take to begin
         assert b'"complete": true' in first + await answer.read()
+
+
+FILTER = {"filter": {"filter": "received_from_campaign", "campaign": "a"}}
+
+
+async def test_counts_are_read_and_users_are_exported(tmp_path: Path) -> None:
+    given = Given(tmp_path, http_rate=0)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    async with serving(site) as session:
+        url = f"{site.context.address}/audience"
+
+        async def post(scope: Scope, more: dict[str, Any], accept: str = "*/*") -> tuple[int, Any]:
+            headers = {**given.header(scope), "Accept": accept}
+            sent: Any = {"method": "POST", "json": FILTER | more}
+            status, body, _ = await asked(session, url, headers, **sent)
+            return status, body
+
+        status, body = await post(Scope.READ, {"limit": 0})
+        assert (status, json.loads(body)["count"], json.loads(body)["users"]) == (200, 12, [])
+        assert json.loads(body)["next"] is None
+        ndjson = "application/x-ndjson"
+        for more, accept in (({}, "*/*"), ({"limit": 1}, "*/*"), ({"limit": 0}, ndjson)):
+            status, problem = await post(Scope.READ, more, accept)
+            assert (status, problem["code"], problem["scope"]) == (403, "forbidden", "users.export")
+            assert '"limit": 0' in problem["detail"]
+        # one scope does not hold the other: whoever exports asks for both
+        assert (await post(Scope.EXPORT, {}))[0] == 403
+        assert (await post(Scope.ADMIN, {}))[0] == 200
+        for format_ in ("ndjson", "csv", "parquet"):
+            rows = site.path(f"/interactions?format={format_}")
+            assert (await asked(session, rows, given.header(Scope.READ)))[0] == 403
+            async with session.get(rows, headers=given.header(Scope.EXPORT)) as answer:
+                assert answer.status == 200
+
+
+FORWARDED = ["Forwarded: for=10.0.0.1", "X-Forwarded-For: 10.0.0.1", "x-forwarded-proto: https",
+             "X-FORWARDED-HOST: here", "Via: 1.1 proxy", "X-Real-IP: 10.0.0.1"]  # fmt: skip
+CROSS = ["Origin: http://evil.example", "Origin: null", "Origin: http://127.0.0.1:1",
+         "Origin: http://127.0.0.1.evil.example", "Origin: http://[", "Sec-Fetch-Site: cross-site",
+         "Sec-Fetch-Site: same-site", "Sec-Fetch-Site: CROSS-SITE"]  # fmt: skip
+
+
+@pytest.mark.parametrize("keys", [False, True])
+async def test_without_keys_neither_proxies_nor_pages_are_served(
+    tmp_path: Path, keys: bool
+) -> None:
+    given = Given(tmp_path, http_rate=0)
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none"}
+    without = load(flags, env={}, file=tmp_path / "none")
+    site = Site(given.settings if keys else without, set(range(SHARDS)), active())
+    key = f"Authorization: Bearer {given.tokens[Scope.ADMIN]}\r\n" if keys else ""
+
+    async def ask(header: str, path: str = "/sources") -> tuple[int, Any]:
+        host = site.context.address.removeprefix("http://")
+        own = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{key}"
+        return await raw(site, f"{own}{header}\r\n\r\n")
+
+    async with serving(site):
+        for code, headers in (("proxied", FORWARDED), ("cross_site", CROSS)):
+            for header in headers:
+                for path in ("/sources", "/healthz", f"/sources/{A}/interactions"):
+                    if keys:
+                        continue
+                    status, problem = await ask(header, path)
+                    assert (status, problem["code"]) == (403, code), header
+                    assert "emberline keys add" in problem["detail"]
+                assert not keys or (await ask(header))[0] == 200
+        for header in (f"Origin: {site.context.address}", "Sec-Fetch-Site: same-origin",
+                       "Sec-Fetch-Site: none", "Accept: */*"):  # fmt: skip
+            assert (await ask(header))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/audience", "/users/export/ids", "/users/export/segment"])
+async def test_a_body_is_said_to_be_json(tmp_path: Path, path: str) -> None:
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none"}
+    site = Site(load(flags, env={}, file=tmp_path / "none"), set(range(SHARDS)), active())
+    async with serving(site) as session:
+        url = site.context.address + path
+        for sent in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+            more: Any = {"method": "POST", "data": b"{}"}
+            status, problem, _ = await asked(session, url, {"Content-Type": sent}, **more)
+            assert (status, problem["code"]) == (415, "unsupported_media_type")
+        host = site.context.address.removeprefix("http://")
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+        status, problem = await raw(site, f"{head}Content-Length: 2\r\n\r\n{{}}")
+        assert (status, problem["code"]) == (415, "unsupported_media_type")
+        more = {"method": "POST", "data": b"{}"}
+        typed = {"Content-Type": "application/json; charset=utf-8"}
+        assert (await asked(session, url, typed, **more))[0] == 400
+
+
+async def test_a_worker_that_requires_keys_serves_nobody_without(tmp_path: Path) -> None:
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none",
+             "require_keys": True}  # fmt: skip
+    settings = load(flags, env={}, file=tmp_path / "none")
+    with pytest.raises(Fatal, match="emberline keys add"):
+        check_exposure(settings)
+    site = Site(settings, set(range(SHARDS)), active())
+    async with serving(site) as session:
+        assert (await asked(session, f"{site.context.address}/sources"))[0] == 401
+        assert (await asked(session, f"{site.context.address}/healthz"))[0] == 200
+
+
+def test_a_worker_without_keys_says_so_loudly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flags = {"keys_file": tmp_path / "none"}
+    check_exposure(load(flags, env={}, file=tmp_path / "none"))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "NO KEYS" in record.getMessage()
+    assert "emberline keys add" in record.getMessage()
+    caplog.clear()
+    check_exposure(Given(tmp_path).settings)
+    assert not caplog.records
 
 
 def test_everything_that_is_served_is_described(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ async def test_a_stream_breaks_off_at_once(
     first, second = two(alone)
     (first.shards | second.shards)[partition].breaks = broken
     async with (
-        serving(first, second) as session,
         asyncio.timeout(SOON_S),
+        serving(first, second) as session,
         session.get(first.path()) as answer,
     ):
         assert answer.status == 200

@@ -1,0 +1,30 @@
+"""Who asks: the key that a request has shown, and what that allows beyond its route."""
+
+from aiohttp import web
+
+from agents.keys import Key, Scope
+from agents.web.problems import Problem
+
+__all__ = ["KEY", "caller", "lacking", "require"]
+
+KEY: web.RequestKey[Key | None] = web.RequestKey("key", Key)
+"""Set by the guard; None while the worker has no keys, and everything is allowed."""
+
+
+def caller(request: web.Request) -> Key | None:
+    """The key that was shown; None without keys, and where none was needed."""
+    return request.get(KEY)
+
+
+def require(request: web.Request, scope: Scope, instead: str = "") -> None:
+    """Raise Problem (403) unless the key allows `scope`, which the route alone does not ask for.
+    `instead` says what would do without."""
+    key = caller(request)
+    if key is not None and not key.allows(scope):
+        raise lacking(key, scope, instead)
+
+
+def lacking(key: Key, scope: Scope, instead: str = "") -> Problem:
+    """403, naming the scope."""
+    detail = f"The key {key.name!r} lacks the scope {scope.value}"
+    return Problem("forbidden", f"{detail}{instead and f': {instead}'}", scope=scope)
