@@ -127,12 +127,15 @@ class StepMaker:
         )
 
     def _forwards(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:
+        # not the producers' time: the topic would delete what is old before it is read
+        now = self._context.clock.now_ms()
         return [
             RecordGroup(
                 self._topics.repartition,
-                forward.partition,
-                (("topic", forward.topic.encode()),),
-                [(record.key, record.value, record.timestamp) for record in forward.records],
+                forward.target,
+                forward.headers,
+                [(key, value, now) for key, value in forward.keyed()],
+                forward.own_headers(),
             )
             for forward in taken.forwards
         ]
@@ -147,7 +150,7 @@ class StepMaker:
                 self._topics.rejected,
                 self._context.partition,
                 (),
-                [(reject.key or b"", reject.value or b"", now) for reject in taken.rejects],
+                [(reject.key, reject.value, now) for reject in taken.rejects],
                 [reject.headers for reject in taken.rejects],
             )
         ]

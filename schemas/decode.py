@@ -71,8 +71,20 @@ class Decoder:
     number), `offset` and `timestamp` (Int64; the broker's, milliseconds); `rejects` the others.
     """
 
-    def __init__(self, event: str, view: View, *, limits: Limits, source: SchemaSource) -> None:
-        """As for `decode`. Raises `UnknownSchema`."""
+    def __init__(
+        self,
+        event: str,
+        view: View,
+        *,
+        limits: Limits,
+        source: SchemaSource,
+        repartition: str | None = None,
+    ) -> None:
+        """As for `decode`; records of the topic `repartition` are forwarded ones.
+
+        Raises `UnknownSchema`.
+        """
+        self._repartition = repartition
         self._event = event
         self._view = view
         self._all = _whole(event)
@@ -101,7 +113,7 @@ class Decoder:
             records, self._event, self._source, limits.max_record_bytes
         )
         for position, code, detail in failures:
-            self.rejects.append(reject(batch, records[position], code, detail, limits))
+            self._reject(batch, records[position], code, detail)
         places = {
             "batch": [number] * len(records),
             "offset": [record.offset for record in records],
@@ -135,7 +147,11 @@ class Decoder:
             batch = batches[number]
             records = {record.offset: record for record in unpack(batch)}
             for offset, code, detail in rows.select("offset", "code", "detail").iter_rows():
-                self.rejects.append(reject(batch, records[offset], code, detail, self._limits))
+                self._reject(batch, records[offset], code, detail)
+
+    def _reject(self, batch: RawBatch, record: KafkaRecord, code: str, detail: str) -> None:
+        forwarded = batch.topic == self._repartition
+        self.rejects.append(reject(batch, record, code, detail, self._limits, forwarded=forwarded))
 
 
 @cache

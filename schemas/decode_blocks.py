@@ -24,6 +24,7 @@ from schemas.decode_check import RULED, broken
 from schemas.decode_plan import SYNC, UNREADABLE, Plan, container_header, varint
 from schemas.decode_view import View, select
 from schemas.errors import EmberlineError
+from schemas.forward import LAYOUTS, STAMP, TOPIC
 
 __all__ = ["Misfit", "Numbered", "Read", "Shape", "peek", "read_batches"]
 
@@ -43,14 +44,16 @@ class Misfit(EmberlineError):
 class Shape(NamedTuple):
     """What all records of a batch must have in common to be read together.
 
-    `origin` is the value of the first record's one header, where all must have the same.
+    `layout` are the names of all headers of forwarded records, `origin` the first one's value,
+    which all must have alike; for other records they are empty and None.
     """
 
     schema_id: int
     null_key: bool
     headers: int
     log_append_time: bool
-    origin: bytes | None
+    layout: tuple[str, ...] = ()
+    origin: bytes | None = None
 
     @property
     def frame(self) -> bytes:
@@ -78,10 +81,10 @@ class _Query:
     columns: list[pl.Expr]
 
 
-def peek(batch: RawBatch, *, same_header: bool = False) -> Shape | None:
+def peek(batch: RawBatch, *, forwarded: bool = False) -> Shape | None:
     """The shape of the batch's first record; None if it is no Avro in Confluent framing.
 
-    With `same_header` the first record must have exactly one header, with a value.
+    A `forwarded` one must have the headers of schemas.forward.
     """
     data = batch.payload
     try:
@@ -91,19 +94,34 @@ def peek(batch: RawBatch, *, same_header: bool = False) -> Shape | None:
         key, at = read_varint(data, at)
         size, at = read_varint(data, at + max(key, 0))
         headers, after = read_varint(data, at + max(size, 0))
-        origin = None
-        if same_header:
-            name, after = read_varint(data, after)
-            value, after = read_varint(data, after + name)
-            origin = data[after : after + value] if value >= 0 and headers == 1 else None
+        found = _layout(data, after, headers) if forwarded else None
     except IndexError:
         return None
-    if size < _FRAME.size or headers < 0 or (same_header and origin is None):
+    if size < _FRAME.size or headers < 0 or (forwarded and found is None):
         return None
     magic, schema_id = _FRAME.unpack_from(data, at)
     if magic:
         return None
-    return Shape(schema_id, key < 0, headers, batch.log_append_time, origin)
+    return Shape(schema_id, key < 0, headers, batch.log_append_time, *(found or ()))
+
+
+def _layout(data: bytes, at: int, headers: int) -> tuple[tuple[str, ...], bytes] | None:
+    """The names of the headers at `at`, and the first one's value, if they are a layout."""
+    layout = next((one for one in LAYOUTS if len(one) == headers), None)
+    if layout is None:
+        return None
+    origin = b""
+    for name in layout:
+        size, at = read_varint(data, at)
+        if data[at : at + max(size, 0)] != name.encode():
+            return None
+        size, at = read_varint(data, at + size)
+        if size < 0:
+            return None
+        if name == TOPIC:
+            origin = data[at : at + size]
+        at += size
+    return layout, origin
 
 
 def read_batches(
@@ -152,7 +170,9 @@ def _query(shape: Shape, plan: Plan, view: View) -> _Query:
     """One query for everything: each costs far more than what it does with a few rows."""
     names = list(_FRAMING)
     names += ["key"] if shape.null_key else []
-    names += ["header_0"] if shape.origin is not None else []
+    names += [f"header_key_{number}" for number in range(len(shape.layout))]
+    stamp = shape.layout.index(STAMP) if STAMP in shape.layout else None
+    names += [f"header_{number}" for number in (0, stamp) if shape.layout and number is not None]
     fields = sorted(view.needs | (RULED & plan.columns.keys()))
     names += dict.fromkeys(need for name in fields if (need := plan.needs[name]))
 
@@ -167,10 +187,17 @@ def _query(shape: Shape, plan: Plan, view: View) -> _Query:
     )
     if shape.null_key:
         same &= pl.col("key") == -1
+    for number, name in enumerate(shape.layout):
+        same &= pl.col(f"header_key_{number}") == name.encode()
     if shape.origin is not None:
         same &= pl.col("header_0") == shape.origin
     time = pl.col("base_time")
     timestamp = time if shape.log_append_time else time + pl.col("time")
+    if stamp is not None:
+        text = pl.col(f"header_{stamp}")
+        timestamp = text.cast(pl.String).cast(pl.Int64)
+        # in the one way in which schemas.forward takes it, too
+        same &= timestamp.cast(pl.String).cast(pl.Binary) == text
     columns = [
         *view.build(plan.columns.__getitem__),
         pl.col("batch"),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from schemas.batch import KafkaRecord, RawBatch
 from schemas.decode_check import DEFAULT_LIMITS, Limits
+from schemas.forward import Place, place_of, restored
 
 __all__ = ["Reject", "reject"]
 
@@ -14,7 +15,8 @@ _DETAIL_CHARACTERS = 1_000
 class Reject:
     """Where a record lay, why it cannot be used (the codes of the contract), and its bytes.
 
-    `key` and `value` are the original bytes; together they are cut to
+    The place is that of the producer's record, whatever way it went. `key` and `value` are the
+    original bytes, None where there were none; together they are cut to
     `Limits.max_record_bytes`. `detail` has at most 1,000 characters: it may quote what a
     stranger wrote, and must leave key, value and headers room in one record.
     """
@@ -41,9 +43,19 @@ class Reject:
 
 
 def reject(
-    batch: RawBatch, record: KafkaRecord, code: str, detail: str, limits: Limits = DEFAULT_LIMITS
+    batch: RawBatch,
+    record: KafkaRecord,
+    code: str,
+    detail: str,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    forwarded: bool = False,
 ) -> Reject:
-    """The reject of a record of `batch`."""
+    """The reject of a record of `batch`, which is one of `repartition` if `forwarded`."""
+    place: Place | None = None
+    if forwarded:
+        place, record = place_of(record), restored(record)
+    place = place or Place(batch.topic, batch.partition, record.offset)
     key, value = record.key, record.value
     room = limits.max_record_bytes
     if key is not None:
@@ -52,4 +64,4 @@ def reject(
     if value is not None:
         value = value[:room]
     detail = detail[:_DETAIL_CHARACTERS]
-    return Reject(batch.topic, batch.partition, record.offset, code, detail, key, value)
+    return Reject(*place, code, detail, key, value)

@@ -13,6 +13,7 @@ from schemas.decode_blocks import Numbered, Shape, peek
 from schemas.decode_check import DEFAULT_LIMITS, Limits
 from schemas.decode_plan import event_types
 from schemas.decode_reject import reject
+from schemas.forward import Forward, restored, topic_of
 from schemas.inputs import Inputs
 from schemas.interaction import COLUMNS
 from schemas.placement import partition_of
@@ -21,24 +22,9 @@ from schemas.projection import VIEWS, with_control
 from schemas.registry import FILES, SchemaSource
 from schemas.repeats import Window, hashes
 
-__all__ = ["ORIGIN", "Forward", "Ingested", "ingest"]
+__all__ = ["Ingested", "ingest"]
 
-ORIGIN = "topic"
-"""Header of a record of `Inputs.repartition`: the topic that the event came from."""
 _MANY = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """Events of one kind that belong to another shard: original keys, values, timestamps.
-
-    `topic` is the one they came from, for the header `ORIGIN`, the only one of the forwarded
-    records: so the shard that gets them finds batches of one shape.
-    """
-
-    topic: str
-    partition: int
-    records: list[KafkaRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +102,7 @@ class _Intake:
 
     def sort(self, number: int, batch: RawBatch) -> None:
         forwarded = batch.topic == self._inputs.repartition
-        shape = peek(batch, same_header=forwarded)
+        shape = peek(batch, forwarded=forwarded)
         topic = batch.topic
         if forwarded:
             if shape is None or shape.origin is None:
@@ -147,24 +133,28 @@ class _Intake:
 
     def _read_mixed(self, number: int, batch: RawBatch) -> None:
         events: dict[str, list[KafkaRecord]] = {}
+        forwarded = batch.topic == self._inputs.repartition
         for record in unpack(batch):
-            origin = batch.topic
-            if batch.topic == self._inputs.repartition:
-                value = next((value for name, value in record.headers if name == ORIGIN), None)
-                origin = (value or b"").decode(errors="replace")
+            origin = topic_of(record) if forwarded else batch.topic
             event = self._inputs.events.get(origin)
             if event is None:
                 detail = f"no kind of event has the topic {origin[:80]!r}"
-                self.rejects.append(reject(batch, record, "undecodable", detail, self._limits))
+                self.rejects.append(
+                    reject(batch, record, "undecodable", detail, self._limits, forwarded=forwarded)
+                )
             else:
-                events.setdefault(event, []).append(record)
+                events.setdefault(event, []).append(restored(record) if forwarded else record)
         for event, records in events.items():
             self._decoder(event).read_records(number, batch, records)
 
     def _decoder(self, event: str) -> Decoder:
         if event not in self._decoders:
             self._decoders[event] = Decoder(
-                event, VIEWS[event], limits=self._limits, source=self._source
+                event,
+                VIEWS[event],
+                limits=self._limits,
+                source=self._source,
+                repartition=self._inputs.repartition,
             )
         return self._decoders[event]
 
@@ -196,14 +186,15 @@ def _placed(
 
 
 def _forwards(misplaced: pl.DataFrame, batches: Sequence[RawBatch]) -> Iterable[Forward]:
-    forwards: dict[tuple[str, int], Forward] = {}
-    places = misplaced.select("batch", "offset", "target").sort("batch", "offset")
+    forwards: dict[tuple[str, int, bool], Forward] = {}
+    places = misplaced.select("batch", "offset", "target", "user").sort("batch", "offset")
     for (number,), rows in places.partition_by("batch", as_dict=True, maintain_order=True).items():
         batch = batches[number]
         records = {record.offset: record for record in unpack(batch)}
-        for offset, target in rows.select("offset", "target").iter_rows():
-            place = (batch.topic, target)
-            if place not in forwards:
-                forwards[place] = Forward(*place, [])
-            forwards[place].records.append(records[offset])
+        for offset, target, user in rows.select("offset", "target", "user").iter_rows():
+            record = records[offset]
+            group = (batch.topic, target, record.key is None)
+            if group not in forwards:
+                forwards[group] = Forward(batch.topic, batch.partition, target)
+            forwards[group].add(record, user)
     return forwards.values()

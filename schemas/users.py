@@ -14,7 +14,7 @@ from schemas.codec import Undecodable
 from schemas.decode_blocks import peek
 from schemas.decode_check import DEFAULT_LIMITS, Limits
 from schemas.decode_reject import Reject, reject
-from schemas.ingest import ORIGIN, Forward
+from schemas.forward import Forward, restored, topic_of
 from schemas.inputs import Inputs
 from schemas.placement import partition_of
 from schemas.registry import FILES, SchemaSource
@@ -40,11 +40,10 @@ def of_users(batch: RawBatch, inputs: Inputs) -> bool:
     """
     if batch.topic != inputs.repartition:
         return batch.topic == inputs.users
-    users = inputs.users.encode()
-    shape = peek(batch, same_header=True)
+    shape = peek(batch, forwarded=True)
     if shape is not None and shape.origin is not None:
-        return shape.origin == users
-    return any(dict(record.headers).get(ORIGIN) == users for record in unpack(batch)[:1])
+        return shape.origin == inputs.users.encode()
+    return any(topic_of(record) == inputs.users for record in unpack(batch)[:1])
 
 
 def take_users(
@@ -60,20 +59,26 @@ def take_users(
     found: list[tuple[str, Mapping[str, Any] | None, RawBatch, KafkaRecord]] = []
     rejects: list[Reject] = []
     for batch in batches:
-        for record in unpack(batch):
+        forwarded = batch.topic == inputs.repartition
+        for found_record in unpack(batch):
+            record = restored(found_record) if forwarded else found_record
             try:
                 user, fields = read_user_record(record, limits, source)
             except Undecodable as error:
-                rejects.append(reject(batch, record, error.code, error.detail, limits))
+                rejects.append(
+                    reject(batch, record, error.code, error.detail, limits, forwarded=forwarded)
+                )
             else:
                 found.append((user, fields, batch, record))
     targets = partition_of(pl.Series([user for user, *_ in found], dtype=pl.String), partitions)
     ours: list[tuple[str, Mapping[str, Any] | None]] = []
-    misplaced: dict[tuple[str, int], Forward] = {}
+    misplaced: dict[tuple[str, int, bool], Forward] = {}
     for target, (user, fields, batch, record) in zip(targets.to_list(), found, strict=True):
         if target == partition or batch.topic == inputs.repartition:
             ours.append((user, fields))
         else:
-            place = (batch.topic, target)
-            misplaced.setdefault(place, Forward(*place, [])).records.append(record)
+            group = (batch.topic, target, record.key is None)
+            if group not in misplaced:
+                misplaced[group] = Forward(batch.topic, batch.partition, target)
+            misplaced[group].add(record, user)
     return TakenUsers(roster_rows(ours, sequence), list(misplaced.values()), rejects)

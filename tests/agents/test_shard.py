@@ -22,7 +22,7 @@ from agents.shard import Shard
 from agents.state_view import StateView
 from schemas import codec
 from schemas.batch import unpack
-from schemas.ingest import ORIGIN
+from schemas.forward import TOPIC
 from schemas.interaction import KEY
 from schemas.lifecycle import State
 from streams import side
@@ -443,7 +443,7 @@ async def test_a_flood_of_garbage_is_rejected_record_by_record_and_passed(stand:
 
 async def test_a_large_record_with_a_large_header_is_rejected_and_passed(stand: Stand) -> None:
     topics = Topics(stand.settings.prefix)
-    headers = ((ORIGIN, b"\x00" * 90_000),)
+    headers = ((TOPIC, b"\x00" * 90_000),)
     stranger = Record(topics.repartition, b"k", b"v" * 890_000, headers=headers)
     producer = StepProducer(stand.settings, f"{stand.settings.prefix}stranger")
     await producer.start()

@@ -12,7 +12,8 @@ from polars.testing import assert_frame_equal
 from schemas import codec
 from schemas.batch import RawBatch, unpack
 from schemas.decode_check import DEFAULT_LIMITS
-from schemas.ingest import Forward, Ingested, ingest
+from schemas.forward import Forward
+from schemas.ingest import Ingested, ingest
 from schemas.interaction import SCHEMA
 from schemas.profile import PROFILE
 from schemas.users import of_users, take_users
@@ -21,6 +22,7 @@ from tests.schemas.record_batches import INPUTS, NOW, Produced, batch
 
 N = 4
 REPARTITION = "t.repartition"
+LONG_AFTER = NOW + 400 * 86_400_000
 
 
 def owner(user: str) -> int:
@@ -59,15 +61,27 @@ def random_batches(seed: int, users: Sequence[str]) -> tuple[list[RawBatch], dic
 
 
 def forwarded(forwards: Sequence[Forward], topic: str = REPARTITION) -> list[RawBatch]:
-    """What arrives of forwards in `repartition`."""
+    """What arrives of forwards in `repartition`, which has a time of its own for all."""
     return [
         batch(
             [
-                Produced(r.value, r.key, r.timestamp, [("topic", f.topic.encode())])
-                for r in f.records
+                Produced(value, key, LONG_AFTER, [*f.headers, *own])
+                for (key, value), own in zip(f.keyed(), f.own_headers(), strict=True)
             ],
             topic=topic,
-            partition=f.partition,
+            partition=f.target,
+        )
+        for f in forwards
+    ]
+
+
+def forwarded_before(forwards: Sequence[Forward]) -> list[RawBatch]:
+    """The same as earlier releases forwarded it."""
+    return [
+        batch(
+            [Produced(r.value, r.key, r.timestamp, f.headers[:1]) for r in f.records],
+            topic=REPARTITION,
+            partition=f.target,
         )
         for f in forwards
     ]
@@ -83,7 +97,7 @@ def test_every_event_is_taken_in_once_by_its_shard(seed: int) -> None:
     assert set(first.interactions["user"].unique()) <= set(OURS)
     assert [r.code for r in first.rejects] == ["undecodable"] * len(first.rejects)
     everything = [first.interactions]
-    for number, partition in enumerate(f.partition for f in first.forwards):
+    for number, partition in enumerate(f.target for f in first.forwards):
         again = ingest([forwarded(first.forwards)[number]], partition, N, INPUTS)
         assert not again.forwards
         assert not again.rejects
@@ -103,14 +117,14 @@ def test_forwards_are_original_bytes_grouped_by_target_and_topic() -> None:
 
     forwards = ingest(batches, 1, N, INPUTS).forwards
 
-    places = [(f.topic, f.partition) for f in forwards]
+    places = [(f.topic, f.target) for f in forwards]
     assert len(set(places)) == len(places)
     for forward in forwards:
-        assert forward.partition != 1
+        assert (forward.partition, forward.target != 1) == (1, True)
         offsets = [r.offset for r in forward.records]
         assert offsets == sorted(offsets)
         for r in forward.records:
-            assert owner((r.key or b"").decode()) == forward.partition
+            assert owner((r.key or b"").decode()) == forward.target
             assert (forward.topic, r.key, r.value, r.timestamp) in originals
 
 
@@ -227,10 +241,10 @@ def test_what_a_record_is_does_not_hang_on_how_the_prefix_ends(prefix: str) -> N
         (arrived,) = forwarded([forward], topics.repartition)
         count = len(forward.records)
         if of_users(arrived, topics.inputs):
-            taken = take_users([arrived], forward.partition, N, 0, topics.inputs)
+            taken = take_users([arrived], forward.target, N, 0, topics.inputs)
             assert (taken.rows.height, taken.rejects, taken.forwards) == (count, [], [])
         else:
-            again = ingest([arrived], forward.partition, N, topics.inputs)
+            again = ingest([arrived], forward.target, N, topics.inputs)
             assert (again.events, again.rejects, again.forwards) == (count, [], [])
 
 

@@ -96,7 +96,7 @@ def test_users_of_other_shards_are_forwarded_as_they_are() -> None:
         assert [(one.key, one.value) for one in forward.records] == [
             (record.key, record.value)
             for record, target in zip(records, targets, strict=True)
-            if target == forward.partition
+            if target == forward.target
         ]
     assert sum(len(forward.records) for forward in taken.forwards) == len(users) - taken.rows.height
 
