@@ -1,6 +1,7 @@
 """What every leaf means: which measures it asks for, and how they combine."""
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import polars as pl
 
@@ -34,7 +35,10 @@ def meaning(leaf: Leaf, ask: Ask) -> pl.Expr:
     """For each user of the roster, whether the leaf holds, `has` included."""
     if isinstance(leaf, nodes.InControlGroup):
         control = ask(Rows(("control",)))
-        return control if leaf.has else ask(Rows(("entered",))) & ~control
+        if leaf.has or leaf.source.startswith("campaign:"):
+            return control if leaf.has else ~control
+        # a message of a variation says that its user entered, where no event did
+        return (ask(Rows(("entered",))) | ask(Rows(("received",), named="variation"))) & ~control
     holds = _profile(leaf, ask) if isinstance(leaf, nodes.ProfileLeaf) else _sourced(leaf, ask)
     return holds if leaf.has else ~holds
 
@@ -42,7 +46,8 @@ def meaning(leaf: Leaf, ask: Ask) -> pl.Expr:
 def _sourced(leaf: Leaf, ask: Ask) -> pl.Expr:
     match leaf:
         case nodes.ClickedAlias():
-            return ask(Rows(("clicked",), step=leaf.step, detail=leaf.alias))
+            named: Literal["detail"] | None = "detail" if leaf.alias is None else None
+            return ask(Rows(("clicked",), step=leaf.step, detail=leaf.alias, named=named))
         case nodes.ClickedOpened():
             return ask(Rows(_ACTIONS[leaf.action], step=leaf.step, channel=leaf.channel))
         case nodes.Converted():

@@ -7,6 +7,7 @@ one by one.
 
 from dataclasses import dataclass
 from functools import reduce
+from typing import Literal
 
 import polars as pl
 
@@ -20,7 +21,7 @@ class Rows:
     """Some row is one of these: of any of the kinds, and of each part that is not None.
 
     `since`: `last` is then or later. `until`: `first` is before that. `grouped`: a `detail`
-    that goes on after a colon is taken as well.
+    that goes on after a colon is taken as well. `named`: that column, of any value, is not null.
     """
 
     kinds: tuple[str, ...]
@@ -33,12 +34,13 @@ class Rows:
     since: int | None = None
     until: int | None = None
     grouped: bool = False
+    named: Literal["variation", "detail"] | None = None
 
     def columns(self) -> frozenset[str]:
         """The columns that `expression` reads."""
         read = {"kind": True, "last": self.since is not None, "first": self.until is not None}
         for name in ("channel", "step", "variation", "detail", "origin", "cleared"):
-            read[name] = getattr(self, name) is not None
+            read[name] = getattr(self, name) is not None or self.named == name
         return frozenset(name for name, wanted in read.items() if wanted)
 
     def all_kinds(self) -> frozenset[str]:
@@ -56,6 +58,8 @@ class Rows:
             detail = pl.col("detail")
             same = detail == self.detail
             found &= same | detail.str.starts_with(f"{self.detail}:") if self.grouped else same
+        if self.named is not None:
+            found &= pl.col(self.named).is_not_null()
         if self.since is not None:
             found &= pl.col("last") >= self.since
         if self.until is not None:

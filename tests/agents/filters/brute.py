@@ -156,8 +156,10 @@ class _Judging:
         holds = {user for user in self.facts.roster if self._holds(tree, user, events)}
         if has:
             return holds
-        if tree["filter"] in ("in_campaign_control_group", "in_canvas_control_group"):
-            return {event.user for event in events if event.kind == "entered"} - holds
+        if tree["filter"] == "in_canvas_control_group":
+            entered = {event.user for event in events if event.kind == "entered"}
+            sent = {e.user for e in events if e.kind == "received" and e.variation is not None}
+            return (entered | sent) - holds
         return self.facts.roster - holds
 
     def _named(
@@ -295,8 +297,9 @@ def holds(tree: Tree, mine: Sequence[Event], views: int) -> bool:
     match tree["filter"]:
         case "clicked_alias_in_campaign" | "clicked_alias_in_canvas_step":
             if "alias" in tree:
-                asked["detail"] = tree["alias"]
-            return bool(times("clicked", **asked))
+                return bool(times("clicked", detail=tree["alias"], **asked))
+            without = times("clicked", detail=None, **asked)
+            return len(times("clicked", **asked)) > len(without)
         case "clicked_opened_campaign" | "clicked_opened_step":
             return bool(times(*DONE[tree["action"]], **asked))
         case "clicked_opened_with_tag":

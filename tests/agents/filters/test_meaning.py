@@ -74,7 +74,7 @@ def test_clicked_alias_in_canvas_step() -> None:
         event("cy", "clicked", 10, "canvas:c", step="s"),
     ]
     leaf = canvas("clicked_alias_in_canvas_step", step="s")
-    assert who(leaf, *clicks) == "ann cy"
+    assert who(leaf, *clicks) == "ann"
     assert who({**leaf, "alias": "home"}, *clicks) == "ann"
 
 
@@ -144,17 +144,25 @@ def test_entered_canvas_variation_with_the_control_group() -> None:
 
 
 @pytest.mark.parametrize(
-    ("leaf", "source"),
+    ("leaf", "source", "expected"),
     [
-        (campaign("in_campaign_control_group"), "campaign:a"),
-        (canvas("in_canvas_control_group"), "canvas:c"),
+        (campaign("in_campaign_control_group"), "campaign:a", "ann cy dee"),
+        (canvas("in_canvas_control_group"), "canvas:c", "ann cy"),
     ],
 )
-def test_the_control_group_among_those_who_entered(leaf: dict[str, Any], source: str) -> None:
-    events = [event("ann", "entered", 1, source), event("bob", "entered", 1, source)]
-    events.append(event("bob", "control", 1, source))
+def test_outside_the_control_group_is_everybody_of_a_campaign_and_who_entered_a_canvas(
+    leaf: dict[str, Any], source: str, expected: str
+) -> None:
+    events = [
+        event("ann", "entered", 1, source),
+        event("bob", "entered", 1, source),
+        event("bob", "control", 1, source),
+        event("cy", "received", 1, source, variation="v"),
+        event("dee", "received", 1, source),
+        event("dee", "exited", 2, source, variation="v"),
+    ]
     assert who(leaf, *events) == "bob"
-    assert who({**leaf, "has": False}, *events) == "ann"
+    assert who({**leaf, "has": False}, *events) == expected
     assert who({"not": leaf}, *events) == "ann cy dee"
 
 
