@@ -7,7 +7,7 @@ transaction, and only then go on from the new world. Any doubt: drop it all and 
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -38,6 +38,7 @@ from schemas.undecodable import Undecodable
 from streams.clock import Clock
 from streams.fetch import Fetcher
 from streams.offsets import bounds
+from streams.purge import Purge
 from streams.settings import Settings
 from streams.step import Fenced, RecordGroup, StepProducer
 from streams.store import bounded
@@ -63,6 +64,8 @@ class _Term:
     producer: StepProducer
     world: World
     cursor: dict[str, int]
+    #: The cursor as last committed: what lies below it is not needed again.
+    committed: Mapping[str, int]
     skew_ms: int | None = None
     measured_at: int = 0
 
@@ -165,7 +168,7 @@ class Coordinator:
         found = await log_topic.read_back(self._settings, owner, start)
         self._world = found.world
         skew_ms = None if found.appended_at is None else found.appended_at - at
-        return _Term(producer, found.world, dict(found.cursor), skew_ms, at)
+        return _Term(producer, found.world, dict(found.cursor), found.cursor, skew_ms, at)
 
     async def _compare_catalog(self, term: _Term) -> None:
         """Read the whole catalog once: what we know and it does not hold was deleted.
@@ -233,6 +236,9 @@ class Coordinator:
         positions = {(name, 0): term.cursor[name] for name in self._inputs}
         fetcher = Fetcher(self._settings, positions, name="coordinator")
         await fetcher.start()
+        reports = self._topics.shard_reports
+        purge = Purge(self._settings, (reports, 0), lambda: term.committed.get(reports))
+        purging = asyncio.create_task(purge.run())
         self.running.set()
         try:
             while True:
@@ -245,6 +251,8 @@ class Coordinator:
                     await self._measure_skew(term)
                     await self._step(term, [], extra=Tick(term.skew_ms))
         finally:
+            purging.cancel()
+            await asyncio.wait([purging])
             await fetcher.close()
 
     async def _measure_skew(self, term: _Term) -> None:
@@ -277,7 +285,7 @@ class Coordinator:
         records.append(log_topic.cursor_record(self._settings, cursor))
         offsets = await term.producer.commit(records, groups=groups)
         term.world = self._world = world
-        term.cursor = cursor
+        term.cursor, term.committed = cursor, dict(cursor)
         return offsets[-1]
 
     def _decided(

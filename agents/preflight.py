@@ -52,7 +52,8 @@ def locked(folder: Path) -> Iterator[None]:
 async def topics_checked(settings: Settings) -> None:
     """Wait for the broker, then compare the topics with what they should be.
 
-    Raises Fatal naming the missing topics, or the first wrong one, its setting and the
+    Settings of our own topics that a former version made otherwise are set, and named in the
+    log. Raises Fatal naming the missing topics, or the first wrong one, its setting and the
     remedy; the others are in the log.
     """
     gate = BrokerGate(settings)
@@ -60,6 +61,10 @@ async def topics_checked(settings: Settings) -> None:
         await gate.passed()
         try:
             problems = await topics.check(settings)
+            if any(problem.repairable for problem in problems):
+                for problem in await topics.repair(settings):
+                    log.warning("topic %s, and is now", problem)
+                problems = await topics.check(settings)
         except Recoverable as error:
             log.warning("%s", error)
             continue

@@ -28,9 +28,11 @@ from schemas.errors import Fatal
 from schemas.roster import Alias
 from streams.by_user import ByUser
 from streams.clock import Clock
+from streams.purge import Purge
 from streams.settings import Settings
 from streams.step import Fenced
 from streams.store import Store
+from streams.topics import Topics
 
 __all__ = ["Shard"]
 
@@ -109,6 +111,7 @@ class Shard:
                 tasks.create_task(self._ingest.run())
                 tasks.create_task(self._work.run())
                 tasks.create_task(self._audiences.keep_fresh())
+                tasks.create_task(self._purge().run())
         except BaseExceptionGroup as group:
             raise _gravest(group) from group
         finally:
@@ -167,6 +170,13 @@ class Shard:
         """Takes one of its fetches back from the ingest agent."""
         if isinstance(fetched, Fetched):
             self._ingest.offer(fetched)
+
+    def _purge(self) -> Purge:
+        """Forwarded events go once they are folded, and not before."""
+        context = self._context
+        topic = Topics(context.settings.prefix).repartition
+        table = context.store.table
+        return Purge(context.settings, (topic, context.partition), lambda: table.cursor.get(topic))
 
     def _identity(self) -> str:
         """What the index by user is of: another changelog's is worth nothing."""

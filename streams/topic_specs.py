@@ -27,6 +27,10 @@ DELETE_RETENTION_MS = 86_400_000
 """How long a compacted topic keeps tombstones: a reader further behind may miss a deletion."""
 
 _DAY_MS = 86_400_000
+#: The broker stamps what comes: a retention then counts from there, a clock that is ahead has
+#: no record refused, and the local clock can be compared with the broker's.
+_STAMPED = {"message.timestamp.type": "LogAppendTime"}
+_RETENTION = {"retention.ms", "retention.bytes"}
 _REPAIR = "kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {set}"
 
 
@@ -106,13 +110,15 @@ class TopicSpec:
     """A topic as it should be.
 
     `configs` are set at creation; only those named in `checked` are compared later, the
-    others are an operator's to tune.
+    others are an operator's to tune. Of those, `repaired` may be set at any time without harm:
+    `emberline topics create` and a worker that starts do so.
     """
 
     name: str
     partitions: int
     configs: Mapping[str, str]
     checked: frozenset[str] = frozenset()
+    repaired: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ class Problem:
     found: str
     expected: str
     remedy: str
+    repairable: bool = False
 
     def __str__(self) -> str:
         """One line for people."""
@@ -136,34 +143,44 @@ def specs(settings: Settings) -> list[TopicSpec]:
     shards = settings.partitions
     month, week = _kept(30 * _DAY_MS), _kept(7 * _DAY_MS)
     year, ever = _kept(365 * _DAY_MS), _kept(-1)
-    policy, retention = {"cleanup.policy"}, {"cleanup.policy", "retention.ms"}
+    # its readers delete what they have read: whatever lies here still has to be read
+    handed_on = ever | {"segment.bytes": str(64 << 20)}
+    retention = {"cleanup.policy", "retention.ms"}
     everything = {"cleanup.policy", "retention.ms", "retention.bytes"}
-    broker_time = {"message.timestamp.type": "LogAppendTime"}
+    compaction = {"cleanup.policy", "delete.retention.ms"}
     rows: list[tuple[str, int, dict[str, str], set[str]]] = [
-        # how long events are kept is their producers' choice
-        *((name, shards, week, set[str]()) for name in topics.events.values()),
-        (topics.users, shards, _compacted(16), policy),
-        (topics.catalog, 1, _compacted(8), policy),
-        (topics.control, 1, month, retention),
-        (topics.control_results, 1, month, retention),
-        (topics.expired, 1, year, retention),
-        (topics.restored, 1, year, retention),
-        (topics.expiring_soon, 1, year, retention),
-        (topics.state, 1, _compacted(8), policy),
-        (topics.audit, 1, ever, everything),
-        (topics.rejected, shards, month, retention),
-        (topics.repartition, shards, week, retention),
-        (topics.shard_reports, 1, week, retention),
-        (topics.changelog, shards, _compacted(64), policy),
-        (topics.archive, shards, ever, everything),
-        # its records carry the broker's time, with which the local clock is compared
-        (topics.coordinator, 1, _compacted(8) | broker_time, policy),
+        # how long events are kept is their producers' choice; by when they came, or a
+        # producer's old stamps would have them deleted before they are read
+        *((name, shards, week | _STAMPED, set[str]()) for name in topics.events.values()),
+        (topics.users, shards, _compacted(16), compaction),
+        (topics.catalog, 1, _compacted(8), compaction),
+        (topics.control, 1, month | _STAMPED, retention | _STAMPED.keys()),
+        (topics.control_results, 1, month | _STAMPED, retention | _STAMPED.keys()),
+        (topics.expired, 1, year | _STAMPED, retention | _STAMPED.keys()),
+        (topics.restored, 1, year | _STAMPED, retention | _STAMPED.keys()),
+        (topics.expiring_soon, 1, year | _STAMPED, retention | _STAMPED.keys()),
+        (topics.state, 1, _compacted(8) | _STAMPED, compaction | _STAMPED.keys()),
+        (topics.audit, 1, ever | _STAMPED, everything | _STAMPED.keys()),
+        (topics.rejected, shards, month | _STAMPED, retention | _STAMPED.keys()),
+        (topics.repartition, shards, handed_on | _STAMPED, everything | _STAMPED.keys()),
+        (topics.shard_reports, 1, handed_on | _STAMPED, everything | _STAMPED.keys()),
+        (topics.changelog, shards, _compacted(64) | _STAMPED, compaction | _STAMPED.keys()),
+        (topics.archive, shards, ever | _STAMPED, everything | _STAMPED.keys()),
+        (topics.coordinator, 1, _compacted(8) | _STAMPED, compaction | _STAMPED.keys()),
     ]
+    # what emberline alone writes and reads, or what was made with a shorter retention before
+    kept = {topics.repartition, topics.shard_reports}
     common = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
     if settings.replication_factor > 2:
         common["min.insync.replicas"] = "2"
     return [
-        TopicSpec(name, count, common | configs, frozenset(checked | {"max.message.bytes"}))
+        TopicSpec(
+            name,
+            count,
+            common | configs,
+            frozenset(checked | {"max.message.bytes"}),
+            frozenset(_STAMPED.keys() | (_RETENTION if name in kept else set())),
+        )
         for name, count, configs, checked in rows
     ]
 
@@ -206,12 +223,15 @@ def compare(spec: TopicSpec, partitions: int | None, configs: Mapping[str, str])
         expected, found = spec.configs[name], configs.get(name, "")
         if not _enough(name, found, expected):
             remedy = _REPAIR.format(topic=spec.name, set=f"{name}={expected}")
-            problems.append(Problem(spec.name, name, found, expected, remedy))
+            ours = name in spec.repaired
+            if ours:
+                remedy = f"Run `emberline topics create`, or {remedy}"
+            problems.append(Problem(spec.name, name, found, expected, remedy, ours))
     return problems
 
 
 def _enough(name: str, found: str, expected: str) -> bool:
-    if name == "cleanup.policy":
+    if name in ("cleanup.policy", "message.timestamp.type"):
         return found == expected
     if not found.lstrip("-").isdecimal():
         return False

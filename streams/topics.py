@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from schemas.errors import Fatal, Recoverable
 from streams.settings import Settings
+from streams.topic_repair import set_configs
 from streams.topic_specs import (
     DELETE_RETENTION_MS,
     EVENTS,
@@ -33,6 +34,7 @@ __all__ = [
     "compare",
     "create",
     "partitions",
+    "repair",
     "specs",
 ]
 
@@ -44,8 +46,8 @@ _POLL_S = 0.05
 async def create(settings: Settings) -> list[str]:
     """Make every topic that is missing; return the names made, once all of them have leaders.
 
-    Existing topics are left as they are: see `check`. Raises Recoverable where no broker
-    answers in 30 s, Fatal where the broker refuses.
+    Existing topics are left as they are: see `check` and `repair`. Raises Recoverable where no
+    broker answers in 30 s, Fatal where the broker refuses.
     """
     async with _admin(settings) as admin:
         there = await _partitions(admin)
@@ -61,14 +63,37 @@ async def check(settings: Settings) -> list[Problem]:
     Raises Recoverable where no broker answers in 30 s.
     """
     async with _admin(settings) as admin:
-        there = await _partitions(admin)
-        wanted = specs(settings)
-        found = await _configs(admin, [spec.name for spec in wanted if spec.name in there])
-        return [
-            problem
-            for spec in wanted
-            for problem in compare(spec, there.get(spec.name), found.get(spec.name, {}))
-        ]
+        return await _problems(admin, settings)
+
+
+async def repair(settings: Settings) -> list[Problem]:
+    """Set every wrong setting that may be set without harm; returns what was wrong, once it
+    is so no more.
+
+    Raises Recoverable where no broker answers in 30 s, Fatal where the broker refuses.
+    """
+    async with _admin(settings) as admin:
+        wrong = [problem for problem in await _problems(admin, settings) if problem.repairable]
+        configs: dict[str, dict[str, str]] = {}
+        for problem in wrong:
+            configs.setdefault(problem.topic, {})[problem.setting] = problem.expected
+        await set_configs(admin, configs)
+        left = wrong
+        while left:  # ended by the deadline; each broker hears of it in its own time
+            await asyncio.sleep(_POLL_S)
+            left = [problem for problem in await _problems(admin, settings) if problem in wrong]
+        return wrong
+
+
+async def _problems(admin: AIOKafkaAdminClient, settings: Settings) -> list[Problem]:
+    there = await _partitions(admin)
+    wanted = specs(settings)
+    found = await _configs(admin, [spec.name for spec in wanted if spec.name in there])
+    return [
+        problem
+        for spec in wanted
+        for problem in compare(spec, there.get(spec.name), found.get(spec.name, {}))
+    ]
 
 
 async def partitions(settings: Settings) -> dict[str, int]:

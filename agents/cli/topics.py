@@ -9,7 +9,7 @@ from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.tail import Line, tail
 from agents.skip import Skipped, skip
-from streams.topics import check, create
+from streams.topics import check, create, repair
 
 __all__ = ["command", "told"]
 
@@ -23,14 +23,17 @@ def command() -> None:
 @json_option
 @click.pass_context
 def create_topics(ctx: click.Context, as_json: bool) -> None:
-    """Topics that exist are left as they are: `check` compares them."""
+    """Of topics that exist only settings are changed that can do no harm: `check` names others."""
     made = run(create(settings_of(ctx)))
+    mended = run(repair(settings_of(ctx)))
     if as_json:
-        emit({"created": made})
+        emit({"created": made, "repaired": [asdict(problem) for problem in mended]})
         return
     for name in made:
         click.echo(f"created {name}")
-    if not made:
+    for problem in mended:
+        click.echo(f"{problem.topic}: set {problem.setting} to {problem.expected}")
+    if not made and not mended:
         click.echo("all topics are there already")
 
 

@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from agents.analytics import pack, unique_users
-from agents.work.context import Context, ReportItem
-from schemas.segment import SegmentIndex, set_checksum
+from agents.work.context import Context
+from agents.work.reports import expired
+from schemas.segment import SegmentIndex
 from streams import archive, keys, layout
 from streams.hot_table import Applied, HotTable, Place
 from streams.step import Record
@@ -204,7 +205,9 @@ class Expire:
                 (keys.applied(source), Applied(self._versions[source][0], "EXPIRING").to_json())
                 for source in done
             ]
-            step.records = self._context.reports(self._report(source) for source in done)
+            step.records = self._context.reports(
+                expired(self._table, source, self._versions[source][0]) for source in done
+            )
         if step.puts:
             await self._context.store.commit(step)
         return True
@@ -213,25 +216,6 @@ class Expire:
         if self._own is None:
             raise AssertionError("the segments are chosen before they are moved")
         return self._own
-
-    def _report(self, source: str) -> ReportItem:
-        places = self._table.manifest.get(source, {})
-        return {
-            "source": source,
-            "version": self._versions[source][0],
-            "phase": "expired",
-            **archived(places),
-        }
-
-
-def archived(places: Mapping[str, Place]) -> ReportItem:
-    """What a source has in the archive: rows, bytes, segments, and a checksum over the set."""
-    return {
-        "interactions": sum(place.rows for place in places.values()),
-        "bytes": sum(place.bytes for place in places.values()),
-        "segments": len(places),
-        "checksum": set_checksum((name, place.checksum) for name, place in places.items()),
-    }
 
 
 def _only(index: SegmentIndex) -> str:

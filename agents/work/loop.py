@@ -11,6 +11,7 @@ from agents.budget import Budget
 from agents.work.context import Context, stopwatch
 from agents.work.expire import Expire
 from agents.work.indexer import Indexer
+from agents.work.reports import Reminder
 from agents.work.restore import Restore
 from agents.work.tidy import tidy
 from schemas.lifecycle import State
@@ -38,6 +39,7 @@ class WorkLoop:
         self._indexer = indexer
         self._budget = budget
         self._job: Expire | Restore | None = None
+        self._reminder = Reminder(context)
         self._late_at = 0.0
         self._woken = asyncio.Event()
         self.room = asyncio.Event()
@@ -97,6 +99,8 @@ class WorkLoop:
                 if ours and not await self._job.step():
                     self._job = None
             self.check_room()
+            return True
+        if await self._reminder.step():
             return True
         pace = self._budget.pace
         if pace.background.locked() or not pace.leaves_room(_DEFER_S):

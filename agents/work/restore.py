@@ -7,7 +7,7 @@ checksum, and the set is reported. The rows stay hidden until all shards have do
 from collections.abc import AsyncIterator, Mapping
 
 from agents.work.context import Context, ReportItem, stopwatch
-from agents.work.expire import archived
+from agents.work.reports import restored
 from schemas.segment import SegmentIndex
 from streams import archive, keys
 from streams.hot_table import Applied, Place
@@ -91,23 +91,11 @@ class Restore:
         puts: list[Put] = []
         items: list[ReportItem] = []
         for source, version in self._versions.items():
-            places = self._places[source]
-            brought = sum(place.rows for place in places.values())
-            hot = table.rows_in_segments(source)
-            hot += recent.get(source, 0)
             puts.append((keys.applied(source), Applied(version, "RESTORING").to_json()))
             if source in table.uniques:
                 # every row is hot again: from here on they are counted where they lie
                 puts.append((keys.uniques(source), None))
-            items.append(
-                {
-                    "source": source,
-                    "version": version,
-                    "phase": "restored",
-                    "late_interactions": hot - brought,
-                    **archived(places),
-                }
-            )
+            items.append(restored(table, source, version, self._places[source], recent))
         await self._context.store.commit(Step(puts=puts, records=self._context.reports(items)))
 
     async def close(self) -> None:

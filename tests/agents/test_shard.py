@@ -20,6 +20,7 @@ from agents.oracle import Interactions, expect, rows_of
 from agents.publish import Chunk, publish
 from agents.shard import Shard
 from agents.state_view import StateView
+from agents.work.reports import Reminder
 from schemas import codec
 from schemas.batch import unpack
 from schemas.forward import TOPIC
@@ -189,8 +190,11 @@ async def test_ingest_makes_the_interactions_of_the_events(stand: Stand) -> None
 async def test_sources_without_a_definition_are_reported_once(stand: Stand) -> None:
     await stand.send(events(100), 0)
     await stand.send(events(100, seed=1), 100)
-    seen = [item["source"] for item in await stand.reports("seen")]
-    assert sorted(seen) == [A, SMALL, B]
+    async with asyncio.timeout(DEADLINE_S):
+        seen = await stand.reports("seen")
+        while len(seen) < 3:
+            seen = await stand.reports("seen")
+    assert sorted(item["source"] for item in seen) == [A, SMALL, B]
 
 
 async def test_news_that_was_not_told_is_told_after_a_restart(alone: Settings) -> None:
@@ -257,6 +261,24 @@ async def test_expiry_moves_exactly_the_source_and_restore_brings_it_back(stand:
     for figure in ("interactions", "bytes", "segments", "checksum"):
         assert restored[A][figure] == expired[A][figure]
     assert restored[A]["late_interactions"] == 0
+
+
+async def test_a_report_that_was_lost_is_told_again(stand: Stand) -> None:
+    await stand.send(events(300), 0)
+    stand.shard._work._reminder = Reminder(stand.shard._context, first_s=0.05)
+    for number, (state, phase) in enumerate(
+        [(State.EXPIRING, "expired"), (State.RESTORING, "restored")], 1
+    ):
+        await stand.tell(A, state, number)
+        async with asyncio.timeout(DEADLINE_S):
+            told = await stand.reports(phase)
+            while len(told) < 2:
+                told = await stand.reports(phase)
+        assert told[0] == told[1]
+        # once more, and then as seldom as the coordinator looks for shards that are late
+        assert stand.shard._work._reminder._items() == []
+    await stand.tell(A, State.STOPPED, 3)
+    assert stand.shard._work._reminder._items() == []
 
 
 async def test_a_source_that_expires_again_unchanged_only_drops(stand: Stand) -> None:

@@ -56,6 +56,30 @@ def test_what_is_compacted_and_what_is_kept_for_ever() -> None:
         assert (configs["retention.ms"], configs["retention.bytes"]) == ("-1", "-1")
 
 
+def test_the_broker_stamps_what_emberline_writes_and_commands() -> None:
+    own = BY_NAME.keys() - {*TOPICS.events.values(), TOPICS.users, TOPICS.catalog}
+    stamped = {
+        name
+        for name, spec in BY_NAME.items()
+        if "message.timestamp.type" in spec.checked
+        and spec.configs["message.timestamp.type"] == "LogAppendTime"
+    }
+    assert stamped == own
+    for name in own:
+        assert "message.timestamp.type" in BY_NAME[name].repaired
+
+
+def test_nothing_that_has_to_be_read_first_is_deleted_by_time() -> None:
+    for name in (TOPICS.repartition, TOPICS.shard_reports):
+        spec = BY_NAME[name]
+        assert (spec.configs["retention.ms"], spec.configs["retention.bytes"]) == ("-1", "-1")
+        assert spec.checked >= {"retention.ms", "retention.bytes"}
+    for topic in TOPICS.events.values():
+        # a producer's old stamps would have what it sends deleted before it is read
+        assert BY_NAME[topic].configs["message.timestamp.type"] == "LogAppendTime"
+        assert BY_NAME[topic].checked == {"max.message.bytes"}
+
+
 def test_more_brokers_more_safety() -> None:
     three = specs(Settings(replication_factor=3))
     assert all(spec.configs["min.insync.replicas"] == "2" for spec in three)
@@ -82,6 +106,17 @@ def test_a_missing_topic(spec: TopicSpec) -> None:
         (TOPICS.archive, "cleanup.policy", "compact", True),
         (TOPICS.changelog, "cleanup.policy", "compact,delete", True),
         (TOPICS.changelog, "segment.bytes", "1", False),
+        (TOPICS.changelog, "delete.retention.ms", "60000", True),
+        (TOPICS.changelog, "delete.retention.ms", "", True),
+        (TOPICS.changelog, "delete.retention.ms", "172800000", False),
+        (TOPICS.coordinator, "delete.retention.ms", "60000", True),
+        (TOPICS.state, "delete.retention.ms", "60000", True),
+        (TOPICS.users, "delete.retention.ms", "60000", True),
+        (TOPICS.changelog, "message.timestamp.type", "CreateTime", True),
+        (TOPICS.repartition, "message.timestamp.type", "CreateTime", True),
+        (TOPICS.repartition, "retention.ms", "604800000", True),
+        (TOPICS.shard_reports, "retention.ms", "604800000", True),
+        (TOPICS.event("send"), "message.timestamp.type", "CreateTime", False),
         (TOPICS.control, "retention.ms", "1000", True),
         (TOPICS.control, "retention.ms", "-1", False),
         (TOPICS.control, "retention.ms", "9999999999999", False),

@@ -1,12 +1,16 @@
 """Topics on a real broker: made, found right, found wrong."""
 
+import asyncio
 import dataclasses
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.errors import Fatal, Recoverable
 from streams.settings import Settings
-from streams.topics import Topics, check, create, partitions
+from streams.topic_repair import set_configs
+from streams.topics import Topics, check, create, partitions, repair
 
 pytestmark = pytest.mark.connected
 
@@ -27,6 +31,53 @@ async def test_another_number_of_shards_is_found(settings: Settings, topics: Top
     assert {problem.setting for problem in problems} == {"partitions"}
     assert {problem.found for problem in problems} == {"4"}
     assert topics.archive in {problem.topic for problem in problems}
+
+
+async def test_what_a_former_version_made_is_repaired_and_nothing_else(
+    settings: Settings, topics: Topics
+) -> None:
+    former = {"message.timestamp.type": "CreateTime", "retention.ms": "604800000"}
+    tuned = {"message.timestamp.type": "CreateTime", "segment.bytes": "1048576"}
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        await set_configs(
+            admin,
+            {
+                topics.repartition: former,
+                topics.changelog: tuned,
+                topics.archive: {"retention.ms": "604800000"},
+            },
+        )
+        async with asyncio.timeout(30):
+            wrong = await check(settings)
+            while len(wrong) < 4:  # brokers hear of it in their own time
+                wrong = await check(settings)
+        repaired = await repair(settings)
+
+        assert {(problem.topic, problem.setting) for problem in repaired} == {
+            (topics.repartition, "message.timestamp.type"),
+            (topics.repartition, "retention.ms"),
+            (topics.changelog, "message.timestamp.type"),
+        }
+        # somebody may have meant that one: a person decides
+        (left,) = await check(settings)
+        assert (left.topic, left.setting, left.repairable) == (
+            topics.archive,
+            "retention.ms",
+            False,
+        )
+        [answer] = await admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, topics.changelog)]
+        )
+        configs = {entry[0]: entry[1] for entry in answer.resources[0][4]}
+        assert configs["segment.bytes"] == tuned["segment.bytes"]
+        assert configs["cleanup.policy"] == "compact"
+        assert await repair(settings) == []
+        with pytest.raises(Fatal, match="does not let this client set"):
+            await set_configs(admin, {topics.archive: {"retention.ms": "never"}})
+    finally:
+        await admin.close()
 
 
 async def test_partitions_of_all_topics(settings: Settings, topics: Topics) -> None:

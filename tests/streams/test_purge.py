@@ -1,0 +1,61 @@
+"""What has been taken in of a log is deleted, and nothing above it."""
+
+import asyncio
+
+import pytest
+
+from streams.offsets import bounds
+from streams.purge import Purge
+from streams.settings import Settings
+from streams.step import Record, StepProducer
+from streams.topics import Topics
+
+pytestmark = pytest.mark.connected
+
+
+async def test_a_log_is_kept_until_it_has_been_taken_in(settings: Settings, topics: Topics) -> None:
+    place = (topics.repartition, 2)
+    producer = StepProducer(settings, f"{settings.prefix}test")
+    await producer.start()
+    await producer.commit([Record(*place[:1], None, b"v", 2) for _ in range(10)])
+    await producer.close()
+    committed: list[int | None] = [None]
+    purge = Purge(settings, place, lambda: committed[0], every_s=0.01)
+
+    async def begin() -> int:
+        return (await bounds(settings, [place]))[place][0]
+
+    assert not await purge.once()
+    assert await begin() == 0
+    committed[0] = 4
+    assert await purge.once()
+    assert await begin() == 4
+    assert not await purge.once()
+    committed[0] = 7
+    running = asyncio.create_task(purge.run())
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                if await begin() == 7:
+                    break
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_a_broker_that_refuses_is_told_of_and_ends_nothing(
+    settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
+) -> None:
+    # above the end: what a topic made anew would look like
+    purge = Purge(settings, (topics.repartition, 0), lambda: 1_000, every_s=0.01)
+    running = asyncio.create_task(purge.run())
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                if "keeps records that have been taken in" in caplog.text:
+                    break
+                assert not running.done()
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
