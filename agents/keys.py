@@ -7,20 +7,20 @@ other. Keys are long and random, so that one round of SHA-256 protects them.
 import hashlib
 import hmac
 import json
-import os
 import secrets
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from agents import keys_file
 from schemas.errors import Fatal, UsageError
 
 __all__ = ["ISSUED", "Key", "Keys", "Scope"]
 
 _FORMAT = 1
+_SECRET_CHARS = 32
 
 
 class Scope(StrEnum):
@@ -60,16 +60,20 @@ class Keys:
 
     @classmethod
     def load(cls, file: Path) -> "Keys | None":
-        """None where there is no such file. Raises Fatal for one that cannot be read."""
+        """None where there is no such file. Raises Fatal for one that cannot be read, or that
+        others than its owner may write."""
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            content = keys_file.read(file)
+            if content is None:
+                return None
+            found = json.loads(content)
             if found["format"] != _FORMAT:
                 raise ValueError(f"format {found['format']}")
             secret = str(found["secret"])
+            if secret and len(secret) < _SECRET_CHARS:
+                raise ValueError(f"its secret has less than {_SECRET_CHARS} characters")
             secret.encode()  # half of a surrogate pair, which JSON lets pass, is no text
             return cls(tuple(map(_key, found["keys"])), secret)
-        except FileNotFoundError:
-            return None
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise Fatal(
                 f"The keys file {file} cannot be read: {error}",
@@ -77,23 +81,29 @@ class Keys:
             ) from error
 
     def save(self, file: Path) -> None:
-        """Write the file, readable by its owner alone, whole or not at all. Raises Fatal."""
+        """Write the file, whole or not at all, see keys_file.replace. Raises Fatal.
+
+        For a change of what is there `change` it: between load and save another may write.
+        """
         content = {
             "format": _FORMAT,
             "secret": self.secret or secrets.token_hex(32),
             "keys": [asdict(key) for key in self.keys],
         }
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=file.name, dir=file.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as part:
-                json.dump(content, part, indent=2)
-            Path(name).replace(file)
-        except OSError as error:
-            raise Fatal(
-                f"The keys file {file} cannot be written: {error.strerror}",
-                remedy="Set keys_file to a place that can be",
-            ) from error
+        keys_file.replace(file, json.dumps(content, indent=2).encode())
+
+    @classmethod
+    def change(cls, file: Path, change: "Callable[[Keys], Keys]") -> "Keys":
+        """Replace what the file has by what `change` makes of it, while nobody else changes it.
+
+        Raises what `change` raises, and Fatal.
+        """
+        with keys_file.locked(file):
+            former = cls.load(file) or cls()
+            changed = change(former)
+            if changed != former:
+                changed.save(file)
+        return changed
 
     def add(self, name: str, scopes: Iterable[Scope], now_ms: int) -> "tuple[Keys, str]":
         """With one more key, and that key: it is shown once. Raises UsageError."""

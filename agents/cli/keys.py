@@ -34,11 +34,19 @@ def add(
 ) -> None:
     """A worker that runs knows it a second later."""
     file = settings_of(ctx).keys_file
-    keys = Keys.load(file) or Keys()
-    if if_missing and any(key.name == name for key in keys.keys):
+    made: list[str] = []
+
+    def added(keys: Keys) -> Keys:
+        if if_missing and any(key.name == name for key in keys.keys):
+            return keys
+        keys, token = keys.add(name, map(Scope, scopes), SystemClock().now_ms())
+        made.append(token)
+        return keys
+
+    Keys.change(file, added)
+    if not made:
         return
-    keys, token = keys.add(name, map(Scope, scopes), SystemClock().now_ms())
-    keys.save(file)
+    (token,) = made
     if as_json:
         emit({"name": name, "scopes": list(scopes), "key": token, "file": str(file)})
     else:
@@ -66,6 +74,6 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def revoke(ctx: click.Context, name: str, as_json: bool) -> None:
     """Without its file every key would be gone, and only this machine be served."""
     file = settings_of(ctx).keys_file
-    (Keys.load(file) or Keys()).revoke(name).save(file)
+    Keys.change(file, lambda keys: keys.revoke(name))
     if as_json:
         emit({"name": name, "revoked": True})

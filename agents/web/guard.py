@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from agents.keys import Key, Scope
+from agents.keys import Key, Keys, Scope
 from agents.web.caller import KEY, lacking
 from agents.web.context import Context
+from agents.web.keyring import KeysLost
 from agents.web.origin import check_origin
 from agents.web.problems import Problem
 from agents.web.route import Handler, Route
@@ -22,6 +23,7 @@ __all__ = ["Bucket", "Guard"]
 BURST_S = 2.0
 """So many seconds' worth of requests may come at once."""
 
+NOBODY = Keys()
 _LIMIT: web.RequestKey[asyncio.Timeout] = web.RequestKey("limit", asyncio.Timeout)
 
 
@@ -67,11 +69,17 @@ class Guard:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             settings = self._context.settings
-            if self._context.keyring.keys is None:
-                check_origin(request, settings.http_host, self._context.address)
             scope = self._scope(request)
+            try:
+                keys = self._context.keyring.keys
+            except KeysLost as error:
+                if scope is not None:
+                    raise Problem("keys_lost", str(error)) from error
+                keys = NOBODY
+            if keys is None:
+                check_origin(request, settings.http_host, self._context.address)
             if scope is not None:
-                self._check_key(request, scope)
+                self._check_key(request, scope, keys)
             if scope is not Scope.WORKER and (request.content_length or 0) > (
                 settings.http_body_bytes
             ):
@@ -92,8 +100,7 @@ class Guard:
         path = resource.canonical if resource is not None else ""
         return self._scopes.get((method, path), Scope.ADMIN)
 
-    def _check_key(self, request: web.Request, scope: Scope) -> None:
-        keys = self._context.keyring.keys
+    def _check_key(self, request: web.Request, scope: Scope, keys: Keys | None) -> None:
         if keys is None:
             if self._context.settings.require_keys:
                 raise Problem("unauthorized", "This worker has no keys, and serves nobody without")

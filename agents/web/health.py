@@ -22,10 +22,12 @@ async def healthz(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """All that is assigned here has recovered, and the sources' states are read."""
-    awaited = _awaited(request.app[CONTEXT])
+    context = request.app[CONTEXT]
+    awaited = _awaited(context)
     if awaited:
         raise Problem("not_ready", f"Waiting for {', '.join(awaited)}", awaited=awaited)
-    return web.json_response({"status": "ready"})
+    warned = {"warning": "the keys file cannot be read"} if context.keyring.trouble else {}
+    return web.json_response({"status": "ready", **warned})
 
 
 async def status(request: web.Request) -> web.Response:
@@ -43,16 +45,18 @@ async def status(request: web.Request) -> web.Response:
             "partitions": context.settings.partitions,
             "shards": [_shard(partition, shard) for partition, shard in host.shards.items()],
             "directory": {str(p): a for p, a in sorted(host.directory.shards.items())},
+            "keys": context.keyring.trouble or None,
             "sources": Counter(record.state.value for record in states),
         }
     )
 
 
 def _awaited(context: Context) -> list[str]:
+    lost = ["the keys file"] if context.keyring.lost else []
     if context.host.generation < 0:
-        return ["an assignment"]
+        return ["an assignment", *lost]
     shards = context.host.shards.items()
-    awaited = [] if context.host.in_touch else ["word from the group"]
+    awaited = lost if context.host.in_touch else [*lost, "word from the group"]
     awaited += [f"shard {p}" for p, shard in shards if shard is None or not shard.ready]
     if not context.states.caught_up.is_set():
         awaited.append("the state of the sources")

@@ -4,56 +4,117 @@ import ipaddress
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from agents.keys import Keys
-from schemas.errors import EmberlineError, Fatal
+from schemas.errors import EmberlineError, Fatal, Recoverable
 from streams.settings import Settings
 
-__all__ = ["KeyRing", "check_exposure", "is_loopback"]
+__all__ = ["KeyRing", "KeysLost", "check_exposure", "is_loopback"]
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 1.0
+KEEP_S = 60.0
+"""So long the former keys hold once their file cannot be read."""
+
+
+class KeysLost(Recoverable):
+    """The file of the keys has been away, damaged or unreadable for too long: nobody is known."""
 
 
 class KeyRing:
     """The present keys, None where there has never been a file.
 
-    A key that is added or revoked counts a second later. A file that vanishes or cannot be
-    read opens nothing: the former keys stand.
+    A key that is added or revoked counts a second later. A file that vanishes, is damaged, or
+    cannot be trusted any more opens nothing: the former keys stand for `KEEP_S`, so that a slip
+    of the hand can be mended, and then no key is known until the file is whole again.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, now: Callable[[], float] = time.monotonic) -> None:
+        """`now` is a clock's seconds."""
         self._file = file
-        self._looked_at = -LOOK_AGAIN_S
-        self._stamp: tuple[int, int, int] | None = None
+        self._now = now
+        self._looked_at = float("-inf")
+        self._stamp: tuple[int, ...] | None = None
         self._keys: Keys | None = None
+        self._failed_at: float | None = None
+        self._why = ""
+        # at once: a file that goes before the first request has been there all the same
+        self._look(now())
 
     @property
     def keys(self) -> Keys | None:
-        """As they are now."""
-        now = time.monotonic()
+        """As they are now. Raises Recoverable while there are none that hold."""
+        now = self._now()
         if now >= self._looked_at + LOOK_AGAIN_S:
             self._looked_at = now
-            self._look()
+            self._look(now)
+        if self._failed_at is not None and now >= self._failed_at + KEEP_S:
+            raise KeysLost(
+                f"The keys file {self._file} has not been readable for {now - self._failed_at:.0f}"
+                f" s: {self._why}",
+                remedy="Restore it, or make it readable for this worker",
+            )
         return self._keys
 
-    def _look(self) -> None:
+    @property
+    def lost(self) -> bool:
+        """Whether no key is known any more."""
+        try:
+            _ = self.keys
+        except KeysLost:
+            return True
+        return False
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the file, and for how long the former keys hold; empty while it is
+        well."""
+        if self.lost:
+            return f"{self._why}; no key is known any more"
+        if self._failed_at is None:
+            return ""
+        left = self._failed_at + KEEP_S - self._now()
+        return f"{self._why}; the former keys hold for {left:.0f} s more"
+
+    def _look(self, now: float) -> None:
         try:
             found = os.stat(self._file)
+            # a change of mode or owner leaves the time of writing as it was
+            stamp = (
+                found.st_mtime_ns,
+                found.st_ctime_ns,
+                found.st_size,
+                found.st_ino,
+                self._file.resolve().parent.stat().st_mode,
+            )
+            if stamp == self._stamp and self._failed_at is None:
+                return
+            self._stamp = stamp
+            keys = Keys.load(self._file)
+            if keys is None:
+                raise FileNotFoundError
         except FileNotFoundError:
-            found = None
-        stamp = found and (found.st_mtime_ns, found.st_size, found.st_ino)
-        if stamp is None or stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._keys = Keys.load(self._file) or self._keys
-        except EmberlineError as error:
-            log.error("%s", error)
-            # whatever it was to say, it was not "open to all"
-            self._keys = self._keys or Keys()
+            if self._keys is not None:
+                self._failed(now, f"The keys file {self._file} is gone")
+        except (OSError, EmberlineError) as error:
+            if self._keys is None:
+                # whatever it was to say, it was not "open to all"
+                self._keys = Keys()
+            self._failed(now, str(error))
+        else:
+            if self._failed_at is not None:
+                log.warning("the keys file %s can be read again", self._file)
+            self._keys, self._failed_at, self._why = keys, None, ""
+
+    def _failed(self, now: float, why: str) -> None:
+        if self._failed_at is None or why != self._why:
+            log.error("%s; the former keys hold for %.0f s", why, KEEP_S)
+        self._why = why
+        if self._failed_at is None:
+            self._failed_at = now
 
 
 def check_exposure(settings: Settings) -> None:

@@ -14,7 +14,10 @@ from agents.web.shapes import COMPONENTS
 __all__ = ["ROUTES", "document", "install"]
 
 _ALWAYS = ("foreign_host", "proxied", "cross_site", "internal")
-_GUARDED = ("unauthorized", "forbidden", "too_many_requests", "request_too_large", "time_limit")
+_GUARDED = (
+    *("unauthorized", "forbidden", "too_many_requests", "request_too_large"),
+    *("keys_lost", "time_limit"),
+)
 _DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict)
 
 

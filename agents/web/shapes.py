@@ -105,6 +105,7 @@ COMPONENTS: Mapping[str, Any] = {
             "partitions": _COUNT,
             "shards": _list({"type": "object"}),
             "directory": {"type": "object", "additionalProperties": _TEXT},
+            "keys": {**_NAME, "description": "what is wrong with the keys file"},
             "sources": {"type": "object", "additionalProperties": _COUNT},
         }
     ),

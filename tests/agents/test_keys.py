@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import os
 import stat
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from agents import keys_file
 from agents.cli import main
 from agents.keys import Keys, Scope
 from agents.web import keyring
-from agents.web.keyring import KeyRing, check_exposure, is_loopback
+from agents.web.keyring import KeyRing, KeysLost, check_exposure, is_loopback
 from schemas.errors import Fatal, UsageError
 from streams.settings import load
 
@@ -99,6 +103,162 @@ def test_a_ring_follows_its_file_and_never_opens(
     fresh = KeyRing(file).keys
     assert fresh is not None
     assert fresh.find(token) is None
+    monkeypatch.setattr(keyring, "KEEP_S", 0.0)
+    with pytest.raises(KeysLost):
+        _ = KeyRing(file).keys
+
+
+def _gone(file: Path) -> None:
+    file.unlink()
+
+
+def _damaged(file: Path) -> None:
+    file.write_text("broken")
+
+
+def _emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def _a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def _endless(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
+def _open_to_a_group(file: Path) -> None:
+    file.chmod(0o660)
+
+
+def _open_to_all(file: Path) -> None:
+    file.chmod(0o606)
+
+
+def _in_an_open_folder(file: Path) -> None:
+    file.parent.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_gone, _damaged, _emptied, _a_folder, _endless, _open_to_a_group, _open_to_all,
+     _in_an_open_folder],
+)  # fmt: skip
+def test_a_file_that_is_lost_closes_the_door_after_a_while(
+    file: Path, spoil: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "LOOK_AGAIN_S", 0.0)
+    now = [1_000.0]
+    keys, token = Keys().add("one", [Scope.READ], 5)
+    keys.save(file)
+    content = file.read_bytes()
+    ring = KeyRing(file, lambda: now[0])
+    assert (ring.trouble, ring.lost) == ("", False)
+    spoil(file)
+    kept = ring.keys
+    assert kept is not None
+    assert kept.find(token)
+    assert "60 s more" in ring.trouble
+    now[0] += keyring.KEEP_S - 1
+    assert not ring.lost
+    now[0] += 1
+    with pytest.raises(KeysLost, match=str(file)):
+        _ = ring.keys
+    assert ring.lost
+    file.parent.chmod(0o755)
+    if file.is_dir():
+        file.rmdir()
+    file.unlink(missing_ok=True)
+    file.write_bytes(content)
+    file.chmod(0o600)
+    again = ring.keys
+    assert again is not None
+    assert again.find(token)
+    assert ring.trouble == ""
+
+
+def test_a_mode_that_is_mended_is_noticed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the file's content or time of writing changes."""
+    monkeypatch.setattr(keyring, "LOOK_AGAIN_S", 0.0)
+    Keys().add("one", [Scope.READ], 5)[0].save(file)
+    ring = KeyRing(file)
+    file.chmod(0o662)
+    assert "chmod 600" in ring.trouble
+    file.chmod(0o640)
+    assert ring.trouble == ""
+
+
+def test_a_worker_does_not_start_with_a_file_that_others_may_write(file: Path) -> None:
+    Keys().add("one", [Scope.READ], 5)[0].save(file)
+    settings = load({"keys_file": file}, env={}, file=file.with_name("none"))
+    check_exposure(settings)
+    file.chmod(0o620)
+    with pytest.raises(Fatal, match="chmod 600"):
+        check_exposure(settings)
+
+
+def test_who_could_read_the_file_still_can(file: Path) -> None:
+    Keys().add("one", [Scope.READ], 5)[0].save(file)
+    file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(file, 12_345, 12_346)
+    before = file.stat()
+    Keys.change(file, lambda keys: keys.revoke("one"))
+    after = file.stat()
+    assert stat.S_IMODE(after.st_mode) == 0o640
+    assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
+    lock = file.with_name(f"{file.name}.lock").stat()
+    assert lock.st_uid == before.st_uid
+    assert after.st_ino != before.st_ino
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away, as root alone can")
+def test_roots_first_file_is_for_the_owner_of_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    os.chown(folder, 12_345, 12_346)
+    file = folder / "keys.json"
+    Keys.change(file, lambda keys: keys.add("one", [Scope.READ], 5)[0])
+    assert (file.stat().st_uid, stat.S_IMODE(file.stat().st_mode)) == (12_345, 0o600)
+
+
+def test_a_link_to_the_file_stays_a_link(file: Path) -> None:
+    link = file.with_name("link.json")
+    link.symlink_to(file)
+    Keys.change(link, lambda keys: keys.add("one", [Scope.READ], 5)[0])
+    assert link.is_symlink()
+    assert not file.is_symlink()
+    found = Keys.load(file)
+    assert found is not None
+    assert [key.name for key in found.keys] == ["one"]
+
+
+def test_changes_at_the_same_time_lose_nothing(file: Path) -> None:
+    Keys().add("gone", [Scope.READ], 5)[0].save(file)
+
+    def added(name: str) -> None:
+        Keys.change(file, lambda keys: keys.add(name, [Scope.READ], 5)[0])
+
+    names = [f"key-{n}" for n in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        revoked = threads.submit(Keys.change, file, lambda keys: keys.revoke("gone"))
+        list(threads.map(added, names))
+        revoked.result()
+    found = Keys.load(file)
+    assert found is not None
+    assert sorted(key.name for key in found.keys) == sorted(names)
+
+
+def test_a_change_that_somebody_holds_up_gives_up(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys_file, "LOCK_S", 0.05)
+    Keys().save(file)
+    with keys_file.locked(file), pytest.raises(Fatal, match="changed by somebody"):
+        Keys.change(file, lambda keys: keys)
 
 
 def test_only_loopback_is_served_without_keys(file: Path) -> None:

@@ -1,0 +1,142 @@
+"""The file of the keys: read only where nobody else may write it, changed by one at a time.
+
+A change takes the lock of `FILE.lock`, reads, and puts a new file in the place of the old one,
+of the same owner and mode: whoever could read it still can, whoever runs the command.
+"""
+
+import fcntl
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from schemas.errors import Fatal
+
+__all__ = ["locked", "read", "replace"]
+
+MOST_BYTES = 10_000_000
+LOCK_S = 10.0
+_POLL_S = 0.02
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+_MODE = 0o600
+
+
+def read(file: Path) -> bytes | None:
+    """The content; None where there is no such file. Blocking.
+
+    Raises ValueError for a file that others than its owner may write, or that is none; OSError.
+    """
+    try:
+        # never to wait for somebody at the other end of a pipe
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(handle, "rb") as opened:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no file")
+        if found.st_mode & _WRITABLE:
+            raise ValueError(
+                f"others than its owner may write it (mode {stat.S_IMODE(found.st_mode):o}): "
+                f"chmod 600 {file}"
+            )
+        _check_folder(file.resolve().parent)
+        content = opened.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    return content
+
+
+def _check_folder(folder: Path) -> None:
+    """Who may write a folder may put another file in the place of this one."""
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise ValueError(f"everybody may write its folder: chmod o-w {folder}")
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Keep others from changing the file meanwhile. Blocking. Raises Fatal after `LOCK_S`."""
+    file = file.resolve()
+    lock = file.with_name(f"{file.name}.lock")
+    deadline = time.monotonic() + LOCK_S
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        handle = os.open(lock, flags, _MODE)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    try:
+        _give(handle, file)
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise Fatal(
+                        f"The keys file {file} has been changed by somebody for {LOCK_S:.0f} s",
+                        remedy=f"End the `emberline keys` that holds {lock}, and try again",
+                    ) from error
+            time.sleep(_POLL_S)
+        yield
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    finally:
+        os.close(handle)
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Put a new file in the place of this one: whole or not at all, of its owner and mode. A
+    first one is for its owner alone; root gives it to the owner of the folder. Raises Fatal."""
+    file = file.resolve()
+    part: Path | None = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=file.name, suffix=".part", dir=file.parent)
+        part = Path(name)
+        with os.fdopen(handle, "wb") as opened:
+            _give(handle, file)
+            opened.write(content)
+            opened.flush()
+            os.fsync(handle)
+        part.replace(file)
+        part = None
+        _sync(file.parent)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def _give(handle: int, file: Path) -> None:
+    """Owner and mode of `file`, or the folder's owner where there is none yet."""
+    mine = os.fstat(handle)
+    try:
+        former = os.stat(file)
+        mode = stat.S_IMODE(former.st_mode) & ~_WRITABLE
+    except FileNotFoundError:
+        former = os.stat(file.parent) if os.geteuid() == 0 else mine
+        mode = _MODE
+    if (mine.st_uid, mine.st_gid) != (former.st_uid, former.st_gid):
+        os.fchown(handle, former.st_uid, former.st_gid)
+    os.fchmod(handle, mode)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unwritable(file: Path, error: OSError) -> Fatal:
+    return Fatal(
+        f"The keys file {file} cannot be written: {error.strerror}",
+        remedy="Run this as its owner, or set keys_file to a place that can be",
+    )
