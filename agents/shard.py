@@ -126,9 +126,9 @@ class Shard:
             held.push_async_callback(self._ingest.close)
 
     def read(self, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
-        """Folded rows of a visible source; see `shard_read.read`."""
+        """Folded rows of a visible source, of users who are not deleted; see `shard_read.read`."""
         self._check_ready()
-        return shard_read.read(self._context, source, version)
+        return self._people.living(shard_read.read(self._context, source, version))
 
     async def read_users(self, users: Sequence[str]) -> dict[str, UserRows]:
         """Folded rows of some users; see `user_read.read_users`."""

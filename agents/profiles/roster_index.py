@@ -12,24 +12,41 @@ import polars as pl
 
 from agents.profiles.person import Match, Person
 from agents.profiles.places import places
-from schemas.roster import ROSTER_SCHEMA, Alias, aliases_of, borne
+from schemas.roster import ROSTER_SCHEMA, Alias, aliases_of, borne, latest
 
-__all__ = ["RosterPart", "matches", "part", "people"]
+__all__ = ["RosterPart", "deleted", "matches", "part", "people"]
+
+_NOBODY = pl.Series("user", [], dtype=pl.String)
 
 
 @dataclass(frozen=True, slots=True)
 class RosterPart:
-    """`rows` in `ROSTER_SCHEMA`; `names` has `hash` and `row` of every external id and alias."""
+    """`rows` in `ROSTER_SCHEMA`; `names` has `hash` and `row` of every external id and alias;
+    `deleted` are the users that it says were deleted."""
 
     rows: pl.DataFrame
     names: pl.DataFrame
+    deleted: pl.Series
 
 
 def part(frame: pl.DataFrame) -> RosterPart:
     """A run or delta of the roster, in `ROSTER_SCHEMA`, made ready for questions."""
     rows = frame.sort("user").with_row_index("row")
     names = borne(rows).select(hash=pl.col("name").hash(), row="row")
-    return RosterPart(rows.select(ROSTER_SCHEMA.names()), names.sort("hash"))
+    deleted = rows.filter("deleted")["user"]
+    return RosterPart(rows.select(ROSTER_SCHEMA.names()), names.sort("hash"), deleted)
+
+
+def deleted(roster: Sequence[RosterPart]) -> pl.Series:
+    """The users who are deleted now: those who once were and have no later word, ascending."""
+    once = pl.concat([_NOBODY, *(each.deleted for each in roster)]).unique().sort()
+    if not len(once):
+        return once
+    words = []
+    for each in roster:
+        found = pl.Series(list(places(each.rows["user"], once)), dtype=pl.UInt32)
+        words.append(each.rows.select(pl.all().gather(found)))
+    return latest(pl.concat(words)).filter("deleted")["user"]
 
 
 def people(roster: Sequence[RosterPart], users: Iterable[str]) -> dict[str, Person]:

@@ -1,7 +1,7 @@
 """One shard's answers about users: who bears an identifier, who they are, what happened to them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +11,7 @@ from agents.profiles.aside import aside
 from agents.profiles.facts import UserFacts, UsersRead
 from agents.profiles.person import Match, Person
 from agents.profiles.places import places
-from agents.profiles.roster_index import RosterPart, matches, part, people
+from agents.profiles.roster_index import RosterPart, deleted, matches, part, people
 from agents.profiles.side_parts import SideParts
 from agents.user_read import read_users
 from agents.work.context import Context
@@ -22,6 +22,7 @@ from streams.side import COUNTS, ROSTER
 
 __all__ = ["ShardUsers"]
 
+_NOBODY = pl.Series("user", [], dtype=pl.String)
 #: So few users are looked up in less time than it takes to hand them to a thread.
 _FEW = 2
 
@@ -61,6 +62,7 @@ class ShardUsers:
         default_factory=lambda: SideParts(COUNTS, _feed_views, _some)
     )
     _archived: tuple[tuple[int, int], tuple[str, ...]] = ((-1, -1), ())
+    _deleted: tuple[tuple[RosterPart, ...], pl.Series] = ((), _NOBODY)
 
     async def read(self, users: Sequence[str]) -> UsersRead:
         """Everything about at most `user_read.MOST_USERS` users. Raises as `read_users` does."""
@@ -79,6 +81,28 @@ class ShardUsers:
         """Everyone here who bears one of the identifiers. Raises `NotHeld`."""
         roster = await self._roster.all(self.context.store)
         return await aside(partial(matches, roster, externals, aliases))
+
+    async def living(self, rows: AsyncIterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
+        """Without the rows of users who were deleted as it begins; no frame is empty.
+
+        Raises `NotHeld` before the first frame, and what `rows` raises.
+        """
+        roster = await self._roster.all(self.context.store)
+        if self._deleted[0] is not roster:
+            self._deleted = (roster, await aside(partial(deleted, roster)))
+        gone = self._deleted[1]
+        try:
+            async for frame in rows:
+                kept = frame
+                if len(gone):
+                    kept = await asyncio.to_thread(
+                        frame.filter, ~pl.col("user").is_in(gone.implode())
+                    )
+                if kept.height:
+                    yield kept
+        finally:
+            if isinstance(rows, AsyncGenerator):
+                await rows.aclose()
 
     async def identify(self, users: pl.Series) -> pl.DataFrame:
         """The last rows, in `ROSTER_SCHEMA`, of those whom the roster names. Raises `NotHeld`."""

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from agents.filters import FilterError
 from agents.keys import Scope
+from agents.query.ascending import ascending
 from agents.query.audience import Audience, RefusedAnswer, Unavailable
 from agents.web import body, formats
 from agents.web.audience_request import (
@@ -136,12 +137,14 @@ async def _stream(request: web.Request, context: Context, wanted: Asked) -> web.
 
 
 async def _lines(found: Audience, limit: int | None) -> AsyncGenerator[bytes, None]:
-    """A line a user. The last one says `complete` only where no limit has cut them off, and
-    names what was excluded, which may be much, where something was."""
+    """A line a user: with a limit the first ones, as in a page, else in no order. The last line
+    says `complete` only where no limit has cut them off, and names what was excluded, which may
+    be much, where something was."""
     excluded = _excluded(found)
     more: dict[str, Any] = {"excluded_expired": excluded} if excluded else {}
     count = 0
-    async with aclosing(aiter(found)) as parts:
+    ordered = aiter(found) if limit is None else ascending(found.streams())
+    async with aclosing(ordered) as parts:
         while True:
             async with asyncio.timeout(SILENCE_S):
                 part = await anext(parts, None)

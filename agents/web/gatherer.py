@@ -91,7 +91,7 @@ class Gatherer(ABC, Generic[T]):
         await _close(self._parts)
 
     async def __aiter__(self) -> AsyncGenerator[T, None]:
-        ready: asyncio.Queue[Part[T] | tuple[T] | Exception] = asyncio.Queue(READY_ITEMS)
+        ready: asyncio.Queue[_Told[T]] = asyncio.Queue(READY_ITEMS)
         parts, self._parts = self._parts, []
         self._pumps = [asyncio.create_task(_pump(part, ready)) for part in parts]
         left = len(parts)
@@ -103,6 +103,17 @@ class Gatherer(ABC, Generic[T]):
                 raise item
             else:
                 yield item[0]
+
+    def streams(self) -> list[AsyncGenerator[T, None]]:
+        """Instead of iterating: the items of each shard by themselves, in their order. Raises
+        what iterating raises. At most two items a shard are in memory."""
+        parts, self._parts = self._parts, []
+        queues = [asyncio.Queue[_Told[T]](1) for _ in parts]
+        self._pumps = [
+            asyncio.create_task(_pump(part, queue))
+            for part, queue in zip(parts, queues, strict=True)
+        ]
+        return [_told(queue) for queue in queues]
 
     async def _opened(self, open_part: Open[T]) -> list[Part[T]]:
         self._context.host.check_in_touch()
@@ -127,7 +138,18 @@ class Gatherer(ABC, Generic[T]):
         return parts
 
 
-async def _pump(part: Part[T], ready: "asyncio.Queue[Part[T] | tuple[T] | Exception]") -> None:
+_Told = Part[T] | tuple[T] | Exception
+"""An item, or how it ended: with the part itself where all of it was told."""
+
+
+async def _told(queue: "asyncio.Queue[_Told[T]]") -> AsyncGenerator[T, None]:
+    while not isinstance(item := await queue.get(), Part):
+        if isinstance(item, Exception):
+            raise item
+        yield item[0]
+
+
+async def _pump(part: Part[T], ready: "asyncio.Queue[_Told[T]]") -> None:
     """Every end but its own cancellation is told: whoever waits at the queue has no other sign."""
     try:
         async with aclosing(part):

@@ -331,6 +331,7 @@ async def test_users_are_told_of_by_either_worker_and_what_expired_is_counted(si
     await _exports(sites)
     await _segment(sites)
     await _csv(sites)
+    await _rows(sites)
     request = command("expire", ("campaign:b",), reason="test")
     answer = await ask(sites.settings, request, wait=True, patience_s=DEADLINE_S)
     assert not answer.bad, answer
@@ -464,6 +465,15 @@ async def _csv(sites: Sites) -> None:
     assert (status, text) == (200, ",".join(COLUMNS) + "\n")
     status, found = await sites.get("/sources/campaign:x/users.csv")
     assert (status, found["code"]) == (404, "unknown_source")
+
+
+async def _rows(sites: Sites) -> None:
+    """A deleted user has no rows; who became another one keeps theirs under the old id."""
+    for worker in range(2):
+        _, text = await sites.get("/sources/campaign:a/interactions", worker)
+        *rows, last = map(json.loads, text.splitlines())
+        assert {row["user"] for row in rows} == {"u1", "u2", "u3", "u5"}
+        assert last == {"complete": True, "count": len(rows)}
 
 
 def _filled(row: Mapping[str, str]) -> dict[str, str]:

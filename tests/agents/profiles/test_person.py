@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.profiles.person import Match, Person
-from agents.profiles.roster_index import RosterPart, matches, part, people
+from agents.profiles.roster_index import RosterPart, deleted, matches, part, people
 from schemas.roster import GONE, ROSTER_SCHEMA, Alias, roster_rows
 
 USERS = st.sampled_from(["u1", "u2", "u3"])
@@ -76,6 +76,14 @@ def test_people_are_the_last_words_and_travel_as_json(
     assert found == expected
     for person in found.values():
         assert Person.from_json(json.loads(json.dumps(person.to_json()))) == person
+
+
+@given(st.lists(st.tuples(USERS, RECORDS), max_size=12))
+def test_deleted_are_those_whose_last_word_is_that(
+    told: list[tuple[str, dict[str, Any] | None]],
+) -> None:
+    found = deleted(parts(roster_rows(told, 5))).to_list()
+    assert found == sorted(user for user, record in dict(told).items() if record is None)
 
 
 def test_nobody() -> None:
