@@ -6,6 +6,7 @@ them are fetched: group commit. Fetched batches pass through the ingest agent of
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _IDLE_CURSOR_S = 30.0
 #: News of sources waits for a pause, but no longer than this while ingest catches up.
 _NEWS_S = 10.0
 _PAUSE_S = 0.2
+#: Far below half of the time for which the changelog keeps tombstones.
+_QUIET_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,5 +214,7 @@ class IngestLoop:
             return
         positions = {topic: offset for (topic, _), offset in self._folded.items()}
         table = self._context.store.table
-        if positions != table.cursor:
+        # a mirror's age counts from the last record: a quiet shard writes one now and then
+        quiet_s = time.monotonic() - self._context.store.written_at
+        if positions != table.cursor or quiet_s > _QUIET_S:
             await self._context.store.commit(Step(puts=[table.cursor_put(positions)]))

@@ -7,6 +7,7 @@ id of its own and reads until it sees that record: then it has everything.
 
 import asyncio
 import json
+import logging
 import time
 import uuid
 
@@ -20,9 +21,11 @@ from streams.offsets import bounds
 from streams.replay import Replay
 from streams.settings import Settings
 from streams.step import Record, StepProducer
-from streams.topics import DELETE_RETENTION_MS, Topics
+from streams.topics import DELETE_RETENTION_MS, Topics, configs
 
 __all__ = ["FORMAT", "WrongPartitions", "load", "recover"]
+
+log = logging.getLogger(__name__)
 
 #: 2: deltas are Arrow IPC streams.
 FORMAT = 2
@@ -47,6 +50,7 @@ async def recover(
     owner = uuid.uuid4().hex
     fence = Record(topic, keys.FENCE, owner.encode(), partition)
     (fence_offset,) = await producer.commit([fence])
+    now_ms = producer.appended_ms or int(time.time() * 1000)
     start, _ = (await bounds(settings, [(topic, partition)]))[topic, partition]
     fetcher = Fetcher(
         settings,
@@ -58,7 +62,13 @@ async def recover(
     await fetcher.start()
     try:
         origin, head = await _origin(fetcher, owner)
-        position = _resume(mirror, origin, start, fence_offset, settings.partitions, partition)
+        _check(origin, settings.partitions, partition)
+        if not mirror.position() or not _useful(mirror, origin, fence_offset):
+            await asyncio.to_thread(mirror.clear)
+        elif abs(now_ms - mirror.stamp_ms()) > await _tombstones_ms(settings, topic) // 2:
+            log.info("shard %d has been away for long and is filled anew", partition)
+            await asyncio.to_thread(mirror.clear)
+        position = max(start, mirror.position())
         if position > start:
             fetcher.seek((topic, partition), position)
             head = []
@@ -70,7 +80,7 @@ async def recover(
         table.origin = Origin(uuid.uuid4().hex, settings.partitions, FORMAT)
         put = (keys.ORIGIN, table.origin.to_json())
         (offset,) = await producer.commit([Record(topic, put[0], put[1], partition)])
-        mirror.apply([put], offset + 1)
+        mirror.apply([put], offset + 1, producer.appended_ms)
     return table, mirror.position()
 
 
@@ -84,14 +94,8 @@ def load(mirror: Mirror) -> HotTable:
     return table
 
 
-def _resume(
-    mirror: Mirror, origin: Origin | None, start: int, fence: int, partitions: int, partition: int
-) -> int:
-    """Where to go on reading: the mirror's position, or the log's start for a useless mirror.
-
-    A mirror is useless when it belongs to another incarnation of the topic, lies past the
-    log's end, or has been away so long that tombstones may have been compacted away.
-    """
+def _check(origin: Origin | None, partitions: int, partition: int) -> None:
+    """Raises `WrongPartitions` and `Fatal` for a changelog that is not for these settings."""
     if origin is not None and origin.partitions != partitions:
         raise WrongPartitions(
             f"changelog[{partition}] was built with {origin.partitions} partitions, "
@@ -104,13 +108,20 @@ def _resume(
             f"changelog[{partition}] has format {origin.format}, this version reads {FORMAT}",
             remedy="Run the version of emberline that wrote it",
         )
+
+
+def _useful(mirror: Mirror, origin: Origin | None, fence: int) -> bool:
+    """Whether a mirror is of this incarnation of the topic and does not lie past its end."""
     mine = mirror.get(keys.ORIGIN)
     known = Origin(**json.loads(mine)) if mine is not None else None
-    stale = mirror.age_ms(int(time.time() * 1000)) > DELETE_RETENTION_MS // 2
-    if known is None or known != origin or stale or mirror.position() > fence:
-        mirror.clear()
-        return start
-    return max(start, mirror.position())
+    return known is not None and known == origin and mirror.position() <= fence
+
+
+async def _tombstones_ms(settings: Settings, topic: str) -> int:
+    """How long the changelog keeps tombstones, now: a mirror that was last at its end more than
+    half of that ago may hold keys whose deletion nobody tells any more."""
+    found = (await configs(settings, [topic])).get(topic, {}).get("delete.retention.ms", "")
+    return int(found) if found.isdecimal() else DELETE_RETENTION_MS
 
 
 async def _origin(fetcher: Fetcher, owner: str) -> tuple[Origin | None, list[KafkaRecord]]:
@@ -139,9 +150,9 @@ async def _replay(fetcher: Fetcher, head: list[KafkaRecord], mirror: Mirror, own
                 if record.key is not None:
                     replay.add(record.key, record.value)
                 if _is_fence(record, owner):
-                    await replay.finish(record.offset + 1)
+                    await replay.finish(record.offset + 1, record.timestamp)
                     return
-            await replay.write(records[-1].offset + 1)
+            await replay.write(records[-1].offset + 1, records[-1].timestamp)
             records = await _records(fetcher)
     finally:
         await replay.close()

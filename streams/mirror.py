@@ -1,9 +1,9 @@
 """The mirror: a shard's changelog in RocksDB, same keys, same values.
 
 Disposable. It is written only after a transaction has committed, one write batch a step,
-together with the changelog offset up to which it is applied. The write-ahead log is off: a
-crash loses the last few megabytes of the memtable, values and offset alike, and recovery
-reads them from the changelog again.
+together with the changelog offset up to which it is applied and the broker's time of the last
+record below it. The write-ahead log is off: a crash loses the last few megabytes of the
+memtable, values and offset alike, and recovery reads them from the changelog again.
 """
 
 import shutil
@@ -53,16 +53,19 @@ class Mirror:
         """The changelog offset from which to go on reading; 0 for an empty store."""
         return self._stamp()[0]
 
-    def age_ms(self, now_ms: int) -> int:
-        """Milliseconds since something was last written, by the clock of the writer."""
-        return max(0, now_ms - self._stamp()[1])
+    def stamp_ms(self) -> int:
+        """When the last record below `position` was appended: UTC ms, the broker's clock.
+
+        What was deleted since may be known by a tombstone alone.
+        """
+        return self._stamp()[1]
 
     def _stamp(self) -> tuple[int, int]:
         value = self._get(_POSITION)
         if value is None:
             return 0, 0
-        position, written = _STAMP.unpack(value)
-        return position, written
+        position, appended = _STAMP.unpack(value)
+        return position, appended
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None. Raises `StoreDamaged`."""
@@ -91,10 +94,16 @@ class Mirror:
                 return
             yield pair
 
-    def apply(self, puts: Iterable[tuple[bytes, bytes | None]], position: int | None) -> None:
+    def apply(
+        self,
+        puts: Iterable[tuple[bytes, bytes | None]],
+        position: int | None,
+        stamp_ms: int | None = None,
+    ) -> None:
         """Writes one committed step (None deletes) and the position after it, all or nothing.
 
-        With None for the position it stays, and what is written here is read again.
+        With None for the position it stays, and what is written here is read again. `stamp_ms`
+        is the broker's time of the last record; where it does not tell, the local clock counts.
         """
         batch = WriteBatch(raw_mode=True)
         for key, value in puts:
@@ -103,7 +112,8 @@ class Mirror:
             else:
                 batch.put(key, value)
         if position is not None:
-            batch.put(_POSITION, _STAMP.pack(position, int(time.time() * 1000)))
+            at = int(time.time() * 1000) if stamp_ms is None else stamp_ms
+            batch.put(_POSITION, _STAMP.pack(position, at))
         with using(self.folder):
             self._store.write(batch, self._unlogged)
 

@@ -39,19 +39,20 @@ class Replay:
         stretch = self._segments if keys.kind(key) == _SEGMENT else self._waiting
         stretch.put(key, value)
 
-    async def write(self, position: int) -> None:
-        """Start writing what has become much; `position` is that after the last entry.
+    async def write(self, position: int, stamp_ms: int | None = None) -> None:
+        """Start writing what has become much; `position` is that after the last entry, whose
+        time is `stamp_ms`.
 
         Waits for what was being written before. Raises what the mirror raises.
         """
         if self._waiting.weight + self._segments.weight > self._stretch_bytes:
-            await self._begin(self._segments.taken() | self._waiting.taken(), position)
+            await self._begin(self._segments.taken() | self._waiting.taken(), position, stamp_ms)
         elif self._segments.weight > self._ahead_bytes:
             await self._begin(self._segments.taken(), None)
 
-    async def finish(self, position: int) -> None:
+    async def finish(self, position: int, stamp_ms: int | None = None) -> None:
         """Write all that is left, and `position`. Raises what the mirror raises."""
-        await self._begin(self._segments.taken() | self._waiting.taken(), position)
+        await self._begin(self._segments.taken() | self._waiting.taken(), position, stamp_ms)
         await self._written()
 
     async def close(self) -> None:
@@ -59,10 +60,15 @@ class Replay:
         if self._writing is not None:
             await asyncio.wait([self._writing])
 
-    async def _begin(self, puts: Mapping[bytes, bytes | None], position: int | None) -> None:
+    async def _begin(
+        self,
+        puts: Mapping[bytes, bytes | None],
+        position: int | None,
+        stamp_ms: int | None = None,
+    ) -> None:
         await self._written()
         self._writing = asyncio.ensure_future(
-            asyncio.to_thread(self._mirror.apply, puts.items(), position)
+            asyncio.to_thread(self._mirror.apply, puts.items(), position, stamp_ms)
         )
 
     async def _written(self) -> None:

@@ -22,6 +22,7 @@ __all__ = ["Fenced", "Record", "RecordGroup", "StepFailed", "StepProducer"]
 
 MAX_BATCH_BYTES = 990_000
 CLOSE_S = 5.0
+_LOG_APPEND_TIME = 1
 
 _FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
 
@@ -67,6 +68,8 @@ class StepProducer:
         self._settings = settings
         self.transactional_id = transactional_id
         self._timeout_s = seconds(settings.transaction_timeout)
+        #: The broker's time of the last step, UTC ms; None where it does not tell.
+        self.appended_ms: int | None = None
         self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
         self._spent = False
@@ -142,6 +145,7 @@ class StepProducer:
             except (kafka_errors.KafkaError, TimeoutError, _NoOffset) as error:
                 raise _failure(self.transactional_id, error) from error
             self._spent = False
+            self.appended_ms = min(filter(None, map(_appended_ms, results)), default=None)
             return offsets[: len(chained)]
 
     async def close(self) -> None:
@@ -179,6 +183,10 @@ def _offset(result: Any) -> int:
     if offset < 0:
         raise _NoOffset
     return offset
+
+
+def _appended_ms(result: Any) -> int | None:
+    return int(result.timestamp) if result.timestamp_type == _LOG_APPEND_TIME else None
 
 
 async def _cause(sent: Sequence[asyncio.Future[Any]]) -> BaseException | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,6 +110,8 @@ class Store:
         self.partition = partition
         self.table = HotTable()
         self.steps = 0
+        #: When the changelog was last written to, on the monotonic clock.
+        self.written_at = 0.0
         #: Told of every step just before the table changes: for indexes beside it.
         self.follow: Callable[[Sequence[Put], HotTable], None] | None = None
         self._mirror: Mirror | None = None
@@ -125,6 +128,7 @@ class Store:
         )
         await self._producer.start()
         self.table, _ = await recover(self._settings, self.partition, self._producer, self._mirror)
+        self.written_at = time.monotonic()
 
     async def close(self) -> None:
         """Lets go of broker and disk; what was committed stays."""
@@ -161,17 +165,22 @@ class Store:
             written = offsets[: len(entries)] + offsets[len(entries) + len(step.records) :]
             # From here on the step has happened: it must be applied whole, cancelled or not.
             self._applying = asyncio.ensure_future(
-                self._apply([*step.puts, *placed], step.frames, written)
+                self._apply([*step.puts, *placed], step.frames, written, self._producer.appended_ms)
             )
             await asyncio.shield(self._applying)
             self.steps += 1
 
     async def _apply(
-        self, puts: list[Put], frames: Mapping[bytes, pl.DataFrame], written: Sequence[int]
+        self,
+        puts: list[Put],
+        frames: Mapping[bytes, pl.DataFrame],
+        written: Sequence[int],
+        stamp_ms: int | None,
     ) -> None:
         async with self._changing:
             if written:
-                await asyncio.to_thread(self.mirror.apply, puts, max(written) + 1)
+                await asyncio.to_thread(self.mirror.apply, puts, max(written) + 1, stamp_ms)
+                self.written_at = time.monotonic()
             if self.follow is not None:
                 self.follow(puts, self.table)
             self.table.apply(puts, frames)

@@ -32,6 +32,7 @@ __all__ = [
     "Topics",
     "check",
     "compare",
+    "configs",
     "create",
     "partitions",
     "repair",
@@ -94,6 +95,15 @@ async def _problems(admin: AIOKafkaAdminClient, settings: Settings) -> list[Prob
         for spec in wanted
         for problem in compare(spec, there.get(spec.name), found.get(spec.name, {}))
     ]
+
+
+async def configs(settings: Settings, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The settings of topics, by topic and name, as they are now.
+
+    Raises Recoverable where no broker answers in 30 s, or does not tell.
+    """
+    async with _admin(settings) as admin:
+        return await _configs(admin, names)
 
 
 async def partitions(settings: Settings) -> dict[str, int]:

@@ -1,22 +1,26 @@
 """A shard's store on a real broker: what was committed is there again, whoever takes over."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import polars as pl
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
+from schemas.counts import COUNT_SCHEMA
 from schemas.delta import encode
 from schemas.profile import PROFILE
-from streams import keys, layout
+from streams import keys, layout, side
 from streams.changelog import WrongPartitions
-from streams.mirror import shared_cache
+from streams.mirror import Mirror, shared_cache
 from streams.settings import Settings, load
 from streams.step import Fenced
 from streams.store import Step, Store, new_id
 from streams.sweep import sweep
-from streams.topics import Topics
+from streams.topic_repair import set_configs
+from streams.topics import Topics, configs
 from tests.streams.rows import as_dict, random_rows
 
 pytestmark = pytest.mark.connected
@@ -131,6 +135,81 @@ async def test_a_mirror_of_another_incarnation_is_thrown_away(
         assert not other.table.deltas
     finally:
         await other.close()
+
+
+def counted(times: int) -> bytes:
+    """A delta of the counts: so many events of one day."""
+    fields = dict.fromkeys(COUNT_SCHEMA) | {"source": "campaign:a", "count": times}
+    return encode(pl.DataFrame([fields], schema=COUNT_SCHEMA))
+
+
+@pytest.mark.parametrize(
+    ("keeps_ms", "away_ms", "trusted"),
+    [
+        (900_000, 500_000, False),
+        (900_000, 300_000, True),
+        (86_400_000, 500_000, True),
+        (86_400_000, 50_000_000, False),
+        # a clock that went back says nothing of how long it was
+        (900_000, -500_000, False),
+    ],
+)
+async def test_a_mirror_is_thrown_away_before_it_may_have_missed_a_deletion(
+    store: Store, settings: Settings, keeps_ms: int, away_ms: int, trusted: bool
+) -> None:
+    changelog = Topics(settings.prefix).changelog
+    await alter(settings, changelog, {"delete.retention.ms": str(keeps_ms)})
+    await store.commit(Step(puts=[(keys.delta(0, 0, side.COUNTS.delta), counted(620))]))
+    await store.close()
+    # what it holds besides was deleted while it was away, and compaction took the tombstone too
+    mirror = Mirror(Path(settings.data_dir) / "one", shared_cache(8 << 20))
+    gone = (keys.delta(1, 0, side.COUNTS.delta), counted(100))
+    mirror.apply([gone], mirror.position(), mirror.stamp_ms() - away_ms)
+    mirror.close(flush=True)
+
+    again = make(settings)
+    await again.takeover()
+    try:
+        pinned = await again.pin()
+        assert pinned.side_rows(side.COUNTS)["count"].to_list() == [720 if trusted else 620]
+    finally:
+        await again.close()
+
+
+async def test_a_mirror_knows_by_the_brokers_clock_when_it_was_at_the_end(store: Store) -> None:
+    before = store.mirror.stamp_ms()
+    await store.commit(Step(puts=[(b"v/x", b'{"version": 1, "state": "ACTIVE"}')]))
+    assert store._producer is not None
+    assert store.mirror.stamp_ms() == store._producer.appended_ms
+    assert 0 < before <= store.mirror.stamp_ms()
+
+
+async def test_a_mirror_past_the_end_of_its_log_is_thrown_away(
+    store: Store, settings: Settings
+) -> None:
+    await store.close()
+    mirror = Mirror(Path(settings.data_dir) / "one", shared_cache(8 << 20))
+    gone = (keys.delta(1, 0, side.COUNTS.delta), counted(100))
+    mirror.apply([gone], mirror.position() + 1_000, mirror.stamp_ms())
+    mirror.close(flush=True)
+    again = make(settings)
+    await again.takeover()
+    try:
+        assert not again.table.side[side.COUNTS.delta]
+    finally:
+        await again.close()
+
+
+async def alter(settings: Settings, topic: str, wanted: dict[str, str]) -> None:
+    """Set a topic's settings; returns when the broker has heard of it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    await set_configs(admin, {topic: wanted})
+    await admin.close()
+    async with asyncio.timeout(30):
+        found = (await configs(settings, [topic]))[topic]
+        while not wanted.items() <= found.items():
+            found = (await configs(settings, [topic]))[topic]
 
 
 async def test_another_number_of_partitions_is_refused(store: Store, settings: Settings) -> None:
