@@ -9,6 +9,7 @@ import orjson
 
 from agents.import_avro import AvroFile
 from agents.import_journal import Place
+from agents.inspection import Inspection
 from agents.publish import Chunk
 from agents.records import TYPES, Kind, kind_of_record, ready, ready_record
 from schemas.codec import Undecodable, Unencodable
@@ -42,51 +43,70 @@ class Batch:
     bad: list[Bad] = field(default_factory=list)
 
 
-class _Sorter:
-    """Gathers records by kind, in order."""
+@dataclass(slots=True)
+class _Rows:
+    """Records of one kind, and the line or number of each."""
 
-    def __init__(self, file: Path, start: Place) -> None:
+    kind: Kind
+    records: list[tuple[bytes, bytes]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+
+
+class _Sorter:
+    """Gathers records by kind, in order, and leaves out what would be rejected."""
+
+    def __init__(self, file: Path, start: Place, inspection: Inspection | None) -> None:
         self._file = file
+        self._inspection = inspection
         self._records = start.records
         self._bad = start.bad
         self._blank = start.blank
-        self._rows: dict[str, tuple[list[bytes | None], list[bytes | None]]] = {}
-        self._found: list[Bad] = []
+        self._rows: dict[str, _Rows] = {}
+        self._found: list[tuple[int, str]] = []
 
     def good(self, kind: Kind, key: bytes, value: bytes) -> None:
         self._records += 1
-        keys, values = self._rows.setdefault(kind.topic, ([], []))
-        keys.append(key)
-        values.append(value)
+        rows = self._rows.setdefault(kind.name, _Rows(kind))
+        rows.records.append((key, value))
+        rows.lines.append(self._records + self._blank)
 
     def bad(self, why: str) -> None:
         self._records += 1
-        self._bad += 1
-        self._found.append(Bad(f"{self._file}:{self._records + self._blank}", why))
+        self._found.append((self._records + self._blank, why))
 
     def blank(self) -> None:
         self._blank += 1
 
     def batch(self, position: int, read: int) -> Batch:
-        chunks = [Chunk(topic, *rows) for topic, rows in self._rows.items()]
+        chunks = [self._chunk(rows) for rows in self._rows.values()]
+        self._bad += len(self._found)
         place = Place(position, self._records, self._bad, self._blank)
-        batch = Batch(place, read, chunks, self._found)
+        bad = [Bad(f"{self._file}:{line}", why) for line, why in sorted(self._found)]
         self._rows, self._found = {}, []
-        return batch
+        return Batch(place, read, chunks, bad)
+
+    def _chunk(self, rows: _Rows) -> Chunk:
+        faults = self._inspection.faults(rows.kind, rows.records) if self._inspection else {}
+        self._found += [(rows.lines[at], why) for at, why in faults.items()]
+        good = [pair for at, pair in enumerate(rows.records) if at not in faults]
+        return Chunk(rows.kind.topic, [key for key, _ in good], [value for _, value in good])
 
 
-def batches(file: Path, kind: Kind | None, start: Place) -> Iterator[Batch]:
+def batches(
+    file: Path, kind: Kind | None, start: Place, inspection: Inspection | None = None
+) -> Iterator[Batch]:
     """The rest of a file from `start` on. `kind` is None where the records say what they are.
+    What `inspection` finds is bad and not sent.
 
     An empty file gives nothing. Raises Fatal where the file as a whole cannot be read.
     """
     with file.open("rb") as opened:
         avro = opened.read(len(MAGIC)) == MAGIC
-    return _avro(file, kind, start) if avro else _lines(file, kind, start)
+    sorter = _Sorter(file, start, inspection)
+    return (_avro if avro else _lines)(file, kind, start, sorter)
 
 
-def _lines(file: Path, kind: Kind | None, start: Place) -> Iterator[Batch]:
-    sorter = _Sorter(file, start)
+def _lines(file: Path, kind: Kind | None, start: Place, sorter: _Sorter) -> Iterator[Batch]:
     with file.open("rb") as opened:
         opened.seek(start.position)
         while lines := opened.readlines(BATCH_BYTES):
@@ -117,8 +137,7 @@ def _declared(line: bytes) -> Kind:
     return kind_of_record(declared)
 
 
-def _avro(file: Path, kind: Kind | None, start: Place) -> Iterator[Batch]:
-    sorter = _Sorter(file, start)
+def _avro(file: Path, kind: Kind | None, start: Place, sorter: _Sorter) -> Iterator[Batch]:
     with file.open("rb") as opened:
         container = AvroFile(file, opened)
         own = kind or _written(file, container.schema)

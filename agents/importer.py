@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agents.import_files import Bad, Batch, batches
 from agents.import_journal import Journal, Place
+from agents.inspection import Inspection
 from agents.publish import Publisher
 from agents.records import Kind
 from schemas.errors import Fatal, UsageError
@@ -67,7 +68,7 @@ async def import_files(
             raise UsageError(f"There is no file {file}", remedy="Check its name")
     target = f"{settings.bootstrap_servers}|{settings.prefix}|{kind.name if kind else ''}"
     journal = Journal(settings.data_dir / "import.json", target)
-    run = _Run(journal, files, kind, progress, bad)
+    run = _Run(journal, files, kind, Inspection(settings), progress, bad)
     async with Publisher(settings) as publisher:
         for file in files:
             if again:
@@ -85,6 +86,7 @@ class _Run:
         journal: Journal,
         files: Sequence[Path],
         kind: Kind | None,
+        inspection: Inspection,
         progress: Callable[[Progress], None],
         bad: Callable[[Bad], None],
     ) -> None:
@@ -92,6 +94,7 @@ class _Run:
         self.began = time.monotonic()
         self._journal = journal
         self._kind = kind
+        self._inspection = inspection
         self._progress = progress
         self._bad = bad
         self._sizes = {file: file.stat().st_size for file in files}
@@ -112,7 +115,7 @@ class _Run:
 
     async def _rest(self, publisher: Publisher, file: Path, start: Place) -> Place:
         place, saved = start, time.monotonic()
-        parts = batches(file, self._kind, start)
+        parts = batches(file, self._kind, start, self._inspection)
         while batch := await self._next(publisher, file, parts, place):
             for chunk in batch.chunks:
                 await publisher.publish(chunk)

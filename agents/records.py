@@ -1,7 +1,7 @@
 """Records that people and files bring: which topic, which key, checked before they are sent."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +50,49 @@ def refuse_unknown_fields(kind: Kind, record: Mapping[str, Any]) -> None:
     """Raise UsageError where a record typed by hand has a field that its schema does not know.
 
     The codec passes over such fields, as producers may send more than we read; a person who
-    types one has misspelled another.
+    types one has misspelled another. So has one who types a symbol that no enum has, and that
+    would become its default.
     """
-    known = [field["name"] for field in raw(kind.name)["fields"]]
-    for name in record:
-        if name not in known and name != "type":
-            raise UsageError(f"A {kind.name} has no field {name!r}", remedy=hint(name, known))
+    declared = {name: value for name, value in record.items() if name != "type"}
+    schema = raw(kind.name)
+    _refuse_unknown(kind.name, schema, declared, dict(_named(schema)))
+
+
+def _refuse_unknown(what: str, schema: Any, value: Any, named: Mapping[str, Any]) -> None:
+    if isinstance(schema, list):
+        schema = next(branch for branch in schema if branch != "null")
+    if isinstance(schema, dict) and isinstance(schema.get("type"), dict | list):
+        schema = schema["type"]
+    schema = named.get(schema, schema) if isinstance(schema, str) else schema
+    if not isinstance(schema, dict) or value is None:
+        return
+    if schema["type"] == "record" and isinstance(value, Mapping):
+        fields = {field["name"]: field["type"] for field in schema["fields"]}
+        for name, part in value.items():
+            if name not in fields:
+                remedy = hint(name, fields, before="It has")
+                raise UsageError(f"A {what} has no field {name[:80]!r}", remedy=remedy)
+            _refuse_unknown(name, fields[name], part, named)
+    elif schema["type"] == "array" and isinstance(value, list):
+        for part in value:
+            _refuse_unknown(what, schema["items"], part, named)
+    elif schema["type"] == "enum" and str(value).upper() not in schema["symbols"]:
+        remedy = hint(str(value), schema["symbols"])
+        raise UsageError(f"{str(value)[:80]!r} is no {what}", remedy=remedy)
+
+
+def _named(schema: Any) -> Iterator[tuple[str, Any]]:
+    """The named types of a schema, which it defines once and may use by name after that."""
+    if isinstance(schema, list):
+        for branch in schema:
+            yield from _named(branch)
+    elif isinstance(schema, dict):
+        if "name" in schema and "type" in schema:
+            yield schema["name"], schema
+        for part in ("type", "items"):
+            yield from _named(schema.get(part))
+        for field in schema.get("fields", ()):
+            yield from _named(field["type"])
 
 
 def ready(kind: Kind, text: bytes) -> tuple[bytes, bytes]:

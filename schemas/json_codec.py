@@ -1,18 +1,20 @@
 """Records as JSON: what a person types into a console producer.
 
-The same fields as in Avro. A field that is absent or null takes its default, a field that the
-schema does not have is ignored, and everything else is checked strictly: a boolean is no
+The same fields as in Avro. A field that is absent or null takes its default; one that the schema
+does not have is ignored, unless it shows that the record is meant for another topic, or is a
+misspelt one of ours (schemas.misspelt). Everything else is checked strictly: a boolean is no
 number, a number is no text, a time is an integer of milliseconds. A symbol of an enum may be in
 any case. A text field that the schema marks `"content": "json"` takes an object as well and keeps
 it as its JSON text.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NoReturn
 
 from schemas import registry
+from schemas.misspelt import TALLY, look
 from schemas.undecodable import Undecodable
 
 __all__ = ["decode"]
@@ -23,6 +25,17 @@ Check = Callable[[object, str], object]
 _PRIMITIVES: dict[str, type] = {"string": str, "boolean": bool}
 _BITS = {"int": 31, "long": 63}
 _REQUIRED = object()
+_ALIKE = 0.75
+#: Fields that say which event a record is, where its topic says something else. `value` does
+#: not, and `url` on the topic of opens only: producers may use such words for anything.
+_SAYS: Mapping[str, frozenset[str]] = {
+    "send": frozenset({"campaign_id", "canvas_id"}),
+    "open": frozenset({"machine_open"}),
+    "click": frozenset({"link_alias", "is_suspected_bot_click", "url"}),
+    "variant": frozenset({"in_control_group", "exited"}),
+    "conversion": frozenset({"conversion_behavior_index"}),
+    "signal": frozenset({"signal_type"}),
+}
 
 
 def decode(data: bytes, name: str) -> dict[str, object]:
@@ -39,7 +52,27 @@ def decode(data: bytes, name: str) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         raise Undecodable("bad_json", str(error)[:200]) from error
     record: dict[str, object] = check(value, "")  # type: ignore[assignment]
+    if value.keys() - _names(name):
+        _look(name, value)
     return record
+
+
+@cache
+def _names(name: str) -> frozenset[str]:
+    return frozenset(field["name"] for field in registry.raw(name)["fields"])
+
+
+def _look(name: str, value: dict[str, object]) -> None:
+    """Look at the fields that are not ours: is it another event, or is one misspelt?"""
+    known = _names(name)
+    for event, fields in _SAYS.items() if name in _SAYS or name == "user" else ():
+        if event != name and value.get("type") == event:
+            raise Undecodable("bad_json", f"type is {event}, on the topic of {name}")
+        for field in fields - known - ({"url"} if name != "open" else set()):
+            said = value.get(field)
+            if said is not None and said is not False and said != "":
+                raise Undecodable("bad_json", f"{field} is of a {event}, on the topic of {name}")
+    look(name, value, sorted(known))
 
 
 @cache
@@ -62,7 +95,7 @@ def _compile(schema: Any, named: dict[str, Check]) -> Check:
     if kind == "array":
         return _array(_compile(schema["items"], named))
     if kind == "enum":
-        check = _enum(frozenset(schema["symbols"]), schema.get("default"))
+        check = _enum(schema["name"], frozenset(schema["symbols"]), schema.get("default"))
     elif kind == "record":
         check = _record(schema["fields"], named)
     else:
@@ -134,7 +167,7 @@ def _integer(bits: int, kind: str) -> Check:
     return check
 
 
-def _enum(symbols: frozenset[str], default: str | None) -> Check:
+def _enum(name: str, symbols: frozenset[str], default: str | None) -> Check:
     in_case = {symbol.casefold(): symbol for symbol in symbols}
 
     def check(value: object, path: str) -> object:
@@ -144,6 +177,7 @@ def _enum(symbols: frozenset[str], default: str | None) -> Check:
             if (symbol := in_case.get(value.casefold())) is not None:
                 return symbol
             if default is not None:
+                TALLY.note(name, value, symbols, _ALIKE)
                 return default
         _wrong(path, " | ".join(sorted(symbols)), value)
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from agents.cli.misspelt import misspelt_lines
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.import_files import Bad
 from agents.importer import Progress, import_files
 from agents.records import TYPES, kind_of_record
+from schemas.misspelt import TALLY
 
 __all__ = ["command"]
 
@@ -50,6 +52,8 @@ def command(
         click.echo(f"{done.records:,} records sent in {done.seconds:.1f} s{before}")
     if done.bad:
         click.echo(f"emberline: {done.bad:,} bad records were left out", err=True)
+    for line in misspelt_lines([asdict(one) for one in TALLY.found()]):
+        click.echo(line, err=True)
     ctx.exit(1 if done.bad else 0)
 
 

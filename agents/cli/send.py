@@ -7,12 +7,17 @@ import click
 import orjson
 
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.inspection import Inspection
 from agents.publish import Chunk, publish
 from agents.records import TYPES, Kind, kind_of_record, ready, refuse_unknown_fields
+from agents.rules.bounds import unfit
 from schemas.codec import Undecodable
 from schemas.errors import UsageError
+from schemas.lifecycle import Definition, Status
 
 __all__ = ["command"]
+
+_SHOWN = 20
 
 
 @click.command("send", help=f"Send records of TYPE: {', '.join(TYPES)}.")
@@ -30,11 +35,15 @@ def command(ctx: click.Context, kind: str, record: str, delete: bool, as_json: b
     if delete:
         if found.name not in ("definition", "user"):
             raise UsageError("An event cannot be deleted", remedy="--delete takes definition, user")
-        chunk = Chunk(found.topic, [record.encode()], [None])
+        pairs: list[tuple[bytes, bytes | None]] = [(_key(found, record), None)]
     else:
-        pairs = [_checked(found, item) for item in _objects(_text(record))]
-        chunk = Chunk(found.topic, [key for key, _ in pairs], [value for _, value in pairs])
+        pairs = [
+            _checked(found, item, f"[{at}]" if several else "")
+            for at, item, several in _objects(_text(record))
+        ]
     settings = settings_of(ctx)
+    _refuse_faults(found, pairs, Inspection(settings).faults(found, pairs))
+    chunk = Chunk(found.topic, [key for key, _ in pairs], [value for _, value in pairs])
     run(publish(settings, [chunk]))
     keys = [(key or b"").decode() for key in chunk.keys]
     if as_json:
@@ -54,7 +63,32 @@ def _text(record: str) -> bytes:
         raise UsageError(f"{record[1:]}: {error.strerror}", remedy="Check the name") from error
 
 
-def _objects(text: bytes) -> list[dict[str, object]]:
+def _key(kind: Kind, key: str) -> bytes:
+    if kind.name == "definition":
+        found = unfit(Definition(key, Status.STOPPED))
+        if found is not None:
+            raise UsageError(f"{key[:80]!r} is no key of a definition", remedy=found[1])
+    return key.encode()
+
+
+def _refuse_faults(
+    kind: Kind, pairs: list[tuple[bytes, bytes | None]], faults: dict[int, str]
+) -> None:
+    """Raise UsageError where workers would reject a record: then none is sent."""
+    if not faults:
+        return
+    if len(pairs) == 1:
+        raise UsageError(f"{kind.name}: {faults[0]}")
+    for at, fault in list(faults.items())[:_SHOWN]:
+        click.echo(f"[{at}]: {fault}", err=True)
+    raise UsageError(
+        f"{len(faults)} of {len(pairs)} records would be rejected: nothing was sent",
+        remedy="Mend them, or send the others alone",
+    )
+
+
+def _objects(text: bytes) -> list[tuple[int, dict[str, object], bool]]:
+    """(position, record, whether there are several) of each."""
     try:
         value = orjson.loads(text)
     except ValueError as error:
@@ -62,12 +96,16 @@ def _objects(text: bytes) -> list[dict[str, object]]:
     values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(item, dict) for item in values):
         raise UsageError("A record is a JSON object", remedy='Write {"field": value, ...}')
-    return values
+    return [(at, item, len(values) > 1) for at, item in enumerate(values)]
 
 
-def _checked(kind: Kind, record: dict[str, object]) -> tuple[bytes, bytes]:
-    refuse_unknown_fields(kind, record)
+def _checked(kind: Kind, record: dict[str, object], where: str) -> tuple[bytes, bytes]:
     try:
+        refuse_unknown_fields(kind, record)
         return ready(kind, orjson.dumps(record))
-    except Undecodable as error:
-        raise UsageError(f"{kind.name}: {error.message}", remedy=error.remedy) from error
+    except (UsageError, Undecodable) as error:
+        message = (
+            error.message if isinstance(error, UsageError) else f"{kind.name}: {error.message}"
+        )
+        where = f"{where}: " if where else ""
+        raise UsageError(f"{where}{message}", remedy=error.remedy) from error

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import click
 
+from agents.cli.misspelt import misspelt_lines
 from agents.cli.options import Word, emit, json_option, key_header, run, settings_of
 from agents.cli.table import show, when
 from agents.topic_reader import read_table
@@ -44,6 +45,8 @@ def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
     click.echo()
     click.echo(", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())) or "no sources")
     click.echo(_worker_line(settings, worker))
+    for line in misspelt_lines((worker or {}).get("misspelt", ())):
+        click.echo(line)
 
 
 async def _read(settings: Settings) -> tuple[list[SourceState], dict[str, Any] | None]:

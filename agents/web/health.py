@@ -11,8 +11,12 @@ from agents.keys import Scope
 from agents.web.context import CONTEXT, Context
 from agents.web.problems import Problem
 from agents.web.route import Route, ref
+from schemas.misspelt import TALLY
 
 __all__ = ["ROUTES", "healthz", "readyz", "status"]
+
+
+MOST_MISSPELT = 50
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -47,6 +51,7 @@ async def status(request: web.Request) -> web.Response:
             "directory": {str(p): a for p, a in sorted(host.directory.shards.items())},
             "keys": context.keyring.trouble or None,
             "sources": Counter(record.state.value for record in states),
+            "misspelt": [asdict(one) for one in TALLY.found()[:MOST_MISSPELT]],
         }
     )
 

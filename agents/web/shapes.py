@@ -107,6 +107,10 @@ COMPONENTS: Mapping[str, Any] = {
             "directory": {"type": "object", "additionalProperties": _TEXT},
             "keys": {**_NAME, "description": "what is wrong with the keys file"},
             "sources": {"type": "object", "additionalProperties": _COUNT},
+            "misspelt": {
+                **_list({"type": "object"}),
+                "description": "fields of JSON records that are nearly one of those that are read",
+            },
         }
     ),
     "SourceState": shape(_SOURCE),

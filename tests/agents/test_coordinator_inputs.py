@@ -87,6 +87,14 @@ def test_rejects_keep_the_bytes_and_say_where_they_were() -> None:
     assert {one.topic for one in rejects} == {TOPICS.rejected}
 
 
+def test_a_misspelt_command_is_refused_by_its_request_id() -> None:
+    value = b'{"type":"expire","sources":["campaign:a"],"dry_runn":true,"request_id":"mine"}'
+    (item,) = read(TOPICS, [batch(TOPICS.control, (None, value))], {})
+    assert isinstance(item.meaning, CommandUnreadable)
+    assert item.meaning.request_id == "mine"
+    assert "did you mean dry_run?" in item.meaning.detail
+
+
 def test_a_report_that_cannot_be_read_means_nothing() -> None:
     (item,) = read(TOPICS, [batch(TOPICS.shard_reports, (None, b"\x00"))], {})
     assert item.meaning is None

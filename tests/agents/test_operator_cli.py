@@ -220,6 +220,9 @@ async def test_send_checks_and_sends(settings: Settings, topics: Topics) -> None
     assert (deleted[2].key, deleted[2].value) == (b"campaign:d", None)
 
 
+EVENT = '{"id":"1","user_id":"u","time":1767225600000}'
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -231,6 +234,18 @@ async def test_send_checks_and_sends(settings: Settings, topics: Topics) -> None
         (["send", "send", '{"userid":"1"}'], "Did you mean user_id"),
         (["send", "definition", '{"key":"spring","status":"ACTIVE"}'], "campaign:ID"),
         (["send", "send", "x", "--delete"], "cannot be deleted"),
+        (["send", "definition", "sprng", "--delete"], "no key of a definition"),
+        (["send", "send", '{"id":"1","user_id":"u","time":1767225600}'], "bad_time"),
+        (["send", "send", '{"id":"1","user_id":"","time":1767225600000}'], "missing_field"),
+        (["send", "send", EVENT.replace("}", ',"chanel":"SMS"}')], "Did you mean channel"),
+        (["send", "send", EVENT.replace("}", ',"channel":"EMIAL"}')], "Did you mean EMAIL"),
+        (["send", "open", EVENT.replace("}", ',"link_alias":"x"}')], "link_alias"),
+        (["send", "send", f"[{EVENT},{EVENT.replace('1767', '2767')}]"], "[1]: bad_time"),
+        (["send", "send", f'[{EVENT},{{"id":"2"}}]'], "[1]: "),
+        (
+            ["send", "definition", '{"key":"canvas:a","status":"ACTIVE","steps":[{"nmae":"x"}]}'],
+            "Did you mean name",
+        ),
         (["send", "send", "@/none"], "No such file"),
         (["import", "/none"], "no file"),
         (["restore", "campaign:a", "--deadline", "soon"], "soon"),

@@ -1,0 +1,67 @@
+"""Records looked at before they are sent, by the very code that will take them in."""
+
+from collections.abc import Sequence
+
+from agents import coordinator_inputs
+from agents.records import Kind
+from agents.rules.inputs import DefinitionUnreadable
+from schemas.batch_pack import packed
+from schemas.batch_records import RawBatch
+from schemas.decode import decode
+from schemas.decode_check import Limits
+from schemas.registry import FILES, SchemaSource
+from schemas.undecodable import REMEDIES
+from schemas.users import take_users
+from streams.clock import Clock, SystemClock
+from streams.settings import Settings
+from streams.topics import Topics
+
+__all__ = ["Inspection"]
+
+_SYSTEM = SystemClock()
+
+
+class Inspection:
+    """Finds what workers with these settings would reject.
+
+    `source` is where the writers' schemas are found, as workers have it.
+    """
+
+    def __init__(
+        self, settings: Settings, source: SchemaSource = FILES, clock: Clock = _SYSTEM
+    ) -> None:
+        self._topics = Topics(settings.prefix)
+        self._limits = Limits(max_field_bytes=settings.max_field_bytes)
+        self._source = source
+        self._clock = clock
+
+    def faults(
+        self, kind: Kind, records: Sequence[tuple[bytes | None, bytes | None]]
+    ) -> dict[int, str]:
+        """Position -> what is wrong, of the (key, value) pairs that would be rejected."""
+        if not records:
+            return {}
+        topic = self._topics.prefix + kind.topic
+        batch = packed(records, topic, self._clock.now_ms())
+        found = self._definitions(batch) if kind.name == "definition" else self._rest(kind, batch)
+        return {at: f"{code}: {detail}. {REMEDIES[code]}" for at, code, detail in found}
+
+    def _rest(self, kind: Kind, batch: RawBatch) -> list[tuple[int, str, str]]:
+        if kind.name == "user":
+            rejects = take_users(
+                [batch], 0, 1, 0, self._topics.inputs, self._limits, self._source
+            ).rejects
+        else:
+            rejects = decode([batch], kind.name, limits=self._limits, source=self._source).rejects
+        return [(one.offset, one.code, one.detail) for one in rejects]
+
+    def _definitions(self, batch: RawBatch) -> list[tuple[int, str, str]]:
+        found = []
+        for item in coordinator_inputs.read(self._topics, [batch], {}):
+            at = item.next_offset - 1
+            if item.reject is not None:
+                headers = dict(item.reject.headers)
+                found.append((at, headers["code"].decode(), headers["detail"].decode()))
+            elif isinstance(item.meaning, DefinitionUnreadable):
+                found.append((at, "undecodable", item.meaning.detail))
+        return found
