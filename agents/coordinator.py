@@ -193,12 +193,15 @@ class Coordinator:
         await fetcher.start()
         try:
             while fetcher.position((topic, 0)) < end:
-                for item in read(self._topics, await fetcher.fetch(), {topic: start}):
+                for item in read(
+                    self._topics, await fetcher.fetch(), {topic: start}, self._clock.now_ms()
+                ):
                     _note_key(keys, item)
                     if item.next_offset > known:
                         news.append(item)
-                    elif isinstance(item.meaning, DefinitionRead):
-                        former[item.meaning.key] = replace(item, next_offset=known)
+                    elif isinstance(item.meaning, DefinitionRead | DefinitionUnreadable):
+                        # what it was rejected for has been written before
+                        former[item.meaning.key] = replace(item, next_offset=known, reject=None)
             await self._take_in(term, [*former.values(), *news])
             term.cursor[topic] = fetcher.position((topic, 0))
         finally:
@@ -244,7 +247,9 @@ class Coordinator:
             while True:
                 wait = wait_ms(term.world, self._clock.now_ms(), self._policy)
                 batches = await fetcher.fetch(min(_POLL_MS, wait))
-                await self._take_in(term, read(self._topics, batches, term.cursor))
+                await self._take_in(
+                    term, read(self._topics, batches, term.cursor, self._clock.now_ms())
+                )
                 # past transaction markers too: a log may begin behind the last one
                 term.cursor |= {name: fetcher.position((name, 0)) for name in self._inputs}
                 if wait_ms(term.world, self._clock.now_ms(), self._policy) == 0:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agents.rules.aside import words_of_bytes, words_of_definition
 from agents.rules.bounds import command_fault, is_request_id, unfit
 from agents.rules.inputs import (
     CommandRead,
@@ -17,7 +18,7 @@ from schemas import codec
 from schemas.batch import KafkaRecord, RawBatch, unpack
 from schemas.codec import Undecodable
 from schemas.decode_reject import reject
-from schemas.lifecycle import Command, Definition, Report
+from schemas.lifecycle import Command, Definition, Report, Status
 from streams.step import Record
 from streams.topics import Topics
 
@@ -34,10 +35,13 @@ class Item:
     reject: Record | None = None
 
 
-def read(topics: Topics, batches: Iterable[RawBatch], cursor: dict[str, int]) -> list[Item]:
+def read(
+    topics: Topics, batches: Iterable[RawBatch], cursor: dict[str, int], now: int
+) -> list[Item]:
     """The records at or above `cursor` (topic -> offset), the catalog's first, then commands.
 
-    So a definition that was written just before a command is known when that is decided.
+    So a definition that was written just before a command is known when that is decided. Times
+    in definitions are judged by `now`, UTC milliseconds.
     """
     order = (topics.catalog, topics.control, topics.shard_reports)
     items: list[Item] = []
@@ -45,17 +49,21 @@ def read(topics: Topics, batches: Iterable[RawBatch], cursor: dict[str, int]) ->
         for batch in batches:
             if batch.topic == topic:
                 items += [
-                    _item(topics, batch, record)
+                    _item(topics, batch, record, now)
                     for record in unpack(batch)
                     if record.offset >= cursor.get(topic, 0)
                 ]
     return items
 
 
-def _item(topics: Topics, batch: RawBatch, record: KafkaRecord) -> Item:
+def _item(topics: Topics, batch: RawBatch, record: KafkaRecord, now: int) -> Item:
     topic = batch.topic
     position = f"{topic}-{batch.partition}-{record.offset}"
     try:
+        if topic == topics.catalog:
+            found, fault = _definition(record, now)
+            made = None if fault is None else _reject(topics, batch, record, fault)
+            return Item(topic, record.offset + 1, found, made)
         meaning = _meaning(topics, topic, record, position)
     except Undecodable as error:
         return Item(
@@ -68,8 +76,6 @@ def _item(topics: Topics, batch: RawBatch, record: KafkaRecord) -> Item:
 
 
 def _meaning(topics: Topics, topic: str, record: KafkaRecord, position: str) -> Input | None:
-    if topic == topics.catalog:
-        return _definition(record)
     if record.value is None:
         raise Undecodable("undecodable", "the record has no value")
     if topic == topics.control:
@@ -85,24 +91,33 @@ def _command(command: Command, position: str) -> CommandRead | CommandUnreadable
     return CommandUnreadable(request_id if is_request_id(request_id) else position, fault)
 
 
-def _definition(record: KafkaRecord) -> DefinitionRead:
-    key = _text(record.key)
-    if record.value is None:
-        return DefinitionRead(key, None)
-    definition = Definition.from_record(codec.decode(record.value, "definition"))
-    if definition.key != key:
-        detail = f"the record's key is {key[:80]!r}, the definition's {definition.key[:80]!r}"
-        raise Undecodable("undecodable", detail)
-    if (found := unfit(definition)) is not None:
-        raise Undecodable(*found)
-    return DefinitionRead(key, definition)
+def _definition(
+    record: KafkaRecord, now: int
+) -> tuple[DefinitionRead | DefinitionUnreadable, Undecodable | None]:
+    """What a catalog record means, and what is wrong with it."""
+    key, value = _text(record.key), record.value
+    if value is None:
+        return DefinitionRead(key, None), None
+    try:
+        definition = Definition.from_record(codec.decode(value, "definition"))
+        if definition.key != key:
+            detail = f"the record's key is {key[:80]!r}, the definition's {definition.key[:80]!r}"
+            raise Undecodable("undecodable", detail)
+    except Undecodable as error:
+        return DefinitionUnreadable(key, str(error)[:1000], words_of_bytes(value)), error
+    if (found := unfit(definition, now)) is not None:
+        fault = Undecodable(*found)
+        active = definition.status is Status.ACTIVE
+        # a segment's use counts through those that use it
+        counts = active or definition.kind == "segment"
+        words = words_of_definition(definition) if counts else ()
+        return DefinitionUnreadable(key, str(fault)[:1000], words, active), fault
+    return DefinitionRead(key, definition), None
 
 
 def _unreadable(
     topics: Topics, topic: str, record: KafkaRecord, position: str, detail: str
 ) -> Input | None:
-    if topic == topics.catalog:
-        return DefinitionUnreadable(_text(record.key), detail[:1000])
     if topic == topics.control:
         return CommandUnreadable(_request_id(record.value) or position, detail[:1000])
     return None

@@ -74,6 +74,7 @@ class CommandType(StrEnum):
     EXPIRE = "expire"
     PAUSE = "pause"
     RESUME = "resume"
+    CONFIRM = "confirm"
     ERASE = "erase"
 
 

@@ -78,7 +78,11 @@ class Settings:
         True, values.flag, "restore an expired source as soon as it is active again"
     )
     segments_are_roots: bool = _setting(
-        True, values.flag, "an active segment by itself keeps the sources it uses hot"
+        True,
+        values.flag,
+        "A source stays hot while an active campaign, Canvas or Content Card, or an active segment "
+        "(setting segments_are_roots, on by default), uses it in a filter about one source, "
+        "itself or through segments, or lists it in references.",
     )
     expiring_soon: tuple[Period, ...] = _setting(
         "P30D,P7D", values.intervals, "how long ahead an expiry is announced"
@@ -87,7 +91,9 @@ class Settings:
         "PT1H", values.interval, "how often sources are checked for being due"
     )
     sweep_confirm_share: float = _setting(
-        0.5, values.fraction, "share of all sources above which a sweep asks for confirmation"
+        0.5,
+        values.fraction,
+        "share of the hot sources above which a sweep asks for `emberline confirm`",
     )
     clock_skew: Period = _setting(
         "PT5M", values.interval, "difference to the broker's clock above which nothing expires"

@@ -7,8 +7,10 @@ import pytest
 
 from agents.filters import FilterError, parse
 from agents.filters.vocabulary import VOCABULARY
+from agents.rules.telling import KEEPS_HOT
 from schemas.interaction import CHANNELS
 from schemas.undecodable import REMEDIES
+from streams.settings import Settings, describe
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "filters.md").read_text()
@@ -67,3 +69,10 @@ def test_every_reject_code_is_there_with_its_remedy() -> None:
     page = (DOCS / "rejected.md").read_text()
     rows = re.findall(r"^\| `([a-z_]+)` \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
     assert dict(rows) == REMEDIES
+
+
+def test_what_keeps_a_source_hot_is_told_in_the_same_words() -> None:
+    texts = [(DOCS.parent / "README.md").read_text(), PAGE]
+    texts += [line.doc for line in describe(Settings()) if line.name == "segments_are_roots"]
+    rule = KEEPS_HOT.removesuffix(".")
+    assert all(rule in " ".join(text.replace("`", "").split()) for text in texts)

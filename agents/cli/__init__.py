@@ -28,6 +28,7 @@ COMMANDS = {
     "expire": "agents.cli.expire:command",
     "pause": "agents.cli.pause:command",
     "resume": "agents.cli.resume:command",
+    "confirm": "agents.cli.confirm:command",
     "status": "agents.cli.status:command",
     "audience": "agents.cli.audience:command",
     "profile": "agents.cli.profile:command",

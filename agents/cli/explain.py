@@ -15,6 +15,7 @@ from agents.cli.options import emit, json_option, run, settings_of
 from agents.query.world import LiveWorld
 from agents.rules.as_if import AsIf
 from agents.rules.lint import lint
+from agents.rules.telling import KEEPS_HOT
 from agents.state_view import StateView
 from agents.topic_reader import read_all
 from schemas.errors import UsageError
@@ -26,7 +27,8 @@ __all__ = ["command", "definitions"]
 
 
 @click.command(
-    "explain", help="Say why SOURCE is hot, through what, what would change it, and when."
+    "explain",
+    help=f"Say why SOURCE is hot, through what, what would change it, and when. {KEEPS_HOT}",
 )
 @click.argument("names", nargs=-1, required=True, metavar="SOURCE | --lint FILE...")
 @click.option(

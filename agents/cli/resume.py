@@ -9,7 +9,7 @@ from agents.cli.asking import carry_out, request_options
 __all__ = ["command"]
 
 
-@click.command("resume", help="Let the sweep go on, or confirm one that asks for it.")
+@click.command("resume", help="Let a paused sweep go on. It confirms nothing: see `confirm`.")
 @request_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:

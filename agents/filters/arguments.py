@@ -6,13 +6,12 @@ from typing import Any, Literal, TypeVar, get_args
 from agents.filters.errors import FilterError
 from agents.filters.moments import Moment, Span, moment
 from agents.filters.nodes import Action, By, Comparator
-from agents.rules.references import qualify
+from agents.rules.references import KEY_KINDS, qualify
 from schemas.interaction import CHANNELS
 from schemas.words import hint
 
 __all__ = ["Arguments"]
 
-_KEY_KINDS = ("campaign", "canvas", "segment", "content_card")
 _COMPARATORS: Mapping[str, Comparator] = {
     **{sign: sign for sign in get_args(Comparator)},
     "==": "=",
@@ -52,7 +51,7 @@ class Arguments:
         """The full key of the campaign, Canvas or segment that the argument `kind` names."""
         name = self.text(kind)
         prefix, colon, rest = name.partition(":")
-        foreign = colon and prefix in _KEY_KINDS and (prefix != kind or not rest)
+        foreign = colon and prefix in KEY_KINDS and (prefix != kind or not rest)
         if foreign:
             raise self._bad(kind, name, f"Name a {kind} by its id or as {kind}:ID")
         return qualify(kind, name)

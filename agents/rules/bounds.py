@@ -8,9 +8,10 @@ its step would be tried for ever. So it is refused where it is read.
 import json
 from dataclasses import asdict
 
+from schemas import times
 from schemas.lifecycle import SOURCE_KINDS, Command, Definition
 
-__all__ = ["MAX_SOURCES", "clipped", "command_fault", "is_request_id", "unfit"]
+__all__ = ["MAX_SOURCES", "clipped", "command_fault", "is_catalog_key", "is_request_id", "unfit"]
 
 TEXT = 1_000
 """Characters of a word in a command: an id, a source, a tag, a name."""
@@ -46,8 +47,8 @@ def command_fault(command: Command) -> str | None:
     return None
 
 
-def unfit(definition: Definition) -> tuple[str, str] | None:
-    """`(code, detail)` where a definition cannot be kept, or None."""
+def unfit(definition: Definition, now: int | None = None) -> tuple[str, str] | None:
+    """`(code, detail)` where a definition cannot be kept, or None. `now`: UTC milliseconds."""
     kind, _, name = definition.key.partition(":")
     if kind not in _KINDS or not name:
         named = ", ".join(f"{kind}:ID" for kind in _KINDS)
@@ -61,9 +62,17 @@ def unfit(definition: Definition) -> tuple[str, str] | None:
         size = len(json.dumps(asdict(definition)))
         if size > _DEFINITION_BYTES:
             return "too_large", f"{size} bytes as JSON are more than {_DEFINITION_BYTES}"
-    if definition.stopped_at is not None and definition.stopped_at < 0:
-        return "bad_time", f"stopped_at {definition.stopped_at} is before 1970"
-    return None
+    # a stop may be planned; but what was updated in the future would shut out what comes after
+    fault = times.fault("stopped_at", definition.stopped_at) or times.fault(
+        "updated_at", definition.updated_at, now=now
+    )
+    return None if fault is None else ("bad_time", fault)
+
+
+def is_catalog_key(key: str) -> bool:
+    """Whether a definition may stand under a key."""
+    kind, _, name = key.partition(":")
+    return kind in _KINDS and bool(name) and len(key.encode(errors="replace")) <= KEY_BYTES
 
 
 def clipped(text: str | None) -> str | None:

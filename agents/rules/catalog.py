@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from agents.rules.aside import Aside, aside_of, joined, readable_uses
+from agents.rules.bounds import is_catalog_key
 from agents.rules.draft import Draft
 from agents.rules.inputs import CatalogSnapshot, DefinitionRead, DefinitionUnreadable
-from agents.rules.references import UnreadableFilter, uses
 from agents.rules.transitions import restore_later, start_restoring
 from agents.rules.world import Origin, Source, Why
 from schemas.lifecycle import Definition, State, Status, is_source
@@ -20,14 +21,15 @@ def read(draft: Draft, record: DefinitionRead) -> None:
     definition = record.definition
     former = draft.catalog.get(record.key)
     if former is not None and _older(definition, former):
-        source = draft.sources.get(record.key)
         detail = f"{definition.updated_at} is before {former.updated_at}"
-        draft.audit(source, "older_definition_ignored", detail=f"{record.key}: {detail}")
+        draft.audit(
+            _about(draft, record.key), "older_definition_ignored", detail=f"{record.key}: {detail}"
+        )
         return
-    definition = _readable(draft, definition, former)
+    _put_aside(draft, record.key, aside_of(definition, former, draft.asides.get(record.key)))
     if definition == former:
         return
-    used = uses(definition)
+    used = readable_uses(definition)
     if former is None or (former.status, draft.used[definition.key]) != (definition.status, used):
         draft.exempt_stale = True
     draft.define(definition)
@@ -37,13 +39,27 @@ def read(draft: Draft, record: DefinitionRead) -> None:
 
 
 def unreadable(draft: Draft, record: DefinitionUnreadable) -> None:
-    """A record that cannot be decoded: the definition, and its references, stay as they were."""
-    draft.audit(
-        draft.sources.get(record.key),
-        "unreadable_definition",
-        reason="the definition and the references it had are kept",
-        detail=f"{record.key}: {record.detail}",
+    """A record that cannot be used: the definition, and its references, stay as they were.
+
+    It is kept aside: what it can be seen to name stays hot.
+    """
+    if not is_catalog_key(record.key):
+        draft.audit(None, "unreadable_definition", detail=f"{record.key[:80]}: {record.detail}")
+        return
+    old = draft.asides.get(record.key)
+    aside = Aside(
+        record.detail,
+        joined(record.words, old),
+        old.kept if old is not None else (),
+        active=record.active is not False,
     )
+    if draft.put_aside(record.key, aside):
+        draft.audit(
+            _about(draft, record.key),
+            "unreadable_definition",
+            reason="the definition and the references it had are kept, and so is hot what it names",
+            detail=f"{record.key}: {record.detail}",
+        )
 
 
 def deleted_while_away(draft: Draft, snapshot: CatalogSnapshot) -> None:
@@ -51,8 +67,12 @@ def deleted_while_away(draft: Draft, snapshot: CatalogSnapshot) -> None:
 
     Every source is settled anew, as the policy may have changed as well.
     """
-    for key in sorted(draft.catalog.keys() - snapshot.keys):
+    for key in sorted((draft.catalog.keys() | draft.asides.keys()) - snapshot.keys):
         _deleted(draft, key)
+    for key, definition in draft.catalog.items():
+        # taken in by a version that understood less of filters, or took them for foreign ones
+        if key not in draft.asides:
+            _put_aside(draft, key, aside_of(definition, None, None))
     draft.exempt_stale = True
     draft.unsettled.update(dict.fromkeys(draft.sources))
 
@@ -63,21 +83,20 @@ def _older(definition: Definition, former: Definition) -> bool:
     return definition.updated_at < former.updated_at
 
 
-def _readable(draft: Draft, definition: Definition, former: Definition | None) -> Definition:
-    """The definition, with the references it had where its new filter cannot be walked."""
-    try:
-        uses(definition)
-    except UnreadableFilter as error:
+def _put_aside(draft: Draft, key: str, aside: Aside | None) -> None:
+    """Keep aside what cannot be read of a definition that is taken in."""
+    if draft.put_aside(key, aside) and aside is not None:
         draft.audit(
-            draft.sources.get(definition.key),
+            _about(draft, key),
             "unreadable_filter",
-            reason="the references it had are kept",
-            detail=f"{definition.key}: {error}",
+            reason="the references it had are kept, and so is hot what it names",
+            detail=f"{key}: {aside.detail}",
         )
-        kept = dict.fromkeys((*(former.references if former else ()), *definition.references))
-        filters = former.filters if former else None
-        return replace(definition, filters=filters, references=tuple(kept))
-    return definition
+
+
+def _about(draft: Draft, key: str) -> Source | str:
+    """What an audit entry on a catalog key is about."""
+    return draft.sources.get(key) or key
 
 
 def _defined(draft: Draft, definition: Definition) -> None:
@@ -144,6 +163,7 @@ def _stopped_again(draft: Draft, source: Source) -> None:
 
 def _deleted(draft: Draft, key: str) -> None:
     """A deleted definition counts as stopped at that moment and keeps its last tags."""
+    draft.put_aside(key, None)
     if key in draft.catalog:
         draft.undefine(key)
         draft.exempt_stale = True

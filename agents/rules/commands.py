@@ -1,6 +1,8 @@
 """Commands: accepted or refused, per source and as a whole, and carried out."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from agents.rules import requests
 from agents.rules.bounds import MAX_SOURCES
@@ -12,8 +14,6 @@ from agents.rules.world import Request, Telling
 from schemas.lifecycle import Command, CommandType, Outcome, Refusal
 
 __all__ = ["read", "unreadable"]
-
-_SWEEP = (CommandType.PAUSE, CommandType.RESUME)
 
 
 def read(draft: Draft, item: CommandRead) -> None:
@@ -46,7 +46,7 @@ def read(draft: Draft, item: CommandRead) -> None:
         return
     if kind is CommandType.ERASE:
         _refuse(draft, request, "erase is not supported by this version")
-    elif kind in _SWEEP:
+    elif kind in _SWEEPS:
         _sweep(draft, request, command, kind)
     else:
         _sources(draft, request, command, kind)
@@ -74,33 +74,73 @@ def _refuse(
 
 
 def _sweep(draft: Draft, request: Request, command: Command, kind: CommandType) -> None:
-    awaiting = draft.sweep.awaiting
-    if kind is CommandType.PAUSE:
-        message = "the sweep is paused: nothing expires by itself"
-    else:
-        message = f"confirmed: {awaiting} sources expire" if awaiting else "the sweep goes on"
+    message, changes = _SWEEPS[kind](draft, command)
+    if changes is None:
+        _refuse(draft, request, message)
+        return
     requests.tell_whole(draft, request, Outcome.ACCEPTED, message)
     request = draft.requests[request.request_id]
     if not command.dry_run:
-        if kind is CommandType.PAUSE:
-            draft.put_sweep(paused=True)
-        else:
-            # at once, so that what was confirmed is what was asked about
-            draft.put_sweep(
-                paused=False,
-                confirmed=draft.sweep.confirmed or bool(awaiting),
-                awaiting=0,
-                next_at=draft.now,
-            )
+        draft.put_sweep(**changes)
         draft.audit(
             None,
-            "sweep_paused" if kind is CommandType.PAUSE else "sweep_resumed",
+            _AUDITED[kind],
             by=command.requested_by or None,
             reason=command.reason,
             detail=message,
             request_id=request.request_id,
         )
     requests.tell_whole(draft, request, Outcome.COMPLETED, _dry(command, message))
+
+
+def _pause(draft: Draft, command: Command) -> tuple[str, dict[str, Any] | None]:
+    # a question that was asked before a pause is not the one to be asked after it
+    return "the sweep is paused: nothing expires by itself", {"paused": True, **_NOTHING_ASKED}
+
+
+def _resume(draft: Draft, command: Command) -> tuple[str, dict[str, Any] | None]:
+    if draft.sweep.question and not draft.sweep.paused:
+        return _awaited(draft, "the sweep goes on"), {}
+    return "the sweep goes on", {"paused": False, "next_at": draft.now, **_NOTHING_ASKED}
+
+
+def _confirm(draft: Draft, command: Command) -> tuple[str, dict[str, Any] | None]:
+    sweep = draft.sweep
+    named = tuple(dict.fromkeys(command.sources))
+    if sweep.paused:
+        return "the sweep is paused: it asks again once it is resumed", None
+    if not sweep.question:
+        return "no sweep waits for a confirmation", None
+    if named != (sweep.question,):
+        wrong = f"{named[0][:80]!r} is not what is asked" if named else "name what you confirm"
+        return _awaited(draft, wrong), None
+    # at once; should anything about these sources change until then, it is asked again
+    changes = {"approved": sweep.question, "awaiting": 0, "question": "", "next_at": draft.now}
+    return f"confirmed: {sweep.awaiting} sources expire", changes
+
+
+def _awaited(draft: Draft, first: str) -> str:
+    sweep = draft.sweep
+    return f"{first}; {sweep.awaiting} sources wait for `emberline confirm {sweep.question}`"
+
+
+_NOTHING_ASKED: Mapping[str, Any] = {
+    "awaiting": 0,
+    "question": "",
+    "approved": "",
+    "approved_to": (0, ""),
+}
+_SWEEPS: Mapping[CommandType, Callable[[Draft, Command], tuple[str, dict[str, Any] | None]]] = {
+    CommandType.PAUSE: _pause,
+    CommandType.RESUME: _resume,
+    CommandType.CONFIRM: _confirm,
+}
+"""What is told, and what changes of the sweep; None where it is refused."""
+_AUDITED: Mapping[CommandType, str] = {
+    CommandType.PAUSE: "sweep_paused",
+    CommandType.RESUME: "sweep_resumed",
+    CommandType.CONFIRM: "sweep_confirmed",
+}
 
 
 def _sources(draft: Draft, request: Request, command: Command, kind: CommandType) -> None:

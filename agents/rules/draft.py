@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.rules import outputs
+from agents.rules.aside import Aside
 from agents.rules.outputs import Output
 from agents.rules.policy import Policy
 from agents.rules.world import Request, Source, Telling, World
@@ -36,6 +37,7 @@ class Draft:
         self.requests = dict(world.requests)
         self.tellings = dict(world.tellings)
         self.sweep = world.sweep
+        self.asides = dict(world.asides)
         self.used = dict(world.used)
         self.exempt = world.exempt
         self.unsettled: dict[str, None] = {}
@@ -55,6 +57,18 @@ class Draft:
         self.catalog.pop(key, None)
         self.used.pop(key, None)
         self._changed["definition", key] = None
+
+    def put_aside(self, key: str, aside: Aside | None) -> bool:
+        """Keep a record aside, or nothing of it any more; returns whether that is a change."""
+        if self.asides.get(key) == aside:
+            return False
+        if aside is None:
+            del self.asides[key]
+        else:
+            self.asides[key] = aside
+        self.exempt_stale = True
+        self._changed["aside", key] = None
+        return True
 
     def put(self, source: Source, *, publish: bool = False) -> Source:
         """Keep a source; returns it as kept.
@@ -101,10 +115,13 @@ class Draft:
         """Write one outbound record."""
         self._said.append(output)
 
-    def audit(self, source: Source | None, decision: str, **facts: Any) -> None:
-        """Write down one decision. A source's version is noted unless `facts` says otherwise."""
-        name = source.source if source else None
-        if source is not None:
+    def audit(self, source: Source | str | None, decision: str, **facts: Any) -> None:
+        """Write down one decision, on a source or under another key of the catalog.
+
+        A source's version is noted unless `facts` says otherwise.
+        """
+        name = source.source if isinstance(source, Source) else source
+        if isinstance(source, Source):
             facts.setdefault("version", source.version)
         self.say(outputs.audit(name, decision, self.now, **facts))
 
@@ -117,6 +134,7 @@ class Draft:
             requests=self.requests,
             tellings=self.tellings,
             sweep=self.sweep,
+            asides=self.asides,
             used=self.used,
             exempt=self.exempt,
         )

@@ -10,10 +10,11 @@ from itertools import pairwise
 from typing import Any
 
 from agents.rules.as_if import AsIf, without
+from agents.rules.aside import Aside, aside_of, exempt, readable_uses, used_with
 from agents.rules.decide import decide
 from agents.rules.inputs import CommandRead, DefinitionRead, Input
 from agents.rules.policy import Policy
-from agents.rules.references import UnreadableFilter, Use, exemptions, leaves, parse, use_of, uses
+from agents.rules.references import UnreadableFilter, leaves, parse, use_of
 from agents.rules.retention import standing
 from agents.rules.telling import Outlook, summary
 from agents.rules.world import Source, World
@@ -67,6 +68,8 @@ class Explanation:
     reasons: tuple[Reason, ...]
     changes: tuple[Change, ...]
     as_if: Change | None
+    unreadable: str | None = None
+    """Why the source's own definition cannot be read, or None."""
 
     def facts(self, now: int) -> dict[str, Any]:
         """For programs: as `GET /sources/{source}/explain` answers."""
@@ -80,6 +83,7 @@ class Explanation:
             "due_at": record.due_at,
             "due_because": record.due_because,
             "legacy_deleted": record.legacy_deleted,
+            "unreadable": self.unreadable,
             "held": record.held and asdict(record.held),
             "reasons": [
                 {**_exemption(reason.exemption), "links": [asdict(link) for link in reason.links]}
@@ -96,15 +100,20 @@ def explain(
     policy: Policy,
     now: int,
     as_if: AsIf | None = None,
+    asides: Mapping[str, Aside] | None = None,
 ) -> Explanation:
     """Explain one source by its record and the catalog, at the moment `now` (UTC ms).
 
-    `catalog` holds all definitions by key. Raises UsageError where `as_if` names a definition
-    or a filter that is not there.
+    `catalog` holds all definitions by key, `asides` what is kept aside of those that cannot be
+    read (without it that is found in the catalog itself). Raises UsageError where `as_if` names
+    a definition or a filter that is not there.
     """
     asked = None if as_if is None else _asked(as_if, catalog, now)
-    world = _world(record, catalog, policy)
-    links = {key: _links(definition) for key, definition in world.catalog.items()}
+    world = _world(record, catalog, _asides(catalog) if asides is None else asides, policy)
+    links = {
+        key: _links(key, world.catalog.get(key), world.asides.get(key), record.source, catalog)
+        for key in world.catalog.keys() | world.asides.keys()
+    }
     reasons = tuple(
         Reason(exemption, tuple(_chain(record.source, exemption, links)))
         for exemption in record.exempt_by
@@ -114,7 +123,10 @@ def explain(
     if asked is not None and as_if is not None:
         then = Change(str(as_if), _decided(world, record.source, asked, now, policy))
     told = summary(record, [(change.change, change.then) for change in changes], now)
-    return Explanation(record, told, reasons, changes, then)
+    own = world.asides.get(record.source)
+    if own is not None:
+        told += f"; its latest definition cannot be read ({own.detail:.200})"
+    return Explanation(record, told, reasons, changes, then, own.detail if own else None)
 
 
 def _change(change: Change, now: int) -> dict[str, Any]:
@@ -133,9 +145,20 @@ def _exemption(exemption: Exemption) -> dict[str, Any]:
     return {**asdict(exemption), "through": list(exemption.through)}
 
 
-def _world(record: SourceState, catalog: Mapping[str, Definition], policy: Policy) -> World:
+def _asides(catalog: Mapping[str, Definition]) -> dict[str, Aside]:
+    found = {key: aside_of(definition, None, None) for key, definition in catalog.items()}
+    return {key: aside for key, aside in found.items() if aside is not None}
+
+
+def _world(
+    record: SourceState,
+    catalog: Mapping[str, Definition],
+    asides: Mapping[str, Aside],
+    policy: Policy,
+) -> World:
     """The source and whoever uses it, directly or through segments; nothing else matters."""
-    used = {key: _uses(definition) for key, definition in catalog.items()}
+    direct = {key: readable_uses(definition) for key, definition in catalog.items()}
+    used = used_with(direct, asides, ((record.source,), catalog, asides))
     users: dict[str, list[str]] = {}
     for key, targets in used.items():
         for use in targets:
@@ -149,10 +172,13 @@ def _world(record: SourceState, catalog: Mapping[str, Definition], policy: Polic
                 if kind_of(user) == "segment":
                     waiting.append(user)
     kept = {key: catalog[key] for key in sorted(near) if key in catalog}
-    kept_uses = {key: used[key] for key in kept}
-    exempt = exemptions(kept, kept_uses, segments_are_roots=policy.segments_are_roots)
+    kept_uses = {key: direct[key] for key in kept}
+    kept_asides = {key: asides[key] for key in sorted(near) if key in asides}
     sources = {record.source: _source(record)}
-    return World(catalog=kept, sources=sources, used=kept_uses, exempt=exempt)
+    found = exempt(
+        kept, kept_uses, kept_asides, sources, segments_are_roots=policy.segments_are_roots
+    )
+    return World(catalog=kept, sources=sources, used=kept_uses, asides=kept_asides, exempt=found)
 
 
 def _source(record: SourceState) -> Source:
@@ -160,27 +186,30 @@ def _source(record: SourceState) -> Source:
     return Source(**{name: getattr(record, name) for name in shared})
 
 
-def _uses(definition: Definition) -> tuple[Use, ...]:
-    try:
-        return uses(definition)
-    except UnreadableFilter:
-        # as the coordinator: what can be read counts
-        return uses(replace(definition, filters=None))
-
-
-def _links(definition: Definition) -> list[Link]:
-    found = [
-        Link(definition.key, f"$.references[{at}]", "references", target)
-        for at, target in enumerate(definition.references)
-    ]
-    try:
-        for leaf in leaves(parse(definition.filters)):
-            use = use_of(leaf)
-            if use is not None:
-                path = f"$.filters{leaf.path.removeprefix('$')}"
-                found.append(Link(definition.key, path, use.filter, use.target))
-    except UnreadableFilter:
-        pass
+def _links(
+    key: str,
+    definition: Definition | None,
+    aside: Aside | None,
+    source: str,
+    catalog: Mapping[str, Definition],
+) -> list[Link]:
+    found: list[Link] = []
+    if definition is not None:
+        found += (
+            Link(key, f"$.references[{at}]", "references", target)
+            for at, target in enumerate(definition.references)
+        )
+        try:
+            for leaf in leaves(parse(definition.filters)):
+                use = use_of(leaf)
+                if use is not None:
+                    path = f"$.filters{leaf.path.removeprefix('$')}"
+                    found.append(Link(key, path, use.filter, use.target))
+        except UnreadableFilter:
+            pass  # what it is taken to use follows
+    if aside is not None:
+        taken = aside.uses(((source,), catalog))
+        found += (Link(key, "$", use.filter, use.target) for use in taken)
     return found
 
 

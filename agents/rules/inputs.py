@@ -26,10 +26,15 @@ class DefinitionRead:
 
 @dataclass(frozen=True, slots=True)
 class DefinitionUnreadable:
-    """A catalog record that cannot be decoded. `key` is empty where the record has none."""
+    """A catalog record that cannot be used. `key` is empty where the record has none.
+
+    `words` are what it may name. `active` null: its status is unknown too.
+    """
 
     key: str
     detail: str
+    words: tuple[str, ...] = ()
+    active: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The world as records of the compacted topic `coordinator`, and back.
 
     s/<source>            a source's bookkeeping
-    k/<catalog key>       the last readable definition
+    k/<catalog key>       the last definition that was taken in
+    a/<catalog key>       what is kept aside of the latest one, where that cannot be read
     r/<request id>        a request
     t/<request id>\\x1f<source>   what was told last of one source in it
     w                     where the sweep stands
@@ -15,8 +16,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any
 
+from agents.rules.aside import Aside, exempt, readable_uses
 from agents.rules.draft import Changed, Decision
-from agents.rules.references import exemptions, uses
+from agents.rules.references import Use
 from agents.rules.world import (
     Origin,
     Request,
@@ -35,7 +37,14 @@ __all__ = ["Entry", "Unreadable", "entries", "foreign", "known", "load"]
 
 Entry = tuple[str, bytes | None]
 
-_LETTER = {"source": "s", "definition": "k", "request": "r", "telling": "t", "sweep": "w"}
+_LETTER = {
+    "source": "s",
+    "definition": "k",
+    "request": "r",
+    "telling": "t",
+    "sweep": "w",
+    "aside": "a",
+}
 
 
 class Unreadable(Fatal):
@@ -52,14 +61,14 @@ class Unreadable(Fatal):
 
 def known(key: str) -> bool:
     """Whether a key has the form of one that `entries` makes."""
-    return key == "w" or key[:2] in ("s/", "k/", "r/", "t/")
+    return key == "w" or key[:2] in ("s/", "k/", "a/", "r/", "t/")
 
 
 def foreign(key: str) -> bool:
     """Whether a known key names something that no source and no definition can be."""
     letter, _, name = key.partition("/")
     return (letter == "s" and not is_source(name)) or (
-        letter == "k" and not all(name.partition(":"))
+        letter in "ka" and not all(name.partition(":"))
     )
 
 
@@ -103,6 +112,8 @@ def _entry(world: World, changed: Changed) -> Entry:
             value = world.sources.get(key)
         case "definition":
             value = world.catalog.get(key)
+        case "aside":
+            value = world.asides.get(key)
         case "request":
             request = world.requests.get(key)
             # the topic has a record per source: one with all of them could grow too large
@@ -141,12 +152,14 @@ def _parsed(key: str, value: bytes) -> Any:
                 return _source(plain)
             case "k":
                 return Definition.from_record(plain)
+            case "a":
+                return _aside(plain)
             case "r":
                 return Request(**{**plain, "whole": _telling(plain.get("whole")), "sources": ()})
             case "t":
                 return _telling(plain)
             case _:
-                return Sweep(**plain)
+                return _sweep(plain)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Unreadable(key, f"{type(error).__name__} {error}") from error
 
@@ -176,6 +189,24 @@ def _work(plain: dict[str, Any]) -> Work:
     return Work(**plain)
 
 
+def _sweep(plain: dict[str, Any]) -> Sweep:
+    # an earlier version's confirmation named nothing: it is asked for again
+    if plain.pop("confirmed", None) or not plain.get("question"):
+        plain.pop("awaiting", None)
+    due_at, source = plain.pop("approved_to", (0, ""))
+    return Sweep(**plain, approved_to=(int(due_at), str(source)))
+
+
+def _aside(plain: dict[str, Any]) -> Aside:
+    kept = (Use(item["target"], item["filter"]) for item in plain.get("kept", ()))
+    return Aside(
+        detail=str(plain["detail"]),
+        words=tuple(map(str, plain.get("words", ()))),
+        kept=tuple(kept),
+        active=plain.get("active", False),
+    )
+
+
 def _origin(plain: dict[str, Any]) -> Origin:
     return Origin(**{**plain, "why": Why(plain["why"])})
 
@@ -195,16 +226,19 @@ def _world(values: Mapping[str, Any], segments_are_roots: bool) -> World:
         tellings[request_id, source] = told
         sources_of.setdefault(request_id, []).append(source)
     catalog: dict[str, Definition] = of("k")
-    used = {key: uses(definition) for key, definition in catalog.items()}
+    used = {key: readable_uses(definition) for key, definition in catalog.items()}
+    asides: dict[str, Aside] = of("a")
+    sources: dict[str, Source] = of("s")
     return World(
         catalog=catalog,
-        sources=of("s"),
+        sources=sources,
         requests={
             key: replace(request, sources=tuple(sources_of.get(key, ())))
             for key, request in of("r").items()
         },
         tellings=tellings,
         sweep=values.get("w", Sweep()),
+        asides=asides,
         used=used,
-        exempt=exemptions(catalog, used, segments_are_roots=segments_are_roots),
+        exempt=exempt(catalog, used, asides, sources, segments_are_roots=segments_are_roots),
     )

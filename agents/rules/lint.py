@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from agents.filters import Code, FilterError, Refusal, Refused, World, parse_text, plan
 from agents.filters.vocabulary import VOCABULARY
-from agents.rules.references import UnreadableFilter, leaves, parse, use_of
+from agents.rules.bounds import unfit
+from agents.rules.references import UnreadableFilter, leaves, parse, use_of, uses
 from schemas.lifecycle import Definition, kind_of
 from schemas.words import nearest
 
@@ -45,10 +46,12 @@ def lint(
     durations are counted back from.
     """
     told: set[tuple[str, str, str]] = set()
-    for found in (_planned, _used):
+    # nothing that was said of a part is said again of it in other words
+    for found in (_planned, _read, _used):
         for finding in found(definition, catalog, world, now_ms):
             same = (finding.path, finding.source, finding.what)
-            if same not in told:
+            again = found is _read and any(finding.path.startswith(path) for path, _, _ in told)
+            if same not in told and not again:
                 told.add(same)
                 yield finding
 
@@ -68,6 +71,20 @@ def _planned(
         for refusal in found.refusals:
             if refusal.code is not Code.UNKNOWN_FILTER or _misspelt(refusal.filter):
                 yield from _refused(definition.key, refusal)
+
+
+def _read(
+    definition: Definition, _: Mapping[str, Definition], world: World, now_ms: int
+) -> Iterator[Finding]:
+    """What keeps the coordinator from reading it."""
+    try:
+        uses(definition)
+    except UnreadableFilter as error:
+        place = error.path if error.path.startswith("references") else f"filters{error.path[1:]}"
+        yield Finding(definition.key, f"$.{place}", error.detail, UNREADABLE)
+    fault = unfit(definition, now_ms)
+    if fault is not None:
+        yield Finding(definition.key, "$", fault[1], UNREADABLE)
 
 
 def _misspelt(name: str) -> bool:

@@ -10,12 +10,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agents.rules.spelling import FILTERS, SOURCE_FILTERS, TAG_FILTERS, alike, meant
 from schemas.lifecycle import Definition, Exemption, Status, is_source, kind_of
 
 __all__ = [
     "EXEMPTIONS_SHOWN",
+    "KEY_KINDS",
     "MAX_DEPTH",
     "MAX_NODES",
+    "MAX_STRANGE",
     "SOURCE_FILTERS",
     "TAG_FILTERS",
     "Leaf",
@@ -23,6 +26,7 @@ __all__ = [
     "Use",
     "exemptions",
     "leaves",
+    "listed",
     "parse",
     "qualify",
     "use_of",
@@ -31,31 +35,16 @@ __all__ = [
 
 MAX_DEPTH = 32
 MAX_NODES = 1_000
+MAX_STRANGE = 100
+"""Names in one filter that are none of ours: each is compared with all of ours."""
+KEY_KINDS = ("campaign", "canvas", "segment", "content_card")
+_STRUCTURE = ("and", "or", "not")
+_WORDS = (*_STRUCTURE, "filter")
 EXEMPTIONS_SHOWN = 10
 """A popular source may have thousands of users: its record names the nearest."""
 
 CHAIN_SHOWN = 16
 """Segments of a chain that its record names, those nearest to the root."""
-
-SOURCE_FILTERS: Mapping[str, str] = {
-    "clicked_alias_in_campaign": "campaign",
-    "clicked_alias_in_canvas_step": "canvas",
-    "clicked_opened_campaign": "campaign",
-    "clicked_opened_step": "canvas",
-    "converted_from_campaign": "campaign",
-    "converted_from_canvas": "canvas",
-    "entered_canvas_variation": "canvas",
-    "in_campaign_control_group": "campaign",
-    "in_canvas_control_group": "canvas",
-    "last_received_from_campaign": "campaign",
-    "last_received_from_step": "canvas",
-    "received_campaign_variant": "campaign",
-    "received_from_campaign": "campaign",
-    "received_from_step": "canvas",
-}
-"""The filters that rest on one source, and the argument that names it."""
-
-TAG_FILTERS = frozenset({"received_with_tag", "clicked_opened_with_tag", "last_received_with_tag"})
 
 
 class UnreadableFilter(ValueError):
@@ -96,19 +85,32 @@ def parse(text: str | None) -> object:
     if text is None or not text.strip():
         return None
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise UnreadableFilter("$", f"not JSON: {error}") from error
+        raise UnreadableFilter("$", f"not JSON: {error!s:.200}") from error
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        # the last would win, and what stands in the others be lost
+        raise ValueError("a name stands twice in one object")
+    return found
 
 
 def leaves(tree: object) -> Iterator[Leaf]:
     """Every leaf of a filter, in the order they are written.
 
-    A dictionary that is neither and, or, not nor a leaf is opaque, and so is whatever it
-    holds. Raises UnreadableFilter for a node that is no dictionary, for more than MAX_DEPTH
-    levels or MAX_NODES nodes.
+    A leaf that is none of ours, or a dictionary that is neither and, or, not nor a leaf, is
+    opaque, and so is whatever it holds. But it must not be meant as one of ours: raises
+    UnreadableFilter for a name that is nearly one of our filters, for one of ours that names no
+    source, for ours within what is opaque, for a node that is no dictionary, for more than
+    MAX_DEPTH levels or MAX_NODES nodes.
     """
-    pending: list[tuple[str, object, bool, int]] = [("$", tree, False, 1)] if tree else []
+    pending: list[tuple[str, object, bool, int]] = [("$", tree, False, 1)]
+    if tree is None or tree == {}:
+        return
+    strange = _Strange()
     nodes = 0
     while pending:
         path, node, negative, depth = pending.pop()
@@ -119,19 +121,74 @@ def leaves(tree: object) -> Iterator[Leaf]:
             raise UnreadableFilter(path, f"more than {MAX_NODES} nodes")
         if not isinstance(node, dict):
             raise UnreadableFilter(path, "a filter is an object")
-        if isinstance(node.get("filter"), str):
-            flipped = negative ^ (node.get("has") is False)
-            yield Leaf(path, node["filter"], node, flipped)
-        elif "not" in node:
+        words = [word for word in _STRUCTURE if word in node]
+        if "filter" in node:
+            yield _leaf(path, node, negative, words, strange)
+            continue
+        for word in node:
+            if word not in words and word.strip().casefold() in _WORDS:
+                raise UnreadableFilter(path, f"{word!r} is no part of a filter: write it small")
+        strange.check(path, {key: part for key, part in node.items() if key not in words})
+        if "not" in words:
             pending.append((f"{path}.not", node["not"], not negative, depth + 1))
-        else:
-            for word in ("or", "and"):
-                if word in node:
-                    children = _listed(node[word], f"{path}.{word}")
-                    pending.extend(
-                        (f"{path}.{word}[{at}]", child, negative, depth + 1)
-                        for at, child in reversed(list(enumerate(children)))
-                    )
+        for word in ("or", "and"):
+            if word in words:
+                children = _listed(node[word], f"{path}.{word}")
+                pending.extend(
+                    (f"{path}.{word}[{at}]", child, negative, depth + 1)
+                    for at, child in reversed(list(enumerate(children)))
+                )
+
+
+def _leaf(
+    path: str, node: dict[str, Any], negative: bool, words: list[str], strange: "_Strange"
+) -> Leaf:
+    name = node["filter"]
+    if not isinstance(name, str):
+        raise UnreadableFilter(f"{path}.filter", "the name of a filter is a text")
+    if words:
+        raise UnreadableFilter(path, f"a filter and {words[0]!r} in one object")
+    if name not in FILTERS and (near := strange.meant(path, name)) is not None:
+        raise UnreadableFilter(f"{path}.filter", f"{name[:80]!r} is no filter: {near}?")
+    # what our leaves take are plain values: within others anything may stand
+    strange.check(path, {key: part for key, part in node.items() if isinstance(part, dict | list)})
+    leaf = Leaf(path, name, node, negative ^ (node.get("has") is False))
+    argument = _argument(name)
+    if argument is not None and use_of(leaf) is None:
+        shown = repr(node.get(argument))
+        detail = f"{shown[:80]} names no {argument}" if argument in node else f"without {argument}"
+        raise UnreadableFilter(f"{path}.{argument}", f"{name} {detail}")
+    return leaf
+
+
+class _Strange:
+    """Looks through what is none of ours for anything that is meant to be. One a filter."""
+
+    def __init__(self) -> None:
+        self._compared: set[str] = set()
+
+    def meant(self, path: str, name: str) -> str | None:
+        """The filter that a strange name nearly is."""
+        self._compared.add(name)
+        if len(self._compared) > MAX_STRANGE:
+            # each is compared with all of ours: so many cost too much
+            raise UnreadableFilter(path, f"more than {MAX_STRANGE} names that are none of ours")
+        return meant(name)
+
+    def check(self, path: str, node: object) -> None:
+        """Raises UnreadableFilter where one of our filters, or nearly, stands in `node`."""
+        waiting = [node]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, dict):
+                waiting += part.keys()
+                waiting += part.values()
+            elif isinstance(part, list):
+                waiting += part
+            elif isinstance(part, str) and alike(part):
+                near = self.meant(path, part)
+                if near is not None and _argument(near) is not None:
+                    raise UnreadableFilter(path, f"{part[:80]!r} within what is no filter of ours")
 
 
 def _listed(value: object, path: str) -> list[object]:
@@ -145,20 +202,40 @@ def qualify(kind: str, name: str) -> str:
     return name if name.startswith(f"{kind}:") else f"{kind}:{name}"
 
 
+def _argument(name: str) -> str | None:
+    """The argument of a filter that names what it uses; None for filters that use nothing."""
+    return "segment" if name == "in_segment" else SOURCE_FILTERS.get(name)
+
+
 def use_of(leaf: Leaf) -> Use | None:
     """The source or segment that a leaf uses; None for tags, opaque leaves and all others."""
-    argument = "segment" if leaf.name == "in_segment" else SOURCE_FILTERS.get(leaf.name)
+    argument = _argument(leaf.name)
     if argument is None:
         return None
     name = leaf.node.get(argument)
-    return Use(qualify(argument, name), leaf.name) if isinstance(name, str) and name else None
+    if not isinstance(name, str) or not name:
+        return None
+    kind, colon, rest = name.partition(":")
+    if colon and kind in KEY_KINDS and (kind != argument or not rest):
+        return None
+    return Use(qualify(argument, name), leaf.name)
 
 
 def uses(definition: Definition) -> tuple[Use, ...]:
     """Every direct use of a definition, each once, sorted. Raises UnreadableFilter."""
     found = {use for leaf in leaves(parse(definition.filters)) if (use := use_of(leaf))}
-    found.update(Use(key, "references") for key in definition.references)
-    return tuple(sorted(found))
+    for at, key in enumerate(definition.references):
+        kind, _, name = key.partition(":")
+        if kind not in KEY_KINDS or not name:
+            raise UnreadableFilter(
+                f"references[{at}]", f"{key[:80]!r} is no campaign:ID, canvas:ID"
+            )
+    return tuple(sorted(found | set(listed(definition))))
+
+
+def listed(definition: Definition) -> tuple[Use, ...]:
+    """The uses that a definition lists beside its filter, each once, sorted."""
+    return tuple(sorted({Use(key, "references") for key in definition.references}))
 
 
 def exemptions(
@@ -166,15 +243,16 @@ def exemptions(
     used: Mapping[str, Collection[Use]],
     *,
     segments_are_roots: bool,
+    active: Collection[str] = (),
 ) -> dict[str, tuple[Exemption, ...]]:
     """Source -> why it stays hot, nearest first, at most EXEMPTIONS_SHOWN.
 
-    `used` says for each catalog key what it uses directly. A root does not keep itself hot.
+    `used` says for each catalog key what it uses directly; `active` has keys that count as
+    active whatever the catalog says. A root does not keep itself hot.
     """
+    found_active = {key for key, one in catalog.items() if one.status is Status.ACTIVE}
     roots = {
-        key
-        for key, definition in catalog.items()
-        if definition.status is Status.ACTIVE and (segments_are_roots or kind_of(key) != "segment")
+        key for key in found_active.union(active) if segments_are_roots or kind_of(key) != "segment"
     }
     users = _Users.of(used, roots)
     found = {source: _nearest(source, users) for source in users.sources}

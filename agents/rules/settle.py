@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from agents.rules.aside import exempt
 from agents.rules.draft import Draft
-from agents.rules.references import exemptions
 from agents.rules.retention import standing
 from agents.rules.world import Source
 from schemas.lifecycle import HIDDEN
@@ -18,8 +18,12 @@ def settle_all(draft: Draft) -> None:
     """
     if draft.exempt_stale:
         former = draft.exempt
-        draft.exempt = exemptions(
-            draft.catalog, draft.used, segments_are_roots=draft.policy.segments_are_roots
+        draft.exempt = exempt(
+            draft.catalog,
+            draft.used,
+            draft.asides,
+            draft.sources,
+            segments_are_roots=draft.policy.segments_are_roots,
         )
         draft.exempt_stale = False
         for name in former.keys() | draft.exempt.keys():

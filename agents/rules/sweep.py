@@ -1,5 +1,11 @@
-"""The sweep: at every interval, announce what is due soon and expire what is due."""
+"""The sweep: at every interval, announce what is due soon and expire what is due.
 
+A sweep of too many at once asks for a confirmation. What is asked has a name, made of the
+sources and their due times: a confirmation names it, and holds for exactly that.
+"""
+
+import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 
 from agents.rules import outputs, requests
@@ -9,10 +15,13 @@ from agents.rules.reports import overdue
 from agents.rules.retention import base, periods
 from agents.rules.transitions import start_expiring
 from agents.rules.world import Origin, Source, Why, World
-from schemas.lifecycle import State
+from schemas.lifecycle import VISIBLE, State
 from streams.period import add_ms, milliseconds
 
-__all__ = ["tick", "wait_ms"]
+__all__ = ["name_of", "tick", "wait_ms"]
+
+_NAMED = 20
+"""Sources that are named where a sweep asks."""
 
 
 def wait_ms(world: World, now: int, policy: Policy) -> int:
@@ -84,27 +93,66 @@ def _announce(draft: Draft, source: Source) -> None:
 
 def _expire(draft: Draft, due: list[Source]) -> None:
     if not due:
-        if draft.sweep.awaiting or draft.sweep.confirmed:
-            draft.put_sweep(awaiting=0, confirmed=False)
+        _forget(draft)
         return
-    allowed = draft.policy.sweep_confirm_share * len(draft.sources)
-    if len(due) > allowed and not draft.sweep.confirmed:
-        if not draft.sweep.awaiting:
-            draft.audit(
-                None,
-                "sweep_awaits_confirmation",
-                reason=f"{len(due)} of {len(draft.sources)} sources are due at once",
-                detail="confirm with the command resume, or hold what must stay",
-            )
-        draft.put_sweep(awaiting=len(due))
-        return
-    due.sort(key=lambda source: (_due(source), source.source))
-    now, later = due[: draft.policy.sweep_batch], due[draft.policy.sweep_batch :]
+    due.sort(key=_order)
+    approved = _approved(draft, due)
+    if approved is None:
+        hot = sum(source.state in VISIBLE for source in draft.sources.values())
+        if len(due) > draft.policy.sweep_confirm_share * hot:
+            _ask(draft, due, hot)
+            return
+        approved = due
+    now, later = approved[: draft.policy.sweep_batch], approved[draft.policy.sweep_batch :]
     for source in now:
         start_expiring(draft, source, Origin(Why.RETENTION, draft.now))
     # The rest of one sweep was judged with it: it goes on at once, without another question
     draft.put_sweep(
         awaiting=0,
-        confirmed=bool(later),
+        question="",
+        approved=name_of(later) if later else "",
+        approved_to=_order(later[-1]) if later else (0, ""),
         next_at=draft.now if later else draft.sweep.next_at,
     )
+
+
+def _order(source: Source) -> tuple[int, str]:
+    return _due(source), source.source
+
+
+def name_of(due: Iterable[Source]) -> str:
+    """A name for these sources, due at these times: whatever changes in them makes another."""
+    text = "\n".join(f"{_due(source)} {source.source}" for source in due)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _approved(draft: Draft, due: list[Source]) -> list[Source] | None:
+    """What was approved of all that is due, in order; None where that has changed since."""
+    if not draft.sweep.approved:
+        return None
+    found = [source for source in due if _order(source) <= draft.sweep.approved_to]
+    return found if name_of(found) == draft.sweep.approved else None
+
+
+def _ask(draft: Draft, due: list[Source], hot: int) -> None:
+    question = name_of(due)
+    if question != draft.sweep.question:
+        named = ", ".join(source.source for source in due[:_NAMED])
+        more = f" and {len(due) - _NAMED} more" if len(due) > _NAMED else ""
+        draft.audit(
+            None,
+            "sweep_awaits_confirmation",
+            reason=f"{len(due)} of {hot} hot sources are due at once: {named}{more}",
+            detail=f"`emberline confirm {question}` lets these expire; or hold what must stay",
+        )
+    draft.put_sweep(
+        awaiting=len(due),
+        question=question,
+        approved="",
+        approved_to=_order(due[-1]),
+    )
+
+
+def _forget(draft: Draft) -> None:
+    if draft.sweep.question or draft.sweep.approved:
+        draft.put_sweep(awaiting=0, question="", approved="", approved_to=(0, ""))

@@ -4,10 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from agents.rules.aside import UNREADABLE
 from agents.rules.world import Source
 from schemas.lifecycle import Exemption, Hold, SourceState, State
 
-__all__ = ["Outlook", "chain", "moment", "summary"]
+__all__ = ["KEEPS_HOT", "Outlook", "chain", "moment", "summary"]
+
+KEEPS_HOT = (
+    "A source stays hot while an active campaign, Canvas or Content Card, or an active segment "
+    "(setting segments_are_roots, on by default), uses it in a filter about one source, "
+    "itself or through segments, or lists it in references."
+)
+"""The rule in one sentence, the same wherever it is told."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = 86_400_000
@@ -45,7 +53,8 @@ class Outlook:
 
 def chain(exemption: Exemption) -> str:
     """From the definition that names the source to the root: `segment:s <- canvas:c (active)`."""
-    return " <- ".join((*reversed(exemption.through), exemption.root)) + " (active)"
+    why = "its definition cannot be read" if exemption.filter == UNREADABLE else "active"
+    return " <- ".join((*reversed(exemption.through), exemption.root)) + f" ({why})"
 
 
 def moment(when: int, now: int) -> str:

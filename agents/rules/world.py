@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agents.rules.aside import Aside
 from agents.rules.references import Use
 from schemas.lifecycle import (
     Definition,
@@ -189,8 +190,13 @@ class Sweep:
     paused: bool = False
     awaiting: int = 0
     """How many sources wait for a confirmation; 0: none is asked for."""
-    confirmed: bool = False
-    """The next sweep starts whatever is due: it was confirmed, or goes on from a full batch."""
+    question: str = ""
+    """Names what is to be confirmed: these sources, due at these times."""
+    approved: str = ""
+    """What the next sweep may start without a question, named likewise: it was confirmed, or is
+    the rest of a full batch."""
+    approved_to: tuple[int, str] = (0, "")
+    """Due time and name of the last source that was approved."""
     skewed: bool = False
 
 
@@ -204,5 +210,7 @@ class World:
     tellings: Mapping[tuple[str, str], Telling] = field(default_factory=dict)
     """By (request id, source)."""
     sweep: Sweep = Sweep()
+    asides: Mapping[str, Aside] = field(default_factory=dict)
+    """By catalog key, where the latest record cannot be read."""
     used: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)

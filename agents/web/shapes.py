@@ -166,6 +166,7 @@ COMPONENTS: Mapping[str, Any] = {
             "due_at": _MOMENT,
             "due_because": _NAME,
             "legacy_deleted": {"type": "boolean"},
+            "unreadable": {**_NAME, "description": "why its latest definition cannot be read"},
             "held": {"anyOf": [_HOLD, {"type": "null"}]},
             "reasons": _list(
                 shape(

@@ -16,6 +16,7 @@ from schemas.lifecycle import Status
 from streams.topics import Topics
 
 TOPICS = Topics("p.")
+NOW = 1_700_000_000_000
 ACTIVE = b'{"key":"campaign:a","status":"ACTIVE"}'
 
 
@@ -44,7 +45,7 @@ def test_definitions_first_then_commands_then_reports() -> None:
         batch(TOPICS.control, (None, b'{"type":"pause"}')),
         batch(TOPICS.catalog, (b"campaign:a", ACTIVE)),
     ]
-    meanings = [item.meaning for item in read(TOPICS, batches, {})]
+    meanings = [item.meaning for item in read(TOPICS, batches, {}, NOW)]
     assert [type(one) for one in meanings] == [DefinitionRead, CommandRead, ReportRead]
     command = meanings[1]
     assert isinstance(command, CommandRead)
@@ -53,13 +54,13 @@ def test_definitions_first_then_commands_then_reports() -> None:
 
 def test_records_below_the_cursor_were_taken_in_before() -> None:
     batches = [batch(TOPICS.catalog, (b"campaign:a", ACTIVE), (b"campaign:a", None))]
-    (item,) = read(TOPICS, batches, {TOPICS.catalog: 1})
+    (item,) = read(TOPICS, batches, {TOPICS.catalog: 1}, NOW)
     assert item.meaning == DefinitionRead("campaign:a", None)
     assert item.next_offset == 2
 
 
 def test_a_definition_under_another_key_is_no_definition() -> None:
-    (item,) = read(TOPICS, [batch(TOPICS.catalog, (b"campaign:b", ACTIVE))], {})
+    (item,) = read(TOPICS, [batch(TOPICS.catalog, (b"campaign:b", ACTIVE))], {}, NOW)
     assert isinstance(item.meaning, DefinitionUnreadable)
     assert item.meaning.key == "campaign:b"
     assert item.reject is not None
@@ -67,7 +68,7 @@ def test_a_definition_under_another_key_is_no_definition() -> None:
 
 
 def test_a_definition_is_read() -> None:
-    (item,) = read(TOPICS, [batch(TOPICS.catalog, (b"campaign:a", ACTIVE))], {})
+    (item,) = read(TOPICS, [batch(TOPICS.catalog, (b"campaign:a", ACTIVE))], {}, NOW)
     assert isinstance(item.meaning, DefinitionRead)
     assert item.meaning.definition is not None
     assert item.meaning.definition.status is Status.ACTIVE
@@ -75,7 +76,7 @@ def test_a_definition_is_read() -> None:
 
 def test_rejects_keep_the_bytes_and_say_where_they_were() -> None:
     values = [b"\x00\x00", None, b'{"request_id":"mine"}', b"x" * 1_000]
-    found = read(TOPICS, [batch(TOPICS.control, *((b"k", value) for value in values))], {})
+    found = read(TOPICS, [batch(TOPICS.control, *((b"k", value) for value in values))], {}, NOW)
     meanings = [item.meaning for item in found]
     assert all(isinstance(one, CommandUnreadable) for one in meanings)
     ids = [one.request_id for one in meanings if isinstance(one, CommandUnreadable)]
@@ -96,6 +97,6 @@ def test_a_misspelt_command_is_refused_by_its_request_id() -> None:
 
 
 def test_a_report_that_cannot_be_read_means_nothing() -> None:
-    (item,) = read(TOPICS, [batch(TOPICS.shard_reports, (None, b"\x00"))], {})
+    (item,) = read(TOPICS, [batch(TOPICS.shard_reports, (None, b"\x00"))], {}, NOW)
     assert item.meaning is None
     assert item.reject is not None

@@ -193,7 +193,7 @@ def _coordinate(
         now += 60_000
 
         def step(found: RawBatch = found, world: World = world, now: int = now) -> Any:
-            items = read(TOPICS, [found], {})
+            items = read(TOPICS, [found], {}, NOW)
             meanings = [item.meaning for item in items if item.meaning is not None]
             return items, decide(world, [*meanings, Tick(0)], now, policy)
 

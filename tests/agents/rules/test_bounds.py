@@ -16,7 +16,7 @@ from schemas.batch import RawBatch
 from schemas.lifecycle import Command
 from streams.step import MAX_BATCH_BYTES
 from tests.agents.rules.desk import START, Desk
-from tests.agents.test_coordinator_inputs import TOPICS, batch
+from tests.agents.test_coordinator_inputs import NOW, TOPICS, batch
 
 HUGE = "€" * 150_000
 
@@ -24,7 +24,7 @@ HUGE = "€" * 150_000
 def decided(found: RawBatch) -> list[Any]:
     """Take the records in as the coordinator does; check the size of everything it writes."""
     desk = Desk()
-    items = read(TOPICS, [found], {})
+    items = read(TOPICS, [found], {}, NOW)
     meanings = [item.meaning for item in items if item.meaning is not None]
     decision = decide(World(), meanings, START, desk.policy)
     for output in decision.outputs:
@@ -114,6 +114,6 @@ def test_a_tag_of_too_many_sources_is_refused_whole() -> None:
 
 def test_an_unreadable_command_whose_id_has_no_utf8_is_refused_under_its_place() -> None:
     found = batch(TOPICS.control, (None, b'{"request_id": "\\ud800", "type": 1}'))
-    (item,) = read(TOPICS, [found], {})
+    (item,) = read(TOPICS, [found], {}, NOW)
     assert isinstance(item.meaning, CommandUnreadable)
     assert item.meaning.request_id == f"{TOPICS.control}-0-0"

@@ -1,29 +1,119 @@
 """The sweep's guards and notices, and the shards that do not answer."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
+from agents.rules.outputs import Output
 from schemas.lifecycle import Phase, State
 from streams.period import parse
-from tests.agents.rules.desk import DAY, MONTH3, START, Desk, decisions, of
+from tests.agents.rules.desk import DAY, MONTH3, START, Desk, decisions, of, outcomes
 
 A = "campaign:a"
 
 
+def due(desk: Desk, count: int) -> list[str]:
+    """So many stopped sources, all of them due."""
+    names = [f"campaign:{number:03}" for number in range(count)]
+    for name in names:
+        desk.define(name, "STOPPED")
+    desk.now += MONTH3 + DAY
+    return names
+
+
+def states(desk: Desk, names: Sequence[str]) -> set[State]:
+    return {desk.source(name).state for name in names}
+
+
+def refused(said: Sequence[Output]) -> bool:
+    return outcomes(said, None)[-1] == ("refused", "invalid_command")
+
+
 def test_a_sweep_of_too_many_asks_once_and_goes_on_when_confirmed() -> None:
     desk = Desk(sweep_confirm_share=0.5)
-    names = [f"campaign:{number}" for number in range(4)]
-    for name in names[:3]:
-        desk.define(name, "STOPPED")
-    desk.define(names[3])
-    said = desk.tick(MONTH3 + DAY)
-    assert decisions(said) == ["sweep_awaits_confirmation"]
+    desk.define(A)
+    names = due(desk, 3)
+    (asked,) = [one for one in of(desk.tick(), "audit") if one["source"] is None]
+    assert asked["decision"] == "sweep_awaits_confirmation"
+    assert asked["reason"] == f"3 of 4 hot sources are due at once: {', '.join(names)}"
+    assert f"`emberline confirm {desk.world.sweep.question}`" in asked["detail"]
     assert decisions(desk.tick(DAY)) == []
-    assert desk.source(names[0]).state is State.STOPPED
+    assert states(desk, names) == {State.STOPPED}
     desk.restart()
-    desk.command("resume")
+    assert "sweep_confirmed" in decisions(desk.command("confirm", desk.world.sweep.question))
+    desk.restart()
     desk.tick()
-    assert {desk.source(name).state for name in names[:3]} == {State.EXPIRING}
-    assert not desk.world.sweep.confirmed
+    assert states(desk, names) == {State.EXPIRING}
+    assert desk.world.sweep.approved == desk.world.sweep.question == ""
+
+
+def test_resume_confirms_nothing() -> None:
+    desk = Desk(sweep_confirm_share=0.5)
+    names = due(desk, 3)
+    desk.tick()
+    desk.command("resume")
+    desk.tick(DAY)
+    assert states(desk, names) == {State.STOPPED}
+
+
+def test_a_question_lapses_with_a_pause_and_with_a_change() -> None:
+    desk = Desk(sweep_confirm_share=0.5)
+    for number in range(20):
+        desk.define(f"canvas:{number}")
+    names = due(desk, 40)
+    desk.tick()
+    first = desk.world.sweep.question
+    desk.command("pause")
+    assert refused(desk.command("confirm", first))
+    for name in names[:30]:
+        desk.define(name, "STOPPED", stopped_at=desk.now)
+    desk.now += 300 * DAY
+    desk.command("resume")
+    assert refused(desk.command("confirm", first))
+    desk.tick()
+    assert states(desk, names) == {State.STOPPED}
+    second = desk.world.sweep.question
+    assert second not in ("", first)
+    desk.command("confirm", second)
+    desk.command("hold", names[0])
+    assert decisions(desk.tick()) == ["sweep_awaits_confirmation"]
+    assert states(desk, names[1:]) == {State.STOPPED}
+
+
+def test_what_becomes_due_after_the_question_is_not_confirmed_with_it() -> None:
+    desk = Desk(sweep_confirm_share=0.5)
+    names = due(desk, 3)
+    desk.tick()
+    desk.define("campaign:late", "STOPPED", stopped_at=desk.now - MONTH3 - 1)
+    desk.command("confirm", desk.world.sweep.question)
+    desk.tick()
+    assert states(desk, names) == {State.EXPIRING}
+    assert desk.source("campaign:late").state is State.STOPPED
+
+
+@pytest.mark.parametrize("named", [(), ("x",), ("QUESTION", "x")])
+def test_a_confirmation_names_what_is_asked_and_nothing_else(named: tuple[str, ...]) -> None:
+    desk = Desk(sweep_confirm_share=0.5)
+    assert refused(desk.command("confirm", "x"))
+    names = due(desk, 3)
+    desk.tick()
+    question = desk.world.sweep.question
+    said = desk.command("confirm", *(name.replace("QUESTION", question) for name in named))
+    assert refused(said)
+    assert question in of(said, "control_results")[-1]["message"]
+    desk.tick()
+    assert states(desk, names) == {State.STOPPED}
+
+
+def test_the_share_is_of_hot_sources() -> None:
+    desk = Desk()
+    for number in range(5):
+        desk.expired(f"canvas:{number}")
+    desk.policy = replace(desk.policy, sweep_confirm_share=0.5)
+    names = due(desk, 3)
+    assert decisions(desk.tick()) == ["sweep_awaits_confirmation"]
+    assert states(desk, names) == {State.STOPPED}
 
 
 def test_a_share_that_is_just_allowed_does_not_ask() -> None:
@@ -40,11 +130,12 @@ def test_a_large_sweep_is_done_in_parts_without_asking_again() -> None:
     for name in names:
         desk.define(name, "STOPPED")
     desk.tick(MONTH3 + DAY)
-    desk.command("resume")
+    desk.tick()
+    desk.command("confirm", desk.world.sweep.question)
     for expiring in (2, 4, 5):
         desk.tick()
-        states = [desk.source(name).state for name in names]
-        assert states.count(State.EXPIRING) == expiring
+        found = [desk.source(name).state for name in names]
+        assert found.count(State.EXPIRING) == expiring
 
 
 def test_nothing_expires_while_the_clocks_differ() -> None:

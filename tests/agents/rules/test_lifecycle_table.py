@@ -155,7 +155,7 @@ def test_tag_filters_and_opaque_leaves_never_exempt() -> None:
     desk.define(A, "STOPPED", tags=("x",))
     tag = {"filter": "received_with_tag", "tag": "x"}
     opaque = {"filter": "made_up", "campaign": "a"}
-    desk.define(B, filters={"and": [tag, opaque, {"xor": [USES_A]}]})
+    desk.define(B, filters={"and": [tag, opaque, {"xor": [{"filter": "bought"}]}]})
     assert desk.source(A).state is State.STOPPED
 
 

@@ -76,9 +76,10 @@ def test_polarity_counts_every_negation_on_the_path() -> None:
     ]
 
 
-def test_arguments_of_another_type_use_nothing() -> None:
-    for value in (None, 3, ["7"], ""):
-        assert used({"filter": "received_from_campaign", "campaign": value}) == ()
+@pytest.mark.parametrize("value", [None, 3, ["7"], "", "canvas:7", "campaign:"])
+def test_one_of_ours_that_names_no_source_cannot_be_read(value: object) -> None:
+    with pytest.raises(UnreadableFilter, match=r"received_from_campaign .* no campaign"):
+        used({"filter": "received_from_campaign", "campaign": value})
 
 
 @pytest.mark.parametrize("text", [None, "", "  ", "null", "{}"])
