@@ -190,7 +190,7 @@ def test_a_stop_may_be_planned_and_clocks_may_differ_by_a_day(times: dict[str, i
 @pytest.mark.parametrize(
     "value",
     [
-        json.dumps({"key": C, "status": "active", "filters": OURS}).encode(),
+        json.dumps({"key": C, "status": "RUNNING", "filters": OURS}).encode(),
         json.dumps({"key": C, "status": "ACTIVE", "filters": [OURS]}).encode(),
         json.dumps({"key": C, "status": "ACTIVE", "references": [77001]}).encode(),
         json.dumps({"key": C, "status": "ACTIVE", "filters": OURS, "updated_at": "x"}).encode(),
