@@ -57,7 +57,7 @@ class Inspection:
 
     def _definitions(self, batch: RawBatch) -> list[tuple[int, str, str]]:
         found = []
-        for item in coordinator_inputs.read(self._topics, [batch], {}):
+        for item in coordinator_inputs.read(self._topics, [batch], {}, self._clock.now_ms()):
             at = item.next_offset - 1
             if item.reject is not None:
                 headers = dict(item.reject.headers)

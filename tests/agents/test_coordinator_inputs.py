@@ -90,7 +90,7 @@ def test_rejects_keep_the_bytes_and_say_where_they_were() -> None:
 
 def test_a_misspelt_command_is_refused_by_its_request_id() -> None:
     value = b'{"type":"expire","sources":["campaign:a"],"dry_runn":true,"request_id":"mine"}'
-    (item,) = read(TOPICS, [batch(TOPICS.control, (None, value))], {})
+    (item,) = read(TOPICS, [batch(TOPICS.control, (None, value))], {}, NOW)
     assert isinstance(item.meaning, CommandUnreadable)
     assert item.meaning.request_id == "mine"
     assert "did you mean dry_run?" in item.meaning.detail
