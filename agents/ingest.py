@@ -124,13 +124,20 @@ class IngestLoop:
     def lag(self) -> dict[str, int]:
         """Offsets still to fold, by topic, as of the last answers of the broker.
 
-        0 only where all is folded; at least 1 where no broker answers for the topic.
+        0 only where all that was acknowledged is folded, behind an open transaction too; at
+        least 1 where no broker answers for the topic.
         """
         if self._fetcher is None:
             return {}
         cursor = self._context.store.table.cursor
         folded = {key: max(at, cursor.get(key[0], at)) for key, at in self._folded.items()}
         return {topic: lag for (topic, _), lag in self._fetcher.lag(folded).items()}
+
+    def held_back(self) -> dict[str, int]:
+        """Of the lag, offsets behind a transaction that a producer has not ended, by topic."""
+        if self._fetcher is None:
+            return {}
+        return {topic: count for (topic, _), count in self._fetcher.held_back().items()}
 
     async def _fetch(self) -> None:
         if self._fetcher is None:

@@ -87,6 +87,7 @@ class Shard:
             recovery_s=self._recovery_s,
             cursor=dict(table.cursor),
             lag=self._ingest.lag(),
+            held_back=self._ingest.held_back(),
             rows=sum(index.rows for index in table.segments.values()) + table.delta_rows,
             deltas=len(table.deltas),
             delta_rows=table.delta_rows,

@@ -49,7 +49,9 @@ class ShardStatus:
     """A shard as people and lag tools see it.
 
     `cursor` has the next offset and `lag` the records still to fold, both by topic; `lag` is at
-    least 1 where no broker answers for the topic, and 0 only where all is folded.
+    least 1 where no broker answers for the topic, and 0 only where all is folded. `held_back`
+    has those of the lag that cannot be read yet, as a producer has not ended its transaction;
+    topics without any are left out.
     `recovery_s` is how long its take-over lasted, from its start until it was ready: seconds,
     None before.
     """
@@ -58,10 +60,21 @@ class ShardStatus:
     recovery_s: float | None = None
     cursor: Mapping[str, int] = field(default_factory=dict)
     lag: Mapping[str, int] = field(default_factory=dict)
+    held_back: Mapping[str, int] = field(default_factory=dict)
     rows: int = 0
     deltas: int = 0
     delta_rows: int = 0
     segments: int = 0
+
+    @property
+    def events_behind(self) -> int:
+        """Records still to fold, of all topics."""
+        return sum(self.lag.values())
+
+    @property
+    def events_held_back(self) -> int:
+        """Those of them that wait for a producer to end its transaction."""
+        return sum(self.held_back.values())
 
 
 class Shard(Actor, Protocol):

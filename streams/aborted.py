@@ -13,17 +13,24 @@ __all__ = ["committed"]
 
 
 def committed(
-    raw: bytes, partition: tuple[str, int], position: int, aborted: Iterable[tuple[int, int]]
+    raw: bytes,
+    partition: tuple[str, int],
+    position: int,
+    aborted: Iterable[tuple[int, int]],
+    most_bytes: int,
 ) -> tuple[list[RawBatch], int]:
     """`(batches, following)`: the readable batches and the offset after the last one seen.
 
     `following` is at least `position`; it passes control and aborted batches too, so that a
-    reader does not fetch them again. Raises what `parse_batches` raises for corrupt bytes.
+    reader does not fetch them again. What comes after `most_bytes` of decompressed records is
+    not looked at, only the first batch whatever its size. Raises what `parse_batches` raises
+    for corrupt bytes.
     """
     waiting = sorted(aborted, key=lambda transaction: transaction[1])
     dropped: set[int] = set()
     kept: list[RawBatch] = []
     following = position
+    taken = 0
     for header, batch in parse_batches(raw, *partition):
         while waiting and waiting[0][1] <= header.base_offset:
             dropped.add(waiting.pop(0)[0])
@@ -34,4 +41,7 @@ def committed(
             continue
         elif batch is not None and header.next_offset > position:
             kept.append(batch)
+            taken += len(batch.payload)
+            if taken >= most_bytes:
+                break
     return kept, following

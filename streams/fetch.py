@@ -10,7 +10,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
@@ -27,12 +28,17 @@ __all__ = ["Fetcher", "LostRange", "Partition"]
 log = logging.getLogger(__name__)
 
 Partition = tuple[str, int]
-_Answer = tuple[list[RawBatch], dict[Partition, int]]
 
 READ_COMMITTED = 1
 IDLE_WAIT_MS = 500
 LINGER_BYTES = 1_000_000
 RETRY_S = 0.1
+#: So long a broker may take to answer after the wait that it was asked for.
+ANSWER_S = 0.25
+#: When one broker has answered, the others are given so long to be handed over together.
+TOGETHER_S = 0.02
+#: The least that is asked for, however much records grow: a broker sends a whole batch anyway.
+LEAST_BYTES = 16_000
 #: The first answer is small and the next ones twice as large each, so that work on the first
 #: begins while the others are under way.
 FIRST_BYTES = 1_000_000
@@ -73,14 +79,28 @@ class LostRange(Fatal):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one question brought for one partition: the position it was asked from, whole
+    batches, and the offset after the last one seen."""
+
+    partition: Partition
+    asked_from: int
+    batches: list[RawBatch]
+    following: int
+
+
 class Fetcher:
     """Fetches whole record batches of `(topic, partition)` pairs, from a cursor.
 
-    `cursor` maps each partition to the next offset to read, `ends` to where its log ends, as far
-    as that is known already. `bytes_per_fetch` bounds one response (compressed bytes); one more
-    response may be under way while a caller works on the last (`prefetch`). With `linger_ms` the
-    broker gathers that long, or 1 MB, before it answers, unless nothing came lately: many small
-    answers cost more than a few. `fetch` is cancellable at any time; a cancelled call loses
+    `cursor` maps each partition to the next offset to read, `ends` to where its log ends at
+    least. Every broker is asked by itself, so one that is silent holds up its own partitions
+    only. `bytes_per_fetch` bounds the answers of one round, in bytes as they are once they are
+    decompressed, but for one batch of each partition: what is more is left to the next round,
+    and from each answer the fetcher learns how much to ask for. One more round may be under way
+    while a caller works on the last (`prefetch`). With `linger_ms` the broker gathers that long,
+    or 1 MB, before it answers, unless nothing came lately: many small answers cost more than a
+    few. `fetch` is cancellable at any time; a cancelled call loses
     nothing, as positions move only when batches are handed over.
     """
 
@@ -98,21 +118,28 @@ class Fetcher:
     ) -> None:
         self._settings = settings
         self._positions = dict(cursor)
+        #: High watermarks, and how much of each lies behind an open transaction.
         self._ends: dict[Partition, int] = dict(ends or {})
-        #: What no broker answers for, as of the last question, and what of it has no leader.
-        self._unanswered = self._positions.keys() - self._ends.keys()
+        self._held_back: dict[Partition, int] = {}
+        #: Of what nothing was heard since the last trouble, and what of it has no leader.
+        self._unanswered = set(self._positions)
         self._leaderless: set[Partition] = set()
         self._leaders_asked = 0.0
+        #: Until when a partition that was refused is left alone (`time.monotonic`).
+        self._resting: dict[Partition, float] = {}
         self._bytes = bytes_per_fetch
         self._reach = min(FIRST_BYTES, bytes_per_fetch)
         self._partition_bytes = min(bytes_per_partition, bytes_per_fetch)
+        #: Decompressed bytes for each byte fetched, lately.
+        self._growth = 1.0
         self._prefetch = prefetch
         self._linger_ms = linger_ms
         self._busy = False
         self._name = name
         self._client: AIOKafkaClient | None = None
-        self._pending: asyncio.Task[_Answer] | None = None
-        self._epoch = 0
+        #: Questions under way or answered and not handed over, by broker.
+        self._pending: dict[int, asyncio.Task[list[_Answer]]] = {}
+        self._asked: dict[int, list[Partition]] = {}
         self._trouble_said = 0.0
 
     async def start(self) -> None:
@@ -155,9 +182,10 @@ class Fetcher:
         return dict(self._positions)
 
     def lag(self, cursor: Mapping[Partition, int]) -> dict[Partition, int]:
-        """Offsets between each of `cursor` and its log's end, as of the last answer.
+        """Offsets between each of `cursor` and its log's end, as of the last answer: those that
+        an open transaction holds back among them.
 
-        At least 1 where no broker answers for the partition: nobody knows what has come to it.
+        At least 1 where no broker has answered for the partition: nobody knows what has come.
         """
         return {
             partition: max(
@@ -166,10 +194,14 @@ class Fetcher:
             for partition, offset in cursor.items()
         }
 
+    def held_back(self) -> dict[Partition, int]:
+        """Offsets that cannot be read yet, as they lie behind a transaction that a producer has
+        not ended; as of the last answer, partitions without any left out."""
+        return {partition: count for partition, count in self._held_back.items() if count}
+
     def seek(self, partition: Partition, offset: int) -> None:
-        """Moves a position; a response already under way is thrown away."""
+        """Moves a position; what was asked for from another one is thrown away."""
         self._positions[partition] = offset
-        self._epoch += 1
 
     async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RawBatch]:
         """The next batches, in offset order in each partition; empty after `max_wait_ms`.
@@ -177,45 +209,75 @@ class Fetcher:
         Broker trouble is waited out: it is logged every few seconds and the answer is empty.
         Raises `LostRange` when a log no longer holds the position.
         """
-        if self._pending is None:
-            self._pending = asyncio.create_task(self._request(max_wait_ms))
-        pending = self._pending
-        epoch = self._epoch
-        try:
-            batches, following = await asyncio.shield(pending)
-        finally:
-            if pending.done() and self._pending is pending:
-                self._pending = None
-        if epoch != self._epoch:
+        self._ask_leaders(max_wait_ms)
+        if not self._pending:
+            await asyncio.sleep(RETRY_S)
             return []
-        self._positions.update(following)
-        self._busy = bool(batches)
+        done = await self._some_answered(max_wait_ms)
+        for node in done:
+            if self._pending[node].exception() is not None:
+                self._handed_over(node).result()
+        answers = [answer for node in done for answer in self._handed_over(node).result()]
+        batches: list[RawBatch] = []
+        for answer in answers:
+            # after a seek the answer is to a question that nobody asks any more
+            if self._positions.get(answer.partition) == answer.asked_from:
+                self._positions[answer.partition] = answer.following
+                batches += answer.batches
+        if done:
+            self._busy = bool(batches)
         if batches:
             self._reach = min(2 * self._reach, self._bytes)
-        if self._prefetch and batches:
-            self._pending = asyncio.create_task(self._request(max_wait_ms))
+            if self._prefetch:
+                self._ask_leaders(max_wait_ms)
         return batches
 
-    async def _drop_pending(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.cancel()
-            await asyncio.gather(pending, return_exceptions=True)
+    def _handed_over(self, node: int) -> asyncio.Task[list[_Answer]]:
+        del self._asked[node]
+        return self._pending.pop(node)
 
-    async def _request(self, max_wait_ms: int) -> _Answer:
-        if self._client is None:
-            raise RuntimeError("Fetcher.fetch before Fetcher.start")
-        by_leader = self._by_leader(self._client)
-        self._seek_leaders(self._client, by_leader)
-        if not by_leader:
-            await asyncio.sleep(RETRY_S)
-            return [], {}
-        answers = await asyncio.gather(
-            *(self._ask(self._client, node, wanted, max_wait_ms) for node, wanted in by_leader)
+    async def _some_answered(self, max_wait_ms: int) -> list[int]:
+        """The brokers that have answered: the first one, and who is about to.
+
+        None after `max_wait_ms`, or when a partition that was refused is to be asked for again.
+        """
+        wait_s = max_wait_ms / 1000 + ANSWER_S
+        if self._resting:
+            wait_s = max(0.0, min(wait_s, min(self._resting.values()) - time.monotonic()))
+        await asyncio.wait(
+            self._pending.values(), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
         )
-        batches = [batch for answer, _ in answers for batch in answer]
-        following = {key: offset for _, moved in answers for key, offset in moved.items()}
-        return batches, following
+        if any(task.done() for task in self._pending.values()):
+            # they were asked together as a rule: one step for all of them costs less
+            late = [task for task in self._pending.values() if not task.done()]
+            if late:
+                await asyncio.wait(late, timeout=TOGETHER_S)
+        return [node for node, task in self._pending.items() if task.done()]
+
+    async def _drop_pending(self) -> None:
+        pending, self._pending, self._asked = list(self._pending.values()), {}, {}
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    def _ask_leaders(self, max_wait_ms: int) -> None:
+        """Asks every broker that is not being asked for what it leads and nobody asks for."""
+        client = self._client
+        if client is None:
+            raise RuntimeError("Fetcher.fetch before Fetcher.start")
+        by_leader = self._by_leader(client)
+        self._seek_leaders(client, by_leader)
+        now = time.monotonic()
+        self._resting = {one: until for one, until in self._resting.items() if until > now}
+        taken = {one for some in self._asked.values() for one in some} | self._resting.keys()
+        share = max(1, len(by_leader))
+        for node, led in by_leader:
+            wanted = [one for one in led if one not in taken]
+            if wanted and node not in self._pending:
+                self._asked[node] = wanted
+                self._pending[node] = asyncio.create_task(
+                    self._ask(client, node, wanted, max_wait_ms, share)
+                )
 
     def _by_leader(self, client: AIOKafkaClient) -> list[tuple[int, list[Partition]]]:
         nodes: dict[int, list[Partition]] = {}
@@ -246,55 +308,80 @@ class Fetcher:
             client.force_metadata_update()
 
     async def _ask(
-        self, client: AIOKafkaClient, node: int, wanted: list[Partition], max_wait_ms: int
-    ) -> _Answer:
+        self,
+        client: AIOKafkaClient,
+        node: int,
+        wanted: list[Partition],
+        max_wait_ms: int,
+        share: int,
+    ) -> list[_Answer]:
+        """One question to one broker, of `share` that are asked at a time."""
+        positions = {one: self._positions[one] for one in wanted}
         random.shuffle(wanted)  # the broker fills a response in this order: none may starve
         topics: dict[str, list[tuple[int, int, int]]] = {}
-        most = min(self._partition_bytes, self._reach)
+        left = self._reach // share
+        reach = max(LEAST_BYTES, int(left / self._growth))
+        most = min(self._partition_bytes, reach)
         for topic, number in wanted:
-            topics.setdefault(topic, []).append((number, self._positions[topic, number], most))
+            topics.setdefault(topic, []).append((number, positions[topic, number], most))
         wait, least = (max_wait_ms, 1)
         if self._busy and self._linger_ms:
             wait, least = min(max_wait_ms, self._linger_ms), LINGER_BYTES
-        request = FetchRequest(wait, least, self._reach, READ_COMMITTED, list(topics.items()))
+        if not self._unanswered.isdisjoint(wanted):
+            wait = 0  # where a log ends is not known: an answer without records tells it
+        request = FetchRequest(wait, least, reach, READ_COMMITTED, list(topics.items()))
         try:
             response = await client.send(node, request)
         except kafka_errors.KafkaError as error:
             self._unanswered.update(wanted)
-            await self._trouble(f"{type(error).__name__} {error}".strip())
-            return [], {}
+            self._trouble(wanted, f"{type(error).__name__} {error}".strip())
+            return []
         parts = [
             ((topic, number), code, high, rest)
             for topic, partitions in response.topics
             for number, code, high, *rest in partitions
         ]
         size = sum(len(rest[-1] or b"") for _, _, _, rest in parts)
-        batches: list[RawBatch] = []
-        following: dict[Partition, int] = {}
+        answers: list[_Answer] = []
         for partition, code, high, rest in parts:
             if code:
                 self._unanswered.add(partition)
-                await self._refused(partition, code)
+                self._refused(partition, code, positions[partition])
                 continue
             self._unanswered.discard(partition)
-            self._ends[partition] = rest[0] if rest[0] >= 0 else high
+            self._ends[partition] = high
+            self._held_back[partition] = max(0, high - rest[0]) if rest[0] >= 0 else 0
             aborted = rest[2] if response.API_VERSION >= 11 else rest[-2]
-            arguments = (rest[-1] or b"", partition, self._positions[partition], aborted or ())
-            got, following[partition] = (
+            asked_from = positions[partition]
+            arguments = (rest[-1] or b"", partition, asked_from, aborted or (), left)
+            got, following = (
                 await asyncio.to_thread(committed, *arguments)
                 if size > UNPACK_IN_THREAD
                 else committed(*arguments)
             )
-            batches += got
-        return batches, following
+            left -= sum(len(batch.payload) for batch in got)
+            answers.append(_Answer(partition, asked_from, got, following))
+        self._learn_growth(size, answers)
+        return answers
 
-    async def _refused(self, partition: Partition, code: int) -> None:
+    def _learn_growth(self, fetched: int, answers: Sequence[_Answer]) -> None:
+        """Where much of an answer was left aside, growth is greater yet: the next one tells."""
+        unpacked = sum(len(batch.payload) for answer in answers for batch in answer.batches)
+        if unpacked:
+            growth = unpacked / fetched
+            # at once upwards, slowly down again: too little asked for costs less than too much
+            self._growth = max(1.0, growth, (3 * self._growth + growth) / 4)
+
+    def _refused(self, partition: Partition, code: int, position: int) -> None:
         error = kafka_errors.for_code(code)
         if error is kafka_errors.OffsetOutOfRangeError:
-            raise LostRange(partition, self._positions[partition])
-        await self._trouble(f"{partition[0]}[{partition[1]}]: {error.__name__}")
+            if self._positions.get(partition) != position:
+                return  # it was moved since
+            raise LostRange(partition, position)
+        self._trouble([partition], f"{partition[0]}[{partition[1]}]: {error.__name__}")
 
-    async def _trouble(self, what: str) -> None:
+    def _trouble(self, partitions: Iterable[Partition], what: str) -> None:
+        """Leaves these alone for a moment, and has the client ask who leads them."""
         now = time.monotonic()
         if now - self._trouble_said > TROUBLE_EVERY_S:
             self._trouble_said = now
@@ -304,9 +391,9 @@ class Fetcher:
                 self._settings.bootstrap_servers,
                 what,
             )
+        self._resting |= dict.fromkeys(partitions, now + RETRY_S)
         if self._client is not None:
             self._client.force_metadata_update()
-        await asyncio.sleep(RETRY_S)
 
 
 def _named(partitions: Iterable[Partition]) -> str:

@@ -77,9 +77,12 @@ def _worker_line(settings: Settings, worker: dict[str, Any] | None) -> str:
         return f"no worker answers at {settings.http_host}:{settings.http_port}"
     shards = worker.get("shards", [])
     behind = sum(shard.get("cursor_lag", 0) for shard in shards)
+    held = sum(sum(shard.get("held_back", {}).values()) for shard in shards)
+    why_behind = f" ({held:,} of them behind an open transaction of a producer)" if held else ""
     ready = "ready" if worker.get("ready") else "not ready"
     return (
-        f"worker {worker.get('address')}: {ready}, {len(shards)} shards, {behind:,} events behind"
+        f"worker {worker.get('address')}: {ready}, {len(shards)} shards, "
+        f"{behind:,} events behind{why_behind}"
     )
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from agents.filters import Plan
 from agents.web.context import Context
 from agents.web.number import number
-from agents.web.parts import LAG, Part, frames_of, here_or_where, shard_answer
+from agents.web.parts import HELD_BACK, LAG, Part, frames_of, here_or_where, shard_answer
 from agents.web.wire import Truncated
 
 __all__ = ["users_of"]
@@ -25,15 +25,15 @@ async def users_of(context: Context, partition: int, plan: Plan, told: bytes) ->
     found = here_or_where(context, partition)
     if not isinstance(found, str):
         # before the pin: what is folded after that is not in the answer
-        lag = sum(found.status.lag.values())
-        return Part(await found.audience(plan), lag)
+        status = found.status
+        return Part(await found.audience(plan), status.events_behind, status.events_held_back)
     url = f"{found}/internal/shards/{partition}/audience"
     async with AsyncExitStack() as held:
         answer = await shard_answer(context, held, "POST", url, data=told)
-        behind = number(answer.headers.get(LAG, ""))
-        if behind is None:
+        behind, held_back = (number(answer.headers.get(name, "")) for name in (LAG, HELD_BACK))
+        if behind is None or held_back is None:
             raise Truncated(f"{url} does not say how far it is behind")
-        return Part(_users(answer), behind, held.pop_all())
+        return Part(_users(answer), behind, held_back, held.pop_all())
 
 
 async def _users(answer: aiohttp.ClientResponse) -> AsyncGenerator[pl.Series, None]:

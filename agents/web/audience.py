@@ -116,6 +116,7 @@ def _facts(
         "now": rfc3339(found.plan.now_ms),
         "evaluated_at": rfc3339(found.evaluated_at_ms),
         "lag": found.lag,
+        "held_back": found.held_back,
         "on_expired": wanted.question.on_expired.value,
         "excluded_expired": excluded,
         **excluded_members(found.plan.excluded_expired),
@@ -132,6 +133,7 @@ async def _stream(request: web.Request, context: Context, wanted: Asked) -> web.
             "Emberline-Now": rfc3339(found.plan.now_ms),
             "Emberline-Evaluated-At": rfc3339(found.evaluated_at_ms),
             "Emberline-Lag": str(found.lag),
+            "Emberline-Held-Back": str(found.held_back),
         }
         return await stream(request, _lines(found, wanted.limit), headers)
 

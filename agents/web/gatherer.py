@@ -40,7 +40,8 @@ class Gatherer(ABC, Generic[T]):
 
     Entering opens every shard's part, in one generation: nothing that happens later changes
     the answer, and one that has begun lacks a shard only if that shard breaks off. Entering
-    raises Unavailable. `lag` (events: the shard furthest behind) and `evaluated_at_ms` are
+    raises Unavailable. `lag` (events: the shard furthest behind), `held_back` (events that wait
+    for a producer to end its transaction: the shard with the most) and `evaluated_at_ms` are
     known once entered.
 
     Iterating yields the items of each shard in their order, shards in any order; it raises
@@ -56,6 +57,7 @@ class Gatherer(ABC, Generic[T]):
         self._parts: list[Part[T]] = []
         self._pumps: list[asyncio.Task[None]] = []
         self.lag = 0
+        self.held_back = 0
         self.evaluated_at_ms = 0
 
     @abstractmethod
@@ -76,6 +78,7 @@ class Gatherer(ABC, Generic[T]):
                 await asyncio.sleep(PAUSE_S)
             else:
                 self.lag = max(part.lag for part in self._parts)
+                self.held_back = max(part.held_back for part in self._parts)
                 self.evaluated_at_ms = self._context.clock.now_ms()
                 return self
 

@@ -14,7 +14,7 @@ from agents.query.plan_json import MOST_BYTES, decode
 from agents.web import body
 from agents.web.context import CONTEXT, Context
 from agents.web.number import number
-from agents.web.parts import GENERATION, LAG
+from agents.web.parts import GENERATION, HELD_BACK, LAG
 from agents.web.problems import bad_request, shards_unavailable
 from agents.web.route import Route
 from agents.web.stream import stream
@@ -55,7 +55,7 @@ async def shard_audience(request: web.Request) -> web.StreamResponse:
     try:
         plan = decode(await body.read(request, MOST_BYTES))
         # before the pin: what is folded after that is not in the answer
-        lag = sum(shard.status.lag.values())
+        status = shard.status
         users = await shard.audience(plan)
     except Recoverable as error:
         raise shards_unavailable(str(error)) from error
@@ -65,7 +65,8 @@ async def shard_audience(request: web.Request) -> web.StreamResponse:
         headers = {
             "Content-Type": "application/vnd.apache.arrow.stream",
             GENERATION: str(generation),
-            LAG: str(lag),
+            LAG: str(status.events_behind),
+            HELD_BACK: str(status.events_held_back),
         }
         return await stream(request, _packed_users(users), headers)
 

@@ -13,12 +13,23 @@ from agents.host import NotHeld, Shard
 from agents.web.context import Context
 from agents.web.wire import Truncated, unpack
 
-__all__ = ["GENERATION", "LAG", "Part", "frames_of", "here_or_where", "rows_of", "shard_answer"]
+__all__ = [
+    "GENERATION",
+    "HELD_BACK",
+    "LAG",
+    "Part",
+    "frames_of",
+    "here_or_where",
+    "rows_of",
+    "shard_answer",
+]
 
 GENERATION = "Emberline-Generation"
 """Header of every internal answer: the generation of the group in which it is given."""
 LAG = "Emberline-Lag"
 """Header of another worker's part: events that the shard had not folded when it was pinned."""
+HELD_BACK = "Emberline-Held-Back"
+"""Header beside it: of those, events behind a transaction that their producer has not ended."""
 
 T = TypeVar("T")
 
@@ -29,6 +40,7 @@ class Part(Generic[T]):
 
     items: AsyncGenerator[T, None]
     lag: int = 0
+    held_back: int = 0
     held: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def aclose(self) -> None:

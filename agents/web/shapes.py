@@ -213,7 +213,11 @@ COMPONENTS: Mapping[str, Any] = {
             "next": _NAME,
             "now": _TEXT,
             "evaluated_at": _TEXT,
-            "lag": _COUNT,
+            "lag": {**_COUNT, "description": "events acknowledged and not folded: the worst shard"},
+            "held_back": {
+                **_COUNT,
+                "description": "of those, behind a transaction that a producer has not ended",
+            },
             "on_expired": {"enum": ["refuse", "exclude"]},
             "excluded_expired": _TEXTS,
             "excluded": {

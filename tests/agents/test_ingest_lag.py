@@ -81,6 +81,33 @@ async def test_there_is_lag_until_a_backlog_is_folded_and_none_afterwards(
         await stand.stop()
 
 
+async def test_events_behind_an_open_transaction_are_lag_and_named(alone: Settings) -> None:
+    """They are acknowledged, and nobody folds them before the producer ends its transaction."""
+    click = Topics(alone.prefix).event("click")
+    writer = AIOKafkaProducer(
+        bootstrap_servers=alone.bootstrap_servers, transactional_id=f"{alone.prefix}slow"
+    )
+    stand = await start(alone)
+    await writer.start()
+    try:
+        await stand.until(lambda: not any(stand.shard.status.lag.values()))
+        await writer.begin_transaction()
+        for number in range(50):
+            clicked = {"id": f"c{number}", "user_id": "u", "time": 1_760_000_000_000}
+            value = codec.encode("click", clicked | {"campaign_id": "a", "channel": "EMAIL"})
+            await writer.send_and_wait(click, value, key=b"u")
+        await stand.until(lambda: stand.shard.status.lag[click] == 50)
+        assert stand.shard.status.held_back == {click: 50}
+        assert stand.shard.status.events_behind == stand.shard.status.events_held_back == 50
+        await writer.commit_transaction()
+        await stand.until(lambda: stand.shard._ingest.events == 50)
+        await stand.until(lambda: not any(stand.shard.status.lag.values()))
+        assert stand.shard.status.held_back == {}
+    finally:
+        await writer.stop()
+        await stand.stop()
+
+
 async def test_an_input_that_goes_and_comes_back_is_read_on(alone: Settings) -> None:
     click = Topics(alone.prefix).event("click")
     stand = await start(alone)
