@@ -1,7 +1,7 @@
 """Keys of the HTTP interface: who may do what, kept hashed in a file that all workers share.
 
-The file also holds a random secret, from which the key derives by which workers know each
-other. Keys are long and random, so that one round of SHA-256 protects them.
+The file also holds a random secret, from which the key derives by which workers sign what they
+ask each other. Keys are long and random, so that one round of SHA-256 protects them.
 """
 
 import hashlib
@@ -130,17 +130,17 @@ class Keys:
         return replace(self, keys=left)
 
     def find(self, token: str) -> Key | None:
-        """Whose key this is: one of the file's, or the workers' own."""
+        """Whose key this is."""
         hashed = _hash(token)
-        known = [*self.keys]
-        if self.secret:
-            known.append(Key("worker", (Scope.WORKER,), _hash(self.worker_token), 0))
-        return next((key for key in known if hmac.compare_digest(key.hash, hashed)), None)
+        return next((key for key in self.keys if hmac.compare_digest(key.hash, hashed)), None)
 
     @property
-    def worker_token(self) -> str:
-        """The key by which workers that share the file know each other."""
-        return hmac.new(self.secret.encode(), b"emberline worker", hashlib.sha256).hexdigest()
+    def signing_key(self) -> bytes:
+        """By which workers that share the file sign what they ask each other; empty where the
+        file has no secret. It is never sent."""
+        if not self.secret:
+            return b""
+        return hmac.digest(self.secret.encode(), b"emberline request between workers", "sha256")
 
 
 def _hash(token: str) -> str:

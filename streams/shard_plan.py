@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from streams.peer import checked_address
+
 __all__ = ["Claim", "Directory", "Plan", "plan"]
 
 
@@ -71,12 +73,16 @@ class Directory:
 
     @classmethod
     def decode(cls, data: bytes) -> "Directory":
-        """Inverse of `encode`; without data it is empty."""
+        """Inverse of `encode`; without data it is empty, and without what is no address: nobody
+        is asked there."""
         if not data:
             return cls()
         found = json.loads(data)
-        shards = {int(partition): address for partition, address in found["shards"].items()}
-        return cls(shards, found["control"])
+        claimed = {str(address) for address in (*found["shards"].values(), found["control"])}
+        checked = {address: checked_address(address) for address in claimed}
+        shards = {int(p): checked[str(address)] for p, address in found["shards"].items()}
+        there = {partition: address for partition, address in shards.items() if address}
+        return cls(there, checked[str(found["control"])])
 
 
 def plan(members: Mapping[str, Claim], partitions: int) -> Plan:

@@ -48,7 +48,7 @@ async def call(
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT, headers=sent) as session,
-            session.request(method, base + path, json=json) as answer,
+            session.request(method, base + path, json=json, allow_redirects=False) as answer,
         ):
             if answer.status != 200:
                 raise _refusal(path, answer.status, await answer.read())

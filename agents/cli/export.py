@@ -71,7 +71,7 @@ async def fetch(settings: Settings, source: str, format_: str, sink: BinaryIO) -
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT, headers=key_header(settings)) as session,
-            session.get(url) as answer,
+            session.get(url, allow_redirects=False) as answer,
         ):
             if answer.status != 200:
                 raise _refusal(source, answer.status, await answer.read())

@@ -64,7 +64,7 @@ async def _worker(settings: Settings) -> dict[str, Any] | None:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=key_header(settings)) as session,
-            session.get(url) as answer,
+            session.get(url, allow_redirects=False) as answer,
         ):
             facts: dict[str, Any] = await answer.json()
             return facts if answer.status == HTTPStatus.OK else None

@@ -122,7 +122,7 @@ async def _there(
     try:
         async with (
             asyncio.timeout(DEADLINE_S),
-            context.session.get(address + _URL, params={"source": source}) as answer,
+            context.ask("GET", address + _URL, params={"source": source}) as answer,
         ):
             if answer.status != HTTPStatus.OK:
                 raise NotHeld(f"the worker at {address} answers {answer.status}")

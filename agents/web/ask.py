@@ -1,7 +1,6 @@
 """Asking one shard about users, wherever it runs: retried, of one generation, or 503."""
 
 import asyncio
-import io
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -137,9 +136,8 @@ async def _remote(
     body: bytes,
     parse: Callable[[aiohttp.ClientResponse], Awaitable[T]],
 ) -> T:
-    sent = io.BytesIO(body)  # aiohttp sends bytes in one go, however many
     try:
-        async with asyncio.timeout(ANSWER_S), context.session.post(url, data=sent) as answer:
+        async with asyncio.timeout(ANSWER_S), context.ask("POST", url, body=body) as answer:
             if answer.status != HTTPStatus.OK:
                 raise NotHeld(f"{url} answers {answer.status}")
             generation = answer.headers.get(GENERATION, "none")

@@ -1,5 +1,6 @@
 """Bodies of requests: bounded, and JSON."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -7,17 +8,31 @@ from aiohttp import hdrs, web
 
 from agents.web.problems import Problem, bad_request
 
-__all__ = ["MOST_BYTES", "MOST_WORKER_BYTES", "read", "read_json", "read_object"]
+__all__ = ["BODY", "MOST_BYTES", "MOST_WORKER_BYTES", "read", "read_json", "read_object"]
 
+BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
+"""What has been read of a request already: that of another worker, to check its signature."""
+BODY_S = 30.0
 MOST_BYTES = 1 << 20
 _JSON = "application/json"
-MOST_WORKER_BYTES = 32 << 20
+MOST_WORKER_BYTES = 64 << 20
 """Of what workers ask each other: 50 users whose ids are as long as `max_field_bytes` can be,
 every character of them escaped, still fit."""
 
 
 async def read(request: web.Request, most: int = MOST_BYTES) -> bytes:
-    """The whole body. Raises Problem (413) for one that is longer than `most` bytes."""
+    """The whole body. Raises Problem (413) for one that is longer than `most` bytes, and (408)
+    for one that does not come within `BODY_S`."""
+    if BODY in request:
+        return request[BODY]
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read(request, most)
+    except TimeoutError as error:
+        raise Problem("body_timeout", f"The body has not come within {BODY_S:.0f} s") from error
+
+
+async def _read(request: web.Request, most: int) -> bytes:
     found = bytearray()
     too_long = request.content_length is not None and request.content_length > most
     while not too_long:

@@ -1,21 +1,32 @@
 """What the handlers of all routes know of their worker."""
 
 import asyncio
-from collections.abc import Iterator
+import io
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from agents.catalog_view import CatalogView
 from agents.host import ShardHost
 from agents.web.keyring import KeyRing
+from agents.web.signature import HEADER, Nonces, sign
+from schemas.errors import Recoverable
 from schemas.lifecycle import SourceState
 from streams.clock import Clock, SystemClock
 from streams.settings import Settings
 
 __all__ = ["CONTEXT", "Context", "SourceStates"]
+
+
+MOST_CONNECTIONS = 100
+"""To all other workers together."""
+IDLE_S = 5.0
+"""So long a connection to another worker is kept for the next question: less than it keeps it."""
 
 
 class SourceStates(Protocol):
@@ -53,28 +64,49 @@ class Context:
     clock: Clock = field(default_factory=SystemClock)
     address: str = ""
     keyring: KeyRing = field(init=False)
+    nonces: Nonces = field(default_factory=Nonces, repr=False)
     _session: aiohttp.ClientSession | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.keyring = KeyRing(self.settings.keys_file)
 
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        """The client for other workers, made when it is first needed."""
+    @asynccontextmanager
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask another worker; the request is signed, and no other address is followed to.
+
+        Raises aiohttp.ClientError, TimeoutError, OSError; Recoverable where there is nothing to
+        sign with.
+        """
+        asked = URL(url).update_query(params or {})
+        headers = {}
+        keys = self.keyring.keys
+        if keys is not None:
+            if not keys.signing_key:
+                raise Recoverable(f"The keys file {self.settings.keys_file} has no secret")
+            signature = sign(keys.signing_key, method, asked, body, self.clock.now_ms())
+            headers[HEADER] = signature
+        # aiohttp sends bytes in one go, however many
+        sent = io.BytesIO(body) if body else None
+        async with self._client().request(
+            method, asked, data=sent, headers=headers, allow_redirects=False
+        ) as answer:
+            yield answer
+
+    def _client(self) -> aiohttp.ClientSession:
+        """Made when it is first needed."""
         if self._session is None:
             # no limit for a whole answer, which may be long; silence is limited instead
             limits = aiohttp.ClientTimeout(total=None, sock_connect=2.0, sock_read=30.0)
-            self._session = aiohttp.ClientSession(timeout=limits, middlewares=[self._identified])
+            connector = aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_S)
+            self._session = aiohttp.ClientSession(timeout=limits, connector=connector)
         return self._session
-
-    async def _identified(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Show other workers that this is one of them."""
-        keys = self.keyring.keys
-        if keys is not None:
-            request.headers["Authorization"] = f"Bearer {keys.worker_token}"
-        return await handler(request)
 
     async def close(self) -> None:
         """Close the client."""

@@ -1,6 +1,8 @@
 """Who may call what, how often, with how much, and how long it may take."""
 
 import asyncio
+import hashlib
+import logging
 import math
 import time
 from collections.abc import Iterable
@@ -10,15 +12,19 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from agents.keys import Key, Keys, Scope
+from agents.web import body
 from agents.web.caller import KEY, lacking
 from agents.web.context import Context
 from agents.web.keyring import KeysLost
 from agents.web.origin import check_origin
 from agents.web.problems import Problem
 from agents.web.route import Handler, Route
+from agents.web.signature import HEADER, Refused, Stale, netloc, verify
 from streams.period import seconds
 
 __all__ = ["Bucket", "Guard"]
+
+log = logging.getLogger(__name__)
 
 BURST_S = 2.0
 """So many seconds' worth of requests may come at once."""
@@ -78,7 +84,9 @@ class Guard:
                 keys = NOBODY
             if keys is None:
                 check_origin(request, settings.http_host, self._context.address)
-            if scope is not None:
+            if scope is Scope.WORKER:
+                await self._check_worker(request, keys)
+            elif scope is not None:
                 self._check_key(request, scope, keys)
             if scope is not Scope.WORKER and (request.content_length or 0) > (
                 settings.http_body_bytes
@@ -100,18 +108,44 @@ class Guard:
         path = resource.canonical if resource is not None else ""
         return self._scopes.get((method, path), Scope.ADMIN)
 
+    async def _check_worker(self, request: web.Request, keys: Keys | None) -> None:
+        """Another worker has signed it, see agents/web/signature.py."""
+        if keys is None:
+            return
+        context = self._context
+        try:
+            body_hash = verify(
+                keys.signing_key,
+                request.headers.get(HEADER, ""),
+                request.method,
+                netloc(context.address),
+                request.raw_path,
+                context.nonces,
+                context.clock.now_ms(),
+            )
+            found = await body.read(request, body.MOST_WORKER_BYTES)
+            if hashlib.sha256(found).hexdigest() != body_hash:
+                raise Refused("the body is another one than what was signed")
+        except Refused as error:
+            if isinstance(error, Stale):
+                log.warning(
+                    "another worker's request from %s is refused: %s", request.remote, error
+                )
+            key = _bearer(request, keys)
+            if key is not None:
+                raise lacking(key, Scope.WORKER) from error
+            raise _unauthorized(f"Workers ask this of each other, and {error}") from error
+        request[body.BODY] = found
+
     def _check_key(self, request: web.Request, scope: Scope, keys: Keys | None) -> None:
         if keys is None:
             if self._context.settings.require_keys:
-                raise Problem("unauthorized", "This worker has no keys, and serves nobody without")
+                raise _unauthorized("This worker has no keys, and serves nobody without")
             return
-        kind, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        key = keys.find(token.strip()) if kind.lower() == "bearer" else None
+        key = _bearer(request, keys)
         if key is None:
-            raise Problem(
-                "unauthorized",
-                "Send a key that `emberline keys add` gave out: Authorization: Bearer KEY",
-                headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="emberline"'},
+            raise _unauthorized(
+                "Send a key that `emberline keys add` gave out: Authorization: Bearer KEY"
             )
         if not key.allows(scope):
             raise lacking(key, scope)
@@ -120,7 +154,7 @@ class Guard:
 
     def _check_rate(self, key: Key) -> None:
         rate = self._context.settings.http_rate
-        if not rate or Scope.WORKER in key.scopes:
+        if not rate:
             return
         now = time.monotonic()
         bucket = self._buckets.setdefault(key.hash, Bucket(rate, rate * BURST_S, now))
@@ -131,6 +165,17 @@ class Guard:
                 f"The key {key.name!r} may ask {rate} times a second",
                 headers={hdrs.RETRY_AFTER: str(math.ceil(wait))},
             )
+
+
+def _bearer(request: web.Request, keys: Keys) -> Key | None:
+    kind, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return keys.find(token.strip()) if kind.lower() == "bearer" else None
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(
+        "unauthorized", detail, headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="emberline"'}
+    )
 
 
 async def _limited(

@@ -17,7 +17,7 @@ from agents.web.context import CONTEXT
 from agents.web.number import number
 from agents.web.parts import GENERATION
 from agents.web.problems import bad_request, shards_unavailable
-from agents.web.wire import END, Truncated, pack, unpack
+from agents.web.wire import END, Truncated, pack, unpack_all
 from schemas.errors import Recoverable
 from schemas.roster import Alias
 
@@ -46,17 +46,13 @@ async def shard_find(request: web.Request) -> web.Response:
 
 async def shard_identify(request: web.Request) -> web.Response:
     """POST /internal/shards/{partition}/identify with one frame of users: their roster rows."""
-    # read as it comes: there may be more users than the limit of a body allows
-    users: pl.Series | None = None
     try:
-        async for frame in unpack(request.content):
-            if users is not None or frame.schema != {"user": pl.String}:
-                raise bad_request("one frame of users is expected")
-            users = frame["user"]
+        frames = await unpack_all(await body.read(request, body.MOST_WORKER_BYTES))
     except Truncated as error:
         raise bad_request(str(error)) from error
-    if users is None:
+    if len(frames) != 1 or frames[0].schema != {"user": pl.String}:
         raise bad_request("one frame of users is expected")
+    users = frames[0]["user"]
     found, headers = await _held(request, lambda shard: shard.identify(users))
     return web.Response(body=await asyncio.to_thread(pack, found) + END, headers=headers)
 

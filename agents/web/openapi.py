@@ -98,7 +98,7 @@ def _responses(route: Route) -> dict[str, Any]:
     found: dict[str, Any] = {"200": {"description": route.summary, "content": content}}
     codes = {*route.problems, *_ALWAYS, *(_GUARDED if route.scope is not None else ())}
     if route.body is not None:
-        codes.add("unsupported_media_type")
+        codes |= {"unsupported_media_type", "body_timeout"}
     if any(parameter.where == "path" for parameter in route.parameters):
         codes.add("not_found")
     by_status: dict[int, list[str]] = {}

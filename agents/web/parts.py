@@ -73,12 +73,12 @@ async def shard_answer(
     url: str,
     *,
     params: Mapping[str, str] | None = None,
-    data: bytes | None = None,
+    data: bytes = b"",
 ) -> aiohttp.ClientResponse:
     """Another worker's answer, as long as `held` is open. Raises NotHeld where it is not 200 or
     of another generation, Truncated where there is none."""
     try:
-        asking = context.session.request(method, url, params=params, data=data)
+        asking = context.ask(method, url, params=params, body=data)
         answer = await held.enter_async_context(asking)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Truncated(f"{url}: {error!r}") from error

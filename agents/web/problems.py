@@ -24,6 +24,7 @@ of the segment that it names |
 | `unknown_user` | 404 | nobody is there: never heard of, deleted, or merged into nobody |
 | `method_not_allowed` | 405 | the address takes other methods |
 | `not_acceptable` | 406 | none of the formats offered is one that the client accepts |
+| `body_timeout` | 408 | the body did not come in time |
 | `source_hidden` | 409 | the source's data is archived, or on its way; `restore` says what to \
 ask for to bring it back (`emberline restore`) |
 | `ambiguous_user` | 409 | several users bear the identifier; `users` names them |
@@ -89,6 +90,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "unknown_user": (404, "No such user"),
     "method_not_allowed": (405, "This address takes other methods"),
     "not_acceptable": (406, "None of the formats is acceptable"),
+    "body_timeout": (408, "The body takes too long"),
     "source_hidden": (409, "The source's data is not available now"),
     "ambiguous_user": (409, "Several users are called so"),
     "stale_cursor": (409, "The cursor is of another question"),

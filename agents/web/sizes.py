@@ -8,11 +8,13 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+import orjson
 
 from agents.host import SourceSize
 from agents.web.context import Context
 from agents.web.internal import sizes_here
-from agents.web.wire import Truncated, json_of
+from agents.web.wire import json_of
+from schemas.errors import Recoverable
 
 __all__ = ["Sizes", "sizes"]
 
@@ -52,23 +54,24 @@ async def sizes(context: Context, sources: Sequence[str]) -> Sizes:
 
 
 async def _ask(context: Context, address: str, sources: Sequence[str]) -> dict[str, Any]:
+    body = orjson.dumps({"sources": list(sources)})
     try:
         async with (
             asyncio.timeout(DEADLINE_S),
-            context.session.post(f"{address}/internal/sizes", json={"sources": sources}) as answer,
+            context.ask("POST", f"{address}/internal/sizes", body=body) as answer,
         ):
             if answer.status != HTTPStatus.OK:
                 return {}
-            body = await json_of(answer)
-    except (aiohttp.ClientError, TimeoutError, OSError, Truncated) as error:
+            told = await json_of(answer)
+    except (aiohttp.ClientError, TimeoutError, OSError, Recoverable) as error:
         log.info("no sizes from %s: %r", address, error)
         return {}
-    if body.get("generation") != context.host.generation:
+    if told.get("generation") != context.host.generation:
         return {}
     try:
         return {
             str(shard): {source: asdict(SourceSize(**size)) for source, size in held.items()}
-            for shard, held in body["shards"].items()
+            for shard, held in told["shards"].items()
         }
     except (KeyError, TypeError, AttributeError) as error:
         log.warning("sizes from %s are none: %r", address, error)

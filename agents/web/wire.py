@@ -18,7 +18,7 @@ import polars as pl
 
 from schemas.errors import Recoverable
 
-__all__ = ["END", "Truncated", "json_of", "pack", "unpack"]
+__all__ = ["END", "Truncated", "json_of", "pack", "unpack", "unpack_all"]
 
 _LENGTH = struct.Struct(">I")
 END = _LENGTH.pack(0)
@@ -67,6 +67,14 @@ async def unpack(reader: Reader) -> AsyncGenerator[pl.DataFrame, None]:
             yield _read(data)
         else:
             yield await asyncio.to_thread(_read, data)
+
+
+async def unpack_all(data: bytes) -> list[pl.DataFrame]:
+    """The frames of a stream that is here as a whole. Raises Truncated."""
+    reader = asyncio.StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    return [frame async for frame in unpack(reader)]
 
 
 async def json_of(answer: aiohttp.ClientResponse) -> dict[str, Any]:

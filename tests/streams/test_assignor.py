@@ -12,7 +12,7 @@ MEMBERS = st.dictionaries(
     st.text(alphabet="abcdef", min_size=1, max_size=3),
     st.builds(
         Claim,
-        address=st.just("http://host"),
+        address=st.just("http://host:1"),
         generation=st.integers(-1, 5),
         shards=st.frozensets(st.integers(0, 40), max_size=12),
         control=st.booleans(),
@@ -56,7 +56,7 @@ def test_a_new_member_costs_no_more_moves_than_balance_needs(
 ) -> None:
     before = plan(members, partitions)
     holding = _carried_out(members, before.shards, before.control)
-    after = plan(holding | {"new": Claim("http://new")}, partitions)
+    after = plan(holding | {"new": Claim("http://new:1")}, partitions)
     moved = [p for p in range(partitions) if after.shards[p] != before.shards[p]]
     assert all(after.shards[p] == "new" for p in moved)
     assert after.control == before.control
@@ -78,8 +78,8 @@ def test_a_member_that_leaves_moves_only_its_own(
 
 def test_the_later_claim_counts() -> None:
     members = {
-        "stale": Claim("http://a", generation=3, shards=frozenset({0, 1}), control=True),
-        "valid": Claim("http://b", generation=7, shards=frozenset({0}), control=True),
+        "stale": Claim("http://a:1", generation=3, shards=frozenset({0, 1}), control=True),
+        "valid": Claim("http://b:1", generation=7, shards=frozenset({0}), control=True),
     }
     planned = plan(members, 2)
     assert planned.shards == {0: "valid", 1: "stale"}
@@ -87,13 +87,13 @@ def test_the_later_claim_counts() -> None:
 
 
 def test_control_goes_to_the_least_loaded() -> None:
-    planned = plan({"a": Claim("http://a"), "b": Claim("http://b")}, 3)
+    planned = plan({"a": Claim("http://a:1"), "b": Claim("http://b:1")}, 3)
     assert planned.control == "b"
 
 
 def test_assignment_gives_every_topic_alike_and_tells_all_addresses() -> None:
-    one = ShardAssignor("control", 3, lambda: "http://one")
-    two = ShardAssignor("control", 3, lambda: "http://two")
+    one = ShardAssignor("control", 3, lambda: "http://one:1")
+    two = ShardAssignor("control", 3, lambda: "http://two:1")
     topics = {"control", "send", "open"}
     given_out = one.assign(
         ClusterMetadata(), {"1": one.metadata(topics), "2": two.metadata(topics)}
@@ -104,17 +104,17 @@ def test_assignment_gives_every_topic_alike_and_tells_all_addresses() -> None:
         assignor.joined(4)
     assert one.directory == two.directory
     assert one.directory == Directory(
-        {0: "http://one", 1: "http://one", 2: "http://two"}, "http://two"
+        {0: "http://one:1", 1: "http://one:1", 2: "http://two:1"}, "http://two:1"
     )
     assert sorted(given_out["1"].partitions()) == [
         (topic, partition) for topic in ("open", "send") for partition in (0, 1)
     ]
     claim = Claim.decode(two.metadata(topics).user_data)
-    assert claim == Claim("http://two", generation=4, shards=frozenset({2}), control=True)
+    assert claim == Claim("http://two:1", generation=4, shards=frozenset({2}), control=True)
 
 
 def test_rejoin_changes_the_metadata() -> None:
-    assignor = ShardAssignor("control", 3, lambda: "http://one")
+    assignor = ShardAssignor("control", 3, lambda: "http://one:1")
     before = assignor.metadata({"control"}).encode()
     assert assignor.metadata({"control"}).encode() == before
     assignor.rejoin()
@@ -128,7 +128,7 @@ def test_claims_survive_the_journey(members: dict[str, Claim]) -> None:
 
 
 def test_directory_survives_the_journey() -> None:
-    directory = Directory({3: "http://a", 0: "http://b"}, "http://a")
+    directory = Directory({3: "http://a:1", 0: "http://b:1"}, "http://a:1")
     assert Directory.decode(directory.encode()) == directory
     assert Directory.decode(b"") == Directory()
 

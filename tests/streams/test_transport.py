@@ -81,11 +81,11 @@ async def member(settings: Settings, address: str) -> AsyncIterator[Member]:
 
 
 async def test_one_member_holds_all_and_fetches_nothing(settings: Settings, topics: Topics) -> None:
-    async with member(settings, "http://one") as app:
+    async with member(settings, "http://one:1") as app:
         told = await app.next_told(lambda told: told.shards)
         assert told.shards == {0, 1, 2, 3}
         assert told.control
-        assert told.directory.shards == dict.fromkeys(range(4), "http://one")
+        assert told.directory.shards == dict.fromkeys(range(4), "http://one:1")
         consumer: Any = app.consumer
         paused = consumer._thread._consumer.paused()
         assert {(tp.topic, tp.partition) for tp in paused} == {
@@ -98,9 +98,9 @@ async def test_rejoin_from_another_thread_makes_a_generation(
     settings: Settings, topics: Topics, tmp_path: Any
 ) -> None:
     other = {**vars(settings), "data_dir": tmp_path / "other"}
-    async with member(settings, "http://one") as one:
+    async with member(settings, "http://one:1") as one:
         first = await one.next_told(lambda told: told.shards)
-        async with member(Settings(**other), "http://two") as two:
+        async with member(Settings(**other), "http://two:1") as two:
             shared = await two.next_told(lambda told: len(told.shards) == 2)
             assert shared.generation > first.generation
             # of the two, the follower: a leader's join always makes a generation
@@ -113,15 +113,15 @@ async def test_rejoin_from_another_thread_makes_a_generation(
             assert kept.shards | again.shards == {0, 1, 2, 3}
             assert kept.directory == again.directory
         left = await one.next_told(lambda told: len(told.shards) == 4)
-        assert left.directory.control == "http://one"
+        assert left.directory.control == "http://one:1"
 
 
 async def test_a_successor_knows_its_predecessor(settings: Settings, topics: Topics) -> None:
-    async with member(settings, "http://one") as app:
+    async with member(settings, "http://one:1") as app:
         await app.next_told(lambda told: told.shards)
         former = app.membership.former_member
         assert former
-    async with member(settings, "http://one") as app:
+    async with member(settings, "http://one:1") as app:
         assert app.membership.former_member == former
         await app.next_told(lambda told: told.shards)
         assert app.membership.former_member not in ("", former)
