@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.encoder import encoder
-from agents.rules.bounds import unfit
+from agents.rules.bounds import KEY_KINDS, unfit
 from schemas import codec
 from schemas.errors import UsageError
-from schemas.lifecycle import Definition
+from schemas.lifecycle import Definition, kind_of
 from schemas.registry import raw
 from schemas.words import hint
 from streams.topic_specs import EVENTS
@@ -56,6 +56,24 @@ def refuse_unknown_fields(kind: Kind, record: Mapping[str, Any]) -> None:
     declared = {name: value for name, value in record.items() if name != "type"}
     schema = raw(kind.name)
     _refuse_unknown(kind.name, schema, declared, dict(_named(schema)))
+    if kind.name == "definition":
+        _refuse_other_kinds(record)
+
+
+def _refuse_other_kinds(record: Mapping[str, Any]) -> None:
+    key, kind = str(record.get("key")), record.get("kind")
+    if kind and str(kind) != kind_of(key):
+        raise UsageError(
+            f"kind is {str(kind)[:80]!r}, the key {key[:80]!r} says another",
+            remedy=hint(str(kind), KEY_KINDS),
+        )
+    references = record.get("references")
+    for name in references if isinstance(references, list) else ():
+        if kind_of(str(name)) not in KEY_KINDS or str(name).endswith(":"):
+            raise UsageError(
+                f"references: {str(name)[:80]!r} names nothing",
+                remedy=hint(f"{name}"[:80], [f"{one}:ID" for one in KEY_KINDS]),
+            )
 
 
 def _refuse_unknown(what: str, schema: Any, value: Any, named: Mapping[str, Any]) -> None:

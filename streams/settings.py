@@ -5,7 +5,9 @@ address `KAFKA_BOOTSTRAP_SERVERS` is honoured too.
 """
 
 import dataclasses
+import logging
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +23,10 @@ from streams.period import Period
 __all__ = ["Line", "Settings", "describe", "load", "names"]
 
 _HUGE = 1 << 60
+_LIKENESS = 0.85
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP)(_\w+)?$")
+
+_log = logging.getLogger(__name__)
 
 
 def _setting(default: object, read: values.Read, doc: str, *, secret: bool = False) -> Any:
@@ -64,7 +70,9 @@ class Settings:
         "", values.periods_by_name, "longer retention for sources with a tag: vip=P1Y"
     )
     retention_by_kind: Mapping[str, Period] = _setting(
-        "", values.periods_by_name, "longer retention for a kind of source: canvas=P6M"
+        "",
+        values.periods_by_word("campaign", "canvas"),
+        "longer retention for a kind of source: canvas=P6M",
     )
     policy_effective_at: str = _setting(
         "", values.date, "date (UTC) before which no retention begins to run, such as 2026-01-31"
@@ -208,7 +216,8 @@ def load(
     """Settings from defaults, then `file` (if it is there), then `env`, then `flags`.
 
     Flags of None count as not given. Raises UsageError, naming place and remedy, for an
-    unknown name in the file or the flags, and for a bad value anywhere.
+    unknown name in the file or the flags, for a misspelt one in the environment, and for a bad
+    value anywhere.
     """
     found: dict[str, object] = {}
     origins: dict[str, str] = {}
@@ -279,6 +288,29 @@ def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
         variable = f"EMBERLINE_{part.name.upper()}"
         if variable in env:
             yield part.name, env[variable], variable
+    _look_at_unknown(env)
+
+
+def _look_at_unknown(env: Mapping[str, str]) -> None:
+    """A misspelt variable would leave a setting at its default, in silence: it is an error.
+
+    One that is like none of ours may belong to another program, so it is told in the log only;
+    those that Kubernetes sets for a service of this name are not told.
+    """
+    known = {f"EMBERLINE_{name.upper()}" for name in names()}
+    for variable in sorted(env):
+        if not variable.startswith("EMBERLINE_") or variable in known:
+            continue
+        if _SERVICE_LINK.search(variable) or env[variable].startswith(("tcp://", "udp://")):
+            continue
+        near = nearest(variable, known, cutoff=_LIKENESS)
+        if near is not None:
+            raise UsageError(
+                f"{variable}: there is no such setting", remedy=f"Did you mean {near}? Unset it"
+            )
+        _log.warning(
+            "%s is no setting and changes nothing: `emberline settings` lists them", variable
+        )
 
 
 def _from_flags(flags: Mapping[str, object]) -> Iterator[tuple[str, object, str]]:

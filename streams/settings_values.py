@@ -22,6 +22,7 @@ __all__ = [
     "path",
     "period",
     "periods_by_name",
+    "periods_by_word",
     "show",
     "size",
     "text",
@@ -144,6 +145,19 @@ def intervals(value: object) -> tuple[Period, ...]:
     if not isinstance(parts, list | tuple):
         raise _expected(value, "a list of ISO 8601 periods such as P30D,P7D")
     return tuple(interval(part) for part in parts if part != "")
+
+
+def periods_by_word(*words: str) -> Read:
+    """Periods by one of a few words, as `periods_by_name`."""
+
+    def read(value: object) -> dict[str, Period]:
+        found = periods_by_name(value)
+        for name in found:
+            if name not in words:
+                raise UsageError(f"{name!r} is no name here", remedy=hint(name, words))
+        return found
+
+    return read
 
 
 def periods_by_name(value: object) -> dict[str, Period]:

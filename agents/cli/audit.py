@@ -1,14 +1,21 @@
 """`emberline audit`: every decision and refusal, with its reason."""
 
+from itertools import islice
+
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.table import show, when
 from agents.topic_reader import read_all
 from schemas import codec
+from schemas.errors import UsageError
+from schemas.words import nearest
 from streams.topics import Topics
 
 __all__ = ["command"]
+
+_COMPARED = 10_000
+"""So many sources are compared with one that is not there: in a second at most."""
 
 
 @click.command("audit", help="Show the decisions made on a source, or on all, oldest first.")
@@ -22,7 +29,12 @@ def command(ctx: click.Context, source: str | None, last: int | None, as_json: b
     located = run(read_all(settings, Topics(settings.prefix).audit))
     records = [codec.decode(record.value or b"", "audit") for _, _, record in located]
     if source is not None:
+        known = {str(record["source"]): None for record in records if record["source"]}
         records = [record for record in records if record["source"] == source]
+        if not records:
+            near = nearest(source, islice(known, _COMPARED))
+            hint = f"Did you mean {near}?" if near else "`emberline status` lists the sources"
+            raise UsageError(f"Nothing was decided on {source[:80]!r}", remedy=hint)
     records = records[-last:] if last else records
     if as_json:
         for record in records:

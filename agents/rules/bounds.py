@@ -11,7 +11,15 @@ from dataclasses import asdict
 from schemas import times
 from schemas.lifecycle import SOURCE_KINDS, Command, Definition
 
-__all__ = ["MAX_SOURCES", "clipped", "command_fault", "is_catalog_key", "is_request_id", "unfit"]
+__all__ = [
+    "KEY_KINDS",
+    "MAX_SOURCES",
+    "clipped",
+    "command_fault",
+    "is_catalog_key",
+    "is_request_id",
+    "unfit",
+]
 
 TEXT = 1_000
 """Characters of a word in a command: an id, a source, a tag, a name."""
@@ -20,7 +28,7 @@ REASON = 10_000
 KEY_BYTES = 600
 MAX_SOURCES = 50_000
 """Sources of one request: all of them are told of in one transaction."""
-_KINDS = (*SOURCE_KINDS, "segment", "content_card")
+KEY_KINDS = (*SOURCE_KINDS, "segment", "content_card")
 _LABEL_BYTES = 20_000
 _DEFINITION_BYTES = 600_000
 _SURELY_SMALL = 100_000
@@ -50,8 +58,8 @@ def command_fault(command: Command) -> str | None:
 def unfit(definition: Definition, now: int | None = None) -> tuple[str, str] | None:
     """`(code, detail)` where a definition cannot be kept, or None. `now`: UTC milliseconds."""
     kind, _, name = definition.key.partition(":")
-    if kind not in _KINDS or not name:
-        named = ", ".join(f"{kind}:ID" for kind in _KINDS)
+    if kind not in KEY_KINDS or not name:
+        named = ", ".join(f"{kind}:ID" for kind in KEY_KINDS)
         return "undecodable", f"the key {definition.key[:80]!r} is none of {named}"
     if len(definition.key.encode()) > KEY_BYTES:
         return "too_large", f"the key is longer than {KEY_BYTES} bytes"
@@ -72,7 +80,7 @@ def unfit(definition: Definition, now: int | None = None) -> tuple[str, str] | N
 def is_catalog_key(key: str) -> bool:
     """Whether a definition may stand under a key."""
     kind, _, name = key.partition(":")
-    return kind in _KINDS and bool(name) and len(key.encode(errors="replace")) <= KEY_BYTES
+    return kind in KEY_KINDS and bool(name) and len(key.encode(errors="replace")) <= KEY_BYTES
 
 
 def clipped(text: str | None) -> str | None:

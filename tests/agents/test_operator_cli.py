@@ -196,7 +196,9 @@ async def test_status_audit_and_rejected_read_their_topics(
     assert facts["worker"] is None
     shown = await emberline(settings, "audit", "campaign:a", "--json")
     assert json.loads(shown.stdout)["decision"] == "exempt"
-    assert "exempt" not in (await emberline(settings, "audit", "campaign:b")).stdout
+    misspelt = await emberline(settings, "audit", "campain:a")
+    assert misspelt.exit_code == 2
+    assert "Did you mean campaign:a?" in misspelt.stderr
     assert "none" in (await emberline(settings, "rejected", "list")).stdout
 
 
@@ -245,6 +247,14 @@ EVENT = '{"id":"1","user_id":"u","time":1767225600000}'
         (
             ["send", "definition", '{"key":"canvas:a","status":"ACTIVE","steps":[{"nmae":"x"}]}'],
             "Did you mean name",
+        ),
+        (
+            ["send", "definition", '{"key":"canvas:a","status":"ACTIVE","references":["sprng"]}'],
+            "names nothing",
+        ),
+        (
+            ["send", "definition", '{"key":"canvas:a","status":"ACTIVE","kind":"campaign"}'],
+            "says another",
         ),
         (["send", "send", "@/none"], "No such file"),
         (["import", "/none"], "no file"),

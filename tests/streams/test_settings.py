@@ -108,6 +108,7 @@ def test_values_in_all_their_forms(tmp_path: Path) -> None:
         ("expiring_soon", 5),
         ("data_dir", ""),
         ("schema_registry_url", "ftp://x"),
+        ("retention_by_kind", "campain=P1Y"),
     ],
 )
 def test_a_bad_value_is_told_with_place_and_remedy(name: str, value: object) -> None:
@@ -165,3 +166,35 @@ def test_a_date_in_its_forms(tmp_path: Path, written: str) -> None:
 def test_what_is_no_date(tmp_path: Path, written: str) -> None:
     with pytest.raises(UsageError, match="EMBERLINE_POLICY_EFFECTIVE_AT: policy_effective_at"):
         settings_from(tmp_path, env={"EMBERLINE_POLICY_EFFECTIVE_AT": written})
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("EMBERLINE_PARTITION", "EMBERLINE_PARTITIONS"),
+        ("EMBERLINE_RETENSION", "EMBERLINE_RETENTION"),
+        ("EMBERLINE_HTTPPORT", "EMBERLINE_HTTP_PORT"),
+        ("EMBERLINE_APIKEY", "EMBERLINE_API_KEY"),
+    ],
+)
+def test_a_misspelt_variable_is_an_error(tmp_path: Path, variable: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"Did you mean {meant}"):
+        load(env={variable: "s3cret"}, file=tmp_path / "none")
+
+
+def test_a_variable_of_another_program_is_told_and_of_a_service_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    env = {
+        "EMBERLINE_SERVICE_HOST": "10.0.0.1",
+        "EMBERLINE_SERVICE_PORT_HTTP": "6066",
+        "EMBERLINE_PORT": "tcp://10.0.0.1:6066",
+        "EMBERLINE_PORT_6066_TCP_ADDR": "10.0.0.1",
+        "EMBERLINE_IMAGE": "s3cret",
+        "EMBERLINE_API_KEY": "k",
+    }
+    assert load(env=env, file=tmp_path / "none").api_key == "k"
+    assert [record.getMessage().partition(" ")[0] for record in caplog.records] == [
+        "EMBERLINE_IMAGE"
+    ]
+    assert "s3cret" not in caplog.text
