@@ -56,9 +56,10 @@ def cursor_record(settings: Settings, cursor: Mapping[str, int]) -> Record:
 
 
 async def read_back(settings: Settings, owner: str, start: int) -> Found:
-    """Read from offset `start` to the owner record of `owner`. The caller sets the deadline.
+    """Read from offset `start` to the owner record of `owner`.
 
-    Raises Fatal where the topic was written with another number of partitions or format.
+    Raises Recoverable where nothing comes, Fatal where the topic was written with
+    another number of partitions or format.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
     fetcher = Fetcher(settings, {partition: start}, name="coordinator-log")
@@ -66,7 +67,7 @@ async def read_back(settings: Settings, owner: str, start: int) -> Found:
     kept: dict[str, KafkaRecord] = {}
     try:
         while True:
-            for batch in await fetcher.fetch():
+            for batch in await fetcher.progress():
                 for record in unpack(batch):
                     key = own_key(record.key)
                     if key is None or not (key in (_OWNER, _CURSOR) or ledger.known(key)):
@@ -81,14 +82,17 @@ async def read_back(settings: Settings, owner: str, start: int) -> Found:
 
 
 async def last_owner(settings: Settings, start: int, end: int) -> str | None:
-    """Who has taken over last, among the offsets `[start, end)`. The caller sets the deadline."""
+    """Who has taken over last, among the offsets `[start, end)`.
+
+    Raises Recoverable where nothing comes.
+    """
     partition = (Topics(settings.prefix).coordinator, 0)
     fetcher = Fetcher(settings, {partition: start}, name="coordinator-owner")
     await fetcher.start()
     owner: str | None = None
     try:
         while fetcher.position(partition) < end:
-            for batch in await fetcher.fetch():
+            for batch in await fetcher.progress():
                 for record in unpack(batch):
                     if record.key == _OWNER.encode():
                         owner = _checked_owner(settings, record) or owner
@@ -100,14 +104,14 @@ async def last_owner(settings: Settings, start: int, end: int) -> str | None:
 async def appended_at(settings: Settings, offset: int) -> int | None:
     """The broker's time (UTC ms) at which the record at `offset` was appended.
 
-    None where the topic keeps the producer's times. The caller sets the deadline.
+    None where the topic keeps the producer's times. Raises Recoverable where nothing comes.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
     fetcher = Fetcher(settings, {partition: offset}, name="coordinator-clock")
     await fetcher.start()
     try:
         while True:
-            for batch in await fetcher.fetch():
+            for batch in await fetcher.progress():
                 return batch.max_timestamp if batch.log_append_time else None
     finally:
         await fetcher.close()

@@ -1,6 +1,5 @@
 """Reading whole topics, or what comes after now, as a read_committed consumer sees them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -19,7 +18,6 @@ from streams.settings import Settings
 __all__ = ["Located", "TopicReader", "read_all", "read_table"]
 
 WAIT_MS = 250
-DEADLINE_S = 60.0
 
 Located = tuple[str, int, KafkaRecord]
 """(topic, partition, record)"""
@@ -58,22 +56,14 @@ class TopicReader:
         """The next records, in order within each partition; empty after `wait_ms`."""
         return [located for batch in await self._fetcher.fetch(wait_ms) for located in _of(batch)]
 
-    async def rest(self, deadline_s: float = DEADLINE_S) -> list[Located]:
+    async def rest(self) -> list[Located]:
         """Everything that was committed when the reader was opened and is not read yet.
 
-        Raises Recoverable where that takes longer than the deadline.
+        Takes as long as it gets on. Raises Recoverable where nothing comes.
         """
         found: list[Located] = []
-        try:
-            async with asyncio.timeout(deadline_s):
-                while any(self._fetcher.position(p) < end for p, end in self._ends.items()):
-                    found += await self.some()
-        except TimeoutError:
-            behind = {p: e for p, e in self._ends.items() if self._fetcher.position(p) < e}
-            raise Recoverable(
-                f"Not read to the end within {deadline_s:.0f} s: {behind}",
-                remedy="Look at the broker, then try again",
-            ) from None
+        while any(self._fetcher.position(p) < end for p, end in self._ends.items()):
+            found += [located for batch in await self._fetcher.progress() for located in _of(batch)]
         return found
 
 

@@ -4,11 +4,10 @@ The headers of a record say everything that is needed to rebuild the manifest by
 segment id, source, epoch, rows, partition count, checksum, what it replaces, and the index.
 """
 
-import time
 from collections.abc import AsyncIterator, Mapping
 
 from schemas.batch import unpack
-from schemas.errors import Fatal, Recoverable
+from schemas.errors import Fatal
 from schemas.segment import SegmentIndex
 from schemas.segment_codec import checksum
 from streams.fetch import Fetcher
@@ -19,7 +18,6 @@ from streams.topics import Topics
 
 __all__ = ["ArchiveMismatch", "append", "read"]
 
-SILENCE_S = 30.0
 #: A gap between wanted records larger than this many offsets is jumped over.
 _JUMP = 16
 
@@ -67,16 +65,9 @@ async def read(
     partition_key = (topic, partition)
     fetcher = Fetcher(settings, {partition_key: order[-1]}, name=f"archive-{partition}")
     await fetcher.start()
-    heard = time.monotonic()
     try:
         while order:
-            batches = await fetcher.fetch()
-            if batches:
-                heard = time.monotonic()
-            elif time.monotonic() > heard + SILENCE_S:
-                raise Recoverable(
-                    f"{topic}[{partition}] gave nothing at offset {order[-1]} for {SILENCE_S:.0f} s"
-                )
+            batches = await fetcher.progress()
             for record in (record for batch in batches for record in unpack(batch)):
                 if order and record.offset > order[-1]:
                     raise _mismatch(partition_key, order[-1], *wanted[order[-1]], "is gone")

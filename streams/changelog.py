@@ -12,7 +12,7 @@ import time
 import uuid
 
 from schemas.batch import KafkaRecord, unpack
-from schemas.errors import Fatal, Recoverable
+from schemas.errors import Fatal
 from streams import keys
 from streams.fetch import Fetcher
 from streams.hot_table import HotTable, Origin
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 #: 2: deltas are Arrow IPC streams.
 FORMAT = 2
 #: A recovery that reads nothing for so long gives up and starts again.
-SILENCE_S = 60.0
 
 
 class WrongPartitions(Fatal):
@@ -163,10 +162,9 @@ def _is_fence(record: KafkaRecord, owner: str) -> bool:
 
 
 async def _records(fetcher: Fetcher) -> list[KafkaRecord]:
-    """The next records of a one-partition fetcher; at least one."""
-    heard = time.monotonic()
-    while time.monotonic() < heard + SILENCE_S:
-        batches = await fetcher.fetch()
+    """The next records of a one-partition fetcher; at least one. Raises Recoverable where
+    nothing comes."""
+    while True:
+        batches = await fetcher.progress()
         if found := [record for batch in batches for record in unpack(batch)]:
             return found
-    raise Recoverable(f"the changelog gave nothing for {SILENCE_S:.0f} s")

@@ -33,6 +33,8 @@ READ_COMMITTED = 1
 IDLE_WAIT_MS = 500
 LINGER_BYTES = 1_000_000
 RETRY_S = 0.1
+#: Reading up to somewhere is given up when nothing moves for so long.
+SILENCE_S = 30.0
 #: So long a broker may take to answer after the wait that it was asked for.
 ANSWER_S = 0.25
 #: When one broker has answered, the others are given so long to be handed over together.
@@ -231,6 +233,25 @@ class Fetcher:
             if self._prefetch:
                 self._ask_leaders(max_wait_ms)
         return batches
+
+    async def progress(self, silence_s: float = SILENCE_S) -> list[RawBatch]:
+        """The next batches; none where positions moved past markers and aborted records only.
+
+        For reading up to somewhere: that may take as long as it likes while it gets on. Raises
+        `Recoverable` where no position moves for `silence_s`, and `LostRange`.
+        """
+        heard = time.monotonic()
+        before = self.positions()
+        while True:
+            batches = await self.fetch()
+            if batches or self._positions != before:
+                return batches
+            if time.monotonic() > heard + silence_s:
+                at = ", ".join(f"{t}[{n}] offset {o}" for (t, n), o in sorted(before.items())[:5])
+                raise Recoverable(
+                    f"nothing came for {silence_s:.0f} s of what is to be read next: {at}",
+                    remedy="Look at the brokers: whether they run, and lead these partitions",
+                )
 
     def _handed_over(self, node: int) -> asyncio.Task[list[_Answer]]:
         del self._asked[node]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -119,6 +120,28 @@ async def test_the_bytes_of_a_fetch_are_those_of_its_records(broker: str, prefix
                     batches = await fetcher.fetch()
                     sizes.append(sum(len(batch.payload) for batch in batches))
             assert max(sizes) < 1_100_000
+        finally:
+            await fetcher.close()
+
+
+@pytest.mark.connected
+async def test_reading_up_to_somewhere_lasts_as_long_as_it_gets_on(
+    broker: str, prefix: str
+) -> None:
+    """How much there is to read says nothing about whether reading it has failed."""
+    topic = f"{prefix}t"
+    silence_s = 1.0
+    async with _producing(broker, [topic]) as producer:
+        fetcher = Fetcher(Settings(bootstrap_servers=broker), {(topic, 0): 0})
+        await fetcher.start()
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                began = time.monotonic()
+                while time.monotonic() < began + 2.5 * silence_s:
+                    await producer.send_and_wait(topic, b"one more")
+                    assert await fetcher.progress(silence_s)
+                with pytest.raises(Recoverable, match=rf"nothing came .* {topic}\[0\] offset"):
+                    await fetcher.progress(silence_s)
         finally:
             await fetcher.close()
 
