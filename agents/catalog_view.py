@@ -1,20 +1,32 @@
-"""What the `catalog` topic says, as this worker has read it."""
+"""What the coordinator has made of the `catalog` topic, as this worker has read it.
+
+Of two records of one key the older may be all that compaction leaves of `catalog`; the
+coordinator has ignored it, and remembers. So its log is read and not the topic itself: then a
+worker that has just started and one that has seen it all answer alike.
+"""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from schemas import codec
+from agents import coordinator_log as log_topic
+from agents.coordinator_inputs import definition
+from agents.rules import ledger
+from agents.rules.aside import Aside, readable_uses
+from agents.rules.decide import decide
+from agents.rules.policy import Policy
+from agents.rules.world import Sweep, World
+from agents.strangers import own_key, pass_over
+from agents.topic_reader import read_all
 from schemas.batch import unpack
-from schemas.codec import Undecodable
-from schemas.lifecycle import Definition, is_source
+from schemas.lifecycle import Definition, Part, is_source
 from streams.fetch import Fetcher
 from streams.offsets import bounds
 from streams.settings import Settings
 from streams.topics import Topics
 
-__all__ = ["CatalogView", "Entry", "follow"]
+__all__ = ["CatalogView", "Entry", "follow", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +38,14 @@ class Entry:
     variations: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
+    def of(cls, definition: Definition) -> Self:
+        """A definition with its parts by id."""
+        return cls(definition, _names(definition.steps), _names(definition.variations))
+
+    @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """From a decoded `definition` record."""
-        parts = _parts(record.get("steps")), _parts(record.get("variations"))
-        return cls(Definition.from_record(record), *parts)
+        return cls.of(Definition.from_record(record))
 
 
 class CatalogView:
@@ -40,8 +56,12 @@ class CatalogView:
         self._tagged: dict[str, set[str]] = {}
         self.changes = 0
         """Grows with every record that changed something."""
-        self.unreadable: dict[str, str] = {}
-        """Keys whose latest record cannot be decoded, with what is wrong: the former holds."""
+        self.asides: dict[str, Aside] = {}
+        """What is kept aside under keys whose latest record cannot be read."""
+        self.sweep = Sweep()
+        """Where the sweep stands."""
+        self.taken_in: Mapping[str, int] = {}
+        """The next offset of each input topic that the coordinator has to take in."""
         self.caught_up = asyncio.Event()
         """Set once all that was there when the reading began has been applied."""
 
@@ -69,23 +89,25 @@ class CatalogView:
         return (entry for entry in self if entry.definition.kind == "segment")
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
-        """Take in one record, as the coordinator does.
+        """Take in one record of the coordinator's log; most are about something else.
 
-        A null value deletes; one that is older than what we have, or that cannot be decoded,
-        leaves the former definition in place.
+        The coordinator has judged what `catalog` says: what it has written last of a definition
+        holds, for every worker alike. Raises ledger.Unreadable.
         """
-        name = (key or b"").decode(errors="replace")
-        if value is None:
-            self._put(name, None)
+        name = own_key(key) or ""
+        letter, _, rest = name.partition("/")
+        if name == log_topic.CURSOR:
+            self.taken_in = log_topic.cursor_of(value)
+        elif not ledger.known(name) or letter not in ("k", "a", "w"):
             return
-        try:
-            entry = _entry(name, value)
-        except Undecodable as error:
-            self.unreadable[name] = str(error)
-            return
-        former = self._entries.get(name)
-        if former is None or not _older(entry.definition, former.definition):
-            self._put(name, entry)
+        else:
+            found = None if value is None else ledger.parsed(name, value)
+            if letter == "k":
+                self._put(rest, None if found is None else Entry.of(found))
+            elif letter == "a":
+                self._put_aside(rest, found)
+            else:
+                self.sweep = found or Sweep()
 
     def put(self, entry: Entry) -> None:
         """Take in a definition that no record has told yet, whatever its age."""
@@ -98,47 +120,99 @@ class CatalogView:
             keys.discard(key)
             if not keys:
                 self._tagged.pop(tag, None)
-        self.unreadable.pop(key, None)
         if entry is not None:
             self._entries[key] = entry
             for tag in entry.definition.tags:
                 self._tagged.setdefault(tag, set()).add(key)
         self.changes += 1
 
+    def _put_aside(self, key: str, aside: Aside | None) -> None:
+        if aside is None:
+            self.asides.pop(key, None)
+        else:
+            self.asides[key] = aside
+        self.changes += 1
+
 
 async def follow(settings: Settings, view: CatalogView) -> None:
-    """Feed `view` from the beginning of `catalog` until cancelled.
+    """Feed `view` from the coordinator's log until cancelled.
 
-    Waits out a broker that stops answering; raises Recoverable where none answers at the start.
+    It has caught up once it holds whatever the coordinator makes of all that stood in `catalog`
+    when the reading began. Waits out a broker that stops answering; raises Recoverable where none
+    answers at the start.
     """
-    partition = (Topics(settings.prefix).catalog, 0)
-    start, end = (await bounds(settings, [partition]))[partition]
-    fetcher = Fetcher(settings, {partition: start}, name="catalog-view")
+    topics = Topics(settings.prefix)
+    log_at, catalog_at = (topics.coordinator, 0), (topics.catalog, 0)
+    spans = await bounds(settings, [log_at, catalog_at])
+    start, end = spans[log_at]
+    fetcher = Fetcher(settings, {log_at: start}, name="catalog-view")
     await fetcher.start()
+    last: int | None = None
     try:
         while True:
-            if fetcher.position(partition) >= end:
-                view.caught_up.set()
+            if not view.caught_up.is_set() and fetcher.position(log_at) >= end:
+                taken = view.taken_in.get(topics.catalog, 0)
+                if last is None:
+                    last = await _last_record(settings, catalog_at, taken, spans[catalog_at])
+                if taken > last:
+                    view.caught_up.set()
             for batch in await fetcher.fetch():
                 for record in unpack(batch):
-                    view.apply(record.key, record.value)
+                    try:
+                        view.apply(record.key, record.value)
+                    except ledger.Unreadable as error:
+                        # what was read before holds, as it does for the coordinator
+                        pass_over(batch.topic, batch.partition, record.offset, error.message)
     finally:
         await fetcher.close()
 
 
-def _entry(key: str, value: bytes) -> Entry:
-    entry = Entry.from_record(codec.decode(value, "definition"))
-    if entry.definition.key != key:
-        detail = f"the record's key is {key!r}, the definition's {entry.definition.key!r}"
-        raise Undecodable("undecodable", detail)
-    return entry
+async def _last_record(
+    settings: Settings, catalog: tuple[str, int], taken: int, span: tuple[int, int]
+) -> int:
+    """The last offset at or above `taken` that holds a record; -1 where none does.
+
+    The log's end says less: behind the last record there may stand marks of transactions.
+    """
+    start, end = span
+    last = -1
+    if taken >= end:
+        return last
+    fetcher = Fetcher(settings, {catalog: max(start, taken)}, name="catalog-end")
+    await fetcher.start()
+    try:
+        while fetcher.position(catalog) < end:
+            for batch in await fetcher.fetch():
+                last = max([last, *(record.offset for record in unpack(batch))])
+    finally:
+        await fetcher.close()
+    return last
 
 
-def _parts(found: Any) -> dict[str, str]:
-    return {part["id"]: part.get("name", "") for part in found or ()}
+async def read(settings: Settings, now: int) -> CatalogView:
+    """All definitions as the coordinator keeps them, those too that it has still to take in.
+
+    `now`: UTC milliseconds. Raises as `topic_reader.read_all`.
+    """
+    view, topics = CatalogView(), Topics(settings.prefix)
+    for _, partition, record in await read_all(settings, topics.coordinator):
+        try:
+            view.apply(record.key, record.value)
+        except ledger.Unreadable as error:
+            pass_over(topics.coordinator, partition, record.offset, error.message)
+    taken = view.taken_in.get(topics.catalog, 0)
+    told = [one for _, _, one in await read_all(settings, topics.catalog) if one.offset >= taken]
+    kept = {entry.definition.key: entry.definition for entry in view}
+    used = {key: readable_uses(definition) for key, definition in kept.items()}
+    world = World(catalog=kept, asides=dict(view.asides), used=used)
+    news = [definition(record, now)[0] for record in told]
+    decided = decide(world, news, now, Policy.of(settings)).world
+    for key in {one.key for one in news}:
+        found = decided.catalog.get(key)
+        view._put(key, None if found is None else Entry.of(found))
+        view._put_aside(key, decided.asides.get(key))
+    return view
 
 
-def _older(definition: Definition, former: Definition) -> bool:
-    if definition.updated_at is None or former.updated_at is None:
-        return False
-    return definition.updated_at < former.updated_at
+def _names(parts: Iterable[Part]) -> dict[str, str]:
+    return {part.id: part.name for part in parts}

@@ -22,7 +22,7 @@ from schemas.lifecycle import Command, Definition, Report, Status
 from streams.step import Record
 from streams.topics import Topics
 
-__all__ = ["Item", "read"]
+__all__ = ["Item", "definition", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _item(topics: Topics, batch: RawBatch, record: KafkaRecord, now: int) -> Ite
     position = f"{topic}-{batch.partition}-{record.offset}"
     try:
         if topic == topics.catalog:
-            found, fault = _definition(record, now)
+            found, fault = definition(record, now)
             made = None if fault is None else _reject(topics, batch, record, fault)
             return Item(topic, record.offset + 1, found, made)
         meaning = _meaning(topics, topic, record, position)
@@ -91,7 +91,7 @@ def _command(command: Command, position: str) -> CommandRead | CommandUnreadable
     return CommandUnreadable(request_id if is_request_id(request_id) else position, fault)
 
 
-def _definition(
+def definition(
     record: KafkaRecord, now: int
 ) -> tuple[DefinitionRead | DefinitionUnreadable, Undecodable | None]:
     """What a catalog record means, and what is wrong with it."""
@@ -99,20 +99,20 @@ def _definition(
     if value is None:
         return DefinitionRead(key, None), None
     try:
-        definition = Definition.from_record(codec.decode(value, "definition"))
-        if definition.key != key:
-            detail = f"the record's key is {key[:80]!r}, the definition's {definition.key[:80]!r}"
+        found = Definition.from_record(codec.decode(value, "definition"))
+        if found.key != key:
+            detail = f"the record's key is {key[:80]!r}, the definition's {found.key[:80]!r}"
             raise Undecodable("undecodable", detail)
     except Undecodable as error:
         return DefinitionUnreadable(key, str(error)[:1000], words_of_bytes(value)), error
-    if (found := unfit(definition, now)) is not None:
-        fault = Undecodable(*found)
-        active = definition.status is Status.ACTIVE
+    if (unfitness := unfit(found, now)) is not None:
+        fault = Undecodable(*unfitness)
+        active = found.status is Status.ACTIVE
         # a segment's use counts through those that use it
-        counts = active or definition.kind == "segment"
-        words = words_of_definition(definition) if counts else ()
+        counts = active or found.kind == "segment"
+        words = words_of_definition(found) if counts else ()
         return DefinitionUnreadable(key, str(fault)[:1000], words, active), fault
-    return DefinitionRead(key, definition), None
+    return DefinitionRead(key, found), None
 
 
 def _unreadable(

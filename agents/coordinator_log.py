@@ -20,8 +20,10 @@ from streams.step import Record
 from streams.topics import Topics
 
 __all__ = [
+    "CURSOR",
     "Found",
     "appended_at",
+    "cursor_of",
     "cursor_record",
     "last_owner",
     "owner_record",
@@ -29,7 +31,7 @@ __all__ = [
 ]
 
 _OWNER = "o"
-_CURSOR = "c"
+CURSOR = "c"
 _FORMAT = 1
 
 
@@ -52,7 +54,18 @@ def owner_record(settings: Settings, owner: str) -> Record:
 
 def cursor_record(settings: Settings, cursor: Mapping[str, int]) -> Record:
     """Says how far the inputs were read."""
-    return _record(settings, _CURSOR, json.dumps(dict(cursor)).encode())
+    return _record(settings, CURSOR, json.dumps(dict(cursor)).encode())
+
+
+def cursor_of(value: bytes | None) -> dict[str, int]:
+    """What a cursor's record says. Raises ledger.Unreadable."""
+    try:
+        found = _json(value)
+        if not all(type(at) is int and 0 <= at < 1 << 63 for at in found.values()):
+            raise ValueError("an offset is a number that is not negative")
+    except ValueError as error:
+        raise ledger.Unreadable(CURSOR, str(error)) from error
+    return found
 
 
 async def read_back(settings: Settings, owner: str, start: int) -> Found:
@@ -70,7 +83,7 @@ async def read_back(settings: Settings, owner: str, start: int) -> Found:
             for batch in await fetcher.progress():
                 for record in unpack(batch):
                     key = own_key(record.key)
-                    if key is None or not (key in (_OWNER, _CURSOR) or ledger.known(key)):
+                    if key is None or not (key in (_OWNER, CURSOR) or ledger.known(key)):
                         pass_over(batch.topic, batch.partition, record.offset, f"{record.key!r}")
                         continue
                     kept.pop(key, None)  # in the order of the last change
@@ -126,11 +139,11 @@ def _found(settings: Settings, kept: dict[str, KafkaRecord], batch: RawBatch, of
         pass_over(batch.topic, batch.partition, at, error.message)
 
     cursor: dict[str, int] = {}
-    if _CURSOR in kept and kept[_CURSOR].value is not None:
+    if CURSOR in kept and kept[CURSOR].value is not None:
         try:
-            cursor = _object(kept[_CURSOR])
-        except ValueError as error:
-            unreadable(ledger.Unreadable(_CURSOR, str(error)))
+            cursor = cursor_of(kept[CURSOR].value)
+        except ledger.Unreadable as error:
+            unreadable(error)
     world = ledger.load(
         ((key, record.value) for key, record in kept.items()),
         segments_are_roots=settings.segments_are_roots,
@@ -140,10 +153,10 @@ def _found(settings: Settings, kept: dict[str, KafkaRecord], batch: RawBatch, of
     return Found(world, cursor, offset, appended_at)
 
 
-def _object(record: KafkaRecord) -> dict[str, Any]:
-    """The JSON object that a record is. Raises ValueError."""
+def _json(value: bytes | None) -> dict[str, Any]:
+    """The JSON object that a value is. Raises ValueError."""
     try:
-        found = json.loads(record.value or b"")
+        found = json.loads(value or b"")
     except RecursionError as error:
         raise ValueError("too deep") from error
     if not isinstance(found, dict):
@@ -155,7 +168,7 @@ def _checked_owner(settings: Settings, record: KafkaRecord) -> str | None:
     """The owner that a record names; None where it cannot be read, so that no owner wrote it."""
     topic = Topics(settings.prefix).coordinator
     try:
-        found = _object(record)
+        found = _json(record.value)
     except ValueError as error:
         pass_over(topic, 0, record.offset, str(error))
         return None

@@ -3,7 +3,7 @@
 Times are UTC milliseconds since 1970.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,6 +18,7 @@ __all__ = [
     "Exemption",
     "Hold",
     "Outcome",
+    "Part",
     "Phase",
     "Refusal",
     "Report",
@@ -115,6 +116,14 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A step or variation: its id, and what it is called."""
+
+    id: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
     """What the catalog says under one key. `filters` is the filter as JSON text."""
 
@@ -127,6 +136,8 @@ class Definition:
     stopped_at: int | None = None
     legacy_deleted: bool = False
     updated_at: int | None = None
+    steps: tuple["Part", ...] = ()
+    variations: tuple["Part", ...] = ()
 
     @property
     def kind(self) -> str:
@@ -146,6 +157,8 @@ class Definition:
             stopped_at=record.get("stopped_at"),
             legacy_deleted=record.get("legacy_deleted", False),
             updated_at=record.get("updated_at"),
+            steps=_parts(record.get("steps")),
+            variations=_parts(record.get("variations")),
         )
 
 
@@ -294,6 +307,10 @@ class SourceState:
         held = self.held
         record["held"] = held and {"by": held.by, "reason": held.reason, "since": held.since}
         return record
+
+
+def _parts(found: Iterable[Mapping[str, Any]] | None) -> tuple[Part, ...]:
+    return tuple(Part(part["id"], part.get("name", "")) for part in found or ())
 
 
 def kind_of(key: str) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
+from agents import catalog_view
 from agents.catalog_view import CatalogView, Entry
 from agents.cli.calling import call
 from agents.cli.options import emit, json_option, run, settings_of
@@ -133,12 +134,10 @@ async def _explained(settings: Settings, source: str, as_if: AsIf) -> dict[str, 
 async def _read(settings: Settings) -> tuple[CatalogView, StateView]:
     """As a worker has them that has read everything."""
     topics = Topics(settings.prefix)
-    definitions, records = await asyncio.gather(
-        read_all(settings, topics.catalog), read_all(settings, topics.state)
+    catalog, records = await asyncio.gather(
+        catalog_view.read(settings, SystemClock().now_ms()), read_all(settings, topics.state)
     )
-    catalog, states = CatalogView(), StateView()
-    for _, _, record in definitions:
-        catalog.apply(record.key, record.value)
+    states = StateView()
     for _, _, record in records:
         states.apply(record.key, record.value)
     return catalog, states

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -45,6 +46,8 @@ def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
     click.echo()
     click.echo(", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())) or "no sources")
     click.echo(_worker_line(settings, worker))
+    for line in unreadable_lines(worker or {}):
+        click.echo(line)
     for line in misspelt_lines((worker or {}).get("misspelt", ())):
         click.echo(line)
 
@@ -84,6 +87,14 @@ def _worker_line(settings: Settings, worker: dict[str, Any] | None) -> str:
         f"worker {worker.get('address')}: {ready}, {len(shards)} shards, "
         f"{behind:,} events behind{why_behind}"
     )
+
+
+def unreadable_lines(worker: Mapping[str, Any]) -> Iterator[str]:
+    """Definitions that cannot be read."""
+    found = worker.get("unreadable") or {}
+    if found.get("count"):
+        named = "; ".join(f"{key} ({detail})" for key, detail in found["first"].items())
+        yield f"{found['count']:,} definitions cannot be read, what they name stays hot: {named}"
 
 
 def why(record: SourceState) -> str:

@@ -6,7 +6,7 @@ its step would be tried for ever. So it is refused where it is read.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 
 from schemas import times
 from schemas.lifecycle import SOURCE_KINDS, Command, Definition
@@ -65,7 +65,8 @@ def unfit(definition: Definition, now: int | None = None) -> tuple[str, str] | N
         return "too_large", f"the key is longer than {KEY_BYTES} bytes"
     if len("".join((definition.name, *definition.tags)).encode()) > _LABEL_BYTES:
         return "too_large", f"name and tags are longer than {_LABEL_BYTES} bytes"
-    texts = (definition.filters or "", *definition.references)
+    parts = (text for part in (*definition.steps, *definition.variations) for text in astuple(part))
+    texts = (definition.filters or "", *definition.references, *parts)
     if sum(map(len, texts)) > _SURELY_SMALL:
         size = len(json.dumps(asdict(definition)))
         if size > _DEFINITION_BYTES:

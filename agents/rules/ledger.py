@@ -33,7 +33,7 @@ from agents.rules.world import (
 from schemas.errors import Fatal
 from schemas.lifecycle import Definition, Exemption, Hold, Outcome, State, is_source
 
-__all__ = ["Entry", "Unreadable", "entries", "foreign", "known", "load"]
+__all__ = ["Entry", "Unreadable", "entries", "foreign", "known", "load", "parsed"]
 
 Entry = tuple[str, bytes | None]
 
@@ -97,7 +97,7 @@ def load(
             values.pop(key, None)
         elif known(key):
             try:
-                values[key] = _parsed(key, value)
+                values[key] = parsed(key, value)
             except Unreadable as error:
                 values.pop(key, None)
                 unreadable(error)
@@ -144,7 +144,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _parsed(key: str, value: bytes) -> Any:
+def parsed(key: str, value: bytes) -> Any:
+    """What a record under a known key says: a Source, Definition, Aside, Request, Telling or
+    Sweep, as the key's letter says. Raises Unreadable."""
     try:
         plain = json.loads(value)
         match key[0]:

@@ -1,6 +1,7 @@
 """GET /healthz, /readyz, /status: whether the worker lives, can answer, and what it holds."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,12 +9,17 @@ from aiohttp import web
 
 from agents.host import Shard, ShardStatus
 from agents.keys import Scope
+from agents.rules.aside import Aside
+from agents.rules.world import Sweep
 from agents.web.context import CONTEXT, Context
 from agents.web.problems import Problem
 from agents.web.route import Route, ref
 from schemas.misspelt import TALLY
 
 __all__ = ["ROUTES", "healthz", "readyz", "status"]
+
+_UNREADABLE = 20
+"""So many definitions that cannot be read are named."""
 
 
 MOST_MISSPELT = 50
@@ -51,9 +57,26 @@ async def status(request: web.Request) -> web.Response:
             "directory": {str(p): a for p, a in sorted(host.directory.shards.items())},
             "keys": context.keyring.trouble or None,
             "sources": Counter(record.state.value for record in states),
+            "sweep": _sweep(context.catalog.sweep),
+            "unreadable": _unreadable(context.catalog.asides),
             "misspelt": [asdict(one) for one in TALLY.found()[:MOST_MISSPELT]],
         }
     )
+
+
+def _sweep(sweep: Sweep) -> dict[str, Any]:
+    return {
+        "paused": sweep.paused,
+        "suspended": sweep.skewed,
+        "awaiting": sweep.awaiting,
+        "confirm": sweep.question or None,
+    }
+
+
+def _unreadable(asides: Mapping[str, Aside]) -> dict[str, Any]:
+    """How many definitions cannot be read, and why the first of them."""
+    first = sorted(asides)[:_UNREADABLE]
+    return {"count": len(asides), "first": {key: asides[key].detail[:200] for key in first}}
 
 
 def _awaited(context: Context) -> list[str]:

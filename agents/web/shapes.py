@@ -107,6 +107,20 @@ COMPONENTS: Mapping[str, Any] = {
             "directory": {"type": "object", "additionalProperties": _TEXT},
             "keys": {**_NAME, "description": "what is wrong with the keys file"},
             "sources": {"type": "object", "additionalProperties": _COUNT},
+            "sweep": shape(
+                {
+                    "paused": {"type": "boolean"},
+                    "suspended": {"type": "boolean", "description": "the clocks differ"},
+                    "awaiting": {**_COUNT, "description": "sources that wait for a confirmation"},
+                    "confirm": {**_NAME, "description": "the id that `confirm` takes"},
+                }
+            ),
+            "unreadable": shape(
+                {
+                    "count": {**_COUNT, "description": "definitions that cannot be read"},
+                    "first": {"type": "object", "additionalProperties": _TEXT},
+                }
+            ),
             "misspelt": {
                 **_list({"type": "object"}),
                 "description": "fields of JSON records that are nearly one of those that are read",

@@ -1,24 +1,39 @@
 """Definitions as a worker has them after each record."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from agents.catalog_view import CatalogView, follow
+from agents.catalog_view import CatalogView, follow, read
+from agents.coordinator import Coordinator
 from agents.publish import Chunk, publish
 from agents.query.world import LiveWorld
+from agents.rules import ledger
+from agents.rules.inputs import DefinitionRead
 from agents.state_view import StateView
 from schemas import codec
-from schemas.lifecycle import SourceState, State
+from schemas.lifecycle import Definition, SourceState, State
+from streams.clock import SystemClock
 from streams.settings import Settings
 from streams.topics import Topics
 from tests.agents.dummies import until
+from tests.agents.rules.desk import START, Desk
+
+DEADLINE_S = 60
 
 
 def record(key: str, **more: Any) -> tuple[bytes, bytes]:
-    return key.encode(), codec.encode("definition", {"key": key, "status": "ACTIVE", **more})
+    """A definition as the coordinator keeps it."""
+    desk = Desk()
+    found = Definition.from_record({"key": key, "status": "ACTIVE", **more})
+    desk.take(DefinitionRead(key, found))
+    return next((k.encode(), v) for k, v in desk.log if k == f"k/{key}" and v is not None)
 
 
 def test_the_latest_record_counts_with_its_parts_and_tags() -> None:
@@ -34,27 +49,29 @@ def test_the_latest_record_counts_with_its_parts_and_tags() -> None:
     view.apply(*record("canvas:c", tags=["u"]))
     assert sorted(view.tagged("t")) == ["segment:s"]
     assert sorted(view.tagged("u")) == ["canvas:c"]
-    view.apply(b"canvas:c", None)
+    view.apply(b"k/canvas:c", None)
     assert (view.get("canvas:c"), view.tagged("u"), len(view)) == (None, frozenset(), 1)
     assert view.changes == 4
 
 
-def test_what_is_older_or_unreadable_leaves_the_former() -> None:
+def test_what_the_coordinator_keeps_holds_whatever_its_age() -> None:
     view = CatalogView()
-    view.apply(*record("campaign:a", name="new", updated_at=2))
-    for key, value in (
-        record("campaign:a", name="old", updated_at=1),
-        (b"campaign:a", b"{not json"),
-        (b"campaign:a", record("campaign:b")[1]),
-    ):
-        view.apply(key, value)
-        entry = view.get("campaign:a")
-        assert entry is not None
-        assert entry.definition.name == "new"
-    assert view.get("campaign:b") is None
-    assert "campaign:b" in view.unreadable["campaign:a"]
-    view.apply(*record("campaign:a", name="newer", updated_at=3))
-    assert view.unreadable == {}
+    view.apply(*record("campaign:a", name="new", updated_at=START + 2))
+    view.apply(*record("campaign:a", name="old", updated_at=START + 1))
+    entry = view.get("campaign:a")
+    assert entry is not None
+    assert entry.definition.name == "old"
+    with pytest.raises(ledger.Unreadable):
+        view.apply(b"k/campaign:a", b"{not json")
+    assert view.get("campaign:a") == entry
+    view.apply(b"a/campaign:a", b'{"detail": "$: not JSON"}')
+    assert view.asides["campaign:a"].detail == "$: not JSON"
+    view.apply(b"a/campaign:a", None)
+    assert view.asides == {}
+    view.apply(b"w", b'{"paused": true}')
+    assert view.sweep.paused
+    view.apply(b"c", b'{"catalog": 7}')
+    assert view.taken_in == {"catalog": 7}
 
 
 def test_the_world_is_what_both_views_say() -> None:
@@ -104,18 +121,79 @@ def test_records_are_looked_through_once_however_many_tags_are_asked() -> None:
     assert states.looks == 1
 
 
-@pytest.mark.connected
-async def test_it_follows_the_topic(settings: Settings, topics: Topics) -> None:
-    first, second = record("campaign:a"), record("campaign:b")
-    await publish(settings, [Chunk("catalog", [first[0]], [first[1]])])
+@asynccontextmanager
+async def following(settings: Settings) -> AsyncIterator[CatalogView]:
     view = CatalogView()
     task = asyncio.create_task(follow(settings, view))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             await view.caught_up.wait()
-        assert view.get("campaign:a") is not None
-        await publish(settings, [Chunk("catalog", [second[0], first[0]], [second[1], None])])
-        await until(lambda: view.get("campaign:b") is not None and len(view) == 1)
+        yield view
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def coordinating(settings: Settings) -> AsyncIterator[None]:
+    coordinator = Coordinator(settings, SystemClock())
+    task = asyncio.create_task(coordinator.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def told(key: str, **more: Any) -> tuple[bytes, bytes]:
+    return key.encode(), codec.encode("definition", {"key": key, "status": "ACTIVE", **more})
+
+
+async def write(settings: Settings, *records: tuple[bytes, bytes | None]) -> None:
+    keys, values = zip(*records, strict=True)
+    await publish(settings, [Chunk("catalog", [*keys], [*values])])
+
+
+@pytest.mark.connected
+async def test_a_new_worker_and_an_old_one_answer_alike_whatever_compaction_leaves(
+    settings: Settings, topics: Topics
+) -> None:
+    a, b = "campaign:a", "campaign:b"
+    new = told(a, name="new", updated_at=START + 2, steps=[{"id": "s", "name": "Step"}])
+    old = told(a, name="old", updated_at=START + 1)
+    await write(settings, new)
+    async with coordinating(settings), following(settings) as before:
+        await write(settings, old, told(b))
+        await until(lambda: before.get(b) is not None)
+        # all that compaction leaves of these: what stands before the last record of a key goes
+        partition = TopicPartition(topics.catalog, 0)
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+        await admin.start()
+        policy = ConfigResource(
+            ConfigResourceType.TOPIC, topics.catalog, configs={"cleanup.policy": "delete"}
+        )
+        await admin.alter_configs([policy])
+        await admin.delete_records({partition: RecordsToDelete(1)})
+        await admin.close()
+        async with following(settings) as after:
+            assert after.get(a) == before.get(a)
+        assert (await read(settings, START)).get(a) == before.get(a)
+    found = before.get(a)
+    assert found is not None
+    assert (found.definition.name, found.steps) == ("new", {"s": "Step"})
+    async with coordinating(settings), following(settings) as again:
+        assert again.get(a) == found
+
+
+@pytest.mark.connected
+async def test_it_follows_what_the_coordinator_takes_in(settings: Settings, topics: Topics) -> None:
+    await write(settings, told("campaign:a"), told("canvas:x", filters="not json"))
+    # what the coordinator has still to take in counts for who reads once
+    once = await read(settings, START)
+    assert once.get("campaign:a") is not None
+    assert "not JSON" in once.asides["canvas:x"].detail
+    async with coordinating(settings), following(settings) as view:
+        assert view.get("campaign:a") is not None
+        assert view.asides == once.asides
+        await write(settings, told("campaign:b"), (b"campaign:a", None))
+        await until(lambda: view.get("campaign:b") is not None and len(view) == 2)

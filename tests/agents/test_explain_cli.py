@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from agents.catalog_view import Entry
 from agents.cli import main
 from agents.publish import Chunk, publish
 from schemas import codec
@@ -62,8 +63,8 @@ async def told(settings: Settings, topics: Topics) -> Settings:
 async def test_a_source_is_explained_by_the_worker(alone: Settings) -> None:
     used = (Exemption(C, (S,), "received_from_campaign"),)
     site = Site(alone, {0}, SourceState(A, State.EXEMPT, 1, status="STOPPED", exempt_by=used))
-    for key, record in CATALOG.items():
-        site.context.catalog.apply(key.encode(), record)
+    for record in CATALOG.values():
+        site.context.catalog.put(Entry.from_record(codec.decode(record, "definition")))
     async with serving(site):
         port = site.context.address.rpartition(":")[2]
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agents.analytics import Figures
+from agents.catalog_view import Entry
 from agents.web import analytics
 from agents.web.explain import _MOST
 from schemas import codec
@@ -76,7 +77,7 @@ async def test_without_all_shards_or_in_another_generation_there_are_no_figures(
 
 def define(site: Site, key: str, **facts: Any) -> None:
     record = {"key": key, "kind": key.partition(":")[0], "name": key, "status": "ACTIVE"} | facts
-    site.context.catalog.apply(key.encode(), json.dumps(record).encode())
+    site.context.catalog.put(Entry.from_record(record))
 
 
 async def test_explanations(alone: Settings) -> None:
@@ -88,7 +89,7 @@ async def test_explanations(alone: Settings) -> None:
     filters = json.dumps({"filter": "received_from_campaign", "campaign": "a"})
     define(site, "segment:s", status="STOPPED", filters=filters)
     define(site, "canvas:c", filters=json.dumps({"filter": "in_segment", "segment": "s"}))
-    assert not site.context.catalog.unreadable
+    assert not site.context.catalog.asides
     async with serving(site) as session:
 
         async def ask(query: str = "") -> tuple[int, Any]:

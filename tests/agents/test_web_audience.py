@@ -11,7 +11,7 @@ import aiohttp
 import polars as pl
 import pytest
 
-from agents.catalog_view import CatalogView
+from agents.catalog_view import CatalogView, Entry
 from agents.cli.audience import count, stream
 from agents.filters import Code, Plan
 from agents.filters.errors import CODES as FILTER_CODES
@@ -19,7 +19,6 @@ from agents.query import plan_json
 from agents.web import body, gatherer
 from agents.web.audience_request import Cursor
 from agents.web.problems import CODES
-from schemas import codec
 from schemas.errors import EmberlineError, Recoverable, UsageError
 from schemas.lifecycle import SourceState, State
 from streams.settings import Settings, load
@@ -236,7 +235,7 @@ async def test_a_tag_of_a_thousand_sources_makes_no_endless_answer(alone: Settin
     site = Site(alone, {0, 1, 2, 3}, active(), *many)
     for state in many:
         entry = {"key": state.source, "status": "STOPPED", "tags": ["t"]}
-        site.context.catalog.apply(state.source.encode(), codec.encode("definition", entry))
+        site.context.catalog.put(Entry.from_record(entry))
     last = {"filter": "last_received_with_tag", "tag": "t", "before": "P1D"}
     async with serving(site) as session:
         status, problem = await post(session, site, {"filter": {"or": [last] * 30}})
@@ -332,8 +331,8 @@ async def test_the_catalog_says_what_segments_tags_and_steps_are(alone: Settings
         shard.versions["canvas:d"] = 2
 
     def define(key: str, **more: Any) -> None:
-        value = codec.encode("definition", {"key": key, "status": "ACTIVE", **more})
-        site.context.catalog.apply(key.encode(), value)
+        record = {"key": key, "status": "ACTIVE", **more}
+        site.context.catalog.put(Entry.from_record(record))
 
     define("segment:s", filters=json.dumps(LEAF))
     define("canvas:d", tags=["t"], steps=[{"id": "s1"}])
@@ -347,7 +346,7 @@ async def test_the_catalog_says_what_segments_tags_and_steps_are(alone: Settings
         status, problem = await post(session, site, {"filter": step})
         assert (status, problem["code"]) == (400, "unknown_step")
         assert (await post(session, site, {"filter": step | {"step": "s1"}}))[0] == 200
-        site.context.catalog.apply(b"segment:s", None)
+        site.context.catalog.apply(b"k/segment:s", None)
         assert (await post(session, site, {"filter": in_segment}))[1]["code"] == "unknown_segment"
 
 
