@@ -3,9 +3,11 @@
 import logging
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
-__all__ = ["configure"]
+from schemas.shown import shown
+
+__all__ = ["Plain", "configure"]
 
 FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 EVERY_S = 30.0
@@ -14,6 +16,18 @@ EVERY_S = 30.0
 _QUIET = ("faust", "mode", "aiohttp", "asyncio", "aiokafka")
 # one voice says that the broker is away, see agents/patience.py; every reader says so too
 _CHATTY = (*_QUIET, "streams.fetch")
+
+
+class Plain(logging.Formatter):
+    """A line a message, whatever is quoted in it; traces have their own lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line, with what a terminal would act on written out."""
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """The trace, line by line."""
+        return "\n".join(map(shown, super().formatException(ei).split("\n")))
 
 
 class _Harmless(logging.Filter):
@@ -54,7 +68,7 @@ class _Flood(logging.Filter):
 def configure(*, verbose: bool = False, stream: TextIO = sys.stderr) -> None:
     """Send the log of this process to `stream`; `verbose` adds what libraries tell."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(Plain(FORMAT))
     if not verbose:
         handler.addFilter(_Harmless())
         handler.addFilter(_Flood())

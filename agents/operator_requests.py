@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.publish import Chunk, publish
-from agents.topic_reader import TopicReader
+from agents.topic_reader import TopicReader, records_of
 from schemas import codec
 from schemas.errors import Recoverable
 from schemas.lifecycle import Outcome
@@ -106,8 +106,7 @@ async def ask(
         while not (answer.final or (answer.answered and not wait)):
             if time.monotonic() - heard > patience_s:
                 raise _unheard(request_id, answer, patience_s)
-            for _, _, kafka_record in await reader.some():
-                result = codec.decode(kafka_record.value or b"", "result")
+            for result in records_of(await reader.some(), "result"):
                 if result["request_id"] == request_id:
                     heard = time.monotonic()
                     answer.take(result)

@@ -1,6 +1,6 @@
 """Reading whole topics, or what comes after now, as a read_committed consumer sees them."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from streams.fetch import Fetcher, Partition
 from streams.offsets import bounds
 from streams.settings import Settings
 
-__all__ = ["Located", "TopicReader", "read_all", "read_table"]
+__all__ = ["Located", "TopicReader", "read_all", "read_table", "records_of"]
 
 WAIT_MS = 250
 
@@ -100,6 +100,15 @@ async def read_table(settings: Settings, topic: str, name: str) -> dict[str, dic
     for refusal in damaged.values():
         raise refusal
     return table
+
+
+def records_of(located: Iterable[Located], name: str) -> Iterator[dict[str, Any]]:
+    """The records decoded as `name`; what a stranger wrote among them is passed over, and told."""
+    for topic, partition, record in located:
+        try:
+            yield codec.decode(record.value or b"", name)
+        except codec.Undecodable as error:
+            pass_over(topic, partition, record.offset, str(error))
 
 
 def _of(batch: RawBatch) -> Iterable[Located]:

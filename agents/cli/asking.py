@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.say import say
 from agents.operator_requests import Answer, ask, command
 from schemas.errors import UsageError
 from streams.period import parse, seconds
@@ -109,13 +110,13 @@ def _show(result: Mapping[str, Any]) -> None:
     line = f"{result['source'] or 'request ' + result['request_id']}: {result['outcome']}"
     if result["message"]:
         line += f", {result['message']}"
-    click.echo(line)
+    say(line)
 
 
 def _complain(result: Mapping[str, Any]) -> None:
     what = result["source"] or f"request {result['request_id']}"
     message = f": {result['message']}" if result["message"] else ""
-    click.echo(f"emberline: {what} {result['outcome']} ({result['code']}){message}", err=True)
+    say(f"emberline: {what} {result['outcome']} ({result['code']}){message}", err=True)
 
 
 def _facts(answer: Answer) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
-from agents.cli.calling import call
+from agents.cli.calling import asked, call
 from agents.cli.options import Word, emit, json_option, run, settings_of
+from agents.cli.say import Sink, say, stdout
 from schemas.errors import Recoverable, UsageError
 from streams.settings import Settings
 
@@ -61,25 +62,23 @@ def command(
         if as_json:
             emit(answer)
             return
-        click.echo(answer["count"])
+        say(str(answer["count"]))
         if answer["excluded_expired"]:
             _warn(answer["excluded_expired"])
         return
     if limit is not None:
         body["limit"] = limit
-    excluded = run(stream(settings, body, sys.stdout.buffer))
+    excluded = run(stream(settings, body, stdout()))
     if excluded:
         _warn(excluded)
 
 
 async def count(settings: Settings, body: dict[str, Any]) -> dict[str, Any]:
     """The worker's answer as one page. Raises Fatal or Recoverable where there is none."""
-    async with call(settings, "POST", "/audience", json=body) as answer:
-        found: dict[str, Any] = await answer.json()
-        return found
+    return await asked(settings, "POST", "/audience", json=body)
 
 
-async def stream(settings: Settings, body: dict[str, Any], sink: BinaryIO) -> list[str]:
+async def stream(settings: Settings, body: dict[str, Any], sink: Sink) -> list[str]:
     """Write all users to `sink`, NDJSON; returns the expired sources that were left out.
 
     Raises Fatal or Recoverable where there is no answer, or not a whole one.
@@ -119,4 +118,4 @@ def _filter(text: str) -> Any:
 
 
 def _warn(sources: list[str]) -> None:
-    click.echo(f"left out, as their data is archived: {', '.join(sources)}", err=True)
+    say(f"left out, as their data is archived: {', '.join(sources)}", err=True)

@@ -6,8 +6,7 @@ import click
 
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.table import show, when
-from agents.topic_reader import read_all
-from schemas import codec
+from agents.topic_reader import read_all, records_of
 from schemas.errors import UsageError
 from schemas.words import nearest
 from streams.topics import Topics
@@ -27,7 +26,7 @@ def command(ctx: click.Context, source: str | None, last: int | None, as_json: b
     """What is about the whole system has no source and is shown without SOURCE only."""
     settings = settings_of(ctx)
     located = run(read_all(settings, Topics(settings.prefix).audit))
-    records = [codec.decode(record.value or b"", "audit") for _, _, record in located]
+    records = list(records_of(located, "audit"))
     if source is not None:
         known = {str(record["source"]): None for record in records if record["source"]}
         records = [record for record in records if record["source"] == source]

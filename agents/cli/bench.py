@@ -21,6 +21,7 @@ from agents.bench.recovery import Options as Recovery
 from agents.bench.recovery import recovery
 from agents.cli.group import Words
 from agents.cli.options import emit, json_option, settings_of
+from agents.cli.say import say as out
 
 __all__ = ["command"]
 
@@ -64,14 +65,15 @@ def _measure(
     """Run a benchmark on a broker, print what it found; exit code 1 where states differ."""
 
     def say(sentence: str) -> None:
-        click.echo(sentence, err=True)
+        out(sentence, err=True)
 
     with ground(settings_of(ctx), say) as where:
         report = asyncio.run(work(where, options, say))
     if as_json:
         emit(report.as_json())
     else:
-        click.echo(report.table())
+        for line in report.table().splitlines():
+            out(line)
     ctx.exit(0 if all(report.agree.values()) else 1)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from agents.cli.options import emit, json_option, settings_of
+from agents.cli.say import say
 from schemas.errors import Fatal
 from streams.broker import LocalBroker
 
@@ -40,7 +41,7 @@ def command(ctx: click.Context, folder: Path | None, port: int, keep: bool, as_j
     folder = folder or settings_of(ctx).data_dir / "broker"
     # the default action of SIGTERM would leave no time for an orderly end
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    broker = LocalBroker(folder, port=port, keep=keep, say=lambda said: click.echo(said, err=True))
+    broker = LocalBroker(folder, port=port, keep=keep, say=lambda said: say(said, err=True))
     with broker:
         facts = {
             "bootstrap_servers": broker.bootstrap_servers,
@@ -51,13 +52,13 @@ def command(ctx: click.Context, folder: Path | None, port: int, keep: bool, as_j
         if as_json:
             emit(facts)
         else:
-            click.echo(f"Kafka at {broker.bootstrap_servers} {_HOW[broker.how or 'java']}")
+            say(f"Kafka at {broker.bootstrap_servers} {_HOW[broker.how or 'java']}")
         if keep or broker.how in ("external", "reused"):
             if not as_json and broker.pid:
-                click.echo(f"It goes on until somebody ends process {broker.pid}")
+                say(f"It goes on until somebody ends process {broker.pid}")
             return
         if not as_json:
-            click.echo("Ctrl-C ends it")
+            say("Ctrl-C ends it")
         try:
             code = broker.wait()
         except KeyboardInterrupt:

@@ -3,16 +3,21 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+import orjson
 
+from agents.cli.options import key_header
+from agents.trouble import trouble
 from schemas.errors import EmberlineError, Fatal, Recoverable, UsageError
 from streams.settings import Settings
 
-__all__ = ["address", "call"]
+__all__ = ["address", "asked", "call"]
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=90)
+_MOST_PROBLEM = 1 << 20
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _REMEDIES = {
     "unknown_source": "`emberline status` lists the sources; write campaign:ID or canvas:ID",
@@ -43,25 +48,45 @@ async def call(
     is not there, Recoverable where it may answer later or breaks off.
     """
     base = address(settings)
-    key = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-    sent = {**key, **(headers or {})}
+    sent = {**key_header(settings), **(headers or {})}
+    begun = False
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT, headers=sent) as session,
+            # elsewhere the key must not go
             session.request(method, base + path, json=json, allow_redirects=False) as answer,
         ):
-            if answer.status != 200:
-                raise _refusal(path, answer.status, await answer.read())
+            if answer.status != HTTPStatus.OK:
+                raise _refusal(path, answer.status, await answer.content.read(_MOST_PROBLEM))
+            begun = True
             yield answer
-    except aiohttp.ClientConnectorError as error:
+    except BrokenPipeError:
+        raise  # that is stdout, not the worker
+    except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+        if begun:
+            raise Recoverable(
+                f"The answer to {path} broke off", remedy="Throw it away and try again"
+            ) from error
         raise Fatal(
-            f"No worker answers at {base}",
+            f"No worker answers at {base}: {trouble(error)}",
             remedy="Start one with `emberline worker`, or set --http-host and --http-port",
         ) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise Recoverable(
-            f"The answer to {path} broke off", remedy="Throw it away and try again"
-        ) from error
+
+
+async def asked(settings: Settings, method: str, path: str, *, json: Any = None) -> dict[str, Any]:
+    """The worker's answer as one JSON object. Raises what `call` raises."""
+    async with call(settings, method, path, json=json) as answer:
+        body = await answer.read()
+    try:
+        found = orjson.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Fatal(
+            f"What answers at {address(settings)} is no worker: {path} gives no JSON object",
+            remedy="Set --http-host and --http-port to those of a worker",
+        )
+    return found
 
 
 def _refusal(path: str, status: int, body: bytes) -> EmberlineError:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.say import say
 from agents.demo.facts import Facts
 from agents.demo.generator import generate
 from agents.demo.scenario import Scenario, of_day, of_files
@@ -59,7 +60,9 @@ def command(
 
     def failed(tail: str) -> None:
         if tail.strip():
-            click.echo(f"the end of the worker's log:\n{tail}", err=True)
+            say("the end of the worker's log:", err=True)
+            for line in tail.splitlines():
+                say(line, err=True)
 
     # the default action of SIGTERM would leave no time to end worker and broker
     if threading.current_thread() is threading.main_thread():

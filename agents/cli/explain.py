@@ -11,8 +11,9 @@ import click
 
 from agents import catalog_view
 from agents.catalog_view import CatalogView, Entry
-from agents.cli.calling import call
+from agents.cli.calling import asked
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.say import say
 from agents.query.world import LiveWorld
 from agents.rules.as_if import AsIf
 from agents.rules.lint import lint
@@ -77,17 +78,17 @@ def _explain(ctx: click.Context, source: str, as_if: AsIf, as_json: bool) -> Non
     if as_json:
         emit(facts)
         return
-    click.echo(f"{source} is {facts['state']}: {facts['summary']}")
+    say(f"{source} is {facts['state']}: {facts['summary']}")
     for reason in facts["reasons"]:
         for link in reason["links"]:
-            click.echo(
+            say(
                 f"  {link['definition']} uses {link['target']} at {link['path']} ({link['filter']})"
             )
     for change in facts["changes"]:
         if change["summary"] not in facts["summary"]:
-            click.echo(f"  {change['summary']}")
+            say(f"  {change['summary']}")
     if facts["as_if"]:
-        click.echo(f"  as if: {facts['as_if']['summary']}")
+        say(f"  as if: {facts['as_if']['summary']}")
 
 
 def _lint(ctx: click.Context, files: list[Path], as_json: bool) -> None:
@@ -118,17 +119,15 @@ def _lint(ctx: click.Context, files: list[Path], as_json: bool) -> None:
         emit({"definitions": len(told), "findings": facts})
     else:
         for file, finding in found:
-            click.echo(f"{file}: {finding}")
+            say(f"{file}: {finding}")
     ctx.exit(1 if found else 0)
 
 
 async def _explained(settings: Settings, source: str, as_if: AsIf) -> dict[str, Any]:
-    asked = [("as_if_stopped", key) for key in as_if.stopped]
-    asked += [("as_if_without", key) for key in as_if.without]
+    given = [("as_if_stopped", key) for key in as_if.stopped]
+    given += [("as_if_without", key) for key in as_if.without]
     path = f"/sources/{quote(source, safe='')}/explain"
-    async with call(settings, "GET", f"{path}?{urlencode(asked)}" if asked else path) as answer:
-        facts: dict[str, Any] = await answer.json()
-        return facts
+    return await asked(settings, "GET", f"{path}?{urlencode(given)}" if given else path)
 
 
 async def _read(settings: Settings) -> tuple[CatalogView, StateView]:

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from agents.cli.options import hoisted
+from agents.cli.say import say
 from schemas.errors import EmberlineError, UsageError
 from schemas.words import nearest
 
@@ -64,12 +66,17 @@ class Group(Words):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> NoReturn:
         """Run, and end the process with the exit code. An error is one line on stderr."""
+        for stream in (sys.stdout, sys.stderr):
+            # a terminal that cannot show a letter gets its number, and no error
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(args, *rest, **(more | {"standalone_mode": False}))
         except (click.Abort, KeyboardInterrupt):
             sys.exit(_INTERRUPTED)
         except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message(), err=True)
+            for line in error.format_message().splitlines():
+                say(line, err=True)
             sys.exit(_WRONG_USE)
         except click.ClickException as error:
             where = getattr(error, "ctx", None)
@@ -83,12 +90,28 @@ class Group(Words):
             # who read has had enough (`| head`): nothing is wrong, but stdout is gone
             sys.stdout = None
             sys.exit(_FAILURE)
+        except Exception as error:
+            if "--verbose" in (sys.argv if args is None else args):
+                raise
+            sys.exit(_tell(*_unforeseen(error), _FAILURE))
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unforeseen(error: Exception) -> tuple[str, str]:
+    """What happened and what to do, where no command has foreseen it."""
+    library = type(error).__module__.partition(".")[0]
+    said = str(error) or type(error).__name__
+    if isinstance(error, OSError) or library in ("aiohttp", "aiokafka"):
+        return said, "Look at the broker, the worker and the disk, then try again"
+    return (
+        f"This is a defect: {type(error).__name__}: {said[:300]}",
+        "Run it again with --verbose, and report what it shows",
+    )
 
 
 def _tell(what: str, remedy: str, code: int) -> int:
     line = what.rstrip(".")
     if remedy:
         line = f"{line}. {remedy.rstrip('.')}"
-    click.echo("emberline: " + " ".join(line.split()), err=True)
+    say("emberline: " + " ".join(line.split()), err=True)
     return code

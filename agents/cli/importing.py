@@ -8,6 +8,7 @@ import click
 
 from agents.cli.misspelt import misspelt_lines
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.say import live, say
 from agents.import_files import Bad
 from agents.importer import Progress, import_files
 from agents.records import TYPES, kind_of_record
@@ -49,11 +50,11 @@ def command(
         emit(asdict(done))
     else:
         before = f", {done.already} files were done before (--again repeats)" * bool(done.already)
-        click.echo(f"{done.records:,} records sent in {done.seconds:.1f} s{before}")
+        say(f"{done.records:,} records sent in {done.seconds:.1f} s{before}")
     if done.bad:
-        click.echo(f"emberline: {done.bad:,} bad records were left out", err=True)
+        say(f"emberline: {done.bad:,} bad records were left out", err=True)
     for line in misspelt_lines([asdict(one) for one in TALLY.found()]):
-        click.echo(line, err=True)
+        say(line, err=True)
     ctx.exit(1 if done.bad else 0)
 
 
@@ -76,7 +77,7 @@ class _Shown:
             f"{now.done_bytes / 1e6:,.1f} of {now.total_bytes / 1e6:,.1f} MB, "
             f"{now.records:,} records, {now.per_second:,.0f}/s{left}"
         )
-        click.echo(f"\r{line:<79}" if self._live else line, nl=not self._live, err=True)
+        (live if self._live else say)(line, err=True)
         self._open = self._live
 
     def bad(self, one: Bad) -> None:
@@ -84,12 +85,12 @@ class _Shown:
         if self._bad > SHOWN_BAD:
             return
         self.end()
-        click.echo(f"{one.where}: {one.why}", err=True)
+        say(f"{one.where}: {one.why}", err=True)
         if self._bad == SHOWN_BAD:
-            click.echo("further bad records are counted only", err=True)
+            say("further bad records are counted only", err=True)
 
     def end(self) -> None:
         """Close the live line."""
         if self._open:
-            click.echo(err=True)
+            say(err=True)
             self._open = False

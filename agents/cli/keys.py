@@ -4,6 +4,7 @@ import click
 
 from agents.cli.group import Words
 from agents.cli.options import Word, emit, json_option, settings_of
+from agents.cli.say import say
 from agents.cli.table import show, when
 from agents.keys import ISSUED, Keys, Scope
 from streams.clock import SystemClock
@@ -50,8 +51,8 @@ def add(
     if as_json:
         emit({"name": name, "scopes": list(scopes), "key": token, "file": str(file)})
     else:
-        click.echo(token)
-        click.echo(f"Kept hashed in {file}; it cannot be shown again.", err=True)
+        say(token)
+        say(f"Kept hashed in {file}; it cannot be shown again.", err=True)
 
 
 @command.command("list", help="Names and scopes of all keys.")

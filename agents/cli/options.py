@@ -1,7 +1,6 @@
 """Flags that every command takes, and what they make of the settings."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from agents.cli.say import emit
+from agents.logs import Plain
 from schemas.errors import UsageError
 from schemas.words import hint
 from streams.settings import Settings, load
@@ -76,7 +77,9 @@ def _remember(
     ctx = click.get_current_context()
     # read when a command asks: `--help` must work with a settings file that does not
     ctx.obj = _Given({**flags, **_pairs(pairs)}, config)
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format=_LOG)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Plain(_LOG))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
     if not verbose:
         # its retries are ours to tell, in one line, when they have come to nothing
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -145,11 +148,6 @@ class Word(click.Choice[str]):
 def json_option(function: Callable[..., T]) -> Callable[..., T]:
     """Give a command `--json` (parameter `as_json`): facts for programs instead of people."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
-
-
-def emit(facts: object) -> None:
-    """Print one JSON value on one line."""
-    click.echo(json.dumps(facts, default=str, ensure_ascii=False))
 
 
 def key_header(settings: Settings) -> dict[str, str]:

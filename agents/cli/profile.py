@@ -6,8 +6,9 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from agents.cli.calling import call
+from agents.cli.calling import asked
 from agents.cli.options import Word, emit, json_option, run, settings_of
+from agents.cli.say import say
 from agents.cli.table import show
 from streams.settings import Settings
 
@@ -39,11 +40,9 @@ async def read(
     settings: Settings, user: str, by: str | None, label: str | None = None
 ) -> dict[str, Any]:
     """The profile. Raises Fatal or Recoverable where there is none."""
-    asked = {name: value for name, value in (("by", by), ("label", label)) if value is not None}
+    given = {name: value for name, value in (("by", by), ("label", label)) if value is not None}
     path = f"/users/{quote(user, safe='')}"
-    async with call(settings, "GET", f"{path}?{urlencode(asked)}" if asked else path) as answer:
-        found: dict[str, Any] = await answer.json()
-        return found
+    return await asked(settings, "GET", f"{path}?{urlencode(given)}" if given else path)
 
 
 def _show(found: Mapping[str, Any]) -> None:
@@ -52,17 +51,19 @@ def _show(found: Mapping[str, Any]) -> None:
         called.append(f"external id {found['external_user_id']}")
     called += [f"alias {alias}" for alias in found["aliases"]]
     called += [f"alias {a['alias_name']} ({a['alias_label']})" for a in found["user_aliases"]]
-    click.echo(", ".join(called))
+    say(", ".join(called))
     for title, name in (
         ("Campaigns Received", "campaigns_received"),
         ("Canvas Messages Received", "canvas_messages_received"),
     ):
-        click.echo(f"\n{title}: {len(found[name])}")
+        say()
+        say(f"{title}: {len(found[name])}")
         if found[name]:
             head = ("source", "name", "last received", "variations", "steps", "did")
             show(head, [_row(entry) for entry in found[name]])
-    click.echo(f"\nSignals: {', '.join(_signals(found['signals'])) or 'none'}")
-    click.echo(f"Feed views: {found['feed_views']['count']:,}")
+    say()
+    say(f"Signals: {', '.join(_signals(found['signals'])) or 'none'}")
+    say(f"Feed views: {found['feed_views']['count']:,}")
     _warn(found["excluded_expired"])
 
 
@@ -102,7 +103,7 @@ def _signals(told: Mapping[str, Any]) -> list[str]:
 def _warn(excluded: Mapping[str, Any]) -> None:
     if excluded["sources"]:
         names = ", ".join(f"{each['source']} ({each['state']})" for each in excluded["sources"])
-        click.echo(f"Hidden by expired sources: {excluded['entries']} entries: {names}", err=True)
+        say(f"Hidden by expired sources: {excluded['entries']} entries: {names}", err=True)
     if excluded["unchecked"]["count"]:
         count = excluded["unchecked"]["count"]
-        click.echo(f"{count} archived sources may hide more: restore them to see", err=True)
+        say(f"{count} archived sources may hide more: restore them to see", err=True)

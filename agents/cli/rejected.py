@@ -1,17 +1,25 @@
 """`emberline rejected list`: events that could not be taken in, and why."""
 
+import json
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import click
 
 from agents.cli.group import Words
 from agents.cli.options import Word, emit, json_option, run, settings_of
-from agents.cli.table import show, when
+from agents.cli.say import say
+from agents.cli.table import when
+from agents.cli.tail import readable
 from agents.topic_reader import Located, read_all
 from schemas.undecodable import REMEDIES
 from streams.topics import Topics
 
 __all__ = ["command"]
+
+_HEADERS = ("topic", "partition", "offset", "code", "detail")
+_SHOWN = 200
 
 
 @click.group("rejected", cls=Words, help="Look at events that could not be taken in.")
@@ -37,16 +45,49 @@ def list_rejected(ctx: click.Context, code: str | None, last: int | None, as_jso
         for row in rows:
             emit(row)
         return
-    head = ("time", "topic", "partition", "offset", "code", "detail")
-    show(head, [(when(int(row["time"])), *(row[name] for name in head[1:])) for row in rows])
+    for row in rows:
+        for line in _lines(row):
+            say(line)
     counts = Counter(row["code"] for row in rows)
-    click.echo()
-    click.echo(", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())) or "none")
+    if not counts:
+        say("none")
+    for name, n in sorted(counts.items()):
+        remedy = REMEDIES.get(name)
+        say(f"{n:,} {name}{f': {remedy}' if remedy else ''}")
 
 
-def _row(located: Located) -> dict[str, str]:
+def _lines(row: Mapping[str, Any]) -> Iterator[str]:
+    """One record: where and why, whose, and how it begins."""
+    place = f"{row['topic']}[{row['partition']}] offset {row['offset']}"
+    yield f"{when(int(row['time']))}  {row['code']}  {place}"
+    whose = f"user {row['user']}" if row["user"] else f"key {row['key'] or 'none'}"
+    event = f", event {row['event_id']}" if row["event_id"] else ""
+    yield f"  {whose}{event}: {row['detail']}"
+    value = row["value"]
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    yield f"  {text[:_SHOWN]}{'...' * (len(text) > _SHOWN)}"
+
+
+def _row(located: Located) -> dict[str, Any]:
+    """A rejected record as facts: `value` is decoded where that can be, else its first bytes."""
     _, _, record = located
-    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
-    row = {name: headers.get(name, "") for name in ("topic", "partition", "offset", "code")}
-    key = (record.key or b"").decode(errors="replace")
-    return row | {"detail": headers.get("detail", ""), "key": key, "time": str(record.timestamp)}
+    headers = {name: _text(value or b"") for name, value in record.headers}
+    row: dict[str, Any] = {name: headers.get(name, "") for name in _HEADERS}
+    value = None if record.value is None else readable(record.value)
+    fields = value if isinstance(value, dict) else {}
+    return row | {
+        "key": _text(record.key or b""),
+        "user": _named(fields.get("user_id")),
+        "event_id": _named(fields.get("id")),
+        "value": value,
+        "remedy": REMEDIES.get(row["code"]),
+        "time": str(record.timestamp),
+    }
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def _named(value: object) -> str | None:
+    return value[:_SHOWN] if isinstance(value, str) and value else None

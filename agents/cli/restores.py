@@ -6,7 +6,7 @@ import click
 
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.table import show, when
-from agents.topic_reader import Located, TopicReader
+from agents.topic_reader import Located, TopicReader, records_of
 from schemas import codec
 from schemas.lifecycle import CommandType, Outcome
 from streams.settings import Settings
@@ -43,12 +43,11 @@ async def _requests(settings: Settings) -> list[dict[str, Any]]:
     async with TopicReader.open(settings, [topics.control, topics.control_results]) as reader:
         located = await reader.rest()
     restores = _restores([one for one in located if one[0] == topics.control])
-    for topic, _, record in located:
-        if topic == topics.control_results:
-            result = codec.decode(record.value or b"", "result")
-            request = restores.get(str(result["request_id"]))
-            if request is not None:
-                _take(request, result)
+    told = [one for one in located if one[0] == topics.control_results]
+    for result in records_of(told, "result"):
+        request = restores.get(str(result["request_id"]))
+        if request is not None:
+            _take(request, result)
     return [
         request | {"sources": list(request["sources"].values())}
         for request in restores.values()

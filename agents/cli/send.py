@@ -7,6 +7,7 @@ import click
 import orjson
 
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.say import say
 from agents.inspection import Inspection
 from agents.publish import Chunk, publish
 from agents.records import TYPES, Kind, kind_of_record, ready, refuse_unknown_fields
@@ -49,7 +50,7 @@ def command(ctx: click.Context, kind: str, record: str, delete: bool, as_json: b
     if as_json:
         emit({"topic": settings.prefix + found.topic, "sent": len(keys), "keys": keys})
     else:
-        click.echo(f"sent {len(keys)} to {settings.prefix}{found.topic}")
+        say(f"sent {len(keys)} to {settings.prefix}{found.topic}")
 
 
 def _text(record: str) -> bytes:
@@ -80,7 +81,7 @@ def _refuse_faults(
     if len(pairs) == 1:
         raise UsageError(f"{kind.name}: {faults[0]}")
     for at, fault in list(faults.items())[:_SHOWN]:
-        click.echo(f"[{at}]: {fault}", err=True)
+        say(f"[{at}]: {fault}", err=True)
     raise UsageError(
         f"{len(faults)} of {len(pairs)} records would be rejected: nothing was sent",
         remedy="Mend them, or send the others alone",

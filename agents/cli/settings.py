@@ -3,6 +3,7 @@
 import click
 
 from agents.cli.options import emit, json_option, settings_of
+from agents.cli.say import say
 from streams.settings import describe
 
 __all__ = ["command"]
@@ -24,5 +25,5 @@ def command(ctx: click.Context, as_json: bool) -> None:
     names = max(len(line.name) for line in lines)
     values = max(len(line.value) for line in lines)
     for line in lines:
-        click.echo(f"{line.name:{names}}  {line.value:{values}}  {line.origin}")
-        click.echo(f"{'':{names}}  {click.style(line.doc, dim=True)}")
+        say(f"{line.name:{names}}  {line.value:{values}}  {line.origin}")
+        say(f"{'':{names}}  {line.doc}", dim=True)

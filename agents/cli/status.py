@@ -3,21 +3,25 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from http import HTTPStatus
+from dataclasses import asdict
 from typing import Any
 
-import aiohttp
 import click
 
+from agents.cli.calling import address, asked
 from agents.cli.misspelt import misspelt_lines
-from agents.cli.options import Word, emit, json_option, key_header, run, settings_of
+from agents.cli.options import Word, emit, json_option, run, settings_of
+from agents.cli.say import say
 from agents.cli.table import show, when
-from agents.topic_reader import read_table
+from agents.rules import ledger
+from agents.rules.world import Sweep
+from agents.topic_reader import read_all, read_table
+from schemas.errors import EmberlineError
 from schemas.lifecycle import SourceState, State
 from streams.settings import Settings
 from streams.topics import Topics
 
-__all__ = ["command", "why"]
+__all__ = ["command", "sweep_lines", "why", "worker_line"]
 
 WORKER_S = 3.0
 
@@ -29,12 +33,21 @@ WORKER_S = 3.0
 def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
     """The states as the coordinator has last written them; the worker only where it answers."""
     settings = settings_of(ctx)
-    found, worker = run(_read(settings))
+    found, sweep, worker = run(_read(settings))
     counts = Counter(record.state.value for record in found)
     shown = [r for r in found if state is None or r.state == state]
     if as_json:
         records = [record.to_record() | {"why": why(record)} for record in shown]
-        emit({"counts": counts, "sources": records, "worker": worker})
+        error = worker.get("error")
+        emit(
+            {
+                "counts": counts,
+                "sources": records,
+                "worker": None if error else worker,
+                "worker_error": error,
+                "sweep": asdict(sweep),
+            }
+        )
         return
     show(
         ("source", "name", "state", "due", "archived", "why"),
@@ -43,50 +56,77 @@ def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
             for r in shown
         ],
     )
-    click.echo()
-    click.echo(", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())) or "no sources")
-    click.echo(_worker_line(settings, worker))
-    for line in unreadable_lines(worker or {}):
-        click.echo(line)
-    for line in misspelt_lines((worker or {}).get("misspelt", ())):
-        click.echo(line)
+    say()
+    say(", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())) or "no sources")
+    more = (*unreadable_lines(worker), *misspelt_lines(worker.get("misspelt", ())))
+    for line in (*sweep_lines(sweep), worker_line(worker), *more):
+        say(line)
 
 
-async def _read(settings: Settings) -> tuple[list[SourceState], dict[str, Any] | None]:
-    table, worker = await asyncio.gather(
-        read_table(settings, Topics(settings.prefix).state, "state"), _worker(settings)
+async def _read(settings: Settings) -> tuple[list[SourceState], Sweep, dict[str, Any]]:
+    table, sweep, worker = await asyncio.gather(
+        read_table(settings, Topics(settings.prefix).state, "state"),
+        _sweep(settings),
+        _worker(settings),
     )
     states = [SourceState.from_record(record) for record in table.values()]
-    return sorted(states, key=lambda r: (r.state.value, r.source)), worker
+    return sorted(states, key=lambda r: (r.state.value, r.source)), sweep, worker
 
 
-async def _worker(settings: Settings) -> dict[str, Any] | None:
-    """What the worker at the settings' address says of itself; None where none answers."""
-    url = f"http://{settings.http_host}:{settings.http_port}/status"
-    timeout = aiohttp.ClientTimeout(total=WORKER_S)
+async def _sweep(settings: Settings) -> Sweep:
+    """Where the sweep stands, as the coordinator has last written it."""
+    records = await read_all(settings, Topics(settings.prefix).coordinator)
+    found = [record for _, _, record in records if record.key == ledger.SWEEP.encode()]
+    entries = [(ledger.SWEEP, record.value) for record in found]
+    return ledger.load(entries, segments_are_roots=settings.segments_are_roots).sweep
+
+
+async def _worker(settings: Settings) -> dict[str, Any]:
+    """What the worker at the settings' address says of itself, and in `missing_shards` which
+    shards of all workers do not answer it; or, in `error`, why it says nothing."""
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, headers=key_header(settings)) as session,
-            session.get(url, allow_redirects=False) as answer,
-        ):
-            facts: dict[str, Any] = await answer.json()
-            return facts if answer.status == HTTPStatus.OK else None
-    except (aiohttp.ClientError, TimeoutError, ValueError):
-        return None
+        async with asyncio.timeout(WORKER_S):
+            facts = await asked(settings, "GET", "/status")
+            sizes = await asked(settings, "GET", "/sources?limit=1") if facts.get("ready") else {}
+    except EmberlineError as error:
+        return {"error": str(error)}
+    except TimeoutError:
+        return {"error": f"The worker at {address(settings)} does not answer in time"}
+    return facts | {"missing_shards": sizes.get("missing_shards", [])}
 
 
-def _worker_line(settings: Settings, worker: dict[str, Any] | None) -> str:
-    if worker is None:
-        return f"no worker answers at {settings.http_host}:{settings.http_port}"
+def worker_line(worker: Mapping[str, Any]) -> str:
+    """The worker in one line."""
+    if "error" in worker:
+        return str(worker["error"])
     shards = worker.get("shards", [])
-    behind = sum(shard.get("cursor_lag", 0) for shard in shards)
+    lags = [shard.get("cursor_lag", 0) for shard in shards]
     held = sum(sum(shard.get("held_back", {}).values()) for shard in shards)
-    why_behind = f" ({held:,} of them behind an open transaction of a producer)" if held else ""
+    recovering = sum(not shard.get("ready") for shard in shards)
+    behind = "how far behind is not known" if None in lags else f"{sum(lags):,} events behind"
+    if held:
+        behind += f" ({held:,} of them behind an open transaction of a producer)"
     ready = "ready" if worker.get("ready") else "not ready"
-    return (
-        f"worker {worker.get('address')}: {ready}, {len(shards)} shards, "
-        f"{behind:,} events behind{why_behind}"
-    )
+    if recovering:
+        ready += f": {recovering} of its shards recover"
+    elif worker["missing_shards"]:
+        missing = ", ".join(map(str, worker["missing_shards"]))
+        ready = f"not ready: nobody answers for shards {missing}"
+    return f"worker {worker.get('address')}: {ready}, {len(shards)} shards, {behind}"
+
+
+def sweep_lines(sweep: Sweep) -> Iterator[str]:
+    """What keeps sources that are due from expiring."""
+    if sweep.paused:
+        yield "The sweep is paused: nothing expires by itself until `emberline resume`"
+    if sweep.awaiting:
+        yield (
+            f"{sweep.awaiting:,} sources are due at once: "
+            f"`emberline confirm {sweep.question or 'ID'}` lets them expire, "
+            "`emberline hold` keeps one"
+        )
+    if sweep.skewed:
+        yield "The sweep is suspended: the broker's clock and the worker's differ, mend them"
 
 
 def unreadable_lines(worker: Mapping[str, Any]) -> Iterator[str]:

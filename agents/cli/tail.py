@@ -16,7 +16,7 @@ from schemas.words import nearest
 from streams.settings import Settings
 from streams.topics import Topics, partitions
 
-__all__ = ["Line", "tail"]
+__all__ = ["Line", "readable", "tail"]
 
 _START_S = 30.0
 _SHOWN_BYTES = 200
@@ -124,16 +124,17 @@ def _line(record: Any) -> Line:
         offset=record.offset,
         timestamp=record.timestamp,
         key=_text(record.key) if record.key is not None else None,
-        value=_readable(value) if value is not None else None,
+        value=readable(value) if value is not None else None,
         bytes=len(value or b""),
         headers={name: _text(content or b"") for name, content in record.headers},
     )
 
 
-def _readable(value: bytes) -> object:
+def readable(value: bytes) -> object:
+    """A record's value, decoded where that can be; else its first bytes as text."""
     try:
         return json.loads(value) if value[:1] == b"{" else decode(value)
-    except (Undecodable, ValueError):
+    except (Undecodable, ValueError, RecursionError):
         return _text(value)
 
 

@@ -7,6 +7,7 @@ import click
 
 from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.say import say
 from agents.cli.tail import Line, tail
 from agents.skip import Skipped, skip
 from streams.topics import check, create, repair
@@ -30,11 +31,11 @@ def create_topics(ctx: click.Context, as_json: bool) -> None:
         emit({"created": made, "repaired": [asdict(problem) for problem in mended]})
         return
     for name in made:
-        click.echo(f"created {name}")
+        say(f"created {name}")
     for problem in mended:
-        click.echo(f"{problem.topic}: set {problem.setting} to {problem.expected}")
+        say(f"{problem.topic}: set {problem.setting} to {problem.expected}")
     if not made and not mended:
-        click.echo("all topics are there already")
+        say("all topics are there already")
 
 
 @command.command("check", help="Compare the topics with what they should be; exit code 1 if not.")
@@ -46,10 +47,10 @@ def check_topics(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         emit({"ok": not problems, "problems": [asdict(problem) for problem in problems]})
     elif not problems:
-        click.echo("all topics are as they should be")
+        say("all topics are as they should be")
     else:
         for problem in problems:
-            click.echo(f"{problem}. {problem.remedy}")
+            say(f"{problem}. {problem.remedy}")
     ctx.exit(1 if problems else 0)
 
 
@@ -66,9 +67,9 @@ def skip_lost(ctx: click.Context, as_json: bool) -> None:
         emit({"skipped": [asdict(one) for one in lost]})
         return
     for one in lost:
-        click.echo(told(one))
+        say(told(one))
     if not lost:
-        click.echo("nothing is lost: every cursor lies in its log")
+        say("nothing is lost: every cursor lies in its log")
 
 
 def told(one: Skipped) -> str:
@@ -95,7 +96,7 @@ def tail_topic(ctx: click.Context, topic: str, last: int, follow: bool, as_json:
         if as_json:
             emit(asdict(line))
         else:
-            click.echo(line.text())
+            say(line.text())
         sys.stdout.flush()
 
     run(tail(settings_of(ctx), topic, last=last, follow=follow, show=show))

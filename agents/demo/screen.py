@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from agents.cli.say import live, say
 from agents.cli.table import show as show_table
 
 __all__ = ["Screen"]
@@ -34,7 +35,7 @@ class Screen:
         """Begin a numbered part."""
         self._act += 1
         self._say("")
-        self._say(click.style(f"{self._act}. {title}", bold=True))
+        self._say(f"{self._act}. {title}", bold=True)
 
     def line(self, text: str) -> None:
         """A line of text."""
@@ -47,7 +48,7 @@ class Screen:
     def tick(self, text: str, good: bool = True) -> None:
         """A claim that was checked."""
         mark = click.style("ok  ", fg="green") if good else click.style("NOT ", fg="red")
-        self._say(f"   {mark} {_short(text)}")
+        self._say(_short(text), lead=f"   {mark} ")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table of facts."""
@@ -64,22 +65,22 @@ class Screen:
         if self._quiet or (now < self._next and not last):
             return
         if self._live:
-            click.echo(f"\r   {text:<{WIDTH}}", nl=False)
+            live(f"   {text}", columns=WIDTH + 3)
             self._open = True
             if last:
                 self._close()
         else:
             self._next = now + every_s
-            click.echo(f"   {text}")
+            say(f"   {text}")
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, *, lead: str = "", bold: bool = False) -> None:
         if not self._quiet:
             self._close()
-            click.echo(text)
+            say(text, lead=lead, bold=bold)
 
     def _close(self) -> None:
         if self._open:
-            click.echo()
+            say()
             self._open = False
 
 

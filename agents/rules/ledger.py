@@ -33,9 +33,10 @@ from agents.rules.world import (
 from schemas.errors import Fatal
 from schemas.lifecycle import Definition, Exemption, Hold, Outcome, State, is_source
 
-__all__ = ["Entry", "Unreadable", "entries", "foreign", "known", "load", "parsed"]
+__all__ = ["SWEEP", "Entry", "Unreadable", "entries", "foreign", "known", "load", "parsed"]
 
 Entry = tuple[str, bytes | None]
+SWEEP = "w"
 
 _LETTER = {
     "source": "s",
@@ -61,7 +62,7 @@ class Unreadable(Fatal):
 
 def known(key: str) -> bool:
     """Whether a key has the form of one that `entries` makes."""
-    return key == "w" or key[:2] in ("s/", "k/", "a/", "r/", "t/")
+    return key == SWEEP or key[:2] in ("s/", "k/", "a/", "r/", "t/")
 
 
 def foreign(key: str) -> bool:
@@ -122,7 +123,7 @@ def _entry(world: World, changed: Changed) -> Entry:
             request_id, _, source = key.rpartition("\x1f")
             value = world.tellings.get((request_id, source))
         case _:
-            return "w", _dumped(world.sweep)
+            return SWEEP, _dumped(world.sweep)
     return f"{_LETTER[kind]}/{key}", None if value is None else _dumped(value)
 
 

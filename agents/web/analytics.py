@@ -19,6 +19,7 @@ from aiohttp import web
 from agents.analytics import TOTAL_COLUMNS, UNIQUE_COLUMNS, Figures, Rows
 from agents.host import NotHeld
 from agents.keys import Scope
+from agents.trouble import trouble
 from agents.web.context import CONTEXT, Context
 from agents.web.problems import shards_unavailable, unknown_source
 from agents.web.route import SOURCE, Route, query, ref
@@ -128,7 +129,7 @@ async def _there(
                 raise NotHeld(f"the worker at {address} answers {answer.status}")
             body = await json_of(answer)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise NotHeld(f"the worker at {address}: {error!r}") from error
+        raise NotHeld(f"the worker at {address}: {trouble(error)}") from error
     if body.get("generation") != generation:
         raise NotHeld(f"the worker at {address} is of generation {body.get('generation')}")
     try:

@@ -13,6 +13,7 @@ import polars as pl
 from agents.host import NotHeld, Shard
 from agents.profiles.facts import UserFacts, UsersRead
 from agents.profiles.person import Match, Person
+from agents.trouble import trouble
 from agents.web.context import Context
 from agents.web.parts import GENERATION
 from agents.web.problems import shards_unavailable
@@ -145,7 +146,7 @@ async def _remote(
                 raise NotHeld(f"{url} is of generation {generation}")
             return await parse(answer)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Truncated(f"{url}: {error!r}") from error
+        raise Truncated(f"{url}: {trouble(error)}") from error
     except (ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
         raise Truncated(f"{url} sends something else: {error!r}") from error
 

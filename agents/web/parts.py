@@ -10,6 +10,7 @@ import aiohttp
 import polars as pl
 
 from agents.host import NotHeld, Shard
+from agents.trouble import trouble
 from agents.web.context import Context
 from agents.web.wire import Truncated, unpack
 
@@ -81,7 +82,7 @@ async def shard_answer(
         asking = context.ask(method, url, params=params, body=data)
         answer = await held.enter_async_context(asking)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Truncated(f"{url}: {error!r}") from error
+        raise Truncated(f"{url}: {trouble(error)}") from error
     if answer.status != HTTPStatus.OK:
         raise NotHeld(f"{url} answers {answer.status}")
     generation = answer.headers.get(GENERATION, "none")
@@ -96,7 +97,7 @@ async def frames_of(answer: aiohttp.ClientResponse) -> AsyncGenerator[pl.DataFra
         async for frame in unpack(answer.content):
             yield frame
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Truncated(f"{answer.url}: {error!r}") from error
+        raise Truncated(f"{answer.url}: {trouble(error)}") from error
 
 
 async def rows_of(

@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner, Result
 
 from agents.cli import main
 from agents.publish import Chunk, publish
 from agents.topic_reader import TopicReader, read_all
 from schemas import codec
+from schemas.batch import unpack
+from schemas.decode_reject import reject
+from schemas.undecodable import REMEDIES
 from streams.settings import Settings
 from streams.topics import Topics
+from tests.schemas.record_batches import Produced, batch
 
 DEADLINE_S = 60.0
 Told = dict[str, Any]
@@ -182,7 +187,7 @@ async def test_status_audit_and_rejected_read_their_topics(
         [
             gone,
             Chunk("lifecycle.state", keys, values),
-            Chunk("lifecycle.audit", [b"campaign:a"], [codec.encode("audit", audit)]),
+            Chunk("lifecycle.audit", [b"x", b"campaign:a"], [b"x", codec.encode("audit", audit)]),
         ],
     )
     status = await emberline(settings, "status")
@@ -193,13 +198,62 @@ async def test_status_audit_and_rejected_read_their_topics(
     assert "1 EXEMPT, 1 HELD, 1 STOPPED" in status.stdout
     facts = json.loads((await emberline(settings, "status", "--json", "--state", "held")).stdout)
     assert [s["source"] for s in facts["sources"]] == ["campaign:c"]
+    assert "No worker answers at http://127.0.0.1:1: it cannot be reached" in status.stdout
+    assert "No worker answers" in facts["worker_error"]
     assert facts["worker"] is None
+    assert facts["sweep"]["paused"] is False
     shown = await emberline(settings, "audit", "campaign:a", "--json")
     assert json.loads(shown.stdout)["decision"] == "exempt"
     misspelt = await emberline(settings, "audit", "campain:a")
     assert misspelt.exit_code == 2
     assert "Did you mean campaign:a?" in misspelt.stderr
     assert "none" in (await emberline(settings, "rejected", "list")).stdout
+    await _rejects(settings)
+
+
+async def _rejects(settings: Settings) -> None:
+    """Whose record it is, which, what is wrong with it, and what to do."""
+    event = {"id": "e1", "user_id": "ada", "time": 1_767_225_600, "campaign_id": "c"}
+    values = [
+        json.dumps(event).encode(),
+        codec.encode("send", event | {"id": "e2\x1b[31m", "user_id": "bob"}),
+        b"\xff\x1b]0;title\x07",
+    ]
+    made = batch([Produced(value, b"key") for value in values], topic="t.interactions.send")
+    found = [
+        reject(made, record, code, detail)
+        for record, code, detail in zip(
+            unpack(made),
+            ("bad_time", "bad_time", "undecodable"),
+            ("time 1767225600 at broker timestamp 1", "time \x9b2J\nof", "first byte is 255"),
+            strict=True,
+        )
+    ]
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers)
+    await producer.start()
+    try:
+        for one in found:
+            await producer.send_and_wait(
+                Topics(settings.prefix).rejected, one.value, one.key, headers=list(one.headers)
+            )
+    finally:
+        await producer.stop()
+    listed = await emberline(settings, "rejected", "list")
+    assert "user ada, event e1: time 1767225600 at broker timestamp 1" in listed.stdout
+    assert "t.interactions.send[0] offset 0" in listed.stdout
+    assert "user bob, event e2\\x1b[31m: time \\x9b2J\\nof" in listed.stdout
+    assert "key key: first byte is 255" in listed.stdout
+    assert f"2 bad_time: {REMEDIES['bad_time']}" in listed.stdout
+    assert "seconds?" in listed.stdout
+    assert not set("\x1b\x07\x9b") & set(listed.stdout)
+    rows = (await emberline(settings, "rejected", "list", "--json")).stdout.splitlines()
+    facts = [json.loads(row) for row in rows]
+    assert [(fact["user"], fact["event_id"]) for fact in facts] == [
+        ("ada", "e1"), ("bob", "e2\x1b[31m"), (None, None)
+    ]  # fmt: skip
+    assert facts[0]["value"]["time"] == 1_767_225_600
+    assert facts[1]["detail"] == "time \x9b2J\nof"
+    assert facts[0]["remedy"] == REMEDIES["bad_time"]
 
 
 @pytest.mark.connected

@@ -40,3 +40,15 @@ def test_verbose_tells_everything(log: io.StringIO) -> None:
     for _ in range(3):
         library.warning("[Error 19] NotEnoughReplicasError")
     assert len(log.getvalue().splitlines()) == 3
+
+
+def test_what_is_quoted_begins_no_line_and_acts_on_no_terminal(log: io.StringIO) -> None:
+    logs.configure(stream=log)
+    try:
+        raise ValueError("bad \x9b2J")
+    except ValueError:
+        logging.getLogger("agents").exception("source %s", "a\n2026 ERROR forged \x1b[31m")
+    first, *trace = log.getvalue().splitlines()
+    assert first.endswith(r"source a\n2026 ERROR forged \x1b[31m")
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[-1] == r"ValueError: bad \x9b2J"

@@ -1,0 +1,26 @@
+"""Why another process could not be asked, in words for people."""
+
+import aiohttp
+
+__all__ = ["trouble"]
+
+
+def trouble(error: BaseException) -> str:
+    """What went wrong with a call, without the names and parts of the libraries that made it."""
+    if isinstance(error, TimeoutError):
+        return "it does not answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"it cannot be reached{_reason(error.os_error)}"
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
+        return "its answer broke off"
+    if isinstance(error, ConnectionError | aiohttp.ClientOSError):
+        return "the connection broke off"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "its address is none"
+    if isinstance(error, OSError):
+        return f"the system refuses{_reason(error)}"
+    return "its answer makes no sense"
+
+
+def _reason(error: OSError) -> str:
+    return f": {error.strerror}" if error.strerror else ""
