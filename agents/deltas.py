@@ -18,7 +18,7 @@ from streams import side
 __all__ = ["HASHES", "ROWS", "Part", "parts"]
 
 ROWS = b"d"
-HASHES = b"w"
+HASHES = b"h"
 _ROWS_PER_PART = 10_000
 #: Of counts, users and hashes; a record holds little more.
 _SIDE_BYTES = 900_000

@@ -17,6 +17,8 @@ from streams.topics import Topics
 
 __all__ = ["StepMaker"]
 
+_FORMER_PER_STEP = 1_000
+
 
 class StepMaker:
     """Makes the steps of one shard's ingest, each from the hot table as it is then."""
@@ -81,10 +83,12 @@ class StepMaker:
         return step
 
     def _forgotten(self) -> list[Put]:
-        """Deletes the oldest hashes of event ids that the window no longer needs."""
+        """Deletes the oldest hashes of event ids that the window no longer needs, and those
+        that a former version wrote."""
         window = self._context.store.table.window
         spare = sum(map(len, window.values())) - self._context.settings.repeat_window
-        puts: list[Put] = []
+        former = sorted(self._context.store.table.former)[:_FORMER_PER_STEP]
+        puts: list[Put] = [(key, None) for key in former]
         for key in sorted(window):
             spare -= len(window[key])
             if spare < 0:

@@ -11,6 +11,7 @@ import polars as pl
 
 from schemas import delta
 from schemas.decode_view import FEW, select
+from schemas.stable_hash import stable_hash
 
 __all__ = ["Window", "hashes", "pack", "unpack"]
 
@@ -19,12 +20,11 @@ _TIER = 8
 #: No block has more than this part of the window: what is forgotten is forgotten by blocks.
 _BLOCKS = 4
 _PACKED = pl.Schema({"h": pl.UInt64})
-_SEED = 0x656D6265726C696E
 
 
 def hashes(ids: pl.Series) -> pl.Series:
-    """UInt64 hashes of ids, the same in every process."""
-    return ids.hash(seed=_SEED)
+    """UInt64 hashes of ids, the same in every process and version: they are kept."""
+    return stable_hash(ids)
 
 
 @dataclass

@@ -88,7 +88,7 @@ def load(mirror: Mirror) -> HotTable:
     table = HotTable()
     for prefix in (b"o", b"c", b"i/", b"m/", b"v/", b"n/"):
         table.apply(mirror.items(prefix))
-    for prefix in (b"d/", b"e/", b"q/", b"a/", b"r/", b"w/"):
+    for prefix in (b"d/", b"e/", b"q/", b"a/", b"r/", b"h/", b"w/"):
         table.apply(mirror.items(prefix))
     return table
 

@@ -96,6 +96,8 @@ class HotTable:
     runs: dict[bytes, dict[bytes, int]] = field(default_factory=_by_letter)
     #: Hashes of event ids seen lately, in the order of their keys.
     window: dict[bytes, pl.Series] = field(default_factory=dict)
+    #: Keys of a former version's hashes, to be deleted.
+    former: set[bytes] = field(default_factory=set)
     #: Numbers of unique users, kept when a source expired.
     uniques: dict[str, bytes] = field(default_factory=dict)
     _layout: Layout | None = None
@@ -131,8 +133,10 @@ class HotTable:
                     self._side_delta(key, value, frames or {})
                 case b"a" | b"r":
                     self._run(key, value)
-                case b"w":
+                case b"h":
                     self._seen(key, value)
+                case b"w":
+                    (self.former.discard if value is None else self.former.add)(key)
                 case b"n":
                     self._uniques(keys.name(key), value)
                 case b"c" if value is not None:

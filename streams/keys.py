@@ -11,7 +11,9 @@ v/<source>               the lifecycle version that the shard has applied
 n/<source>               numbers of unique users as they were when the source expired
 e/<sequence>/<part>      a delta of the counts; a/<level>/<run id>/<piece> a run of them
 q/<sequence>/<part>      a delta of the roster; r/<level>/<run id>/<piece> a run of it
-w/<sequence>/<part>      hashes of event ids that were seen
+h/<sequence>/<part>      hashes of event ids that were seen
+w/<sequence>/<part>      the same of a former version, whose hashes held within one version of
+                         Polars: never read, and deleted
 """
 
 __all__ = [

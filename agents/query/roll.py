@@ -103,19 +103,18 @@ class Roll:
         """Take in what producers said of users since."""
         runs, deltas = pinned.runs.get(ROSTER.run, ()), pinned.side.get(ROSTER.delta, ())
         former_runs, former = self._side
-        self._side = (runs, deltas)
-        if runs == former_runs and _same(deltas[: len(former)], former):
-            if len(deltas) == len(former):
-                return
-            # Later deltas have the later word.
-            said = ROSTER.fold(pl.concat(deltas[len(former) :]))
-        else:
-            said = pinned.side_rows(ROSTER)
-            self._gone = self._gone.clear()
+        more = runs == former_runs and _same(deltas[: len(former)], former)
+        if more and len(deltas) == len(former):
+            return
+        # Later deltas have the later word.
+        said = ROSTER.fold(pl.concat(deltas[len(former) :])) if more else pinned.side_rows(ROSTER)
         users = self._formed([said["user"]])
         left = said.select(GONE).to_series()
-        self._gone = _merged(_without(self._gone, users), users.filter(left))
+        gone = self._gone if more else self._gone.clear()
+        self._gone = _merged(_without(gone, users), users.filter(left))
         self._take(users.filter(~left))
+        # Last: what could not be read now is read the next time.
+        self._side = (runs, deltas)
 
     def _formed(self, parts: list[pl.Series]) -> pl.DataFrame:
         """Users in the form of this shard, which changes with the first who is no number."""

@@ -1,5 +1,6 @@
 """Slices of a pinned shard give what the whole gives."""
 
+from pathlib import Path
 from random import Random
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from schemas.profile import wide
 from schemas.roster import GONE, roster_rows
 from schemas.segment import SegmentIndex, build, decode, encode
 from schemas.segment_order import in_order
+from streams.rocks import StoreDamaged
 from streams.side import ROSTER, SideTable
 from streams.store import Pinned
 
@@ -173,3 +175,22 @@ def test_the_roll_is_that_of_each_moment(random: Random, steps: int) -> None:
             made.side[ROSTER.delta] = (made.side_rows(ROSTER),)
         roll.of(cast(Pinned, made))
         assert everybody.between(None, None).texts().to_list() == before
+
+
+@given(random=st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=20)
+def test_what_could_not_be_read_is_read_the_next_time(random: Random) -> None:
+    made, roll = Made(random, 40, 30), Roll()
+    roll.of(cast(Pinned, made))
+    said: list[Any] = [("newcomer", {}), (made.names[0], None)]
+    made.side[ROSTER.delta] = (*made.side[ROSTER.delta], roster_rows(said, 1_000))
+    made.runs[ROSTER.run] = (b"r/1",)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made, "side_rows", lambda table: _damaged())
+        with pytest.raises(StoreDamaged):
+            roll.of(cast(Pinned, made))
+    assert roll.of(cast(Pinned, made)).between(None, None).texts().to_list() == sorted(made.live())
+
+
+def _damaged() -> pl.DataFrame:
+    raise StoreDamaged(Path("x"), "a test")
