@@ -122,6 +122,12 @@ class Settings:
     http_rate: int = _setting(
         50, values.number(0, 1_000_000), "requests a second that one key may make (0: any number)"
     )
+    csv_safe: bool = _setting(
+        True,
+        values.flag,
+        "whether cells of users.csv that a spreadsheet would take for formulas begin with an "
+        "apostrophe (rows of /interactions are always exact)",
+    )
     keys_file: Path = _setting(
         "emberline-keys.json",
         values.path,

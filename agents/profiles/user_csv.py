@@ -35,6 +35,8 @@ OUR_COLUMNS = (
     "emberline_last_exited",
 )
 COLUMNS = (*BRAZE_COLUMNS, *OUR_COLUMNS)
+#: The last four are wide forms of the first: some keyboards, and some spreadsheets, take them.
+_FORMULA = r"^[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
 _LASTS = ("opened", "machine_opened", "clicked", "bot_clicked", "converted", "entered", "exited")
 
 
@@ -43,8 +45,12 @@ def header() -> bytes:
     return (",".join(COLUMNS) + "\n").encode()
 
 
-def lines(rows: pl.DataFrame, roster: pl.DataFrame, source: str, names: Names) -> bytes:
+def lines(
+    rows: pl.DataFrame, roster: pl.DataFrame, source: str, names: Names, *, safe: bool = False
+) -> bytes:
     """A line for each recipient, in the order of user ids.
+
+    With `safe` no cell is a formula to a spreadsheet: one that would be gets an apostrophe first.
 
     `rows` are folded rows of `source`, all of each of their users; `roster` has the last rows
     of those users whom the roster names, deleted and merged ones among them: they have no line.
@@ -64,7 +70,16 @@ def lines(rows: pl.DataFrame, roster: pl.DataFrame, source: str, names: Names) -
         pl.lit(source).alias("emberline_source"),
     )
     absent = [pl.lit(None, pl.String).alias(each) for each in COLUMNS if each not in found.columns]
-    return found.with_columns(absent).select(COLUMNS).write_csv(include_header=False).encode()
+    cells = found.with_columns(absent).select(COLUMNS)
+    if safe:
+        texts = [name for name, kind in cells.schema.items() if kind == pl.String]
+        cells = cells.with_columns(_harmless(pl.col(name)).alias(name) for name in texts)
+    return cells.write_csv(include_header=False).encode()
+
+
+def _harmless(text: pl.Expr) -> pl.Expr:
+    """Spreadsheets work out what begins so, and show what follows an apostrophe as it is."""
+    return pl.when(text.str.contains(_FORMULA)).then(pl.lit("'") + text).otherwise(text)
 
 
 def _by_user(rows: pl.DataFrame, source: str) -> pl.DataFrame:

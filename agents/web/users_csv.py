@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import polars as pl
 from aiohttp import web
@@ -33,7 +34,8 @@ async def _csv(context: Context, source: str, rows: Gathered) -> AsyncGenerator[
     async for frame in rows:
         # a frame has all of a source's rows of each of its users: see streams/sweep.py
         roster = await _roster(context, frame["user"].unique())
-        yield await asyncio.to_thread(lines, frame, roster, source, names)
+        make = partial(lines, frame, roster, source, names, safe=context.settings.csv_safe)
+        yield await asyncio.to_thread(make)
 
 
 async def _roster(context: Context, users: pl.Series) -> pl.DataFrame:

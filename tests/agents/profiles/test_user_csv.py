@@ -2,9 +2,11 @@
 
 import csv
 import io
+import json
 from typing import Any
 
 import polars as pl
+import pytest
 
 from agents.catalog_view import CatalogView
 from agents.profiles.names import Names
@@ -82,3 +84,29 @@ def test_the_variation_is_the_latest_and_a_conversion_counts_for_the_latest_mess
 
 def test_no_rows_are_no_lines() -> None:
     assert lines(frame("campaign:a"), roster_rows([], 0), "campaign:a", NAMES) == b""
+
+
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1")
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_is_a_formula_and_exactly_what_it_is_for_programs(text: str) -> None:
+    row = {"user": text, "kind": "received", "variation": text, "step": text}
+    told = [(text, {"external_user_id": text, "aliases": [text]})]
+    source = f"canvas:{text}"
+    for safe, expected in ((True, f"'{text}"), (False, text)):
+        found = lines(frame(source, row), roster_rows(told, 0), source, NAMES, safe=safe)
+        (line,) = csv.DictReader(io.StringIO((header() + found).decode(), newline=""))
+        for column in ("Appboy ID", "user_id", "variation_api_id", "variation_name"):
+            assert line[column] == expected, column
+        assert line["emberline_steps_received"] == expected
+        assert json.loads(line["user_aliases"]) == [{"alias_name": text, "alias_label": ""}]
+        assert line["emberline_source"] == source
+
+
+def test_what_is_no_formula_is_left_as_it_is() -> None:
+    row = {"user": "a=b", "kind": "received", "variation": "'=1", "step": "1-2"}
+    told = lines(frame("canvas:a", row), roster_rows([], 0), "canvas:a", NAMES, safe=True)
+    (line,) = read(told)
+    assert (line["Appboy ID"], line["variation_api_id"]) == ("a=b", "'=1")
+    assert line["emberline_first_received"] == "1970-01-01T00:00:01.000Z"
