@@ -128,6 +128,15 @@ class Settings:
         "whether cells of users.csv that a spreadsheet would take for formulas begin with an "
         "apostrophe (rows of /interactions are always exact)",
     )
+    http_connections: int = _setting(
+        512, values.number(8, 1_000_000), "connections at once; half of the descriptors at most"
+    )
+    http_connections_by_address: int = _setting(
+        200, values.number(1, 1_000_000), "connections at once of one address, such as a proxy's"
+    )
+    http_idle: Period = _setting(
+        "PT20S", values.interval, "a connection without a whole request is closed after this long"
+    )
     keys_file: Path = _setting(
         "emberline-keys.json",
         values.path,

@@ -64,6 +64,8 @@ async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, 
             "unsupported_media_type",
             f"The body is {_JSON}, and said to be {sent[:80]}: send Content-Type: {_JSON}",
         )
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise Problem("unsupported_media_type", "The body is sent as it is, not compressed")
     try:
         found = orjson.loads(await read(request))
     except ValueError as error:

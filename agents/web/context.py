@@ -18,6 +18,7 @@ from agents.web.signature import HEADER, Nonces, sign
 from schemas.errors import Recoverable
 from schemas.lifecycle import SourceState
 from streams.clock import Clock, SystemClock
+from streams.period import seconds
 from streams.settings import Settings
 
 __all__ = ["CONTEXT", "Context", "SourceStates"]
@@ -104,7 +105,8 @@ class Context:
         if self._session is None:
             # no limit for a whole answer, which may be long; silence is limited instead
             limits = aiohttp.ClientTimeout(total=None, sock_connect=2.0, sock_read=30.0)
-            connector = aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_S)
+            idle_s = min(IDLE_S, seconds(self.settings.http_idle) / 2)
+            connector = aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=idle_s)
             self._session = aiohttp.ClientSession(timeout=limits, connector=connector)
         return self._session
 

@@ -107,6 +107,8 @@ CODES: Mapping[str, tuple[int, str]] = {
 """Status and title by code: the whole list."""
 
 RETRY_AFTER_S = 2
+SEND_S = 60.0
+"""So long a client may take to read an answer in one piece."""
 
 
 class Problem(Exception):
@@ -176,6 +178,23 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
     An answer that has begun cannot: its connection is broken off by whoever writes it.
     """
+    try:
+        response = await _answered(request, handler)
+        async with asyncio.timeout(SEND_S) as limit:
+            # an answer in one piece; a stream looks after its reader itself, and is at its end
+            await response.prepare(request)
+            await response.write_eof()
+        return response
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        log.info("%s %s: the answer is not read; broken off", request.method, request.path)
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Problem as problem:

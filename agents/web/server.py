@@ -18,6 +18,7 @@ from agents.web import (
     sources,
     user_routes,
 )
+from agents.web.connections import Limits, Runner, raise_descriptors
 from agents.web.context import CONTEXT, Context
 from agents.web.guard import Guard
 from agents.web.parameters import known_parameters
@@ -63,7 +64,8 @@ class Web(driver.Web):
     def __init__(self, app: AppT, context: Context) -> None:
         super().__init__(app)
         self._context = context
-        self._runner = web.AppRunner(self.web_app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        raise_descriptors()
+        self._runner = Runner(self.web_app, Limits.of(context.settings), shutdown_s=SHUTDOWN_S)
 
     def init_server(self) -> None:
         """Our routes only: Faust's pages show tables and graphs to anybody."""

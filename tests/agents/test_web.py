@@ -20,6 +20,7 @@ from yarl import URL
 from agents.cli.export import fetch
 from agents.host import NotHeld, ShardHost
 from agents.web import gatherer, stream
+from agents.web.connections import Limits, Runner
 from agents.web.context import Context
 from agents.web.problems import CODES
 from agents.web.server import routes
@@ -64,7 +65,7 @@ async def serving(*sites: Site) -> AsyncIterator[aiohttp.ClientSession]:
         for site in sites:
             app = web.Application()
             routes(app, site.context)
-            runner = web.AppRunner(app, shutdown_timeout=1.0)
+            runner = Runner(app, Limits.of(site.context.settings), shutdown_s=1.0)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             stack.push_async_callback(site.context.close)
