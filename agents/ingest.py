@@ -16,7 +16,7 @@ from agents.ingest_step import StepMaker
 from agents.intake import Intake, Laid
 from agents.work.context import Context
 from agents.work.loop import WorkLoop
-from schemas.batch import RawBatch
+from schemas.batch import SealedBatch
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
 from streams.period import milliseconds
@@ -39,9 +39,13 @@ _QUIET_S = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What one fetch brought a shard: whole record batches, in offset order by partition."""
+    """What one fetch brought a shard: whole record batches, in offset order by partition.
 
-    batches: Sequence[RawBatch]
+    They are as the log has them until they are decoded, a bounded part at a time: what they
+    become may be far more.
+    """
+
+    batches: Sequence[SealedBatch]
 
 
 class IngestLoop:
@@ -148,9 +152,9 @@ class IngestLoop:
             await self._work.room.wait()
             if few:
                 await self._budget.pace.gather()
-            batches = await self._fetcher.fetch()
+            batches = await self._fetcher.fetch_sealed()
             positions = self._fetcher.positions()
-            came = sum(len(batch.payload) for batch in batches)
+            came = sum(len(batch.wire) for batch in batches)
             few = 0 < came < _LOAD_BYTES
             if batches:
                 self._budget.pace.events_came(load=came >= _LOAD_BYTES)
@@ -168,10 +172,9 @@ class IngestLoop:
         intake, budget = self._intake, self._budget
         while True:
             fetched = await self._inbox.get()
-            groups = intake.groups(fetched.batches)
-            for group in groups:
-                last = group is groups[-1]
-                decoded = await loop.run_in_executor(budget.decoders, intake.decode, group, last)
+            parts = intake.parts(fetched.batches)
+            while parts.left:
+                decoded = await loop.run_in_executor(budget.decoders, intake.decode_next, parts)
                 direct = budget.direct_rows
                 laying = loop.run_in_executor(budget.layers, intake.lay_out, decoded, direct)
                 await self._laid.put(laying)

@@ -4,13 +4,14 @@ Both are work for threads and know no broker. Decoding goes in order, as it lear
 events; what it gives can be laid out beside the decoding of what follows.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.deltas import Part, parts
 from agents.work.context import Context
-from schemas.batch import RawBatch
-from schemas.decode_check import Limits
+from schemas.batch import RawBatch, SealedBatch
+from schemas.decode_check import DEFAULT_LIMITS, Limits
 from schemas.ingest import Ingested, ingest
 from schemas.interaction import empty
 from schemas.profile import PROFILE
@@ -18,14 +19,16 @@ from schemas.repeats import Window
 from schemas.users import TakenUsers, of_users, take_users
 from streams import layout
 from streams.remote_registry import source_for
-from streams.store import Put, bounded
+from streams.store import Put
 from streams.topics import Topics
 
-__all__ = ["Decoded", "Intake", "Laid"]
+__all__ = ["Decoded", "Fetch", "Intake", "Laid"]
 
 _USERS_PER_STEP_BITS = 24
 _LEAST_RECORD_BYTES = 128
 _STEP_EVENTS_BYTES = 16_000_000
+#: Room for key, value and a user's id, beside headers, in a record of less than 990,000 bytes.
+_RECORD_BYTES = 980_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,10 @@ class Intake:
         self._context = context
         self._inputs = Topics(context.settings.prefix).inputs
         self._schemas = source_for(context.settings.schema_registry_url)
-        self._limits = Limits(max_field_bytes=context.settings.max_field_bytes)
+        longest = context.settings.max_field_bytes
+        # what is handed on to another shard is keyed by its user, besides all that it has
+        largest = min(DEFAULT_LIMITS.max_record_bytes, _RECORD_BYTES - longest)
+        self._limits = Limits(longest, largest)
         self._window = Window(context.settings.repeat_window)
         #: Above all those given before: a step holds far fewer users than the shift leaves.
         self._user_sequence = 0
@@ -77,13 +83,17 @@ class Intake:
         self._window = Window.of(self._window.limit, pieces)
         self._user_sequence = table.next_sequence << _USERS_PER_STEP_BITS
 
-    def groups(self, batches: Sequence[RawBatch]) -> list[list[RawBatch]]:
-        """Batches cut into parts that fit a step, of about one size."""
-        limit = min(self._context.settings.step_bytes, _STEP_EVENTS_BYTES)
-        total = sum(map(_weight, batches))
-        fewest = max(1, -(-total // limit))
-        even = -(-total // fewest) + limit // 16
-        return list(bounded(batches, _weight, min(limit, even)))
+    def parts(self, batches: Sequence[SealedBatch]) -> "Fetch":
+        """What one fetch brought, to be decoded a part at a time."""
+        settings = self._context.settings
+        return Fetch(
+            batches, min(settings.step_bytes, _STEP_EVENTS_BYTES), settings.max_batch_bytes
+        )
+
+    def decode_next(self, fetch: "Fetch") -> Decoded:
+        """Open and decode the next part. Work for a thread. Raises what schemas.ingest raises."""
+        batches = fetch.opened()
+        return self.decode(batches, last=not fetch.left)
 
     def decode(self, batches: Sequence[RawBatch], last: bool) -> Decoded:
         """Raises what schemas.ingest raises."""
@@ -128,6 +138,48 @@ class Intake:
         return Laid(decoded, entries, puts, sources)
 
 
-def _weight(batch: RawBatch) -> int:
+class Fetch:
+    """What one fetch brought, cut into parts that fit a step, of about one size.
+
+    Only the part that is decoded is opened, and there is one decoder for all shards: so what
+    batches may become counts once in a worker, however many of them come.
+    """
+
+    def __init__(self, batches: Sequence[SealedBatch], step_bytes: int, batch_bytes: int) -> None:
+        """A part takes at most `step_bytes`, or is one batch of at most `batch_bytes`."""
+        self._sealed = deque(batches)
+        self._held: RawBatch | None = None
+        self._batch_bytes = batch_bytes
+        total = sum(_weight(len(batch.wire), batch.count) for batch in batches)
+        fewest = max(1, -(-total // step_bytes))
+        even = -(-total // fewest) + step_bytes // 16
+        self._part_bytes = min(step_bytes, even) if fewest > 1 else step_bytes
+
+    @property
+    def left(self) -> bool:
+        """Whether there is another part."""
+        return bool(self._sealed) or self._held is not None
+
+    def opened(self) -> list[RawBatch]:
+        """The batches of the next part."""
+        part: list[RawBatch] = []
+        size = 0
+        while (batch := self._next()) is not None:
+            weight = _weight(len(batch.payload), batch.count)
+            if part and size + weight > self._part_bytes:
+                self._held = batch
+                break
+            part.append(batch)
+            size += weight
+        return part
+
+    def _next(self) -> RawBatch | None:
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
+        return self._sealed.popleft().opened(self._batch_bytes) if self._sealed else None
+
+
+def _weight(size: int, count: int) -> int:
     """Bytes of a batch; tiny records, each perhaps a reject, weigh more than they have."""
-    return max(len(batch.payload), batch.count * _LEAST_RECORD_BYTES)
+    return max(size, count * _LEAST_RECORD_BYTES)

@@ -6,17 +6,18 @@ in groups or one by one (schemas.decode_singles). Nothing is read wrong silently
 either proves that it read each record at its place, or gives up.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import polars as pl
 
-from schemas.batch import KafkaRecord, RawBatch, unpack
+from schemas.batch import KafkaRecord, RawBatch, chunks
+from schemas.batch_records import CorruptRecords, unpack_proven
 from schemas.decode_blocks import Misfit, Numbered, Shape, peek, read_batches
 from schemas.decode_check import DEFAULT_LIMITS, Limits, check
 from schemas.decode_plan import event_types, plan
-from schemas.decode_reject import Reject, reject
+from schemas.decode_reject import Reject, Rejects
 from schemas.decode_singles import decode_records
 from schemas.decode_view import View, fields, select
 from schemas.registry import FILES, SchemaSource
@@ -48,43 +49,41 @@ def decode(
     """Decode the records of `batches`, numbered from 0, all of them events of kind `event`.
 
     `columns` names the fields wanted; default are all. The order of the rows is not defined.
-    Raises `CorruptRecords` where records cannot be told apart, `UnknownSchema` where `event`
-    is none, and Recoverable where `source` cannot be asked now.
+    Raises `UnknownSchema` where `event` is none, and Recoverable where `source` cannot be asked
+    now.
     """
     types = event_types(event)
     asked = {name: types[name] for name in types if columns is None or name in columns}
-    decoder = Decoder(event, fields(asked), limits=limits, source=source)
+    rejects = Rejects(limits)
+    decoder = Decoder(event, fields(asked), rejects, limits=limits, source=source)
     groups: dict[Shape | None, list[Numbered]] = {}
     for number, batch in enumerate(batches):
         groups.setdefault(peek(batch), []).append((number, batch))
     for shape, group in groups.items():
         for number, batch in decoder.read_alike(shape, group):
-            decoder.read_records(number, batch, unpack(batch))
+            decoder.read_singly(number, batch)
     nothing = pl.DataFrame(schema={**asked, **_PLACE})
-    return Decoded(pl.concat([nothing, *decoder.frames]), decoder.rejects)
+    return Decoded(pl.concat([nothing, *decoder.frames]), rejects.found)
 
 
 class Decoder:
     """Gathers the events of one kind, from whole batches and from single records.
 
     `frames` holds the good events: the columns of `view`, `batch` (UInt32: the batch's
-    number), `offset` and `timestamp` (Int64; the broker's, milliseconds); `rejects` the others.
+    number), `offset` and `timestamp` (Int64; the broker's, milliseconds).
     """
 
     def __init__(
         self,
         event: str,
         view: View,
+        rejects: Rejects,
         *,
         limits: Limits,
         source: SchemaSource,
-        repartition: str | None = None,
     ) -> None:
-        """As for `decode`; records of the topic `repartition` are forwarded ones.
-
-        Raises `UnknownSchema`.
-        """
-        self._repartition = repartition
+        """As for `decode`; what cannot be used goes to `rejects`. Raises `UnknownSchema`."""
+        self._rejects = rejects
         self._event = event
         self._view = view
         self._all = _whole(event)
@@ -92,7 +91,6 @@ class Decoder:
         self._limits = limits
         self._source = source
         self.frames: list[pl.DataFrame] = []
-        self.rejects: list[Reject] = []
 
     def read_alike(self, shape: Shape | None, batches: Sequence[Numbered]) -> list[Numbered]:
         """Read batches of one shape; give back those that must be read record by record."""
@@ -106,6 +104,14 @@ class Decoder:
             return [pair for one in batches for pair in self.read_alike(shape, [one])]
         return []
 
+    def read_singly(self, number: int, batch: RawBatch) -> None:
+        """Read the records of `batch` in groups or one by one."""
+        try:
+            for records in chunks(batch):
+                self.read_records(number, batch, records)
+        except CorruptRecords as error:
+            self._rejects.add_batch(batch, error.code, error.detail)
+
     def read_records(self, number: int, batch: RawBatch, records: Sequence[KafkaRecord]) -> None:
         """Read records of `batch` whose boundaries are known."""
         limits = self._limits
@@ -113,7 +119,7 @@ class Decoder:
             records, self._event, self._source, limits.max_record_bytes
         )
         for position, code, detail in failures:
-            self._reject(batch, records[position], code, detail)
+            self._rejects.add(batch, records[position], code, detail)
         places = {
             "batch": [number] * len(records),
             "offset": [record.offset for record in records],
@@ -121,7 +127,8 @@ class Decoder:
         }
         place = pl.DataFrame(places, schema=_PLACE)[frame["position"]]
         frame = frame.drop("position").hstack(place)
-        self._keep(frame, self._texts, {number: batch})
+        by_offset = {record.offset: record for record in records}
+        self._keep(frame, self._texts, {number: batch}, lambda _: by_offset)
 
     def _read_blocks(self, shape: Shape, batches: Sequence[Numbered]) -> None:
         chosen = plan(self._event, shape.schema_id, self._source)
@@ -134,24 +141,29 @@ class Decoder:
         suspicious = read.longest > limits.max_field_bytes
         if suspicious or read.broken:
             whole = read_batches(shape, chosen, batches, self._all, most)
-            self._keep(whole.frame, self._texts if suspicious else (), dict(batches))
+            texts = self._texts if suspicious else ()
+            self._keep(whole.frame, texts, dict(batches), _by_offset)
         else:
             self.frames.append(read.frame)
 
     def _keep(
-        self, frame: pl.DataFrame, texts: Sequence[str], batches: dict[int, RawBatch]
+        self,
+        frame: pl.DataFrame,
+        texts: Sequence[str],
+        batches: Mapping[int, RawBatch],
+        records_of: Callable[[RawBatch], Mapping[int, KafkaRecord]],
     ) -> None:
         good, bad = check(frame, texts, self._limits.max_field_bytes)
         self.frames.append(select(good, [*self._view.build(pl.col), *_PLACE_COLUMNS]))
         for (number,), rows in bad.partition_by("batch", as_dict=True).items():
             batch = batches[number]
-            records = {record.offset: record for record in unpack(batch)}
+            records = records_of(batch)
             for offset, code, detail in rows.select("offset", "code", "detail").iter_rows():
-                self._reject(batch, records[offset], code, detail)
+                self._rejects.add(batch, records[offset], code, detail)
 
-    def _reject(self, batch: RawBatch, record: KafkaRecord, code: str, detail: str) -> None:
-        forwarded = batch.topic == self._repartition
-        self.rejects.append(reject(batch, record, code, detail, self._limits, forwarded=forwarded))
+
+def _by_offset(batch: RawBatch) -> Mapping[int, KafkaRecord]:
+    return {record.offset: record for record in unpack_proven(batch)}
 
 
 @cache

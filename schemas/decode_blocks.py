@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import polars as pl
 
 from schemas.batch import RawBatch
-from schemas.batch_records import read_varint
+from schemas.batch_records import LEAST_BYTES, MOST_HEADERS, read_varint
 from schemas.decode_check import RULED, broken
 from schemas.decode_plan import SYNC, UNREADABLE, Plan, container_header, varint
 from schemas.decode_view import View, select
@@ -82,11 +82,14 @@ class _Query:
 
 
 def peek(batch: RawBatch, *, forwarded: bool = False) -> Shape | None:
-    """The shape of the batch's first record; None if it is no Avro in Confluent framing.
+    """The shape of the batch's first record; None if it is no Avro in Confluent framing, has very
+    many headers, or the batch cannot hold as many records as it says.
 
     A `forwarded` one must have the headers of schemas.forward.
     """
     data = batch.payload
+    if batch.count * LEAST_BYTES > len(data):
+        return None
     try:
         _, at = read_varint(data, 0)
         _, at = read_varint(data, at + 1)
@@ -97,7 +100,7 @@ def peek(batch: RawBatch, *, forwarded: bool = False) -> Shape | None:
         found = _layout(data, after, headers) if forwarded else None
     except IndexError:
         return None
-    if size < _FRAME.size or headers < 0 or (forwarded and found is None):
+    if size < _FRAME.size or not 0 <= headers <= MOST_HEADERS or (forwarded and found is None):
         return None
     magic, schema_id = _FRAME.unpack_from(data, at)
     if magic:

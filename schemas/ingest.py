@@ -1,18 +1,19 @@
 """Everything a step needs of fetched batches: interactions, forwards, rejects."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import polars as pl
 
-from schemas.batch import KafkaRecord, RawBatch, unpack
+from schemas.batch import KafkaRecord, RawBatch, chunks, unpack
+from schemas.batch_records import CorruptRecords, unpack_proven
 from schemas.counts import add_up, count, count_feed_views
 from schemas.decode import Decoder, Reject
 from schemas.decode_blocks import Numbered, Shape, peek
 from schemas.decode_check import DEFAULT_LIMITS, Limits
 from schemas.decode_plan import event_types
-from schemas.decode_reject import reject
+from schemas.decode_reject import Rejects
 from schemas.forward import Forward, restored, topic_of
 from schemas.inputs import Inputs
 from schemas.interaction import COLUMNS
@@ -66,13 +67,15 @@ def ingest(
     # One frame for all kinds of events: a query costs more than what it does with a few rows.
     rows = intake.read()
     rows, misplaced = _placed(rows, batches, partition, partitions, inputs)
-    forwards = [] if misplaced is None else list(_forwards(misplaced, batches))
+    forwards = [] if misplaced is None else list(_forwards(misplaced, batches, intake.proven))
     seen = hashes(rows["id"])
     window = Window(0) if window is None else window
     fresh = window.fresh(seen)
     window.add(seen)
     taken = with_control(rows.hstack([fresh.alias("fresh")]))
-    return Ingested(taken[list(COLUMNS)], _counts(taken), seen, forwards, intake.rejects, len(seen))
+    return Ingested(
+        taken[list(COLUMNS)], _counts(taken), seen, forwards, intake.rejects.found, len(seen)
+    )
 
 
 def _counts(rows: pl.DataFrame) -> pl.DataFrame:
@@ -92,7 +95,9 @@ class _Intake:
     """Sorts batches by event and shape, and reads each group with its event's decoder."""
 
     def __init__(self, inputs: Inputs, limits: Limits, source: SchemaSource) -> None:
-        self.rejects: list[Reject] = []
+        self.rejects = Rejects(limits, inputs.repartition)
+        #: Batches that were read as blocks: what lies in them is as it should be.
+        self.proven: set[int] = set()
         self._inputs = inputs
         self._decoders: dict[str, Decoder] = {}
         self._limits = limits
@@ -101,6 +106,9 @@ class _Intake:
         self._mixed: list[Numbered] = []
 
     def sort(self, number: int, batch: RawBatch) -> None:
+        if batch.fault is not None:
+            self.rejects.add_batch(batch, *batch.fault)
+            return
         forwarded = batch.topic == self._inputs.repartition
         shape = peek(batch, forwarded=forwarded)
         topic = batch.topic
@@ -118,43 +126,46 @@ class _Intake:
     def read(self) -> pl.DataFrame:
         """The columns of `VIEWS` and of `Decoder.frames`; `rejects` is complete then."""
         for (event, shape), group in self._groups.items():
-            for number, batch in self._decoder(event).read_alike(shape, group):
+            left = self._decoder(event).read_alike(shape, group)
+            self.proven |= {number for number, _ in group} - {number for number, _ in left}
+            for number, batch in left:
                 if batch.topic == self._inputs.repartition:
                     self._mixed.append((number, batch))
                 else:
-                    self._decoder(event).read_records(number, batch, unpack(batch))
+                    self._decoder(event).read_singly(number, batch)
         for number, batch in self._mixed:
-            self._read_mixed(number, batch)
+            try:
+                for records in chunks(batch):
+                    self._read_mixed(number, batch, records)
+            except CorruptRecords as error:
+                self.rejects.add_batch(batch, error.code, error.detail)
         frames = [_nothing()]
         for decoder in self._decoders.values():
             frames += decoder.frames
-            self.rejects += decoder.rejects
         return pl.concat(frames[1:] or frames)
 
-    def _read_mixed(self, number: int, batch: RawBatch) -> None:
+    def _read_mixed(self, number: int, batch: RawBatch, records: Sequence[KafkaRecord]) -> None:
         events: dict[str, list[KafkaRecord]] = {}
         forwarded = batch.topic == self._inputs.repartition
-        for record in unpack(batch):
+        for record in records:
             origin = topic_of(record) if forwarded else batch.topic
             event = self._inputs.events.get(origin)
             if event is None:
                 detail = f"no kind of event has the topic {origin[:80]!r}"
-                self.rejects.append(
-                    reject(batch, record, "undecodable", detail, self._limits, forwarded=forwarded)
-                )
+                self.rejects.add(batch, record, "undecodable", detail)
             else:
                 events.setdefault(event, []).append(restored(record) if forwarded else record)
-        for event, records in events.items():
-            self._decoder(event).read_records(number, batch, records)
+        for event, alike in events.items():
+            self._decoder(event).read_records(number, batch, alike)
 
     def _decoder(self, event: str) -> Decoder:
         if event not in self._decoders:
             self._decoders[event] = Decoder(
                 event,
                 VIEWS[event],
+                self.rejects,
                 limits=self._limits,
                 source=self._source,
-                repartition=self._inputs.repartition,
             )
         return self._decoders[event]
 
@@ -185,12 +196,15 @@ def _placed(
     return rows.filter(~misplaced), rows.hstack([target]).filter(misplaced)
 
 
-def _forwards(misplaced: pl.DataFrame, batches: Sequence[RawBatch]) -> Iterable[Forward]:
+def _forwards(
+    misplaced: pl.DataFrame, batches: Sequence[RawBatch], proven: Collection[int]
+) -> Iterable[Forward]:
     forwards: dict[tuple[str, int, bool], Forward] = {}
     places = misplaced.select("batch", "offset", "target", "user").sort("batch", "offset")
     for (number,), rows in places.partition_by("batch", as_dict=True, maintain_order=True).items():
         batch = batches[number]
-        records = {record.offset: record for record in unpack(batch)}
+        unpacked = unpack_proven(batch) if number in proven else unpack(batch)
+        records = {record.offset: record for record in unpacked}
         for offset, target, user in rows.select("offset", "target", "user").iter_rows():
             record = records[offset]
             group = (batch.topic, target, record.key is None)

@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from schemas.batch import KafkaRecord, RawBatch, unpack
+from schemas.batch import KafkaRecord, RawBatch, chunks, unpack
+from schemas.batch_records import CorruptRecords
 from schemas.codec import Undecodable
 from schemas.decode_blocks import peek
 from schemas.decode_check import DEFAULT_LIMITS, Limits
-from schemas.decode_reject import Reject, reject
+from schemas.decode_reject import Reject, Rejects
 from schemas.forward import Forward, restored, topic_of
 from schemas.inputs import Inputs
 from schemas.placement import partition_of
@@ -43,7 +44,11 @@ def of_users(batch: RawBatch, inputs: Inputs) -> bool:
     shape = peek(batch, forwarded=True)
     if shape is not None and shape.origin is not None:
         return shape.origin == inputs.users.encode()
-    return any(topic_of(record) == inputs.users for record in unpack(batch)[:1])
+    try:
+        first = next(iter(unpack(batch)), None)
+    except CorruptRecords:
+        return False  # it is put aside with the events
+    return first is not None and topic_of(first) == inputs.users
 
 
 def take_users(
@@ -57,19 +62,20 @@ def take_users(
 ) -> TakenUsers:
     """Roster rows of `batches`, for the shard `partition`; numbered from `sequence`."""
     found: list[tuple[str, Mapping[str, Any] | None, RawBatch, KafkaRecord]] = []
-    rejects: list[Reject] = []
+    rejects = Rejects(limits, inputs.repartition)
     for batch in batches:
         forwarded = batch.topic == inputs.repartition
-        for found_record in unpack(batch):
-            record = restored(found_record) if forwarded else found_record
-            try:
-                user, fields = read_user_record(record, limits, source)
-            except Undecodable as error:
-                rejects.append(
-                    reject(batch, record, error.code, error.detail, limits, forwarded=forwarded)
-                )
-            else:
-                found.append((user, fields, batch, record))
+        try:
+            for written in (record for chunk in chunks(batch) for record in chunk):
+                record = restored(written) if forwarded else written
+                try:
+                    user, fields = read_user_record(record, limits, source)
+                except Undecodable as error:
+                    rejects.add(batch, record, error.code, error.detail)
+                else:
+                    found.append((user, fields, batch, record))
+        except CorruptRecords as error:
+            rejects.add_batch(batch, error.code, error.detail)
     targets = partition_of(pl.Series([user for user, *_ in found], dtype=pl.String), partitions)
     ours: list[tuple[str, Mapping[str, Any] | None]] = []
     misplaced: dict[tuple[str, int, bool], Forward] = {}
@@ -81,4 +87,4 @@ def take_users(
             if group not in misplaced:
                 misplaced[group] = Forward(batch.topic, batch.partition, target)
             misplaced[group].add(record, user)
-    return TakenUsers(roster_rows(ours, sequence), list(misplaced.values()), rejects)
+    return TakenUsers(roster_rows(ours, sequence), list(misplaced.values()), rejects.found)

@@ -7,31 +7,35 @@ dropped until the producer's abort marker is passed (KIP-98).
 
 from collections.abc import Iterable
 
-from schemas.batch import RawBatch, parse_batches
+from schemas.batch import CorruptBatch, SealedBatch, seal_batches
 
 __all__ = ["committed"]
 
 
 def committed(
-    raw: bytes,
-    partition: tuple[str, int],
-    position: int,
-    aborted: Iterable[tuple[int, int]],
-    most_bytes: int,
-) -> tuple[list[RawBatch], int]:
+    raw: bytes, partition: tuple[str, int], position: int, aborted: Iterable[tuple[int, int]]
+) -> tuple[list[SealedBatch], int]:
     """`(batches, following)`: the readable batches and the offset after the last one seen.
 
     `following` is at least `position`; it passes control and aborted batches too, so that a
-    reader does not fetch them again. What comes after `most_bytes` of decompressed records is
-    not looked at, only the first batch whatever its size. Raises what `parse_batches` raises
-    for corrupt bytes.
+    reader does not fetch them again. A corrupt batch ends what is read; raises `CorruptBatch`
+    where it is the first.
     """
     waiting = sorted(aborted, key=lambda transaction: transaction[1])
     dropped: set[int] = set()
-    kept: list[RawBatch] = []
+    kept: list[SealedBatch] = []
     following = position
-    taken = 0
-    for header, batch in parse_batches(raw, *partition):
+    batches = seal_batches(raw, *partition)
+    while True:
+        try:
+            found = next(batches, None)
+        except CorruptBatch:
+            if following > position:
+                break
+            raise
+        if found is None:
+            break
+        header, batch = found
         while waiting and waiting[0][1] <= header.base_offset:
             dropped.add(waiting.pop(0)[0])
         following = max(following, header.next_offset)
@@ -41,7 +45,4 @@ def committed(
             continue
         elif batch is not None and header.next_offset > position:
             kept.append(batch)
-            taken += len(batch.payload)
-            if taken >= most_bytes:
-                break
     return kept, following

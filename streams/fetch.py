@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import errors as kafka_errors
@@ -18,9 +18,10 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
-from schemas.batch import RawBatch
+from schemas.batch import CorruptBatch, RawBatch, SealedBatch
 from schemas.errors import Fatal, Recoverable
 from streams.aborted import committed
+from streams.opening import open_batches
 from streams.settings import Settings
 
 __all__ = ["Fetcher", "LostRange", "Partition"]
@@ -88,7 +89,7 @@ class _Answer:
 
     partition: Partition
     asked_from: int
-    batches: list[RawBatch]
+    batches: list[SealedBatch]
     following: int
 
 
@@ -97,13 +98,13 @@ class Fetcher:
 
     `cursor` maps each partition to the next offset to read, `ends` to where its log ends at
     least. Every broker is asked by itself, so one that is silent holds up its own partitions
-    only. `bytes_per_fetch` bounds the answers of one round, in bytes as they are once they are
-    decompressed, but for one batch of each partition: what is more is left to the next round,
-    and from each answer the fetcher learns how much to ask for. One more round may be under way
-    while a caller works on the last (`prefetch`). With `linger_ms` the broker gathers that long,
-    or 1 MB, before it answers, unless nothing came lately: many small answers cost more than a
-    few. `fetch` is cancellable at any time; a cancelled call loses
-    nothing, as positions move only when batches are handed over.
+    only. `bytes_per_fetch` bounds the answers of one round: of `fetch` in bytes as they are once
+    they are decompressed, but for the last batch, and from each answer the fetcher learns how
+    much to ask for; of `fetch_sealed` in bytes as they are in the log. One more round may be
+    under way while a caller works on the last (`prefetch`). With `linger_ms` the broker gathers
+    that long, or 1 MB, before it answers, unless nothing came lately: many small answers cost
+    more than a few. `fetch` is cancellable at any time; a cancelled call loses nothing, as
+    positions move only when batches are handed over.
     """
 
     def __init__(
@@ -142,6 +143,8 @@ class Fetcher:
         #: Questions under way or answered and not handed over, by broker.
         self._pending: dict[int, asyncio.Task[list[_Answer]]] = {}
         self._asked: dict[int, list[Partition]] = {}
+        #: Takes batches that cannot be read, each with a code and its reason.
+        self.unreadable: Callable[[RawBatch, str, str], None] | None = None
         self._trouble_said = 0.0
 
     async def start(self) -> None:
@@ -206,7 +209,44 @@ class Fetcher:
         self._positions[partition] = offset
 
     async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RawBatch]:
-        """The next batches, in offset order in each partition; empty after `max_wait_ms`.
+        """The next batches, decompressed, as far as those take `bytes_per_fetch`; as
+        `fetch_sealed` else.
+
+        A batch that cannot be read is passed over with a warning, and given to `unreadable`.
+        """
+        before = self.positions()
+        sealed = await self.fetch_sealed(max_wait_ms)
+        if not sealed:
+            return []
+        limits = self._settings.max_batch_bytes, self._bytes
+        heavy = sum(len(batch.wire) for batch in sealed) > UNPACK_IN_THREAD
+        try:
+            found = (
+                await asyncio.to_thread(open_batches, sealed, *limits)
+                if heavy or any(batch.is_compressed for batch in sealed)
+                else open_batches(sealed, *limits)
+            )
+        except BaseException:
+            for partition, position in before.items():
+                self.seek(partition, position)
+            raise
+        for partition, offset in found.following.items():
+            self.seek(partition, max(offset, before[partition]))
+        for batch, code, detail in found.unreadable:
+            where = f"{batch.topic}[{batch.partition}]"
+            # a whole text: the worker's log drops what repeats a format string
+            log.warning(
+                f"{self._name}: {where} offsets {batch.base_offset} to {batch.last_offset} are "
+                f"passed over: {code}: {detail:.200}"
+            )
+            if self.unreadable is not None:
+                self.unreadable(batch, code, detail)
+        self._learn_growth(found.batches)
+        return found.batches
+
+    async def fetch_sealed(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[SealedBatch]:
+        """The next batches as the log has them, in offset order in each partition; empty after
+        `max_wait_ms`.
 
         Broker trouble is waited out: it is logged every few seconds and the answer is empty.
         Raises `LostRange` when a log no longer holds the position.
@@ -220,7 +260,7 @@ class Fetcher:
             if self._pending[node].exception() is not None:
                 self._handed_over(node).result()
         answers = [answer for node in done for answer in self._handed_over(node).result()]
-        batches: list[RawBatch] = []
+        batches: list[SealedBatch] = []
         for answer in answers:
             # after a seek the answer is to a question that nobody asks any more
             if self._positions.get(answer.partition) == answer.asked_from:
@@ -374,22 +414,25 @@ class Fetcher:
             self._held_back[partition] = max(0, high - rest[0]) if rest[0] >= 0 else 0
             aborted = rest[2] if response.API_VERSION >= 11 else rest[-2]
             asked_from = positions[partition]
-            arguments = (rest[-1] or b"", partition, asked_from, aborted or (), left)
-            got, following = (
-                await asyncio.to_thread(committed, *arguments)
-                if size > UNPACK_IN_THREAD
-                else committed(*arguments)
-            )
-            left -= sum(len(batch.payload) for batch in got)
+            arguments = (rest[-1] or b"", partition, asked_from, aborted or ())
+            try:
+                got, following = (
+                    await asyncio.to_thread(committed, *arguments)
+                    if size > UNPACK_IN_THREAD
+                    else committed(*arguments)
+                )
+            except CorruptBatch as error:
+                # it is asked for again: the others go on, and a person may pass it over
+                self._trouble([partition], str(error))
+                continue
             answers.append(_Answer(partition, asked_from, got, following))
-        self._learn_growth(size, answers)
         return answers
 
-    def _learn_growth(self, fetched: int, answers: Sequence[_Answer]) -> None:
-        """Where much of an answer was left aside, growth is greater yet: the next one tells."""
-        unpacked = sum(len(batch.payload) for answer in answers for batch in answer.batches)
-        if unpacked:
-            growth = unpacked / fetched
+    def _learn_growth(self, batches: Sequence[RawBatch]) -> None:
+        """How much larger records are than what was fetched of them, batch headers included."""
+        fetched = sum(len(batch.wire) for batch in batches)
+        if fetched:
+            growth = sum(len(batch.payload) for batch in batches) / fetched
             # at once upwards, slowly down again: too little asked for costs less than too much
             self._growth = max(1.0, growth, (3 * self._growth + growth) / 4)
 

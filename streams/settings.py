@@ -160,6 +160,11 @@ class Settings:
     fetch_bytes: int = _setting(
         "8MB", values.size(1_000, 1_000_000_000), "bytes a shard may have fetched and not folded"
     )
+    max_batch_bytes: int = _setting(
+        "16MB",
+        values.size(1_000_000, 200_000_000),
+        "a record batch that takes more bytes when it is decompressed is rejected whole",
+    )
     max_field_bytes: int = _setting(
         512, values.number(1, 100_000), "an event with a longer field is rejected"
     )

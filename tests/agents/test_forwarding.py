@@ -90,8 +90,9 @@ async def test_old_and_early_stamps_are_no_reason_to_lose_an_event(two: Settings
     )
     await admin.close()
     events = [
-        {"id": str(n), "user_id": f"u{n}", "time": now - n, "campaign_id": "c", "channel": "EMAIL"}
-        for n in range(1_000)
+        {"id": str(n), "user_id": f"u{n}", "time": min(stamp, now) - n}
+        | {"campaign_id": "c", "channel": "EMAIL"}
+        for n, stamp in zip(range(1_000), stamps(now), strict=False)
     ]
     async with AIOKafkaProducer(bootstrap_servers=two.bootstrap_servers) as producer:
         futures = [

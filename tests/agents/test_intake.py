@@ -1,5 +1,7 @@
 """Decoded parts become deltas or, where they are large, segments; nothing is lost on the way."""
 
+import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -7,11 +9,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from agents.deltas import HASHES, ROWS
-from agents.intake import Decoded, Intake
+from agents.intake import Decoded, Fetch, Intake
 from agents.state_view import StateView
 from agents.work.context import Context
 from schemas import codec
-from schemas.batch import RawBatch
+from schemas.batch import RawBatch, SealedBatch, seal_batches
 from schemas.fold import fold
 from schemas.profile import PROFILE, wide
 from schemas.segment import decode
@@ -20,7 +22,7 @@ from streams.clock import SystemClock
 from streams.mirror import shared_cache
 from streams.settings import load
 from streams.store import Store
-from tests.schemas.record_batches import NOW, Produced, batch
+from tests.schemas.record_batches import CODECS, NOW, Produced, batch
 
 
 @pytest.fixture
@@ -71,14 +73,59 @@ def test_many_rows_are_segments_at_once(intake: Intake) -> None:
     assert laid.sources == {"campaign:c0": 34, "campaign:c1": 33, "campaign:c2": 33}
 
 
+def sealed(batches: Sequence[RawBatch]) -> list[SealedBatch]:
+    found = [list(seal_batches(one.wire, one.topic, one.partition)) for one in batches]
+    return [batch for ((_, batch),) in found if batch is not None]
+
+
+def opened(fetch: Fetch) -> list[list[RawBatch]]:
+    parts = []
+    while fetch.left:
+        parts.append(fetch.opened())
+    return parts
+
+
 def test_what_a_fetch_brought_is_cut_evenly_within_the_bytes_of_a_step(intake: Intake) -> None:
     batches = [sends(100, first=100 * n) for n in range(33)]
 
-    groups = intake.groups(batches)
+    groups = opened(intake.parts(sealed(batches)))
 
     assert [one for group in groups for one in group] == batches
-    weights = [sum(len(one.payload) for one in group) for group in groups]
+    weights = [sum(one.count * 128 for one in group) for group in groups]
     assert max(weights) <= 200_000
     assert len(weights) > 1
     assert min(weights) > 0.7 * max(weights)
-    assert intake.groups([]) == []
+    assert opened(intake.parts([])) == []
+
+
+@pytest.mark.parametrize("codec", [name for name in CODECS if name != "none"])
+def test_many_bombs_at_once_take_the_space_of_one_part(intake: Intake, codec: str) -> None:
+    """40 batches of some kilobytes that become 600 kB each: 24 MB, of which 1 MB is open."""
+    bomb = batch([Produced(bytes(600_000))], topic="t.interactions.send", codec=CODECS[codec])
+    fetch = intake.parts(sealed([bomb]) * 40)
+    events = 0
+    tracemalloc.start()
+    try:
+        while fetch.left:
+            part = intake.decode_next(fetch)
+            events += len(part.ingested.rejects)
+            del part
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
+    assert events == 40
+
+
+def test_a_batch_above_the_setting_is_put_aside_whole_with_its_bytes(intake: Intake) -> None:
+    good = sends(10)
+    values = [bytes(850_000)] * 20
+    bomb = batch([Produced(v) for v in values], topic=good.topic, base_offset=50, codec=4)
+    fetch = intake.parts(sealed([good, bomb, sends(10, first=100)]))
+    part = intake.decode_next(fetch)
+    assert not fetch.left
+    assert part.ingested.events == 20
+    assert part.cursor == {good.topic: 110}
+    (reject,) = part.ingested.rejects
+    assert (reject.code, reject.offset, reject.key) == ("too_large", 50, None)
+    assert reject.value == bomb.wire
+    assert "20 records up to offset 69" in reject.detail

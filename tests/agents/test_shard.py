@@ -5,6 +5,7 @@ read from the topic as the coordinator would.
 """
 
 import asyncio
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 
 from agents.budget import Budget
 from agents.host import NotHeld
@@ -20,6 +22,7 @@ from agents.oracle import Interactions, expect, rows_of
 from agents.publish import Chunk, publish
 from agents.shard import Shard
 from agents.state_view import StateView
+from agents.topic_reader import read_all
 from agents.work.reports import Reminder
 from schemas import codec
 from schemas.batch import unpack
@@ -35,6 +38,8 @@ from streams.offsets import bounds
 from streams.settings import Settings, load
 from streams.step import Record, StepProducer
 from streams.topics import Topics
+from tests.hostile.batches import event_value, hostile_batches, record_of, wire_of
+from tests.hostile.raw_produce import produce
 
 pytestmark = pytest.mark.connected
 
@@ -475,3 +480,36 @@ async def test_a_large_record_with_a_large_header_is_rejected_and_passed(stand: 
         await producer.close()
     await stand.until(lambda: stand.shard._ingest.rejected == 1)
     await stand.send(events(10), 0)
+
+
+async def test_what_a_broker_takes_and_no_client_of_ours_writes_stops_nothing(stand: Stand) -> None:
+    """Bombs, bytes behind the payload, garbage with a right checksum: the shard goes on, in the
+    same life, and each batch is taken in, or put aside with its place."""
+    topics = Topics(stand.settings.prefix)
+    topic, broker = topics.event("open"), stand.settings.bootstrap_servers
+    good = event_value("open", 1)
+    payload = zstd_encode(record_of(0, good))
+    headers = zstd_encode(record_of(0, good, headers=1_000_000))
+    values = zstd_encode(b"".join(record_of(n, bytes(1_000_000)) for n in range(50)))
+    sure = [
+        wire_of(gzip_encode(record_of(0, good)) + b"garbage", 1, 1, 0),
+        wire_of(snappy_encode(record_of(0, good)) + b"\0\0\0", 1, 2, 0),
+        wire_of(lz4_encode(record_of(0, good)) + b"garbage", 1, 3, 0),
+        wire_of(payload + zstd_encode(b""), 1, 4, 0),
+        wire_of(headers, 1, 4, 0),
+    ]
+    assert [await produce(broker, topic, 0, [one]) for one in sure] == [1] * len(sure)
+    await stand.until(lambda: stand.shard._ingest.events == len(sure))
+    assert await produce(broker, topic, 0, [wire_of(values, 50, 4, 0)]) == 1
+    await stand.until(lambda: stand.shard._ingest.rejected == 1)
+    # the offset is the broker's to give, and no part of the checksum
+    hostile = [bytes(8) + one.wire[8:] for one in itertools.islice(hostile_batches(5), 40)]
+    assert await produce(broker, topic, 0, hostile) > 10
+    await stand.send(events(30), stand.shard._ingest.events)
+    ((_, (_, end)),) = (await bounds(stand.settings, [(topic, 0)])).items()
+    await stand.until(lambda: stand.shard._store.table.cursor[topic] == end)
+    aside = await read_all(stand.settings, topics.rejected)
+    large = [record for _, _, record in aside if dict(record.headers)["code"] == b"too_large"]
+    assert dict(large[0].headers)["offset"] == b"5"
+    assert (large[0].key, (large[0].value or b"")[16:17]) == (None, b"\x02")
+    assert len(aside) == stand.shard._ingest.rejected

@@ -64,7 +64,9 @@ def events(seed: int, count: int) -> int:
             records = [_produced(rng, event, good) for _ in range(GROUP // 3)]
             records.insert(rng.randrange(len(records) + 1), Produced(codec.encode(event, good)))
             batches.append(batch(records, topic=TOPICS.event(event)))
-        found = _timed(partial(ingest, batches, rng.randrange(PARTITIONS), PARTITIONS))
+        found = _timed(
+            partial(ingest, batches, rng.randrange(PARTITIONS), PARTITIONS, TOPICS.inputs)
+        )
         came = sum(one.count for one in batches)
         forwarded = sum(len(to.records) for to in found.forwards)
         assert found.events + forwarded + len(found.rejects) == came
@@ -90,7 +92,11 @@ def users(seed: int, count: int) -> int:
         rng = Random(f"users {seed} {number}")
         records = [_record(rng, "user", good, b"ada") for _ in range(GROUP)]
         found = batch(records, topic=TOPICS.users)
-        rows = _timed(partial(take_users, [found], rng.randrange(PARTITIONS), PARTITIONS, number))
+        rows = _timed(
+            partial(
+                take_users, [found], rng.randrange(PARTITIONS), PARTITIONS, number, TOPICS.inputs
+            )
+        )
         forwarded = sum(len(to.records) for to in rows.forwards)
         assert rows.rows.height + forwarded + len(rows.rejects) == len(records)
         _check_rejects(rows.rejects, [found])
