@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from agents.pace import Pace
 from streams.settings import Settings
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "answers"]
 
 #: A row of a delta in memory: nine columns, strings included, and the copies of a flush.
 DELTA_ROW_BYTES = 500
@@ -17,6 +17,28 @@ _DELTAS = 0.30
 _DIRECT = 5
 _FETCH = 0.06
 _CACHE = 0.10
+
+
+#: Part of the budget for the answers under way; an audience or a stream holds some frames of
+#: each shard of the worker, a file the row groups that it is made of.
+_ANSWERS = 0.25
+ANSWER_BYTES = 20_000_000
+FILE_BYTES = 80_000_000
+_LOOK_UPS = 32
+
+
+def answers(memory_budget: int) -> dict[str, int]:
+    """How many answers of each kind a worker works out at once, see agents/web/admission.py:
+    half of their part for audiences and streams, half for files. At least two of each, so that
+    one key does not keep out all others."""
+    share = memory_budget * _ANSWERS
+    streams = int(share / 2 / ANSWER_BYTES)
+    return {
+        "look_up": _LOOK_UPS,
+        "audience": max(2, streams - streams // 2),
+        "rows": max(2, streams // 2),
+        "file": max(2, int(share / 2 / FILE_BYTES)),
+    }
 
 
 @dataclass

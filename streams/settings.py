@@ -134,6 +134,11 @@ class Settings:
     http_connections_by_address: int = _setting(
         200, values.number(1, 1_000_000), "connections at once of one address, such as a proxy's"
     )
+    spool_bytes: int = _setting(
+        "10GB",
+        values.size(1_000_000, _HUGE),
+        "bytes in data_dir of answers that are made on disk before they are sent",
+    )
     http_idle: Period = _setting(
         "PT20S", values.interval, "a connection without a whole request is closed after this long"
     )

@@ -15,6 +15,7 @@ from agents.keys import Scope
 from agents.query.ascending import ascending
 from agents.query.audience import Audience, RefusedAnswer, Unavailable
 from agents.web import body, formats
+from agents.web.admission import Work
 from agents.web.audience_request import (
     DEFAULT_LIMIT,
     MEMBERS,
@@ -180,6 +181,7 @@ ROUTES = (
         handler=audience,
         summary="The users that match a filter, in pages of JSON or as one NDJSON stream",
         scope=Scope.READ,
+        work=Work.AUDIENCE,
         note=" That gives the count, in a page with `limit` 0; users take `users.export`.",
         body=ref("AudienceRequest"),
         answers={_MEDIA[0]: ref("Audience"), _MEDIA[1]: {"type": "string"}},

@@ -1,11 +1,15 @@
 """Who asks: the key that a request has shown, and what that allows beyond its route."""
 
+from contextlib import AbstractAsyncContextManager
+
 from aiohttp import web
 
 from agents.keys import Key, Scope
+from agents.web.admission import Work
+from agents.web.context import CONTEXT
 from agents.web.problems import Problem
 
-__all__ = ["KEY", "caller", "lacking", "require"]
+__all__ = ["KEY", "caller", "lacking", "place", "require"]
 
 KEY: web.RequestKey[Key | None] = web.RequestKey("key", Key)
 """Set by the guard; None while the worker has no keys, and everything is allowed."""
@@ -14,6 +18,13 @@ KEY: web.RequestKey[Key | None] = web.RequestKey("key", Key)
 def caller(request: web.Request) -> Key | None:
     """The key that was shown; None without keys, and where none was needed."""
     return request.get(KEY)
+
+
+def place(request: web.Request, work: Work) -> AbstractAsyncContextManager[None]:
+    """A place for work of this kind, see admission.py. Raises Problem (429, 503)."""
+    key = caller(request)
+    places = request.app[CONTEXT].admission.places[work]
+    return places.place(None if key is None else key.name)
 
 
 def require(request: web.Request, scope: Scope, instead: str = "") -> None:

@@ -11,9 +11,12 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from agents.budget import answers
 from agents.catalog_view import CatalogView
 from agents.host import ShardHost
+from agents.web.admission import Admission
 from agents.web.keyring import KeyRing
+from agents.web.quota import Quota
 from agents.web.signature import HEADER, Nonces, sign
 from schemas.errors import Recoverable
 from schemas.lifecycle import SourceState
@@ -65,11 +68,15 @@ class Context:
     clock: Clock = field(default_factory=SystemClock)
     address: str = ""
     keyring: KeyRing = field(init=False)
+    admission: Admission = field(init=False)
+    spools: Quota = field(init=False)
     nonces: Nonces = field(default_factory=Nonces, repr=False)
     _session: aiohttp.ClientSession | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.keyring = KeyRing(self.settings.keys_file)
+        self.admission = Admission(answers(self.settings.memory_budget))
+        self.spools = Quota(self.settings.data_dir, self.settings.spool_bytes)
 
     @asynccontextmanager
     async def ask(

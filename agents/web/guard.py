@@ -13,7 +13,7 @@ from aiohttp.typedefs import Middleware
 
 from agents.keys import Key, Keys, Scope
 from agents.web import body
-from agents.web.caller import KEY, lacking
+from agents.web.caller import KEY, lacking, place
 from agents.web.context import Context
 from agents.web.keyring import KeysLost
 from agents.web.origin import check_origin
@@ -61,8 +61,8 @@ class Guard:
 
     def __init__(self, context: Context, routes: Iterable[Route]) -> None:
         self._context = context
-        self._scopes: dict[tuple[str, str], Scope | None] = {
-            (route.method, route.path): route.scope for route in routes
+        self._routes: dict[tuple[str, str], Route] = {
+            (route.method, route.path): route for route in routes
         }
         self._buckets: dict[str, Bucket] = {}
 
@@ -95,18 +95,34 @@ class Guard:
                     "request_too_large",
                     f"A body of at most {settings.http_body_bytes:,} bytes is read here",
                 )
-            limit = None if scope is Scope.WORKER else seconds(settings.http_timeout)
-            return await _limited(request, handler, limit)
+            if scope is Scope.WORKER or scope is None:
+                # who asks another worker, or for health, waits for nobody's turn
+                return await handler(request)
+            limit = seconds(settings.http_timeout)
+            return await _limited(request, self._admitted(handler), limit)
 
         return guard
 
     def _scope(self, request: web.Request) -> Scope | None:
         if request.match_info.http_exception is not None:
             return None  # there is nothing, and everybody may know
+        route = self._route(request)
+        return Scope.ADMIN if route is None else route.scope
+
+    def _route(self, request: web.Request) -> Route | None:
         resource = request.match_info.route.resource
         method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
-        path = resource.canonical if resource is not None else ""
-        return self._scopes.get((method, path), Scope.ADMIN)
+        return self._routes.get((method, resource.canonical if resource is not None else ""))
+
+    def _admitted(self, handler: Handler) -> Handler:
+        async def admitted(request: web.Request) -> web.StreamResponse:
+            route = self._route(request)
+            if route is None or route.work is None:
+                return await handler(request)
+            async with place(request, route.work):
+                return await handler(request)
+
+        return admitted
 
     async def _check_worker(self, request: web.Request, keys: Keys | None) -> None:
         """Another worker has signed it, see agents/web/signature.py."""

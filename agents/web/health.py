@@ -125,6 +125,7 @@ ROUTES = (
         handler=status,
         summary="This worker in figures",
         scope=Scope.READ,
+        work=None,
         answers={"application/json": ref("Status")},
     ),
 )

@@ -1,7 +1,9 @@
 """GET /sources/{source}/interactions: the rows of a visible source."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -9,18 +11,26 @@ from aiohttp import web
 
 from agents.keys import Scope
 from agents.web import formats
+from agents.web.admission import Work
+from agents.web.caller import place
 from agents.web.context import CONTEXT, Context
 from agents.web.gather import Gathered
-from agents.web.problems import shards_unavailable
+from agents.web.problems import Problem, shards_unavailable
+from agents.web.quota import Spooled
 from agents.web.route import SOURCE, Route, query
-from agents.web.spool import spool
-from agents.web.stream import stream
+from agents.web.stream import check_version, stream
+from agents.web.threads import whole
 from schemas.errors import Recoverable
 from schemas.interaction import empty
 
 __all__ = ["ROUTES", "interactions"]
 
+log = logging.getLogger(__name__)
+
 CHUNK = 1 << 18
+_GROUP_ROWS = 1 << 17
+_PART_BYTES = 10_000
+"""What a file of a frame has beside its columns."""
 
 
 async def interactions(request: web.Request) -> web.StreamResponse:
@@ -31,7 +41,7 @@ async def interactions(request: web.Request) -> web.StreamResponse:
     headers = {"Content-Type": formats.MEDIA_TYPES[format_], "Cache-Control": "no-store"}
     if format_ == "parquet":
         return await _parquet(request, context, source, headers)
-    async with Gathered(context, source) as rows:
+    async with place(request, Work.ROWS), Gathered(context, source) as rows:
         pieces = _ndjson(rows) if format_ == "ndjson" else _csv(rows)
         return await stream(request, pieces, headers)
 
@@ -55,29 +65,52 @@ async def _parquet(
 ) -> web.StreamResponse:
     # a Parquet file has its index at its end, and row groups want more than one frame: so it
     # is made on disk, and only a whole one is sent
-    with spool(context.settings.data_dir) as folder:
-        async with Gathered(context, source) as rows:
-            try:
-                await _spool(rows, folder)
-            except Recoverable as error:
-                raise shards_unavailable(f"{source} cannot be read now: {error}") from error
-        done = await asyncio.to_thread(_assemble, folder)
+    check_version(request)
+    with context.spools.folder() as spooled:
+        try:
+            async with place(request, Work.FILE):
+                done = await _made(context, source, spooled)
+        except Recoverable as error:
+            raise shards_unavailable(f"{source} cannot be read now: {error}") from error
+        except OSError as error:
+            log.error("the file of %s cannot be made: %s", source, error)
+            raise Problem("busy", f"The file cannot be made: {error.strerror}") from error
         return await stream(request, _chunks(done), headers)
 
 
-async def _spool(rows: Gathered, folder: Path) -> None:
+async def _made(context: Context, source: str, spooled: Spooled) -> Path:
+    """The whole file, which alone is left of what it was made from."""
+    async with Gathered(context, source) as rows:
+        await _spool(rows, spooled)
+    parts = spooled.bytes
+    spooled.take(parts)  # what is made of the parts is no larger than they are
+    done = await whole(partial(_assemble, spooled.folder))
+    spooled.give(parts + max(0, parts - done.stat().st_size))
+    return done
+
+
+async def _spool(rows: Gathered, spooled: Spooled) -> None:
     number = 0
     async for frame in rows:
-        part = folder / f"{number:08d}.arrow"
+        part = spooled.folder / f"{number:08d}.arrow"
         number += 1
-        await asyncio.to_thread(frame.select(formats.COLUMNS).write_ipc, part, compression="lz4")
+        most = int(frame.estimated_size()) + _PART_BYTES
+        spooled.take(most)
+        await whole(partial(_write, frame, part))
+        spooled.give(max(0, most - part.stat().st_size))
+
+
+def _write(frame: pl.DataFrame, part: Path) -> None:
+    frame.select(formats.COLUMNS).write_ipc(part, compression="lz4")
 
 
 def _assemble(folder: Path) -> Path:
     parts = sorted(folder.glob("*.arrow"))
     done = folder / "all.parquet"
     frames = pl.scan_ipc(parts) if parts else empty().select(formats.COLUMNS).lazy()
-    frames.sink_parquet(done, compression="zstd")
+    frames.sink_parquet(done, compression="zstd", row_group_size=_GROUP_ROWS)
+    for part in parts:
+        part.unlink()
     return done
 
 
@@ -96,6 +129,7 @@ ROUTES = (
         handler=interactions,
         summary="The rows of a visible source, streamed",
         scope=Scope.EXPORT,
+        work=None,
         parameters=(
             SOURCE,
             query("format", "Before `Accept`", enum=list(formats.MEDIA_TYPES)),

@@ -16,7 +16,7 @@ __all__ = ["ROUTES", "document", "install"]
 _ALWAYS = ("foreign_host", "proxied", "cross_site", "internal")
 _GUARDED = (
     *("unauthorized", "forbidden", "too_many_requests", "request_too_large"),
-    *("keys_lost", "time_limit"),
+    *("busy", "keys_lost", "time_limit"),
 )
 _DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict)
 
@@ -134,6 +134,7 @@ ROUTES = (
         handler=openapi,
         summary="This document",
         scope=Scope.READ,
+        work=None,
         answers={"application/json": {"type": "object"}},
     ),
 )

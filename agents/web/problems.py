@@ -32,9 +32,12 @@ ask for to bring it back (`emberline restore`) |
 | `legacy_deleted` | 410 | the source's data was deleted for good under the older policy |
 | `request_too_large` | 413 | the body is longer than what is read |
 | `unsupported_media_type` | 415 | the body has to be `application/json` |
-| `too_many_requests` | 429 | the key asks too often; ask again after `Retry-After` |
+| `too_many_requests` | 429 | the key asks too often, or for too much at once; ask again after \
+`Retry-After` |
 | `internal` | 500 | an error that nobody foresaw; the worker's log has it |
 | `shards_unavailable` | 503 | not all shards are there; ask again after `Retry-After` |
+| `busy` | 503 | the worker has as much work under way as its memory allows; ask again after \
+`Retry-After` |
 | `keys_lost` | 503 | the keys file has been away or unreadable for a minute: no key is known |
 | `not_ready` | 503 | the worker has not recovered all it holds |
 | `time_limit` | 503 | the answer takes too long to make |
@@ -100,6 +103,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "too_many_requests": (429, "Too many requests"),
     "internal": (500, "An unforeseen error"),
     "shards_unavailable": (503, "Not all shards are there"),
+    "busy": (503, "The worker has as much to do as it takes"),
     "keys_lost": (503, "The keys file cannot be read"),
     "not_ready": (503, "The worker is not ready"),
     "time_limit": (503, "The answer takes too long"),

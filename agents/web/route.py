@@ -13,6 +13,7 @@ from typing import Any, Literal
 from aiohttp import web
 
 from agents.keys import Scope
+from agents.web.admission import Work
 
 __all__ = ["SOURCE", "Handler", "Parameter", "Route", "Schema", "path", "query", "ref"]
 
@@ -55,6 +56,7 @@ def ref(name: str) -> Schema:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One route. `scope` None: free to all; `note` adds to what the description says of it.
+    `work` is what an answer takes, see admission.py; None where the handler itself asks for it.
 
     `answers` has the schema of a good answer (200) by media type, `body` that of a JSON
     request. `problems` are codes of agents/web/problems.py; those that any route may have
@@ -68,6 +70,7 @@ class Route:
     summary: str
     scope: Scope | None
     note: str = ""
+    work: Work | None = Work.LOOK_UP
     parameters: tuple[Parameter, ...] = ()
     body: Schema | None = None
     answers: Mapping[str, Schema] = field(default_factory=dict)

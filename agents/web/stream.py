@@ -8,11 +8,22 @@ from aiohttp import HttpVersion11, web
 
 from agents.web.problems import bad_request
 
-__all__ = ["stream"]
+__all__ = ["check_version", "stream"]
 
 log = logging.getLogger(__name__)
 
 STALL_S = 60.0
+SLOWEST = 32_000
+"""Bytes a second that a client reads at least, once it has been waited for `STALL_S` in all."""
+
+
+def check_version(request: web.Request) -> None:
+    """Raise Problem (400) for a client of HTTP/1.0."""
+    if request.version < HttpVersion11:
+        raise bad_request(
+            "A stream needs HTTP/1.1, which alone shows whether it came to its end: ask again "
+            "without HTTP/1.0 (curl without -0; proxy_http_version 1.1 in nginx)"
+        )
 
 
 async def stream(
@@ -24,19 +35,21 @@ async def stream(
     Problem (400) for a client of HTTP/1.0: there the end of a body is that of the connection,
     and one that broke off would look whole.
     """
-    if request.version < HttpVersion11:
-        raise bad_request(
-            "A stream needs HTTP/1.1, which alone shows whether it came to its end: ask again "
-            "without HTTP/1.0 (curl without -0; proxy_http_version 1.1 in nginx)"
-        )
+    check_version(request)
     response = web.StreamResponse(headers=headers)
     response.enable_chunked_encoding()
     try:
         await response.prepare(request)
+        loop, sent, waited = asyncio.get_running_loop(), 0, 0.0
         async for piece in pieces:
-            # who stops reading must not keep segments alive for ever
+            # who stops reading, or reads by the byte, must not keep segments alive for ever
+            begin = loop.time()
             async with asyncio.timeout(STALL_S):
                 await response.write(piece)
+            sent += len(piece)
+            waited += loop.time() - begin
+            if waited > STALL_S + sent / SLOWEST:
+                raise TimeoutError(f"the client reads less than {SLOWEST} bytes a second")
         await response.write_eof()
     except ConnectionError:
         log.debug("%s: the client went away", request.path)

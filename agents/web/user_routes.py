@@ -1,6 +1,7 @@
 """The routes that tell of users, and those by which workers ask each other about them."""
 
 from agents.keys import Scope
+from agents.web.admission import Work
 from agents.web.export_ids import export_ids
 from agents.web.export_segment import export_segment
 from agents.web.internal_users import shard_find, shard_identify, shard_users
@@ -44,6 +45,7 @@ ROUTES = (
         handler=export_segment,
         summary="All users of a segment, an export object a line, streamed",
         scope=Scope.EXPORT,
+        work=Work.AUDIENCE,
         body=SEGMENT_REQUEST,
         answers={"application/x-ndjson": {"type": "string"}},
         problems=(
@@ -58,6 +60,7 @@ ROUTES = (
         handler=users_csv,
         summary="User Data of everyone whom a source reached, as CSV, streamed",
         scope=Scope.EXPORT,
+        work=Work.ROWS,
         parameters=(SOURCE,),
         answers={"text/csv": {"type": "string"}},
         problems=(
