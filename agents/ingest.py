@@ -208,7 +208,7 @@ class IngestLoop:
                     self.rejected += len(taken.rejects)
                     self.forwarded += sum(len(to.records) for to in taken.forwards)
             self._work.check_room()
-            if self._context.store.table.delta_rows >= self._budget.delta_rows:
+            if self._work.flush_due:
                 self._work.wake()
 
     @property

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 #: 2: deltas are Arrow IPC streams.
 FORMAT = 2
+_SIDE_BYTES = 32_000_000
 #: A recovery that reads nothing for so long gives up and starts again.
 
 
@@ -83,13 +84,21 @@ async def recover(
     return table, mirror.position()
 
 
-def load(mirror: Mirror) -> HotTable:
-    """The hot table that the mirror's entries make."""
+def load(mirror: Mirror, limit: int = _SIDE_BYTES) -> HotTable:
+    """The hot table that the mirror's entries make; `limit` is what the side tables' deltas may
+    take in memory before they are folded."""
     table = HotTable()
     for prefix in (b"o", b"c", b"i/", b"m/", b"v/", b"n/"):
         table.apply(mirror.items(prefix))
-    for prefix in (b"d/", b"e/", b"q/", b"a/", b"r/", b"h/", b"w/"):
+    for prefix in (b"d/", b"a/", b"r/", b"h/", b"w/"):
         table.apply(mirror.items(prefix))
+    for prefix in (b"e/", b"q/"):
+        for item in mirror.items(prefix):
+            table.apply([item])
+            # what another worker with more memory left is folded before it is too much for us
+            if table.side_bytes > limit:
+                table.fold_sides()
+                limit = max(limit, 2 * table.side_bytes)
     return table
 
 

@@ -94,6 +94,8 @@ class HotTable:
     #: Deltas of the side tables by letter and key, and their runs' sizes in bytes.
     side: dict[bytes, dict[bytes, pl.DataFrame]] = field(default_factory=_by_letter)
     runs: dict[bytes, dict[bytes, int]] = field(default_factory=_by_letter)
+    #: Bytes that the side tables' deltas take in memory, about.
+    side_bytes: int = 0
     #: Hashes of event ids seen lately, in the order of their keys.
     window: dict[bytes, pl.Series] = field(default_factory=dict)
     #: Keys of a former version's hashes, to be deleted.
@@ -162,12 +164,30 @@ class HotTable:
     def _side_delta(
         self, key: bytes, value: bytes | None, frames: Mapping[bytes, pl.DataFrame]
     ) -> None:
-        if value is None:
-            self.side[keys.kind(key)].pop(key, None)
-        else:
+        former = self.side[keys.kind(key)].pop(key, None)
+        if former is not None:
+            self.side_bytes -= side.weight(former)
+        if value is not None:
             frame = frames[key] if key in frames else delta.decode(value, side.schema_of(key))
             self.side[keys.kind(key)][key] = frame
+            self.side_bytes += side.weight(frame)
             self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
+
+    def fold_sides(self) -> None:
+        """The same in less memory: each side table's deltas as one, under the first of its keys.
+
+        The others stay, without rows, until a flush deletes them: it takes whole deltas.
+        """
+        for table in side.SIDES:
+            held = self.side[table.delta]
+            if len(held) > 1:
+                first = next(iter(held))
+                rows = table.fold(pl.concat(held.values()))
+                nothing = rows.clear()
+                held.update(dict.fromkeys(held, nothing))
+                held[first] = rows
+        held_by_all = (frame for held in self.side.values() for frame in held.values())
+        self.side_bytes = sum(map(side.weight, held_by_all))
 
     def _run(self, key: bytes, value: bytes | None) -> None:
         if value is None:

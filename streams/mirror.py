@@ -23,7 +23,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from streams.rocks import StoreDamaged, View, close_store, is_damaged, open_store, using
+from streams.rocks import StoreDamaged, View, Views, close_store, is_damaged, open_store, using
 
 __all__ = ["Mirror", "shared_cache"]
 
@@ -46,6 +46,7 @@ class Mirror:
         self.folder = folder
         self._cache = cache
         self._store = open_store(folder, _options(cache))
+        self._views = Views()
         self._unlogged = WriteOptions()
         self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub says method
 
@@ -118,8 +119,8 @@ class Mirror:
             self._store.write(batch, self._unlogged)
 
     def snapshot(self) -> View:
-        """The store as it is now, readable by key while later steps change it."""
-        return View(self._store.snapshot(), self.folder)
+        """The store as it is now, readable by key while later steps change it, until it closes."""
+        return self._views.add(View(self._store.snapshot(), self.folder))
 
     def check(self) -> None:
         """Raises `StoreDamaged` where a read found so, whoever read."""
@@ -128,12 +129,17 @@ class Mirror:
 
     def clear(self) -> None:
         """Throws everything away and starts empty."""
+        self._views.cut()
         self._store.close()
         shutil.rmtree(self.folder)
         self._store = open_store(self.folder, _options(self._cache))
 
     def close(self, *, flush: bool = False) -> None:
-        """Closes the store; `flush` writes the memtable first, so that nothing is read again."""
+        """Closes the store; `flush` writes the memtable first, so that nothing is read again.
+
+        Whoever still reads from a snapshot is cut off: `StoreClosed`.
+        """
+        self._views.cut()
         if flush:
             self._store.flush()
         close_store(self.folder, self._store)

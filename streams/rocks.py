@@ -3,9 +3,11 @@
 import gc
 import logging
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from weakref import WeakSet
 
 from rocksdict import Options, Rdict, Snapshot
 
@@ -13,9 +15,11 @@ from schemas.errors import Fatal, Recoverable
 
 __all__ = [
     "StoreBusy",
+    "StoreClosed",
     "StoreDamaged",
     "StoreHeld",
     "View",
+    "Views",
     "close_store",
     "is_damaged",
     "open_store",
@@ -37,6 +41,13 @@ class StoreBusy(Fatal):
 
 class StoreHeld(Recoverable):
     """This process has a local store open still; in a moment it will not."""
+
+
+class StoreClosed(Recoverable):
+    """A local store was closed while somebody still read from it: the answer breaks off."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} has been closed", remedy="Ask again")
 
 
 class StoreDamaged(Recoverable):
@@ -66,17 +77,50 @@ def is_damaged(folder: Path) -> bool:
 
 
 class View:
-    """A store as it was at one moment."""
+    """A store as it was at one moment, until the store is closed."""
 
     def __init__(self, snapshot: Snapshot, folder: Path) -> None:
-        self._snapshot = snapshot
+        self._snapshot: Snapshot | None = snapshot
         self._folder = folder
 
     def __getitem__(self, key: bytes) -> bytes:
-        """The value of a key that is there. Raises `StoreDamaged`."""
+        """The value of a key that is there. Raises `StoreDamaged`, `StoreClosed`."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            raise StoreClosed(self._folder)
         with using(self._folder):
-            value: bytes = self._snapshot[key]
+            value: bytes = snapshot[key]
             return value
+
+    def cut(self) -> None:
+        """Nothing can be read any more."""
+        self._snapshot = None
+
+
+class Views:
+    """The views of one store that somebody still has. For several threads.
+
+    A snapshot keeps its store open: a reader who takes its time, or has stopped reading, would
+    keep whoever comes next from it.
+    """
+
+    def __init__(self) -> None:
+        self._views: WeakSet[View] = WeakSet()
+        self._lock = threading.Lock()
+
+    def add(self, view: View) -> View:
+        """The same view, which `cut` will end."""
+        with self._lock:
+            self._views.add(view)
+        return view
+
+    def cut(self) -> None:
+        """End them all: a read that is under way comes to its end, the next one fails."""
+        with self._lock:
+            views = list(self._views)
+            self._views.clear()
+        for view in views:
+            view.cut()
 
 
 def open_store(folder: Path, options: Options) -> Rdict:
@@ -104,7 +148,7 @@ def open_store(folder: Path, options: Options) -> Rdict:
     try:
         return Rdict(str(folder), options)
     except Exception as error:
-        # A snapshot keeps a store open, and an answer that is still being read has one.
+        # A snapshot keeps a store open, and a read that is under way has one.
         raise StoreHeld(
             f"{folder}: still in use in this process", remedy="It is tried again"
         ) from error

@@ -26,10 +26,12 @@ __all__ = [
     "flush",
     "merge",
     "schema_of",
+    "weight",
 ]
 
 Put = tuple[bytes, bytes | None]
 _PIECE_ROWS = 20_000
+_FRAME_BYTES = 2_000
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ def schema_of(key: bytes) -> pl.Schema:
     return _SCHEMAS[keys.kind(key)]
 
 
+def weight(frame: pl.DataFrame) -> int:
+    """Bytes that a delta takes in memory, about: many are small, and a frame is something too."""
+    return int(frame.estimated_size()) + _FRAME_BYTES
+
+
 def encode(frame: pl.DataFrame) -> bytes:
     """A frame as bytes."""
     buffer = io.BytesIO()
@@ -72,6 +79,20 @@ def flush(
     if not deltas:
         return []
     return _run(table, deltas.values(), 0, new_id(), limit) + [(key, None) for key in deltas]
+
+
+def oldest(deltas: Mapping[bytes, pl.DataFrame], max_bytes: int) -> dict[bytes, pl.DataFrame]:
+    """The deltas to flush next, in the order in which they came: at most so much in memory, and
+    at least one. Those without rows go with what came before: it may hold theirs.
+    """
+    chosen: dict[bytes, pl.DataFrame] = {}
+    room = max_bytes
+    for key, frame in deltas.items():
+        room -= weight(frame)
+        if chosen and frame.height and room < 0:
+            break
+        chosen[key] = frame
+    return chosen
 
 
 def choose(runs: Mapping[bytes, int], fan_in: int, max_bytes: int) -> list[bytes]:

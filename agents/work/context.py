@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from agents.state_view import StateView
 from schemas.codec import encode
 from streams import layout, side
@@ -21,6 +23,8 @@ __all__ = ["Context", "ReportItem"]
 ReportItem = dict[str, Any]
 _ITEMS_PER_REPORT = 1_000
 _WORK_BYTES = 4_000_000
+#: Deltas of one side table that one step folds, by what they take in memory.
+_SIDE_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,17 @@ class Context:
         return new_id(self.clock.now_ms())
 
     async def flush(self) -> None:
-        """Folds all deltas, as they stand now, into segments and runs: one step."""
-        table = self.store.table
-        deltas = dict(table.deltas)
-        sides = [(each, dict(table.side[each.delta])) for each in side.SIDES]
+        """Folds all deltas of rows, as they stand now, into segments, and those of counts and
+        users into runs, as far as a step goes: one step."""
+        await self._flush(dict(self.store.table.deltas))
+
+    async def flush_sides(self) -> None:
+        """Folds the oldest deltas of counts and users into runs: one step."""
+        await self._flush({})
+
+    async def _flush(self, deltas: dict[bytes, pl.DataFrame]) -> None:
+        held = self.store.table.side
+        sides = [(each, side.oldest(held[each.delta], _SIDE_BYTES)) for each in side.SIDES]
 
         def plan() -> list[Put]:
             puts = layout.flush(deltas, self.new_id, self.limits) if deltas else []

@@ -78,9 +78,16 @@ class WorkLoop:
             return _TURN_S
         return min(_IDLE_S, self._indexer.rest_s or _IDLE_S)
 
+    @property
+    def flush_due(self) -> bool:
+        """Whether deltas are to be flushed, of rows or of counts and users."""
+        table, budget = self._context.store.table, self._budget
+        return table.delta_rows >= budget.delta_rows or table.side_bytes >= budget.side_bytes
+
     def check_room(self) -> None:
         """Lets ingest wait where the deltas are full, and go on where they are not."""
-        if self._context.store.table.delta_rows >= self._budget.delta_rows_full:
+        table, budget = self._context.store.table, self._budget
+        if table.delta_rows >= budget.delta_rows_full or table.side_bytes >= budget.side_bytes_full:
             self.room.clear()
             self.wake()
         else:
@@ -88,8 +95,14 @@ class WorkLoop:
 
     async def _once(self) -> bool:
         self._context.store.mirror.check()
+        # the bounds move with the number of shards that this worker holds
+        self.check_room()
         if self._context.store.table.delta_rows >= self._budget.delta_rows:
             await self._context.flush()
+            self.check_room()
+            return True
+        if self._context.store.table.side_bytes >= self._budget.side_bytes:
+            await self._context.flush_sides()
             self.check_room()
             return True
         if self._job is None:

@@ -29,12 +29,13 @@ from schemas.batch import unpack
 from schemas.forward import TOPIC
 from schemas.interaction import KEY
 from schemas.lifecycle import State
-from streams import side
+from streams import side, sweep
 from streams import topics as topic_admin
 from streams.clock import SystemClock
 from streams.fetch import Fetcher
 from streams.mirror import shared_cache
 from streams.offsets import bounds
+from streams.rocks import StoreClosed
 from streams.settings import Settings, load
 from streams.step import Record, StepProducer
 from streams.topics import Topics
@@ -140,7 +141,7 @@ class Stand:
 
 
 async def start(
-    settings: Settings, view: StateView | None = None, *, caught_up: bool = True
+    settings: Settings, view: StateView | None = None, *, caught_up: bool = True, shards: int = 1
 ) -> Stand:
     view = view or StateView()
     if caught_up:
@@ -150,7 +151,7 @@ async def start(
         await shard.offer(fetched)
 
     cache = shared_cache(8 << 20)
-    shard = Shard(settings, 0, view, SystemClock(), cache, Budget(settings), deliver)
+    shard = Shard(settings, 0, view, SystemClock(), cache, Budget(settings, shards), deliver)
     stand = Stand(settings, view, shard, asyncio.create_task(shard.run()))
     await stand.until(lambda: shard.ready)
     return stand
@@ -403,6 +404,33 @@ async def test_an_answer_stays_whole_while_the_source_expires(stand: Stand) -> N
     assert pl.concat(frames).height == len(rows_of(expect(sent), A))
 
 
+async def test_who_reads_slowly_keeps_no_shard_from_starting_again(
+    alone: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "_PER_RANGE", 200)
+    monkeypatch.setattr(sweep, "_SAMPLE", 10)
+    stand = await start(alone)
+    await stand.send(events(2_000, sources=(A,)), 0)
+    await stand.shard._context.flush()
+    slow = stand.shard.read(A, None)
+    seen = len(await anext(slow))
+    await stand.stop()
+    again = await start(alone)
+    try:
+        whole = len(await again.rows(A))
+        # what it had read ahead it may still give, and then an error: never a short answer
+        broken_off = False
+        try:
+            async for frame in slow:
+                seen += len(frame)
+        except StoreClosed:
+            broken_off = True
+        assert broken_off
+        assert 0 < seen < whole
+    finally:
+        await again.stop()
+
+
 async def test_the_last_word_on_a_user_wins_whatever_was_flushed_before(stand: Stand) -> None:
     async def say(*values: tuple[str, dict[str, Any] | None]) -> None:
         keys = [user.encode() for user, _ in values]
@@ -432,6 +460,25 @@ async def test_the_last_word_on_a_user_wins_whatever_was_flushed_before(stand: S
         assert found["u3"]["deleted"]
     finally:
         await again.stop()
+
+
+async def test_users_alone_are_folded_by_what_they_weigh(alone: Settings) -> None:
+    stand = await start(alone, shards=400)
+    try:
+        users = [f"{number:024x}" for number in range(6_000)]
+        values = [codec.encode("user", {"user_id": user, "aliases": []}) for user in users]
+        keys: list[bytes | None] = [user.encode() for user in users]
+        await publish(alone, [Chunk("users", keys, values)])
+        table, bound = stand.shard._store.table, stand.shard._work._budget.side_bytes
+        topic = Topics(alone.prefix).users
+        await stand.until(lambda: table.cursor.get(topic, 0) >= len(users))
+        await stand.until(lambda: table.side_bytes < bound)
+        assert table.delta_rows == 0
+        assert table.runs[side.ROSTER.run]
+        rows = (await stand.shard._store.pin()).side_rows(side.ROSTER)
+        assert rows["user"].to_list() == users
+    finally:
+        await stand.stop()
 
 
 async def test_a_repeated_event_counts_once(stand: Stand) -> None:

@@ -1,6 +1,16 @@
 """What entries leave in the hot table."""
 
+from pathlib import Path
+
+import polars as pl
+from polars.testing import assert_frame_equal
+
+from schemas import delta
+from schemas.counts import COUNT_SCHEMA, add_up
+from streams import keys, side
+from streams.changelog import load
 from streams.hot_table import HotTable
+from streams.mirror import Mirror, shared_cache
 
 
 def test_hashes_of_a_former_version_are_no_hashes_but_keys_to_delete() -> None:
@@ -10,3 +20,45 @@ def test_hashes_of_a_former_version_are_no_hashes_but_keys_to_delete() -> None:
     assert not table.window
     table.apply([(b"w/2/000", None)])
     assert table.former == {b"w/0000000000000001/000"}
+
+
+def counts(*numbers: int) -> pl.DataFrame:
+    rows = [dict.fromkeys(COUNT_SCHEMA) | {"source": f"s{n % 3}", "count": n} for n in numbers]
+    return pl.DataFrame(rows, schema=COUNT_SCHEMA)
+
+
+def test_deltas_that_are_folded_on_the_way_up_are_flushed_together_or_not_at_all(
+    tmp_path: Path,
+) -> None:
+    # a fold gives one delta the rows of all: the others must not be left to be counted again
+    mirror = Mirror(tmp_path / "mirror", shared_cache(1 << 20))
+    numbers = list(range(1, 41))
+    mirror.apply([(keys.delta(n, 0, b"e"), delta.encode(counts(n, n + 1))) for n in numbers], 1)
+    try:
+        whole, folded = load(mirror), load(mirror, limit=20_000)
+    finally:
+        mirror.close()
+    everything = add_up(pl.concat(whole.side[b"e"].values()))
+    assert everything["count"].sum() == sum(2 * n + 1 for n in numbers)
+    assert len(whole.side[b"e"]) == len(folded.side[b"e"]) == len(numbers)
+    assert_frame_equal(add_up(pl.concat(folded.side[b"e"].values())), everything)
+    taken = dict(folded.side[b"e"])
+    left = set(taken)
+    while taken:
+        chosen = side.oldest(taken, 1)
+        rows = sum(whole.side[b"e"][key].height for key in chosen)
+        assert add_up(pl.concat([whole.side[b"e"][key] for key in chosen])).equals(
+            add_up(pl.concat(chosen.values()))
+        ), rows
+        left -= chosen.keys()
+        taken = {key: frame for key, frame in taken.items() if key in left}
+
+
+def test_the_weight_of_side_tables_goes_with_their_deltas() -> None:
+    table = HotTable()
+    for number in range(10):
+        key = keys.delta(number, 0, b"e")
+        table.apply([(key, b"")], {key: counts(1, 2, 3)})
+    assert table.side_bytes > 10 * 100
+    table.apply([(keys.delta(number, 0, b"e"), None) for number in range(10)])
+    assert table.side_bytes == 0

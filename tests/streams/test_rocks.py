@@ -9,9 +9,11 @@ from rocksdict import Options, Rdict
 
 from streams.rocks import (
     StoreBusy,
+    StoreClosed,
     StoreDamaged,
     StoreHeld,
     View,
+    Views,
     close_store,
     is_damaged,
     open_store,
@@ -48,6 +50,23 @@ def spoil(folder: Path, which: Callable[[int], Iterable[int]]) -> None:
     for at in which(len(data)):
         data[at] ^= 0xFF
     table.write_bytes(data)
+
+
+def test_a_store_is_free_at_once_however_slowly_somebody_reads(folder: Path) -> None:
+    store, views = opened(folder), Views()
+    store[b"a"] = b"1"
+    slow = views.add(View(store.snapshot(), folder))
+    views.add(View(store.snapshot(), folder))
+    assert slow[b"a"] == b"1"
+    views.cut()
+    close_store(folder, store)
+    again = opened(folder)
+    try:
+        with pytest.raises(StoreClosed):
+            slow[b"a"]
+        assert again[b"a"] == b"1"
+    finally:
+        again.close()
 
 
 def test_a_store_is_made_and_found_again(folder: Path) -> None:

@@ -1,0 +1,78 @@
+"""The work loop makes room for ingest, whatever became of the bounds meanwhile."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from agents.budget import Budget
+from agents.state_view import StateView
+from agents.work.context import Context
+from agents.work.indexer import Indexer
+from agents.work.loop import WorkLoop
+from schemas.roster import roster_rows
+from streams import keys, side
+from streams.clock import SystemClock
+from streams.mirror import Mirror, shared_cache
+from streams.settings import load
+from streams.store import Store
+
+
+class Nothing:
+    """An index with nothing to do."""
+
+    rest_s = 0.0
+
+    async def step(self) -> bool:
+        return False
+
+
+class Held:
+    """A work loop over a store that cannot commit: what it does not flush stays."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = load({"memory_budget": 100_000_000, "data_dir": folder}, env={})
+        cache = shared_cache(1_000_000)
+        self.store = Store(settings, 0, folder, cache)
+        self.store._mirror = Mirror(folder / "mirror", cache)
+        self.budget = Budget(settings, shards=16)
+        context = Context(settings, 0, self.store, StateView(), SystemClock())
+        self.loop = WorkLoop(context, self.budget, cast(Indexer, cast(Any, Nothing())))
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    opened = Held(tmp_path)
+    yield opened
+    opened.store.mirror.close()
+
+
+async def test_ingest_goes_on_once_shards_are_handed_away(held: Held) -> None:
+    held.store.table.deltas.rows = held.budget.delta_rows_full
+    held.loop.check_room()
+    assert not held.loop.room.is_set()
+    held.budget.shards = 4
+    assert held.store.table.delta_rows < held.budget.delta_rows
+    await held.loop._once()
+    assert held.loop.room.is_set()
+
+
+async def test_users_alone_fill_the_budget_too(held: Held) -> None:
+    table = held.store.table
+    names = [f"user-{number}" for number in range(2_000)]
+    sequence = 0
+    while table.side_bytes < held.budget.side_bytes_full:
+        rows = roster_rows([(name, {"user_id": name}) for name in names], sequence)
+        sequence += len(names)
+        key = keys.delta(sequence, 0, side.ROSTER.delta)
+        table.apply([(key, b"")], {key: rows})
+        held.loop.check_room()
+    assert table.delta_rows == 0
+    assert held.loop.flush_due
+    assert not held.loop.room.is_set()
+    table.apply([(key, None) for key in list(table.side[side.ROSTER.delta])])
+    assert table.side_bytes == 0
+    await held.loop._once()
+    assert held.loop.room.is_set()
+    assert not held.loop.flush_due
