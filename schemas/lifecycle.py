@@ -175,6 +175,15 @@ class Command:
     requested_by: str = ""
     notify_email: str | None = None
     reason: str | None = None
+    actor: str | None = None
+    """Who has been proven to ask: the name of a key. Never a field of the record itself."""
+
+    @property
+    def who(self) -> str | None:
+        """Who asks, for the audit. `requested_by` is whatever somebody wrote, and says so."""
+        if self.actor is not None:
+            return self.actor
+        return f"{self.requested_by} (unverified)" if self.requested_by else None
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Command":

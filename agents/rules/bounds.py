@@ -18,13 +18,18 @@ __all__ = [
     "command_fault",
     "is_catalog_key",
     "is_request_id",
+    "shared",
     "unfit",
 ]
 
 TEXT = 1_000
-"""Characters of a word in a command: an id, a source, a tag, a name."""
+"""Characters of a source or a tag in a command."""
+WORD = 250
+"""Characters of a word that is told with each source of a command: an id, a name."""
 REASON = 10_000
 """Characters of free text."""
+REASONS = 100_000
+"""Characters of free text of all sources of one command together."""
 KEY_BYTES = 600
 MAX_SOURCES = 50_000
 """Sources of one request: all of them are told of in one transaction."""
@@ -44,10 +49,12 @@ def command_fault(command: Command) -> str | None:
         "notify_email": command.notify_email or "",
     }
     for name, word in words.items():
-        if not _is_word(word):
-            return f"{name} is longer than {TEXT} characters or holds control characters"
-    if len(command.sources) > MAX_SOURCES:
-        return f"{len(command.sources)} sources are more than {MAX_SOURCES}: ask in parts"
+        most = TEXT if name == "tag" else WORD
+        if not _is_word(word, most):
+            return f"{name} is longer than {most} characters or holds control characters"
+    count = len(set(command.sources))
+    if count > MAX_SOURCES:
+        return f"{count} sources are more than {MAX_SOURCES}: ask in parts"
     if not all(map(_is_word, command.sources)):
         return f"a source is longer than {TEXT} characters or holds control characters"
     if len(command.reason or "") > REASON:
@@ -84,18 +91,23 @@ def is_catalog_key(key: str) -> bool:
     return kind in KEY_KINDS and bool(name) and len(key.encode(errors="replace")) <= KEY_BYTES
 
 
-def clipped(text: str | None) -> str | None:
+def clipped(text: str | None, most: int = REASON) -> str | None:
     """Free text, cut to what a record has room for."""
-    return text if text is None or len(text) <= REASON else f"{text[: REASON - 1]}…"
+    return text if text is None or len(text) <= most else f"{text[: most - 1]}…"
+
+
+def shared(text: str | None, records: int) -> str | None:
+    """Free text that so many records repeat, cut to a part of what they may have together."""
+    return clipped(text, max(80, min(REASON, REASONS // max(1, records))))
 
 
 def is_request_id(text: str) -> bool:
     """Whether a request may be called so."""
-    return bool(text) and _is_word(text)
+    return bool(text) and _is_word(text, WORD)
 
 
-def _is_word(text: str) -> bool:
+def _is_word(text: str, most: int = TEXT) -> bool:
     # half a surrogate pair, which JSON can spell, has no UTF-8: it could never be written
-    return len(text) <= TEXT and not any(
+    return len(text) <= most and not any(
         char < " " or "\ud800" <= char <= "\udfff" for char in text
     )

@@ -1,11 +1,13 @@
 """Commands: accepted or refused, per source and as a whole, and carried out."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from agents.rules import requests
-from agents.rules.bounds import MAX_SOURCES
+from agents.rules.bounds import MAX_SOURCES, shared
 from agents.rules.deeds import carry_out
 from agents.rules.draft import Draft
 from agents.rules.inputs import CommandRead, CommandUnreadable
@@ -14,6 +16,13 @@ from agents.rules.world import Request, Telling
 from schemas.lifecycle import Command, CommandType, Outcome, Refusal
 
 __all__ = ["read", "unreadable"]
+
+UNKNOWN_TOLD = 100
+"""Unknown sources of one request that a result is told of each."""
+REFUSED_TOLD = 1_000
+"""Known sources that one request is refused for with one code, with a result each."""
+REFUSED_AUDITED = 20
+"""Refused sources of one request that have an entry of their own in the audit."""
 
 
 def read(draft: Draft, item: CommandRead) -> None:
@@ -26,7 +35,7 @@ def read(draft: Draft, item: CommandRead) -> None:
     known = draft.requests.get(request_id)
     if known is not None:
         if requests.repeats(known, command):
-            requests.retell(draft, known)
+            requests.retell(draft, known, command)
         else:
             requests.refuse_reuse(draft, known, command)
         return
@@ -35,6 +44,7 @@ def read(draft: Draft, item: CommandRead) -> None:
         command.type,
         draft.now,
         by=command.requested_by,
+        actor=command.who,
         dry_run=command.dry_run,
         asked=requests.asked(command),
     )
@@ -55,7 +65,7 @@ def read(draft: Draft, item: CommandRead) -> None:
 def unreadable(draft: Draft, item: CommandUnreadable) -> None:
     """Refuse what cannot be decoded, by the request id as far as that is known."""
     if item.request_id not in draft.requests:
-        request = Request(item.request_id, "", draft.now)
+        request = Request(item.request_id, "", draft.now, actor=item.by)
         _refuse(draft, request, f"cannot be read: {item.detail}")
 
 
@@ -66,7 +76,7 @@ def _refuse(
     draft.audit(
         None,
         f"{request.type or 'command'}_refused",
-        by=request.by or None,
+        by=request.actor,
         reason=code.value,
         detail=message,
         request_id=request.request_id,
@@ -85,7 +95,7 @@ def _sweep(draft: Draft, request: Request, command: Command, kind: CommandType) 
         draft.audit(
             None,
             _AUDITED[kind],
-            by=command.requested_by or None,
+            by=command.who,
             reason=command.reason,
             detail=message,
             request_id=request.request_id,
@@ -155,22 +165,22 @@ def _sources(draft: Draft, request: Request, command: Command, kind: CommandType
     if len(names) > MAX_SOURCES:
         _refuse(draft, request, f"{len(names)} sources are more than {MAX_SOURCES}: ask in parts")
         return
-    request = replace(request, sources=names)
+    command = replace(command, reason=shared(command.reason, len(names)))
     verdicts = {name: verdict(kind, name, draft.sources.get(name)) for name in names}
     refused = {name: found for name, found in verdicts.items() if found.code is not None}
+    named = _told(refused, command)
+    told = tuple(name for name in names if name not in refused or name in named)
+    request = replace(request, sources=told, untold=len(names) - len(told))
     draft.put_request(request)
-    if len(refused) == len(names):
-        for name, found in refused.items():
-            _refuse_source(draft, request, name, found)
-        code, message = _together(refused)
-        whole = draft.requests[request.request_id]
-        requests.tell_whole(draft, whole, Outcome.REFUSED, message, code=code, total=len(names))
-        return
-    message = f"{len(names) - len(refused)} of {len(names)} accepted"
-    requests.tell_whole(draft, request, Outcome.ACCEPTED, _dry(command, message), total=len(names))
-    for name, found in verdicts.items():
+    if len(refused) < len(names):
+        message = f"{len(names) - len(refused)} of {len(names)} accepted"
+        message = _dry(command, message + _untold(refused, named))
+        requests.tell_whole(draft, request, Outcome.ACCEPTED, message, total=len(names))
+    _audit_refused(draft, request, refused)
+    for name in told:
+        found = verdicts[name]
         if found.code is not None:
-            _refuse_source(draft, request, name, found)
+            requests.tell(draft, request.request_id, name, _refusal(found))
             continue
         accepted = Telling(Outcome.ACCEPTED, None, _dry(command, found.message))
         requests.tell(draft, request.request_id, name, accepted)
@@ -178,7 +188,62 @@ def _sources(draft: Draft, request: Request, command: Command, kind: CommandType
             requests.finish(draft, request.request_id, name, Outcome.COMPLETED, accepted.message)
         else:
             carry_out(draft, kind, draft.sources[name], command, request.request_id, found)
-    requests.close_if_done(draft, draft.requests[request.request_id])
+    request = draft.requests[request.request_id]
+    if len(refused) == len(names):
+        code, message = _together(refused)
+        message += _untold(refused, named)
+        requests.tell_whole(draft, request, Outcome.REFUSED, message, code=code, total=len(names))
+    else:
+        requests.close_if_done(draft, request)
+
+
+def _told(refused: Mapping[str, Verdict], command: Command) -> frozenset[str]:
+    """The refused sources that a result is told of each; the others are counted.
+
+    A short command may name very many: what is written must not be many times what was read.
+    """
+    most = {Refusal.UNKNOWN_SOURCE: UNKNOWN_TOLD}
+    found: Counter[Refusal | None] = Counter()
+    named: set[str] = set()
+    for name, one in refused.items():
+        found[one.code] += 1
+        if one.code is not None and found[one.code] <= most.get(one.code, REFUSED_TOLD):
+            named.add(name)
+    return frozenset(named)
+
+
+def _untold(refused: Mapping[str, Verdict], named: frozenset[str]) -> str:
+    codes = Counter(one.code for name, one in refused.items() if name not in named)
+    counts = [f"{count} more are refused: {code}" for code, count in codes.items()]
+    return "".join(f"; {count}" for count in counts)
+
+
+def _audit_refused(draft: Draft, request: Request, refused: Mapping[str, Verdict]) -> None:
+    """Some of the refused sources by name, and how many there are: the audit is kept for ever."""
+    for name in islice(refused, REFUSED_AUDITED):
+        found = refused[name]
+        draft.audit(
+            draft.sources.get(name),
+            f"{request.type}_refused",
+            by=request.actor,
+            reason=found.code.value if found.code is not None else None,
+            detail=f"{name}: {found.message}",
+            request_id=request.request_id,
+        )
+    if len(refused) > REFUSED_AUDITED:
+        codes = Counter(found.code for found in refused.values())
+        draft.audit(
+            None,
+            f"{request.type}_refused",
+            by=request.actor,
+            reason=", ".join(f"{count} {code}" for code, count in codes.items()),
+            detail=f"{len(refused)} sources, of which {REFUSED_AUDITED} have entries of their own",
+            request_id=request.request_id,
+        )
+
+
+def _refusal(found: Verdict) -> Telling:
+    return Telling(Outcome.REFUSED, found.code.value if found.code else None, found.message)
 
 
 def _resolve(draft: Draft, command: Command, kind: CommandType) -> tuple[str, ...]:
@@ -203,21 +268,7 @@ def _resolve(draft: Draft, command: Command, kind: CommandType) -> tuple[str, ..
     return tuple(names)
 
 
-def _refuse_source(draft: Draft, request: Request, name: str, found: Verdict) -> None:
-    code = found.code.value if found.code is not None else None
-    told = Telling(Outcome.REFUSED, code, found.message)
-    requests.tell(draft, request.request_id, name, told)
-    draft.audit(
-        draft.sources.get(name),
-        f"{request.type}_refused",
-        by=request.by or None,
-        reason=code,
-        detail=f"{name}: {found.message}",
-        request_id=request.request_id,
-    )
-
-
-def _together(refused: dict[str, Verdict]) -> tuple[str, str]:
+def _together(refused: Mapping[str, Verdict]) -> tuple[str, str]:
     """One code for the whole request: theirs where they agree."""
     codes = {found.code for found in refused.values() if found.code is not None}
     code = codes.pop() if len(codes) == 1 else Refusal.INVALID_COMMAND

@@ -24,7 +24,7 @@ class _Deed:
     message: str
 
     def origin(self, why: Why, now: int) -> Origin:
-        return Origin(why, now, self.command.requested_by, self.request_id)
+        return Origin(why, now, self.command.requested_by, self.request_id, self.command.who)
 
 
 def carry_out(
@@ -52,25 +52,32 @@ def _expire(draft: Draft, deed: _Deed) -> None:
 
 
 def _cancel(draft: Draft, deed: _Deed) -> None:
+    """End what is under way: a restore that waits, a restore, or an expiry.
+
+    The shards turn round: what has gone to the archive comes back, or the other way, and what
+    has not moved stays.
+    """
     work = deed.source.work
     if work is None:
-        raise ValueError(f"{deed.source.source} has no restore to cancel")
-    restoring = deed.source.state is State.RESTORING
-    ended = work.origin if restoring else work.then_restore
-    if ended is not None:
-        requests.finish(
-            draft,
-            ended.request_id,
-            deed.source.source,
-            Outcome.FAILED,
-            f"cancelled by request {deed.request_id}",
-            code=requests.CANCELLED,
-        )
-    if restoring:
-        start_expiring(draft, deed.source, deed.origin(Why.CANCELLED, draft.now))
+        raise ValueError(f"{deed.source.source} has nothing under way to cancel")
+    waiting = work.then_restore is not None
+    ended = work.then_restore if work.then_restore is not None else work.origin
+    requests.finish(
+        draft,
+        ended.request_id,
+        deed.source.source,
+        Outcome.FAILED,
+        f"cancelled by request {deed.request_id}",
+        code=requests.CANCELLED,
+    )
+    if waiting:
+        draft.put(replace(deed.source, work=replace(work, then_restore=None)))
+        _done(draft, deed, "restore_cancelled")
         return
-    draft.put(replace(deed.source, work=replace(work, then_restore=None)))
-    _done(draft, deed, "restore_cancelled")
+    # one that undoes a cancelled one is what that was in the first place
+    why = Why.OPERATOR if work.origin.why is Why.CANCELLED else Why.CANCELLED
+    turn = start_expiring if deed.source.state is State.RESTORING else start_restoring
+    turn(draft, deed.source, deed.origin(why, draft.now))
 
 
 def _hold(draft: Draft, deed: _Deed) -> None:
@@ -89,7 +96,7 @@ def _done(draft: Draft, deed: _Deed, decision: str) -> None:
     draft.audit(
         draft.sources[deed.source.source],
         decision,
-        by=deed.command.requested_by or None,
+        by=deed.command.who,
         reason=deed.command.reason,
         detail=deed.message,
         request_id=deed.request_id,

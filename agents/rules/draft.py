@@ -43,6 +43,8 @@ class Draft:
         self.unsettled: dict[str, None] = {}
         """Sources to be looked at again once the catalog's news are all in."""
         self.exempt_stale = False
+        self.retold: set[str] = set()
+        """Requests whose sources have been told again."""
         self._said: list[Output] = []
         self._published: dict[str, None] = {}
         self._changed: dict[Changed, None] = {}
@@ -86,6 +88,11 @@ class Draft:
         if old != source:
             self.sources[source.source] = source
             self._changed["source", source.source] = None
+        return source
+
+    def note(self, source: Source) -> Source:
+        """Keep what is not durable of a source: nothing is written."""
+        self.sources[source.source] = source
         return source
 
     def put_sweep(self, **changes: Any) -> None:

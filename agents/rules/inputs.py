@@ -58,6 +58,7 @@ class CommandUnreadable:
 
     request_id: str
     detail: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

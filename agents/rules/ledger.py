@@ -12,9 +12,9 @@ Values are JSON without the fields that have their default; a null value deletes
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from agents.rules.aside import Aside, exempt, readable_uses
 from agents.rules.draft import Changed, Decision
@@ -37,6 +37,7 @@ __all__ = ["SWEEP", "Entry", "Unreadable", "entries", "foreign", "known", "load"
 
 Entry = tuple[str, bytes | None]
 SWEEP = "w"
+_Kind = TypeVar("_Kind")
 
 _LETTER = {
     "source": "s",
@@ -136,8 +137,11 @@ def _plain(value: Any) -> Any:
         return {
             part.name: _plain(found)
             for part in fields(value)
-            if (found := getattr(value, part.name)) != part.default or part.default is MISSING
+            if part.compare  # the others are not durable
+            and ((found := getattr(value, part.name)) != part.default or part.default is MISSING)
         }
+    if isinstance(value, frozenset):
+        return _bits(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -158,7 +162,8 @@ def parsed(key: str, value: bytes) -> Any:
             case "a":
                 return _aside(plain)
             case "r":
-                return Request(**{**plain, "whole": _telling(plain.get("whole")), "sources": ()})
+                whole = _telling(plain.get("whole"))
+                return _of(Request, {**plain, "whole": whole, "sources": ()})
             case "t":
                 return _telling(plain)
             case _:
@@ -175,21 +180,41 @@ def _source(plain: dict[str, Any]) -> Source:
         Exemption(item["root"], tuple(item["through"]), item["filter"])
         for item in plain.get("exempt_by", ())
     )
-    plain["held"] = Hold(**plain["held"]) if plain.get("held") else None
-    plain["archived"] = Totals(**plain.get("archived", {}))
+    plain["held"] = _of(Hold, plain["held"]) if plain.get("held") else None
+    plain["archived"] = _of(Totals, plain.get("archived", {}))
     plain["work"] = _work(plain["work"]) if plain.get("work") else None
-    return Source(**plain)
+    return _of(Source, plain)
 
 
 def _work(plain: dict[str, Any]) -> Work:
     plain["origin"] = _origin(plain["origin"])
     plain["then_restore"] = _origin(plain["then_restore"]) if plain.get("then_restore") else None
     plain["stuck"] = tuple(plain.get("stuck", ()))
-    reports = plain.get("reports", {})
-    plain["reports"] = {int(partition): Totals(**sizes) for partition, sizes in reports.items()}
-    progress = plain.get("progress", {})
-    plain["progress"] = {int(partition): done for partition, done in progress.items()}
-    return Work(**plain)
+    plain.pop("progress", None)
+    plain["reported"] = _partitions(plain.get("reported", "0"))
+    plain["totals"] = _of(Totals, plain.get("totals", {}))
+    # as an earlier version kept them: of each partition
+    reports = plain.pop("reports", {})
+    if reports:
+        plain["reported"] = frozenset(map(int, reports))
+        plain["totals"] = Totals.sum([_of(Totals, sizes) for sizes in reports.values()])
+    return _of(Work, plain)
+
+
+def _bits(partitions: Collection[int]) -> str:
+    """Numbers as the digits of one: thousands of them take little room."""
+    return f"{sum(1 << partition for partition in partitions):x}"
+
+
+def _partitions(bits: str) -> frozenset[int]:
+    found = int(bits, 16)
+    return frozenset(at for at in range(found.bit_length()) if found >> at & 1)
+
+
+def _of(kind: type[_Kind], plain: Mapping[str, Any]) -> _Kind:
+    """A value of one of our types; what a later version knows besides is left out."""
+    names = {part.name for part in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in plain.items() if name in names})
 
 
 def _sweep(plain: dict[str, Any]) -> Sweep:
@@ -197,7 +222,7 @@ def _sweep(plain: dict[str, Any]) -> Sweep:
     if plain.pop("confirmed", None) or not plain.get("question"):
         plain.pop("awaiting", None)
     due_at, source = plain.pop("approved_to", (0, ""))
-    return Sweep(**plain, approved_to=(int(due_at), str(source)))
+    return _of(Sweep, {**plain, "approved_to": (int(due_at), str(source))})
 
 
 def _aside(plain: dict[str, Any]) -> Aside:
@@ -211,11 +236,11 @@ def _aside(plain: dict[str, Any]) -> Aside:
 
 
 def _origin(plain: dict[str, Any]) -> Origin:
-    return Origin(**{**plain, "why": Why(plain["why"])})
+    return _of(Origin, {**plain, "why": Why(plain["why"])})
 
 
 def _telling(plain: dict[str, Any] | None) -> Telling | None:
-    return None if plain is None else Telling(**{**plain, "outcome": Outcome(plain["outcome"])})
+    return None if plain is None else _of(Telling, {**plain, "outcome": Outcome(plain["outcome"])})
 
 
 def _world(values: Mapping[str, Any], segments_are_roots: bool) -> World:

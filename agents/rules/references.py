@@ -45,6 +45,7 @@ EXEMPTIONS_SHOWN = 10
 
 CHAIN_SHOWN = 16
 """Segments of a chain that its record names, those nearest to the root."""
+CHAIN_CHARACTERS = 1_000
 
 
 class UnreadableFilter(ValueError):
@@ -304,9 +305,20 @@ def _nearest(source: str, users: _Users) -> tuple[Exemption, ...]:
             for segment, used_by in users.segments.get(key, ()):
                 if segment not in seen:
                     seen.add(segment)
-                    chain = (segment, *through)[:CHAIN_SHOWN]
+                    chain = _shown((segment, *through))
                     following.append((segment, chain, name or used_by))
         for item in sorted(here):
             found.setdefault(item.root, item)
         level = sorted(following)
     return tuple(found.values())[:EXEMPTIONS_SHOWN]
+
+
+def _shown(chain: tuple[str, ...]) -> tuple[str, ...]:
+    """The part of a chain that a record has room for, the segment nearest to the root at least."""
+    room, count = CHAIN_CHARACTERS, 0
+    for segment in chain[:CHAIN_SHOWN]:
+        room -= len(segment)
+        if room < 0 and count:
+            break
+        count += 1
+    return chain[:count]

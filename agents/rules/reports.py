@@ -10,6 +10,10 @@ from schemas.lifecycle import Phase, Report, ReportItem, State
 
 __all__ = ["overdue", "read"]
 
+STUCK_SHOWN = 100
+"""Late shards in a source's record: there may be thousands."""
+STUCK_NAMED = 20
+"""Late shards that its message names."""
 _ARCHIVED = (State.EXPIRING, State.EXPIRED)
 _FINISHES = {Phase.EXPIRED: State.EXPIRING, Phase.RESTORED: State.RESTORING}
 
@@ -37,10 +41,14 @@ def overdue(draft: Draft) -> None:
         work = source.work
         if work is None or draft.now < work.deadline:
             continue
-        missing = range(draft.policy.partitions)
-        stuck = tuple(partition for partition in missing if partition not in work.reports)
-        names = ", ".join(f"shard {partition}" for partition in stuck)
-        message = f"stuck: {names} not done with {source.state} since {work.started_at}"
+        missing = [one for one in range(draft.policy.partitions) if one not in work.reported]
+        stuck = tuple(missing[:STUCK_SHOWN])
+        names = ", ".join(f"shard {partition}" for partition in stuck[:STUCK_NAMED])
+        more = f" and {len(missing) - STUCK_NAMED} more" if len(missing) > STUCK_NAMED else ""
+        message = (
+            f"stuck: {names}{more} not done with {source.state} since {work.started_at}; see "
+            f"what its worker says, or turn round with `emberline cancel {source.source}`"
+        )
         if stuck != work.stuck:
             draft.audit(source, "stuck", reason=message)
         deadline = draft.now + draft.policy.shard_deadline_ms
@@ -69,15 +77,15 @@ def _seen(draft: Draft, source: Source | None, item: ReportItem) -> None:
 
 
 def _worked(draft: Draft, source: Source, work: Work, partition: int, item: ReportItem) -> None:
-    if partition in work.reports:
+    if partition in work.reported:
         return
     if item.phase is Phase.PROGRESS:
         done = max(item.done, work.progress.get(partition, 0))
         work = replace(work, progress={**work.progress, partition: done})
-        source = draft.put(replace(source, work=work))
+        source = draft.note(replace(source, work=work))
     elif _FINISHES[item.phase] is source.state:
         source = draft.put(replace(source, work=_reported(work, partition, item)))
-        if source.work is not None and len(source.work.reports) == draft.policy.partitions:
+        if source.work is not None and len(source.work.reported) == draft.policy.partitions:
             finish = transitions.expired if item.phase is Phase.EXPIRED else transitions.restored
             finish(draft, source)
             return
@@ -96,7 +104,8 @@ def _reported(work: Work, partition: int, item: ReportItem) -> Work:
     )
     return replace(
         work,
-        reports={**work.reports, partition: totals},
+        reported=work.reported | {partition},
+        totals=Totals.sum((work.totals, totals)),
         progress={**work.progress, partition: item.segments},
         stuck=tuple(other for other in work.stuck if other != partition),
     )

@@ -90,10 +90,10 @@ def finish(
 
 def close_if_done(draft: Draft, request: Request) -> None:
     """Tell a whole request's end once every source's is told."""
-    total = len(request.sources)
+    total = len(request.sources) + request.untold
     if request.whole is not None and request.whole.outcome.final:
         return
-    if request.finished < total:
+    if request.finished + request.untold < total:
         _tell_progress(draft, request, total)
         return
     if request.completed:
@@ -113,7 +113,7 @@ def close_if_done(draft: Draft, request: Request) -> None:
 def _tell_progress(draft: Draft, request: Request, total: int) -> None:
     former = request.whole
     if former is not None and request.completed and draft.now - former.time >= _PROGRESS_MS:
-        message = f"{request.finished} of {total} sources done"
+        message = f"{request.finished + request.untold} of {total} sources done"
         tell_whole(draft, request, Outcome.PROGRESS, message, done=request.finished, total=total)
 
 
@@ -159,21 +159,26 @@ def refuse_reuse(draft: Draft, known: Request, command: Command) -> None:
     draft.audit(
         None,
         f"{command.type or 'command'}_refused",
-        by=command.requested_by or None,
+        by=command.who,
         reason=code,
         detail=message,
         request_id=known.request_id,
     )
 
 
-def retell(draft: Draft, request: Request) -> None:
-    """Say again what was told last, with the same event ids and times."""
-    for source in request.sources:
-        told = draft.tellings[request.request_id, source]
-        draft.say(outputs.result(request.request_id, source, told))
+def retell(draft: Draft, request: Request, command: Command) -> None:
+    """Say again what was told last, with the same event ids and times.
+
+    Of all its sources once in a batch of inputs, however often they ask.
+    """
+    if request.request_id not in draft.retold:
+        draft.retold.add(request.request_id)
+        for source in request.sources:
+            told = draft.tellings[request.request_id, source]
+            draft.say(outputs.result(request.request_id, source, told))
     if request.whole is not None:
         draft.say(outputs.result(request.request_id, None, request.whole))
-    draft.audit(None, "request_repeated", by=request.by or None, request_id=request.request_id)
+    draft.audit(None, "request_repeated", by=command.who, request_id=request.request_id)
 
 
 def forget_old(draft: Draft) -> None:

@@ -6,7 +6,7 @@ from agents.rules import outputs
 from agents.rules.draft import Draft
 from agents.rules.requests import finish
 from agents.rules.settle import settle
-from agents.rules.world import Origin, Source, Totals, Why, Work
+from agents.rules.world import Origin, Source, Why, Work
 from schemas.lifecycle import Outcome, State
 
 __all__ = ["expired", "restore_later", "restored", "start_expiring", "start_restoring"]
@@ -29,7 +29,7 @@ def restore_later(draft: Draft, source: Source, origin: Origin) -> Source:
     draft.audit(
         source,
         "restore_after_expiry",
-        by=origin.by or None,
+        by=origin.actor,
         reason=origin.why.value,
         request_id=origin.request_id,
     )
@@ -39,7 +39,7 @@ def restore_later(draft: Draft, source: Source, origin: Origin) -> Source:
 def expired(draft: Draft, source: Source) -> Source:
     """Every shard has dropped its part. A cancelled restore makes neither epoch nor event."""
     work = _work(source)
-    archived = Totals.sum(work.reports.values())
+    archived = work.totals
     late = max(archived.late_interactions, source.archived.late_interactions)
     archived = replace(archived, late_interactions=late)
     source = replace(source, state=State.EXPIRED, archived=archived)
@@ -65,9 +65,12 @@ def expired(draft: Draft, source: Source) -> Source:
 
 
 def restored(draft: Draft, source: Source) -> Source:
-    """Every shard has verified its part: the source is visible again, all of it at once."""
+    """Every shard has verified its part: the source is visible again, all of it at once.
+
+    A cancelled expiry makes no event.
+    """
     work = _work(source)
-    totals = Totals.sum(work.reports.values())
+    totals = work.totals
     # settle decides which visible state it comes back to
     source = replace(
         source,
@@ -78,7 +81,11 @@ def restored(draft: Draft, source: Source) -> Source:
         message=None,
     )
     source = settle(draft, source)
-    draft.say(outputs.restored(source, work, totals))
+    if work.origin.why is Why.CANCELLED:
+        # that it was about to expire has been told to nobody, nor is that it does not
+        draft.audit(source, "expiry_cancelled", by=work.origin.actor)
+    else:
+        draft.say(outputs.restored(source, work, totals))
     finish(draft, work.origin.request_id, source.source, Outcome.COMPLETED, "available again")
     return source
 
@@ -98,7 +105,7 @@ def _start(draft: Draft, source: Source, state: State, origin: Origin) -> Source
         state.value.lower(),
         from_state=former,
         to_state=state,
-        by=origin.by or None,
+        by=origin.actor,
         reason=origin.why.value,
         request_id=origin.request_id,
     )

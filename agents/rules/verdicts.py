@@ -8,6 +8,9 @@ from schemas.lifecycle import HIDDEN, CommandType, Refusal, State
 
 __all__ = ["Verdict", "verdict"]
 
+_LATE = 10
+"""Late shards that are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -37,7 +40,13 @@ def _restore(source: Source) -> Verdict:
     if source.state is State.RESTORING or pending:
         return Verdict(Refusal.ALREADY_RESTORING, "a restore is under way")
     if source.state is State.EXPIRING:
-        return Verdict(None, "is expiring; will be restored as soon as it has expired")
+        late = (
+            f"; {_late(source)} not done: `emberline cancel {source.source}` brings it back"
+            " without that"
+            if source.work is not None and source.work.stuck
+            else ""
+        )
+        return Verdict(None, f"is expiring; will be restored as soon as it has expired{late}")
     if source.state is not State.EXPIRED:
         return Verdict(Refusal.NOT_EXPIRED, f"is {source.state}: its data is available")
     totals = source.archived
@@ -47,6 +56,12 @@ def _restore(source: Source) -> Verdict:
         None,
         f"will be restored: {totals.interactions} interactions, {totals.bytes} bytes",
     )
+
+
+def _late(source: Source) -> str:
+    stuck = source.work.stuck if source.work is not None else ()
+    more = ", .." if len(stuck) > _LATE else ""
+    return f"shards {', '.join(map(str, stuck[:_LATE]))}{more}"
 
 
 def _hold(source: Source) -> Verdict:
@@ -64,7 +79,9 @@ def _cancel(source: Source) -> Verdict:
         return Verdict(None, "restore cancelled; goes back to the archive")
     if source.work is not None and source.work.then_restore is not None:
         return Verdict(None, "restore cancelled before it began")
-    return Verdict(Refusal.NOT_RESTORING, f"is {source.state}: no restore is under way")
+    if source.state is State.EXPIRING:
+        return Verdict(None, "expiry cancelled; what is in the archive already comes back")
+    return Verdict(Refusal.NOT_RESTORING, f"is {source.state}: nothing is under way")
 
 
 def _expire(source: Source) -> Verdict:

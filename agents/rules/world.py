@@ -63,6 +63,8 @@ class Origin:
     at: int
     by: str = ""
     request_id: str | None = None
+    actor: str | None = None
+    """As in `Request`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,14 @@ class Work:
     started_at: int
     deadline: int
     due_at: int | None = None
-    reports: Mapping[int, Totals] = field(default_factory=dict)
-    progress: Mapping[int, int] = field(default_factory=dict)
-    """Segments done so far, by partition."""
+    reported: frozenset[int] = frozenset()
+    """The partitions that have finished."""
+    totals: Totals = Totals()
+    """Of those together: one by one, those of thousands would be no record any more."""
+    progress: Mapping[int, int] = field(default_factory=dict, compare=False)
+    """Segments done so far, by partition; not durable."""
     stuck: tuple[int, ...] = ()
+    """The first of the partitions that are late."""
     then_restore: Origin | None = None
 
 
@@ -164,10 +170,10 @@ class Telling:
 class Request:
     """A command that has been read: remembered so that the same id does nothing twice.
 
-    `sources` are those that it names or its tag resolved to; what was told of each stands in
-    `World.tellings`. `asked` stands for all that the command asks for (`requests.asked`; empty
-    where it could not be read, or was read before this was kept). `finished` counts the sources
-    with a final outcome, `completed` the good ones.
+    `sources` are those that it names or its tag resolved to, less the `untold`; what was told of
+    each stands in `World.tellings`. `asked` stands for all that the command asks for
+    (`requests.asked`; empty where it could not be read, or was read before this was kept).
+    `finished` counts the sources with a final outcome, `completed` the good ones.
     """
 
     request_id: str
@@ -180,6 +186,10 @@ class Request:
     sources: tuple[str, ...] = ()
     finished: int = 0
     completed: int = 0
+    actor: str | None = None
+    """Who asks, as the audit has it: says whether that was verified."""
+    untold: int = 0
+    """Refused sources that no result is told of: they are counted only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
 """What operators ask for: accepted, refused with each code, told again."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agents.rules.inputs import CommandRead, CommandUnreadable
+from agents.rules.outputs import Output
+from schemas import codec
 from schemas.lifecycle import Command, Phase, State
 from tests.agents.rules.desk import DAY, MONTH3, Desk, decisions, of, outcomes
 
@@ -347,3 +350,141 @@ def test_pause_and_resume() -> None:
     assert decisions(said) == ["sweep_resumed"]
     desk.tick()
     assert desk.source(A).state is State.EXPIRING
+
+
+def written(said: Sequence[Output], topic: str) -> int:
+    """The bytes of all records of one topic."""
+    return sum(len(codec.encode(one.schema, one.record)) for one in said if one.topic == topic)
+
+
+def test_a_command_that_names_very_many_unknown_sources_makes_little_of_it() -> None:
+    names = tuple(f"campaign:nobody-{number}" for number in range(50_000))
+    value = codec.encode("command", {"type": "restore", "sources": list(names)})
+    desk = Desk()
+    for number in range(20):
+        said = desk.command("restore", *names, request_id=f"r{number}")
+        assert written(said, "control_results") < 20_000 + len(value) // 50
+        assert written(said, "audit") < 10_000
+        (whole,) = [one for one in of(said, "control_results") if one["source"] is None]
+        assert (whole["code"], whole["total"]) == ("unknown_source", 50_000)
+        assert "49900 more are refused: unknown_source" in whole["message"]
+    assert len(desk.world.tellings) <= 2_000
+    *_, last = of(desk.said, "audit")
+    assert last["reason"] == "50000 unknown_source"
+    desk.tick(40 * DAY)
+    assert not desk.world.tellings
+
+
+def test_named_sources_are_counted_once() -> None:
+    desk = Desk()
+    desk.expired()
+    said = desk.command("restore", *(A,) * 50_001, request_id="r")
+    assert outcomes(said, A) == [("accepted", None)]
+
+
+def test_a_tag_that_nothing_can_be_done_for_is_counted() -> None:
+    desk = Desk()
+    for number in range(3_000):
+        desk.define(f"campaign:{number}", tags=("all",))
+    said = desk.command("restore", tag="all")
+    assert written(said, "audit") < 10_000
+    assert len(of(said, "control_results")) == 1_001
+    assert "2000 more are refused: not_expired" in of(said, "control_results")[-1]["message"]
+
+
+def test_some_accepted_among_very_many_that_are_unknown() -> None:
+    desk = Desk()
+    desk.expired()
+    names = (*(f"campaign:nobody-{number}" for number in range(500)), A)
+    desk.command("restore", *names, request_id="r")
+    desk.restart()
+    said = desk.finish(A)
+    (whole,) = [one for one in of(said, "control_results") if one["source"] is None]
+    assert (whole["outcome"], whole["done"], whole["total"]) == ("completed", 1, 501)
+
+
+def test_what_is_repeated_for_each_source_is_short() -> None:
+    desk = Desk()
+    names = [f"campaign:{number}" for number in range(1_000)]
+    for name in names:
+        desk.define(name, "STOPPED")
+    said = desk.command("hold", *names, reason="r" * 10_000)
+    assert sum(written(said, topic) for topic in ("audit", "state", "control_results")) < 1_500_000
+    assert desk.source(names[0]).held is not None
+
+
+def test_a_repeated_command_is_told_again_in_full_once_in_a_batch() -> None:
+    desk = Desk()
+    desk.expired()
+    names = (A, *(f"campaign:{number}" for number in range(50)))
+    again = CommandRead(Command("restore", names, request_id="r"), "p")
+    desk.take(again)
+    said = desk.take(*[again] * 1_000)
+    assert len([one for one in of(said, "control_results") if one["source"] is not None]) == 51
+
+
+def test_who_asks_is_marked_as_unverified_unless_that_is_proven() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    desk.define(B, "STOPPED")
+    for by in ("ann", "key ops", "ann (unverified)"):
+        said = desk.command("hold", A, requested_by=by)
+        assert {one["by"] for one in of(said, "audit") if one["by"]} == {f"{by} (unverified)"}
+        desk.command("unhold", A)
+    said = desk.command("hold", B, requested_by="ann", actor="key ops")
+    assert [one["by"] for one in of(said, "audit") if one["decision"] == "hold"] == ["key ops"]
+    desk.expired("campaign:c")
+    said = desk.command("restore", "campaign:c", requested_by="ann")
+    (moved,) = [one for one in of(said, "audit") if one["to_state"] == "RESTORING"]
+    assert moved["by"] == "ann (unverified)"
+    (told,) = of(desk.finish("campaign:c"), "restored")
+    assert told["requested_by"] == "ann"
+
+
+def test_an_expiry_that_hangs_is_cancelled_and_leaves_no_event() -> None:
+    desk = Desk(shard_deadline_ms=1_000)
+    desk.define(A, "STOPPED")
+    desk.tick(MONTH3 + DAY)
+    desk.report(A, 0)
+    said = desk.tick(1_000)
+    (state,) = of(said, "state")
+    assert "shard 1 not done" in state["message"]
+    assert f"`emberline cancel {A}`" in state["message"]
+    said = desk.command("restore", A, request_id="later")
+    assert f"shards 1 not done: `emberline cancel {A}`" in of(said, "control_results")[1]["message"]
+    # the first cancels the restore that waits, the second the expiry
+    desk.command("cancel", A)
+    said = desk.command("cancel", A, request_id="cancel")
+    assert desk.source(A).state is State.RESTORING
+    desk.restart()
+    said = desk.finish(A)
+    assert outcomes(said, A)[-1] == ("completed", None)
+    assert "expiry_cancelled" in decisions(said)
+    assert not of(desk.said, "expired")
+    assert not of(desk.said, "restored")
+    assert (desk.source(A).state, desk.source(A).epoch) == (State.STOPPED, 0)
+    assert desk.source(A).due_because == "restored, then P3M"
+    desk.tick(MONTH3 + DAY)
+    desk.finish(A)
+    assert [one["epoch"] for one in of(desk.said, "expired")] == [1]
+
+
+def test_a_cancelled_cancellation_is_what_was_cancelled() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    desk.command("expire", A, request_id="expire")
+    said = desk.command("cancel", A)
+    assert [
+        one["code"] for one in of(said, "control_results") if one["request_id"] == "expire"
+    ] == [
+        "cancelled",
+        "cancelled",
+    ]
+    desk.command("cancel", A)
+    desk.finish(A)
+    assert [one["epoch"] for one in of(desk.said, "expired")] == [1]
+    desk.command("restore", A)
+    desk.command("cancel", A)
+    desk.command("cancel", A)
+    desk.finish(A)
+    assert [one["epoch"] for one in of(desk.said, "restored")] == [1]

@@ -179,14 +179,16 @@ class Lifecycle(RuleBasedStateMachine):
             assert not source.exempt_by
         if former.state in WORKING and source.state is not former.state:
             all_done = self.reported.get((source.source, former.version), set())
-            cancelled = source.work is not None and source.work.origin.why is Why.CANCELLED
-            assert cancelled or len(all_done) == PARTITIONS
+            turned_round = source.state in WORKING
+            assert turned_round or len(all_done) == PARTITIONS
         if source.epoch > former.epoch:
             events = [one for one in of(said, "expired") if one["source"] == source.source]
             assert [one["epoch"] for one in events] == [source.epoch]
         if former.state is State.RESTORING and source.state in VISIBLE:
             events = [one for one in of(said, "restored") if one["source"] == source.source]
-            assert [one["epoch"] for one in events] == [source.epoch]
+            assert former.work is not None
+            undone = former.work.origin.why is Why.CANCELLED
+            assert [one["epoch"] for one in events] == ([] if undone else [source.epoch])
         if former.state in HIDDEN and source.state in VISIBLE:
             assert former.state is State.RESTORING
 
