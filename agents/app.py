@@ -13,6 +13,7 @@ from mode import ServiceT
 from agents.catalog_view import CatalogView
 from agents.host import MakeActor, MakeShard, Shard, ShardHost
 from agents.seat import Gate
+from agents.standing import Standing
 from agents.web.context import Context, SourceStates
 from agents.web.server import Web
 from streams.membership import Assigned, Membership
@@ -94,6 +95,7 @@ def build_app(
     states: SourceStates,
     catalog: CatalogView | None = None,
     companions: Mapping[str, MakeActor] = MappingProxyType({}),
+    standing: Standing | None = None,
     on_failed: Callable[[BaseException], None],
     on_held: Callable[[int], None] = lambda shards: None,
 ) -> App:
@@ -101,8 +103,9 @@ def build_app(
 
     `on_failed` gets every error that has to end the process, `on_held` the number of shards
     held, before those start. Every actor waits at `gate` before it starts. `companions` are
-    actors that run whatever is assigned.
+    actors that run whatever is assigned. `standing` is that of the shards that are made.
     """
+    standing = standing or Standing()
     app = App(
         settings.group_id,
         broker=[f"{SCHEME}://{server}" for server in settings.bootstrap_servers.split(",")],
@@ -141,8 +144,10 @@ def build_app(
         deliver=deliver,
         request_rejoin=app.membership.request_rejoin,
         on_failed=on_failed,
-        silent_s=app.membership.silent_s,
+        standing=standing,
     )
+    standing.silent_s = app.membership.silent_s
+    standing.lapses = lambda: app.membership.lapses
     app.context = Context(settings, app.host, states)
     if catalog is not None:
         app.context.catalog = catalog

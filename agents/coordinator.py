@@ -36,6 +36,7 @@ from schemas.errors import Recoverable
 from schemas.lifecycle import SourceState
 from schemas.undecodable import Undecodable
 from streams.clock import Clock
+from streams.ending import to_the_end
 from streams.fetch import Fetcher
 from streams.offsets import bounds
 from streams.purge import Purge
@@ -203,7 +204,7 @@ class Coordinator:
             await self._take_in(term, [*former.values(), *news])
             term.cursor[topic] = fetcher.position((topic, 0))
         finally:
-            await fetcher.close()
+            await to_the_end(fetcher.close())
         await self._step(term, [], extra=CatalogSnapshot(frozenset(keys)))
 
     async def _tell_again(self, term: _Term) -> None:
@@ -255,8 +256,7 @@ class Coordinator:
                     await self._step(term, [], extra=Tick(term.skew_ms))
         finally:
             purging.cancel()
-            await asyncio.wait([purging])
-            await fetcher.close()
+            await to_the_end(_ended(purging, fetcher))
 
     async def _measure_skew(self, term: _Term) -> None:
         """Compare the clocks, at most once a minute: the broker stamps what we append."""
@@ -303,6 +303,11 @@ class Coordinator:
             by_topic.setdefault(self._topics.coordinator, []).append((name.encode(), kept, now))
         groups = [RecordGroup(topic, 0, (), records) for topic, records in by_topic.items()]
         return decision.world, groups
+
+
+async def _ended(purging: "asyncio.Task[None]", fetcher: Fetcher) -> None:
+    await asyncio.wait([purging])
+    await fetcher.close()
 
 
 def _written(output: Output, now: int) -> tuple[bytes | None, bytes, int]:

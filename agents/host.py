@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from agents.seat import Actor, Gate, Office, Seat
 from agents.shard_protocol import NotHeld, Shard, ShardStatus, SourceSize
-from streams.membership import SESSION_S
+from agents.standing import Standing
 from streams.shard_plan import Directory
 
 __all__ = [
@@ -43,8 +43,8 @@ class ShardHost:
 
     `on_failed` is called once with the error that has to end the process: a Fatal one, or
     one that nobody foresaw. `companions` run whatever is assigned. `deliver` and
-    `request_rejoin` belong to the app, see agents/app.py. `silent_s` says for how many seconds
-    the group has not acknowledged this worker.
+    `request_rejoin` belong to the app, see agents/app.py. `standing` is told of every new
+    generation; the worker's shards have the same.
     """
 
     def __init__(
@@ -57,18 +57,19 @@ class ShardHost:
         deliver: Deliver,
         request_rejoin: Callable[[], None],
         on_failed: Callable[[BaseException], None],
-        silent_s: Callable[[], float] = lambda: 0.0,
+        standing: Standing | None = None,
     ) -> None:
         self._make_shard = make_shard
         self._make_coordinator = make_coordinator
         self._make_companions = companions
         self._deliver = deliver
-        self._silent_s = silent_s
+        self._standing = standing or Standing()
         self._office = Office(gate, request_rejoin, on_failed)
         self._seats: dict[int, Seat[Shard]] = {}
         self._control: Seat[Actor] | None = None
         self._companions: list[Seat[Actor]] = []
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], asyncio.Task[None]] = {}
+        self._watch: asyncio.Task[None] | None = None
         self.generation = -1
         self.directory = Directory()
 
@@ -91,19 +92,17 @@ class ShardHost:
 
     @property
     def in_touch(self) -> bool:
-        """Whether the group has heard of this worker lately: if not, what it holds may be
-        another's by now, who knows more."""
-        return self._silent_s() < SESSION_S
+        """Whether the group has heard of this worker lately; see `Standing`."""
+        return self._standing.in_touch
 
     def check_in_touch(self) -> None:
-        """Raises NotHeld where it is not."""
-        if not self.in_touch:
-            raise NotHeld(
-                "the group has not acknowledged this worker lately: another may have its shards"
-            )
+        """Raises NotHeld where it has not."""
+        self._standing.check()
 
     def start(self) -> None:
         """Start what runs whatever is assigned."""
+        self._watch = asyncio.create_task(self._standing.watch(), name="standing")
+        self._watch.add_done_callback(self._watched)
         self._companions = [
             Seat(name, make, self._office, self.generation)
             for name, make in self._make_companions.items()
@@ -114,7 +113,9 @@ class ShardHost:
     ) -> None:
         """Start what is new, leave what is not held any more, let the rest go on.
 
-        Never waits, so assignments take effect in the order of the calls.
+        What is held goes on only where this worker has taken part in the generation before:
+        else others may have had it since, whose work it has not seen, and it is taken over
+        anew. Never waits, so assignments take effect in the order of the calls.
         """
         log.info(
             "generation %d: shards %s%s",
@@ -122,14 +123,20 @@ class ShardHost:
             ", ".join(map(str, sorted(partitions))) or "none",
             ", coordinator" if control else "",
         )
-        self.generation, self.directory = generation, directory
-        for partition in self._seats.keys() - partitions:
+        former, self.generation, self.directory = self.generation, generation, directory
+        if generation != former:
+            self._standing.doubt()
+        # a member that says nothing new may be told its generation once more
+        went_on = generation in (former, former + 1)
+        if not went_on and (self._seats or self._control):
+            log.warning("generation %d was the last one here: all is taken over anew", former)
+        for partition in self._seats.keys() - (partitions if went_on else set()):
             self._leave(self._seats.pop(partition))
         for partition in sorted(partitions):
             if partition not in self._seats:
                 self._seats[partition] = self._seat(partition, generation)
             self._seats[partition].renew(generation)
-        if not control and self._control is not None:
+        if self._control is not None and not (control and went_on):
             self._leave(self._control)
             self._control = None
         if control and self._make_coordinator is not None:
@@ -146,8 +153,14 @@ class ShardHost:
         for other in (*self._companions, *filter(None, [self._control])):
             self._leave(other)
         self._seats, self._control, self._companions = {}, None, []
+        if self._watch is not None:
+            self._watch.cancel()
         if self._leaving:
-            await asyncio.wait(self._leaving, timeout=LEAVE_S)
+            await asyncio.wait(self._leaving.values(), timeout=LEAVE_S)
+
+    def _watched(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled() and (error := watch.exception()) is not None:
+            self._office.on_failed(error)
 
     def _seat(self, partition: int, generation: int) -> Seat[Shard]:
         name = f"shard {partition}"
@@ -161,6 +174,5 @@ class ShardHost:
         return [task for task in self._leaving if task.get_name() == name]
 
     def _leave(self, seat: Seat[Shard] | Seat[Actor]) -> None:
-        seat.task.cancel()
-        self._leaving.add(seat.task)
-        seat.task.add_done_callback(self._leaving.discard)
+        leaving = self._leaving[seat.task] = seat.leave()
+        leaving.add_done_callback(lambda _: self._leaving.pop(seat.task))

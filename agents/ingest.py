@@ -17,6 +17,7 @@ from agents.intake import Intake, Laid
 from agents.work.context import Context
 from agents.work.loop import WorkLoop
 from schemas.batch import SealedBatch
+from streams.ending import together
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
 from streams.period import milliseconds
@@ -116,10 +117,7 @@ class IngestLoop:
 
     async def run(self) -> None:
         """Ingests until cancelled. Raises `LostRange`, `Fenced`, `StepFailed`."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._fetch())
-            tasks.create_task(self._decode())
-            tasks.create_task(self._commit())
+        await together(self._fetch(), self._decode(), self._commit())
 
     def offer(self, fetched: Fetched) -> None:
         """Takes a fetched batch back from the agent; `_fetch` bounds how many there are."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from schemas.errors import Fatal, Recoverable
+from schemas.errors import EmberlineError, Fatal, Recoverable
 from streams.step import Fenced
 
 __all__ = ["Actor", "Gate", "Office", "Seat"]
@@ -17,6 +17,8 @@ REJOIN_AFTER_S = 5.0
 FIRST_PAUSE_S = 0.2
 LAST_PAUSE_S = 10.0
 LEAVE_S = 30.0
+#: A cancellation that has had no effect for so long was lost on its way.
+CANCEL_AGAIN_S = 3.0
 
 
 class Actor(Protocol):
@@ -27,6 +29,7 @@ class Actor(Protocol):
 
         Raises Fenced (a newer owner has it), Recoverable (start again), Fatal (give up).
         Cancelled, it lets go of everything before it ends: its successor may start at once.
+        That it is cancelled once more meanwhile changes nothing.
         """
         ...
 
@@ -56,7 +59,8 @@ class Seat(Generic[A]):
 
     A fenced actor is not started again within the generation that it was fenced in: its
     successor may be alive, and would be fenced in turn. `after` are the tasks of former
-    seats of the same name, which have to let go first.
+    seats of the same name, which have to let go first. A seat that is left starts nothing
+    any more, whatever became of the cancellation.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Seat(Generic[A]):
         self._office = office
         self._generation = generation
         self._renewed = asyncio.Event()
+        self._left = False
         self.task = asyncio.create_task(self._keep(after), name=name)
 
     def renew(self, generation: int) -> None:
@@ -80,12 +85,31 @@ class Seat(Generic[A]):
         self._generation = generation
         self._renewed.set()
 
+    def leave(self) -> asyncio.Task[None]:
+        """End what runs here. The task returned ends when that has, after 30 s in any case.
+
+        It is cancelled at once, and again where that had no effect: code on the way may take
+        a cancellation for its own.
+        """
+        self._left = True
+        self.task.cancel()
+        return asyncio.create_task(self._ended(), name=f"leave {self.name}")
+
+    async def _ended(self) -> None:
+        deadline = asyncio.get_running_loop().time() + LEAVE_S
+        while asyncio.get_running_loop().time() < deadline:
+            await asyncio.wait([self.task], timeout=CANCEL_AGAIN_S)
+            if self.task.done():
+                return
+            self.task.cancel()
+        log.error("%s was cancelled %.0f s ago and still runs", self.name, LEAVE_S)
+
     async def _keep(self, after: Collection[asyncio.Task[None]]) -> None:
         try:
             if after:
                 await self._let_go(after)
             pause = FIRST_PAUSE_S
-            while True:
+            while not self._left:
                 await self._office.gate.passed()
                 started = asyncio.get_running_loop().time()
                 await self._run_once(pause)
@@ -95,21 +119,26 @@ class Seat(Generic[A]):
             raise
         # a panic of a native library derives from BaseException and must end the worker too
         except BaseException as error:
+            if self._left and isinstance(error, EmberlineError):
+                log.warning("%s: %s; it was left", self.name, error)
+                return
             self._office.on_failed(error)
 
     async def _run_once(self, pause: float) -> None:
         try:
             self.actor = self._make()
             await self.actor.run()
-        except Fenced as error:
-            self.actor = None
-            log.warning("%s: %s; waiting for a new generation of the group", self.name, error)
-            # whoever fenced it may be of a generation that this worker has not heard of yet
-            await self._later_than(self._generation)
         except Recoverable as error:
             self.actor = None
-            log.warning("%s: %s; recovering in %.1f s", self.name, error, pause)
-            await asyncio.sleep(pause)
+            if self._left:
+                log.info("%s: %s; it was left", self.name, error)
+            elif isinstance(error, Fenced):
+                log.warning("%s: %s; waiting for a new generation of the group", self.name, error)
+                # whoever fenced it may be of a generation that this worker has not heard of yet
+                await self._later_than(self._generation)
+            else:
+                log.warning("%s: %s; recovering in %.1f s", self.name, error, pause)
+                await asyncio.sleep(pause)
         else:
             raise Fatal(f"{self.name} ended by itself", remedy="Report this as an error")
         finally:

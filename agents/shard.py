@@ -2,14 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Sequence,
+)
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any, TypeVar
 
 import polars as pl
 from rocksdict import Cache
 
 from agents import shard_read, user_read
+from agents.agreement import check_all, check_applied, check_owned
 from agents.analytics import Figures, measure
 from agents.budget import Budget
 from agents.filters import Plan
@@ -19,6 +28,7 @@ from agents.profiles.facts import UsersRead
 from agents.profiles.person import Match
 from agents.profiles.shard_users import ShardUsers
 from agents.query.shard_audience import Audiences
+from agents.standing import Standing
 from agents.state_view import StateView
 from agents.user_read import UserRows
 from agents.work.context import Context
@@ -28,6 +38,7 @@ from schemas.errors import Fatal
 from schemas.roster import Alias
 from streams.by_user import ByUser
 from streams.clock import Clock
+from streams.ending import to_the_end, together
 from streams.purge import Purge
 from streams.settings import Settings
 from streams.step import Fenced
@@ -35,6 +46,8 @@ from streams.store import Store
 from streams.topics import Topics
 
 __all__ = ["Shard"]
+
+T = TypeVar("T")
 
 Deliver = Callable[["Shard", object], Awaitable[None]]
 
@@ -51,10 +64,13 @@ class Shard:
         cache: Cache,
         budget: Budget,
         deliver: Deliver,
+        standing: Standing | None = None,
     ) -> None:
         folder = Path(settings.data_dir) / f"shard-{partition}"
         self._store = Store(settings, partition, folder, cache)
-        self._context = Context(settings, partition, self._store, view, clock)
+        self._standing = standing or Standing()
+        self._store.doubts = self._standing.doubts
+        self._context = Context(settings, partition, self._store, view, clock, self._standing)
         self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
         self._store.follow = self._users.follow
         self._audiences = Audiences(self._context, budget.pace)
@@ -75,8 +91,8 @@ class Shard:
 
     @property
     def ready(self) -> bool:
-        """Whether it has recovered and runs."""
-        return self._phase == "running"
+        """Whether it has recovered, runs, and has proven that it is still the owner."""
+        return self._phase == "running" and self._store.owned
 
     @property
     def status(self) -> ShardStatus:
@@ -108,16 +124,27 @@ class Shard:
             await self._ingest.start()
             self._recovery_s = time.monotonic() - started
             self._phase = "running"
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._ingest.run())
-                tasks.create_task(self._work.run())
-                tasks.create_task(self._audiences.keep_fresh())
-                tasks.create_task(self._purge().run())
+            await together(
+                self._ingest.run(),
+                self._work.run(),
+                self._audiences.keep_fresh(),
+                self._purge().run(),
+                self._prove(),
+            )
         except BaseExceptionGroup as group:
             raise _gravest(group) from group
         finally:
             self._phase = "stopped"
-            await self._let_go()
+            await to_the_end(self._let_go())
+
+    async def _prove(self) -> None:
+        """After every doubt, prove that there is no newer owner. Raises as `Store.prove`."""
+        while True:
+            doubts = self._standing.doubts()
+            if self._store.owned:
+                await self._standing.doubted(doubts)
+            else:
+                await self._store.prove()
 
     async def _let_go(self) -> None:
         """Closes all of it, whatever of it fails: the successor may be this very process."""
@@ -133,8 +160,7 @@ class Shard:
 
     async def read_users(self, users: Sequence[str]) -> dict[str, UserRows]:
         """Folded rows of some users; see `user_read.read_users`."""
-        self._check_ready()
-        return await user_read.read_users(self._context, self._users, users)
+        return await self._answered(user_read.read_users(self._context, self._users, users))
 
     async def audience(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
         """The users of this shard that match; see `Audiences.find`."""
@@ -143,34 +169,48 @@ class Shard:
 
     async def users(self, users: Sequence[str]) -> UsersRead:
         """Everything about some users; see `ShardUsers.read`."""
-        self._check_ready()
-        return await self._people.read(users)
+        return await self._answered(self._people.read(users))
 
     async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         """Who bears one of these identifiers; see `ShardUsers.find`."""
-        self._check_ready()
-        return await self._people.find(externals, aliases)
+        return await self._answered(self._people.find(externals, aliases))
 
     async def identify(self, users: pl.Series) -> pl.DataFrame:
         """What the roster says of many users; see `ShardUsers.identify`."""
-        self._check_ready()
-        return await self._people.identify(users)
+        return await self._answered(self._people.identify(users))
 
     def sources(self) -> dict[str, SourceSize]:
         """Sizes of all sources. Raises `NotHeld` before it is ready."""
         self._check_ready()
+        check_all(self._context)
         return shard_read.sizes(self._context)
 
     async def analytics(self, source: str) -> Figures:
         """Figures of a source, hidden or not. Raises `NotHeld` before it is ready."""
-        self._check_ready()
+        return await self._answered(self._measured(source))
+
+    async def _measured(self, source: str) -> Figures:
+        check_applied(self._context, source)
         pinned = await self._context.store.pin()
+        check_applied(self._context, source)
         return await asyncio.to_thread(measure, pinned, source)
 
+    async def _answered(self, answer: Coroutine[Any, Any, T]) -> T:
+        """An answer that is the owner's when it is begun and when it has been given."""
+        try:
+            self._check_ready()
+            found = await answer
+        finally:
+            answer.close()
+        self._check_ready()
+        return found
+
     async def offer(self, fetched: object) -> None:
-        """Takes one of its fetches back from the ingest agent."""
-        if isinstance(fetched, Fetched):
-            self._ingest.offer(fetched)
+        """Takes one of its fetches back from the ingest agent. Raises TypeError for anything
+        else: its place in the queue would never be free again."""
+        if not isinstance(fetched, Fetched):
+            raise TypeError(f"shard {self.partition} is offered a {type(fetched).__name__}")
+        self._ingest.offer(fetched)
 
     def _purge(self) -> Purge:
         """Forwarded events go once they are folded, and not before."""
@@ -187,8 +227,9 @@ class Shard:
         return origin.incarnation
 
     def _check_ready(self) -> None:
-        if not self.ready:
+        if self._phase != "running":
             raise NotHeld(f"shard {self.partition} is {self._phase}")
+        check_owned(self._context)
 
 
 def _gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -5,41 +5,28 @@ from collections.abc import AsyncIterator
 
 import polars as pl
 
-from agents.host import NotHeld, SourceSize
+from agents.agreement import check_held
+from agents.shard_protocol import SourceSize
 from agents.work.context import Context
 from schemas.profile import PROFILE
 from streams.sweep import sweep
 
-__all__ = ["check_held", "read", "sizes"]
+__all__ = ["read", "sizes"]
 
 
 async def read(context: Context, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
     """Folded rows of `source` as of now, whatever changes while they are read.
 
-    Raises `NotHeld` before the first frame where the shard's view of the source is not
-    exactly `version`, the source is hidden, or the shard has applied something newer.
+    Raises `NotHeld` before the first frame as `check_held` does.
     """
     check_held(context, source, version)
     pinned = await context.store.pin()
-    # Another version may have come while the pin was waited for.
+    # Another version, or another owner, may have come while the pin was waited for.
     check_held(context, source, version)
     recent = await asyncio.to_thread(pinned.delta_rows, source)
     segments = pinned.segments_of(source)
     async for frame in sweep(source, segments, [recent], pinned.bytes_of):
         yield frame
-
-
-def check_held(context: Context, source: str, version: int | None) -> None:
-    """Raises `NotHeld` unless the shard holds the visible data of exactly this version."""
-    record = context.view.get(source)
-    seen = record.version if record is not None else None
-    if seen != version:
-        raise NotHeld(f"shard {context.partition} has seen {source} at {seen}, not {version}")
-    if context.view.hidden(source):
-        raise NotHeld(f"{source} is hidden")
-    done = context.store.table.applied.get(source)
-    if done is not None and (version is None or done.version > version):
-        raise NotHeld(f"shard {context.partition} has applied version {done.version} of {source}")
 
 
 def sizes(context: Context) -> dict[str, SourceSize]:

@@ -7,7 +7,7 @@ from agents.strangers import names_source, pass_over
 from schemas import codec
 from schemas.batch import KafkaRecord, RawBatch, unpack
 from schemas.errors import Fatal
-from schemas.lifecycle import SourceState, State
+from schemas.lifecycle import WORKING, SourceState, State
 from streams.fetch import Fetcher
 from streams.offsets import bounds
 from streams.settings import Settings
@@ -26,6 +26,10 @@ class StateView:
         self._sources: dict[str, SourceState] = {}
         #: Shards ask for the few sources that are on their way, at every change.
         self._names: dict[State, set[str]] = {state: set() for state in State}
+        #: The last version of each source that shards had to carry out.
+        self._worked: dict[str, int] = {}
+        #: Visible sources that have been in the archive.
+        self._back: set[str] = set()
         self._changed = asyncio.Condition()
         self.changes = 0
         """Grows with every record applied: a reader compares it with what it last saw."""
@@ -50,6 +54,15 @@ class StateView:
         found = self._sources.get(source)
         return found is not None and found.hidden
 
+    def worked(self, source: str) -> int:
+        """The last version that shards had to carry out, as far as it has been read: 0 where
+        there is none. The log may have been compacted past it."""
+        return self._worked.get(source, 0)
+
+    def brought_back(self) -> frozenset[str]:
+        """The visible sources that have been in the archive, as far as that has been read."""
+        return frozenset(self._back)
+
     def in_states(self, states: Iterable[State]) -> Iterator[SourceState]:
         """The sources in any of these states, sorted by name."""
         names = sorted(name for state in set(states) for name in self._names[state])
@@ -64,6 +77,8 @@ class StateView:
         if value is None:
             former = self._sources.pop((key or b"").decode(errors="replace"), None)
             if former is not None:
+                self._worked.pop(former.source, None)
+                self._back.discard(former.source)
                 self._names[former.state].discard(former.source)
             self.changes += 1
             return None
@@ -74,6 +89,12 @@ class StateView:
                 self._names[former.state].discard(former.source)
             self._sources[source.source] = source
             self._names[source.state].add(source.source)
+            if source.state in WORKING:
+                self._worked[source.source] = source.version
+            if not source.hidden and (source.epoch or source.source in self._worked):
+                self._back.add(source.source)
+            else:
+                self._back.discard(source.source)
             self.changes += 1
         return source
 

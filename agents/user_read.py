@@ -5,18 +5,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from weakref import WeakSet
 
 import polars as pl
 
-from agents.host import NotHeld
+from agents.agreement import check_all, check_owned
 from agents.profiles.aside import aside
+from agents.shard_protocol import NotHeld
 from agents.work.context import Context
 from streams.by_user import ByUser
 from streams.by_user_block import CorruptBlock
 from streams.by_user_read import Pinned, SegmentGone
 from streams.by_user_rows import frame_of
-from streams.store import Store
 
 __all__ = ["MOST_USERS", "UserRows", "read_user", "read_users"]
 
@@ -24,8 +23,6 @@ __all__ = ["MOST_USERS", "UserRows", "read_user", "read_users"]
 MOST_USERS = 50
 _ATTEMPTS = 20
 _PAUSE_S = 0.005
-#: Stores that have been seen not to be ahead of this worker's view.
-_level: "WeakSet[Store]" = WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +49,14 @@ async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> d
     """The rows of at most `MOST_USERS` users as of one moment, blocks read once for all.
 
     A user that the shard has never heard of has no rows. Raises `ValueError` for too many
-    users, `NotHeld` where this worker has not read the lifecycle as far as the shard has
-    applied it, or where the shard changes too fast.
+    users, `NotHeld` as `check_owned` and `check_all` do, or where the shard changes too fast.
     """
     if len(users) > MOST_USERS:
         raise ValueError(f"{len(users)} users in one read, at most {MOST_USERS} are allowed")
-    _check_not_ahead(context)
     store, view = context.store, context.view
     for attempt in range(_ATTEMPTS):
+        check_owned(context)
+        check_all(context)
         seen = view.changes
         # Visibility has to be of the moment of the pin. Seldom does it change meanwhile; then
         # the names are copied, which costs more.
@@ -78,24 +75,6 @@ async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> d
         if names is not None or view.changes == seen:
             return found
     raise NotHeld(f"shard {context.partition} changes faster than it can be read")
-
-
-def _check_not_ahead(context: Context) -> None:
-    """A new owner may hold what a newer record of the lifecycle made: it has to read that.
-
-    From then on it applies only what its own view says, and views only go forward.
-    """
-    view = context.view
-    if context.store in _level:
-        return
-    for source, done in context.store.table.applied.items():
-        record = view.get(source)
-        if record is None or record.version < done.version:
-            raise NotHeld(
-                f"shard {context.partition} has applied version {done.version} of {source}, "
-                "which this worker has not read yet"
-            )
-    _level.add(context.store)
 
 
 def _read(

@@ -21,6 +21,7 @@ from agents.host import Deliver
 from agents.patience import BrokerGate
 from agents.preflight import locked, topics_checked
 from agents.shard import Shard
+from agents.standing import Standing
 from agents.state_view import StateView
 from agents.web.keyring import check_exposure
 from agents.web.spool import sweep
@@ -164,11 +165,11 @@ async def _announce(app: App, on_ready: Ready) -> None:
 def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
     view, catalog = StateView(), CatalogView()
     clock, budget = SystemClock(), Budget(settings)
-    gate = BrokerGate(settings)
+    gate, standing = BrokerGate(settings), Standing()
     cache = shared_cache(budget.cache_bytes)
 
     def make_shard(partition: int, deliver: Deliver) -> Shard:
-        return Shard(settings, partition, view, clock, cache, budget, deliver)
+        return Shard(settings, partition, view, clock, cache, budget, deliver, standing)
 
     def on_held(shards: int) -> None:
         budget.shards = shards
@@ -185,6 +186,7 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
             "catalog view": lambda: _Follower(partial(catalog_view.follow, settings, catalog)),
             "broker watch": lambda: gate,
         },
+        standing=standing,
         on_failed=on_failed,
         on_held=on_held,
     )

@@ -23,7 +23,7 @@ from streams.settings import Settings
 from streams.step import Record, StepProducer
 from streams.topics import DELETE_RETENTION_MS, Topics, configs
 
-__all__ = ["FORMAT", "WrongPartitions", "load", "recover"]
+__all__ = ["FORMAT", "WrongPartitions", "fence", "load", "recover"]
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,13 @@ class WrongPartitions(Fatal):
     """The hot table was built with another number of partitions."""
 
 
+def fence(settings: Settings, partition: int, owner: str) -> Record:
+    """The record that says in the changelog who owns the shard; `owner` is of one life only."""
+    return Record(Topics(settings.prefix).changelog, keys.FENCE, owner.encode(), partition)
+
+
 async def recover(
-    settings: Settings, partition: int, producer: StepProducer, mirror: Mirror
+    settings: Settings, partition: int, producer: StepProducer, mirror: Mirror, owner: str
 ) -> tuple[HotTable, int]:
     """Brings the mirror up to this owner's fence and loads the hot table from it.
 
@@ -47,9 +52,7 @@ async def recover(
     or `Fenced` from the fence's commit, `Recoverable` when the changelog stays silent.
     """
     topic = Topics(settings.prefix).changelog
-    owner = uuid.uuid4().hex
-    fence = Record(topic, keys.FENCE, owner.encode(), partition)
-    (fence_offset,) = await producer.commit([fence])
+    (fence_offset,) = await producer.commit([fence(settings, partition, owner)])
     now_ms = producer.appended_ms or int(time.time() * 1000)
     start, _ = (await bounds(settings, [(topic, partition)]))[topic, partition]
     fetcher = Fetcher(

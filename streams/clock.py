@@ -3,7 +3,7 @@
 import time
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock"]
+__all__ = ["Clock", "ManualClock", "SystemClock", "steady_s"]
 
 
 class Clock(Protocol):
@@ -39,3 +39,12 @@ class ManualClock:
     def advance(self, ms: int) -> None:
         """Go forward by so many milliseconds."""
         self._now += ms
+
+
+#: The monotonic clock of Linux stands still while the machine sleeps; this one does not.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady_s() -> float:
+    """Seconds on a clock that only goes forward, and on while the machine sleeps."""
+    return time.clock_gettime(_STEADY)

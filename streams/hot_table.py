@@ -102,6 +102,8 @@ class HotTable:
     former: set[bytes] = field(default_factory=set)
     #: Numbers of unique users, kept when a source expired.
     uniques: dict[str, bytes] = field(default_factory=dict)
+    #: Grows with every change of `applied`.
+    works: int = 0
     _layout: Layout | None = None
 
     @property
@@ -233,6 +235,7 @@ class HotTable:
             self.manifest.pop(source, None)
 
     def _version(self, source: str, value: bytes | None) -> None:
+        self.works += 1
         if value is None:
             self.applied.pop(source, None)
         else:

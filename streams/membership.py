@@ -1,11 +1,12 @@
 """This worker's place in the group of workers: what it is given, and what it may ask for."""
 
-import time
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from streams.assignor import ShardAssignor
+from streams.clock import steady_s
 from streams.settings import Settings
 from streams.shard_plan import Directory
 
@@ -17,6 +18,12 @@ SESSION_S = 10.0
 
 class Link(Protocol):
     """The transport's side of the membership."""
+
+    @property
+    def generation(self) -> int:
+        """That of the group which this worker has joined last; below 0 where it is in none.
+        From any thread."""
+        ...
 
     def rejoin(self) -> None:
         """Join again soon. From any thread."""
@@ -64,20 +71,43 @@ class Membership:
         self.on_failed = on_failed
         self._member_file = settings.data_dir / "member"
         self._link: Link | None = None
-        self._heard = time.monotonic()
+        self._heard = steady_s()
+        self._told: int | None = None
+        self._lock = threading.Lock()
+        self.lapses = 0
+        """How often the group was silent for so long that others may have had the shards."""
 
     def heard(self, at: float) -> None:
-        """The group has acknowledged what this worker said at that time (`time.monotonic`): not
-        when the answer was read, which may be long after. From any thread."""
-        self._heard = at
+        """The group has acknowledged what this worker said at that time (`steady_s`): not when
+        the answer was read, which may be long after. From any thread."""
+        with self._lock:
+            if at - self._heard >= SESSION_S:
+                self.lapses += 1
+            self._heard = max(at, self._heard)
 
     def disowned(self) -> None:
         """The group does not know this worker any more. From any thread."""
-        self._heard = float("-inf")
+        with self._lock:
+            self._heard = float("-inf")
+
+    async def assigned(self, assigned: Assigned, at: float) -> None:
+        """Hand on an assignment that was asked for at that time (`steady_s`). In the app's loop.
+
+        Only once all that runs here knows of it does it count as a word from the group.
+        """
+        await self.on_assigned(assigned)
+        self._told = assigned.generation
+        self.heard(at)
 
     def silent_s(self) -> float:
-        """For how long the group has not acknowledged this worker, in seconds."""
-        return time.monotonic() - self._heard
+        """For how long the group has not acknowledged this worker, in seconds.
+
+        Without end while the group has a generation that this worker has not been told of: it
+        may have given away what is held here.
+        """
+        if self._link is not None and self._told not in (None, self._link.generation):
+            return float("inf")
+        return steady_s() - self._heard
 
     def attach(self, link: Link) -> None:
         """Called by the transport when it has started."""

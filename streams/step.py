@@ -6,7 +6,7 @@ what it left open) and recovers from what was committed.
 """
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +15,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 
 from schemas.errors import Recoverable
+from streams.ending import to_the_end, within
 from streams.period import seconds
 from streams.settings import Settings
 
 __all__ = ["Fenced", "Record", "RecordGroup", "StepFailed", "StepProducer"]
+
+log = logging.getLogger(__name__)
 
 MAX_BATCH_BYTES = 990_000
 CLOSE_S = 5.0
@@ -109,13 +112,15 @@ class StepProducer:
         groups: Sequence[RecordGroup] = (),
         first: Sequence[Record] = (),
         then: Callable[[list[int]], Sequence[Record]] | None = None,
+        ending: Callable[[], None] | None = None,
     ) -> list[int]:
         """Commits one step; returns the offsets of `records` followed by those of `then`.
 
         `first` is sent before all others and its offsets are handed to `then`, whose records
         join the same transaction: an archive record and the manifest entry that names its
-        offset are committed together. Raises `Fenced` or `StepFailed`; after either the
-        producer is spent.
+        offset are committed together. `ending` is called once all is sent, just before the
+        broker is asked to commit: what follows happens only where nobody else has fenced this
+        producer by then. Raises `Fenced` or `StepFailed`; after either the producer is spent.
         """
         async with self._lock:
             producer = self._producer
@@ -138,6 +143,9 @@ class StepProducer:
                     # send must be seen here, before the commit.
                     results = (await asyncio.gather(*sent))[len(first) :]
                     offsets = [_offset(result) for result in results]
+                    # without a record there is nothing that the broker would be asked
+                    if sent and ending is not None:
+                        ending()
                     await producer.commit_transaction()
             except kafka_errors.IllegalOperation as error:
                 # The transaction ended between two sends; what was sent before knows why.
@@ -153,15 +161,9 @@ class StepProducer:
         producer, self._producer = self._producer, None
         if producer is None:
             return
-        sender = producer._sender
-        if self._spent and sender.sender_task is not None:
-            sender.sender_task.cancel()  # stop() would first deliver what a failed step left
-        self._spent = True
-        with contextlib.suppress(TimeoutError, kafka_errors.KafkaError, asyncio.CancelledError):
-            await asyncio.wait_for(producer.stop(), CLOSE_S)
-        producer._closed = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(producer.client.close(), CLOSE_S)
+        spent, self._spent = self._spent, True
+        # a cancellation while it closes is not this one's to take: it is raised afterwards
+        await to_the_end(_closed(producer, spent))
 
     async def _enqueue(self, producer: AIOKafkaProducer, record: Record) -> Any:
         return await producer.send(
@@ -172,6 +174,18 @@ class StepProducer:
             timestamp_ms=record.timestamp_ms,
             headers=list(record.headers),
         )
+
+
+async def _closed(producer: AIOKafkaProducer, spent: bool) -> None:
+    sender = producer._sender
+    if spent and sender.sender_task is not None:
+        sender.sender_task.cancel()  # stop() would first deliver what a failed step left
+    for let_go in (producer.stop, producer.client.close):
+        try:
+            await within(CLOSE_S, let_go())
+        except kafka_errors.KafkaError as error:
+            log.debug("while a producer closed: %r", error)
+        producer._closed = True
 
 
 class _NoOffset(Exception):

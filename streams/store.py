@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from rocksdict import Cache
 from schemas.interaction import COLUMNS, empty
 from schemas.segment import SegmentIndex, decode
 from streams import keys
-from streams.changelog import recover
+from streams.changelog import fence, recover
 from streams.hot_table import HotTable
 from streams.mirror import Mirror
 from streams.rocks import View
@@ -100,7 +101,18 @@ class Pinned:
 
 
 class Store:
-    """One shard's durable state; opened by `takeover`, changed by `commit`, read at any time."""
+    """One shard's durable state; opened by `takeover`, changed by `commit`, read at any time.
+
+    It belongs to one owner, and that a commit succeeds is what proves that it is still this
+    one: the transaction's coordinator lets no producer commit that another has fenced, and
+    every new owner fences before it reads. `doubts` counts what has happened since which there
+    may be another, and `owned` says whether a commit has succeeded since the last of them.
+
+    Nothing that is read proves as much. Up to the last stable offset the log shows neither the
+    fence of a new owner whose transaction is open, nor, behind anybody's open transaction,
+    anything at all; the high watermark moves with every record and marker of our own; and both
+    are told by a leader that may have been replaced while it stood still.
+    """
 
     def __init__(self, settings: Settings, partition: int, folder: Path, cache: Cache) -> None:
         self._settings = settings
@@ -114,6 +126,9 @@ class Store:
         self.written_at = 0.0
         #: Told of every step just before the table changes: for indexes beside it.
         self.follow: Callable[[Sequence[Put], HotTable], None] | None = None
+        self.doubts: Callable[[], int] = lambda: 0
+        self._owner = uuid.uuid4().hex
+        self._proven = -1
         self._mirror: Mirror | None = None
         self._producer: StepProducer | None = None
         self._lock = asyncio.Lock()
@@ -126,9 +141,29 @@ class Store:
         self._producer = StepProducer(
             self._settings, f"{self._settings.prefix}shard-{self.partition}"
         )
+        doubts = self.doubts()
         await self._producer.start()
-        self.table, _ = await recover(self._settings, self.partition, self._producer, self._mirror)
+        self.table, _ = await recover(
+            self._settings, self.partition, self._producer, self._mirror, self._owner
+        )
+        self._proven = doubts
         self.written_at = time.monotonic()
+
+    @property
+    def owned(self) -> bool:
+        """Whether it has been proven since the last doubt that there is no newer owner."""
+        return self._proven == self.doubts()
+
+    async def prove(self) -> None:
+        """Proves it, by a step of its own where no other has done so meanwhile.
+
+        Raises `Fenced` where there is a newer owner, `StepFailed` where nobody can say.
+        """
+        async with self._lock:
+            if not self.owned:
+                await self._commit(
+                    Step(records=[fence(self._settings, self.partition, self._owner)])
+                )
 
     async def close(self) -> None:
         """Lets go of broker and disk; what was committed stays."""
@@ -149,26 +184,39 @@ class Store:
 
     async def commit(self, step: Step) -> None:
         """Commits a step and applies it. Raises `Fenced` or `StepFailed`: then take over anew."""
+        async with self._lock:
+            await self._commit(step)
+
+    async def _commit(self, step: Step) -> None:
         if self._producer is None:
             raise RuntimeError("the store is not open")
-        async with self._lock:
-            placed: list[Put] = []
+        placed: list[Put] = []
+        doubts = self._proven
 
-            def chain(offsets: list[int]) -> list[Record]:
-                placed.extend(step.place(offsets) if step.place is not None else ())
-                return [self._entry(put) for put in placed]
+        def chain(offsets: list[int]) -> list[Record]:
+            placed.extend(step.place(offsets) if step.place is not None else ())
+            return [self._entry(put) for put in placed]
 
-            entries = [self._entry(put) for put in step.puts]
-            offsets = await self._producer.commit(
-                [*entries, *step.records], groups=step.groups, first=step.appends, then=chain
-            )
-            written = offsets[: len(entries)] + offsets[len(entries) + len(step.records) :]
-            # From here on the step has happened: it must be applied whole, cancelled or not.
-            self._applying = asyncio.ensure_future(
-                self._apply([*step.puts, *placed], step.frames, written, self._producer.appended_ms)
-            )
-            await asyncio.shield(self._applying)
-            self.steps += 1
+        def ending() -> None:
+            nonlocal doubts
+            doubts = self.doubts()
+
+        entries = [self._entry(put) for put in step.puts]
+        offsets = await self._producer.commit(
+            [*entries, *step.records],
+            groups=step.groups,
+            first=step.appends,
+            then=chain,
+            ending=ending,
+        )
+        self._proven = doubts
+        written = offsets[: len(entries)] + offsets[len(entries) + len(step.records) :]
+        # From here on the step has happened: it must be applied whole, cancelled or not.
+        self._applying = asyncio.ensure_future(
+            self._apply([*step.puts, *placed], step.frames, written, self._producer.appended_ms)
+        )
+        await asyncio.shield(self._applying)
+        self.steps += 1
 
     async def _apply(
         self,

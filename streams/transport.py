@@ -8,7 +8,6 @@ Register the scheme `emberline://` by importing this module.
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from typing import cast
 
@@ -23,6 +22,7 @@ from faust.types import TP
 from mode import Service
 
 from schemas.errors import Fatal
+from streams.clock import steady_s
 from streams.membership import SESSION_S, Assigned, Membership
 from streams.other_loop import run_in
 from streams.settings import Settings
@@ -91,7 +91,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         heartbeat = coordinator._do_heartbeat
 
         async def heeded() -> bool:
-            sent = time.monotonic()
+            sent = steady_s()
             acknowledged: bool = await heartbeat()
             if acknowledged:
                 membership.heard(sent)
@@ -147,7 +147,6 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self._consumer.pause(*partitions)
         coordinator = self._consumer._coordinator
         membership = self.membership
-        membership.heard(time.monotonic())
         membership.remember(coordinator.member_id)
         membership.assignor.joined(coordinator.generation)
         assigned = Assigned(
@@ -156,17 +155,23 @@ class _Thread(driver.AIOKafkaConsumerThread):
             coordinator.generation,
             membership.assignor.directory,
         )
-        asyncio.run_coroutine_threadsafe(self._tell(assigned), self.consumer.loop)
+        asyncio.run_coroutine_threadsafe(self._tell(assigned, steady_s()), self.consumer.loop)
 
-    async def _tell(self, assigned: Assigned) -> None:
+    async def _tell(self, assigned: Assigned, at: float) -> None:
         self.app.consumer_generation_id = assigned.generation
         # the ingest channel is open from the first assignment on, and is never cleared
         if not self.app.flow_control.is_active():
             self.app.flow_control.resume()
         try:
-            await self.membership.on_assigned(assigned)
+            await self.membership.assigned(assigned, at)
         except Exception as error:
             self.membership.on_failed(error)
+
+    @property
+    def generation(self) -> int:
+        """See `Link.generation`: known as soon as all have joined, before the assignment is."""
+        generation: int = self._consumer._coordinator.generation
+        return generation
 
     def rejoin(self) -> None:
         """Make the coordination task join again."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from agents.agreement import check_held, check_owned
 from agents.filters import Plan, evaluate
 from agents.pace import Pace
 from agents.query.roll import Everybody, Roll
 from agents.query.slices import Slice, slices
-from agents.shard_read import check_held
 from agents.work.context import Context
 from streams.store import Pinned
 
@@ -62,7 +62,7 @@ class Audiences:
         async with self._turn:
             self._check(plan)
             pinned = await self.context.store.pin()
-            # Other versions may have come while the pin was waited for.
+            # Other versions, or another owner, may have come while the pin was waited for.
             self._check(plan)
             rolling = self._rolling(pinned)
         return self._found(plan, pinned, rolling)
@@ -88,6 +88,7 @@ class Audiences:
                 yield users
 
     def _check(self, plan: Plan) -> None:
+        check_owned(self.context)
         for source, version in plan.pins.items():
             check_held(self.context, source, version)
 

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
+from agents.standing import Standing
 from agents.state_view import StateView
 from schemas.codec import encode
 from streams import layout, side
@@ -29,13 +30,14 @@ _SIDE_BYTES = 64_000_000
 
 @dataclass(frozen=True)
 class Context:
-    """One shard's settings, store, clock and view of the lifecycle."""
+    """One shard's settings, store, clock, view of the lifecycle, and its worker's standing."""
 
     settings: Settings
     partition: int
     store: Store
     view: StateView
     clock: Clock
+    standing: Standing = field(default_factory=Standing)
 
     @property
     def limits(self) -> Limits:

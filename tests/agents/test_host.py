@@ -1,10 +1,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import pytest
 
 from agents import seat
 from agents.host import Deliver, NotHeld, ShardHost
+from agents.standing import Standing
 from schemas.errors import Fatal, Recoverable
 from streams.membership import SESSION_S
 from streams.shard_plan import Directory
@@ -37,6 +39,8 @@ class Bench:
         self.coordinators: list[DummyShard] = []
         self.rejoins = 0
         self.silent_s = 0.0
+        self.standing = Standing()
+        self.standing.silent_s = lambda: self.silent_s
         self.failed: list[BaseException] = []
         self._make = make
         self.host = ShardHost(
@@ -46,7 +50,7 @@ class Bench:
             deliver=self._deliver,
             request_rejoin=self._rejoin,
             on_failed=self.failed.append,
-            silent_s=lambda: self.silent_s,
+            standing=self.standing,
         )
 
     async def assign(self, generation: int, *partitions: int, control: bool = False) -> None:
@@ -175,3 +179,77 @@ async def test_a_worker_that_its_group_has_not_heard_of_says_so(bench: Bench) ->
         bench.host.check_in_touch()
     bench.silent_s = 0.5
     bench.host.check_in_touch()
+
+
+async def test_what_is_held_goes_on_from_one_generation_to_the_next(bench: Bench) -> None:
+    await bench.assign(7, 0, control=True)
+    await until(lambda: bench.host.ready and bench.coordinators)
+    await bench.assign(7, 0, control=True)  # told once more: the group has not changed
+    await bench.assign(8, 0, 1, control=True)
+    await until(lambda: bench.ready == {0, 1})
+    assert len(bench.made) == 2
+    assert len(bench.coordinators) == 1
+
+
+@pytest.mark.parametrize("generation", [9, 12, 3])
+async def test_what_is_held_is_taken_over_anew_after_a_generation_elsewhere(
+    bench: Bench, generation: int
+) -> None:
+    """Somebody else may have had it in between, even if it is given to this worker again."""
+    await bench.assign(7, 0, control=True)
+    await until(lambda: bench.host.ready and bench.coordinators)
+    former = bench.made[0]
+    await bench.assign(generation, 0, control=True)
+    assert bench.host.shards[0] is None, "the former life gives no answer any more"
+    await until(lambda: bench.host.ready and len(bench.coordinators) == 2)
+    assert not former.ready
+    assert bench.host.shards[0] is bench.made[1]
+    await bench.assign(generation + 1, 0, control=True)
+    assert bench.host.shards[0] is bench.made[1]
+
+
+async def test_every_new_generation_is_a_doubt(bench: Bench) -> None:
+    before = bench.standing.doubts()
+    await bench.assign(7, 0)
+    assert bench.standing.doubts() == before + 1
+    await bench.assign(7, 0)
+    assert bench.standing.doubts() == before + 1
+    await bench.assign(8, 0)
+    assert bench.standing.doubts() == before + 2
+
+
+class Deaf(DummyShard):
+    """Loses the first cancellation, as code does that takes it for one of its own."""
+
+    def __init__(self, partition: int, then: BaseException | None) -> None:
+        super().__init__(partition)
+        self.then = then
+
+    async def run(self) -> None:
+        with suppress(asyncio.CancelledError):
+            await super().run()
+        if self.then is not None:
+            raise self.then
+        await super().run()
+
+
+@pytest.mark.parametrize(
+    "then", [Fenced("by its successor"), Recoverable("no broker"), Fatal("lost range"), None]
+)
+async def test_a_seat_that_is_left_lives_no_other_life(
+    monkeypatch: pytest.MonkeyPatch, then: BaseException | None
+) -> None:
+    monkeypatch.setattr(seat, "CANCEL_AGAIN_S", 0.05)
+    monkeypatch.setattr(seat, "REJOIN_AFTER_S", 0.01)
+    monkeypatch.setattr(seat, "FIRST_PAUSE_S", 0.01)
+    bench = Bench(lambda partition: Deaf(partition, then))
+    await bench.assign(1, 0)
+    await until(lambda: bench.ready)
+    (task,) = [seat.task for seat in bench.host._seats.values()]
+    await bench.assign(2)
+    await until(task.done)
+    assert len(bench.made) == 1
+    assert not bench.made[0].ready
+    assert bench.rejoins == 0
+    assert bench.failed == []
+    await bench.host.stop()

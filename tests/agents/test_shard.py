@@ -21,6 +21,7 @@ from agents.host import NotHeld
 from agents.oracle import Interactions, expect, rows_of
 from agents.publish import Chunk, publish
 from agents.shard import Shard
+from agents.standing import Standing
 from agents.state_view import StateView
 from agents.topic_reader import read_all
 from agents.work.reports import Reminder
@@ -141,7 +142,12 @@ class Stand:
 
 
 async def start(
-    settings: Settings, view: StateView | None = None, *, caught_up: bool = True, shards: int = 1
+    settings: Settings,
+    view: StateView | None = None,
+    *,
+    caught_up: bool = True,
+    standing: Standing | None = None,
+    shards: int = 1,
 ) -> Stand:
     view = view or StateView()
     if caught_up:
@@ -151,7 +157,8 @@ async def start(
         await shard.offer(fetched)
 
     cache = shared_cache(8 << 20)
-    shard = Shard(settings, 0, view, SystemClock(), cache, Budget(settings, shards), deliver)
+    budget = Budget(settings, shards)
+    shard = Shard(settings, 0, view, SystemClock(), cache, budget, deliver, standing)
     stand = Stand(settings, view, shard, asyncio.create_task(shard.run()))
     await stand.until(lambda: shard.ready)
     return stand

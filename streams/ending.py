@@ -1,0 +1,92 @@
+"""Ending things: to the end, whatever is cancelled; within a deadline; several together."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["to_the_end", "together", "within"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+#: What is given up is cancelled, and has so long to notice.
+NOTICE_S = 1.0
+#: What has not ended so long after it was cancelled has lost the cancellation.
+AGAIN_S = 3.0
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` to its end, however often the caller is cancelled meanwhile.
+
+    A cancellation that came is raised once the work has ended, and never lost. `work` has to
+    have deadlines of its own. Raises what it raises.
+    """
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    failed = None if task.cancelled() else task.exception()
+    if failed is not None:
+        log.warning("while letting go: %r", failed)
+    raise cancelled
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` returns; None where that took too long or it was cancelled from within.
+
+    Unlike `asyncio.wait_for` it takes no cancellation of the caller for one of the work, or
+    the other way round. Raises what the work raises.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+    if not task.done():
+        await asyncio.wait([task], timeout=NOTICE_S)
+    if not task.done() or task.cancelled():
+        task.add_done_callback(_retrieved)
+        return None
+    return task.result()
+
+
+async def together(*works: Coroutine[Any, Any, None]) -> None:
+    """Run `works` side by side until all have ended, or one of them has failed.
+
+    The others are cancelled then, and awaited. Raises a group of what they raised; but
+    CancelledError wherever the caller was cancelled, before or after that: a TaskGroup that
+    is ending already would raise its group instead (Python 3.11).
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    cancelled: asyncio.CancelledError | None = None
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    except asyncio.CancelledError as error:
+        cancelled = error
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        try:
+            await asyncio.wait(running, timeout=AGAIN_S)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    ends = [None if task.cancelled() else task.exception() for task in tasks]
+    failures = [end for end in ends if end is not None]
+    if cancelled is not None:
+        for failure in failures:
+            log.info("cancelled, and: %r", failure)
+        raise cancelled
+    if failures:
+        raise BaseExceptionGroup("of several at once", failures)
+
+
+def _retrieved(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
