@@ -16,10 +16,19 @@ import polars as pl
 
 from schemas.counts import COUNT_KEY, add_up
 from schemas.segment import SegmentIndex
-from streams import side
+from streams import keys, pieces, side
 from streams.store import Pinned
 
-__all__ = ["TOTAL_COLUMNS", "UNIQUE_COLUMNS", "Figures", "Rows", "measure", "pack", "unique_users"]
+__all__ = [
+    "TOTAL_COLUMNS",
+    "UNIQUE_COLUMNS",
+    "Figures",
+    "Rows",
+    "measure",
+    "pack",
+    "unique_users",
+    "unpack",
+]
 
 TOTAL_COLUMNS = tuple(name for name in COUNT_KEY if name not in ("source", "user"))
 """What totals are told apart by: day (days since 1970-01-01, UTC), kind, channel, step,
@@ -27,6 +36,8 @@ variation and detail (the index of a conversion)."""
 
 UNIQUE_COLUMNS = ("kind", "channel", "step", "variation")
 """What unique users are told apart by."""
+
+_PIECE_BYTES = 800_000
 
 Rows = list[list[int | str | None]]
 
@@ -49,7 +60,8 @@ def measure(pinned: Pinned, source: str) -> Figures:
     totals = add_up(pl.concat(found)).select(*TOTAL_COLUMNS, "count")
     kept = pinned.uniques.get(source)
     if kept is not None:
-        return Figures(_rows(totals), _unpack(kept))
+        stored = [pinned.snapshot[keys.uniques_piece(source, piece)] for piece in range(kept)]
+        return Figures(_rows(totals), unpack(stored))
     deltas = [frame.filter(pl.col("source") == source) for frame in pinned.deltas]
     return Figures(_rows(totals), unique_users(pinned, source, pinned.segments_of(source), deltas))
 
@@ -75,13 +87,26 @@ def unique_users(
     return _rows(found.sort(UNIQUE_COLUMNS, nulls_last=True))
 
 
-def pack(uniques: Rows) -> bytes:
-    """Numbers of unique users as a changelog value."""
-    return zlib.compress(json.dumps(uniques, separators=(",", ":")).encode())
+def pack(uniques: Rows, limit: int = _PIECE_BYTES) -> list[bytes]:
+    """Numbers of unique users as changelog values of at most about `limit` bytes each."""
+    found: list[bytes] = []
+    waiting = [uniques]
+    while waiting:
+        piece = waiting.pop()
+        data = zlib.compress(json.dumps(piece, separators=(",", ":")).encode())
+        if len(data) > limit and len(piece) > 1:
+            middle = len(piece) // 2
+            waiting += [piece[middle:], piece[:middle]]
+        else:
+            found.append(data)
+    return [pieces.headed(found[0], len(found)), *found[1:]]
 
 
-def _unpack(value: bytes) -> Rows:
-    rows: Rows = json.loads(zlib.decompress(value))
+def unpack(stored: Sequence[bytes]) -> Rows:
+    """What `pack` made."""
+    rows: Rows = []
+    for data in (pieces.body(stored[0]), *stored[1:]):
+        rows += json.loads(zlib.decompress(data))
     return rows
 
 

@@ -18,9 +18,9 @@ __all__ = ["BYTES", "OWN_ROWS", "ROWS", "cut", "cut_encoded"]
 ROWS = 50_000
 BYTES = 900_000
 OWN_ROWS = 4_000
-#: An index names each source of its segment: bytes of names, at most six times as many in
-#: JSON, and of what stands beside each. More would not fit a record.
-NAMES = 140_000
+#: An index names each source of its segment, and two places in it: bytes of names, at most six
+#: times as many in JSON, and of what stands beside each. More would not fit a record.
+NAMES = 110_000
 _BESIDE_NAME = 10
 
 

@@ -18,7 +18,7 @@ from schemas import delta
 from schemas.interaction import SCHEMA
 from schemas.repeats import unpack
 from schemas.segment import SegmentIndex
-from streams import keys, side
+from streams import keys, pieces, side
 from streams.delta_frames import DeltaFrames
 
 __all__ = ["Applied", "HotTable", "Origin", "Place"]
@@ -100,8 +100,8 @@ class HotTable:
     window: dict[bytes, pl.Series] = field(default_factory=dict)
     #: Keys of a former version's hashes, to be deleted.
     former: set[bytes] = field(default_factory=set)
-    #: Numbers of unique users, kept when a source expired.
-    uniques: dict[str, bytes] = field(default_factory=dict)
+    #: Sources whose numbers of unique users were kept when they expired: in how many pieces.
+    uniques: dict[str, int] = field(default_factory=dict)
     #: Grows with every change of `applied`.
     works: int = 0
     _layout: Layout | None = None
@@ -208,7 +208,7 @@ class HotTable:
         if value is None:
             self.uniques.pop(source, None)
         else:
-            self.uniques[source] = value
+            self.uniques[source] = pieces.count(value)
 
     def _segment(self, segment_id: str, value: bytes | None) -> None:
         self._layout = None

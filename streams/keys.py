@@ -8,7 +8,9 @@ i/<segment id>           a segment's index
 s/<segment id>           a segment's bytes
 m/<source>/<segment id>  a manifest entry: where in the archive the segment lies
 v/<source>               the lifecycle version that the shard has applied
-n/<source>               numbers of unique users as they were when the source expired
+n/<source>               numbers of unique users as they were when the source expired: how many
+                         pieces they have, and the first of them
+p/<piece>/<source>       a further piece of those (4 hex digits), written before n/
 e/<sequence>/<part>      a delta of the counts; a/<level>/<run id>/<piece> a run of them
 q/<sequence>/<part>      a delta of the roster; r/<level>/<run id>/<piece> a run of it
 h/<sequence>/<part>      hashes of event ids that were seen
@@ -32,6 +34,7 @@ __all__ = [
     "run_parts",
     "segment",
     "uniques",
+    "uniques_piece",
 ]
 
 FENCE = b"f"
@@ -77,6 +80,11 @@ def applied(source: str) -> bytes:
 def uniques(source: str) -> bytes:
     """The key of the numbers of unique users of an expired source."""
     return f"n/{source}".encode()
+
+
+def uniques_piece(source: str, piece: int) -> bytes:
+    """The key of a piece of those: `uniques` is that of the first, 0."""
+    return f"p/{piece:04x}/{source}".encode() if piece else uniques(source)
 
 
 def kind(key: bytes) -> bytes:

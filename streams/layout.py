@@ -16,6 +16,9 @@ from streams import keys
 
 __all__ = ["Limits", "choose_merge", "flush", "lay", "merge", "separate", "store"]
 
+#: Bytes of a segment and its index together, below a record's.
+_ARCHIVED_BYTES = 960_000
+
 Put = tuple[bytes, bytes | None]
 NewId = Callable[[], str]
 
@@ -36,7 +39,15 @@ def store(frame: pl.DataFrame, level: int, new_id: NewId, limits: Limits) -> lis
         return puts
     for rows, data in cut_encoded(frame, limits.rows, limits.bytes, limits.own_rows):
         index = build(new_id(), level, rows, data)
-        puts += [(keys.index(index.id), index.to_json()), (keys.segment(index.id), data)]
+        told = index.to_json()
+        # in the archive both are one record
+        large = len(index.sources) == 1 and len(data) + len(told) > _ARCHIVED_BYTES
+        if large and rows.height > 1:
+            middle = rows.height // 2
+            for half in (rows[:middle], rows[middle:]):
+                puts += store(half, level, new_id, limits)
+            continue
+        puts += [(keys.index(index.id), told), (keys.segment(index.id), data)]
     return puts
 
 

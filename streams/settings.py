@@ -171,7 +171,7 @@ class Settings:
         "a record batch that takes more bytes when it is decompressed is rejected whole",
     )
     max_field_bytes: int = _setting(
-        512, values.number(1, 100_000), "an event with a longer field is rejected"
+        512, values.number(1, 10_000), "an event with a longer field is rejected"
     )
     repeat_window: int = _setting(
         1_000_000,

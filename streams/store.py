@@ -57,7 +57,7 @@ class Pinned:
     deltas: tuple[pl.DataFrame, ...]
     side: Mapping[bytes, tuple[pl.DataFrame, ...]]
     runs: Mapping[bytes, tuple[bytes, ...]]
-    uniques: Mapping[str, bytes]
+    uniques: Mapping[str, int]
     snapshot: View
 
     def segments_of(self, source: str) -> list[SegmentIndex]:

@@ -16,13 +16,15 @@ from streams.clock import Clock
 from streams.layout import Limits
 from streams.settings import Settings
 from streams.step import Record
-from streams.store import Put, Step, Store, new_id
+from streams.store import Put, Step, Store, bounded, new_id
 from streams.topics import Topics
 
 __all__ = ["Context", "ReportItem"]
 
 ReportItem = dict[str, Any]
-_ITEMS_PER_REPORT = 1_000
+#: Of one report, which is one record: names may be long, and items are many.
+_REPORT_BYTES = 500_000
+_ITEM_BYTES = 500
 _WORK_BYTES = 4_000_000
 #: Deltas of one side table that one step folds, by what they take in memory.
 _SIDE_BYTES = 64_000_000
@@ -77,24 +79,27 @@ class Context:
             await self.store.commit(Step(puts=puts))
 
     def reports(self, items: Iterable[ReportItem]) -> list[Record]:
-        """Shard reports to go out with a step; one record tells of many sources."""
-        waiting = list(items)
+        """Shard reports to go out with a step; one record tells of up to a thousand sources."""
         topic = Topics(self.settings.prefix).shard_reports
         return [
             Record(
                 topic,
-                str(waiting[start]["source"]).encode(),
+                str(some[0]["source"]).encode(),
                 encode(
                     "report",
                     {
                         "partition": self.partition,
                         "time": self.clock.now_ms(),
-                        "items": waiting[start : start + _ITEMS_PER_REPORT],
+                        "items": some,
                     },
                 ),
             )
-            for start in range(0, len(waiting), _ITEMS_PER_REPORT)
+            for some in bounded(items, _item_weight, _REPORT_BYTES)
         ]
+
+
+def _item_weight(item: ReportItem) -> int:
+    return max(_ITEM_BYTES, 2 * len(str(item["source"]).encode()))
 
 
 def stopwatch() -> float:

@@ -41,6 +41,7 @@ class Expire:
         self._shared: list[str] | None = None
         self._own: dict[str, list[SegmentIndex]] | None = None
         self._uncounted: list[str] = []
+        self._counted: list[Put] = []
         self._uncopied: list[SegmentIndex] | None = None
         self._unverified: list[SegmentIndex] = []
         self._undropped = sorted(self._versions)
@@ -109,7 +110,7 @@ class Expire:
             self._own = {source: table.own_segments(source) for source in self._versions}
             if not self._late:
                 self._uncounted = sorted(self.sources - table.uniques.keys())
-        if not self._uncounted:
+        if not self._uncounted and not self._counted:
             return False
         own = self._own
 
@@ -117,14 +118,20 @@ class Expire:
             # an entry weighs something even where there are no rows: steps stay bounded
             return sum(index.rows for index in own[source]) + _COUNTED_ROWS // _PUTS_PER_STEP
 
-        chunk = next(bounded(self._uncounted, weigh, _COUNTED_ROWS))
-        pinned = await store.pin()
-        puts: list[Put] = []
-        for source in chunk:
-            found = await asyncio.to_thread(unique_users, pinned, source, own[source], ())
-            puts.append((keys.uniques(source), pack(found)))
+        if not self._counted:
+            chunk = next(bounded(self._uncounted, weigh, _COUNTED_ROWS))
+            pinned = await store.pin()
+            for source in chunk:
+                found = await asyncio.to_thread(unique_users, pinned, source, own[source], ())
+                packed = enumerate(pack(found))
+                # the first piece last: it says that all are there
+                self._counted += [
+                    (keys.uniques_piece(source, piece), data) for piece, data in packed
+                ][::-1]
+            del self._uncounted[: len(chunk)]
+        puts = next(bounded(self._counted, _weight, self._context.work_bytes))
         await store.commit(Step(puts=puts))
-        del self._uncounted[: len(chunk)]
+        del self._counted[: len(puts)]
         return True
 
     async def _copy(self) -> bool:
@@ -216,6 +223,10 @@ class Expire:
         if self._own is None:
             raise AssertionError("the segments are chosen before they are moved")
         return self._own
+
+
+def _weight(put: Put) -> int:
+    return len(put[0]) + len(put[1] or b"")
 
 
 def _only(index: SegmentIndex) -> str:

@@ -94,7 +94,8 @@ class Restore:
             puts.append((keys.applied(source), Applied(version, "RESTORING").to_json()))
             if source in table.uniques:
                 # every row is hot again: from here on they are counted where they lie
-                puts.append((keys.uniques(source), None))
+                pieces = range(table.uniques[source])
+                puts += [(keys.uniques_piece(source, piece), None) for piece in pieces]
             items.append(restored(table, source, version, self._places[source], recent))
         await self._context.store.commit(Step(puts=puts, records=self._context.reports(items)))
 

@@ -4,12 +4,14 @@ after the restore."""
 import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from itertools import count
 from typing import Any
 
 import pytest
 
-from agents.analytics import Figures
+from agents.analytics import Figures, pack
+from agents.work import expire
 from agents.work.expire import Expire
 from agents.work.loop import WorkLoop
 from schemas.lifecycle import State
@@ -88,7 +90,11 @@ async def test_the_figures_are_those_of_the_events(stand: Stand) -> None:
     assert {tuple(row[:-1]): row[-1] for row in found.uniques} == users
 
 
-async def test_no_byte_changes_with_an_expiry_and_a_restore(stand: Stand) -> None:
+@pytest.mark.parametrize("limit", [800_000, 40])
+async def test_no_byte_changes_with_an_expiry_and_a_restore(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(expire, "pack", partial(pack, limit=limit))
     await stand.send(made(1000), 0)
     before = in_bytes(await figures(stand))
     seen = set()
@@ -101,6 +107,10 @@ async def test_no_byte_changes_with_an_expiry_and_a_restore(stand: Stand) -> Non
                 stand.task.result()
         assert in_bytes(await figures(stand)) == before
         assert (A in stand.shard._store.table.uniques) == (state is State.EXPIRING)
+        if state is State.EXPIRING:
+            assert (stand.shard._store.table.uniques[A] > 1) == (limit == 40)
+        left = list(stand.shard._store.mirror.items(b"p/"))
+        assert bool(left) == (state is State.EXPIRING and limit == 40)
     await stand.tell(A, State.EXPIRED, 6)
     assert in_bytes(await figures(stand)) == before
     assert seen == {False, True}

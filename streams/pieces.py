@@ -1,0 +1,26 @@
+"""A value in as many pieces as it takes: one entry must fit a record, whatever it tells of.
+
+The first piece begins with `+` and the number of pieces (u32, big-endian) where there are more.
+"""
+
+import struct
+
+__all__ = ["body", "count", "headed"]
+
+_HEAD = struct.Struct(">cI")
+_MARK = b"+"
+
+
+def headed(first: bytes, count: int) -> bytes:
+    """The first piece as it is stored. `first` must not begin with `+`."""
+    return first if count == 1 else _HEAD.pack(_MARK, count) + first
+
+
+def count(stored: bytes) -> int:
+    """How many pieces there are, by the first of them."""
+    return int(_HEAD.unpack_from(stored)[1]) if stored.startswith(_MARK) else 1
+
+
+def body(stored: bytes) -> bytes:
+    """The first piece itself."""
+    return stored[_HEAD.size :] if stored.startswith(_MARK) else stored
