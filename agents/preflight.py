@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises Fatal where one is in it already. The lock ends with the process, however it ends.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _private(folder)
         file = (folder / LOCK).open("a+")
     except OSError as error:
         raise Fatal(
@@ -47,6 +48,19 @@ def locked(folder: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _private(folder: Path) -> None:
+    """For its owner alone: every user's rows are in it. One that is not known to be a worker's
+    keeps its mode, whatever else is there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if not stat.S_IMODE(found.st_mode) & 0o077:
+        return
+    if found.st_uid == os.geteuid() and ((folder / LOCK).exists() or not any(folder.iterdir())):
+        folder.chmod(0o700)
+    else:
+        log.warning("others may look into the data folder %s: chmod 700 %s", folder, folder)
 
 
 async def topics_checked(settings: Settings) -> None:

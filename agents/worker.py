@@ -23,6 +23,7 @@ from agents.preflight import locked, topics_checked
 from agents.shard import Shard
 from agents.standing import Standing
 from agents.state_view import StateView
+from agents.web import access_log
 from agents.web.keyring import check_exposure
 from agents.web.spool import sweep
 from schemas.errors import EmberlineError, Fatal
@@ -84,6 +85,7 @@ async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
         loop.add_signal_handler(number, stopping.set)
     try:
         check_exposure(settings)
+        access_log.configure(settings.access_log)
         with locked(settings.data_dir):
             await asyncio.to_thread(sweep, settings.data_dir)
             if await _before(topics_checked(settings), stopping):

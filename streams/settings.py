@@ -147,6 +147,11 @@ class Settings:
         values.path,
         "keys of the HTTP interface; where there is none, only this machine is served",
     )
+    access_log: str = _setting(
+        "",
+        values.text(),
+        "file for who exported which users, a JSON object a line (empty: the worker's log)",
+    )
     require_keys: bool = _setting(
         False, values.flag, "whether a worker without keys serves nobody, not even this machine"
     )

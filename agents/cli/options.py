@@ -10,9 +10,11 @@ import click
 
 from agents.cli.say import emit
 from agents.logs import Plain
+from agents.web.keyring import is_loopback
 from schemas.errors import UsageError
 from schemas.words import hint
 from streams.settings import Settings, load
+from streams.trusted import FOLDERS_FILE, check_target
 
 __all__ = [
     "RESERVED",
@@ -85,6 +87,7 @@ def _remember(
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
+_ANY = ("0.0.0.0", "::")
 _LOG = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -96,7 +99,8 @@ class _Given:
 
     def settings(self) -> Settings:
         if self._settings is None:
-            file = self._config or Path("emberline.toml")
+            # by its whole name one that was asked for is told from the one that lies here
+            file = self._config.absolute() if self._config else Path(FOLDERS_FILE)
             self._settings = load(self._flags, file=file)
         return self._settings
 
@@ -151,8 +155,15 @@ def json_option(function: Callable[..., T]) -> Callable[..., T]:
 
 
 def key_header(settings: Settings) -> dict[str, str]:
-    """What shows a worker the key of these settings, if they have one."""
-    return {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+    """What shows a worker the key of these settings, if they have one.
+
+    Raises UsageError where it would go where a file says that merely lies in this folder.
+    """
+    if not settings.api_key:
+        return {}
+    if settings.http_host not in _ANY and not is_loopback(settings.http_host):
+        check_target(settings, "api_key", "http_host", "http_port")
+    return {"Authorization": f"Bearer {settings.api_key}"}
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

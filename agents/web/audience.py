@@ -14,7 +14,7 @@ from agents.filters import FilterError
 from agents.keys import Scope
 from agents.query.ascending import ascending
 from agents.query.audience import Audience, RefusedAnswer, Unavailable
-from agents.web import body, formats
+from agents.web import access_log, body, formats
 from agents.web.admission import Work
 from agents.web.audience_request import (
     DEFAULT_LIMIT,
@@ -48,11 +48,12 @@ async def audience(request: web.Request) -> web.StreamResponse:
     media = formats.prefer(request.headers.get("Accept", "*/*"), _MEDIA)
     wanted = asked(await body.read_object(request, MEMBERS), context.clock.now_ms())
     if media != _MEDIA[0] or wanted.limit != 0:
+        access_log.told(request, {"filter": wanted.filter})
         require(request, Scope.EXPORT, 'a page with "limit": 0 has the count alone')
     try:
         if media == _MEDIA[1]:
             return await _stream(request, context, wanted)
-        return await _page(context, wanted)
+        return await _page(request, context, wanted)
     except FilterError as error:
         raise filter_problem(error) from error
     except RefusedAnswer as error:
@@ -61,7 +62,7 @@ async def audience(request: web.Request) -> web.StreamResponse:
         raise shards_unavailable(str(error)) from error
 
 
-async def _page(context: Context, wanted: Asked) -> web.Response:
+async def _page(request: web.Request, context: Context, wanted: Asked) -> web.Response:
     limit = DEFAULT_LIMIT if wanted.limit is None else wanted.limit
     if limit > MOST_USERS:
         raise bad_request(f"limit is at most {MOST_USERS}; ask for NDJSON to have them all")
@@ -78,6 +79,8 @@ async def _page(context: Context, wanted: Asked) -> web.Response:
                 if attempt == _ATTEMPTS - 1:
                     raise
                 continue
+            if users:
+                access_log.count(request, len(users))
             return web.json_response(
                 body=orjson.dumps(_facts(found, wanted, count, users, more)),
                 headers={"Cache-Control": "no-store"},
@@ -136,10 +139,12 @@ async def _stream(request: web.Request, context: Context, wanted: Asked) -> web.
             "Emberline-Lag": str(found.lag),
             "Emberline-Held-Back": str(found.held_back),
         }
-        return await stream(request, _lines(found, wanted.limit), headers)
+        return await stream(request, _lines(request, found, wanted.limit), headers)
 
 
-async def _lines(found: Audience, limit: int | None) -> AsyncGenerator[bytes, None]:
+async def _lines(
+    request: web.Request, found: Audience, limit: int | None
+) -> AsyncGenerator[bytes, None]:
     """A line a user: with a limit the first ones, as in a page, else in no order. The last line
     says `complete` only where no limit has cut them off, and names what was excluded, which may
     be much, where something was."""
@@ -157,10 +162,12 @@ async def _lines(found: Audience, limit: int | None) -> AsyncGenerator[bytes, No
             for start in range(0, len(part), LINES):
                 lines = part.slice(start, LINES)
                 if limit is not None and count + len(lines) > limit:
+                    access_log.count(request, limit - count)
                     yield await asyncio.to_thread(_ndjson, lines.head(limit - count))
                     yield formats.completion(limit, complete=False, **more)
                     return
                 count += len(lines)
+                access_log.count(request, len(lines))
                 yield await asyncio.to_thread(_ndjson, lines)
 
 

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
+from agents.web.problems import Problem
 from streams.period import seconds
 from streams.settings import Settings
 
@@ -89,6 +91,31 @@ class Runner(web.AppRunner):
         return Server(await super()._make_server(), self._limits)
 
 
+class Handler(RequestHandler):
+    """aiohttp's, which answers what is no HTTP with the bytes it cannot read, and logs them: a key
+    may be among them."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what never was a request, or to what no handler has answered."""
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        log.info("a request of %s is no HTTP: %s", request.remote, type(exc).__name__)
+        response = Problem(
+            "bad_request",
+            f"The request is no HTTP/1.1, or a part is too long ({type(exc).__name__})",
+        ).response()
+        response.force_close()
+        return response
+
+
 class Server(web.Server):
     """aiohttp's, with the connections counted."""
 
@@ -109,7 +136,12 @@ class Server(web.Server):
         self._idle: dict[RequestHandler, None] = {}
         self._idle_of: dict[str, dict[RequestHandler, None]] = {}
         self._dropped = 0
+        self._options = made._kwargs
         self._said = float("-inf")
+
+    def __call__(self) -> RequestHandler:
+        """One connection's."""
+        return Handler(self, loop=self._loop, **self._options)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count it, and let another go where there are too many."""

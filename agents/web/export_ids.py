@@ -11,7 +11,7 @@ from agents.profiles.entry import entries
 from agents.profiles.facts import UserFacts
 from agents.profiles.names import Names
 from agents.profiles.profile import hidden_entries, unchecked
-from agents.web import body
+from agents.web import access_log, body
 from agents.web.answer import json_answer
 from agents.web.context import CONTEXT, Context
 from agents.web.export_request import IDS_MEMBERS, Wanted, wanted
@@ -31,6 +31,14 @@ async def export_ids(request: web.Request) -> web.Response:
     """
     context = request.app[CONTEXT]
     asked = wanted(await body.read_object(request, IDS_MEMBERS))
+    access_log.told(
+        request,
+        {
+            "user": asked.users,
+            "external": asked.externals,
+            "alias": [[each.name, each.label] for each in asked.aliases],
+        },
+    )
     found, invalid, archived = await _people(context, asked)
     names = Names(context.states, context.catalog)
 
@@ -45,6 +53,7 @@ async def export_ids(request: web.Request) -> web.Response:
             "excluded_expired": excluded(found, archived, names),
         }
 
+    access_log.count(request, len(found))
     return json_answer(await aside(told))
 
 

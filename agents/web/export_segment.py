@@ -17,8 +17,8 @@ from agents.profiles.names import Names
 from agents.profiles.profile import hidden_entries, unchecked
 from agents.query.audience import Audience, Question, RefusedAnswer
 from agents.user_read import MOST_USERS
-from agents.web import body, formats
-from agents.web.context import CONTEXT, Context
+from agents.web import access_log, body, formats
+from agents.web.context import CONTEXT
 from agents.web.export_request import SEGMENT_MEMBERS, fields_of, segment_of
 from agents.web.people import read
 from agents.web.problems import shards_unavailable
@@ -41,11 +41,12 @@ async def export_segment(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     asked = await body.read_object(request, SEGMENT_MEMBERS)
     segment, fields = segment_of(asked), fields_of(asked)
+    access_log.told(request, {"segment": segment})
     try:
         node = parse({"filter": "in_segment", "segment": segment})
         async with Audience(context, Question(node, context.clock.now_ms())) as found:
             headers = {"Content-Type": formats.MEDIA_TYPES["ndjson"], "Cache-Control": "no-store"}
-            return await stream(request, _lines(context, found, fields), headers)
+            return await stream(request, _lines(request, found, fields), headers)
     except FilterError as error:
         raise filter_problem(error) from error
     except RefusedAnswer as error:
@@ -55,13 +56,15 @@ async def export_segment(request: web.Request) -> web.StreamResponse:
 
 
 async def _lines(
-    context: Context, found: Audience, fields: frozenset[str]
+    request: web.Request, found: Audience, fields: frozenset[str]
 ) -> AsyncGenerator[bytes, None]:
+    context = request.app[CONTEXT]
     names = Names(context.states, context.catalog)
     told = Told(names, fields)
     async with aclosing(aiter(found)) as parts:
         async for part in parts:
             for users in _groups(part):
+                access_log.count(request, len(users))
                 yield await asyncio.to_thread(told.lines, await read(context, users))
     yield told.completion()
 

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 5.0
 PAUSE_S = 0.1
 READY_ITEMS = 2
+SILENCE_S = 60.0
+"""A shard that yields nothing for so long has broken off."""
 
 T = TypeVar("T")
 Open = Callable[[int], Coroutine[Any, Any, Part[T]]]
@@ -99,7 +101,7 @@ class Gatherer(ABC, Generic[T]):
         self._pumps = [asyncio.create_task(_pump(part, ready)) for part in parts]
         left = len(parts)
         while left:
-            item = await ready.get()
+            item = await _next(ready)
             if isinstance(item, Part):
                 left -= 1
             elif isinstance(item, Exception):
@@ -145,8 +147,16 @@ _Told = Part[T] | tuple[T] | Exception
 """An item, or how it ended: with the part itself where all of it was told."""
 
 
+async def _next(queue: "asyncio.Queue[_Told[T]]") -> _Told[T]:
+    try:
+        async with asyncio.timeout(SILENCE_S):
+            return await queue.get()
+    except TimeoutError as error:
+        raise NotHeld(f"nothing has come from a shard for {SILENCE_S:.0f} s") from error
+
+
 async def _told(queue: "asyncio.Queue[_Told[T]]") -> AsyncGenerator[T, None]:
-    while not isinstance(item := await queue.get(), Part):
+    while not isinstance(item := await _next(queue), Part):
         if isinstance(item, Exception):
             raise item
         yield item[0]

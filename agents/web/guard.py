@@ -5,19 +5,21 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from agents.keys import Key, Keys, Scope
 from agents.web import body
+from agents.web.access_log import told, write
 from agents.web.caller import KEY, lacking, place
 from agents.web.context import Context
 from agents.web.keyring import KeysLost
 from agents.web.origin import check_origin
-from agents.web.problems import Problem
+from agents.web.problems import CODES, Problem
 from agents.web.route import Handler, Route
 from agents.web.signature import HEADER, Refused, Stale, netloc, verify
 from streams.period import seconds
@@ -30,6 +32,8 @@ BURST_S = 2.0
 """So many seconds' worth of requests may come at once."""
 
 NOBODY = Keys()
+_LEFT = 499
+_STATUS: web.RequestKey[int] = web.RequestKey("status", int)
 _LIMIT: web.RequestKey[asyncio.Timeout] = web.RequestKey("limit", asyncio.Timeout)
 
 
@@ -99,7 +103,7 @@ class Guard:
                 # who asks another worker, or for health, waits for nobody's turn
                 return await handler(request)
             limit = seconds(settings.http_timeout)
-            return await _limited(request, self._admitted(handler), limit)
+            return await self._watched(request, _limited(request, self._admitted(handler), limit))
 
         return guard
 
@@ -113,6 +117,27 @@ class Guard:
         resource = request.match_info.route.resource
         method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
         return self._routes.get((method, resource.canonical if resource is not None else ""))
+
+    async def _watched(
+        self, request: web.Request, answering: Coroutine[Any, Any, web.StreamResponse]
+    ) -> web.StreamResponse:
+        """Tell the access log of the answer, however it ends."""
+        status: int | None = None
+        try:
+            response = await answering
+            status = response.status
+            return response
+        except Problem as problem:
+            status = CODES[problem.code][0]
+            raise
+        except Exception:
+            status = 500
+            raise
+        finally:
+            route = self._route(request)
+            path = "" if route is None else route.path
+            ended = request.get(_STATUS, _LEFT) if status is None else status
+            write(request, f"{request.method} {path}", ended, self._context.clock.now_ms())
 
     def _admitted(self, handler: Handler) -> Handler:
         async def admitted(request: web.Request) -> web.StreamResponse:
@@ -163,9 +188,17 @@ class Guard:
             raise _unauthorized(
                 "Send a key that `emberline keys add` gave out: Authorization: Bearer KEY"
             )
-        if not key.allows(scope):
-            raise lacking(key, scope)
         request[KEY] = key
+        if not key.allows(scope):
+            if scope is Scope.EXPORT:
+                told(request, dict(request.match_info))
+                write(
+                    request,
+                    f"{request.method} {request.path}"[:200],
+                    403,
+                    self._context.clock.now_ms(),
+                )
+            raise lacking(key, scope)
         self._check_rate(key)
 
     def _check_rate(self, key: Key) -> None:
@@ -212,6 +245,7 @@ async def _limited(
 
 
 async def _begun(request: web.Request, response: web.StreamResponse) -> None:
+    request[_STATUS] = response.status
     limit = request.get(_LIMIT)
     if limit is not None and not limit.expired():
         limit.reschedule(None)

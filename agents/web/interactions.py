@@ -10,7 +10,7 @@ import polars as pl
 from aiohttp import web
 
 from agents.keys import Scope
-from agents.web import formats
+from agents.web import access_log, formats
 from agents.web.admission import Work
 from agents.web.caller import place
 from agents.web.context import CONTEXT, Context
@@ -37,26 +37,29 @@ async def interactions(request: web.Request) -> web.StreamResponse:
     """Stream all rows as NDJSON, CSV or Parquet."""
     context = request.app[CONTEXT]
     source = request.match_info["source"]
+    access_log.told(request, {"source": source})
     format_ = formats.choose(request.query.get("format"), request.headers.get("Accept", "*/*"))
     headers = {"Content-Type": formats.MEDIA_TYPES[format_], "Cache-Control": "no-store"}
     if format_ == "parquet":
         return await _parquet(request, context, source, headers)
     async with place(request, Work.ROWS), Gathered(context, source) as rows:
-        pieces = _ndjson(rows) if format_ == "ndjson" else _csv(rows)
+        pieces = _ndjson(request, rows) if format_ == "ndjson" else _csv(request, rows)
         return await stream(request, pieces, headers)
 
 
-async def _ndjson(rows: Gathered) -> AsyncGenerator[bytes, None]:
+async def _ndjson(request: web.Request, rows: Gathered) -> AsyncGenerator[bytes, None]:
     count = 0
     async for frame in rows:
         count += frame.height
+        access_log.count(request, frame.height)
         yield await asyncio.to_thread(formats.ndjson, frame)
     yield formats.completion(count)
 
 
-async def _csv(rows: Gathered) -> AsyncGenerator[bytes, None]:
+async def _csv(request: web.Request, rows: Gathered) -> AsyncGenerator[bytes, None]:
     yield formats.csv_header()
     async for frame in rows:
+        access_log.count(request, frame.height)
         yield await asyncio.to_thread(formats.csv, frame)
 
 
@@ -69,7 +72,7 @@ async def _parquet(
     with context.spools.folder() as spooled:
         try:
             async with place(request, Work.FILE):
-                done = await _made(context, source, spooled)
+                done = await _made(request, context, source, spooled)
         except Recoverable as error:
             raise shards_unavailable(f"{source} cannot be read now: {error}") from error
         except OSError as error:
@@ -78,10 +81,10 @@ async def _parquet(
         return await stream(request, _chunks(done), headers)
 
 
-async def _made(context: Context, source: str, spooled: Spooled) -> Path:
+async def _made(request: web.Request, context: Context, source: str, spooled: Spooled) -> Path:
     """The whole file, which alone is left of what it was made from."""
     async with Gathered(context, source) as rows:
-        await _spool(rows, spooled)
+        await _spool(request, rows, spooled)
     parts = spooled.bytes
     spooled.take(parts)  # what is made of the parts is no larger than they are
     done = await whole(partial(_assemble, spooled.folder))
@@ -89,11 +92,12 @@ async def _made(context: Context, source: str, spooled: Spooled) -> Path:
     return done
 
 
-async def _spool(rows: Gathered, spooled: Spooled) -> None:
+async def _spool(request: web.Request, rows: Gathered, spooled: Spooled) -> None:
     number = 0
     async for frame in rows:
         part = spooled.folder / f"{number:08d}.arrow"
         number += 1
+        access_log.count(request, frame.height)
         most = int(frame.estimated_size()) + _PART_BYTES
         spooled.take(most)
         await whole(partial(_write, frame, part))

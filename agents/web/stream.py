@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Mapping
 
 from aiohttp import HttpVersion11, web
 
+from agents.web.access_log import broken
 from agents.web.problems import bad_request
 
 __all__ = ["check_version", "stream"]
@@ -52,9 +53,11 @@ async def stream(
                 raise TimeoutError(f"the client reads less than {SLOWEST} bytes a second")
         await response.write_eof()
     except ConnectionError:
+        broken(request)
         log.debug("%s: the client went away", request.path)
     # a panic of a native library derives from BaseException: nothing may end the body well
     except BaseException as error:
+        broken(request)
         if request.transport is not None:
             request.transport.abort()
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):

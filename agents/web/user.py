@@ -8,6 +8,7 @@ from agents.profiles.aside import aside
 from agents.profiles.facts import UserFacts
 from agents.profiles.names import Names
 from agents.profiles.profile import profile
+from agents.web import access_log
 from agents.web.answer import json_answer
 from agents.web.context import CONTEXT, Context
 from agents.web.people import Resolved, find, resolve
@@ -36,8 +37,10 @@ async def one_user(request: web.Request) -> web.Response:
         if by not in (None, "alias"):
             raise bad_request(f"label belongs to an alias, and by is {by}")
         by = "alias"
+    access_log.told(request, {by or "any": asked, **({"label": label} if label else {})})
     facts, archived = await _who(context, asked, by, label)
     names = Names(context.states, context.catalog)
+    access_log.count(request, 1)
     return json_answer(await aside(partial(profile, facts, archived, names)))
 
 

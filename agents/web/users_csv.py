@@ -9,6 +9,7 @@ from aiohttp import web
 
 from agents.profiles.names import Names
 from agents.profiles.user_csv import header, lines
+from agents.web import access_log
 from agents.web.ask import identify_in, patiently
 from agents.web.context import CONTEXT, Context
 from agents.web.gather import Gathered
@@ -24,16 +25,20 @@ _HEADERS = {"Content-Type": "text/csv; charset=utf-8", "Cache-Control": "no-stor
 async def users_csv(request: web.Request) -> web.StreamResponse:
     """A line a user, no order promised. Raises Problem (404, 409, 410, 503)."""
     context, source = request.app[CONTEXT], request.match_info["source"]
+    access_log.told(request, {"source": source})
     async with Gathered(context, source) as rows:
-        return await stream(request, _csv(context, source, rows), _HEADERS)
+        return await stream(request, _csv(request, source, rows), _HEADERS)
 
 
-async def _csv(context: Context, source: str, rows: Gathered) -> AsyncGenerator[bytes, None]:
+async def _csv(request: web.Request, source: str, rows: Gathered) -> AsyncGenerator[bytes, None]:
+    context = request.app[CONTEXT]
     names = Names(context.states, context.catalog)
     yield header()
     async for frame in rows:
         # a frame has all of a source's rows of each of its users: see streams/sweep.py
-        roster = await _roster(context, frame["user"].unique())
+        users = frame["user"].unique()
+        roster = await _roster(context, users)
+        access_log.count(request, len(users))
         make = partial(lines, frame, roster, source, names, safe=context.settings.csv_safe)
         yield await asyncio.to_thread(make)
 

@@ -67,6 +67,30 @@ async def test_a_stream_breaks_off_at_once(
             await answer.read()
 
 
+@pytest.mark.parametrize("path", ["/interactions", "/interactions?format=parquet", "/users.csv"])
+async def test_a_shard_that_falls_silent_is_not_waited_for_for_ever(
+    alone: Settings, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    async def silent(self: DummyShard, *asked: Any) -> Any:
+        yield self.frames[0]
+        if self.partition == 2:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(DummyShard, "read", silent)
+    monkeypatch.setattr(gatherer, "SILENCE_S", 0.1)
+    site = Site(alone, {0, 1, 2, 3}, active())
+    async with (
+        asyncio.timeout(SOON_S),
+        serving(site) as session,
+        session.get(site.path(path)) as answer,
+    ):
+        if "parquet" in path:
+            assert answer.status == 503
+        else:
+            with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
+                await answer.read()
+
+
 async def test_a_shard_that_cannot_be_opened_is_told_at_once(
     alone: Settings, broken: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
