@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import Fatal, Recoverable
 from schemas.placement import partition_of
+from streams import bootstrap
 from streams.settings import Settings
 
 __all__ = ["Chunk", "Partitioner", "Publishable", "Published", "Publisher", "place", "publish"]
@@ -119,6 +120,7 @@ class Publisher:
             max_request_size=4 * BATCH_BYTES,
             enable_idempotence=True,
         )
+        bootstrap.adopt(self._producer.client, bootstrap.WRITE_S)
 
     async def __aenter__(self) -> Self:
         """Connect. Raises Recoverable where no broker answers."""

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from agents.strangers import names_source, pass_over
 from schemas import codec
 from schemas.batch import KafkaRecord, RawBatch, unpack
 from schemas.errors import Fatal, Recoverable
+from streams import bootstrap
 from streams.fetch import Fetcher, Partition
 from streams.offsets import bounds
 from streams.settings import Settings
@@ -117,9 +117,7 @@ def _of(batch: RawBatch) -> Iterable[Located]:
 
 async def _partitions(settings: Settings, topics: tuple[str, ...]) -> list[Partition]:
     """Every partition of the topics."""
-    client = AIOKafkaClient(
-        bootstrap_servers=settings.bootstrap_servers, client_id=f"{settings.client_id}-reader"
-    )
+    client = bootstrap.client(settings, "reader")
     try:
         await client.bootstrap()
         await client.set_topics(topics)

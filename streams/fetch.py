@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import errors as kafka_errors
-from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
 from schemas.batch import CorruptBatch, RawBatch, SealedBatch
 from schemas.errors import Fatal, Recoverable
+from streams import bootstrap
 from streams.aborted import committed
 from streams.opening import open_batches
 from streams.settings import Settings
@@ -139,7 +139,7 @@ class Fetcher:
         self._linger_ms = linger_ms
         self._busy = False
         self._name = name
-        self._client: AIOKafkaClient | None = None
+        self._client: bootstrap.Client | None = None
         #: Questions under way or answered and not handed over, by broker.
         self._pending: dict[int, asyncio.Task[list[_Answer]]] = {}
         self._asked: dict[int, list[Partition]] = {}
@@ -149,17 +149,13 @@ class Fetcher:
 
     async def start(self) -> None:
         """Connects; raises `Recoverable` when no broker answers."""
-        client = AIOKafkaClient(
-            bootstrap_servers=self._settings.bootstrap_servers,
-            client_id=f"{self._settings.client_id}-{self._name}",
-            request_timeout_ms=20_000,
-        )
+        client = bootstrap.client(self._settings, self._name)
         try:
             await client.bootstrap()
             await client.set_topics({topic for topic, _ in self._positions})
             # A fetch that is cancelled while it connects would leave its socket behind.
-            for node, _ in self._by_leader(client):
-                await client.ready(node)
+            leaders = [node for node, _ in self._by_leader(client)]
+            await asyncio.gather(*map(client.ready, leaders))
         except kafka_errors.KafkaError as error:
             await client.close()
             raise Recoverable(
@@ -340,7 +336,7 @@ class Fetcher:
                     self._ask(client, node, wanted, max_wait_ms, share)
                 )
 
-    def _by_leader(self, client: AIOKafkaClient) -> list[tuple[int, list[Partition]]]:
+    def _by_leader(self, client: bootstrap.Client) -> list[tuple[int, list[Partition]]]:
         nodes: dict[int, list[Partition]] = {}
         for partition in self._positions:
             leader = client.cluster.leader_for_partition(TopicPartition(*partition))
@@ -349,7 +345,7 @@ class Fetcher:
         return list(nodes.items())
 
     def _seek_leaders(
-        self, client: AIOKafkaClient, by_leader: list[tuple[int, list[Partition]]]
+        self, client: bootstrap.Client, by_leader: list[tuple[int, list[Partition]]]
     ) -> None:
         """Partitions without a leader are told once, and sought until all have one again.
 
@@ -370,7 +366,7 @@ class Fetcher:
 
     async def _ask(
         self,
-        client: AIOKafkaClient,
+        client: bootstrap.Client,
         node: int,
         wanted: list[Partition],
         max_wait_ms: int,
@@ -395,6 +391,9 @@ class Fetcher:
             response = await client.send(node, request)
         except kafka_errors.KafkaError as error:
             self._unanswered.update(wanted)
+            if isinstance(error, kafka_errors.RequestTimedOutError):
+                # or a slow line would never bring one whole answer
+                self._reach = max(min(LEAST_BYTES, self._bytes), self._reach // 2)
             self._trouble(wanted, f"{type(error).__name__} {error}".strip())
             return []
         parts = [

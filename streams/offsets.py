@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 from aiokafka import errors as kafka_errors
-from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
 from schemas.errors import Recoverable
+from streams import bootstrap
 from streams.fetch import READ_COMMITTED, Partition
 from streams.settings import Settings
 
@@ -29,11 +29,7 @@ async def bounds(
     """
     # aiokafka's consumer asks before it knows its topics and then pauses; a take-over that
     # is to end within half a second asks twice.
-    client = AIOKafkaClient(
-        bootstrap_servers=settings.bootstrap_servers,
-        client_id=f"{settings.client_id}-offsets",
-        request_timeout_ms=20_000,
-    )
+    client = bootstrap.client(settings, "offsets")
     try:
         async with asyncio.timeout(_DEADLINE_S):
             await client.bootstrap()
@@ -50,23 +46,21 @@ async def bounds(
 
 
 async def _ask(
-    client: AIOKafkaClient, partitions: Sequence[Partition], which: int
+    client: bootstrap.Client, partitions: Sequence[Partition], which: int
 ) -> dict[Partition, int]:
     """Retries what may pass, such as a leader that is not known yet, until cancelled."""
+    found: dict[Partition, int] = {}
     while True:
         try:
-            found: dict[Partition, int] = {}
-            for node, wanted in _by_leader(client, partitions).items():
-                topics: dict[str, list[tuple[int, int]]] = {}
-                for topic, number in wanted:
-                    topics.setdefault(topic, []).append((number, which))
-                request = OffsetRequest(_NO_REPLICA, READ_COMMITTED, list(topics.items()))
-                answer = await client.send(node, request)
-                for topic, parts in answer.topics:
-                    for number, code, _, offset in parts:
-                        if code:
-                            raise kafka_errors.for_code(code)(f"{topic}[{number}]")
-                        found[topic, number] = offset
+            left = [one for one in partitions if one not in found]
+            by_leader = _by_leader(client, left)
+            for answer in await asyncio.gather(
+                *(_ask_one(client, node, wanted, which) for node, wanted in by_leader.items()),
+                return_exceptions=True,
+            ):
+                if isinstance(answer, BaseException):
+                    raise answer
+                found |= answer
             return found
         except kafka_errors.KafkaError as error:
             if not error.retriable:
@@ -75,8 +69,25 @@ async def _ask(
         await asyncio.sleep(_RETRY_S)
 
 
+async def _ask_one(
+    client: bootstrap.Client, node: int, partitions: Sequence[Partition], which: int
+) -> dict[Partition, int]:
+    topics: dict[str, list[tuple[int, int]]] = {}
+    for topic, number in partitions:
+        topics.setdefault(topic, []).append((number, which))
+    request = OffsetRequest(_NO_REPLICA, READ_COMMITTED, list(topics.items()))
+    answer = await client.send(node, request)
+    found: dict[Partition, int] = {}
+    for topic, parts in answer.topics:
+        for number, code, _, offset in parts:
+            if code:
+                raise kafka_errors.for_code(code)(f"{topic}[{number}]")
+            found[topic, number] = offset
+    return found
+
+
 def _by_leader(
-    client: AIOKafkaClient, partitions: Sequence[Partition]
+    client: bootstrap.Client, partitions: Sequence[Partition]
 ) -> dict[int, list[Partition]]:
     nodes: dict[int, list[Partition]] = {}
     for partition in partitions:

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import KafkaError
 
+from streams import bootstrap
 from streams.fetch import Partition
 from streams.settings import Settings
 
@@ -72,6 +73,7 @@ class Purge:
             bootstrap_servers=self._settings.bootstrap_servers,
             client_id=f"{self._settings.client_id}-purge",
         )
+        bootstrap.adopt(admin._client, bootstrap.READ_S)
         try:
             async with asyncio.timeout(_DEADLINE_S):
                 await admin.start()

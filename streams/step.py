@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 
 from schemas.errors import Recoverable
+from streams import bootstrap
 from streams.ending import to_the_end, within
 from streams.period import seconds
 from streams.settings import Settings
@@ -94,6 +95,8 @@ class StepProducer:
             acks="all",
         )
         self._producer = producer
+        # a batch may take as long as its step; who hangs is found out earlier, and asked anew
+        bootstrap.adopt(producer.client, min(bootstrap.WRITE_S, self._timeout_s / 2))
         try:
             async with asyncio.timeout(self._timeout_s * 2):
                 await producer.start()

@@ -10,6 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from schemas.errors import Fatal, Recoverable
+from streams import bootstrap
 from streams.settings import Settings
 from streams.topic_repair import set_configs
 from streams.topic_specs import (
@@ -42,6 +43,8 @@ __all__ = [
 _ALREADY_EXISTS = 36
 _DEADLINE_S = 30.0
 _POLL_S = 0.05
+#: The controller makes all partitions of all topics before it answers.
+_CREATE_S = 20.0
 
 
 async def create(settings: Settings) -> list[str]:
@@ -50,7 +53,7 @@ async def create(settings: Settings) -> list[str]:
     Existing topics are left as they are: see `check` and `repair`. Raises Recoverable where no
     broker answers in 30 s, Fatal where the broker refuses.
     """
-    async with _admin(settings) as admin:
+    async with _admin(settings, _CREATE_S) as admin:
         there = await _partitions(admin)
         missing = [spec for spec in specs(settings) if spec.name not in there]
         made = await _create(admin, missing, settings.replication_factor) if missing else []
@@ -116,9 +119,12 @@ async def partitions(settings: Settings) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def _admin(
+    settings: Settings, answer_s: float = bootstrap.READ_S
+) -> AsyncIterator[AIOKafkaAdminClient]:
     servers = settings.bootstrap_servers
     admin = AIOKafkaAdminClient(bootstrap_servers=servers, client_id=f"{settings.client_id}-topics")
+    bootstrap.adopt(admin._client, answer_s)
     try:
         async with asyncio.timeout(_DEADLINE_S):
             await admin.start()

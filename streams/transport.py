@@ -22,6 +22,7 @@ from faust.types import TP
 from mode import Service
 
 from schemas.errors import Fatal
+from streams import bootstrap
 from streams.clock import steady_s
 from streams.membership import SESSION_S, Assigned, Membership
 from streams.other_loop import run_in
@@ -36,6 +37,8 @@ HEARTBEAT_S = 1.0
 REBALANCE_S = 30.0
 CHECK_S = 1.0
 COMMIT_S = 3.0
+#: How long heartbeats and look-ups wait for an answer; joins wait longer (streams/bootstrap.py).
+REQUEST_S = 4.0
 LEAVE_S = 3.0
 CONNECT_RETRY_S = 1.0
 # nothing is ever polled, so no time without a poll is too long: about 24 days
@@ -126,7 +129,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         membership = self.membership
         settings = membership.settings
-        return AIOKafkaConsumer(
+        consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.bootstrap_servers,
             client_id=settings.client_id,
             group_id=settings.group_id,
@@ -140,6 +143,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
             rebalance_timeout_ms=int(REBALANCE_S * 1000),
             max_partition_fetch_bytes=1,
         )
+        bootstrap.adopt(consumer._client, REQUEST_S)
+        return consumer
 
     def assigned(self, partitions: list[TopicPartition]) -> None:
         """Called by aiokafka at the end of every rebalance."""

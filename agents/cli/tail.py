@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from schemas.codec import Undecodable, decode
 from schemas.errors import Recoverable, UsageError
 from schemas.words import nearest
+from streams import bootstrap
 from streams.settings import Settings
 from streams.topics import Topics, partitions
 
@@ -58,6 +59,7 @@ async def tail(
         isolation_level="read_committed",
         enable_auto_commit=False,
     )
+    bootstrap.adopt(consumer._client, bootstrap.READ_S)
     try:
         async with asyncio.timeout(_START_S):
             await consumer.start()

@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -125,10 +125,10 @@ class Cluster:
         """How the logs end."""
         return "\n".join(f"--- worker {slot.number}\n{slot.tail()}" for slot in self.slots)
 
-    async def ready(self, seconds: float = 90.0) -> None:
-        """Wait until every worker says that it is."""
+    async def ready(self, seconds: float = 90.0, slots: Sequence[Slot] | None = None) -> None:
+        """Wait until every worker (or each of `slots`) says that it is."""
         async with aiohttp.ClientSession() as session:
-            for slot in self.slots:
+            for slot in self.slots if slots is None else slots:
 
                 async def is_ready(slot: Slot = slot) -> bool:
                     if slot.child is not None:

@@ -1,0 +1,337 @@
+"""Connections to the brokers, such that a silent one holds up nothing that another can answer.
+
+A broker that hangs (stopped, swapping, without power) takes connections and answers nothing, and
+the cluster needs some nine seconds to do without it. aiokafka by itself asks one broker after
+another with its whole patience, and connects to one at a time. Here what any broker can answer
+is asked of the next one too when the first is slow, what was silent lately is asked last, and
+a connection must be there soon, however long an answer may take.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from aiokafka import errors as kafka_errors
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection, CloseReason, create_conn
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.produce import ProduceRequest
+
+from streams.settings import Settings
+
+__all__ = ["READ_S", "WRITE_S", "Client", "adopt", "answers", "client"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Address = tuple[str, int]
+
+#: How long a reader waits for an answer.
+READ_S = 3.0
+#: And a writer: a leader that hangs is another one's successor after some nine seconds.
+WRITE_S = 4.0
+#: How long a connection may take, with the first question on it.
+CONNECT_S = 1.5
+#: An answer that waits for other members of the group: for one that hangs, until its session ends.
+JOIN_S = 12.0
+#: After so long without an answer the next broker is asked too.
+NEXT_S = 0.25
+#: A broker that was silent is asked last for so long.
+SHUNNED_S = 15.0
+CLOSE_S = 1.0
+_MOST_ADDRESSES = 1_000
+
+
+class _Health:
+    """Which brokers were silent lately, and which one answered last: for all of a process.
+
+    Only an order of preference: whoever leads a partition is asked, whatever is known of it.
+    May be used from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._silent: dict[Address, float] = {}
+        self._good: dict[Address, float] = {}
+
+    def answered(self, address: Address) -> None:
+        if self._silent.pop(address, None) is not None:
+            log.info("the broker at %s:%d answers again", *address)
+        self._note(self._good, address)
+
+    def silent(self, address: Address) -> None:
+        if address not in self._silent:
+            log.info("the broker at %s:%d does not answer", *address)
+        self._good.pop(address, None)
+        self._note(self._silent, address)
+
+    def rank(self, address: Address) -> tuple[bool, float]:
+        """Sorts the best first: silent ones last, and of the others who answered most lately."""
+        shunned = self._silent.get(address, float("-inf")) + SHUNNED_S > time.monotonic()
+        return shunned, -self._good.get(address, 0.0)
+
+    @staticmethod
+    def _note(kept: dict[Address, float], address: Address) -> None:
+        if len(kept) >= _MOST_ADDRESSES:
+            kept.clear()
+        kept[address] = time.monotonic()
+
+
+_health = _Health()
+
+
+class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
+    """aiokafka's client with the waits of this module. `request_timeout_ms` bounds answers."""
+
+    _sync_task: asyncio.Task[None] | None
+
+    async def bootstrap(self) -> None:
+        """Learns of the cluster from whichever host answers first; the last good one begins.
+
+        Raises KafkaConnectionError where none does in time.
+        """
+        hosts: list[Address] = sorted(
+            ((host, port) for host, port, _ in self.hosts), key=_health.rank
+        )
+        try:
+            connection, metadata = await _raced(
+                [self._introduction(*host) for host in hosts],
+                discard=lambda late: late[0].close(),
+            )
+        except kafka_errors.KafkaError as error:
+            raise kafka_errors.KafkaConnectionError(f"Unable to bootstrap from {hosts}") from error
+        _health.answered((connection.host, connection.port))
+        self.cluster.update_metadata(metadata)
+        if self.cluster.brokers():
+            connection.close()
+        else:  # of a cluster without topics; kept until there is a layout
+            self._conns["bootstrap", ConnectionGroup.DEFAULT] = connection
+        if not self._sync_task:
+            self._sync_task = asyncio.create_task(self._md_synchronizer())
+
+    def _introduction(
+        self, host: str, port: int
+    ) -> Callable[[], Awaitable[tuple[AIOKafkaConnection, Any]]]:
+        async def introduced() -> tuple[AIOKafkaConnection, Any]:
+            connection = await self._connect(host, port)
+            try:
+                return connection, await connection.send(MetadataRequest([]))
+            except BaseException:
+                connection.close()
+                raise
+
+        return introduced
+
+    async def _connect(self, host: str, port: int, **more: Any) -> AIOKafkaConnection:
+        """Raises KafkaConnectionError."""
+        patience_ms = self._request_timeout_ms
+        try:
+            connection = await create_conn(
+                host,
+                port,
+                client_id=self._client_id,
+                request_timeout_ms=min(patience_ms, int(CONNECT_S * 1000)),
+                ssl_context=self._ssl_context,
+                security_protocol=self._security_protocol,
+                max_idle_ms=self._connections_max_idle_ms,
+                sasl_mechanism=self._sasl_mechanism,
+                sasl_plain_username=self._sasl_plain_username,
+                sasl_plain_password=self._sasl_plain_password,
+                sasl_kerberos_service_name=self._sasl_kerberos_service_name,
+                sasl_kerberos_domain_name=self._sasl_kerberos_domain_name,
+                sasl_oauth_token_provider=self._sasl_oauth_token_provider,
+                **more,
+            )
+        except (OSError, TimeoutError, kafka_errors.KafkaError) as error:
+            _health.silent((host, port))
+            raise kafka_errors.KafkaConnectionError(f"{host}:{port}: {error!r}") from error
+        connection._request_timeout = patience_ms / 1000
+        return connection
+
+    async def _get_conn(
+        self, node_id: Any, *, group: int = ConnectionGroup.DEFAULT, no_hint: bool = False
+    ) -> AIOKafkaConnection | None:
+        """A connection to a broker, or None; one that hangs does not hold up other brokers'."""
+        key = (node_id, group)
+        locks: dict[Any, asyncio.Lock] = self.__dict__.setdefault("_locks", {})
+        async with locks.setdefault(key, asyncio.Lock()):
+            found = self._conns.get(key)
+            if found is not None and found.connected():
+                return found
+            self._conns.pop(key, None)
+            broker = self.cluster.broker_metadata(node_id)
+            if broker is not None:
+                try:
+                    self._conns[key] = await self._connect(
+                        broker.host, broker.port, on_close=self._on_connection_closed
+                    )
+                    return self._conns[key]
+                except kafka_errors.KafkaConnectionError:
+                    pass  # told by the answer None, and by what the caller makes of it
+            self.force_metadata_update()
+            return None
+
+    async def send(
+        self, node_id: Any, request: Any, *, group: int = ConnectionGroup.DEFAULT
+    ) -> Any:
+        """As aiokafka's; an answer that waits for other members may take longer."""
+        connection = await self._get_conn(node_id, group=group)
+        if connection is None:
+            raise kafka_errors.NodeNotReadyError(f"broker {node_id} cannot be connected to")
+        writer = connection._writer
+        patience = connection._request_timeout
+        if isinstance(request, JoinGroupRequest | SyncGroupRequest):
+            connection._request_timeout = max(JOIN_S, patience)
+        try:
+            # the time limit is that of the moment in which the request is written
+            expected = not (isinstance(request, ProduceRequest) and request.required_acks == 0)
+            answer = connection.send(request, expect_response=expected)
+        finally:
+            connection._request_timeout = patience
+        try:
+            return await answer
+        except TimeoutError as error:
+            connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
+            if writer is not None:
+                writer.transport.abort()  # or what it has not taken would keep the socket
+            if not isinstance(request, ProduceRequest):  # that waits for other brokers too
+                _health.silent((connection.host, connection.port))
+            raise kafka_errors.RequestTimedOutError() from error
+
+    async def _metadata_update(self, cluster_metadata: Any, topics: Any) -> bool:
+        request = MetadataRequest(list(topics) if topics else None)
+        nodes = self._ranked()
+        if ("bootstrap", ConnectionGroup.DEFAULT) in self._conns:
+            nodes.append("bootstrap")
+        try:
+            metadata = await self._of_any(nodes, request)
+        except kafka_errors.KafkaError:
+            cluster_metadata.failed_update(None)
+            return False
+        if not metadata.brokers:
+            return False
+        cluster_metadata.update_metadata(metadata)
+        if self.cluster.brokers():
+            kept = self._conns.pop(("bootstrap", ConnectionGroup.DEFAULT), None)
+            if kept is not None:
+                kept.close()
+        return True
+
+    async def coordinator_lookup(self, coordinator_type: int, coordinator_key: str) -> Any:
+        """Which broker coordinates a group or a transactional id: any of them can say."""
+        request = FindCoordinatorRequest(coordinator_key, coordinator_type)
+        try:
+            answer = await self._of_any(self._ranked(), request)
+        except kafka_errors.KafkaError as error:
+            # one that aiokafka tries again after
+            raise kafka_errors.NodeNotReadyError(repr(error)) from error
+        refusal = kafka_errors.for_code(answer.error_code)
+        if refusal is not kafka_errors.NoError:
+            raise refusal()
+        return answer.coordinator_id
+
+    def get_random_node(self) -> Any:
+        """The broker that answered last; None before any is known."""
+        return next(iter(self._ranked()), None)
+
+    async def close(self) -> None:
+        """Closes all connections; what a broker has not taken by then is dropped."""
+        writers = [connection._writer for connection in self._conns.values()]
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await super().close()
+        except TimeoutError:
+            for writer in filter(None, writers):
+                writer.transport.abort()
+
+    async def _of_any(self, nodes: Sequence[Any], request: Any) -> Any:
+        """The first answer. Raises KafkaError where nobody answers."""
+        answer, node = await _raced([self._question(node, request) for node in nodes])
+        broker = self.cluster.broker_metadata(node)
+        if broker is not None:
+            _health.answered((broker.host, broker.port))
+        return answer
+
+    def _question(self, node: Any, request: Any) -> Callable[[], Awaitable[tuple[Any, Any]]]:
+        async def answered() -> tuple[Any, Any]:
+            return await self.send(node, request), node
+
+        return answered
+
+    def _ranked(self) -> list[Any]:
+        brokers = sorted(
+            self.cluster.brokers(), key=lambda broker: _health.rank((broker.host, broker.port))
+        )
+        return [broker.nodeId for broker in brokers]
+
+
+def client(settings: Settings, name: str, request_s: float = READ_S) -> Client:
+    """A client of the settings' brokers, not connected yet; `name` is shown in their logs."""
+    return Client(
+        bootstrap_servers=settings.bootstrap_servers,
+        client_id=f"{settings.client_id}-{name}",
+        request_timeout_ms=int(request_s * 1000),
+    )
+
+
+def adopt(found: AIOKafkaClient, request_s: float) -> None:
+    """Makes a client one of ours that a consumer, producer or admin client made for itself.
+
+    To be called before it connects.
+    """
+    found.__class__ = Client
+    found._request_timeout_ms = int(request_s * 1000)
+
+
+async def answers(settings: Settings, name: str, host_s: float) -> bool:
+    """Whether any of the settings' brokers answers; each is given so many seconds."""
+    asked = client(settings, name, host_s)
+    try:
+        await asked.bootstrap()
+    except kafka_errors.KafkaError:
+        return False
+    finally:
+        await asked.close()
+    return True
+
+
+async def _raced(
+    attempts: Sequence[Callable[[], Awaitable[T]]],
+    discard: Callable[[T], object] = lambda late: None,
+) -> T:
+    """What the first attempt gives that succeeds.
+
+    Each begins when the one before has failed, or has taken `NEXT_S`; those that come too late
+    are cancelled, and what they give nevertheless is discarded. Raises the KafkaError of the
+    last where all fail.
+    """
+    running: set[asyncio.Task[T]] = set()
+    left = list(attempts)
+    last: kafka_errors.KafkaError = kafka_errors.NoBrokersAvailable()
+    try:
+        while left or running:
+            if left:
+                running.add(asyncio.ensure_future(left.pop(0)()))
+            done, _ = await asyncio.wait(
+                running,
+                timeout=NEXT_S if left else None,  # each attempt has a limit of its own
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                running.remove(task)
+                try:
+                    return task.result()
+                except kafka_errors.KafkaError as error:
+                    last = error
+                except TimeoutError as error:
+                    last = kafka_errors.RequestTimedOutError(str(error))
+        raise last
+    finally:
+        for task in running:
+            task.cancel()
+        for late in await asyncio.gather(*running, return_exceptions=True):
+            if not isinstance(late, BaseException):
+                discard(late)

@@ -1,0 +1,111 @@
+"""Three brokers, each a process of its own, as a cluster that is to survive one of them.
+
+Everything has three replicas and takes writes while two of them are there. A broker is frozen
+by SIGSTOP: as one without power, it keeps its connections and answers nothing.
+"""
+
+import base64
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from streams import broker_jars as jars
+from streams.broker_config import free_ports, server_properties
+from streams.broker_probe import await_answer
+from streams.broker_process import BrokerProcess
+
+__all__ = ["Node", "ThreeBrokers", "three_brokers"]
+
+_DEADLINE_S = 120.0
+_REPLICATED = {
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    "share.coordinator.state.topic.replication.factor": "3",
+    "share.coordinator.state.topic.min.isr": "2",
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+}
+
+
+class Node:
+    """One broker, which is a controller too."""
+
+    def __init__(self, number: int, address: str, process: BrokerProcess) -> None:
+        self.number = number
+        self.address = address
+        self._process = process
+
+    def freeze(self) -> None:
+        """From now on it answers nothing."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on where it was."""
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """For good."""
+        if self._process.running():
+            self.thaw()
+            self._process.kill()
+
+
+class ThreeBrokers:
+    """The cluster; `servers` names all three."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self.nodes = nodes
+        self.servers = ",".join(node.address for node in nodes)
+
+
+@contextmanager
+def three_brokers(folder: Path) -> Iterator[ThreeBrokers]:
+    """Up inside the block. Needs Java, and the jars that any other broker of ours needs."""
+    java, run = _runner()
+    ports = [free_ports() for _ in range(3)]
+    voters = ",".join(f"{n}@127.0.0.1:{ports[n - 1][1]}" for n in (1, 2, 3))
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    with ExitStack() as ended:
+        nodes = []
+        for number, (port, controller_port) in enumerate(ports, start=1):
+            home = folder / f"node-{number}"
+            home.mkdir(parents=True)
+            properties = home / "server.properties"
+            changed = {"node.id": str(number), "controller.quorum.voters": voters} | _REPLICATED
+            lines = server_properties(home / "data", port, controller_port).splitlines()
+            kept = [line for line in lines if line.split("=")[0] not in changed]
+            added = [f"{name}={value}" for name, value in changed.items()]
+            properties.write_text("\n".join(kept + added) + "\n")
+            tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"]
+            quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+            subprocess.run(
+                [java, *run, *quick, *tool, "--config", str(properties)],
+                check=True,
+                capture_output=True,
+                timeout=60,
+            )
+            command = [java, *run, "kafka.Kafka", str(properties)]
+            process = BrokerProcess(command, home / "broker.log")
+            node = Node(number, f"127.0.0.1:{port}", process)
+            ended.callback(node.end)
+            nodes.append(node)
+        for node in nodes:
+            found = await_answer(node.address, _DEADLINE_S, node._process.running)
+            assert found is not None, (folder / f"node-{node.number}" / "broker.log").read_text()
+        yield ThreeBrokers(nodes)
+
+
+def _runner() -> tuple[str, list[str]]:
+    java, maven = jars.find_java(os.environ), jars.find_maven(os.environ)
+    assert java is not None, "no Java"
+    folder = jars.cached(os.environ)
+    if folder is None:
+        assert maven is not None, "no Maven"
+        folder = jars.resolve(os.environ, maven, print)
+    run = ["-Xmx320m", "-Xms128m", "-cp", f"{folder}/*"]
+    return java, [*run, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
