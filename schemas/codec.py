@@ -70,8 +70,15 @@ def encode(name: str, record: Mapping[str, object]) -> bytes:
     return out.getvalue()
 
 
-def decode(data: bytes, name: str | None = None, source: SchemaSource = FILES) -> dict[str, object]:
-    """Return the record in `data`, as the present schema `name` has it.
+def decode(
+    data: bytes,
+    name: str | None = None,
+    source: SchemaSource = FILES,
+    *,
+    fields: frozenset[str] | None = None,
+) -> dict[str, object]:
+    """Return the record in `data`, as the present schema `name` has it; of `fields` only, if
+    given: what the others hold is passed over.
 
     The writer's schema comes from `source` by the id in the frame and may differ by Avro's
     resolution rules. Without `name` the writer's schema says which record it is; JSON needs it.
@@ -80,13 +87,13 @@ def decode(data: bytes, name: str | None = None, source: SchemaSource = FILES) -
     if data[:1] == b"{":
         if name is None:
             raise Undecodable("undecodable", "JSON does not say which record it is")
-        return json_codec.decode(data, name)
+        return json_codec.decode(data, name, fields)
     if len(data) < _FRAME.size:
         raise Undecodable("undecodable", f"{len(data)} bytes are too few for a frame")
     magic, schema_id = _FRAME.unpack_from(data)
     if magic:
         raise Undecodable("undecodable", f"first byte is {magic}, neither 0 nor '{{'")
-    plan = _plan(source, schema_id, name)
+    plan = _plan(source, schema_id, name, fields)
     body = io.BytesIO(data)
     body.seek(_FRAME.size)
     try:
@@ -103,7 +110,9 @@ def decode(data: bytes, name: str | None = None, source: SchemaSource = FILES) -
 
 
 @lru_cache(maxsize=1024)
-def _plan(source: SchemaSource, schema_id: int, name: str | None) -> _Plan:
+def _plan(
+    source: SchemaSource, schema_id: int, name: str | None, fields: frozenset[str] | None
+) -> _Plan:
     try:
         writer = source.writer(schema_id)
     except UnknownSchema as error:
@@ -117,7 +126,7 @@ def _plan(source: SchemaSource, schema_id: int, name: str | None) -> _Plan:
     reader = registry.raw(expected)
     try:
         bare = registry.aligned(writer, reader)
-        if bare == registry.layout(reader):
+        if bare == registry.layout(reader) and fields is None:
             return _Plan(_plain(expected), None)
         present = {field["name"] for field in writer["fields"]}
         # a writer's own defaults decide nothing, and may be wrong
@@ -127,10 +136,13 @@ def _plan(source: SchemaSource, schema_id: int, name: str | None) -> _Plan:
     for field in reader["fields"]:
         if "default" not in field and not present & {field["name"], *field.get("aliases", ())}:
             raise Undecodable("missing_field", f"{field['name']} (schema id {schema_id})")
-    return _Plan(parsed, _plain(expected), shares='"default": []' in json.dumps(reader))
+    return _Plan(parsed, _plain(expected, fields), shares='"default": []' in json.dumps(reader))
 
 
 @lru_cache
-def _plain(name: str) -> Any:
+def _plain(name: str, fields: frozenset[str] | None = None) -> Any:
     # without logical types fastavro leaves times as the integers they are
-    return fastavro.parse_schema(registry.without(registry.raw(name), {"logicalType", "doc"}))
+    schema = registry.without(registry.raw(name), {"logicalType", "doc"})
+    if fields is not None:
+        schema["fields"] = [field for field in schema["fields"] if field["name"] in fields]
+    return fastavro.parse_schema(schema)

@@ -15,7 +15,7 @@ import polars as pl
 from schemas.batch import KafkaRecord, RawBatch, chunks
 from schemas.batch_records import CorruptRecords, unpack_proven
 from schemas.decode_blocks import Misfit, Numbered, Shape, peek, read_batches
-from schemas.decode_check import DEFAULT_LIMITS, Limits, check
+from schemas.decode_check import DEFAULT_LIMITS, RULED, Limits, check
 from schemas.decode_plan import event_types, plan
 from schemas.decode_reject import Reject, Rejects
 from schemas.decode_singles import decode_records
@@ -86,8 +86,11 @@ class Decoder:
         self._rejects = rejects
         self._event = event
         self._view = view
-        self._all = _whole(event)
-        self._texts = [name for name, kind in event_types(event).items() if kind == pl.String]
+        types = event_types(event)
+        #: What the view needs, and the rules look at: the other fields are passed over.
+        self._kept = [name for name in types if name in view.needs | RULED]
+        self._all = _whole(event, tuple(self._kept))
+        self._texts = [name for name in self._kept if types[name] == pl.String]
         self._limits = limits
         self._source = source
         self.frames: list[pl.DataFrame] = []
@@ -116,7 +119,7 @@ class Decoder:
         """Read records of `batch` whose boundaries are known."""
         limits = self._limits
         frame, failures = decode_records(
-            records, self._event, self._source, limits.max_record_bytes
+            records, self._event, self._kept, self._source, limits.max_record_bytes
         )
         for position, code, detail in failures:
             self._rejects.add(batch, records[position], code, detail)
@@ -167,5 +170,5 @@ def _by_offset(batch: RawBatch) -> Mapping[int, KafkaRecord]:
 
 
 @cache
-def _whole(event: str) -> View:
-    return fields(event_types(event))
+def _whole(event: str, kept: tuple[str, ...]) -> View:
+    return fields({name: event_types(event)[name] for name in kept})

@@ -5,8 +5,8 @@ that puts the record's own fields around the event's reads a batch without any w
 record. Offset deltas, constant framing, the sum of the lengths and a record of zeros at the
 very end tell whether every record was read at its place.
 
-One leniency of Polars remains: the index of a union that is neither of its two branches is
-read as the one that is not null, where schemas.codec refuses the record.
+What Polars is lenient in (the index of a union, the byte of a boolean, numbers of too many bits),
+schemas.decode_one is too; and columns that nobody reads are not looked at, not even for UTF-8.
 """
 
 import io

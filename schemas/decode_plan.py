@@ -6,7 +6,7 @@ schemas.codec, record by record.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -16,7 +16,16 @@ import polars as pl
 from schemas import registry
 from schemas.registry import SchemaSource, UnknownSchema
 
-__all__ = ["SYNC", "UNREADABLE", "Plan", "container_header", "event_types", "plan", "varint"]
+__all__ = [
+    "SYNC",
+    "UNREADABLE",
+    "WIRE_TYPES",
+    "Plan",
+    "container_header",
+    "event_types",
+    "plan",
+    "varint",
+]
 
 SYNC = b"\x00" * 16
 UNREADABLE = (
@@ -29,7 +38,7 @@ UNREADABLE = (
 """What Polars raises on bytes that are not laid out as they should be. Its panic derives from
 BaseException alone; an OSError is a read beyond the end of a block.
 """
-_TYPES: Mapping[str, type[pl.DataType]] = {
+WIRE_TYPES: Mapping[str, type[pl.DataType]] = {
     "string": pl.String,
     "long": pl.Int64,
     "int": pl.Int32,
@@ -46,13 +55,15 @@ _ZERO_BYTES = {"float": 4, "double": 8}
 class Plan:
     """`wire` are the writer's fields as Polars shall read them, renamed to their positions;
     `columns` gives each field of ours as an expression, `needs` the column it rests on, if
-    any; `zeros` is a record of zeros, which tells whether a block ended where it should.
+    any; `zeros` is a record of zeros, which tells whether a block ended where it should;
+    `accepts` has, by column, the positions that an enum may have.
     """
 
     wire: tuple[Mapping[str, Any], ...]
     columns: Mapping[str, pl.Expr]
     needs: Mapping[str, str | None]
     zeros: bytes
+    accepts: Mapping[str, Collection[int]]
 
 
 @cache
@@ -85,7 +96,7 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
     for position, field in enumerate(written):
         base, union = _base(field["type"])
         name = "int" if _is_enum(base) else base
-        if not isinstance(name, str) or name not in _TYPES:
+        if not isinstance(name, str) or name not in WIRE_TYPES:
             return None
         kind = [name if branch != "null" else branch for branch in union] if union else name
         wire.append({"name": f"f{position}", "type": kind})
@@ -95,6 +106,7 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
         )
     columns: dict[str, pl.Expr] = {}
     needs: dict[str, str | None] = {}
+    accepts: dict[str, Collection[int]] = {}
     for field in registry.raw(event)["fields"]:
         names = {field["name"], *field.get("aliases", ())}
         at = next((i for i, other in enumerate(written) if other["name"] in names), None)
@@ -103,7 +115,9 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
             return None
         columns[field["name"]] = expression.alias(field["name"])
         needs[field["name"]] = None if at is None else f"f{at}"
-    return Plan(tuple(wire), columns, needs, zeros)
+        if at is not None and (known := _positions(field, written[at]["type"])) is not None:
+            accepts[f"f{at}"] = known
+    return Plan(tuple(wire), columns, needs, zeros, accepts)
 
 
 def container_header(fields: Iterable[Mapping[str, Any]]) -> bytes:
@@ -135,19 +149,29 @@ def _column(field: Mapping[str, Any], written: Any, at: int | None) -> pl.Expr |
     column = pl.col(f"f{at}")
     if not _is_enum(base) or not _is_enum(written_base):
         return column if base == written_base else None
-    default = field["type"].get("default") if isinstance(field["type"], dict) else None
     symbols = base["symbols"]
-    position = {
-        index: symbols.index(known)
-        for index, symbol in enumerate(written_base["symbols"])
-        if (known := symbol if symbol in symbols else default) is not None
-    }
+    position = _positions(field, written)
     if written_base["symbols"] == symbols:
         # Strict: a negative position is an error here, one too large in `to`.
         column = column.cast(pl.UInt8)
     else:
-        column = column.replace_strict({**position, None: None}, return_dtype=pl.UInt8)
+        column = column.replace_strict({**(position or {}), None: None}, return_dtype=pl.UInt8)
     return column.cat.to(pl.Enum(symbols))
+
+
+def _positions(field: Mapping[str, Any], written: Any) -> dict[int, int] | None:
+    """For each position of the writer's enum that we know or have a default for, our own."""
+    base, _ = _base(registry.layout(field["type"]))
+    written_base, _ = _base(written)
+    if not _is_enum(base) or not _is_enum(written_base):
+        return None
+    default = field["type"].get("default") if isinstance(field["type"], dict) else None
+    symbols = base["symbols"]
+    return {
+        index: symbols.index(known)
+        for index, symbol in enumerate(written_base["symbols"])
+        if (known := symbol if symbol in symbols else default) is not None
+    }
 
 
 def _base(kind: Any) -> tuple[Any, list[Any]]:
@@ -163,4 +187,4 @@ def _is_enum(kind: Any) -> bool:
 
 
 def _column_type(base: Any) -> pl.DataType:
-    return pl.Enum(base["symbols"]) if _is_enum(base) else _TYPES[base]()
+    return pl.Enum(base["symbols"]) if _is_enum(base) else WIRE_TYPES[base]()

@@ -7,12 +7,13 @@ by one.
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
 from schemas import codec
 from schemas.batch_records import KafkaRecord
+from schemas.decode_one import BodyReader, body_reader
 from schemas.decode_plan import (
     SYNC,
     UNREADABLE,
@@ -40,12 +41,16 @@ _SMALL = 8
 
 
 def decode_records(
-    records: Sequence[KafkaRecord], event: str, source: SchemaSource, max_bytes: int
+    records: Sequence[KafkaRecord],
+    event: str,
+    fields: Collection[str],
+    source: SchemaSource,
+    max_bytes: int,
 ) -> tuple[pl.DataFrame, list[Failure]]:
     """Decode the values of `records`: (frame, failures).
 
-    The frame has all the event's fields and `position` (UInt32), the place in `records`.
-    Raises Recoverable where `source` cannot be asked now.
+    The frame has `fields` and `position` (UInt32), the place in `records`; what the others hold
+    decides nothing. Raises Recoverable where `source` cannot be asked now.
     """
     failures: list[Failure] = []
     groups: dict[int, list[int]] = {}
@@ -66,15 +71,17 @@ def decode_records(
         if chosen is None:
             singles += positions
         else:
-            read, left = _blocks(records, positions, chosen)
+            read, left = _blocks(records, positions, chosen, fields)
             frames += read
             singles += left
-    frame, failed = _one_by_one(records, singles, event, source)
-    return pl.concat([frame, *frames]), failures + failed
+    read, failed = _one_by_one(records, singles, event, fields, source)
+    types = {name: event_types(event)[name] for name in fields}
+    nothing = pl.DataFrame(schema={**types, "position": pl.UInt32()})
+    return pl.concat([nothing, *read, *frames]), failures + failed
 
 
 def _blocks(
-    records: Sequence[KafkaRecord], positions: list[int], chosen: Plan
+    records: Sequence[KafkaRecord], positions: list[int], chosen: Plan, fields: Collection[str]
 ) -> tuple[list[pl.DataFrame], list[int]]:
     """Read in blocks, halving those that fail: (frames, positions to read one by one)."""
     frames: list[pl.DataFrame] = []
@@ -86,7 +93,7 @@ def _blocks(
         if len(part) < _SMALL or failed >= _BAD_HALVES:
             left += part
             continue
-        frame = _block(records, part, chosen)
+        frame = _block(records, part, chosen, fields)
         if frame is not None:
             frames.append(frame)
         else:
@@ -97,7 +104,7 @@ def _blocks(
 
 
 def _block(
-    records: Sequence[KafkaRecord], positions: list[int], chosen: Plan
+    records: Sequence[KafkaRecord], positions: list[int], chosen: Plan, fields: Collection[str]
 ) -> pl.DataFrame | None:
     bodies: list[bytes] = []
     for number, position in enumerate(positions):
@@ -107,7 +114,8 @@ def _block(
     head = container_header([*chosen.wire, {"name": "number", "type": "double"}])
     data = b"".join((head, varint(len(positions)), varint(len(payload)), payload, SYNC))
     try:
-        frame = pl.read_avro(io.BytesIO(data))
+        needed = sorted({need for name in fields if (need := chosen.needs[name])})
+        frame = pl.read_avro(io.BytesIO(data), columns=[*needed, "number"])
         expected = pl.int_range(len(positions)).cast(pl.Float64) + _FRACTION
         if (
             frame.height != len(positions)
@@ -115,7 +123,8 @@ def _block(
         ):
             return None
         return frame.select(
-            *chosen.columns.values(), pl.Series("position", positions, dtype=pl.UInt32)
+            *(chosen.columns[name] for name in fields),
+            pl.Series("position", positions, dtype=pl.UInt32),
         )
     # It means that these bytes are not all such records, not which: halves or the codec tell.
     except UNREADABLE:
@@ -123,17 +132,61 @@ def _block(
 
 
 def _one_by_one(
-    records: Sequence[KafkaRecord], positions: list[int], event: str, source: SchemaSource
-) -> tuple[pl.DataFrame, list[Failure]]:
+    records: Sequence[KafkaRecord],
+    positions: list[int],
+    event: str,
+    fields: Collection[str],
+    source: SchemaSource,
+) -> tuple[list[pl.DataFrame], list[Failure]]:
     failures: list[Failure] = []
+    readers: dict[int, BodyReader | None] = {}
+    plain: dict[BodyReader, list[tuple[int, tuple[object, ...]]]] = {}
     rows: list[dict[str, object]] = []
     for position in positions:
+        data = records[position].value or b""
         try:
-            row = codec.decode(records[position].value or b"", event, source)
+            reader = _reader(data, event, fields, source, readers)
+            if reader is not None:
+                row = reader.row(data, _FRAME.size)
+                plain.setdefault(reader, []).append((position, row))
+            else:
+                found = codec.decode(data, event, source, fields=frozenset(fields))
+                rows.append({**_checked(found, event, fields), "position": position})
         except Undecodable as error:
             failures.append((position, error.code, error.detail))
-        else:
-            row["position"] = position
-            rows.append(row)
-    schema = {**event_types(event), "position": pl.UInt32()}
-    return pl.DataFrame(rows, schema=schema, orient="row"), failures
+    types = {name: event_types(event)[name] for name in fields}
+    frames = [pl.DataFrame(rows, schema={**types, "position": pl.UInt32()}, orient="row")]
+    for reader, pairs in plain.items():
+        places = pl.Series("position", [position for position, _ in pairs], pl.UInt32)
+        frames.append(reader.frame([row for _, row in pairs]).hstack([places]))
+    return frames, failures
+
+
+def _reader(
+    data: bytes,
+    event: str,
+    fields: Collection[str],
+    source: SchemaSource,
+    readers: dict[int, BodyReader | None],
+) -> BodyReader | None:
+    """The reader for bodies of this schema, where there is a plan."""
+    if len(data) < _FRAME.size or data[0]:
+        return None
+    (_, schema_id) = _FRAME.unpack_from(data)
+    if schema_id not in readers:
+        chosen = plan(event, schema_id, source)
+        readers[schema_id] = None if chosen is None else body_reader(chosen, fields)
+    return readers[schema_id]
+
+
+def _checked(
+    found: Mapping[str, object], event: str, fields: Collection[str]
+) -> Mapping[str, object]:
+    """The fields, of which numbers fit their columns: a writer may have had more bits."""
+    for name in fields:
+        value, kind = found[name], event_types(event)[name]
+        if isinstance(value, int) and not isinstance(value, bool):
+            bits = 31 if kind == pl.Int32 else 63
+            if not -(1 << bits) <= value < 1 << bits:
+                raise Undecodable("undecodable", f"{name}: {value} is too large")
+    return {name: found[name] for name in fields}

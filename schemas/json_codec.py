@@ -38,20 +38,23 @@ _SAYS: Mapping[str, frozenset[str]] = {
 }
 
 
-def decode(data: bytes, name: str) -> dict[str, object]:
-    """Return the record `name` in this JSON, with all its fields.
+def decode(data: bytes, name: str, fields: frozenset[str] | None = None) -> dict[str, object]:
+    """Return the record `name` in this JSON, with all its fields, or those of `fields`.
 
     Raises Undecodable with code bad_json or missing_field.
     """
-    check = _record_check(name)
+    check = _record_check(name, fields)
     try:
         value = json.loads(data.decode())
-        # json takes lone surrogates, which are no text: they could never be written again
-        if b"\\u" in data:
-            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise Undecodable("bad_json", str(error)[:200]) from error
     record: dict[str, object] = check(value, "")  # type: ignore[assignment]
+    # json takes lone surrogates, which are no text: they could never be written again
+    if b"\\u" in data:
+        try:
+            json.dumps(record, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise Undecodable("bad_json", str(error)[:200]) from error
     if value.keys() - _names(name):
         _look(name, value)
     return record
@@ -76,8 +79,11 @@ def _look(name: str, value: dict[str, object]) -> None:
 
 
 @cache
-def _record_check(name: str) -> Check:
-    return _compile(registry.raw(name), {})
+def _record_check(name: str, fields: frozenset[str] | None = None) -> Check:
+    if fields is None:
+        return _compile(registry.raw(name), {})
+    kept = [field for field in registry.raw(name)["fields"] if field["name"] in fields]
+    return _compile({**registry.raw(name), "fields": kept}, {})
 
 
 def _compile(schema: Any, named: dict[str, Check]) -> Check:
