@@ -50,6 +50,9 @@ def parts(taken: Ingested, rows: pl.DataFrame, users: TakenUsers, row_bytes: int
         counts = _cut(taken.counts, encode, _SIDE_BYTES)
         found += [Part(side.COUNTS.delta, data, frame) for frame, data in counts]
         found += [Part(HASHES, data, None) for _, data in _cut(taken.hashes, pack, _SIDE_BYTES)]
+    if taken.externals.height:
+        named = _cut(taken.externals, encode, _SIDE_BYTES)
+        found += [Part(side.EXTERNALS.delta, data, frame) for frame, data in named]
     if users.rows.height:
         roster = _cut(users.rows, encode, _SIDE_BYTES)
         found += [Part(side.ROSTER.delta, data, frame) for frame, data in roster]

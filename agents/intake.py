@@ -12,6 +12,7 @@ from agents.deltas import Part, parts
 from agents.work.context import Context
 from schemas.batch import RawBatch, SealedBatch
 from schemas.decode_check import DEFAULT_LIMITS, Limits
+from schemas.external import Said
 from schemas.ingest import Ingested, ingest
 from schemas.interaction import empty
 from schemas.profile import PROFILE
@@ -73,6 +74,7 @@ class Intake:
         largest = min(DEFAULT_LIMITS.max_record_bytes, _RECORD_BYTES - longest)
         self._limits = Limits(longest, largest)
         self._window = Window(context.settings.repeat_window)
+        self._said = Said()
         #: Above all those given before: a step holds far fewer users than the shift leaves.
         self._user_sequence = 0
 
@@ -81,6 +83,8 @@ class Intake:
         table = self._context.store.table
         pieces = [table.window[key] for key in sorted(table.window)]
         self._window = Window.of(self._window.limit, pieces)
+        # what it has passed on may never have been committed
+        self._said = Said()
         self._user_sequence = table.next_sequence << _USERS_PER_STEP_BITS
 
     def parts(self, batches: Sequence[SealedBatch]) -> "Fetch":
@@ -117,6 +121,7 @@ class Intake:
             self._limits,
             self._schemas,
             self._window,
+            self._said if context.settings.external_ids else None,
         )
         cursor: dict[str, int] = {}
         for batch in batches:

@@ -14,6 +14,7 @@ from schemas.decode_blocks import Numbered, Shape, peek
 from schemas.decode_check import DEFAULT_LIMITS, Limits
 from schemas.decode_plan import event_types
 from schemas.decode_reject import Rejects
+from schemas.external import EXTERNAL_SCHEMA, Said
 from schemas.forward import Forward, restored, topic_of
 from schemas.inputs import Inputs
 from schemas.interaction import COLUMNS
@@ -34,11 +35,13 @@ class Ingested:
     key, so the fold at the flush does it once for less than twice. Events without a source
     are rows of `profile.PROFILE` there. `events` counts the events taken in, without rejects
     and forwards. `counts` (`counts.COUNT_SCHEMA`) leaves repeated events out, and is added up
-    only where that shortens it; `hashes` are those of the ids of all the events taken in.
+    only where that shortens it; `externals` (`external.EXTERNAL_SCHEMA`) are what is new of
+    external ids; `hashes` are those of the ids of all the events taken in.
     """
 
     interactions: pl.DataFrame
     counts: pl.DataFrame
+    externals: pl.DataFrame
     hashes: pl.Series
     forwards: list[Forward]
     rejects: list[Reject]
@@ -53,10 +56,12 @@ def ingest(
     limits: Limits = DEFAULT_LIMITS,
     source: SchemaSource = FILES,
     window: Window | None = None,
+    said: Said | None = None,
 ) -> Ingested:
     """Take in batches of the event topics and of `repartition`, for the shard `partition`.
 
-    `window` knows the ids seen before, and learns those of these events.
+    `window` knows the ids seen before, and learns those of these events. `said` does the same
+    with external ids; without it, there are none.
 
     `inputs` says of what each topic is. Events from `repartition` are never forwarded again.
     Raises what schemas.decode raises.
@@ -72,9 +77,16 @@ def ingest(
     window = Window(0) if window is None else window
     fresh = window.fresh(seen)
     window.add(seen)
+    externals = pl.DataFrame(schema=EXTERNAL_SCHEMA) if said is None else said.news(rows)
     taken = with_control(rows.hstack([fresh.alias("fresh")]))
     return Ingested(
-        taken[list(COLUMNS)], _counts(taken), seen, forwards, intake.rejects.found, len(seen)
+        interactions=taken[list(COLUMNS)],
+        counts=_counts(taken),
+        externals=externals,
+        hashes=seen,
+        forwards=forwards,
+        rejects=intake.rejects.found,
+        events=len(seen),
     )
 
 

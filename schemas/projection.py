@@ -22,18 +22,19 @@ from schemas.profile import CLEARED, PROFILE
 
 __all__ = ["FIELDS", "VIEWS", "with_control"]
 
+_USER = ("user_id", "external_user_id")
 _SOURCE = ("campaign_id", "canvas_id", "canvas_step_id")
 _VARIATION = ("message_variation_id", "canvas_variation_id")
 FIELDS: Mapping[str, Collection[str]] = {
-    "send": ("user_id", "time", *_SOURCE, *_VARIATION, "channel"),
-    "open": ("user_id", "time", *_SOURCE, *_VARIATION, "channel", "machine_open"),
+    "send": (*_USER, "time", *_SOURCE, *_VARIATION, "channel"),
+    "open": (*_USER, "time", *_SOURCE, *_VARIATION, "channel", "machine_open"),
     "click": (
-        *("user_id", "time", *_SOURCE, *_VARIATION, "channel"),
+        *(*_USER, "time", *_SOURCE, *_VARIATION, "channel"),
         *("link_alias", "is_suspected_bot_click"),
     ),
-    "variant": ("user_id", "time", *_SOURCE, *_VARIATION, "in_control_group", "exited"),
-    "conversion": ("user_id", "time", *_SOURCE, *_VARIATION, "conversion_behavior_index"),
-    "signal": ("user_id", "time", *_SOURCE[:2], "signal_type", "value", "cleared"),
+    "variant": (*_USER, "time", *_SOURCE, *_VARIATION, "in_control_group", "exited"),
+    "conversion": (*_USER, "time", *_SOURCE, *_VARIATION, "conversion_behavior_index"),
+    "signal": (*_USER, "time", *_SOURCE[:2], "signal_type", "value", "cleared"),
 }
 """The fields of each event that the projections read."""
 
@@ -50,7 +51,7 @@ def with_control(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rows(event: str) -> Callable[[Field], list[pl.Expr]]:
-    """The columns of `interaction.SCHEMA`, then `id` and `held_out`."""
+    """The columns of `interaction.SCHEMA`, then `id`, `held_out` and `external`."""
 
     def build(field: Field) -> list[pl.Expr]:
         columns = _of_signal(field) if event == "signal" else _of_message(event, field)
@@ -58,7 +59,8 @@ def _rows(event: str) -> Callable[[Field], list[pl.Expr]]:
         columns |= {"first": field("time"), "last": field("time")}
         held_out = _held_out(field) if event == "variant" else pl.lit(False)
         rows = [columns[name].alias(name) for name in COLUMNS]
-        return [*rows, field("id").alias("id"), held_out.alias("held_out")]
+        named = field("external_user_id").alias("external")
+        return [*rows, field("id").alias("id"), held_out.alias("held_out"), named]
 
     return build
 
@@ -131,6 +133,6 @@ def _held_out(field: Field) -> pl.Expr:
 VIEWS: Mapping[str, View] = {
     event: View(frozenset({"id", *fields}), _rows(event)) for event, fields in FIELDS.items()
 }
-"""For each event, what becomes of it: the columns of `interaction.SCHEMA`, `id`, and whether
-the user is `held_out`. Not folded.
+"""For each event, what becomes of it: the columns of `interaction.SCHEMA`, `id`, whether
+the user is `held_out`, and the `external` id. Not folded.
 """

@@ -133,9 +133,9 @@ class HotTable:
                     self._place(*keys.place_parts(key), value)
                 case b"v":
                     self._version(keys.name(key), value)
-                case b"e" | b"q":
+                case b"e" | b"q" | b"x":
                     self._side_delta(key, value, frames or {})
-                case b"a" | b"r":
+                case b"a" | b"r" | b"y":
                     self._run(key, value)
                 case b"h":
                     self._seen(key, value)

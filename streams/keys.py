@@ -13,6 +13,7 @@ n/<source>               numbers of unique users as they were when the source ex
 p/<piece>/<source>       a further piece of those (4 hex digits), written before n/
 e/<sequence>/<part>      a delta of the counts; a/<level>/<run id>/<piece> a run of them
 q/<sequence>/<part>      a delta of the roster; r/<level>/<run id>/<piece> a run of it
+x/<sequence>/<part>      a delta of events' external ids; y/<level>/<run id>/<piece> a run of them
 h/<sequence>/<part>      hashes of event ids that were seen
 w/<sequence>/<part>      the same of a former version, whose hashes held within one version of
                          Polars: never read, and deleted

@@ -178,6 +178,12 @@ class Settings:
     max_field_bytes: int = _setting(
         512, values.number(1, 10_000), "an event with a longer field is rejected"
     )
+    external_ids: bool = _setting(
+        True,
+        values.flag,
+        "whether users are also known by the external_user_id of their events, where the users "
+        "topic says nothing of them; some 100 bytes of memory a user once profiles are read",
+    )
     repeat_window: int = _setting(
         1_000_000,
         values.number(0, _HUGE),

@@ -1,7 +1,8 @@
-"""Side tables: counts and roster, kept like the hot table but folded in their own way.
+"""Side tables: counts, roster and external ids of events, kept like the hot table but folded in
+their own way.
 
-A step writes deltas (`e`, `q`); a flush folds them into a run (`a`, `r`); runs of one level are
-folded into one of the next where there are too many. A step replaces parts by their fold
+A step writes deltas (`e`, `q`, `x`); a flush folds them into a run (`a`, `r`, `y`); runs of one
+level are folded into one of the next where there are too many. A step replaces parts by their fold
 whole or not at all, so a sum is never added twice.
 """
 
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.counts import COUNT_SCHEMA, add_up
+from schemas.external import EXTERNAL_SCHEMA, last_said
 from schemas.roster import ROSTER_SCHEMA, latest
 from streams import keys
 
 __all__ = [
     "COUNTS",
+    "EXTERNALS",
     "ROSTER",
     "SIDES",
     "SideTable",
@@ -46,7 +49,8 @@ class SideTable:
 
 COUNTS = SideTable(b"e", b"a", COUNT_SCHEMA, add_up)
 ROSTER = SideTable(b"q", b"r", ROSTER_SCHEMA, latest)
-SIDES = (COUNTS, ROSTER)
+EXTERNALS = SideTable(b"x", b"y", EXTERNAL_SCHEMA, last_said)
+SIDES = (COUNTS, ROSTER, EXTERNALS)
 _SCHEMAS = {table.delta: table.schema for table in SIDES}
 
 

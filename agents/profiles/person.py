@@ -11,13 +11,17 @@ __all__ = ["Match", "Person"]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """The last word on one user. `merged_into` is the user that this one has become."""
+    """The last word on one user. `merged_into` is the user that this one has become.
+
+    Where the users topic says nothing of the user, `external` is what events say.
+    """
 
     user: str
     external: str | None = None
     aliases: tuple[Alias, ...] = ()
     merged_into: str | None = None
     deleted: bool = False
+    in_roster: bool = True
 
     @property
     def gone(self) -> bool:
@@ -41,9 +45,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A user who bears an identifier: `by` is `external` or `alias`, which has a label too."""
+    """A user who bears an identifier: `by` is `external` or `alias`, which has a label too.
+    `in_roster`: the users topic says so, and not only events."""
 
     by: str
     identifier: str
     user: str
     label: str = ""
+    in_roster: bool = True

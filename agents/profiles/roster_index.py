@@ -56,7 +56,8 @@ def people(roster: Sequence[RosterPart], users: Iterable[str]) -> dict[str, Pers
     for each in roster if len(wanted) else ():
         for user, external, aliases, into, deleted, sequence in _rows(each.rows, wanted):
             if user not in found or found[user][0] <= sequence:
-                person = Person(user, external, aliases_of(aliases), into, deleted)
+                told = sequence >= 0
+                person = Person(user, external, aliases_of(aliases), into, deleted, told)
                 found[user] = (sequence, person)
     return {user: person for user, (_, person) in found.items()}
 
@@ -79,7 +80,8 @@ def matches(
     found: list[Match] = []
     for person in people(roster, candidates).values():
         if person.external is not None and person.external in external:
-            found.append(Match("external", person.external, person.user))
+            match = Match("external", person.external, person.user, in_roster=person.in_roster)
+            found.append(match)
         theirs = [each for each in dict.fromkeys(person.aliases) if each in alias]
         found += [Match("alias", each.name, person.user, each.label) for each in theirs]
     return found

@@ -16,9 +16,10 @@ from agents.profiles.side_parts import SideParts
 from agents.user_read import read_users
 from agents.work.context import Context
 from schemas.counts import FEED_VIEWS
+from schemas.external import as_roster
 from schemas.roster import ROSTER_SCHEMA, Alias, latest
 from streams.by_user import ByUser
-from streams.side import COUNTS, ROSTER
+from streams.side import COUNTS, EXTERNALS, ROSTER
 
 __all__ = ["ShardUsers"]
 
@@ -61,13 +62,16 @@ class ShardUsers:
     _views: SideParts[pl.DataFrame, tuple[pl.DataFrame, ...]] = field(
         default_factory=lambda: SideParts(COUNTS, _feed_views, _some)
     )
+    _externals: SideParts[RosterPart, tuple[RosterPart, ...]] = field(
+        default_factory=lambda: SideParts(EXTERNALS, lambda frame: part(as_roster(frame)), tuple)
+    )
     _archived: tuple[tuple[int, int], tuple[str, ...]] = ((-1, -1), ())
     _deleted: tuple[tuple[RosterPart, ...], pl.Series] = ((), _NOBODY)
 
     async def read(self, users: Sequence[str]) -> UsersRead:
         """Everything about at most `user_read.MOST_USERS` users. Raises as `read_users` does."""
         found = await read_users(self.context, self.index, users)
-        roster = await self._roster.all(self.context.store)
+        roster = await self._named()
         views = await self._views.all(self.context.store)
         tell = partial(_told, roster, views, users)
         named, counts = tell() if len(users) <= _FEW else await aside(tell)
@@ -79,7 +83,7 @@ class ShardUsers:
 
     async def find(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         """Everyone here who bears one of the identifiers. Raises `NotHeld`."""
-        roster = await self._roster.all(self.context.store)
+        roster = await self._named()
         return await aside(partial(matches, roster, externals, aliases))
 
     async def living(self, rows: AsyncIterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
@@ -106,7 +110,7 @@ class ShardUsers:
 
     async def identify(self, users: pl.Series) -> pl.DataFrame:
         """The last rows, in `ROSTER_SCHEMA`, of those whom the roster names. Raises `NotHeld`."""
-        roster = await self._roster.all(self.context.store)
+        roster = await self._named()
         among = pl.col("user").is_in(users.implode())
 
         def named() -> pl.DataFrame:
@@ -114,6 +118,11 @@ class ShardUsers:
             return latest(pl.concat([pl.DataFrame(schema=ROSTER_SCHEMA), *parts]))
 
         return await asyncio.to_thread(named)
+
+    async def _named(self) -> tuple[RosterPart, ...]:
+        """What the users topic and events say of users. Raises `NotHeld`."""
+        store = self.context.store
+        return (*await self._roster.all(store), *await self._externals.all(store))
 
     def _archived_now(self) -> tuple[str, ...]:
         view, manifest = self.context.view, self.context.store.table.manifest

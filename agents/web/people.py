@@ -64,7 +64,10 @@ async def find(context: Context, externals: Sequence[str], aliases: Sequence[Ali
         return await patiently(lambda: find_in(context, shard, externals, aliases))
 
     found = await asyncio.gather(*(ask(shard) for shard in shards))
-    return [match for part in found for match in part]
+    matches = [match for part in found for match in part]
+    # whom the users topic names outweighs whom events name
+    sure = {(match.by, match.identifier) for match in matches if match.in_roster}
+    return [each for each in matches if each.in_roster or (each.by, each.identifier) not in sure]
 
 
 async def resolve(context: Context, users: Iterable[str]) -> Resolved:

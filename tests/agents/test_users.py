@@ -78,7 +78,7 @@ def _events() -> Iterable[tuple[str, dict[str, Any]]]:
     yield "variant", {"user_id": "u2", **a, **v1, "in_control_group": True}
     yield "send", {"user_id": "u3", **a, "channel": "EMAIL"}
     yield "send", {"user_id": "u4", **a, "channel": "EMAIL"}
-    yield "send", {"user_id": "u5", **a, "channel": "PUSH"}
+    yield "send", {"user_id": "u5", **a, "channel": "PUSH", "external_user_id": "by-event"}
     for kind, value, cleared in (
         ("HARD_BOUNCE", None, False),
         ("FEATURE_FLAG", "f1", False),
@@ -322,6 +322,19 @@ BRAZE_2 = {
         }
     ],
 }
+BRAZE_5 = {
+    "external_id": "by-event",
+    "braze_id": "u5",
+    "campaigns_received": [
+        {
+            "name": "Spring sale",
+            "last_received": at(11),
+            "engaged": NOT_ENGAGED,
+            "converted": False,
+            "api_campaign_id": "a",
+        }
+    ],
+}
 NOTHING = {"entries": 0, "sources": [], "users": {}, "unchecked": {"count": 0, "sources": []}}
 
 
@@ -343,7 +356,8 @@ async def _profiles(sites: Sites) -> None:
                  "one?by=alias&label=", "eins?by=alias&label=de", "ext-3"):  # fmt: skip
         assert await sites.both(f"/users/{name}") == (200, PROFILE), name
     status, found = await sites.both("/users/u5")
-    assert (status, found["in_roster"], found["external_user_id"]) == (200, False, None)
+    assert (status, found["in_roster"], found["external_user_id"]) == (200, False, "by-event")
+    assert await sites.both("/users/by-event") == (200, found)
     assert [each["channels"] for each in found["campaigns_received"]] == [["PUSH"]]
     status, found = await sites.both("/users/u2")
     assert found["campaigns_received"][0]["in_control"] is True
@@ -385,7 +399,7 @@ async def _command(sites: Sites) -> None:
 
 async def _exports(sites: Sites) -> None:
     body = {
-        "external_ids": ["ext-2", "ext-3", "who", "ext-4"],
+        "external_ids": ["ext-2", "ext-3", "who", "ext-4", "by-event"],
         "user_aliases": [
             {"alias_name": "eins", "alias_label": "de"},
             {"alias_name": "eins", "alias_label": "en"},
@@ -395,7 +409,7 @@ async def _exports(sites: Sites) -> None:
     }
     expected = {
         "message": "success",
-        "users": [BRAZE_2, BRAZE_1],
+        "users": [BRAZE_2, BRAZE_1, BRAZE_5],
         "invalid_user_ids": ["who", "ext-4", "eins", "one"],
         "excluded_expired": NOTHING,
     }
@@ -431,18 +445,7 @@ async def _segment(sites: Sites) -> None:
         assert last == {"complete": True, "count": 2, "excluded_expired": excluded}
         assert sorted(users, key=lambda user: str(user["braze_id"])) == [
             BRAZE_1,
-            {
-                "braze_id": "u5",
-                "campaigns_received": [
-                    {
-                        "name": "Spring sale",
-                        "last_received": at(11),
-                        "engaged": NOT_ENGAGED,
-                        "converted": False,
-                        "api_campaign_id": "a",
-                    }
-                ],
-            },
+            BRAZE_5,
         ]
     for body, code in (
         ({"segment_id": "nowhere"}, "unknown_segment"),
@@ -510,6 +513,7 @@ CSV_A = {
     },
     "u5": {
         "Appboy ID": "u5",
+        "user_id": "by-event",
         "in_control": "false",
         "emberline_source": "campaign:a",
         "emberline_first_received": at(11),

@@ -23,7 +23,7 @@ def events(event: str, *fields: dict[str, Any]) -> pl.DataFrame:
 
 def rows(event: str, *fields: dict[str, Any]) -> pl.DataFrame:
     found = with_control(events(event, *fields).select(VIEWS[event].build(pl.col)))
-    return found.drop("id", "held_out")
+    return found.drop("id", "held_out", "external")
 
 
 def sourced(event: str, *fields: dict[str, Any]) -> pl.DataFrame:
