@@ -10,8 +10,8 @@ from functools import cache
 from itertools import repeat
 from typing import Any
 
+from schemas import registry
 from schemas.errors import Fatal
-from schemas.registry import raw, schema_id
 
 __all__ = ["Encoder", "encoder"]
 
@@ -46,11 +46,11 @@ class _Memo(dict[Any, bytes]):
 class Encoder:
     """Encodes rows of one event type, with the Confluent frame, given as columns."""
 
-    def __init__(self, event: str) -> None:
-        self._frame = b"\x00" + schema_id(event).to_bytes(4, "big")
+    def __init__(self, event: str, schema_id: int) -> None:
+        self._frame = b"\x00" + schema_id.to_bytes(4, "big")
         self._fields = [
             (field["name"], _maker(field["type"]), field.get("default"))
-            for field in raw(event)["fields"]
+            for field in registry.raw(event)["fields"]
         ]
         self._memos = {name: _Memo(make) for name, make, _ in self._fields}
 
@@ -72,9 +72,9 @@ class Encoder:
 
 
 @cache
-def encoder(event: str) -> Encoder:
-    """The encoder of an event type, made once."""
-    return Encoder(event)
+def encoder(event: str, schema_id: int | None = None) -> Encoder:
+    """The encoder of an event type, made once; with the id of registry.json where none is given."""
+    return Encoder(event, registry.schema_id(event) if schema_id is None else schema_id)
 
 
 def _maker(avro: Any) -> Callable[[Any], bytes]:

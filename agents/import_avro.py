@@ -14,12 +14,6 @@ from schemas.errors import Fatal
 
 __all__ = ["AvroFile"]
 
-_PER_MILLISECOND = {
-    f"{clock}timestamp-{unit}": number
-    for clock in ("", "local-")
-    for unit, number in (("millis", 1), ("micros", 1_000), ("nanos", 1_000_000))
-}
-
 
 class AvroFile:
     """An open container file. Raises Fatal, naming block and byte, where it is damaged.
@@ -38,7 +32,7 @@ class AvroFile:
             self.schema: Any = json.loads(self._reader.metadata["avro.schema"])
             stored = registry.without(self.schema, {"logicalType"})
             self._stored = fastavro.parse_schema(stored)
-            self._units = _units(self.schema)
+            self._units = registry.time_units(self.schema) if isinstance(self.schema, dict) else {}
         except Exception as error:
             raise self._damaged(error) from error
 
@@ -79,15 +73,3 @@ class AvroFile:
             f"{place}: no complete Avro container file: {type(error).__name__} {error!s:.200}",
             remedy="Write it anew; what lies before the damage has been imported",
         )
-
-
-def _units(schema: Any) -> dict[str, int]:
-    """The parts of a millisecond in which a field counts, for the fields that are times."""
-    found: dict[str, int] = {}
-    for field in schema.get("fields", ()) if isinstance(schema, dict) else ():
-        branches = field["type"] if isinstance(field["type"], list) else [field["type"]]
-        for branch in branches:
-            logical = branch.get("logicalType") if isinstance(branch, dict) else None
-            if logical in _PER_MILLISECOND:
-                found[field["name"]] = _PER_MILLISECOND[logical]
-    return found

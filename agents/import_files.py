@@ -11,7 +11,7 @@ from agents.import_avro import AvroFile
 from agents.import_journal import Place
 from agents.inspection import Inspection
 from agents.publish import Chunk
-from agents.records import TYPES, Kind, kind_of_record, ready, ready_record
+from agents.records import TYPES, Kind, kind_of_record, plain_ids, ready, ready_record
 from schemas.codec import Undecodable, Unencodable
 from schemas.errors import UsageError
 from schemas.registry import record_name
@@ -57,6 +57,7 @@ class _Sorter:
 
     def __init__(self, file: Path, start: Place, inspection: Inspection | None) -> None:
         self._file = file
+        self.ids = plain_ids if inspection is None else inspection.ids
         self._inspection = inspection
         self._records = start.records
         self._bad = start.bad
@@ -121,7 +122,7 @@ def _lines(file: Path, kind: Kind | None, start: Place, sorter: _Sorter) -> Iter
 def _one_line(sorter: _Sorter, line: bytes, kind: Kind | None) -> None:
     try:
         own = kind or _declared(line)
-        sorter.good(own, *ready(own, line))
+        sorter.good(own, *ready(own, line, sorter.ids))
     except (Undecodable, Unencodable, UsageError) as error:
         sorter.bad(str(error))
 
@@ -150,7 +151,8 @@ def _avro(file: Path, kind: Kind | None, start: Place, sorter: _Sorter) -> Itera
 def _one_record(sorter: _Sorter, container: AvroFile, record: Any, kind: Kind | None) -> None:
     try:
         own = kind or kind_of_record(str(record.get("type")))
-        sorter.good(own, *ready_record(own, container.plain(own.name, record)))
+        plain = container.plain(own.name, record)
+        sorter.good(own, *ready_record(own, plain, sorter.ids))
     except (Unencodable, UsageError) as error:
         sorter.bad(str(error))
 

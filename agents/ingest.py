@@ -10,7 +10,9 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from agents.awaiting import Awaiting
 from agents.budget import Budget
 from agents.ingest_step import StepMaker
 from agents.intake import Intake, Laid
@@ -21,6 +23,7 @@ from streams.ending import together
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
 from streams.period import milliseconds
+from streams.remote_registry import registry_of
 from streams.store import Step
 from streams.topics import Topics
 
@@ -69,6 +72,8 @@ class IngestLoop:
         self._under_way = asyncio.Semaphore(_STAGE)
         self._intake = Intake(context)
         self._steps = StepMaker(context)
+        what = f"ingest of shard {context.partition}"
+        self._awaiting = Awaiting(what, registry_of(context.settings))
         #: Where the fetches end that are not committed whole, oldest first; and up to where all
         #: is folded: past transaction markers too, where the cursor stands before them.
         self._unfolded: deque[dict[Partition, int]] = deque()
@@ -123,6 +128,11 @@ class IngestLoop:
         """Takes a fetched batch back from the agent; `_fetch` bounds how many there are."""
         self._inbox.put_nowait(fetched)
 
+    @property
+    def waits_for(self) -> str:
+        """What keeps the ingest from going on, empty where nothing does."""
+        return self._awaiting.reason
+
     def lag(self) -> dict[str, int]:
         """Offsets still to fold, by topic, as of the last answers of the broker.
 
@@ -172,7 +182,10 @@ class IngestLoop:
             fetched = await self._inbox.get()
             parts = intake.parts(fetched.batches)
             while parts.left:
-                decoded = await loop.run_in_executor(budget.decoders, intake.decode_next, parts)
+                decoded = await self._awaiting.read(
+                    partial(loop.run_in_executor, budget.decoders, intake.decode_next, parts),
+                    partial(loop.run_in_executor, budget.decoders, parts.schema_ids),
+                )
                 direct = budget.direct_rows
                 laying = loop.run_in_executor(budget.layers, intake.lay_out, decoded, direct)
                 await self._laid.put(laying)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agents import coordinator_inputs
-from agents.records import Kind
+from agents.records import Kind, ids_of
 from agents.rules.inputs import DefinitionUnreadable
 from schemas.batch_pack import packed
 from schemas.batch_records import RawBatch
@@ -13,6 +13,7 @@ from schemas.registry import FILES, SchemaSource
 from schemas.undecodable import REMEDIES
 from schemas.users import take_users
 from streams.clock import Clock, SystemClock
+from streams.remote_registry import registry_of
 from streams.settings import Settings
 from streams.topics import Topics
 
@@ -24,15 +25,14 @@ _SYSTEM = SystemClock()
 class Inspection:
     """Finds what workers with these settings would reject.
 
-    `source` is where the writers' schemas are found, as workers have it.
+    `ids` gives the schema ids that the records carry.
     """
 
-    def __init__(
-        self, settings: Settings, source: SchemaSource = FILES, clock: Clock = _SYSTEM
-    ) -> None:
+    def __init__(self, settings: Settings, clock: Clock = _SYSTEM) -> None:
+        self.ids = ids_of(settings)
         self._topics = Topics(settings.prefix)
         self._limits = Limits(max_field_bytes=settings.max_field_bytes)
-        self._source = source
+        self._source: SchemaSource = registry_of(settings) or FILES
         self._clock = clock
 
     def faults(

@@ -4,14 +4,17 @@ Both are work for threads and know no broker. Decoding goes in order, as it lear
 events; what it gives can be laid out beside the decoding of what follows.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.deltas import Part, parts
 from agents.work.context import Context
-from schemas.batch import RawBatch, SealedBatch
+from schemas.batch import RawBatch, SealedBatch, unpack
+from schemas.codec import framed_id
 from schemas.decode_check import DEFAULT_LIMITS, Limits
+from schemas.errors import EmberlineError
 from schemas.external import Said
 from schemas.ingest import Ingested, ingest
 from schemas.interaction import empty
@@ -19,7 +22,7 @@ from schemas.profile import PROFILE
 from schemas.repeats import Window
 from schemas.users import TakenUsers, of_users, take_users
 from streams import layout
-from streams.remote_registry import source_for
+from streams.remote_registry import SchemaAwaited, source_for
 from streams.store import Put
 from streams.topics import Topics
 
@@ -68,7 +71,7 @@ class Intake:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._inputs = Topics(context.settings.prefix).inputs
-        self._schemas = source_for(context.settings.schema_registry_url)
+        self._schemas = source_for(context.settings)
         longest = context.settings.max_field_bytes
         # what is handed on to another shard is keyed by its user, besides all that it has
         largest = min(DEFAULT_LIMITS.max_record_bytes, _RECORD_BYTES - longest)
@@ -95,9 +98,14 @@ class Intake:
         )
 
     def decode_next(self, fetch: "Fetch") -> Decoded:
-        """Open and decode the next part. Work for a thread. Raises what schemas.ingest raises."""
+        """Open and decode the next part. Work for a thread. Raises what schemas.ingest raises;
+        after `SchemaAwaited` nothing has been learnt, and the same part is the next."""
         batches = fetch.opened()
-        return self.decode(batches, last=not fetch.left)
+        try:
+            return self.decode(batches, last=not fetch.left)
+        except SchemaAwaited:
+            fetch.give_back(batches)
+            raise
 
     def decode(self, batches: Sequence[RawBatch], last: bool) -> Decoded:
         """Raises what schemas.ingest raises."""
@@ -154,6 +162,7 @@ class Fetch:
         """A part takes at most `step_bytes`, or is one batch of at most `batch_bytes`."""
         self._sealed = deque(batches)
         self._held: RawBatch | None = None
+        self._given_back: list[RawBatch] = []
         self._batch_bytes = batch_bytes
         total = sum(_weight(len(batch.wire), batch.count) for batch in batches)
         fewest = max(1, -(-total // step_bytes))
@@ -163,11 +172,14 @@ class Fetch:
     @property
     def left(self) -> bool:
         """Whether there is another part."""
-        return bool(self._sealed) or self._held is not None
+        return bool(self._sealed or self._given_back) or self._held is not None
 
     def opened(self) -> list[RawBatch]:
         """The batches of the next part."""
-        part: list[RawBatch] = []
+        if self._given_back:
+            part, self._given_back = self._given_back, []
+            return part
+        part = []
         size = 0
         while (batch := self._next()) is not None:
             weight = _weight(len(batch.payload), batch.count)
@@ -177,6 +189,18 @@ class Fetch:
             part.append(batch)
             size += weight
         return part
+
+    def give_back(self, part: list[RawBatch]) -> None:
+        """Take a part back that could not be decoded yet."""
+        self._given_back = part
+
+    def schema_ids(self) -> set[int]:
+        """Ids of the schemas that the records of the part given back were written with."""
+        found = set()
+        for batch in self._given_back:
+            with contextlib.suppress(EmberlineError):  # such a batch is rejected as a whole
+                found |= {framed_id(record.value) for record in unpack(batch)}
+        return {schema_id for schema_id in found if schema_id is not None}
 
     def _next(self) -> RawBatch | None:
         if self._held is not None:

@@ -12,6 +12,7 @@ from agents.topic_reader import TopicReader, records_of
 from schemas import codec
 from schemas.errors import Recoverable
 from schemas.lifecycle import Outcome
+from schemas.registry import own_id
 from streams.settings import Settings
 from streams.topics import Topics
 
@@ -98,7 +99,7 @@ async def ask(
     topics = Topics(settings.prefix)
     request_id = str(record["request_id"])
     answer = Answer(request_id)
-    value = codec.encode("command", record)
+    value = codec.encode("command", record, own_id("command"))
     results = [topics.control_results]
     async with TopicReader.open(settings, results, from_end=True) as reader:
         await publish(settings, [Chunk("control", [request_id.encode()], [value])])

@@ -10,11 +10,23 @@ from agents.rules.bounds import KEY_KINDS, unfit
 from schemas import codec
 from schemas.errors import UsageError
 from schemas.lifecycle import Definition, kind_of
-from schemas.registry import raw
+from schemas.registry import own_id, raw, schema_id
 from schemas.words import hint
+from streams.remote_registry import registry_of
+from streams.settings import Settings
 from streams.topic_specs import EVENTS
 
-__all__ = ["TYPES", "Kind", "kind_of_record", "ready", "ready_record", "refuse_unknown_fields"]
+__all__ = [
+    "TYPES",
+    "Ids",
+    "Kind",
+    "ids_of",
+    "kind_of_record",
+    "plain_ids",
+    "ready",
+    "ready_record",
+    "refuse_unknown_fields",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,9 @@ class Kind:
         """The Kafka key of a record."""
         return str(record[self.key]).encode()
 
+
+Ids = Callable[[Kind], int]
+"""Gives the schema id that values of a kind carry."""
 
 _KINDS = {
     **{event: Kind(event, f"interactions.{event}", "user_id") for event in EVENTS},
@@ -113,15 +128,35 @@ def _named(schema: Any) -> Iterator[tuple[str, Any]]:
             yield from _named(field["type"])
 
 
-def ready(kind: Kind, text: bytes) -> tuple[bytes, bytes]:
+def plain_ids(kind: Kind) -> int:
+    """The ids of registry.json."""
+    return schema_id(kind.name)
+
+
+def ids_of(settings: Settings) -> Ids:
+    """The ids that records for a prefix carry: those of its schema registry; without one those
+    that are ours under any registry, as its workers may have one.
+
+    Our schemas are registered there when the first record of a kind is made: then Recoverable
+    or Fatal may be raised.
+    """
+    remote = registry_of(settings)
+    if remote is None:
+        return lambda kind: own_id(kind.name)
+    return lambda kind: remote.id_of(kind.name, settings.prefix + kind.topic)
+
+
+def ready(kind: Kind, text: bytes, ids: Ids = plain_ids) -> tuple[bytes, bytes]:
     """(key, Avro value) of one record given as a JSON object. Raises Undecodable."""
     record = codec.decode(text, kind.name)
     if kind.name == "definition" and (found := unfit(Definition.from_record(record))):
         raise codec.Undecodable(*found)
-    return kind.key_of(record), _writer(kind)(record)
+    return kind.key_of(record), _writer(kind, ids(kind))(record)
 
 
-def ready_record(kind: Kind, record: Mapping[str, Any]) -> tuple[bytes, bytes]:
+def ready_record(
+    kind: Kind, record: Mapping[str, Any], ids: Ids = plain_ids
+) -> tuple[bytes, bytes]:
     """(key, Avro value) of one record out of an Avro file, its times in milliseconds.
 
     Fields that we do not read go.
@@ -133,13 +168,13 @@ def ready_record(kind: Kind, record: Mapping[str, Any]) -> tuple[bytes, bytes]:
     plain = {name: _plain(value) for name, value in known.items()}
     if kind.key not in plain:
         raise codec.Unencodable(kind.name, f"{kind.key} is missing")
-    return kind.key_of(plain), codec.encode(kind.name, plain)
+    return kind.key_of(plain), codec.encode(kind.name, plain, ids(kind))
 
 
-def _writer(kind: Kind) -> Callable[[Mapping[str, Any]], bytes]:
+def _writer(kind: Kind, schema_id: int) -> Callable[[Mapping[str, Any]], bytes]:
     if kind.name not in EVENTS:
-        return lambda record: codec.encode(kind.name, record)
-    encode = encoder(kind.name).encode
+        return lambda record: codec.encode(kind.name, record, schema_id)
+    encode = encoder(kind.name, schema_id).encode
     return lambda record: encode({name: (value,) for name, value in record.items()})[0]
 
 

@@ -104,6 +104,7 @@ class Shard:
             cursor=dict(table.cursor),
             lag=self._ingest.lag(),
             held_back=self._ingest.held_back(),
+            waits_for=self._ingest.waits_for,
             rows=sum(index.rows for index in table.segments.values()) + table.delta_rows,
             deltas=len(table.deltas),
             delta_rows=table.delta_rows,

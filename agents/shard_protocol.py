@@ -52,6 +52,7 @@ class ShardStatus:
     least 1 where no broker answers for the topic, and 0 only where all is folded. `held_back`
     has those of the lag that cannot be read yet, as a producer has not ended its transaction;
     topics without any are left out.
+    `waits_for` says what keeps ingest from going on, empty where nothing does.
     `recovery_s` is how long its take-over lasted, from its start until it was ready: seconds,
     None before.
     """
@@ -61,6 +62,7 @@ class ShardStatus:
     cursor: Mapping[str, int] = field(default_factory=dict)
     lag: Mapping[str, int] = field(default_factory=dict)
     held_back: Mapping[str, int] = field(default_factory=dict)
+    waits_for: str = ""
     rows: int = 0
     deltas: int = 0
     delta_rows: int = 0

@@ -15,7 +15,7 @@ import io
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -27,7 +27,7 @@ from schemas.errors import EmberlineError
 from schemas.registry import FILES, SchemaSource, UnknownSchema
 from schemas.undecodable import Undecodable
 
-__all__ = ["Undecodable", "Unencodable", "decode", "encode"]
+__all__ = ["Undecodable", "Unencodable", "decode", "encode", "framed_id"]
 
 _FRAME = struct.Struct(">BI")
 _NO_SCHEMA = (SchemaParseException, ValueError, KeyError, TypeError, AttributeError)
@@ -42,6 +42,17 @@ class Unencodable(EmberlineError):
         self.detail = detail
 
 
+class _Body(io.BytesIO):
+    """Bytes that end: fastavro skips fields that the reader lacks beyond the end without an
+    error, for as long as an array's count says."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        if size is not None and len(found) < size:
+            raise EOFError(f"{size} bytes wanted, {len(found)} left")
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """How bytes of one schema become a record of another."""
@@ -49,12 +60,14 @@ class _Plan:
     writer: Any
     reader: Any | None
     """None: the record is read as it was written."""
+    units: Mapping[str, int] = field(default_factory=dict)
+    """Parts of a millisecond, for times that are written in another unit."""
     shares: bool = False
     """Whether fastavro may put a list of the schema's own, a default, into the record."""
 
 
-def encode(name: str, record: Mapping[str, object]) -> bytes:
-    """Return the record framed, with the id that registry.json gives its name.
+def encode(name: str, record: Mapping[str, object], schema_id: int | None = None) -> bytes:
+    """Return the record framed, with the id that registry.json gives its name, or `schema_id`.
 
     A field that is absent takes its default. Raises Unencodable on a missing field without a
     default, a field the schema does not have, or a value of another type, and UnknownSchema on
@@ -62,7 +75,7 @@ def encode(name: str, record: Mapping[str, object]) -> bytes:
     """
     schema = _plain(name)
     out = io.BytesIO()
-    out.write(_FRAME.pack(0, registry.schema_id(name)))
+    out.write(_FRAME.pack(0, registry.schema_id(name) if schema_id is None else schema_id))
     try:
         fastavro.schemaless_writer(out, schema, record, strict_allow_default=True)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
@@ -94,7 +107,7 @@ def decode(
     if magic:
         raise Undecodable("undecodable", f"first byte is {magic}, neither 0 nor '{{'")
     plan = _plan(source, schema_id, name, fields)
-    body = io.BytesIO(data)
+    body = io.BytesIO(data) if plan.reader is None else _Body(data)
     body.seek(_FRAME.size)
     try:
         record = fastavro.schemaless_reader(body, plan.writer, plan.reader)
@@ -106,7 +119,19 @@ def decode(
         raise Undecodable("undecodable", f"{len(data) - body.tell()} bytes after the record")
     if not isinstance(record, dict):
         raise Undecodable("undecodable", f"schema id {schema_id} is no record")
-    return copy.deepcopy(record) if plan.shares else record
+    record = copy.deepcopy(record) if plan.shares else record
+    for name_, unit in plan.units.items():
+        if isinstance(time := record.get(name_), int):
+            record[name_] = time // unit
+    return record
+
+
+def framed_id(data: bytes | None) -> int | None:
+    """The schema id of a value in Confluent framing; None for any other."""
+    if data is None or len(data) < _FRAME.size or data[0]:
+        return None
+    found: int = _FRAME.unpack_from(data)[1]
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -126,17 +151,31 @@ def _plan(
     reader = registry.raw(expected)
     try:
         bare = registry.aligned(writer, reader)
+        units = _units(writer, reader)
         if bare == registry.layout(reader) and fields is None:
-            return _Plan(_plain(expected), None)
+            return _Plan(_plain(expected), None, units)
         present = {field["name"] for field in writer["fields"]}
         # a writer's own defaults decide nothing, and may be wrong
         parsed = fastavro.parse_schema(bare)
     except (UnknownSchema, *_NO_SCHEMA) as error:
         raise Undecodable("unknown_schema", f"{schema_id} is no valid schema: {error}") from error
-    for field in reader["fields"]:
-        if "default" not in field and not present & {field["name"], *field.get("aliases", ())}:
-            raise Undecodable("missing_field", f"{field['name']} (schema id {schema_id})")
-    return _Plan(parsed, _plain(expected, fields), shares='"default": []' in json.dumps(reader))
+    for one in reader["fields"]:
+        if "default" not in one and not present & {one["name"], *one.get("aliases", ())}:
+            raise Undecodable("missing_field", f"{one['name']} (schema id {schema_id})")
+    return _Plan(
+        parsed, _plain(expected, fields), units, shares='"default": []' in json.dumps(reader)
+    )
+
+
+def _units(writer: Any, reader: Any) -> dict[str, int]:
+    """By our name of a field: those whose writer counts in less than milliseconds."""
+    written = {name: unit for name, unit in registry.time_units(writer).items() if unit > 1}
+    found = {}
+    for one in reader["fields"]:
+        for name in (one["name"], *one.get("aliases", ())):
+            if name in written and one["name"] in registry.time_units(reader):
+                found[one["name"]] = written[name]
+    return found
 
 
 @lru_cache

@@ -104,6 +104,7 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
         zeros += (b"\x00" if union else b"") + (
             b"" if null_first else b"\x00" * _ZERO_BYTES.get(name, 1)
         )
+    units, times = registry.time_units(writer), registry.time_units(registry.raw(event))
     columns: dict[str, pl.Expr] = {}
     needs: dict[str, str | None] = {}
     accepts: dict[str, Collection[int]] = {}
@@ -111,6 +112,9 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
         names = {field["name"], *field.get("aliases", ())}
         at = next((i for i, other in enumerate(written) if other["name"] in names), None)
         expression = _column(field, written[at]["type"] if at is not None else None, at)
+        unit = 1 if at is None else units.get(written[at]["name"], 1)
+        if unit > 1 and expression is not None and field["name"] in times:
+            expression = expression.floordiv(unit)
         if expression is None:
             return None
         columns[field["name"]] = expression.alias(field["name"])

@@ -2,8 +2,12 @@
 
 `registry.json` says which file an id stands for; the file's stem is the record's name. Bytes
 outlive releases, so an id never changes its meaning: a changed schema gets a new id, and the
-old id goes on pointing at the file of the release it came with. The highest id of a name is
-the one that is written.
+old id goes on pointing at the file of the release it came with. The highest id of a name below
+`OWN` is the one that is written.
+
+A schema registry counts from 1 too. So each id stands there a second time, `OWN` higher, where
+no registry gets to: what `send` and `import` write without a registry carries these, and is
+told apart whatever the workers are set to.
 """
 
 import json
@@ -21,6 +25,8 @@ from schemas.errors import EmberlineError
 __all__ = [
     "FILES",
     "NAMES",
+    "OWN",
+    "OWN_IDS",
     "REGISTRY",
     "FileSource",
     "SchemaSource",
@@ -28,10 +34,12 @@ __all__ = [
     "aligned",
     "by_id",
     "layout",
+    "own_id",
     "raw",
     "record_name",
     "schema",
     "schema_id",
+    "time_units",
     "without",
 ]
 
@@ -44,8 +52,15 @@ REGISTRY: Mapping[int, str] = MappingProxyType(
 )
 """Schema id -> file, relative to this package."""
 
+OWN = 0x454D4200
+"""EMB and a zero: added to an id it is one that no registry gives out."""
+
+OWN_IDS = frozenset(i for i in REGISTRY if i > OWN)
+
 _NAME_OF = {i: PurePosixPath(path).stem for i, path in REGISTRY.items()}
-_IDS = {name: max(i for i in _NAME_OF if _NAME_OF[i] == name) for name in _NAME_OF.values()}
+_IDS = {
+    name: max(i for i in _NAME_OF if _NAME_OF[i] == name and i < OWN) for name in _NAME_OF.values()
+}
 
 NAMES = tuple(_IDS)
 """The names of all records."""
@@ -93,6 +108,30 @@ def schema_id(name: str) -> int:
         return _IDS[name]
     except KeyError:
         raise UnknownSchema(name) from None
+
+
+def own_id(name: str) -> int:
+    """Return the id of this name that no schema registry gives out."""
+    return OWN + schema_id(name)
+
+
+def time_units(schema: Schema) -> dict[str, int]:
+    """Return parts of a millisecond by field, for the fields of a schema that are times."""
+    found: dict[str, int] = {}
+    for field in schema.get("fields", ()):
+        kind = field["type"]
+        for branch in kind if isinstance(kind, list) else [kind]:
+            logical = branch.get("logicalType") if isinstance(branch, dict) else None
+            if isinstance(logical, str) and logical in _PER_MILLISECOND:
+                found[field["name"]] = _PER_MILLISECOND[logical]
+    return found
+
+
+_PER_MILLISECOND = {
+    f"{clock}timestamp-{unit}": number
+    for clock in ("", "local-")
+    for unit, number in (("millis", 1), ("micros", 1_000), ("nanos", 1_000_000))
+}
 
 
 def raw(name: str) -> Schema:
@@ -145,32 +184,42 @@ def aligned(writer: Schema, reader: Schema) -> Schema:
         for field in reader["fields"]
         for alias in field.get("aliases", ())
     }
-    bare: Schema = layout(writer)
-    fields = [
-        {**field, "type": _in_case(field["type"], known[field["name"]]["type"])}
-        if field["name"] in known
-        else field
-        for field in bare["fields"]
-    ]
-    return bare | {"fields": fields}
+    wanted: dict[str, list[str]] = {}
+    for field in layout(writer)["fields"]:
+        symbols = _symbols(known[field["name"]]["type"]) if field["name"] in known else []
+        for branch in field["type"] if isinstance(field["type"], list) else [field["type"]]:
+            name = branch.get("name") if isinstance(branch, dict) else branch
+            if symbols and isinstance(name, str):
+                wanted[name.rpartition(".")[2]] = symbols
+    found: Schema = _renamed(layout(writer), wanted)
+    return found
 
 
-def _in_case(written: Any, read: Any) -> Any:
-    if isinstance(written, list):
-        return [_in_case(branch, read) for branch in written]
-    if not isinstance(written, dict) or written.get("type") != "enum":
-        return written
-    symbols = [
+def _symbols(kind: Any) -> list[str]:
+    return [
         symbol
-        for branch in (read if isinstance(read, list) else [read])
+        for branch in (kind if isinstance(kind, list) else [kind])
         if isinstance(branch, dict) and branch.get("type") == "enum"
         for symbol in branch["symbols"]
     ]
-    ours = {symbol.casefold(): symbol for symbol in symbols}
-    renamed = [ours.get(symbol.casefold(), symbol) for symbol in written["symbols"]]
-    if len(set(renamed)) < len(renamed):
-        raise UnknownSchema(str(written.get("name")), "symbols that differ in their case only")
-    return {**written, "symbols": renamed}
+
+
+def _renamed(schema: Any, wanted: Mapping[str, list[str]]) -> Any:
+    """A copy with the symbols of the enums of these names in the case in which they are wanted."""
+    if isinstance(schema, list):
+        return [_renamed(branch, wanted) for branch in schema]
+    if not isinstance(schema, dict):
+        return schema
+    ours = wanted.get(str(schema.get("name")).rpartition(".")[2], ())
+    if schema.get("type") == "enum":
+        in_case = {symbol.casefold(): symbol for symbol in ours}
+        renamed = [in_case.get(symbol.casefold(), symbol) for symbol in schema["symbols"]]
+        if len(set(renamed)) < len(renamed):
+            raise UnknownSchema(str(schema.get("name")), "symbols that differ in case only")
+        return {**schema, "symbols": renamed}
+    parts = {part: _renamed(schema[part], wanted)
+             for part in ("type", "items", "values", "fields") if part in schema}  # fmt: skip
+    return {**schema, **parts}
 
 
 def without(schema: Any, keys: Collection[str]) -> Any:

@@ -214,10 +214,20 @@ class Settings:
     transaction_timeout: Period = _setting(
         "PT15S", values.interval, "after this long the broker ends a dead worker's transaction"
     )
-    schema_registry_url: str = _setting(
+    schema_registry_url: values.Address = _setting(
         "",
-        values.text(r"(https?://\S+)?", "an http or https address"),
-        "a Confluent-compatible schema registry (empty: the ids in this distribution)",
+        values.address,
+        "a Confluent-compatible schema registry: with one its ids count for events, users and "
+        "definitions (empty: the ids in this distribution)",
+    )
+    schema_registry_user: str = _setting(
+        "", values.text(r"[^\s:]*", "a name"), "user of the schema registry, for HTTP Basic"
+    )
+    schema_registry_password: str = _setting(
+        "", values.text(), "password of that user", secret=True
+    )
+    schema_registry_password_file: str = _setting(
+        "", values.text(), "file whose first line is that password, instead of the setting"
     )
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 

@@ -11,7 +11,9 @@ from schemas.words import hint
 from streams.period import Period, parse, seconds
 
 __all__ = [
+    "Address",
     "Read",
+    "address",
     "choice",
     "date",
     "flag",
@@ -34,6 +36,30 @@ Read = Callable[[object], Any]
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
+
+
+class Address(str):
+    """A URL that may hold a password, which is not shown."""
+
+    __slots__ = ()
+
+    @property
+    def shown(self) -> str:
+        """Without user and password."""
+        return re.sub(r"//[^/]*@", "//(set)@", self)
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+
+def address(value: object) -> Address:
+    """An http or https URL, or nothing. The error does not quote it."""
+    found = (
+        re.fullmatch(r"(https?://[^\s/?#]+[^\s?#]*)?", value) if isinstance(value, str) else None
+    )
+    if found is None:
+        raise UsageError("this is no http or https address", remedy="Write https://host:port")
+    return Address(found[0])
 
 
 def text(pattern: str = "", what: str = "a text") -> Read:
@@ -172,6 +198,8 @@ def periods_by_name(value: object) -> dict[str, Period]:
 
 def show(value: object) -> str:
     """A value as it could be written in the environment."""
+    if isinstance(value, Address):
+        return value.shown
     if isinstance(value, Mapping):
         return ",".join(f"{name}={show(part)}" for name, part in value.items())
     if isinstance(value, tuple):

@@ -102,7 +102,9 @@ async def field(where: Ground, partitions: int) -> AsyncIterator[Field]:
         "data_dir": folder / "data",
         "keys_file": folder / "keys.json",
     }
-    settings = load({**given, **where.chosen}, env={}, file=folder / "none.toml")
+    settings = load(
+        {**given, **where.chosen, "schema_registry_url": ""}, env={}, file=folder / "none.toml"
+    )
     try:
         await topic_admin.create(settings)
         yield Field(settings, folder)

@@ -19,6 +19,7 @@ from agents.publish import Chunk, publish
 from agents.topic_reader import TopicReader, read_all, read_table
 from schemas import codec
 from schemas.errors import Fatal
+from schemas.registry import own_id
 
 __all__ = ["Options", "lifecycle"]
 
@@ -53,7 +54,7 @@ class _Stage:
         """Publish a source's events and wait until they are folded and the source is stopped."""
         settings = self.here.settings
         record = {"key": f"campaign:{campaign}", "status": "STOPPED", "name": campaign}
-        value = codec.encode("definition", record)
+        value = codec.encode("definition", record, own_id("definition"))
         await publish(settings, [Chunk("catalog", [record["key"].encode()], [value])])
         await publish(settings, self._counted(crowd(campaign, interactions)))
         ends = await self.here.ends(self.here.topics.event(event) for event in TOPICS)
@@ -71,7 +72,7 @@ class _Stage:
         topic = self.here.topics.expired if kind == "expire" else self.here.topics.restored
         record_name = "expired" if kind == "expire" else "restored"
         record = command(kind, (source,), reason="benchmark")
-        value = codec.encode("command", record)
+        value = codec.encode("command", record, own_id("command"))
         async with TopicReader.open(settings, [topic], from_end=True) as reader:
             idle, start = self.worker.cpu(), time.monotonic()
             await publish(settings, [Chunk("control", [source.encode()], [value])])

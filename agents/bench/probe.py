@@ -25,6 +25,7 @@ from agents.publish import Chunk, place, publish
 from agents.topic_reader import read_table
 from schemas import codec
 from schemas.errors import Fatal
+from schemas.registry import own_id
 
 __all__ = ["Probe"]
 
@@ -66,7 +67,9 @@ class Probe:
     async def prepare(self, seconds: float = 60.0) -> None:
         """Define the marked sources, and wait until the coordinator knows them."""
         settings, keys = self._field.settings, [f"campaign:{name}" for name in self.sources]
-        values = [codec.encode("definition", {"key": k, "status": "ACTIVE"}) for k in keys]
+        schema_id = own_id("definition")
+        records = [{"key": key, "status": "ACTIVE"} for key in keys]
+        values = [codec.encode("definition", record, schema_id) for record in records]
         await publish(settings, [Chunk("catalog", [k.encode() for k in keys], values)])
         deadline, state = time.monotonic() + seconds, self._field.topics.state
         while not set(keys) <= (await read_table(settings, state, "state")).keys():

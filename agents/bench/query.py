@@ -20,6 +20,7 @@ from agents.bench.worker import Worker
 from agents.publish import Chunk, publish
 from schemas import codec
 from schemas.errors import Fatal
+from schemas.registry import own_id
 
 __all__ = ["Options", "query"]
 
@@ -69,7 +70,7 @@ class _Stage:
         settings = self.here.settings
         for name in (_BIG, *_SMALL):
             record = {"key": f"campaign:{name}", "status": "ACTIVE", "name": name}
-            value = codec.encode("definition", record)
+            value = codec.encode("definition", record, own_id("definition"))
             await publish(settings, [Chunk("catalog", [record["key"].encode()], [value])])
             rows = options.interactions if name == _BIG else options.each
             await publish(settings, crowd(name, rows, users=_BIG))

@@ -10,7 +10,7 @@ from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.say import say
 from agents.inspection import Inspection
 from agents.publish import Chunk, publish
-from agents.records import TYPES, Kind, kind_of_record, ready, refuse_unknown_fields
+from agents.records import TYPES, Ids, Kind, kind_of_record, ready, refuse_unknown_fields
 from agents.rules.bounds import unfit
 from schemas.codec import Undecodable
 from schemas.errors import UsageError
@@ -33,17 +33,18 @@ def command(ctx: click.Context, kind: str, record: str, delete: bool, as_json: b
     With --delete the argument is the key instead: campaign:ID, or a user's id.
     """
     found = kind_of_record(kind)
+    settings = settings_of(ctx)
+    inspection = Inspection(settings)
     if delete:
         if found.name not in ("definition", "user"):
             raise UsageError("An event cannot be deleted", remedy="--delete takes definition, user")
         pairs: list[tuple[bytes, bytes | None]] = [(_key(found, record), None)]
     else:
         pairs = [
-            _checked(found, item, f"[{at}]" if several else "")
+            _checked(found, item, f"[{at}]: " if several else "", inspection.ids)
             for at, item, several in _objects(_text(record))
         ]
-    settings = settings_of(ctx)
-    _refuse_faults(found, pairs, Inspection(settings).faults(found, pairs))
+    _refuse_faults(found, pairs, inspection.faults(found, pairs))
     chunk = Chunk(found.topic, [key for key, _ in pairs], [value for _, value in pairs])
     run(publish(settings, [chunk]))
     keys = [(key or b"").decode() for key in chunk.keys]
@@ -100,13 +101,12 @@ def _objects(text: bytes) -> list[tuple[int, dict[str, object], bool]]:
     return [(at, item, len(values) > 1) for at, item in enumerate(values)]
 
 
-def _checked(kind: Kind, record: dict[str, object], where: str) -> tuple[bytes, bytes]:
+def _checked(kind: Kind, record: dict[str, object], where: str, ids: Ids) -> tuple[bytes, bytes]:
     try:
         refuse_unknown_fields(kind, record)
-        return ready(kind, orjson.dumps(record))
+        return ready(kind, orjson.dumps(record), ids)
     except (UsageError, Undecodable) as error:
         message = (
             error.message if isinstance(error, UsageError) else f"{kind.name}: {error.message}"
         )
-        where = f"{where}: " if where else ""
         raise UsageError(f"{where}{message}", remedy=error.remedy) from error

@@ -12,7 +12,6 @@ __all__ = [
     "DefinitionUnreadable",
     "Input",
     "ReportRead",
-    "StateForeign",
     "Tick",
 ]
 
@@ -55,15 +54,11 @@ class CommandRead:
 
 @dataclass(frozen=True, slots=True)
 class CommandUnreadable:
-    """A command that cannot be decoded, with the request id as far as it can be known.
-
-    `named`: the id is that of who asks, and not only the record's place.
-    """
+    """A command that cannot be decoded, with the request id as far as it can be known."""
 
     request_id: str
     detail: str
     by: str | None = None
-    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +75,6 @@ class Tick:
     skew_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StateForeign:
-    """Somebody else has written a record of a source to `lifecycle.state`.
-
-    `version` is the one that it claims, -1 where it cannot be read or has no value.
-    """
-
-    source: str
-    version: int
-
-
 Input = (
     DefinitionRead
     | DefinitionUnreadable
@@ -98,6 +82,5 @@ Input = (
     | CommandRead
     | CommandUnreadable
     | ReportRead
-    | StateForeign
     | Tick
 )

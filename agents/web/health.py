@@ -36,7 +36,9 @@ async def readyz(request: web.Request) -> web.Response:
     awaited = _awaited(context)
     if awaited:
         raise Problem("not_ready", f"Waiting for {', '.join(awaited)}", awaited=awaited)
-    warned = {"warning": "the keys file cannot be read"} if context.keyring.trouble else {}
+    told = ["the keys file cannot be read"] if context.keyring.trouble else []
+    told += _waiting(context)
+    warned = {"warning": "; ".join(told)} if told else {}
     return web.json_response({"status": "ready", **warned})
 
 
@@ -91,6 +93,18 @@ def _awaited(context: Context) -> list[str]:
     if not context.catalog.caught_up.is_set():
         awaited.append("the catalog")
     return awaited
+
+
+def _waiting(context: Context) -> list[str]:
+    """What keeps shards from taking events in, while they answer."""
+    why: dict[str, list[int]] = {}
+    for partition, shard in context.host.shards.items():
+        if shard is not None and shard.status.waits_for:
+            why.setdefault(shard.status.waits_for, []).append(partition)
+    return [
+        f"ingest of shards {', '.join(map(str, sorted(shards)))} waits: {reason}"
+        for reason, shards in why.items()
+    ]
 
 
 def _shard(partition: int, shard: Shard | None) -> dict[str, Any]:

@@ -1,0 +1,137 @@
+"""A schema registry over real HTTP, by the documented interface of Confluent's: the parts that
+are used here, and the ways in which one can misbehave. It is this project's own, no Confluent
+code runs in these tests.
+"""
+
+import base64
+import contextlib
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import Any
+
+MEDIA = "application/vnd.schemaregistry.v1+json"
+
+
+class RegistryServer(ThreadingHTTPServer):
+    """Subjects with versions, ids from 1, references, Basic authentication.
+
+    `raw` answers a path with (status, body), `headers` with those besides; `drips` sends a byte
+    of every answer now and then, until the server is closed.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, user: str = "", password: str = "") -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.login = f"{user}:{password}" if user else ""
+        self.asked: list[str] = []
+        self.schemas: dict[int, dict[str, Any]] = {}
+        self.subjects: dict[str, list[int]] = {}
+        self.raw: dict[str, tuple[int, bytes]] = {}
+        self.headers: dict[str, dict[str, str]] = {}
+        self.drips = False
+        self.down = False
+        self.closing = Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def register(self, subject: str, schema: Any, references: Any = ()) -> int:
+        """The id of a schema, the same for the same schema."""
+        entry: dict[str, Any] = {"schema": json.dumps(schema)}
+        if references:
+            entry["references"] = list(references)
+        found = next((i for i, known in self.schemas.items() if known == entry), None)
+        schema_id = len(self.schemas) + 1 if found is None else found
+        self.schemas[schema_id] = entry
+        versions = self.subjects.setdefault(subject, [])
+        if schema_id not in versions:
+            versions.append(schema_id)
+        return schema_id
+
+    def put(self, schema_id: int, schema: Any, **more: Any) -> int:
+        """A schema under an id of the test's choice; text stays as it is."""
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        self.schemas[schema_id] = {"schema": text, **more}
+        return schema_id
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+        """(status, body)."""
+        if path in self.raw:
+            return self.raw[path]
+        found = self._found(method, path.strip("/").split("/"), body)
+        if found is None:
+            return 404, json.dumps({"error_code": 40403, "message": "not found"}).encode()
+        return 200, json.dumps(found).encode()
+
+    def _found(self, method: str, parts: list[str], body: Any) -> dict[str, Any] | None:
+        if parts[:2] == ["schemas", "ids"]:
+            return self.schemas.get(int(parts[2]))
+        if parts[0] != "subjects":
+            return None
+        versions = self.subjects.get(parts[1], [])
+        if method == "POST" and len(parts) == 2:
+            for version, schema_id in enumerate(versions, 1):
+                if json.loads(self.schemas[schema_id]["schema"]) == json.loads(body["schema"]):
+                    return {"subject": parts[1], "id": schema_id, "version": version}
+            return None
+        if method == "POST":
+            return {"id": self.register(parts[1], json.loads(body["schema"]))}
+        if not 0 < int(parts[3]) <= len(versions):
+            return None
+        schema_id = versions[int(parts[3]) - 1]
+        return {"subject": parts[1], "id": schema_id, **self.schemas[schema_id]}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: RegistryServer
+
+    def do_GET(self) -> None:
+        self._reply(None)
+
+    def do_POST(self) -> None:
+        self._reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def _reply(self, body: Any) -> None:
+        server = self.server
+        server.asked.append(f"{self.command} {self.path}")
+        login = base64.b64encode(server.login.encode()).decode()
+        if server.down:
+            status, content = 503, b"{}"
+        elif server.login and self.headers.get("Authorization") != f"Basic {login}":
+            status, content = 401, json.dumps({"message": "Unauthorized"}).encode()
+        else:
+            status, content = server.answer(self.command, self.path, body)
+        if server.drips:
+            with contextlib.suppress(OSError):
+                while not server.closing.wait(0.05):
+                    self.wfile.write(b"H")
+                    self.wfile.flush()
+            return
+        self.send_response(status)
+        for name, value in {"Content-Type": MEDIA, **server.headers.get(self.path, {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output free of access lines."""
+
+
+@contextlib.contextmanager
+def serving(user: str = "", password: str = "") -> Iterator[RegistryServer]:
+    """A registry that answers until the block ends."""
+    with RegistryServer(user, password) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.closing.set()
+            server.shutdown()
+            thread.join(5)
