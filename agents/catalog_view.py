@@ -17,9 +17,8 @@ from agents.rules.aside import Aside, readable_uses
 from agents.rules.decide import decide
 from agents.rules.policy import Policy
 from agents.rules.world import Sweep, World
-from agents.strangers import own_key, pass_over
+from agents.strangers import own_key, pass_over, records_of
 from agents.topic_reader import read_all
-from schemas.batch import unpack
 from schemas.lifecycle import Definition, Part, is_source
 from streams.fetch import Fetcher
 from streams.offsets import bounds
@@ -157,7 +156,7 @@ async def follow(settings: Settings, view: CatalogView) -> None:
                 if taken > last:
                     view.caught_up.set()
             for batch in await fetcher.fetch():
-                for record in unpack(batch):
+                for record in records_of(batch):
                     try:
                         view.apply(record.key, record.value)
                     except ledger.Unreadable as error:
@@ -183,7 +182,7 @@ async def _last_record(
     try:
         while fetcher.position(catalog) < end:
             for batch in await fetcher.fetch():
-                last = max([last, *(record.offset for record in unpack(batch))])
+                last = max([last, *(record.offset for record in records_of(batch))])
     finally:
         await fetcher.close()
     return last

@@ -23,15 +23,19 @@ from agents.rules.inputs import (
     DefinitionUnreadable,
     Input,
     ReportRead,
+    StateForeign,
     Tick,
 )
 from agents.rules.outputs import Output, state
 from agents.rules.policy import Policy
+from agents.rules.recovery import recovered
 from agents.rules.sweep import wait_ms
 from agents.rules.world import World
-from agents.strangers import own_key
+from agents.state_view import HUGE
+from agents.strangers import names_source, own_key, pass_over, producer_of, records_of
 from agents.topic_reader import read_all
 from schemas import codec
+from schemas.batch_records import RawBatch
 from schemas.errors import Recoverable
 from schemas.lifecycle import SourceState
 from schemas.undecodable import Undecodable
@@ -68,6 +72,8 @@ class _Term:
     committed: Mapping[str, int]
     skew_ms: int | None = None
     measured_at: int = 0
+    #: Where to go on reading `lifecycle.state`, to see whether somebody else writes to it.
+    watched: int = 0
 
 
 class Coordinator:
@@ -165,9 +171,25 @@ class Coordinator:
         await producer.commit([log_topic.owner_record(self._settings, owner)])
         self._owner = owner
         found = await log_topic.read_back(self._settings, owner, start)
-        self._world = found.world
+        world = await self._recovered(found.world, found.lost)
+        self._world = world
         skew_ms = None if found.appended_at is None else found.appended_at - at
-        return _Term(producer, found.world, dict(found.cursor), found.cursor, skew_ms, at)
+        return _Term(producer, world, dict(found.cursor), found.cursor, skew_ms, at)
+
+    async def _recovered(self, world: World, lost: frozenset[str]) -> World:
+        """With what `lifecycle.state` says of sources whose own record somebody has destroyed."""
+        if not lost:
+            return world
+        shown: dict[str, SourceState] = {}
+        for _, _, record in await read_all(self._settings, self._topics.state):
+            with suppress(Undecodable):
+                state = SourceState.from_record(codec.decode(record.value or b"", "state"))
+                if state.source in lost and record.key == state.source.encode():
+                    shown[state.source] = state
+        log.warning("coordinator: %d sources are known by %s", len(lost), self._topics.state)
+        now = self._clock.now_ms()
+        again = {name: recovered(state, now, self._policy) for name, state in shown.items()}
+        return replace(world, sources={**world.sources, **again})
 
     async def _compare_catalog(self, term: _Term) -> None:
         """Read the whole catalog once: what we know and it does not hold was deleted.
@@ -180,12 +202,16 @@ class Coordinator:
         partitions = [(name, 0) for name in self._inputs]
         limits = await bounds(self._settings, partitions)
         for name in self._inputs:
-            term.cursor.setdefault(name, limits[name, 0][0])
+            first, last = limits[name, 0]
+            # a position behind the end is one in another topic of this name
+            if not first <= term.cursor.get(name, first) <= last:
+                log.warning("coordinator: %s is read from its beginning", name)
+                term.cursor.pop(name)
+            term.cursor.setdefault(name, first)
         start, end = limits[topic, 0]
         known = term.cursor[topic]
-        # a position behind the end is one in another topic of this name
-        known = known if known <= end else start
         keys: set[str] = set()
+        all_read = True
         former: dict[str, Item] = {}
         news: list[Item] = []
         fetcher = Fetcher(self._settings, {(topic, 0): start}, name="coordinator-catalog")
@@ -196,6 +222,8 @@ class Coordinator:
                     self._topics, await fetcher.progress(), {topic: start}, self._clock.now_ms()
                 ):
                     _note_key(keys, item)
+                    # of a batch that cannot be read the keys are not known: none was deleted
+                    all_read = all_read and item.meaning is not None
                     if item.next_offset > known:
                         news.append(item)
                     elif isinstance(item.meaning, DefinitionRead | DefinitionUnreadable):
@@ -205,12 +233,15 @@ class Coordinator:
             term.cursor[topic] = fetcher.position((topic, 0))
         finally:
             await to_the_end(fetcher.close())
+        if not all_read:
+            keys.update(term.world.catalog, term.world.asides)
         await self._step(term, [], extra=CatalogSnapshot(frozenset(keys)))
 
     async def _tell_again(self, term: _Term) -> None:
         """Write the states anew that their topic has lost: somebody may have deleted it, and
         until it names an expired source, nobody can say that it is one."""
         topic = self._topics.state
+        term.watched = (await bounds(self._settings, [(topic, 0)]))[topic, 0][1]
         told: dict[str, int] = {}
         for _, _, record in await read_all(self._settings, topic):
             # What is deleted, or cannot be read, says nothing any more of what came before it.
@@ -236,6 +267,7 @@ class Coordinator:
 
     async def _decide(self, term: _Term) -> None:
         positions = {(name, 0): term.cursor[name] for name in self._inputs}
+        positions[self._topics.state, 0] = term.watched
         fetcher = Fetcher(self._settings, positions, name="coordinator")
         await fetcher.start()
         reports = self._topics.shard_reports
@@ -251,6 +283,8 @@ class Coordinator:
                 )
                 # past transaction markers too: a log may begin behind the last one
                 term.cursor |= {name: fetcher.position((name, 0)) for name in self._inputs}
+                for one in _foreign(batches, self._topics.state, term.producer.producer_id):
+                    await self._step(term, [], extra=one)
                 if wait_ms(term.world, self._clock.now_ms(), self._policy) == 0:
                     await self._measure_skew(term)
                     await self._step(term, [], extra=Tick(term.skew_ms))
@@ -319,6 +353,30 @@ def _written(output: Output, now: int) -> tuple[bytes | None, bytes, int]:
 def _weight(item: Item) -> int:
     """A report tells of up to a thousand sources, each of which may be done now."""
     return 1 + len(item.meaning.report.items) // 10 if isinstance(item.meaning, ReportRead) else 1
+
+
+def _foreign(batches: Sequence[RawBatch], topic: str, own: int | None) -> list[StateForeign]:
+    """The records of `lifecycle.state` that the producer `own` has not written."""
+    found = []
+    for batch in batches:
+        if batch.topic != topic or producer_of(batch) in (None, own):
+            continue
+        for record in records_of(batch):
+            if names_source(record.key):
+                source = (record.key or b"").decode()
+                found.append(StateForeign(source, _claimed(record.value)))
+            why = "the coordinator has not written it"
+            pass_over(batch.topic, batch.partition, record.offset, why)
+    return found
+
+
+def _claimed(value: bytes | None) -> int:
+    """The version that a state record has, as readers take it; -1 where they do not."""
+    try:
+        found = SourceState.from_record(codec.decode(value or b"", "state")).version
+    except Undecodable:
+        return -1
+    return found if 0 <= found < HUGE else -1
 
 
 def _note_key(keys: set[str], item: Item) -> None:

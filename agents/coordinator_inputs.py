@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agents.rules.aside import words_of_bytes, words_of_definition
-from agents.rules.bounds import command_fault, is_request_id, unfit
+from agents.rules.bounds import command_fault, is_request_id, report_fault, unfit
 from agents.rules.inputs import (
     CommandRead,
     CommandUnreadable,
@@ -15,9 +15,10 @@ from agents.rules.inputs import (
     ReportRead,
 )
 from schemas import codec
-from schemas.batch import KafkaRecord, RawBatch, unpack
+from schemas.batch_records import CorruptRecords, KafkaRecord, RawBatch, unpack
 from schemas.codec import Undecodable
-from schemas.decode_reject import reject
+from schemas.decode_check import DEFAULT_LIMITS
+from schemas.decode_reject import Reject, Rejects
 from schemas.lifecycle import Command, Definition, Report, Status
 from streams.step import Record
 from streams.topics import Topics
@@ -47,32 +48,46 @@ def read(
     items: list[Item] = []
     for topic in order:
         for batch in batches:
-            if batch.topic == topic:
-                items += [
-                    _item(topics, batch, record, now)
-                    for record in unpack(batch)
-                    if record.offset >= cursor.get(topic, 0)
-                ]
+            if batch.topic == topic and batch.next_offset > cursor.get(topic, 0):
+                items += _of_batch(topics, batch, cursor.get(topic, 0), now)
     return items
 
 
-def _item(topics: Topics, batch: RawBatch, record: KafkaRecord, now: int) -> Item:
+def _of_batch(topics: Topics, batch: RawBatch, start: int, now: int) -> list[Item]:
+    """The records of a batch from offset `start` on. Its rejects are bounded by its size."""
+    rejects = Rejects(DEFAULT_LIMITS)
+    try:
+        records = unpack(batch)
+    except CorruptRecords as error:
+        rejects.add_batch(batch, error.code, error.detail)
+        return [Item(batch.topic, batch.next_offset, None, _written(topics, rejects.found[0]))]
+    found: list[tuple[KafkaRecord, Input | None, bool]] = []
+    for record in records:
+        if record.offset >= start:
+            meaning, fault = _item(topics, batch, record, now)
+            if fault is not None:
+                rejects.add(batch, record, fault.code, fault.detail)
+            found.append((record, meaning, fault is not None))
+    made = iter(rejects.found)
+    items = []
+    for record, meaning, bad in found:
+        one = next(made, None) if bad else None
+        reject = None if one is None else _written(topics, one)
+        items.append(Item(batch.topic, record.offset + 1, meaning, reject))
+    return items
+
+
+def _item(
+    topics: Topics, batch: RawBatch, record: KafkaRecord, now: int
+) -> tuple[Input | None, Undecodable | None]:
     topic = batch.topic
     position = f"{topic}-{batch.partition}-{record.offset}"
+    if topic == topics.catalog:
+        return definition(record, now)
     try:
-        if topic == topics.catalog:
-            found, fault = definition(record, now)
-            made = None if fault is None else _reject(topics, batch, record, fault)
-            return Item(topic, record.offset + 1, found, made)
-        meaning = _meaning(topics, topic, record, position)
+        return _meaning(topics, topic, record, position), None
     except Undecodable as error:
-        return Item(
-            topic,
-            record.offset + 1,
-            _unreadable(topics, topic, record, position, str(error)),
-            _reject(topics, batch, record, error),
-        )
-    return Item(topic, record.offset + 1, meaning)
+        return _unreadable(topics, topic, record, position, str(error)), error
 
 
 def _meaning(topics: Topics, topic: str, record: KafkaRecord, position: str) -> Input | None:
@@ -80,7 +95,10 @@ def _meaning(topics: Topics, topic: str, record: KafkaRecord, position: str) -> 
         raise Undecodable("undecodable", "the record has no value")
     if topic == topics.control:
         return _command(Command.from_record(codec.decode(record.value, "command")), position)
-    return ReportRead(Report.from_record(codec.decode(record.value, "report")))
+    report = Report.from_record(codec.decode(record.value, "report"))
+    if (fault := report_fault(report)) is not None:
+        raise Undecodable("undecodable", fault)
+    return ReportRead(report)
 
 
 def _command(command: Command, position: str) -> CommandRead | CommandUnreadable:
@@ -88,7 +106,9 @@ def _command(command: Command, position: str) -> CommandRead | CommandUnreadable
     if fault is None:
         return CommandRead(command, position)
     request_id = command.request_id or ""
-    return CommandUnreadable(request_id if is_request_id(request_id) else position, fault)
+    if is_request_id(request_id):
+        return CommandUnreadable(request_id, fault, command.who)
+    return CommandUnreadable(position, fault, command.who, named=False)
 
 
 def definition(
@@ -119,7 +139,8 @@ def _unreadable(
     topics: Topics, topic: str, record: KafkaRecord, position: str, detail: str
 ) -> Input | None:
     if topic == topics.control:
-        return CommandUnreadable(_request_id(record.value) or position, detail[:1000])
+        request_id = _request_id(record.value)
+        return CommandUnreadable(request_id or position, detail[:1000], named=bool(request_id))
     return None
 
 
@@ -133,8 +154,7 @@ def _request_id(value: bytes | None) -> str | None:
     return request_id if isinstance(request_id, str) and is_request_id(request_id) else None
 
 
-def _reject(topics: Topics, batch: RawBatch, record: KafkaRecord, error: Undecodable) -> Record:
-    made = reject(batch, record, error.code, error.detail)
+def _written(topics: Topics, made: Reject) -> Record:
     return Record(topics.rejected, made.key, made.value, headers=made.headers)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from agents.rules import ledger
 from agents.rules.world import World
-from agents.strangers import own_key, pass_over
-from schemas.batch import KafkaRecord, RawBatch, unpack
+from agents.strangers import own_key, pass_over, records_of
+from schemas.batch import KafkaRecord, RawBatch
 from schemas.errors import Fatal
+from schemas.lifecycle import is_source
 from streams.fetch import Fetcher
 from streams.settings import Settings
 from streams.step import Record
@@ -44,6 +45,8 @@ class Found:
     cursor: Mapping[str, int]
     offset: int
     appended_at: int | None
+    lost: frozenset[str] = frozenset()
+    """Sources of which no record can be read: somebody has written over it."""
 
 
 def owner_record(settings: Settings, owner: str) -> Record:
@@ -71,8 +74,9 @@ def cursor_of(value: bytes | None) -> dict[str, int]:
 async def read_back(settings: Settings, owner: str, start: int) -> Found:
     """Read from offset `start` to the owner record of `owner`.
 
-    Raises Recoverable where nothing comes, Fatal where the topic was written with
-    another number of partitions or format.
+    A record that none of us can have written is passed over: the one before it under its key
+    holds. Raises Recoverable where nothing comes, Fatal where the topic was written with another
+    number of partitions or format.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
     fetcher = Fetcher(settings, {partition: start}, name="coordinator-log")
@@ -81,7 +85,7 @@ async def read_back(settings: Settings, owner: str, start: int) -> Found:
     try:
         while True:
             for batch in await fetcher.progress():
-                for record in unpack(batch):
+                for record in records_of(batch):
                     key = own_key(record.key)
                     if key is None or not (key in (_OWNER, CURSOR) or ledger.known(key)):
                         pass_over(batch.topic, batch.partition, record.offset, f"{record.key!r}")
@@ -89,9 +93,58 @@ async def read_back(settings: Settings, owner: str, start: int) -> Found:
                     kept.pop(key, None)  # in the order of the last change
                     kept[key] = record
                     if key == _OWNER and _checked_owner(settings, record) == owner:
-                        return _found(settings, kept, batch, record.offset)
+                        appended_at = batch.max_timestamp if batch.log_append_time else None
+                        bad = _pass_over_bad(batch, kept)
+                        earlier = await _before(settings, start, record.offset, bad)
+                        return _found(settings, kept, bad, earlier, record.offset, appended_at)
     finally:
         await fetcher.close()
+
+
+def _pass_over_bad(batch: RawBatch, kept: Mapping[str, KafkaRecord]) -> frozenset[str]:
+    """The keys whose latest record cannot be read."""
+    bad = set()
+    for key, record in kept.items():
+        if (fault := _fault(key, record.value)) is not None:
+            pass_over(batch.topic, batch.partition, record.offset, fault)
+            bad.add(key)
+    return frozenset(bad)
+
+
+def _fault(key: str, value: bytes | None) -> str | None:
+    """Why a record cannot be one of ours, or None."""
+    if key == _OWNER:
+        return None
+    if value is None:
+        # a source, the sweep and the cursor are never forgotten
+        return f"{key} without a value" if key[0] in "swc" else None
+    try:
+        cursor_of(value) if key == CURSOR else ledger.parsed(key, value)
+    except ledger.Unreadable as error:
+        return error.message
+    return None
+
+
+async def _before(
+    settings: Settings, start: int, end: int, keys: frozenset[str]
+) -> dict[str, KafkaRecord]:
+    """The latest record of each of `keys` within `[start, end)` that can be read."""
+    found: dict[str, KafkaRecord] = {}
+    if not keys:
+        return found
+    partition = (Topics(settings.prefix).coordinator, 0)
+    fetcher = Fetcher(settings, {partition: start}, name="coordinator-former")
+    await fetcher.start()
+    try:
+        while fetcher.position(partition) < end:
+            for batch in await fetcher.progress():
+                for record in records_of(batch):
+                    key = own_key(record.key)
+                    if key in keys and _fault(key or "", record.value) is None:
+                        found[key or ""] = record
+    finally:
+        await fetcher.close()
+    return found
 
 
 async def last_owner(settings: Settings, start: int, end: int) -> str | None:
@@ -106,7 +159,7 @@ async def last_owner(settings: Settings, start: int, end: int) -> str | None:
     try:
         while fetcher.position(partition) < end:
             for batch in await fetcher.progress():
-                for record in unpack(batch):
+                for record in records_of(batch):
                     if record.key == _OWNER.encode():
                         owner = _checked_owner(settings, record) or owner
     finally:
@@ -130,27 +183,22 @@ async def appended_at(settings: Settings, offset: int) -> int | None:
         await fetcher.close()
 
 
-def _found(settings: Settings, kept: dict[str, KafkaRecord], batch: RawBatch, offset: int) -> Found:
-    def unreadable(error: ledger.Unreadable) -> None:
-        at = kept[error.key].offset
-        if not ledger.foreign(error.key):
-            place = f"{batch.topic}[{batch.partition}] offset {at}"
-            raise Fatal(f"{place}: {error.message}", remedy=error.remedy) from error
-        pass_over(batch.topic, batch.partition, at, error.message)
-
-    cursor: dict[str, int] = {}
-    if CURSOR in kept and kept[CURSOR].value is not None:
-        try:
-            cursor = cursor_of(kept[CURSOR].value)
-        except ledger.Unreadable as error:
-            unreadable(error)
+def _found(
+    settings: Settings,
+    kept: Mapping[str, KafkaRecord],
+    bad: frozenset[str],
+    earlier: Mapping[str, KafkaRecord],
+    offset: int,
+    appended_at: int | None,
+) -> Found:
+    records = {**{key: one for key, one in kept.items() if key not in bad}, **earlier}
+    cursor = cursor_of(records[CURSOR].value) if CURSOR in records else {}
     world = ledger.load(
-        ((key, record.value) for key, record in kept.items()),
+        ((key, record.value) for key, record in records.items()),
         segments_are_roots=settings.segments_are_roots,
-        unreadable=unreadable,
     )
-    appended_at = batch.max_timestamp if batch.log_append_time else None
-    return Found(world, cursor, offset, appended_at)
+    lost = (key[2:] for key in bad - earlier.keys() if key.startswith("s/"))
+    return Found(world, cursor, offset, appended_at, frozenset(filter(is_source, lost)))
 
 
 def _json(value: bytes | None) -> dict[str, Any]:
@@ -171,6 +219,9 @@ def _checked_owner(settings: Settings, record: KafkaRecord) -> str | None:
         found = _json(record.value)
     except ValueError as error:
         pass_over(topic, 0, record.offset, str(error))
+        return None
+    if not isinstance(found.get("owner"), str) or type(found.get("format")) is not int:
+        pass_over(topic, 0, record.offset, "no owner record of any version")
         return None
     if found.get("format") != _FORMAT:
         raise Fatal(

@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 
-from agents.strangers import names_source, pass_over
+from agents.strangers import names_source, pass_over, records_of
 from schemas import codec
-from schemas.batch import KafkaRecord, RawBatch, unpack
-from schemas.errors import Fatal
 from schemas.lifecycle import WORKING, SourceState, State
 from streams.fetch import Fetcher
 from streams.offsets import bounds
 from streams.settings import Settings
 from streams.topics import Topics
 
-__all__ = ["StateView", "follow"]
+__all__ = ["HUGE", "StateView", "follow"]
+
+HUGE = 1 << 53
+"""No version is as large: one that was written would shut out all that are."""
 
 
 class StateView:
@@ -83,6 +84,8 @@ class StateView:
             self.changes += 1
             return None
         source = SourceState.from_record(codec.decode(value, "state"))
+        if source.source.encode() != key or not 0 <= source.version < HUGE:
+            raise codec.Undecodable("undecodable", f"version {source.version} of another source")
         former = self._sources.get(source.source)
         if former is None or former.version <= source.version:
             if former is not None:
@@ -119,43 +122,33 @@ class StateView:
 async def follow(settings: Settings, view: StateView) -> None:
     """Feed `view` from the beginning of `lifecycle.state` until cancelled.
 
-    Waits out a broker that stops answering; raises Recoverable where none answers at the
-    start, and Fatal for a source's latest record where that cannot be read: nobody but the
-    coordinator writes here, and hiding depends on it. Other records that cannot be read are
-    left out with a warning.
+    Waits out a broker that stops answering; raises Recoverable where none answers at the start.
+    A record that cannot be read, or deletes a source, is none of the coordinator's: it is left
+    out with a warning, and what was read before holds. Where nothing was, hiding would depend
+    on nothing: the view has not caught up before the coordinator has told the source again, as
+    it does at once.
     """
     partition = (Topics(settings.prefix).state, 0)
     start, end = (await bounds(settings, [partition]))[partition]
     fetcher = Fetcher(settings, {partition: start}, name="state-view")
     await fetcher.start()
-    damaged: dict[bytes | None, Fatal] = {}
+    damaged: set[str] = set()
     try:
         while True:
             if fetcher.position(partition) >= end:
-                # only now: a later record may have put one right
-                for error in damaged.values():
-                    raise error
-                view.caught_up.set()
+                damaged -= {source for source in damaged if view.get(source) is not None}
+                if not damaged:
+                    view.caught_up.set()
             await view.advance(fetcher.position(partition))
             for batch in await fetcher.fetch():
-                for record in unpack(batch):
-                    damaged.pop(record.key, None)
+                for record in records_of(batch):
                     try:
+                        if record.value is None:
+                            raise codec.Undecodable("undecodable", "a source is never deleted")
                         view.apply(record.key, record.value)
                     except codec.Undecodable as error:
-                        if names_source(record.key):
-                            damaged[record.key] = _damaged(batch, record, error)
-                        else:
-                            pass_over(batch.topic, batch.partition, record.offset, str(error))
+                        pass_over(batch.topic, batch.partition, record.offset, str(error))
+                        if names_source(record.key) and not view.caught_up.is_set():
+                            damaged.add((record.key or b"").decode())
     finally:
         await fetcher.close()
-
-
-def _damaged(batch: RawBatch, record: KafkaRecord, error: codec.Undecodable) -> Fatal:
-    source = (record.key or b"").decode()
-    return Fatal(
-        f"{batch.topic}[{batch.partition}] offset {record.offset}, {source}: "
-        f"{error.code}: {error.detail:.200}",
-        remedy="Only the coordinator may write to this topic: write the source's former record "
-        "again, under the same key",
-    )

@@ -1,12 +1,41 @@
-"""Records in internal topics that none of us can have written: they must stop nobody."""
+"""Records in internal topics that none of us can have written: they must stop nobody.
+
+They are counted, and told in the log: the first ones of each topic, then ever fewer.
+"""
 
 import logging
+import struct
+from collections import Counter
 
+from schemas.batch_records import CorruptRecords, KafkaRecord, RawBatch, unpack
 from schemas.lifecycle import is_source
 
-__all__ = ["names_source", "own_key", "pass_over"]
+__all__ = ["COUNTS", "names_source", "own_key", "pass_over", "producer_of", "records_of"]
 
 log = logging.getLogger(__name__)
+
+COUNTS: Counter[str] = Counter()
+"""Records and batches left out since the process began, by topic."""
+_PRODUCER = struct.Struct(">q")
+_PRODUCER_AT = 43
+"""Where the producer's id stands in a batch's header."""
+
+
+def records_of(batch: RawBatch) -> list[KafkaRecord]:
+    """The records of a batch; none of one that cannot be read, which is passed over whole."""
+    try:
+        return unpack(batch)
+    except CorruptRecords as error:
+        pass_over(batch.topic, batch.partition, batch.base_offset, error.message)
+        return []
+
+
+def producer_of(batch: RawBatch) -> int | None:
+    """The id of the producer that wrote a batch; None where that is not known."""
+    if len(batch.wire) < _PRODUCER_AT + _PRODUCER.size:
+        return None
+    found: int = _PRODUCER.unpack_from(batch.wire, _PRODUCER_AT)[0]
+    return found
 
 
 def own_key(key: bytes | None) -> str | None:
@@ -22,7 +51,15 @@ def names_source(key: bytes | None) -> bool:
 
 
 def pass_over(topic: str, partition: int, offset: int, why: str) -> None:
-    """Warn of a record that is left out."""
-    log.warning(
-        "%s[%d] offset %d is no record of ours and left out: %.200s", topic, partition, offset, why
-    )
+    """Leave a record out: count it, and warn of the 1st, 2nd, 4th, 8th .. of its topic."""
+    COUNTS[topic] += 1
+    count = COUNTS[topic]
+    if count & (count - 1) == 0:
+        log.warning(
+            "%s[%d] offset %d is no record of ours and left out (%d so far): %.200s",
+            topic,
+            partition,
+            offset,
+            count,
+            why,
+        )

@@ -4,6 +4,7 @@ A member sends what it serves now and its HTTP address; every assignment carries
 map of partition to address, so each member learns from the assignment itself whom to ask.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -18,6 +19,8 @@ from aiokafka.coordinator.protocol import (
 from streams.shard_plan import Claim, Directory, plan
 
 __all__ = ["ShardAssignor"]
+
+log = logging.getLogger(__name__)
 
 _FORMAT = 0
 
@@ -79,7 +82,7 @@ class ShardAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafk
         The partition count is the setting's: every worker has checked it against the
         topics, while `cluster` may not have heard of a topic yet.
         """
-        claims = {member: Claim.decode(metadata.user_data) for member, metadata in members.items()}
+        claims = _claims(members)
         topics = sorted({topic for metadata in members.values() for topic in metadata.subscription})
         planned = plan(claims, self._partitions)
         directory = Directory(
@@ -98,10 +101,27 @@ class ShardAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafk
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
         """Take over what the leader planned, before the rebalance listener is called."""
         found = assignment.partitions()
+        try:
+            directory = Directory.decode(assignment.user_data)
+        except ValueError as error:
+            log.warning("the assignment tells no addresses (%s): is its leader a worker?", error)
+            directory = Directory()
         with self._lock:
-            self._directory = Directory.decode(assignment.user_data)
+            self._directory = directory
             self._claim = replace(
                 self._claim,
                 shards=frozenset(p.partition for p in found if p.topic != self._control),
                 control=any(p.topic == self._control for p in found),
             )
+
+
+def _claims(members: Mapping[str, ConsumerProtocolMemberMetadata]) -> dict[str, Claim]:
+    """What each member says of itself. Who says nothing that is a claim serves no shard: only
+    where nobody does, all count alike."""
+    claims: dict[str, Claim] = {}
+    for member, metadata in members.items():
+        try:
+            claims[member] = Claim.decode(metadata.user_data)
+        except ValueError as error:
+            log.warning("member %.200s of the group is given nothing: %s", member, error)
+    return claims or {member: Claim("") for member in members}

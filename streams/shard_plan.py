@@ -6,10 +6,15 @@ Balanced to within one, sticky, and the same on whichever member computes it.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from streams.peer import checked_address
 
 __all__ = ["Claim", "Directory", "Plan", "plan"]
+
+_HUGE = 1 << 53
+_SHARDS = 1_000_000
+_ADDRESS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +45,22 @@ class Claim:
 
     @classmethod
     def decode(cls, data: bytes) -> "Claim":
-        """Inverse of `encode`."""
-        found = json.loads(data)
-        return cls(
-            address=found["address"],
-            generation=found["generation"],
-            shards=frozenset(found["shards"]),
-            control=found["control"],
-            rejoin=found["rejoin"],
-        )
+        """Inverse of `encode`. Raises ValueError for anything else."""
+        found = _object(data)
+        address, shards = found.get("address"), found.get("shards")
+        control = found.get("control")
+        numbers = found.get("generation"), found.get("rejoin")
+        if (
+            not isinstance(address, str)
+            or not isinstance(shards, list)
+            or not isinstance(control, bool)
+            or not all(type(number) is int and abs(number) < _HUGE for number in numbers)
+            or len(address) > _ADDRESS
+            or len(shards) > _SHARDS
+            or not all(type(shard) is int for shard in shards)
+        ):
+            raise ValueError("no claim of a worker")
+        return cls(address, found["generation"], frozenset(shards), control, found["rejoin"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +86,27 @@ class Directory:
     @classmethod
     def decode(cls, data: bytes) -> "Directory":
         """Inverse of `encode`; without data it is empty, and without what is no address: nobody
-        is asked there."""
+        is asked there. Raises ValueError for anything else."""
         if not data:
             return cls()
-        found = json.loads(data)
+        found = _object(data)
+        if not isinstance(found.get("shards"), dict) or "control" not in found:
+            raise ValueError("no directory of workers")
         claimed = {str(address) for address in (*found["shards"].values(), found["control"])}
         checked = {address: checked_address(address) for address in claimed}
         shards = {int(p): checked[str(address)] for p, address in found["shards"].items()}
         there = {partition: address for partition, address in shards.items() if address}
         return cls(there, checked[str(found["control"])])
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")
+    return found
 
 
 def plan(members: Mapping[str, Claim], partitions: int) -> Plan:

@@ -108,6 +108,12 @@ class StepProducer:
             await self.close()
             raise _failure(self.transactional_id, error) from error
 
+    @property
+    def producer_id(self) -> int | None:
+        """The id under which it writes; None while it does not."""
+        manager = None if self._producer is None else self._producer._txn_manager
+        return None if manager is None else int(manager.producer_id)
+
     async def commit(
         self,
         records: Sequence[Record],

@@ -6,10 +6,11 @@ its step would be tried for ever. So it is refused where it is read.
 """
 
 import json
+import re
 from dataclasses import asdict, astuple
 
 from schemas import times
-from schemas.lifecycle import SOURCE_KINDS, Command, Definition
+from schemas.lifecycle import SOURCE_KINDS, Command, Definition, Report, is_source
 
 __all__ = [
     "KEY_KINDS",
@@ -18,6 +19,7 @@ __all__ = [
     "command_fault",
     "is_catalog_key",
     "is_request_id",
+    "report_fault",
     "shared",
     "unfit",
 ]
@@ -34,6 +36,9 @@ KEY_BYTES = 600
 MAX_SOURCES = 50_000
 """Sources of one request: all of them are told of in one transaction."""
 KEY_KINDS = (*SOURCE_KINDS, "segment", "content_card")
+_HUGE = 1 << 53
+"""Sums of such numbers, over all shards, are still written."""
+_CHECKSUM = re.compile(r"[0-9a-f]{0,32}")
 _LABEL_BYTES = 20_000
 _DEFINITION_BYTES = 600_000
 _SURELY_SMALL = 100_000
@@ -89,6 +94,24 @@ def is_catalog_key(key: str) -> bool:
     """Whether a definition may stand under a key."""
     kind, _, name = key.partition(":")
     return kind in KEY_KINDS and bool(name) and len(key.encode(errors="replace")) <= KEY_BYTES
+
+
+def report_fault(report: Report) -> str | None:
+    """What is wrong with a report, or None: what is in it is added up, and written again."""
+    if not 0 <= report.partition < _HUGE:
+        return f"partition {report.partition}"
+    for item in report.items:
+        numbers = (item.version, item.interactions, item.late_interactions, item.bytes)
+        more = (item.segments, item.done, item.total)
+        if not is_source(item.source) or not is_catalog_key(item.source):
+            return f"{item.source[:80]!r} is no source"
+        if not _is_word(item.source):
+            return f"{item.source[:80]!r} holds control characters"
+        if not all(0 <= number < _HUGE for number in (*numbers, *more)):
+            return f"a number of {item.source} is negative, or larger than any"
+        if not _CHECKSUM.fullmatch(item.checksum):
+            return f"{item.checksum[:80]!r} is no checksum"
+    return None
 
 
 def clipped(text: str | None, most: int = REASON) -> str | None:

@@ -12,6 +12,9 @@ from schemas.lifecycle import Definition, State, Status, is_source
 
 __all__ = ["deleted_while_away", "read", "unreadable"]
 
+STRANGE_AUDITED = 20
+"""Records under no key of a definition that are audited in one batch of inputs."""
+
 
 def read(draft: Draft, record: DefinitionRead) -> None:
     """A definition or a deletion. One older than the one we have is ignored."""
@@ -44,7 +47,9 @@ def unreadable(draft: Draft, record: DefinitionUnreadable) -> None:
     It is kept aside: what it can be seen to name stays hot.
     """
     if not is_catalog_key(record.key):
-        draft.audit(None, "unreadable_definition", detail=f"{record.key[:80]}: {record.detail}")
+        # it is in `rejected` too; the audit is kept for ever
+        if draft.once("strange_definition", STRANGE_AUDITED):
+            draft.audit(None, "unreadable_definition", detail=f"{record.key[:80]}: {record.detail}")
         return
     old = draft.asides.get(record.key)
     aside = Aside(

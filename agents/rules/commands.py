@@ -21,6 +21,8 @@ UNKNOWN_TOLD = 100
 """Unknown sources of one request that a result is told of each."""
 REFUSED_TOLD = 1_000
 """Known sources that one request is refused for with one code, with a result each."""
+STRANGE_TOLD = 100
+"""Commands without an id that cannot be read, and are answered, in one batch of inputs."""
 REFUSED_AUDITED = 20
 """Refused sources of one request that have an entry of their own in the audit."""
 
@@ -64,7 +66,10 @@ def read(draft: Draft, item: CommandRead) -> None:
 
 def unreadable(draft: Draft, item: CommandUnreadable) -> None:
     """Refuse what cannot be decoded, by the request id as far as that is known."""
-    if item.request_id not in draft.requests:
+    if item.request_id in draft.requests:
+        return
+    # it is in `rejected` too: of very many that nobody can ask after, some are answered
+    if item.named or draft.once("strange_command", STRANGE_TOLD):
         request = Request(item.request_id, "", draft.now, actor=item.by)
         _refuse(draft, request, f"cannot be read: {item.detail}")
 

@@ -12,6 +12,7 @@ from agents.rules.inputs import (
     DefinitionUnreadable,
     Input,
     ReportRead,
+    StateForeign,
     Tick,
 )
 from agents.rules.policy import Policy
@@ -46,6 +47,8 @@ def decide(world: World, inputs: Sequence[Input], now: int, policy: Policy) -> D
                 commands.unreadable(draft, item)
             case ReportRead():
                 reports.read(draft, item.report)
+            case StateForeign():
+                reports.foreign(draft, item)
             case Tick():
                 sweep.tick(draft, item.skew_ms)
     settle_all(draft)

@@ -1,6 +1,7 @@
 """The world while a batch of inputs is being decided: copies that may change, and a list of
 what is said. `finish` turns it into the next world."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,9 +46,15 @@ class Draft:
         self.exempt_stale = False
         self.retold: set[str] = set()
         """Requests whose sources have been told again."""
+        self._times: Counter[str] = Counter()
         self._said: list[Output] = []
         self._published: dict[str, None] = {}
         self._changed: dict[Changed, None] = {}
+
+    def once(self, what: str, most: int = 1) -> bool:
+        """Whether this is among the first `most` times that `what` happens in these inputs."""
+        self._times[what] += 1
+        return self._times[what] <= most
 
     def define(self, definition: Definition) -> None:
         """Keep a definition."""

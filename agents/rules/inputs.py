@@ -12,6 +12,7 @@ __all__ = [
     "DefinitionUnreadable",
     "Input",
     "ReportRead",
+    "StateForeign",
     "Tick",
 ]
 
@@ -54,11 +55,15 @@ class CommandRead:
 
 @dataclass(frozen=True, slots=True)
 class CommandUnreadable:
-    """A command that cannot be decoded, with the request id as far as it can be known."""
+    """A command that cannot be decoded, with the request id as far as it can be known.
+
+    `named`: the id is that of who asks, and not only the record's place.
+    """
 
     request_id: str
     detail: str
     by: str | None = None
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,17 @@ class Tick:
     skew_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StateForeign:
+    """Somebody else has written a record of a source to `lifecycle.state`.
+
+    `version` is the one that it claims, -1 where it cannot be read or has no value.
+    """
+
+    source: str
+    version: int
+
+
 Input = (
     DefinitionRead
     | DefinitionUnreadable
@@ -82,5 +98,6 @@ Input = (
     | CommandRead
     | CommandUnreadable
     | ReportRead
+    | StateForeign
     | Tick
 )

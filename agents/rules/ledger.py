@@ -12,9 +12,11 @@ Values are JSON without the fields that have their default; a null value deletes
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from agents.rules.aside import Aside, exempt, readable_uses
 from agents.rules.draft import Changed, Decision
@@ -38,6 +40,7 @@ __all__ = ["SWEEP", "Entry", "Unreadable", "entries", "foreign", "known", "load"
 Entry = tuple[str, bytes | None]
 SWEEP = "w"
 _Kind = TypeVar("_Kind")
+_HUGE = 1 << 62
 
 _LETTER = {
     "source": "s",
@@ -156,9 +159,9 @@ def parsed(key: str, value: bytes) -> Any:
         plain = json.loads(value)
         match key[0]:
             case "s":
-                return _source(plain)
+                return _of_key(key, source := _source(plain), source.source)
             case "k":
-                return Definition.from_record(plain)
+                return _of_key(key, made := _checked(Definition.from_record(plain)), made.key)
             case "a":
                 return _aside(plain)
             case "r":
@@ -172,12 +175,18 @@ def parsed(key: str, value: bytes) -> Any:
         raise Unreadable(key, f"{type(error).__name__} {error}") from error
 
 
+def _of_key(key: str, value: _Kind, name: str) -> _Kind:
+    if key[2:] != name:
+        raise ValueError(f"it is of {name[:80]!r}")
+    return value
+
+
 def _source(plain: dict[str, Any]) -> Source:
     plain["state"] = State(plain.get("state", State.UNKNOWN))
     plain["tags"] = tuple(plain.get("tags", ()))
     plain["noticed"] = tuple(plain.get("noticed", ()))
     plain["exempt_by"] = tuple(
-        Exemption(item["root"], tuple(item["through"]), item["filter"])
+        _checked(Exemption(item["root"], tuple(item["through"]), item["filter"]))
         for item in plain.get("exempt_by", ())
     )
     plain["held"] = _of(Hold, plain["held"]) if plain.get("held") else None
@@ -213,8 +222,39 @@ def _partitions(bits: str) -> frozenset[int]:
 
 def _of(kind: type[_Kind], plain: Mapping[str, Any]) -> _Kind:
     """A value of one of our types; what a later version knows besides is left out."""
-    names = {part.name for part in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in plain.items() if name in names})
+    hints = _hints(cast(Hashable, kind))
+    return _checked(kind(**{name: value for name, value in plain.items() if name in hints}))
+
+
+def _checked(value: _Kind) -> _Kind:
+    """A value of which every field has its type: what is not would stop the rules later."""
+    for name, hint in _hints(cast(Hashable, type(value))).items():
+        found = getattr(value, name)
+        if not _fits(hint, found):
+            raise ValueError(f"{name} {found!r:.80}")
+    return value
+
+
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _fits(hint: Any, value: object) -> bool:
+    if hint is int:
+        return type(value) is int and abs(value) < _HUGE
+    if hint in (str, bool):
+        return type(value) is hint
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(arm, value) for arm in get_args(hint))
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        first, *rest = get_args(hint)
+        arms = [first] * len(value) if rest == [...] else [first, *rest]
+        return len(value) == len(arms) and all(map(_fits, arms, value))
+    return isinstance(value, origin or hint)
 
 
 def _sweep(plain: dict[str, Any]) -> Sweep:
@@ -227,11 +267,13 @@ def _sweep(plain: dict[str, Any]) -> Sweep:
 
 def _aside(plain: dict[str, Any]) -> Aside:
     kept = (Use(item["target"], item["filter"]) for item in plain.get("kept", ()))
-    return Aside(
-        detail=str(plain["detail"]),
-        words=tuple(map(str, plain.get("words", ()))),
-        kept=tuple(kept),
-        active=plain.get("active", False),
+    return _checked(
+        Aside(
+            detail=plain["detail"],
+            words=tuple(plain.get("words", ())),
+            kept=tuple(kept),
+            active=plain.get("active", False),
+        )
     )
 
 

@@ -4,12 +4,15 @@ from dataclasses import replace
 
 from agents.rules import requests, transitions
 from agents.rules.draft import Draft
+from agents.rules.inputs import StateForeign
 from agents.rules.settle import settle
 from agents.rules.world import Source, Totals, Work
 from schemas.lifecycle import Phase, Report, ReportItem, State
 
-__all__ = ["overdue", "read"]
+__all__ = ["foreign", "overdue", "read"]
 
+FOREIGN_AUDITED = 20
+"""Strange records in `lifecycle.state` that are audited in one batch of inputs."""
 STUCK_SHOWN = 100
 """Late shards in a source's record: there may be thousands."""
 STUCK_NAMED = 20
@@ -21,11 +24,12 @@ _FINISHES = {Phase.EXPIRED: State.EXPIRING, Phase.RESTORED: State.RESTORING}
 def read(draft: Draft, report: Report) -> None:
     """Take in one shard's news. What is stale or told before changes nothing."""
     if not 0 <= report.partition < draft.policy.partitions:
-        draft.audit(
-            None,
-            "report_ignored",
-            reason=f"partition {report.partition} of {draft.policy.partitions}",
-        )
+        if draft.once("report_ignored"):
+            draft.audit(
+                None,
+                "report_ignored",
+                reason=f"partition {report.partition} of {draft.policy.partitions}",
+            )
         return
     for item in report.items:
         source = draft.sources.get(item.source)
@@ -61,6 +65,29 @@ def overdue(draft: Draft) -> None:
             ),
             publish=True,
         )
+
+
+def foreign(draft: Draft, item: StateForeign) -> None:
+    """Say anew where a source stands: somebody else has written over it.
+
+    Readers go by the highest version, so a higher one than ours is gone beyond.
+    """
+    source = draft.sources.get(item.source)
+    if source is None:
+        return
+    if item.version >= source.version:
+        work = source.work
+        if work is not None:
+            # the shards begin anew with the new version
+            work = replace(work, reported=frozenset(), totals=Totals(), progress={})
+        source = replace(source, version=item.version + 1, work=work)
+    if draft.once("foreign_state", FOREIGN_AUDITED):
+        draft.audit(
+            source,
+            "foreign_state_overwritten",
+            reason="only the coordinator may write to lifecycle.state",
+        )
+    draft.put(source, publish=True)
 
 
 def _seen(draft: Draft, source: Source | None, item: ReportItem) -> None:

@@ -140,6 +140,7 @@ async def test_whichever_step_of_an_expiry_is_the_last_the_figures_stand(
         if seed < 2:
             await stand.shard._context.flush()
     before = in_bytes(await figures(stand))
+    await stand.tell(A, State.EXPIRING, 1)
     for steps in count(1):
         job = Expire(stand.shard._context, {A: (1, 1)})
         done = not all([await job.step() for _ in range(steps)])

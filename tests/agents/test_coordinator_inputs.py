@@ -1,8 +1,14 @@
 """Input records as the rules see them."""
 
+import json
+from dataclasses import replace
+
+import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.coordinator_inputs import read
+from agents.rules import ledger
+from agents.rules.decide import decide
 from agents.rules.inputs import (
     CommandRead,
     CommandUnreadable,
@@ -10,10 +16,12 @@ from agents.rules.inputs import (
     DefinitionUnreadable,
     ReportRead,
 )
+from agents.rules.world import World
 from schemas import codec
 from schemas.batch import RawBatch, parse_batches
 from schemas.lifecycle import Status
 from streams.topics import Topics
+from tests.agents.rules.desk import Desk
 
 TOPICS = Topics("p.")
 NOW = 1_700_000_000_000
@@ -100,3 +108,54 @@ def test_a_report_that_cannot_be_read_means_nothing() -> None:
     (item,) = read(TOPICS, [batch(TOPICS.shard_reports, (None, b"\x00"))], {}, NOW)
     assert item.meaning is None
     assert item.reject is not None
+
+
+GOOD = {"source": "campaign:a", "version": 1, "phase": "expired", "checksum": "0a"}
+STRANGE_ITEMS: list[dict[str, object]] = [
+    {"checksum": "zz"},
+    {"checksum": "-1"},
+    {"checksum": "a" * 33},
+    {"source": ""},
+    {"source": "segment:a"},
+    {"source": f"campaign:{'x' * 5_000}"},
+    {"source": "campaign:\x00"},
+    {"version": -1},
+    {"bytes": -1},
+    {"interactions": (1 << 63) - 1},
+    {"segments": 1 << 60},
+    {"done": 1 << 60},
+]
+
+
+@pytest.mark.parametrize("form", ["json", "avro"])
+@pytest.mark.parametrize("strange", STRANGE_ITEMS)
+def test_a_strange_report_is_put_aside(strange: dict[str, object], form: str) -> None:
+    report = {"partition": 0, "time": 0, "items": [GOOD, GOOD | strange]}
+    text = json.dumps(report).encode()
+    value = text if form == "json" else codec.encode("report", report)
+    (item,) = read(TOPICS, [batch(TOPICS.shard_reports, (None, value))], {}, NOW)
+    assert item.meaning is None
+    assert item.reject is not None
+
+
+def test_a_batch_that_cannot_be_read_is_put_aside_whole() -> None:
+    good = batch(TOPICS.control, (None, b'{"type":"pause"}'))
+    bad = replace(good, payload=good.payload[:-1])
+    (item,) = read(TOPICS, [bad], {}, NOW)
+    assert item.meaning is None
+    assert item.reject is not None
+    assert item.next_offset == bad.next_offset
+    assert read(TOPICS, [bad], {TOPICS.control: bad.next_offset}, NOW) == []
+
+
+def test_very_many_strange_records_make_little() -> None:
+    made = batch(TOPICS.control, *[(None, b"x" * 50)] * 5_000)
+    small = replace(made, wire=b"w" * 14_000)
+    items = read(TOPICS, [small], {}, NOW)
+    rejects = [item.reject for item in items if item.reject is not None]
+    assert sum(len(one.value or b"") + 200 for one in rejects) < 40 * 14_000
+    meanings = [item.meaning for item in items if item.meaning is not None]
+    decision = decide(World(), meanings, NOW, Desk().policy)
+    written = [codec.encode(one.schema, one.record) for one in decision.outputs]
+    written += [value or b"" for _, value in ledger.entries(decision)]
+    assert sum(map(len, written)) < 40 * 14_000

@@ -89,11 +89,14 @@ async def test_old_and_early_stamps_are_no_reason_to_lose_an_event(two: Settings
         },
     )
     await admin.close()
-    events = [
+    events: list[dict[str, Any]] = [
         {"id": str(n), "user_id": f"u{n}", "time": min(stamp, now) - n}
         | {"campaign_id": "c", "channel": "EMAIL"}
         for n, stamp in zip(range(1_000), stamps(now), strict=False)
     ]
+    # as much after its producer's stamp as a record may be: more than a day after the broker's
+    for event in events[1::100]:
+        event["time"] = now + 2 * HOUR_MS + DAY_MS - 1
     async with AIOKafkaProducer(bootstrap_servers=two.bootstrap_servers) as producer:
         futures = [
             await producer.send(sends, codec.encode("send", event), partition=0, timestamp_ms=stamp)

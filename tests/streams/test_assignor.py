@@ -1,7 +1,11 @@
 from collections.abc import Mapping
 
+import pytest
 from aiokafka.cluster import ClusterMetadata
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.coordinator.protocol import (
+    ConsumerProtocolMemberAssignment,
+    ConsumerProtocolMemberMetadata,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,3 +149,44 @@ def _carried_out(
         )
         for member, claim in members.items()
     }
+
+
+GOOD = Claim("http://10.0.0.1:1", 3, frozenset({0}), control=True)
+STRANGE = [
+    b"",
+    b"\xff",
+    b"no claim",
+    b"[" * 100_000,
+    b"[1]",
+    b"{}",
+    b'{"address": "a"}',
+    b'{"address": 1, "generation": 1, "shards": [], "control": false, "rejoin": 0}',
+    b'{"address": "a", "generation": "1", "shards": [], "control": false, "rejoin": 0}',
+    b'{"address": "a", "generation": 1, "shards": [[]], "control": false, "rejoin": 0}',
+    b'{"address": "a", "generation": 1, "shards": {"0": 1}, "control": false, "rejoin": 0}',
+    b'{"address": "a", "generation": 1e99, "shards": [], "control": false, "rejoin": 0}',
+    b'{"address": "a", "generation": 1, "shards": [], "control": 1, "rejoin": 0}',
+]
+
+
+@pytest.mark.parametrize("claim", STRANGE)
+def test_a_member_whose_claim_is_none_is_given_nothing(claim: bytes) -> None:
+    leader = ShardAssignor("control", 4, lambda: "http://10.0.0.1:1")
+
+    def member(user_data: bytes) -> ConsumerProtocolMemberMetadata:
+        return ConsumerProtocolMemberMetadata(0, ["control", "events"], user_data)
+
+    given = leader.assign(
+        ClusterMetadata(), {"good": member(GOOD.encode()), "strange": member(claim)}
+    )
+    parts = {name: dict(one.assignment) for name, one in given.items()}
+    assert parts["good"] == {"events": [0, 1, 2, 3], "control": [0]}
+    assert parts["strange"] == {"events": []}
+    assert len(leader.assign(ClusterMetadata(), {"strange": member(claim)})) == 1
+
+
+@pytest.mark.parametrize("told", [one for one in STRANGE if one])
+def test_an_assignment_that_tells_no_addresses_is_taken_all_the_same(told: bytes) -> None:
+    member = ShardAssignor("control", 4, lambda: "http://10.0.0.1:1")
+    member.on_assignment(ConsumerProtocolMemberAssignment(0, [("events", [1, 2])], told))
+    assert member.directory == Directory()

@@ -79,3 +79,29 @@ def test_a_confirmation_of_an_earlier_version_is_asked_for_again() -> None:
     entries = [("w", b'{"next_at": 5, "awaiting": 3, "confirmed": true}')]
     sweep = ledger.load(entries, segments_are_roots=True).sweep
     assert (sweep.next_at, sweep.awaiting, sweep.approved) == (5, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (f"s/{A}", {"source": "campaign:b"}),
+        (f"s/{A}", {"source": A, "version": "7"}),
+        (f"s/{A}", {"source": A, "version": 1 << 70}),
+        (f"s/{A}", {"source": A, "version": True}),
+        (f"s/{A}", {"source": A, "tags": [1]}),
+        (f"s/{A}", {"source": A, "held": {"by": 1, "reason": None, "since": 1}}),
+        (f"s/{A}", {"source": A, "work": {"origin": {"why": "retention", "at": 1}, "deadline": 1}}),
+        (f"s/{A}", {"source": A, "exempt_by": [{"root": 1, "through": [], "filter": "x"}]}),
+        (f"s/{A}", {"source": A, "archived": {"segments": "many"}}),
+        (f"k/{A}", {"key": A, "status": "ACTIVE", "filters": 7}),
+        (f"k/{A}", {"key": "campaign:b", "status": "ACTIVE"}),
+        ("w", {"next_at": "soon"}),
+        ("w", {"approved_to": [1]}),
+        ("r/one", {"request_id": "one", "type": "restore", "time": None}),
+        ("t/one\x1fcampaign:a", {"outcome": "accepted", "message": 3}),
+        (f"a/{A}", {"detail": "x", "words": [1]}),
+    ],
+)
+def test_a_value_of_another_type_is_no_record_of_ours(key: str, value: object) -> None:
+    with pytest.raises(ledger.Unreadable):
+        ledger.parsed(key, json.dumps(value).encode())
