@@ -1,8 +1,8 @@
 """Records of the coordinator's input topics, as inputs of the rules, or as rejects. Pure."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from agents.rules.aside import words_of_bytes, words_of_definition
 from agents.rules.bounds import command_fault, is_request_id, report_fault, unfit
@@ -23,7 +23,16 @@ from schemas.lifecycle import Command, Definition, Report, Status
 from streams.step import Record
 from streams.topics import Topics
 
-__all__ = ["Item", "definition", "read"]
+__all__ = ["ActorOf", "Item", "definition", "read"]
+
+
+ActorOf = Callable[[KafkaRecord], str | None]
+"""Who is proven, by headers that only a worker can make, to have sent a command; or None."""
+
+
+def _unproven(_: KafkaRecord) -> str | None:
+    """Nobody: no worker writes commands yet."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +46,30 @@ class Item:
 
 
 def read(
-    topics: Topics, batches: Iterable[RawBatch], cursor: dict[str, int], now: int
+    topics: Topics,
+    batches: Iterable[RawBatch],
+    cursor: dict[str, int],
+    now: int,
+    actor_of: ActorOf = _unproven,
 ) -> list[Item]:
     """The records at or above `cursor` (topic -> offset), the catalog's first, then commands.
 
     So a definition that was written just before a command is known when that is decided. Times
-    in definitions are judged by `now`, UTC milliseconds.
+    in definitions are judged by `now`, UTC milliseconds. `actor_of` says whom the record of a
+    command proves to be its sender; `requested_by` is only what somebody wrote.
     """
     order = (topics.catalog, topics.control, topics.shard_reports)
     items: list[Item] = []
     for topic in order:
         for batch in batches:
             if batch.topic == topic and batch.next_offset > cursor.get(topic, 0):
-                items += _of_batch(topics, batch, cursor.get(topic, 0), now)
+                items += _of_batch(topics, batch, cursor.get(topic, 0), now, actor_of)
     return items
 
 
-def _of_batch(topics: Topics, batch: RawBatch, start: int, now: int) -> list[Item]:
+def _of_batch(
+    topics: Topics, batch: RawBatch, start: int, now: int, actor_of: ActorOf
+) -> list[Item]:
     """The records of a batch from offset `start` on. Its rejects are bounded by its size."""
     rejects = Rejects(DEFAULT_LIMITS)
     try:
@@ -64,7 +80,7 @@ def _of_batch(topics: Topics, batch: RawBatch, start: int, now: int) -> list[Ite
     found: list[tuple[KafkaRecord, Input | None, bool]] = []
     for record in records:
         if record.offset >= start:
-            meaning, fault = _item(topics, batch, record, now)
+            meaning, fault = _item(topics, batch, record, now, actor_of)
             if fault is not None:
                 rejects.add(batch, record, fault.code, fault.detail)
             found.append((record, meaning, fault is not None))
@@ -78,23 +94,26 @@ def _of_batch(topics: Topics, batch: RawBatch, start: int, now: int) -> list[Ite
 
 
 def _item(
-    topics: Topics, batch: RawBatch, record: KafkaRecord, now: int
+    topics: Topics, batch: RawBatch, record: KafkaRecord, now: int, actor_of: ActorOf
 ) -> tuple[Input | None, Undecodable | None]:
     topic = batch.topic
     position = f"{topic}-{batch.partition}-{record.offset}"
     if topic == topics.catalog:
         return definition(record, now)
     try:
-        return _meaning(topics, topic, record, position), None
+        return _meaning(topics, topic, record, position, actor_of), None
     except Undecodable as error:
         return _unreadable(topics, topic, record, position, str(error)), error
 
 
-def _meaning(topics: Topics, topic: str, record: KafkaRecord, position: str) -> Input | None:
+def _meaning(
+    topics: Topics, topic: str, record: KafkaRecord, position: str, actor_of: ActorOf
+) -> Input | None:
     if record.value is None:
         raise Undecodable("undecodable", "the record has no value")
     if topic == topics.control:
-        return _command(Command.from_record(codec.decode(record.value, "command")), position)
+        command = Command.from_record(codec.decode(record.value, "command"))
+        return _command(replace(command, actor=actor_of(record)), position)
     report = Report.from_record(codec.decode(record.value, "report"))
     if (fault := report_fault(report)) is not None:
         raise Undecodable("undecodable", fault)

@@ -9,14 +9,19 @@ from pathlib import Path
 from agents.import_files import Bad, Batch, batches
 from agents.import_journal import Journal, Place
 from agents.inspection import Inspection
-from agents.publish import Publisher
+from agents.operator_requests import command
+from agents.publish import Chunk, Publisher
 from agents.records import Kind
+from schemas import codec
 from schemas.errors import Fatal, UsageError
+from schemas.lifecycle import CommandType
 from streams.settings import Settings
 
 __all__ = ["Imported", "Progress", "import_files"]
 
 SAVE_EVERY_S = 1.0
+SOURCES_AT_ONCE = 1_000
+"""Sources that one command names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class _Run:
         self._total = sum(self._sizes[file] for file in files)
         self._before = 0
         self._first: tuple[float, int] | None = None
+        self._announced: set[str] = set()
 
     async def file(self, publisher: Publisher, file: Path) -> None:
         """Send what is left of a file."""
@@ -117,6 +123,7 @@ class _Run:
         place, saved = start, time.monotonic()
         parts = batches(file, self._kind, start, self._inspection)
         while batch := await self._next(publisher, file, parts, place):
+            await self._announce(publisher, file)
             for chunk in batch.chunks:
                 await publisher.publish(chunk)
             self._tell(file, batch, place)
@@ -127,6 +134,18 @@ class _Run:
                 saved = time.monotonic()
         await publisher.flush()
         return place
+
+    async def _announce(self, publisher: Publisher, file: Path) -> None:
+        """Tell of sources that had no event in this import before: a source that stopped long
+        ago must not expire between its first imported event and its last."""
+        found = filter(str.isprintable, self._inspection.take_sources())
+        fresh = sorted(set(found) - self._announced)
+        self._announced.update(fresh)
+        for at in range(0, len(fresh), SOURCES_AT_ONCE):
+            some = tuple(fresh[at : at + SOURCES_AT_ONCE])
+            record = command(CommandType.IMPORTED, some, reason=f"import of {file.name[:200]}")
+            value = codec.encode("command", record)
+            await publisher.publish(Chunk("control", [record["request_id"].encode()], [value]))
 
     async def _next(
         self, publisher: Publisher, file: Path, parts: Iterator[Batch], place: Place

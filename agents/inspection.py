@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from agents import coordinator_inputs
 from agents.records import Kind, ids_of
 from agents.rules.inputs import DefinitionUnreadable
+from agents.rules.references import qualify
 from schemas.batch_pack import packed
 from schemas.batch_records import RawBatch
 from schemas.decode import decode
 from schemas.decode_check import Limits
+from schemas.lifecycle import SOURCE_KINDS
 from schemas.registry import FILES, SchemaSource
 from schemas.undecodable import REMEDIES
 from schemas.users import take_users
@@ -34,6 +36,7 @@ class Inspection:
         self._limits = Limits(max_field_bytes=settings.max_field_bytes)
         self._source: SchemaSource = registry_of(settings) or FILES
         self._clock = clock
+        self._sources: set[str] = set()
 
     def faults(
         self, kind: Kind, records: Sequence[tuple[bytes | None, bytes | None]]
@@ -46,13 +49,22 @@ class Inspection:
         found = self._definitions(batch) if kind.name == "definition" else self._rest(kind, batch)
         return {at: f"{code}: {detail}. {REMEDIES[code]}" for at, code, detail in found}
 
+    def take_sources(self) -> set[str]:
+        """The campaigns and Canvases whose events were looked at since this was asked last."""
+        found, self._sources = self._sources, set()
+        return found
+
     def _rest(self, kind: Kind, batch: RawBatch) -> list[tuple[int, str, str]]:
         if kind.name == "user":
             rejects = take_users(
                 [batch], 0, 1, 0, self._topics.inputs, self._limits, self._source
             ).rejects
         else:
-            rejects = decode([batch], kind.name, limits=self._limits, source=self._source).rejects
+            decoded = decode([batch], kind.name, limits=self._limits, source=self._source)
+            rejects = decoded.rejects
+            for name in SOURCE_KINDS:
+                found = decoded.frame[f"{name}_id"].drop_nulls().unique()
+                self._sources.update(qualify(name, one) for one in found if one)
         return [(one.offset, one.code, one.detail) for one in rejects]
 
     def _definitions(self, batch: RawBatch) -> list[tuple[int, str, str]]:

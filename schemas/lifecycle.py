@@ -76,6 +76,8 @@ class CommandType(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     CONFIRM = "confirm"
+    IMPORTED = "imported"
+    """Told by an import before it sends events of these sources: their retention begins anew."""
     ERASE = "erase"
 
 

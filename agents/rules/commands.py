@@ -7,13 +7,14 @@ from itertools import islice
 from typing import Any
 
 from agents.rules import requests
-from agents.rules.bounds import MAX_SOURCES, shared
+from agents.rules.bounds import MAX_SOURCES, is_catalog_key, shared
 from agents.rules.deeds import carry_out
 from agents.rules.draft import Draft
 from agents.rules.inputs import CommandRead, CommandUnreadable
+from agents.rules.settle import settle
 from agents.rules.verdicts import Verdict, verdict
-from agents.rules.world import Request, Telling
-from schemas.lifecycle import Command, CommandType, Outcome, Refusal
+from agents.rules.world import Request, Source, Telling
+from schemas.lifecycle import Command, CommandType, Outcome, Refusal, is_source
 
 __all__ = ["read", "unreadable"]
 
@@ -58,6 +59,8 @@ def read(draft: Draft, item: CommandRead) -> None:
         return
     if kind is CommandType.ERASE:
         _refuse(draft, request, "erase is not supported by this version")
+    elif kind is CommandType.IMPORTED:
+        _imported(draft, request, command)
     elif kind in _SWEEPS:
         _sweep(draft, request, command, kind)
     else:
@@ -86,6 +89,33 @@ def _refuse(
         detail=message,
         request_id=request.request_id,
     )
+
+
+def _imported(draft: Draft, request: Request, command: Command) -> None:
+    """Events of these sources are imported: what is old in them must not expire at once.
+
+    A source that is not known yet is from now on, as its events will make it so anyway.
+    """
+    names = dict.fromkeys(command.sources)
+    strange = [name for name in names if not (is_source(name) and is_catalog_key(name))]
+    if strange or not names:
+        wrong = f"{strange[0][:80]!r} is no source" if strange else "no source is named"
+        _refuse(draft, request, wrong)
+        return
+    message = _dry(command, f"the retention of {len(names)} sources runs from now")
+    if not command.dry_run:
+        for name in names:
+            source = draft.sources.get(name) or Source(name)
+            settle(draft, replace(source, imported_at=draft.now))
+        draft.audit(
+            None,
+            "imported",
+            by=command.who,
+            reason=command.reason,
+            detail=message,
+            request_id=request.request_id,
+        )
+    requests.tell_whole(draft, request, Outcome.COMPLETED, message, total=len(names))
 
 
 def _sweep(draft: Draft, request: Request, command: Command, kind: CommandType) -> None:

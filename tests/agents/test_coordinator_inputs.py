@@ -159,3 +159,12 @@ def test_very_many_strange_records_make_little() -> None:
     written = [codec.encode(one.schema, one.record) for one in decision.outputs]
     written += [value or b"" for _, value in ledger.entries(decision)]
     assert sum(map(len, written)) < 40 * 14_000
+
+
+def test_only_what_proves_it_says_who_sent_a_command() -> None:
+    value = b'{"type":"pause","requested_by":"key ops"}'
+    found = [batch(TOPICS.control, (None, value))]
+    for actor_of, who in ((lambda _: None, "key ops (unverified)"), (lambda _: "key a", "key a")):
+        (item,) = read(TOPICS, found, {}, NOW, actor_of)
+        assert isinstance(item.meaning, CommandRead)
+        assert item.meaning.command.who == who

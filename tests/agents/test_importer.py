@@ -62,6 +62,17 @@ async def test_both_formats_give_what_the_events_say(
     assert (done.records, done.bad, done.files) == (len(EVENTS), 0, 2)
     assert seen[-1].done_bytes == seen[-1].total_bytes
     assert await produced(settings) == expect(EVENTS)
+    async with TopicReader.open(settings, [topics.control]) as reader:
+        told = [codec.decode(r.value or b"", "command") for _, _, r in await reader.rest()]
+    assert {one["type"] for one in told} == {"imported"}
+    named = [source for one in told for source in one["sources"]]  # type: ignore[attr-defined]
+    keys = {
+        f"{kind}:{record[f'{kind}_id']}"
+        for _, record in EVENTS
+        for kind in ("campaign", "canvas")
+        if record.get(f"{kind}_id")
+    }
+    assert sorted(named) == sorted(keys)
 
 
 @pytest.mark.connected

@@ -10,7 +10,7 @@ from agents.rules.inputs import CommandRead, CommandUnreadable
 from agents.rules.outputs import Output
 from schemas import codec
 from schemas.lifecycle import Command, Phase, State
-from tests.agents.rules.desk import DAY, MONTH3, Desk, decisions, of, outcomes
+from tests.agents.rules.desk import DAY, MONTH3, START, Desk, decisions, of, outcomes
 
 A = "campaign:a"
 B = "canvas:b"
@@ -488,3 +488,38 @@ def test_a_cancelled_cancellation_is_what_was_cancelled() -> None:
     desk.command("cancel", A)
     desk.finish(A)
     assert [one["epoch"] for one in of(desk.said, "restored")] == [1]
+
+
+def test_the_retention_of_an_imported_source_runs_from_its_import() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED", stopped_at=START - 3650 * DAY)
+    desk.define(B)
+    said = desk.command("imported", A, B, "campaign:new", A, reason="import of x.avro")
+    assert outcomes(said, None) == [("completed", None)]
+    assert len([one for one in of(said, "audit") if one["decision"] == "imported"]) == 1
+    desk.restart()
+    desk.tick(DAY)
+    assert desk.source(A).state is State.STOPPED
+    assert desk.source(A).due_because == "imported, then P3M"
+    desk.define("campaign:new", "STOPPED", stopped_at=START - 3650 * DAY)
+    desk.tick(DAY)
+    assert desk.source("campaign:new").state is State.STOPPED
+    desk.tick(MONTH3)
+    assert {desk.source(name).state for name in (A, "campaign:new")} == {State.EXPIRING}
+    assert desk.source(B).state is State.ACTIVE
+
+
+@pytest.mark.parametrize("names", [(), ("segment:s",), ("campaign:",), (A, "x" * 900)])
+def test_an_import_names_sources(names: tuple[str, ...]) -> None:
+    desk = Desk()
+    said = desk.command("imported", *names)
+    assert outcomes(said, None) == [("refused", "invalid_command")]
+    assert not desk.world.sources
+
+
+def test_importing_what_is_hidden_brings_nothing_back() -> None:
+    desk = Desk()
+    desk.expired()
+    version = desk.source(A).version
+    desk.command("imported", A)
+    assert (desk.source(A).state, desk.source(A).version) == (State.EXPIRED, version)
