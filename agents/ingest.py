@@ -6,6 +6,7 @@ them are fetched: group commit. Fetched batches pass through the ingest agent of
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +20,7 @@ from agents.intake import Intake, Laid
 from agents.work.context import Context
 from agents.work.loop import WorkLoop
 from schemas.batch import SealedBatch
+from streams.changelog import tombstones_ms
 from streams.ending import together
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
@@ -28,6 +30,8 @@ from streams.store import Step
 from streams.topics import Topics
 
 __all__ = ["Fetched", "IngestLoop"]
+
+log = logging.getLogger(__name__)
 
 _STAGE = 2
 #: A fetch of so much means that events wait in the log.
@@ -39,6 +43,9 @@ _NEWS_S = 10.0
 _PAUSE_S = 0.2
 #: Far below half of the time for which the changelog keeps tombstones.
 _QUIET_S = 3_600.0
+_DAY_MS = 86_400_000
+#: No topic that `emberline topics check` passes keeps tombstones for less.
+_SHORT_REST_MS = _DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,8 @@ class IngestLoop:
             if not begin <= position <= end:
                 raise LostRange((topic, partition), position, log=(begin, end))
         positions = {key: cursor.get(key[0], begin) for key, (begin, _) in logs.items()}
+        if topics.users in cursor:
+            await self._tell_rest(context.store.table.rested_ms)
         self._fetcher = Fetcher(
             context.settings,
             positions,
@@ -114,6 +123,19 @@ class IngestLoop:
         if not cursor:
             first = {topic: offset for (topic, _), offset in positions.items()}
             await context.store.commit(Step(puts=[context.store.table.cursor_put(first)]))
+
+    async def _tell_rest(self, rested_ms: int) -> None:
+        """Says where deletions of users may have gone before anybody read them."""
+        topic, partition = self._topics.users, self._context.partition
+        if rested_ms < _SHORT_REST_MS:
+            return
+        kept_ms = await tombstones_ms(self._context.settings, topic)
+        if rested_ms > kept_ms:
+            log.warning(
+                "shard %d rested for %.1f days, and %s keeps deletions for %.1f (delete."
+                "retention.ms): write the deletions of users of that time once more",
+                *(partition, rested_ms / _DAY_MS, topic, kept_ms / _DAY_MS),
+            )
 
     async def close(self) -> None:
         """Closes the connections of the fetcher."""

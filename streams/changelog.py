@@ -23,7 +23,7 @@ from streams.settings import Settings
 from streams.step import Record, StepProducer
 from streams.topics import DELETE_RETENTION_MS, Topics, configs
 
-__all__ = ["FORMAT", "WrongPartitions", "fence", "load", "recover"]
+__all__ = ["FORMAT", "WrongPartitions", "fence", "load", "recover", "tombstones_ms"]
 
 log = logging.getLogger(__name__)
 
@@ -68,17 +68,19 @@ async def recover(
         _check(origin, settings.partitions, partition)
         if not mirror.position() or not _useful(mirror, origin, fence_offset):
             await asyncio.to_thread(mirror.clear)
-        elif abs(now_ms - mirror.stamp_ms()) > await _tombstones_ms(settings, topic) // 2:
+        elif abs(now_ms - mirror.stamp_ms()) > await tombstones_ms(settings, topic) // 2:
             log.info("shard %d has been away for long and is filled anew", partition)
             await asyncio.to_thread(mirror.clear)
         position = max(start, mirror.position())
         if position > start:
             fetcher.seek((topic, partition), position)
             head = []
-        await _replay(fetcher, head, mirror, owner)
+        last_ms = mirror.stamp_ms()
+        last_ms = await _replay(fetcher, head, mirror, owner) or last_ms
     finally:
         await fetcher.close()
     table = await asyncio.to_thread(load, mirror)
+    table.rested_ms = max(0, now_ms - last_ms) if last_ms else 0
     if table.origin is None:
         table.origin = Origin(uuid.uuid4().hex, settings.partitions, FORMAT)
         put = (keys.ORIGIN, table.origin.to_json())
@@ -128,9 +130,9 @@ def _useful(mirror: Mirror, origin: Origin | None, fence: int) -> bool:
     return known is not None and known == origin and mirror.position() <= fence
 
 
-async def _tombstones_ms(settings: Settings, topic: str) -> int:
-    """How long the changelog keeps tombstones, now: a mirror that was last at its end more than
-    half of that ago may hold keys whose deletion nobody tells any more."""
+async def tombstones_ms(settings: Settings, topic: str) -> int:
+    """How long a compacted topic keeps tombstones, now: what was last at its end longer ago
+    than half of that may hold keys whose deletion nobody tells any more."""
     found = (await configs(settings, [topic])).get(topic, {}).get("delete.retention.ms", "")
     return int(found) if found.isdecimal() else DELETE_RETENTION_MS
 
@@ -151,9 +153,11 @@ async def _origin(fetcher: Fetcher, owner: str) -> tuple[Origin | None, list[Kaf
                 return None, head
 
 
-async def _replay(fetcher: Fetcher, head: list[KafkaRecord], mirror: Mirror, owner: str) -> None:
-    """Brings `head` and what follows it, up to the owner's fence, into the mirror."""
+async def _replay(fetcher: Fetcher, head: list[KafkaRecord], mirror: Mirror, owner: str) -> int:
+    """Brings `head` and what follows it, up to the owner's fence, into the mirror. Returns the
+    time (UTC ms) of the last record before that fence, 0 where there is none."""
     replay = Replay(mirror)
+    last_ms = 0
     try:
         records = head or await _records(fetcher)
         while True:
@@ -162,7 +166,8 @@ async def _replay(fetcher: Fetcher, head: list[KafkaRecord], mirror: Mirror, own
                     replay.add(record.key, record.value)
                 if _is_fence(record, owner):
                     await replay.finish(record.offset + 1, record.timestamp)
-                    return
+                    return last_ms
+                last_ms = record.timestamp
             await replay.write(records[-1].offset + 1, records[-1].timestamp)
             records = await _records(fetcher)
     finally:

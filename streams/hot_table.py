@@ -104,6 +104,8 @@ class HotTable:
     uniques: dict[str, int] = field(default_factory=dict)
     #: Grows with every change of `applied`.
     works: int = 0
+    #: How long nobody had written to the shard when it was taken over, milliseconds.
+    rested_ms: int = 0
     _layout: Layout | None = None
 
     @property

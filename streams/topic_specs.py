@@ -30,6 +30,7 @@ _DAY_MS = 86_400_000
 #: The broker stamps what comes: a retention then counts from there, a clock that is ahead has
 #: no record refused, and the local clock can be compared with the broker's.
 _STAMPED = {"message.timestamp.type": "LogAppendTime"}
+_REMEMBERED = {"delete.retention.ms": str(30 * _DAY_MS)}
 _RETENTION = {"retention.ms", "retention.bytes"}
 _REPAIR = "kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {set}"
 
@@ -152,7 +153,8 @@ def specs(settings: Settings) -> list[TopicSpec]:
         # how long events are kept is their producers' choice; by when they came, or a
         # producer's old stamps would have them deleted before they are read
         *((name, shards, week | _STAMPED, set[str]()) for name in topics.events.values()),
-        (topics.users, shards, _compacted(16), compaction),
+        # a shard reads it from its cursor on: a deletion must be there until all have read it
+        (topics.users, shards, _compacted(16) | _REMEMBERED, compaction),
         (topics.catalog, 1, _compacted(8), compaction),
         (topics.control, 1, month | _STAMPED, retention | _STAMPED.keys()),
         (topics.control_results, 1, month | _STAMPED, retention | _STAMPED.keys()),
@@ -221,7 +223,11 @@ def compare(spec: TopicSpec, partitions: int | None, configs: Mapping[str, str])
         problems.append(Problem(spec.name, "partitions", str(partitions), expected, remedy))
     for name in sorted(spec.checked):
         expected, found = spec.configs[name], configs.get(name, "")
-        if not _enough(name, found, expected):
+        least = expected
+        if name == "delete.retention.ms":
+            # made longer where that helps; a day is what everything else rests on
+            least = str(min(int(expected), DELETE_RETENTION_MS))
+        if not _enough(name, found, least):
             remedy = _REPAIR.format(topic=spec.name, set=f"{name}={expected}")
             ours = name in spec.repaired
             if ours:

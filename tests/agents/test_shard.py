@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 
 from agents.budget import Budget
@@ -34,11 +35,12 @@ from streams import side, sweep
 from streams import topics as topic_admin
 from streams.clock import SystemClock
 from streams.fetch import Fetcher
-from streams.mirror import shared_cache
+from streams.mirror import Mirror, shared_cache
 from streams.offsets import bounds
 from streams.rocks import StoreClosed
 from streams.settings import Settings, load
 from streams.step import Record, StepProducer
+from streams.topic_repair import set_configs
 from streams.topics import Topics
 from tests.hostile.batches import event_value, hostile_batches, record_of, wire_of
 from tests.hostile.raw_produce import produce
@@ -467,6 +469,25 @@ async def test_the_last_word_on_a_user_wins_whatever_was_flushed_before(stand: S
         assert found["u3"]["deleted"]
     finally:
         await again.stop()
+
+
+async def test_a_shard_that_rested_for_long_says_what_it_may_have_missed(
+    alone: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    months = {Topics(alone.prefix).changelog: {"delete.retention.ms": str(200 * 86_400_000)}}
+    admin = AIOKafkaAdminClient(bootstrap_servers=alone.bootstrap_servers)
+    await admin.start()
+    await set_configs(admin, months)
+    await admin.close()
+    for days, told in ((20, False), (40, True)):
+        first = await start(alone)
+        await first.stop()
+        mirror = Mirror(alone.data_dir / "shard-0", shared_cache(1 << 20))
+        mirror.apply([], mirror.position(), mirror.stamp_ms() - days * 86_400_000)
+        mirror.close(flush=True)
+        again = await start(alone)
+        await again.stop()
+        assert (f"rested for {days}.0 days" in caplog.text) == told
 
 
 async def test_users_alone_are_folded_by_what_they_weigh(alone: Settings) -> None:

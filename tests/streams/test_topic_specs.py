@@ -112,6 +112,7 @@ def test_a_missing_topic(spec: TopicSpec) -> None:
         (TOPICS.coordinator, "delete.retention.ms", "60000", True),
         (TOPICS.state, "delete.retention.ms", "60000", True),
         (TOPICS.users, "delete.retention.ms", "60000", True),
+        (TOPICS.users, "delete.retention.ms", "86400000", False),
         (TOPICS.changelog, "message.timestamp.type", "CreateTime", True),
         (TOPICS.repartition, "message.timestamp.type", "CreateTime", True),
         (TOPICS.repartition, "retention.ms", "604800000", True),
