@@ -1,5 +1,7 @@
 """Why another process could not be asked, in words for people."""
 
+import os
+
 import aiohttp
 
 __all__ = ["trouble"]
@@ -23,4 +25,5 @@ def trouble(error: BaseException) -> str:
 
 
 def _reason(error: OSError) -> str:
-    return f": {error.strerror}" if error.strerror else ""
+    # asyncio's own text has the address once more
+    return f": {os.strerror(error.errno).lower()}" if error.errno and error.errno > 0 else ""

@@ -22,7 +22,7 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _REMEDIES = {
     "unknown_source": "`emberline status` lists the sources; write campaign:ID or canvas:ID",
     "shards_unavailable": "Try again in a moment",
-    "unauthorized": "Set EMBERLINE_API_KEY to a key that the worker knows",
+    "unauthorized": "Set EMBERLINE_API_KEY to a key that `emberline keys add` gave out",
     "forbidden": "Set EMBERLINE_API_KEY to a key with that scope",
 }
 
@@ -95,6 +95,9 @@ def _refusal(path: str, status: int, body: bytes) -> EmberlineError:
         detail, code = str(problem["detail"]), str(problem["code"])
     except (ValueError, KeyError, TypeError):
         return Fatal(f"{path}: the worker answers {status}: {body[:200].decode(errors='replace')}")
+    if status == HTTPStatus.UNAUTHORIZED:
+        # what it says to programs is about a header
+        detail = "The worker wants a key that it knows (401)"
     if status == 503:
         return Recoverable(detail, remedy=_REMEDIES.get(code, "Try again in a moment"))
     kind = UsageError if status == 400 else Fatal

@@ -79,11 +79,17 @@ def _row(entry: Mapping[str, Any]) -> tuple[object, ...]:
     return (
         entry["source"],
         entry["name"],
-        None if received is None else received["last"],
+        None if received is None else _short(received["last"]),
         _names(entry["variations"]),
         _names(entry.get("steps", ())),
         ", ".join(did),
     )
+
+
+def _short(moment: str) -> str:
+    """A time as tables have it: without thousandths of a second."""
+    day, _, time = moment.partition("T")
+    return f"{day} {time.partition('.')[0].removesuffix('Z')}Z"
 
 
 def _names(parts: Iterable[Mapping[str, Any]]) -> str:

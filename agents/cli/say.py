@@ -19,7 +19,9 @@ def say(
 ) -> None:
     """Print one line, to stderr with `err`. `lead` is ours, and printed as it is before it."""
     line = shown(text)
-    line = click.style(line, bold=bold, dim=dim) if bold or dim else line
+    if bold or dim:
+        # False would end what another style has begun
+        line = click.style(line, bold=bold or None, dim=dim or None)
     click.echo(f"{lead}{line}", err=err)
 
 

@@ -21,7 +21,7 @@ from schemas.lifecycle import SourceState, State
 from streams.settings import Settings
 from streams.topics import Topics
 
-__all__ = ["command", "sweep_lines", "why", "worker_line"]
+__all__ = ["command", "sweep_lines", "why", "worker_facts", "worker_line"]
 
 WORKER_S = 3.0
 
@@ -67,7 +67,7 @@ async def _read(settings: Settings) -> tuple[list[SourceState], Sweep, dict[str,
     table, sweep, worker = await asyncio.gather(
         read_table(settings, Topics(settings.prefix).state, "state"),
         _sweep(settings),
-        _worker(settings),
+        worker_facts(settings),
     )
     states = [SourceState.from_record(record) for record in table.values()]
     return sorted(states, key=lambda r: (r.state.value, r.source)), sweep, worker
@@ -84,7 +84,7 @@ async def _sweep(settings: Settings) -> Sweep:
     return world.sweep
 
 
-async def _worker(settings: Settings) -> dict[str, Any]:
+async def worker_facts(settings: Settings) -> dict[str, Any]:
     """What the worker at the settings' address says of itself, and in `missing_shards` which
     shards of all workers do not answer it; or, in `error`, why it says nothing."""
     try:

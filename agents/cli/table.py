@@ -18,6 +18,8 @@ __all__ = ["folded", "lines", "show", "when"]
 _GAP = "  "
 _LEAST = 10
 """No column of text is made narrower than this, or than its head."""
+_WORD = 24
+"""Words are cut only where columns as wide as their longest words, up to this, do not fit."""
 
 
 def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -40,7 +42,13 @@ def lines(
     ]
     widths = [max(map(width, column)) for column in zip(head, *body, strict=True)]
     if columns is not None:
-        _narrow(widths, [n or width(name) for n, name in zip(numeric, head, strict=True)], columns)
+        heads = [max(_LEAST, width(name)) for name in head]
+        for least in ([min(_WORD, word) for word in _words(body, len(head))], heads):
+            floor = [
+                size if fixed else max(name, word)
+                for size, fixed, name, word in zip(widths, numeric, heads, least, strict=True)
+            ]
+            _narrow(widths, floor, columns)
     yield _line(head, widths, numeric)
     for row in body:
         parts = [folded(cell, size) for cell, size in zip(row, widths, strict=True)]
@@ -87,16 +95,20 @@ def _fitting(text: str, columns: int) -> int:
     return len(text)
 
 
+def _words(body: Sequence[Sequence[str]], columns: int) -> list[int]:
+    """The width of the longest word of each column."""
+    return [
+        max((width(word) for row in body for word in row[i].split(" ")), default=0)
+        for i in range(columns)
+    ]
+
+
 def _narrow(widths: list[int], least: Sequence[int], columns: int) -> None:
-    """Take from the widest column, and again, until all fit or none can give. `least` is how
-    narrow each may get; True: it is numbers, and stays."""
+    """Take from the widest column, and again, until all fit or none can give; `least` is how
+    narrow each may get."""
     room = columns - len(_GAP) * (len(widths) - 1)
     while sum(widths) > room:
-        able = [
-            i
-            for i, least_of in enumerate(least)
-            if least_of is not True and widths[i] > max(_LEAST, least_of)
-        ]
+        able = [i for i, size in enumerate(widths) if size > least[i]]
         if not able:
             return
         widths[max(able, key=lambda i: widths[i])] -= 1

@@ -1,6 +1,7 @@
 """Who is let in, how often, with how much, and for how long."""
 
 import asyncio
+import io
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from agents.cli.export import fetch
+from agents.cli.status import worker_facts, worker_line
 from agents.keys import Keys, Scope
 from agents.web.guard import Bucket
 from agents.web.keyring import check_exposure
@@ -315,3 +318,29 @@ def test_everything_that_is_served_is_described(tmp_path: Path) -> None:
     internal = {(r.method, r.path) for r in ROUTES if r.scope is Scope.WORKER}
     assert described == served - internal
     assert all(path.startswith("/internal/") for _, path in internal)
+
+
+async def test_commands_say_that_a_key_is_wanted_and_not_that_nobody_is_there(
+    tmp_path: Path,
+) -> None:
+    given = Given(tmp_path)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    async with serving(site):
+        port = site.context.address.rpartition(":")[2]
+        for key in ("", "wrong"):
+            settings = load({"http_port": port, "api_key": key}, env={}, file=tmp_path / "none")
+            line = worker_line(await worker_facts(settings))
+            assert line.startswith("The worker wants a key that it knows (401)")
+            assert "EMBERLINE_API_KEY" in line
+            with pytest.raises(Fatal, match="401"):
+                await fetch(settings, A, "ndjson", io.BytesIO())
+        settings = load(
+            {"http_port": port, "api_key": given.tokens[Scope.READ]},
+            env={},
+            file=tmp_path / "none",
+        )
+        assert "ready" in worker_line(await worker_facts(settings))
+        with pytest.raises(Fatal, match=r"users\.export"):
+            await fetch(settings, A, "ndjson", io.BytesIO())
+    with pytest.raises(Fatal, match=r"No worker answers at http://127\.0\.0\.1:1: it cannot"):
+        await fetch(load({"http_port": 1}, env={}, file=tmp_path / "none"), A, "csv", io.BytesIO())

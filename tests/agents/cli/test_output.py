@@ -101,9 +101,9 @@ def test_folding_keeps_every_word() -> None:
 
 def test_a_call_that_failed_is_told_without_the_parts_of_a_library() -> None:
     key = None
-    refused = aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "Connection refused"))  # type: ignore[arg-type]
+    refused = aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "Connect call failed"))  # type: ignore[arg-type]
     errors = {
-        refused: "it cannot be reached: Connection refused",
+        refused: "it cannot be reached: connection refused",
         aiohttp.ServerDisconnectedError(): "its answer broke off",
         aiohttp.ClientPayloadError("x"): "its answer broke off",
         aiohttp.ServerTimeoutError(): "it does not answer in time",
