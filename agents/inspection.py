@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from agents import coordinator_inputs
+from agents.intake import limits_of
 from agents.records import Kind, ids_of
 from agents.rules.inputs import DefinitionUnreadable
 from agents.rules.references import qualify
 from schemas.batch_pack import packed
 from schemas.batch_records import RawBatch
 from schemas.decode import decode
-from schemas.decode_check import Limits
 from schemas.lifecycle import SOURCE_KINDS
 from schemas.registry import FILES, SchemaSource
 from schemas.undecodable import REMEDIES
@@ -33,7 +33,7 @@ class Inspection:
     def __init__(self, settings: Settings, clock: Clock = _SYSTEM) -> None:
         self.ids = ids_of(settings)
         self._topics = Topics(settings.prefix)
-        self._limits = Limits(max_field_bytes=settings.max_field_bytes)
+        self._limits = limits_of(settings)
         self._source: SchemaSource = registry_of(settings) or FILES
         self._clock = clock
         self._sources: set[str] = set()

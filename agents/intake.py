@@ -23,10 +23,11 @@ from schemas.repeats import Window
 from schemas.users import TakenUsers, of_users, take_users
 from streams import layout
 from streams.remote_registry import SchemaAwaited, source_for
+from streams.settings import Settings
 from streams.store import Put
 from streams.topics import Topics
 
-__all__ = ["Decoded", "Fetch", "Intake", "Laid"]
+__all__ = ["Decoded", "Fetch", "Intake", "Laid", "limits_of"]
 
 _USERS_PER_STEP_BITS = 24
 _LEAST_RECORD_BYTES = 128
@@ -61,6 +62,13 @@ class Laid:
     sources: Mapping[str, int]
 
 
+def limits_of(settings: Settings) -> Limits:
+    """How long fields and records may be."""
+    longest = settings.max_field_bytes
+    # what is handed on to another shard is keyed by its user, besides all that it has
+    return Limits(longest, min(DEFAULT_LIMITS.max_record_bytes, _RECORD_BYTES - longest))
+
+
 class Intake:
     """Decodes for one shard, and knows what it has seen.
 
@@ -72,10 +80,7 @@ class Intake:
         self._context = context
         self._inputs = Topics(context.settings.prefix).inputs
         self._schemas = source_for(context.settings)
-        longest = context.settings.max_field_bytes
-        # what is handed on to another shard is keyed by its user, besides all that it has
-        largest = min(DEFAULT_LIMITS.max_record_bytes, _RECORD_BYTES - longest)
-        self._limits = Limits(longest, largest)
+        self._limits = limits_of(context.settings)
         self._window = Window(context.settings.repeat_window)
         self._said = Said()
         #: Above all those given before: a step holds far fewer users than the shift leaves.
