@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -64,6 +64,14 @@ class Group(Words):
         """Settings flags count wherever they stand: before the command or after it."""
         return super().parse_args(ctx, hoisted(args))
 
+    def _run(self, *args: Any, **more: Any) -> Any:
+        """As click does; of several errors at once the one that says what to do is raised."""
+        try:
+            return super().main(*args, **more)
+        except ExceptionGroup as group:
+            leaves = list(_leaves(group))
+            raise next((e for e in leaves if isinstance(e, EmberlineError)), leaves[0]) from group
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> NoReturn:
         """Run, and end the process with the exit code. An error is one line on stderr."""
         for stream in (sys.stdout, sys.stderr):
@@ -71,7 +79,7 @@ class Group(Words):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         try:
-            code = super().main(args, *rest, **(more | {"standalone_mode": False}))
+            code = self._run(args, *rest, **(more | {"standalone_mode": False}))
         except (click.Abort, KeyboardInterrupt):
             sys.exit(_INTERRUPTED)
         except click.exceptions.NoArgsIsHelpError as error:
@@ -97,10 +105,20 @@ class Group(Words):
         sys.exit(code if isinstance(code, int) else 0)
 
 
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
 def _unforeseen(error: Exception) -> tuple[str, str]:
     """What happened and what to do, where no command has foreseen it."""
     library = type(error).__module__.partition(".")[0]
     said = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}", "Look at the file and its owner"
     if isinstance(error, OSError) or library in ("aiohttp", "aiokafka"):
         return said, "Look at the broker, the worker and the disk, then try again"
     return (

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import click
 import pytest
 from click.testing import CliRunner, Result
@@ -160,6 +161,25 @@ def test_no_command_shows_the_help(runner: CliRunner) -> None:
 )
 def test_errors_are_one_line(runner: CliRunner, error: Fatal, code: int, line: str) -> None:
     assert one_line(runner.invoke(failing(error), ["fail"]), code) == line
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer. Look"),
+        (PermissionError(13, "Permission denied", "/x/emberline.toml"), "toml: Permission denied"),
+        (TimeoutError(), "TimeoutError. Look at the broker"),
+        (aiohttp.ServerDisconnectedError(), "Server disconnected. Look at the broker"),
+        (ValueError("evil \x1b[2J"), r"a defect: ValueError: evil \x1b[2J. Run it again with"),
+        (ExceptionGroup("g", [OSError(5, "x"), ExceptionGroup("h", [Fatal("why")])]), ": why"),
+    ],
+)
+def test_an_error_that_no_command_foresaw_is_one_line_too(
+    runner: CliRunner, error: Exception, said: str
+) -> None:
+    assert said in one_line(runner.invoke(failing(error), ["fail"]), 1)
+    told = runner.invoke(failing(ValueError("x")), ["--verbose", "fail"])
+    assert isinstance(told.exception, ValueError)
 
 
 def test_ctrl_c_is_not_an_error_message(runner: CliRunner) -> None:
