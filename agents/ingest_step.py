@@ -86,11 +86,11 @@ class StepMaker:
         """Deletes the oldest hashes of event ids that the window no longer needs, and those
         that a former version wrote."""
         window = self._context.store.table.window
-        spare = sum(map(len, window.values())) - self._context.settings.repeat_window
+        spare = sum(window.values()) - self._context.settings.repeat_window
         former = sorted(self._context.store.table.former)[:_FORMER_PER_STEP]
         puts: list[Put] = [(key, None) for key in former]
         for key in sorted(window):
-            spare -= len(window[key])
+            spare -= window[key]
             if spare < 0:
                 break
             puts.append((key, None))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from agents.deltas import Part, parts
 from agents.work.context import Context
+from schemas import repeats
 from schemas.batch import RawBatch, SealedBatch, unpack
 from schemas.codec import framed_id
 from schemas.decode_check import DEFAULT_LIMITS, Limits
@@ -88,8 +89,9 @@ class Intake:
 
     def recall(self) -> None:
         """Knows the ids again that the hot table remembers. Work for a thread."""
-        table = self._context.store.table
-        pieces = [table.window[key] for key in sorted(table.window)]
+        table, mirror = self._context.store.table, self._context.store.mirror
+        held = (mirror.get(key) for key in sorted(table.window))
+        pieces = (repeats.unpack(value) for value in held if value is not None)
         self._window = Window.of(self._window.limit, pieces)
         # what it has passed on may never have been committed
         self._said = Said()

@@ -96,8 +96,8 @@ class HotTable:
     runs: dict[bytes, dict[bytes, int]] = field(default_factory=_by_letter)
     #: Bytes that the side tables' deltas take in memory, about.
     side_bytes: int = 0
-    #: Hashes of event ids seen lately, in the order of their keys.
-    window: dict[bytes, pl.Series] = field(default_factory=dict)
+    #: How many hashes of event ids seen lately each entry holds; the mirror has them.
+    window: dict[bytes, int] = field(default_factory=dict)
     #: Keys of a former version's hashes, to be deleted.
     former: set[bytes] = field(default_factory=set)
     #: Sources whose numbers of unique users were kept when they expired: in how many pieces.
@@ -203,7 +203,7 @@ class HotTable:
         if value is None:
             self.window.pop(key, None)
         else:
-            self.window[key] = unpack(value)
+            self.window[key] = len(unpack(value))
             self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
 
     def _uniques(self, source: str, value: bytes | None) -> None:

@@ -1,15 +1,22 @@
 """Flush and merge: keeping deltas few and segments large."""
 
 import asyncio
+from collections.abc import Mapping
+
+import polars as pl
 
 from agents.work.context import Context
+from schemas import repeats
 from schemas.segment import SegmentIndex
 from streams import layout, side
-from streams.store import Step
+from streams.store import Put, Step
 
-__all__ = ["mergeable", "tidy"]
+__all__ = ["mergeable", "tidy", "window_merge"]
 
 _MERGE_BYTES = 8_000_000
+_WINDOW_ENTRIES = 1_000
+#: Hashes of one entry, of 8 bytes each: below a record.
+_WINDOW_ROWS = 90_000
 
 
 def mergeable(context: Context) -> list[SegmentIndex]:
@@ -61,4 +68,36 @@ async def _tidy_sides(context: Context) -> bool:
             )
             await context.store.commit(Step(puts=puts))
             return True
-    return False
+    return await _tidy_window(context)
+
+
+async def _tidy_window(context: Context) -> bool:
+    """Puts small entries of hashes together: a shard with few events makes one a step, and each
+    step looks through all of them."""
+    chosen = window_merge(context.store.table.window)
+    if not chosen:
+        return False
+    values = await asyncio.to_thread(context.store.mirror.get_many, chosen)
+    whole = pl.concat([repeats.unpack(value) for value in values if value is not None])
+    # Under the last of their keys: older ones are forgotten first. What ingest has forgotten
+    # meanwhile comes back, and is forgotten again.
+    *others, last = chosen
+    puts: list[Put] = [(key, None) for key in others]
+    await context.store.commit(Step(puts=[*puts, (last, repeats.pack(whole))]))
+    return True
+
+
+def window_merge(window: Mapping[bytes, int]) -> list[bytes]:
+    """The entries to put together, oldest first; none where they are few, or large already."""
+    if len(window) <= _WINDOW_ENTRIES:
+        return []
+    chosen: list[bytes] = []
+    rows = 0
+    for key in sorted(window):
+        rows += window[key]
+        if rows > _WINDOW_ROWS or len(chosen) >= _WINDOW_ENTRIES:
+            if len(chosen) > 1:
+                break
+            chosen, rows = [], window[key]
+        chosen.append(key)
+    return chosen if len(chosen) > 1 else []

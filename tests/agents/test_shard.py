@@ -25,6 +25,7 @@ from agents.shard import Shard
 from agents.standing import Standing
 from agents.state_view import StateView
 from agents.topic_reader import read_all
+from agents.work import tidy
 from agents.work.reports import Reminder
 from schemas import codec
 from schemas.batch import unpack
@@ -517,6 +518,26 @@ async def test_a_repeated_event_counts_once(stand: Stand) -> None:
     await stand.send(sent[50:], 150)
     counts = (await stand.shard._store.pin()).side_rows(side.COUNTS)
     assert counts["count"].sum() == 100
+
+
+async def test_a_repeated_event_counts_once_after_its_hash_was_put_with_others(
+    alone: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tidy, "_WINDOW_ENTRIES", 3)
+    first = await start(alone)
+    parts = [events(20, seed=seed) for seed in range(6)]
+    for number, part in enumerate(parts):
+        await first.send(part, number * 20)
+    await first.until(lambda: len(first.shard._store.table.window) <= 3)
+    await first.stop()
+    again = await start(alone)
+    try:
+        assert sum(again.shard._store.table.window.values()) == 120
+        await again.send([event for part in parts for event in part], 0)
+        counted = (await again.shard._store.pin()).side_rows(side.COUNTS)
+        assert counted["count"].sum() == 120
+    finally:
+        await again.stop()
 
 
 async def test_a_flood_of_garbage_is_rejected_record_by_record_and_passed(stand: Stand) -> None:

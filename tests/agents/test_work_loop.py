@@ -11,12 +11,38 @@ from agents.state_view import StateView
 from agents.work.context import Context
 from agents.work.indexer import Indexer
 from agents.work.loop import WorkLoop
+from agents.work.tidy import window_merge
 from schemas.roster import roster_rows
 from streams import keys, side
 from streams.clock import SystemClock
 from streams.mirror import Mirror, shared_cache
 from streams.settings import load
 from streams.store import Store
+
+
+def test_small_entries_of_hashes_are_put_together_oldest_first() -> None:
+    def key(number: int) -> bytes:
+        return keys.delta(number, 0, b"h")
+
+    assert window_merge({key(n): 1 for n in range(1_000)}) == []
+    many = {key(n): 1 for n in range(1_500)}
+    assert window_merge(many) == [key(n) for n in range(1_000)]
+    # large ones are left alone, and no entry outgrows a record
+    mixed = {key(n): 80_000 if n % 3 else 20_000 for n in range(1_500)}
+    assert window_merge(mixed) == []
+    tens = {key(n): 10_000 for n in range(1_500)}
+    assert window_merge(tens) == [key(n) for n in range(9)]
+    # a window that lives for long on single events stays short
+    window: dict[bytes, int] = {}
+    longest = 0
+    for number in range(20_000):
+        window[key(number)] = 1
+        if chosen := window_merge(window):
+            rows = sum(window.pop(each) for each in chosen)
+            window[chosen[-1]] = rows
+        longest = max(longest, len(window))
+    assert sum(window.values()) == 20_000
+    assert longest <= 1_001
 
 
 class Nothing:
