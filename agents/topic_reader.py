@@ -6,9 +6,10 @@ from typing import Any, Self
 
 from aiokafka.errors import KafkaError
 
-from agents.strangers import names_source, pass_over
+from agents import strangers
+from agents.strangers import pass_over
 from schemas import codec
-from schemas.batch import KafkaRecord, RawBatch, unpack
+from schemas.batch import KafkaRecord, RawBatch
 from schemas.errors import Fatal, Recoverable
 from streams import bootstrap
 from streams.fetch import Fetcher, Partition
@@ -76,29 +77,18 @@ async def read_all(settings: Settings, topic: str) -> list[Located]:
 async def read_table(settings: Settings, topic: str, name: str) -> dict[str, dict[str, Any]]:
     """The latest record of every key of a compacted topic, decoded as `name`.
 
-    Raises Fatal for a source's that cannot be read; others are left out with a warning.
+    One that cannot be read is left out with a warning: the one before it holds.
     """
     table: dict[str, dict[str, Any]] = {}
-    damaged: dict[str, Fatal] = {}
     for _, partition, record in await read_all(settings, topic):
         key = (record.key or b"").decode(errors="replace")
-        damaged.pop(key, None)
         if record.value is None:
             table.pop(key, None)
             continue
         try:
             table[key] = codec.decode(record.value, name)
         except codec.Undecodable as error:
-            if names_source(record.key):
-                damaged[key] = Fatal(
-                    f"{topic}[{partition}] offset {record.offset}, {key}: "
-                    f"{error.code}: {error.detail:.200}",
-                    remedy="Write the former record again, under the same key",
-                )
-            else:
-                pass_over(topic, partition, record.offset, str(error))
-    for refusal in damaged.values():
-        raise refusal
+            pass_over(topic, partition, record.offset, str(error))
     return table
 
 
@@ -112,7 +102,7 @@ def records_of(located: Iterable[Located], name: str) -> Iterator[dict[str, Any]
 
 
 def _of(batch: RawBatch) -> Iterable[Located]:
-    return ((batch.topic, batch.partition, record) for record in unpack(batch))
+    return ((batch.topic, batch.partition, record) for record in strangers.records_of(batch))
 
 
 async def _partitions(settings: Settings, topics: tuple[str, ...]) -> list[Partition]:

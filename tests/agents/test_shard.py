@@ -279,6 +279,23 @@ async def test_expiry_moves_exactly_the_source_and_restore_brings_it_back(stand:
     assert restored[A]["late_interactions"] == 0
 
 
+async def test_an_expiry_that_is_cancelled_half_way_loses_nothing(stand: Stand) -> None:
+    sent = events(1000)
+    await stand.send(sent, 0)
+    table = stand.shard._store.table
+    await stand.tell(A, State.EXPIRING, 5)
+    await stand.until(lambda: bool(table.manifest.get(A)))
+    await stand.tell(A, State.RESTORING, 6)
+    # of this one nothing has begun
+    await stand.tell(B, State.EXPIRING, 5)
+    await stand.tell(B, State.RESTORING, 6)
+    for source in (A, B):
+        await stand.applied(source, 6)
+        await stand.tell(source, State.STOPPED, 7)
+        assert await stand.rows(source, 7) == rows_of(expect(sent), source)
+    assert {item["source"] for item in await stand.reports("restored")} == {A, B}
+
+
 async def test_a_report_that_was_lost_is_told_again(stand: Stand) -> None:
     await stand.send(events(300), 0)
     stand.shard._work._reminder = Reminder(stand.shard._context, first_s=0.05)

@@ -7,6 +7,8 @@ import pytest
 
 from agents.analytics import Figures
 from agents.catalog_view import Entry
+from agents.cli.status import unreadable_lines
+from agents.rules.aside import UNREADABLE
 from agents.web import analytics
 from agents.web.explain import _MOST
 from schemas import codec
@@ -78,6 +80,32 @@ async def test_without_all_shards_or_in_another_generation_there_are_no_figures(
 def define(site: Site, key: str, **facts: Any) -> None:
     record = {"key": key, "kind": key.partition(":")[0], "name": key, "status": "ACTIVE"} | facts
     site.context.catalog.put(Entry.from_record(record))
+
+
+async def test_an_unreadable_canvas_is_explained(alone: Settings) -> None:
+    canvas = SourceState("canvas:x", State.ACTIVE, 1, status="ACTIVE")
+    kept = SourceState(A, State.EXEMPT, 1, exempt_by=(Exemption("canvas:x", (), UNREADABLE),))
+    site = Site(alone, {0, 1, 2, 3}, canvas, kept)
+    define(site, A, status="STOPPED")
+    define(site, "canvas:x", filters="not json, a")
+    aside = {"detail": "$: not JSON", "words": ["a"]}
+    site.context.catalog.apply(b"a/canvas:x", json.dumps(aside).encode())
+    async with serving(site) as session:
+        async with session.get(site.path("/explain").replace(A, "canvas:x")) as answer:
+            assert answer.status == 200
+            assert (await answer.json())["unreadable"] == "$: not JSON"
+        async with session.get(site.path("/explain")) as answer:
+            facts = await answer.json()
+            assert "canvas:x (its definition cannot be read)" in facts["summary"]
+            (reason,) = facts["reasons"]
+            assert [link["definition"] for link in reason["links"]] == ["canvas:x"]
+        async with session.get(f"{site.context.address}/status") as answer:
+            found = (await answer.json())["unreadable"]
+    assert found == {"count": 1, "first": {"canvas:x": "$: not JSON"}}
+    (line,) = unreadable_lines({"unreadable": found})
+    assert line == (
+        "1 definitions cannot be read, what they name stays hot: canvas:x ($: not JSON)"
+    )
 
 
 async def test_explanations(alone: Settings) -> None:
