@@ -11,6 +11,7 @@ from schemas.lifecycle import WORKING, SourceState, State
 from streams.settings import Settings
 from streams.step import Record, StepProducer
 from streams.topics import Topics
+from tests.agents.dummies import until
 
 
 def record(source: str, state: State, version: int) -> bytes:
@@ -67,7 +68,8 @@ async def test_follow_reads_what_was_there_and_what_comes(
     try:
         async with asyncio.timeout(30):
             await view.caught_up.wait()
-            assert view.get("campaign:a") is not None
+            # a commit is acknowledged a little before readers see it
+            await until(lambda: view.get("campaign:a") is not None)
             second = Record(topics.state, b"campaign:a", record("campaign:a", State.STOPPED, 2))
             (offset,) = await producer.commit([second])
             await view.reached(offset)
