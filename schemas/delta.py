@@ -2,6 +2,7 @@
 
 Four bytes for the number of rows, then the rows: few as one Arrow IPC stream, whose fixed cost
 is a quarter of Parquet's; many as Parquet, which is smaller. Both carry the types of columns.
+All of it is sealed (schemas.sealed); earlier releases did not.
 """
 
 import io
@@ -10,12 +11,14 @@ import struct
 import polars as pl
 
 from schemas.decode_view import FEW
+from schemas.sealed import is_sealed, sealed, unsealed
 from schemas.segment_codec import CorruptSegment
 
 __all__ = ["decode", "encode"]
 
 _ROWS = struct.Struct(">I")
 _PARQUET = b"PAR1"
+_STREAM = b"\xff\xff\xff\xff"
 
 
 def encode(frame: pl.DataFrame) -> bytes:
@@ -29,14 +32,17 @@ def encode(frame: pl.DataFrame) -> bytes:
         )
     else:
         frame.write_parquet(buffer, compression="lz4", statistics=False)
-    return buffer.getvalue()
+    return sealed(buffer.getvalue())
 
 
 def decode(data: bytes, schema: pl.Schema) -> pl.DataFrame:
     """What `encode` wrote. Raises `CorruptSegment` where it is no frame in `schema`."""
     try:
-        (rows,) = _ROWS.unpack_from(data)
-        stored = data[_ROWS.size :]
+        whole = unsealed(data) if is_sealed(data) else data
+        (rows,) = _ROWS.unpack_from(whole)
+        stored = whole[_ROWS.size :]
+        if not stored.startswith((_PARQUET, _STREAM)):
+            raise ValueError("it is neither Parquet nor an Arrow stream")
         if stored.startswith(_PARQUET):
             frame = pl.read_parquet(io.BytesIO(stored), use_statistics=False)
         else:

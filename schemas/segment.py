@@ -2,7 +2,14 @@
 
 from schemas.segment_codec import CorruptSegment, checksum, decode, encode
 from schemas.segment_cut import cut, cut_encoded
-from schemas.segment_index import EMPTY_CHECKSUM, SegmentIndex, build, combine, set_checksum
+from schemas.segment_index import (
+    EMPTY_CHECKSUM,
+    SegmentIndex,
+    build,
+    combine,
+    set_checksum,
+    verified,
+)
 
 __all__ = [
     "EMPTY_CHECKSUM",
@@ -16,4 +23,5 @@ __all__ = [
     "decode",
     "encode",
     "set_checksum",
+    "verified",
 ]

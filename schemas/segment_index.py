@@ -8,12 +8,15 @@ from hashlib import blake2b
 import orjson
 import polars as pl
 
-from schemas.segment_codec import checksum
+from schemas.segment_codec import CorruptSegment, checksum
 
-__all__ = ["EMPTY_CHECKSUM", "SegmentIndex", "build", "combine", "set_checksum"]
+__all__ = ["EMPTY_CHECKSUM", "SegmentIndex", "build", "combine", "set_checksum", "verified"]
 
 _MODULUS = 1 << 128
 EMPTY_CHECKSUM = "0" * 32
+_MOST_VERIFIED = 200_000
+_VERIFIED: set[tuple[str, str]] = set()
+"""Segments (id, checksum) whose bytes have been compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,26 @@ def build(id: str, level: int, frame: pl.DataFrame, data: bytes) -> SegmentIndex
         high=_pair(ends.row(-1)),
         sources=dict(zip(runs["value"], runs["len"], strict=True)),
     )
+
+
+def verified(index: SegmentIndex, data: bytes) -> bytes:
+    """`data`, if it is the segment that the index speaks of. Raises `CorruptSegment`.
+
+    For whatever is to be decoded: a native reader that sees damaged bytes may abort the process.
+    Each segment is compared once in a process; what is kept of it has checksums of its own.
+    """
+    known = (index.id, index.checksum)
+    if len(data) == index.bytes and known in _VERIFIED:
+        return data
+    if checksum(data) != index.checksum:
+        raise CorruptSegment(
+            f"segment {index.id} of {len(data)} bytes has another checksum than its index says",
+            remedy="restore the record from a replica or a backup of its topic",
+        )
+    if len(_VERIFIED) >= _MOST_VERIFIED:
+        _VERIFIED.clear()
+    _VERIFIED.add(known)
+    return data
 
 
 def set_checksum(segments: Iterable[tuple[str, str]]) -> str:

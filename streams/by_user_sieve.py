@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 import polars as pl
 
 from schemas.errors import Recoverable
-from schemas.segment import SegmentIndex, decode
+from schemas.segment import SegmentIndex, decode, verified
 from schemas.segment_order import PACKED
 from streams import keys
 from streams.by_user_rows import Row
@@ -116,11 +116,12 @@ def _may_hold(index: SegmentIndex, user: str) -> bool:
 def _pinned_segment(mirror: View, index: SegmentIndex) -> bytes:
     """A segment's bytes as they were pinned. Raises `SegmentGone`."""
     try:
-        return mirror[keys.segment(index.id)]
+        data = mirror[keys.segment(index.id)]
     except Exception as error:
         if "not found" not in str(error):
             raise
         raise _gone(index) from error
+    return verified(index, data)
 
 
 def mirror_segment(mirror: Mirror, index: SegmentIndex) -> bytes:
@@ -128,7 +129,7 @@ def mirror_segment(mirror: Mirror, index: SegmentIndex) -> bytes:
     data = mirror.get(keys.segment(index.id))
     if data is None:
         raise _gone(index)
-    return data
+    return verified(index, data)
 
 
 def _gone(index: SegmentIndex) -> SegmentGone:

@@ -15,6 +15,8 @@ import polars as pl
 from schemas.counts import COUNT_SCHEMA, add_up
 from schemas.external import EXTERNAL_SCHEMA, last_said
 from schemas.roster import ROSTER_SCHEMA, latest
+from schemas.sealed import is_sealed, sealed, unsealed
+from schemas.segment import CorruptSegment
 from streams import keys
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
 
 Put = tuple[bytes, bytes | None]
 _PIECE_ROWS = 20_000
+_PARQUET = b"PAR1"
 _FRAME_BYTES = 2_000
 
 
@@ -68,12 +71,25 @@ def encode(frame: pl.DataFrame) -> bytes:
     """A frame as bytes."""
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", statistics=False)
-    return buffer.getvalue()
+    return sealed(buffer.getvalue())
 
 
 def decode(data: bytes) -> pl.DataFrame:
-    """What `encode` wrote."""
-    return pl.read_parquet(io.BytesIO(data), use_statistics=False)
+    """What `encode` wrote, or an earlier release, which did not seal it.
+
+    Raises `CorruptSegment`.
+    """
+    try:
+        whole = unsealed(data) if is_sealed(data) else data
+        if not whole.startswith(_PARQUET):
+            raise ValueError("it is no Parquet")
+        return pl.read_parquet(io.BytesIO(whole), use_statistics=False)
+    # A panic of Polars derives from BaseException alone.
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise CorruptSegment(
+            f"a run of {len(data)} bytes cannot be decoded: {error}",
+            remedy="restore the record from a replica or a backup of its topic",
+        ) from error
 
 
 def flush(

@@ -13,7 +13,7 @@ import polars as pl
 from rocksdict import Cache
 
 from schemas.interaction import COLUMNS, empty
-from schemas.segment import SegmentIndex, decode
+from schemas.segment import SegmentIndex, decode, verified
 from streams import keys
 from streams.changelog import fence, recover
 from streams.hot_table import HotTable
@@ -66,8 +66,8 @@ class Pinned:
         return sorted(found, key=lambda index: (index.low, index.id))
 
     def bytes_of(self, index: SegmentIndex) -> bytes:
-        """A segment's encoded bytes."""
-        return self.snapshot[keys.segment(index.id)]
+        """A segment's encoded bytes. Raises `CorruptSegment`."""
+        return verified(index, self.snapshot[keys.segment(index.id)])
 
     def delta_rows(
         self, source: str, columns: Sequence[str] = COLUMNS, where: pl.Expr | None = None
@@ -263,11 +263,13 @@ class Store:
         return decode(data, [source] if shared and source is not None else None)
 
     def bytes_of(self, index: SegmentIndex) -> bytes:
-        """A segment's encoded bytes. Raises `KeyError` for one that is not in the hot table."""
+        """A segment's encoded bytes. Raises `KeyError` for one that is not in the hot table, and
+        `CorruptSegment`.
+        """
         data = self.mirror.get(keys.segment(index.id))
         if data is None:
             raise KeyError(index.id)
-        return data
+        return verified(index, data)
 
 
 def new_id(now_ms: int) -> str:

@@ -1,5 +1,7 @@
 """Deltas come back as they were, few rows or many, and broken bytes are told."""
 
+import random
+
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -8,6 +10,7 @@ from schemas import delta
 from schemas.counts import COUNT_SCHEMA, count
 from schemas.decode_view import FEW
 from schemas.interaction import SCHEMA
+from schemas.sealed import unsealed
 from schemas.segment import CorruptSegment
 from tests.streams.rows import random_rows
 
@@ -39,3 +42,25 @@ def test_what_is_cut_off_is_corrupt(rows: int) -> None:
 def test_other_columns_are_corrupt() -> None:
     with pytest.raises(CorruptSegment, match="unexpected columns"):
         delta.decode(delta.encode(random_rows(7, 5)), COUNT_SCHEMA)
+
+
+@pytest.mark.parametrize("rows", [20, FEW])
+def test_damage_is_noticed_before_a_native_reader_sees_it(rows: int) -> None:
+    """Those abort the process on some bytes: this test would end with it."""
+    data = delta.encode(random_rows(3, rows))
+    chance = random.Random(rows)
+    for _ in range(3_000):
+        damaged = bytearray(data)
+        for _ in range(chance.choice((1, 1, 4, 40))):
+            damaged[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        if chance.random() < 0.2:
+            del damaged[chance.randrange(len(data)) :]
+        with pytest.raises(CorruptSegment):
+            delta.decode(bytes(damaged), SCHEMA)
+
+
+@pytest.mark.parametrize("rows", [20, FEW])
+def test_what_an_earlier_release_wrote_is_read(rows: int) -> None:
+    frame = random_rows(3, rows)
+    before = unsealed(delta.encode(frame))
+    assert_frame_equal(delta.decode(before, SCHEMA), frame)

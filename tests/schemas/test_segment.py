@@ -13,6 +13,7 @@ from schemas.interaction import COLUMNS, SCHEMA, empty
 from schemas.segment_codec import CorruptSegment
 from schemas.segment_order import in_order
 from tests.schemas.interaction_rows import far, few, frame_of, frames, hex_user, text
+from tests.streams.rows import random_rows
 
 ORDER = ["source", "user"]
 
@@ -230,3 +231,17 @@ def test_a_range_of_users(
         counted = segment.decode(data, None, ("kind",), users=wanted)
         assert counted.columns == ["kind"]
         assert counted.height == len(inside)
+
+
+def test_bytes_that_are_not_those_of_the_index_are_never_decoded() -> None:
+    frame = in_order(random_rows(5, 40))
+    data = segment.encode(frame, presorted=True)
+    index = segment.build("one", 0, frame, data)
+    for at in range(0, len(data), 7):
+        damaged = data[:at] + bytes([data[at] ^ 0x20]) + data[at + 1 :]
+        with pytest.raises(CorruptSegment, match="segment one of"):
+            segment.verified(index, damaged)
+    assert segment.verified(index, data) is data
+    assert segment.verified(index, bytes(bytearray(data))) == data
+    with pytest.raises(CorruptSegment):
+        segment.verified(index, data[:-1])
