@@ -13,7 +13,12 @@ __all__ = ["committed"]
 
 
 def committed(
-    raw: bytes, partition: tuple[str, int], position: int, aborted: Iterable[tuple[int, int]]
+    raw: bytes,
+    partition: tuple[str, int],
+    position: int,
+    aborted: Iterable[tuple[int, int]],
+    *,
+    check_crc: bool = True,
 ) -> tuple[list[SealedBatch], int]:
     """`(batches, following)`: the readable batches and the offset after the last one seen.
 
@@ -25,7 +30,7 @@ def committed(
     dropped: set[int] = set()
     kept: list[SealedBatch] = []
     following = position
-    batches = seal_batches(raw, *partition)
+    batches = seal_batches(raw, *partition, check_crc=check_crc)
     while True:
         try:
             found = next(batches, None)

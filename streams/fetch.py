@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from aiokafka import errors as kafka_errors
 from aiokafka.protocol.fetch import FetchRequest
@@ -117,6 +118,7 @@ class Fetcher:
         bytes_per_partition: int = 3_000_000,
         prefetch: bool = False,
         linger_ms: int = 0,
+        check_crc: bool = True,
         name: str = "fetcher",
     ) -> None:
         self._settings = settings
@@ -137,6 +139,7 @@ class Fetcher:
         self._growth = 1.0
         self._prefetch = prefetch
         self._linger_ms = linger_ms
+        self._unpack = partial(committed, check_crc=check_crc)
         self._busy = False
         self._name = name
         self._client: bootstrap.Client | None = None
@@ -416,9 +419,9 @@ class Fetcher:
             arguments = (rest[-1] or b"", partition, asked_from, aborted or ())
             try:
                 got, following = (
-                    await asyncio.to_thread(committed, *arguments)
+                    await asyncio.to_thread(self._unpack, *arguments)
                     if size > UNPACK_IN_THREAD
-                    else committed(*arguments)
+                    else self._unpack(*arguments)
                 )
             except CorruptBatch as error:
                 # it is asked for again: the others go on, and a person may pass it over

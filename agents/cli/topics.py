@@ -10,6 +10,8 @@ from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.say import say
 from agents.cli.tail import Line, tail
 from agents.skip import Skipped, skip
+from agents.skip_batch import parse_at, skip_batch
+from streams.clock import SystemClock
 from streams.topics import check, create, repair
 
 __all__ = ["command", "told"]
@@ -55,14 +57,28 @@ def check_topics(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command("skip", help="Accept the loss of records that were deleted before they were read.")
+@click.option(
+    "--at",
+    metavar="TOPIC:PARTITION:OFFSET",
+    help="Pass over the one batch there, which is to be read next; its bytes go to rejected.",
+)
+@click.option("--reason", default="", help="With --at: why, for the audit.")
 @click.confirmation_option(
-    prompt="Deleted records that were not read yet will never be. Are all workers stopped?"
+    prompt="Records that were not read yet will never be. Are all workers stopped?"
 )
 @json_option
 @click.pass_context
-def skip_lost(ctx: click.Context, as_json: bool) -> None:
+def skip_lost(ctx: click.Context, at: str | None, reason: str, as_json: bool) -> None:
     """Cursors that lie outside their log move to its beginning. Stop all workers first."""
-    lost = run(skip(settings_of(ctx)))
+    settings = settings_of(ctx)
+    if at is not None:
+        passed = run(skip_batch(settings, parse_at(settings, at), reason, SystemClock()))
+        if as_json:
+            emit({"skipped": [asdict(passed)]})
+        else:
+            say(told(Skipped(passed.topic, passed.partition, passed.first, passed.to)))
+        return
+    lost = run(skip(settings))
     if as_json:
         emit({"skipped": [asdict(one) for one in lost]})
         return

@@ -10,8 +10,12 @@ from agents.cli.topics import told
 from agents.coordinator import Coordinator
 from agents.publish import Chunk, publish
 from agents.skip import Skipped, skip
+from agents.skip_batch import At, Passed, skip_batch
 from agents.state_view import StateView
+from agents.topic_reader import read_all
 from schemas import codec
+from schemas.batch import parse_batches, unpack
+from schemas.errors import UsageError
 from streams import topics as topic_admin
 from streams.clock import SystemClock
 from streams.fetch import LostRange
@@ -162,3 +166,51 @@ async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Se
     again = Coordinator(alone, SystemClock())
     await taken_in(again, 6)
     assert "new" in again.world.requests
+
+
+async def test_one_batch_is_passed_over_by_hand_and_audited(alone: Settings) -> None:
+    topics = Topics(alone.prefix)
+    topic = topics.event("send")
+    first = await start(alone)
+    sent = events(200)
+    await first.send(sent, 0)
+    cursor = first.shard.status.cursor[topic]
+    await first.stop()
+    values = [codec.encode(kind, event) for kind, event in events(20, seed=1) if kind == "send"]
+    await publish(alone, [Chunk("interactions.send", [b"u"] * 3, values[:3])])
+    await publish(alone, [Chunk("interactions.send", [b"u"], values[3:4])])
+
+    for wrong in (cursor - 1, cursor + 3):
+        with pytest.raises(UsageError, match=f"that is {topic}:0:{cursor}"):
+            await skip_batch(alone, At(topic, 0, wrong), "", SystemClock())
+    passed = await skip_batch(alone, At(topic, 0, cursor + 1), "disk lost", SystemClock())
+    assert passed == Passed(topic, 0, cursor, cursor + 3, 3)
+
+    again = await start(alone)
+    try:
+        await again.until(lambda: again.shard._ingest.events == 1)
+    finally:
+        await again.stop()
+    ((_, _, record),) = await read_all(alone, topics.audit)
+    entry = codec.decode(record.value or b"", "audit")
+    assert (entry["decision"], entry["reason"]) == ("skip", "disk lost")
+    assert f"offsets {cursor} to {cursor + 2}" in str(entry["detail"])
+    ((_, _, aside),) = await read_all(alone, topics.rejected)
+    assert dict(aside.headers)["offset"] == str(cursor).encode()
+    ((_, batch),) = parse_batches(aside.value or b"", topic, 0)
+    assert batch is not None
+    assert [one.value for one in unpack(batch)] == values[:3]
+
+
+async def test_a_command_is_passed_over_by_hand(alone: Settings) -> None:
+    topic = Topics(alone.prefix).control
+    writer = StepProducer(alone, f"{alone.prefix}writer")
+    await writer.start()
+    await writer.commit([Record(topic, None, b"{}")])
+    await writer.commit([Record(topic, None, b'{"type": "pause", "request_id": "second"}')])
+    await writer.close()
+    passed = await skip_batch(alone, At(topic, 0, 0), "", SystemClock())
+    assert (passed.first, passed.to) == (0, 1)
+    coordinator = Coordinator(alone, SystemClock())
+    await taken_in(coordinator, 1)
+    assert set(coordinator.world.requests) == {"second"}
