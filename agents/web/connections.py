@@ -8,7 +8,9 @@ are left alone; where there are no others, the new one is closed.
 
 import asyncio
 import logging
+import os
 import resource
+import socket
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -22,13 +24,15 @@ from agents.web.problems import Problem
 from streams.period import seconds
 from streams.settings import Settings
 
-__all__ = ["Limits", "Runner", "raise_descriptors"]
+__all__ = ["Limits", "Runner", "listen", "raise_descriptors"]
 
 log = logging.getLogger(__name__)
 
 LINGER_S = 2.0
 """So long a body that nobody wants is read, so that the client reads the answer."""
 MOST_DESCRIPTORS = 65_536
+ACCEPTED = 8
+BACKLOG = 128
 _SHARE = 2
 _LEAST = 8
 _SAY_EVERY_S = 30.0
@@ -89,6 +93,21 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> "Server":
         return Server(await super()._make_server(), self._limits)
+
+
+async def listen(runner: web.AppRunner, host: str, port: int) -> None:
+    """Serve at an address. Raises OSError.
+
+    asyncio accepts as many connections in one go as its backlog says, before any of them can be
+    counted or closed: so it is told few, and the system, which keeps the rest waiting, many.
+    """
+    site = web.TCPSite(runner, host, port, backlog=ACCEPTED)
+    await site.start()
+    server = site._server
+    if isinstance(server, asyncio.Server):
+        for each in server.sockets:
+            with socket.socket(fileno=os.dup(each.fileno())) as same:
+                same.listen(BACKLOG)
 
 
 class Handler(RequestHandler):

@@ -18,7 +18,7 @@ from agents.web import (
     sources,
     user_routes,
 )
-from agents.web.connections import Limits, Runner, raise_descriptors
+from agents.web.connections import Limits, Runner, listen, raise_descriptors
 from agents.web.context import CONTEXT, Context
 from agents.web.guard import Guard
 from agents.web.parameters import known_parameters
@@ -78,9 +78,8 @@ class Web(driver.Web):
         """
         settings = self._context.settings
         await self._runner.setup()
-        site = web.TCPSite(self._runner, settings.http_host, settings.http_port)
         try:
-            await site.start()
+            await listen(self._runner, settings.http_host, settings.http_port)
         except OSError as error:
             raise Fatal(
                 f"The worker cannot listen at {settings.http_host}:{settings.http_port}: "

@@ -20,7 +20,7 @@ from yarl import URL
 from agents.cli.export import fetch
 from agents.host import NotHeld, ShardHost
 from agents.web import gatherer, stream
-from agents.web.connections import Limits, Runner
+from agents.web.connections import Limits, Runner, listen
 from agents.web.context import Context
 from agents.web.problems import CODES
 from agents.web.server import routes
@@ -69,7 +69,7 @@ async def serving(*sites: Site) -> AsyncIterator[aiohttp.ClientSession]:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             stack.push_async_callback(site.context.close)
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await listen(runner, "127.0.0.1", 0)
             site.context.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
         where = {p: site.context.address for site in sites for p in site.shards}
         for site in sites:

@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 import gzip
+import os
 import resource
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -64,6 +68,56 @@ async def test_239_half_sent_requests_keep_nobody_out(tmp_path: Path, more: dict
                 status, _ = await raw(site, "GET /sources HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
             assert status == 200
         await until(lambda: held(opened) <= bound, ANSWER_S)
+
+
+SERVER = """
+import asyncio, resource, sys
+from pathlib import Path
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+from agents.web.connections import raise_descriptors
+from tests.agents.test_web import SHARDS, Site, active, serving
+from tests.agents.test_web_connections import settings
+
+
+async def main() -> None:
+    raise_descriptors()
+    site = Site(settings(Path(sys.argv[1])), set(range(SHARDS)), active())
+    async with serving(site):
+        print(site.context.address, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+asyncio.run(main())
+"""
+
+
+async def test_a_burst_does_not_use_up_the_descriptors(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, str(tmp_path), stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            address = (await child.stdout.readline()).decode().strip()
+            site = cast(Site, SimpleNamespace(context=SimpleNamespace(address=address)))
+            # what has come while it could not look is there all at once
+            os.kill(child.pid, signal.SIGSTOP)
+            async with half_sent(site, 120), contextlib.AsyncExitStack() as begun:
+                os.kill(child.pid, signal.SIGCONT)
+                await begun.enter_async_context(half_sent(site, 119))
+                status, _ = await raw(site, "GET /sources HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+                assert status == 200
+                left = len(await asyncio.to_thread(os.listdir, f"/proc/{child.pid}/fd"))
+                assert left < 100
+            _, said = await child.communicate(b"")
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    assert b"resource" not in said
+    assert child.returncode == 0
 
 
 async def test_a_request_that_is_being_answered_is_left_alone(
