@@ -20,8 +20,10 @@ from agents.rules.world import Sweep, World
 from agents.strangers import own_key, pass_over, records_of
 from agents.topic_reader import read_all
 from schemas.lifecycle import Definition, Part, is_source
+from schemas.registry import FILES
 from streams.fetch import Fetcher
 from streams.offsets import bounds
+from streams.remote_registry import registry_of
 from streams.settings import Settings
 from streams.topics import Topics
 
@@ -204,7 +206,8 @@ async def read(settings: Settings, now: int) -> CatalogView:
     kept = {entry.definition.key: entry.definition for entry in view}
     used = {key: readable_uses(definition) for key, definition in kept.items()}
     world = World(catalog=kept, asides=dict(view.asides), used=used)
-    news = [definition(record, now)[0] for record in told]
+    source = registry_of(settings) or FILES
+    news = [definition(record, now, source)[0] for record in told]
     decided = decide(world, news, now, Policy.of(settings)).world
     for key in {one.key for one in news}:
         found = decided.catalog.get(key)

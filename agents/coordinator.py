@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from aiokafka.errors import KafkaError
 
 from agents import coordinator_log as log_topic
-from agents.coordinator_inputs import Item, read
+from agents.coordinator_inputs import Awaited, Item, read
+from agents.held import Held
 from agents.rules import ledger
 from agents.rules.decide import decide
 from agents.rules.inputs import (
@@ -38,12 +39,14 @@ from schemas import codec
 from schemas.batch_records import RawBatch
 from schemas.errors import Recoverable
 from schemas.lifecycle import SourceState
+from schemas.registry import own_id
 from schemas.undecodable import Undecodable
 from streams.clock import Clock
 from streams.ending import to_the_end
 from streams.fetch import Fetcher
 from streams.offsets import bounds
 from streams.purge import Purge
+from streams.remote_registry import RegistryUnreachable, learn, registry_of, source_for
 from streams.settings import Settings
 from streams.step import Fenced, RecordGroup, StepProducer
 from streams.store import bounded
@@ -96,6 +99,9 @@ class Coordinator:
         self._topics = Topics(settings.prefix)
         self._items_per_step = items_per_step
         self._own = (self._topics.coordinator, 0)
+        self._schemas, self._remote = source_for(settings), registry_of(settings)
+        #: Those who read with the registry find no other schema under what we write.
+        self._marked = self._remote is not None
         self._inputs = (self._topics.catalog, self._topics.control, self._topics.shard_reports)
         self._owner: str | None = None
         self._world = World()
@@ -217,10 +223,10 @@ class Coordinator:
         fetcher = Fetcher(self._settings, {(topic, 0): start}, name="coordinator-catalog")
         await fetcher.start()
         try:
-            while fetcher.position((topic, 0)) < end:
-                for item in read(
-                    self._topics, await fetcher.progress(), {topic: start}, self._clock.now_ms()
-                ):
+            stop: int | None = None
+            while stop is None and fetcher.position((topic, 0)) < end:
+                items, stop = await self._read_or_ask(await fetcher.progress(), start)
+                for item in items:
                     _note_key(keys, item)
                     # of a batch that cannot be read the keys are not known: none was deleted
                     all_read = all_read and item.meaning is not None
@@ -230,12 +236,35 @@ class Coordinator:
                         # what it was rejected for has been written before
                         former[item.meaning.key] = replace(item, next_offset=known, reject=None)
             await self._take_in(term, [*former.values(), *news])
-            term.cursor[topic] = fetcher.position((topic, 0))
+            if stop is None:
+                term.cursor[topic] = fetcher.position((topic, 0))
+            else:
+                term.cursor[topic] = max(known, stop)
+                all_read = False
         finally:
             await to_the_end(fetcher.close())
         if not all_read:
             keys.update(term.world.catalog, term.world.asides)
         await self._step(term, [], extra=CatalogSnapshot(frozenset(keys)))
+
+    async def _read_or_ask(
+        self, batches: Sequence[RawBatch], start: int
+    ) -> tuple[list[Item], int | None]:
+        """The catalog's records from `start` on, and the offset before which they end, if the
+        registry, which is asked for every schema that is needed, does not answer."""
+        topic, now = self._topics.catalog, self._clock.now_ms()
+        while True:
+            awaited: dict[str, Awaited] = {}
+            items = read(
+                self._topics, batches, {topic: start}, now, source=self._schemas, awaited=awaited
+            )
+            if topic not in awaited or self._remote is None:
+                return items, None
+            try:
+                await learn(self._remote, [awaited[topic].schema_id])
+            except RegistryUnreachable as error:
+                log.warning("coordinator: definitions wait: %s", error)
+                return items, awaited[topic].offset
 
     async def _tell_again(self, term: _Term) -> None:
         """Write the states anew that their topic has lost: somebody may have deleted it, and
@@ -260,7 +289,7 @@ class Coordinator:
             "coordinator: %d states are not in %s: they are told again", len(outputs), topic
         )
         now = self._clock.now_ms()
-        records = [_written(output, now) for output in outputs]
+        records = [_written(output, now, self._marked) for output in outputs]
         cursor = log_topic.cursor_record(self._settings, term.cursor)
         for some in bounded(records, lambda record: len(record[1]), _STATES_BYTES):
             await term.producer.commit([cursor], groups=[RecordGroup(topic, 0, (), some)])
@@ -273,24 +302,36 @@ class Coordinator:
         reports = self._topics.shard_reports
         purge = Purge(self._settings, (reports, 0), lambda: term.committed.get(reports))
         purging = asyncio.create_task(purge.run())
+        held = Held(self._remote)
         self.running.set()
         try:
             while True:
                 wait = wait_ms(term.world, self._clock.now_ms(), self._policy)
-                batches = await fetcher.fetch(min(_POLL_MS, wait))
-                await self._take_in(
-                    term, read(self._topics, batches, term.cursor, self._clock.now_ms())
-                )
+                # nothing expires while a definition, which might say otherwise, waits
+                waits = self._topics.catalog in held
+                batches = await fetcher.fetch(_POLL_MS if waits else min(_POLL_MS, wait))
+                awaited: dict[str, Awaited] = {}
+                await self._take_in(term, self._read(term, held.again(batches), awaited))
+                held.keep(held.again(batches), awaited)
                 # past transaction markers too: a log may begin behind the last one
-                term.cursor |= {name: fetcher.position((name, 0)) for name in self._inputs}
+                ends = {name: fetcher.position((name, 0)) for name in self._inputs}
+                term.cursor |= {name: end for name, end in ends.items() if name not in held}
                 for one in _foreign(batches, self._topics.state, term.producer.producer_id):
                     await self._step(term, [], extra=one)
-                if wait_ms(term.world, self._clock.now_ms(), self._policy) == 0:
+                due = wait_ms(term.world, self._clock.now_ms(), self._policy) == 0
+                if due and self._topics.catalog not in held:
                     await self._measure_skew(term)
                     await self._step(term, [], extra=Tick(term.skew_ms))
         finally:
             purging.cancel()
             await to_the_end(_ended(purging, fetcher))
+            await held.close()
+
+    def _read(
+        self, term: _Term, batches: Sequence[RawBatch], awaited: dict[str, Awaited]
+    ) -> list[Item]:
+        now = self._clock.now_ms()
+        return read(self._topics, batches, term.cursor, now, source=self._schemas, awaited=awaited)
 
     async def _measure_skew(self, term: _Term) -> None:
         """Compare the clocks, at most once a minute: the broker stamps what we append."""
@@ -332,7 +373,7 @@ class Coordinator:
         by_topic: dict[str, list[tuple[bytes | None, bytes | None, int]]] = {}
         for output in decision.outputs:
             topic = getattr(self._topics, output.topic)
-            by_topic.setdefault(topic, []).append(_written(output, now))
+            by_topic.setdefault(topic, []).append(_written(output, now, self._marked))
         for name, kept in ledger.entries(decision):
             by_topic.setdefault(self._topics.coordinator, []).append((name.encode(), kept, now))
         groups = [RecordGroup(topic, 0, (), records) for topic, records in by_topic.items()]
@@ -344,10 +385,11 @@ async def _ended(purging: "asyncio.Task[None]", fetcher: Fetcher) -> None:
     await fetcher.close()
 
 
-def _written(output: Output, now: int) -> tuple[bytes | None, bytes, int]:
-    """An output as a record: key, value, time."""
+def _written(output: Output, now: int, marked: bool) -> tuple[bytes | None, bytes, int]:
+    """An output as a record: key, value, time; `marked` with the id that no registry gives out."""
     key = None if output.key is None else output.key.encode()
-    return key, codec.encode(output.schema, output.record), now
+    schema_id = own_id(output.schema) if marked else None
+    return key, codec.encode(output.schema, output.record, schema_id), now
 
 
 def _weight(item: Item) -> int:

@@ -20,10 +20,12 @@ from schemas.codec import Undecodable
 from schemas.decode_check import DEFAULT_LIMITS
 from schemas.decode_reject import Reject, Rejects
 from schemas.lifecycle import Command, Definition, Report, Status
+from schemas.registry import FILES, SchemaSource
+from streams.remote_registry import SchemaAwaited
 from streams.step import Record
 from streams.topics import Topics
 
-__all__ = ["ActorOf", "Item", "definition", "read"]
+__all__ = ["ActorOf", "Awaited", "Item", "definition", "read"]
 
 
 ActorOf = Callable[[KafkaRecord], str | None]
@@ -45,42 +47,73 @@ class Item:
     reject: Record | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """Where a topic is read no further: the registry has to be asked for this schema first."""
+
+    offset: int
+    schema_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Writers:
+    """Who commands are from, and the schemas of definitions and commands."""
+
+    actor_of: ActorOf
+    source: SchemaSource
+
+
 def read(
     topics: Topics,
     batches: Iterable[RawBatch],
     cursor: dict[str, int],
     now: int,
     actor_of: ActorOf = _unproven,
+    source: SchemaSource = FILES,
+    awaited: dict[str, Awaited] | None = None,
 ) -> list[Item]:
     """The records at or above `cursor` (topic -> offset), the catalog's first, then commands.
 
     So a definition that was written just before a command is known when that is decided. Times
     in definitions are judged by `now`, UTC milliseconds. `actor_of` says whom the record of a
-    command proves to be its sender; `requested_by` is only what somebody wrote.
+    command proves to be its sender; `requested_by` is only what somebody wrote. Definitions and
+    commands have the schemas of `source`; where one has to be asked for first, the topic's
+    records from there on are left out, and `awaited` says so by topic.
     """
+    writers = _Writers(actor_of, source)
     order = (topics.catalog, topics.control, topics.shard_reports)
     items: list[Item] = []
     for topic in order:
         for batch in batches:
             if batch.topic == topic and batch.next_offset > cursor.get(topic, 0):
-                items += _of_batch(topics, batch, cursor.get(topic, 0), now, actor_of)
+                some, stop = _of_batch(topics, batch, cursor.get(topic, 0), now, writers)
+                items += some
+                if stop is not None and awaited is not None:
+                    awaited[topic] = stop
+                    break
     return items
 
 
 def _of_batch(
-    topics: Topics, batch: RawBatch, start: int, now: int, actor_of: ActorOf
-) -> list[Item]:
+    topics: Topics, batch: RawBatch, start: int, now: int, writers: _Writers
+) -> tuple[list[Item], Awaited | None]:
     """The records of a batch from offset `start` on. Its rejects are bounded by its size."""
     rejects = Rejects(DEFAULT_LIMITS)
     try:
         records = unpack(batch)
     except CorruptRecords as error:
         rejects.add_batch(batch, error.code, error.detail)
-        return [Item(batch.topic, batch.next_offset, None, _written(topics, rejects.found[0]))]
+        made_of_all = _written(topics, rejects.found[0])
+        return [Item(batch.topic, batch.next_offset, None, made_of_all)], None
     found: list[tuple[KafkaRecord, Input | None, bool]] = []
+    stop: Awaited | None = None
     for record in records:
         if record.offset >= start:
-            meaning, fault = _item(topics, batch, record, now, actor_of)
+            try:
+                meaning, fault = _item(topics, batch, record, now, writers)
+            except SchemaAwaited as error:
+                stop = Awaited(record.offset, error.schema_id)
+                break
             if fault is not None:
                 rejects.add(batch, record, fault.code, fault.detail)
             found.append((record, meaning, fault is not None))
@@ -90,30 +123,30 @@ def _of_batch(
         one = next(made, None) if bad else None
         reject = None if one is None else _written(topics, one)
         items.append(Item(batch.topic, record.offset + 1, meaning, reject))
-    return items
+    return items, stop
 
 
 def _item(
-    topics: Topics, batch: RawBatch, record: KafkaRecord, now: int, actor_of: ActorOf
+    topics: Topics, batch: RawBatch, record: KafkaRecord, now: int, writers: _Writers
 ) -> tuple[Input | None, Undecodable | None]:
     topic = batch.topic
     position = f"{topic}-{batch.partition}-{record.offset}"
     if topic == topics.catalog:
-        return definition(record, now)
+        return definition(record, now, writers.source)
     try:
-        return _meaning(topics, topic, record, position, actor_of), None
+        return _meaning(topics, topic, record, position, writers), None
     except Undecodable as error:
         return _unreadable(topics, topic, record, position, str(error)), error
 
 
 def _meaning(
-    topics: Topics, topic: str, record: KafkaRecord, position: str, actor_of: ActorOf
+    topics: Topics, topic: str, record: KafkaRecord, position: str, writers: _Writers
 ) -> Input | None:
     if record.value is None:
         raise Undecodable("undecodable", "the record has no value")
     if topic == topics.control:
-        command = Command.from_record(codec.decode(record.value, "command"))
-        return _command(replace(command, actor=actor_of(record)), position)
+        command = Command.from_record(codec.decode(record.value, "command", writers.source))
+        return _command(replace(command, actor=writers.actor_of(record)), position)
     report = Report.from_record(codec.decode(record.value, "report"))
     if (fault := report_fault(report)) is not None:
         raise Undecodable("undecodable", fault)
@@ -131,14 +164,14 @@ def _command(command: Command, position: str) -> CommandRead | CommandUnreadable
 
 
 def definition(
-    record: KafkaRecord, now: int
+    record: KafkaRecord, now: int, source: SchemaSource = FILES
 ) -> tuple[DefinitionRead | DefinitionUnreadable, Undecodable | None]:
     """What a catalog record means, and what is wrong with it."""
     key, value = _text(record.key), record.value
     if value is None:
         return DefinitionRead(key, None), None
     try:
-        found = Definition.from_record(codec.decode(value, "definition"))
+        found = Definition.from_record(codec.decode(value, "definition", source))
         if found.key != key:
             detail = f"the record's key is {key[:80]!r}, the definition's {found.key[:80]!r}"
             raise Undecodable("undecodable", detail)

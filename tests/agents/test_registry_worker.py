@@ -13,7 +13,9 @@ import polars as pl
 import pytest
 
 from agents.publish import Chunk, publish
+from agents.topic_reader import read_all
 from schemas import registry
+from schemas.codec import framed_id
 from schemas.placement import partition_of
 from streams.settings import Settings
 from streams.topics import Topics
@@ -26,6 +28,16 @@ DEADLINE_S = 90
 NOW = 1_767_225_600_000
 FIELDS = registry.raw("send")["fields"]
 SWAPPED = {"type": "record", "name": "Send", "fields": [FIELDS[1], FIELDS[0], *FIELDS[2:]]}
+STATUS = {"type": "enum", "name": "Status", "symbols": ["stopped", "active"]}
+DEFINITION = {
+    "type": "record",
+    "name": "Definition",
+    "fields": [{"name": "status", "type": STATUS}, {"name": "key", "type": "string"}],
+}
+NAMED = {
+    **DEFINITION,
+    "fields": [*DEFINITION["fields"], {"name": "name", "type": "string"}],
+}
 LATER = {**SWAPPED, "fields": [*SWAPPED["fields"], {"name": "brand", "type": "string"}]}
 
 
@@ -93,6 +105,13 @@ async def publish_event(settings: Settings, schema: Any, schema_id: int, event: 
     await publish(settings, [Chunk("interactions.send", [event["user_id"].encode()], [value])])
 
 
+async def publish_definition(
+    settings: Settings, schema: Any, schema_id: int, definition: Any
+) -> None:
+    value = written(schema, schema_id, definition)
+    await publish(settings, [Chunk("catalog", [definition["key"].encode()], [value])])
+
+
 async def test_one_authority_and_an_outage(settings: Settings, topics: Topics) -> None:
     with serving() as remote:
         assert remote.register(f"{topics.event('send')}-value", SWAPPED) == 1
@@ -109,13 +128,25 @@ async def test_one_authority_and_an_outage(settings: Settings, topics: Topics) -
             await cli(settings, "send", "send", json.dumps(send("untold")), url="")
             wanted = {"theirs", "ours", "untold"}
             assert users(await asked.until(ROWS, lambda text: len(users(text)) >= 3)) == wanted
+            of_catalog = remote.register(f"{topics.catalog}-value", DEFINITION)
+            definition = {"key": "campaign:c", "status": "active"}
+            await publish_definition(settings, DEFINITION, of_catalog, definition)
+            await asked.until("/sources/campaign:c", lambda text: '"ACTIVE"' in text)
             await outage(settings, remote, asked, wanted)
+        # who reads what we write with the registry finds nothing, and no other schema
+        for topic in (topics.state, topics.audit, topics.control_results):
+            ids = {framed_id(record.value) for _, _, record in await read_all(settings, topic)}
+            assert ids <= registry.OWN_IDS
+            assert ids
 
 
 async def outage(settings: Settings, remote: RegistryServer, asked: Asked, known: set[str]) -> None:
     """One record of a new id while nothing answers holds up its own shard's ingest alone."""
     later = remote.put(50, LATER)
+    named = remote.put(51, NAMED)
     remote.down = True
+    definition = {"key": "campaign:c", "status": "stopped", "name": "Spring"}
+    await publish_definition(settings, NAMED, named, definition)
     await publish_event(settings, LATER, later, send("waits", brand="x"))
     told = await asked.until("/readyz", lambda text: "warning" in text)
     shard = shard_of("waits", settings)
@@ -132,7 +163,12 @@ async def outage(settings: Settings, remote: RegistryServer, asked: Asked, known
     assert all(one["ready"] for one in status["shards"])
     for _ in range(20):
         assert (await asked.get(ROWS))[0] == 200
+    # a definition waits too, and commands go on
+    await cli(settings, "hold", "campaign:c", url="")
+    held = json.loads((await asked.get("/sources/campaign:c"))[1])
+    assert (held["name"], held["status"]) == ("", "ACTIVE")
     remote.down = False
+    await asked.until("/sources/campaign:c", lambda text: '"Spring"' in text)
     rows = await asked.until(ROWS, lambda text: "waits" in users(text))
     assert users(rows) == known | {other, "waits"}
     await asked.until("/readyz", lambda text: "warning" not in text)
