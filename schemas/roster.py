@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-__all__ = ["GONE", "ROSTER_SCHEMA", "Alias", "aliases_of", "borne", "latest", "roster_rows"]
+__all__ = [
+    "GONE",
+    "ROSTER_SCHEMA",
+    "Alias",
+    "aliases_of",
+    "aliases_text",
+    "borne",
+    "latest",
+    "roster_rows",
+]
 
 ROSTER_SCHEMA = pl.Schema(
     {
@@ -80,7 +89,7 @@ def roster_rows(
         {
             "user": user,
             "external": None if record is None else record.get("external_user_id"),
-            "aliases": None if record is None else _aliases(record),
+            "aliases": None if record is None else aliases_text(record),
             "merged_into": None if record is None else record.get("merged_into"),
             "deleted": record is None,
             "sequence": sequence + number,
@@ -101,7 +110,8 @@ def latest(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _aliases(record: Mapping[str, Any]) -> str | None:
+def aliases_text(record: Mapping[str, Any]) -> str | None:
+    """The aliases of a user's record as a row has them."""
     given = [Alias(name) for name in record.get("aliases") or ()]
     given += [
         Alias(each["alias_name"], each["alias_label"]) for each in record.get("user_aliases") or ()
@@ -110,4 +120,5 @@ def _aliases(record: Mapping[str, Any]) -> str | None:
     if not found:
         return None
     names, labels = [alias.name for alias in found], [alias.label for alias in found]
-    return json.dumps({"names": names, "labels": labels} if any(labels) else names)
+    stored = {"names": names, "labels": labels} if any(labels) else names
+    return json.dumps(stored, ensure_ascii=False)

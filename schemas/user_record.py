@@ -14,6 +14,7 @@ from schemas.batch import KafkaRecord
 from schemas.codec import Undecodable, decode
 from schemas.decode_check import Limits
 from schemas.registry import SchemaSource
+from schemas.roster import aliases_text
 
 __all__ = ["key_users", "read_user_record"]
 
@@ -38,6 +39,10 @@ def read_user_record(
     for name, text in _texts(user, fields):
         if len(text.encode()) > limits.max_field_bytes:
             raise Undecodable("too_long", f"{name} has {len(text.encode())} bytes")
+    # a row is never split, and must fit one record: escaped, a text may have grown
+    stored = sum(len(text.encode()) for _, text in _texts(user, fields, stored=True))
+    if stored > limits.max_record_bytes:
+        raise Undecodable("too_large", f"the user would take {stored} bytes")
     if record.key and user not in named:
         raise Undecodable(
             "bad_key", f"the key is {_shown(record.key)}, user_id is {user[:_SHOWN]!r}"
@@ -93,12 +98,18 @@ def _aliases(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"user_aliases[{number}].alias_name", alias["alias_name"]
 
 
-def _texts(user: str, fields: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+def _texts(
+    user: str, fields: Mapping[str, Any] | None, *, stored: bool = False
+) -> Iterator[tuple[str, str]]:
+    """The texts of a record by name, or, `stored`, those of its row."""
     yield "user_id", user
     if fields is None:
         return
     for name in ("external_user_id", "merged_into"):
         yield name, fields.get(name) or ""
+    if stored:
+        yield "aliases", aliases_text(fields) or ""
+        return
     yield from _aliases(fields)
     for number, alias in enumerate(fields.get("user_aliases") or ()):
         yield f"user_aliases[{number}].alias_label", alias["alias_label"]

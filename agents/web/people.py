@@ -10,24 +10,38 @@ from agents.profiles.place import place
 from agents.user_read import MOST_USERS
 from agents.web.ask import find_in, patiently, read_in, states_read
 from agents.web.context import Context
+from agents.web.problems import Problem
 from schemas.roster import Alias
 
-__all__ = ["MOST_MERGES", "Resolved", "by_shard", "find", "read", "resolve"]
+__all__ = [
+    "MOST_BEARERS",
+    "MOST_MERGES",
+    "MOST_NAMED",
+    "Resolved",
+    "by_shard",
+    "find",
+    "read",
+    "resolve",
+]
 
 MOST_MERGES = 16
 """So many merges in a row are followed."""
+
+MOST_BEARERS = 500
+"""So many users who bear an identifier are looked at: each costs as much as a profile."""
+MOST_NAMED = 10
 
 
 @dataclass
 class Resolved:
     """Who the users that were asked for are now; None where there is nobody.
 
-    `gone` are those whom the roster knows, and who are nobody any more. `archived` are the
+    `gone` says of those whom the roster knows, and who are nobody any more, why. `archived` are the
     sources whose archive in one of these users' shards has rows.
     """
 
     users: dict[str, UserFacts | None] = field(default_factory=dict)
-    gone: frozenset[str] = frozenset()
+    gone: Mapping[str, str] = field(default_factory=dict)
     archived: tuple[str, ...] = ()
 
 
@@ -57,7 +71,7 @@ async def read(context: Context, users: Iterable[str]) -> UsersRead:
 
 
 async def find(context: Context, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
-    """Who bears one of these identifiers, in any shard. Raises Problem (503)."""
+    """Who bears one of these identifiers, in any shard. Raises Problem (409: far too many; 503)."""
     shards = range(context.settings.partitions)
 
     async def ask(shard: int) -> list[Match]:
@@ -65,6 +79,14 @@ async def find(context: Context, externals: Sequence[str], aliases: Sequence[Ali
 
     found = await asyncio.gather(*(ask(shard) for shard in shards))
     matches = [match for part in found for match in part]
+    if len(matches) > MOST_BEARERS:
+        many = matches[0]
+        raise Problem(
+            "ambiguous_user",
+            f"{len(matches):,} users bear what was asked for, such as the {many.by} "
+            f"{many.identifier!r}: an identifier is one user's",
+            users=sorted(match.user for match in matches)[:MOST_NAMED],
+        )
     # whom the users topic names outweighs whom events name
     sure = {(match.by, match.identifier) for match in matches if match.in_roster}
     return [each for each in matches if each.in_roster or (each.by, each.identifier) not in sure]
@@ -88,8 +110,12 @@ async def resolve(context: Context, users: Iterable[str]) -> Resolved:
         archived.update(found.archived)
         at = {asked: _next(now, known) for asked, now in at.items()}
     there = {asked: _there(now, known) for asked, now in at.items()}
-    gone = {user for user, facts in there.items() if facts is None and known[user].known}
-    return Resolved(there, frozenset(gone), tuple(sorted(archived)))
+    gone = {
+        user: _why(user, at[user], known)
+        for user, facts in there.items()
+        if facts is None and known[user].known
+    }
+    return Resolved(there, gone, tuple(sorted(archived)))
 
 
 def _masked(context: Context, facts: UserFacts) -> UserFacts:
@@ -107,6 +133,19 @@ def _next(user: str, known: Mapping[str, UserFacts]) -> str:
     person = known[user].person if user in known else None
     into = person.became if person is not None and not person.deleted else None
     return user if into is None else into
+
+
+def _why(asked: str, now: str, known: Mapping[str, UserFacts]) -> str:
+    """Why nobody is there for a user of the roster."""
+    if asked == now or now not in known:
+        merged = asked != now or _next(asked, known) != asked
+        return "its merges lead in a circle, or too far" if merged else "it was deleted"
+    person = known[now].person
+    if person is None:
+        return f"it has become {now!r}, which nobody is"
+    if person.deleted:
+        return f"it has become {now!r}, which was deleted"
+    return "its merges lead in a circle, or too far"
 
 
 def _there(user: str, known: Mapping[str, UserFacts]) -> UserFacts | None:

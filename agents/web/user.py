@@ -11,7 +11,7 @@ from agents.profiles.profile import profile
 from agents.web import access_log
 from agents.web.answer import json_answer
 from agents.web.context import CONTEXT, Context
-from agents.web.people import Resolved, find, resolve
+from agents.web.people import MOST_NAMED, Resolved, find, resolve
 from agents.web.problems import Problem, bad_request
 from schemas.roster import Alias
 from schemas.words import hint
@@ -53,7 +53,7 @@ async def _who(
         if facts is not None:
             return facts, found.archived
         if by == "user" or asked in found.gone:
-            raise _nobody(asked, by, label)
+            raise _nobody(asked, by, label, found.gone.get(asked))
     matches = await find(
         context,
         [asked] if by != "alias" else [],
@@ -70,13 +70,17 @@ def _one(asked: str, kind: str, found: Resolved) -> tuple[UserFacts, tuple[str, 
     there = {facts.user: facts for facts in found.users.values() if facts is not None}
     if len(there) > 1:
         users = sorted(there)
-        detail = f"The {kind} {asked!r} is borne by {', '.join(users)}: ask for one of them"
+        named = ", ".join(users[:MOST_NAMED]) + ", ..." * (len(users) > MOST_NAMED)
+        detail = f"The {kind} {asked!r} is borne by {named}: ask for one of them"
         raise Problem("ambiguous_user", detail, users=users)
     return (next(iter(there.values())), found.archived) if there else None
 
 
-def _nobody(asked: str, by: str | None, label: str) -> Problem:
+def _nobody(asked: str, by: str | None, label: str, why: str | None = None) -> Problem:
     how = {"user": "user id", "external": "external id", "alias": "alias"}
     named = how.get(by or "", "user id, external id or alias")
+    because = f": {why}" if why else ""
     under = f" and the label {label!r}" if label else " without a label" if by == "alias" else ""
-    return Problem("unknown_user", f"There is nobody with the {named} {asked!r}{under}", user=asked)
+    return Problem(
+        "unknown_user", f"There is nobody with the {named} {asked!r}{under}{because}", user=asked
+    )

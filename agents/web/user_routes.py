@@ -37,7 +37,7 @@ ROUTES = (
         scope=Scope.EXPORT,
         body=IDS_REQUEST,
         answers={"application/json": EXPORTED},
-        problems=("bad_request", "request_too_large", "shards_unavailable"),
+        problems=("bad_request", "ambiguous_user", "request_too_large", "shards_unavailable"),
     ),
     Route(
         method="POST",

@@ -60,6 +60,7 @@ USERS: list[tuple[str, dict[str, Any] | None]] = [
     ("u9", {"external_user_id": "same",
             "user_aliases": [{"alias_name": "one", "alias_label": "en"}]}),
     ("u9", {"external_user_id": "other", "merged_into": "u9"}),
+    ("u10", {"merged_into": "none"}),
 ]  # fmt: skip
 
 
@@ -366,6 +367,9 @@ async def _profiles(sites: Sites) -> None:
     for name in nobody:
         status, found = await sites.both(f"/users/{name}")
         assert (status, found["code"]) == (404, "unknown_user"), name
+    for name, why in (("u4", "it was deleted"), ("u6", "circle"), ("u10", "'none', which nobody")):
+        status, found = await sites.both(f"/users/{name}")
+        assert (status, why in found["detail"]) == (404, True), found
     status, found = await sites.both("/users/same")
     assert (status, found["code"], found["users"]) == (409, "ambiguous_user", ["u8", "u9"])
     for name in ("u1?by=email", "one?by=user&label=en"):

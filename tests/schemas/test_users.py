@@ -33,6 +33,10 @@ def labelled(name: str, label: str) -> dict[str, str]:
         (Produced(said("u", external_user_id="x" * 513), None), "too_long"),
         (Produced(said("u", aliases=["é" * 257]), None), "too_long"),
         (Produced(said("u", aliases=[f"{n:0500}" for n in range(1_900)]), None), "too_large"),
+        (
+            Produced(said("u", aliases=[f"{n:03}" + "\x01" * 500 for n in range(900)]), None),
+            "too_large",
+        ),
         (Produced(None, key=None), "missing_field"),
         (Produced(None, key=b""), "missing_field"),
         (Produced(None, key=b"\xff"), "bad_key"),
