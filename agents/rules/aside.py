@@ -35,8 +35,9 @@ __all__ = [
 UNREADABLE = "unreadable definition"
 """Stands in place of a filter's name where that cannot be known."""
 
-WORDS_BYTES = 500_000
-"""Most bytes of words as JSON: they are one record of the coordinator's log."""
+WORDS_BYTES = 300_000
+"""Most bytes of words as JSON: with what the former definition used, which may be twice as
+much, they are one record of the coordinator's log."""
 _NAMED = ("campaign", "canvas", "segment")
 _SPLIT = re.compile(r"[\s\"'\\\[\]{}(),;=<>\x00-\x1f\x7f-\x9f]+")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.){1,600})"')
@@ -47,19 +48,19 @@ _HEX = re.compile(r"(?=([0-9a-fA-F]{24}))")
 class Aside:
     """Why the latest record under a key cannot be read, and what it is taken to use.
 
-    `words` may be ids, `kept` is what the former record used. `active`: nothing says whether it
-    is, so it counts as active.
+    `words` may be ids, `kept` are the keys that the former record used. `active`: nothing says
+    whether it is, so it counts as active.
     """
 
     detail: str
     words: tuple[str, ...] = ()
-    kept: tuple[Use, ...] = ()
+    kept: tuple[str, ...] = ()
     active: bool = False
 
     def uses(self, known: Iterable[Collection[str]]) -> tuple[Use, ...]:
         """What it keeps hot, of the keys in `known`."""
         spaces = tuple(known)
-        found = set(self.kept)
+        found = {Use(key, UNREADABLE) for key in self.kept}
         for word in self.words:
             for key in (word, *(f"{kind}:{word}" for kind in _NAMED)):
                 if any(key in space for space in spaces):
@@ -77,7 +78,7 @@ def aside_of(definition: Definition, former: Definition | None, old: Aside | Non
     except UnreadableFilter as error:
         kept = old.kept if old is not None else ()
         if former is not None and old is None:
-            kept = readable_uses(former)
+            kept = tuple(sorted({use.target for use in readable_uses(former)}))
         words = words_of_definition(definition)
         return Aside(str(error)[:1000], joined(words, old), kept)
     return None

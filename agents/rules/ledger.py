@@ -20,7 +20,6 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 from agents.rules.aside import Aside, exempt, readable_uses
 from agents.rules.draft import Changed, Decision
-from agents.rules.references import Use
 from agents.rules.world import (
     Origin,
     Request,
@@ -266,12 +265,11 @@ def _sweep(plain: dict[str, Any]) -> Sweep:
 
 
 def _aside(plain: dict[str, Any]) -> Aside:
-    kept = (Use(item["target"], item["filter"]) for item in plain.get("kept", ()))
     return _checked(
         Aside(
             detail=plain["detail"],
             words=tuple(plain.get("words", ())),
-            kept=tuple(kept),
+            kept=tuple(plain.get("kept", ())),
             active=plain.get("active", False),
         )
     )

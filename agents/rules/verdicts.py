@@ -78,7 +78,7 @@ def _cancel(source: Source) -> Verdict:
     if source.state is State.RESTORING:
         return Verdict(None, "restore cancelled; goes back to the archive")
     if source.work is not None and source.work.then_restore is not None:
-        return Verdict(None, "restore cancelled before it began")
+        return Verdict(None, "restore cancelled before it began; once more ends the expiry")
     if source.state is State.EXPIRING:
         return Verdict(None, "expiry cancelled; what is in the archive already comes back")
     return Verdict(Refusal.NOT_RESTORING, f"is {source.state}: nothing is under way")

@@ -10,12 +10,14 @@ from agents.coordinator_inputs import read
 from agents.filters import StillWorld
 from agents.filters.vocabulary import VOCABULARY
 from agents.rules.aside import UNREADABLE
+from agents.rules.bounds import unfit
 from agents.rules.explain import explain
 from agents.rules.lint import lint
 from agents.rules.references import MAX_STRANGE, UnreadableFilter, uses
 from agents.rules.spelling import FILTERS
 from schemas import codec
 from schemas.lifecycle import Definition, State, Status
+from streams.step import MAX_BATCH_BYTES
 from tests.agents.rules.desk import DAY, MONTH3, START, Desk, decisions, of
 from tests.agents.test_coordinator_inputs import TOPICS, batch
 
@@ -234,3 +236,19 @@ def test_many_strange_names_cost_little_and_pass_for_nothing() -> None:
     with pytest.raises(UnreadableFilter, match="none of ours"):
         uses(Definition(C, Status.ACTIVE, filters=json.dumps(other)))
     assert time.monotonic() - began < 5
+
+
+def test_what_is_kept_of_the_largest_definitions_is_a_record() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    used = tuple(f"campaign:{number}" for number in range(70_000, 102_000))
+    definition = Definition(C, Status.ACTIVE, references=used)
+    assert unfit(definition, START) is None
+    desk.define(C, references=used)
+    words = json.dumps({"AND": [f"é{number:09}" for number in range(25_000)]})
+    assert unfit(Definition(C, Status.ACTIVE, filters=words), START) is None
+    desk.define(C, filters=words)
+    assert all(len(value or b"") < MAX_BATCH_BYTES for _, value in desk.log)
+    desk.restart()
+    desk.tick(MONTH3 + DAY)
+    assert desk.source(A).state is State.EXEMPT
