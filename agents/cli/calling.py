@@ -23,6 +23,9 @@ _REMEDIES = {
     "unknown_source": "`emberline status` lists the sources; write campaign:ID or canvas:ID",
     "shards_unavailable": "Try again in a moment",
     "unauthorized": "Set EMBERLINE_API_KEY to a key that `emberline keys add` gave out",
+    "too_many_requests": "Wait for what is under way, or ask later",
+    "busy": "Try again later",
+    "keys_lost": "Make the worker's keys file readable for it again",
     "forbidden": "Set EMBERLINE_API_KEY to a key with that scope",
 }
 

@@ -44,12 +44,15 @@ async def _read(request: web.Request, most: int) -> bytes:
     raise Problem("request_too_large", f"A body of at most {most:,} bytes is read here")
 
 
-async def read_json(request: web.Request) -> Any:
-    """The JSON that another worker sends. Raises Problem (400, 413)."""
+async def read_json(request: web.Request, *names: str) -> dict[str, list[Any]]:
+    """The JSON that another worker sends: an object with these lists. Raises Problem (400, 413)."""
     try:
-        return orjson.loads(await read(request, MOST_WORKER_BYTES))
+        found = orjson.loads(await read(request, MOST_WORKER_BYTES))
     except ValueError as error:
         raise bad_request(f"The body is not JSON: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(found.get(n), list) for n in names):
+        raise bad_request(f"The body is an object with the lists {', '.join(names)}")
+    return found
 
 
 async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ async def shard_audience(request: web.Request) -> web.StreamResponse:
 async def shard_sizes(request: web.Request) -> web.Response:
     """POST /internal/sizes with `{"sources": [..]}`: sizes by shard of this worker."""
     context = request.app[CONTEXT]
-    asked = await body.read_json(request)
+    asked = await body.read_json(request, "sources")
     shards = sizes_here(context, asked["sources"])
     return web.json_response({"generation": context.host.generation, "shards": shards})
 

@@ -28,14 +28,14 @@ T = TypeVar("T")
 
 async def shard_users(request: web.Request) -> web.Response:
     """POST /internal/shards/{partition}/users with `{"users": [..]}`: see ask.pack_users."""
-    asked = await body.read_json(request)
+    asked = await body.read_json(request, "users")
     read, headers = await _held(request, lambda shard: shard.users(asked["users"]))
     return web.Response(body=await aside(partial(pack_users, read)), headers=headers)
 
 
 async def shard_find(request: web.Request) -> web.Response:
     """POST /internal/shards/{partition}/find with `external_ids` and `aliases`: the matches."""
-    asked = await body.read_json(request)
+    asked = await body.read_json(request, "external_ids", "aliases")
     aliases = [Alias(*each) for each in asked["aliases"]]
     found, headers = await _held(
         request, lambda shard: shard.find_users(asked["external_ids"], aliases)

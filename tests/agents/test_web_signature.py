@@ -229,8 +229,11 @@ async def test_many_users_are_asked_of_another_worker(tmp_path: Path) -> None:
         url = f"{site.context.address}/internal/shards/0/identify"
         async with site.context.ask("POST", url, body=pack(users) + END) as answer:
             assert answer.status == 200
-        async with site.context.ask("POST", url, body=b"nonsense") as answer:
-            assert answer.status == 400
+        for path in ("shards/0/identify", "shards/0/users", "shards/0/find", "sizes"):
+            url = f"{site.context.address}/internal/{path}"
+            for nonsense in (b"nonsense", b"[]", b"{}", b'{"users": 1, "sources": "a"}'):
+                async with site.context.ask("POST", url, body=nonsense) as answer:
+                    assert answer.status == 400, (path, nonsense)
 
 
 async def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:
