@@ -153,7 +153,7 @@ def _one_record(sorter: _Sorter, container: AvroFile, record: Any, kind: Kind | 
         own = kind or kind_of_record(str(record.get("type")))
         plain = container.plain(own.name, record)
         sorter.good(own, *ready_record(own, plain, sorter.ids))
-    except (Unencodable, UsageError) as error:
+    except (Undecodable, Unencodable, UsageError) as error:
         sorter.bad(str(error))
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from agents.encoder import encoder
@@ -10,6 +11,7 @@ from agents.rules.bounds import KEY_KINDS, unfit
 from schemas import codec
 from schemas.errors import UsageError
 from schemas.lifecycle import Definition, kind_of
+from schemas.misspelt import look
 from schemas.registry import own_id, raw, schema_id
 from schemas.words import hint
 from streams.remote_registry import registry_of
@@ -159,13 +161,13 @@ def ready_record(
 ) -> tuple[bytes, bytes]:
     """(key, Avro value) of one record out of an Avro file, its times in milliseconds.
 
-    Fields that we do not read go.
-
-    Raises schemas.codec.Unencodable where a value does not fit our schema.
+    Fields that we do not read go; symbols may be in any case. Raises schemas.codec.Unencodable
+    where a value does not fit our schema, Undecodable for a definition with a misspelt field.
     """
-    known = {field["name"]: record[field["name"]] for field in raw(kind.name)["fields"]
-             if field["name"] in record}  # fmt: skip
-    plain = {name: _plain(value) for name, value in known.items()}
+    symbols = _symbols(kind.name)
+    names = list(symbols)
+    look(kind.name, {name: value for name, value in record.items() if name != "type"}, names)
+    plain = {name: _plain(record[name], symbols[name]) for name in names if name in record}
     if kind.key not in plain:
         raise codec.Unencodable(kind.name, f"{kind.key} is missing")
     return kind.key_of(plain), codec.encode(kind.name, plain, ids(kind))
@@ -178,6 +180,19 @@ def _writer(kind: Kind, schema_id: int) -> Callable[[Mapping[str, Any]], bytes]:
     return lambda record: encode({name: (value,) for name, value in record.items()})[0]
 
 
-def _plain(value: Any) -> Any:
-    """An object as its JSON text."""
+@cache
+def _symbols(name: str) -> dict[str, dict[str, str]]:
+    """Field -> its enum's symbols by their small letters; none where it is no enum."""
+    found = {}
+    for field in raw(name)["fields"]:
+        kind = field["type"]
+        is_enum = isinstance(kind, dict) and kind["type"] == "enum"
+        found[field["name"]] = {one.casefold(): one for one in kind["symbols"]} if is_enum else {}
+    return found
+
+
+def _plain(value: Any, symbols: Mapping[str, str]) -> Any:
+    """An object as its JSON text, a symbol in our case."""
+    if symbols and isinstance(value, str):
+        return symbols.get(value.casefold(), value)
     return json.dumps(value) if isinstance(value, Mapping) else value

@@ -22,7 +22,7 @@ DEPTH = 40
 PARTS = 5_000
 """Types in a schema, with the types it names in their places."""
 EMPTY_PARTS = 16
-"""Of them those that take no bytes, within one item of an array or map."""
+"""Of them those that take no bytes, in a record or in one item of an array or map."""
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 _REPEATED = frozenset({"array", "map"})
 
@@ -61,9 +61,11 @@ def check(schema: Any) -> None:
     """Raise BadSchema for what Avro does not allow, and for what costs too much to read with."""
     try:
         fastavro.parse_schema(json.loads(json.dumps(schema)))
-        _Costs().of(schema, "", 1, frozenset())
+        empty = _Costs().of(schema, "", 1, frozenset()).empty
     except (SchemaParseException, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadSchema(f"no valid schema: {type(error).__name__} {error!s:.200}") from error
+    if empty > EMPTY_PARTS:
+        raise BadSchema(f"more than {EMPTY_PARTS} parts that take no bytes")
 
 
 def inlined(schema: Any, others: Mapping[str, Any]) -> Any:

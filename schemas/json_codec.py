@@ -183,7 +183,7 @@ def _enum(name: str, symbols: frozenset[str], default: str | None) -> Check:
             if (symbol := in_case.get(value.casefold())) is not None:
                 return symbol
             if default is not None:
-                TALLY.note(name, value, symbols, _ALIKE)
+                TALLY.note(name, value, symbols, likeness=_ALIKE)
                 return default
         _wrong(path, " | ".join(sorted(symbols)), value)
 

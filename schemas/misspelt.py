@@ -45,9 +45,15 @@ class Tally:
         self._counts: dict[tuple[str, str], int] = {}
 
     def note(
-        self, record: str, written: str, known: Collection[str], likeness: float = _LIKENESS
+        self,
+        record: str,
+        written: str,
+        known: Collection[str],
+        *,
+        present: Collection[str] = (),
+        likeness: float = _LIKENESS,
     ) -> None:
-        """Count `written`, which is none of `known`, if it is nearly one of them."""
+        """Count `written`, which is none of `known`, if it is nearly one that is not `present`."""
         place = (record, written[:80])
         with self._lock:
             if place not in self._meant:
@@ -55,7 +61,7 @@ class Tally:
                     return
                 self._meant[place] = like(written, known, likeness)
             meant = self._meant[place]
-            if meant is None:
+            if meant is None or meant in present:
                 return
             first = place not in self._counts
             self._counts[place] = self._counts.get(place, 0) + 1
@@ -91,11 +97,11 @@ def look(record: str, value: Mapping[str, object], known: Collection[str]) -> No
     strange = [name for name in value if name not in known and value[name] is not None]
     if not strange:
         return
-    absent = [name for name in known if value.get(name) is None]
+    present = [name for name in known if value.get(name) is not None]
     for name in strange[:_LOOKED_AT]:
         if record not in _STRICT:
-            TALLY.note(record, name, absent)
-        elif (meant := like(name, absent)) is not None:
+            TALLY.note(record, name, known, present=present)
+        elif (meant := like(name, known)) is not None and meant not in present:
             detail = f"{name[:80]}: there is no such field, did you mean {meant}?"
             raise Undecodable("bad_json", detail)
 

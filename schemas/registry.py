@@ -12,7 +12,7 @@ told apart whatever the workers are set to.
 
 import json
 from collections.abc import Collection, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -156,7 +156,7 @@ def by_id(schema_id: int) -> tuple[str, Schema]:
     return _NAME_OF[schema_id], parsed
 
 
-@cache
+@lru_cache(maxsize=1024)
 def record_name(avro_name: str) -> str | None:
     """Return our name of a record by its Avro name, namespace or not: ExpiringSoon, or None."""
     short = avro_name.rpartition(".")[2]

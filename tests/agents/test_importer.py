@@ -18,6 +18,7 @@ from agents.records import kind_of_record, refuse_unknown_fields
 from agents.topic_reader import TopicReader
 from schemas import codec
 from schemas.errors import Fatal, UsageError
+from schemas.misspelt import Tally
 from schemas.registry import raw
 from streams import topics as topic_admin
 from streams.settings import Settings
@@ -278,3 +279,35 @@ def test_misspelled_words_are_answered_with_the_near_one() -> None:
         kind_of_record("sned")
     with pytest.raises(UsageError, match="Did you mean user_id"):
         refuse_unknown_fields(kind_of_record("send"), {"userid": "x"})
+
+
+def test_records_of_avro_files_are_looked_at_as_json_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = Tally()
+    monkeypatch.setattr("schemas.misspelt.TALLY", tally)
+    fields: list[Any] = [{"name": name, "type": "string"} for name in ("id", "user_id", "chanel")]
+    channel = {"type": "enum", "name": "Via", "symbols": ["sms", "Email"]}
+    fields += [{"name": "time", "type": "long"}, {"name": "channel", "type": ["null", channel]}]
+    event = {"id": "1", "user_id": "u", "chanel": "x", "time": 1_777_636_800_123}
+    with (tmp_path / "a.avro").open("wb") as out:
+        writer = {"type": "record", "name": "Send", "fields": fields}
+        events = [event | {"channel": via} for via in ("sms", "Email", None)]
+        fastavro.writer(out, writer, events)
+    (batch,) = batches(tmp_path / "a.avro", None, Place())
+    found = [codec.decode(value or b"")["channel"] for value in batch.chunks[0].values]
+    assert found == ["SMS", "EMAIL"]
+    assert len(batch.bad) == 1
+    assert [(one.written, one.count) for one in tally.found()] == [("chanel", 1)]
+    definition = {
+        "type": "record",
+        "name": "Definition",
+        "fields": [
+            {"name": name, "type": "string"} for name in ("key", "status", "stopedAt", "kind")
+        ],
+    }
+    with (tmp_path / "b.avro").open("wb") as out:
+        record = {"key": "campaign:a", "status": "STOPPED", "stopedAt": "1", "kind": ""}
+        fastavro.writer(out, definition, [record])
+    (batch,) = batches(tmp_path / "b.avro", None, Place())
+    assert "did you mean stopped_at" in batch.bad[0].why

@@ -321,6 +321,14 @@ def test_wrong_use_ends_with_2(args: list[str], said: str) -> None:
     assert said in done.stderr
 
 
+def test_a_registry_that_does_not_answer_is_told_and_nothing_is_sent() -> None:
+    flags = ["--set", "schema_registry_url=http://ann:s3cret@127.0.0.1:1"]
+    done = CliRunner().invoke(main, ["send", "send", EVENT, *flags])
+    assert done.exit_code == 1
+    assert "schema registry: http://127.0.0.1:1" in done.stderr
+    assert "s3cret" not in done.output
+
+
 @pytest.mark.connected
 async def test_import_reports_bad_lines(settings: Settings, topics: Topics, tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"

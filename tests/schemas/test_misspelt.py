@@ -48,6 +48,8 @@ def test_beside_the_right_field_another_may_be_called_alike(tally: Tally) -> Non
     read("definition", {"key": "canvas:a", "status": "ACTIVE", "filters": {}, "filter": 1})
     read("send", EVENT | {"campaign_id": "a", "campaign": "Spring"})
     assert tally.found() == []
+    read("send", EVENT | {"campaign": "Spring"})
+    assert tally.found() == [Misspelling("send", "campaign", "campaign_id", 1)]
 
 
 def test_in_events_and_users_it_is_counted(tally: Tally) -> None:
@@ -70,7 +72,7 @@ def test_strange_names_cost_and_keep_a_bounded_amount(
 ) -> None:
     compared: list[str] = []
 
-    def like(written: str, *_: Any) -> str | None:
+    def like(written: str, *_: Any, **__: Any) -> str | None:
         compared.append(written)
         return None
 

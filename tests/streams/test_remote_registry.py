@@ -222,6 +222,7 @@ HOSTILE = {
             },
         }
     ),
+    "much nothing": send_with(TEXT, *({"name": f"n{i}", "type": "null"} for i in range(1_000))),
     "itself": send_with({"name": "x", "type": NODE}),
     "doubling": send_with({"name": "x", "type": doubling(38)}),
     "not defined": send_with({"name": "x", "type": "Nobody"}),
