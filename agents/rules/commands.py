@@ -15,6 +15,7 @@ from agents.rules.settle import settle
 from agents.rules.verdicts import Verdict, verdict
 from agents.rules.world import Request, Source, Telling
 from schemas.lifecycle import Command, CommandType, Outcome, Refusal, is_source
+from schemas.words import hint
 
 __all__ = ["read", "unreadable"]
 
@@ -54,8 +55,8 @@ def read(draft: Draft, item: CommandRead) -> None:
     try:
         kind = CommandType(command.type)
     except ValueError:
-        known_types = ", ".join(CommandType)
-        _refuse(draft, request, f"{command.type!r} is no command, those are {known_types}")
+        told = f"{command.type!r} is no command. {hint(command.type, CommandType)}"
+        _refuse(draft, request, told)
         return
     if kind is CommandType.ERASE:
         _refuse(draft, request, "erase is not supported by this version")

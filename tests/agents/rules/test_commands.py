@@ -523,3 +523,9 @@ def test_importing_what_is_hidden_brings_nothing_back() -> None:
     version = desk.source(A).version
     desk.command("imported", A)
     assert (desk.source(A).state, desk.source(A).version) == (State.EXPIRED, version)
+
+
+def test_a_misspelt_command_is_told_the_nearest() -> None:
+    (whole,) = of(Desk().command("restor", A), "control_results")
+    assert whole["code"] == "invalid_command"
+    assert "Did you mean restore?" in whole["message"]
