@@ -14,6 +14,7 @@ from agents.catalog_view import CatalogView
 from agents.host import MakeActor, MakeShard, Shard, ShardHost
 from agents.seat import Gate
 from agents.standing import Standing
+from agents.topic_watch import TopicWatch
 from agents.web.context import Context, SourceStates
 from agents.web.server import Web
 from streams.membership import Assigned, Membership
@@ -94,6 +95,7 @@ def build_app(
     make_coordinator: MakeActor | None,
     states: SourceStates,
     catalog: CatalogView | None = None,
+    watch: TopicWatch | None = None,
     companions: Mapping[str, MakeActor] = MappingProxyType({}),
     standing: Standing | None = None,
     on_failed: Callable[[BaseException], None],
@@ -151,6 +153,8 @@ def build_app(
     app.context = Context(settings, app.host, states)
     if catalog is not None:
         app.context.catalog = catalog
+    if watch is not None:
+        app.context.topics = watch
     app.timer(TELL_OFFSETS_S)(_tell_offsets(app))
     return app
 

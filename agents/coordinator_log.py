@@ -18,6 +18,7 @@ from schemas.lifecycle import is_source
 from streams.fetch import Fetcher
 from streams.settings import Settings
 from streams.step import Record
+from streams.topic_specs import fixed_number
 from streams.topics import Topics
 
 __all__ = [
@@ -232,7 +233,7 @@ def _checked_owner(settings: Settings, record: KafkaRecord) -> str | None:
         raise Fatal(
             f"topic {topic} was written with {found.get('partitions')} partitions, "
             f"the setting partitions is {settings.partitions}",
-            remedy=f"Set partitions to {found.get('partitions')}",
+            remedy=fixed_number(found.get("partitions", 0)),
         )
     return str(found.get("owner"))
 

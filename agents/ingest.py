@@ -20,6 +20,7 @@ from agents.intake import Intake, Laid
 from agents.work.context import Context
 from agents.work.loop import WorkLoop
 from schemas.batch import SealedBatch
+from streams import topics as topic_admin
 from streams.changelog import tombstones_ms
 from streams.ending import together
 from streams.fetch import Fetcher, LostRange, Partition
@@ -99,11 +100,15 @@ class IngestLoop:
         topics = self._topics
         inputs = [*topics.events.values(), topics.users, topics.repartition]
         logs = await bounds(context.settings, [(topic, context.partition) for topic in inputs])
-        cursor = context.store.table.cursor
+        ids = await topic_admin.topic_ids(context.settings, inputs)
+        table = context.store.table
+        cursor = table.cursor
         for (topic, partition), (begin, end) in logs.items():
             position = cursor.get(topic, begin)
-            if not begin <= position <= end:
-                raise LostRange((topic, partition), position, log=(begin, end))
+            # a new log may be longer than the old one was, and its first records pass unread
+            anew = position > 0 and table.cursor_ids.get(topic, ids.get(topic)) != ids.get(topic)
+            if anew or not begin <= position <= end:
+                raise LostRange((topic, partition), position, log=(begin, end), made_anew=anew)
         positions = {key: cursor.get(key[0], begin) for key, (begin, _) in logs.items()}
         if topics.users in cursor:
             await self._tell_rest(context.store.table.rested_ms)
@@ -120,9 +125,10 @@ class IngestLoop:
         self._folded = positions
         await asyncio.to_thread(self._intake.recall)
         self._steps.recall()
-        if not cursor:
+        if not cursor or table.cursor_ids != ids:
             first = {topic: offset for (topic, _), offset in positions.items()}
-            await context.store.commit(Step(puts=[context.store.table.cursor_put(first)]))
+            table.cursor_ids = ids
+            await context.store.commit(Step(puts=[table.cursor_put(first)]))
 
     async def _tell_rest(self, rested_ms: int) -> None:
         """Says where deletions of users may have gone before anybody read them."""

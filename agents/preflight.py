@@ -83,6 +83,9 @@ async def topics_checked(settings: Settings) -> None:
             log.warning("%s", error)
             continue
         break
+    for problem in (problem for problem in problems if problem.tolerable):
+        log.error("topic %s. %s", problem, problem.remedy)
+    problems = [problem for problem in problems if not problem.tolerable]
     if not problems:
         return
     missing = [problem for problem in problems if problem.setting == "topic"]

@@ -1,14 +1,15 @@
 """Accepting that records are gone before they were read: cursors move to where logs begin.
 
-A cursor before its log's beginning has lost what lies between; one beyond its end belongs to an
-earlier log of that name, and of the present one nothing has been read.
+A cursor before its log's beginning has lost what lies between; one beyond its end, or of a topic
+with another id, belongs to an earlier log of that name, and of the present one nothing has been
+read.
 
 Each cursor is moved as its owner moves it, under the owner's transactional id: a worker that
 still runs is fenced, and one that takes over meanwhile makes this fail.
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from streams.offsets import bounds
 from streams.settings import Settings
 from streams.step import StepProducer
 from streams.store import Step, Store
-from streams.topics import Topics
+from streams.topics import Topics, topic_ids
 
 __all__ = ["Skipped", "skip"]
 
@@ -62,8 +63,13 @@ async def _shard(settings: Settings, partition: int) -> list[Skipped]:
     try:
         await store.takeover()
         inputs = (*topics.events.values(), topics.users, topics.repartition)
-        lost = await _lost(settings, [(name, partition) for name in inputs], store.table.cursor)
+        table = store.table
+        ids = await topic_ids(settings, inputs)
+        anew = {name for name, known in table.cursor_ids.items() if ids.get(name, known) != known}
+        logs = [(name, partition) for name in inputs]
+        lost = await _lost(settings, logs, table.cursor, anew)
         if lost:
+            table.cursor_ids = ids
             moved = {one.topic: one.to for one in lost}
             put = store.table.cursor_put(store.table.cursor | moved)
             await store.commit(Step(puts=[put]))
@@ -92,11 +98,15 @@ async def _coordinator(settings: Settings) -> list[Skipped]:
 
 
 async def _lost(
-    settings: Settings, inputs: Sequence[Partition], cursor: Mapping[str, int]
+    settings: Settings,
+    inputs: Sequence[Partition],
+    cursor: Mapping[str, int],
+    anew: Collection[str] = (),
 ) -> list[Skipped]:
     logs = await bounds(settings, inputs)
     return [
         Skipped(topic, partition, cursor[topic], begin)
         for (topic, partition), (begin, end) in sorted(logs.items())
-        if topic in cursor and not begin <= cursor[topic] <= end
+        if topic in cursor
+        and (not begin <= cursor[topic] <= end or (topic in anew and cursor[topic] > 0))
     ]

@@ -23,6 +23,7 @@ from agents.preflight import locked, topics_checked
 from agents.shard import Shard
 from agents.standing import Standing
 from agents.state_view import StateView
+from agents.topic_watch import TopicWatch
 from agents.web import access_log
 from agents.web.keyring import check_exposure
 from agents.web.spool import sweep
@@ -167,7 +168,7 @@ async def _announce(app: App, on_ready: Ready) -> None:
 def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
     view, catalog = StateView(), CatalogView()
     clock, budget = SystemClock(), Budget(settings)
-    gate, standing = BrokerGate(settings), Standing()
+    gate, standing, watch = BrokerGate(settings), Standing(), TopicWatch(settings)
     cache = shared_cache(budget.cache_bytes)
 
     def make_shard(partition: int, deliver: Deliver) -> Shard:
@@ -187,7 +188,9 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
             "state view": lambda: _Follower(partial(state_view.follow, settings, view)),
             "catalog view": lambda: _Follower(partial(catalog_view.follow, settings, catalog)),
             "broker watch": lambda: gate,
+            "topic watch": lambda: watch,
         },
+        watch=watch,
         standing=standing,
         on_failed=on_failed,
         on_held=on_held,

@@ -21,6 +21,7 @@ from streams.offsets import bounds
 from streams.replay import Replay
 from streams.settings import Settings
 from streams.step import Record, StepProducer
+from streams.topic_specs import fixed_number
 from streams.topics import DELETE_RETENTION_MS, Topics, configs
 
 __all__ = ["FORMAT", "WrongPartitions", "fence", "load", "recover", "tombstones_ms"]
@@ -113,8 +114,7 @@ def _check(origin: Origin | None, partitions: int, partition: int) -> None:
         raise WrongPartitions(
             f"changelog[{partition}] was built with {origin.partitions} partitions, "
             f"and the setting partitions is {partitions}",
-            remedy=f"Set EMBERLINE_PARTITIONS={origin.partitions}; another N needs a new prefix "
-            "and an import of the events",
+            remedy=fixed_number(origin.partitions),
         )
     if origin is not None and origin.format != FORMAT:
         raise Fatal(

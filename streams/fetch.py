@@ -56,21 +56,27 @@ UNPACK_IN_THREAD = 64_000
 class LostRange(Fatal):
     """The log of an input does not hold the offset that has to be read next.
 
-    `log` has the log's bounds, half-open, where they are known.
+    `log` has the log's bounds, half-open, where they are known; `made_anew` says that the
+    position is one in an earlier topic of that name, whatever the log holds.
     """
 
     def __init__(
-        self, partition: Partition, position: int, *, log: tuple[int, int] | None = None
+        self,
+        partition: Partition,
+        position: int,
+        *,
+        log: tuple[int, int] | None = None,
+        made_anew: bool = False,
     ) -> None:
         topic, number = partition
         self.partition = partition
         self.position = position
         self.log = log
         where = f"{topic}[{number}]"
-        if log is not None and position > log[1]:
+        if log is not None and (made_anew or position > log[1]):
             super().__init__(
                 f"{where}: offset {position} is to be read next and the log ends at {log[1]}: the "
-                "topic was made anew",
+                "topic was deleted and made anew",
                 remedy="Restore the topic from a backup; or stop the workers and have the new log "
                 "read from its beginning with `emberline topics skip`",
             )

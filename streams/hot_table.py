@@ -84,6 +84,8 @@ class HotTable:
 
     origin: Origin | None = None
     cursor: dict[str, int] = field(default_factory=dict)
+    #: Of which incarnation of its topic each offset of the cursor is: the ids of the topics.
+    cursor_ids: dict[str, str] = field(default_factory=dict)
     deltas: DeltaFrames = field(default_factory=DeltaFrames)
     next_sequence: int = 0
     segments: dict[str, SegmentIndex] = field(default_factory=dict)
@@ -115,7 +117,11 @@ class HotTable:
 
     def cursor_put(self, offsets: Mapping[str, int]) -> Put:
         """The entry that moves the cursor, and remembers how far steps are numbered."""
-        fields = {"offsets": dict(offsets), "sequence": self.next_sequence + 1}
+        fields = {
+            "offsets": dict(offsets),
+            "sequence": self.next_sequence + 1,
+            "topics": self.cursor_ids,
+        }
         return keys.CURSOR, json.dumps(fields).encode()
 
     def apply(
@@ -155,6 +161,7 @@ class HotTable:
 
     def _cursor(self, fields: Mapping[str, Any]) -> None:
         self.cursor = dict(fields["offsets"])
+        self.cursor_ids = dict(fields.get("topics", {}))  # a former version told none
         # Deltas go when they are flushed, and with them their numbers.
         self.next_sequence = max(self.next_sequence, fields["sequence"])
 

@@ -14,6 +14,7 @@ __all__ = [
     "TopicSpec",
     "Topics",
     "compare",
+    "fixed_number",
     "specs",
 ]
 
@@ -120,11 +121,14 @@ class TopicSpec:
     configs: Mapping[str, str]
     checked: frozenset[str] = frozenset()
     repaired: frozenset[str] = frozenset()
+    replicas: int = 1
+    sharded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a topic. `setting` is `topic`, `partitions` or a config."""
+    """One thing that is wrong with a topic. `setting` is `topic`, `partitions`, `replicas`,
+    `incarnation` or a config."""
 
     topic: str
     setting: str
@@ -132,6 +136,16 @@ class Problem:
     expected: str
     remedy: str
     repairable: bool = False
+
+    @property
+    def misleads(self) -> bool:
+        """Whether answers may be wrong, or events are read by nobody, as long as it is so."""
+        return self.setting in ("topic", "partitions", "incarnation")
+
+    @property
+    def tolerable(self) -> bool:
+        """Whether it endangers what is kept, and nothing else: a worker may start."""
+        return self.setting in ("replicas", "min.insync.replicas")
 
     def __str__(self) -> str:
         """One line for people."""
@@ -172,6 +186,8 @@ def specs(settings: Settings) -> list[TopicSpec]:
     ]
     # what emberline alone writes and reads, or what was made with a shorter retention before
     kept = {topics.repartition, topics.shard_reports}
+    sharded = {*topics.events.values(), topics.users, topics.rejected, topics.repartition}
+    sharded |= {topics.changelog, topics.archive}
     common = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
     if settings.replication_factor > 2:
         common["min.insync.replicas"] = "2"
@@ -180,8 +196,10 @@ def specs(settings: Settings) -> list[TopicSpec]:
             name,
             count,
             common | configs,
-            frozenset(checked | {"max.message.bytes"}),
+            frozenset(checked | common.keys()),
             frozenset(_STAMPED.keys() | (_RETENTION if name in kept else set())),
+            settings.replication_factor,
+            name in sharded,
         )
         for name, count, configs, checked in rows
     ]
@@ -204,23 +222,35 @@ def _compacted(segment_mb: int) -> dict[str, str]:
     }
 
 
-def compare(spec: TopicSpec, partitions: int | None, configs: Mapping[str, str]) -> list[Problem]:
+def compare(
+    spec: TopicSpec,
+    partitions: int | None,
+    configs: Mapping[str, str],
+    *,
+    replicas: int | None = None,
+    placed: int | None = None,
+) -> list[Problem]:
     """What is wrong with a found topic; `partitions` is None where it does not exist.
 
-    A longer retention and larger messages than asked for are fine.
+    `replicas` is what its worst partition has, `placed` with how many partitions data has been
+    placed under this prefix; None where that is not known. A longer retention, larger messages
+    and more replicas than asked for are fine.
     """
     if partitions is None:
         remedy = "Run `emberline topics create`"
         return [Problem(spec.name, "topic", "missing", "there", remedy)]
     problems = []
     if partitions != spec.partitions:
-        remedy = (
-            f"Set partitions to {partitions}, as the data was placed with that number"
-            if spec.partitions > 1
-            else "Delete the topic and run `emberline topics create`"
-        )
+        remedy = _other_partitions(spec, partitions, placed)
         expected = str(spec.partitions)
         problems.append(Problem(spec.name, "partitions", str(partitions), expected, remedy))
+    if replicas is not None and replicas < spec.replicas:
+        remedy = (
+            "Have Kafka copy it to more brokers (kafka-reassign-partitions.sh), or set "
+            f"replication_factor to {replicas}, if that many copies are enough"
+        )
+        found, expected = str(replicas), str(spec.replicas)
+        problems.append(Problem(spec.name, "replicas", found, expected, remedy))
     for name in sorted(spec.checked):
         expected, found = spec.configs[name], configs.get(name, "")
         least = expected
@@ -234,6 +264,49 @@ def compare(spec: TopicSpec, partitions: int | None, configs: Mapping[str, str])
                 remedy = f"Run `emberline topics create`, or {remedy}"
             problems.append(Problem(spec.name, name, found, expected, remedy, ours))
     return problems
+
+
+def fixed_number(placed: int) -> str:
+    """What to do where data was placed with another number of partitions than the setting."""
+    return (
+        f"Set EMBERLINE_PARTITIONS={placed}; if the topics have got more partitions since, or "
+        "another number is wanted: take a new prefix, run `emberline topics create`, have "
+        "producers write there, and bring in what was sent before with `emberline import`"
+    )
+
+
+def _other_partitions(spec: TopicSpec, found: int, placed: int | None) -> str:
+    """What to do about a number of partitions: one that leads to no other complaint."""
+    if not spec.sharded:
+        return (
+            "Only its partition 0 is read. Delete the topic and run `emberline topics create`; "
+            "of a compacted one keep its records, and write them again"
+        )
+    if placed is None or (placed == found and found < spec.partitions):
+        return f"Set partitions to {found}, as the data was placed with that number"
+    elsewhere = (
+        f"take a new prefix with partitions={found}, run `emberline topics create`, have "
+        "producers write there, and bring in what was sent before with `emberline import`"
+    )
+    if placed == found:
+        return (
+            f"Set partitions to {found}, as the data was placed with that number; but if all "
+            f"topics were given more partitions after workers had run, then {elsewhere}"
+        )
+    if placed != spec.partitions:
+        return f"Set partitions to {placed}, as the data of this prefix was placed with that number"
+    if found < spec.partitions:
+        return (
+            f"Give it the others: kafka-topics.sh --alter --topic {spec.name} "
+            f"--partitions {spec.partitions}"
+        )
+    unread = f"partition {spec.partitions}"
+    if found - spec.partitions > 1:
+        unread = f"partitions {spec.partitions} to {found - 1}"
+    return (
+        f"Nobody reads {unread}: the number is fixed for a prefix, and Kafka takes no partition "
+        f"away. To use them, {elsewhere}"
+    )
 
 
 def _enough(name: str, found: str, expected: str) -> bool:

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, for_code
 from schemas.errors import Fatal, Recoverable
 from streams import bootstrap
 from streams.settings import Settings
+from streams.topic_layout import TopicLayout, layouts
 from streams.topic_repair import set_configs
 from streams.topic_specs import (
     DELETE_RETENTION_MS,
@@ -35,9 +36,11 @@ __all__ = [
     "compare",
     "configs",
     "create",
+    "inspect",
     "partitions",
     "repair",
     "specs",
+    "topic_ids",
 ]
 
 _ALREADY_EXISTS = 36
@@ -89,15 +92,46 @@ async def repair(settings: Settings) -> list[Problem]:
         return wrong
 
 
+async def inspect(settings: Settings) -> tuple[list[Problem], dict[str, TopicLayout]]:
+    """What is wrong with the topics, and how those that exist lie.
+
+    Raises Recoverable where no broker answers in 30 s.
+    """
+    async with _admin(settings) as admin:
+        return await _inspected(admin, settings)
+
+
+async def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
+    """Which incarnation each topic is that exists: a topic made anew has another id.
+
+    Raises Recoverable where no broker answers in 30 s.
+    """
+    async with _admin(settings) as admin:
+        return {name: found.topic_id for name, found in (await layouts(admin, names)).items()}
+
+
 async def _problems(admin: AIOKafkaAdminClient, settings: Settings) -> list[Problem]:
-    there = await _partitions(admin)
+    return (await _inspected(admin, settings))[0]
+
+
+async def _inspected(
+    admin: AIOKafkaAdminClient, settings: Settings
+) -> tuple[list[Problem], dict[str, TopicLayout]]:
     wanted = specs(settings)
-    found = await _configs(admin, [spec.name for spec in wanted if spec.name in there])
-    return [
-        problem
-        for spec in wanted
-        for problem in compare(spec, there.get(spec.name), found.get(spec.name, {}))
-    ]
+    there = await layouts(admin, [spec.name for spec in wanted])
+    found = await _configs(admin, there)
+    changelog = there.get(Topics(settings.prefix).changelog)
+    placed = None if changelog is None else changelog.partitions
+    problems: list[Problem] = []
+    for spec in wanted:
+        lies, configs = there.get(spec.name), found.get(spec.name, {})
+        if lies is None:
+            problems += compare(spec, None, configs)
+        else:
+            problems += compare(
+                spec, lies.partitions, configs, replicas=lies.replicas, placed=placed
+            )
+    return problems, there
 
 
 async def configs(settings: Settings, names: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -19,6 +19,7 @@ from agents.topic_reader import read_all, read_table
 from schemas.errors import EmberlineError
 from schemas.lifecycle import SourceState, State
 from streams.settings import Settings
+from streams.topics import Problem as TopicProblem
 from streams.topics import Topics
 
 __all__ = ["command", "sweep_lines", "why", "worker_facts", "worker_line"]
@@ -59,7 +60,7 @@ def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
     say()
     say(", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())) or "no sources")
     more = (*unreadable_lines(worker), *misspelt_lines(worker.get("misspelt", ())))
-    for line in (*sweep_lines(sweep), worker_line(worker), *more):
+    for line in (*sweep_lines(sweep), worker_line(worker), *topic_lines(worker), *more):
         say(line)
 
 
@@ -116,6 +117,12 @@ def worker_line(worker: Mapping[str, Any]) -> str:
         missing = ", ".join(map(str, worker["missing_shards"]))
         ready = f"not ready: nobody answers for shards {missing}"
     return f"worker {worker.get('address')}: {ready}, {len(shards)} shards, {behind}"
+
+
+def topic_lines(worker: Mapping[str, Any]) -> Iterator[str]:
+    """What the worker has found wrong with the topics while it runs."""
+    for found in worker.get("topics", ()):
+        yield f"topic {TopicProblem(**found)}. {found['remedy']}"
 
 
 def sweep_lines(sweep: Sweep) -> Iterator[str]:

@@ -94,8 +94,8 @@ def told(one: Skipped) -> str:
     if one.first < one.to:
         return f"{where}: skipped offsets {one.first} to {one.to - 1}"
     return (
-        f"{where}: offset {one.first} was to be read next and lies beyond the end of the log, "
-        f"which was made anew: it is read from its beginning, offset {one.to}"
+        f"{where}: offset {one.first} was to be read next of a log that was made anew since: "
+        f"it is read from its beginning, offset {one.to}"
     )
 
 

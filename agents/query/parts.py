@@ -26,7 +26,8 @@ async def users_of(context: Context, partition: int, plan: Plan, told: bytes) ->
     if not isinstance(found, str):
         # before the pin: what is folded after that is not in the answer
         status = found.status
-        return Part(await found.audience(plan), status.events_behind, status.events_held_back)
+        waiting = status.events_behind + sum(context.topics.unread(partition).values())
+        return Part(await found.audience(plan), waiting, status.events_held_back)
     url = f"{found}/internal/shards/{partition}/audience"
     async with AsyncExitStack() as held:
         answer = await shard_answer(context, held, "POST", url, data=told)

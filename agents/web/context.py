@@ -14,6 +14,7 @@ from yarl import URL
 from agents.budget import answers
 from agents.catalog_view import CatalogView
 from agents.host import ShardHost
+from agents.topic_watch import TopicWatch
 from agents.web.admission import Admission
 from agents.web.keyring import KeyRing
 from agents.web.quota import Quota
@@ -65,6 +66,7 @@ class Context:
     host: ShardHost
     states: SourceStates
     catalog: CatalogView = field(default_factory=_no_catalog)
+    topics: TopicWatch = field(init=False)
     clock: Clock = field(default_factory=SystemClock)
     address: str = ""
     keyring: KeyRing = field(init=False)
@@ -74,6 +76,7 @@ class Context:
     _session: aiohttp.ClientSession | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        self.topics = TopicWatch(self.settings)
         self.keyring = KeyRing(self.settings.keys_file)
         self.admission = Admission(answers(self.settings.memory_budget))
         self.spools = Quota(self.settings.data_dir, self.settings.spool_bytes)

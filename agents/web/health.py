@@ -55,10 +55,13 @@ async def status(request: web.Request) -> web.Response:
             "coordinator": host.coordinates,
             "coordinator_address": host.directory.control or None,
             "partitions": context.settings.partitions,
-            "shards": [_shard(partition, shard) for partition, shard in host.shards.items()],
+            "shards": [
+                _shard(context, partition, shard) for partition, shard in host.shards.items()
+            ],
             "directory": {str(p): a for p, a in sorted(host.directory.shards.items())},
             "keys": context.keyring.trouble or None,
             "sources": Counter(record.state.value for record in states),
+            "topics": [asdict(problem) for problem in context.topics.findings],
             "sweep": _sweep(context.catalog.sweep),
             "unreadable": _unreadable(context.catalog.asides),
             "misspelt": [asdict(one) for one in TALLY.found()[:MOST_MISSPELT]],
@@ -92,6 +95,7 @@ def _awaited(context: Context) -> list[str]:
         awaited.append("the state of the sources")
     if not context.catalog.caught_up.is_set():
         awaited.append("the catalog")
+    awaited += [f"topic {problem}" for problem in context.topics.misleading]
     return awaited
 
 
@@ -107,10 +111,12 @@ def _waiting(context: Context) -> list[str]:
     ]
 
 
-def _shard(partition: int, shard: Shard | None) -> dict[str, Any]:
+def _shard(context: Context, partition: int, shard: Shard | None) -> dict[str, Any]:
     figures = ShardStatus(phase="recovering") if shard is None else shard.status
+    unread = context.topics.unread(partition)
+    behind = figures.events_behind + sum(unread.values())
     described = {"partition": partition, "ready": shard is not None and shard.ready}
-    return described | asdict(figures) | {"cursor_lag": figures.events_behind}
+    return described | asdict(figures) | {"unread": unread, "cursor_lag": behind}
 
 
 _HEALTHY = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}

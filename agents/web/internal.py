@@ -65,7 +65,7 @@ async def shard_audience(request: web.Request) -> web.StreamResponse:
         headers = {
             "Content-Type": "application/vnd.apache.arrow.stream",
             GENERATION: str(generation),
-            LAG: str(status.events_behind),
+            LAG: str(status.events_behind + sum(context.topics.unread(shard.partition).values())),
             HELD_BACK: str(status.events_held_back),
         }
         return await stream(request, _packed_users(users), headers)

@@ -106,6 +106,7 @@ COMPONENTS: Mapping[str, Any] = {
             "shards": _list({"type": "object"}),
             "directory": {"type": "object", "additionalProperties": _TEXT},
             "keys": {**_NAME, "description": "what is wrong with the keys file"},
+            "topics": _list({"type": "object"}),
             "sources": {"type": "object", "additionalProperties": _COUNT},
             "sweep": shape(
                 {

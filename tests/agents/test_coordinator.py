@@ -478,7 +478,7 @@ async def test_another_number_of_partitions_is_refused(world: World) -> None:
     async with world.running():
         pass
     other = Coordinator(replace(world.settings, partitions=8), world.clock)
-    with pytest.raises(Fatal, match="Set partitions to 4"):
+    with pytest.raises(Fatal, match="EMBERLINE_PARTITIONS=4"):
         await asyncio.wait_for(other.run(), DEADLINE_S)
 
 

@@ -115,6 +115,31 @@ async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(alone: Sett
         await again.stop()
 
 
+async def test_a_new_topic_that_is_longer_than_the_old_one_was_is_not_taken_for_it(
+    alone: Settings,
+) -> None:
+    """The cursor lies within its log, and all before it would pass unread."""
+    topic = Topics(alone.prefix).event("send")
+    first = await start(alone)
+    await first.send(events(60), 0)
+    cursor = first.shard.status.cursor[topic]
+    await first.stop()
+    await make_anew(alone, topic)
+    sent = [codec.encode("send", event) for kind, event in events(200, seed=1) if kind == "send"]
+    assert 0 < cursor < len(sent)
+    await publish(alone, [Chunk("interactions.send", [b"any"] * len(sent), sent)])
+    with pytest.raises(LostRange, match=r"deleted and made anew.*emberline topics skip"):
+        await start(alone)
+
+    (moved,) = await skip(alone)
+    assert moved == Skipped(topic, 0, cursor, 0)
+    again = await start(alone, StateView())
+    try:
+        await again.until(lambda: again.shard._ingest.events == len(sent))
+    finally:
+        await again.stop()
+
+
 async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_it(alone: Settings) -> None:
     topic = Topics(alone.prefix).event("send")
     stand = await start(alone)

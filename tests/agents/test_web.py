@@ -4,8 +4,9 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,6 +29,7 @@ from schemas.errors import EmberlineError, Recoverable
 from schemas.lifecycle import SourceState, State
 from streams.settings import Settings, load
 from streams.shard_plan import Directory
+from streams.topics import Problem as TopicProblem
 from tests.agents.dummies import DummyShard, States, rows, until
 
 A = "campaign:a"
@@ -304,6 +306,26 @@ async def test_a_worker_out_of_touch_with_its_group_does_not_answer(
             assert (answer.status, problem["awaited"]) == (503, ["word from the group"])
 
 
+async def misled(site: Site, ask: Callable[[str], Awaitable[tuple[int, Any]]]) -> None:
+    """Whoever reads from a worker that knows better would not learn what is missing."""
+    watch = site.context.topics
+    watch.findings = (
+        TopicProblem("x.interactions.send", "partitions", "6", "4", "Take a new prefix"),
+        TopicProblem("x.archive", "retention.ms", "1", "-1", "Set it"),
+    )
+    watch._unread = {("x.interactions.send", 5): 7}
+    status, problem = await ask("/readyz")
+    assert status == 503
+    assert problem["awaited"] == ["topic x.interactions.send: partitions is 6, must be 4"]
+    _, figures = await ask("/status")
+    assert [one["remedy"] for one in figures["topics"]] == ["Take a new prefix", "Set it"]
+    shards = {shard["partition"]: shard for shard in figures["shards"]}
+    assert shards[1]["unread"] == {"x.interactions.send": 7}
+    assert shards[1]["cursor_lag"] - sum(shards[1]["lag"].values()) == 7
+    watch.findings, watch._unread = (), {}
+    assert (await ask("/readyz"))[0] == 200
+
+
 async def test_readiness(alone: Settings) -> None:
     site = Site(alone, {0, 1}, active())
     base = "{0.context.address}"
@@ -318,6 +340,7 @@ async def test_readiness(alone: Settings) -> None:
         status, problem = await ask(session, "/readyz")
         assert (status, problem["awaited"]) == (503, ["shard 1"])
         site.shards[1].ready = True
+        await misled(site, partial(ask, session))
         site.states.caught_up.clear()
         assert (await ask(session, "/readyz"))[0] == 503
         assert (await ask(session, "/sources"))[0] == 503

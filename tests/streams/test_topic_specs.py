@@ -143,5 +143,45 @@ def test_another_number_of_shards() -> None:
     assert (problem.setting, problem.found, problem.expected) == ("partitions", "8", "4")
     assert "Set partitions to 8" in problem.remedy
     spec = BY_NAME[TOPICS.catalog]
-    (problem,) = compare(spec, 2, spec.configs)
+    (problem,) = compare(spec, 2, spec.configs, placed=4)
     assert "Delete the topic" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("found", "placed", "remedies"),
+    [
+        # the data says which number is right, and the remedy for each topic is the same
+        (8, 8, ["Set partitions to 8", "new prefix with partitions=8"]),
+        (4, 8, ["Set partitions to 8"]),
+        (2, 2, ["Set partitions to 2"]),
+        # of data that lies right, one topic was given more, or has fewer
+        (6, 4, ["Nobody reads partitions 4 to 5", "new prefix with partitions=6", "import"]),
+        (5, 4, ["Nobody reads partition 4:"]),
+        (3, 4, ["kafka-topics.sh --alter", "--partitions 4"]),
+        (6, None, ["Set partitions to 6"]),
+    ],
+)
+def test_no_remedy_for_partitions_leads_to_another_complaint(
+    found: int, placed: int | None, remedies: list[str]
+) -> None:
+    # the first spec is that of a topic of events
+    spec, *_ = specs(Settings(partitions=5 if found == 4 else 4))
+    (problem,) = compare(spec, found, spec.configs, placed=placed)
+    assert problem.misleads
+    for words in remedies:
+        assert words in problem.remedy
+    if placed == 4:
+        assert "Set partitions" not in problem.remedy
+
+
+def test_fewer_copies_than_set_are_wrong_and_stop_no_worker() -> None:
+    three = {spec.name: spec for spec in specs(Settings(replication_factor=3))}
+    for spec in three.values():
+        assert compare(spec, spec.partitions, spec.configs, replicas=3) == []
+        (problem,) = compare(spec, spec.partitions, spec.configs, replicas=1)
+        assert (problem.setting, problem.found, problem.expected) == ("replicas", "1", "3")
+        assert problem.tolerable
+        configs = {**spec.configs, "min.insync.replicas": "1"}
+        (problem,) = compare(spec, spec.partitions, configs, replicas=3)
+        assert problem.setting == "min.insync.replicas"
+        assert problem.tolerable

@@ -33,6 +33,14 @@ async def test_another_number_of_shards_is_found(settings: Settings, topics: Top
     assert topics.archive in {problem.topic for problem in problems}
 
 
+async def test_fewer_copies_than_set_are_found(settings: Settings, topics: Topics) -> None:
+    """A broker makes what its own default says where somebody else made the topic."""
+    problems = await check(dataclasses.replace(settings, replication_factor=3))
+    missing = {problem.topic for problem in problems if problem.setting == "replicas"}
+    assert missing == set(topics.all())
+    assert {problem.setting for problem in problems} == {"replicas", "min.insync.replicas"}
+
+
 async def test_what_a_former_version_made_is_repaired_and_nothing_else(
     settings: Settings, topics: Topics
 ) -> None:

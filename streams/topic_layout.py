@@ -1,0 +1,146 @@
+"""How topics lie on the brokers: partitions, replicas, and which incarnation of a name they are.
+
+A topic that is deleted and made again has its former name and another id. The client library
+asks in a version of the request that knows no ids, so the newer one stands here (Kafka 2.8).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import for_code
+from aiokafka.protocol.abstract import AbstractType
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+from schemas.errors import Recoverable
+
+__all__ = ["TopicLayout", "layouts"]
+
+_UNKNOWN_TOPIC = 3
+_NO_ID = b"\0" * 16
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLayout:
+    """`replicas` is that of the partition with the fewest; `topic_id` 32 hex digits."""
+
+    partitions: int
+    replicas: int
+    topic_id: str
+
+
+async def layouts(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicLayout]:
+    """How each of the topics lies, those that do not exist left out; none is created by this.
+
+    Raises Recoverable where the broker does not tell, KafkaError where it does not answer.
+    """
+    answer: Any = await admin._send_request(_Metadata(list(names)))
+    found: dict[str, TopicLayout] = {}
+    for code, name, topic_id, _, partitions, _, _ in answer.topics:
+        if code == _UNKNOWN_TOPIC:
+            continue
+        if code:
+            raise Recoverable(
+                f"The broker does not tell how topic {name} lies: {for_code(code).__name__}",
+                remedy="Try again, or check the rights of this client",
+            )
+        replicas = min((len(part[4]) for part in partitions), default=0)
+        found[name] = TopicLayout(len(partitions), replicas, topic_id.hex())
+    return found
+
+
+class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # untyped
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> bytes:
+        return data.read(len(_NO_ID))
+
+
+_PARTITION = Schema(
+    ("error_code", Int16),
+    ("partition", Int32),
+    ("leader", Int32),
+    ("leader_epoch", Int32),
+    ("replicas", CompactArray(Int32)),
+    ("isr", CompactArray(Int32)),
+    ("offline_replicas", CompactArray(Int32)),
+    ("tags", TaggedFields),
+)
+
+
+class _MetadataResponse(Response):  # type: ignore[misc]  # untyped
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                ("partitions", CompactArray(_PARTITION)),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("authorized_operations", Int32),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataStruct(RequestStruct):  # type: ignore[misc]  # untyped
+    FLEXIBLE_VERSION = True
+    API_KEY = 3
+    API_VERSION = 10
+    RESPONSE_TYPE = _MetadataResponse
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(
+                ("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields)
+            ),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _Metadata(Request[_MetadataStruct]):  # type: ignore[misc]  # untyped
+    API_KEY = 3
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
+        topics: list[Any] = [(_NO_ID, name, {}) for name in self._names]
+        return request_struct_class(topics, False, False, False, {})

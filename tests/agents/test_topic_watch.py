@@ -1,0 +1,98 @@
+"""Topics that somebody changes while workers run: found, named, counted, each with a remedy."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+
+from agents.topic_watch import TopicWatch
+from streams import topics as topic_admin
+from streams.settings import Settings
+from streams.topic_repair import set_configs
+from streams.topics import Topics
+
+pytestmark = pytest.mark.connected
+
+DEADLINE_S = 60.0
+
+
+@asynccontextmanager
+async def admin_of(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def found(watch: TopicWatch, *wanted: tuple[str, str]) -> None:
+    """Look until exactly these topics and settings are wrong: brokers hear of it late."""
+    async with asyncio.timeout(DEADLINE_S):
+        await watch.once()
+        while {(one.topic, one.setting) for one in watch.findings} != set(wanted):
+            await asyncio.sleep(0.05)
+            await watch.once()
+
+
+async def test_events_in_added_partitions_are_lag_and_the_remedy_leads_on(
+    settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
+) -> None:
+    click = topics.event("click")
+    watch = TopicWatch(settings)
+    await watch.once()
+    assert (watch.findings, watch.unread(0)) == ((), {})
+    async with admin_of(settings) as admin:
+        await admin.create_partitions({click: NewPartitions(6)})
+    await found(watch, (click, "partitions"))
+    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers) as producer:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(await producer.partitions_for(click)) < 6:
+                await producer.client.force_metadata_update()
+        for partition in (0, 4, 5, 5):
+            await producer.send_and_wait(click, b"x", partition=partition)
+    (problem,) = watch.misleading
+    assert "Nobody reads partitions 4 to 5" in problem.remedy
+    assert "new prefix with partitions=6" in problem.remedy
+    async with asyncio.timeout(DEADLINE_S):
+        while watch.unread(1) != {click: 2}:
+            await watch.once()
+    assert [watch.unread(shard) for shard in range(4)] == [{click: 1}, {click: 2}, {}, {}]
+    await watch.once()
+    said = [line for line in caplog.messages if f"{click}: partitions is 6" in line]
+    assert len(said) == 1, "once, however often it is looked at"
+
+
+async def test_a_setting_that_is_changed_is_told_until_it_is_put_right(
+    settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "agents.topic_watch")
+    watch = TopicWatch(settings)
+    async with admin_of(settings) as admin:
+        await set_configs(admin, {topics.archive: {"retention.ms": "1000000"}})
+        await found(watch, (topics.archive, "retention.ms"))
+        assert watch.misleading == [], "what is answered now is right"
+        await set_configs(admin, {topics.archive: {"retention.ms": "-1"}})
+    await found(watch)
+    assert any("no longer so" in line for line in caplog.messages)
+
+
+async def test_a_topic_that_is_deleted_or_made_anew_is_told(
+    settings: Settings, topics: Topics
+) -> None:
+    watch = TopicWatch(settings)
+    await watch.once()
+    async with admin_of(settings) as admin:
+        await admin.delete_topics([topics.users])
+    await found(watch, (topics.users, "topic"))
+    async with asyncio.timeout(DEADLINE_S):
+        made = await topic_admin.create(settings)
+        while topics.users not in made:
+            made = await topic_admin.create(settings)
+    await found(watch, (topics.users, "incarnation"))
+    (problem,) = watch.misleading
+    assert "emberline topics skip" in problem.remedy
