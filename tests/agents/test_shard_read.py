@@ -99,7 +99,7 @@ async def test_an_audience_is_of_the_moment_of_its_pin(context: Context) -> None
     frames = await put(context, range(300))
     await context.flush()
     frames += await put(context, range(300, 600))
-    leaf = {"filter": "clicked_alias_in_campaign", "campaign": "0001"}
+    leaf = {"filter": "clicked_opened_campaign", "campaign": "0001", "action": "clicked"}
     asked = plan(parse({"not": leaf}), WORLD, now_ms=0)
     assert isinstance(asked, Plan)
 
