@@ -234,7 +234,10 @@ class Coordinator:
                         news.append(item)
                     elif isinstance(item.meaning, DefinitionRead | DefinitionUnreadable):
                         # what it was rejected for has been written before
-                        former[item.meaning.key] = replace(item, next_offset=known, reject=None)
+                        meaning = item.meaning
+                        if isinstance(meaning, DefinitionRead):
+                            meaning = replace(meaning, again=True)
+                        former[meaning.key] = Item(item.topic, known, meaning)
             await self._take_in(term, [*former.values(), *news])
             if stop is None:
                 term.cursor[topic] = fetcher.position((topic, 0))

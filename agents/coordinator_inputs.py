@@ -177,7 +177,8 @@ def definition(
             raise Undecodable("undecodable", detail)
     except Undecodable as error:
         return DefinitionUnreadable(key, str(error)[:1000], words_of_bytes(value)), error
-    if (unfitness := unfit(found, now)) is not None:
+    # a clock of ours that is slow must not shut definitions out
+    if (unfitness := unfit(found, max(now, record.timestamp))) is not None:
         fault = Undecodable(*unfitness)
         active = found.status is Status.ACTIVE
         # a segment's use counts through those that use it

@@ -24,10 +24,9 @@ def read(draft: Draft, record: DefinitionRead) -> None:
     definition = record.definition
     former = draft.catalog.get(record.key)
     if former is not None and _older(definition, former):
-        detail = f"{definition.updated_at} is before {former.updated_at}"
-        draft.audit(
-            _about(draft, record.key), "older_definition_ignored", detail=f"{record.key}: {detail}"
-        )
+        if not record.again:
+            detail = f"{record.key}: {definition.updated_at} is before {former.updated_at}"
+            draft.audit(_about(draft, record.key), "older_definition_ignored", detail=detail)
         return
     _put_aside(draft, record.key, aside_of(definition, former, draft.asides.get(record.key)))
     if definition == former:

@@ -19,10 +19,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class DefinitionRead:
-    """A catalog record; a definition of None deletes."""
+    """A catalog record; a definition of None deletes. `again`: it was taken in before."""
 
     key: str
     definition: Definition | None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from agents.rules import ledger
-from agents.rules.world import Source
+from agents.rules.recovery import recovered
+from agents.rules.world import Source, World
 from schemas.lifecycle import State
 from tests.agents.rules.desk import DAY, MONTH3, Desk, checksum, of
 
@@ -105,3 +106,20 @@ def test_a_confirmation_of_an_earlier_version_is_asked_for_again() -> None:
 def test_a_value_of_another_type_is_no_record_of_ours(key: str, value: object) -> None:
     with pytest.raises(ledger.Unreadable):
         ledger.parsed(key, json.dumps(value).encode())
+
+
+def test_work_under_way_begins_anew_where_its_record_is_destroyed() -> None:
+    desk = Desk()
+    desk.expired(A, tags=("x",))
+    desk.command("restore", A)
+    desk.report(A, 0)
+    before = desk.source(A)
+    found = recovered(before.shown(), desk.now, desk.policy)
+    assert (found.state, found.version, found.epoch) == (State.RESTORING, before.version + 1, 1)
+    assert (found.tags, found.archived.segments) == (("x",), before.archived.segments)
+    desk.world = World(catalog=desk.world.catalog, sources={A: found}, used=desk.world.used)
+    desk.finish(A)
+    assert desk.source(A).state is State.STOPPED
+    assert recovered(desk.source(A).shown(), desk.now, desk.policy).shown() == (
+        desk.source(A).shown()
+    )

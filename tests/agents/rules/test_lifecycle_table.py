@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agents.rules.inputs import CatalogSnapshot, DefinitionUnreadable
+from agents.rules.inputs import CatalogSnapshot, DefinitionRead, DefinitionUnreadable
 from agents.rules.policy import Policy
-from schemas.lifecycle import Phase, State
+from schemas.lifecycle import Definition, Phase, State, Status
 from streams.period import parse
 from streams.settings import Settings
 from tests.agents.rules.desk import DAY, MONTH3, START, Desk, checksum, decisions, of
@@ -368,3 +368,12 @@ def test_same_definition_again_changes_nothing() -> None:
     desk = Desk()
     desk.define(A, "STOPPED", filters=USES_A)
     assert desk.define(A, "STOPPED", filters=USES_A) == []
+
+
+def test_an_older_definition_that_is_read_again_is_not_told_again() -> None:
+    desk = Desk()
+    desk.define(A, updated_at=START + 2)
+    older = Definition(A, Status.STOPPED, updated_at=START + 1)
+    assert decisions(desk.take(DefinitionRead(A, older))) == ["older_definition_ignored"]
+    assert desk.take(DefinitionRead(A, older, again=True)) == []
+    assert desk.source(A).state is State.ACTIVE
