@@ -37,6 +37,7 @@ from agents.strangers import names_source, own_key, pass_over, producer_of, reco
 from agents.topic_reader import read_all
 from schemas import codec
 from schemas.batch_records import RawBatch
+from schemas.decode_reject import reject_batch
 from schemas.errors import Recoverable
 from schemas.lifecycle import SourceState
 from schemas.registry import own_id
@@ -48,7 +49,7 @@ from streams.offsets import bounds
 from streams.purge import Purge
 from streams.remote_registry import RegistryUnreachable, learn, registry_of, source_for
 from streams.settings import Settings
-from streams.step import Fenced, RecordGroup, StepProducer
+from streams.step import Fenced, Record, RecordGroup, StepProducer
 from streams.store import bounded
 from streams.topics import Topics
 
@@ -301,6 +302,8 @@ class Coordinator:
         positions = {(name, 0): term.cursor[name] for name in self._inputs}
         positions[self._topics.state, 0] = term.watched
         fetcher = Fetcher(self._settings, positions, name="coordinator")
+        aside: list[Record] = []
+        fetcher.unreadable = lambda *what: aside.append(self._put_aside(*what))
         await fetcher.start()
         reports = self._topics.shard_reports
         purge = Purge(self._settings, (reports, 0), lambda: term.committed.get(reports))
@@ -319,6 +322,10 @@ class Coordinator:
                 # past transaction markers too: a log may begin behind the last one
                 ends = {name: fetcher.position((name, 0)) for name in self._inputs}
                 term.cursor |= {name: end for name, end in ends.items() if name not in held}
+                if aside:
+                    cursor = log_topic.cursor_record(self._settings, term.cursor)
+                    await term.producer.commit([*aside, cursor])
+                    aside.clear()
                 for one in _foreign(batches, self._topics.state, term.producer.producer_id):
                     await self._step(term, [], extra=one)
                 due = wait_ms(term.world, self._clock.now_ms(), self._policy) == 0
@@ -335,6 +342,11 @@ class Coordinator:
     ) -> list[Item]:
         now = self._clock.now_ms()
         return read(self._topics, batches, term.cursor, now, source=self._schemas, awaited=awaited)
+
+    def _put_aside(self, batch: RawBatch, code: str, detail: str) -> Record:
+        """A batch that cannot be read, as it goes to `rejected`."""
+        made = reject_batch(batch, code, detail)
+        return Record(self._topics.rejected, made.key, made.value, headers=made.headers)
 
     async def _measure_skew(self, term: _Term) -> None:
         """Compare the clocks, at most once a minute: the broker stamps what we append."""

@@ -12,6 +12,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.codec import gzip_encode, zstd_encode
 
 from agents.coordinator import Coordinator
 from agents.coordinator_log import appended_at
@@ -30,6 +31,8 @@ from streams.settings import Settings
 from streams.step import Fenced, Record, RecordGroup, StepFailed, StepProducer
 from streams.topics import Topics
 from tests.agents import dummies
+from tests.hostile.batches import record_of, wire_of
+from tests.hostile.raw_produce import produce
 
 pytestmark = pytest.mark.connected
 
@@ -326,6 +329,30 @@ async def test_what_cannot_be_read_is_rejected_and_refused(world: World, view: S
     found_a = view.get(A)
     assert found_a is not None
     assert found_a.state is State.EXEMPT
+
+
+async def test_a_batch_that_cannot_be_opened_is_put_aside_and_passed(
+    world: World, view: StateView
+) -> None:
+    """A bomb among the commands, and a definition with bytes behind its payload."""
+    broker, bomb = world.settings.bootstrap_servers, record_of(0, bytes(40_000_000))
+    value = codec.encode("definition", {"key": "campaign:behind", "status": "ACTIVE"})
+    behind = gzip_encode(record_of(0, value, b"campaign:behind")) + b"garbage"
+    assert await produce(broker, world.topics.control, 0, [wire_of(zstd_encode(bomb), 1, 4, 0)])
+    assert await produce(broker, world.topics.catalog, 0, [wire_of(behind, 1, 1, 0)])
+    async with world.running():
+        await world.command("pause", request_id="after")
+        await until(view, "campaign:behind", State.ACTIVE)
+        async with asyncio.timeout(DEADLINE_S):
+            while not await world.told(world.topics.control_results, "result"):
+                pass
+    (aside,) = [
+        one
+        for one in await world.records(world.topics.rejected)
+        if dict(one.headers)["topic"] == world.topics.control.encode()
+    ]
+    assert dict(aside.headers)["code"] == b"too_large"
+    assert zstd_encode(bomb) in (aside.value or b"")
 
 
 async def test_records_of_strangers_in_its_topic_stop_no_coordinator(
