@@ -2,24 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from schemas.batch import KafkaRecord, RawBatch, unpack
 from schemas.codec import Undecodable, decode
 from schemas.errors import Recoverable, UsageError
 from schemas.words import nearest
-from streams import bootstrap
+from streams.fetch import Fetcher, Partition
+from streams.offsets import bounds
 from streams.settings import Settings
 from streams.topics import Topics, partitions
 
 __all__ = ["Line", "readable", "tail"]
 
-_START_S = 30.0
+_DEADLINE_S = 30.0
+_FETCH_BYTES = 4_000_000
 _SHOWN_BYTES = 200
 _IDLE_MS = 1_000
 
@@ -53,24 +54,18 @@ async def tail(
     Raises UsageError for a topic that does not exist, Recoverable where no broker answers.
     """
     parts = _parts(await partitions(settings), settings.prefix, topic)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers,
-        client_id=f"{settings.client_id}-tail",
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-    )
-    bootstrap.adopt(consumer._client, bootstrap.READ_S)
+    spans = await bounds(settings, parts)
+    ends = {partition: end for partition, (_, end) in spans.items()}
+    # markers of transactions take offsets too: some more than asked for
+    starts = {one: max(begin, end - 2 * last) for one, (begin, end) in spans.items()}
+    fetcher = Fetcher(settings, starts, bytes_per_fetch=_FETCH_BYTES, name="tail")
+    await fetcher.start()
     try:
-        async with asyncio.timeout(_START_S):
-            await consumer.start()
-            consumer.assign(parts)
-            ends = await _seek(consumer, parts, last)
-        for line in await _until(consumer, ends, last):
+        for line in await _until(fetcher, ends, last):
             show(line)
         while follow:
-            for records in (await consumer.getmany(timeout_ms=_IDLE_MS)).values():
-                for record in records:
-                    show(_line(record))
+            for line in _lines(await fetcher.fetch(_IDLE_MS)):
+                show(line)
     except BrokenPipeError:
         raise  # that is stdout, not the broker
     except (KafkaError, TimeoutError, OSError) as error:
@@ -79,50 +74,39 @@ async def tail(
             remedy="Start it again, or try again",
         ) from error
     finally:
-        await consumer.stop()
+        await fetcher.close()
 
 
-def _parts(there: dict[str, int], prefix: str, topic: str) -> list[TopicPartition]:
+def _parts(there: dict[str, int], prefix: str, topic: str) -> list[Partition]:
     name = Topics(prefix).named(topic)
     if name not in there:
         near = [known for known in Topics(prefix).all() if topic in known and known in there]
         like = near[0] if near else nearest(name, there)
         hint = f"Did you mean {like}" if like else "`emberline topics create` makes them all"
         raise UsageError(f"There is no topic {name}", remedy=hint)
-    return [TopicPartition(name, part) for part in range(there[name])]
+    return [(name, part) for part in range(there[name])]
 
 
-async def _seek(
-    consumer: AIOKafkaConsumer, parts: list[TopicPartition], last: int
-) -> dict[TopicPartition, int]:
-    begins = await consumer.beginning_offsets(parts)
-    ends: dict[TopicPartition, int] = await consumer.end_offsets(parts)
-    for partition, end in ends.items():
-        # markers of transactions take offsets too: some more than asked for
-        consumer.seek(partition, max(begins[partition], end - 2 * last))
-    return ends
-
-
-async def _until(
-    consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int], last: int
-) -> list[Line]:
+async def _until(fetcher: Fetcher, ends: dict[Partition, int], last: int) -> list[Line]:
     lines: list[Line] = []
-    while last:
-        found = await consumer.getmany(timeout_ms=_IDLE_MS)
-        lines += [_line(record) for records in found.values() for record in records]
-        lines = sorted(lines, key=lambda line: (line.timestamp, line.offset))[-last:]
-        at = [await consumer.position(partition) >= end for partition, end in ends.items()]
-        # a marker at the very end can hold a position below it for ever: silence ends it too
-        if all(at) or not found:
-            break
+    async with asyncio.timeout(_DEADLINE_S):
+        while last and any(fetcher.position(one) < end for one, end in ends.items()):
+            lines += _lines(await fetcher.fetch(_IDLE_MS))
+            lines = sorted(lines, key=lambda line: (line.timestamp, line.offset))[-last:]
     return lines
 
 
-def _line(record: Any) -> Line:
-    value: bytes | None = record.value
+def _lines(batches: Iterable[RawBatch]) -> Iterator[Line]:
+    for batch in batches:
+        for record in unpack(batch):
+            yield _line(batch, record)
+
+
+def _line(batch: RawBatch, record: KafkaRecord) -> Line:
+    value = record.value
     return Line(
-        topic=record.topic,
-        partition=record.partition,
+        topic=batch.topic,
+        partition=batch.partition,
         offset=record.offset,
         timestamp=record.timestamp,
         key=_text(record.key) if record.key is not None else None,
