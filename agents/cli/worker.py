@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from agents import logs
+from agents import logs, native_output
 from agents.app import App
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.worker import work
@@ -20,7 +20,8 @@ __all__ = ["command"]
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """With --json, one line on stdout when it is ready: address, pid, shards, coordinator."""
-    logs.configure(verbose=bool(ctx.find_root().params.get("verbose")))
+    stream = native_output.divert()
+    logs.configure(verbose=bool(ctx.find_root().params.get("verbose")), stream=stream)
 
     def ready(app: App) -> None:
         if as_json:
