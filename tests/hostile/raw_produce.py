@@ -1,5 +1,6 @@
 """Writing record batches to a broker as they are, which no producer's library would."""
 
+import asyncio
 from collections.abc import Sequence
 
 from aiokafka.client import AIOKafkaClient
@@ -9,6 +10,7 @@ from aiokafka.structs import TopicPartition
 __all__ = ["produce"]
 
 _TIMEOUT_MS = 10_000
+_NO_LEADER_YET = (3, 5, 6)
 
 
 async def produce(broker: str, topic: str, partition: int, batches: Sequence[bytes]) -> int:
@@ -26,8 +28,18 @@ async def produce(broker: str, topic: str, partition: int, batches: Sequence[byt
                 timeout=_TIMEOUT_MS,
                 topics=[(topic, [(partition, wire)])],
             )
-            response = await client.send(node, request)
-            taken += not response.topics[0][1][0][1]
+            taken += not await _sent(client, node, request)
         return taken
     finally:
         await client.close()
+
+
+async def _sent(client: AIOKafkaClient, node: int, request: ProduceRequest) -> int:
+    """The broker's answer; asked again while it does not know yet that it leads the topic."""
+    async with asyncio.timeout(_TIMEOUT_MS / 1000):
+        while True:
+            response = await client.send(node, request)
+            code = int(response.topics[0][1][0][1])
+            if code not in _NO_LEADER_YET:
+                return code
+            await asyncio.sleep(0.02)
