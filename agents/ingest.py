@@ -22,7 +22,7 @@ from agents.work.loop import WorkLoop
 from schemas.batch import SealedBatch
 from streams import topics as topic_admin
 from streams.changelog import tombstones_ms
-from streams.ending import heard, together, within
+from streams.ending import together
 from streams.fetch import Fetcher, LostRange, Partition
 from streams.offsets import bounds
 from streams.period import milliseconds
@@ -42,7 +42,6 @@ _IDLE_CURSOR_S = 30.0
 #: News of sources waits for a pause, but no longer than this while ingest catches up.
 _NEWS_S = 10.0
 _PAUSE_S = 0.2
-_LOOK_S = 5.0
 #: Far below half of the time for which the changelog keeps tombstones.
 _QUIET_S = 3_600.0
 _DAY_MS = 86_400_000
@@ -88,7 +87,6 @@ class IngestLoop:
         self._unfolded: deque[dict[Partition, int]] = deque()
         self._folded: dict[Partition, int] = {}
         self._fetcher: Fetcher | None = None
-        self._stalled = False
         self.events = 0
         self.forwarded = 0
         self.rejected = 0
@@ -167,29 +165,19 @@ class IngestLoop:
         """Offsets still to fold, by topic, as of the last answers of the broker.
 
         0 only where all that was acknowledged is folded, behind an open transaction too; at
-        least 1 where no broker answers for the topic, and once `look` has been called.
+        least 1 where no broker answers for the topic.
         """
         if self._fetcher is None:
             return {}
         cursor = self._context.store.table.cursor
         folded = {key: max(at, cursor.get(key[0], at)) for key, at in self._folded.items()}
-        least = int(self._stalled)  # nobody knows whether the last step was committed
-        return {topic: max(least, lag) for (topic, _), lag in self._fetcher.lag(folded).items()}
+        return {topic: lag for (topic, _), lag in self._fetcher.lag(folded).items()}
 
     def held_back(self) -> dict[str, int]:
         """Of the lag, offsets behind a transaction that a producer has not ended, by topic."""
         if self._fetcher is None:
             return {}
         return {topic: count for (topic, _), count in self._fetcher.held_back().items()}
-
-    async def look(self) -> None:
-        """Ask how far the logs have grown since ingest ended: what comes is not taken in.
-
-        Raises `LostRange`.
-        """
-        self._stalled = True
-        if self._fetcher is not None:
-            await within(_LOOK_S, self._fetcher.fetch_sealed())
 
     async def _fetch(self) -> None:
         if self._fetcher is None:
@@ -228,7 +216,6 @@ class IngestLoop:
                 )
                 direct = budget.direct_rows
                 laying = loop.run_in_executor(budget.layers, intake.lay_out, decoded, direct)
-                heard(laying)
                 await self._laid.put(laying)
             self._under_way.release()
 

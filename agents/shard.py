@@ -1,7 +1,6 @@
 """A shard: partition p of everything, taken over, ingested into, worked on, and read."""
 
 import asyncio
-import logging
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -42,18 +41,13 @@ from streams.clock import Clock
 from streams.ending import to_the_end, together
 from streams.purge import Purge
 from streams.settings import Settings
-from streams.step import Fenced, StepFailed
+from streams.step import Fenced
 from streams.store import Store
 from streams.topics import Topics
 
 __all__ = ["Shard"]
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T")
-#: Where it is stalled it answers with what it has, and takes nothing in.
-_ANSWERING = ("running", "stalled")
-_STALLED_S = 1.0
 
 Deliver = Callable[["Shard", object], Awaitable[None]]
 
@@ -97,8 +91,8 @@ class Shard:
 
     @property
     def ready(self) -> bool:
-        """Whether it has recovered and answers, and has proven that it is still the owner."""
-        return self._phase in _ANSWERING and self._store.owned
+        """Whether it has recovered, runs, and has proven that it is still the owner."""
+        return self._phase == "running" and self._store.owned
 
     @property
     def status(self) -> ShardStatus:
@@ -139,32 +133,10 @@ class Shard:
                 self._prove(),
             )
         except BaseExceptionGroup as group:
-            error = _gravest(group)
-            if isinstance(error, StepFailed):
-                await self._stalled(error)
-            raise error from group
+            raise _gravest(group) from group
         finally:
             self._phase = "stopped"
             await to_the_end(self._let_go())
-
-    async def _stalled(self, error: StepFailed) -> None:
-        """Goes on answering with what is committed until Kafka takes steps again.
-
-        The failed step may have been committed: then answers are older by one step, and the
-        lag says so. Nothing is written until a new life has recovered. It ends at once where
-        there is a doubt about the owner, as only a step could resolve it. Raises `Fenced`.
-        """
-        self._phase = "stalled"
-        log.warning(
-            "shard %d: %s; it answers as of the step before until Kafka takes one",
-            self.partition,
-            error,
-        )
-        while self._store.owned:
-            if self._standing.in_touch and await self._store.takes_steps():
-                return
-            await self._ingest.look()
-            await asyncio.sleep(_STALLED_S)
 
     async def _prove(self) -> None:
         """After every doubt, prove that there is no newer owner. Raises as `Store.prove`."""
@@ -256,7 +228,7 @@ class Shard:
         return origin.incarnation
 
     def _check_ready(self) -> None:
-        if self._phase not in _ANSWERING:
+        if self._phase != "running":
             raise NotHeld(f"shard {self.partition} is {self._phase}")
         check_owned(self._context)
 

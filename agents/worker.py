@@ -29,7 +29,6 @@ from agents.web.keyring import check_exposure
 from agents.web.spool import sweep
 from schemas.errors import EmberlineError, Fatal
 from streams.clock import SystemClock
-from streams.ending import heard
 from streams.mirror import shared_cache
 from streams.settings import Settings
 
@@ -133,7 +132,6 @@ async def _run(settings: Settings, stopping: asyncio.Event, on_ready: Ready) -> 
                     raise worker.crash_reason
             finally:
                 announcing.cancel()
-                heard(announcing)
     except EmberlineError:
         raise
     except Exception as error:
@@ -157,7 +155,6 @@ async def _first(*works: Any) -> None:
     finally:
         for task in tasks:
             task.cancel()
-            heard(task)
 
 
 async def _announce(app: App, on_ready: Ready) -> None:

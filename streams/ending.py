@@ -5,7 +5,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["heard", "to_the_end", "together", "within"]
+__all__ = ["to_the_end", "together", "within"]
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T | None:
     if not task.done():
         await asyncio.wait([task], timeout=NOTICE_S)
     if not task.done() or task.cancelled():
-        heard(task)
+        task.add_done_callback(_retrieved)
         return None
     return task.result()
 
@@ -87,11 +87,6 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
         raise BaseExceptionGroup("of several at once", failures)
 
 
-def heard(future: "asyncio.Future[Any]") -> None:
-    """Own a future for which nobody may wait any more: what it raises goes to the log."""
-    future.add_done_callback(_told)
-
-
-def _told(future: "asyncio.Future[Any]") -> None:
-    if not future.cancelled() and (error := future.exception()) is not None:
-        log.debug("%r: nobody waited for it", error)
+def _retrieved(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()

@@ -7,9 +7,8 @@ what it left open) and recovers from what was committed.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -17,9 +16,8 @@ from aiokafka import errors as kafka_errors
 
 from schemas.errors import Recoverable
 from streams import bootstrap
-from streams.ending import heard, to_the_end, within
+from streams.ending import to_the_end, within
 from streams.period import seconds
-from streams.refusals import Refusals
 from streams.settings import Settings
 
 __all__ = ["Fenced", "Record", "RecordGroup", "StepFailed", "StepProducer"]
@@ -76,8 +74,6 @@ class StepProducer:
         self._timeout_s = seconds(settings.transaction_timeout)
         #: The broker's time of the last step, UTC ms; None where it does not tell.
         self.appended_ms: int | None = None
-        self._refusals = Refusals()
-        self._requests: set[asyncio.Task[Any]] = set()
         self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
         self._spent = False
@@ -101,8 +97,6 @@ class StepProducer:
         self._producer = producer
         # a batch may take as long as its step; who hangs is found out earlier, and asked anew
         bootstrap.adopt(producer.client, min(bootstrap.WRITE_S, self._timeout_s / 2))
-        self._refusals.listen(producer.client)
-        self._requests = _requests(producer)
         try:
             async with asyncio.timeout(self._timeout_s * 2):
                 await producer.start()
@@ -112,7 +106,7 @@ class StepProducer:
         except (kafka_errors.KafkaError, TimeoutError) as error:
             self._spent = True
             await self.close()
-            raise self._failure(error, self._timeout_s * 2) from error
+            raise _failure(self.transactional_id, error) from error
 
     @property
     def producer_id(self) -> int | None:
@@ -143,7 +137,6 @@ class StepProducer:
                 raise StepFailed(f"{self.transactional_id}: the producer is spent")
             self._spent = True  # until the commit is known to have happened
             sent: list[asyncio.Future[Any]] = []
-            self._refusals.clear()
             try:
                 async with asyncio.timeout(self._timeout_s):
                     await producer.begin_transaction()
@@ -165,12 +158,9 @@ class StepProducer:
                     await producer.commit_transaction()
             except kafka_errors.IllegalOperation as error:
                 # The transaction ended between two sends; what was sent before knows why.
-                raise self._failure(await _cause(sent) or error, self._timeout_s) from error
+                raise _failure(self.transactional_id, await _cause(sent) or error) from error
             except (kafka_errors.KafkaError, TimeoutError, _NoOffset) as error:
-                raise self._failure(error, self._timeout_s) from error
-            finally:
-                for future in sent:
-                    heard(future)
+                raise _failure(self.transactional_id, error) from error
             self._spent = False
             self.appended_ms = min(filter(None, map(_appended_ms, results)), default=None)
             return offsets[: len(chained)]
@@ -180,17 +170,9 @@ class StepProducer:
         producer, self._producer = self._producer, None
         if producer is None:
             return
-        self._spent = True
+        spent, self._spent = self._spent, True
         # a cancellation while it closes is not this one's to take: it is raised afterwards
-        await to_the_end(_closed(producer, tuple(self._requests)))
-
-    def _failure(self, error: BaseException, seconds: float) -> Recoverable:
-        kind = Fenced if isinstance(error, _FENCED) else StepFailed
-        if isinstance(error, TimeoutError):
-            detail = f"not within {seconds:.0f} s: {str(self._refusals) or 'no broker answers'}"
-        else:
-            detail = f"{type(error).__name__} {error}".strip()
-        return kind(f"{self.transactional_id}: the step was not committed ({detail})")
+        await to_the_end(_closed(producer, spent))
 
     async def _enqueue(self, producer: AIOKafkaProducer, record: Record) -> Any:
         return await producer.send(
@@ -203,46 +185,16 @@ class StepProducer:
         )
 
 
-async def _closed(producer: AIOKafkaProducer, requests: Iterable["asyncio.Task[Any]"]) -> None:
-    """Let go of a producer without waiting for what it has not delivered: stop() would, and its
-    `requests` are tried again as long as that can be. They end first, and then who sends them.
-    """
-    sender = producer._sender.sender_task
-    ending = [task for task in (*requests, sender) if task is not None and not task.done()]
-    steps: list[Callable[[], Coroutine[Any, Any, Any]]] = [producer.client.close]
-    if ending:
-        for task in ending:
-            task.cancel()
-            heard(task)
-        steps.insert(0, partial(asyncio.wait, ending))
-    for let_go in steps:
+async def _closed(producer: AIOKafkaProducer, spent: bool) -> None:
+    sender = producer._sender
+    if spent and sender.sender_task is not None:
+        sender.sender_task.cancel()  # stop() would first deliver what a failed step left
+    for let_go in (producer.stop, producer.client.close):
         try:
             await within(CLOSE_S, let_go())
         except kafka_errors.KafkaError as error:
             log.debug("while a producer closed: %r", error)
         producer._closed = True
-    # where a producer is fenced between two sends nobody waits for the transaction's end
-    if (ending_waiter := producer._txn_manager._transaction_waiter) is not None:
-        heard(ending_waiter)
-
-
-def _requests(producer: AIOKafkaProducer) -> set["asyncio.Task[Any]"]:
-    """What the producer's sender is doing, as it is done: aiokafka keeps that to itself."""
-    sender, running = producer._sender, set[asyncio.Task[Any]]()
-
-    def followed(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
-        async def follow(*arguments: Any) -> Any:
-            task = asyncio.current_task()
-            if task is not None:
-                running.add(task)
-                task.add_done_callback(running.discard)
-            return await method(*arguments)
-
-        return follow
-
-    for name in ("_send_produce_req", "_do_add_partitions_to_txn", "_do_txn_commit"):
-        setattr(sender, name, followed(getattr(sender, name)))
-    return running
 
 
 class _NoOffset(Exception):
@@ -287,3 +239,9 @@ async def _enqueue_group(
                 )
     if batch.record_count():
         sent.append(await producer.send_batch(batch, group.topic, partition=group.partition))
+
+
+def _failure(transactional_id: str, error: BaseException) -> Recoverable:
+    kind = Fenced if isinstance(error, _FENCED) else StepFailed
+    detail = f"{type(error).__name__} {error}".strip()
+    return kind(f"{transactional_id}: the step was not committed ({detail})")

@@ -1,7 +1,6 @@
 """A shard's store: hot table, mirror and producer as one thing that changes by steps."""
 
 import asyncio
-import logging
 import secrets
 import time
 import uuid
@@ -17,19 +16,16 @@ from schemas.interaction import COLUMNS, empty
 from schemas.segment import SegmentIndex, decode, verified
 from streams import keys
 from streams.changelog import fence, recover
-from streams.ending import heard
 from streams.hot_table import HotTable
 from streams.mirror import Mirror
 from streams.rocks import View
 from streams.settings import Settings
 from streams.side import SideTable
 from streams.side import decode as decode_side
-from streams.step import Record, RecordGroup, StepFailed, StepProducer
+from streams.step import Record, RecordGroup, StepProducer
 from streams.topics import Topics
 
 __all__ = ["Pinned", "Step", "Store", "bounded", "made_ms", "new_id"]
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Put = tuple[bytes, bytes | None]
@@ -186,27 +182,6 @@ class Store:
             raise RuntimeError("the store is not open")
         return self._mirror
 
-    async def takes_steps(self) -> bool:
-        """After a step that failed: whether Kafka commits one again. Changes nothing here.
-
-        What has been committed stays readable meanwhile, and nothing more is committed: the
-        outcome of the failed step may be unknown, so that a new life has to recover first.
-        Raises `Fenced`.
-        """
-        if self._producer is not None:
-            producer, self._producer = self._producer, None
-            await producer.close()
-        trial = StepProducer(self._settings, f"{self._settings.prefix}shard-{self.partition}")
-        try:
-            await trial.start()
-            await trial.commit([fence(self._settings, self.partition, self._owner)])
-        except StepFailed as error:
-            log.info("%s", error)
-            return False
-        finally:
-            await trial.close()
-        return True
-
     async def commit(self, step: Step) -> None:
         """Commits a step and applies it. Raises `Fenced` or `StepFailed`: then take over anew."""
         async with self._lock:
@@ -214,7 +189,7 @@ class Store:
 
     async def _commit(self, step: Step) -> None:
         if self._producer is None:
-            raise StepFailed(f"shard {self.partition}: the producer is spent")
+            raise RuntimeError("the store is not open")
         placed: list[Put] = []
         doubts = self._proven
 
@@ -240,7 +215,6 @@ class Store:
         self._applying = asyncio.ensure_future(
             self._apply([*step.puts, *placed], step.frames, written, self._producer.appended_ms)
         )
-        heard(self._applying)
         await asyncio.shield(self._applying)
         self.steps += 1
 

@@ -11,6 +11,7 @@ from agents.rules.telling import KEEPS_HOT
 from schemas.interaction import CHANNELS
 from schemas.undecodable import REMEDIES
 from streams.settings import Settings, describe
+from streams.topic_specs import Topics
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "filters.md").read_text()
@@ -76,3 +77,16 @@ def test_what_keeps_a_source_hot_is_told_in_the_same_words() -> None:
     texts += [line.doc for line in describe(Settings()) if line.name == "segments_are_roots"]
     rule = KEEPS_HOT.removesuffix(".")
     assert all(rule in " ".join(text.replace("`", "").split()) for text in texts)
+
+
+def test_the_table_of_rights_has_every_topic_and_only_workers_write_internal_ones() -> None:
+    page = (DOCS.parent / "SECURITY.md").read_text()
+    rows = re.findall(r"^\| `([a-z.-]+)` \|(.*)\|$", page, re.MULTILINE)
+    topics = Topics("")
+    assert [name for name, _ in rows] == list(topics.all())
+    internal = {topics.repartition, topics.shard_reports, topics.changelog, topics.archive}
+    for name, rights in rows:
+        workers, *others = (cell.strip() for cell in rights.split("|"))
+        assert "R" in workers
+        if name in internal | {topics.coordinator}:
+            assert others == ["", "", ""]

@@ -1,9 +1,6 @@
 """`emberline worker`: hold shards, answer over HTTP, until it is stopped."""
 
-import logging
 import os
-import sys
-from typing import NoReturn
 
 import click
 
@@ -36,13 +33,3 @@ def command(ctx: click.Context, as_json: bool) -> None:
             click.get_text_stream("stdout").flush()
 
     run(work(settings_of(ctx), ready))
-    _end()
-
-
-def _end() -> NoReturn:
-    """End the process now: all stores are closed, and taking millions of objects down one by
-    one, which the interpreter would do next, may last a second."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(0)

@@ -104,7 +104,6 @@ async def _once(context: Context, source: str) -> list[Figures]:
         raise NotHeld(f"shards {', '.join(map(str, missing))} have not answered")
     if host.generation != generation:
         raise NotHeld("the group has a new generation")
-    host.check_in_touch()  # it may have stood still meanwhile
     return list(by_shard.values())
 
 

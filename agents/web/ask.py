@@ -128,7 +128,6 @@ async def ask_shard(
         found = await _remote(context, url, body, parse)
     if host.generation != generation:
         raise NotHeld("the group has a new generation")
-    host.check_in_touch()  # it may have stood still meanwhile
     return found
 
 

@@ -124,9 +124,17 @@ class Handler(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what never was a request, or to what no handler has answered."""
+        if isinstance(exc, ConnectionError) and (
+            request.transport is None or request.transport.is_closing()
+        ):
+            # the client has left: there is no one to answer and nothing to mend
+            response = web.Response(status=status)
+            response.force_close()
+            return response
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
-        log.info("a request of %s is no HTTP: %s", request.remote, type(exc).__name__)
+        if isinstance(self._manager, Server):
+            self._manager.not_http(request.remote, type(exc).__name__)
         response = Problem(
             "bad_request",
             f"The request is no HTTP/1.1, or a part is too long ({type(exc).__name__})",
@@ -157,6 +165,8 @@ class Server(web.Server):
         self._dropped = 0
         self._options = made._kwargs
         self._said = float("-inf")
+        self._not_http = 0
+        self._not_http_said = float("-inf")
 
     def __call__(self) -> RequestHandler:
         """One connection's."""
@@ -188,6 +198,14 @@ class Server(web.Server):
         finally:
             if handler in self._address:
                 self._rest(handler)
+
+    def not_http(self, address: str | None, why: str) -> None:
+        """Count bytes that are no request. One line in a while: each would fill the log."""
+        self._not_http += 1
+        now = time.monotonic()
+        if now >= self._not_http_said + _SAY_EVERY_S:
+            log.info("%d requests were no HTTP, the last of %s: %s", self._not_http, address, why)
+            self._not_http_said, self._not_http = now, 0
 
     def _drop(self, handler: RequestHandler) -> None:
         transport = self._connections.get(handler)

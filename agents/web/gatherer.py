@@ -130,7 +130,6 @@ class Gatherer(ABC, Generic[T]):
                 parts = await asyncio.gather(*opening)
             if self._context.host.generation != generation:
                 raise NotHeld("the group has a new generation")
-            self._context.host.check_in_touch()  # it may have stood still meanwhile
         except BaseException as error:
             for each in opening:
                 each.cancel()

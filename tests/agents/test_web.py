@@ -20,7 +20,6 @@ from yarl import URL
 
 from agents.cli.export import fetch
 from agents.host import NotHeld, ShardHost
-from agents.web import analytics as web_analytics
 from agents.web import gatherer, stream
 from agents.web.connections import Limits, Runner, listen
 from agents.web.context import Context
@@ -305,27 +304,6 @@ async def test_a_worker_out_of_touch_with_its_group_does_not_answer(
         async with session.get(f"{site.context.address}/readyz") as answer:
             problem = await answer.json(content_type=None)
             assert (answer.status, problem["awaited"]) == (503, ["word from the group"])
-
-
-@pytest.mark.parametrize("path", ["/interactions", "/analytics"])
-async def test_a_worker_that_stands_still_while_it_gathers_does_not_answer(
-    alone: Settings, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    """What the shards gave may be a former owner's, and the time that is told is a later one."""
-    looks = iter([True])
-
-    def touch() -> None:
-        if not next(looks, False):
-            raise NotHeld("this worker has stood still")
-
-    for module in (gatherer, web_analytics):
-        monkeypatch.setattr(module, "PATIENCE_S", 0.0)
-    site = Site(alone, {0, 1, 2, 3}, SourceState(A, State.ACTIVE, 1))
-    async with serving(site) as session:
-        site.host.check_in_touch = touch
-        async with session.get(site.path(path)) as answer:
-            assert answer.status == 503
-            assert "stood still" in (await answer.json(content_type=None))["detail"]
 
 
 async def misled(site: Site, ask: Callable[[str], Awaitable[tuple[int, Any]]]) -> None:
