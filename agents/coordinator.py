@@ -210,8 +210,10 @@ class Coordinator:
         limits = await bounds(self._settings, partitions)
         for name in self._inputs:
             first, last = limits[name, 0]
-            # a position behind the end is one in another topic of this name
-            if not first <= term.cursor.get(name, first) <= last:
+            at = term.cursor.get(name, first)
+            # The catalog is read whole anyway, and below 0 is no position at all. Elsewhere a
+            # position outside the log is a lost range: a person has to know of lost commands.
+            if at < 0 or (name == topic and not first <= at <= last):
                 log.warning("coordinator: %s is read from its beginning", name)
                 term.cursor.pop(name)
             term.cursor.setdefault(name, first)
