@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from schemas.errors import UsageError
-from schemas.words import nearest
+from schemas.words.nearest import nearest
 from streams import settings_values as values
 from streams.period import Period
 

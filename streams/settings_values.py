@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import UsageError
-from schemas.words import hint
+from schemas.words.nearest import hint
 from streams.period import Period, parse, seconds
 
 __all__ = [

@@ -12,10 +12,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from streams import topics as topic_admin
-from streams.broker import LocalBroker
+from streams.devbroker.broker import LocalBroker
+from streams.kafka import topics as topic_admin
+from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from streams.topics import Topics
 
 # how long an example takes says more about the machine's other work than about the code;
 # what hangs meets pytest's own timeout

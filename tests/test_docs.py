@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from agents.coordinator.rules.telling import KEEPS_HOT
 from agents.filters import FilterError, parse
 from agents.filters.vocabulary import VOCABULARY
-from agents.rules.telling import KEEPS_HOT
-from schemas.interaction import CHANNELS
-from schemas.undecodable import REMEDIES
+from schemas.records.undecodable import REMEDIES
+from schemas.tables.interaction import CHANNELS
+from streams.kafka.topic_specs import Topics
 from streams.settings import Settings, describe
-from streams.topic_specs import Topics
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "filters.md").read_text()

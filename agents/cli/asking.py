@@ -7,8 +7,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.cli.say import say
-from agents.operator_requests import Answer, ask, command
+from agents.terminal.say import say
+from agents.tools.operator_requests import Answer, ask, command
 from schemas.errors import UsageError
 from streams.period import parse, seconds
 

@@ -9,7 +9,7 @@ import click
 
 from agents.cli.calling import asked, call
 from agents.cli.options import Word, emit, json_option, run, settings_of
-from agents.cli.say import Sink, say, stdout
+from agents.terminal.say import Sink, say, stdout
 from schemas.errors import Recoverable, UsageError
 from streams.settings import Settings
 

@@ -5,11 +5,11 @@ from itertools import islice
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.cli.table import show, when
-from agents.topic_reader import read_all, records_of
+from agents.terminal.table import show, when
 from schemas.errors import UsageError
-from schemas.words import nearest
-from streams.topics import Topics
+from schemas.words.nearest import nearest
+from streams.kafka.topic_reader import read_all, records_of
+from streams.kafka.topics import Topics
 
 __all__ = ["command"]
 

@@ -7,21 +7,21 @@ from typing import Any, TypeVar
 
 import click
 
-from agents.bench.field import Ground, ground
-from agents.bench.figures import Report
-from agents.bench.ingest import Options as Ingest
-from agents.bench.ingest import ingest
-from agents.bench.latency import Options as Latency
-from agents.bench.latency import latency
-from agents.bench.lifecycle import Options as Lifecycle
-from agents.bench.lifecycle import lifecycle
-from agents.bench.query import Options as Query
-from agents.bench.query import query
-from agents.bench.recovery import Options as Recovery
-from agents.bench.recovery import recovery
 from agents.cli.group import Words
 from agents.cli.options import emit, json_option, settings_of
-from agents.cli.say import say as out
+from agents.terminal.say import say as out
+from agents.tools.bench.field import Ground, ground
+from agents.tools.bench.figures import Report
+from agents.tools.bench.ingest import Options as Ingest
+from agents.tools.bench.ingest import ingest
+from agents.tools.bench.latency import Options as Latency
+from agents.tools.bench.latency import latency
+from agents.tools.bench.lifecycle import Options as Lifecycle
+from agents.tools.bench.lifecycle import lifecycle
+from agents.tools.bench.query import Options as Query
+from agents.tools.bench.query import query
+from agents.tools.bench.recovery import Options as Recovery
+from agents.tools.bench.recovery import recovery
 
 __all__ = ["command"]
 

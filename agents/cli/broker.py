@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from agents.cli.options import emit, json_option, settings_of
-from agents.cli.say import say
+from agents.terminal.say import say
 from schemas.errors import Fatal
-from streams.broker import LocalBroker
+from streams.devbroker.broker import LocalBroker
 
 __all__ = ["command"]
 

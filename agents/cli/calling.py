@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 
 from agents.cli.options import key_header
-from agents.trouble import trouble
+from agents.scatter.trouble import trouble
 from schemas.errors import EmberlineError, Fatal, Recoverable, UsageError
 from streams.settings import Settings
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.cli.say import say
-from agents.demo.facts import Facts
-from agents.demo.generator import generate
-from agents.demo.scenario import Scenario, of_day, of_files
-from agents.demo.screen import Screen
-from agents.demo.show import PACE, Stage, play
-from agents.demo.worker import environment
+from agents.terminal.say import say
+from agents.tools.demo.facts import Facts
+from agents.tools.demo.generator import generate
+from agents.tools.demo.scenario import Scenario, of_day, of_files
+from agents.tools.demo.screen import Screen
+from agents.tools.demo.show import PACE, Stage, play
+from agents.tools.demo.worker import environment
 
 __all__ = ["command"]
 

@@ -9,21 +9,21 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from agents import catalog_view
-from agents.catalog_view import CatalogView, Entry
+from agents.audience.world import LiveWorld
 from agents.cli.calling import asked
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.cli.say import say
-from agents.query.world import LiveWorld
-from agents.rules.as_if import AsIf
-from agents.rules.lint import lint
-from agents.rules.telling import KEEPS_HOT
-from agents.state_view import StateView
-from agents.topic_reader import read_all
+from agents.coordinator.rules.as_if import AsIf
+from agents.coordinator.rules.lint import lint
+from agents.coordinator.rules.telling import KEEPS_HOT
+from agents.terminal.say import say
+from agents.views import catalog_view
+from agents.views.catalog_view import CatalogView, Entry
+from agents.views.state_view import StateView
 from schemas.errors import UsageError
 from streams.clock import SystemClock
+from streams.kafka.topic_reader import read_all
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 
 __all__ = ["command", "definitions"]
 

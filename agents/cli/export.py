@@ -10,7 +10,7 @@ import click
 
 from agents.cli.calling import call
 from agents.cli.options import Word, emit, json_option, run, settings_of
-from agents.cli.say import Sink, say, stdout
+from agents.terminal.say import Sink, say, stdout
 from schemas.errors import Fatal, Recoverable, UsageError
 from streams.settings import Settings
 

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 import click
 
 from agents.cli.options import hoisted
-from agents.cli.say import say
+from agents.terminal.say import say
 from schemas.errors import EmberlineError, UsageError
-from schemas.words import nearest
+from schemas.words.nearest import nearest
 
 __all__ = ["Group", "Words"]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from agents.cli.misspelt import misspelt_lines
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.cli.say import live, say
-from agents.import_files import Bad
-from agents.importer import Progress, import_files
-from agents.records import TYPES, kind_of_record
-from schemas.misspelt import TALLY
+from agents.terminal.misspelt import misspelt_lines
+from agents.terminal.say import live, say
+from agents.tools.import_files import Bad
+from agents.tools.importer import Progress, import_files
+from agents.tools.records import TYPES, kind_of_record
+from schemas.records.misspelt import TALLY
 
 __all__ = ["command"]
 

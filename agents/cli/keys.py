@@ -4,9 +4,9 @@ import click
 
 from agents.cli.group import Words
 from agents.cli.options import Word, emit, json_option, settings_of
-from agents.cli.say import say
-from agents.cli.table import show, when
-from agents.keys import ISSUED, Keys, Scope
+from agents.http.keys import ISSUED, Keys, Scope
+from agents.terminal.say import say
+from agents.terminal.table import show, when
 from streams.clock import SystemClock
 
 __all__ = ["command"]

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
-from agents.cli.say import emit
-from agents.logs import Plain
-from agents.web.keyring import is_loopback
+from agents.http.keyring import is_loopback
+from agents.terminal.say import emit
+from agents.worker.logs import Plain
 from schemas.errors import UsageError
-from schemas.words import hint
+from schemas.words.nearest import hint
 from streams.settings import Settings, load
 from streams.trusted import FOLDERS_FILE, check_target
 

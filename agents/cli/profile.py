@@ -8,8 +8,8 @@ import click
 
 from agents.cli.calling import asked
 from agents.cli.options import Word, emit, json_option, run, settings_of
-from agents.cli.say import say
-from agents.cli.table import show
+from agents.terminal.say import say
+from agents.terminal.table import show
 from streams.settings import Settings
 
 __all__ = ["command", "read"]

@@ -9,12 +9,12 @@ import click
 
 from agents.cli.group import Words
 from agents.cli.options import Word, emit, json_option, run, settings_of
-from agents.cli.say import say
-from agents.cli.table import when
 from agents.cli.tail import readable
-from agents.topic_reader import Located, read_all
-from schemas.undecodable import REMEDIES
-from streams.topics import Topics
+from agents.terminal.say import say
+from agents.terminal.table import when
+from schemas.records.undecodable import REMEDIES
+from streams.kafka.topic_reader import Located, read_all
+from streams.kafka.topics import Topics
 
 __all__ = ["command"]
 

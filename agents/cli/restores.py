@@ -5,12 +5,12 @@ from typing import Any
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.cli.table import show, when
-from agents.topic_reader import Located, TopicReader, records_of
-from schemas import codec
-from schemas.lifecycle import CommandType, Outcome
+from agents.terminal.table import show, when
+from schemas.records import codec
+from schemas.records.lifecycle import CommandType, Outcome
+from streams.kafka.topic_reader import Located, TopicReader, records_of
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 
 __all__ = ["command"]
 

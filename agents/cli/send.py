@@ -7,14 +7,14 @@ import click
 import orjson
 
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.cli.say import say
-from agents.inspection import Inspection
-from agents.publish import Chunk, publish
-from agents.records import TYPES, Ids, Kind, kind_of_record, ready, refuse_unknown_fields
-from agents.rules.bounds import unfit
-from schemas.codec import Undecodable
+from agents.coordinator.rules.bounds import unfit
+from agents.terminal.say import say
+from agents.tools.inspection import Inspection
+from agents.tools.publish import Chunk, publish
+from agents.tools.records import TYPES, Ids, Kind, kind_of_record, ready, refuse_unknown_fields
 from schemas.errors import UsageError
-from schemas.lifecycle import Definition, Status
+from schemas.records.codec import Undecodable
+from schemas.records.lifecycle import Definition, Status
 
 __all__ = ["command"]
 

@@ -3,7 +3,7 @@
 import click
 
 from agents.cli.options import emit, json_option, settings_of
-from agents.cli.say import say
+from agents.terminal.say import say
 from streams.settings import describe
 
 __all__ = ["command"]

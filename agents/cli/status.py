@@ -9,18 +9,18 @@ from typing import Any
 import click
 
 from agents.cli.calling import address, asked
-from agents.cli.misspelt import misspelt_lines
 from agents.cli.options import Word, emit, json_option, run, settings_of
-from agents.cli.say import say
-from agents.cli.table import show, when
-from agents.rules import ledger
-from agents.rules.world import Sweep
-from agents.topic_reader import read_all, read_table
+from agents.coordinator.rules import ledger
+from agents.coordinator.rules.world import Sweep
+from agents.terminal.misspelt import misspelt_lines
+from agents.terminal.say import say
+from agents.terminal.table import show, when
 from schemas.errors import EmberlineError
-from schemas.lifecycle import SourceState, State
+from schemas.records.lifecycle import SourceState, State
+from streams.kafka.topic_reader import read_all, read_table
+from streams.kafka.topics import Problem as TopicProblem
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Problem as TopicProblem
-from streams.topics import Topics
 
 __all__ = ["command", "sweep_lines", "why", "worker_facts", "worker_line"]
 

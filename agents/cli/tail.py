@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 from aiokafka.errors import KafkaError
 
-from schemas.batch import KafkaRecord, RawBatch, unpack
-from schemas.codec import Undecodable, decode
+from schemas.decode.batch import KafkaRecord, RawBatch, unpack
 from schemas.errors import Recoverable, UsageError
-from schemas.words import nearest
-from streams.fetch import Fetcher, Partition
-from streams.offsets import bounds
+from schemas.records.codec import Undecodable, decode
+from schemas.words.nearest import nearest
+from streams.kafka.fetch import Fetcher, Partition
+from streams.kafka.offsets import bounds
+from streams.kafka.topics import Topics, partitions
 from streams.settings import Settings
-from streams.topics import Topics, partitions
 
 __all__ = ["Line", "readable", "tail"]
 

@@ -7,12 +7,12 @@ import click
 
 from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.cli.say import say
 from agents.cli.tail import Line, tail
-from agents.skip import Skipped, skip
-from agents.skip_batch import parse_at, skip_batch
+from agents.terminal.say import say
+from agents.tools.skip import Skipped, skip
+from agents.tools.skip_batch import parse_at, skip_batch
 from streams.clock import SystemClock
-from streams.topics import check, create, repair
+from streams.kafka.topics import check, create, repair
 
 __all__ = ["command", "told"]
 

@@ -4,10 +4,10 @@ import os
 
 import click
 
-from agents import logs, native_output
-from agents.app import App
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.worker import work
+from agents.worker import logs, native_output
+from agents.worker.app import App
+from agents.worker.process import work
 
 __all__ = ["command"]
 

@@ -6,9 +6,9 @@ from typing import Any, Literal, TypeVar, get_args
 from agents.filters.errors import FilterError
 from agents.filters.moments import Moment, Span, moment
 from agents.filters.nodes import Action, By, Comparator
-from agents.rules.references import KEY_KINDS, qualify
-from schemas.interaction import CHANNELS
-from schemas.words import hint
+from agents.filters.references import KEY_KINDS, qualify
+from schemas.tables.interaction import CHANNELS
+from schemas.words.nearest import hint
 
 __all__ = ["Arguments"]
 

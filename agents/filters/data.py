@@ -23,7 +23,7 @@ class Data(Protocol):
         that it has here, String or Binary."""
 
     def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> Iterator[pl.DataFrame]:
-        """The rows of a source, with these columns of `schemas.interaction.SCHEMA` at least.
+        """The rows of a source, with these columns of `schemas.tables.interaction.SCHEMA` at least.
 
         All rows of which `where` is true; others do no harm.
         """

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agents.filters import references
 from agents.filters.arguments import Arguments
 from agents.filters.errors import FilterError
 from agents.filters.nodes import And, InSegment, Leaf, Node, Not, Opaque, Or, SourceLeaf
+from agents.filters.references import MAX_DEPTH, MAX_NODES, UnreadableFilter, Use
 from agents.filters.vocabulary import VOCABULARY
-from agents.rules import references
-from agents.rules.references import MAX_DEPTH, MAX_NODES, UnreadableFilter, Use
-from schemas.words import nearest
+from schemas.words.nearest import nearest
 
 __all__ = ["leaves", "parse", "parse_text", "uses"]
 

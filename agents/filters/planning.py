@@ -28,7 +28,7 @@ from agents.filters.resolving import resolve
 from agents.filters.steps import Both, Constant, Either, Excluded, Plan, Question, Rest, Step
 from agents.filters.tags import Tags
 from agents.filters.world import SourceView, World
-from schemas.lifecycle import State
+from schemas.records.lifecycle import State
 
 __all__ = ["MAX_EXPANDED_DEPTH", "MAX_EXPANDED_NODES", "MAX_PAIRS", "plan"]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from schemas.lifecycle import State
+from schemas.records.lifecycle import State
 
 __all__ = ["Code", "OnExpired", "Place", "Refusal", "Refused"]
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from schemas.user_number import numbers
+from schemas.segment.user_number import numbers
 
 __all__ = ["Roster", "places"]
 
@@ -17,7 +17,7 @@ class Roster:
     """Unique users in ascending order; marks are series as long as it is.
 
     `users` has the column `user`: String; or Binary of 12 bytes, and their `number` beside them
-    (`schemas.user_number`). Shared by threads: nothing here changes once it is made.
+    (`schemas.segment.user_number`). Shared by threads: nothing here changes once it is made.
     """
 
     def __init__(self, users: pl.DataFrame) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from schemas.lifecycle import HIDDEN, State
+from schemas.records.lifecycle import HIDDEN, State
 
 __all__ = ["SegmentView", "SourceView", "StillWorld", "World"]
 

@@ -16,14 +16,14 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from agents.analytics import TOTAL_COLUMNS, UNIQUE_COLUMNS, Figures, Rows
-from agents.host import NotHeld
-from agents.keys import Scope
-from agents.trouble import trouble
-from agents.web.context import CONTEXT, Context
-from agents.web.problems import shards_unavailable, unknown_source
-from agents.web.route import SOURCE, Route, query, ref
-from agents.web.wire import Truncated, json_of
+from agents.http.keys import Scope
+from agents.http.problems import shards_unavailable, unknown_source
+from agents.http.route import SOURCE, Route, query, ref
+from agents.scatter.context import CONTEXT, Context
+from agents.scatter.trouble import trouble
+from agents.scatter.wire import Truncated, json_of
+from agents.shard.analytics import TOTAL_COLUMNS, UNIQUE_COLUMNS, Figures, Rows
+from agents.supervision.shard_manager import NotHeld
 from schemas.errors import Recoverable
 
 __all__ = ["ROUTES", "analytics", "shard_analytics"]

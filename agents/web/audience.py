@@ -10,12 +10,16 @@ import orjson
 import polars as pl
 from aiohttp import web
 
+from agents.audience.ascending import ascending
+from agents.audience.audience import Audience, RefusedAnswer, Unavailable
 from agents.filters import FilterError
-from agents.keys import Scope
-from agents.query.ascending import ascending
-from agents.query.audience import Audience, RefusedAnswer, Unavailable
-from agents.web import access_log, body, formats
-from agents.web.admission import Work
+from agents.http import body, formats
+from agents.http.admission import Work
+from agents.http.keys import Scope
+from agents.http.problems import bad_request, shards_unavailable
+from agents.http.route import Route, ref
+from agents.scatter.context import CONTEXT, Context
+from agents.web import access_log
 from agents.web.audience_request import (
     DEFAULT_LIMIT,
     MEMBERS,
@@ -26,10 +30,7 @@ from agents.web.audience_request import (
     rfc3339,
 )
 from agents.web.caller import require
-from agents.web.context import CONTEXT, Context
-from agents.web.problems import bad_request, shards_unavailable
 from agents.web.refusals import excluded_members, filter_problem, refused_problem
-from agents.web.route import Route, ref
 from agents.web.stream import stream
 from schemas.errors import Recoverable
 

@@ -9,10 +9,10 @@ from typing import Any, Self
 
 import orjson
 
+from agents.audience.audience import Question
 from agents.filters import FilterError, OnExpired, parse
 from agents.filters.moments import moment
-from agents.query.audience import Question
-from agents.web.problems import Problem, bad_request
+from agents.http.problems import Problem, bad_request
 from agents.web.refusals import filter_problem
 
 __all__ = ["DEFAULT_LIMIT", "MEMBERS", "MOST_USERS", "Asked", "Cursor", "asked", "rfc3339"]

@@ -4,10 +4,10 @@ from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
 
-from agents.keys import Key, Scope
-from agents.web.admission import Work
-from agents.web.context import CONTEXT
-from agents.web.problems import Problem
+from agents.http.admission import Work
+from agents.http.keys import Key, Scope
+from agents.http.problems import Problem
+from agents.scatter.context import CONTEXT
 
 __all__ = ["KEY", "caller", "lacking", "place", "require"]
 

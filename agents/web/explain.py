@@ -5,13 +5,13 @@ from typing import Any
 
 from aiohttp import web
 
-from agents.keys import Scope
-from agents.rules.as_if import AsIf
-from agents.rules.explain import explain
-from agents.rules.policy import Policy
-from agents.web.context import CONTEXT
-from agents.web.problems import bad_request, shards_unavailable, unknown_source
-from agents.web.route import SOURCE, Route, query, ref
+from agents.coordinator.rules.as_if import AsIf
+from agents.coordinator.rules.explain import explain
+from agents.coordinator.rules.policy import Policy
+from agents.http.keys import Scope
+from agents.http.problems import bad_request, shards_unavailable, unknown_source
+from agents.http.route import SOURCE, Route, query, ref
+from agents.scatter.context import CONTEXT
 from schemas.errors import UsageError
 
 __all__ = ["ROUTES", "explain_source"]

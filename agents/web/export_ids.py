@@ -5,17 +5,18 @@ from typing import Any
 
 from aiohttp import web
 
-from agents.profiles.aside import aside
-from agents.profiles.braze import user_object
-from agents.profiles.entry import entries
-from agents.profiles.facts import UserFacts
-from agents.profiles.names import Names
-from agents.profiles.profile import hidden_entries, unchecked
-from agents.web import access_log, body
+from agents.http import body
+from agents.scatter.context import CONTEXT, Context
+from agents.scatter.people import find, resolve
+from agents.users.aside import aside
+from agents.users.braze import user_object
+from agents.users.entry import entries
+from agents.users.facts import UserFacts
+from agents.users.names import Names
+from agents.users.profile import hidden_entries, unchecked
+from agents.web import access_log
 from agents.web.answer import json_answer
-from agents.web.context import CONTEXT, Context
 from agents.web.export_request import IDS_MEMBERS, Wanted, wanted
-from agents.web.people import find, resolve
 
 __all__ = ["excluded", "export_ids"]
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.profiles.braze import FIELDS, KNOWN_FIELDS
-from agents.user_read import MOST_USERS
-from agents.web.problems import bad_request
-from schemas.roster import Alias
+from agents.http.problems import bad_request
+from agents.shard.user_read import MOST_USERS
+from agents.users.braze import FIELDS, KNOWN_FIELDS
+from schemas.tables.roster import Alias
 
 __all__ = ["IDS_MEMBERS", "SEGMENT_MEMBERS", "Wanted", "fields_of", "segment_of", "wanted"]
 

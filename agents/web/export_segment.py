@@ -9,19 +9,20 @@ import orjson
 import polars as pl
 from aiohttp import web
 
+from agents.audience.audience import Audience, Question, RefusedAnswer
 from agents.filters import FilterError, parse
-from agents.profiles.braze import user_object
-from agents.profiles.entry import entries
-from agents.profiles.facts import UsersRead
-from agents.profiles.names import Names
-from agents.profiles.profile import hidden_entries, unchecked
-from agents.query.audience import Audience, Question, RefusedAnswer
-from agents.user_read import MOST_USERS
-from agents.web import access_log, body, formats
-from agents.web.context import CONTEXT
+from agents.http import body, formats
+from agents.http.problems import shards_unavailable
+from agents.scatter.context import CONTEXT
+from agents.scatter.people import read
+from agents.shard.user_read import MOST_USERS
+from agents.users.braze import user_object
+from agents.users.entry import entries
+from agents.users.facts import UsersRead
+from agents.users.names import Names
+from agents.users.profile import hidden_entries, unchecked
+from agents.web import access_log
 from agents.web.export_request import SEGMENT_MEMBERS, fields_of, segment_of
-from agents.web.people import read
-from agents.web.problems import shards_unavailable
 from agents.web.refusals import filter_problem, refused_problem
 from agents.web.stream import stream
 from schemas.errors import Recoverable

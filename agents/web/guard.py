@@ -12,16 +12,16 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from agents.keys import Key, Keys, Scope
-from agents.web import body
+from agents.http import body
+from agents.http.keyring import KeysLost
+from agents.http.keys import Key, Keys, Scope
+from agents.http.origin import check_origin
+from agents.http.problems import CODES, Problem
+from agents.http.route import Handler, Route
+from agents.http.signature import HEADER, Refused, Stale, netloc, verify
+from agents.scatter.context import Context
 from agents.web.access_log import told, write
 from agents.web.caller import KEY, lacking, place
-from agents.web.context import Context
-from agents.web.keyring import KeysLost
-from agents.web.origin import check_origin
-from agents.web.problems import CODES, Problem
-from agents.web.route import Handler, Route
-from agents.web.signature import HEADER, Refused, Stale, netloc, verify
 from streams.period import seconds
 
 __all__ = ["Bucket", "Guard"]
@@ -59,7 +59,7 @@ class Guard:
     """Middleware over described routes; others need the scope `admin`.
 
     Without a keys file everything is allowed: such a worker listens to its own machine only,
-    and answers programs of that machine only, see agents/web/origin.py. Then no rate is limited
+    and answers programs of that machine only, see agents/http/origin.py. Then no rate is limited
     either, nor is that of other workers.
     """
 
@@ -150,7 +150,7 @@ class Guard:
         return admitted
 
     async def _check_worker(self, request: web.Request, keys: Keys | None) -> None:
-        """Another worker has signed it, see agents/web/signature.py."""
+        """Another worker has signed it, see agents/http/signature.py."""
         if keys is None:
             return
         context = self._context

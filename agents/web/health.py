@@ -7,14 +7,14 @@ from typing import Any
 
 from aiohttp import web
 
-from agents.host import Shard, ShardStatus
-from agents.keys import Scope
-from agents.rules.aside import Aside
-from agents.rules.world import Sweep
-from agents.web.context import CONTEXT, Context
-from agents.web.problems import Problem
-from agents.web.route import Route, ref
-from schemas.misspelt import TALLY
+from agents.coordinator.rules.aside import Aside
+from agents.coordinator.rules.world import Sweep
+from agents.http.keys import Scope
+from agents.http.problems import Problem
+from agents.http.route import Route, ref
+from agents.scatter.context import CONTEXT, Context
+from agents.supervision.shard_manager import Shard, ShardStatus
+from schemas.records.misspelt import TALLY
 
 __all__ = ["ROUTES", "healthz", "readyz", "status"]
 

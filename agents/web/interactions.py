@@ -9,19 +9,20 @@ from pathlib import Path
 import polars as pl
 from aiohttp import web
 
-from agents.keys import Scope
-from agents.web import access_log, formats
-from agents.web.admission import Work
+from agents.http import formats
+from agents.http.admission import Work
+from agents.http.keys import Scope
+from agents.http.problems import Problem, shards_unavailable
+from agents.http.quota import Spooled
+from agents.http.route import SOURCE, Route, query
+from agents.http.threads import whole
+from agents.scatter.context import CONTEXT, Context
+from agents.scatter.gather import Gathered
+from agents.web import access_log
 from agents.web.caller import place
-from agents.web.context import CONTEXT, Context
-from agents.web.gather import Gathered
-from agents.web.problems import Problem, shards_unavailable
-from agents.web.quota import Spooled
-from agents.web.route import SOURCE, Route, query
 from agents.web.stream import check_version, stream
-from agents.web.threads import whole
 from schemas.errors import Recoverable
-from schemas.interaction import empty
+from schemas.tables.interaction import empty
 
 __all__ = ["ROUTES", "interactions"]
 

@@ -8,17 +8,17 @@ from dataclasses import asdict
 import polars as pl
 from aiohttp import web
 
-from agents.host import NotHeld, Shard
-from agents.keys import Scope
-from agents.query.plan_json import MOST_BYTES, decode
-from agents.web import body
-from agents.web.context import CONTEXT, Context
-from agents.web.number import number
-from agents.web.parts import GENERATION, HELD_BACK, LAG
-from agents.web.problems import bad_request, shards_unavailable
-from agents.web.route import Route
+from agents.audience.plan_json import MOST_BYTES, decode
+from agents.http import body
+from agents.http.keys import Scope
+from agents.http.number import number
+from agents.http.problems import bad_request, shards_unavailable
+from agents.http.route import Route
+from agents.scatter.context import CONTEXT, Context
+from agents.scatter.parts import GENERATION, HELD_BACK, LAG
+from agents.scatter.wire import END, pack
+from agents.supervision.shard_manager import NotHeld, Shard
 from agents.web.stream import stream
-from agents.web.wire import END, pack
 from schemas.errors import Recoverable
 
 __all__ = ["ROUTES", "shard_audience", "shard_interactions", "shard_sizes", "sizes_here"]

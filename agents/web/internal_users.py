@@ -9,17 +9,17 @@ from typing import TypeVar
 import polars as pl
 from aiohttp import web
 
-from agents.host import Shard
-from agents.profiles.aside import aside
-from agents.web import body
-from agents.web.ask import pack_users
-from agents.web.context import CONTEXT
-from agents.web.number import number
-from agents.web.parts import GENERATION
-from agents.web.problems import bad_request, shards_unavailable
-from agents.web.wire import END, Truncated, pack, unpack_all
+from agents.http import body
+from agents.http.number import number
+from agents.http.problems import bad_request, shards_unavailable
+from agents.scatter.ask import pack_users
+from agents.scatter.context import CONTEXT
+from agents.scatter.parts import GENERATION
+from agents.scatter.wire import END, Truncated, pack, unpack_all
+from agents.supervision.shard_manager import Shard
+from agents.users.aside import aside
 from schemas.errors import Recoverable
-from schemas.roster import Alias
+from schemas.tables.roster import Alias
 
 __all__ = ["shard_find", "shard_identify", "shard_users"]
 

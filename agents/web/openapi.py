@@ -6,9 +6,9 @@ from typing import Any
 
 from aiohttp import web
 
-from agents.keys import Scope
-from agents.web.problems import CODES
-from agents.web.route import Parameter, Route
+from agents.http.keys import Scope
+from agents.http.problems import CODES
+from agents.http.route import Parameter, Route
 from agents.web.shapes import COMPONENTS
 
 __all__ = ["ROUTES", "document", "install"]

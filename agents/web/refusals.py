@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.filters import Code, Excluded, FilterError, Refusal, Refused
-from agents.web.problems import Problem
+from agents.http.problems import Problem
 
 __all__ = ["MOST_NAMES", "excluded_members", "filter_problem", "refused_problem"]
 

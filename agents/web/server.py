@@ -7,6 +7,11 @@ from aiohttp import web
 from faust.types import AppT
 from faust.web.drivers import aiohttp as driver
 
+from agents.http.connections import Limits, Runner, listen, raise_descriptors
+from agents.http.parameters import known_parameters
+from agents.http.problems import problems
+from agents.http.route import Route
+from agents.scatter.context import CONTEXT, Context
 from agents.web import (
     analytics,
     audience,
@@ -18,12 +23,7 @@ from agents.web import (
     sources,
     user_routes,
 )
-from agents.web.connections import Limits, Runner, listen, raise_descriptors
-from agents.web.context import CONTEXT, Context
 from agents.web.guard import Guard
-from agents.web.parameters import known_parameters
-from agents.web.problems import problems
-from agents.web.route import Route
 from schemas.errors import Fatal
 
 __all__ = ["ROUTES", "Web", "routes"]

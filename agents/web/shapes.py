@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.interaction import CHANNELS, KINDS
-from schemas.lifecycle import State
+from schemas.records.lifecycle import State
+from schemas.tables.interaction import CHANNELS, KINDS
 
 __all__ = ["COMPONENTS"]
 

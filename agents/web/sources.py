@@ -7,14 +7,14 @@ from typing import Any
 
 from aiohttp import web
 
-from agents.keys import Scope
-from agents.web.context import CONTEXT, Context
-from agents.web.number import number
-from agents.web.problems import bad_request, shards_unavailable, unknown_source
-from agents.web.route import SOURCE, Route, query, ref
-from agents.web.sizes import Sizes, sizes
-from schemas.lifecycle import SOURCE_KINDS, SourceState, State
-from schemas.words import hint
+from agents.http.keys import Scope
+from agents.http.number import number
+from agents.http.problems import bad_request, shards_unavailable, unknown_source
+from agents.http.route import SOURCE, Route, query, ref
+from agents.scatter.context import CONTEXT, Context
+from agents.scatter.sizes import Sizes, sizes
+from schemas.records.lifecycle import SOURCE_KINDS, SourceState, State
+from schemas.words.nearest import hint
 
 __all__ = ["ROUTES", "list_sources", "one_source"]
 

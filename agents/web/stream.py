@@ -6,8 +6,8 @@ from collections.abc import AsyncIterable, Mapping
 
 from aiohttp import HttpVersion11, web
 
+from agents.http.problems import bad_request
 from agents.web.access_log import broken
-from agents.web.problems import bad_request
 
 __all__ = ["check_version", "stream"]
 

@@ -4,17 +4,17 @@ from functools import partial
 
 from aiohttp import web
 
-from agents.profiles.aside import aside
-from agents.profiles.facts import UserFacts
-from agents.profiles.names import Names
-from agents.profiles.profile import profile
+from agents.http.problems import Problem, bad_request
+from agents.scatter.context import CONTEXT, Context
+from agents.scatter.people import MOST_NAMED, Resolved, find, resolve
+from agents.users.aside import aside
+from agents.users.facts import UserFacts
+from agents.users.names import Names
+from agents.users.profile import profile
 from agents.web import access_log
 from agents.web.answer import json_answer
-from agents.web.context import CONTEXT, Context
-from agents.web.people import MOST_NAMED, Resolved, find, resolve
-from agents.web.problems import Problem, bad_request
-from schemas.roster import Alias
-from schemas.words import hint
+from schemas.tables.roster import Alias
+from schemas.words.nearest import hint
 
 __all__ = ["BY", "one_user"]
 

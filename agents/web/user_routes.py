@@ -1,11 +1,11 @@
 """The routes that tell of users, and those by which workers ask each other about them."""
 
-from agents.keys import Scope
-from agents.web.admission import Work
+from agents.http.admission import Work
+from agents.http.keys import Scope
+from agents.http.route import SOURCE, Route, path, query
 from agents.web.export_ids import export_ids
 from agents.web.export_segment import export_segment
 from agents.web.internal_users import shard_find, shard_identify, shard_users
-from agents.web.route import SOURCE, Route, path, query
 from agents.web.user import BY, one_user
 from agents.web.user_shapes import EXPORTED, IDS_REQUEST, PROFILE, SEGMENT_REQUEST
 from agents.web.users_csv import users_csv

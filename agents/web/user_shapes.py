@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from agents.profiles.braze import FIELDS, KNOWN_FIELDS
-from agents.user_read import MOST_USERS
+from agents.shard.user_read import MOST_USERS
+from agents.users.braze import FIELDS, KNOWN_FIELDS
 from agents.web.shapes import shape
 
 __all__ = ["EXPORTED", "IDS_REQUEST", "PROFILE", "SEGMENT_REQUEST", "USER_OBJECT"]

@@ -7,15 +7,15 @@ from functools import partial
 import polars as pl
 from aiohttp import web
 
-from agents.profiles.names import Names
-from agents.profiles.user_csv import header, lines
+from agents.scatter.ask import identify_in, patiently
+from agents.scatter.context import CONTEXT, Context
+from agents.scatter.gather import Gathered
+from agents.users.names import Names
+from agents.users.user_csv import header, lines
 from agents.web import access_log
-from agents.web.ask import identify_in, patiently
-from agents.web.context import CONTEXT, Context
-from agents.web.gather import Gathered
 from agents.web.stream import stream
-from schemas.placement import partition_of
-from schemas.roster import ROSTER_SCHEMA
+from schemas.tables.placement import partition_of
+from schemas.tables.roster import ROSTER_SCHEMA
 
 __all__ = ["users_csv"]
 
@@ -35,7 +35,7 @@ async def _csv(request: web.Request, source: str, rows: Gathered) -> AsyncGenera
     names = Names(context.states, context.catalog)
     yield header()
     async for frame in rows:
-        # a frame has all of a source's rows of each of its users: see streams/sweep.py
+        # a frame has all of a source's rows of each of its users: see streams/state/range_scan.py
         users = frame["user"].unique()
         roster = await _roster(context, users)
         access_log.count(request, len(users))

@@ -8,8 +8,8 @@ from hypothesis import Phase, given
 from hypothesis import settings as limits
 from hypothesis.strategies import SearchStrategy
 
-from agents.publish import Chunk
-from schemas import codec
+from agents.tools.publish import Chunk
+from schemas.records import codec
 from tests.agents.filters.brute import Event, Facts
 
 _SIGNALS = {"hard_bounce", "spam_report", "invalid_phone", "feature_flag", "inbound_keyword",

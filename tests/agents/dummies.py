@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 
 import polars as pl
 
-from agents.analytics import Figures
 from agents.filters import Plan
-from agents.host import NotHeld, ShardStatus, SourceSize
-from agents.profiles.facts import UserFacts, UsersRead
-from agents.profiles.person import Match
-from schemas.interaction import SCHEMA
-from schemas.lifecycle import SourceState
-from schemas.roster import ROSTER_SCHEMA, Alias
+from agents.shard.analytics import Figures
+from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize
+from agents.users.facts import UserFacts, UsersRead
+from agents.users.person import Match
+from schemas.records.lifecycle import SourceState
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.roster import ROSTER_SCHEMA, Alias
 
 
 class States:

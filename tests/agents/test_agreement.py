@@ -2,11 +2,11 @@
 
 import pytest
 
-from agents.agreement import disagreement
-from agents.state_view import StateView
-from schemas import codec
-from schemas.lifecycle import HIDDEN, VISIBLE, SourceState, State
-from streams.hot_table import Applied
+from agents.shard.agreement import disagreement
+from agents.views.state_view import StateView
+from schemas.records import codec
+from schemas.records.lifecycle import HIDDEN, VISIBLE, SourceState, State
+from streams.state.hot_table import Applied
 
 NAME = "campaign:a"
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from agents.analytics import Figures, pack
-from agents.work import expire
-from agents.work.expire import Expire
-from agents.work.loop import WorkLoop
-from schemas.lifecycle import State
+from agents.shard.analytics import Figures, pack
+from agents.shard.jobs import expire
+from agents.shard.jobs.expire import Expire
+from agents.shard.jobs.loop import WorkLoop
+from schemas.records.lifecycle import State
 from streams.settings import Settings
 from tests.agents.test_shard import START, A, Event, Stand, alone, start
 

@@ -8,12 +8,12 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.app import App, build_app
-from agents.host import Deliver
-from schemas.lifecycle import SourceState, State
+from agents.supervision.shard_manager import Deliver
+from agents.worker.app import App, build_app
+from schemas.records.lifecycle import SourceState, State
+from streams.kafka.step import Fenced
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.step import Fenced
-from streams.topics import Topics
 from tests.agents.dummies import DummyShard, Open, States, rows, until
 
 pytestmark = pytest.mark.connected
@@ -133,7 +133,7 @@ async def test_rows_come_from_both_workers(settings: Settings, topics: Topics) -
 async def test_a_fenced_shard_waits_for_a_new_generation(
     settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.seat.REJOIN_AFTER_S", 0.2)
+    monkeypatch.setattr("agents.supervision.supervisor.REJOIN_AFTER_S", 0.2)
     async with running(settings) as worker, running(settings):
         await until(lambda: len(worker.held) == 2)
         generation = worker.app.host.generation
@@ -148,7 +148,7 @@ async def test_a_fenced_shard_waits_for_a_new_generation(
 async def test_cursors_are_told_to_lag_tools(
     settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.app.TELL_OFFSETS_S", 0.2)
+    monkeypatch.setattr("agents.worker.app.TELL_OFFSETS_S", 0.2)
     topic = topics.event("send")
     async with running(settings) as worker:
         await until(lambda: worker.held == {0, 1, 2, 3})

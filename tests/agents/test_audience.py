@@ -12,13 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agents.bench.field import environment_of
-from agents.operator_requests import ask, command
-from agents.publish import publish
-from streams import topics as topic_admin
-from streams.offsets import bounds
+from agents.tools.bench.field import environment_of
+from agents.tools.operator_requests import ask, command
+from agents.tools.publish import publish
+from streams.kafka import topics as topic_admin
+from streams.kafka.offsets import bounds
+from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from streams.topics import Topics
 from tests.agents import day
 from tests.agents.filters import histories
 from tests.agents.filters.brute import NOW, Event, Facts, Invalid, SourceFacts, judge

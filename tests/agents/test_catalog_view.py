@@ -10,18 +10,18 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from agents.catalog_view import CatalogView, follow, read
-from agents.coordinator import Coordinator
-from agents.publish import Chunk, publish
-from agents.query.world import LiveWorld
-from agents.rules import ledger
-from agents.rules.inputs import DefinitionRead
-from agents.state_view import StateView
-from schemas import codec
-from schemas.lifecycle import Definition, SourceState, State
+from agents.audience.world import LiveWorld
+from agents.coordinator.coordinator import Coordinator
+from agents.coordinator.rules import ledger
+from agents.coordinator.rules.inputs import DefinitionRead
+from agents.tools.publish import Chunk, publish
+from agents.views.catalog_view import CatalogView, follow, read
+from agents.views.state_view import StateView
+from schemas.records import codec
+from schemas.records.lifecycle import Definition, SourceState, State
 from streams.clock import SystemClock
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 from tests.agents.dummies import until
 from tests.agents.rules.desk import START, Desk
 

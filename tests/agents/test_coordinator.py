@@ -14,22 +14,22 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.codec import gzip_encode, zstd_encode
 
-from agents.coordinator import Coordinator
-from agents.coordinator_log import appended_at
-from agents.rules.policy import Policy
-from agents.state_view import StateView, follow
-from agents.strangers import COUNTS
-from schemas import codec
-from schemas.batch import KafkaRecord, unpack
+from agents.coordinator.coordinator import Coordinator
+from agents.coordinator.log import appended_at
+from agents.coordinator.rules.policy import Policy
+from agents.views.state_view import StateView, follow
+from schemas.decode.batch import KafkaRecord, unpack
 from schemas.errors import Fatal
-from schemas.lifecycle import State
-from streams import topics as topic_admin
+from schemas.records import codec
+from schemas.records.lifecycle import State
 from streams.clock import ManualClock
-from streams.fetch import Fetcher
-from streams.offsets import bounds
+from streams.kafka import topics as topic_admin
+from streams.kafka.fetch import Fetcher
+from streams.kafka.foreign_records import COUNTS
+from streams.kafka.offsets import bounds
+from streams.kafka.step import Fenced, Record, RecordGroup, StepFailed, StepProducer
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.step import Fenced, Record, RecordGroup, StepFailed, StepProducer
-from streams.topics import Topics
 from tests.agents import dummies
 from tests.hostile.batches import record_of, wire_of
 from tests.hostile.raw_produce import produce

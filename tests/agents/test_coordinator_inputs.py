@@ -6,21 +6,21 @@ from dataclasses import replace
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from agents.coordinator_inputs import read
-from agents.rules import ledger
-from agents.rules.decide import decide
-from agents.rules.inputs import (
+from agents.coordinator.records import read
+from agents.coordinator.rules import ledger
+from agents.coordinator.rules.decide import decide
+from agents.coordinator.rules.inputs import (
     CommandRead,
     CommandUnreadable,
     DefinitionRead,
     DefinitionUnreadable,
     ReportRead,
 )
-from agents.rules.world import World
-from schemas import codec
-from schemas.batch import RawBatch, parse_batches
-from schemas.lifecycle import Status
-from streams.topics import Topics
+from agents.coordinator.rules.world import World
+from schemas.decode.batch import RawBatch, parse_batches
+from schemas.records import codec
+from schemas.records.lifecycle import Status
+from streams.kafka.topics import Topics
 from tests.agents.rules.desk import Desk
 
 TOPICS = Topics("p.")

@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import polars as pl
 
-from agents.deltas import HASHES, ROWS, Part, parts
-from schemas import delta, interaction
-from schemas.counts import count_feed_views
-from schemas.ingest import Ingested, ingest
-from schemas.interaction import SCHEMA
-from schemas.repeats import hashes, unpack
-from schemas.roster import roster_rows
-from schemas.users import TakenUsers
-from streams import side
-from streams.step import MAX_BATCH_BYTES
+from agents.shard.deltas import HASHES, ROWS, Part, parts
+from schemas.decode.ingest import Ingested, ingest
+from schemas.decode.users import TakenUsers
+from schemas.tables import delta, interaction
+from schemas.tables.counts import count_feed_views
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.repeats import hashes, unpack
+from schemas.tables.roster import roster_rows
+from streams.kafka.step import MAX_BATCH_BYTES
+from streams.state import auxiliary_table as side
 from tests.schemas.record_batches import INPUTS
 
 COUNT = 200_000

@@ -14,20 +14,20 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agents.cli import main
-from agents.demo.facts import Facts, difference
-from agents.demo.generator import generate
-from agents.demo.malformed import MALFORMED
-from agents.demo.scenario import of_day, of_files
-from agents.demo.screen import Screen
-from agents.demo.show import demo_settings
-from agents.demo.worker import DemoWorker, environment
-from agents.oracle import Interactions, expect, row_key
+from agents.tools.demo.facts import Facts, difference
+from agents.tools.demo.generator import generate
+from agents.tools.demo.malformed import MALFORMED
+from agents.tools.demo.scenario import of_day, of_files
+from agents.tools.demo.screen import Screen
+from agents.tools.demo.show import demo_settings
+from agents.tools.demo.worker import DemoWorker, environment
+from agents.tools.oracle import Interactions, expect, row_key
 from schemas.errors import Fatal, UsageError
-from schemas.fold import fold
-from schemas.interaction import CHANNELS, COLUMNS
-from schemas.profile import PROFILE
-from schemas.projection import FIELDS, VIEWS, with_control
-from streams import topics as topic_admin
+from schemas.tables.fold import fold
+from schemas.tables.interaction import CHANNELS, COLUMNS
+from schemas.tables.profile import PROFILE
+from schemas.tables.projection import FIELDS, VIEWS, with_control
+from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
 
 DEMO_S = 120.0

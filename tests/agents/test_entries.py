@@ -9,19 +9,20 @@ from typing import Any
 import polars as pl
 import pytest
 
-from agents.analytics import Rows, pack, unpack
-from agents.state_view import StateView
-from agents.work.context import Context
-from schemas import codec
-from schemas.interaction import SCHEMA
+from agents.shard.analytics import Rows, pack, unpack
+from agents.shard.jobs.context import Context
+from agents.views.state_view import StateView
+from schemas.records import codec
 from schemas.segment import SegmentIndex
-from streams import keys, layout, pieces
+from schemas.tables.interaction import SCHEMA
 from streams.clock import SystemClock
-from streams.hot_table import HotTable
-from streams.mirror import shared_cache
+from streams.kafka.step import MAX_BATCH_BYTES
 from streams.settings import load
-from streams.step import MAX_BATCH_BYTES
-from streams.store import Store
+from streams.state import compaction_plan as layout
+from streams.state import keys, pieces
+from streams.state.hot_table import HotTable
+from streams.state.state_store import shared_cache
+from streams.state.store import Store
 
 
 def variations(count: int) -> Rows:

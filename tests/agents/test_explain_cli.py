@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from agents.catalog_view import Entry
 from agents.cli import main
-from agents.publish import Chunk, publish
-from schemas import codec
-from schemas.lifecycle import Exemption, SourceState, State
+from agents.tools.publish import Chunk, publish
+from agents.views.catalog_view import Entry
+from schemas.records import codec
+from schemas.records.lifecycle import Exemption, SourceState, State
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 from tests.agents.test_operator_cli import emberline
 from tests.agents.test_web import Site, alone, serving
 

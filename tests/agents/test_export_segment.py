@@ -5,8 +5,8 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
-from agents.profiles.facts import UserFacts, UsersRead
-from agents.profiles.names import Names
+from agents.users.facts import UserFacts, UsersRead
+from agents.users.names import Names
 from agents.web.export_segment import Told
 from schemas.errors import Recoverable
 from tests.agents.dummies import rows

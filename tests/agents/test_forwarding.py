@@ -11,21 +11,21 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from agents.budget import Budget
-from agents.oracle import expect, rows_of
-from agents.shard import Shard
-from agents.state_view import StateView
-from schemas import codec
-from schemas.interaction import KEY
-from streams import topics as topic_admin
+from agents.resources.budget import Budget
+from agents.shard.shard import Shard
+from agents.tools.oracle import expect, rows_of
+from agents.views.state_view import StateView
+from schemas.records import codec
+from schemas.tables.interaction import KEY
 from streams.clock import SystemClock
-from streams.fetch import Fetcher
-from streams.mirror import shared_cache
-from streams.offsets import bounds
-from streams.purge import Purge
+from streams.kafka import topics as topic_admin
+from streams.kafka.fetch import Fetcher
+from streams.kafka.offsets import bounds
+from streams.kafka.purge import Purge
+from streams.kafka.topic_repair import set_configs
+from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from streams.topic_repair import set_configs
-from streams.topics import Topics
+from streams.state.state_store import shared_cache
 
 pytestmark = pytest.mark.connected
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.demo.bench_events import bench_events, bench_users
-from agents.demo.generator import generate
-from agents.encoder import encoder, zigzag
-from agents.oracle import refusal
-from schemas import codec, registry
+from agents.tools.demo.bench_events import bench_events, bench_users
+from agents.tools.demo.generator import generate
+from agents.tools.encoder import encoder, zigzag
+from agents.tools.oracle import refusal
+from schemas.records import codec, registry
 
 START = 1_760_000_000_000
 END = START + 86_400_000

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from agents.coordinator_inputs import Awaited, read
-from agents.held import Held
-from agents.rules.inputs import CommandRead, DefinitionRead
-from schemas import registry
+from agents.coordinator.held import Held
+from agents.coordinator.records import Awaited, read
+from agents.coordinator.rules.inputs import CommandRead, DefinitionRead
 from schemas.errors import Recoverable
-from streams.remote_registry import HttpSource, Known
-from streams.topics import Topics
+from schemas.records import registry
+from streams.kafka.remote_registry import HttpSource, Known
+from streams.kafka.topics import Topics
 from tests.agents.test_coordinator_inputs import ACTIVE, batch
 from tests.streams.registry_server import serving
 from tests.streams.test_remote_registry import written

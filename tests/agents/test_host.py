@@ -4,13 +4,13 @@ from contextlib import suppress
 
 import pytest
 
-from agents import seat
-from agents.host import Deliver, NotHeld, ShardHost
-from agents.standing import Standing
+from agents.shard.standing import Standing
+from agents.supervision import supervisor as seat
+from agents.supervision.shard_manager import Deliver, NotHeld, ShardHost
 from schemas.errors import Fatal, Recoverable
-from streams.membership import SESSION_S
-from streams.shard_plan import Directory
-from streams.step import Fenced
+from streams.group.membership import SESSION_S
+from streams.group.shard_plan import Directory
+from streams.kafka.step import Fenced
 from tests.agents.dummies import DummyShard, Open, until
 
 

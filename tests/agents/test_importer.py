@@ -9,20 +9,20 @@ from typing import Any
 import fastavro
 import pytest
 
-from agents.demo.generator import generate
-from agents.import_files import Batch, batches
-from agents.import_journal import Journal, Place
-from agents.importer import Progress, import_files
-from agents.oracle import Interactions, expect
-from agents.records import kind_of_record, refuse_unknown_fields
-from agents.topic_reader import TopicReader
-from schemas import codec
+from agents.tools.demo.generator import generate
+from agents.tools.import_files import Batch, batches
+from agents.tools.import_journal import Journal, Place
+from agents.tools.importer import Progress, import_files
+from agents.tools.oracle import Interactions, expect
+from agents.tools.records import kind_of_record, refuse_unknown_fields
 from schemas.errors import Fatal, UsageError
-from schemas.misspelt import Tally
-from schemas.registry import raw
-from streams import topics as topic_admin
+from schemas.records import codec
+from schemas.records.misspelt import Tally
+from schemas.records.registry import raw
+from streams.kafka import topics as topic_admin
+from streams.kafka.topic_reader import TopicReader
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 
 EVENTS = [
     (chunk.event, record)
@@ -108,7 +108,7 @@ async def test_bad_records_are_named_and_the_rest_arrives(
 def test_a_file_goes_on_where_it_was_left(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.import_files.BATCH_BYTES", 5_000)
+    monkeypatch.setattr("agents.tools.import_files.BATCH_BYTES", 5_000)
     sends = [record for name, record in EVENTS if name == "send"]
     file = (
         container(tmp_path / "a.avro", "send", sends, sync_interval=5_000)
@@ -156,7 +156,7 @@ async def test_another_prefix_or_event_is_another_import(
 def test_blank_lines_are_no_records_but_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.import_files.BATCH_BYTES", 1)
+    monkeypatch.setattr("agents.tools.import_files.BATCH_BYTES", 1)
     file = tmp_path / "a.jsonl"
     user = '{"type":"user","user_id":"u"}'
     file.write_text(f"\n{user}\n \t\r\n\nnonsense\n{user}\n\n")
@@ -285,7 +285,7 @@ def test_records_of_avro_files_are_looked_at_as_json_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tally = Tally()
-    monkeypatch.setattr("schemas.misspelt.TALLY", tally)
+    monkeypatch.setattr("schemas.records.misspelt.TALLY", tally)
     fields: list[Any] = [{"name": name, "type": "string"} for name in ("id", "user_id", "chanel")]
     channel = {"type": "enum", "name": "Via", "symbols": ["sms", "Email"]}
     fields += [{"name": "time", "type": "long"}, {"name": "channel", "type": ["null", channel]}]

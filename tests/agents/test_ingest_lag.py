@@ -8,12 +8,12 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from agents.publish import Chunk, publish
-from schemas import codec
-from streams import topics as topic_admin
+from agents.tools.publish import Chunk, publish
+from schemas.records import codec
+from streams.kafka import topics as topic_admin
+from streams.kafka.step import Record, StepProducer
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.step import Record, StepProducer
-from streams.topics import Topics
 from tests.agents.test_shard import DEADLINE_S, Event, alone, events, start
 
 __all__ = ["alone"]

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from agents.import_files import batches
-from agents.import_journal import Place
-from agents.inspection import Inspection
-from agents.records import kind_of_record
-from schemas import codec
-from schemas.batch_pack import packed
-from schemas.ingest import ingest
+from agents.tools.import_files import batches
+from agents.tools.import_journal import Place
+from agents.tools.inspection import Inspection
+from agents.tools.records import kind_of_record
+from schemas.decode.batch_pack import packed
+from schemas.decode.ingest import ingest
+from schemas.records import codec
 from streams.clock import ManualClock
+from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from streams.topics import Topics
 
 NOW = 1_760_000_000_000
 SEND: dict[str, Any] = {"id": "1", "user_id": "u", "time": NOW, "campaign_id": "a"}

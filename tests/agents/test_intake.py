@@ -8,20 +8,21 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from agents.deltas import HASHES, ROWS
-from agents.intake import Decoded, Fetch, Intake
-from agents.state_view import StateView
-from agents.work.context import Context
-from schemas import codec
-from schemas.batch import RawBatch, SealedBatch, seal_batches
-from schemas.fold import fold
-from schemas.profile import PROFILE, wide
+from agents.shard.deltas import HASHES, ROWS
+from agents.shard.intake import Decoded, Fetch, Intake
+from agents.shard.jobs.context import Context
+from agents.views.state_view import StateView
+from schemas.decode.batch import RawBatch, SealedBatch, seal_batches
+from schemas.records import codec
 from schemas.segment import decode
-from streams import keys, side
+from schemas.tables.fold import fold
+from schemas.tables.profile import PROFILE, wide
 from streams.clock import SystemClock
-from streams.mirror import shared_cache
 from streams.settings import load
-from streams.store import Store
+from streams.state import auxiliary_table as side
+from streams.state import keys
+from streams.state.state_store import shared_cache
+from streams.state.store import Store
 from tests.schemas.record_batches import CODECS, NOW, Produced, batch
 
 

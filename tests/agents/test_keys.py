@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from agents import keys_file
 from agents.cli import main
-from agents.keys import Keys, Scope
-from agents.web import keyring
-from agents.web.keyring import KeyRing, KeysLost, check_exposure, is_loopback
+from agents.http import keyring, keys_file
+from agents.http.keyring import KeyRing, KeysLost, check_exposure, is_loopback
+from agents.http.keys import Keys, Scope
 from schemas.errors import Fatal, UsageError
 from streams.settings import load
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from agents.native_output import without_panics
+from agents.worker.native_output import without_panics
 
 PANIC = b"""
 thread '<unnamed>' (81) panicked at crates/polars-arrow/src/io/avro/read/deserialize.rs:276:61:

@@ -11,10 +11,10 @@ import schemathesis
 from hypothesis import HealthCheck, Phase
 from schemathesis.checks import CheckFunction
 
-from agents.analytics import Figures
+from agents.shard.analytics import Figures
 from agents.web.openapi import document
 from agents.web.server import ROUTES
-from schemas.lifecycle import Exemption, Hold, SourceState, State
+from schemas.records.lifecycle import Exemption, Hold, SourceState, State
 from streams.settings import load
 from tests.agents.test_web import SHARDS, A, Site, serving
 from tests.agents.test_web_analytics import DAY, SORT, define

@@ -12,14 +12,14 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner, Result
 
 from agents.cli import main
-from agents.publish import Chunk, publish
-from agents.topic_reader import TopicReader, read_all
-from schemas import codec
-from schemas.batch import unpack
-from schemas.decode_reject import reject
-from schemas.undecodable import REMEDIES
+from agents.tools.publish import Chunk, publish
+from schemas.decode.batch import unpack
+from schemas.decode.reject import reject
+from schemas.records import codec
+from schemas.records.undecodable import REMEDIES
+from streams.kafka.topic_reader import TopicReader, read_all
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 from tests.schemas.record_batches import Produced, batch
 
 DEADLINE_S = 60.0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.oracle import Expected, Key, counts, expect, refusal, row_key, rows_of
+from agents.tools.oracle import Expected, Key, counts, expect, refusal, row_key, rows_of
 
 TIME = 1_760_000_000_000
 BASE = {"id": "1", "user_id": "u", "time": TIME}

@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from agents import pace
-from agents.pace import Pace
+from agents.resources import scheduler as pace
+from agents.resources.scheduler import Pace
 
 
 async def at_once(pieces: Pace, wanted: int) -> int:
@@ -108,7 +108,7 @@ def test_ingest_keeps_up_unless_events_wait() -> None:
 
 def test_a_load_is_over_when_none_comes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("agents.pace.time.monotonic", lambda: now)
+    monkeypatch.setattr("agents.resources.scheduler.time.monotonic", lambda: now)
     here = Pace()
     here.events_came(load=True)
     now += 0.9
@@ -125,7 +125,7 @@ def test_a_load_is_over_when_none_comes_any_more(monkeypatch: pytest.MonkeyPatch
 
 def test_what_can_wait_waits_no_longer_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("agents.pace.time.monotonic", lambda: now)
+    monkeypatch.setattr("agents.resources.scheduler.time.monotonic", lambda: now)
     here = Pace()
     assert here.leaves_room(60.0)
     for _ in range(118):
@@ -144,7 +144,7 @@ def test_what_can_wait_waits_no_longer_than_it_must(monkeypatch: pytest.MonkeyPa
 
 async def test_questions_without_end_put_it_off_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("agents.pace.time.monotonic", lambda: now)
+    monkeypatch.setattr("agents.resources.scheduler.time.monotonic", lambda: now)
     here = Pace()
     with here.asking():
         assert not here.leaves_room(60.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.preflight import LOCK, locked
+from agents.worker.preflight import LOCK, locked
 
 
 def mode(folder: Path) -> int:

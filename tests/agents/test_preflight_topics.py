@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from agents.preflight import topics_checked
+from agents.worker.preflight import topics_checked
 from schemas.errors import Fatal
+from streams.kafka.topic_repair import set_configs
+from streams.kafka.topics import Topics, check
 from streams.settings import Settings
-from streams.topic_repair import set_configs
-from streams.topics import Topics, check
 
 pytestmark = pytest.mark.connected
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from agents.demo.chunk import EventChunk
-from agents.demo.generator import generate
-from agents.publish import Chunk, place, publish
-from agents.topic_reader import TopicReader, read_all
+from agents.tools.demo.chunk import EventChunk
+from agents.tools.demo.generator import generate
+from agents.tools.publish import Chunk, place, publish
 from schemas.errors import Fatal, Recoverable
+from streams.kafka.topic_reader import TopicReader, read_all
+from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from streams.topics import Topics
 
 KEYS = [f"{n:024x}".encode() for n in range(500)]
 

@@ -12,13 +12,13 @@ import aiohttp
 import polars as pl
 import pytest
 
-from agents.publish import Chunk, publish
-from agents.topic_reader import read_all
-from schemas import registry
-from schemas.codec import framed_id
-from schemas.placement import partition_of
+from agents.tools.publish import Chunk, publish
+from schemas.records import registry
+from schemas.records.codec import framed_id
+from schemas.tables.placement import partition_of
+from streams.kafka.topic_reader import read_all
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 from tests.streams.registry_server import RegistryServer, serving
 from tests.streams.test_remote_registry import written
 

@@ -17,32 +17,33 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 
-from agents.budget import Budget
-from agents.host import NotHeld
-from agents.oracle import Interactions, expect, rows_of
-from agents.publish import Chunk, publish
-from agents.shard import Shard
-from agents.standing import Standing
-from agents.state_view import StateView
-from agents.topic_reader import read_all
-from agents.work import tidy
-from agents.work.reports import Reminder
-from schemas import codec
-from schemas.batch import unpack
-from schemas.forward import TOPIC
-from schemas.interaction import KEY
-from schemas.lifecycle import State
-from streams import side, sweep
-from streams import topics as topic_admin
+from agents.resources.budget import Budget
+from agents.shard.jobs import compact as tidy
+from agents.shard.jobs.reports import Reminder
+from agents.shard.shard import Shard
+from agents.shard.standing import Standing
+from agents.supervision.shard_manager import NotHeld
+from agents.tools.oracle import Interactions, expect, rows_of
+from agents.tools.publish import Chunk, publish
+from agents.views.state_view import StateView
+from schemas.decode.batch import unpack
+from schemas.decode.forward import TOPIC
+from schemas.records import codec
+from schemas.records.lifecycle import State
+from schemas.tables.interaction import KEY
 from streams.clock import SystemClock
-from streams.fetch import Fetcher
-from streams.mirror import Mirror, shared_cache
-from streams.offsets import bounds
-from streams.rocks import StoreClosed
+from streams.kafka import topics as topic_admin
+from streams.kafka.fetch import Fetcher
+from streams.kafka.offsets import bounds
+from streams.kafka.step import Record, StepProducer
+from streams.kafka.topic_reader import read_all
+from streams.kafka.topic_repair import set_configs
+from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from streams.step import Record, StepProducer
-from streams.topic_repair import set_configs
-from streams.topics import Topics
+from streams.state import auxiliary_table as side
+from streams.state import range_scan as sweep
+from streams.state.rocks import StoreClosed
+from streams.state.state_store import Mirror, shared_cache
 from tests.hostile.batches import event_value, hostile_batches, record_of, wire_of
 from tests.hostile.raw_produce import produce
 

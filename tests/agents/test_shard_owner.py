@@ -12,15 +12,15 @@ import pytest
 from agents.filters import parse, plan
 from agents.filters.steps import Plan
 from agents.filters.world import SourceView, StillWorld
-from agents.host import NotHeld
-from agents.shard import Shard
-from agents.standing import Standing
-from schemas.lifecycle import State
-from streams.offsets import bounds
+from agents.shard.shard import Shard
+from agents.shard.standing import Standing
+from agents.supervision.shard_manager import NotHeld
+from schemas.records.lifecycle import State
+from streams.kafka.offsets import bounds
+from streams.kafka.step import Fenced
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.step import Fenced
-from streams.store import Step
-from streams.topics import Topics
+from streams.state.store import Step
 from tests.agents.test_shard import A, B, alone, events, start
 
 pytestmark = pytest.mark.connected

@@ -7,22 +7,23 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from agents import shard_read
 from agents.filters import parse, plan
 from agents.filters.steps import Plan
 from agents.filters.world import SourceView, StillWorld
-from agents.pace import Pace
-from agents.query import shard_audience
-from agents.query.shard_audience import Audiences
-from agents.state_view import StateView
-from agents.work.context import Context
-from schemas import delta
-from streams import keys, sweep
-from streams import topics as topic_admin
+from agents.resources.scheduler import Pace
+from agents.shard import audience as shard_audience
+from agents.shard import read as shard_read
+from agents.shard.audience import Audiences
+from agents.shard.jobs.context import Context
+from agents.views.state_view import StateView
+from schemas.tables import delta
 from streams.clock import SystemClock
-from streams.mirror import shared_cache
+from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
-from streams.store import Put, Step, Store
+from streams.state import keys
+from streams.state import range_scan as sweep
+from streams.state.state_store import shared_cache
+from streams.state.store import Put, Step, Store
 from tests.agents.dummies import until
 from tests.streams.rows import as_dict, random_rows
 

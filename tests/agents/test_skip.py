@@ -7,21 +7,21 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from agents.cli.topics import told
-from agents.coordinator import Coordinator
-from agents.publish import Chunk, publish
-from agents.skip import Skipped, skip
-from agents.skip_batch import At, Passed, skip_batch
-from agents.state_view import StateView
-from agents.topic_reader import read_all
-from schemas import codec
-from schemas.batch import parse_batches, unpack
+from agents.coordinator.coordinator import Coordinator
+from agents.tools.publish import Chunk, publish
+from agents.tools.skip import Skipped, skip
+from agents.tools.skip_batch import At, Passed, skip_batch
+from agents.views.state_view import StateView
+from schemas.decode.batch import parse_batches, unpack
 from schemas.errors import UsageError
-from streams import topics as topic_admin
+from schemas.records import codec
 from streams.clock import SystemClock
-from streams.fetch import LostRange
+from streams.kafka import topics as topic_admin
+from streams.kafka.fetch import LostRange
+from streams.kafka.step import Record, StepProducer
+from streams.kafka.topic_reader import read_all
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.step import Record, StepProducer
-from streams.topics import Topics
 from tests.agents.test_shard import DEADLINE_S, alone, events, start
 
 __all__ = ["alone"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.skip_batch import At, parse_at
+from agents.tools.skip_batch import At, parse_at
 from schemas.errors import UsageError
 from streams.settings import Settings
 

@@ -2,10 +2,10 @@ import asyncio
 
 import pytest
 
-from agents import standing as module
-from agents.shard_protocol import NotHeld
-from agents.standing import STILL_S, Standing
-from streams.membership import SESSION_S
+from agents.shard import standing as module
+from agents.shard.protocol import NotHeld
+from agents.shard.standing import STILL_S, Standing
+from streams.group.membership import SESSION_S
 
 
 class Watch:

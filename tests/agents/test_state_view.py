@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from agents.state_view import StateView, follow
-from agents.strangers import COUNTS
-from schemas import codec
-from schemas.lifecycle import WORKING, SourceState, State
+from agents.views.state_view import StateView, follow
+from schemas.records import codec
+from schemas.records.lifecycle import WORKING, SourceState, State
+from streams.kafka.foreign_records import COUNTS
+from streams.kafka.step import Record, StepProducer
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.step import Record, StepProducer
-from streams.topics import Topics
 from tests.agents.dummies import until
 
 

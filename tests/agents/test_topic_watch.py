@@ -9,11 +9,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from agents.topic_watch import TopicWatch
-from streams import topics as topic_admin
+from agents.supervision.topic_watch import TopicWatch
+from streams.kafka import topics as topic_admin
+from streams.kafka.topic_repair import set_configs
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topic_repair import set_configs
-from streams.topics import Topics
 
 pytestmark = pytest.mark.connected
 
@@ -70,7 +70,7 @@ async def test_events_in_added_partitions_are_lag_and_the_remedy_leads_on(
 async def test_a_setting_that_is_changed_is_told_until_it_is_put_right(
     settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "agents.topic_watch")
+    caplog.set_level(logging.WARNING, "agents.supervision.topic_watch")
     watch = TopicWatch(settings)
     async with admin_of(settings) as admin:
         await set_configs(admin, {topics.archive: {"retention.ms": "1000000"}})

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from agents.host import NotHeld
-from agents.oracle import Interactions, expect
-from agents.user_read import MOST_USERS, UserRows
-from agents.work import indexer
-from schemas.interaction import KEY
-from schemas.lifecycle import State
-from schemas.profile import PROFILE
+from agents.shard.jobs import indexer
+from agents.shard.user_read import MOST_USERS, UserRows
+from agents.supervision.shard_manager import NotHeld
+from agents.tools.oracle import Interactions, expect
+from schemas.records.lifecycle import State
+from schemas.tables.interaction import KEY
+from schemas.tables.profile import PROFILE
 from streams.settings import Settings
 from tests.agents.test_shard import SMALL, A, Stand, alone, events, start
 

@@ -16,12 +16,12 @@ from click.testing import CliRunner
 
 from agents.cli import main
 from agents.cli.profile import read
-from agents.operator_requests import ask, command
-from agents.profiles.user_csv import COLUMNS
-from agents.publish import Chunk, publish
-from schemas import codec
+from agents.tools.operator_requests import ask, command
+from agents.tools.publish import Chunk, publish
+from agents.users.user_csv import COLUMNS
 from schemas.errors import EmberlineError
-from streams import topics as topic_admin
+from schemas.records import codec
+from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
 from tests.agents.test_audience import running
 from tests.agents.test_worker import DEADLINE_S, Process

@@ -19,17 +19,18 @@ from aiohttp import web
 from yarl import URL
 
 from agents.cli.export import fetch
-from agents.host import NotHeld, ShardHost
-from agents.web import gatherer, stream
-from agents.web.connections import Limits, Runner, listen
-from agents.web.context import Context
-from agents.web.problems import CODES
+from agents.http.connections import Limits, Runner, listen
+from agents.http.problems import CODES
+from agents.scatter import gatherer
+from agents.scatter.context import Context
+from agents.supervision.shard_manager import NotHeld, ShardHost
+from agents.web import stream
 from agents.web.server import routes
 from schemas.errors import EmberlineError, Recoverable
-from schemas.lifecycle import SourceState, State
+from schemas.records.lifecycle import SourceState, State
+from streams.group.shard_plan import Directory
+from streams.kafka.topics import Problem as TopicProblem
 from streams.settings import Settings, load
-from streams.shard_plan import Directory
-from streams.topics import Problem as TopicProblem
 from tests.agents.dummies import DummyShard, States, rows, until
 
 A = "campaign:a"

@@ -10,8 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agents.keys import Scope
-from agents.web import access_log, gatherer
+from agents.http.keys import Scope
+from agents.scatter import gatherer
+from agents.web import access_log
 from agents.web.access_log import LOGGER
 from schemas.errors import Fatal, Recoverable
 from tests.agents.dummies import DummyShard, until

@@ -10,14 +10,15 @@ import aiohttp
 import polars as pl
 import pytest
 
-from agents.budget import answers
 from agents.filters import Plan
-from agents.keys import Scope
-from agents.web import admission, interactions, stream
-from agents.web.admission import Places, Work
-from agents.web.problems import Problem
-from agents.web.quota import Quota
-from agents.web.threads import whole
+from agents.http import admission
+from agents.http.admission import Places, Work
+from agents.http.keys import Scope
+from agents.http.problems import Problem
+from agents.http.quota import Quota
+from agents.http.threads import whole
+from agents.resources.budget import answers
+from agents.web import interactions, stream
 from schemas.errors import Recoverable
 from streams.settings import load
 from tests.agents.dummies import DummyShard, rows, until

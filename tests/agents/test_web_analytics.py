@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from agents.analytics import Figures
-from agents.catalog_view import Entry
 from agents.cli.status import unreadable_lines
-from agents.rules.aside import UNREADABLE
+from agents.coordinator.rules.aside import UNREADABLE
+from agents.shard.analytics import Figures
+from agents.views.catalog_view import Entry
 from agents.web import analytics
 from agents.web.explain import _MOST
-from schemas import codec
-from schemas.lifecycle import Exemption, SourceState, State
+from schemas.records import codec
+from schemas.records.lifecycle import Exemption, SourceState, State
 from streams.settings import Settings
 from tests.agents.test_web import A, Site, alone, serving
 

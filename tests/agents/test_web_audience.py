@@ -11,16 +11,17 @@ import aiohttp
 import polars as pl
 import pytest
 
-from agents.catalog_view import CatalogView, Entry
+from agents.audience import plan_json
 from agents.cli.audience import count, stream
 from agents.filters import Code, Plan
 from agents.filters.errors import CODES as FILTER_CODES
-from agents.query import plan_json
-from agents.web import body, gatherer
+from agents.http import body
+from agents.http.problems import CODES
+from agents.scatter import gatherer
+from agents.views.catalog_view import CatalogView, Entry
 from agents.web.audience_request import Cursor
-from agents.web.problems import CODES
 from schemas.errors import EmberlineError, Recoverable, UsageError
-from schemas.lifecycle import SourceState, State
+from schemas.records.lifecycle import SourceState, State
 from streams.settings import Settings, load
 from tests.agents.test_web import JSON, A, Site, active, alone, serving
 

@@ -16,8 +16,8 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from agents.web import body, connections, problems
-from agents.web.connections import Limits
+from agents.http import body, connections, problems
+from agents.http.connections import Limits
 from streams.settings import Settings, load
 from tests.agents.dummies import DummyShard, rows, until
 from tests.agents.test_web import JSON, SHARDS, A, Site, active, raw, serving
@@ -197,7 +197,7 @@ async def test_an_answer_that_nobody_reads_is_broken_off(
     filter_ = b'{"filter": {"filter": "received_from_campaign", "campaign": "a"}, "limit": 80000}'
     head = b"POST /audience HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     sent = head + b"Content-Length: %d\r\n\r\n" % len(filter_) + filter_
-    caplog.set_level("INFO", "agents.web.problems")
+    caplog.set_level("INFO", "agents.http.problems")
     async with serving(site), half_sent(site, 1, sent) as opened, asyncio.timeout(30):
         await until(lambda: "the answer is not read" in caplog.text)
         got = b""

@@ -13,9 +13,9 @@ from aiohttp import web
 
 from agents.cli.export import fetch
 from agents.cli.status import worker_facts, worker_line
-from agents.keys import Keys, Scope
+from agents.http.keyring import check_exposure
+from agents.http.keys import Keys, Scope
 from agents.web.guard import Bucket
-from agents.web.keyring import check_exposure
 from agents.web.openapi import document
 from agents.web.server import ROUTES, routes
 from schemas.errors import Fatal

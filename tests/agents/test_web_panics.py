@@ -7,8 +7,8 @@ import aiohttp
 import polars as pl
 import pytest
 
-from agents.web import gatherer
-from agents.web.wire import END, Truncated, pack, unpack
+from agents.scatter import gatherer
+from agents.scatter.wire import END, Truncated, pack, unpack
 from streams.settings import Settings
 from tests.agents.dummies import DummyShard, rows
 from tests.agents.test_web import A, Site, active, alone, serving, two

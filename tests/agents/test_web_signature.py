@@ -14,14 +14,15 @@ from yarl import URL
 
 from agents.cli.audience import count
 from agents.cli.export import fetch
-from agents.keys import Keys, Scope
-from agents.web import analytics, gatherer
-from agents.web.signature import HEADER, WINDOW_MS, Nonces, Refused, netloc, sign, verify
-from agents.web.wire import END, pack
+from agents.http.keys import Keys, Scope
+from agents.http.signature import HEADER, WINDOW_MS, Nonces, Refused, netloc, sign, verify
+from agents.scatter import gatherer
+from agents.scatter.wire import END, pack
+from agents.web import analytics
 from schemas.errors import EmberlineError
-from streams.peer import checked_address
+from streams.group.peer import checked_address
+from streams.group.shard_plan import Directory
 from streams.settings import load
-from streams.shard_plan import Directory
 from tests.agents.dummies import rows
 from tests.agents.test_web import SHARDS, A, Site, active, serving
 from tests.agents.test_web_guard import Given

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agents.web.spool import spool, sweep
+from agents.http.spool import spool, sweep
 from tests.agents.dummies import until
 
 KILLED = """

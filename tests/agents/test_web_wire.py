@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.web.formats import MEDIA_TYPES, choose
-from agents.web.problems import CODES, Problem
-from agents.web.wire import END, Truncated, pack, unpack
-from schemas.interaction import empty
+from agents.http.formats import MEDIA_TYPES, choose
+from agents.http.problems import CODES, Problem
+from agents.scatter.wire import END, Truncated, pack, unpack
+from schemas.tables.interaction import empty
 from tests.agents.dummies import rows
 
 

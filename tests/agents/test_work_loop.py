@@ -6,18 +6,19 @@ from typing import Any, cast
 
 import pytest
 
-from agents.budget import Budget
-from agents.state_view import StateView
-from agents.work.context import Context
-from agents.work.indexer import Indexer
-from agents.work.loop import WorkLoop
-from agents.work.tidy import window_merge
-from schemas.roster import roster_rows
-from streams import keys, side
+from agents.resources.budget import Budget
+from agents.shard.jobs.compact import window_merge
+from agents.shard.jobs.context import Context
+from agents.shard.jobs.indexer import Indexer
+from agents.shard.jobs.loop import WorkLoop
+from agents.views.state_view import StateView
+from schemas.tables.roster import roster_rows
 from streams.clock import SystemClock
-from streams.mirror import Mirror, shared_cache
 from streams.settings import load
-from streams.store import Store
+from streams.state import auxiliary_table as side
+from streams.state import keys
+from streams.state.state_store import Mirror, shared_cache
+from streams.state.store import Store
 
 
 def test_small_entries_of_hashes_are_put_together_oldest_first() -> None:

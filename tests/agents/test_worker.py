@@ -13,12 +13,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agents.preflight import locked
+from agents.worker.preflight import locked
 from schemas.errors import Fatal
-from streams import topics as topic_admin
-from streams.broker import LocalBroker
+from streams.devbroker.broker import LocalBroker
+from streams.kafka import topics as topic_admin
+from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from streams.topics import Topics
 
 DEADLINE_S = 120
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agents import logs
+from agents.worker import logs
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_the_harmless_line_is_dropped_and_a_flood_is_thinned(log: io.StringIO) -
     for _ in range(100):
         library.error("Unable connect to node with id %s", 1)
     for _ in range(3):
-        logging.getLogger("agents.host").info("generation %d", 1)
+        logging.getLogger("agents.supervision.shard_manager").info("generation %d", 1)
     lines = [line.split(None, 3)[3] for line in log.getvalue().splitlines()]
     assert lines == [
         "Got error produce response: [Error 7] RequestTimedOutError",

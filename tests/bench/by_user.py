@@ -17,13 +17,14 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from schemas.delta import encode
-from schemas.interaction import CHANNELS, KINDS, SCHEMA
-from streams import keys, layout
-from streams.by_user import ByUser
-from streams.hot_table import HotTable, Put
-from streams.mirror import Mirror, shared_cache
-from streams.store import bounded, new_id
+from schemas.tables.delta import encode
+from schemas.tables.interaction import CHANNELS, KINDS, SCHEMA
+from streams.state import compaction_plan as layout
+from streams.state import keys
+from streams.state.hot_table import HotTable, Put
+from streams.state.state_store import Mirror, shared_cache
+from streams.state.store import bounded, new_id
+from streams.user_index.by_user import ByUser
 
 LIMITS = layout.Limits(rows=50_000, bytes=900_000, own_rows=4_000)
 FLUSH_ROWS = 300_000

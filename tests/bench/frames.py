@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 from aiokafka.partitioner import murmur2
 
-from schemas import codec, segment
-from schemas.batch import RawBatch, parse_batches
-from schemas.fold import fold
-from schemas.ingest import ingest
+from schemas import segment
+from schemas.decode.batch import RawBatch, parse_batches
+from schemas.decode.ingest import ingest
+from schemas.records import codec
+from schemas.tables.fold import fold
 from tests.schemas.record_batches import CODECS, INPUTS, NOW, Produced, wire
 
 PARTITIONS = 4

@@ -16,26 +16,26 @@ from pathlib import Path
 
 import polars as pl
 
-from agents import intake
-from agents.bench import worker as worker_module
-from agents.bench.field import field, ground
-from agents.bench.ingest import taken_in
-from agents.bench.peers import run as peers
-from agents.bench.watch import Watch
-from agents.bench.worker import COMMAND, Worker
 from agents.cli import main
-from agents.deltas import Part, parts
-from agents.demo.bench_events import bench_events
-from agents.publish import publish
-from agents.work.indexer import Indexer
-from schemas import ingest as ingest_module
-from schemas.counts import COUNT_SCHEMA
-from schemas.ingest import Ingested
-from schemas.profile import PROFILE
-from schemas.repeats import Window
-from schemas.users import TakenUsers
-from streams import layout
+from agents.shard import intake
+from agents.shard.deltas import Part, parts
+from agents.shard.jobs.indexer import Indexer
+from agents.tools.bench import worker as worker_module
+from agents.tools.bench.field import field, ground
+from agents.tools.bench.ingest import taken_in
+from agents.tools.bench.peers import run as peers
+from agents.tools.bench.watch import Watch
+from agents.tools.bench.worker import COMMAND, Worker
+from agents.tools.demo.bench_events import bench_events
+from agents.tools.publish import publish
+from schemas.decode import ingest as ingest_module
+from schemas.decode.ingest import Ingested
+from schemas.decode.users import TakenUsers
+from schemas.tables.counts import COUNT_SCHEMA
+from schemas.tables.profile import PROFILE
+from schemas.tables.repeats import Window
 from streams.settings import load
+from streams.state import compaction_plan as layout
 
 BARE = (sys.executable, "-c", "from tests.bench.tables import bare_worker; bare_worker()")
 

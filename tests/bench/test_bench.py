@@ -2,16 +2,16 @@
 
 import pytest
 
-from agents.bench.field import Ground
-from agents.bench.figures import Report
-from agents.bench.ingest import Options as Ingest
-from agents.bench.ingest import ingest
-from agents.bench.latency import Options as Latency
-from agents.bench.latency import latency
-from agents.bench.lifecycle import Options as Lifecycle
-from agents.bench.lifecycle import lifecycle
-from agents.bench.recovery import Options as Recovery
-from agents.bench.recovery import recovery
+from agents.tools.bench.field import Ground
+from agents.tools.bench.figures import Report
+from agents.tools.bench.ingest import Options as Ingest
+from agents.tools.bench.ingest import ingest
+from agents.tools.bench.latency import Options as Latency
+from agents.tools.bench.latency import latency
+from agents.tools.bench.lifecycle import Options as Lifecycle
+from agents.tools.bench.lifecycle import lifecycle
+from agents.tools.bench.recovery import Options as Recovery
+from agents.tools.bench.recovery import recovery
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 

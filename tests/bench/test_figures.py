@@ -1,6 +1,6 @@
 """Samples become figures: medians with their range, costs an event, ratios."""
 
-from agents.bench.figures import Measurement, Report, Sample, Spread
+from agents.tools.bench.figures import Measurement, Report, Sample, Spread
 
 RUNS = [
     Sample(2.0, 1000, cpu=0.004, rss=100_000_000, facts={"wall_s": 3.0, "odd": 1.0}),

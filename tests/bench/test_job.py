@@ -1,10 +1,10 @@
 """The peers' job is the same job: their keys are those of the oracle."""
 
-from agents.bench.crowd import crowd
-from agents.bench.peers.job import TOPICS, decoder, keys
-from agents.demo.bench_events import bench_events
-from agents.demo.generator import generate
-from agents.oracle import Interactions, expect
+from agents.tools.bench.crowd import crowd
+from agents.tools.bench.peers.job import TOPICS, decoder, keys
+from agents.tools.demo.bench_events import bench_events
+from agents.tools.demo.generator import generate
+from agents.tools.oracle import Interactions, expect
 
 
 def test_peers_make_the_oracles_interactions_of_benchmark_events() -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from agents.bench.compare import oracle
-from agents.bench.field import Ground, field
-from agents.bench.peers import run as peers
-from agents.bench.peers.state import state
-from agents.demo.bench_events import bench_events
-from agents.publish import publish
+from agents.tools.bench.compare import oracle
+from agents.tools.bench.field import Ground, field
+from agents.tools.bench.peers import run as peers
+from agents.tools.bench.peers.state import state
+from agents.tools.demo.bench_events import bench_events
+from agents.tools.publish import publish
 
 EVENTS = 1_500
 

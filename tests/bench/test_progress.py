@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from agents.bench.peers.progress import Progress
+from agents.tools.bench.peers.progress import Progress
 
 
 def test_nothing_told_reads_as_nothing(tmp_path: Path) -> None:

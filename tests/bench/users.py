@@ -23,24 +23,26 @@ import aiohttp
 import polars as pl
 from aiohttp import web
 
-from agents.host import ShardHost
-from agents.profiles.facts import UsersRead
-from agents.profiles.person import Match
-from agents.profiles.shard_users import ShardUsers
-from agents.state_view import StateView
-from agents.web.context import Context
+from agents.scatter.context import Context
+from agents.shard.jobs.context import Context as ShardContext
+from agents.shard.users import ShardUsers
+from agents.supervision.shard_manager import ShardHost
+from agents.users.facts import UsersRead
+from agents.users.person import Match
+from agents.views.state_view import StateView
 from agents.web.server import routes
-from agents.work.context import Context as ShardContext
-from schemas.delta import encode
-from schemas.placement import partition_of
-from schemas.roster import ROSTER_SCHEMA, Alias
-from streams import keys, layout, side
-from streams.by_user import ByUser
-from streams.hot_table import HotTable, Put
-from streams.mirror import Mirror, shared_cache
+from schemas.tables.delta import encode
+from schemas.tables.placement import partition_of
+from schemas.tables.roster import ROSTER_SCHEMA, Alias
+from streams.group.shard_plan import Directory
 from streams.settings import load
-from streams.shard_plan import Directory
-from streams.store import bounded, new_id
+from streams.state import auxiliary_table as side
+from streams.state import compaction_plan as layout
+from streams.state import keys
+from streams.state.hot_table import HotTable, Put
+from streams.state.state_store import Mirror, shared_cache
+from streams.state.store import bounded, new_id
+from streams.user_index.by_user import ByUser
 from tests.bench.by_user import FLUSH_ROWS, LIMITS, RUN_ROWS, START, events, user_names
 
 SHARDS = 4

@@ -17,14 +17,14 @@ from typing import Any, Self
 
 import aiohttp
 
-from agents.bench.field import environment_of, free_port
-from agents.bench.process import Child
-from agents.oracle import Interactions, row_key
-from agents.publish import Chunk, publish
-from agents.topic_reader import Located, read_all, read_table
-from schemas import codec
+from agents.tools.bench.field import environment_of, free_port
+from agents.tools.bench.process import Child
+from agents.tools.oracle import Interactions, row_key
+from agents.tools.publish import Chunk, publish
+from schemas.records import codec
+from streams.kafka.topic_reader import Located, read_all, read_table
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 
 __all__ = ["SMALL", "Cluster", "Partial", "Slot", "define", "difference", "records", "until"]
 

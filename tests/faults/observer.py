@@ -6,7 +6,7 @@ from random import Random
 
 import aiohttp
 
-from agents.oracle import Interactions
+from agents.tools.oracle import Interactions
 from tests.faults.harness import Cluster, Partial, difference
 
 __all__ = ["Observer"]

@@ -5,9 +5,9 @@ import time
 from collections import Counter
 from random import Random
 
-from agents.operator_requests import command
-from agents.publish import Chunk, publish
-from schemas import codec
+from agents.tools.operator_requests import command
+from agents.tools.publish import Chunk, publish
+from schemas.records import codec
 from tests.faults.harness import Cluster, define
 
 __all__ = ["Operator"]

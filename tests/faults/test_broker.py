@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from streams import topics as topic_admin
-from streams.broker import LocalBroker
+from streams.devbroker.broker import LocalBroker
+from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
 from tests.faults.harness import SMALL, Cluster, until
 from tests.faults.traffic import Traffic

@@ -10,10 +10,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agents.publish import Chunk, publish
-from schemas import codec
+from agents.tools.publish import Chunk, publish
+from schemas.records import codec
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 from tests.faults.harness import SMALL, Cluster, Partial, Slot, define, until
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]

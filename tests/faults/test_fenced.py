@@ -7,9 +7,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agents.oracle import Interactions
+from agents.tools.oracle import Interactions
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 from tests.faults.harness import SMALL, Cluster, Partial, until
 from tests.faults.traffic import Traffic
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agents.bench.field import environment_of
-from streams import topics as topic_admin
+from agents.tools.bench.field import environment_of
+from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
 from tests.faults.harness import Cluster
 from tests.faults.three_brokers import ThreeBrokers, three_brokers

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from agents.demo.generator import DAY_MS, generate
-from agents.demo.malformed import MALFORMED, malformed
-from agents.oracle import expect
-from agents.publish import publish
-from agents.topic_reader import read_all
+from agents.tools.demo.generator import DAY_MS, generate
+from agents.tools.demo.malformed import MALFORMED, malformed
+from agents.tools.oracle import expect
+from agents.tools.publish import publish
+from streams.kafka.topic_reader import read_all
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 from tests.faults.harness import SMALL, Cluster, until
 
 EVENTS = 4_000

@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 from tests.faults.harness import SMALL, Cluster, records
 from tests.faults.observer import Observer
 from tests.faults.operator import Operator

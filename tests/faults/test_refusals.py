@@ -10,10 +10,10 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from agents.bench.watch import Watch
-from streams.offsets import bounds
+from agents.tools.bench.watch import Watch
+from streams.kafka.offsets import bounds
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
 from tests.faults.harness import SMALL, Cluster, until
 from tests.faults.traffic import Traffic
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from agents.publish import Chunk, publish
-from schemas import codec
+from agents.tools.publish import Chunk, publish
+from schemas.records import codec
+from streams.kafka.topic_specs import EVENTS
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topic_specs import EVENTS
-from streams.topics import Topics
 from tests.faults.harness import SMALL, Cluster, define
 from tests.faults.observer import Observer
 from tests.faults.traffic import Traffic

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from streams import broker_jars as jars
-from streams.broker_config import free_ports, server_properties
-from streams.broker_probe import await_answer
-from streams.broker_process import BrokerProcess
+from streams.devbroker import jars as jars
+from streams.devbroker.config import free_ports, server_properties
+from streams.devbroker.probe import await_answer
+from streams.devbroker.process import BrokerProcess
 
 __all__ = ["Node", "ThreeBrokers", "three_brokers"]
 

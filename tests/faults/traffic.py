@@ -4,9 +4,9 @@ import asyncio
 from random import Random
 from typing import Any
 
-from agents.demo.chunk import EventChunk, avro_chunk
-from agents.oracle import Expected
-from agents.publish import Partitioner, Publisher
+from agents.tools.demo.chunk import EventChunk, avro_chunk
+from agents.tools.oracle import Expected
+from agents.tools.publish import Partitioner, Publisher
 from streams.settings import Settings
 
 __all__ = ["Traffic"]

@@ -14,10 +14,10 @@ import cramjam
 from aiokafka.codec import snappy_encode
 from aiokafka.record.util import calc_crc32c
 
-from schemas import codec
-from schemas.decode_plan import varint
-from schemas.wire import HEADER, LENGTH_END
-from streams.topic_specs import EVENTS
+from schemas.decode.plan import varint
+from schemas.decode.wire import HEADER, LENGTH_END
+from schemas.records import codec
+from streams.kafka.topic_specs import EVENTS
 from tests.hostile.damage import damaged_bytes
 from tests.schemas.record_batches import NOW
 

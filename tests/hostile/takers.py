@@ -12,19 +12,19 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from agents.coordinator_inputs import read
+from agents.coordinator.records import read
+from agents.coordinator.rules import ledger
+from agents.coordinator.rules.decide import decide
+from agents.coordinator.rules.inputs import Tick
+from agents.coordinator.rules.policy import Policy
+from agents.coordinator.rules.world import World
 from agents.filters import FilterError, parse
-from agents.rules import ledger
-from agents.rules.decide import decide
-from agents.rules.inputs import Tick
-from agents.rules.policy import Policy
-from agents.rules.world import World
-from schemas import codec
-from schemas.batch import RawBatch
-from schemas.decode_reject import Reject
-from schemas.ingest import ingest
-from schemas.users import take_users
-from streams.topic_specs import EVENTS, Topics
+from schemas.decode.batch import RawBatch
+from schemas.decode.ingest import ingest
+from schemas.decode.reject import Reject
+from schemas.decode.users import take_users
+from schemas.records import codec
+from streams.kafka.topic_specs import EVENTS, Topics
 from tests.hostile.damage import bytes_of, damaged_bytes, damaged_object, strange
 from tests.schemas.record_batches import NOW, Produced, batch
 

@@ -6,10 +6,10 @@ import tracemalloc
 
 import pytest
 
-from schemas.batch import parse_batches
-from schemas.decode_reject import Reject
-from schemas.ingest import ingest
-from streams.topic_specs import Topics
+from schemas.decode.batch import parse_batches
+from schemas.decode.ingest import ingest
+from schemas.decode.reject import Reject
+from streams.kafka.topic_specs import Topics
 from tests.hostile.batches import KINDS, event_value, hostile_batches
 from tests.schemas.record_batches import Produced, batch
 

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 
-from schemas.interaction import CHANNELS, KINDS, SCHEMA
+from schemas.tables.interaction import CHANNELS, KINDS, SCHEMA
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 few = st.sampled_from("abc")

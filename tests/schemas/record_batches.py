@@ -8,8 +8,8 @@ from typing import NamedTuple
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from schemas.batch import RawBatch, parse_batches
-from streams.topic_specs import Topics
+from schemas.decode.batch import RawBatch, parse_batches
+from streams.kafka.topic_specs import Topics
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 NOW = 1_760_000_000_000

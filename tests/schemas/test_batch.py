@@ -5,22 +5,15 @@ from dataclasses import replace
 import pytest
 from aiokafka.record.util import calc_crc32c
 
-from schemas.batch import (
-    ABORT,
-    COMMIT,
-    CorruptBatch,
-    KafkaRecord,
-    parse_batches,
-    unpack,
-)
-from schemas.batch_records import (
+from schemas.decode.batch import ABORT, COMMIT, CorruptBatch, KafkaRecord, parse_batches, unpack
+from schemas.decode.batch_records import (
     MOST_HEADERS,
     CorruptRecords,
     chunks,
     read_varint,
     unpack_proven,
 )
-from schemas.decode_plan import varint
+from schemas.decode.plan import varint
 from tests.schemas.record_batches import CODECS, NOW, Produced, batch, wire, with_payload
 
 RECORDS = [

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import registry
-from schemas.codec import Undecodable, Unencodable, decode, encode
+from schemas.records import registry
+from schemas.records.codec import Undecodable, Unencodable, decode, encode
 
 PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "string": st.text(max_size=20),

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from schemas.codec import Undecodable, decode, encode
+from schemas.records.codec import Undecodable, decode, encode
 
 SEND: dict[str, Any] = {"id": "e1", "user_id": "u1", "time": 1_760_000_000_000}
 DEFINITION: dict[str, Any] = {"key": "canvas:1", "status": "ACTIVE"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from schemas import registry
-from schemas.compatibility import problems, reused_ids
+from schemas.records import registry
+from schemas.records.compatibility import problems, reused_ids
 
 RELEASES = Path(__file__).parents[2] / "schemas" / "releases"
 

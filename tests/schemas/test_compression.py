@@ -9,8 +9,8 @@ import cramjam
 import pytest
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 
-from schemas.compression import decompress
-from schemas.undecodable import Undecodable
+from schemas.decode.compression import decompress
+from schemas.records.undecodable import Undecodable
 
 LIMIT = 1_000_000
 Encode = Callable[[bytes], bytes]

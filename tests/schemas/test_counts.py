@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from schemas.counts import COUNT_SCHEMA, FEED_VIEWS, add_up, count, count_feed_views
-from schemas.interaction import SCHEMA
+from schemas.tables.counts import COUNT_SCHEMA, FEED_VIEWS, add_up, count, count_feed_views
+from schemas.tables.interaction import SCHEMA
 
 DAY = 86_400_000
 

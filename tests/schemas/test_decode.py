@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import codec, registry
-from schemas.batch import RawBatch, unpack
-from schemas.decode import Decoded, Limits, decode
-from schemas.decode_blocks import Misfit, peek, read_batches
-from schemas.decode_plan import event_types, plan
-from schemas.decode_view import fields
-from schemas.interaction import CHANNELS
-from schemas.registry import FILES
-from schemas.undecodable import Undecodable
+from schemas.decode.batch import RawBatch, unpack
+from schemas.decode.blocks import Misfit, peek, read_batches
+from schemas.decode.decoder import Decoded, Limits, decode
+from schemas.decode.plan import event_types, plan
+from schemas.records import codec, registry
+from schemas.records.registry import FILES
+from schemas.records.undecodable import Undecodable
+from schemas.tables.interaction import CHANNELS
+from schemas.tables.view import fields
 from tests.schemas.record_batches import CODECS, NOW, Produced, batch, with_payload
 
 EVENTS = ("send", "open", "click", "variant", "conversion", "signal")

@@ -1,7 +1,7 @@
 """The reject of a record: what is kept of it, and that it always fits a record."""
 
-from schemas.batch import unpack
-from schemas.decode_reject import reject
+from schemas.decode.batch import unpack
+from schemas.decode.reject import reject
 from tests.schemas.record_batches import Produced, batch
 
 

@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from schemas import delta
-from schemas.counts import COUNT_SCHEMA, count
-from schemas.decode_view import FEW
-from schemas.interaction import SCHEMA
-from schemas.sealed import unsealed
 from schemas.segment import CorruptSegment
+from schemas.tables import delta
+from schemas.tables.counts import COUNT_SCHEMA, count
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.sealed import unsealed
+from schemas.tables.view import FEW
 from tests.streams.rows import random_rows
 
 

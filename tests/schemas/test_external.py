@@ -4,10 +4,10 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import codec
-from schemas.external import EXTERNAL_SCHEMA, Said, as_roster, last_said
-from schemas.ingest import ingest
-from schemas.roster import ROSTER_SCHEMA, latest, roster_rows
+from schemas.decode.ingest import ingest
+from schemas.records import codec
+from schemas.tables.external import EXTERNAL_SCHEMA, Said, as_roster, last_said
+from schemas.tables.roster import ROSTER_SCHEMA, latest, roster_rows
 from tests.schemas.record_batches import INPUTS, NOW, Produced, batch
 
 DAY = 86_400_000

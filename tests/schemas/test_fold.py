@@ -2,8 +2,8 @@ import polars as pl
 from hypothesis import given, settings
 from polars.testing import assert_frame_equal
 
-from schemas.fold import fold
-from schemas.interaction import KEY, SCHEMA, empty
+from schemas.tables.fold import fold
+from schemas.tables.interaction import KEY, SCHEMA, empty
 from tests.schemas.interaction_rows import frame_of, frames
 
 KEY_LENGTH = len(KEY)

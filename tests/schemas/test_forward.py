@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from schemas import codec
-from schemas.batch import RawBatch, unpack
-from schemas.decode_check import DEFAULT_LIMITS, LATENESS, Limits
-from schemas.ingest import Ingested, ingest
-from schemas.users import take_users
+from schemas.decode.batch import RawBatch, unpack
+from schemas.decode.check import DEFAULT_LIMITS, LATENESS, Limits
+from schemas.decode.ingest import Ingested, ingest
+from schemas.decode.users import take_users
+from schemas.records import codec
 from tests.schemas.record_batches import INPUTS, NOW, Produced, batch
 from tests.schemas.test_ingest import LONG_AFTER, USERS, forwarded, forwarded_before, owner
 

@@ -9,15 +9,15 @@ import pytest
 from aiokafka.partitioner import murmur2
 from polars.testing import assert_frame_equal
 
-from schemas import codec
-from schemas.batch import RawBatch, unpack
-from schemas.decode_check import DEFAULT_LIMITS
-from schemas.forward import Forward
-from schemas.ingest import Ingested, ingest
-from schemas.interaction import SCHEMA
-from schemas.profile import PROFILE
-from schemas.users import of_users, take_users
-from streams.topic_specs import Topics
+from schemas.decode.batch import RawBatch, unpack
+from schemas.decode.check import DEFAULT_LIMITS
+from schemas.decode.forward import Forward
+from schemas.decode.ingest import Ingested, ingest
+from schemas.decode.users import of_users, take_users
+from schemas.records import codec
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.profile import PROFILE
+from streams.kafka.topic_specs import Topics
 from tests.schemas.record_batches import INPUTS, NOW, Produced, batch
 
 N = 4

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import codec, registry
-from schemas.lifecycle import (
+from schemas.records import codec, registry
+from schemas.records.lifecycle import (
     HIDDEN,
     VISIBLE,
     Command,

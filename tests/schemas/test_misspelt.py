@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from schemas import misspelt
-from schemas.codec import decode
-from schemas.misspelt import Misspelling, Tally
-from schemas.undecodable import Undecodable
+from schemas.records import misspelt
+from schemas.records.codec import decode
+from schemas.records.misspelt import Misspelling, Tally
+from schemas.records.undecodable import Undecodable
 
 EVENT: dict[str, Any] = {"id": "1", "user_id": "u", "time": 1_760_000_000_000}
 
@@ -17,7 +17,7 @@ EVENT: dict[str, Any] = {"id": "1", "user_id": "u", "time": 1_760_000_000_000}
 def tally(monkeypatch: pytest.MonkeyPatch) -> Tally:
     fresh = Tally()
     monkeypatch.setattr(misspelt, "TALLY", fresh)
-    monkeypatch.setattr("schemas.json_codec.TALLY", fresh)
+    monkeypatch.setattr("schemas.records.json_codec.TALLY", fresh)
     return fresh
 
 

@@ -16,11 +16,11 @@ from aiokafka.partitioner import murmur2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import registry
-from schemas.decode_plan import varint
-from schemas.forward import Forward
-from schemas.ingest import Ingested, ingest
-from schemas.projection import VIEWS
+from schemas.decode.forward import Forward
+from schemas.decode.ingest import Ingested, ingest
+from schemas.decode.plan import varint
+from schemas.records import registry
+from schemas.tables.projection import VIEWS
 from tests.schemas.record_batches import INPUTS, NOW, Produced, batch
 
 N = 4

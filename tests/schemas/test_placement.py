@@ -6,7 +6,7 @@ from aiokafka.partitioner import murmur2
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.placement import partition_of
+from schemas.tables.placement import partition_of
 
 users = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=30)
 hex_users = st.lists(st.binary(min_size=12, max_size=12).map(bytes.hex), min_size=1, max_size=50)

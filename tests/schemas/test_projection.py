@@ -3,11 +3,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from schemas import codec
-from schemas.decode import decode
-from schemas.interaction import SCHEMA
-from schemas.profile import PROFILE, PROFILE_SCHEMA, unpack, wide
-from schemas.projection import FIELDS, VIEWS, with_control
+from schemas.decode.decoder import decode
+from schemas.records import codec
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.profile import PROFILE, PROFILE_SCHEMA, unpack, wide
+from schemas.tables.projection import FIELDS, VIEWS, with_control
 from tests.schemas.record_batches import NOW, Produced, batch
 
 

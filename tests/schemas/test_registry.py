@@ -5,8 +5,8 @@ import fastavro
 import polars as pl
 import pytest
 
-from schemas import registry
-from schemas.registry import UnknownSchema
+from schemas.records import registry
+from schemas.records.registry import UnknownSchema
 
 IDS = {
     "send": 1,

@@ -4,8 +4,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.decode_view import FEW
-from schemas.repeats import Window, hashes, pack, unpack
+from schemas.tables.repeats import Window, hashes, pack, unpack
+from schemas.tables.view import FEW
 
 ids = st.lists(st.integers(0, 20).map(str), max_size=12)
 

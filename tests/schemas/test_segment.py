@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from schemas import segment
-from schemas.decode_view import FEW
-from schemas.interaction import COLUMNS, SCHEMA, empty
-from schemas.segment_codec import CorruptSegment
-from schemas.segment_order import in_order
+from schemas.segment.codec import CorruptSegment
+from schemas.segment.order import in_order
+from schemas.tables.interaction import COLUMNS, SCHEMA, empty
+from schemas.tables.view import FEW
 from tests.schemas.interaction_rows import far, few, frame_of, frames, hex_user, text
 from tests.streams.rows import random_rows
 

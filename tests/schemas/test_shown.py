@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.shown import json_shown, shown, width
+from schemas.words.shown import json_shown, shown, width
 
 TEXTS = st.text(st.characters() | st.sampled_from("\x1b\x9b\x07\n\r\u2028\u202e\u2066\ud800a é漢"))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.stable_hash import stable_hash
+from schemas.tables.stable_hash import stable_hash
 
 MASK = (1 << 64) - 1
 

@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.user_number import NUMBER, numbers, packed
+from schemas.segment.user_number import NUMBER, numbers, packed
 
 hex_user = st.integers(0, 2**96 - 1).map(lambda number: f"{number:024x}")
 other = (

@@ -8,11 +8,11 @@ import fastavro
 import polars as pl
 import pytest
 
-from schemas import codec, registry
-from schemas.decode_check import DEFAULT_LIMITS
-from schemas.placement import partition_of
-from schemas.roster import Alias, aliases_of
-from schemas.users import take_users
+from schemas.decode.check import DEFAULT_LIMITS
+from schemas.decode.users import take_users
+from schemas.records import codec, registry
+from schemas.tables.placement import partition_of
+from schemas.tables.roster import Alias, aliases_of
 from tests.schemas.record_batches import INPUTS, Produced, batch
 
 TOPIC = "t.users"

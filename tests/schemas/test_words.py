@@ -2,7 +2,7 @@
 
 import time
 
-from schemas.words import hint, nearest
+from schemas.words.nearest import hint, nearest
 
 STATES = ["ACTIVE", "EXPIRED", "EXPIRING"]
 

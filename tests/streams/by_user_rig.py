@@ -7,14 +7,15 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas import delta
-from schemas.interaction import SCHEMA
-from schemas.profile import wide
 from schemas.segment import SegmentIndex, decode
-from streams import keys, layout
-from streams.by_user import ByUser
-from streams.hot_table import HotTable, Put
-from streams.mirror import Mirror, shared_cache
+from schemas.tables import delta
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.profile import wide
+from streams.state import compaction_plan as layout
+from streams.state import keys
+from streams.state.hot_table import HotTable, Put
+from streams.state.state_store import Mirror, shared_cache
+from streams.user_index.by_user import ByUser
 from tests.streams.rows import as_dict
 
 __all__ = ["LIMITS", "Rig", "Rows"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from schemas.interaction import CHANNELS, KEY, KINDS, SCHEMA
+from schemas.tables.interaction import CHANNELS, KEY, KINDS, SCHEMA
 
 __all__ = ["as_dict", "random_rows"]
 

@@ -9,8 +9,8 @@ from aiokafka.coordinator.protocol import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.assignor import ShardAssignor
-from streams.shard_plan import Claim, Directory, plan
+from streams.group.assignor import ShardAssignor
+from streams.group.shard_plan import Claim, Directory, plan
 
 MEMBERS = st.dictionaries(
     st.text(alphabet="abcdef", min_size=1, max_size=3),

@@ -10,15 +10,15 @@ from dataclasses import replace
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 
-from agents.patience import BrokerGate
-from agents.topic_reader import read_all
-from streams import bootstrap
-from streams import topics as topic_admin
-from streams.fetch import Fetcher
-from streams.offsets import bounds
+from agents.supervision.broker_gate import BrokerGate
+from streams.kafka import bootstrap
+from streams.kafka import topics as topic_admin
+from streams.kafka.fetch import Fetcher
+from streams.kafka.offsets import bounds
+from streams.kafka.step import StepProducer
+from streams.kafka.topic_reader import read_all
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.step import StepProducer
-from streams.topics import Topics
 
 #: Connecting to all hosts, one after the other, with each one's own time limit, takes longer.
 SOON_S = 6.0

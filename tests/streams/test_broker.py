@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import Fatal, Recoverable
-from streams.broker import LocalBroker
-from streams.broker_probe import cluster_id
-from streams.broker_process import is_alive
+from streams.devbroker.broker import LocalBroker
+from streams.devbroker.probe import cluster_id
+from streams.devbroker.process import is_alive
 
 pytestmark = pytest.mark.connected
 
@@ -87,7 +87,7 @@ def test_a_named_broker_is_used_and_left_alone(broker: str, tmp_path: Path) -> N
 def test_a_named_broker_that_is_away_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.broker._EXTERNAL_S", 0.2)
+    monkeypatch.setattr("streams.devbroker.broker._EXTERNAL_S", 0.2)
     with pytest.raises(Recoverable, match=r"127\.0\.0\.1:1,"):
         LocalBroker(tmp_path, env={"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}).start()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from streams.broker_config import compose_file, free_ports, server_properties
+from streams.devbroker.config import compose_file, free_ports, server_properties
 
 
 def test_ports_are_free_and_the_wanted_one_if_it_can_be() -> None:

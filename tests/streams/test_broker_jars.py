@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import Fatal
-from streams.broker_jars import KAFKA_VERSION, POM, cached, find_java, find_maven, locked, resolve
+from streams.devbroker.jars import (
+    KAFKA_VERSION,
+    POM,
+    cached,
+    find_java,
+    find_maven,
+    locked,
+    resolve,
+)
 
 _MAVEN = """#!/bin/sh
 echo run >> "$HOME/runs"

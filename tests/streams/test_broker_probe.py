@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from streams.broker_probe import await_answer, cluster_id
+from streams.devbroker.probe import await_answer, cluster_id
 
 
 @contextmanager

@@ -12,10 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rocksdict import Cache
 
-from streams import by_user, by_user_block, by_user_merge, by_user_runs
-from streams.by_user import ByUser
-from streams.by_user_store import UserStore
-from streams.mirror import shared_cache
+from streams.state.state_store import shared_cache
+from streams.user_index import block as by_user_block
+from streams.user_index import by_user
+from streams.user_index import merge as by_user_merge
+from streams.user_index import runs as by_user_runs
+from streams.user_index.by_user import ByUser
+from streams.user_index.store import UserStore
 from tests.streams.by_user_rig import Rig
 from tests.streams.rows import as_dict, random_rows
 

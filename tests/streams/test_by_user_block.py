@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from streams import by_user_block as block
+from streams.user_index import block as block
 from tests.streams.rows import random_rows
 
 hexed = st.text("0123456789abcdef", min_size=24, max_size=24)

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from schemas.fold import fold
-from schemas.interaction import SCHEMA
-from schemas.profile import PROFILE, wide
-from streams.by_user_rows import folded, frame_of, widened
+from schemas.tables.fold import fold
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.profile import PROFILE, wide
+from streams.user_index.rows import folded, frame_of, widened
 from tests.streams.rows import random_rows
 
 sources = st.sampled_from(["campaign:0", "canvas:0", "canvas:1", PROFILE])

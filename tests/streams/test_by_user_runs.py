@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.by_user_runs import FAN_IN, Run, choose, ranges
+from streams.user_index.runs import FAN_IN, Run, choose, ranges
 
 letters = st.lists(st.sampled_from("abcdefgh").map(str.encode), min_size=1, max_size=30)
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from schemas.interaction import SCHEMA
 from schemas.segment import CorruptSegment
-from streams import by_user_sieve, keys
-from streams.by_user_sieve import SegmentGone, Sieve, rows_among
+from schemas.tables.interaction import SCHEMA
+from streams.state import keys
+from streams.user_index import segment_filter as by_user_sieve
+from streams.user_index.segment_filter import SegmentGone, Sieve, rows_among
 from tests.streams.by_user_rig import Rig
 from tests.streams.rows import random_rows
 

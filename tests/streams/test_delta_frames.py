@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from schemas.interaction import empty
-from streams import delta_frames
-from streams.delta_frames import DeltaFrames
+from schemas.tables.interaction import empty
+from streams.state import delta_frames
+from streams.state.delta_frames import DeltaFrames
 from tests.streams.rows import as_dict, random_rows
 
 _STEPS = st.lists(

@@ -13,9 +13,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from schemas.batch import unpack
+from schemas.decode.batch import unpack
 from schemas.errors import Recoverable
-from streams.fetch import RETRY_S, Fetcher, Partition
+from streams.kafka.fetch import RETRY_S, Fetcher, Partition
 from streams.settings import Settings
 
 DEADLINE_S = 60.0
@@ -206,7 +206,7 @@ async def test_a_topic_that_goes_and_comes_back_is_read_on(
     broker: str, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The other partition still has a leader: so nothing but the reader asks for this one."""
-    caplog.set_level(logging.WARNING, "streams.fetch")
+    caplog.set_level(logging.WARNING, "streams.kafka.fetch")
     stays, goes = f"{prefix}stays", f"{prefix}goes"
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     producer = AIOKafkaProducer(bootstrap_servers=broker)

@@ -5,12 +5,13 @@ from pathlib import Path
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from schemas import delta
-from schemas.counts import COUNT_SCHEMA, add_up
-from streams import keys, side
-from streams.changelog import load
-from streams.hot_table import HotTable
-from streams.mirror import Mirror, shared_cache
+from schemas.tables import delta
+from schemas.tables.counts import COUNT_SCHEMA, add_up
+from streams.state import auxiliary_table as side
+from streams.state import keys
+from streams.state.changelog import load
+from streams.state.hot_table import HotTable
+from streams.state.state_store import Mirror, shared_cache
 
 
 def test_hashes_of_a_former_version_are_no_hashes_but_keys_to_delete() -> None:

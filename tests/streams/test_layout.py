@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.profile import PROFILE, wide
 from schemas.segment import SegmentIndex, decode
-from streams import keys, layout
-from streams.hot_table import HotTable, Put
+from schemas.tables.profile import PROFILE, wide
+from streams.state import compaction_plan as layout
+from streams.state import keys
+from streams.state.hot_table import HotTable, Put
 from tests.streams.rows import as_dict, random_rows
 
 LIMITS = layout.Limits(rows=40, bytes=900_000, own_rows=25)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from streams import membership as module
-from streams.membership import SESSION_S, Assigned, Membership
+from streams.group import membership as module
+from streams.group.membership import SESSION_S, Assigned, Membership
+from streams.group.shard_plan import Directory
 from streams.settings import load
-from streams.shard_plan import Directory
 
 
 class Group:

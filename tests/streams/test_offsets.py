@@ -6,10 +6,10 @@ import dataclasses
 import pytest
 
 from schemas.errors import Recoverable
-from streams.offsets import bounds
+from streams.kafka.offsets import bounds
+from streams.kafka.step import Record, StepProducer
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.step import Record, StepProducer
-from streams.topics import Topics
 
 pytestmark = pytest.mark.connected
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.other_loop import run_in
+from streams.group.other_loop import run_in
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from streams.offsets import bounds
-from streams.purge import Purge
+from streams.kafka.offsets import bounds
+from streams.kafka.purge import Purge
+from streams.kafka.step import Record, StepProducer
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.step import Record, StepProducer
-from streams.topics import Topics
 
 pytestmark = pytest.mark.connected
 

@@ -15,12 +15,12 @@ from typing import Any
 import fastavro
 import pytest
 
-from schemas import registry
-from schemas.codec import Undecodable, decode, encode
+from schemas.decode.ingest import ingest
 from schemas.errors import Fatal, UsageError
-from schemas.ingest import ingest
-from schemas.registry import UnknownSchema
-from streams.remote_registry import (
+from schemas.records import registry
+from schemas.records.codec import Undecodable, decode, encode
+from schemas.records.registry import UnknownSchema
+from streams.kafka.remote_registry import (
     HttpSource,
     Known,
     RegistryUnreachable,

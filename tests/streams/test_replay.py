@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.mirror import Mirror, shared_cache
-from streams.replay import Replay
+from streams.state.replay import Replay
+from streams.state.state_store import Mirror, shared_cache
 
 KEYS = [b"s/1", b"s/2", b"s/3", b"d/1", b"d/2", b"i/1"]
 ENTRIES = st.lists(st.tuples(st.sampled_from(KEYS), st.none() | st.binary(max_size=8)), max_size=40)

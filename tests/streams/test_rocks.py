@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rocksdict import Options, Rdict
 
-from streams.rocks import (
+from streams.state.rocks import (
     StoreBusy,
     StoreClosed,
     StoreDamaged,

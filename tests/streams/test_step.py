@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from streams.kafka.step import Fenced, Record, StepFailed, StepProducer
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.step import Fenced, Record, StepFailed, StepProducer
-from streams.topics import Topics
 
 pytestmark = pytest.mark.connected
 

@@ -9,18 +9,20 @@ import polars as pl
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from schemas.counts import COUNT_SCHEMA
-from schemas.delta import encode
-from schemas.profile import PROFILE
-from streams import keys, layout, side
-from streams.changelog import WrongPartitions
-from streams.mirror import Mirror, shared_cache
+from schemas.tables.counts import COUNT_SCHEMA
+from schemas.tables.delta import encode
+from schemas.tables.profile import PROFILE
+from streams.kafka.step import Fenced
+from streams.kafka.topic_repair import set_configs
+from streams.kafka.topics import Topics, configs
 from streams.settings import Settings, load
-from streams.step import Fenced
-from streams.store import Step, Store, new_id
-from streams.sweep import sweep
-from streams.topic_repair import set_configs
-from streams.topics import Topics, configs
+from streams.state import auxiliary_table as side
+from streams.state import compaction_plan as layout
+from streams.state import keys
+from streams.state.changelog import WrongPartitions
+from streams.state.range_scan import sweep
+from streams.state.state_store import Mirror, shared_cache
+from streams.state.store import Step, Store, new_id
 from tests.streams.rows import as_dict, random_rows
 
 pytestmark = pytest.mark.connected

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.segment import SegmentIndex
-from streams import keys, layout, sweep
+from streams.state import compaction_plan as layout
+from streams.state import keys
+from streams.state import range_scan as sweep
 from tests.streams.rows import as_dict, random_rows
 
 LIMITS = layout.Limits(rows=40, bytes=900_000, own_rows=15)

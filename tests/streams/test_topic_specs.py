@@ -2,8 +2,8 @@
 
 import pytest
 
+from streams.kafka.topic_specs import EVENTS, Topics, TopicSpec, compare, specs
 from streams.settings import Settings
-from streams.topic_specs import EVENTS, Topics, TopicSpec, compare, specs
 
 SETTINGS = Settings(prefix="x.", partitions=4)
 BY_NAME = {spec.name: spec for spec in specs(SETTINGS)}

@@ -8,9 +8,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.errors import Fatal, Recoverable
+from streams.kafka.topic_repair import set_configs
+from streams.kafka.topics import Topics, check, create, partitions, repair
 from streams.settings import Settings
-from streams.topic_repair import set_configs
-from streams.topics import Topics, check, create, partitions, repair
 
 pytestmark = pytest.mark.connected
 

@@ -8,10 +8,10 @@ import faust
 import pytest
 from faust.app.base import BootStrategy
 
-from streams.membership import Assigned, Membership
+from streams.group.membership import Assigned, Membership
+from streams.group.transport import SCHEME
+from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.topics import Topics
-from streams.transport import SCHEME
 
 pytestmark = pytest.mark.connected
 

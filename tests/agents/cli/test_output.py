@@ -9,11 +9,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agents import cli, demo
-from agents.cli import table
-from agents.cli.say import emit, live, say, stdout
-from agents.trouble import trouble
-from schemas.shown import width
+from agents import cli
+from agents.scatter.trouble import trouble
+from agents.terminal import table
+from agents.terminal.say import emit, live, say, stdout
+from agents.tools import demo
+from schemas.words.shown import width
 
 EVIL = "\x1b[2J\x9b31m\n\u202eend\x07"
 FOLDERS = [Path(package.__path__[0]) for package in (cli, demo)]

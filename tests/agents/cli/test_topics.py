@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 
 from agents.cli import main
-from streams.broker_probe import cluster_id
+from streams.devbroker.probe import cluster_id
 from streams.settings import Settings
 
 pytestmark = pytest.mark.connected

@@ -9,10 +9,10 @@ import polars as pl
 from agents.filters import StillWorld
 from agents.filters.roster import Roster
 from agents.filters.world import SourceView
-from schemas.fold import fold
-from schemas.interaction import SCHEMA
-from schemas.lifecycle import State
-from schemas.profile import PROFILE_KEY, PROFILE_SCHEMA
+from schemas.records.lifecycle import State
+from schemas.tables.fold import fold
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.profile import PROFILE_KEY, PROFILE_SCHEMA
 from tests.agents.filters.brute import Event, Facts
 
 KINDS = set(SCHEMA["kind"].categories)  # type: ignore[attr-defined]

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.filters import FilterError, Node, leaves, parse, parse_text, resolve, uses
+from agents.filters import FilterError, Node, leaves, parse, parse_text, references, resolve, uses
 from agents.filters.errors import CODES
 from agents.filters.nodes import And, Opaque, Received, SourceLeaf
+from agents.filters.references import MAX_DEPTH, MAX_NODES, SOURCE_FILTERS, TAG_FILTERS, Use
 from agents.filters.vocabulary import PROFILE_FILTERS, VOCABULARY
-from agents.rules import references
-from agents.rules.references import MAX_DEPTH, MAX_NODES, SOURCE_FILTERS, TAG_FILTERS, Use
-from schemas.lifecycle import Definition, Status
+from schemas.records.lifecycle import Definition, Status
 from tests.agents.filters.brute import BACK, NOW, millis
 from tests.agents.filters.histories import LEAVES, trees
 

@@ -20,7 +20,7 @@ from agents.filters import (
 )
 from agents.filters.planning import MAX_EXPANDED_DEPTH, MAX_PAIRS
 from agents.filters.steps import Constant
-from schemas.lifecycle import HIDDEN, VISIBLE, State
+from schemas.records.lifecycle import HIDDEN, VISIBLE, State
 
 NOW = 1_774_958_400_000
 HOT, OLD, GONE, BACK = "campaign:hot", "campaign:old", "campaign:gone", "campaign:back"

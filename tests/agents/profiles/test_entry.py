@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.catalog_view import CatalogView
-from agents.profiles.entry import entries
-from agents.profiles.names import Names
-from agents.profiles.signals import signals
-from agents.profiles.times import iso
-from agents.profiles.user_csv import header, lines
-from agents.state_view import StateView
-from schemas.fold import fold
-from schemas.interaction import SCHEMA
-from schemas.profile import CLEARED, PROFILE
-from schemas.roster import roster_rows
+from agents.users.entry import entries
+from agents.users.names import Names
+from agents.users.signals import signals
+from agents.users.times import iso
+from agents.users.user_csv import header, lines
+from agents.views.catalog_view import CatalogView
+from agents.views.state_view import StateView
+from schemas.tables.fold import fold
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.profile import CLEARED, PROFILE
+from schemas.tables.roster import roster_rows
 
 KINDS = (
     "received", "opened", "machine_opened", "clicked", "bot_clicked", "entered", "control",

@@ -7,9 +7,9 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.profiles.person import Match, Person
-from agents.profiles.roster_index import RosterPart, deleted, matches, part, people
-from schemas.roster import GONE, ROSTER_SCHEMA, Alias, roster_rows
+from agents.shard.roster_index import RosterPart, deleted, matches, part, people
+from agents.users.person import Match, Person
+from schemas.tables.roster import GONE, ROSTER_SCHEMA, Alias, roster_rows
 
 USERS = st.sampled_from(["u1", "u2", "u3"])
 NAMES = st.sampled_from(["a", "b", 'quo"te', "back\\slash", "ä", "a,b", "", "[]"])

@@ -4,8 +4,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.profiles.place import place
-from schemas.placement import partition_of
+from agents.users.place import place
+from schemas.tables.placement import partition_of
 
 
 @given(st.lists(st.text(min_size=1), min_size=1), st.integers(1, 64))

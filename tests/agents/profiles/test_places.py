@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.profiles import places as module
-from agents.profiles.places import places
+from agents.shard import sorted_lookup as module
+from agents.shard.sorted_lookup import places
 
 words = st.lists(st.text("ab", max_size=3), max_size=20)
 

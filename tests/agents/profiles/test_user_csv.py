@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from agents.catalog_view import CatalogView
-from agents.profiles.names import Names
-from agents.profiles.user_csv import BRAZE_COLUMNS, COLUMNS, header, lines
-from agents.state_view import StateView
-from schemas.interaction import SCHEMA
-from schemas.roster import roster_rows
+from agents.users.names import Names
+from agents.users.user_csv import BRAZE_COLUMNS, COLUMNS, header, lines
+from agents.views.catalog_view import CatalogView
+from agents.views.state_view import StateView
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.roster import roster_rows
 
 NAMES = Names(StateView(), CatalogView())
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.query.ascending import ascending
+from agents.audience.ascending import ascending
 
 USERS = st.lists(st.text("abé", min_size=1, max_size=3), max_size=12)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.audience.plan_json import MOST_BYTES, BadPlan, decode, encode
 from agents.filters import FilterError, Plan, SourceView, StillWorld, parse, plan
 from agents.filters.planning import MAX_PAIRS
-from agents.query.plan_json import MOST_BYTES, BadPlan, decode, encode
 from tests.agents.filters.brute import Facts
 from tests.agents.filters.histories import facts, trees
 from tests.agents.filters.test_against_brute_force import planned, relaxed

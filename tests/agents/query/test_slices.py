@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from agents.filters import evaluate, parse, plan
 from agents.filters.steps import Plan
 from agents.filters.world import SourceView, StillWorld
-from agents.query import slices
-from agents.query.roll import Roll
-from agents.query.slices import Slice
-from schemas.fold import fold
-from schemas.interaction import SCHEMA, empty
-from schemas.profile import wide
-from schemas.roster import GONE, roster_rows
+from agents.shard import slices
+from agents.shard.slices import Slice
+from agents.shard.user_list import Roll
 from schemas.segment import SegmentIndex, build, decode, encode
-from schemas.segment_order import in_order
-from streams.rocks import StoreDamaged
-from streams.side import ROSTER, SideTable
-from streams.store import Pinned
+from schemas.segment.order import in_order
+from schemas.tables.fold import fold
+from schemas.tables.interaction import SCHEMA, empty
+from schemas.tables.profile import wide
+from schemas.tables.roster import GONE, roster_rows
+from streams.state.auxiliary_table import ROSTER, SideTable
+from streams.state.rocks import StoreDamaged
+from streams.state.store import Pinned
 
 A, B = "campaign:a", "campaign:b"
 WORLD = StillWorld(sources={A: SourceView(), B: SourceView()})

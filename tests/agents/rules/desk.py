@@ -4,14 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agents.rules import ledger
-from agents.rules.decide import decide
-from agents.rules.inputs import CommandRead, DefinitionRead, Input, ReportRead, Tick
-from agents.rules.outputs import Output
-from agents.rules.policy import Policy
-from agents.rules.world import Source, World
-from schemas import codec
-from schemas.lifecycle import Command, Definition, Phase, Report, ReportItem, State, Status
+from agents.coordinator.rules import ledger
+from agents.coordinator.rules.decide import decide
+from agents.coordinator.rules.inputs import CommandRead, DefinitionRead, Input, ReportRead, Tick
+from agents.coordinator.rules.outputs import Output
+from agents.coordinator.rules.policy import Policy
+from agents.coordinator.rules.world import Source, World
+from schemas.records import codec
+from schemas.records.lifecycle import Command, Definition, Phase, Report, ReportItem, State, Status
 from streams.period import parse
 
 START = 1_700_000_000_000

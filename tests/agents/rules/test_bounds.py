@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from agents.coordinator_inputs import read
-from agents.rules import ledger
-from agents.rules.bounds import MAX_SOURCES
-from agents.rules.decide import decide
-from agents.rules.inputs import CommandRead, CommandUnreadable, DefinitionUnreadable
-from agents.rules.world import World
-from schemas import codec
-from schemas.batch import RawBatch
-from schemas.lifecycle import Command
-from streams.step import MAX_BATCH_BYTES
+from agents.coordinator.records import read
+from agents.coordinator.rules import ledger
+from agents.coordinator.rules.bounds import MAX_SOURCES
+from agents.coordinator.rules.decide import decide
+from agents.coordinator.rules.inputs import CommandRead, CommandUnreadable, DefinitionUnreadable
+from agents.coordinator.rules.world import World
+from schemas.decode.batch import RawBatch
+from schemas.records import codec
+from schemas.records.lifecycle import Command
+from streams.kafka.step import MAX_BATCH_BYTES
 from tests.agents.rules.desk import START, Desk
 from tests.agents.test_coordinator_inputs import NOW, TOPICS, batch
 

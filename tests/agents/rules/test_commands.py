@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from agents.rules.inputs import CommandRead, CommandUnreadable
-from agents.rules.outputs import Output
-from schemas import codec
-from schemas.lifecycle import Command, Phase, State
+from agents.coordinator.rules.inputs import CommandRead, CommandUnreadable
+from agents.coordinator.rules.outputs import Output
+from schemas.records import codec
+from schemas.records.lifecycle import Command, Phase, State
 from tests.agents.rules.desk import DAY, MONTH3, START, Desk, decisions, of, outcomes
 
 A = "campaign:a"

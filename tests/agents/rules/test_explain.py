@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.rules.as_if import AsIf
-from agents.rules.explain import Explanation, explain
-from agents.rules.telling import Outlook
+from agents.coordinator.rules.as_if import AsIf
+from agents.coordinator.rules.explain import Explanation, explain
+from agents.coordinator.rules.telling import Outlook
 from schemas.errors import UsageError
-from schemas.lifecycle import Phase, State
+from schemas.records.lifecycle import Phase, State
 from tests.agents.rules.desk import DAY, Desk
 
 A, C, D, S, T = "campaign:a", "canvas:c", "canvas:d", "segment:s", "segment:t"

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from agents.rules.outputs import Output
-from schemas.lifecycle import Phase, State
+from agents.coordinator.rules.outputs import Output
+from schemas.records.lifecycle import Phase, State
 from streams.period import parse
 from tests.agents.rules.desk import DAY, MONTH3, START, Desk, decisions, of, outcomes
 

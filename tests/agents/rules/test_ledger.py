@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agents.rules import ledger
-from agents.rules.recovery import recovered
-from agents.rules.world import Source, World
-from schemas.lifecycle import State
+from agents.coordinator.rules import ledger
+from agents.coordinator.rules.recovery import recovered
+from agents.coordinator.rules.world import Source, World
+from schemas.records.lifecycle import State
 from tests.agents.rules.desk import DAY, MONTH3, Desk, checksum, of
 
 A = "campaign:a"

@@ -13,9 +13,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from agents.rules.outputs import Output
-from agents.rules.world import Source, Why
-from schemas.lifecycle import HIDDEN, VISIBLE, WORKING, Phase, State
+from agents.coordinator.rules.outputs import Output
+from agents.coordinator.rules.world import Source, Why
+from schemas.records.lifecycle import HIDDEN, VISIBLE, WORKING, Phase, State
 from tests.agents.rules.desk import DAY, MONTH3, Desk, of
 
 PARTITIONS = 3

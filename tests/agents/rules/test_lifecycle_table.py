@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agents.rules.inputs import CatalogSnapshot, DefinitionRead, DefinitionUnreadable
-from agents.rules.policy import Policy
-from schemas.lifecycle import Definition, Phase, State, Status
+from agents.coordinator.rules.inputs import CatalogSnapshot, DefinitionRead, DefinitionUnreadable
+from agents.coordinator.rules.policy import Policy
+from schemas.records.lifecycle import Definition, Phase, State, Status
 from streams.period import parse
 from streams.settings import Settings
 from tests.agents.rules.desk import DAY, MONTH3, START, Desk, checksum, decisions, of

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from agents.coordinator.rules.lint import Finding, lint
 from agents.filters import SourceView, StillWorld
-from agents.rules.lint import Finding, lint
-from schemas.lifecycle import Definition, State, Status
+from schemas.records.lifecycle import Definition, State, Status
 
 HIDDEN = "campaign:hidden"
 OLD = "campaign:old"

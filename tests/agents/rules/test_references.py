@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.rules.references import (
+from agents.filters.references import (
     EXEMPTIONS_SHOWN,
     MAX_DEPTH,
     MAX_NODES,
@@ -20,7 +20,7 @@ from agents.rules.references import (
     qualify,
     uses,
 )
-from schemas.lifecycle import Definition, Status, is_source, kind_of
+from schemas.records.lifecycle import Definition, Status, is_source, kind_of
 
 
 def used(tree: object) -> tuple[Use, ...]:

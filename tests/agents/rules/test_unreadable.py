@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from agents.coordinator_inputs import read
+from agents.coordinator.records import read
+from agents.coordinator.rules.aside import UNREADABLE
+from agents.coordinator.rules.bounds import unfit
+from agents.coordinator.rules.explain import explain
+from agents.coordinator.rules.lint import lint
 from agents.filters import StillWorld
+from agents.filters.references import MAX_STRANGE, UnreadableFilter, uses
+from agents.filters.spelling import FILTERS
 from agents.filters.vocabulary import VOCABULARY
-from agents.rules.aside import UNREADABLE
-from agents.rules.bounds import unfit
-from agents.rules.explain import explain
-from agents.rules.lint import lint
-from agents.rules.references import MAX_STRANGE, UnreadableFilter, uses
-from agents.rules.spelling import FILTERS
-from schemas import codec
-from schemas.lifecycle import Definition, State, Status
-from streams.step import MAX_BATCH_BYTES
+from schemas.records import codec
+from schemas.records.lifecycle import Definition, State, Status
+from streams.kafka.step import MAX_BATCH_BYTES
 from tests.agents.rules.desk import DAY, MONTH3, START, Desk, decisions, of
 from tests.agents.test_coordinator_inputs import TOPICS, batch
 

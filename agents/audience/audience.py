@@ -1,0 +1,62 @@
+"""An audience over all shards: one question, one generation, all of them or none."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import polars as pl
+
+from agents.audience.plan_json import encode
+from agents.audience.world import LiveWorld
+from agents.filters import Node, OnExpired, Plan, Refused, plan
+from agents.scatter.audience_parts import users_of
+from agents.scatter.context import Context
+from agents.scatter.gatherer import Gatherer, Open, Unavailable
+from agents.supervision.shard_manager import NotHeld
+from schemas.errors import Fatal
+
+__all__ = ["Audience", "Question", "RefusedAnswer", "Unavailable"]
+
+
+class RefusedAnswer(Fatal):
+    """The question is understood and has no answer now: `refused` says why."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.detail)
+        self.refused = refused
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A parsed filter, the one moment its durations are counted back from (UTC milliseconds),
+    and what to do about hidden data."""
+
+    node: Node
+    now_ms: int
+    on_expired: OnExpired = OnExpired.REFUSE
+
+
+class Audience(Gatherer[pl.Series]):
+    """The matching users of all shards: series of users, each shard's in ascending order.
+
+    Entering plans the question. It raises RefusedAnswer, FilterError (a range that is empty
+    at this `now`, or too much to ask at once) and Unavailable. `plan` is known once entered.
+    """
+
+    wait_s = 10.0
+
+    def __init__(self, context: Context, question: Question) -> None:
+        super().__init__(context)
+        self._question = question
+        self.plan: Plan
+
+    def _asked(self) -> Open[pl.Series]:
+        context, question = self._context, self._question
+        if not (context.states.caught_up.is_set() and context.catalog.caught_up.is_set()):
+            raise NotHeld("this worker has not read sources and definitions yet")
+        world = LiveWorld(context.states, context.catalog)
+        found = plan(question.node, world, now_ms=question.now_ms, on_expired=question.on_expired)
+        if isinstance(found, Refused):
+            raise RefusedAnswer(found)
+        self.plan = found
+        # Also where all shards are here: an answer does not depend on who holds what.
+        return partial(users_of, context, plan=found, told=encode(found))

@@ -1,0 +1,87 @@
+"""Sources, segments and tags as this worker knows them now: what a filter is planned against."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from agents.filters.world import SegmentView, SourceView
+from agents.views.catalog_view import Entry
+from schemas.records.lifecycle import SourceState, State, is_source
+
+__all__ = ["Definitions", "LiveWorld", "Sources"]
+
+
+class Sources(Protocol):
+    """`lifecycle.state` as read (agents/views/state_view.py)."""
+
+    def get(self, source: str) -> SourceState | None:
+        """The latest record of one source."""
+        ...
+
+    def __iter__(self) -> Iterator[SourceState]:
+        """The latest record of every source."""
+        ...
+
+
+class Definitions(Protocol):
+    """`catalog` as read (agents/views/catalog_view.py)."""
+
+    def get(self, key: str) -> Entry | None:
+        """The definition of a key."""
+        ...
+
+    def tagged(self, tag: str) -> frozenset[str]:
+        """The keys whose definition has the tag."""
+        ...
+
+
+@dataclass(slots=True)
+class LiveWorld:
+    """Implements `agents.filters.World`; must not outlive the turn of the loop it is made in.
+
+    A source's state is its lifecycle record's, its parts are its definition's. Data without a
+    definition has a record too: the shards report it and the coordinator writes UNKNOWN.
+    """
+
+    states: Sources
+    catalog: Definitions
+    _undefined: dict[str, set[str]] | None = None
+
+    def source(self, key: str) -> SourceView | None:
+        """The source; None where it has neither data nor a definition."""
+        record, entry = self.states.get(key), self.catalog.get(key)
+        if not is_source(key) or (record is None and entry is None):
+            return None
+        legacy = (record is not None and record.legacy_deleted) or (
+            entry is not None and entry.definition.legacy_deleted
+        )
+        return SourceView(
+            state=State.UNKNOWN if record is None else record.state,
+            version=None if record is None else record.version,
+            legacy_deleted=legacy,
+            steps=frozenset(entry.steps if entry is not None else ()),
+            variations=frozenset(entry.variations if entry is not None else ()),
+        )
+
+    def segment(self, key: str) -> SegmentView | None:
+        """The segment; None where no definition is there."""
+        entry = self.catalog.get(key)
+        if entry is None or entry.definition.kind != "segment":
+            return None
+        return SegmentView(entry.definition.filters)
+
+    def tagged(self, tag: str) -> frozenset[str] | None:
+        """The sources that have the tag now; a deleted one keeps its last tags."""
+        found = {key for key in self.catalog.tagged(tag) if is_source(key)}
+        return frozenset(found | self._deleted().get(tag, set())) or None
+
+    def _deleted(self) -> dict[str, set[str]]:
+        """Sources without a definition by tag. A filter may name a thousand tags: all records
+        are looked through once, and not for each."""
+        if self._undefined is None:
+            self._undefined = {}
+            for record in self.states:
+                if record.tags and self.catalog.get(record.source) is None:
+                    for tag in record.tags:
+                        self._undefined.setdefault(tag, set()).add(record.source)
+        return self._undefined

@@ -1,0 +1,451 @@
+"""The coordinator: the one actor that decides every source's lifecycle.
+
+A thin shell around `agents.coordinator.rules`: read inputs, decide, commit everything that follows in one
+transaction, and only then go on from the new world. Any doubt: drop it all and take over anew.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from aiokafka.errors import KafkaError
+
+from agents.coordinator import log as log_topic
+from agents.coordinator.held import Held
+from agents.coordinator.records import Awaited, Item, read
+from agents.coordinator.rules import ledger
+from agents.coordinator.rules.decide import decide
+from agents.coordinator.rules.inputs import (
+    CatalogSnapshot,
+    DefinitionRead,
+    DefinitionUnreadable,
+    Input,
+    ReportRead,
+    StateForeign,
+    Tick,
+)
+from agents.coordinator.rules.outputs import Output, state
+from agents.coordinator.rules.policy import Policy
+from agents.coordinator.rules.recovery import recovered
+from agents.coordinator.rules.sweep import wait_ms
+from agents.coordinator.rules.world import World
+from agents.views.state_view import HUGE
+from schemas.decode.batch_records import RawBatch
+from schemas.decode.reject import reject_batch
+from schemas.errors import Recoverable
+from schemas.records import codec
+from schemas.records.lifecycle import SourceState
+from schemas.records.registry import own_id
+from schemas.records.undecodable import Undecodable
+from streams.clock import Clock
+from streams.ending import to_the_end
+from streams.kafka.fetch import Fetcher
+from streams.kafka.foreign_records import names_source, own_key, pass_over, producer_of, records_of
+from streams.kafka.offsets import bounds
+from streams.kafka.purge import Purge
+from streams.kafka.remote_registry import RegistryUnreachable, learn, registry_of, source_for
+from streams.kafka.step import Fenced, Record, RecordGroup, StepProducer
+from streams.kafka.topic_reader import read_all
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from streams.state.store import bounded
+
+__all__ = ["Coordinator"]
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 500
+_ITEMS_PER_STEP = 2_000
+_RETRY_S = 1.0
+_FENCED_GRACE_S = 3.0
+_SKEW_EVERY_MS = 60_000
+_STATES_BYTES = 4_000_000
+
+
+@dataclass(slots=True)
+class _Term:
+    """One time in office: from a takeover to the first doubt."""
+
+    producer: StepProducer
+    world: World
+    cursor: dict[str, int]
+    #: The cursor as last committed: what lies below it is not needed again.
+    committed: Mapping[str, int]
+    skew_ms: int | None = None
+    measured_at: int = 0
+    #: Where to go on reading `lifecycle.state`, to see whether somebody else writes to it.
+    watched: int = 0
+
+
+class Coordinator:
+    """Runs where the control partition is assigned.
+
+    `running` is set while it is in office: it has taken over and decides.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        policy: Policy | None = None,
+        *,
+        items_per_step: int = _ITEMS_PER_STEP,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._policy = policy or Policy.of(settings)
+        self._topics = Topics(settings.prefix)
+        self._items_per_step = items_per_step
+        self._own = (self._topics.coordinator, 0)
+        self._schemas, self._remote = source_for(settings), registry_of(settings)
+        #: Those who read with the registry find no other schema under what we write.
+        self._marked = self._remote is not None
+        self._inputs = (self._topics.catalog, self._topics.control, self._topics.shard_reports)
+        self._owner: str | None = None
+        self._world = World()
+        self.running = asyncio.Event()
+
+    @property
+    def transactional_id(self) -> str:
+        """The id that fences: whoever initialised it last is the coordinator."""
+        return f"{self._settings.prefix}coordinator"
+
+    @property
+    def world(self) -> World:
+        """What it knew after its last commit."""
+        return self._world
+
+    async def run(self) -> None:
+        """Take over and decide until cancelled; recover from trouble with the broker.
+
+        Raises Fenced once another coordinator has taken over: the caller must not start this
+        one again unless control is assigned here anew. Raises Fatal where a person has to act.
+        """
+        while True:
+            try:
+                await self._term()
+            except Fenced as error:
+                # Either a newer owner, who will say so in a moment, or the broker, which ended
+                # a transaction that took too long. Only the owner record can tell.
+                log.warning("coordinator: %s", error)
+                await asyncio.sleep(_FENCED_GRACE_S)
+                await self._retrying(self._still_owner)
+            except (Recoverable, KafkaError, OSError) as error:
+                _log_trouble(error)
+                await asyncio.sleep(_RETRY_S)
+                await self._retrying(self._still_owner)
+
+    async def _retrying(self, check: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await check()
+            except Fenced:
+                raise
+            except (Recoverable, KafkaError, OSError) as error:
+                _log_trouble(error)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _term(self) -> None:
+        producer = StepProducer(self._settings, self.transactional_id)
+        try:
+            # no limit to all of it: a large catalog takes long, and each part ends when it stalls
+            await producer.start()
+            term = await self._take_over(producer)
+            await self._compare_catalog(term)
+            await self._tell_again(term)
+            await self._decide(term)
+        finally:
+            self.running.clear()
+            await producer.close()
+
+    async def _still_owner(self) -> None:
+        """Raise Fenced where somebody else took over since: to fence back would be a war."""
+        if self._owner is None:
+            return
+        start, end = (await bounds(self._settings, [self._own]))[self._own]
+        last = await log_topic.last_owner(self._settings, start, end)
+        if last != self._owner:
+            raise Fenced(f"{self.transactional_id}: {last} has taken over from {self._owner}")
+
+    async def _take_over(self, producer: StepProducer) -> _Term:
+        own = self._own
+        start, _ = (await bounds(self._settings, [own]))[own]
+        owner = uuid.uuid4().hex
+        at = self._clock.now_ms()
+        await producer.commit([log_topic.owner_record(self._settings, owner)])
+        self._owner = owner
+        found = await log_topic.read_back(self._settings, owner, start)
+        world = await self._recovered(found.world, found.lost)
+        self._world = world
+        skew_ms = None if found.appended_at is None else found.appended_at - at
+        return _Term(producer, world, dict(found.cursor), found.cursor, skew_ms, at)
+
+    async def _recovered(self, world: World, lost: frozenset[str]) -> World:
+        """With what `lifecycle.state` says of sources whose own record somebody has destroyed."""
+        if not lost:
+            return world
+        shown: dict[str, SourceState] = {}
+        for _, _, record in await read_all(self._settings, self._topics.state):
+            with suppress(Undecodable):
+                state = SourceState.from_record(codec.decode(record.value or b"", "state"))
+                if state.source in lost and record.key == state.source.encode():
+                    shown[state.source] = state
+        log.warning("coordinator: %d sources are known by %s", len(lost), self._topics.state)
+        now = self._clock.now_ms()
+        again = {name: recovered(state, now, self._policy) for name, state in shown.items()}
+        return replace(world, sources={**world.sources, **again})
+
+    async def _compare_catalog(self, term: _Term) -> None:
+        """Read the whole catalog once: what we know and it does not hold was deleted.
+
+        Of what was taken in before, only the last record of each key counts, and says nothing
+        new as a rule: the topic keeps history until it is compacted, and a source that stopped
+        long ago must not be found active, and its data brought back, by reading that again.
+        """
+        topic = self._topics.catalog
+        partitions = [(name, 0) for name in self._inputs]
+        limits = await bounds(self._settings, partitions)
+        for name in self._inputs:
+            first, last = limits[name, 0]
+            at = term.cursor.get(name, first)
+            # The catalog is read whole anyway, and below 0 is no position at all. Elsewhere a
+            # position outside the log is a lost range: a person has to know of lost commands.
+            if at < 0 or (name == topic and not first <= at <= last):
+                log.warning("coordinator: %s is read from its beginning", name)
+                term.cursor.pop(name)
+            term.cursor.setdefault(name, first)
+        start, end = limits[topic, 0]
+        known = term.cursor[topic]
+        keys: set[str] = set()
+        all_read = True
+        former: dict[str, Item] = {}
+        news: list[Item] = []
+        fetcher = Fetcher(self._settings, {(topic, 0): start}, name="coordinator-catalog")
+        await fetcher.start()
+        try:
+            stop: int | None = None
+            while stop is None and fetcher.position((topic, 0)) < end:
+                items, stop = await self._read_or_ask(await fetcher.progress(), start)
+                for item in items:
+                    _note_key(keys, item)
+                    # of a batch that cannot be read the keys are not known: none was deleted
+                    all_read = all_read and item.meaning is not None
+                    if item.next_offset > known:
+                        news.append(item)
+                    elif isinstance(item.meaning, DefinitionRead | DefinitionUnreadable):
+                        # what it was rejected for has been written before
+                        meaning = item.meaning
+                        if isinstance(meaning, DefinitionRead):
+                            meaning = replace(meaning, again=True)
+                        former[meaning.key] = Item(item.topic, known, meaning)
+            await self._take_in(term, [*former.values(), *news])
+            if stop is None:
+                term.cursor[topic] = fetcher.position((topic, 0))
+            else:
+                term.cursor[topic] = max(known, stop)
+                all_read = False
+        finally:
+            await to_the_end(fetcher.close())
+        if not all_read:
+            keys.update(term.world.catalog, term.world.asides)
+        await self._step(term, [], extra=CatalogSnapshot(frozenset(keys)))
+
+    async def _read_or_ask(
+        self, batches: Sequence[RawBatch], start: int
+    ) -> tuple[list[Item], int | None]:
+        """The catalog's records from `start` on, and the offset before which they end, if the
+        registry, which is asked for every schema that is needed, does not answer."""
+        topic, now = self._topics.catalog, self._clock.now_ms()
+        while True:
+            awaited: dict[str, Awaited] = {}
+            items = read(
+                self._topics, batches, {topic: start}, now, source=self._schemas, awaited=awaited
+            )
+            if topic not in awaited or self._remote is None:
+                return items, None
+            try:
+                await learn(self._remote, [awaited[topic].schema_id])
+            except RegistryUnreachable as error:
+                log.warning("coordinator: definitions wait: %s", error)
+                return items, awaited[topic].offset
+
+    async def _tell_again(self, term: _Term) -> None:
+        """Write the states anew that their topic has lost: somebody may have deleted it, and
+        until it names an expired source, nobody can say that it is one."""
+        topic = self._topics.state
+        term.watched = (await bounds(self._settings, [(topic, 0)]))[topic, 0][1]
+        told: dict[str, int] = {}
+        for _, _, record in await read_all(self._settings, topic):
+            # What is deleted, or cannot be read, says nothing any more of what came before it.
+            told.pop(own_key(record.key) or "", None)
+            with suppress(Undecodable):
+                found = SourceState.from_record(codec.decode(record.value or b"", "state"))
+                told[found.source] = found.version
+        outputs = [
+            state(source)
+            for name, source in term.world.sources.items()
+            if told.get(name, -1) < source.version
+        ]
+        if not outputs:
+            return
+        log.warning(
+            "coordinator: %d states are not in %s: they are told again", len(outputs), topic
+        )
+        now = self._clock.now_ms()
+        records = [_written(output, now, self._marked) for output in outputs]
+        cursor = log_topic.cursor_record(self._settings, term.cursor)
+        for some in bounded(records, lambda record: len(record[1]), _STATES_BYTES):
+            await term.producer.commit([cursor], groups=[RecordGroup(topic, 0, (), some)])
+
+    async def _decide(self, term: _Term) -> None:
+        positions = {(name, 0): term.cursor[name] for name in self._inputs}
+        positions[self._topics.state, 0] = term.watched
+        fetcher = Fetcher(self._settings, positions, name="coordinator")
+        aside: list[Record] = []
+        fetcher.unreadable = lambda *what: aside.append(self._put_aside(*what))
+        await fetcher.start()
+        reports = self._topics.shard_reports
+        purge = Purge(self._settings, (reports, 0), lambda: term.committed.get(reports))
+        purging = asyncio.create_task(purge.run())
+        held = Held(self._remote)
+        self.running.set()
+        try:
+            while True:
+                wait = wait_ms(term.world, self._clock.now_ms(), self._policy)
+                # nothing expires while a definition, which might say otherwise, waits
+                waits = self._topics.catalog in held
+                batches = await fetcher.fetch(_POLL_MS if waits else min(_POLL_MS, wait))
+                awaited: dict[str, Awaited] = {}
+                await self._take_in(term, self._read(term, held.again(batches), awaited))
+                held.keep(held.again(batches), awaited)
+                # past transaction markers too: a log may begin behind the last one
+                ends = {name: fetcher.position((name, 0)) for name in self._inputs}
+                term.cursor |= {name: end for name, end in ends.items() if name not in held}
+                if aside:
+                    cursor = log_topic.cursor_record(self._settings, term.cursor)
+                    await term.producer.commit([*aside, cursor])
+                    aside.clear()
+                for one in _foreign(batches, self._topics.state, term.producer.producer_id):
+                    await self._step(term, [], extra=one)
+                due = wait_ms(term.world, self._clock.now_ms(), self._policy) == 0
+                if due and self._topics.catalog not in held:
+                    await self._measure_skew(term)
+                    await self._step(term, [], extra=Tick(term.skew_ms))
+        finally:
+            purging.cancel()
+            await to_the_end(_ended(purging, fetcher))
+            await held.close()
+
+    def _read(
+        self, term: _Term, batches: Sequence[RawBatch], awaited: dict[str, Awaited]
+    ) -> list[Item]:
+        now = self._clock.now_ms()
+        return read(self._topics, batches, term.cursor, now, source=self._schemas, awaited=awaited)
+
+    def _put_aside(self, batch: RawBatch, code: str, detail: str) -> Record:
+        """A batch that cannot be read, as it goes to `rejected`."""
+        made = reject_batch(batch, code, detail)
+        return Record(self._topics.rejected, made.key, made.value, headers=made.headers)
+
+    async def _measure_skew(self, term: _Term) -> None:
+        """Compare the clocks, at most once a minute: the broker stamps what we append."""
+        now = self._clock.now_ms()
+        if abs(now - term.measured_at) < _SKEW_EVERY_MS:
+            return
+        offset = await self._step(term, [])
+        appended_at = await log_topic.appended_at(self._settings, offset)
+        term.skew_ms = None if appended_at is None else appended_at - now
+        term.measured_at = now
+
+    async def _take_in(self, term: _Term, items: Sequence[Item]) -> None:
+        for some in bounded(items, _weight, self._items_per_step):
+            await self._step(term, some)
+
+    async def _step(self, term: _Term, items: Sequence[Item], *, extra: Input | None = None) -> int:
+        """Decide and commit; the new world counts only once the transaction has.
+
+        Returns the offset of the cursor's record.
+        """
+        inputs = [item.meaning for item in items if item.meaning is not None]
+        if extra is not None:
+            inputs.append(extra)
+        cursor = term.cursor | {item.topic: item.next_offset for item in items}
+        now = self._clock.now_ms()
+        world, groups = await asyncio.to_thread(self._decided, term.world, inputs, now)
+        records = [item.reject for item in items if item.reject is not None]
+        records.append(log_topic.cursor_record(self._settings, cursor))
+        offsets = await term.producer.commit(records, groups=groups)
+        term.world = self._world = world
+        term.cursor, term.committed = cursor, dict(cursor)
+        return offsets[-1]
+
+    def _decided(
+        self, world: World, inputs: Sequence[Input], now: int
+    ) -> tuple[World, list[RecordGroup]]:
+        """The next world and what to write, by topic: many records go fastest as batches."""
+        decision = decide(world, inputs, now, self._policy)
+        by_topic: dict[str, list[tuple[bytes | None, bytes | None, int]]] = {}
+        for output in decision.outputs:
+            topic = getattr(self._topics, output.topic)
+            by_topic.setdefault(topic, []).append(_written(output, now, self._marked))
+        for name, kept in ledger.entries(decision):
+            by_topic.setdefault(self._topics.coordinator, []).append((name.encode(), kept, now))
+        groups = [RecordGroup(topic, 0, (), records) for topic, records in by_topic.items()]
+        return decision.world, groups
+
+
+async def _ended(purging: "asyncio.Task[None]", fetcher: Fetcher) -> None:
+    await asyncio.wait([purging])
+    await fetcher.close()
+
+
+def _written(output: Output, now: int, marked: bool) -> tuple[bytes | None, bytes, int]:
+    """An output as a record: key, value, time; `marked` with the id that no registry gives out."""
+    key = None if output.key is None else output.key.encode()
+    schema_id = own_id(output.schema) if marked else None
+    return key, codec.encode(output.schema, output.record, schema_id), now
+
+
+def _weight(item: Item) -> int:
+    """A report tells of up to a thousand sources, each of which may be done now."""
+    return 1 + len(item.meaning.report.items) // 10 if isinstance(item.meaning, ReportRead) else 1
+
+
+def _foreign(batches: Sequence[RawBatch], topic: str, own: int | None) -> list[StateForeign]:
+    """The records of `lifecycle.state` that the producer `own` has not written."""
+    found = []
+    for batch in batches:
+        if batch.topic != topic or producer_of(batch) in (None, own):
+            continue
+        for record in records_of(batch):
+            if names_source(record.key):
+                source = (record.key or b"").decode()
+                found.append(StateForeign(source, _claimed(record.value)))
+            why = "the coordinator has not written it"
+            pass_over(batch.topic, batch.partition, record.offset, why)
+    return found
+
+
+def _claimed(value: bytes | None) -> int:
+    """The version that a state record has, as readers take it; -1 where they do not."""
+    try:
+        found = SourceState.from_record(codec.decode(value or b"", "state")).version
+    except Undecodable:
+        return -1
+    return found if 0 <= found < HUGE else -1
+
+
+def _note_key(keys: set[str], item: Item) -> None:
+    """Keep the set of keys that the catalog holds up to date; an unreadable one is there."""
+    match item.meaning:
+        case DefinitionRead(key=key, definition=None):
+            keys.discard(key)
+        case DefinitionRead(key=key) | DefinitionUnreadable(key=key):
+            keys.add(key)
+
+
+def _log_trouble(error: Exception) -> None:
+    log.warning("coordinator: %s; it starts again", str(error) or type(error).__name__)

@@ -1,0 +1,71 @@
+"""Inputs of the coordinator that wait for a schema registry, while the others go on."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+from agents.coordinator.records import Awaited
+from schemas.decode.batch_records import RawBatch
+from schemas.errors import Recoverable
+from streams.ending import to_the_end
+from streams.kafka.remote_registry import HttpSource, learn
+
+__all__ = ["Held"]
+
+_MOST_BYTES = 64_000_000
+
+_log = logging.getLogger(__name__)
+
+
+class Held:
+    """Batches that are read again once the registry has told their schemas.
+
+    It is asked in a task of its own, one call after the other; a failure is told once.
+    """
+
+    def __init__(self, remote: HttpSource | None) -> None:
+        self._remote = remote
+        self._batches: list[RawBatch] = []
+        self._asking: asyncio.Task[None] | None = None
+        self._told = False
+
+    def __contains__(self, topic: str) -> bool:
+        return any(batch.topic == topic for batch in self._batches)
+
+    def again(self, fetched: Sequence[RawBatch]) -> list[RawBatch]:
+        """What is held, then what was fetched since."""
+        return [*self._batches, *fetched]
+
+    def keep(self, batches: Sequence[RawBatch], awaited: Mapping[str, Awaited]) -> None:
+        """Hold what `awaited` says could not be read of `batches`, and have it asked for.
+
+        Raises Recoverable where that is too much: then it is read from the topic again.
+        """
+        self._batches = [
+            batch
+            for batch in batches
+            if batch.topic in awaited and batch.next_offset > awaited[batch.topic].offset
+        ]
+        if sum(len(batch.payload) for batch in self._batches) > _MOST_BYTES:
+            raise Recoverable("Too much waits for the schema registry to be kept in memory")
+        asking = self._asking
+        if asking is not None and asking.done():
+            self._tell(asking)
+            asking = self._asking = None
+        if self._remote is not None and awaited and asking is None:
+            ids = {one.schema_id for one in awaited.values()}
+            self._asking = asyncio.create_task(learn(self._remote, ids))
+
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await to_the_end(asyncio.wait([self._asking]))
+
+    def _tell(self, asking: "asyncio.Task[None]") -> None:
+        error = None if asking.cancelled() else asking.exception()
+        if error is None:
+            self._told = False
+        elif not self._told:
+            self._told = True
+            _log.warning("coordinator: definitions or commands wait: %s", error)

@@ -1,0 +1,136 @@
+"""How large what is told to the coordinator may be.
+
+Everything that it takes in comes out again in records of its own, several times and in JSON
+too. A command or definition that makes one larger than a record may be could never be passed:
+its step would be tried for ever. So it is refused where it is read.
+"""
+
+import json
+import re
+from dataclasses import asdict, astuple
+
+from schemas.records import times
+from schemas.records.lifecycle import SOURCE_KINDS, Command, Definition, Report, is_source
+
+__all__ = [
+    "KEY_KINDS",
+    "MAX_SOURCES",
+    "clipped",
+    "command_fault",
+    "is_catalog_key",
+    "is_request_id",
+    "report_fault",
+    "shared",
+    "unfit",
+]
+
+TEXT = 1_000
+"""Characters of a source or a tag in a command."""
+WORD = 250
+"""Characters of a word that is told with each source of a command: an id, a name."""
+REASON = 10_000
+"""Characters of free text."""
+REASONS = 100_000
+"""Characters of free text of all sources of one command together."""
+KEY_BYTES = 600
+MAX_SOURCES = 50_000
+"""Sources of one request: all of them are told of in one transaction."""
+KEY_KINDS = (*SOURCE_KINDS, "segment", "content_card")
+_HUGE = 1 << 53
+"""Sums of such numbers, over all shards, are still written."""
+_CHECKSUM = re.compile(r"[0-9a-f]{0,32}")
+_LABEL_BYTES = 20_000
+_DEFINITION_BYTES = 600_000
+_SURELY_SMALL = 100_000
+
+
+def command_fault(command: Command) -> str | None:
+    """What is wrong with a command's size, or None."""
+    words = {
+        "type": command.type,
+        "request_id": command.request_id or "",
+        "tag": command.tag or "",
+        "requested_by": command.requested_by,
+        "notify_email": command.notify_email or "",
+    }
+    for name, word in words.items():
+        most = TEXT if name == "tag" else WORD
+        if not _is_word(word, most):
+            return f"{name} is longer than {most} characters or holds control characters"
+    count = len(set(command.sources))
+    if count > MAX_SOURCES:
+        return f"{count} sources are more than {MAX_SOURCES}: ask in parts"
+    if not all(map(_is_word, command.sources)):
+        return f"a source is longer than {TEXT} characters or holds control characters"
+    if len(command.reason or "") > REASON:
+        return f"reason is longer than {REASON} characters"
+    return None
+
+
+def unfit(definition: Definition, now: int | None = None) -> tuple[str, str] | None:
+    """`(code, detail)` where a definition cannot be kept, or None. `now`: UTC milliseconds."""
+    kind, _, name = definition.key.partition(":")
+    if kind not in KEY_KINDS or not name:
+        named = ", ".join(f"{kind}:ID" for kind in KEY_KINDS)
+        return "undecodable", f"the key {definition.key[:80]!r} is none of {named}"
+    if len(definition.key.encode()) > KEY_BYTES:
+        return "too_large", f"the key is longer than {KEY_BYTES} bytes"
+    if len("".join((definition.name, *definition.tags)).encode()) > _LABEL_BYTES:
+        return "too_large", f"name and tags are longer than {_LABEL_BYTES} bytes"
+    parts = (text for part in (*definition.steps, *definition.variations) for text in astuple(part))
+    texts = (definition.filters or "", *definition.references, *parts)
+    if sum(map(len, texts)) > _SURELY_SMALL:
+        size = len(json.dumps(asdict(definition)))
+        if size > _DEFINITION_BYTES:
+            return "too_large", f"{size} bytes as JSON are more than {_DEFINITION_BYTES}"
+    # a stop may be planned; but what was updated in the future would shut out what comes after
+    fault = times.fault("stopped_at", definition.stopped_at) or times.fault(
+        "updated_at", definition.updated_at, now=now
+    )
+    return None if fault is None else ("bad_time", fault)
+
+
+def is_catalog_key(key: str) -> bool:
+    """Whether a definition may stand under a key."""
+    kind, _, name = key.partition(":")
+    return kind in KEY_KINDS and bool(name) and len(key.encode(errors="replace")) <= KEY_BYTES
+
+
+def report_fault(report: Report) -> str | None:
+    """What is wrong with a report, or None: what is in it is added up, and written again."""
+    if not 0 <= report.partition < _HUGE:
+        return f"partition {report.partition}"
+    for item in report.items:
+        numbers = (item.version, item.interactions, item.late_interactions, item.bytes)
+        more = (item.segments, item.done, item.total)
+        if not is_source(item.source) or not is_catalog_key(item.source):
+            return f"{item.source[:80]!r} is no source"
+        if not _is_word(item.source):
+            return f"{item.source[:80]!r} holds control characters"
+        if not all(0 <= number < _HUGE for number in (*numbers, *more)):
+            return f"a number of {item.source} is negative, or larger than any"
+        if not _CHECKSUM.fullmatch(item.checksum):
+            return f"{item.checksum[:80]!r} is no checksum"
+    return None
+
+
+def clipped(text: str | None, most: int = REASON) -> str | None:
+    """Free text, cut to what a record has room for."""
+    return text if text is None or len(text) <= most else f"{text[: most - 1]}…"
+
+
+def shared(text: str | None, records: int) -> str | None:
+    """Free text that so many records repeat, cut to a part of what they may have together."""
+    return clipped(text, max(80, min(REASON, REASONS // max(1, records))))
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a request may be called so."""
+    return bool(text) and _is_word(text, WORD)
+
+
+def _is_word(text: str, most: int = TEXT) -> bool:
+    # half a surrogate pair, which JSON can spell, has no UTF-8: it could never be written
+    return len(text) <= most and not any(
+        char < " " or "\ud800" <= char <= "\udfff" for char in text
+    )

@@ -1,0 +1,317 @@
+"""Commands: accepted or refused, per source and as a whole, and carried out."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from agents.coordinator.rules import requests
+from agents.coordinator.rules.bounds import MAX_SOURCES, is_catalog_key, shared
+from agents.coordinator.rules.deeds import carry_out
+from agents.coordinator.rules.draft import Draft
+from agents.coordinator.rules.inputs import CommandRead, CommandUnreadable
+from agents.coordinator.rules.settle import settle
+from agents.coordinator.rules.verdicts import Verdict, verdict
+from agents.coordinator.rules.world import Request, Source, Telling
+from schemas.records.lifecycle import Command, CommandType, Outcome, Refusal, is_source
+from schemas.words.nearest import hint
+
+__all__ = ["read", "unreadable"]
+
+UNKNOWN_TOLD = 100
+"""Unknown sources of one request that a result is told of each."""
+REFUSED_TOLD = 1_000
+"""Known sources that one request is refused for with one code, with a result each."""
+STRANGE_TOLD = 100
+"""Commands without an id that cannot be read, and are answered, in one batch of inputs."""
+REFUSED_AUDITED = 20
+"""Refused sources of one request that have an entry of their own in the audit."""
+
+
+def read(draft: Draft, item: CommandRead) -> None:
+    """Carry out a command, or refuse it; one that was read before is told again instead.
+
+    It is known by its request id, under which another command is refused.
+    """
+    command = item.command
+    request_id = command.request_id or item.position
+    known = draft.requests.get(request_id)
+    if known is not None:
+        if requests.repeats(known, command):
+            requests.retell(draft, known, command)
+        else:
+            requests.refuse_reuse(draft, known, command)
+        return
+    request = Request(
+        request_id,
+        command.type,
+        draft.now,
+        by=command.requested_by,
+        actor=command.who,
+        dry_run=command.dry_run,
+        asked=requests.asked(command),
+    )
+    try:
+        kind = CommandType(command.type)
+    except ValueError:
+        told = f"{command.type!r} is no command. {hint(command.type, CommandType)}"
+        _refuse(draft, request, told)
+        return
+    if kind is CommandType.ERASE:
+        _refuse(draft, request, "erase is not supported by this version")
+    elif kind is CommandType.IMPORTED:
+        _imported(draft, request, command)
+    elif kind in _SWEEPS:
+        _sweep(draft, request, command, kind)
+    else:
+        _sources(draft, request, command, kind)
+
+
+def unreadable(draft: Draft, item: CommandUnreadable) -> None:
+    """Refuse what cannot be decoded, by the request id as far as that is known."""
+    if item.request_id in draft.requests:
+        return
+    # it is in `rejected` too: of very many that nobody can ask after, some are answered
+    if item.named or draft.once("strange_command", STRANGE_TOLD):
+        request = Request(item.request_id, "", draft.now, actor=item.by)
+        _refuse(draft, request, f"cannot be read: {item.detail}")
+
+
+def _refuse(
+    draft: Draft, request: Request, message: str, code: Refusal = Refusal.INVALID_COMMAND
+) -> None:
+    requests.tell_whole(draft, request, Outcome.REFUSED, message, code=code.value)
+    draft.audit(
+        None,
+        f"{request.type or 'command'}_refused",
+        by=request.actor,
+        reason=code.value,
+        detail=message,
+        request_id=request.request_id,
+    )
+
+
+def _imported(draft: Draft, request: Request, command: Command) -> None:
+    """Events of these sources are imported: what is old in them must not expire at once.
+
+    A source that is not known yet is from now on, as its events will make it so anyway.
+    """
+    names = dict.fromkeys(command.sources)
+    strange = [name for name in names if not (is_source(name) and is_catalog_key(name))]
+    if strange or not names:
+        wrong = f"{strange[0][:80]!r} is no source" if strange else "no source is named"
+        _refuse(draft, request, wrong)
+        return
+    message = _dry(command, f"the retention of {len(names)} sources runs from now")
+    if not command.dry_run:
+        for name in names:
+            source = draft.sources.get(name) or Source(name)
+            settle(draft, replace(source, imported_at=draft.now))
+        draft.audit(
+            None,
+            "imported",
+            by=command.who,
+            reason=command.reason,
+            detail=message,
+            request_id=request.request_id,
+        )
+    requests.tell_whole(draft, request, Outcome.COMPLETED, message, total=len(names))
+
+
+def _sweep(draft: Draft, request: Request, command: Command, kind: CommandType) -> None:
+    message, changes = _SWEEPS[kind](draft, command)
+    if changes is None:
+        _refuse(draft, request, message)
+        return
+    requests.tell_whole(draft, request, Outcome.ACCEPTED, message)
+    request = draft.requests[request.request_id]
+    if not command.dry_run:
+        draft.put_sweep(**changes)
+        draft.audit(
+            None,
+            _AUDITED[kind],
+            by=command.who,
+            reason=command.reason,
+            detail=message,
+            request_id=request.request_id,
+        )
+    requests.tell_whole(draft, request, Outcome.COMPLETED, _dry(command, message))
+
+
+def _pause(draft: Draft, command: Command) -> tuple[str, dict[str, Any] | None]:
+    # a question that was asked before a pause is not the one to be asked after it
+    return "the sweep is paused: nothing expires by itself", {"paused": True, **_NOTHING_ASKED}
+
+
+def _resume(draft: Draft, command: Command) -> tuple[str, dict[str, Any] | None]:
+    if draft.sweep.question and not draft.sweep.paused:
+        return _awaited(draft, "the sweep goes on"), {}
+    return "the sweep goes on", {"paused": False, "next_at": draft.now, **_NOTHING_ASKED}
+
+
+def _confirm(draft: Draft, command: Command) -> tuple[str, dict[str, Any] | None]:
+    sweep = draft.sweep
+    named = tuple(dict.fromkeys(command.sources))
+    if sweep.paused:
+        return "the sweep is paused: it asks again once it is resumed", None
+    if not sweep.question:
+        return "no sweep waits for a confirmation", None
+    if named != (sweep.question,):
+        wrong = f"{named[0][:80]!r} is not what is asked" if named else "name what you confirm"
+        return _awaited(draft, wrong), None
+    # at once; should anything about these sources change until then, it is asked again
+    changes = {"approved": sweep.question, "awaiting": 0, "question": "", "next_at": draft.now}
+    return f"confirmed: {sweep.awaiting} sources expire", changes
+
+
+def _awaited(draft: Draft, first: str) -> str:
+    sweep = draft.sweep
+    return f"{first}; {sweep.awaiting} sources wait for `emberline confirm {sweep.question}`"
+
+
+_NOTHING_ASKED: Mapping[str, Any] = {
+    "awaiting": 0,
+    "question": "",
+    "approved": "",
+    "approved_to": (0, ""),
+}
+_SWEEPS: Mapping[CommandType, Callable[[Draft, Command], tuple[str, dict[str, Any] | None]]] = {
+    CommandType.PAUSE: _pause,
+    CommandType.RESUME: _resume,
+    CommandType.CONFIRM: _confirm,
+}
+"""What is told, and what changes of the sweep; None where it is refused."""
+_AUDITED: Mapping[CommandType, str] = {
+    CommandType.PAUSE: "sweep_paused",
+    CommandType.RESUME: "sweep_resumed",
+    CommandType.CONFIRM: "sweep_confirmed",
+}
+
+
+def _sources(draft: Draft, request: Request, command: Command, kind: CommandType) -> None:
+    names = _resolve(draft, command, kind)
+    if not names:
+        if command.tag is None:
+            _refuse(draft, request, "name at least one source, or a tag")
+        else:
+            message = f"no source has the tag {command.tag!r}"
+            _refuse(draft, request, message, Refusal.UNKNOWN_SOURCE)
+        return
+    if len(names) > MAX_SOURCES:
+        _refuse(draft, request, f"{len(names)} sources are more than {MAX_SOURCES}: ask in parts")
+        return
+    command = replace(command, reason=shared(command.reason, len(names)))
+    verdicts = {name: verdict(kind, name, draft.sources.get(name)) for name in names}
+    refused = {name: found for name, found in verdicts.items() if found.code is not None}
+    named = _told(refused, command)
+    told = tuple(name for name in names if name not in refused or name in named)
+    request = replace(request, sources=told, untold=len(names) - len(told))
+    draft.put_request(request)
+    if len(refused) < len(names):
+        message = f"{len(names) - len(refused)} of {len(names)} accepted"
+        message = _dry(command, message + _untold(refused, named))
+        requests.tell_whole(draft, request, Outcome.ACCEPTED, message, total=len(names))
+    _audit_refused(draft, request, refused)
+    for name in told:
+        found = verdicts[name]
+        if found.code is not None:
+            requests.tell(draft, request.request_id, name, _refusal(found))
+            continue
+        accepted = Telling(Outcome.ACCEPTED, None, _dry(command, found.message))
+        requests.tell(draft, request.request_id, name, accepted)
+        if command.dry_run:
+            requests.finish(draft, request.request_id, name, Outcome.COMPLETED, accepted.message)
+        else:
+            carry_out(draft, kind, draft.sources[name], command, request.request_id, found)
+    request = draft.requests[request.request_id]
+    if len(refused) == len(names):
+        code, message = _together(refused)
+        message += _untold(refused, named)
+        requests.tell_whole(draft, request, Outcome.REFUSED, message, code=code, total=len(names))
+    else:
+        requests.close_if_done(draft, request)
+
+
+def _told(refused: Mapping[str, Verdict], command: Command) -> frozenset[str]:
+    """The refused sources that a result is told of each; the others are counted.
+
+    A short command may name very many: what is written must not be many times what was read.
+    """
+    most = {Refusal.UNKNOWN_SOURCE: UNKNOWN_TOLD}
+    found: Counter[Refusal | None] = Counter()
+    named: set[str] = set()
+    for name, one in refused.items():
+        found[one.code] += 1
+        if one.code is not None and found[one.code] <= most.get(one.code, REFUSED_TOLD):
+            named.add(name)
+    return frozenset(named)
+
+
+def _untold(refused: Mapping[str, Verdict], named: frozenset[str]) -> str:
+    codes = Counter(one.code for name, one in refused.items() if name not in named)
+    counts = [f"{count} more are refused: {code}" for code, count in codes.items()]
+    return "".join(f"; {count}" for count in counts)
+
+
+def _audit_refused(draft: Draft, request: Request, refused: Mapping[str, Verdict]) -> None:
+    """Some of the refused sources by name, and how many there are: the audit is kept for ever."""
+    for name in islice(refused, REFUSED_AUDITED):
+        found = refused[name]
+        draft.audit(
+            draft.sources.get(name),
+            f"{request.type}_refused",
+            by=request.actor,
+            reason=found.code.value if found.code is not None else None,
+            detail=f"{name}: {found.message}",
+            request_id=request.request_id,
+        )
+    if len(refused) > REFUSED_AUDITED:
+        codes = Counter(found.code for found in refused.values())
+        draft.audit(
+            None,
+            f"{request.type}_refused",
+            by=request.actor,
+            reason=", ".join(f"{count} {code}" for code, count in codes.items()),
+            detail=f"{len(refused)} sources, of which {REFUSED_AUDITED} have entries of their own",
+            request_id=request.request_id,
+        )
+
+
+def _refusal(found: Verdict) -> Telling:
+    return Telling(Outcome.REFUSED, found.code.value if found.code else None, found.message)
+
+
+def _resolve(draft: Draft, command: Command, kind: CommandType) -> tuple[str, ...]:
+    """The sources that are meant, each once, in the order named, those of the tag after them.
+
+    `cancel` takes request ids too: they stand for their sources that are still open.
+    """
+    names: dict[str, None] = {}
+    for name in command.sources:
+        request = draft.requests.get(name) if kind is CommandType.CANCEL else None
+        if request is None:
+            names[name] = None
+        else:
+            names.update(
+                (source, None)
+                for source in request.sources
+                if not draft.tellings[request.request_id, source].outcome.final
+            )
+    if command.tag is not None:
+        tagged = (s.source for s in draft.sources.values() if command.tag in s.tags)
+        names.update(dict.fromkeys(sorted(tagged)))
+    return tuple(names)
+
+
+def _together(refused: Mapping[str, Verdict]) -> tuple[str, str]:
+    """One code for the whole request: theirs where they agree."""
+    codes = {found.code for found in refused.values() if found.code is not None}
+    code = codes.pop() if len(codes) == 1 else Refusal.INVALID_COMMAND
+    if len(refused) == 1:
+        return code.value, next(iter(refused.values())).message
+    return code.value, f"none of {len(refused)} sources was accepted"
+
+
+def _dry(command: Command, message: str) -> str:
+    return f"dry run: {message}" if command.dry_run else message

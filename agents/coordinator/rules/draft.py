@@ -1,0 +1,166 @@
+"""The world while a batch of inputs is being decided: copies that may change, and a list of
+what is said. `finish` turns it into the next world."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agents.coordinator.rules import outputs
+from agents.coordinator.rules.aside import Aside
+from agents.coordinator.rules.outputs import Output
+from agents.coordinator.rules.policy import Policy
+from agents.coordinator.rules.world import Request, Source, Telling, World
+from schemas.records.lifecycle import HIDDEN, Definition
+
+__all__ = ["Changed", "Decision", "Draft"]
+
+Changed = tuple[str, str]
+"""What kind of bookkeeping has changed (`source`, `definition`, ...), and its key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next world, what to write to the outbound topics, and which bookkeeping changed."""
+
+    world: World
+    outputs: tuple[Output, ...]
+    changed: tuple[Changed, ...]
+
+
+class Draft:
+    """A world under change. Mappings are read freely and written through the methods."""
+
+    def __init__(self, world: World, policy: Policy, now: int) -> None:
+        self.policy = policy
+        self.now = now
+        self.catalog = dict(world.catalog)
+        self.sources = dict(world.sources)
+        self.requests = dict(world.requests)
+        self.tellings = dict(world.tellings)
+        self.sweep = world.sweep
+        self.asides = dict(world.asides)
+        self.used = dict(world.used)
+        self.exempt = world.exempt
+        self.unsettled: dict[str, None] = {}
+        """Sources to be looked at again once the catalog's news are all in."""
+        self.exempt_stale = False
+        self.retold: set[str] = set()
+        """Requests whose sources have been told again."""
+        self._times: Counter[str] = Counter()
+        self._said: list[Output] = []
+        self._published: dict[str, None] = {}
+        self._changed: dict[Changed, None] = {}
+
+    def once(self, what: str, most: int = 1) -> bool:
+        """Whether this is among the first `most` times that `what` happens in these inputs."""
+        self._times[what] += 1
+        return self._times[what] <= most
+
+    def define(self, definition: Definition) -> None:
+        """Keep a definition."""
+        self.catalog[definition.key] = definition
+        self._changed["definition", definition.key] = None
+
+    def undefine(self, key: str) -> None:
+        """Forget a definition."""
+        self.catalog.pop(key, None)
+        self.used.pop(key, None)
+        self._changed["definition", key] = None
+
+    def put_aside(self, key: str, aside: Aside | None) -> bool:
+        """Keep a record aside, or nothing of it any more; returns whether that is a change."""
+        if self.asides.get(key) == aside:
+            return False
+        if aside is None:
+            del self.asides[key]
+        else:
+            self.asides[key] = aside
+        self.exempt_stale = True
+        self._changed["aside", key] = None
+        return True
+
+    def put(self, source: Source, *, publish: bool = False) -> Source:
+        """Keep a source; returns it as kept.
+
+        A change of what the lifecycle is about (see `_core`) makes a new version. Whatever
+        `lifecycle.state` shows is published where it changed, or where `publish` asks for it.
+        """
+        old = self.sources.get(source.source)
+        if old is None or _core(old) != _core(source):
+            source = replace(source, version=old.version + 1 if old else 1, changed_at=self.now)
+        if old is not None and old.due_at != source.due_at:
+            source = replace(source, noticed=())
+        if publish or old is None or old.shown() != source.shown():
+            self._published[source.source] = None
+        if old != source:
+            self.sources[source.source] = source
+            self._changed["source", source.source] = None
+        return source
+
+    def note(self, source: Source) -> Source:
+        """Keep what is not durable of a source: nothing is written."""
+        self.sources[source.source] = source
+        return source
+
+    def put_sweep(self, **changes: Any) -> None:
+        """Change where the sweep stands."""
+        self.sweep = replace(self.sweep, **changes)
+        self._changed["sweep", ""] = None
+
+    def put_request(self, request: Request) -> None:
+        """Keep a request."""
+        self.requests[request.request_id] = request
+        self._changed["request", request.request_id] = None
+
+    def forget_request(self, request: Request) -> None:
+        """Forget a request and what was told of it."""
+        del self.requests[request.request_id]
+        self._changed["request", request.request_id] = None
+        for source in request.sources:
+            self.tellings.pop((request.request_id, source), None)
+            self._changed["telling", f"{request.request_id}\x1f{source}"] = None
+
+    def put_telling(self, request_id: str, source: str, told: Telling) -> None:
+        """Keep what was told last of one source in a request."""
+        self.tellings[request_id, source] = told
+        self._changed["telling", f"{request_id}\x1f{source}"] = None
+
+    def say(self, output: Output) -> None:
+        """Write one outbound record."""
+        self._said.append(output)
+
+    def audit(self, source: Source | str | None, decision: str, **facts: Any) -> None:
+        """Write down one decision, on a source or under another key of the catalog.
+
+        A source's version is noted unless `facts` says otherwise.
+        """
+        name = source.source if isinstance(source, Source) else source
+        if isinstance(source, Source):
+            facts.setdefault("version", source.version)
+        self.say(outputs.audit(name, decision, self.now, **facts))
+
+    def finish(self) -> Decision:
+        """The next world. State records come first: one each, however often a source changed."""
+        states = tuple(outputs.state(self.sources[name]) for name in self._published)
+        world = World(
+            catalog=self.catalog,
+            sources=self.sources,
+            requests=self.requests,
+            tellings=self.tellings,
+            sweep=self.sweep,
+            asides=self.asides,
+            used=self.used,
+            exempt=self.exempt,
+        )
+        return Decision(world, states + tuple(self._said), tuple(self._changed))
+
+
+def _core(source: Source) -> tuple[object, ...]:
+    """What a version counts the changes of.
+
+    Shards act on a version of EXPIRING or RESTORING once, so while a source is hidden only its
+    state makes a new one: a hold or a new tag must not start the work again.
+    """
+    if source.state in HIDDEN:
+        return (source.state, source.epoch)
+    return (source.state, source.epoch, source.due_at, source.exempt_by, source.held)

@@ -1,0 +1,283 @@
+"""Why a source is hot or not, through whom, what would change it, and when. Pure.
+
+Every "if" is answered by the rules themselves: the change is decided upon in a world that
+holds only what has to do with the source, and that nobody ever sees.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from agents.coordinator.rules.as_if import AsIf, without
+from agents.coordinator.rules.aside import Aside, aside_of, exempt, readable_uses, used_with
+from agents.coordinator.rules.decide import decide
+from agents.coordinator.rules.inputs import CommandRead, DefinitionRead, Input
+from agents.coordinator.rules.policy import Policy
+from agents.coordinator.rules.retention import standing
+from agents.coordinator.rules.telling import Outlook, summary
+from agents.coordinator.rules.world import Source, World
+from agents.filters.references import UnreadableFilter, leaves, parse, use_of
+from schemas.records.lifecycle import (
+    HIDDEN,
+    Command,
+    CommandType,
+    Definition,
+    Exemption,
+    SourceState,
+    State,
+    Status,
+    kind_of,
+)
+
+__all__ = ["Change", "Explanation", "Link", "Reason", "explain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One definition's use of the next in a chain: at a JSON path within the definition."""
+
+    definition: str
+    path: str
+    filter: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A root that keeps the source hot, and every link from it to the source."""
+
+    exemption: Exemption
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that could happen today, and where the source would stand then."""
+
+    change: str
+    then: Outlook
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`now` is where the source stands; `as_if` what was asked about, if something was."""
+
+    record: SourceState
+    summary: str
+    reasons: tuple[Reason, ...]
+    changes: tuple[Change, ...]
+    as_if: Change | None
+    unreadable: str | None = None
+    """Why the source's own definition cannot be read, or None."""
+
+    def facts(self, now: int) -> dict[str, Any]:
+        """For programs: as `GET /sources/{source}/explain` answers."""
+        record = self.record
+        return {
+            "source": record.source,
+            "name": record.name,
+            "state": record.state.value,
+            "visible": not record.hidden and not record.legacy_deleted,
+            "summary": self.summary,
+            "due_at": record.due_at,
+            "due_because": record.due_because,
+            "legacy_deleted": record.legacy_deleted,
+            "unreadable": self.unreadable,
+            "held": record.held and asdict(record.held),
+            "reasons": [
+                {**_exemption(reason.exemption), "links": [asdict(link) for link in reason.links]}
+                for reason in self.reasons
+            ],
+            "changes": [_change(change, now) for change in self.changes],
+            "as_if": self.as_if and _change(self.as_if, now),
+        }
+
+
+def explain(
+    record: SourceState,
+    catalog: Mapping[str, Definition],
+    policy: Policy,
+    now: int,
+    as_if: AsIf | None = None,
+    asides: Mapping[str, Aside] | None = None,
+) -> Explanation:
+    """Explain one source by its record and the catalog, at the moment `now` (UTC ms).
+
+    `catalog` holds all definitions by key, `asides` what is kept aside of those that cannot be
+    read (without it that is found in the catalog itself). Raises UsageError where `as_if` names
+    a definition or a filter that is not there.
+    """
+    asked = None if as_if is None else _asked(as_if, catalog, now)
+    world = _world(record, catalog, _asides(catalog) if asides is None else asides, policy)
+    links = {
+        key: _links(key, world.catalog.get(key), world.asides.get(key), record.source, catalog)
+        for key in world.catalog.keys() | world.asides.keys()
+    }
+    reasons = tuple(
+        Reason(exemption, tuple(_chain(record.source, exemption, links)))
+        for exemption in record.exempt_by
+    )
+    changes = tuple(_changes(record, world, policy, now))
+    then = None
+    if asked is not None and as_if is not None:
+        then = Change(str(as_if), _decided(world, record.source, asked, now, policy))
+    told = summary(record, [(change.change, change.then) for change in changes], now)
+    own = world.asides.get(record.source)
+    if own is not None:
+        told += f"; its latest definition cannot be read ({own.detail:.200})"
+    return Explanation(record, told, reasons, changes, then, own.detail if own else None)
+
+
+def _change(change: Change, now: int) -> dict[str, Any]:
+    then = change.then
+    return {
+        "change": change.change,
+        "summary": f"if {change.change} it {then.sentence(now)}",
+        "state": then.state.value,
+        "due_at": then.due_at,
+        "due_because": then.due_because,
+        "exempt_by": [_exemption(exemption) for exemption in then.exempt_by],
+    }
+
+
+def _exemption(exemption: Exemption) -> dict[str, Any]:
+    return {**asdict(exemption), "through": list(exemption.through)}
+
+
+def _asides(catalog: Mapping[str, Definition]) -> dict[str, Aside]:
+    found = {key: aside_of(definition, None, None) for key, definition in catalog.items()}
+    return {key: aside for key, aside in found.items() if aside is not None}
+
+
+def _world(
+    record: SourceState,
+    catalog: Mapping[str, Definition],
+    asides: Mapping[str, Aside],
+    policy: Policy,
+) -> World:
+    """The source and whoever uses it, directly or through segments; nothing else matters."""
+    direct = {key: readable_uses(definition) for key, definition in catalog.items()}
+    used = used_with(direct, asides, ((record.source,), catalog, asides))
+    users: dict[str, list[str]] = {}
+    for key, targets in used.items():
+        for use in targets:
+            users.setdefault(use.target, []).append(key)
+    near, waiting = {record.source}, [record.source]
+    while waiting:
+        for user in users.get(waiting.pop(), ()):
+            if user not in near:
+                near.add(user)
+                # only through segments: a campaign that is used uses nothing by that
+                if kind_of(user) == "segment":
+                    waiting.append(user)
+    kept = {key: catalog[key] for key in sorted(near) if key in catalog}
+    kept_uses = {key: direct[key] for key in kept}
+    kept_asides = {key: asides[key] for key in sorted(near) if key in asides}
+    sources = {record.source: _source(record)}
+    found = exempt(
+        kept, kept_uses, kept_asides, sources, segments_are_roots=policy.segments_are_roots
+    )
+    return World(catalog=kept, sources=sources, used=kept_uses, asides=kept_asides, exempt=found)
+
+
+def _source(record: SourceState) -> Source:
+    shared = Source.__dataclass_fields__.keys() & SourceState.__dataclass_fields__.keys()
+    return Source(**{name: getattr(record, name) for name in shared})
+
+
+def _links(
+    key: str,
+    definition: Definition | None,
+    aside: Aside | None,
+    source: str,
+    catalog: Mapping[str, Definition],
+) -> list[Link]:
+    found: list[Link] = []
+    if definition is not None:
+        found += (
+            Link(key, f"$.references[{at}]", "references", target)
+            for at, target in enumerate(definition.references)
+        )
+        try:
+            for leaf in leaves(parse(definition.filters)):
+                use = use_of(leaf)
+                if use is not None:
+                    path = f"$.filters{leaf.path.removeprefix('$')}"
+                    found.append(Link(key, path, use.filter, use.target))
+        except UnreadableFilter:
+            pass  # what it is taken to use follows
+    if aside is not None:
+        taken = aside.uses(((source,), catalog))
+        found += (Link(key, "$", use.filter, use.target) for use in taken)
+    return found
+
+
+def _chain(
+    source: str, exemption: Exemption, links: Mapping[str, Sequence[Link]]
+) -> Iterable[Link]:
+    chain = (exemption.root, *exemption.through, source)
+    for user, target in pairwise(chain):
+        yield from (link for link in links.get(user, ()) if link.target == target)
+
+
+def _asked(as_if: AsIf, catalog: Mapping[str, Definition], now: int) -> list[Input]:
+    changed = without(as_if, catalog)
+    for key in as_if.stopped:
+        changed[key] = _stopped(changed.get(key, catalog[key]))
+    return [DefinitionRead(key, definition) for key, definition in changed.items()]
+
+
+def _stopped(definition: Definition) -> Definition:
+    # without a time of its own it stops now, and nothing says that it is older than what is
+    return replace(definition, status=Status.STOPPED, stopped_at=None, updated_at=None)
+
+
+def _changes(record: SourceState, world: World, policy: Policy, now: int) -> Iterable[Change]:
+    """What could happen to the source in its present state, the nearest first."""
+
+    def then(inputs: Sequence[Input]) -> Outlook:
+        return _decided(world, record.source, inputs, now, policy)
+
+    if record.legacy_deleted:
+        return
+    if record.state in HIDDEN:
+        back = replace(
+            world.sources[record.source],
+            state=State.UNKNOWN,
+            restored_at=now,
+            exempt_by=world.exempt.get(record.source, ()),
+        )
+        happens = "was back" if record.state is State.RESTORING else "was restored"
+        yield Change(f"it {happens} today", Outlook.of(standing(back, policy)))
+        return
+    if record.state in (State.ACTIVE, State.UNKNOWN):
+        known = world.catalog.get(record.source)
+        own = known or Definition(record.source, Status.ACTIVE, record.name, record.tags)
+        happens = "it stopped today"
+        if record.state is State.UNKNOWN:
+            happens = "a definition said today that it has stopped"
+        yield Change(happens, then([DefinitionRead(record.source, _stopped(own))]))
+    if record.held is not None:
+        command = Command(CommandType.UNHOLD.value, (record.source,), request_id="as-if")
+        yield Change("it was released today", then([CommandRead(command, "as-if")]))
+    if record.state is State.EXEMPT:
+        roots = [
+            exemption.root for exemption in record.exempt_by if exemption.root in world.catalog
+        ]
+        stops = {root: DefinitionRead(root, _stopped(world.catalog[root])) for root in roots}
+        for root, stop in stops.items():
+            yield Change(f"{root} stopped today", then([stop]))
+        if len(stops) > 1:
+            everybody: list[Input] = [
+                DefinitionRead(key, _stopped(definition))
+                for key, definition in world.catalog.items()
+                if key != record.source and definition.status is Status.ACTIVE
+            ]
+            yield Change("all that use it stopped today", then(everybody))
+
+
+def _decided(
+    world: World, source: str, inputs: Sequence[Input], now: int, policy: Policy
+) -> Outlook:
+    return Outlook.of(decide(world, inputs, now, policy).world.sources[source])

@@ -1,0 +1,312 @@
+"""The world as records of the compacted topic `coordinator`, and back.
+
+    s/<source>            a source's bookkeeping
+    k/<catalog key>       the last definition that was taken in
+    a/<catalog key>       what is kept aside of the latest one, where that cannot be read
+    r/<request id>        a request
+    t/<request id>\\x1f<source>   what was told last of one source in it
+    w                     where the sweep stands
+
+Values are JSON without the fields that have their default; a null value deletes. Other keys
+(`o` the owner, `c` the cursors) are the actor's.
+"""
+
+import json
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass, replace
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from agents.coordinator.rules.aside import Aside, exempt, readable_uses
+from agents.coordinator.rules.draft import Changed, Decision
+from agents.coordinator.rules.world import (
+    Origin,
+    Request,
+    Source,
+    Sweep,
+    Telling,
+    Totals,
+    Why,
+    Work,
+    World,
+)
+from schemas.errors import Fatal
+from schemas.records.lifecycle import Definition, Exemption, Hold, Outcome, State, is_source
+
+__all__ = ["SWEEP", "Entry", "Unreadable", "entries", "foreign", "known", "load", "parsed"]
+
+Entry = tuple[str, bytes | None]
+SWEEP = "w"
+_Kind = TypeVar("_Kind")
+_HUGE = 1 << 62
+
+_LETTER = {
+    "source": "s",
+    "definition": "k",
+    "request": "r",
+    "telling": "t",
+    "sweep": "w",
+    "aside": "a",
+}
+
+
+class Unreadable(Fatal):
+    """The latest record of a `key` cannot be read."""
+
+    def __init__(self, key: str, detail: str) -> None:
+        super().__init__(
+            f"coordinator record {key[:200]!r} cannot be read: {detail:.200}",
+            remedy="If another version of emberline wrote it, run that one; "
+            "else write the key's former value again, or a null value where it had none",
+        )
+        self.key = key
+
+
+def known(key: str) -> bool:
+    """Whether a key has the form of one that `entries` makes."""
+    return key == SWEEP or key[:2] in ("s/", "k/", "a/", "r/", "t/")
+
+
+def foreign(key: str) -> bool:
+    """Whether a known key names something that no source and no definition can be."""
+    letter, _, name = key.partition("/")
+    return (letter == "s" and not is_source(name)) or (
+        letter in "ka" and not all(name.partition(":"))
+    )
+
+
+def _refuse(error: Unreadable) -> None:
+    raise error
+
+
+def entries(decision: Decision) -> list[Entry]:
+    """The records that bring the topic from the former world to the decision's."""
+    return [_entry(decision.world, changed) for changed in decision.changed]
+
+
+def load(
+    records: Iterable[Entry],
+    *,
+    segments_are_roots: bool,
+    unreadable: Callable[[Unreadable], None] = _refuse,
+) -> World:
+    """The world that the records, in the order of the topic, describe.
+
+    A record that cannot be read is raised as Unreadable, or handed to `unreadable` and left out.
+    """
+    values: dict[str, Any] = {}
+    for key, value in records:
+        if value is None:
+            values.pop(key, None)
+        elif known(key):
+            try:
+                values[key] = parsed(key, value)
+            except Unreadable as error:
+                values.pop(key, None)
+                unreadable(error)
+    return _world(values, segments_are_roots)
+
+
+def _entry(world: World, changed: Changed) -> Entry:
+    kind, key = changed
+    value: object | None
+    match kind:
+        case "source":
+            value = world.sources.get(key)
+        case "definition":
+            value = world.catalog.get(key)
+        case "aside":
+            value = world.asides.get(key)
+        case "request":
+            request = world.requests.get(key)
+            # the topic has a record per source: one with all of them could grow too large
+            value = None if request is None else replace(request, sources=())
+        case "telling":
+            request_id, _, source = key.rpartition("\x1f")
+            value = world.tellings.get((request_id, source))
+        case _:
+            return SWEEP, _dumped(world.sweep)
+    return f"{_LETTER[kind]}/{key}", None if value is None else _dumped(value)
+
+
+def _dumped(value: object) -> bytes:
+    return json.dumps(_plain(value), separators=(",", ":")).encode()
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {
+            part.name: _plain(found)
+            for part in fields(value)
+            if part.compare  # the others are not durable
+            and ((found := getattr(value, part.name)) != part.default or part.default is MISSING)
+        }
+    if isinstance(value, frozenset):
+        return _bits(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def parsed(key: str, value: bytes) -> Any:
+    """What a record under a known key says: a Source, Definition, Aside, Request, Telling or
+    Sweep, as the key's letter says. Raises Unreadable."""
+    try:
+        plain = json.loads(value)
+        match key[0]:
+            case "s":
+                return _of_key(key, source := _source(plain), source.source)
+            case "k":
+                return _of_key(key, made := _checked(Definition.from_record(plain)), made.key)
+            case "a":
+                return _aside(plain)
+            case "r":
+                whole = _telling(plain.get("whole"))
+                return _of(Request, {**plain, "whole": whole, "sources": ()})
+            case "t":
+                return _telling(plain)
+            case _:
+                return _sweep(plain)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Unreadable(key, f"{type(error).__name__} {error}") from error
+
+
+def _of_key(key: str, value: _Kind, name: str) -> _Kind:
+    if key[2:] != name:
+        raise ValueError(f"it is of {name[:80]!r}")
+    return value
+
+
+def _source(plain: dict[str, Any]) -> Source:
+    plain["state"] = State(plain.get("state", State.UNKNOWN))
+    plain["tags"] = tuple(plain.get("tags", ()))
+    plain["noticed"] = tuple(plain.get("noticed", ()))
+    plain["exempt_by"] = tuple(
+        _checked(Exemption(item["root"], tuple(item["through"]), item["filter"]))
+        for item in plain.get("exempt_by", ())
+    )
+    plain["held"] = _of(Hold, plain["held"]) if plain.get("held") else None
+    plain["archived"] = _of(Totals, plain.get("archived", {}))
+    plain["work"] = _work(plain["work"]) if plain.get("work") else None
+    return _of(Source, plain)
+
+
+def _work(plain: dict[str, Any]) -> Work:
+    plain["origin"] = _origin(plain["origin"])
+    plain["then_restore"] = _origin(plain["then_restore"]) if plain.get("then_restore") else None
+    plain["stuck"] = tuple(plain.get("stuck", ()))
+    plain.pop("progress", None)
+    plain["reported"] = _partitions(plain.get("reported", "0"))
+    plain["totals"] = _of(Totals, plain.get("totals", {}))
+    # as an earlier version kept them: of each partition
+    reports = plain.pop("reports", {})
+    if reports:
+        plain["reported"] = frozenset(map(int, reports))
+        plain["totals"] = Totals.sum([_of(Totals, sizes) for sizes in reports.values()])
+    return _of(Work, plain)
+
+
+def _bits(partitions: Collection[int]) -> str:
+    """Numbers as the digits of one: thousands of them take little room."""
+    return f"{sum(1 << partition for partition in partitions):x}"
+
+
+def _partitions(bits: str) -> frozenset[int]:
+    found = int(bits, 16)
+    return frozenset(at for at in range(found.bit_length()) if found >> at & 1)
+
+
+def _of(kind: type[_Kind], plain: Mapping[str, Any]) -> _Kind:
+    """A value of one of our types; what a later version knows besides is left out."""
+    hints = _hints(cast(Hashable, kind))
+    return _checked(kind(**{name: value for name, value in plain.items() if name in hints}))
+
+
+def _checked(value: _Kind) -> _Kind:
+    """A value of which every field has its type: what is not would stop the rules later."""
+    for name, hint in _hints(cast(Hashable, type(value))).items():
+        found = getattr(value, name)
+        if not _fits(hint, found):
+            raise ValueError(f"{name} {found!r:.80}")
+    return value
+
+
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _fits(hint: Any, value: object) -> bool:
+    if hint is int:
+        return type(value) is int and abs(value) < _HUGE
+    if hint in (str, bool):
+        return type(value) is hint
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(arm, value) for arm in get_args(hint))
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        first, *rest = get_args(hint)
+        arms = [first] * len(value) if rest == [...] else [first, *rest]
+        return len(value) == len(arms) and all(map(_fits, arms, value))
+    return isinstance(value, origin or hint)
+
+
+def _sweep(plain: dict[str, Any]) -> Sweep:
+    # an earlier version's confirmation named nothing: it is asked for again
+    if plain.pop("confirmed", None) or not plain.get("question"):
+        plain.pop("awaiting", None)
+    due_at, source = plain.pop("approved_to", (0, ""))
+    return _of(Sweep, {**plain, "approved_to": (int(due_at), str(source))})
+
+
+def _aside(plain: dict[str, Any]) -> Aside:
+    return _checked(
+        Aside(
+            detail=plain["detail"],
+            words=tuple(plain.get("words", ())),
+            kept=tuple(plain.get("kept", ())),
+            active=plain.get("active", False),
+        )
+    )
+
+
+def _origin(plain: dict[str, Any]) -> Origin:
+    return _of(Origin, {**plain, "why": Why(plain["why"])})
+
+
+def _telling(plain: dict[str, Any] | None) -> Telling | None:
+    return None if plain is None else _of(Telling, {**plain, "outcome": Outcome(plain["outcome"])})
+
+
+def _world(values: Mapping[str, Any], segments_are_roots: bool) -> World:
+    def of(letter: str) -> dict[str, Any]:
+        return {key[2:]: value for key, value in values.items() if key[:2] == f"{letter}/"}
+
+    tellings: dict[tuple[str, str], Telling] = {}
+    sources_of: dict[str, list[str]] = {}
+    for key, told in of("t").items():
+        request_id, _, source = key.rpartition("\x1f")
+        tellings[request_id, source] = told
+        sources_of.setdefault(request_id, []).append(source)
+    catalog: dict[str, Definition] = of("k")
+    used = {key: readable_uses(definition) for key, definition in catalog.items()}
+    asides: dict[str, Aside] = of("a")
+    sources: dict[str, Source] = of("s")
+    return World(
+        catalog=catalog,
+        sources=sources,
+        requests={
+            key: replace(request, sources=tuple(sources_of.get(key, ())))
+            for key, request in of("r").items()
+        },
+        tellings=tellings,
+        sweep=values.get("w", Sweep()),
+        asides=asides,
+        used=used,
+        exempt=exempt(catalog, used, asides, sources, segments_are_roots=segments_are_roots),
+    )

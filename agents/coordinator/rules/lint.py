@@ -1,0 +1,150 @@
+"""Definitions that could not be answered: what `POST /audience` would refuse of them. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from agents.coordinator.rules.bounds import unfit
+from agents.filters import Code, FilterError, Refusal, Refused, World, parse_text, plan
+from agents.filters.references import UnreadableFilter, leaves, parse, use_of, uses
+from agents.filters.vocabulary import VOCABULARY
+from schemas.records.lifecycle import Definition, kind_of
+from schemas.words.nearest import nearest
+
+__all__ = ["Finding", "lint"]
+
+LEGACY_DELETED = "legacy-deleted"
+UNREADABLE = "unreadable"
+_ALIKE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One use that cannot be answered: the definition, the JSON path in it, the source.
+
+    `what` is the source's state or `legacy-deleted`. Where no source is to blame it is
+    `unreadable`, or the code of a refusal (`unknown_segment`), and `source` says in words what
+    is wrong. `through` has the segments between.
+    """
+
+    key: str
+    path: str
+    source: str
+    what: str
+    through: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        via = f" through {', '.join(self.through)}" if self.through else ""
+        return f"{self.key} {self.path} {self.source} ({self.what}){via}"
+
+
+def lint(
+    definition: Definition, catalog: Mapping[str, Definition], world: World, now_ms: int
+) -> Iterator[Finding]:
+    """What a definition rests on in vain, each once, also through segments of the catalog.
+
+    `world` is what its filter is planned against, `now_ms` (UTC milliseconds) what its
+    durations are counted back from.
+    """
+    told: set[tuple[str, str, str]] = set()
+    # nothing that was said of a part is said again of it in other words
+    for found in (_planned, _read, _used):
+        for finding in found(definition, catalog, world, now_ms):
+            same = (finding.path, finding.source, finding.what)
+            again = found is _read and any(finding.path.startswith(path) for path, _, _ in told)
+            if same not in told and not again:
+                told.add(same)
+                yield finding
+
+
+def _planned(
+    definition: Definition, _: Mapping[str, Definition], world: World, now_ms: int
+) -> Iterator[Finding]:
+    """What a worker that is asked the filter would refuse."""
+    try:
+        # Opaque, so that a filter which nobody knows does not hide what else is wrong.
+        node = parse_text(definition.filters, opaque=True)
+        found = None if node is None else plan(node, world, now_ms=now_ms)
+    except FilterError as error:
+        yield Finding(definition.key, f"$.filters{error.path[1:]}", error.detail, UNREADABLE)
+        return
+    if isinstance(found, Refused):
+        for refusal in found.refusals:
+            if refusal.code is not Code.UNKNOWN_FILTER or _misspelt(refusal.filter):
+                yield from _refused(definition.key, refusal)
+
+
+def _read(
+    definition: Definition, _: Mapping[str, Definition], world: World, now_ms: int
+) -> Iterator[Finding]:
+    """What keeps the coordinator from reading it."""
+    try:
+        uses(definition)
+    except UnreadableFilter as error:
+        place = error.path if error.path.startswith("references") else f"filters{error.path[1:]}"
+        yield Finding(definition.key, f"$.{place}", error.detail, UNREADABLE)
+    fault = unfit(definition, now_ms)
+    if fault is not None:
+        yield Finding(definition.key, "$", fault[1], UNREADABLE)
+
+
+def _misspelt(name: str) -> bool:
+    """Whether a filter that is none of ours is meant to be one: a platform has others too."""
+    return nearest(name, VOCABULARY, cutoff=_ALIKE) is not None
+
+
+def _refused(key: str, refusal: Refusal) -> Iterator[Finding]:
+    place = refusal.place
+    path = f"$.filters{place.path[1:]}"
+    if not refusal.sources:
+        yield Finding(key, path, refusal.detail, refusal.code.value, place.through)
+    for source, state in refusal.sources:
+        what = LEGACY_DELETED if refusal.code is Code.LEGACY_DELETED else state.value
+        yield Finding(key, path, source, what, place.through)
+
+
+def _used(
+    definition: Definition, catalog: Mapping[str, Definition], world: World, _: int
+) -> Iterator[Finding]:
+    """What it and its segments name, in `references` too and beside what cannot be planned."""
+    for path, target in _targets(definition):
+        for source, through in _sources(target, catalog):
+            what = _hidden(source, world)
+            if what is not None:
+                yield Finding(definition.key, path, source, what, through)
+
+
+def _targets(definition: Definition) -> list[tuple[str, str]]:
+    found = [(f"$.references[{at}]", target) for at, target in enumerate(definition.references)]
+    try:
+        for leaf in leaves(parse(definition.filters)):
+            use = use_of(leaf)
+            if use is not None:
+                found.append((f"$.filters{leaf.path[1:]}", use.target))
+    except UnreadableFilter:
+        pass  # planning it has told so, or it is that segment's own finding
+    return found
+
+
+def _sources(
+    target: str, catalog: Mapping[str, Definition]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every source below a target, with the segments on the way to it, each once."""
+    waiting: list[tuple[str, tuple[str, ...]]] = [(target, ())]
+    seen = {target}
+    while waiting:
+        key, through = waiting.pop(0)
+        if kind_of(key) != "segment":
+            yield key, through
+            continue
+        segment = catalog.get(key)
+        for _, found in () if segment is None else _targets(segment):
+            if found not in seen:
+                seen.add(found)
+                waiting.append((found, (*through, key)))
+
+
+def _hidden(source: str, world: World) -> str | None:
+    view = world.source(source)
+    if view is None or not (view.hidden or view.legacy_deleted):
+        return None
+    return LEGACY_DELETED if view.legacy_deleted else view.state.value

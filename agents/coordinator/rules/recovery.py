@@ -1,0 +1,34 @@
+"""A source whose own record is destroyed, by what `lifecycle.state` says of it. Pure."""
+
+from agents.coordinator.rules.policy import Policy
+from agents.coordinator.rules.world import Origin, Source, Totals, Why, Work
+from schemas.records.lifecycle import WORKING, SourceState
+
+__all__ = ["recovered"]
+
+
+def recovered(state: SourceState, now: int, policy: Policy) -> Source:
+    """The source as it was told last. Work that was under way begins anew, by the next version:
+    which shards have done theirs is not known any more."""
+    shared = Source.__dataclass_fields__.keys() & SourceState.__dataclass_fields__.keys()
+    facts = {name: getattr(state, name) for name in shared}
+    archived = Totals(
+        interactions=state.interactions,
+        bytes=state.bytes,
+        segments=state.segments,
+        checksum=state.checksum or "",
+    )
+    source = Source(**facts | {"archived": archived, "changed_at": state.updated_at})
+    if state.state not in WORKING:
+        return source
+    work = Work(Origin(Why.RETENTION, now), now, now + policy.shard_deadline_ms)
+    return Source(
+        **facts
+        | {
+            "archived": archived,
+            "changed_at": now,
+            "version": state.version + 1,
+            "message": None,
+            "work": work,
+        }
+    )

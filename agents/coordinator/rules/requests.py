@@ -1,0 +1,189 @@
+"""Requests: what is told of each, so that the same id is told again and nothing done twice."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+from agents.coordinator.rules import outputs
+from agents.coordinator.rules.draft import Draft
+from agents.coordinator.rules.world import Request, Telling
+from schemas.records.lifecycle import Command, Outcome, Refusal
+
+__all__ = [
+    "CANCELLED",
+    "asked",
+    "close_if_done",
+    "finish",
+    "forget_old",
+    "progress",
+    "refuse_reuse",
+    "repeats",
+    "retell",
+    "tell",
+    "tell_whole",
+]
+
+_PROGRESS_SOURCES = 100
+"""Progress source by source is told in requests of at most so many."""
+_PROGRESS_MS = 1_000
+"""Progress of a whole request is told at most so often."""
+
+CANCELLED = "cancelled"
+"""The code of a restore that failed because it was cancelled."""
+
+
+def tell_whole(
+    draft: Draft,
+    request: Request,
+    outcome: Outcome,
+    message: str = "",
+    *,
+    code: str | None = None,
+    done: int = 0,
+    total: int = 0,
+) -> None:
+    """Tell, and remember, what has become of a whole request."""
+    told = Telling(outcome, code, message, done, total, draft.now)
+    draft.put_request(replace(request, whole=told))
+    draft.say(outputs.result(request.request_id, None, told))
+
+
+def tell(draft: Draft, request_id: str, source: str, told: Telling) -> None:
+    """Tell, and remember, what has become of one source in a request."""
+    told = replace(told, time=draft.now)
+    draft.put_telling(request_id, source, told)
+    draft.say(outputs.result(request_id, source, told))
+    if told.outcome.final:
+        request = draft.requests[request_id]
+        draft.put_request(
+            replace(
+                request,
+                finished=request.finished + 1,
+                completed=request.completed + (told.outcome is Outcome.COMPLETED),
+            )
+        )
+
+
+def finish(
+    draft: Draft,
+    request_id: str | None,
+    source: str,
+    outcome: Outcome,
+    message: str,
+    *,
+    code: str | None = None,
+) -> None:
+    """Tell one source's end, and the whole request's where it was the last.
+
+    Nothing happens for a source whose end was told, or for work that nobody asked for.
+    """
+    if request_id is None or request_id not in draft.requests:
+        return
+    former = draft.tellings.get((request_id, source))
+    if former is None or former.outcome.final:
+        return
+    done = former.total if outcome is Outcome.COMPLETED else former.done
+    told = Telling(outcome, code, message, done, former.total)
+    tell(draft, request_id, source, told)
+    close_if_done(draft, draft.requests[request_id])
+
+
+def close_if_done(draft: Draft, request: Request) -> None:
+    """Tell a whole request's end once every source's is told."""
+    total = len(request.sources) + request.untold
+    if request.whole is not None and request.whole.outcome.final:
+        return
+    if request.finished + request.untold < total:
+        _tell_progress(draft, request, total)
+        return
+    if request.completed:
+        message = f"{request.completed} of {total} completed"
+        tell_whole(draft, request, Outcome.COMPLETED, message, done=request.completed, total=total)
+    else:
+        tell_whole(
+            draft,
+            request,
+            Outcome.FAILED,
+            "nothing was completed",
+            code=CANCELLED,
+            total=total,
+        )
+
+
+def _tell_progress(draft: Draft, request: Request, total: int) -> None:
+    former = request.whole
+    if former is not None and request.completed and draft.now - former.time >= _PROGRESS_MS:
+        message = f"{request.finished + request.untold} of {total} sources done"
+        tell_whole(draft, request, Outcome.PROGRESS, message, done=request.finished, total=total)
+
+
+def progress(draft: Draft, request_id: str | None, source: str, done: int, total: int) -> None:
+    """Tell how far one source has come, in segments of all shards together."""
+    if request_id is None or request_id not in draft.requests:
+        return
+    if len(draft.requests[request_id].sources) > _PROGRESS_SOURCES:
+        return
+    former = draft.tellings.get((request_id, source))
+    if former is None or former.outcome.final or done <= former.done:
+        return
+    tell(
+        draft,
+        request_id,
+        source,
+        Telling(Outcome.PROGRESS, None, f"{done} of {total} segments", done, total),
+    )
+
+
+def asked(command: Command) -> str:
+    """The same for two commands that ask for the same, whoever asks and in whatever order."""
+    names = [sorted(set(command.sources)), sorted(set(command.users))]
+    parts = [command.type, command.tag, command.dry_run, *names]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def repeats(known: Request, command: Command) -> bool:
+    """Whether a command that comes under a known request's id asks for the same."""
+    if known.asked:
+        return known.asked == asked(command)
+    return (known.type, known.dry_run) == (command.type, command.dry_run)
+
+
+def refuse_reuse(draft: Draft, known: Request, command: Command) -> None:
+    """Refuse another command under a known request's id; of that one nothing changes."""
+    former = known.type or "a command that could not be read"
+    other = f"another {former}" if known.type == command.type else former
+    message = f"the request id was used before, for {other}: take one of its own"
+    code = Refusal.INVALID_COMMAND.value
+    told = Telling(Outcome.REFUSED, code, message, time=draft.now)
+    draft.say(outputs.result(known.request_id, None, told, about=asked(command)))
+    draft.audit(
+        None,
+        f"{command.type or 'command'}_refused",
+        by=command.who,
+        reason=code,
+        detail=message,
+        request_id=known.request_id,
+    )
+
+
+def retell(draft: Draft, request: Request, command: Command) -> None:
+    """Say again what was told last, with the same event ids and times.
+
+    Of all its sources once in a batch of inputs, however often they ask.
+    """
+    if request.request_id not in draft.retold:
+        draft.retold.add(request.request_id)
+        for source in request.sources:
+            told = draft.tellings[request.request_id, source]
+            draft.say(outputs.result(request.request_id, source, told))
+    if request.whole is not None:
+        draft.say(outputs.result(request.request_id, None, request.whole))
+    draft.audit(None, "request_repeated", by=command.who, request_id=request.request_id)
+
+
+def forget_old(draft: Draft) -> None:
+    """Forget finished requests that are older than the policy keeps them."""
+    horizon = draft.now - draft.policy.requests_kept_ms
+    for request in list(draft.requests.values()):
+        if request.time < horizon and request.finished >= len(request.sources):
+            draft.forget_request(request)

@@ -1,0 +1,62 @@
+"""When a source is due, and what it is while it is visible."""
+
+from dataclasses import replace
+
+from agents.coordinator.rules.policy import Policy
+from agents.coordinator.rules.world import Source
+from schemas.records.lifecycle import State, Status
+from streams.period import Period, add_ms
+
+__all__ = ["base", "due", "periods", "standing"]
+
+
+def periods(source: Source, policy: Policy) -> tuple[Period, ...]:
+    """The retentions that apply: the general one and the longer ones by tag and kind."""
+    by_tag = tuple(
+        policy.retention_by_tag[tag] for tag in source.tags if tag in policy.retention_by_tag
+    )
+    by_kind = policy.retention_by_kind.get(source.kind)
+    return (policy.retention, *by_tag, *((by_kind,) if by_kind is not None else ()))
+
+
+def base(source: Source, policy: Policy) -> tuple[int, str]:
+    """The moment from which the retention runs (UTC ms), and what happened then.
+
+    Never the time of an event: a backfill of old events expires nothing early.
+    """
+    moments = [
+        (source.stopped_at, "deleted" if source.deleted else "stopped"),
+        (source.restored_at, "restored"),
+        (source.imported_at, "imported"),
+        (policy.policy_effective_at, "the policy took effect"),
+    ]
+    if policy.count_last_use:
+        moments.append((source.released_at, "last use ended"))
+    return max((when, why) for when, why in moments if when is not None)
+
+
+def due(source: Source, policy: Policy) -> tuple[int, str]:
+    """When a stopped source is due (UTC ms), and why then. The longest retention counts."""
+    start, why = base(source, policy)
+    when, period = max((add_ms(start, period), str(period)) for period in periods(source, policy))
+    return when, f"{why}, then {period}"
+
+
+def standing(source: Source, policy: Policy) -> Source:
+    """A visible source with its state and due time as its own facts make them.
+
+    A draft is as hot as an active one. A hold shows before an exemption: it is somebody's
+    decision, and outlasts the other.
+    """
+    if not source.defined:
+        state = State.UNKNOWN
+    elif source.status is not None and not Status(source.status).stopped:
+        state = State.ACTIVE
+    elif source.held is not None:
+        state = State.HELD
+    elif source.exempt_by:
+        state = State.EXEMPT
+    else:
+        when, why = due(source, policy)
+        return replace(source, state=State.STOPPED, due_at=when, due_because=why)
+    return replace(source, state=state, due_at=None, due_because=None)

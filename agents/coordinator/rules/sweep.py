@@ -1,0 +1,158 @@
+"""The sweep: at every interval, announce what is due soon and expire what is due.
+
+A sweep of too many at once asks for a confirmation. What is asked has a name, made of the
+sources and their due times: a confirmation names it, and holds for exactly that.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+
+from agents.coordinator.rules import outputs, requests
+from agents.coordinator.rules.draft import Draft
+from agents.coordinator.rules.policy import Policy
+from agents.coordinator.rules.reports import overdue
+from agents.coordinator.rules.retention import base, periods
+from agents.coordinator.rules.transitions import start_expiring
+from agents.coordinator.rules.world import Origin, Source, Why, World
+from schemas.records.lifecycle import VISIBLE, State
+from streams.period import add_ms, milliseconds
+
+__all__ = ["name_of", "tick", "wait_ms"]
+
+_NAMED = 20
+"""Sources that are named where a sweep asks."""
+
+
+def wait_ms(world: World, now: int, policy: Policy) -> int:
+    """How long until the next tick is needed, 0 where it is needed now."""
+    next_at = world.sweep.next_at
+    if next_at > now + policy.sweep_interval_ms:
+        return 0
+    deadlines = (source.work.deadline for source in world.sources.values() if source.work)
+    return max(0, min(next_at, min(deadlines, default=next_at)) - now)
+
+
+def tick(draft: Draft, skew_ms: int | None) -> None:
+    """Time has passed: look after overdue shards, and sweep where it is time to."""
+    overdue(draft)
+    interval = draft.policy.sweep_interval_ms
+    # A clock that was set back must not put off the sweep until it has caught up
+    if draft.now < draft.sweep.next_at <= draft.now + interval:
+        return
+    draft.put_sweep(next_at=draft.now + interval)
+    requests.forget_old(draft)
+    if _skewed(draft, skew_ms):
+        return
+    stopped = [source for source in draft.sources.values() if source.state is State.STOPPED]
+    for source in stopped:
+        _announce(draft, source)
+    if not draft.sweep.paused:
+        _expire(draft, [source for source in stopped if _due(source) <= draft.now])
+
+
+def _due(source: Source) -> int:
+    if source.due_at is None:
+        raise ValueError(f"{source.source} is STOPPED without a due time")
+    return source.due_at
+
+
+def _skewed(draft: Draft, skew_ms: int | None) -> bool:
+    skewed = skew_ms is not None and abs(skew_ms) > draft.policy.clock_skew_ms
+    if skewed is not draft.sweep.skewed:
+        draft.put_sweep(skewed=skewed)
+        draft.audit(
+            None,
+            "sweep_suspended" if skewed else "sweep_continued",
+            reason=f"the broker's clock and ours differ by {skew_ms} ms"
+            if skewed
+            else "the broker's clock and ours agree again",
+        )
+    return skewed
+
+
+def _announce(draft: Draft, source: Source) -> None:
+    """Tell the nearest notice that has come; farther ones that were missed are not told."""
+    due_at = _due(source)
+    if due_at <= draft.now:
+        return
+    start, _ = base(source, draft.policy)
+    shortest = min(add_ms(start, period) for period in periods(source, draft.policy))
+    come = sorted(
+        (ahead, str(period))
+        for period in draft.policy.expiring_soon
+        # A retention shorter than the notice leaves no time to give it in
+        if (ahead := milliseconds(period)) <= shortest - start and due_at - ahead <= draft.now
+    )
+    if not come or come[0][1] in source.noticed:
+        return
+    noticed = tuple(dict.fromkeys((*source.noticed, *(notice for _, notice in come))))
+    source = draft.put(replace(source, noticed=noticed))
+    draft.say(outputs.expiring_soon(source, due_at, come[0][1], draft.now))
+
+
+def _expire(draft: Draft, due: list[Source]) -> None:
+    if not due:
+        _forget(draft)
+        return
+    due.sort(key=_order)
+    approved = _approved(draft, due)
+    if approved is None:
+        hot = sum(source.state in VISIBLE for source in draft.sources.values())
+        if len(due) > draft.policy.sweep_confirm_share * hot:
+            _ask(draft, due, hot)
+            return
+        approved = due
+    now, later = approved[: draft.policy.sweep_batch], approved[draft.policy.sweep_batch :]
+    for source in now:
+        start_expiring(draft, source, Origin(Why.RETENTION, draft.now))
+    # The rest of one sweep was judged with it: it goes on at once, without another question
+    draft.put_sweep(
+        awaiting=0,
+        question="",
+        approved=name_of(later) if later else "",
+        approved_to=_order(later[-1]) if later else (0, ""),
+        next_at=draft.now if later else draft.sweep.next_at,
+    )
+
+
+def _order(source: Source) -> tuple[int, str]:
+    return _due(source), source.source
+
+
+def name_of(due: Iterable[Source]) -> str:
+    """A name for these sources, due at these times: whatever changes in them makes another."""
+    text = "\n".join(f"{_due(source)} {source.source}" for source in due)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _approved(draft: Draft, due: list[Source]) -> list[Source] | None:
+    """What was approved of all that is due, in order; None where that has changed since."""
+    if not draft.sweep.approved:
+        return None
+    found = [source for source in due if _order(source) <= draft.sweep.approved_to]
+    return found if name_of(found) == draft.sweep.approved else None
+
+
+def _ask(draft: Draft, due: list[Source], hot: int) -> None:
+    question = name_of(due)
+    if question != draft.sweep.question:
+        named = ", ".join(source.source for source in due[:_NAMED])
+        more = f" and {len(due) - _NAMED} more" if len(due) > _NAMED else ""
+        draft.audit(
+            None,
+            "sweep_awaits_confirmation",
+            reason=f"{len(due)} of {hot} hot sources are due at once: {named}{more}",
+            detail=f"`emberline confirm {question}` lets these expire; or hold what must stay",
+        )
+    draft.put_sweep(
+        awaiting=len(due),
+        question=question,
+        approved="",
+        approved_to=_order(due[-1]),
+    )
+
+
+def _forget(draft: Draft) -> None:
+    if draft.sweep.question or draft.sweep.approved:
+        draft.put_sweep(awaiting=0, question="", approved="", approved_to=(0, ""))

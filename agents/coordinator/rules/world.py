@@ -1,0 +1,226 @@
+"""What the coordinator knows: frozen values, replaced and never changed.
+
+Everything here but `World.used` and `World.exempt` (derived from the catalog) is durable:
+`agents.coordinator.rules.ledger` writes it as the records of the `coordinator` topic.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agents.coordinator.rules.aside import Aside
+from agents.filters.references import Use
+from schemas.records.lifecycle import (
+    Definition,
+    Exemption,
+    Hold,
+    Outcome,
+    SourceState,
+    State,
+    kind_of,
+)
+from schemas.segment import combine
+
+__all__ = ["Origin", "Request", "Source", "Sweep", "Telling", "Totals", "Why", "Work", "World"]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sizes of a source's data, of one shard or of all."""
+
+    interactions: int = 0
+    late_interactions: int = 0
+    bytes: int = 0
+    segments: int = 0
+    checksum: str = ""
+
+    @classmethod
+    def sum(cls, parts: "Collection[Totals]") -> "Totals":
+        """Of all shards together; the checksum does not depend on their order."""
+        return cls(
+            interactions=sum(part.interactions for part in parts),
+            late_interactions=sum(part.late_interactions for part in parts),
+            bytes=sum(part.bytes for part in parts),
+            segments=sum(part.segments for part in parts),
+            checksum=combine(part.checksum for part in parts if part.checksum),
+        )
+
+
+class Why(StrEnum):
+    """Why a source expires or is restored."""
+
+    RETENTION = "retention"
+    OPERATOR = "operator"
+    CANCELLED = "cancelled"
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asked for a restore or an expiry. `request_id` null: the rules themselves."""
+
+    why: Why
+    at: int
+    by: str = ""
+    request_id: str | None = None
+    actor: str | None = None
+    """As in `Request`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the shards are doing for one version of a source, and who has finished."""
+
+    origin: Origin
+    started_at: int
+    deadline: int
+    due_at: int | None = None
+    reported: frozenset[int] = frozenset()
+    """The partitions that have finished."""
+    totals: Totals = Totals()
+    """Of those together: one by one, those of thousands would be no record any more."""
+    progress: Mapping[int, int] = field(default_factory=dict, compare=False)
+    """Segments done so far, by partition; not durable."""
+    stuck: tuple[int, ...] = ()
+    """The first of the partitions that are late."""
+    then_restore: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One campaign or Canvas. `status` null: there is no definition (any more)."""
+
+    source: str
+    state: State = State.UNKNOWN
+    version: int = 0
+    epoch: int = 0
+    changed_at: int = 0
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    status: str | None = None
+    deleted: bool = False
+    legacy_deleted: bool = False
+    stopped_at: int | None = None
+    restored_at: int | None = None
+    imported_at: int | None = None
+    released_at: int | None = None
+    expired_at: int | None = None
+    due_at: int | None = None
+    due_because: str | None = None
+    exempt_by: tuple[Exemption, ...] = ()
+    held: Hold | None = None
+    archived: Totals = Totals()
+    noticed: tuple[str, ...] = ()
+    """The expiring-soon notices told for the present `due_at`."""
+    work: Work | None = None
+    message: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """`campaign` or `canvas`."""
+        return kind_of(self.source)
+
+    @property
+    def defined(self) -> bool:
+        """Whether a definition is or was there."""
+        return self.status is not None or self.deleted
+
+    def shown(self) -> SourceState:
+        """The record of `lifecycle.state`."""
+        return SourceState(
+            source=self.source,
+            state=self.state,
+            version=self.version,
+            epoch=self.epoch,
+            name=self.name,
+            tags=self.tags,
+            status=self.status,
+            due_at=self.due_at,
+            due_because=self.due_because,
+            exempt_by=self.exempt_by,
+            held=self.held,
+            deleted=self.deleted,
+            legacy_deleted=self.legacy_deleted,
+            stopped_at=self.stopped_at,
+            restored_at=self.restored_at,
+            expired_at=self.expired_at,
+            interactions=self.archived.interactions,
+            bytes=self.archived.bytes,
+            segments=self.archived.segments,
+            checksum=self.archived.checksum or None,
+            stuck=self.work.stuck if self.work else (),
+            message=self.message,
+            updated_at=self.changed_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """The last result told of a request, whole or per source."""
+
+    outcome: Outcome
+    code: str | None = None
+    message: str = ""
+    done: int = 0
+    total: int = 0
+    time: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command that has been read: remembered so that the same id does nothing twice.
+
+    `sources` are those that it names or its tag resolved to, less the `untold`; what was told of
+    each stands in `World.tellings`. `asked` stands for all that the command asks for
+    (`requests.asked`; empty where it could not be read, or was read before this was kept).
+    `finished` counts the sources with a final outcome, `completed` the good ones.
+    """
+
+    request_id: str
+    type: str
+    time: int
+    by: str = ""
+    dry_run: bool = False
+    asked: str = ""
+    whole: Telling | None = None
+    sources: tuple[str, ...] = ()
+    finished: int = 0
+    completed: int = 0
+    actor: str | None = None
+    """Who asks, as the audit has it: says whether that was verified."""
+    untold: int = 0
+    """Refused sources that no result is told of: they are counted only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Where the regular search for due sources stands."""
+
+    next_at: int = 0
+    paused: bool = False
+    awaiting: int = 0
+    """How many sources wait for a confirmation; 0: none is asked for."""
+    question: str = ""
+    """Names what is to be confirmed: these sources, due at these times."""
+    approved: str = ""
+    """What the next sweep may start without a question, named likewise: it was confirmed, or is
+    the rest of a full batch."""
+    approved_to: tuple[int, str] = (0, "")
+    """Due time and name of the last source that was approved."""
+    skewed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All of it. The mappings are never changed in place."""
+
+    catalog: Mapping[str, Definition] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    requests: Mapping[str, Request] = field(default_factory=dict)
+    tellings: Mapping[tuple[str, str], Telling] = field(default_factory=dict)
+    """By (request id, source)."""
+    sweep: Sweep = Sweep()
+    asides: Mapping[str, Aside] = field(default_factory=dict)
+    """By catalog key, where the latest record cannot be read."""
+    used: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)
+    exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)

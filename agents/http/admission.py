@@ -1,0 +1,134 @@
+"""How many answers are worked out at once: in all, by what they cost, and by key.
+
+Memory is what bounds them: an audience or a stream holds some frames of every shard, a file
+more. So each kind of work has a number of places, from the memory budget, and one key has never
+all of them. Who finds no place waits, in order, for a while; who would wait behind too many is
+refused at once. Whoever leaves gives the place back, and whoever leaves the queue was never in.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from enum import StrEnum
+
+from agents.http.problems import Problem
+
+__all__ = ["Admission", "Places", "Work"]
+
+WAIT_S = 20.0
+"""So long a request waits for a place."""
+QUEUE = 4
+"""So many wait for each place there is."""
+RETRY_AFTER_S = 5
+
+
+class Work(StrEnum):
+    """What an answer takes: a look-up, a question of all users, all rows of a source as they
+    come, or all rows as one file."""
+
+    LOOK_UP = "look-ups"
+    AUDIENCE = "audiences"
+    ROWS = "exports"
+    FILE = "Parquet exports"
+
+
+class Places:
+    """Those of one kind. Belongs to an event loop."""
+
+    def __init__(self, kind: Work, most: int) -> None:
+        self._kind = kind
+        self._most = most
+        self._by_key = max(1, most - 1 if most < QUEUE else most * 3 // 4)
+        self._held: Counter[str | None] = Counter()
+        self._waiting: dict[asyncio.Future[None], str | None] = {}
+
+    @property
+    def held(self) -> int:
+        """Places that are taken."""
+        return self._held.total()
+
+    @property
+    def waiting(self) -> int:
+        """Who waits for one."""
+        return len(self._waiting)
+
+    @asynccontextmanager
+    async def place(self, key: str | None) -> AsyncIterator[None]:
+        """A place for as long as the block takes; `key` None: nobody is told from anybody.
+
+        Raises Problem: 429 where it is the key that has too many, or else 503.
+        """
+        await self._enter(key)
+        try:
+            yield
+        finally:
+            self._leave(key)
+
+    async def _enter(self, key: str | None) -> None:
+        if not self._waiting and self._fits(key):
+            self._held[key] += 1
+            return
+        mine = sum(other == key for other in self._waiting.values())
+        if key is not None and mine >= self._by_key * QUEUE:
+            raise self._refusal(key)
+        if len(self._waiting) >= self._most * QUEUE:
+            raise self._refusal(None)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = key
+        self._call()
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await turn
+        except BaseException as error:
+            if self._waiting.pop(turn, None) is None and turn.done() and not turn.cancelled():
+                # it was given and never taken
+                self._leave(key)
+            if isinstance(error, TimeoutError):
+                raise self._refusal(key if self._held[key] >= self._by_key else None) from error
+            raise
+
+    def _leave(self, key: str | None) -> None:
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]
+        self._call()
+
+    def _call(self) -> None:
+        """Give what is free to the first for whom it is."""
+        for turn, key in list(self._waiting.items()):
+            if self.held >= self._most:
+                return
+            if turn.done():
+                continue
+            if self._fits(key):
+                del self._waiting[turn]
+                self._held[key] += 1
+                turn.set_result(None)
+
+    def _fits(self, key: str | None) -> bool:
+        return self.held < self._most and (key is None or self._held[key] < self._by_key)
+
+    def _refusal(self, key: str | None) -> Problem:
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        if key is not None:
+            return Problem(
+                "too_many_requests",
+                f"The key {key!r} has as many {self._kind} under way as one key may "
+                f"({self._by_key}), and more wait",
+                headers=headers,
+            )
+        return Problem(
+            "busy",
+            f"The worker has as many {self._kind} under way as its memory allows ({self._most}), "
+            "and more wait: ask again later",
+            headers=headers,
+        )
+
+
+class Admission:
+    """The places of one worker, by kind."""
+
+    def __init__(self, places: Mapping[str, int]) -> None:
+        """`places` as `agents.resources.budget.answers` gives them."""
+        self.places = {kind: Places(kind, places[kind.name.lower()]) for kind in Work}

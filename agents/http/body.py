@@ -1,0 +1,82 @@
+"""Bodies of requests: bounded, and JSON."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from aiohttp import hdrs, web
+
+from agents.http.problems import Problem, bad_request
+
+__all__ = ["BODY", "MOST_BYTES", "MOST_WORKER_BYTES", "read", "read_json", "read_object"]
+
+BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
+"""What has been read of a request already: that of another worker, to check its signature."""
+BODY_S = 30.0
+MOST_BYTES = 1 << 20
+_JSON = "application/json"
+MOST_WORKER_BYTES = 64 << 20
+"""Of what workers ask each other: 50 users whose ids are as long as `max_field_bytes` can be,
+every character of them escaped, still fit."""
+
+
+async def read(request: web.Request, most: int = MOST_BYTES) -> bytes:
+    """The whole body. Raises Problem (413) for one that is longer than `most` bytes, and (408)
+    for one that does not come within `BODY_S`."""
+    if BODY in request:
+        return request[BODY]
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read(request, most)
+    except TimeoutError as error:
+        raise Problem("body_timeout", f"The body has not come within {BODY_S:.0f} s") from error
+
+
+async def _read(request: web.Request, most: int) -> bytes:
+    found = bytearray()
+    too_long = request.content_length is not None and request.content_length > most
+    while not too_long:
+        piece = await request.content.readany()
+        if not piece:
+            return bytes(found)
+        found += piece
+        too_long = len(found) > most
+    raise Problem("request_too_large", f"A body of at most {most:,} bytes is read here")
+
+
+async def read_json(request: web.Request, *names: str) -> dict[str, list[Any]]:
+    """The JSON that another worker sends: an object with these lists. Raises Problem (400, 413)."""
+    try:
+        found = orjson.loads(await read(request, MOST_WORKER_BYTES))
+    except ValueError as error:
+        raise bad_request(f"The body is not JSON: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(found.get(n), list) for n in names):
+        raise bad_request(f"The body is an object with the lists {', '.join(names)}")
+    return found
+
+
+async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, Any]:
+    """A JSON object with these members at most. Raises Problem (400, 413, 415).
+
+    A page of another site may send a form or plain text to anybody without asking first, and
+    nothing else: so JSON has to be called JSON.
+    """
+    sent = request.content_type if hdrs.CONTENT_TYPE in request.headers else "nothing"
+    if sent != _JSON and not sent.endswith("+json"):
+        raise Problem(
+            "unsupported_media_type",
+            f"The body is {_JSON}, and said to be {sent[:80]}: send Content-Type: {_JSON}",
+        )
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise Problem("unsupported_media_type", "The body is sent as it is, not compressed")
+    try:
+        found = orjson.loads(await read(request))
+    except ValueError as error:
+        raise bad_request(f"The body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise bad_request("The body is a JSON object")
+    unknown = sorted(found.keys() - names)
+    if unknown:
+        told = ", ".join(name[:40] for name in unknown[:5])
+        raise bad_request(f"There is no {told} here; there are {', '.join(sorted(names))}")
+    return found

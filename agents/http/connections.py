@@ -1,0 +1,247 @@
+"""How many connections are held at once, by whom, and for how long without a request.
+
+A connection without a whole request costs a descriptor, and the worker needs descriptors for
+the broker and its stores: so they are counted, in all and by address, and at the bound the one
+that has been without a request for longest makes room. Those whose request is being answered
+are left alone; where there are no others, the new one is closed.
+"""
+
+import asyncio
+import logging
+import os
+import resource
+import socket
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Self
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
+
+from agents.http.problems import Problem
+from streams.period import seconds
+from streams.settings import Settings
+
+__all__ = ["Limits", "Runner", "listen", "raise_descriptors"]
+
+log = logging.getLogger(__name__)
+
+LINGER_S = 2.0
+"""So long a body that nobody wants is read, so that the client reads the answer."""
+MOST_DESCRIPTORS = 65_536
+ACCEPTED = 8
+BACKLOG = 128
+_SHARE = 2
+_LEAST = 8
+_SAY_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Connections at once, those of one address, and seconds without a whole request."""
+
+    total: int
+    by_address: int
+    idle_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As the settings have it, and never more than half of the descriptors of the process;
+        no address has all."""
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = max(_LEAST, descriptors // _SHARE)
+        total = min(settings.http_connections, most)
+        if total < settings.http_connections:
+            log.warning(
+                "at most %d connections are served at once, not %d (http_connections): the "
+                "process may open %d files; raise that with `ulimit -n`",
+                total,
+                settings.http_connections,
+                descriptors,
+            )
+        by_address = min(settings.http_connections_by_address, max(_LEAST, total * 3 // 4))
+        return cls(total, by_address, seconds(settings.http_idle))
+
+
+def raise_descriptors() -> None:
+    """Take as many descriptors as this process may have: the default of many shells is few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class Runner(web.AppRunner):
+    """Runs an application within limits; a handler whose client leaves is cancelled."""
+
+    __slots__ = ("_limits",)
+
+    def __init__(self, app: web.Application, limits: Limits, *, shutdown_s: float) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            shutdown_timeout=shutdown_s,
+            handler_cancellation=True,
+            keepalive_timeout=limits.idle_s,
+            lingering_time=LINGER_S,
+            # a body that unpacks itself may be a thousand times what was sent
+            auto_decompress=False,
+        )
+        self._limits = limits
+
+    async def _make_server(self) -> "Server":
+        return Server(await super()._make_server(), self._limits)
+
+
+async def listen(runner: web.AppRunner, host: str, port: int) -> None:
+    """Serve at an address. Raises OSError.
+
+    asyncio accepts as many connections in one go as its backlog says, before any of them can be
+    counted or closed: so it is told few, and the system, which keeps the rest waiting, many.
+    """
+    site = web.TCPSite(runner, host, port, backlog=ACCEPTED)
+    await site.start()
+    server = site._server
+    if isinstance(server, asyncio.Server):
+        for each in server.sockets:
+            with socket.socket(fileno=os.dup(each.fileno())) as same:
+                same.listen(BACKLOG)
+
+
+class Handler(RequestHandler):
+    """aiohttp's, which answers what is no HTTP with the bytes it cannot read, and logs them: a key
+    may be among them."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what never was a request, or to what no handler has answered."""
+        if isinstance(exc, ConnectionError) and (
+            request.transport is None or request.transport.is_closing()
+        ):
+            # the client has left: there is no one to answer and nothing to mend
+            response = web.Response(status=status)
+            response.force_close()
+            return response
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        if isinstance(self._manager, Server):
+            self._manager.not_http(request.remote, type(exc).__name__)
+        response = Problem(
+            "bad_request",
+            f"The request is no HTTP/1.1, or a part is too long ({type(exc).__name__})",
+        ).response()
+        response.force_close()
+        return response
+
+
+class Server(web.Server):
+    """aiohttp's, with the connections counted."""
+
+    def __init__(self, made: web.Server, limits: Limits) -> None:
+        """`made` is what the application has made of itself: not to be used beside this one."""
+        super().__init__(
+            made.request_handler,
+            request_factory=made.request_factory,
+            handler_cancellation=made.handler_cancellation,
+            **made._kwargs,
+        )
+        self._limits = limits
+        self._handle = made.request_handler
+        self.request_handler = self._counted
+        self._address: dict[RequestHandler, str] = {}
+        self._held: Counter[str] = Counter()
+        #: Without a request, the one that has been so for longest first: in all, by address.
+        self._idle: dict[RequestHandler, None] = {}
+        self._idle_of: dict[str, dict[RequestHandler, None]] = {}
+        self._dropped = 0
+        self._options = made._kwargs
+        self._said = float("-inf")
+        self._not_http = 0
+        self._not_http_said = float("-inf")
+
+    def __call__(self) -> RequestHandler:
+        """One connection's."""
+        return Handler(self, loop=self._loop, **self._options)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count it, and let another go where there are too many."""
+        super().connection_made(handler, transport)
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        self._address[handler] = address
+        self._held[address] += 1
+        self._rest(handler)
+        if self._held[address] > self._limits.by_address:
+            self._drop(next(iter(self._idle_of[address])))
+        elif len(self._address) > self._limits.total:
+            self._drop(next(iter(self._idle)))
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Count it no more."""
+        self._forget(handler)
+        super().connection_lost(handler, exc)
+
+    async def _counted(self, request: web.BaseRequest) -> web.StreamResponse:
+        handler = request.protocol
+        self._busy(handler)
+        try:
+            return await self._handle(request)
+        finally:
+            if handler in self._address:
+                self._rest(handler)
+
+    def not_http(self, address: str | None, why: str) -> None:
+        """Count bytes that are no request. One line in a while: each would fill the log."""
+        self._not_http += 1
+        now = time.monotonic()
+        if now >= self._not_http_said + _SAY_EVERY_S:
+            log.info("%d requests were no HTTP, the last of %s: %s", self._not_http, address, why)
+            self._not_http_said, self._not_http = now, 0
+
+    def _drop(self, handler: RequestHandler) -> None:
+        transport = self._connections.get(handler)
+        address = self._address[handler]
+        self._forget(handler)
+        if transport is not None:
+            transport.abort()
+        self._dropped += 1
+        now = time.monotonic()
+        if now >= self._said + _SAY_EVERY_S:
+            log.warning(
+                "%d connections without a request made room for others, the last of %s: at most "
+                "%d are held, %d of one address",
+                self._dropped,
+                address,
+                self._limits.total,
+                self._limits.by_address,
+            )
+            self._said, self._dropped = now, 0
+
+    def _rest(self, handler: RequestHandler) -> None:
+        self._idle[handler] = None
+        self._idle_of.setdefault(self._address[handler], {})[handler] = None
+
+    def _busy(self, handler: RequestHandler) -> None:
+        self._idle.pop(handler, None)
+        address = self._address.get(handler)
+        of_address = self._idle_of.get(address, {}) if address is not None else {}
+        of_address.pop(handler, None)
+        if address is not None and not of_address:
+            self._idle_of.pop(address, None)
+
+    def _forget(self, handler: RequestHandler) -> None:
+        self._busy(handler)
+        address = self._address.pop(handler, None)
+        if address is not None:
+            self._held[address] -= 1
+            if not self._held[address]:
+                del self._held[address]

@@ -1,0 +1,157 @@
+"""Keys of the HTTP interface: who may do what, kept hashed in a file that all workers share.
+
+The file also holds a random secret, from which the key derives by which workers sign what they
+ask each other. Keys are long and random, so that one round of SHA-256 protects them.
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from agents.http import keys_file
+from schemas.errors import Fatal, UsageError
+
+__all__ = ["ISSUED", "Key", "Keys", "Scope"]
+
+_FORMAT = 1
+_SECRET_CHARS = 32
+
+
+class Scope(StrEnum):
+    """What a key allows. `admin` allows everything that is not among workers."""
+
+    READ = "read"
+    EXPORT = "users.export"
+    OPERATE = "operate"
+    ADMIN = "admin"
+    WORKER = "worker"
+
+
+ISSUED = (Scope.READ, Scope.EXPORT, Scope.OPERATE, Scope.ADMIN)
+"""The scopes that a key can be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as it is kept: `hash` is SHA-256 in hex, `created_at` UTC milliseconds."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    hash: str
+    created_at: int
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether who has this key may call routes of `scope`."""
+        return scope in self.scopes or (Scope.ADMIN in self.scopes and scope is not Scope.WORKER)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The content of a keys file. Changes make a new value; `save` writes it whole."""
+
+    keys: tuple[Key, ...] = ()
+    secret: str = ""
+
+    @classmethod
+    def load(cls, file: Path) -> "Keys | None":
+        """None where there is no such file. Raises Fatal for one that cannot be read, or that
+        others than its owner may write."""
+        try:
+            content = keys_file.read(file)
+            if content is None:
+                return None
+            found = json.loads(content)
+            if found["format"] != _FORMAT:
+                raise ValueError(f"format {found['format']}")
+            secret = str(found["secret"])
+            if secret and len(secret) < _SECRET_CHARS:
+                raise ValueError(f"its secret has less than {_SECRET_CHARS} characters")
+            secret.encode()  # half of a surrogate pair, which JSON lets pass, is no text
+            return cls(tuple(map(_key, found["keys"])), secret)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise Fatal(
+                f"The keys file {file} cannot be read: {error}",
+                remedy="Restore it from a copy, or remove it and give out new keys",
+            ) from error
+
+    def save(self, file: Path) -> None:
+        """Write the file, whole or not at all, see keys_file.replace. Raises Fatal.
+
+        For a change of what is there `change` it: between load and save another may write.
+        """
+        content = {
+            "format": _FORMAT,
+            "secret": self.secret or secrets.token_hex(32),
+            "keys": [asdict(key) for key in self.keys],
+        }
+        keys_file.replace(file, json.dumps(content, indent=2).encode())
+
+    @classmethod
+    def change(cls, file: Path, change: "Callable[[Keys], Keys]") -> "Keys":
+        """Replace what the file has by what `change` makes of it, while nobody else changes it.
+
+        Raises what `change` raises, and Fatal.
+        """
+        with keys_file.locked(file):
+            former = cls.load(file) or cls()
+            changed = change(former)
+            if changed != former:
+                changed.save(file)
+        return changed
+
+    def add(self, name: str, scopes: Iterable[Scope], now_ms: int) -> "tuple[Keys, str]":
+        """With one more key, and that key: it is shown once. Raises UsageError."""
+        if any(key.name == name for key in self.keys):
+            raise UsageError(
+                f"There is a key {name!r} already",
+                remedy=f"Take another name, or `emberline keys revoke {name}` first",
+            )
+        given = tuple(dict.fromkeys(scopes))
+        if not name or not given or not set(given) <= set(ISSUED):
+            offered = ", ".join(ISSUED)
+            raise UsageError("A key has a name and a scope", remedy=f"Scopes are {offered}")
+        token = f"emb_{secrets.token_urlsafe(32)}"
+        key = Key(name, given, _hash(token), now_ms)
+        return replace(self, keys=(*self.keys, key)), token
+
+    def revoke(self, name: str) -> "Keys":
+        """Without the key of that name. Raises UsageError where there is none."""
+        left = tuple(key for key in self.keys if key.name != name)
+        if len(left) == len(self.keys):
+            raise UsageError(
+                f"There is no key {name!r}", remedy="`emberline keys list` shows them all"
+            )
+        return replace(self, keys=left)
+
+    def find(self, token: str) -> Key | None:
+        """Whose key this is."""
+        hashed = _hash(token)
+        return next((key for key in self.keys if hmac.compare_digest(key.hash, hashed)), None)
+
+    @property
+    def signing_key(self) -> bytes:
+        """By which workers that share the file sign what they ask each other; empty where the
+        file has no secret. It is never sent."""
+        if not self.secret:
+            return b""
+        return hmac.digest(self.secret.encode(), b"emberline request between workers", "sha256")
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
+
+
+def _key(found: dict[str, Any]) -> Key:
+    scopes = tuple(Scope(scope) for scope in found["scopes"])
+    if Scope.WORKER in scopes:
+        raise ValueError(f"the key {found['name']!r} has the scope of workers")
+    hashed = str(found["hash"])
+    if not hashed.isascii():
+        raise ValueError(f"the hash of the key {found['name']!r} is none")
+    return Key(str(found["name"]), scopes, hashed, int(found["created_at"]))

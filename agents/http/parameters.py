@@ -1,0 +1,37 @@
+"""Queries name only what a route takes: a misspelt filter would select everything in silence."""
+
+from collections.abc import Iterable
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from agents.http.keys import Scope
+from agents.http.problems import bad_request
+from agents.http.route import Handler, Route
+from schemas.words.nearest import hint
+
+__all__ = ["known_parameters"]
+
+
+def known_parameters(routes: Iterable[Route]) -> Middleware:
+    """Middleware that refuses (400) a parameter which the route does not describe.
+
+    Routes that are free to all (whether the worker lives) take any, as probes add their own.
+    """
+    taken = {
+        route.path: [one.name for one in route.parameters if one.where == "query"]
+        for route in routes
+        if route.scope not in (None, Scope.WORKER)
+    }
+
+    @web.middleware
+    async def known(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        names = taken.get("" if resource is None else resource.canonical)
+        unknown = [] if names is None else [name for name in request.query if name not in names]
+        if unknown and names is not None:
+            remedy = hint(unknown[0], names) if names else "It takes none"
+            raise bad_request(f"There is no parameter {unknown[0][:80]!r} here. {remedy}")
+        return await handler(request)
+
+    return known

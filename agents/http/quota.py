@@ -1,0 +1,62 @@
+"""The bytes on disk of all answers that are made there before they are sent: never more than set.
+
+Bytes are counted before they are written, by what they take in memory, which on disk is less;
+then by what they take there.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agents.http.problems import Problem
+from agents.http.spool import spool
+
+__all__ = ["Quota", "Spooled"]
+
+
+class Spooled:
+    """One answer's folder, and its part of the quota."""
+
+    def __init__(self, quota: "Quota", folder: Path) -> None:
+        self.folder = folder
+        self.bytes = 0
+        self._quota = quota
+
+    def take(self, count: int) -> None:
+        """Before so many more bytes are written. Raises Problem (503)."""
+        self._quota.take(count)
+        self.bytes += count
+
+    def give(self, count: int) -> None:
+        """So many of them were not needed, or are gone."""
+        self._quota.used -= count
+        self.bytes -= count
+
+
+class Quota:
+    """One worker's."""
+
+    def __init__(self, data_dir: Path, most: int) -> None:
+        self.used = 0
+        self._data_dir = data_dir
+        self._most = most
+
+    def take(self, count: int) -> None:
+        """Raises Problem (503)."""
+        if self.used + count > self._most:
+            raise Problem(
+                "busy",
+                f"Answers being made take {self.used:,} bytes on disk, of {self._most:,} at most "
+                "(spool_bytes): ask again later, or for NDJSON or CSV, which need none",
+            )
+        self.used += count
+
+    @contextmanager
+    def folder(self) -> Iterator[Spooled]:
+        """A new folder, gone at the end with its bytes."""
+        with spool(self._data_dir) as path:
+            found = Spooled(self, path)
+            try:
+                yield found
+            finally:
+                found.give(found.bytes)

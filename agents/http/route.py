@@ -1,0 +1,85 @@
+"""What a route is: where, who may call it, what it takes and what it answers.
+
+Each stands in `ROUTES` beside its handler. From it come the application's router, the check of
+scopes, and `/openapi.json`: what is not described is not served.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from aiohttp import web
+
+from agents.http.admission import Work
+from agents.http.keys import Scope
+
+__all__ = ["SOURCE", "Handler", "Parameter", "Route", "Schema", "path", "query", "ref"]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Schema = Mapping[str, Any]
+"""A JSON schema (2020-12), as OpenAPI 3.1 has them."""
+
+ANY: Schema = MappingProxyType({})
+_PART = re.compile(r"{(\w+)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a path or a query."""
+
+    name: str
+    where: Literal["path", "query"]
+    schema: Schema
+    doc: str
+    required: bool = False
+
+
+def path(name: str, doc: str, **schema: Any) -> Parameter:
+    """A part of the path: a text unless `schema` says otherwise."""
+    found = {"type": "string", "minLength": 1, **schema}
+    return Parameter(name=name, where="path", schema=found, doc=doc, required=True)
+
+
+def query(name: str, doc: str, *, required: bool = False, **schema: Any) -> Parameter:
+    """A part of the query: a text unless `schema` says otherwise."""
+    found = {"type": "string", **schema}
+    return Parameter(name=name, where="query", schema=found, doc=doc, required=required)
+
+
+def ref(name: str) -> Schema:
+    """A schema of agents/web/shapes.py by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route. `scope` None: free to all; `note` adds to what the description says of it.
+    `work` is what an answer takes, see admission.py; None where the handler itself asks for it.
+
+    `answers` has the schema of a good answer (200) by media type, `body` that of a JSON
+    request. `problems` are codes of agents/http/problems.py; those that any route may have
+    need not be named. Routes of scope `worker` are no part of the contract. A part of the
+    path in braces takes any text without a slash, braces among it.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    handler: Handler
+    summary: str
+    scope: Scope | None
+    note: str = ""
+    work: Work | None = Work.LOOK_UP
+    parameters: tuple[Parameter, ...] = ()
+    body: Schema | None = None
+    answers: Mapping[str, Schema] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def pattern(self) -> str:
+        """The path for aiohttp, whose own pattern of a part takes no braces."""
+        return _PART.sub(r"{\1:[^/]+}", self.path)
+
+
+SOURCE = path("source", "`campaign:ID` or `canvas:ID`", examples=["campaign:welcome"])

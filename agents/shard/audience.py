@@ -1,0 +1,97 @@
+"""One shard's part of an audience: pinned at once, evaluated slice by slice in threads."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from agents.filters import Plan, evaluate
+from agents.resources.scheduler import Pace
+from agents.shard.agreement import check_held, check_owned
+from agents.shard.jobs.context import Context
+from agents.shard.slices import Slice, slices
+from agents.shard.user_list import Everybody, Roll
+from streams.state.store import Pinned
+
+__all__ = ["Audiences"]
+
+#: For evaluations alone, so that however many wait, ingest and its commits find a thread.
+_THREADS = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="audience")
+#: One at a time, in the order of their pins: while the users of one shard are brought up to
+#: date, those of the one before are evaluated.
+_ROLLS = ThreadPoolExecutor(1, thread_name_prefix="roll")
+#: So often users who came are taken in, so that a question has few of them to wait for; and so
+#: long an ingest that catches up puts that off.
+_FRESHEN_S = 1.0
+_DEFER_S = 10.0
+
+
+@dataclass
+class Audiences:
+    """Answers of one shard. Keeps its users between questions."""
+
+    context: Context
+    pace: Pace
+    _roll: Roll = field(default_factory=Roll)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def keep_fresh(self) -> None:
+        """Once there was a question, takes in users as they come. Runs until cancelled."""
+        await self._asked.wait()
+        store, seen = self.context.store, -1
+        while True:
+            await asyncio.sleep(_FRESHEN_S)
+            if store.steps == seen or not self.pace.keeping_up(_DEFER_S):
+                continue
+            seen = store.steps
+            async with self._turn:
+                rolling = self._rolling(await store.pin())
+            await rolling
+
+    async def find(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+        """Pin the shard; what is returned then yields the matching users in ascending order,
+        whatever changes meanwhile.
+
+        Raises `NotHeld` where the shard does not hold exactly the versions that `plan` pins.
+        """
+        self._asked.set()
+        async with self._turn:
+            self._check(plan)
+            pinned = await self.context.store.pin()
+            # Other versions, or another owner, may have come while the pin was waited for.
+            self._check(plan)
+            rolling = self._rolling(pinned)
+        return self._found(plan, pinned, rolling)
+
+    def _rolling(self, pinned: Pinned) -> asyncio.Future[Everybody]:
+        """Everybody of a pin, soon. Whoever pins calls this before the next pin is made."""
+        rolling = asyncio.get_running_loop().run_in_executor(_ROLLS, self._roll.of, pinned)
+        # Who wanted to know may have gone.
+        rolling.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return rolling
+
+    async def _found(
+        self, plan: Plan, pinned: Pinned, rolling: asyncio.Future[Everybody]
+    ) -> AsyncGenerator[pl.Series, None]:
+        loop = asyncio.get_running_loop()
+        with self.pace.asking():
+            # Not to be cancelled with who waits: the next pin builds on this one.
+            everybody = await asyncio.shield(rolling)
+        for part in slices(pinned, everybody):
+            with self.pace.asking():
+                users = await loop.run_in_executor(_THREADS, _evaluate, plan, part)
+            if len(users):
+                yield users
+
+    def _check(self, plan: Plan) -> None:
+        check_owned(self.context)
+        for source, version in plan.pins.items():
+            check_held(self.context, source, version)
+
+
+def _evaluate(plan: Plan, part: Slice) -> pl.Series:
+    return evaluate(plan, part)

@@ -1,0 +1,81 @@
+"""The parts of a shard's side table, each decoded once however often it is asked for."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Generic, TypeVar
+
+import polars as pl
+
+from agents.supervision.shard_manager import NotHeld
+from agents.users.aside import aside
+from streams.state.auxiliary_table import SideTable, decode
+from streams.state.state_store import Mirror
+from streams.state.store import Store
+
+__all__ = ["SideParts"]
+
+T = TypeVar("T")
+J = TypeVar("J")
+
+_ATTEMPTS = 20
+_PAUSE_S = 0.005
+
+
+class SideParts(Generic[T, J]):
+    """Runs and deltas of one side table: each as `keep` makes it, all together as `join` does.
+
+    Parts are immutable and have keys of their own: what has come since the last question is
+    decoded, what has gone is forgotten, and the rest stays.
+    """
+
+    def __init__(
+        self,
+        table: SideTable,
+        keep: Callable[[pl.DataFrame], T],
+        join: Callable[[Sequence[T]], J],
+    ) -> None:
+        self._table = table
+        self._keep = keep
+        self._join = join
+        self._parts: dict[bytes, T] = {}
+        self._joined = join(())
+        self._lock = threading.Lock()
+
+    async def all(self, store: Store) -> J:
+        """Everything as it stands after some step, not folded.
+
+        Raises `NotHeld` where the shard changes faster than it can be read.
+        """
+        for _ in range(_ATTEMPTS):
+            deltas = dict(store.table.side[self._table.delta])
+            runs = list(store.table.runs[self._table.run])
+            if self._parts.keys() == deltas.keys() | set(runs):
+                return self._joined
+            found = await aside(partial(self._read, deltas, runs, store.mirror))
+            if found is not None:
+                return found
+            # a step is between mirror and table: in a moment it is in both
+            await asyncio.sleep(_PAUSE_S)
+        raise NotHeld(f"shard {store.partition} changes faster than it can be read")
+
+    def _read(
+        self, deltas: Mapping[bytes, pl.DataFrame], runs: Sequence[bytes], mirror: Mirror
+    ) -> J | None:
+        with self._lock:
+            parts: dict[bytes, T] = {}
+            for key in runs:
+                part = self._parts.get(key)
+                if part is None:
+                    data = mirror.get(key)
+                    if data is None:
+                        return None
+                    part = self._keep(decode(data))
+                parts[key] = part
+            for key, frame in deltas.items():
+                held = self._parts.get(key)
+                parts[key] = self._keep(frame) if held is None else held
+            joined = self._join(tuple(parts.values()))
+            self._parts, self._joined = parts, joined
+            return joined

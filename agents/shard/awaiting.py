@@ -1,0 +1,61 @@
+"""Reading what others write with schemas of a registry: asked for beside, never waited for within.
+
+A shard whose registry does not answer keeps its records and its place: it goes on answering, and
+says how far behind it is. Nothing is lost, and no other shard waits.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
+
+from streams.kafka.remote_registry import HttpSource, RegistryUnreachable, SchemaAwaited, learn
+
+__all__ = ["Awaiting"]
+
+T = TypeVar("T")
+
+_FIRST_S = 0.5
+_LONGEST_S = 15.0
+
+_log = logging.getLogger(__name__)
+
+
+class Awaiting:
+    """Reads again whatever needed a schema, once the registry has told of it.
+
+    `reason` says what is waited for, empty where nothing is.
+    """
+
+    def __init__(self, what: str, remote: HttpSource | None) -> None:
+        self.reason = ""
+        self._what = what
+        self._remote = remote
+
+    async def read(
+        self, read: Callable[[], Awaitable[T]], ids: Callable[[], Awaitable[Collection[int]]]
+    ) -> T:
+        """What `read` returns; `ids` are those of all its records: asked for at once, as each
+        would be found alone otherwise. Raises what `read` raises, but for `SchemaAwaited`.
+        """
+        pause = _FIRST_S
+        while True:
+            try:
+                found = await read()
+            except SchemaAwaited as awaited:
+                if self._remote is None:
+                    raise
+                try:
+                    await learn(self._remote, {awaited.schema_id, *await ids()})
+                    pause = _FIRST_S
+                except RegistryUnreachable as error:
+                    if not self.reason:
+                        _log.warning("%s waits: %s", self._what, error)
+                    self.reason = str(error)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_S)
+            else:
+                if self.reason:
+                    _log.warning("%s goes on: the schema registry answers", self._what)
+                self.reason = ""
+                return found

@@ -1,0 +1,269 @@
+"""The ingest of one shard: fetch, decode, lay out, commit, in four stages at once.
+
+While one step commits, the next batches are decoded and laid out in threads, and those after
+them are fetched: group commit. Fetched batches pass through the ingest agent of the Faust app
+(`deliver`), which hands them back by `offer`.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from agents.resources.budget import Budget
+from agents.shard.awaiting import Awaiting
+from agents.shard.ingest_step import StepMaker
+from agents.shard.intake import Intake, Laid
+from agents.shard.jobs.context import Context
+from agents.shard.jobs.loop import WorkLoop
+from schemas.decode.batch import SealedBatch
+from streams.ending import together
+from streams.kafka import topics as topic_admin
+from streams.kafka.fetch import Fetcher, LostRange, Partition
+from streams.kafka.offsets import bounds
+from streams.kafka.remote_registry import registry_of
+from streams.kafka.topics import Topics
+from streams.period import milliseconds
+from streams.state.changelog import tombstones_ms
+from streams.state.store import Step
+
+__all__ = ["Fetched", "IngestLoop"]
+
+log = logging.getLogger(__name__)
+
+_STAGE = 2
+#: A fetch of so much means that events wait in the log.
+_LOAD_BYTES = 2_000_000
+#: Positions that moved without a record (transaction markers) are committed this often.
+_IDLE_CURSOR_S = 30.0
+#: News of sources waits for a pause, but no longer than this while ingest catches up.
+_NEWS_S = 10.0
+_PAUSE_S = 0.2
+#: Far below half of the time for which the changelog keeps tombstones.
+_QUIET_S = 3_600.0
+_DAY_MS = 86_400_000
+#: No topic that `emberline topics check` passes keeps tombstones for less.
+_SHORT_REST_MS = _DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one fetch brought a shard: whole record batches, in offset order by partition.
+
+    They are as the log has them until they are decoded, a bounded part at a time: what they
+    become may be far more.
+    """
+
+    batches: Sequence[SealedBatch]
+
+
+class IngestLoop:
+    """One shard's ingest, from its cursor on."""
+
+    def __init__(
+        self,
+        context: Context,
+        budget: Budget,
+        work: WorkLoop,
+        deliver: Callable[[Fetched], Awaitable[None]],
+    ) -> None:
+        self._context = context
+        self._budget = budget
+        self._work = work
+        self._deliver = deliver
+        self._topics = Topics(context.settings.prefix)
+        self._inbox: asyncio.Queue[Fetched] = asyncio.Queue()
+        self._laid: asyncio.Queue[asyncio.Future[Laid]] = asyncio.Queue(_STAGE)
+        self._under_way = asyncio.Semaphore(_STAGE)
+        self._intake = Intake(context)
+        self._steps = StepMaker(context)
+        what = f"ingest of shard {context.partition}"
+        self._awaiting = Awaiting(what, registry_of(context.settings))
+        #: Where the fetches end that are not committed whole, oldest first; and up to where all
+        #: is folded: past transaction markers too, where the cursor stands before them.
+        self._unfolded: deque[dict[Partition, int]] = deque()
+        self._folded: dict[Partition, int] = {}
+        self._fetcher: Fetcher | None = None
+        self.events = 0
+        self.forwarded = 0
+        self.rejected = 0
+
+    async def start(self) -> None:
+        """Checks that no input has lost what is to be read next, and goes to the cursor.
+
+        Raises `LostRange` or `Recoverable`.
+        """
+        context = self._context
+        topics = self._topics
+        inputs = [*topics.events.values(), topics.users, topics.repartition]
+        logs = await bounds(context.settings, [(topic, context.partition) for topic in inputs])
+        ids = await topic_admin.topic_ids(context.settings, inputs)
+        table = context.store.table
+        cursor = table.cursor
+        for (topic, partition), (begin, end) in logs.items():
+            position = cursor.get(topic, begin)
+            # a new log may be longer than the old one was, and its first records pass unread
+            anew = position > 0 and table.cursor_ids.get(topic, ids.get(topic)) != ids.get(topic)
+            if anew or not begin <= position <= end:
+                raise LostRange((topic, partition), position, log=(begin, end), made_anew=anew)
+        positions = {key: cursor.get(key[0], begin) for key, (begin, _) in logs.items()}
+        if topics.users in cursor:
+            await self._tell_rest(context.store.table.rested_ms)
+        self._fetcher = Fetcher(
+            context.settings,
+            positions,
+            ends={key: end for key, (_, end) in logs.items()},
+            bytes_per_fetch=self._budget.fetch_bytes,
+            prefetch=True,
+            linger_ms=round(milliseconds(context.settings.linger)),
+            name=f"shard-{context.partition}",
+        )
+        await self._fetcher.start()
+        self._folded = positions
+        await asyncio.to_thread(self._intake.recall)
+        self._steps.recall()
+        if not cursor or table.cursor_ids != ids:
+            first = {topic: offset for (topic, _), offset in positions.items()}
+            table.cursor_ids = ids
+            await context.store.commit(Step(puts=[table.cursor_put(first)]))
+
+    async def _tell_rest(self, rested_ms: int) -> None:
+        """Says where deletions of users may have gone before anybody read them."""
+        topic, partition = self._topics.users, self._context.partition
+        if rested_ms < _SHORT_REST_MS:
+            return
+        kept_ms = await tombstones_ms(self._context.settings, topic)
+        if rested_ms > kept_ms:
+            log.warning(
+                "shard %d rested for %.1f days, and %s keeps deletions for %.1f (delete."
+                "retention.ms): write the deletions of users of that time once more",
+                *(partition, rested_ms / _DAY_MS, topic, kept_ms / _DAY_MS),
+            )
+
+    async def close(self) -> None:
+        """Closes the connections of the fetcher."""
+        if self._fetcher is not None:
+            await self._fetcher.close()
+
+    async def run(self) -> None:
+        """Ingests until cancelled. Raises `LostRange`, `Fenced`, `StepFailed`."""
+        await together(self._fetch(), self._decode(), self._commit())
+
+    def offer(self, fetched: Fetched) -> None:
+        """Takes a fetched batch back from the agent; `_fetch` bounds how many there are."""
+        self._inbox.put_nowait(fetched)
+
+    @property
+    def waits_for(self) -> str:
+        """What keeps the ingest from going on, empty where nothing does."""
+        return self._awaiting.reason
+
+    def lag(self) -> dict[str, int]:
+        """Offsets still to fold, by topic, as of the last answers of the broker.
+
+        0 only where all that was acknowledged is folded, behind an open transaction too; at
+        least 1 where no broker answers for the topic.
+        """
+        if self._fetcher is None:
+            return {}
+        cursor = self._context.store.table.cursor
+        folded = {key: max(at, cursor.get(key[0], at)) for key, at in self._folded.items()}
+        return {topic: lag for (topic, _), lag in self._fetcher.lag(folded).items()}
+
+    def held_back(self) -> dict[str, int]:
+        """Of the lag, offsets behind a transaction that a producer has not ended, by topic."""
+        if self._fetcher is None:
+            return {}
+        return {topic: count for (topic, _), count in self._fetcher.held_back().items()}
+
+    async def _fetch(self) -> None:
+        if self._fetcher is None:
+            raise RuntimeError("IngestLoop.run before IngestLoop.start")
+        few = False
+        while True:
+            await self._under_way.acquire()
+            await self._work.room.wait()
+            if few:
+                await self._budget.pace.gather()
+            batches = await self._fetcher.fetch_sealed()
+            positions = self._fetcher.positions()
+            came = sum(len(batch.wire) for batch in batches)
+            few = 0 < came < _LOAD_BYTES
+            if batches:
+                self._budget.pace.events_came(load=came >= _LOAD_BYTES)
+                self._unfolded.append(positions)
+                await self._deliver(Fetched(batches))
+            else:
+                self._under_way.release()
+                if self._unfolded:
+                    self._unfolded[-1] = positions
+                else:
+                    self._folded = positions
+
+    async def _decode(self) -> None:
+        loop = asyncio.get_running_loop()
+        intake, budget = self._intake, self._budget
+        while True:
+            fetched = await self._inbox.get()
+            parts = intake.parts(fetched.batches)
+            while parts.left:
+                decoded = await self._awaiting.read(
+                    partial(loop.run_in_executor, budget.decoders, intake.decode_next, parts),
+                    partial(loop.run_in_executor, budget.decoders, parts.schema_ids),
+                )
+                direct = budget.direct_rows
+                laying = loop.run_in_executor(budget.layers, intake.lay_out, decoded, direct)
+                await self._laid.put(laying)
+            self._under_way.release()
+
+    async def _commit(self) -> None:
+        while True:
+            try:
+                # the view may be read any moment: then there is something to tell
+                waiting = _PAUSE_S if self._steps.unheard else _IDLE_CURSOR_S
+                async with asyncio.timeout(waiting):
+                    laying = [await self._laid.get()]
+            except TimeoutError:
+                await self._commit_rest()
+                continue
+            while not self._laid.empty() and len(laying) < _STAGE:
+                laying.append(self._laid.get_nowait())
+            group = await asyncio.gather(*laying)
+            pace = self._budget.pace
+            # what waits here was fetched a while ago
+            pace.events_came(load=any(laid.puts for laid in group))
+            step = self._steps.step(group)
+            if self._tells and pace.keeping_up(_NEWS_S):
+                step.records += self._steps.news()
+            await self._context.store.commit(step)
+            for decoded in (laid.decoded for laid in group):
+                if decoded.last:
+                    self._folded = self._unfolded.popleft()
+                self.events += decoded.ingested.events
+                for taken in (decoded.ingested, decoded.users):
+                    self.rejected += len(taken.rejects)
+                    self.forwarded += sum(len(to.records) for to in taken.forwards)
+            self._work.check_room()
+            if self._work.flush_due:
+                self._work.wake()
+
+    @property
+    def _tells(self) -> bool:
+        """Whether there is news, and the view that says what is none has been read."""
+        return self._steps.unheard and self._context.view.caught_up.is_set()
+
+    async def _commit_rest(self) -> None:
+        """Nothing came: tell the news, remember positions that moved past transaction markers."""
+        if self._tells and self._budget.pace.keeping_up(_NEWS_S):
+            await self._context.store.commit(Step(records=self._steps.news()))
+        if self._steps.unheard or self._unfolded:
+            return
+        positions = {topic: offset for (topic, _), offset in self._folded.items()}
+        table = self._context.store.table
+        # a mirror's age counts from the last record: a quiet shard writes one now and then
+        quiet_s = time.monotonic() - self._context.store.written_at
+        if positions != table.cursor or quiet_s > _QUIET_S:
+            await self._context.store.commit(Step(puts=[table.cursor_put(positions)]))

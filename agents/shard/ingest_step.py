@@ -1,0 +1,160 @@
+"""What ingest writes: one step of decoded parts, with rejects, forwards and news of sources."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import polars as pl
+
+from agents.shard.intake import Laid
+from agents.shard.jobs.context import Context
+from schemas.decode.ingest import Ingested
+from schemas.decode.users import TakenUsers
+from schemas.records.lifecycle import State
+from schemas.tables.profile import PROFILE
+from streams.kafka.step import Record, RecordGroup
+from streams.kafka.topics import Topics
+from streams.state import keys
+from streams.state.store import Put, Step
+
+__all__ = ["StepMaker"]
+
+_FORMER_PER_STEP = 1_000
+
+
+class StepMaker:
+    """Makes the steps of one shard's ingest, each from the hot table as it is then."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._topics = Topics(context.settings.prefix)
+        self._seen: set[str] = set()
+        #: Rows of sources that the coordinator may not know of, until it is told.
+        self._unheard: dict[str, int] = {}
+        #: Sources of rows that came before the view was read.
+        self._early: set[str] = set()
+        #: Sources on their way to the archive or there, as of that many changes of the view,
+        #: and the version at which late rows of each were told.
+        self._archived: tuple[int, set[str]] = (-1, set())
+        self._late: dict[str, int] = {}
+
+    @property
+    def unheard(self) -> bool:
+        """Whether there is news that `news` would tell."""
+        return bool(self._unheard)
+
+    def recall(self) -> None:
+        """Sources of the hot table are news again: who was to be told may not have been."""
+        table = self._context.store.table
+        known = {source: table.rows_in_segments(source) for source in table.by_source}
+        for source in (known.keys() | table.sources_in_deltas()) - {PROFILE}:
+            self._unheard[source] = known.get(source, 0)
+
+    def news(self) -> list[Record]:
+        """Tells the coordinator, once, of sources that the lifecycle does not know."""
+        view, rows = self._context.view, self._unheard
+        self._unheard = {}
+        told = {source: 0 for source in rows if view.get(source) is None}
+        # what came before the view was read may have been late, which nobody could see then
+        told |= self._late_among(rows.keys() & self._early)
+        self._early = set()
+        return self._reports(told, rows)
+
+    def step(self, group: Sequence[Laid]) -> Step:
+        """All of them in one transaction, with the cursor after the last."""
+        table = self._context.store.table
+        frames: dict[bytes, pl.DataFrame] = {}
+        step = Step(frames=frames)
+        cursor = dict(table.cursor)
+        sources: dict[str, int] = {}
+        for part in (part for laid in group for part in laid.parts):
+            key = keys.delta(table.next_sequence, len(step.puts), part.letter)
+            step.puts.append((key, part.data))
+            if part.frame is not None:
+                frames[key] = part.frame
+        for laid in group:
+            step.puts += laid.puts
+            cursor |= laid.decoded.cursor
+            for source, rows in laid.sources.items():
+                sources[source] = sources.get(source, 0) + rows
+            for taken in (laid.decoded.ingested, laid.decoded.users):
+                step.groups += [*self._rejected(taken), *self._forwards(taken)]
+        step.puts += self._forgotten()
+        step.puts.append(table.cursor_put(cursor))
+        step.records += self._late_rows(sources)
+        return step
+
+    def _forgotten(self) -> list[Put]:
+        """Deletes the oldest hashes of event ids that the window no longer needs, and those
+        that a former version wrote."""
+        window = self._context.store.table.window
+        spare = sum(window.values()) - self._context.settings.repeat_window
+        former = sorted(self._context.store.table.former)[:_FORMER_PER_STEP]
+        puts: list[Put] = [(key, None) for key in former]
+        for key in sorted(window):
+            spare -= window[key]
+            if spare < 0:
+                break
+            puts.append((key, None))
+        return puts
+
+    def _late_rows(self, rows: Mapping[str, int]) -> list[Record]:
+        """Tells the coordinator, once for each expiry, of expired sources that have late rows:
+        those can be restored, even where nothing of them was archived.
+        """
+        view = self._context.view
+        if self._archived[0] != view.changes:
+            there = view.in_states([State.EXPIRING, State.EXPIRED])
+            self._archived = view.changes, {record.source for record in there}
+        if not view.caught_up.is_set():
+            self._early |= rows.keys()
+            for source, count in rows.items():
+                self._unheard[source] = self._unheard.get(source, 0) + count
+        for source in rows.keys() - self._seen:
+            self._seen.add(source)
+            self._unheard.setdefault(source, rows[source])
+        return self._reports(self._late_among(rows.keys() & self._archived[1]), rows)
+
+    def _late_among(self, sources: Iterable[str]) -> dict[str, int]:
+        """Those that are on their way to the archive or there, and were not told as late."""
+        told: dict[str, int] = {}
+        for source in sources:
+            record = self._context.view.get(source)
+            there = record is not None and record.state in (State.EXPIRING, State.EXPIRED)
+            if record is not None and there and self._late.get(source) != record.version:
+                told[source] = self._late[source] = record.version
+        return told
+
+    def _reports(self, versions: Mapping[str, int], rows: Mapping[str, int]) -> list[Record]:
+        return self._context.reports(
+            {"source": source, "version": versions[source], "phase": "seen"}
+            | {"interactions": rows[source]}
+            for source in sorted(versions)
+        )
+
+    def _forwards(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:
+        # not the producers' time: the topic would delete what is old before it is read
+        now = self._context.clock.now_ms()
+        return [
+            RecordGroup(
+                self._topics.repartition,
+                forward.target,
+                forward.headers,
+                [(key, value, now) for key, value in forward.keyed()],
+                forward.own_headers(),
+            )
+            for forward in taken.forwards
+        ]
+
+    def _rejected(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:
+        """As a group: a topic of garbage makes more of them than can be sent one by one."""
+        if not taken.rejects:
+            return []
+        now = self._context.clock.now_ms()
+        return [
+            RecordGroup(
+                self._topics.rejected,
+                self._context.partition,
+                (),
+                [(reject.key, reject.value, now) for reject in taken.rejects],
+                [reject.headers for reject in taken.rejects],
+            )
+        ]

@@ -1,0 +1,221 @@
+"""From fetched batches to what a step writes of them: decoding, then laying out.
+
+Both are work for threads and know no broker. Decoding goes in order, as it learns the ids of
+events; what it gives can be laid out beside the decoding of what follows.
+"""
+
+import contextlib
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agents.shard.deltas import Part, parts
+from agents.shard.jobs.context import Context
+from schemas.decode.batch import RawBatch, SealedBatch, unpack
+from schemas.decode.check import DEFAULT_LIMITS, Limits
+from schemas.decode.ingest import Ingested, ingest
+from schemas.decode.users import TakenUsers, of_users, take_users
+from schemas.errors import EmberlineError
+from schemas.records.codec import framed_id
+from schemas.tables import repeats
+from schemas.tables.external import Said
+from schemas.tables.interaction import empty
+from schemas.tables.profile import PROFILE
+from schemas.tables.repeats import Window
+from streams.kafka.remote_registry import SchemaAwaited, source_for
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from streams.state import compaction_plan as layout
+from streams.state.store import Put
+
+__all__ = ["Decoded", "Fetch", "Intake", "Laid", "limits_of"]
+
+_USERS_PER_STEP_BITS = 24
+_LEAST_RECORD_BYTES = 128
+_STEP_EVENTS_BYTES = 16_000_000
+#: Room for key, value and a user's id, beside headers, in a record of less than 990,000 bytes.
+_RECORD_BYTES = 980_000
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One bounded part of a step: what is in its batches, and where they end.
+
+    `last` says that it is the last part of what one fetch brought.
+    """
+
+    ingested: Ingested
+    users: TakenUsers
+    cursor: Mapping[str, int]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A decoded part with its entries: `parts` become deltas, `puts` are segments already.
+
+    `sources` says how many rows each source has.
+    """
+
+    decoded: Decoded
+    parts: list[Part]
+    puts: list[Put]
+    sources: Mapping[str, int]
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How long fields and records may be."""
+    longest = settings.max_field_bytes
+    # what is handed on to another shard is keyed by its user, besides all that it has
+    return Limits(longest, min(DEFAULT_LIMITS.max_record_bytes, _RECORD_BYTES - longest))
+
+
+class Intake:
+    """Decodes for one shard, and knows what it has seen.
+
+    Rows of at least `direct_rows` become segments at once: as deltas they would be written,
+    kept and deleted only to be flushed soon after.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._inputs = Topics(context.settings.prefix).inputs
+        self._schemas = source_for(context.settings)
+        self._limits = limits_of(context.settings)
+        self._window = Window(context.settings.repeat_window)
+        self._said = Said()
+        #: Above all those given before: a step holds far fewer users than the shift leaves.
+        self._user_sequence = 0
+
+    def recall(self) -> None:
+        """Knows the ids again that the hot table remembers. Work for a thread."""
+        table, mirror = self._context.store.table, self._context.store.mirror
+        held = (mirror.get(key) for key in sorted(table.window))
+        pieces = (repeats.unpack(value) for value in held if value is not None)
+        self._window = Window.of(self._window.limit, pieces)
+        # what it has passed on may never have been committed
+        self._said = Said()
+        self._user_sequence = table.next_sequence << _USERS_PER_STEP_BITS
+
+    def parts(self, batches: Sequence[SealedBatch]) -> "Fetch":
+        """What one fetch brought, to be decoded a part at a time."""
+        settings = self._context.settings
+        return Fetch(
+            batches, min(settings.step_bytes, _STEP_EVENTS_BYTES), settings.max_batch_bytes
+        )
+
+    def decode_next(self, fetch: "Fetch") -> Decoded:
+        """Open and decode the next part. Work for a thread. Raises what schemas.decode.ingest raises;
+        after `SchemaAwaited` nothing has been learnt, and the same part is the next."""
+        batches = fetch.opened()
+        try:
+            return self.decode(batches, last=not fetch.left)
+        except SchemaAwaited:
+            fetch.give_back(batches)
+            raise
+
+    def decode(self, batches: Sequence[RawBatch], last: bool) -> Decoded:
+        """Raises what schemas.decode.ingest raises."""
+        context = self._context
+        partitions = context.settings.partitions
+        users = take_users(
+            [batch for batch in batches if of_users(batch, self._inputs)],
+            context.partition,
+            partitions,
+            self._user_sequence,
+            self._inputs,
+            self._limits,
+            self._schemas,
+        )
+        self._user_sequence += users.rows.height
+        ingested = ingest(
+            [batch for batch in batches if not of_users(batch, self._inputs)],
+            context.partition,
+            partitions,
+            self._inputs,
+            self._limits,
+            self._schemas,
+            self._window,
+            self._said if context.settings.external_ids else None,
+        )
+        cursor: dict[str, int] = {}
+        for batch in batches:
+            cursor[batch.topic] = max(cursor.get(batch.topic, 0), batch.next_offset)
+        return Decoded(ingested, users, cursor, last)
+
+    def lay_out(self, decoded: Decoded, direct_rows: int) -> Laid:
+        """The entries of a decoded part."""
+        context = self._context
+        rows = decoded.ingested.interactions
+        counted = rows["source"].value_counts()
+        sources = dict(zip(counted["source"].to_list(), counted["count"].to_list(), strict=True))
+        sources.pop(PROFILE, None)
+        puts: list[Put] = []
+        if rows.height >= max(1, direct_rows):
+            puts = layout.lay(rows, context.new_id, context.limits)
+            rows = empty()
+        entries = parts(decoded.ingested, rows, decoded.users, context.settings.segment_bytes)
+        return Laid(decoded, entries, puts, sources)
+
+
+class Fetch:
+    """What one fetch brought, cut into parts that fit a step, of about one size.
+
+    Only the part that is decoded is opened, and there is one decoder for all shards: so what
+    batches may become counts once in a worker, however many of them come.
+    """
+
+    def __init__(self, batches: Sequence[SealedBatch], step_bytes: int, batch_bytes: int) -> None:
+        """A part takes at most `step_bytes`, or is one batch of at most `batch_bytes`."""
+        self._sealed = deque(batches)
+        self._held: RawBatch | None = None
+        self._given_back: list[RawBatch] = []
+        self._batch_bytes = batch_bytes
+        total = sum(_weight(len(batch.wire), batch.count) for batch in batches)
+        fewest = max(1, -(-total // step_bytes))
+        even = -(-total // fewest) + step_bytes // 16
+        self._part_bytes = min(step_bytes, even) if fewest > 1 else step_bytes
+
+    @property
+    def left(self) -> bool:
+        """Whether there is another part."""
+        return bool(self._sealed or self._given_back) or self._held is not None
+
+    def opened(self) -> list[RawBatch]:
+        """The batches of the next part."""
+        if self._given_back:
+            part, self._given_back = self._given_back, []
+            return part
+        part = []
+        size = 0
+        while (batch := self._next()) is not None:
+            weight = _weight(len(batch.payload), batch.count)
+            if part and size + weight > self._part_bytes:
+                self._held = batch
+                break
+            part.append(batch)
+            size += weight
+        return part
+
+    def give_back(self, part: list[RawBatch]) -> None:
+        """Take a part back that could not be decoded yet."""
+        self._given_back = part
+
+    def schema_ids(self) -> set[int]:
+        """Ids of the schemas that the records of the part given back were written with."""
+        found = set()
+        for batch in self._given_back:
+            with contextlib.suppress(EmberlineError):  # such a batch is rejected as a whole
+                found |= {framed_id(record.value) for record in unpack(batch)}
+        return {schema_id for schema_id in found if schema_id is not None}
+
+    def _next(self) -> RawBatch | None:
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
+        return self._sealed.popleft().opened(self._batch_bytes) if self._sealed else None
+
+
+def _weight(size: int, count: int) -> int:
+    """Bytes of a batch; tiny records, each perhaps a reject, weigh more than they have."""
+    return max(size, count * _LEAST_RECORD_BYTES)

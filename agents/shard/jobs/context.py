@@ -1,0 +1,108 @@
+"""What every piece of a shard's work needs, and the reports it sends."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from agents.shard.standing import Standing
+from agents.views.state_view import StateView
+from schemas.records.codec import encode
+from streams.clock import Clock
+from streams.kafka.step import Record
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from streams.state import auxiliary_table as side
+from streams.state import compaction_plan as layout
+from streams.state.compaction_plan import Limits
+from streams.state.store import Put, Step, Store, bounded, new_id
+
+__all__ = ["Context", "ReportItem"]
+
+ReportItem = dict[str, Any]
+#: Of one report, which is one record: names may be long, and items are many.
+_REPORT_BYTES = 500_000
+_ITEM_BYTES = 500
+_WORK_BYTES = 4_000_000
+#: Deltas of one side table that one step folds, by what they take in memory.
+_SIDE_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Context:
+    """One shard's settings, store, clock, view of the lifecycle, and its worker's standing."""
+
+    settings: Settings
+    partition: int
+    store: Store
+    view: StateView
+    clock: Clock
+    standing: Standing = field(default_factory=Standing)
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds of a segment."""
+        settings = self.settings
+        return Limits(settings.segment_rows, settings.segment_bytes, settings.own_rows)
+
+    @property
+    def work_bytes(self) -> int:
+        """Bytes of one step of a long job: short, as ingest commits between such steps."""
+        return min(self.settings.step_bytes, _WORK_BYTES)
+
+    def new_id(self) -> str:
+        """A new segment id, which starts with the time."""
+        return new_id(self.clock.now_ms())
+
+    async def flush(self) -> None:
+        """Folds all deltas of rows, as they stand now, into segments, and those of counts and
+        users into runs, as far as a step goes: one step."""
+        await self._flush(dict(self.store.table.deltas))
+
+    async def flush_sides(self) -> None:
+        """Folds the oldest deltas of counts and users into runs: one step."""
+        await self._flush({})
+
+    async def _flush(self, deltas: dict[bytes, pl.DataFrame]) -> None:
+        held = self.store.table.side
+        sides = [(each, side.oldest(held[each.delta], _SIDE_BYTES)) for each in side.SIDES]
+
+        def plan() -> list[Put]:
+            puts = layout.flush(deltas, self.new_id, self.limits) if deltas else []
+            for each, parts in sides:
+                puts += side.flush(each, parts, self.new_id, self.settings.segment_bytes)
+            return puts
+
+        if puts := await asyncio.to_thread(plan):
+            await self.store.commit(Step(puts=puts))
+
+    def reports(self, items: Iterable[ReportItem]) -> list[Record]:
+        """Shard reports to go out with a step; one record tells of up to a thousand sources."""
+        topic = Topics(self.settings.prefix).shard_reports
+        return [
+            Record(
+                topic,
+                str(some[0]["source"]).encode(),
+                encode(
+                    "report",
+                    {
+                        "partition": self.partition,
+                        "time": self.clock.now_ms(),
+                        "items": some,
+                    },
+                ),
+            )
+            for some in bounded(items, _item_weight, _REPORT_BYTES)
+        ]
+
+
+def _item_weight(item: ReportItem) -> int:
+    return max(_ITEM_BYTES, 2 * len(str(item["source"]).encode()))
+
+
+def stopwatch() -> float:
+    """Seconds on a clock that only goes forward."""
+    return time.monotonic()

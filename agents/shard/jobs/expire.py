@@ -1,0 +1,235 @@
+"""Expiry in a shard: flush, cut, count users, COPY, VERIFY, DROP, for many sources at once.
+
+Each call of `step` commits at most one bounded transaction. The job itself lives in memory
+only: after a crash a new one finds in hot table and manifest what is already done.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from agents.shard.analytics import pack, unique_users
+from agents.shard.jobs.context import Context
+from agents.shard.jobs.reports import expired
+from schemas.segment import SegmentIndex
+from streams.kafka.step import Record
+from streams.state import archive, keys
+from streams.state import compaction_plan as layout
+from streams.state.hot_table import Applied, HotTable, Place
+from streams.state.store import Put, Step, bounded
+
+__all__ = ["Expire"]
+
+_VERIFY_BYTES = 64_000_000
+_PUTS_PER_STEP = 2_000
+#: Rows whose users are counted in one step: a second's work.
+_COUNTED_ROWS = 2_000_000
+
+
+class Expire:
+    """Moves sources to the archive; `versions` maps each to its version and epoch.
+
+    With `late` it archives the late rows of sources that have expired already: the same work
+    without a report and without a new applied version.
+    """
+
+    def __init__(
+        self, context: Context, versions: Mapping[str, tuple[int, int]], *, late: bool = False
+    ) -> None:
+        self._context = context
+        self._versions = dict(versions)
+        self._late = late
+        self._flushed = False
+        self._shared: list[str] | None = None
+        self._own: dict[str, list[SegmentIndex]] | None = None
+        self._uncounted: list[str] = []
+        self._counted: list[Put] = []
+        self._uncopied: list[SegmentIndex] | None = None
+        self._unverified: list[SegmentIndex] = []
+        self._undropped = sorted(self._versions)
+
+    @property
+    def sources(self) -> set[str]:
+        """The sources of this job."""
+        return set(self._versions)
+
+    async def step(self) -> bool:
+        """Does the next piece; False once everything is done.
+
+        Raises `Fenced`, `StepFailed`, `ArchiveMismatch`.
+        """
+        return (
+            await self._flush()
+            or await self._separate()
+            or await self._count()
+            or await self._copy()
+            or await self._verify()
+            or await self._drop()
+        )
+
+    @property
+    def _table(self) -> HotTable:
+        return self._context.store.table
+
+    async def _flush(self) -> bool:
+        """Only rows that are there now have to go: later ones are late, and stay."""
+        if self._flushed:
+            return False
+        self._flushed = True
+        if not self.sources & self._table.sources_in_deltas():
+            return False
+        await self._context.flush()
+        return True
+
+    async def _separate(self) -> bool:
+        """Cuts the sources' rows out of the segments that they share with others."""
+        if self._shared is None:
+            self._shared = [index.id for index in self._table.shared_segments(self.sources)]
+        if not self._shared:
+            return False
+        context = self._context
+        puts: list[Put] = []
+        weight = 0
+        while self._shared and (not puts or weight < context.work_bytes):
+            index = self._table.segments[self._shared.pop()]
+            frame = await context.store.read(index)
+            leaving = self.sources & index.sources.keys()
+            puts += await asyncio.to_thread(
+                layout.separate, index, frame, sorted(leaving), context.new_id, context.limits
+            )
+            weight += index.bytes
+        await context.store.commit(Step(puts=puts))
+        return True
+
+    async def _count(self) -> bool:
+        """Keeps the numbers of unique users, while all rows are here to be counted.
+
+        Where they are kept already, rows may have been dropped, or some brought back by a
+        restore that was cancelled: those numbers stand.
+        """
+        table, store = self._table, self._context.store
+        if self._own is None:
+            self._own = {source: table.own_segments(source) for source in self._versions}
+            if not self._late:
+                self._uncounted = sorted(self.sources - table.uniques.keys())
+        if not self._uncounted and not self._counted:
+            return False
+        own = self._own
+
+        def weigh(source: str) -> int:
+            # an entry weighs something even where there are no rows: steps stay bounded
+            return sum(index.rows for index in own[source]) + _COUNTED_ROWS // _PUTS_PER_STEP
+
+        if not self._counted:
+            chunk = next(bounded(self._uncounted, weigh, _COUNTED_ROWS))
+            pinned = await store.pin()
+            for source in chunk:
+                found = await asyncio.to_thread(unique_users, pinned, source, own[source], ())
+                packed = enumerate(pack(found))
+                # the first piece last: it says that all are there
+                self._counted += [
+                    (keys.uniques_piece(source, piece), data) for piece, data in packed
+                ][::-1]
+            del self._uncounted[: len(chunk)]
+        puts = next(bounded(self._counted, _weight, self._context.work_bytes))
+        await store.commit(Step(puts=puts))
+        del self._counted[: len(puts)]
+        return True
+
+    async def _copy(self) -> bool:
+        """Appends the segments that have no place in the archive yet."""
+        table = self._table
+        if self._uncopied is None:
+            everything = [index for found in self._segments().values() for index in found]
+            self._uncopied = [index for index in everything if not table.archived(index)]
+            self._unverified = everything
+        if not self._uncopied:
+            return False
+        chunk = next(bounded(self._uncopied, lambda index: index.bytes, self._context.work_bytes))
+        appends = await asyncio.to_thread(self._records, chunk)
+        await self._context.store.commit(
+            Step(appends=appends, place=lambda offsets: self._places(chunk, offsets))
+        )
+        del self._uncopied[: len(chunk)]
+        return True
+
+    def _records(self, chunk: Iterable[SegmentIndex]) -> list[Record]:
+        context = self._context
+        return [
+            archive.append(
+                context.settings,
+                context.partition,
+                index,
+                context.store.bytes_of(index),
+                self._epoch(index),
+            )
+            for index in chunk
+        ]
+
+    def _places(self, chunk: Iterable[SegmentIndex], offsets: Iterable[int]) -> list[Put]:
+        return [
+            (
+                keys.place(_only(index), index.id),
+                Place(
+                    offset, index.rows, index.bytes, index.checksum, self._epoch(index)
+                ).to_json(),
+            )
+            for index, offset in zip(chunk, offsets, strict=True)
+        ]
+
+    def _epoch(self, index: SegmentIndex) -> int:
+        return self._versions[_only(index)][1]
+
+    async def _verify(self) -> bool:
+        """Reads back what is about to be dropped: the archive must hold it, byte for byte."""
+        if not self._unverified:
+            return False
+        chunk = next(bounded(self._unverified, lambda index: index.bytes, _VERIFY_BYTES))
+        places = {index.id: self._table.manifest[_only(index)][index.id] for index in chunk}
+        reading = archive.read(self._context.settings, self._context.partition, places)
+        async for segment, _ in reading:
+            del places[segment.id]
+        if places:
+            raise AssertionError("archive.read ended before its last place")
+        del self._unverified[: len(chunk)]
+        return True
+
+    async def _drop(self) -> bool:
+        """Drops exactly the verified segments, and says so in the same step."""
+        if not self._undropped:
+            return False
+        puts: list[Put] = []
+        done: list[str] = []
+        while self._undropped and len(puts) < _PUTS_PER_STEP:
+            source = self._undropped[-1]
+            own = self._segments()[source]
+            room = max(1, (_PUTS_PER_STEP - len(puts)) // 2)
+            puts += layout.remove(own[:room])
+            del own[:room]
+            if not own:
+                done.append(self._undropped.pop())
+        step = Step(puts=puts)
+        if not self._late:
+            step.puts += [
+                (keys.applied(source), Applied(self._versions[source][0], "EXPIRING").to_json())
+                for source in done
+            ]
+            step.records = self._context.reports(
+                expired(self._table, source, self._versions[source][0]) for source in done
+            )
+        if step.puts:
+            await self._context.store.commit(step)
+        return True
+
+    def _segments(self) -> dict[str, list[SegmentIndex]]:
+        if self._own is None:
+            raise AssertionError("the segments are chosen before they are moved")
+        return self._own
+
+
+def _weight(put: Put) -> int:
+    return len(put[0]) + len(put[1] or b"")
+
+
+def _only(index: SegmentIndex) -> str:
+    (source,) = index.sources
+    return source

@@ -1,0 +1,81 @@
+"""Keeping the index by user up with the hot table: the work that everything else precedes.
+
+Answers are right without it; so it takes segments only when they are many or have lain for
+a while, and rests as long as it has worked.
+"""
+
+from agents.shard.jobs.context import Context, stopwatch
+from schemas.segment import SegmentIndex
+from streams.state.store import bounded, made_ms
+from streams.user_index.by_user import ByUser
+from streams.user_index.read import SegmentGone
+
+__all__ = ["Indexer"]
+
+#: Rows of one run: a fraction of a second, as lifecycle work waits until it is written.
+_RUN_ROWS = 300_000
+_DUE_ROWS = 250_000
+_DUE_AGE_MS = 30_000
+
+
+class Indexer:
+    """Covers one shard's segments, and merges the runs that this makes."""
+
+    def __init__(self, context: Context, users: ByUser) -> None:
+        self._context = context
+        self._users = users
+        self._rest_until = 0.0
+
+    @property
+    def rest_s(self) -> float:
+        """Seconds until `step` does something again, if there is something."""
+        return max(0.0, self._rest_until - stopwatch())
+
+    async def step(self) -> bool:
+        """Writes one run, or a piece of merging runs; False where nothing is due.
+
+        Raises `UserStoreFailed`.
+        """
+        began = stopwatch()
+        if began < self._rest_until:
+            return False
+        if not await self._step():
+            return False
+        ended = stopwatch()
+        self._rest_until = ended + (ended - began)
+        return True
+
+    async def _step(self) -> bool:
+        store = self._context.store
+        if await self._users.tidy(store.table):
+            return True
+        chosen = self._due()
+        if not chosen:
+            return False
+        try:
+            await self._users.index(chosen, store.mirror)
+        except SegmentGone:
+            # Replaced since it was chosen; what replaces it is there the next time.
+            return False
+        return True
+
+    def _due(self) -> list[SegmentIndex]:
+        """The next segments to cover, oldest first.
+
+        Those with nothing but hidden sources are about to go to the archive.
+        """
+        context = self._context
+        waiting = sorted(
+            (
+                index
+                for index in self._users.uncovered(context.store.table)
+                if not all(context.view.hidden(source) for source in index.sources)
+            ),
+            key=lambda index: index.id,
+        )
+        if not waiting:
+            return []
+        aged = made_ms(waiting[0].id) + _DUE_AGE_MS <= context.clock.now_ms()
+        if not aged and sum(index.rows for index in waiting) < _DUE_ROWS:
+            return []
+        return next(bounded(waiting, lambda index: index.rows, _RUN_ROWS))

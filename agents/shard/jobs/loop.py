@@ -1,0 +1,166 @@
+"""The work loop: what a shard does besides ingest, one bounded step at a time.
+
+Lifecycle comes first, then flush, late rows, merge, the index by user; but deltas that are
+full are flushed between the steps of a long job, as ingest waits for it. Jobs are found by
+comparing the lifecycle's desired state with what the shard has applied: nothing is queued.
+"""
+
+import asyncio
+
+from agents.resources.budget import Budget
+from agents.shard.jobs.compact import tidy
+from agents.shard.jobs.context import Context, stopwatch
+from agents.shard.jobs.expire import Expire
+from agents.shard.jobs.indexer import Indexer
+from agents.shard.jobs.reports import Reminder
+from agents.shard.jobs.restore import Restore
+from schemas.records.lifecycle import State
+from streams.period import milliseconds
+from streams.state.store import made_ms
+
+__all__ = ["WorkLoop"]
+
+_IDLE_S = 1.0
+#: Questions, and ingest that catches up, put background work off for at most so long.
+_DEFER_S = 60.0
+#: How soon a shard asks again whose turn in the background it is.
+_TURN_S = 0.1
+_LATE_EVERY_S = 5.0
+_SOURCES_PER_JOB = 2_000
+
+Versions = dict[str, tuple[int, int]]
+
+
+class WorkLoop:
+    """One shard's background work; `wake` makes it look again at once."""
+
+    def __init__(self, context: Context, budget: Budget, indexer: Indexer) -> None:
+        self._context = context
+        self._indexer = indexer
+        self._budget = budget
+        self._job: Expire | Restore | None = None
+        self._reminder = Reminder(context)
+        self._late_at = 0.0
+        self._woken = asyncio.Event()
+        self.room = asyncio.Event()
+        self.room.set()
+
+    def wake(self) -> None:
+        """Something may have become due."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Works until cancelled. Raises `Fenced`, `StepFailed`, `StoreDamaged`, `Fatal`."""
+        try:
+            while True:
+                self._woken.clear()
+                seen = self._context.view.changes
+                if await self._once():
+                    await asyncio.sleep(0)
+                    continue
+                changed = asyncio.ensure_future(self._context.view.changed(seen))
+                woken = asyncio.ensure_future(self._woken.wait())
+                try:
+                    await asyncio.wait(
+                        [changed, woken],
+                        timeout=self._rest_s(),
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                finally:
+                    changed.cancel()
+                    woken.cancel()
+        finally:
+            if isinstance(self._job, Restore):
+                await self._job.close()
+
+    def _rest_s(self) -> float:
+        if self._budget.pace.background.locked():
+            return _TURN_S
+        return min(_IDLE_S, self._indexer.rest_s or _IDLE_S)
+
+    @property
+    def flush_due(self) -> bool:
+        """Whether deltas are to be flushed, of rows or of counts and users."""
+        table, budget = self._context.store.table, self._budget
+        return table.delta_rows >= budget.delta_rows or table.side_bytes >= budget.side_bytes
+
+    def check_room(self) -> None:
+        """Lets ingest wait where the deltas are full, and go on where they are not."""
+        table, budget = self._context.store.table, self._budget
+        if table.delta_rows >= budget.delta_rows_full or table.side_bytes >= budget.side_bytes_full:
+            self.room.clear()
+            self.wake()
+        else:
+            self.room.set()
+
+    async def _once(self) -> bool:
+        self._context.store.mirror.check()
+        # the bounds move with the number of shards that this worker holds
+        self.check_room()
+        if self._context.store.table.delta_rows >= self._budget.delta_rows:
+            await self._context.flush()
+            self.check_room()
+            return True
+        if self._context.store.table.side_bytes >= self._budget.side_bytes:
+            await self._context.flush_sides()
+            self.check_room()
+            return True
+        if self._job is None:
+            self._job = self._find()
+        if self._job is not None:
+            async with self._budget.pace.lifecycle() as ours:
+                if ours and not await self._job.step():
+                    self._job = None
+            self.check_room()
+            return True
+        if await self._reminder.step():
+            return True
+        pace = self._budget.pace
+        if pace.background.locked() or not pace.leaves_room(_DEFER_S):
+            return False
+        async with pace.background:
+            return await tidy(self._context) or await self._indexer.step()
+
+    def _find(self) -> Expire | Restore | None:
+        if expiring := self._pending(State.EXPIRING):
+            return Expire(self._context, expiring)
+        if restoring := self._pending(State.RESTORING):
+            return Restore(self._context, restoring)
+        if stopwatch() >= self._late_at:
+            self._late_at = stopwatch() + _LATE_EVERY_S
+            if late := self._late():
+                return Expire(self._context, late, late=True)
+        return None
+
+    def _pending(self, state: State) -> Versions:
+        applied = self._context.store.table.applied
+        found: Versions = {}
+        for record in self._context.view.in_states([state]):
+            done = applied.get(record.source)
+            if done is None or done.version < record.version:
+                found[record.source] = (record.version, record.epoch)
+                if len(found) >= _SOURCES_PER_JOB:
+                    break
+        return found
+
+    def _late(self) -> Versions:
+        """Expired sources whose late rows are many, or have waited long.
+
+        The view may lag, above all in a worker that has just started: a source that it calls
+        expired may have been restored here since. What this shard did last decides.
+        """
+        context, table = self._context, self._context.store.table
+        oldest = context.clock.now_ms() - milliseconds(context.settings.late_age)
+        found: Versions = {}
+        for record in context.view.in_states([State.EXPIRED]):
+            source = record.source
+            done = table.applied.get(source)
+            if done is None or done.state != State.EXPIRING or done.version >= record.version:
+                continue
+            segments = table.segments_of(source)
+            if segments and (
+                table.rows_in_segments(source) >= context.settings.late_rows
+                or min(made_ms(index.id) for index in segments) < oldest
+            ):
+                found[source] = (record.version, record.epoch)
+        return found

@@ -1,0 +1,50 @@
+"""Answers from one shard: the rows of a visible source, and what it holds of each."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import polars as pl
+
+from agents.shard.agreement import check_held
+from agents.shard.jobs.context import Context
+from agents.shard.protocol import SourceSize
+from schemas.tables.profile import PROFILE
+from streams.state.range_scan import sweep
+
+__all__ = ["read", "sizes"]
+
+
+async def read(context: Context, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
+    """Folded rows of `source` as of now, whatever changes while they are read.
+
+    Raises `NotHeld` before the first frame as `check_held` does.
+    """
+    check_held(context, source, version)
+    pinned = await context.store.pin()
+    # Another version, or another owner, may have come while the pin was waited for.
+    check_held(context, source, version)
+    recent = await asyncio.to_thread(pinned.delta_rows, source)
+    segments = pinned.segments_of(source)
+    async for frame in sweep(source, segments, [recent], pinned.bytes_of):
+        yield frame
+
+
+def sizes(context: Context) -> dict[str, SourceSize]:
+    """Stored rows and bytes of every source, hot and archived; shared bytes by share of rows."""
+    table = context.store.table
+    found: dict[str, SourceSize] = {}
+    for index in table.segments.values():
+        for source, rows in index.sources.items():
+            weight = index.bytes * rows // index.rows
+            found[source] = found.get(source, SourceSize()) + SourceSize(rows, weight, 1)
+    for source, rows in table.deltas.sources().items():
+        found[source] = found.get(source, SourceSize()) + SourceSize(rows)
+    for source, places in table.manifest.items():
+        archived = SourceSize(
+            archived_rows=sum(place.rows for place in places.values()),
+            archived_bytes=sum(place.bytes for place in places.values()),
+            archived_segments=len(places),
+        )
+        found[source] = found.get(source, SourceSize()) + archived
+    found.pop(PROFILE, None)
+    return found

@@ -1,0 +1,248 @@
+"""A shard: partition p of everything, taken over, ingested into, worked on, and read."""
+
+import asyncio
+import time
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Sequence,
+)
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+from rocksdict import Cache
+
+from agents.filters import Plan
+from agents.resources.budget import Budget
+from agents.shard import read as shard_read
+from agents.shard import user_read
+from agents.shard.agreement import check_all, check_applied, check_owned
+from agents.shard.analytics import Figures, measure
+from agents.shard.audience import Audiences
+from agents.shard.ingest import Fetched, IngestLoop
+from agents.shard.jobs.context import Context
+from agents.shard.jobs.indexer import Indexer
+from agents.shard.jobs.loop import WorkLoop
+from agents.shard.standing import Standing
+from agents.shard.user_read import UserRows
+from agents.shard.users import ShardUsers
+from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize
+from agents.users.facts import UsersRead
+from agents.users.person import Match
+from agents.views.state_view import StateView
+from schemas.errors import Fatal
+from schemas.tables.roster import Alias
+from streams.clock import Clock
+from streams.ending import to_the_end, together
+from streams.kafka.purge import Purge
+from streams.kafka.step import Fenced
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from streams.state.store import Store
+from streams.user_index.by_user import ByUser
+
+__all__ = ["Shard"]
+
+T = TypeVar("T")
+
+Deliver = Callable[["Shard", object], Awaitable[None]]
+
+
+class Shard:
+    """One shard of this worker. `run` once; after it has ended make a new one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        partition: int,
+        view: StateView,
+        clock: Clock,
+        cache: Cache,
+        budget: Budget,
+        deliver: Deliver,
+        standing: Standing | None = None,
+    ) -> None:
+        folder = Path(settings.data_dir) / f"shard-{partition}"
+        self._store = Store(settings, partition, folder, cache)
+        self._standing = standing or Standing()
+        self._store.doubts = self._standing.doubts
+        self._context = Context(settings, partition, self._store, view, clock, self._standing)
+        self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
+        self._store.follow = self._users.follow
+        self._audiences = Audiences(self._context, budget.pace)
+        self._people = ShardUsers(self._context, self._users)
+        self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
+        self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
+        self._deliver = deliver
+        self._phase = "starting"
+        self._recovery_s: float | None = None
+
+    async def _hand_over(self, fetched: Fetched) -> None:
+        await self._deliver(self, fetched)
+
+    @property
+    def partition(self) -> int:
+        """Which shard."""
+        return self._context.partition
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has recovered, runs, and has proven that it is still the owner."""
+        return self._phase == "running" and self._store.owned
+
+    @property
+    def status(self) -> ShardStatus:
+        """Figures for people."""
+        table = self._store.table
+        return ShardStatus(
+            phase=self._phase,
+            recovery_s=self._recovery_s,
+            cursor=dict(table.cursor),
+            lag=self._ingest.lag(),
+            held_back=self._ingest.held_back(),
+            waits_for=self._ingest.waits_for,
+            rows=sum(index.rows for index in table.segments.values()) + table.delta_rows,
+            deltas=len(table.deltas),
+            delta_rows=table.delta_rows,
+            segments=len(table.segments),
+        )
+
+    async def run(self) -> None:
+        """Takes the shard over and works until cancelled.
+
+        Raises `Fenced` when a newer owner has it, `Recoverable` when starting again may help,
+        `Fatal` when a person has to act.
+        """
+        try:
+            self._phase = "recovering"
+            started = time.monotonic()
+            await self._store.takeover()
+            await asyncio.to_thread(self._users.open, self._identity())
+            await self._ingest.start()
+            self._recovery_s = time.monotonic() - started
+            self._phase = "running"
+            await together(
+                self._ingest.run(),
+                self._work.run(),
+                self._audiences.keep_fresh(),
+                self._purge().run(),
+                self._prove(),
+            )
+        except BaseExceptionGroup as group:
+            raise _gravest(group) from group
+        finally:
+            self._phase = "stopped"
+            await to_the_end(self._let_go())
+
+    async def _prove(self) -> None:
+        """After every doubt, prove that there is no newer owner. Raises as `Store.prove`."""
+        while True:
+            doubts = self._standing.doubts()
+            if self._store.owned:
+                await self._standing.doubted(doubts)
+            else:
+                await self._store.prove()
+
+    async def _let_go(self) -> None:
+        """Closes all of it, whatever of it fails: the successor may be this very process."""
+        async with AsyncExitStack() as held:
+            held.push_async_callback(self._store.close)
+            held.push_async_callback(asyncio.to_thread, self._users.close)
+            held.push_async_callback(self._ingest.close)
+
+    def read(self, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
+        """Folded rows of a visible source, of users who are not deleted; see `shard_read.read`."""
+        self._check_ready()
+        return self._people.living(shard_read.read(self._context, source, version))
+
+    async def read_users(self, users: Sequence[str]) -> dict[str, UserRows]:
+        """Folded rows of some users; see `user_read.read_users`."""
+        return await self._answered(user_read.read_users(self._context, self._users, users))
+
+    async def audience(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+        """The users of this shard that match; see `Audiences.find`."""
+        self._check_ready()
+        return await self._audiences.find(plan)
+
+    async def users(self, users: Sequence[str]) -> UsersRead:
+        """Everything about some users; see `ShardUsers.read`."""
+        return await self._answered(self._people.read(users))
+
+    async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
+        """Who bears one of these identifiers; see `ShardUsers.find`."""
+        return await self._answered(self._people.find(externals, aliases))
+
+    async def identify(self, users: pl.Series) -> pl.DataFrame:
+        """What the roster says of many users; see `ShardUsers.identify`."""
+        return await self._answered(self._people.identify(users))
+
+    def sources(self) -> dict[str, SourceSize]:
+        """Sizes of all sources. Raises `NotHeld` before it is ready."""
+        self._check_ready()
+        check_all(self._context)
+        return shard_read.sizes(self._context)
+
+    async def analytics(self, source: str) -> Figures:
+        """Figures of a source, hidden or not. Raises `NotHeld` before it is ready."""
+        return await self._answered(self._measured(source))
+
+    async def _measured(self, source: str) -> Figures:
+        check_applied(self._context, source)
+        pinned = await self._context.store.pin()
+        check_applied(self._context, source)
+        return await asyncio.to_thread(measure, pinned, source)
+
+    async def _answered(self, answer: Coroutine[Any, Any, T]) -> T:
+        """An answer that is the owner's when it is begun and when it has been given."""
+        try:
+            self._check_ready()
+            found = await answer
+        finally:
+            answer.close()
+        self._check_ready()
+        return found
+
+    async def offer(self, fetched: object) -> None:
+        """Takes one of its fetches back from the ingest agent. Raises TypeError for anything
+        else: its place in the queue would never be free again."""
+        if not isinstance(fetched, Fetched):
+            raise TypeError(f"shard {self.partition} is offered a {type(fetched).__name__}")
+        self._ingest.offer(fetched)
+
+    def _purge(self) -> Purge:
+        """Forwarded events go once they are folded, and not before."""
+        context = self._context
+        topic = Topics(context.settings.prefix).repartition
+        table = context.store.table
+        return Purge(context.settings, (topic, context.partition), lambda: table.cursor.get(topic))
+
+    def _identity(self) -> str:
+        """What the index by user is of: another changelog's is worth nothing."""
+        origin = self._store.table.origin
+        if origin is None:
+            raise RuntimeError("a recovered table has an origin")
+        return origin.incarnation
+
+    def _check_ready(self) -> None:
+        if self._phase != "running":
+            raise NotHeld(f"shard {self.partition} is {self._phase}")
+        check_owned(self._context)
+
+
+def _gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of several errors at once the one that decides: unforeseen or fatal, then fenced."""
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += [_gravest(error)] if isinstance(error, BaseExceptionGroup) else [error]
+
+    def weight(error: BaseException) -> int:
+        if isinstance(error, Fenced):
+            return 1
+        return 2 if isinstance(error, Fatal) or not hasattr(error, "remedy") else 0
+
+    return max(leaves, key=weight)

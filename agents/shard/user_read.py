@@ -1,0 +1,97 @@
+"""Answers from one shard about some users: their rows of all visible sources."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import polars as pl
+
+from agents.shard.agreement import check_all, check_owned
+from agents.shard.jobs.context import Context
+from agents.shard.protocol import NotHeld
+from agents.users.aside import aside
+from streams.user_index.block import CorruptBlock
+from streams.user_index.by_user import ByUser
+from streams.user_index.read import Pinned, SegmentGone
+from streams.user_index.rows import frame_of
+
+__all__ = ["MOST_USERS", "UserRows", "read_user", "read_users"]
+
+#: One read holds the rows of all its users at once.
+MOST_USERS = 50
+_ATTEMPTS = 20
+_PAUSE_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class UserRows:
+    """One user's interactions in one shard.
+
+    `rows` are folded, in `interaction.SCHEMA`, sorted by source, and of visible sources only.
+    `hidden` says how many rows of which hidden sources the shard came upon: what has moved to
+    the archive is among them only until the index drops it. `changes` is the state view's
+    count of changes that decided what is visible.
+    """
+
+    rows: pl.DataFrame
+    hidden: dict[str, int]
+    changes: int
+
+
+async def read_user(context: Context, index: ByUser, user: str) -> UserRows:
+    """The rows of one user; see `read_users`."""
+    return (await read_users(context, index, [user]))[user]
+
+
+async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> dict[str, UserRows]:
+    """The rows of at most `MOST_USERS` users as of one moment, blocks read once for all.
+
+    A user that the shard has never heard of has no rows. Raises `ValueError` for too many
+    users, `NotHeld` as `check_owned` and `check_all` do, or where the shard changes too fast.
+    """
+    if len(users) > MOST_USERS:
+        raise ValueError(f"{len(users)} users in one read, at most {MOST_USERS} are allowed")
+    store, view = context.store, context.view
+    for attempt in range(_ATTEMPTS):
+        check_owned(context)
+        check_all(context)
+        seen = view.changes
+        # Visibility has to be of the moment of the pin. Seldom does it change meanwhile; then
+        # the names are copied, which costs more.
+        names = frozenset(state.source for state in view if state.hidden) if attempt else None
+        is_hidden = view.hidden if names is None else names.__contains__
+        pinned = index.pin(store.table, store.mirror)
+        try:
+            found = await aside(partial(_read, pinned, users, is_hidden, seen))
+        except SegmentGone:
+            # A step is between mirror and table: in a moment it is in both.
+            await asyncio.sleep(_PAUSE_S)
+            continue
+        except CorruptBlock:
+            index.distrust()
+            continue
+        if names is not None or view.changes == seen:
+            return found
+    raise NotHeld(f"shard {context.partition} changes faster than it can be read")
+
+
+def _read(
+    pinned: Pinned, users: Sequence[str], is_hidden: Callable[[str], bool], seen: int
+) -> dict[str, UserRows]:
+    rows = pinned.find(users)
+    masked = frozenset(filter(is_hidden, {row[0] for row in rows}))
+    visible = [row for row in rows if row[0] not in masked] if masked else rows
+    hidden: dict[str, dict[str, int]] = {user: {} for user in users}
+    if len(visible) < len(rows):
+        for source, user, *_ in rows:
+            if source in masked:
+                hidden[user][source] = hidden[user].get(source, 0) + 1
+    counts = Counter(row[1] for row in visible)
+    frame, at = frame_of(visible), 0  # sorted by user and source
+    found: dict[str, UserRows] = {}
+    for user in sorted(hidden):
+        found[user] = UserRows(frame.slice(at, counts[user]), hidden[user], seen)
+        at += counts[user]
+    return {user: found[user] for user in users}

@@ -1,0 +1,53 @@
+"""Waiting for the broker: one voice for a whole worker, however many parts of it wait."""
+
+import asyncio
+import logging
+
+from streams.kafka.bootstrap import answers
+from streams.settings import Settings
+
+__all__ = ["BrokerGate"]
+
+log = logging.getLogger(__name__)
+
+HOST_S = 1.0
+PAUSE_S = 0.5
+SAY_EVERY_S = 5.0
+WATCH_EVERY_S = 2.0
+
+
+class BrokerGate:
+    """Lets through as soon as a broker answers: one question for all who wait."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = asyncio.Lock()
+        self._answered_at = float("-inf")
+
+    async def passed(self) -> None:
+        """Return once a broker answers; meanwhile say every few seconds what is awaited.
+
+        Waits for ever: whoever does not want to cancels.
+        """
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        said = None
+        async with self._lock:
+            # what was answered to another one who waits holds for this one too
+            while self._answered_at < asked:
+                begun = loop.time()
+                if await answers(self._settings, "gate", HOST_S):
+                    self._answered_at = begun
+                    break
+                if said is None or loop.time() - said >= SAY_EVERY_S:
+                    log.warning("waiting for the broker at %s", self._settings.bootstrap_servers)
+                    said = loop.time()
+                await asyncio.sleep(PAUSE_S)
+        if said is not None:
+            log.info("the broker at %s answers", self._settings.bootstrap_servers)
+
+    async def run(self) -> None:
+        """Say when the broker goes and when it comes back, until cancelled."""
+        while True:
+            await self.passed()
+            await asyncio.sleep(WATCH_EVERY_S)

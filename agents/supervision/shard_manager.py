@@ -1,0 +1,178 @@
+"""The shards that run in this worker, and the coordinator where it is this worker's.
+
+An assignment only says what should run. Every actor has a seat with a task of its own, so a
+cold shard delays no other, and nothing here makes the group wait.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+
+from agents.shard.protocol import NotHeld, Shard, ShardStatus, SourceSize
+from agents.shard.standing import Standing
+from agents.supervision.supervisor import Actor, Gate, Office, Seat
+from streams.group.shard_plan import Directory
+
+__all__ = [
+    "Actor",
+    "Deliver",
+    "MakeActor",
+    "MakeShard",
+    "NotHeld",
+    "Shard",
+    "ShardHost",
+    "ShardStatus",
+    "SourceSize",
+]
+
+log = logging.getLogger(__name__)
+
+LEAVE_S = 30.0
+
+
+Deliver = Callable[[Shard, object], Awaitable[None]]
+"""Sends a shard's fetched batch by way of the ingest agent to its `offer`; waits for room."""
+
+MakeShard = Callable[[int, Deliver], Shard]
+MakeActor = Callable[[], Actor]
+
+
+class ShardHost:
+    """Keeps running what this worker is assigned, and nothing else.
+
+    `on_failed` is called once with the error that has to end the process: a Fatal one, or
+    one that nobody foresaw. `companions` run whatever is assigned. `deliver` and
+    `request_rejoin` belong to the app, see agents/worker/app.py. `standing` is told of every new
+    generation; the worker's shards have the same.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        make_shard: MakeShard,
+        make_coordinator: MakeActor | None = None,
+        *,
+        companions: Mapping[str, MakeActor] = MappingProxyType({}),
+        deliver: Deliver,
+        request_rejoin: Callable[[], None],
+        on_failed: Callable[[BaseException], None],
+        standing: Standing | None = None,
+    ) -> None:
+        self._make_shard = make_shard
+        self._make_coordinator = make_coordinator
+        self._make_companions = companions
+        self._deliver = deliver
+        self._standing = standing or Standing()
+        self._office = Office(gate, request_rejoin, on_failed)
+        self._seats: dict[int, Seat[Shard]] = {}
+        self._control: Seat[Actor] | None = None
+        self._companions: list[Seat[Actor]] = []
+        self._leaving: dict[asyncio.Task[None], asyncio.Task[None]] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self.generation = -1
+        self.directory = Directory()
+
+    @property
+    def shards(self) -> dict[int, Shard | None]:
+        """Shards assigned here; None between two lives of one."""
+        return {partition: seat.actor for partition, seat in sorted(self._seats.items())}
+
+    @property
+    def coordinates(self) -> bool:
+        """Whether the coordinator is this worker's."""
+        return self._control is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there was an assignment and all of its shards are ready."""
+        return self.generation >= 0 and all(
+            shard is not None and shard.ready for shard in self.shards.values()
+        )
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether the group has heard of this worker lately; see `Standing`."""
+        return self._standing.in_touch
+
+    def check_in_touch(self) -> None:
+        """Raises NotHeld where it has not."""
+        self._standing.check()
+
+    def start(self) -> None:
+        """Start what runs whatever is assigned."""
+        self._watch = asyncio.create_task(self._standing.watch(), name="standing")
+        self._watch.add_done_callback(self._watched)
+        self._companions = [
+            Seat(name, make, self._office, self.generation)
+            for name, make in self._make_companions.items()
+        ]
+
+    async def assigned(
+        self, partitions: frozenset[int], control: bool, generation: int, directory: Directory
+    ) -> None:
+        """Start what is new, leave what is not held any more, let the rest go on.
+
+        What is held goes on only where this worker has taken part in the generation before:
+        else others may have had it since, whose work it has not seen, and it is taken over
+        anew. Never waits, so assignments take effect in the order of the calls.
+        """
+        log.info(
+            "generation %d: shards %s%s",
+            generation,
+            ", ".join(map(str, sorted(partitions))) or "none",
+            ", coordinator" if control else "",
+        )
+        former, self.generation, self.directory = self.generation, generation, directory
+        if generation != former:
+            self._standing.doubt()
+        # a member that says nothing new may be told its generation once more
+        went_on = generation in (former, former + 1)
+        if not went_on and (self._seats or self._control):
+            log.warning("generation %d was the last one here: all is taken over anew", former)
+        for partition in self._seats.keys() - (partitions if went_on else set()):
+            self._leave(self._seats.pop(partition))
+        for partition in sorted(partitions):
+            if partition not in self._seats:
+                self._seats[partition] = self._seat(partition, generation)
+            self._seats[partition].renew(generation)
+        if self._control is not None and not (control and went_on):
+            self._leave(self._control)
+            self._control = None
+        if control and self._make_coordinator is not None:
+            if self._control is None:
+                name = "coordinator"
+                after = self._former(name)
+                self._control = Seat(name, self._make_coordinator, self._office, generation, after)
+            self._control.renew(generation)
+
+    async def stop(self) -> None:
+        """Cancel everything and wait until all of it has let go."""
+        for seat in self._seats.values():
+            self._leave(seat)
+        for other in (*self._companions, *filter(None, [self._control])):
+            self._leave(other)
+        self._seats, self._control, self._companions = {}, None, []
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._leaving:
+            await asyncio.wait(self._leaving.values(), timeout=LEAVE_S)
+
+    def _watched(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled() and (error := watch.exception()) is not None:
+            self._office.on_failed(error)
+
+    def _seat(self, partition: int, generation: int) -> Seat[Shard]:
+        name = f"shard {partition}"
+
+        def make() -> Shard:
+            return self._make_shard(partition, self._deliver)
+
+        return Seat(name, make, self._office, generation, self._former(name))
+
+    def _former(self, name: str) -> list[asyncio.Task[None]]:
+        return [task for task in self._leaving if task.get_name() == name]
+
+    def _leave(self, seat: Seat[Shard] | Seat[Actor]) -> None:
+        leaving = self._leaving[seat.task] = seat.leave()
+        leaving.add_done_callback(lambda _: self._leaving.pop(seat.task))

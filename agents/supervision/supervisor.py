@@ -1,0 +1,162 @@
+"""A seat: the place where one actor runs, again and again, for as long as it is held here."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from schemas.errors import EmberlineError, Fatal, Recoverable
+from streams.kafka.step import Fenced
+
+__all__ = ["Actor", "Gate", "Office", "Seat"]
+
+log = logging.getLogger(__name__)
+
+REJOIN_AFTER_S = 5.0
+FIRST_PAUSE_S = 0.2
+LAST_PAUSE_S = 10.0
+LEAVE_S = 30.0
+#: A cancellation that has had no effect for so long was lost on its way.
+CANCEL_AGAIN_S = 3.0
+
+
+class Actor(Protocol):
+    """Something that runs until it is cancelled."""
+
+    async def run(self) -> None:
+        """Take over, then work until cancelled.
+
+        Raises Fenced (a newer owner has it), Recoverable (start again), Fatal (give up).
+        Cancelled, it lets go of everything before it ends: its successor may start at once.
+        That it is cancelled once more meanwhile changes nothing.
+        """
+        ...
+
+
+class Gate(Protocol):
+    """Where an actor waits before each of its lives (agents/supervision/broker_gate.py)."""
+
+    async def passed(self) -> None:
+        """Return once there is a point in starting."""
+        ...
+
+
+A = TypeVar("A", bound=Actor, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What all seats of a worker share."""
+
+    gate: Gate
+    request_rejoin: Callable[[], None]
+    on_failed: Callable[[BaseException], None]
+
+
+class Seat(Generic[A]):
+    """Runs the actor that `make` makes; makes another one after an error that can mend.
+
+    A fenced actor is not started again within the generation that it was fenced in: its
+    successor may be alive, and would be fenced in turn. `after` are the tasks of former
+    seats of the same name, which have to let go first. A seat that is left starts nothing
+    any more, whatever became of the cancellation.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], A],
+        office: Office,
+        generation: int,
+        after: Collection[asyncio.Task[None]] = (),
+    ) -> None:
+        self.name = name
+        self.actor: A | None = None
+        self._make = make
+        self._office = office
+        self._generation = generation
+        self._renewed = asyncio.Event()
+        self._left = False
+        self.task = asyncio.create_task(self._keep(after), name=name)
+
+    def renew(self, generation: int) -> None:
+        """The seat is held in this generation too."""
+        self._generation = generation
+        self._renewed.set()
+
+    def leave(self) -> asyncio.Task[None]:
+        """End what runs here. The task returned ends when that has, after 30 s in any case.
+
+        It is cancelled at once, and again where that had no effect: code on the way may take
+        a cancellation for its own.
+        """
+        self._left = True
+        self.task.cancel()
+        return asyncio.create_task(self._ended(), name=f"leave {self.name}")
+
+    async def _ended(self) -> None:
+        deadline = asyncio.get_running_loop().time() + LEAVE_S
+        while asyncio.get_running_loop().time() < deadline:
+            await asyncio.wait([self.task], timeout=CANCEL_AGAIN_S)
+            if self.task.done():
+                return
+            self.task.cancel()
+        log.error("%s was cancelled %.0f s ago and still runs", self.name, LEAVE_S)
+
+    async def _keep(self, after: Collection[asyncio.Task[None]]) -> None:
+        try:
+            if after:
+                await self._let_go(after)
+            pause = FIRST_PAUSE_S
+            while not self._left:
+                await self._office.gate.passed()
+                started = asyncio.get_running_loop().time()
+                await self._run_once(pause)
+                lived = asyncio.get_running_loop().time() - started
+                pause = FIRST_PAUSE_S if lived > LAST_PAUSE_S else min(2 * pause, LAST_PAUSE_S)
+        except asyncio.CancelledError:
+            raise
+        # a panic of a native library derives from BaseException and must end the worker too
+        except BaseException as error:
+            if self._left and isinstance(error, EmberlineError):
+                log.warning("%s: %s; it was left", self.name, error)
+                return
+            self._office.on_failed(error)
+
+    async def _run_once(self, pause: float) -> None:
+        try:
+            self.actor = self._make()
+            await self.actor.run()
+        except Recoverable as error:
+            self.actor = None
+            if self._left:
+                log.info("%s: %s; it was left", self.name, error)
+            elif isinstance(error, Fenced):
+                log.warning("%s: %s; waiting for a new generation of the group", self.name, error)
+                # whoever fenced it may be of a generation that this worker has not heard of yet
+                await self._later_than(self._generation)
+            else:
+                log.warning("%s: %s; recovering in %.1f s", self.name, error, pause)
+                await asyncio.sleep(pause)
+        else:
+            raise Fatal(f"{self.name} ended by itself", remedy="Report this as an error")
+        finally:
+            self.actor = None
+
+    async def _later_than(self, generation: int) -> None:
+        while self._generation <= generation:
+            self._renewed.clear()
+            try:
+                async with asyncio.timeout(REJOIN_AFTER_S):
+                    await self._renewed.wait()
+            except TimeoutError:
+                self._office.request_rejoin()
+
+    async def _let_go(self, after: Collection[asyncio.Task[None]]) -> None:
+        _, running = await asyncio.wait(after, timeout=LEAVE_S)
+        if running:
+            raise Fatal(
+                f"{self.name} was cancelled {LEAVE_S:.0f} s ago and still runs",
+                remedy="Start the worker again; report this as an error",
+            )

@@ -1,0 +1,67 @@
+"""What the command line prints: whole lines, in which nothing of others acts on the terminal."""
+
+import codecs
+import json
+import sys
+from typing import Any, Protocol
+
+import click
+
+from schemas.words.shown import json_shown, shown, width
+
+__all__ = ["Sink", "emit", "live", "say", "stdout"]
+
+_LINE = 79
+
+
+def say(
+    text: str = "", *, lead: str = "", err: bool = False, bold: bool = False, dim: bool = False
+) -> None:
+    """Print one line, to stderr with `err`. `lead` is ours, and printed as it is before it."""
+    line = shown(text)
+    if bold or dim:
+        # False would end what another style has begun
+        line = click.style(line, bold=bold or None, dim=dim or None)
+    click.echo(f"{lead}{line}", err=err)
+
+
+def live(text: str, *, err: bool = False, columns: int = _LINE) -> None:
+    """Print a line over the one before; `say` or an empty `say()` ends it."""
+    line = shown(text)
+    click.echo(f"\r{line}{' ' * max(0, columns - width(line))}", nl=False, err=err)
+
+
+def emit(facts: object) -> None:
+    """Print one JSON value on one line."""
+    click.echo(json_shown(json.dumps(facts, default=str, ensure_ascii=False)))
+
+
+class Sink(Protocol):
+    """Takes bytes: a file, or standard output."""
+
+    def write(self, data: bytes, /) -> Any:
+        """Take all of them."""
+        ...
+
+    def flush(self) -> None:
+        """Let them be seen."""
+        ...
+
+
+def stdout() -> Sink:
+    """Where answers go that are passed on as they come: exactly, but for a terminal."""
+    return _Terminal() if sys.stdout.isatty() else sys.stdout.buffer
+
+
+class _Terminal:
+    """Lines of JSON or CSV; what a terminal would act on is written as JSON's escapes."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def write(self, data: bytes, /) -> None:
+        lines = self._decoder.decode(data).split("\n")
+        sys.stdout.write("\n".join(map(json_shown, lines)))
+
+    def flush(self) -> None:
+        sys.stdout.flush()

@@ -1,0 +1,138 @@
+"""The field a run takes place on: a broker, a fresh prefix, its topics, a folder of its own."""
+
+import asyncio
+import contextlib
+import dataclasses
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from agents.tools.bench.process import environment
+from streams.devbroker.broker import LocalBroker
+from streams.kafka import topics as topic_admin
+from streams.kafka.offsets import bounds
+from streams.kafka.topics import Topics
+from streams.settings import Settings, describe, load
+
+__all__ = ["Field", "Ground", "environment_of", "field", "free_port", "ground"]
+
+_REQUEST_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`settings` of the worker of this run, and `folder`, where its logs and stores lie."""
+
+    settings: Settings
+    folder: Path
+
+    @property
+    def topics(self) -> Topics:
+        """The names of this run's topics."""
+        return Topics(self.settings.prefix)
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """The environment of a child with these settings, and `variables` over them."""
+        return environment_of(self.settings) | variables
+
+    async def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        """The end offset of every partition of `topics`, as read_committed readers see it."""
+        shards = range(self.settings.partitions)
+        found = await bounds(self.settings, [(topic, p) for topic in topics for p in shards])
+        return {partition: end for partition, (_, end) in found.items()}
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment in which a child loads exactly these settings."""
+    return environment(
+        **{f"EMBERLINE_{line.name.upper()}": line.value for line in describe(settings)}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where fields are made: a broker's address, and settings that a person has chosen."""
+
+    bootstrap: str
+    chosen: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+@contextmanager
+def ground(settings: Settings, say: Callable[[str], None]) -> Iterator[Ground]:
+    """The ground that `settings` ask for: their broker, or one of our own where none is named.
+
+    What every run makes anew (prefix, port, data folder) is not taken from them.
+    """
+    anew = {"bootstrap_servers", "prefix", "http_port", "data_dir", "keys_file"}
+    chosen = {
+        name: getattr(settings, name)
+        for name, origin in settings.origins.items()
+        if origin != "default" and name not in anew
+    }
+    if settings.origins["bootstrap_servers"] != "default":
+        yield Ground(settings.bootstrap_servers, chosen)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="emberline-broker-"))
+    try:
+        with LocalBroker(folder, say=say) as local:
+            yield Ground(local.bootstrap_servers, chosen)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def field(where: Ground, partitions: int) -> AsyncIterator[Field]:
+    """Make a field; when left, its topics are deleted and its folder is removed.
+
+    After an error the folder stays: it has the logs that the error names.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="emberline-bench-"))
+    given = {
+        "bootstrap_servers": where.bootstrap,
+        "prefix": f"bench-{uuid.uuid4().hex[:10]}.",
+        "partitions": partitions,
+        "http_port": free_port(),
+        "data_dir": folder / "data",
+        "keys_file": folder / "keys.json",
+    }
+    settings = load(
+        {**given, **where.chosen, "schema_registry_url": ""}, env={}, file=folder / "none.toml"
+    )
+    try:
+        await topic_admin.create(settings)
+        yield Field(settings, folder)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    finally:
+        await _delete(settings)
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _delete(settings: Settings) -> None:
+    """Delete every topic of the prefix, the peers' changelogs too."""
+    marks = (settings.prefix, settings.prefix.replace(".", "-"))
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=_REQUEST_MS
+    )
+    # a broker that has gone has nothing to clean up
+    with contextlib.suppress(OSError):
+        await admin.start()
+        try:
+            names = [n for n in await admin.list_topics() if any(mark in n for mark in marks)]
+            if names:
+                await admin.delete_topics(names)
+        finally:
+            await admin.close()

@@ -1,0 +1,99 @@
+"""`bench latency`: how long an event takes from the producer to an answer, under load."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agents.tools.bench.field import Field, Ground, field
+from agents.tools.bench.figures import Measurement, Report, Sample
+from agents.tools.bench.machine import facts
+from agents.tools.bench.probe import Probe
+from agents.tools.bench.process import Child
+from agents.tools.bench.worker import Worker
+
+__all__ = ["Options", "latency", "offered", "warm_up"]
+
+_WARM_UP_S = 3.0
+_NEARLY = 0.95
+HOW = (
+    "readable: the cursor that GET /status tells has passed the marked event; rows and cursor "
+    "become visible together, which is checked by reading the rows once a second. The delay runs "
+    "from the instant the event is due to be produced to the poll that finds it, every 20 ms"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is offered, and for how long."""
+
+    rate: int = 20_000
+    seconds: float = 20.0
+    sources: int = 40
+    partitions: int = 4
+    runs: int = 3
+
+
+@asynccontextmanager
+async def offered(
+    here: Field, rate: int, sources: int, seconds: float, every: float = 0.05
+) -> AsyncIterator[Child]:
+    """Events offered at a rate by a process of its own, for at most so many seconds, in a lot
+    every so many seconds: few lots leave more of the machine to what is measured."""
+    given = {"rate": rate, "sources": sources, "events": int(rate * seconds), "every": every}
+    command = [sys.executable, "-m", "agents.tools.bench.load"]
+    command += [part for name, value in given.items() for part in (f"--{name}", str(value))]
+    child = Child(command, here.folder / "load.log", here.environment())
+    try:
+        yield child
+        child.check()
+    finally:
+        await asyncio.to_thread(child.stop)
+
+
+async def warm_up(here: Field, load: Child) -> int:
+    """Wait until what is offered comes in, and a little longer; how many events there are."""
+    topics = here.topics.events.values()
+    before = sum((await here.ends(topics)).values())
+    while sum((await here.ends(topics)).values()) <= before:
+        load.check()
+    await asyncio.sleep(_WARM_UP_S)
+    return sum((await here.ends(topics)).values())
+
+
+async def latency(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
+    """Measure; `say` is told what goes on."""
+    settings = {name: getattr(options, name) for name in options.__slots__}
+    report = Report("latency", settings, facts())
+    samples = []
+    for number in range(options.runs):
+        say(f"run {number + 1} of {options.runs}")
+        async with field(where, options.partitions) as here:
+            with Worker(here) as worker:
+                samples.append(await _run(here, worker, options))
+        say(f"p99 {samples[-1].seconds * 1000:.0f} ms")
+        offered_per_s = samples[-1].facts["offered_per_s"]
+        if offered_per_s < _NEARLY * options.rate:
+            report.notes.append(
+                f"run {number + 1}: only {offered_per_s:,.0f} of {options.rate:,} events a second "
+                "could be offered: the machine has other work, or is too small for this rate"
+            )
+    report.results["p99_produce_to_readable"] = Measurement(samples, rate=False)
+    report.notes += [HOW, f"the first {_WARM_UP_S:.0f} s of load are not measured"]
+    return report
+
+
+async def _run(here: Field, worker: Worker, options: Options) -> Sample:
+    await worker.ready()
+    probe = Probe(here, worker, options.seconds)
+    await probe.prepare()
+    whole = options.seconds + 3 * _WARM_UP_S
+    async with offered(here, options.rate, options.sources, whole) as load:
+        start = await warm_up(here, load)
+        idle = worker.cpu()
+        async with probe.running() as looking:
+            await asyncio.wait([looking], timeout=options.seconds)
+            end = sum((await here.ends(here.topics.events.values())).values())
+    found = probe.facts() | {"offered_per_s": (end - start) / options.seconds}
+    return Sample(probe.p99(), end - start, worker.cpu() - idle, worker.peak(), found)

@@ -1,0 +1,51 @@
+"""Bare consumption: aiokafka hands over record by record, and nothing is done with them.
+
+Run as `python -m agents.tools.bench.peers.bare` with the arguments of `job.arguments`.
+"""
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from agents.tools.bench.peers.job import TOPICS, Arguments, arguments
+from agents.tools.bench.peers.progress import Progress
+
+__all__ = ["run"]
+
+_WAIT_MS = 200
+
+
+async def run(given: Arguments) -> None:
+    """Consume `given.events` records with the client's own settings.
+
+    Then it stays until it is told to stop, so that its CPU and memory can still be read.
+    """
+    progress = Progress(given.progress)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=given.bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    await consumer.start()
+    try:
+        consumer.assign(
+            [
+                TopicPartition(f"{given.prefix}interactions.{event}", partition)
+                for event in TOPICS
+                for partition in range(given.partitions)
+            ]
+        )
+        progress.begin()
+        events = 0
+        while events < given.events:
+            for records in (await consumer.getmany(timeout_ms=_WAIT_MS)).values():
+                events += len(records)
+                progress.add(len(records))
+        await asyncio.Event().wait()
+    finally:
+        await consumer.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(arguments()))

@@ -1,0 +1,101 @@
+"""`bench recovery`: how fast a shard whose disk is gone is back, and a worker with all of them."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from agents.tools.bench.crowd import crowd
+from agents.tools.bench.field import Field, Ground, field
+from agents.tools.bench.figures import Measurement, Report, Sample
+from agents.tools.bench.ingest import taken_in
+from agents.tools.bench.machine import facts
+from agents.tools.bench.watch import Watch
+from agents.tools.bench.worker import Worker
+from agents.tools.publish import publish
+from schemas.errors import Fatal
+
+__all__ = ["Options", "recovery"]
+
+#: The shard whose disk alone is gone.
+_LOST = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much there is to recover."""
+
+    interactions: int = 10_000_000
+    partitions: int = 4
+    runs: int = 3
+
+
+async def recovery(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
+    """Measure; `say` is told what goes on. Raises Fatal where not all came in."""
+    settings = {name: getattr(options, name) for name in options.__slots__}
+    report = Report("recovery", settings, facts())
+    shard, worker = [], []
+    everything = range(options.partitions)
+    async with field(where, options.partitions) as here:
+        say(f"ingesting {options.interactions:,} interactions")
+        held = await _fill(here, options.interactions)
+        for number in range(options.runs):
+            shard.append(await _run(here, held, [_LOST]))
+            worker.append(await _run(here, held, everything))
+            say(
+                f"run {number + 1} of {options.runs}: one shard {shard[-1].seconds:.2f} s, "
+                f"all {options.partitions} {worker[-1].seconds:.2f} s"
+            )
+    report.results |= {"shard": Measurement(shard), "worker": Measurement(worker)}
+    report.notes += [
+        f"shard: one of {options.partitions} shards of a worker has lost its disk; its own "
+        "interactions a second, from the start of its take-over until it answers",
+        f"worker: all {options.partitions} have; from the first take-over until /readyz says that "
+        "all are ready. shard_s is the slowest shard's own take-over, wall_s is from the start "
+        "of the process",
+        "an interaction is one of the events' own: what the hot table derives is not counted",
+    ]
+    return report
+
+
+async def _fill(here: Field, interactions: int) -> dict[int, int]:
+    """How many interactions each shard has taken in; each event makes one of its own."""
+    await publish(here.settings, crowd("crowd", interactions))
+    async with Watch(here.settings) as watch:
+        with Worker(here) as worker:
+            await taken_in(here, worker, watch)
+        held = {shard: sum(cursor.values()) for shard, cursor in watch.cursors.items()}
+    if sum(held.values()) != interactions:
+        raise Fatal(f"Of {interactions} interactions the shards took in {held}")
+    return held
+
+
+async def _run(here: Field, held: dict[int, int], lost: Collection[int]) -> Sample:
+    """One start of a worker after the disks of `lost` are gone."""
+    await asyncio.to_thread(_lose, Path(here.settings.data_dir), lost)
+    async with Watch(here.settings) as watch:
+        started = time.monotonic()
+        with Worker(here) as worker:
+            first = await watch.taken_over(worker)
+            idle = worker.cpu()
+            last = await worker.ready()
+            cpu, peak = worker.cpu() - idle, worker.peak()
+            async with aiohttp.ClientSession() as session:
+                shards = (await worker.get(session, "/status"))["shards"]
+    own = {shard["partition"]: shard["recovery_s"] for shard in shards}
+    if len(lost) == 1:
+        (shard,) = lost
+        return Sample(own[shard], held[shard], rss=peak)
+    figures = {"shard_s": max(own.values()), "wall_s": last - started}
+    return Sample(last - first, sum(held.values()), cpu, peak, figures)
+
+
+def _lose(data: Path, shards: Collection[int]) -> None:
+    """Remove the hot tables' mirrors and the indexes by user of `shards`."""
+    for shard in shards:
+        for folder in data.glob(f"*-{shard}"):
+            shutil.rmtree(folder)

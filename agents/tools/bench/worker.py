@@ -1,0 +1,97 @@
+"""A worker as a process of its own, measured, and asked over HTTP."""
+
+import asyncio
+import io
+import json
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import aiohttp
+import polars as pl
+
+from agents.tools.bench.field import Field
+from agents.tools.bench.process import Child
+from schemas.errors import Fatal
+
+__all__ = ["COMMAND", "Worker"]
+
+COMMAND = (sys.executable, "-c", "from agents.cli import main; main()")
+_POLL_S = 0.05
+_IDLE_S = 1.0
+_IDLE_CPU = 0.1  # of a core
+_TIMEOUT = aiohttp.ClientTimeout(total=300)
+
+
+class Worker(Child):
+    """`emberline worker` with the settings of a field. Ends when its `with` block does."""
+
+    def __init__(self, field: Field, **variables: str) -> None:
+        environment = field.environment(**variables)
+        log = field.folder / "worker.log"
+        super().__init__([*COMMAND, "worker"], log, environment)
+        port = environment["EMBERLINE_HTTP_PORT"]
+        self.url = f"http://127.0.0.1:{port}"
+
+    async def ready(self, seconds: float = 120.0) -> float:
+        """Wait until it says that all its shards are; when that was, in monotonic seconds."""
+        deadline = time.monotonic() + seconds
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+            while True:
+                try:
+                    async with session.get(f"{self.url}/readyz") as answer:
+                        if answer.status == 200:
+                            return time.monotonic()
+                except aiohttp.ClientConnectionError:
+                    pass  # it does not listen yet
+                self.check()
+                if time.monotonic() > deadline:
+                    raise Fatal(f"The worker is not ready: {self.tail(500)}", remedy=str(self.log))
+                await asyncio.sleep(_POLL_S)
+
+    async def settled(self, seconds: float = 120.0) -> None:
+        """Wait until it has nothing left to do beside: less than a tenth of a core for 1 s."""
+        deadline = time.monotonic() + seconds
+        before = self.cpu()
+        while True:
+            # a measurement over a second, not a wait for something that takes a second
+            await asyncio.sleep(_IDLE_S)
+            now = self.cpu()
+            if now - before < _IDLE_CPU * _IDLE_S:
+                return
+            before = now
+            self.check()
+            if time.monotonic() > deadline:
+                raise Fatal("The worker does not come to rest", remedy=f"See {self.log}")
+
+    async def knows(self, sources: Iterable[str], seconds: float = 60.0) -> None:
+        """Wait until it answers for all of these sources. Raises Fatal after so many seconds."""
+        deadline = time.monotonic() + seconds
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+            for source in sources:
+                while True:
+                    async with session.get(f"{self.url}/sources/{source}") as answer:
+                        if answer.status == 200:
+                            break
+                    self.check()
+                    if time.monotonic() > deadline:
+                        raise Fatal(f"The worker does not know {source}", remedy=self.tail(500))
+                    await asyncio.sleep(_POLL_S)
+
+    async def rows(self, session: aiohttp.ClientSession, source: str) -> pl.DataFrame:
+        """All interactions of a source. Raises Fatal where it answers with a problem."""
+        url = f"{self.url}/sources/{source}/interactions?format=parquet"
+        async with session.get(url) as answer:
+            body = await answer.read()
+            if answer.status != 200:
+                raise Fatal(f"{url} answers {answer.status}: {body[:300].decode()}")
+            return pl.read_parquet(io.BytesIO(body))
+
+    async def get(self, session: aiohttp.ClientSession, path: str) -> Any:
+        """A JSON answer. Raises Fatal where it answers with a problem."""
+        async with session.get(self.url + path) as answer:
+            body = await answer.read()
+            if answer.status != 200:
+                raise Fatal(f"{path} answers {answer.status}: {body[:300].decode()}")
+            return json.loads(body)

@@ -1,0 +1,167 @@
+"""Files as batches of records ready to be sent: Avro container files and JSON lines."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from agents.tools.import_avro import AvroFile
+from agents.tools.import_journal import Place
+from agents.tools.inspection import Inspection
+from agents.tools.publish import Chunk
+from agents.tools.records import TYPES, Kind, kind_of_record, plain_ids, ready, ready_record
+from schemas.errors import UsageError
+from schemas.records.codec import Undecodable, Unencodable
+from schemas.records.registry import record_name
+
+__all__ = ["Bad", "Batch", "batches"]
+
+BATCH_BYTES = 2_000_000
+MAGIC = b"Obj\x01"
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A record that was not sent: `file:line`, or `file:record` for Avro, counted from 1."""
+
+    where: str
+    why: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """Part of a file: what to send, what is bad, and the place that is reached with it.
+
+    `read` is the number of the file's bytes that lie before that place.
+    """
+
+    place: Place
+    read: int
+    chunks: list[Chunk] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Records of one kind, and the line or number of each."""
+
+    kind: Kind
+    records: list[tuple[bytes, bytes]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+
+
+class _Sorter:
+    """Gathers records by kind, in order, and leaves out what would be rejected."""
+
+    def __init__(self, file: Path, start: Place, inspection: Inspection | None) -> None:
+        self._file = file
+        self.ids = plain_ids if inspection is None else inspection.ids
+        self._inspection = inspection
+        self._records = start.records
+        self._bad = start.bad
+        self._blank = start.blank
+        self._rows: dict[str, _Rows] = {}
+        self._found: list[tuple[int, str]] = []
+
+    def good(self, kind: Kind, key: bytes, value: bytes) -> None:
+        self._records += 1
+        rows = self._rows.setdefault(kind.name, _Rows(kind))
+        rows.records.append((key, value))
+        rows.lines.append(self._records + self._blank)
+
+    def bad(self, why: str) -> None:
+        self._records += 1
+        self._found.append((self._records + self._blank, why))
+
+    def blank(self) -> None:
+        self._blank += 1
+
+    def batch(self, position: int, read: int) -> Batch:
+        chunks = [self._chunk(rows) for rows in self._rows.values()]
+        self._bad += len(self._found)
+        place = Place(position, self._records, self._bad, self._blank)
+        bad = [Bad(f"{self._file}:{line}", why) for line, why in sorted(self._found)]
+        self._rows, self._found = {}, []
+        return Batch(place, read, chunks, bad)
+
+    def _chunk(self, rows: _Rows) -> Chunk:
+        faults = self._inspection.faults(rows.kind, rows.records) if self._inspection else {}
+        self._found += [(rows.lines[at], why) for at, why in faults.items()]
+        good = [pair for at, pair in enumerate(rows.records) if at not in faults]
+        return Chunk(rows.kind.topic, [key for key, _ in good], [value for _, value in good])
+
+
+def batches(
+    file: Path, kind: Kind | None, start: Place, inspection: Inspection | None = None
+) -> Iterator[Batch]:
+    """The rest of a file from `start` on. `kind` is None where the records say what they are.
+    What `inspection` finds is bad and not sent.
+
+    An empty file gives nothing. Raises Fatal where the file as a whole cannot be read.
+    """
+    with file.open("rb") as opened:
+        avro = opened.read(len(MAGIC)) == MAGIC
+    sorter = _Sorter(file, start, inspection)
+    return (_avro if avro else _lines)(file, kind, start, sorter)
+
+
+def _lines(file: Path, kind: Kind | None, start: Place, sorter: _Sorter) -> Iterator[Batch]:
+    with file.open("rb") as opened:
+        opened.seek(start.position)
+        while lines := opened.readlines(BATCH_BYTES):
+            for line in lines:
+                if text := line.strip():
+                    _one_line(sorter, text, kind)
+                else:
+                    sorter.blank()
+            yield sorter.batch(opened.tell(), opened.tell())
+
+
+def _one_line(sorter: _Sorter, line: bytes, kind: Kind | None) -> None:
+    try:
+        own = kind or _declared(line)
+        sorter.good(own, *ready(own, line, sorter.ids))
+    except (Undecodable, Unencodable, UsageError) as error:
+        sorter.bad(str(error))
+
+
+def _declared(line: bytes) -> Kind:
+    try:
+        value = orjson.loads(line)
+    except ValueError as error:
+        raise Undecodable("bad_json", str(error)) from error
+    declared = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(declared, str):
+        raise UsageError("No type", remedy='Add "type" to the record, or give --event')
+    return kind_of_record(declared)
+
+
+def _avro(file: Path, kind: Kind | None, start: Place, sorter: _Sorter) -> Iterator[Batch]:
+    with file.open("rb") as opened:
+        container = AvroFile(file, opened)
+        own = kind or _written(file, container.schema)
+        for number, records in container.blocks(start.position):
+            for record in records:
+                _one_record(sorter, container, record, own)
+            yield sorter.batch(number, opened.tell())
+
+
+def _one_record(sorter: _Sorter, container: AvroFile, record: Any, kind: Kind | None) -> None:
+    try:
+        own = kind or kind_of_record(str(record.get("type")))
+        plain = container.plain(own.name, record)
+        sorter.good(own, *ready_record(own, plain, sorter.ids))
+    except (Undecodable, Unencodable, UsageError) as error:
+        sorter.bad(str(error))
+
+
+def _written(file: Path, schema: Any) -> Kind | None:
+    """What the writer's schema says its records are; None: a field `type` says it."""
+    if isinstance(schema, dict):
+        if (name := record_name(str(schema.get("name")))) in TYPES and name is not None:
+            return kind_of_record(name)
+        if any(field["name"] == "type" for field in schema.get("fields", ())):
+            return None
+    raise UsageError(f"{file} does not say what its records are", remedy="Give --event")

@@ -1,0 +1,128 @@
+"""An operator's request: one command on the control topic, and what becomes of it."""
+
+import getpass
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.tools.publish import Chunk, publish
+from schemas.errors import Recoverable
+from schemas.records import codec
+from schemas.records.lifecycle import Outcome
+from schemas.records.registry import own_id
+from streams.kafka.topic_reader import TopicReader, records_of
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+
+__all__ = ["Answer", "ask", "command"]
+
+Result = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What control.results has told of one request so far."""
+
+    request_id: str
+    whole: Result | None = None
+    sources: dict[str, Result] = field(default_factory=dict)
+
+    def take(self, result: Result) -> None:
+        """Remember the latest result of the request or of one of its sources."""
+        if result["source"] is None:
+            # After another outcome, what was refused is another command under the same id.
+            if self.whole is None or result["outcome"] != Outcome.REFUSED:
+                self.whole = result
+        else:
+            self.sources[result["source"]] = result
+
+    @property
+    def answered(self) -> bool:
+        """Whether the request as a whole was accepted or refused."""
+        return self.whole is not None
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will be told: the whole request's end is told last."""
+        return self.whole is not None and Outcome(self.whole["outcome"]).final
+
+    @property
+    def bad(self) -> list[Result]:
+        """Results that refuse or report a failure: those of sources, else the whole one's."""
+        whole = [] if self.whole is None else [self.whole]
+        for results in (list(self.sources.values()), whole):
+            bad = [r for r in results if r["outcome"] in (Outcome.REFUSED, Outcome.FAILED)]
+            if bad:
+                return bad
+        return []
+
+
+def command(
+    kind: str,
+    sources: tuple[str, ...] = (),
+    *,
+    tag: str | None = None,
+    dry_run: bool = False,
+    request_id: str | None = None,
+    reason: str | None = None,
+    notify_email: str | None = None,
+) -> dict[str, Any]:
+    """A command record; without a request id a fresh one, requested by the logged-in user."""
+    return {
+        "type": kind,
+        "sources": list(sources),
+        "tag": tag,
+        "dry_run": dry_run,
+        "request_id": request_id or uuid.uuid4().hex,
+        "requested_by": getpass.getuser(),
+        "notify_email": notify_email,
+        "reason": reason,
+    }
+
+
+async def ask(
+    settings: Settings,
+    record: Mapping[str, Any],
+    *,
+    wait: bool = True,
+    patience_s: float = 30.0,
+    told: Callable[[Result], None] = lambda result: None,
+) -> Answer:
+    """Send a command and read its results, until it is over or, without `wait`, is accepted.
+
+    `told` is called with every result as it comes. A request id that was used before is told
+    again by the coordinator. Raises Recoverable when nothing new has been told for
+    `patience_s` seconds.
+    """
+    topics = Topics(settings.prefix)
+    request_id = str(record["request_id"])
+    answer = Answer(request_id)
+    value = codec.encode("command", record, own_id("command"))
+    results = [topics.control_results]
+    async with TopicReader.open(settings, results, from_end=True) as reader:
+        await publish(settings, [Chunk("control", [request_id.encode()], [value])])
+        heard = time.monotonic()
+        while not (answer.final or (answer.answered and not wait)):
+            if time.monotonic() - heard > patience_s:
+                raise _unheard(request_id, answer, patience_s)
+            for result in records_of(await reader.some(), "result"):
+                if result["request_id"] == request_id:
+                    heard = time.monotonic()
+                    answer.take(result)
+                    told(result)
+    return answer
+
+
+def _unheard(request_id: str, answer: Answer, patience_s: float) -> Recoverable:
+    if answer.answered:
+        return Recoverable(
+            f"Request {request_id} was accepted, and nothing was heard for {patience_s:.0f} s",
+            remedy="It goes on: look at `emberline restores` and `emberline status`",
+        )
+    return Recoverable(
+        f"No answer to request {request_id} within {patience_s:.0f} s",
+        remedy="Is a worker running (`emberline worker`) with this prefix? "
+        "The command stays in the control topic and is carried out when one comes up",
+    )

@@ -1,0 +1,112 @@
+"""Accepting that records are gone before they were read: cursors move to where logs begin.
+
+A cursor before its log's beginning has lost what lies between; one beyond its end, or of a topic
+with another id, belongs to an earlier log of that name, and of the present one nothing has been
+read.
+
+Each cursor is moved as its owner moves it, under the owner's transactional id: a worker that
+still runs is fenced, and one that takes over meanwhile makes this fail.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.coordinator import log as coordinator_log
+from agents.worker.preflight import locked
+from streams.kafka.fetch import Partition
+from streams.kafka.offsets import bounds
+from streams.kafka.step import StepProducer
+from streams.kafka.topics import Topics, topic_ids
+from streams.settings import Settings
+from streams.state.state_store import shared_cache
+from streams.state.store import Step, Store
+
+__all__ = ["Skipped", "skip"]
+
+_CACHE_BYTES = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A cursor that moved from `first` to `to`, where its log begins.
+
+    Offsets `[first, to)` were never read and are gone; or, where `first` is the greater, it lay
+    beyond the end of a log that was made anew, which is now read whole.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    to: int
+
+
+async def skip(settings: Settings) -> list[Skipped]:
+    """Move every cursor that lies outside its log to where that begins; returns those.
+
+    Raises Fatal while a worker uses this data folder, Recoverable (Fenced among them) where a
+    worker elsewhere takes over or the broker does not answer: what was moved by then stays so.
+    """
+    lost: list[Skipped] = []
+    with locked(settings.data_dir):
+        for partition in range(settings.partitions):
+            lost += await _shard(settings, partition)
+        lost += await _coordinator(settings)
+    return lost
+
+
+async def _shard(settings: Settings, partition: int) -> list[Skipped]:
+    topics = Topics(settings.prefix)
+    folder = Path(settings.data_dir) / f"shard-{partition}"
+    store = Store(settings, partition, folder, shared_cache(_CACHE_BYTES))
+    try:
+        await store.takeover()
+        inputs = (*topics.events.values(), topics.users, topics.repartition)
+        table = store.table
+        ids = await topic_ids(settings, inputs)
+        anew = {name for name, known in table.cursor_ids.items() if ids.get(name, known) != known}
+        logs = [(name, partition) for name in inputs]
+        lost = await _lost(settings, logs, table.cursor, anew)
+        if lost:
+            table.cursor_ids = ids
+            moved = {one.topic: one.to for one in lost}
+            put = store.table.cursor_put(store.table.cursor | moved)
+            await store.commit(Step(puts=[put]))
+        return lost
+    finally:
+        await store.close()
+
+
+async def _coordinator(settings: Settings) -> list[Skipped]:
+    topics = Topics(settings.prefix)
+    producer = StepProducer(settings, f"{settings.prefix}coordinator")
+    try:
+        await producer.start()
+        owner = uuid.uuid4().hex
+        start, _ = (await bounds(settings, [(topics.coordinator, 0)]))[topics.coordinator, 0]
+        await producer.commit([coordinator_log.owner_record(settings, owner)])
+        cursor = (await coordinator_log.read_back(settings, owner, start)).cursor
+        inputs = (topics.catalog, topics.control, topics.shard_reports)
+        lost = await _lost(settings, [(name, 0) for name in inputs], cursor)
+        if lost:
+            moved = dict(cursor) | {one.topic: one.to for one in lost}
+            await producer.commit([coordinator_log.cursor_record(settings, moved)])
+        return lost
+    finally:
+        await producer.close()
+
+
+async def _lost(
+    settings: Settings,
+    inputs: Sequence[Partition],
+    cursor: Mapping[str, int],
+    anew: Collection[str] = (),
+) -> list[Skipped]:
+    logs = await bounds(settings, inputs)
+    return [
+        Skipped(topic, partition, cursor[topic], begin)
+        for (topic, partition), (begin, end) in sorted(logs.items())
+        if topic in cursor
+        and (not begin <= cursor[topic] <= end or (topic in anew and cursor[topic] > 0))
+    ]

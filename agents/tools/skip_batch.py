@@ -1,0 +1,192 @@
+"""Passing one batch over by hand: the last resort, where nothing else brings a reader past it.
+
+Whatever can be read around is read around, and put aside, without a person; what is left is a
+batch whose bytes the broker has lost. Its reader's cursor is moved behind it, as its owner moves
+it, in one transaction with an entry in the audit, and with what the log still gives of the batch
+in `rejected`.
+"""
+
+import asyncio
+import getpass
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.coordinator import log as coordinator_log
+from agents.coordinator.rules.outputs import audit
+from agents.worker.preflight import locked
+from schemas.decode.batch import SealedBatch
+from schemas.decode.reject import reject_batch
+from schemas.errors import Recoverable, UsageError
+from schemas.records import codec
+from streams.clock import Clock
+from streams.kafka.fetch import Fetcher
+from streams.kafka.offsets import bounds
+from streams.kafka.step import Record, StepProducer
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from streams.state.state_store import shared_cache
+from streams.state.store import Step, Store
+
+__all__ = ["At", "Passed", "parse_at", "skip_batch"]
+
+_CACHE_BYTES = 8_000_000
+_READ_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A place in a log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """As it is typed."""
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A cursor that moved from `first` to `to`; `records` were in the batch that it passed."""
+
+    topic: str
+    partition: int
+    first: int
+    to: int
+    records: int
+
+
+def parse_at(settings: Settings, text: str) -> At:
+    """The place that TOPIC:PARTITION:OFFSET names. Raises UsageError."""
+    name, _, rest = text.strip().partition(":")
+    partition, _, offset = rest.partition(":")
+    if not name or not partition.isdecimal() or not offset.isdecimal():
+        raise UsageError(f"{text!r} is no place in a topic", remedy="Write TOPIC:PARTITION:OFFSET")
+    topics = Topics(settings.prefix)
+    at = At(topics.named(name), int(partition), int(offset))
+    inputs = {*_shard_inputs(topics), *_coordinator_inputs(topics)}
+    if at.topic not in inputs:
+        raise UsageError(
+            f"{at.topic} is no topic of which a batch can be passed over",
+            remedy=f"Those are {', '.join(sorted(inputs))}; restore others from a replica",
+        )
+    most = 1 if at.topic in _coordinator_inputs(topics) else settings.partitions
+    if at.partition >= most:
+        raise UsageError(f"{at.topic} has {most} partitions", remedy="They are counted from 0")
+    return at
+
+
+async def skip_batch(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
+    """Move the cursor behind the batch at `at`, which has to be the next one to be read.
+
+    Raises UsageError where it is not, Fatal while a worker uses this data folder, Recoverable
+    (Fenced among them) where a worker elsewhere takes over or the broker does not answer.
+    """
+    topics = Topics(settings.prefix)
+    with locked(settings.data_dir):
+        if at.topic in _shard_inputs(topics):
+            return await _of_shard(settings, at, reason, clock)
+        return await _of_coordinator(settings, at, reason, clock)
+
+
+def _shard_inputs(topics: Topics) -> tuple[str, ...]:
+    return (*topics.events.values(), topics.users, topics.repartition)
+
+
+def _coordinator_inputs(topics: Topics) -> tuple[str, ...]:
+    # not the catalog: it is read whole at every start
+    return (topics.control, topics.shard_reports)
+
+
+async def _of_shard(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
+    folder = Path(settings.data_dir) / f"shard-{at.partition}"
+    store = Store(settings, at.partition, folder, shared_cache(_CACHE_BYTES))
+    try:
+        await store.takeover()
+        passed, records = await _passed(settings, at, store.table.cursor, reason, clock)
+        put = store.table.cursor_put(store.table.cursor | {at.topic: passed.to})
+        await store.commit(Step(puts=[put], records=records))
+        return passed
+    finally:
+        await store.close()
+
+
+async def _of_coordinator(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
+    topics = Topics(settings.prefix)
+    producer = StepProducer(settings, f"{settings.prefix}coordinator")
+    try:
+        await producer.start()
+        owner = uuid.uuid4().hex
+        start, _ = (await bounds(settings, [(topics.coordinator, 0)]))[topics.coordinator, 0]
+        await producer.commit([coordinator_log.owner_record(settings, owner)])
+        cursor = (await coordinator_log.read_back(settings, owner, start)).cursor
+        passed, records = await _passed(settings, at, cursor, reason, clock)
+        moved = coordinator_log.cursor_record(settings, {**cursor, at.topic: passed.to})
+        await producer.commit([moved, *records])
+        return passed
+    finally:
+        await producer.close()
+
+
+async def _passed(
+    settings: Settings, at: At, cursor: Mapping[str, int], reason: str, clock: Clock
+) -> tuple[Passed, list[Record]]:
+    """What is passed, and what is written of it."""
+    begin, end = (await bounds(settings, [(at.topic, at.partition)]))[at.topic, at.partition]
+    first = cursor.get(at.topic, begin)
+    if not begin <= first < end:
+        raise UsageError(
+            f"{at.topic}[{at.partition}]: offset {first} is to be read next, and the log has "
+            f"offsets {begin} to {end - 1}",
+            remedy="Use `emberline topics skip` without --at for what is no longer there",
+        )
+    batch, following = await _next(settings, at, first)
+    if not first <= at.offset < following:
+        raise UsageError(
+            f"{at} is not what is to be read next: that is {at.topic}:{at.partition}:{first}",
+            remedy="Only that can be passed over: what lies between would be lost",
+        )
+    passed = Passed(at.topic, at.partition, first, following, 0 if batch is None else batch.count)
+    topics = Topics(settings.prefix)
+    told = f"{at.topic}[{at.partition}]: offsets {first} to {following - 1} passed over by hand"
+    now = clock.now_ms()
+    entry = audit(None, "skip", now, by=f"{_person()} (unverified)", reason=reason, detail=told)
+    records = [Record(topics.audit, None, codec.encode(entry.schema, entry.record))]
+    if batch is not None:
+        aside = reject_batch(batch.opened(0), "undecodable", "passed over by hand")
+        target = at.partition if at.topic in _shard_inputs(topics) else 0
+        records.append(Record(topics.rejected, None, aside.value, target, aside.headers))
+    return passed, records
+
+
+async def _next(settings: Settings, at: At, first: int) -> tuple[SealedBatch | None, int]:
+    """The batch at `first`, whatever its checksum, and where what follows begins; None where
+    there are markers of transactions only.
+    """
+    place = (at.topic, at.partition)
+    fetcher = Fetcher(settings, {place: first}, check_crc=False, name="skip")
+    await fetcher.start()
+    try:
+        async with asyncio.timeout(_READ_S):
+            while fetcher.position(place) == first:
+                batches = await fetcher.fetch_sealed()
+                if batches:
+                    return batches[0], batches[0].next_offset
+        return None, fetcher.position(place)
+    except TimeoutError:
+        raise Recoverable(
+            f"{at.topic}[{at.partition}] gave nothing at offset {first} for {_READ_S:.0f} s",
+            remedy="Look whether an open transaction holds it back, and at the broker",
+        ) from None
+    finally:
+        await fetcher.close()
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"

@@ -1,0 +1,114 @@
+"""A profile as `GET /users/{id}` shows it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from agents.users.entry import Entry, Span, entries
+from agents.users.facts import UserFacts
+from agents.users.names import Names
+from agents.users.signals import Signals, signals
+from agents.users.times import iso
+
+__all__ = ["MOST_NAMED", "hidden_entries", "profile", "unchecked"]
+
+MOST_NAMED = 100
+"""So many archived sources are named; their number is told in any case."""
+
+
+def profile(facts: UserFacts, archived: tuple[str, ...], names: Names) -> dict[str, Any]:
+    """One user; times as RFC 3339."""
+    person, found = facts.person, entries(facts.rows)
+    told, aliases = signals(facts.rows), () if person is None else person.aliases
+    return {
+        "user_id": facts.user,
+        "external_user_id": None if person is None else person.external,
+        "aliases": [each.name for each in aliases if not each.label],
+        "user_aliases": [
+            {"alias_name": each.name, "alias_label": each.label} for each in aliases if each.label
+        ],
+        "in_roster": person is not None and person.in_roster,
+        "campaigns_received": [_entry(each, names) for each in found if each.campaign],
+        "canvas_messages_received": [_entry(each, names) for each in found if not each.campaign],
+        "signals": _signals(told),
+        "feed_views": {"count": facts.feed_views, "last": iso(told.feed_viewed)},
+        "excluded_expired": {
+            "entries": len(facts.hidden),
+            "sources": hidden_entries(facts.hidden, names),
+            "unchecked": unchecked(archived, facts.hidden),
+        },
+    }
+
+
+def hidden_entries(hidden: Mapping[str, int], names: Names) -> list[dict[str, Any]]:
+    """The hidden sources of which there is something."""
+    return [
+        {
+            "source": source,
+            "name": names.source(source),
+            "state": names.state(source),
+            "interactions": hidden[source],
+        }
+        for source in sorted(hidden)
+    ]
+
+
+def unchecked(archived: tuple[str, ...], hidden: Mapping[str, int]) -> dict[str, Any]:
+    """The archived sources that may hide more: whose rows they are only a restore can tell."""
+    others = [source for source in archived if source not in hidden]
+    return {"count": len(others), "sources": others[:MOST_NAMED]}
+
+
+def _entry(entry: Entry, names: Names) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "source": entry.source,
+        "name": names.source(entry.source),
+        "state": names.state(entry.source),
+        "received": _span(entry.span("received")),
+        "channels": sorted(entry.channels),
+        "variations": [
+            {"id": each, "name": names.variation(entry.source, each), **_bounds(span)}
+            for each, span in sorted(entry.seen.items())
+        ],
+        "opened": _span(entry.span("opened")),
+        "machine_opened": _span(entry.span("machine_opened")),
+        "clicked": _span(entry.span("clicked")),
+        "bot_clicked": _span(entry.span("bot_clicked")),
+        "aliases_clicked": [
+            {"alias": alias, **_bounds(span)} for alias, span in sorted(entry.aliases.items())
+        ],
+        "converted": entry.converted,
+        "conversions": [
+            {"index": index, **_bounds(span)} for index, span in sorted(entry.conversions.items())
+        ],
+        "entered": _span(entry.span("entered")),
+        "in_control": entry.in_control,
+        "exited": _span(entry.span("exited")),
+    }
+    if not entry.campaign:
+        found["steps"] = [
+            {"id": step, "name": names.step(entry.source, step), **_bounds(span)}
+            for step, span in sorted(entry.steps.items())
+        ]
+    return found
+
+
+def _signals(told: Signals) -> dict[str, Any]:
+    def listed(values: Mapping[str | None, int], name: str) -> list[dict[str, Any]]:
+        order = sorted(values.items(), key=lambda item: item[0] or "")
+        return [{name: value, "last": iso(at)} for value, at in order]
+
+    return {
+        "hard_bounced": iso(told.since("hard_bounce")),
+        "marked_spam": iso(told.since("spam_report")),
+        "invalid_phone": iso(told.since("invalid_phone")),
+        "inbound_keywords": listed(told.keywords, "category"),
+        "feature_flags": listed(told.facts.get("feature_flag", {}), "id"),
+    }
+
+
+def _bounds(span: Span) -> dict[str, Any]:
+    return {"first": iso(span.first), "last": iso(span.last)}
+
+
+def _span(span: Span | None) -> dict[str, Any] | None:
+    return None if span is None else _bounds(span)

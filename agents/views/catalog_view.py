@@ -1,0 +1,220 @@
+"""What the coordinator has made of the `catalog` topic, as this worker has read it.
+
+Of two records of one key the older may be all that compaction leaves of `catalog`; the
+coordinator has ignored it, and remembers. So its log is read and not the topic itself: then a
+worker that has just started and one that has seen it all answer alike.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from agents.coordinator import log as log_topic
+from agents.coordinator.records import definition
+from agents.coordinator.rules import ledger
+from agents.coordinator.rules.aside import Aside, readable_uses
+from agents.coordinator.rules.decide import decide
+from agents.coordinator.rules.policy import Policy
+from agents.coordinator.rules.world import Sweep, World
+from schemas.records.lifecycle import Definition, Part, is_source
+from schemas.records.registry import FILES
+from streams.kafka.fetch import Fetcher
+from streams.kafka.foreign_records import own_key, pass_over, records_of
+from streams.kafka.offsets import bounds
+from streams.kafka.remote_registry import registry_of
+from streams.kafka.topic_reader import read_all
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+
+__all__ = ["CatalogView", "Entry", "follow", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A definition with its parts: the names of its steps and variations by id."""
+
+    definition: Definition
+    steps: Mapping[str, str] = field(default_factory=dict)
+    variations: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, definition: Definition) -> Self:
+        """A definition with its parts by id."""
+        return cls(definition, _names(definition.steps), _names(definition.variations))
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """From a decoded `definition` record."""
+        return cls.of(Definition.from_record(record))
+
+
+class CatalogView:
+    """The present definition of every key. Fed by one task, read by many, all in one loop."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._tagged: dict[str, set[str]] = {}
+        self.changes = 0
+        """Grows with every record that changed something."""
+        self.asides: dict[str, Aside] = {}
+        """What is kept aside under keys whose latest record cannot be read."""
+        self.sweep = Sweep()
+        """Where the sweep stands."""
+        self.taken_in: Mapping[str, int] = {}
+        """The next offset of each input topic that the coordinator has to take in."""
+        self.caught_up = asyncio.Event()
+        """Set once all that was there when the reading began has been applied."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """All definitions, sorted by key, as they are now."""
+        return iter([self._entries[key] for key in sorted(self._entries)])
+
+    def get(self, key: str) -> Entry | None:
+        """The definition of `campaign:ID`, `canvas:ID`, `segment:ID` or `content_card:ID`."""
+        return self._entries.get(key)
+
+    def tagged(self, tag: str) -> frozenset[str]:
+        """The keys, of any kind, whose definition has the tag."""
+        return frozenset(self._tagged.get(tag, ()))
+
+    def sources(self) -> Iterator[Entry]:
+        """The campaigns and Canvases, sorted by key."""
+        return (entry for entry in self if is_source(entry.definition.key))
+
+    def segments(self) -> Iterator[Entry]:
+        """The segments, sorted by key."""
+        return (entry for entry in self if entry.definition.kind == "segment")
+
+    def apply(self, key: bytes | None, value: bytes | None) -> None:
+        """Take in one record of the coordinator's log; most are about something else.
+
+        The coordinator has judged what `catalog` says: what it has written last of a definition
+        holds, for every worker alike. Raises ledger.Unreadable.
+        """
+        name = own_key(key) or ""
+        letter, _, rest = name.partition("/")
+        if name == log_topic.CURSOR:
+            self.taken_in = log_topic.cursor_of(value)
+        elif not ledger.known(name) or letter not in ("k", "a", "w"):
+            return
+        else:
+            found = None if value is None else ledger.parsed(name, value)
+            if letter == "k":
+                self._put(rest, None if found is None else Entry.of(found))
+            elif letter == "a":
+                self._put_aside(rest, found)
+            else:
+                self.sweep = found or Sweep()
+
+    def put(self, entry: Entry) -> None:
+        """Take in a definition that no record has told yet, whatever its age."""
+        self._put(entry.definition.key, entry)
+
+    def _put(self, key: str, entry: Entry | None) -> None:
+        former = self._entries.pop(key, None)
+        for tag in former.definition.tags if former is not None else ():
+            keys = self._tagged.get(tag, set())
+            keys.discard(key)
+            if not keys:
+                self._tagged.pop(tag, None)
+        if entry is not None:
+            self._entries[key] = entry
+            for tag in entry.definition.tags:
+                self._tagged.setdefault(tag, set()).add(key)
+        self.changes += 1
+
+    def _put_aside(self, key: str, aside: Aside | None) -> None:
+        if aside is None:
+            self.asides.pop(key, None)
+        else:
+            self.asides[key] = aside
+        self.changes += 1
+
+
+async def follow(settings: Settings, view: CatalogView) -> None:
+    """Feed `view` from the coordinator's log until cancelled.
+
+    It has caught up once it holds whatever the coordinator makes of all that stood in `catalog`
+    when the reading began. Waits out a broker that stops answering; raises Recoverable where none
+    answers at the start.
+    """
+    topics = Topics(settings.prefix)
+    log_at, catalog_at = (topics.coordinator, 0), (topics.catalog, 0)
+    spans = await bounds(settings, [log_at, catalog_at])
+    start, end = spans[log_at]
+    fetcher = Fetcher(settings, {log_at: start}, name="catalog-view")
+    await fetcher.start()
+    last: int | None = None
+    try:
+        while True:
+            if not view.caught_up.is_set() and fetcher.position(log_at) >= end:
+                taken = view.taken_in.get(topics.catalog, 0)
+                if last is None:
+                    last = await _last_record(settings, catalog_at, taken, spans[catalog_at])
+                if taken > last:
+                    view.caught_up.set()
+            for batch in await fetcher.fetch():
+                for record in records_of(batch):
+                    try:
+                        view.apply(record.key, record.value)
+                    except ledger.Unreadable as error:
+                        # what was read before holds, as it does for the coordinator
+                        pass_over(batch.topic, batch.partition, record.offset, error.message)
+    finally:
+        await fetcher.close()
+
+
+async def _last_record(
+    settings: Settings, catalog: tuple[str, int], taken: int, span: tuple[int, int]
+) -> int:
+    """The last offset at or above `taken` that holds a record; -1 where none does.
+
+    The log's end says less: behind the last record there may stand marks of transactions.
+    """
+    start, end = span
+    last = -1
+    if taken >= end:
+        return last
+    fetcher = Fetcher(settings, {catalog: max(start, taken)}, name="catalog-end")
+    await fetcher.start()
+    try:
+        while fetcher.position(catalog) < end:
+            for batch in await fetcher.fetch():
+                last = max([last, *(record.offset for record in records_of(batch))])
+    finally:
+        await fetcher.close()
+    return last
+
+
+async def read(settings: Settings, now: int) -> CatalogView:
+    """All definitions as the coordinator keeps them, those too that it has still to take in.
+
+    `now`: UTC milliseconds. Raises as `topic_reader.read_all`.
+    """
+    view, topics = CatalogView(), Topics(settings.prefix)
+    for _, partition, record in await read_all(settings, topics.coordinator):
+        try:
+            view.apply(record.key, record.value)
+        except ledger.Unreadable as error:
+            pass_over(topics.coordinator, partition, record.offset, error.message)
+    taken = view.taken_in.get(topics.catalog, 0)
+    told = [one for _, _, one in await read_all(settings, topics.catalog) if one.offset >= taken]
+    kept = {entry.definition.key: entry.definition for entry in view}
+    used = {key: readable_uses(definition) for key, definition in kept.items()}
+    world = World(catalog=kept, asides=dict(view.asides), used=used)
+    source = registry_of(settings) or FILES
+    news = [definition(record, now, source)[0] for record in told]
+    decided = decide(world, news, now, Policy.of(settings)).world
+    for key in {one.key for one in news}:
+        found = decided.catalog.get(key)
+        view._put(key, None if found is None else Entry.of(found))
+        view._put_aside(key, decided.asides.get(key))
+    return view
+
+
+def _names(parts: Iterable[Part]) -> dict[str, str]:
+    return {part.id: part.name for part in parts}

@@ -1,0 +1,154 @@
+"""What `lifecycle.state` says, as this worker has read it."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+from schemas.records import codec
+from schemas.records.lifecycle import WORKING, SourceState, State
+from streams.kafka.fetch import Fetcher
+from streams.kafka.foreign_records import names_source, pass_over, records_of
+from streams.kafka.offsets import bounds
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+
+__all__ = ["HUGE", "StateView", "follow"]
+
+HUGE = 1 << 53
+"""No version is as large: one that was written would shut out all that are."""
+
+
+class StateView:
+    """The present record of every source, with what its readers wait for.
+
+    Fed by one task, read by many, all in one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._sources: dict[str, SourceState] = {}
+        #: Shards ask for the few sources that are on their way, at every change.
+        self._names: dict[State, set[str]] = {state: set() for state in State}
+        #: The last version of each source that shards had to carry out.
+        self._worked: dict[str, int] = {}
+        #: Visible sources that have been in the archive.
+        self._back: set[str] = set()
+        self._changed = asyncio.Condition()
+        self.changes = 0
+        """Grows with every record applied: a reader compares it with what it last saw."""
+        self.position = 0
+        """The next offset of `lifecycle.state` to be read."""
+        self.caught_up = asyncio.Event()
+        """Set once all that was there when the reading began has been applied."""
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __iter__(self) -> Iterator[SourceState]:
+        """All sources, sorted by name, as they are now."""
+        return iter([self._sources[name] for name in sorted(self._sources)])
+
+    def get(self, source: str) -> SourceState | None:
+        """The record of a source; None where there is none."""
+        return self._sources.get(source)
+
+    def hidden(self, source: str) -> bool:
+        """Whether the source's data takes part in no answer. An unheard-of one is visible."""
+        found = self._sources.get(source)
+        return found is not None and found.hidden
+
+    def worked(self, source: str) -> int:
+        """The last version that shards had to carry out, as far as it has been read: 0 where
+        there is none. The log may have been compacted past it."""
+        return self._worked.get(source, 0)
+
+    def brought_back(self) -> frozenset[str]:
+        """The visible sources that have been in the archive, as far as that has been read."""
+        return frozenset(self._back)
+
+    def in_states(self, states: Iterable[State]) -> Iterator[SourceState]:
+        """The sources in any of these states, sorted by name."""
+        names = sorted(name for state in set(states) for name in self._names[state])
+        return iter([self._sources[name] for name in names])
+
+    def apply(self, key: bytes | None, value: bytes | None) -> SourceState | None:
+        """Take in one record; returns it. A null value forgets the source.
+
+        A lower version than the one we have is ignored: it can only be an old copy. Raises
+        Undecodable.
+        """
+        if value is None:
+            former = self._sources.pop((key or b"").decode(errors="replace"), None)
+            if former is not None:
+                self._worked.pop(former.source, None)
+                self._back.discard(former.source)
+                self._names[former.state].discard(former.source)
+            self.changes += 1
+            return None
+        source = SourceState.from_record(codec.decode(value, "state"))
+        if source.source.encode() != key or not 0 <= source.version < HUGE:
+            raise codec.Undecodable("undecodable", f"version {source.version} of another source")
+        former = self._sources.get(source.source)
+        if former is None or former.version <= source.version:
+            if former is not None:
+                self._names[former.state].discard(former.source)
+            self._sources[source.source] = source
+            self._names[source.state].add(source.source)
+            if source.state in WORKING:
+                self._worked[source.source] = source.version
+            if not source.hidden and (source.epoch or source.source in self._worked):
+                self._back.add(source.source)
+            else:
+                self._back.discard(source.source)
+            self.changes += 1
+        return source
+
+    async def advance(self, position: int) -> None:
+        """All records below `position` have been applied: wake who waits."""
+        async with self._changed:
+            self.position = max(self.position, position)
+            self._changed.notify_all()
+
+    async def reached(self, offset: int) -> None:
+        """Wait until the record at `offset` has been applied. The caller sets the deadline."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.position > offset)
+
+    async def changed(self, since: int) -> int:
+        """Wait until `changes` differs from `since`; returns it. The caller sets the deadline."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.changes != since)
+        return self.changes
+
+
+async def follow(settings: Settings, view: StateView) -> None:
+    """Feed `view` from the beginning of `lifecycle.state` until cancelled.
+
+    Waits out a broker that stops answering; raises Recoverable where none answers at the start.
+    A record that cannot be read, or deletes a source, is none of the coordinator's: it is left
+    out with a warning, and what was read before holds. Where nothing was, hiding would depend
+    on nothing: the view has not caught up before the coordinator has told the source again, as
+    it does at once.
+    """
+    partition = (Topics(settings.prefix).state, 0)
+    start, end = (await bounds(settings, [partition]))[partition]
+    fetcher = Fetcher(settings, {partition: start}, name="state-view")
+    await fetcher.start()
+    damaged: set[str] = set()
+    try:
+        while True:
+            if fetcher.position(partition) >= end:
+                damaged -= {source for source in damaged if view.get(source) is not None}
+                if not damaged:
+                    view.caught_up.set()
+            await view.advance(fetcher.position(partition))
+            for batch in await fetcher.fetch():
+                for record in records_of(batch):
+                    try:
+                        if record.value is None:
+                            raise codec.Undecodable("undecodable", "a source is never deleted")
+                        view.apply(record.key, record.value)
+                    except codec.Undecodable as error:
+                        pass_over(batch.topic, batch.partition, record.offset, str(error))
+                        if names_source(record.key) and not view.caught_up.is_set():
+                            damaged.add((record.key or b"").decode())
+    finally:
+        await fetcher.close()

@@ -1,0 +1,197 @@
+"""The Faust app of a worker: group, assignment, ingest agent, timers, web server."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from faust.types import ChannelT, StreamT
+from mode import ServiceT
+
+from agents.scatter.context import Context, SourceStates
+from agents.shard.standing import Standing
+from agents.supervision.shard_manager import MakeActor, MakeShard, Shard, ShardHost
+from agents.supervision.supervisor import Gate
+from agents.supervision.topic_watch import TopicWatch
+from agents.views.catalog_view import CatalogView
+from agents.web.server import Web
+from streams.group.membership import Assigned, Membership
+from streams.group.transport import SCHEME
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+
+__all__ = ["App", "build_app"]
+
+TELL_OFFSETS_S = 5.0
+# whole fetched batches; each shard bounds the bytes of its own
+CHANNEL_BATCHES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Handover:
+    """A fetched batch on its way through the ingest agent to the shard that fetched it."""
+
+    shard: Shard
+    fetched: object
+
+
+class _Boot(BootStrategy):
+    """Which of Faust's services start: no producer, no tables, no cache."""
+
+    enable_kafka_producer = False
+
+    def tables(self) -> Iterable[ServiceT]:
+        """None: shards keep what they know themselves."""
+        return []
+
+    def web_components(self) -> Iterable[ServiceT]:
+        """None."""
+        return []
+
+
+class App(faust.App):
+    """A Faust app that holds shards instead of tables. Made by `build_app`."""
+
+    BootStrategy = _Boot
+    # the worker itself says what matters of its start and end
+    mundane_level = "debug"
+
+    host: ShardHost
+    membership: Membership
+    context: Context
+
+    async def on_first_start(self) -> None:
+        """Make no folders: shards keep theirs in `data_dir`."""
+
+    async def on_start(self) -> None:
+        """Let the conductor subscribe at once: it waits for tables that do not exist."""
+        await super().on_start()
+        self.host.start()
+        tables: Any = self.tables
+        tables._tables_registered.set()
+
+    async def on_stop(self) -> None:
+        """Shards let go before the group is left, so that their successors start at once."""
+        await self.host.stop()
+        await super().on_stop()
+
+    async def _stop_consumer(self) -> None:
+        """Nothing to drain."""
+
+    async def _producer_flush(self, logger: Any) -> None:
+        """No producer to flush."""
+
+    def _new_web(self) -> Web:
+        return Web(self, self.context)
+
+
+def build_app(
+    settings: Settings,
+    *,
+    gate: Gate,
+    make_shard: MakeShard,
+    make_coordinator: MakeActor | None,
+    states: SourceStates,
+    catalog: CatalogView | None = None,
+    watch: TopicWatch | None = None,
+    companions: Mapping[str, MakeActor] = MappingProxyType({}),
+    standing: Standing | None = None,
+    on_failed: Callable[[BaseException], None],
+    on_held: Callable[[int], None] = lambda shards: None,
+) -> App:
+    """The app of one worker, not started yet; call it in the loop that will run it.
+
+    `on_failed` gets every error that has to end the process, `on_held` the number of shards
+    held, before those start. Every actor waits at `gate` before it starts. `companions` are
+    actors that run whatever is assigned. `standing` is that of the shards that are made.
+    """
+    standing = standing or Standing()
+    app = App(
+        settings.group_id,
+        broker=[f"{SCHEME}://{server}" for server in settings.bootstrap_servers.split(",")],
+        broker_client_id=settings.client_id,
+        datadir=str(settings.data_dir),
+        key_serializer="raw",
+        value_serializer="raw",
+        store="memory://",
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=True,
+    )
+    topics = Topics(settings.prefix)
+    sharded = (*topics.events.values(), topics.repartition)
+    app.topics.add(app.topic(*sharded, topics.control))
+    deliver = _ingest_agent(app, on_failed)
+
+    async def assigned(found: Assigned) -> None:
+        on_held(len(found.shards))
+        await app.host.assigned(found.shards, found.control, found.generation, found.directory)
+
+    app.membership = Membership(
+        settings,
+        sharded,
+        topics.control,
+        address=lambda: app.context.address,
+        on_assigned=assigned,
+        on_failed=on_failed,
+    )
+    app.host = ShardHost(
+        gate,
+        make_shard,
+        make_coordinator,
+        companions=companions,
+        deliver=deliver,
+        request_rejoin=app.membership.request_rejoin,
+        on_failed=on_failed,
+        standing=standing,
+    )
+    standing.silent_s = app.membership.silent_s
+    standing.lapses = lambda: app.membership.lapses
+    app.context = Context(settings, app.host, states)
+    if catalog is not None:
+        app.context.catalog = catalog
+    if watch is not None:
+        app.context.topics = watch
+    app.timer(TELL_OFFSETS_S)(_tell_offsets(app))
+    return app
+
+
+def _ingest_agent(
+    app: App, on_failed: Callable[[BaseException], None]
+) -> Callable[[Shard, object], Awaitable[None]]:
+    """Define the agent; return what sends it a shard's fetched batch."""
+    channel: ChannelT[Any] = app.channel(maxsize=CHANNEL_BATCHES)
+
+    async def ingest(handovers: StreamT[Any]) -> None:
+        async for handover in handovers:
+            try:
+                await handover.shard.offer(handover.fetched)
+            except Exception as error:
+                # Faust would log it and go on to the next batch
+                on_failed(error)
+
+    app.agent(channel, name="ingest")(ingest)
+
+    async def deliver(shard: Shard, fetched: object) -> None:
+        # as it is: an event of Faust's would need a message, with an offset to acknowledge
+        await channel.put(_Handover(shard, fetched))  # type: ignore[arg-type]
+
+    return deliver
+
+
+def _tell_offsets(app: App) -> Callable[[], Awaitable[None]]:
+    async def tell_offsets() -> None:
+        """Cursors as group offsets: for tools that show lag."""
+        offsets = {
+            (topic, partition): offset
+            for partition, shard in app.host.shards.items()
+            if shard is not None and shard.ready
+            for topic, offset in shard.status.cursor.items()
+        }
+        if offsets:
+            await app.membership.tell_offsets(offsets)
+
+    return tell_offsets

@@ -1,0 +1,77 @@
+"""What a worker writes to its log: plain lines, and of a flood only the first drops."""
+
+import logging
+import sys
+import time
+from typing import Any, TextIO
+
+from schemas.words.shown import shown
+
+__all__ = ["Plain", "configure"]
+
+FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+EVERY_S = 30.0
+
+# they speak of their own parts; what matters of it the worker says itself
+_QUIET = ("faust", "mode", "aiohttp", "asyncio", "aiokafka")
+# one voice says that the broker is away, see agents/supervision/broker_gate.py; every reader says so too
+_CHATTY = (*_QUIET, "streams.kafka.fetch")
+
+
+class Plain(logging.Formatter):
+    """A line a message, whatever is quoted in it; traces have their own lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line, with what a terminal would act on written out."""
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """The trace, line by line."""
+        return "\n".join(map(shown, super().formatException(ei).split("\n")))
+
+
+class _Harmless(logging.Filter):
+    """Drops one line: Kafka 4 answers an older client's quick next transaction with
+    NOT_ENOUGH_REPLICAS, and aiokafka tries again, successfully.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (
+            record.name.startswith("aiokafka")
+            and record.levelno == logging.WARNING
+            and "NotEnoughReplicas" in record.getMessage()
+        )
+
+
+class _Flood(logging.Filter):
+    """Lets the same thing be said once in `EVERY_S` seconds.
+
+    aiokafka retries ten times a second in every client, and says so each time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(_CHATTY):
+            return True
+        what, now = (record.name, record.msg), time.monotonic()
+        if now - self._said.get(what, -EVERY_S) < EVERY_S:
+            return False
+        if len(self._said) > 1000:
+            self._said.clear()
+        self._said[what] = now
+        return True
+
+
+def configure(*, verbose: bool = False, stream: TextIO = sys.stderr) -> None:
+    """Send the log of this process to `stream`; `verbose` adds what libraries tell."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(Plain(FORMAT))
+    if not verbose:
+        handler.addFilter(_Harmless())
+        handler.addFilter(_Flood())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)

@@ -1,0 +1,98 @@
+"""What has to be true before a worker starts, each with its remedy where it is not."""
+
+import fcntl
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agents.supervision.broker_gate import BrokerGate
+from schemas.errors import Fatal, Recoverable
+from streams.kafka import topics
+from streams.settings import Settings
+
+__all__ = ["locked", "topics_checked"]
+
+log = logging.getLogger(__name__)
+
+LOCK = "worker.lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other workers out of a data folder.
+
+    Raises Fatal where one is in it already. The lock ends with the process, however it ends.
+    """
+    try:
+        _private(folder)
+        file = (folder / LOCK).open("a+")
+    except OSError as error:
+        raise Fatal(
+            f"The data folder {folder} cannot be used: {error.strerror}",
+            remedy="Set --data-dir to a folder that this user may write to",
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise Fatal(
+                f"The data folder {folder} is used by another worker (process {holder})",
+                remedy="Stop that one, or give this one a --data-dir and --http-port of its own",
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _private(folder: Path) -> None:
+    """For its owner alone: every user's rows are in it. One that is not known to be a worker's
+    keeps its mode, whatever else is there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if not stat.S_IMODE(found.st_mode) & 0o077:
+        return
+    if found.st_uid == os.geteuid() and ((folder / LOCK).exists() or not any(folder.iterdir())):
+        folder.chmod(0o700)
+    else:
+        log.warning("others may look into the data folder %s: chmod 700 %s", folder, folder)
+
+
+async def topics_checked(settings: Settings) -> None:
+    """Wait for the broker, then compare the topics with what they should be.
+
+    Settings of our own topics that a former version made otherwise are set, and named in the
+    log. Raises Fatal naming the missing topics, or the first wrong one, its setting and the
+    remedy; the others are in the log.
+    """
+    gate = BrokerGate(settings)
+    while True:
+        await gate.passed()
+        try:
+            problems = await topics.check(settings)
+            if any(problem.repairable for problem in problems):
+                for problem in await topics.repair(settings):
+                    log.warning("topic %s, and is now", problem)
+                problems = await topics.check(settings)
+        except Recoverable as error:
+            log.warning("%s", error)
+            continue
+        break
+    for problem in (problem for problem in problems if problem.tolerable):
+        log.error("topic %s. %s", problem, problem.remedy)
+    problems = [problem for problem in problems if not problem.tolerable]
+    if not problems:
+        return
+    missing = [problem for problem in problems if problem.setting == "topic"]
+    if missing:
+        names = ", ".join(problem.topic for problem in missing)
+        raise Fatal(f"Topics are missing: {names}", remedy=missing[0].remedy)
+    for problem in problems[1:]:
+        log.error("topic %s. %s", problem, problem.remedy)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    raise Fatal(f"Topic {problems[0]}{more}", remedy=problems[0].remedy)

@@ -1,0 +1,272 @@
+"""Whole record batches read as one Avro block.
+
+Kafka's record and Avro's binary encoding write numbers and lengths alike, so a record schema
+that puts the record's own fields around the event's reads a batch without any work per
+record. Offset deltas, constant framing, the sum of the lengths and a record of zeros at the
+very end tell whether every record was read at its place.
+
+What Polars is lenient in (the index of a union, the byte of a boolean, numbers of too many bits),
+schemas.decode.one is too; and columns that nobody reads are not looked at, not even for UTF-8.
+"""
+
+import io
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+import polars as pl
+
+from schemas.decode.batch import RawBatch
+from schemas.decode.batch_records import LEAST_BYTES, MOST_HEADERS, read_varint
+from schemas.decode.check import RULED, broken
+from schemas.decode.forward import LAYOUTS, STAMP, TOPIC
+from schemas.decode.plan import SYNC, UNREADABLE, Plan, container_header, varint
+from schemas.errors import EmberlineError
+from schemas.tables.view import View, select
+
+__all__ = ["Misfit", "Numbered", "Read", "Shape", "peek", "read_batches"]
+
+Numbered: TypeAlias = tuple[int, RawBatch]
+"""A batch with its number, which is the caller's."""
+
+_FRAME = struct.Struct(">bI")
+_END_TIME = 0x5EA1_ED5E_A1ED
+_MARKS = ("_fits", "_size", "_shortest", "_longest", "_broken")
+_FRAMING = ("length", "attributes", "time", "offset", "frame", "headers")
+
+
+class Misfit(EmberlineError):
+    """The batches cannot be read in this shape; other ways may still read them."""
+
+
+class Shape(NamedTuple):
+    """What all records of a batch must have in common to be read together.
+
+    `layout` are the names of all headers of forwarded records, `origin` the first one's value,
+    which all must have alike; for other records they are empty and None.
+    """
+
+    schema_id: int
+    null_key: bool
+    headers: int
+    log_append_time: bool
+    layout: tuple[str, ...] = ()
+    origin: bytes | None = None
+
+    @property
+    def frame(self) -> bytes:
+        """The bytes before each body."""
+        return _FRAME.pack(0, self.schema_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """`frame` has the columns of a view, and `batch` (UInt32: the batch's number), `offset`
+    and `timestamp` (Int64); `longest` is the length of the longest record, `broken` whether
+    some event breaks a rule of schemas.decode.check other than the length of texts.
+    """
+
+    frame: pl.DataFrame
+    longest: int
+    broken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """The columns to read, and what to make of them."""
+
+    names: list[str]
+    columns: list[pl.Expr]
+
+
+def peek(batch: RawBatch, *, forwarded: bool = False) -> Shape | None:
+    """The shape of the batch's first record; None if it is no Avro in Confluent framing, has very
+    many headers, or the batch cannot hold as many records as it says.
+
+    A `forwarded` one must have the headers of schemas.decode.forward.
+    """
+    data = batch.payload
+    if batch.count * LEAST_BYTES > len(data):
+        return None
+    try:
+        _, at = read_varint(data, 0)
+        _, at = read_varint(data, at + 1)
+        _, at = read_varint(data, at)
+        key, at = read_varint(data, at)
+        size, at = read_varint(data, at + max(key, 0))
+        headers, after = read_varint(data, at + max(size, 0))
+        found = _layout(data, after, headers) if forwarded else None
+    except IndexError:
+        return None
+    if size < _FRAME.size or not 0 <= headers <= MOST_HEADERS or (forwarded and found is None):
+        return None
+    magic, schema_id = _FRAME.unpack_from(data, at)
+    if magic:
+        return None
+    return Shape(schema_id, key < 0, headers, batch.log_append_time, *(found or ()))
+
+
+def _layout(data: bytes, at: int, headers: int) -> tuple[tuple[str, ...], bytes] | None:
+    """The names of the headers at `at`, and the first one's value, if they are a layout."""
+    layout = next((one for one in LAYOUTS if len(one) == headers), None)
+    if layout is None:
+        return None
+    origin = b""
+    for name in layout:
+        size, at = read_varint(data, at)
+        if data[at : at + max(size, 0)] != name.encode():
+            return None
+        size, at = read_varint(data, at + size)
+        if size < 0:
+            return None
+        if name == TOPIC:
+            origin = data[at : at + size]
+        at += size
+    return layout, origin
+
+
+def read_batches(
+    shape: Shape,
+    plan: Plan,
+    batches: Sequence[Numbered],
+    view: View,
+    max_bytes: int,
+) -> Read:
+    """Read batches of one shape. Raises `Misfit` unless every record is certainly read right
+    and none is longer than `max_bytes`.
+    """
+    query = _query(shape, plan, view)
+    head, end = _wrapping(plan, shape.null_key, shape.headers, shape.frame)
+    count = sum(batch.count for _, batch in batches)
+    size = sum(len(batch.payload) for _, batch in batches)
+    data = b"".join(
+        (
+            head,
+            varint(count + 1),
+            varint(size + len(end)),
+            *(batch.payload for _, batch in batches),
+            end,
+            SYNC,
+        )
+    )
+    try:
+        frame = pl.read_avro(io.BytesIO(data), columns=query.names)
+        if frame.height != count + 1 or frame["time"][-1] != _END_TIME:
+            raise Misfit("the records do not end where the batch ends")
+        frame = select(frame.head(count).hstack(_per_record(batches)), query.columns)
+        found: dict[str, Any] = {name: frame[name][0] for name in _MARKS}
+    except UNREADABLE as error:
+        raise Misfit(str(error)) from error
+    if not found["_fits"]:
+        raise Misfit("the records differ in their framing")
+    if found["_size"] != size or found["_shortest"] < 0:
+        raise Misfit("the records' lengths do not add up")
+    if found["_longest"] > max_bytes:
+        raise Misfit(f"a record of {found['_longest']} bytes")
+    return Read(frame[:, : -len(_MARKS)], found["_longest"], found["_broken"])
+
+
+@lru_cache(maxsize=1024)
+def _query(shape: Shape, plan: Plan, view: View) -> _Query:
+    """One query for everything: each costs far more than what it does with a few rows."""
+    names = list(_FRAMING)
+    names += ["key"] if shape.null_key else []
+    names += [f"header_key_{number}" for number in range(len(shape.layout))]
+    stamp = shape.layout.index(STAMP) if STAMP in shape.layout else None
+    names += [f"header_{number}" for number in (0, stamp) if shape.layout and number is not None]
+    fields = sorted(view.needs | (RULED & plan.columns.keys()))
+    names += dict.fromkeys(need for name in fields if (need := plan.needs[name]))
+
+    length, offset = pl.col("length"), pl.col("offset")
+    same = (
+        (pl.col("headers") == shape.headers)
+        & (pl.col("frame") == shape.frame)
+        & ~pl.col("attributes")
+        & (offset <= pl.col("last_delta"))
+        & (offset >= 0)
+        & ((offset > offset.shift()) | (pl.col("batch") != pl.col("batch").shift()))
+    )
+    if shape.null_key:
+        same &= pl.col("key") == -1
+    for number, name in enumerate(shape.layout):
+        same &= pl.col(f"header_key_{number}") == name.encode()
+    if shape.origin is not None:
+        same &= pl.col("header_0") == shape.origin
+    time = pl.col("base_time")
+    timestamp = time if shape.log_append_time else time + pl.col("time")
+    if stamp is not None:
+        text = pl.col(f"header_{stamp}")
+        timestamp = text.cast(pl.String).cast(pl.Int64)
+        # in the one way in which schemas.decode.forward takes it, too
+        same &= timestamp.cast(pl.String).cast(pl.Binary) == text
+    columns = [
+        *view.build(plan.columns.__getitem__),
+        pl.col("batch"),
+        (pl.col("base_offset") + offset).alias("offset"),
+        timestamp.alias("timestamp"),
+        same.all().alias("_fits"),
+        (
+            length.sum()
+            + length.len()
+            + sum((length >= 1 << bits).sum() for bits in (6, 13, 20, 27))
+        ).alias("_size"),
+        length.min().alias("_shortest"),
+        length.max().alias("_longest"),
+        broken(plan.columns, timestamp).any().alias("_broken"),
+    ]
+    return _Query(names, columns)
+
+
+def _per_record(batches: Sequence[Numbered]) -> list[pl.Series]:
+    """What each record takes from its batch, repeated for every record."""
+    places: list[int] = []
+    for place, (_, batch) in enumerate(batches):
+        places += [place] * batch.count
+    which = pl.Series(places)
+    columns = (
+        ("batch", pl.UInt32, [number for number, _ in batches]),
+        ("base_offset", pl.Int64, [batch.base_offset for _, batch in batches]),
+        ("last_delta", pl.Int64, [batch.last_offset - batch.base_offset for _, batch in batches]),
+        (
+            "base_time",
+            pl.Int64,
+            [b.max_timestamp if b.log_append_time else b.base_timestamp for _, b in batches],
+        ),
+    )
+    return [pl.Series(name, values, kind)[which] for name, kind, values in columns]
+
+
+@lru_cache(maxsize=1024)
+def _wrapping(plan: Plan, null_key: bool, headers: int, frame: bytes) -> tuple[bytes, bytes]:
+    """The container's head for records of one shape, and the record that ends the block."""
+    fields: list[Mapping[str, Any]] = [
+        {"name": "length", "type": "long"},
+        {"name": "attributes", "type": "boolean"},
+        {"name": "time", "type": "long"},
+        {"name": "offset", "type": "long"},
+        {"name": "key", "type": "long" if null_key else "bytes"},
+        {"name": "value", "type": "long"},
+        {"name": "frame", "type": {"type": "fixed", "name": "Frame", "size": _FRAME.size}},
+        *plan.wire,
+        {"name": "headers", "type": "long"},
+    ]
+    for number in range(headers):
+        fields.append({"name": f"header_key_{number}", "type": "bytes"})
+        fields.append({"name": f"header_{number}", "type": "bytes"})
+    end = b"".join(
+        (
+            varint(0),
+            b"\x00",
+            varint(_END_TIME),
+            varint(-1),
+            varint(-1 if null_key else 0),
+            varint(_FRAME.size + len(plan.zeros)),
+            frame,
+            plan.zeros,
+            varint(headers),
+            bytes(2 * headers),
+        )
+    )
+    return container_header(fields), end

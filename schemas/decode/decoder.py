@@ -1,0 +1,174 @@
+"""Fetched record batches to a frame of events: the fast way first, then the sure ways.
+
+Batches of one shape are read together as Avro blocks (schemas.decode.blocks). Where that
+fails, each batch is tried alone; where that fails too, its records are told apart and read
+in groups or one by one (schemas.decode.singles). Nothing is read wrong silently: every way
+either proves that it read each record at its place, or gives up.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import polars as pl
+
+from schemas.decode.batch import KafkaRecord, RawBatch, chunks
+from schemas.decode.batch_records import CorruptRecords, unpack_proven
+from schemas.decode.blocks import Misfit, Numbered, Shape, peek, read_batches
+from schemas.decode.check import DEFAULT_LIMITS, RULED, Limits, check
+from schemas.decode.plan import event_types, plan
+from schemas.decode.reject import Reject, Rejects
+from schemas.decode.singles import decode_records
+from schemas.records.registry import FILES, SchemaSource
+from schemas.tables.view import View, fields, select
+
+__all__ = ["Decoded", "Decoder", "Limits", "Reject", "decode"]
+
+_PLACE = {"batch": pl.UInt32(), "offset": pl.Int64(), "timestamp": pl.Int64()}
+_PLACE_COLUMNS = [pl.col(name) for name in _PLACE]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """`frame` holds the good events: the fields asked for, `batch` (UInt32: the batch's
+    number), `offset` and `timestamp` (Int64; the broker's, milliseconds).
+    """
+
+    frame: pl.DataFrame
+    rejects: list[Reject]
+
+
+def decode(
+    batches: Sequence[RawBatch],
+    event: str,
+    *,
+    columns: Collection[str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    source: SchemaSource = FILES,
+) -> Decoded:
+    """Decode the records of `batches`, numbered from 0, all of them events of kind `event`.
+
+    `columns` names the fields wanted; default are all. The order of the rows is not defined.
+    Raises `UnknownSchema` where `event` is none, and Recoverable where `source` cannot be asked
+    now.
+    """
+    types = event_types(event)
+    asked = {name: types[name] for name in types if columns is None or name in columns}
+    rejects = Rejects(limits)
+    decoder = Decoder(event, fields(asked), rejects, limits=limits, source=source)
+    groups: dict[Shape | None, list[Numbered]] = {}
+    for number, batch in enumerate(batches):
+        groups.setdefault(peek(batch), []).append((number, batch))
+    for shape, group in groups.items():
+        for number, batch in decoder.read_alike(shape, group):
+            decoder.read_singly(number, batch)
+    nothing = pl.DataFrame(schema={**asked, **_PLACE})
+    return Decoded(pl.concat([nothing, *decoder.frames]), rejects.found)
+
+
+class Decoder:
+    """Gathers the events of one kind, from whole batches and from single records.
+
+    `frames` holds the good events: the columns of `view`, `batch` (UInt32: the batch's
+    number), `offset` and `timestamp` (Int64; the broker's, milliseconds).
+    """
+
+    def __init__(
+        self,
+        event: str,
+        view: View,
+        rejects: Rejects,
+        *,
+        limits: Limits,
+        source: SchemaSource,
+    ) -> None:
+        """As for `decode`; what cannot be used goes to `rejects`. Raises `UnknownSchema`."""
+        self._rejects = rejects
+        self._event = event
+        self._view = view
+        types = event_types(event)
+        #: What the view needs, and the rules look at: the other fields are passed over.
+        self._kept = [name for name in types if name in view.needs | RULED]
+        self._all = _whole(event, tuple(self._kept))
+        self._texts = [name for name in self._kept if types[name] == pl.String]
+        self._limits = limits
+        self._source = source
+        self.frames: list[pl.DataFrame] = []
+
+    def read_alike(self, shape: Shape | None, batches: Sequence[Numbered]) -> list[Numbered]:
+        """Read batches of one shape; give back those that must be read record by record."""
+        if shape is None:
+            return list(batches)
+        try:
+            self._read_blocks(shape, batches)
+        except Misfit:
+            if len(batches) == 1:
+                return list(batches)
+            return [pair for one in batches for pair in self.read_alike(shape, [one])]
+        return []
+
+    def read_singly(self, number: int, batch: RawBatch) -> None:
+        """Read the records of `batch` in groups or one by one."""
+        try:
+            for records in chunks(batch):
+                self.read_records(number, batch, records)
+        except CorruptRecords as error:
+            self._rejects.add_batch(batch, error.code, error.detail)
+
+    def read_records(self, number: int, batch: RawBatch, records: Sequence[KafkaRecord]) -> None:
+        """Read records of `batch` whose boundaries are known."""
+        limits = self._limits
+        frame, failures = decode_records(
+            records, self._event, self._kept, self._source, limits.max_record_bytes
+        )
+        for position, code, detail in failures:
+            self._rejects.add(batch, records[position], code, detail)
+        places = {
+            "batch": [number] * len(records),
+            "offset": [record.offset for record in records],
+            "timestamp": [record.timestamp for record in records],
+        }
+        place = pl.DataFrame(places, schema=_PLACE)[frame["position"]]
+        frame = frame.drop("position").hstack(place)
+        by_offset = {record.offset: record for record in records}
+        self._keep(frame, self._texts, {number: batch}, lambda _: by_offset)
+
+    def _read_blocks(self, shape: Shape, batches: Sequence[Numbered]) -> None:
+        chosen = plan(self._event, shape.schema_id, self._source)
+        if chosen is None:
+            raise Misfit("no plan for this schema")
+        limits = self._limits
+        most = limits.max_record_bytes
+        read = read_batches(shape, chosen, batches, self._view, most)
+        # No field is longer than its record.
+        suspicious = read.longest > limits.max_field_bytes
+        if suspicious or read.broken:
+            whole = read_batches(shape, chosen, batches, self._all, most)
+            texts = self._texts if suspicious else ()
+            self._keep(whole.frame, texts, dict(batches), _by_offset)
+        else:
+            self.frames.append(read.frame)
+
+    def _keep(
+        self,
+        frame: pl.DataFrame,
+        texts: Sequence[str],
+        batches: Mapping[int, RawBatch],
+        records_of: Callable[[RawBatch], Mapping[int, KafkaRecord]],
+    ) -> None:
+        good, bad = check(frame, texts, self._limits.max_field_bytes)
+        self.frames.append(select(good, [*self._view.build(pl.col), *_PLACE_COLUMNS]))
+        for (number,), rows in bad.partition_by("batch", as_dict=True).items():
+            batch = batches[number]
+            records = records_of(batch)
+            for offset, code, detail in rows.select("offset", "code", "detail").iter_rows():
+                self._rejects.add(batch, records[offset], code, detail)
+
+
+def _by_offset(batch: RawBatch) -> Mapping[int, KafkaRecord]:
+    return {record.offset: record for record in unpack_proven(batch)}
+
+
+@cache
+def _whole(event: str, kept: tuple[str, ...]) -> View:
+    return fields({name: event_types(event)[name] for name in kept})

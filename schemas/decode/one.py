@@ -1,0 +1,129 @@
+"""One body at a time, read as the block reader of Polars reads it, but so that nothing panics.
+
+What is valid must not depend on the way a record is read, so this takes exactly what a block
+takes: the index of a union that is none of its branches counts as the second, a boolean is true
+if its byte is 1, a number of more bits than its type keeps the lowest; and texts must be UTF-8
+where they are kept, while those that nobody reads are passed over.
+"""
+
+import struct
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import polars as pl
+
+from schemas.decode.batch_records import read_varint
+from schemas.decode.plan import WIRE_TYPES, Plan
+from schemas.records.undecodable import Undecodable
+
+__all__ = ["BodyReader", "body_reader"]
+
+_FLOATS = {"float": struct.Struct("<f"), "double": struct.Struct("<d")}
+_HALF_INT, _INT = 1 << 31, 1 << 32
+
+
+class _Step(NamedTuple):
+    """One field of the writer's: its type; whether it may be null, and then whether null is the
+    first of the two; whether it is kept; the numbers that an enum may be, None for others.
+    """
+
+    name: str
+    kind: str
+    nullable: bool
+    null_first: bool
+    kept: bool
+    accepts: Collection[int] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BodyReader:
+    """Reads bodies of one writer's schema; `types` are the columns that rows become."""
+
+    steps: Sequence[_Step]
+    types: Mapping[str, type[pl.DataType]]
+    columns: Sequence[pl.Expr]
+
+    def row(self, data: bytes, at: int) -> tuple[object, ...]:
+        """The values of the body that begins at `at` and ends with `data`.
+
+        Raises `Undecodable`.
+        """
+        values: list[object] = []
+        name = ""
+        try:
+            for step in self.steps:
+                name = step.name
+                value, at = _value(step, data, at)
+                if step.kept:
+                    values.append(value)
+        except (IndexError, struct.error, UnicodeDecodeError) as error:
+            raise Undecodable("undecodable", f"{name}: {_why(error)}") from error
+        if at != len(data):
+            raise Undecodable("undecodable", f"{len(data) - at} bytes after the record")
+        return tuple(values)
+
+    def frame(self, rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
+        """The fields of ours, of rows that `row` gave."""
+        columns = zip(*rows, strict=True) if rows else ([] for _ in self.types)
+        pairs = zip(self.types.items(), columns, strict=True)
+        wire = pl.DataFrame([pl.Series(name, values, kind) for (name, kind), values in pairs])
+        if not self.types:
+            wire = pl.DataFrame({"": pl.repeat(0, len(rows), eager=True)})
+        return wire.select(pl.repeat(0, pl.len()).alias(""), *self.columns).drop("")
+
+
+def body_reader(plan: Plan, fields: Collection[str]) -> BodyReader:
+    """The reader of the fields named, for bodies of one plan."""
+    needed = {plan.needs[name] for name in fields}
+    names = {column: name for name, column in plan.needs.items()}
+    steps: list[_Step] = []
+    types: dict[str, type[pl.DataType]] = {}
+    for field in plan.wire:
+        name, kind = field["name"], field["type"]
+        union = kind if isinstance(kind, list) else []
+        base = next(branch for branch in union if branch != "null") if union else kind
+        kept = name in needed
+        if kept:
+            types[name] = WIRE_TYPES[base]
+        steps.append(
+            _Step(
+                names.get(name) or name,
+                base,
+                bool(union),
+                bool(union) and union[0] == "null",
+                kept,
+                plan.accepts.get(name) if kept else None,
+            )
+        )
+    return BodyReader(steps, types, [plan.columns[name] for name in fields])
+
+
+def _value(step: _Step, data: bytes, at: int) -> tuple[object, int]:
+    if step.nullable:
+        index, at = read_varint(data, at)
+        if step.null_first == (index == 0):
+            return None, at
+    if step.kind in ("string", "bytes"):
+        size, at = read_varint(data, at)
+        end = at + size
+        if size < 0 or end > len(data):
+            raise IndexError
+        if not step.kept:
+            return None, end
+        return (data[at:end].decode() if step.kind == "string" else data[at:end]), end
+    if step.kind == "boolean":
+        return data[at] == 1, at + 1
+    if step.kind in _FLOATS:
+        layout = _FLOATS[step.kind]
+        return layout.unpack_from(data, at)[0], at + layout.size
+    number, at = read_varint(data, at)
+    if step.kind == "int":
+        number = (number + _HALF_INT) % _INT - _HALF_INT
+    if step.accepts is not None and number not in step.accepts:
+        raise Undecodable("undecodable", f"{step.name}: there is no value {number}")
+    return number, at
+
+
+def _why(error: Exception) -> str:
+    return "no UTF-8" if isinstance(error, UnicodeDecodeError) else "it ends too early"

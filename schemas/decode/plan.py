@@ -1,0 +1,194 @@
+"""How bytes of one writer's schema become columns of ours.
+
+Polars reads what is laid out as records of primitives and of unions of null with one of
+them; enums are read as their position. Whatever else a writer's schema has is left to
+schemas.records.codec, record by record.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import polars as pl
+
+from schemas.records import registry
+from schemas.records.registry import SchemaSource, UnknownSchema
+
+__all__ = [
+    "SYNC",
+    "UNREADABLE",
+    "WIRE_TYPES",
+    "Plan",
+    "container_header",
+    "event_types",
+    "plan",
+    "varint",
+]
+
+SYNC = b"\x00" * 16
+UNREADABLE = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    OSError,
+    ValueError,
+    OverflowError,
+)
+"""What Polars raises on bytes that are not laid out as they should be. Its panic derives from
+BaseException alone; an OSError is a read beyond the end of a block.
+"""
+WIRE_TYPES: Mapping[str, type[pl.DataType]] = {
+    "string": pl.String,
+    "long": pl.Int64,
+    "int": pl.Int32,
+    "boolean": pl.Boolean,
+    "float": pl.Float32,
+    "double": pl.Float64,
+    "bytes": pl.Binary,
+}
+# What a zero of each type takes; everything else takes one zero byte.
+_ZERO_BYTES = {"float": 4, "double": 8}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """`wire` are the writer's fields as Polars shall read them, renamed to their positions;
+    `columns` gives each field of ours as an expression, `needs` the column it rests on, if
+    any; `zeros` is a record of zeros, which tells whether a block ended where it should;
+    `accepts` has, by column, the positions that an enum may have.
+    """
+
+    wire: tuple[Mapping[str, Any], ...]
+    columns: Mapping[str, pl.Expr]
+    needs: Mapping[str, str | None]
+    zeros: bytes
+    accepts: Mapping[str, Collection[int]]
+
+
+@cache
+def event_types(event: str) -> Mapping[str, pl.DataType]:
+    """The columns of an event's frame, by field. Raises `UnknownSchema`."""
+    fields = registry.layout(registry.raw(event))["fields"]
+    return {field["name"]: _column_type(_base(field["type"])[0]) for field in fields}
+
+
+def plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
+    """The plan for records of `event` written with `schema_id`, or None if there is none.
+
+    None says nothing about the records: schemas.records.codec decides what becomes of them. Raises
+    Recoverable where `source` cannot be asked now.
+    """
+    try:
+        return _plan(event, schema_id, source)
+    except UnknownSchema:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
+    writer = source.writer(schema_id)
+    if writer.get("type") != "record" or registry.record_name(writer["name"]) != event:
+        return None
+    written = registry.aligned(writer, registry.raw(event))["fields"]
+    wire = []
+    zeros = b""
+    for position, field in enumerate(written):
+        base, union = _base(field["type"])
+        name = "int" if _is_enum(base) else base
+        if not isinstance(name, str) or name not in WIRE_TYPES:
+            return None
+        kind = [name if branch != "null" else branch for branch in union] if union else name
+        wire.append({"name": f"f{position}", "type": kind})
+        null_first = bool(union) and union[0] == "null"
+        zeros += (b"\x00" if union else b"") + (
+            b"" if null_first else b"\x00" * _ZERO_BYTES.get(name, 1)
+        )
+    units, times = registry.time_units(writer), registry.time_units(registry.raw(event))
+    columns: dict[str, pl.Expr] = {}
+    needs: dict[str, str | None] = {}
+    accepts: dict[str, Collection[int]] = {}
+    for field in registry.raw(event)["fields"]:
+        names = {field["name"], *field.get("aliases", ())}
+        at = next((i for i, other in enumerate(written) if other["name"] in names), None)
+        expression = _column(field, written[at]["type"] if at is not None else None, at)
+        unit = 1 if at is None else units.get(written[at]["name"], 1)
+        if unit > 1 and expression is not None and field["name"] in times:
+            expression = expression.floordiv(unit)
+        if expression is None:
+            return None
+        columns[field["name"]] = expression.alias(field["name"])
+        needs[field["name"]] = None if at is None else f"f{at}"
+        if at is not None and (known := _positions(field, written[at]["type"])) is not None:
+            accepts[f"f{at}"] = known
+    return Plan(tuple(wire), columns, needs, zeros, accepts)
+
+
+def container_header(fields: Iterable[Mapping[str, Any]]) -> bytes:
+    """The head of an Avro container file of records with these fields; blocks follow it."""
+    schema = json.dumps({"type": "record", "name": "R", "fields": list(fields)}).encode()
+    metadata = ((b"avro.schema", schema), (b"avro.codec", b"null"))
+    pairs = b"".join(varint(len(k)) + k + varint(len(v)) + v for k, v in metadata)
+    return b"Obj\x01" + varint(len(metadata)) + pairs + varint(0) + SYNC
+
+
+def varint(value: int) -> bytes:
+    """`value`, of 64 bits, as a zigzag varint."""
+    rest = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while rest > 0x7F:
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
+def _column(field: Mapping[str, Any], written: Any, at: int | None) -> pl.Expr | None:
+    base, union = _base(registry.layout(field["type"]))
+    if at is None:
+        return pl.lit(field["default"], _column_type(base)) if "default" in field else None
+    written_base, written_union = _base(written)
+    if written_union and not union:
+        return None
+    column = pl.col(f"f{at}")
+    if not _is_enum(base) or not _is_enum(written_base):
+        return column if base == written_base else None
+    symbols = base["symbols"]
+    position = _positions(field, written)
+    if written_base["symbols"] == symbols:
+        # Strict: a negative position is an error here, one too large in `to`.
+        column = column.cast(pl.UInt8)
+    else:
+        column = column.replace_strict({**(position or {}), None: None}, return_dtype=pl.UInt8)
+    return column.cat.to(pl.Enum(symbols))
+
+
+def _positions(field: Mapping[str, Any], written: Any) -> dict[int, int] | None:
+    """For each position of the writer's enum that we know or have a default for, our own."""
+    base, _ = _base(registry.layout(field["type"]))
+    written_base, _ = _base(written)
+    if not _is_enum(base) or not _is_enum(written_base):
+        return None
+    default = field["type"].get("default") if isinstance(field["type"], dict) else None
+    symbols = base["symbols"]
+    return {
+        index: symbols.index(known)
+        for index, symbol in enumerate(written_base["symbols"])
+        if (known := symbol if symbol in symbols else default) is not None
+    }
+
+
+def _base(kind: Any) -> tuple[Any, list[Any]]:
+    """The type without null, and the union it stands in, if it does."""
+    if not isinstance(kind, list):
+        return kind, []
+    others = [branch for branch in kind if branch != "null"]
+    return (others[0], kind) if len(others) == 1 and len(kind) == 2 else (None, kind)
+
+
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, dict) and kind.get("type") == "enum"
+
+
+def _column_type(base: Any) -> pl.DataType:
+    return pl.Enum(base["symbols"]) if _is_enum(base) else WIRE_TYPES[base]()

@@ -1,0 +1,184 @@
+"""Records whose boundaries are known: mixed batches, and what no faster way could read.
+
+Bodies of one schema id are read as one Avro block, each followed by its running number as one
+more field, so that a body that is too short or too long is noticed. What remains is read one
+by one.
+"""
+
+import io
+import struct
+from collections.abc import Collection, Mapping, Sequence
+
+import polars as pl
+
+from schemas.decode.batch_records import KafkaRecord
+from schemas.decode.one import BodyReader, body_reader
+from schemas.decode.plan import SYNC, UNREADABLE, Plan, container_header, event_types, plan, varint
+from schemas.records import codec
+from schemas.records.registry import SchemaSource
+from schemas.records.undecodable import Undecodable
+
+__all__ = ["Failure", "decode_records"]
+
+Failure = tuple[int, str, str]
+"""Position of a record, code, detail."""
+
+_FRAME = struct.Struct(">BI")
+_NUMBER = struct.Struct("<d")
+# Gives every number bytes that a body one byte too short does not read as its end.
+_FRACTION = 0.1
+_BAD_HALVES = 3
+# Below this, one by one is as fast as a block.
+_SMALL = 8
+
+
+def decode_records(
+    records: Sequence[KafkaRecord],
+    event: str,
+    fields: Collection[str],
+    source: SchemaSource,
+    max_bytes: int,
+) -> tuple[pl.DataFrame, list[Failure]]:
+    """Decode the values of `records`: (frame, failures).
+
+    The frame has `fields` and `position` (UInt32), the place in `records`; what the others hold
+    decides nothing. Raises Recoverable where `source` cannot be asked now.
+    """
+    failures: list[Failure] = []
+    groups: dict[int, list[int]] = {}
+    singles: list[int] = []
+    for position, record in enumerate(records):
+        value = record.value
+        if value is None:
+            failures.append((position, "undecodable", "the value is null"))
+        elif len(value) + len(record.key or b"") > max_bytes:
+            failures.append((position, "too_large", f"{len(value)} bytes of value"))
+        elif len(value) < _FRAME.size or value[0]:
+            singles.append(position)
+        else:
+            groups.setdefault(_FRAME.unpack_from(value)[1], []).append(position)
+    frames: list[pl.DataFrame] = []
+    for schema_id, positions in groups.items():
+        chosen = plan(event, schema_id, source)
+        if chosen is None:
+            singles += positions
+        else:
+            read, left = _blocks(records, positions, chosen, fields)
+            frames += read
+            singles += left
+    read, failed = _one_by_one(records, singles, event, fields, source)
+    types = {name: event_types(event)[name] for name in fields}
+    nothing = pl.DataFrame(schema={**types, "position": pl.UInt32()})
+    return pl.concat([nothing, *read, *frames]), failures + failed
+
+
+def _blocks(
+    records: Sequence[KafkaRecord], positions: list[int], chosen: Plan, fields: Collection[str]
+) -> tuple[list[pl.DataFrame], list[int]]:
+    """Read in blocks, halving those that fail: (frames, positions to read one by one)."""
+    frames: list[pl.DataFrame] = []
+    left: list[int] = []
+    waiting = [positions]
+    failed = 0
+    while waiting:
+        part = waiting.pop()
+        if len(part) < _SMALL or failed >= _BAD_HALVES:
+            left += part
+            continue
+        frame = _block(records, part, chosen, fields)
+        if frame is not None:
+            frames.append(frame)
+        else:
+            failed += 1
+            middle = len(part) // 2
+            waiting += [part[middle:], part[:middle]]
+    return frames, left
+
+
+def _block(
+    records: Sequence[KafkaRecord], positions: list[int], chosen: Plan, fields: Collection[str]
+) -> pl.DataFrame | None:
+    bodies: list[bytes] = []
+    for number, position in enumerate(positions):
+        bodies.append((records[position].value or b"")[_FRAME.size :])
+        bodies.append(_NUMBER.pack(number + _FRACTION))
+    payload = b"".join(bodies)
+    head = container_header([*chosen.wire, {"name": "number", "type": "double"}])
+    data = b"".join((head, varint(len(positions)), varint(len(payload)), payload, SYNC))
+    try:
+        needed = sorted({need for name in fields if (need := chosen.needs[name])})
+        frame = pl.read_avro(io.BytesIO(data), columns=[*needed, "number"])
+        expected = pl.int_range(len(positions)).cast(pl.Float64) + _FRACTION
+        if (
+            frame.height != len(positions)
+            or not frame.select((pl.col("number") == expected).all()).item()
+        ):
+            return None
+        return frame.select(
+            *(chosen.columns[name] for name in fields),
+            pl.Series("position", positions, dtype=pl.UInt32),
+        )
+    # It means that these bytes are not all such records, not which: halves or the codec tell.
+    except UNREADABLE:
+        return None
+
+
+def _one_by_one(
+    records: Sequence[KafkaRecord],
+    positions: list[int],
+    event: str,
+    fields: Collection[str],
+    source: SchemaSource,
+) -> tuple[list[pl.DataFrame], list[Failure]]:
+    failures: list[Failure] = []
+    readers: dict[int, BodyReader | None] = {}
+    plain: dict[BodyReader, list[tuple[int, tuple[object, ...]]]] = {}
+    rows: list[dict[str, object]] = []
+    for position in positions:
+        data = records[position].value or b""
+        try:
+            reader = _reader(data, event, fields, source, readers)
+            if reader is not None:
+                row = reader.row(data, _FRAME.size)
+                plain.setdefault(reader, []).append((position, row))
+            else:
+                found = codec.decode(data, event, source, fields=frozenset(fields))
+                rows.append({**_checked(found, event, fields), "position": position})
+        except Undecodable as error:
+            failures.append((position, error.code, error.detail))
+    types = {name: event_types(event)[name] for name in fields}
+    frames = [pl.DataFrame(rows, schema={**types, "position": pl.UInt32()}, orient="row")]
+    for reader, pairs in plain.items():
+        places = pl.Series("position", [position for position, _ in pairs], pl.UInt32)
+        frames.append(reader.frame([row for _, row in pairs]).hstack([places]))
+    return frames, failures
+
+
+def _reader(
+    data: bytes,
+    event: str,
+    fields: Collection[str],
+    source: SchemaSource,
+    readers: dict[int, BodyReader | None],
+) -> BodyReader | None:
+    """The reader for bodies of this schema, where there is a plan."""
+    if len(data) < _FRAME.size or data[0]:
+        return None
+    (_, schema_id) = _FRAME.unpack_from(data)
+    if schema_id not in readers:
+        chosen = plan(event, schema_id, source)
+        readers[schema_id] = None if chosen is None else body_reader(chosen, fields)
+    return readers[schema_id]
+
+
+def _checked(
+    found: Mapping[str, object], event: str, fields: Collection[str]
+) -> Mapping[str, object]:
+    """The fields, of which numbers fit their columns: a writer may have had more bits."""
+    for name in fields:
+        value, kind = found[name], event_types(event)[name]
+        if isinstance(value, int) and not isinstance(value, bool):
+            bits = 31 if kind == pl.Int32 else 63
+            if not -(1 << bits) <= value < 1 << bits:
+                raise Undecodable("undecodable", f"{name}: {value} is too large")
+    return {name: found[name] for name in fields}

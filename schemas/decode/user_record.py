@@ -1,0 +1,157 @@
+"""One record of the users topic: what it says, or why it cannot mean that.
+
+A key is the user's id: as plain text, as a JSON string or `{"user_id": ..}`, or either of these,
+or an Avro string, behind a Confluent frame. A record's user is its `user_id`, and its key may
+only agree; a deletion (a null value) names the user by its key.
+"""
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from schemas.decode.batch import KafkaRecord
+from schemas.decode.check import Limits
+from schemas.records.codec import Undecodable, decode
+from schemas.records.registry import SchemaSource
+from schemas.tables.roster import aliases_text
+
+__all__ = ["key_users", "read_user_record"]
+
+_FRAME = struct.Struct(">BI")
+_SHOWN = 80
+
+
+def read_user_record(
+    record: KafkaRecord, limits: Limits, source: SchemaSource
+) -> tuple[str, Mapping[str, Any] | None]:
+    """The user and the record's fields, None for a deletion. Raises Undecodable."""
+    size = len(record.key or b"") + len(record.value or b"")
+    if size > limits.max_record_bytes:
+        raise Undecodable("too_large", f"{size} bytes of key and value")
+    named = key_users(record.key)
+    if record.value is None:
+        user, fields = _deleted(record.key, named), None
+    else:
+        fields = decode(record.value, "user", source)
+        user = str(fields["user_id"])
+        _check(user, fields)
+    for name, text in _texts(user, fields):
+        if len(text.encode()) > limits.max_field_bytes:
+            raise Undecodable("too_long", f"{name} has {len(text.encode())} bytes")
+    # a row is never split, and must fit one record: escaped, a text may have grown
+    stored = sum(len(text.encode()) for _, text in _texts(user, fields, stored=True))
+    if stored > limits.max_record_bytes:
+        raise Undecodable("too_large", f"the user would take {stored} bytes")
+    if record.key and user not in named:
+        raise Undecodable(
+            "bad_key", f"the key is {_shown(record.key)}, user_id is {user[:_SHOWN]!r}"
+        )
+    return user, fields
+
+
+def key_users(key: bytes | None) -> tuple[str, ...]:
+    """The users that a key may name, the one of a deletion first; none where it is no text.
+
+    Plain text that is JSON as well may be meant either way.
+    """
+    if not key:
+        return ()
+    if key[0] == 0 and len(key) > _FRAME.size:
+        body = key[_FRAME.size :]
+        found = _avro_text(body)
+        return (found,) if found is not None else tuple(_json_texts(body))
+    try:
+        plain = key.decode()
+    except UnicodeDecodeError:
+        return ()
+    return (*_json_texts(key), plain)
+
+
+def _deleted(key: bytes | None, named: tuple[str, ...]) -> str:
+    if not key:
+        raise Undecodable("missing_field", "a deletion without a key: it names the user")
+    if not named:
+        raise Undecodable("bad_key", f"the key of a deletion is {_shown(key)}")
+    if not named[0]:
+        raise Undecodable("missing_field", "the key of a deletion is an empty text")
+    return named[0]
+
+
+def _check(user: str, fields: Mapping[str, Any]) -> None:
+    if not user:
+        raise Undecodable("missing_field", "user_id is empty")
+    for name in ("external_user_id", "merged_into"):
+        if fields.get(name) == "":
+            raise Undecodable("missing_field", f"{name} is empty")
+    for name, alias in _aliases(fields):
+        if not alias:
+            raise Undecodable("missing_field", f"{name} is empty")
+    if fields.get("merged_into") == user:
+        raise Undecodable("bad_merge", f"merged_into is the user itself, {user[:_SHOWN]!r}")
+
+
+def _aliases(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for number, alias in enumerate(fields.get("aliases") or ()):
+        yield f"aliases[{number}]", alias
+    for number, alias in enumerate(fields.get("user_aliases") or ()):
+        yield f"user_aliases[{number}].alias_name", alias["alias_name"]
+
+
+def _texts(
+    user: str, fields: Mapping[str, Any] | None, *, stored: bool = False
+) -> Iterator[tuple[str, str]]:
+    """The texts of a record by name, or, `stored`, those of its row."""
+    yield "user_id", user
+    if fields is None:
+        return
+    for name in ("external_user_id", "merged_into"):
+        yield name, fields.get(name) or ""
+    if stored:
+        yield "aliases", aliases_text(fields) or ""
+        return
+    yield from _aliases(fields)
+    for number, alias in enumerate(fields.get("user_aliases") or ()):
+        yield f"user_aliases[{number}].alias_label", alias["alias_label"]
+
+
+def _avro_text(body: bytes) -> str | None:
+    """The text where the bytes are one Avro string and nothing else: its length proves it."""
+    length = shift = at = 0
+    while at < len(body) and shift <= 28:
+        length |= (body[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if not body[at - 1] & 0x80:
+            break
+    if length & 1 or length >> 1 != len(body) - at:
+        return None
+    try:
+        return body[at:].decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _json_texts(data: bytes) -> Iterator[str]:
+    if data[:1] not in (b'"', b"{"):
+        return
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(value, dict):
+        value = value.get("user_id")
+    # a lone surrogate is no text: no user has it
+    if isinstance(value, str) and _is_text(value):
+        yield value
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(key: bytes | None) -> str:
+    return repr((key or b"")[:_SHOWN])

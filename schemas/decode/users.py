@@ -1,0 +1,90 @@
+"""The users topic: single records to roster rows, misplaced ones to their shard.
+
+They are few beside events, so they are read one by one: see schemas.decode.user_record.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from schemas.decode.batch import KafkaRecord, RawBatch, chunks, unpack
+from schemas.decode.batch_records import CorruptRecords
+from schemas.decode.blocks import peek
+from schemas.decode.check import DEFAULT_LIMITS, Limits
+from schemas.decode.forward import Forward, restored, topic_of
+from schemas.decode.inputs import Inputs
+from schemas.decode.reject import Reject, Rejects
+from schemas.decode.user_record import read_user_record
+from schemas.records.codec import Undecodable
+from schemas.records.registry import FILES, SchemaSource
+from schemas.tables.placement import partition_of
+from schemas.tables.roster import roster_rows
+
+__all__ = ["TakenUsers", "of_users", "take_users"]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUsers:
+    """`rows` are in `roster.ROSTER_SCHEMA`, numbered in the order in which they came."""
+
+    rows: pl.DataFrame
+    forwards: list[Forward]
+    rejects: list[Reject]
+
+
+def of_users(batch: RawBatch, inputs: Inputs) -> bool:
+    """Whether a batch is of the users topic, or was forwarded from it.
+
+    Forwarded batches are of one topic each: their first record speaks for them.
+    """
+    if batch.topic != inputs.repartition:
+        return batch.topic == inputs.users
+    shape = peek(batch, forwarded=True)
+    if shape is not None and shape.origin is not None:
+        return shape.origin == inputs.users.encode()
+    try:
+        first = next(iter(unpack(batch)), None)
+    except CorruptRecords:
+        return False  # it is put aside with the events
+    return first is not None and topic_of(first) == inputs.users
+
+
+def take_users(
+    batches: Sequence[RawBatch],
+    partition: int,
+    partitions: int,
+    sequence: int,
+    inputs: Inputs,
+    limits: Limits = DEFAULT_LIMITS,
+    source: SchemaSource = FILES,
+) -> TakenUsers:
+    """Roster rows of `batches`, for the shard `partition`; numbered from `sequence`."""
+    found: list[tuple[str, Mapping[str, Any] | None, RawBatch, KafkaRecord]] = []
+    rejects = Rejects(limits, inputs.repartition)
+    for batch in batches:
+        forwarded = batch.topic == inputs.repartition
+        try:
+            for written in (record for chunk in chunks(batch) for record in chunk):
+                record = restored(written) if forwarded else written
+                try:
+                    user, fields = read_user_record(record, limits, source)
+                except Undecodable as error:
+                    rejects.add(batch, record, error.code, error.detail)
+                else:
+                    found.append((user, fields, batch, record))
+        except CorruptRecords as error:
+            rejects.add_batch(batch, error.code, error.detail)
+    targets = partition_of(pl.Series([user for user, *_ in found], dtype=pl.String), partitions)
+    ours: list[tuple[str, Mapping[str, Any] | None]] = []
+    misplaced: dict[tuple[str, int, bool], Forward] = {}
+    for target, (user, fields, batch, record) in zip(targets.to_list(), found, strict=True):
+        if target == partition or batch.topic == inputs.repartition:
+            ours.append((user, fields))
+        else:
+            group = (batch.topic, target, record.key is None)
+            if group not in misplaced:
+                misplaced[group] = Forward(batch.topic, batch.partition, target)
+            misplaced[group].add(record, user)
+    return TakenUsers(roster_rows(ours, sequence), list(misplaced.values()), rejects.found)

@@ -1,0 +1,9 @@
+"""The header of a record batch, format v2: schemas.decode.batch says what stands in it."""
+
+import struct
+
+__all__ = ["HEADER", "LENGTH_END"]
+
+HEADER = struct.Struct(">qiibIhiqqqhii")
+LENGTH_END = 12
+"""Where the field `length` ends: it counts what follows."""

@@ -1,0 +1,110 @@
+"""Fields of JSON records that are spelt nearly like one of ours.
+
+What is not ours is passed over: programs may send more than is read here. But a field that is
+nearly one of ours, in a record that lacks the right one, is a mistake. In a command or a
+definition, where it would decide in silence, the record is refused; in events and users it is
+counted here, for `/status` and the end of an import.
+"""
+
+import logging
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from schemas.records.undecodable import Undecodable
+from schemas.words.nearest import nearest
+
+__all__ = ["TALLY", "Misspelling", "Tally", "look"]
+
+_LIKENESS = 0.85
+_STRICT = frozenset({"command", "definition"})
+_LOOKED_AT = 64
+"""Unknown fields of one record that are compared with ours."""
+_NAMES = 1_000
+"""Different unknown names that a tally compares and remembers: each comparison costs 0.1 ms."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Misspelling:
+    """`count` records of the type `record` had `written` where `meant` was meant."""
+
+    record: str
+    written: str
+    meant: str
+    count: int
+
+
+class Tally:
+    """Counts misspellings. Safe for use by several threads; bounded, whatever is noted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._meant: dict[tuple[str, str], str | None] = {}
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def note(
+        self,
+        record: str,
+        written: str,
+        known: Collection[str],
+        *,
+        present: Collection[str] = (),
+        likeness: float = _LIKENESS,
+    ) -> None:
+        """Count `written`, which is none of `known`, if it is nearly one that is not `present`."""
+        place = (record, written[:80])
+        with self._lock:
+            if place not in self._meant:
+                if len(self._meant) >= _NAMES:
+                    return
+                self._meant[place] = like(written, known, likeness)
+            meant = self._meant[place]
+            if meant is None or meant in present:
+                return
+            first = place not in self._counts
+            self._counts[place] = self._counts.get(place, 0) + 1
+        if first:
+            _log.warning("%s has %r, which is not read: is %s meant?", record, place[1], meant)
+
+    def found(self) -> list[Misspelling]:
+        """All that were counted, the most frequent first."""
+        with self._lock:
+            counted = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
+            return [
+                Misspelling(record, written, self._meant[record, written] or "", count)
+                for (record, written), count in counted
+            ]
+
+
+TALLY = Tally()
+"""That of this process."""
+
+
+def like(written: str, known: Collection[str], likeness: float = _LIKENESS) -> str | None:
+    """The one of `known` that was meant: `campaignId`, `chanel`, `campaign` for campaign_id."""
+    plain = _plain(written)
+    for name in known:
+        if _plain(name) == plain or name.startswith(f"{written.casefold()}_"):
+            return name
+    return nearest(written, known, cutoff=likeness)
+
+
+def look(record: str, value: Mapping[str, object], known: Collection[str]) -> None:
+    """Look at the unknown fields of a JSON record. Raises Undecodable for a misspelt command or
+    definition."""
+    strange = [name for name in value if name not in known and value[name] is not None]
+    if not strange:
+        return
+    present = [name for name in known if value.get(name) is not None]
+    for name in strange[:_LOOKED_AT]:
+        if record not in _STRICT:
+            TALLY.note(record, name, known, present=present)
+        elif (meant := like(name, known)) is not None and meant not in present:
+            detail = f"{name[:80]}: there is no such field, did you mean {meant}?"
+            raise Undecodable("bad_json", detail)
+
+
+def _plain(name: str) -> str:
+    return name[:80].casefold().replace("_", "").replace("-", "")

@@ -1,0 +1,27 @@
+"""The one rule for times that enter: UTC milliseconds, neither seconds nor microseconds.
+
+Events obey the same rule over columns (`schemas.decode.check`).
+"""
+
+from schemas.decode.check import EARLIEST, LATENESS
+
+__all__ = ["EARLIEST", "FARTHEST", "LATENESS", "fault"]
+
+FARTHEST = 4_102_444_800_000
+"""2100-01-01 in milliseconds: a later time is a sign of microseconds."""
+
+
+def fault(name: str, value: int | None, *, now: int | None = None) -> str | None:
+    """What is wrong with the time in the field `name`, or None.
+
+    With `now` (UTC ms) a time may lie at most a day ahead of it; without, anywhere before 2100.
+    """
+    if value is None:
+        return None
+    if value < EARLIEST:
+        return f"{name} {value} is before 2000-01-01: seconds where milliseconds are meant?"
+    if value >= FARTHEST:
+        return f"{name} {value} is after 2099: microseconds where milliseconds are meant?"
+    if now is not None and value > now + LATENESS:
+        return f"{name} {value} is more than a day ahead"
+    return None

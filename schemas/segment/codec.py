@@ -1,0 +1,207 @@
+"""The segment codec: interactions as compact Parquet, and back.
+
+Layout, one Parquet file of one row group, zstd, no statistics, rows sorted by (source, user):
+
+    source     String
+    user_hex   Binary   the user's 12 bytes, where every user of the file is 24 lower-case hex
+    user       String   otherwise
+    kind       UInt8    position in interaction.KINDS
+    channel    UInt8    position in interaction.CHANNELS
+    step, variation, detail   String
+    first      UInt32   milliseconds after the file's `base`; Int64 where they do not fit
+    span       UInt32   last - first; Int64 where it does not fit
+
+Columns that are null throughout are left out. Key-value metadata: `emberline` is the number
+of the format, `base` the smallest `first`.
+"""
+
+import io
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+
+import polars as pl
+
+from schemas.errors import Fatal
+from schemas.segment.order import PACKED, in_order, pack_users
+from schemas.tables.interaction import COLUMNS, SCHEMA
+
+__all__ = ["FORMAT", "CorruptSegment", "checksum", "decode", "encode"]
+
+FORMAT = "1"
+_UINT32_MAX = 0xFFFF_FFFF
+_OPTIONAL = ("channel", "step", "variation", "detail")
+_COLUMNS = frozenset({"source", "user_hex", "user", "kind", "first", "span", *_OPTIONAL})
+
+
+class CorruptSegment(Fatal):
+    """Bytes that should be a segment are not one, or are of a format this version cannot read."""
+
+
+def encode(frame: pl.DataFrame, *, presorted: bool = False) -> bytes:
+    """Encode a frame in `interaction.SCHEMA`, sorted by (source, user) unless it is already.
+
+    The column `PACKED` beside those saves packing the users.
+
+    About 12-17 bytes a row at 50,000 rows; some 2 kB a file however few the rows.
+    """
+    if not presorted:
+        frame = in_order(frame)
+    bounds = frame.select(
+        base=pl.col("first").min(),
+        reach=pl.col("first").max() - pl.col("first").min(),
+        span_low=(pl.col("last") - pl.col("first")).min(),
+        span_high=(pl.col("last") - pl.col("first")).max(),
+    ).row(0)
+    base, reach, span_low, span_high = (value or 0 for value in bounds)
+    first_type = pl.UInt32 if 0 <= reach <= _UINT32_MAX else pl.Int64
+    span_type = pl.UInt32 if span_low >= 0 and span_high <= _UINT32_MAX else pl.Int64
+    rows = frame.height
+    kept = [name for name in _OPTIONAL if frame[name].null_count() < rows]
+    packed = frame[PACKED] if PACKED in frame.columns else pack_users(frame["user"])
+    stored = frame.select(
+        "source",
+        frame["user"] if packed is None else packed,
+        pl.col("kind").to_physical(),
+        *(pl.col(name).to_physical() for name in kept),
+        (pl.col("first") - base).cast(first_type),
+        (pl.col("last") - pl.col("first")).cast(span_type).alias("span"),
+    )
+    buffer = io.BytesIO()
+    stored.write_parquet(
+        buffer,
+        compression="zstd",
+        compression_level=1,
+        statistics=False,
+        row_group_size=max(rows, 1),
+        metadata={"emberline": FORMAT, "base": str(base)},
+    )
+    return buffer.getvalue()
+
+
+def decode(
+    data: bytes,
+    sources: Sequence[str] | None = None,
+    columns: Sequence[str] = COLUMNS,
+    where: pl.Expr | None = None,
+    users: tuple[str | None, str | None] | None = None,
+    packed: bool = False,
+) -> pl.DataFrame:
+    """Decode a segment to a frame in `interaction.SCHEMA`, sorted by (source, user).
+
+    With `sources`, only the rows of those; with `columns`, only those; with `where`, only the
+    rows of which it is true; with `users`, only those of users in [low, high), where all rows
+    are of one source. What is not asked for is mostly not decoded, nor held. With `packed`,
+    which goes with a `where` that does not ask of users, users of 24 digits may be Binary: their
+    12 bytes.
+
+    Raises `CorruptSegment` where the bytes do not hold together; bytes that are a well-formed
+    file with other rows in it are told apart by `checksum` alone.
+    """
+    try:
+        metadata = pl.read_parquet_metadata(io.BytesIO(data))
+        stored_format = metadata.get("emberline")
+        if stored_format == FORMAT:
+            stored = _stored(data, sources, columns, where, users is not None)
+            if users is not None:
+                stored = _between(stored.collect(), *users).lazy()
+            return _expand(stored, int(metadata["base"]), columns, where, packed)
+    # A panic of Polars derives from BaseException alone.
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise CorruptSegment(
+            f"a segment of {len(data)} bytes cannot be decoded: {error}",
+            remedy="restore the record from a replica or a backup of its topic",
+        ) from error
+    raise CorruptSegment(
+        f"a segment of {len(data)} bytes has format {stored_format!r}, not {FORMAT!r}",
+        remedy="read it with the version of emberline that wrote it",
+    )
+
+
+def checksum(data: bytes) -> str:
+    """The checksum of encoded bytes: BLAKE2b of 128 bits, as hex."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def _stored(
+    data: bytes,
+    sources: Sequence[str] | None,
+    wanted: Sequence[str],
+    where: pl.Expr | None,
+    by_user: bool,
+) -> pl.LazyFrame:
+    """What the file has of these columns, as it is stored; with the users if `by_user`."""
+    there = pl.read_parquet_schema(io.BytesIO(data))
+    if not _COLUMNS.issuperset(there):
+        raise ValueError(f"unexpected columns {list(there)}")
+    asked = {*wanted, *_names(where)}
+    if sources is not None:
+        asked.add("source")
+    if by_user:
+        asked.add("user")
+    if "last" in asked:
+        asked |= {"first", "span"}
+    if "user" in asked and "user_hex" in there:
+        asked.add("user_hex")
+    # One column is always there: how many rows there are has to be known.
+    read = [name for name in there if name in asked or name == "kind"]
+    stored = pl.scan_parquet(io.BytesIO(data), use_statistics=False).select(read)
+    return stored if sources is None else stored.filter(pl.col("source").is_in(list(sources)))
+
+
+def _between(stored: pl.DataFrame, low: str | None, high: str | None) -> pl.DataFrame:
+    """The rows, sorted by user, of users in [low, high): a copy, which holds nothing else."""
+    packed = "user_hex" in stored.columns
+    users = stored["user_hex" if packed else "user"]
+
+    def text(user: bytes | str) -> str:
+        return user.hex() if isinstance(user, bytes) else user
+
+    begin = 0 if low is None else bisect_left(users, low, key=text)
+    end = len(users) if high is None else bisect_left(users, high, key=text)
+    return stored.filter(pl.int_range(pl.len()).is_between(begin, end, closed="left"))
+
+
+def _expand(
+    stored: pl.LazyFrame, base: int, wanted: Sequence[str], where: pl.Expr | None, keep: bool
+) -> pl.DataFrame:
+    there = stored.collect_schema()
+    packed = "user_hex" in there
+    asked = dict.fromkeys((*wanted, *_names(where), "kind"))
+    rows = stored.select(_column(name, base, there).alias(name) for name in asked)
+    digits = pl.col("user").bin.encode("hex")
+    if where is not None and packed and "user" in _names(where):
+        rows, packed = rows.with_columns(digits), False
+    if where is not None:
+        rows = rows.filter(where)
+    types = {name: SCHEMA[name] for name in wanted}
+    if packed and keep and "user" in types:
+        types["user"] = pl.Binary()
+    elif packed and "user" in types:
+        # Digits take most of the time: only users that are left get them.
+        rows = rows.with_columns(digits)
+    frame = rows.select(wanted).collect()
+    if frame.schema != types:
+        raise ValueError(f"unexpected types {frame.schema}")
+    return frame
+
+
+def _column(name: str, base: int, there: Collection[str]) -> pl.Expr:
+    """A column of interactions, from those of a file; users may still be packed."""
+    first = pl.col("first").cast(pl.Int64) + base
+    match name:
+        case "user" if "user_hex" in there:
+            return pl.col("user_hex")
+        case "first":
+            return first
+        case "last":
+            return first + pl.col("span").cast(pl.Int64)
+        case "kind" | "channel" if name in there:
+            return pl.col(name).cat.to(SCHEMA[name])
+        case "source" | "user":
+            return pl.col(name)
+    return pl.col(name) if name in there else pl.lit(None, SCHEMA[name])
+
+
+def _names(where: pl.Expr | None) -> list[str]:
+    return [] if where is None else where.meta.root_names()

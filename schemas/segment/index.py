@@ -1,0 +1,112 @@
+"""What a shard keeps in memory of a segment, and checksums over sets of segments."""
+
+import builtins
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+
+import orjson
+import polars as pl
+
+from schemas.segment.codec import CorruptSegment, checksum
+
+__all__ = ["EMPTY_CHECKSUM", "SegmentIndex", "build", "combine", "set_checksum", "verified"]
+
+_MODULUS = 1 << 128
+EMPTY_CHECKSUM = "0" * 32
+_MOST_VERIFIED = 200_000
+_VERIFIED: set[tuple[str, str]] = set()
+"""Segments (id, checksum) whose bytes have been compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentIndex:
+    """One segment: where its rows lie in the order of (source, user), and what it weighs.
+
+    `rows` and `bytes` count rows and encoded bytes; `checksum` is that of the encoded bytes;
+    `low` and `high` are the first and the last (source, user), inclusive; `sources` says how
+    many rows each source has in it.
+    """
+
+    id: str
+    level: int
+    rows: int
+    bytes: int
+    checksum: str
+    low: tuple[str, str]
+    high: tuple[str, str]
+    sources: Mapping[str, int]
+
+    def to_json(self) -> builtins.bytes:
+        """The index as UTF-8 JSON."""
+        # not asdict: it would copy the names, of which there may be thousands
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        return orjson.dumps(told)
+
+    @classmethod
+    def from_json(cls, data: builtins.bytes) -> "SegmentIndex":
+        """Read what `to_json` wrote. Raises `ValueError`, `KeyError` or `TypeError` otherwise."""
+        told = orjson.loads(data)
+        told["low"] = _pair(told["low"])
+        told["high"] = _pair(told["high"])
+        return cls(**told)
+
+
+def build(id: str, level: int, frame: pl.DataFrame, data: bytes) -> SegmentIndex:
+    """Index the segment `id`: `frame` are its rows sorted by (source, user), at least one,
+    and `data` its encoded bytes.
+    """
+    runs = frame.select(pl.col("source").rle()).unnest("source")
+    ends = frame.select("source", "user")
+    return SegmentIndex(
+        id=id,
+        level=level,
+        rows=frame.height,
+        bytes=len(data),
+        checksum=checksum(data),
+        low=_pair(ends.row(0)),
+        high=_pair(ends.row(-1)),
+        sources=dict(zip(runs["value"], runs["len"], strict=True)),
+    )
+
+
+def verified(index: SegmentIndex, data: bytes) -> bytes:
+    """`data`, if it is the segment that the index speaks of. Raises `CorruptSegment`.
+
+    For whatever is to be decoded: a native reader that sees damaged bytes may abort the process.
+    Each segment is compared once in a process; what is kept of it has checksums of its own.
+    """
+    known = (index.id, index.checksum)
+    if len(data) == index.bytes and known in _VERIFIED:
+        return data
+    if checksum(data) != index.checksum:
+        raise CorruptSegment(
+            f"segment {index.id} of {len(data)} bytes has another checksum than its index says",
+            remedy="restore the record from a replica or a backup of its topic",
+        )
+    if len(_VERIFIED) >= _MOST_VERIFIED:
+        _VERIFIED.clear()
+    _VERIFIED.add(known)
+    return data
+
+
+def set_checksum(segments: Iterable[tuple[str, str]]) -> str:
+    """A checksum over a multiset of (segment id, checksum) that no order changes, as hex.
+
+    The sum, modulo 2**128, of the hash of each member; the empty set has 32 zeros.
+    """
+    total = 0
+    for segment_id, value in segments:
+        digest = blake2b(f"{segment_id}|{value}".encode(), digest_size=16).digest()
+        total += int.from_bytes(digest, "big")
+    return f"{total % _MODULUS:032x}"
+
+
+def combine(checksums: Iterable[str]) -> str:
+    """The checksum of the union of multisets whose checksums are given."""
+    return f"{sum(int(value, 16) for value in checksums) % _MODULUS:032x}"
+
+
+def _pair(values: Iterable[str]) -> tuple[str, str]:
+    source, user = values
+    return source, user

@@ -1,0 +1,148 @@
+"""Who serves which shard: decided from what the members of the group say of themselves.
+
+Balanced to within one, sticky, and the same on whichever member computes it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.group.peer import checked_address
+
+__all__ = ["Claim", "Directory", "Plan", "plan"]
+
+_HUGE = 1 << 53
+_SHARDS = 1_000_000
+_ADDRESS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a member of the group says of itself when it joins.
+
+    `generation` is the one in which it was given `shards`: of two claims on a shard the
+    later one counts. `rejoin` changes to make the group's leader plan anew.
+    """
+
+    address: str
+    generation: int = -1
+    shards: frozenset[int] = frozenset()
+    control: bool = False
+    rejoin: int = 0
+
+    def encode(self) -> bytes:
+        """As it travels in the member's metadata: JSON."""
+        return json.dumps(
+            {
+                "address": self.address,
+                "generation": self.generation,
+                "shards": sorted(self.shards),
+                "control": self.control,
+                "rejoin": self.rejoin,
+            }
+        ).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Claim":
+        """Inverse of `encode`. Raises ValueError for anything else."""
+        found = _object(data)
+        address, shards = found.get("address"), found.get("shards")
+        control = found.get("control")
+        numbers = found.get("generation"), found.get("rejoin")
+        if (
+            not isinstance(address, str)
+            or not isinstance(shards, list)
+            or not isinstance(control, bool)
+            or not all(type(number) is int and abs(number) < _HUGE for number in numbers)
+            or len(address) > _ADDRESS
+            or len(shards) > _SHARDS
+            or not all(type(shard) is int for shard in shards)
+        ):
+            raise ValueError("no claim of a worker")
+        return cls(address, found["generation"], frozenset(shards), control, found["rejoin"])
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who serves what: member of each shard, and the member with the control partition."""
+
+    shards: Mapping[int, str]
+    control: str
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """HTTP addresses of all shards and of the coordinator, as one assignment told them."""
+
+    shards: Mapping[int, str] = field(default_factory=dict)
+    control: str = ""
+
+    def encode(self) -> bytes:
+        """As it travels in every member's assignment: JSON."""
+        shards = {str(partition): address for partition, address in sorted(self.shards.items())}
+        return json.dumps({"shards": shards, "control": self.control}).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Directory":
+        """Inverse of `encode`; without data it is empty, and without what is no address: nobody
+        is asked there. Raises ValueError for anything else."""
+        if not data:
+            return cls()
+        found = _object(data)
+        if not isinstance(found.get("shards"), dict) or "control" not in found:
+            raise ValueError("no directory of workers")
+        claimed = {str(address) for address in (*found["shards"].values(), found["control"])}
+        checked = {address: checked_address(address) for address in claimed}
+        shards = {int(p): checked[str(address)] for p, address in found["shards"].items()}
+        there = {partition: address for partition, address in shards.items() if address}
+        return cls(there, checked[str(found["control"])])
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")
+    return found
+
+
+def plan(members: Mapping[str, Claim], partitions: int) -> Plan:
+    """Assign shards 0..`partitions`-1 and control to `members` (at least one).
+
+    As many shards as balance allows stay where they are. Depends on nothing but the
+    arguments, not even on the order of `members`.
+    """
+    kept = _claims(members, partitions)
+    low, extra = divmod(partitions, len(members))
+    # the larger quotas go where they save a move
+    ranked = sorted(members, key=lambda member: (-len(kept[member]), member))
+    quota = {member: low + (rank < extra) for rank, member in enumerate(ranked)}
+    served = {member: kept[member][: quota[member]] for member in ranked}
+    free = sorted(set(range(partitions)) - {p for shards in served.values() for p in shards})
+    for member in ranked:
+        wanted = quota[member] - len(served[member])
+        served[member] = served[member] + free[:wanted]
+        free = free[wanted:]
+    shards = {p: member for member, held in served.items() for p in held}
+    control = min(members, key=lambda m: (*_right_to_control(members[m]), len(served[m]), m))
+    return Plan(dict(sorted(shards.items())), control)
+
+
+def _right_to_control(claim: Claim) -> tuple[bool, int]:
+    return (False, -claim.generation) if claim.control else (True, 0)
+
+
+def _claims(members: Mapping[str, Claim], partitions: int) -> dict[str, list[int]]:
+    """Per member the existing shards that it claims with the best right, in order."""
+    right: dict[int, str] = {}
+    for member in sorted(members, key=lambda member: (-members[member].generation, member)):
+        for partition in members[member].shards:
+            if 0 <= partition < partitions:
+                right.setdefault(partition, member)
+    kept: dict[str, list[int]] = {member: [] for member in members}
+    for partition, member in sorted(right.items()):
+        kept[member].append(partition)
+    return kept

@@ -1,0 +1,261 @@
+"""Membership of the worker group, as a Faust transport that fetches nothing.
+
+Faust's consumer joins the group, keeps it alive and learns which partitions are this
+worker's. Shards read those themselves, from their own cursors: so there is nothing to
+drain, seek or commit at a rebalance, and the listener below only tells what is held now.
+Register the scheme `emberline://` by importing this module.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import aiokafka.abc
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.protocol.group import LeaveGroupRequest
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport import drivers
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import Service
+
+from schemas.errors import Fatal
+from streams.clock import steady_s
+from streams.group.membership import SESSION_S, Assigned, Membership
+from streams.group.other_loop import run_in
+from streams.kafka import bootstrap
+from streams.settings import Settings
+
+__all__ = ["SCHEME", "Transport"]
+
+log = logging.getLogger(__name__)
+
+SCHEME = "emberline"
+HEARTBEAT_S = 1.0
+REBALANCE_S = 30.0
+CHECK_S = 1.0
+COMMIT_S = 3.0
+#: How long heartbeats and look-ups wait for an answer; joins wait longer (streams/kafka/bootstrap.py).
+REQUEST_S = 4.0
+LEAVE_S = 3.0
+CONNECT_RETRY_S = 1.0
+# nothing is ever polled, so no time without a poll is too long: about 24 days
+NEVER_MS = 2**31 - 1
+
+
+class _Listener(aiokafka.abc.ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
+    """Runs in the consumer's thread."""
+
+    def __init__(self, thread: "_Thread") -> None:
+        self._thread = thread
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Nothing: shards go on until the new assignment is known, fencing protects them."""
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Hand over what is held now, without waiting for what is made of it."""
+        self._thread.assigned(list(assigned))
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    """Owns the aiokafka consumer, in a thread and loop of its own.
+
+    So heartbeats go on however busy the shards are.
+    """
+
+    mundane_level = "debug"
+
+    _consumer: AIOKafkaConsumer
+
+    @property
+    def membership(self) -> Membership:
+        """The app's membership."""
+        found: Membership = self.app.membership  # type: ignore[attr-defined]  # of agents.worker.app
+        return found
+
+    async def on_start(self) -> None:
+        """Connect; a broker that went away since it was last seen is waited for."""
+        while not self.should_stop:
+            try:
+                await super().on_start()
+            except KafkaConnectionError:
+                await asyncio.sleep(CONNECT_RETRY_S)
+            else:
+                self._heed_heartbeats()
+                await self._leave_for_former()
+                self.membership.attach(self)
+                return
+
+    def _heed_heartbeats(self) -> None:
+        """Tell the membership of every heartbeat that the group acknowledges or refuses."""
+        coordinator, membership = self._consumer._coordinator, self.membership
+        heartbeat = coordinator._do_heartbeat
+
+        async def heeded() -> bool:
+            sent = steady_s()
+            acknowledged: bool = await heartbeat()
+            if acknowledged:
+                membership.heard(sent)
+            elif coordinator.generation < 0:
+                membership.disowned()
+            return acknowledged
+
+        coordinator._do_heartbeat = heeded
+
+    async def _leave_for_former(self) -> None:
+        """Take a killed predecessor out of the group, which would else wait for its session.
+
+        It is certain to be dead: the data folder is locked for one process at a time.
+        """
+        former, group = self.membership.former_member, self.membership.settings.group_id
+        if not former:
+            return
+        coordinator = self._consumer._coordinator
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await coordinator.ensure_coordinator_known()
+                await coordinator._send_req(LeaveGroupRequest(group, former))
+        except (KafkaError, TimeoutError) as error:
+            log.debug("the former member %s was not taken out of the group: %s", former, error)
+
+    async def stop(self) -> None:
+        """Stop; a loop that was never run is closed here, as nobody else does."""
+        await super().stop()
+        if not self._started.is_set() and not self.thread_loop.is_closed():
+            self.thread_loop.close()
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        membership = self.membership
+        settings = membership.settings
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.bootstrap_servers,
+            client_id=settings.client_id,
+            group_id=settings.group_id,
+            partition_assignment_strategy=[membership.assignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_poll_interval_ms=NEVER_MS,
+            session_timeout_ms=int(SESSION_S * 1000),
+            heartbeat_interval_ms=int(HEARTBEAT_S * 1000),
+            rebalance_timeout_ms=int(REBALANCE_S * 1000),
+            max_partition_fetch_bytes=1,
+        )
+        bootstrap.adopt(consumer._client, REQUEST_S)
+        return consumer
+
+    def assigned(self, partitions: list[TopicPartition]) -> None:
+        """Called by aiokafka at the end of every rebalance."""
+        # before the fetcher knows any position: so not even one fetch is sent
+        self._consumer.pause(*partitions)
+        coordinator = self._consumer._coordinator
+        membership = self.membership
+        membership.remember(coordinator.member_id)
+        membership.assignor.joined(coordinator.generation)
+        assigned = Assigned(
+            frozenset(p.partition for p in partitions if p.topic != membership.control),
+            any(p.topic == membership.control for p in partitions),
+            coordinator.generation,
+            membership.assignor.directory,
+        )
+        asyncio.run_coroutine_threadsafe(self._tell(assigned, steady_s()), self.consumer.loop)
+
+    async def _tell(self, assigned: Assigned, at: float) -> None:
+        self.app.consumer_generation_id = assigned.generation
+        # the ingest channel is open from the first assignment on, and is never cleared
+        if not self.app.flow_control.is_active():
+            self.app.flow_control.resume()
+        try:
+            await self.membership.assigned(assigned, at)
+        except Exception as error:
+            self.membership.on_failed(error)
+
+    @property
+    def generation(self) -> int:
+        """See `Link.generation`: known as soon as all have joined, before the assignment is."""
+        generation: int = self._consumer._coordinator.generation
+        return generation
+
+    def rejoin(self) -> None:
+        """Make the coordination task join again."""
+        self.thread_loop.call_soon_threadsafe(self._request_rejoin)
+
+    def _request_rejoin(self) -> None:
+        self._consumer._coordinator.request_rejoin()
+
+    async def tell(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """See `Membership.tell_offsets`. From the app's loop.
+
+        Not by way of the thread's method queue, where one call waits for the one before.
+        """
+        await run_in(self.thread_loop, lambda: self._commit_told(offsets))
+
+    async def _commit_told(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        held = self._consumer.assignment()
+        told = {
+            TopicPartition(*place): OffsetAndMetadata(offset, "")
+            for place, offset in offsets.items()
+            if place in held
+        }
+        if told:
+            try:
+                async with asyncio.timeout(COMMIT_S):
+                    await self._consumer.commit(told)
+            except (KafkaError, TimeoutError) as error:
+                log.debug("offsets for lag tools not committed: %s", error)
+
+    async def check(self) -> None:
+        """Raise what ended or blocks the coordination with the group, if that has begun."""
+        coordinator = self._consumer and self._consumer._coordinator
+        if coordinator:
+            coordinator.check_errors()
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing to verify: Faust would complain that nothing is ever fetched."""
+
+
+class _Consumer(driver.Consumer):
+    """Faust's view of the membership. Its fetcher service is never started."""
+
+    RebalanceListener = _Listener
+    mundane_level = "debug"
+
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    @Service.task
+    async def _watch(self) -> None:
+        """aiokafka tells of trouble in its background tasks only who asks, as a poll would."""
+        thread = cast(_Thread, self._thread)
+        while not self.should_stop:
+            await self.sleep(CHECK_S)
+            # which ends early when this is stopped, and the thread's loop with it
+            if self.should_stop:
+                return
+            try:
+                await run_in(thread.thread_loop, thread.check)
+            except KafkaError as error:
+                if not error.retriable:
+                    thread.membership.on_failed(_lost(thread.membership.settings, error))
+                    return
+                log.warning("worker group: %s; trying on", error)
+
+
+class Transport(driver.Transport):
+    """What Faust makes of `emberline://`."""
+
+    Consumer = _Consumer
+    default_port = 9092
+
+
+def _lost(settings: Settings, error: KafkaError) -> Fatal:
+    return Fatal(
+        f"The worker group {settings.group_id} at {settings.bootstrap_servers} cannot be "
+        f"joined: {error!r}",
+        remedy="Check the rights of this client on the group, then start the worker again",
+    )
+
+
+drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"

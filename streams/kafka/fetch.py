@@ -1,0 +1,472 @@
+"""Reading partitions without a consumer group: whole record batches from a position that we hold.
+
+A `Fetcher` belongs to one reader (a shard, the coordinator, a state view). It never joins a
+group and never commits: where to read is the reader's own cursor, so nothing a group does can
+make it lose or repeat a record. It reads committed records only; aborted transactions and
+control batches are left out here.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from aiokafka import errors as kafka_errors
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.structs import TopicPartition
+
+from schemas.decode.batch import CorruptBatch, RawBatch, SealedBatch
+from schemas.errors import Fatal, Recoverable
+from streams.kafka import bootstrap
+from streams.kafka.aborted import committed
+from streams.kafka.opening import open_batches
+from streams.settings import Settings
+
+__all__ = ["Fetcher", "LostRange", "Partition"]
+
+log = logging.getLogger(__name__)
+
+Partition = tuple[str, int]
+
+READ_COMMITTED = 1
+IDLE_WAIT_MS = 500
+LINGER_BYTES = 1_000_000
+RETRY_S = 0.1
+#: Reading up to somewhere is given up when nothing moves for so long.
+SILENCE_S = 30.0
+#: So long a broker may take to answer after the wait that it was asked for.
+ANSWER_S = 0.25
+#: When one broker has answered, the others are given so long to be handed over together.
+TOGETHER_S = 0.02
+#: The least that is asked for, however much records grow: a broker sends a whole batch anyway.
+LEAST_BYTES = 16_000
+#: The first answer is small and the next ones twice as large each, so that work on the first
+#: begins while the others are under way.
+FIRST_BYTES = 1_000_000
+TROUBLE_EVERY_S = 5.0
+#: So often a broker is asked who leads a partition that has no leader.
+LEADERS_EVERY_S = 0.5
+#: Responses larger than this are unpacked in a thread, so that the event loop stays free.
+UNPACK_IN_THREAD = 64_000
+
+
+class LostRange(Fatal):
+    """The log of an input does not hold the offset that has to be read next.
+
+    `log` has the log's bounds, half-open, where they are known; `made_anew` says that the
+    position is one in an earlier topic of that name, whatever the log holds.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        position: int,
+        *,
+        log: tuple[int, int] | None = None,
+        made_anew: bool = False,
+    ) -> None:
+        topic, number = partition
+        self.partition = partition
+        self.position = position
+        self.log = log
+        where = f"{topic}[{number}]"
+        if log is not None and (made_anew or position > log[1]):
+            super().__init__(
+                f"{where}: offset {position} is to be read next and the log ends at {log[1]}: the "
+                "topic was deleted and made anew",
+                remedy="Restore the topic from a backup; or stop the workers and have the new log "
+                "read from its beginning with `emberline topics skip`",
+            )
+            return
+        reach = f" to {log[0] - 1}" if log is not None else ""
+        super().__init__(
+            f"{where}: offsets {position}{reach} are to be read next and are no longer in the log",
+            remedy="Restore the topic from a backup; or stop the workers, accept the loss with "
+            "`emberline topics skip`, and raise the topic's retention",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one question brought for one partition: the position it was asked from, whole
+    batches, and the offset after the last one seen."""
+
+    partition: Partition
+    asked_from: int
+    batches: list[SealedBatch]
+    following: int
+
+
+class Fetcher:
+    """Fetches whole record batches of `(topic, partition)` pairs, from a cursor.
+
+    `cursor` maps each partition to the next offset to read, `ends` to where its log ends at
+    least. Every broker is asked by itself, so one that is silent holds up its own partitions
+    only. `bytes_per_fetch` bounds the answers of one round: of `fetch` in bytes as they are once
+    they are decompressed, but for the last batch, and from each answer the fetcher learns how
+    much to ask for; of `fetch_sealed` in bytes as they are in the log. One more round may be
+    under way while a caller works on the last (`prefetch`). With `linger_ms` the broker gathers
+    that long, or 1 MB, before it answers, unless nothing came lately: many small answers cost
+    more than a few. `fetch` is cancellable at any time; a cancelled call loses nothing, as
+    positions move only when batches are handed over.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        cursor: Mapping[Partition, int],
+        *,
+        ends: Mapping[Partition, int] | None = None,
+        bytes_per_fetch: int = 8_000_000,
+        bytes_per_partition: int = 3_000_000,
+        prefetch: bool = False,
+        linger_ms: int = 0,
+        check_crc: bool = True,
+        name: str = "fetcher",
+    ) -> None:
+        self._settings = settings
+        self._positions = dict(cursor)
+        #: High watermarks, and how much of each lies behind an open transaction.
+        self._ends: dict[Partition, int] = dict(ends or {})
+        self._held_back: dict[Partition, int] = {}
+        #: Of what nothing was heard since the last trouble, and what of it has no leader.
+        self._unanswered = set(self._positions)
+        self._leaderless: set[Partition] = set()
+        self._leaders_asked = 0.0
+        #: Until when a partition that was refused is left alone (`time.monotonic`).
+        self._resting: dict[Partition, float] = {}
+        self._bytes = bytes_per_fetch
+        self._reach = min(FIRST_BYTES, bytes_per_fetch)
+        self._partition_bytes = min(bytes_per_partition, bytes_per_fetch)
+        #: Decompressed bytes for each byte fetched, lately.
+        self._growth = 1.0
+        self._prefetch = prefetch
+        self._linger_ms = linger_ms
+        self._unpack = partial(committed, check_crc=check_crc)
+        self._busy = False
+        self._name = name
+        self._client: bootstrap.Client | None = None
+        #: Questions under way or answered and not handed over, by broker.
+        self._pending: dict[int, asyncio.Task[list[_Answer]]] = {}
+        self._asked: dict[int, list[Partition]] = {}
+        #: Takes batches that cannot be read, each with a code and its reason.
+        self.unreadable: Callable[[RawBatch, str, str], None] | None = None
+        self._trouble_said = 0.0
+
+    async def start(self) -> None:
+        """Connects; raises `Recoverable` when no broker answers."""
+        client = bootstrap.client(self._settings, self._name)
+        try:
+            await client.bootstrap()
+            await client.set_topics({topic for topic, _ in self._positions})
+            # A fetch that is cancelled while it connects would leave its socket behind.
+            leaders = [node for node, _ in self._by_leader(client)]
+            await asyncio.gather(*map(client.ready, leaders))
+        except kafka_errors.KafkaError as error:
+            await client.close()
+            raise Recoverable(
+                f"the broker at {self._settings.bootstrap_servers} does not answer: "
+                f"{type(error).__name__}"
+            ) from error
+        except BaseException:
+            await client.close()
+            raise
+        self._client = client
+
+    async def close(self) -> None:
+        """Ends the fetch under way and closes the connections."""
+        await self._drop_pending()
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    def position(self, partition: Partition) -> int:
+        """The next offset that `fetch` will hand over."""
+        return self._positions[partition]
+
+    def positions(self) -> dict[Partition, int]:
+        """All positions, as a copy."""
+        return dict(self._positions)
+
+    def lag(self, cursor: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Offsets between each of `cursor` and its log's end, as of the last answer: those that
+        an open transaction holds back among them.
+
+        At least 1 where no broker has answered for the partition: nobody knows what has come.
+        """
+        return {
+            partition: max(
+                int(partition in self._unanswered), self._ends.get(partition, 0) - offset
+            )
+            for partition, offset in cursor.items()
+        }
+
+    def held_back(self) -> dict[Partition, int]:
+        """Offsets that cannot be read yet, as they lie behind a transaction that a producer has
+        not ended; as of the last answer, partitions without any left out."""
+        return {partition: count for partition, count in self._held_back.items() if count}
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Moves a position; what was asked for from another one is thrown away."""
+        self._positions[partition] = offset
+
+    async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RawBatch]:
+        """The next batches, decompressed, as far as those take `bytes_per_fetch`; as
+        `fetch_sealed` else.
+
+        A batch that cannot be read is passed over with a warning, and given to `unreadable`.
+        """
+        before = self.positions()
+        sealed = await self.fetch_sealed(max_wait_ms)
+        if not sealed:
+            return []
+        limits = self._settings.max_batch_bytes, self._bytes
+        heavy = sum(len(batch.wire) for batch in sealed) > UNPACK_IN_THREAD
+        try:
+            found = (
+                await asyncio.to_thread(open_batches, sealed, *limits)
+                if heavy or any(batch.is_compressed for batch in sealed)
+                else open_batches(sealed, *limits)
+            )
+        except BaseException:
+            for partition, position in before.items():
+                self.seek(partition, position)
+            raise
+        for partition, offset in found.following.items():
+            self.seek(partition, max(offset, before[partition]))
+        for batch, code, detail in found.unreadable:
+            where = f"{batch.topic}[{batch.partition}]"
+            # a whole text: the worker's log drops what repeats a format string
+            log.warning(
+                f"{self._name}: {where} offsets {batch.base_offset} to {batch.last_offset} are "
+                f"passed over: {code}: {detail:.200}"
+            )
+            if self.unreadable is not None:
+                self.unreadable(batch, code, detail)
+        self._learn_growth(found.batches)
+        return found.batches
+
+    async def fetch_sealed(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[SealedBatch]:
+        """The next batches as the log has them, in offset order in each partition; empty after
+        `max_wait_ms`.
+
+        Broker trouble is waited out: it is logged every few seconds and the answer is empty.
+        Raises `LostRange` when a log no longer holds the position.
+        """
+        self._ask_leaders(max_wait_ms)
+        if not self._pending:
+            await asyncio.sleep(RETRY_S)
+            return []
+        done = await self._some_answered(max_wait_ms)
+        for node in done:
+            if self._pending[node].exception() is not None:
+                self._handed_over(node).result()
+        answers = [answer for node in done for answer in self._handed_over(node).result()]
+        batches: list[SealedBatch] = []
+        for answer in answers:
+            # after a seek the answer is to a question that nobody asks any more
+            if self._positions.get(answer.partition) == answer.asked_from:
+                self._positions[answer.partition] = answer.following
+                batches += answer.batches
+        if done:
+            self._busy = bool(batches)
+        if batches:
+            self._reach = min(2 * self._reach, self._bytes)
+            if self._prefetch:
+                self._ask_leaders(max_wait_ms)
+        return batches
+
+    async def progress(self, silence_s: float = SILENCE_S) -> list[RawBatch]:
+        """The next batches; none where positions moved past markers and aborted records only.
+
+        For reading up to somewhere: that may take as long as it likes while it gets on. Raises
+        `Recoverable` where no position moves for `silence_s`, and `LostRange`.
+        """
+        heard = time.monotonic()
+        before = self.positions()
+        while True:
+            batches = await self.fetch()
+            if batches or self._positions != before:
+                return batches
+            if time.monotonic() > heard + silence_s:
+                at = ", ".join(f"{t}[{n}] offset {o}" for (t, n), o in sorted(before.items())[:5])
+                raise Recoverable(
+                    f"nothing came for {silence_s:.0f} s of what is to be read next: {at}",
+                    remedy="Look at the brokers: whether they run, and lead these partitions",
+                )
+
+    def _handed_over(self, node: int) -> asyncio.Task[list[_Answer]]:
+        del self._asked[node]
+        return self._pending.pop(node)
+
+    async def _some_answered(self, max_wait_ms: int) -> list[int]:
+        """The brokers that have answered: the first one, and who is about to.
+
+        None after `max_wait_ms`, or when a partition that was refused is to be asked for again.
+        """
+        wait_s = max_wait_ms / 1000 + ANSWER_S
+        if self._resting:
+            wait_s = max(0.0, min(wait_s, min(self._resting.values()) - time.monotonic()))
+        await asyncio.wait(
+            self._pending.values(), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        if any(task.done() for task in self._pending.values()):
+            # they were asked together as a rule: one step for all of them costs less
+            late = [task for task in self._pending.values() if not task.done()]
+            if late:
+                await asyncio.wait(late, timeout=TOGETHER_S)
+        return [node for node, task in self._pending.items() if task.done()]
+
+    async def _drop_pending(self) -> None:
+        pending, self._pending, self._asked = list(self._pending.values()), {}, {}
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    def _ask_leaders(self, max_wait_ms: int) -> None:
+        """Asks every broker that is not being asked for what it leads and nobody asks for."""
+        client = self._client
+        if client is None:
+            raise RuntimeError("Fetcher.fetch before Fetcher.start")
+        by_leader = self._by_leader(client)
+        self._seek_leaders(client, by_leader)
+        now = time.monotonic()
+        self._resting = {one: until for one, until in self._resting.items() if until > now}
+        taken = {one for some in self._asked.values() for one in some} | self._resting.keys()
+        share = max(1, len(by_leader))
+        for node, led in by_leader:
+            wanted = [one for one in led if one not in taken]
+            if wanted and node not in self._pending:
+                self._asked[node] = wanted
+                self._pending[node] = asyncio.create_task(
+                    self._ask(client, node, wanted, max_wait_ms, share)
+                )
+
+    def _by_leader(self, client: bootstrap.Client) -> list[tuple[int, list[Partition]]]:
+        nodes: dict[int, list[Partition]] = {}
+        for partition in self._positions:
+            leader = client.cluster.leader_for_partition(TopicPartition(*partition))
+            if leader is not None and leader >= 0:
+                nodes.setdefault(leader, []).append(partition)
+        return list(nodes.items())
+
+    def _seek_leaders(
+        self, client: bootstrap.Client, by_leader: list[tuple[int, list[Partition]]]
+    ) -> None:
+        """Partitions without a leader are told once, and sought until all have one again.
+
+        The client alone would ask minutes later, and the others are fetched meanwhile.
+        """
+        leaderless = self._positions.keys() - {one for _, some in by_leader for one in some}
+        # whole texts: the worker's log drops what repeats a format string
+        if gone := leaderless - self._leaderless:
+            log.warning(f"{self._name}: no broker leads {_named(gone)}: not read until one does")
+        if back := self._leaderless - leaderless:
+            log.warning(f"{self._name}: {_named(back)} has a leader again and is read on")
+        self._leaderless = leaderless
+        self._unanswered |= leaderless
+        now = time.monotonic()
+        if leaderless and now - self._leaders_asked > LEADERS_EVERY_S:
+            self._leaders_asked = now
+            client.force_metadata_update()
+
+    async def _ask(
+        self,
+        client: bootstrap.Client,
+        node: int,
+        wanted: list[Partition],
+        max_wait_ms: int,
+        share: int,
+    ) -> list[_Answer]:
+        """One question to one broker, of `share` that are asked at a time."""
+        positions = {one: self._positions[one] for one in wanted}
+        random.shuffle(wanted)  # the broker fills a response in this order: none may starve
+        topics: dict[str, list[tuple[int, int, int]]] = {}
+        left = self._reach // share
+        reach = max(LEAST_BYTES, int(left / self._growth))
+        most = min(self._partition_bytes, reach)
+        for topic, number in wanted:
+            topics.setdefault(topic, []).append((number, positions[topic, number], most))
+        wait, least = (max_wait_ms, 1)
+        if self._busy and self._linger_ms:
+            wait, least = min(max_wait_ms, self._linger_ms), LINGER_BYTES
+        if not self._unanswered.isdisjoint(wanted):
+            wait = 0  # where a log ends is not known: an answer without records tells it
+        request = FetchRequest(wait, least, reach, READ_COMMITTED, list(topics.items()))
+        try:
+            response = await client.send(node, request)
+        except kafka_errors.KafkaError as error:
+            self._unanswered.update(wanted)
+            if isinstance(error, kafka_errors.RequestTimedOutError):
+                # or a slow line would never bring one whole answer
+                self._reach = max(min(LEAST_BYTES, self._bytes), self._reach // 2)
+            self._trouble(wanted, f"{type(error).__name__} {error}".strip())
+            return []
+        parts = [
+            ((topic, number), code, high, rest)
+            for topic, partitions in response.topics
+            for number, code, high, *rest in partitions
+        ]
+        size = sum(len(rest[-1] or b"") for _, _, _, rest in parts)
+        answers: list[_Answer] = []
+        for partition, code, high, rest in parts:
+            if code:
+                self._unanswered.add(partition)
+                self._refused(partition, code, positions[partition])
+                continue
+            self._unanswered.discard(partition)
+            self._ends[partition] = high
+            self._held_back[partition] = max(0, high - rest[0]) if rest[0] >= 0 else 0
+            aborted = rest[2] if response.API_VERSION >= 11 else rest[-2]
+            asked_from = positions[partition]
+            arguments = (rest[-1] or b"", partition, asked_from, aborted or ())
+            try:
+                got, following = (
+                    await asyncio.to_thread(self._unpack, *arguments)
+                    if size > UNPACK_IN_THREAD
+                    else self._unpack(*arguments)
+                )
+            except CorruptBatch as error:
+                # it is asked for again: the others go on, and a person may pass it over
+                self._trouble([partition], str(error))
+                continue
+            answers.append(_Answer(partition, asked_from, got, following))
+        return answers
+
+    def _learn_growth(self, batches: Sequence[RawBatch]) -> None:
+        """How much larger records are than what was fetched of them, batch headers included."""
+        fetched = sum(len(batch.wire) for batch in batches)
+        if fetched:
+            growth = sum(len(batch.payload) for batch in batches) / fetched
+            # at once upwards, slowly down again: too little asked for costs less than too much
+            self._growth = max(1.0, growth, (3 * self._growth + growth) / 4)
+
+    def _refused(self, partition: Partition, code: int, position: int) -> None:
+        error = kafka_errors.for_code(code)
+        if error is kafka_errors.OffsetOutOfRangeError:
+            if self._positions.get(partition) != position:
+                return  # it was moved since
+            raise LostRange(partition, position)
+        self._trouble([partition], f"{partition[0]}[{partition[1]}]: {error.__name__}")
+
+    def _trouble(self, partitions: Iterable[Partition], what: str) -> None:
+        """Leaves these alone for a moment, and has the client ask who leads them."""
+        now = time.monotonic()
+        if now - self._trouble_said > TROUBLE_EVERY_S:
+            self._trouble_said = now
+            log.warning(
+                "%s: waiting for the broker at %s: %s",
+                self._name,
+                self._settings.bootstrap_servers,
+                what,
+            )
+        self._resting |= dict.fromkeys(partitions, now + RETRY_S)
+        if self._client is not None:
+            self._client.force_metadata_update()
+
+
+def _named(partitions: Iterable[Partition]) -> str:
+    return ", ".join(f"{topic}[{number}]" for topic, number in sorted(partitions))

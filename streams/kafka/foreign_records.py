@@ -1,0 +1,65 @@
+"""Records in internal topics that none of us can have written: they must stop nobody.
+
+They are counted, and told in the log: the first ones of each topic, then ever fewer.
+"""
+
+import logging
+import struct
+from collections import Counter
+
+from schemas.decode.batch_records import CorruptRecords, KafkaRecord, RawBatch, unpack
+from schemas.records.lifecycle import is_source
+
+__all__ = ["COUNTS", "names_source", "own_key", "pass_over", "producer_of", "records_of"]
+
+log = logging.getLogger(__name__)
+
+COUNTS: Counter[str] = Counter()
+"""Records and batches left out since the process began, by topic."""
+_PRODUCER = struct.Struct(">q")
+_PRODUCER_AT = 43
+"""Where the producer's id stands in a batch's header."""
+
+
+def records_of(batch: RawBatch) -> list[KafkaRecord]:
+    """The records of a batch; none of one that cannot be read, which is passed over whole."""
+    try:
+        return unpack(batch)
+    except CorruptRecords as error:
+        pass_over(batch.topic, batch.partition, batch.base_offset, error.message)
+        return []
+
+
+def producer_of(batch: RawBatch) -> int | None:
+    """The id of the producer that wrote a batch; None where that is not known."""
+    if len(batch.wire) < _PRODUCER_AT + _PRODUCER.size:
+        return None
+    found: int = _PRODUCER.unpack_from(batch.wire, _PRODUCER_AT)[0]
+    return found
+
+
+def own_key(key: bytes | None) -> str | None:
+    """The key as text; None where it is none: all the keys that we write are UTF-8."""
+    text = (key or b"").decode(errors="replace")
+    return text if text.encode() == (key or b"") else None
+
+
+def names_source(key: bytes | None) -> bool:
+    """Whether a record's key names a campaign or a Canvas: what it says of one must be known."""
+    text = own_key(key)
+    return text is not None and is_source(text)
+
+
+def pass_over(topic: str, partition: int, offset: int, why: str) -> None:
+    """Leave a record out: count it, and warn of the 1st, 2nd, 4th, 8th .. of its topic."""
+    COUNTS[topic] += 1
+    count = COUNTS[topic]
+    if count & (count - 1) == 0:
+        log.warning(
+            "%s[%d] offset %d is no record of ours and left out (%d so far): %.200s",
+            topic,
+            partition,
+            offset,
+            count,
+            why,
+        )

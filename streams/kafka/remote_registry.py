@@ -1,0 +1,380 @@
+"""A Confluent-compatible schema registry: writers' schemas by id, and ids for our schemas.
+
+    GET  /schemas/ids/{id}                             {"schema": TEXT, "references": [..]}
+    GET  /subjects/{subject}/versions/{version}        the same, for a reference
+    POST /subjects/{subject}                           {"id": ID} where it is registered already
+    POST /subjects/{subject}/versions                  {"id": ID}, registering it
+
+Blocking: decoding calls it from its own threads, once for every id that is new to the process.
+"""
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import Fatal, Recoverable, UsageError
+from schemas.records import foreign, registry
+from schemas.records.foreign import BadSchema
+from schemas.records.registry import FILES, SchemaSource, UnknownSchema
+from streams.kafka.registry_http import Answer, Caller, CallFailed
+from streams.settings import Settings
+
+__all__ = [
+    "HttpSource",
+    "Known",
+    "RegistryUnreachable",
+    "SchemaAwaited",
+    "learn",
+    "registry_of",
+    "source_for",
+]
+
+_KNOWN = 4_096
+"""Schemas that are kept."""
+_UNKNOWN = 150_000
+"""Ids without a schema that are remembered: more than the records that are read together."""
+_REFERENCES = 32
+_NOT_FOUND = 404
+_REFUSED = frozenset({400, 401, 403, 409, 422})
+_REMEDY = "Start the registry, or correct the setting schema_registry_url"
+
+
+class RegistryUnreachable(Recoverable):
+    """The schema registry did not answer, so whether the schema exists is not known."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"schema registry: {url}: {reason}", remedy=_REMEDY)
+        self.url = url
+        self.reason = reason
+
+
+class SchemaAwaited(Recoverable):
+    """The schema registry has to be asked for this id before a record can be read."""
+
+    def __init__(self, schema_id: int) -> None:
+        super().__init__(f"schema id {schema_id} is not known yet", remedy=_REMEDY)
+        self.schema_id = schema_id
+
+
+@dataclass(slots=True)
+class _Asking:
+    """Somebody asks for an id; others wait for what becomes of it."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class HttpSource:
+    """The schemas of a registry.
+
+    A schema is kept, as its id never changes its meaning. That there is none is kept for
+    `forget_after` seconds, so that a topic of garbage does not ask for every record. After a
+    failure nothing is asked for `rest` seconds. No lock is held while a call is under way, and
+    none takes longer than its deadline. Ids of our own files (`registry.OWN_IDS`) are never
+    asked for: no registry gives them out.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str = "",
+        password: str = "",
+        timeout: float = 10.0,
+        forget_after: float = 300.0,
+        rest: float = 2.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._caller = Caller(url, user=user, password=password, deadline_s=timeout)
+        self._patience = 3 * timeout
+        self._forget_after = forget_after
+        self._rest = rest
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._known: dict[int, dict[str, Any]] = {}
+        self._unknown: dict[int, tuple[float, str]] = {}
+        self._asking: dict[int, _Asking] = {}
+        self._failed: tuple[float, RegistryUnreachable] | None = None
+        self._ids: dict[tuple[str, str], int] = {}
+
+    def writer(self, schema_id: int) -> dict[str, Any]:
+        """Return the JSON form of the schema with this id.
+
+        Raises UnknownSchema where the registry has no Avro record of this id, or one that
+        costs too much to read with; RegistryUnreachable where it does not answer now.
+        """
+        if schema_id in registry.OWN_IDS:
+            return FILES.writer(schema_id)
+        while True:
+            with self._lock:
+                found = self._told(schema_id)
+                if found is not None:
+                    return found
+                asking = self._asking.get(schema_id)
+                if asking is None:
+                    mine = self._asking[schema_id] = _Asking()
+                    break
+            asking.done.wait()  # as long as one call lasts at most, which has a deadline
+        try:
+            return self._ask(schema_id)
+        finally:
+            with self._lock:
+                del self._asking[schema_id]
+            mine.done.set()
+
+    def known(self, schema_id: int) -> dict[str, Any] | None:
+        """What `writer` returns or raises without asking; None where it would have to ask."""
+        if schema_id in registry.OWN_IDS:
+            return FILES.writer(schema_id)
+        with self._lock:
+            return self._remembered(schema_id)
+
+    def id_of(self, name: str, topic: str) -> int:
+        """The id of our schema `name` for values of `topic`, registered where it is not yet.
+
+        Raises RegistryUnreachable, and Fatal where the registry refuses it.
+        """
+        subject = f"{topic}-value"
+        with self._lock:
+            known = self._ids.get((name, subject))
+        if known is not None:
+            return known
+        body = json.dumps({"schema": json.dumps(registry.raw(name)), "schemaType": "AVRO"}).encode()
+        answer = self._call(lambda: self._caller.post(body, "subjects", subject))
+        if answer.status == _NOT_FOUND:
+            answer = self._call(lambda: self._caller.post(body, "subjects", subject, "versions"))
+        if answer.status in _REFUSED:
+            raise Fatal(
+                f"The schema registry refuses {subject}: {_reason(answer)}",
+                remedy="Check the settings schema_registry_user and schema_registry_password, "
+                "and the subject's compatibility",
+            )
+        found = self._object(answer, subject).get("id")
+        if type(found) is not int or not 0 <= found < 1 << 31 or found in registry.OWN_IDS:
+            raise self._strange(subject)
+        with self._lock:
+            self._ids[name, subject] = found
+        return found
+
+    def _told(self, schema_id: int) -> dict[str, Any] | None:
+        """The same; after a failure nothing is asked for a while. Under the lock."""
+        found = self._remembered(schema_id)
+        if found is None and self._failed is not None and self._monotonic() < self._failed[0]:
+            error = self._failed[1]
+            raise RegistryUnreachable(error.url, error.reason)
+        return found
+
+    def _remembered(self, schema_id: int) -> dict[str, Any] | None:
+        if schema_id in self._known:
+            return self._known[schema_id]
+        until, reason = self._unknown.get(schema_id, (float("-inf"), ""))
+        if self._monotonic() < until:
+            raise UnknownSchema(schema_id, reason)
+        return None
+
+    def _ask(self, schema_id: int) -> dict[str, Any]:
+        try:
+            known = self._schema(schema_id)
+        except UnknownSchema as unknown:
+            with self._lock:
+                _make_room(self._unknown, _UNKNOWN)
+                self._unknown[schema_id] = (self._monotonic() + self._forget_after, unknown.reason)
+            raise
+        with self._lock:
+            _make_room(self._known, _KNOWN)
+            self._known[schema_id] = known
+        return known
+
+    def _schema(self, schema_id: int) -> dict[str, Any]:
+        where = f"schemas/ids/{schema_id}"
+        answer = self._call(lambda: self._caller.get("schemas", "ids", str(schema_id)))
+        if answer.status == _NOT_FOUND:
+            raise UnknownSchema(schema_id, "the schema registry has none")
+        told = self._object(answer, where)
+        if told.get("schemaType", "AVRO") != "AVRO":
+            raise UnknownSchema(schema_id, "not an Avro schema")
+        if not isinstance(told.get("schema"), str):
+            raise self._strange(where)
+        try:
+            schema = foreign.parsed(told["schema"])
+            if told.get("references"):
+                schema = foreign.inlined(schema, self._references(told["references"]))
+            foreign.check(schema)
+        except BadSchema as error:
+            raise UnknownSchema(schema_id, str(error)) from error
+        if not isinstance(schema, dict) or schema.get("type") != "record":
+            raise UnknownSchema(schema_id, "not an Avro record")
+        return schema
+
+    def _references(self, told: Any) -> dict[str, Any]:
+        """Full name -> schema of what a schema refers to, and what that refers to."""
+        others: dict[str, Any] = {}
+        seen: set[tuple[str, str]] = set()
+        waiting = [told]
+        until = self._monotonic() + self._patience
+        while waiting:
+            listed = waiting.pop()
+            for one in listed if isinstance(listed, list) else [None]:
+                subject = one.get("subject") if isinstance(one, dict) else None
+                version = one.get("version") if isinstance(one, dict) else None
+                if not isinstance(subject, str) or type(version) is not int:
+                    raise BadSchema("references without subject and version")
+                if (subject, str(version)) in seen:
+                    continue
+                seen.add((subject, str(version)))
+                if len(seen) > _REFERENCES:
+                    raise BadSchema(f"more than {_REFERENCES} references")
+                if self._monotonic() > until:
+                    raise self._unreachable("the references of a schema take too long")
+                found, further = self._reference(subject, str(version))
+                others |= dict(foreign.names(found))
+                waiting += [further] if further else []
+        return others
+
+    def _reference(self, subject: str, version: str) -> tuple[Any, Any]:
+        answer = self._call(lambda: self._caller.get("subjects", subject, "versions", version))
+        if answer.status == _NOT_FOUND:
+            raise BadSchema(f"the registry has no {subject[:80]} version {version}")
+        told = self._object(answer, f"subjects/{subject[:80]}")
+        if not isinstance(told.get("schema"), str):
+            raise BadSchema(f"{subject[:80]} version {version} has no schema")
+        return foreign.parsed(told["schema"]), told.get("references")
+
+    def _call(self, call: Callable[[], Answer]) -> Answer:
+        try:
+            answer = call()
+            if answer.status != _NOT_FOUND and answer.status not in _REFUSED | {200}:
+                raise CallFailed(f"status {answer.status}")
+        except CallFailed as error:
+            raise self._unreachable(str(error)) from error
+        with self._lock:
+            self._failed = None
+        return answer
+
+    def _object(self, answer: Answer, where: str) -> dict[str, Any]:
+        if answer.status != 200:
+            raise self._unreachable(f"{where}: {_reason(answer)}")
+        try:
+            told = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            raise self._strange(where)
+        return told
+
+    def _strange(self, where: str) -> RegistryUnreachable:
+        return self._unreachable(f"{where}: the answer is not one of a schema registry")
+
+    def _unreachable(self, reason: str) -> RegistryUnreachable:
+        error = RegistryUnreachable(self._caller.url, reason)
+        with self._lock:
+            self._failed = (self._monotonic() + self._rest, error)
+        return error
+
+
+def _make_room(kept: dict[int, Any], most: int) -> None:
+    while len(kept) >= most:
+        del kept[next(iter(kept))]
+
+
+def _reason(answer: Answer) -> str:
+    try:
+        message = str(json.loads(answer.body).get("message"))
+    except (ValueError, AttributeError, RecursionError):
+        message = ""
+    return f"status {answer.status}{f', {message[:200]!r}' if message else ''}"
+
+
+class Known:
+    """What a registry has told so far: for decoding in threads that all shards share.
+
+    Nothing is asked here. `SchemaAwaited` says that something has to be: see `learn`.
+    """
+
+    def __init__(self, remote: HttpSource) -> None:
+        self.remote = remote
+
+    def writer(self, schema_id: int) -> dict[str, Any]:
+        """Return the JSON form of the schema with this id.
+
+        Raises UnknownSchema where the registry has none, SchemaAwaited where it is not asked yet.
+        """
+        known = self.remote.known(schema_id)
+        if known is None:
+            raise SchemaAwaited(schema_id)
+        return known
+
+
+async def learn(remote: HttpSource, ids: Collection[int]) -> None:
+    """Ask the registry for all of these, in a thread of its own; unknown ones are known then.
+
+    Raises RegistryUnreachable. When it is cancelled the call under way ends by itself.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if not done.done():
+            done.set_result(None) if error is None else done.set_exception(error)
+
+    def ask() -> None:
+        error: BaseException | None = None
+        try:
+            for schema_id in ids:
+                with contextlib.suppress(UnknownSchema):
+                    remote.writer(schema_id)
+        except Exception as caught:
+            error = caught
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(tell, error)
+
+    # no pool: Python would wait for its threads when the process ends
+    threading.Thread(target=ask, name="schema-registry", daemon=True).start()
+    await done
+
+
+def source_for(settings: Settings) -> SchemaSource:
+    """Return where workers find the schemas of what others write: a `Known`, or our own files.
+
+    The same one for the same settings: what one shard has learnt serves all. Raises UsageError.
+    """
+    remote = registry_of(settings)
+    return FILES if remote is None else _known(remote)
+
+
+def registry_of(settings: Settings) -> HttpSource | None:
+    """The schema registry of the settings, if there is one. Raises UsageError."""
+    if not settings.schema_registry_url:
+        return None
+    return _shared(
+        str(settings.schema_registry_url), settings.schema_registry_user, _password(settings)
+    )
+
+
+def _password(settings: Settings) -> str:
+    name = settings.schema_registry_password_file
+    if not name:
+        return settings.schema_registry_password
+    try:
+        return Path(name).expanduser().read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"schema_registry_password_file: {name} cannot be read: {type(error).__name__}",
+            remedy="Name a file with the password in its first line",
+        ) from error
+
+
+@cache
+def _shared(url: str, user: str, password: str) -> HttpSource:
+    return HttpSource(url, user=user, password=password)
+
+
+@cache
+def _known(remote: HttpSource) -> Known:
+    return Known(remote)

@@ -1,0 +1,228 @@
+"""Topics on the broker: made where they are missing, and compared with what they should be."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from schemas.errors import Fatal, Recoverable
+from streams.kafka import bootstrap
+from streams.kafka.topic_layout import TopicLayout, layouts
+from streams.kafka.topic_repair import set_configs
+from streams.kafka.topic_specs import (
+    DELETE_RETENTION_MS,
+    EVENTS,
+    MAX_MESSAGE_BYTES,
+    Problem,
+    Topics,
+    TopicSpec,
+    compare,
+    specs,
+)
+from streams.settings import Settings
+
+__all__ = [
+    "DELETE_RETENTION_MS",
+    "EVENTS",
+    "MAX_MESSAGE_BYTES",
+    "Problem",
+    "TopicSpec",
+    "Topics",
+    "check",
+    "compare",
+    "configs",
+    "create",
+    "inspect",
+    "partitions",
+    "repair",
+    "specs",
+    "topic_ids",
+]
+
+_ALREADY_EXISTS = 36
+_DEADLINE_S = 30.0
+_POLL_S = 0.05
+#: The controller makes all partitions of all topics before it answers.
+_CREATE_S = 20.0
+
+
+async def create(settings: Settings) -> list[str]:
+    """Make every topic that is missing; return the names made, once all of them have leaders.
+
+    Existing topics are left as they are: see `check` and `repair`. Raises Recoverable where no
+    broker answers in 30 s, Fatal where the broker refuses.
+    """
+    async with _admin(settings, _CREATE_S) as admin:
+        there = await _partitions(admin)
+        missing = [spec for spec in specs(settings) if spec.name not in there]
+        made = await _create(admin, missing, settings.replication_factor) if missing else []
+        await _leaders(admin, missing)
+        return made
+
+
+async def check(settings: Settings) -> list[Problem]:
+    """What is wrong with the topics of these settings; empty when all is well.
+
+    Raises Recoverable where no broker answers in 30 s.
+    """
+    async with _admin(settings) as admin:
+        return await _problems(admin, settings)
+
+
+async def repair(settings: Settings) -> list[Problem]:
+    """Set every wrong setting that may be set without harm; returns what was wrong, once it
+    is so no more.
+
+    Raises Recoverable where no broker answers in 30 s, Fatal where the broker refuses.
+    """
+    async with _admin(settings) as admin:
+        wrong = [problem for problem in await _problems(admin, settings) if problem.repairable]
+        configs: dict[str, dict[str, str]] = {}
+        for problem in wrong:
+            configs.setdefault(problem.topic, {})[problem.setting] = problem.expected
+        await set_configs(admin, configs)
+        left = wrong
+        while left:  # ended by the deadline; each broker hears of it in its own time
+            await asyncio.sleep(_POLL_S)
+            left = [problem for problem in await _problems(admin, settings) if problem in wrong]
+        return wrong
+
+
+async def inspect(settings: Settings) -> tuple[list[Problem], dict[str, TopicLayout]]:
+    """What is wrong with the topics, and how those that exist lie.
+
+    Raises Recoverable where no broker answers in 30 s.
+    """
+    async with _admin(settings) as admin:
+        return await _inspected(admin, settings)
+
+
+async def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
+    """Which incarnation each topic is that exists: a topic made anew has another id.
+
+    Raises Recoverable where no broker answers in 30 s.
+    """
+    async with _admin(settings) as admin:
+        return {name: found.topic_id for name, found in (await layouts(admin, names)).items()}
+
+
+async def _problems(admin: AIOKafkaAdminClient, settings: Settings) -> list[Problem]:
+    return (await _inspected(admin, settings))[0]
+
+
+async def _inspected(
+    admin: AIOKafkaAdminClient, settings: Settings
+) -> tuple[list[Problem], dict[str, TopicLayout]]:
+    wanted = specs(settings)
+    there = await layouts(admin, [spec.name for spec in wanted])
+    found = await _configs(admin, there)
+    changelog = there.get(Topics(settings.prefix).changelog)
+    placed = None if changelog is None else changelog.partitions
+    problems: list[Problem] = []
+    for spec in wanted:
+        lies, configs = there.get(spec.name), found.get(spec.name, {})
+        if lies is None:
+            problems += compare(spec, None, configs)
+        else:
+            problems += compare(
+                spec, lies.partitions, configs, replicas=lies.replicas, placed=placed
+            )
+    return problems, there
+
+
+async def configs(settings: Settings, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The settings of topics, by topic and name, as they are now.
+
+    Raises Recoverable where no broker answers in 30 s, or does not tell.
+    """
+    async with _admin(settings) as admin:
+        return await _configs(admin, names)
+
+
+async def partitions(settings: Settings) -> dict[str, int]:
+    """Number of partitions of every topic there is, whosesoever it is.
+
+    Raises Recoverable where no broker answers in 30 s.
+    """
+    async with _admin(settings) as admin:
+        return await _partitions(admin)
+
+
+@asynccontextmanager
+async def _admin(
+    settings: Settings, answer_s: float = bootstrap.READ_S
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    servers = settings.bootstrap_servers
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, client_id=f"{settings.client_id}-topics")
+    bootstrap.adopt(admin._client, answer_s)
+    try:
+        async with asyncio.timeout(_DEADLINE_S):
+            await admin.start()
+            yield admin
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Recoverable(
+            f"The Kafka broker at {servers} does not answer ({type(error).__name__})",
+            remedy="Start it (`emberline broker` runs one here) or set --bootstrap-servers",
+        ) from error
+    finally:
+        await admin.close()
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, missing: Iterable[TopicSpec], replicas: int
+) -> list[str]:
+    new = [
+        NewTopic(spec.name, spec.partitions, replicas, topic_configs=dict(spec.configs))
+        for spec in missing
+    ]
+    answer = await admin.create_topics(new)
+    made = []
+    for name, code, *message in answer.topic_errors:
+        if code == 0:
+            made.append(name)
+        elif code != _ALREADY_EXISTS:  # another worker may create them at the same time
+            detail = next(filter(None, message), None) or for_code(code).__name__
+            raise Fatal(
+                f"The broker refused to create topic {name}: {detail}",
+                remedy="Check replication_factor, the prefix, and the rights of this client",
+            )
+    return made
+
+
+async def _leaders(admin: AIOKafkaAdminClient, made: Iterable[TopicSpec]) -> None:
+    while True:  # ended by the caller's deadline; brokers tell nobody when they are ready
+        there = await _partitions(admin, led=True)
+        if all(there.get(spec.name, 0) >= spec.partitions for spec in made):
+            return
+        await asyncio.sleep(_POLL_S)
+
+
+async def _partitions(admin: AIOKafkaAdminClient, *, led: bool = False) -> dict[str, int]:
+    """Number of partitions (with `led`, of those with a leader), by topic.
+
+    Asks for all topics: asking for one that is missing makes some brokers create it.
+    """
+    return {
+        topic["topic"]: sum(part["leader"] >= 0 or not led for part in topic["partitions"])
+        for topic in await admin.describe_topics()
+    }
+
+
+async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    answers: list[Any] = await admin.describe_configs(resources) if resources else []
+    configs: dict[str, dict[str, str]] = {}
+    for answer in answers:
+        for code, message, _, name, entries in answer.resources:
+            if code:
+                raise Recoverable(
+                    f"The broker does not tell the settings of topic {name}: "
+                    f"{message or for_code(code).__name__}",
+                    remedy="Try again, or check the rights of this client",
+                )
+            configs[name] = {entry[0]: entry[1] or "" for entry in entries}
+    return configs

@@ -1,0 +1,99 @@
+"""The archive: segments of expired sources, kept for ever, each one record.
+
+The headers of a record say everything that is needed to rebuild the manifest by a scan:
+segment id, source, epoch, rows, partition count, checksum, what it replaces, and the index.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+
+from schemas.decode.batch import unpack
+from schemas.errors import Fatal
+from schemas.segment import SegmentIndex
+from schemas.segment.codec import checksum
+from streams.kafka.fetch import Fetcher
+from streams.kafka.step import Record
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from streams.state.hot_table import Place
+
+__all__ = ["ArchiveMismatch", "append", "read"]
+
+#: A gap between wanted records larger than this many offsets is jumped over.
+_JUMP = 16
+
+
+class ArchiveMismatch(Fatal):
+    """An archived record is not the segment that the manifest says."""
+
+
+def append(
+    settings: Settings, partition: int, index: SegmentIndex, data: bytes, epoch: int
+) -> Record:
+    """The archive record of a segment that holds one source."""
+    (source,) = index.sources
+    headers = {
+        "segment": index.id,
+        "source": source,
+        "epoch": str(epoch),
+        "rows": str(index.rows),
+        "partitions": str(settings.partitions),
+        "checksum": index.checksum,
+        "replaces": "",
+    }
+    return Record(
+        Topics(settings.prefix).archive,
+        source.encode(),
+        data,
+        partition,
+        (*((name, value.encode()) for name, value in headers.items()), ("index", index.to_json())),
+    )
+
+
+async def read(
+    settings: Settings, partition: int, places: Mapping[str, Place]
+) -> AsyncIterator[tuple[SegmentIndex, bytes]]:
+    """The segments at `places` (segment id -> place), verified, in the order of their offsets.
+
+    Raises `ArchiveMismatch` where a record is gone or its id or checksum differ, `Recoverable`
+    when the broker gives nothing for 30 s.
+    """
+    topic = Topics(settings.prefix).archive
+    wanted = {place.offset: (segment_id, place) for segment_id, place in places.items()}
+    order = sorted(wanted, reverse=True)
+    if not order:
+        return
+    partition_key = (topic, partition)
+    fetcher = Fetcher(settings, {partition_key: order[-1]}, name=f"archive-{partition}")
+    await fetcher.start()
+    try:
+        while order:
+            batches = await fetcher.progress()
+            for record in (record for batch in batches for record in unpack(batch)):
+                if order and record.offset > order[-1]:
+                    raise _mismatch(partition_key, order[-1], *wanted[order[-1]], "is gone")
+                if order and record.offset == order[-1]:
+                    segment_id, place = wanted[order.pop()]
+                    headers = dict(record.headers)
+                    data = record.value or b""
+                    if (
+                        headers.get("segment") != segment_id.encode()
+                        or checksum(data) != place.checksum
+                    ):
+                        raise _mismatch(
+                            partition_key, record.offset, segment_id, place, "is another record"
+                        )
+                    yield SegmentIndex.from_json(headers["index"] or b""), data
+            if order and order[-1] - fetcher.position(partition_key) > _JUMP:
+                fetcher.seek(partition_key, order[-1])
+    finally:
+        await fetcher.close()
+
+
+def _mismatch(
+    partition: tuple[str, int], offset: int, segment_id: str, place: Place, what: str
+) -> ArchiveMismatch:
+    return ArchiveMismatch(
+        f"{partition[0]}[{partition[1]}]@{offset}: segment {segment_id} with checksum "
+        f"{place.checksum} {what}",
+        remedy="Restore the archive topic from a backup; hot data has not been dropped",
+    )

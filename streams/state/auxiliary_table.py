@@ -1,0 +1,170 @@
+"""Side tables: counts, roster and external ids of events, kept like the hot table but folded in
+their own way.
+
+A step writes deltas (`e`, `q`, `x`); a flush folds them into a run (`a`, `r`, `y`); runs of one
+level are folded into one of the next where there are too many. A step replaces parts by their fold
+whole or not at all, so a sum is never added twice.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from schemas.segment import CorruptSegment
+from schemas.tables.counts import COUNT_SCHEMA, add_up
+from schemas.tables.external import EXTERNAL_SCHEMA, last_said
+from schemas.tables.roster import ROSTER_SCHEMA, latest
+from schemas.tables.sealed import is_sealed, sealed, unsealed
+from streams.state import keys
+
+__all__ = [
+    "COUNTS",
+    "EXTERNALS",
+    "ROSTER",
+    "SIDES",
+    "SideTable",
+    "choose",
+    "decode",
+    "encode",
+    "flush",
+    "merge",
+    "schema_of",
+    "weight",
+]
+
+Put = tuple[bytes, bytes | None]
+_PIECE_ROWS = 20_000
+_PARQUET = b"PAR1"
+_FRAME_BYTES = 2_000
+
+
+@dataclass(frozen=True)
+class SideTable:
+    """One side table: the letters of its deltas and runs, its schema and its fold."""
+
+    delta: bytes
+    run: bytes
+    schema: pl.Schema
+    fold: Callable[[pl.DataFrame], pl.DataFrame]
+
+
+COUNTS = SideTable(b"e", b"a", COUNT_SCHEMA, add_up)
+ROSTER = SideTable(b"q", b"r", ROSTER_SCHEMA, latest)
+EXTERNALS = SideTable(b"x", b"y", EXTERNAL_SCHEMA, last_said)
+SIDES = (COUNTS, ROSTER, EXTERNALS)
+_SCHEMAS = {table.delta: table.schema for table in SIDES}
+
+
+def schema_of(key: bytes) -> pl.Schema:
+    """The schema of a side table's delta."""
+    return _SCHEMAS[keys.kind(key)]
+
+
+def weight(frame: pl.DataFrame) -> int:
+    """Bytes that a delta takes in memory, about: many are small, and a frame is something too."""
+    return int(frame.estimated_size()) + _FRAME_BYTES
+
+
+def encode(frame: pl.DataFrame) -> bytes:
+    """A frame as bytes."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False)
+    return sealed(buffer.getvalue())
+
+
+def decode(data: bytes) -> pl.DataFrame:
+    """What `encode` wrote, or an earlier release, which did not seal it.
+
+    Raises `CorruptSegment`.
+    """
+    try:
+        whole = unsealed(data) if is_sealed(data) else data
+        if not whole.startswith(_PARQUET):
+            raise ValueError("it is no Parquet")
+        return pl.read_parquet(io.BytesIO(whole), use_statistics=False)
+    # A panic of Polars derives from BaseException alone.
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise CorruptSegment(
+            f"a run of {len(data)} bytes cannot be decoded: {error}",
+            remedy="restore the record from a replica or a backup of its topic",
+        ) from error
+
+
+def flush(
+    table: SideTable, deltas: Mapping[bytes, pl.DataFrame], new_id: Callable[[], str], limit: int
+) -> list[Put]:
+    """Folds deltas into a run of level 0 and deletes them; nothing where there are none."""
+    if not deltas:
+        return []
+    return _run(table, deltas.values(), 0, new_id(), limit) + [(key, None) for key in deltas]
+
+
+def oldest(deltas: Mapping[bytes, pl.DataFrame], max_bytes: int) -> dict[bytes, pl.DataFrame]:
+    """The deltas to flush next, in the order in which they came: at most so much in memory, and
+    at least one. Those without rows go with what came before: it may hold theirs.
+    """
+    chosen: dict[bytes, pl.DataFrame] = {}
+    room = max_bytes
+    for key, frame in deltas.items():
+        room -= weight(frame)
+        if chosen and frame.height and room < 0:
+            break
+        chosen[key] = frame
+    return chosen
+
+
+def choose(runs: Mapping[bytes, int], fan_in: int, max_bytes: int) -> list[bytes]:
+    """The keys of the runs to merge next: of one level with more than `fan_in` runs, whole
+    runs of at most `max_bytes` together; none where a merge of two would weigh more.
+    """
+    levels: dict[int, dict[str, list[bytes]]] = {}
+    for key in sorted(runs):
+        level, run_id = keys.run_parts(key)
+        levels.setdefault(level, {}).setdefault(run_id, []).append(key)
+    for level in sorted(levels):
+        found = levels[level]
+        if len(found) <= fan_in:
+            continue
+        chosen: list[list[bytes]] = []
+        weight = 0
+        for pieces in sorted(found.values(), key=lambda pieces: sum(runs[key] for key in pieces)):
+            weight += sum(runs[key] for key in pieces)
+            if weight > max_bytes:
+                break
+            chosen.append(pieces)
+        if len(chosen) > 1:
+            return [key for pieces in chosen for key in pieces]
+    return []
+
+
+def merge(
+    table: SideTable,
+    parts: Sequence[tuple[bytes, pl.DataFrame]],
+    new_id: Callable[[], str],
+    limit: int,
+) -> list[Put]:
+    """Folds whole runs into one of the next level and deletes them."""
+    level = 1 + max(keys.run_parts(key)[0] for key, _ in parts)
+    rows = _run(table, [frame for _, frame in parts], level, new_id(), limit)
+    return rows + [(key, None) for key, _ in parts]
+
+
+def _run(
+    table: SideTable, frames: Iterable[pl.DataFrame], level: int, run_id: str, limit: int
+) -> list[Put]:
+    rows = table.fold(pl.concat(list(frames)))
+    pieces = [rows[start : start + _PIECE_ROWS] for start in range(0, rows.height, _PIECE_ROWS)]
+    encoded: list[bytes] = []
+    while pieces:
+        piece = pieces.pop(0)
+        data = encode(piece)
+        if len(data) > limit and piece.height > 1:
+            middle = piece.height // 2
+            pieces[:0] = [piece[:middle], piece[middle:]]
+        else:
+            encoded.append(data)
+    return [
+        (keys.run(table.run, level, run_id, number), data) for number, data in enumerate(encoded)
+    ]

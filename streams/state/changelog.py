@@ -1,0 +1,187 @@
+"""The changelog: reading a shard's durable state back, up to one's own fence.
+
+`end_offsets` of a read_committed consumer is the last stable offset and says nothing about
+what is still in flight. So a new owner, after fencing the old one, commits a record with an
+id of its own and reads until it sees that record: then it has everything.
+"""
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+
+from schemas.decode.batch import KafkaRecord, unpack
+from schemas.errors import Fatal
+from streams.kafka.fetch import Fetcher
+from streams.kafka.offsets import bounds
+from streams.kafka.step import Record, StepProducer
+from streams.kafka.topic_specs import fixed_number
+from streams.kafka.topics import DELETE_RETENTION_MS, Topics, configs
+from streams.settings import Settings
+from streams.state import keys
+from streams.state.hot_table import HotTable, Origin
+from streams.state.replay import Replay
+from streams.state.state_store import Mirror
+
+__all__ = ["FORMAT", "WrongPartitions", "fence", "load", "recover", "tombstones_ms"]
+
+log = logging.getLogger(__name__)
+
+#: 2: deltas are Arrow IPC streams.
+FORMAT = 2
+_SIDE_BYTES = 32_000_000
+#: A recovery that reads nothing for so long gives up and starts again.
+
+
+class WrongPartitions(Fatal):
+    """The hot table was built with another number of partitions."""
+
+
+def fence(settings: Settings, partition: int, owner: str) -> Record:
+    """The record that says in the changelog who owns the shard; `owner` is of one life only."""
+    return Record(Topics(settings.prefix).changelog, keys.FENCE, owner.encode(), partition)
+
+
+async def recover(
+    settings: Settings, partition: int, producer: StepProducer, mirror: Mirror, owner: str
+) -> tuple[HotTable, int]:
+    """Brings the mirror up to this owner's fence and loads the hot table from it.
+
+    The producer must have been started, which fences the former owner. Returns the table and
+    the changelog offset after the fence. Raises `WrongPartitions` for another N, `StepFailed`
+    or `Fenced` from the fence's commit, `Recoverable` when the changelog stays silent.
+    """
+    topic = Topics(settings.prefix).changelog
+    (fence_offset,) = await producer.commit([fence(settings, partition, owner)])
+    now_ms = producer.appended_ms or int(time.time() * 1000)
+    start, _ = (await bounds(settings, [(topic, partition)]))[topic, partition]
+    fetcher = Fetcher(
+        settings,
+        {(topic, partition): start},
+        bytes_per_partition=4_000_000,
+        prefetch=True,
+        name=f"changelog-{partition}",
+    )
+    await fetcher.start()
+    try:
+        origin, head = await _origin(fetcher, owner)
+        _check(origin, settings.partitions, partition)
+        if not mirror.position() or not _useful(mirror, origin, fence_offset):
+            await asyncio.to_thread(mirror.clear)
+        elif abs(now_ms - mirror.stamp_ms()) > await tombstones_ms(settings, topic) // 2:
+            log.info("shard %d has been away for long and is filled anew", partition)
+            await asyncio.to_thread(mirror.clear)
+        position = max(start, mirror.position())
+        if position > start:
+            fetcher.seek((topic, partition), position)
+            head = []
+        last_ms = mirror.stamp_ms()
+        last_ms = await _replay(fetcher, head, mirror, owner) or last_ms
+    finally:
+        await fetcher.close()
+    table = await asyncio.to_thread(load, mirror)
+    table.rested_ms = max(0, now_ms - last_ms) if last_ms else 0
+    if table.origin is None:
+        table.origin = Origin(uuid.uuid4().hex, settings.partitions, FORMAT)
+        put = (keys.ORIGIN, table.origin.to_json())
+        (offset,) = await producer.commit([Record(topic, put[0], put[1], partition)])
+        mirror.apply([put], offset + 1, producer.appended_ms)
+    return table, mirror.position()
+
+
+def load(mirror: Mirror, limit: int = _SIDE_BYTES) -> HotTable:
+    """The hot table that the mirror's entries make; `limit` is what the side tables' deltas may
+    take in memory before they are folded."""
+    table = HotTable()
+    for prefix in (b"o", b"c", b"i/", b"m/", b"v/", b"n/"):
+        table.apply(mirror.items(prefix))
+    for prefix in (b"d/", b"a/", b"r/", b"h/", b"w/"):
+        table.apply(mirror.items(prefix))
+    for prefix in (b"e/", b"q/"):
+        for item in mirror.items(prefix):
+            table.apply([item])
+            # what another worker with more memory left is folded before it is too much for us
+            if table.side_bytes > limit:
+                table.fold_sides()
+                limit = max(limit, 2 * table.side_bytes)
+    return table
+
+
+def _check(origin: Origin | None, partitions: int, partition: int) -> None:
+    """Raises `WrongPartitions` and `Fatal` for a changelog that is not for these settings."""
+    if origin is not None and origin.partitions != partitions:
+        raise WrongPartitions(
+            f"changelog[{partition}] was built with {origin.partitions} partitions, "
+            f"and the setting partitions is {partitions}",
+            remedy=fixed_number(origin.partitions),
+        )
+    if origin is not None and origin.format != FORMAT:
+        raise Fatal(
+            f"changelog[{partition}] has format {origin.format}, this version reads {FORMAT}",
+            remedy="Run the version of emberline that wrote it",
+        )
+
+
+def _useful(mirror: Mirror, origin: Origin | None, fence: int) -> bool:
+    """Whether a mirror is of this incarnation of the topic and does not lie past its end."""
+    mine = mirror.get(keys.ORIGIN)
+    known = Origin(**json.loads(mine)) if mine is not None else None
+    return known is not None and known == origin and mirror.position() <= fence
+
+
+async def tombstones_ms(settings: Settings, topic: str) -> int:
+    """How long a compacted topic keeps tombstones, now: what was last at its end longer ago
+    than half of that may hold keys whose deletion nobody tells any more."""
+    found = (await configs(settings, [topic])).get(topic, {}).get("delete.retention.ms", "")
+    return int(found) if found.isdecimal() else DELETE_RETENTION_MS
+
+
+async def _origin(fetcher: Fetcher, owner: str) -> tuple[Origin | None, list[KafkaRecord]]:
+    """The origin record, which stands before everything but fences; None for a new changelog.
+
+    And all that was read to find it, from the log's start.
+    """
+    head: list[KafkaRecord] = []
+    while True:
+        records = await _records(fetcher)
+        head += records
+        for record in records:
+            if record.key == keys.ORIGIN and record.value is not None:
+                return Origin(**json.loads(record.value)), head
+            if _is_fence(record, owner):
+                return None, head
+
+
+async def _replay(fetcher: Fetcher, head: list[KafkaRecord], mirror: Mirror, owner: str) -> int:
+    """Brings `head` and what follows it, up to the owner's fence, into the mirror. Returns the
+    time (UTC ms) of the last record before that fence, 0 where there is none."""
+    replay = Replay(mirror)
+    last_ms = 0
+    try:
+        records = head or await _records(fetcher)
+        while True:
+            for record in records:
+                if record.key is not None:
+                    replay.add(record.key, record.value)
+                if _is_fence(record, owner):
+                    await replay.finish(record.offset + 1, record.timestamp)
+                    return last_ms
+                last_ms = record.timestamp
+            await replay.write(records[-1].offset + 1, records[-1].timestamp)
+            records = await _records(fetcher)
+    finally:
+        await replay.close()
+
+
+def _is_fence(record: KafkaRecord, owner: str) -> bool:
+    return record.key == keys.FENCE and record.value == owner.encode()
+
+
+async def _records(fetcher: Fetcher) -> list[KafkaRecord]:
+    """The next records of a one-partition fetcher; at least one. Raises Recoverable where
+    nothing comes."""
+    while True:
+        batches = await fetcher.progress()
+        if found := [record for batch in batches for record in unpack(batch)]:
+            return found

@@ -1,0 +1,126 @@
+"""How segments are laid out: flush, merge and separation, as pure plans of changelog entries.
+
+Every plan replaces rows by the same rows elsewhere, so applying it changes no answer. Which
+segments to merge is only a matter of cost: the fold is a join, so any set may be merged.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from schemas.segment import SegmentIndex, build, cut_encoded
+from schemas.tables.fold import fold
+from schemas.tables.profile import PROFILE, wide
+from streams.state import keys
+
+__all__ = ["Limits", "choose_merge", "flush", "lay", "merge", "separate", "store"]
+
+#: Bytes of a segment and its index together, below a record's.
+_ARCHIVED_BYTES = 960_000
+
+Put = tuple[bytes, bytes | None]
+NewId = Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one segment: rows, encoded bytes, and rows of a source that get their own."""
+
+    rows: int
+    bytes: int
+    own_rows: int
+
+
+def store(frame: pl.DataFrame, level: int, new_id: NewId, limits: Limits) -> list[Put]:
+    """Index and bytes of the segments that hold `frame`'s rows; nothing for an empty frame."""
+    puts: list[Put] = []
+    if not frame.height:
+        return puts
+    for rows, data in cut_encoded(frame, limits.rows, limits.bytes, limits.own_rows):
+        index = build(new_id(), level, rows, data)
+        told = index.to_json()
+        # in the archive both are one record
+        large = len(index.sources) == 1 and len(data) + len(told) > _ARCHIVED_BYTES
+        if large and rows.height > 1:
+            middle = rows.height // 2
+            for half in (rows[:middle], rows[middle:]):
+                puts += store(half, level, new_id, limits)
+            continue
+        puts += [(keys.index(index.id), told), (keys.segment(index.id), data)]
+    return puts
+
+
+def flush(deltas: Mapping[bytes, pl.DataFrame], new_id: NewId, limits: Limits) -> list[Put]:
+    """Folds deltas into segments and deletes them."""
+    rows = pl.concat(list(deltas.values()))
+    return lay(rows, new_id, limits) + [(key, None) for key in deltas]
+
+
+def lay(rows: pl.DataFrame, new_id: NewId, limits: Limits) -> list[Put]:
+    """Folds rows into segments of level 0; makes the profile-wide rows."""
+    rows = fold(rows)
+    sourced = rows.filter(pl.col("source") != PROFILE)
+    return store(sourced, 0, new_id, limits) + store(wide(rows), 0, new_id, limits)
+
+
+def merge(
+    segments: Sequence[tuple[SegmentIndex, pl.DataFrame]], new_id: NewId, limits: Limits
+) -> list[Put]:
+    """Folds segments into segments of the next level and deletes them."""
+    rows = fold(pl.concat([frame for _, frame in segments]))
+    level = 1 + max(index.level for index, _ in segments)
+    return store(rows, level, new_id, limits) + remove(index for index, _ in segments)
+
+
+def separate(
+    index: SegmentIndex, frame: pl.DataFrame, sources: Iterable[str], new_id: NewId, limits: Limits
+) -> list[Put]:
+    """Cuts the rows of `sources` out of a shared segment, each into segments of its own."""
+    leaving = [source for source in sources if source in index.sources]
+    puts = store(frame.filter(~pl.col("source").is_in(leaving)), index.level, new_id, limits)
+    for source in leaving:
+        puts += store(frame.filter(pl.col("source") == source), index.level, new_id, limits)
+    return puts + remove([index])
+
+
+def remove(segments: Iterable[SegmentIndex]) -> list[Put]:
+    """Deletes segments from the hot table."""
+    return [
+        (key, None) for index in segments for key in (keys.index(index.id), keys.segment(index.id))
+    ]
+
+
+def choose_merge(
+    segments: Iterable[SegmentIndex], fan_in: int, max_bytes: int
+) -> list[SegmentIndex]:
+    """The segments to merge next, or none where at most `fan_in` of a level overlap anywhere.
+
+    Takes the lowest level in which more than `fan_in` segments overlap at some (source, user),
+    and of it the segments at the first such place, up to about `max_bytes` and at least two.
+    """
+    levels: dict[int, list[SegmentIndex]] = {}
+    for index in segments:
+        levels.setdefault(index.level, []).append(index)
+    for level in sorted(levels):
+        crowd = _first_crowd(levels[level], fan_in)
+        if crowd:
+            chosen: list[SegmentIndex] = []
+            weight = 0
+            for index in sorted(crowd, key=lambda index: index.bytes):
+                if len(chosen) >= 2 and weight + index.bytes > max_bytes:
+                    break
+                chosen.append(index)
+                weight += index.bytes
+            return chosen
+    return []
+
+
+def _first_crowd(segments: list[SegmentIndex], fan_in: int) -> list[SegmentIndex]:
+    open_segments: list[SegmentIndex] = []
+    for index in sorted(segments, key=lambda index: index.low):
+        open_segments = [other for other in open_segments if other.high >= index.low]
+        open_segments.append(index)
+        if len(open_segments) > fan_in:
+            return open_segments
+    return []

@@ -1,0 +1,288 @@
+"""The hot table: what a shard holds, rebuilt by applying changelog entries one after another.
+
+Recovery and the live shard use the same `apply`, so a step that has been committed looks the
+same whether it was made here or read back. Segment bytes stay in the mirror; here are the
+deltas as frames, and of each segment its index.
+"""
+
+import builtins
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import polars as pl
+
+from schemas.segment import SegmentIndex
+from schemas.tables import delta
+from schemas.tables.interaction import SCHEMA
+from schemas.tables.repeats import unpack
+from streams.state import auxiliary_table as side
+from streams.state import keys, pieces
+from streams.state.delta_frames import DeltaFrames
+
+__all__ = ["Applied", "HotTable", "Origin", "Place"]
+
+Put = tuple[bytes, bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A manifest entry: the archive offset of a segment, its rows, bytes, checksum and epoch."""
+
+    offset: int
+    rows: int
+    bytes: int
+    checksum: str
+    epoch: int
+
+    def to_json(self) -> builtins.bytes:
+        """As a changelog value."""
+        return json.dumps(asdict(self)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The lifecycle version of a source that the shard has carried out, and its state."""
+
+    version: int
+    state: str
+
+    def to_json(self) -> bytes:
+        """As a changelog value."""
+        return json.dumps(asdict(self)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Written once at a changelog's birth: a random incarnation, N, and the format."""
+
+    incarnation: str
+    partitions: int
+    format: int
+
+    def to_json(self) -> bytes:
+        """As a changelog value."""
+        return json.dumps(asdict(self)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Segments by id, and the ids of those with rows of a source; nobody changes it."""
+
+    segments: Mapping[str, SegmentIndex]
+    by_source: Mapping[str, tuple[str, ...]]
+
+
+def _by_letter() -> dict[bytes, Any]:
+    return defaultdict(dict)
+
+
+@dataclass
+class HotTable:
+    """Deltas, segment indexes, manifest, cursor and applied versions of one shard."""
+
+    origin: Origin | None = None
+    cursor: dict[str, int] = field(default_factory=dict)
+    #: Of which incarnation of its topic each offset of the cursor is: the ids of the topics.
+    cursor_ids: dict[str, str] = field(default_factory=dict)
+    deltas: DeltaFrames = field(default_factory=DeltaFrames)
+    next_sequence: int = 0
+    segments: dict[str, SegmentIndex] = field(default_factory=dict)
+    #: Ids that nobody changes: who pins the table shares them.
+    by_source: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    manifest: dict[str, dict[str, Place]] = field(default_factory=dict)
+    applied: dict[str, Applied] = field(default_factory=dict)
+    #: Deltas of the side tables by letter and key, and their runs' sizes in bytes.
+    side: dict[bytes, dict[bytes, pl.DataFrame]] = field(default_factory=_by_letter)
+    runs: dict[bytes, dict[bytes, int]] = field(default_factory=_by_letter)
+    #: Bytes that the side tables' deltas take in memory, about.
+    side_bytes: int = 0
+    #: How many hashes of event ids seen lately each entry holds; the mirror has them.
+    window: dict[bytes, int] = field(default_factory=dict)
+    #: Keys of a former version's hashes, to be deleted.
+    former: set[bytes] = field(default_factory=set)
+    #: Sources whose numbers of unique users were kept when they expired: in how many pieces.
+    uniques: dict[str, int] = field(default_factory=dict)
+    #: Grows with every change of `applied`.
+    works: int = 0
+    #: How long nobody had written to the shard when it was taken over, milliseconds.
+    rested_ms: int = 0
+    _layout: Layout | None = None
+
+    @property
+    def delta_rows(self) -> int:
+        """Rows of all deltas."""
+        return self.deltas.rows
+
+    def cursor_put(self, offsets: Mapping[str, int]) -> Put:
+        """The entry that moves the cursor, and remembers how far steps are numbered."""
+        fields = {
+            "offsets": dict(offsets),
+            "sequence": self.next_sequence + 1,
+            "topics": self.cursor_ids,
+        }
+        return keys.CURSOR, json.dumps(fields).encode()
+
+    def apply(
+        self, puts: Iterable[Put], frames: Mapping[bytes, pl.DataFrame] | None = None
+    ) -> None:
+        """Takes in committed entries in order; `frames` saves decoding deltas made here.
+
+        Raises `CorruptSegment` for a delta that cannot be decoded.
+        """
+        for key, value in puts:
+            match keys.kind(key):
+                case b"d":
+                    self._delta(key, value, frames or {})
+                case b"i":
+                    self._segment(keys.name(key), value)
+                case b"m":
+                    self._place(*keys.place_parts(key), value)
+                case b"v":
+                    self._version(keys.name(key), value)
+                case b"e" | b"q" | b"x":
+                    self._side_delta(key, value, frames or {})
+                case b"a" | b"r" | b"y":
+                    self._run(key, value)
+                case b"h":
+                    self._seen(key, value)
+                case b"w":
+                    (self.former.discard if value is None else self.former.add)(key)
+                case b"n":
+                    self._uniques(keys.name(key), value)
+                case b"c" if value is not None:
+                    self._cursor(json.loads(value))
+                case b"o" if value is not None:
+                    self.origin = Origin(**json.loads(value))
+                case _:
+                    pass  # segment bytes and the fence leave no trace in memory
+        self.deltas.settle()
+
+    def _cursor(self, fields: Mapping[str, Any]) -> None:
+        self.cursor = dict(fields["offsets"])
+        self.cursor_ids = dict(fields.get("topics", {}))  # a former version told none
+        # Deltas go when they are flushed, and with them their numbers.
+        self.next_sequence = max(self.next_sequence, fields["sequence"])
+
+    def _delta(self, key: bytes, value: bytes | None, frames: Mapping[bytes, pl.DataFrame]) -> None:
+        if value is None:
+            self.deltas.discard(key)
+            return
+        self.deltas[key] = frames[key] if key in frames else delta.decode(value, SCHEMA)
+        self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
+
+    def _side_delta(
+        self, key: bytes, value: bytes | None, frames: Mapping[bytes, pl.DataFrame]
+    ) -> None:
+        former = self.side[keys.kind(key)].pop(key, None)
+        if former is not None:
+            self.side_bytes -= side.weight(former)
+        if value is not None:
+            frame = frames[key] if key in frames else delta.decode(value, side.schema_of(key))
+            self.side[keys.kind(key)][key] = frame
+            self.side_bytes += side.weight(frame)
+            self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
+
+    def fold_sides(self) -> None:
+        """The same in less memory: each side table's deltas as one, under the first of its keys.
+
+        The others stay, without rows, until a flush deletes them: it takes whole deltas.
+        """
+        for table in side.SIDES:
+            held = self.side[table.delta]
+            if len(held) > 1:
+                first = next(iter(held))
+                rows = table.fold(pl.concat(held.values()))
+                nothing = rows.clear()
+                held.update(dict.fromkeys(held, nothing))
+                held[first] = rows
+        held_by_all = (frame for held in self.side.values() for frame in held.values())
+        self.side_bytes = sum(map(side.weight, held_by_all))
+
+    def _run(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.runs[keys.kind(key)].pop(key, None)
+        else:
+            self.runs[keys.kind(key)][key] = len(value)
+
+    def _seen(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.window.pop(key, None)
+        else:
+            self.window[key] = len(unpack(value))
+            self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
+
+    def _uniques(self, source: str, value: bytes | None) -> None:
+        if value is None:
+            self.uniques.pop(source, None)
+        else:
+            self.uniques[source] = pieces.count(value)
+
+    def _segment(self, segment_id: str, value: bytes | None) -> None:
+        self._layout = None
+        old = self.segments.pop(segment_id, None)
+        for source in old.sources if old is not None else ():
+            holders = tuple(each for each in self.by_source.pop(source) if each != segment_id)
+            if holders:
+                self.by_source[source] = holders
+        if value is None:
+            return
+        index = SegmentIndex.from_json(value)
+        self.segments[segment_id] = index
+        held, itself = self.by_source, (segment_id,)
+        for source in index.sources:
+            held[source] = held.get(source, ()) + itself
+
+    def _place(self, source: str, segment_id: str, value: bytes | None) -> None:
+        if value is not None:
+            self.manifest.setdefault(source, {})[segment_id] = Place(**json.loads(value))
+            return
+        places = self.manifest.get(source, {})
+        places.pop(segment_id, None)
+        if not places:
+            self.manifest.pop(source, None)
+
+    def _version(self, source: str, value: bytes | None) -> None:
+        self.works += 1
+        if value is None:
+            self.applied.pop(source, None)
+        else:
+            self.applied[source] = Applied(**json.loads(value))
+
+    def segments_of(self, source: str) -> list[SegmentIndex]:
+        """The segments that hold rows of `source`, in the order of their first user."""
+        found = [self.segments[segment_id] for segment_id in self.by_source.get(source, ())]
+        return sorted(found, key=lambda index: (index.low, index.id))
+
+    def own_segments(self, source: str) -> list[SegmentIndex]:
+        """The segments that hold rows of `source` and of no other."""
+        return [index for index in self.segments_of(source) if len(index.sources) == 1]
+
+    def shared_segments(self, sources: Iterable[str]) -> list[SegmentIndex]:
+        """The segments in which one of `sources` shares with others."""
+        ids = {segment_id for source in sources for segment_id in self.by_source.get(source, ())}
+        return [self.segments[i] for i in sorted(ids) if len(self.segments[i].sources) > 1]
+
+    def archived(self, index: SegmentIndex) -> bool:
+        """Whether the segment has a place in the archive."""
+        if len(index.sources) != 1:
+            return False
+        (source,) = index.sources
+        return index.id in self.manifest.get(source, {})
+
+    def rows_in_segments(self, source: str) -> int:
+        """Stored rows of `source` in segments; the same key may count in several."""
+        return sum(self.segments[i].sources[source] for i in self.by_source.get(source, ()))
+
+    def layout(self) -> Layout:
+        """The segments and where each source has rows, as they are now; made once for all
+        who ask until a segment comes or goes."""
+        if self._layout is None:
+            self._layout = Layout(dict(self.segments), dict(self.by_source))
+        return self._layout
+
+    def sources_in_deltas(self) -> set[str]:
+        """Every source that has rows in the deltas."""
+        return set(self.deltas.sources())

@@ -1,0 +1,172 @@
+"""The mirror: a shard's changelog in RocksDB, same keys, same values.
+
+Disposable. It is written only after a transaction has committed, one write batch a step,
+together with the changelog offset up to which it is applied and the broker's time of the last
+record below it. The write-ahead log is off: a crash loses the last few megabytes of the
+memtable, values and offset alike, and recovery reads them from the changelog again.
+"""
+
+import shutil
+import struct
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    ReadOptions,
+    WriteBatch,
+    WriteOptions,
+)
+
+from streams.state.rocks import (
+    StoreDamaged,
+    View,
+    Views,
+    close_store,
+    is_damaged,
+    open_store,
+    using,
+)
+
+__all__ = ["Mirror", "shared_cache"]
+
+#: Below every changelog key, so that no prefix scan meets it.
+_POSITION = b"@"
+_STAMP = struct.Struct(">qq")
+_MEMTABLE = 8 << 20
+
+
+def shared_cache(capacity: int) -> Cache:
+    """One block cache for all stores of a worker; `capacity` in bytes."""
+    return Cache(capacity)
+
+
+class Mirror:
+    """One shard's store under `folder`. Not thread-safe for writes: one step at a time."""
+
+    def __init__(self, folder: Path, cache: Cache) -> None:
+        """Opens the store. Blocking. Raises as `open_store` does."""
+        self.folder = folder
+        self._cache = cache
+        self._store = open_store(folder, _options(cache))
+        self._views = Views()
+        self._unlogged = WriteOptions()
+        self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub says method
+
+    def position(self) -> int:
+        """The changelog offset from which to go on reading; 0 for an empty store."""
+        return self._stamp()[0]
+
+    def stamp_ms(self) -> int:
+        """When the last record below `position` was appended: UTC ms, the broker's clock.
+
+        What was deleted since may be known by a tombstone alone.
+        """
+        return self._stamp()[1]
+
+    def _stamp(self) -> tuple[int, int]:
+        value = self._get(_POSITION)
+        if value is None:
+            return 0, 0
+        position, appended = _STAMP.unpack(value)
+        return position, appended
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, or None. Raises `StoreDamaged`."""
+        return self._get(key)
+
+    def _get(self, key: bytes) -> bytes | None:
+        with using(self.folder):
+            value: bytes | None = self._store.get(key)
+            return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys`, in their order. Raises `StoreDamaged`."""
+        with using(self.folder):
+            values: list[bytes | None] = self._store.get(list(keys)) if keys else []  # type: ignore[assignment]
+            return values
+
+    def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """All pairs whose key starts with `prefix`, in key order. Raises `StoreDamaged`."""
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(prefix[:-1] + bytes([prefix[-1] + 1]))
+        pairs: Iterator[Any] = self._store.items(from_key=prefix, read_opt=bounds)
+        while True:
+            with using(self.folder):
+                pair = next(pairs, None)
+            if pair is None:
+                return
+            yield pair
+
+    def apply(
+        self,
+        puts: Iterable[tuple[bytes, bytes | None]],
+        position: int | None,
+        stamp_ms: int | None = None,
+    ) -> None:
+        """Writes one committed step (None deletes) and the position after it, all or nothing.
+
+        With None for the position it stays, and what is written here is read again. `stamp_ms`
+        is the broker's time of the last record; where it does not tell, the local clock counts.
+        """
+        batch = WriteBatch(raw_mode=True)
+        for key, value in puts:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        if position is not None:
+            at = int(time.time() * 1000) if stamp_ms is None else stamp_ms
+            batch.put(_POSITION, _STAMP.pack(position, at))
+        with using(self.folder):
+            self._store.write(batch, self._unlogged)
+
+    def snapshot(self) -> View:
+        """The store as it is now, readable by key while later steps change it, until it closes."""
+        return self._views.add(View(self._store.snapshot(), self.folder))
+
+    def check(self) -> None:
+        """Raises `StoreDamaged` where a read found so, whoever read."""
+        if is_damaged(self.folder):
+            raise StoreDamaged(self.folder, "found by a read")
+
+    def clear(self) -> None:
+        """Throws everything away and starts empty."""
+        self._views.cut()
+        self._store.close()
+        shutil.rmtree(self.folder)
+        self._store = open_store(self.folder, _options(self._cache))
+
+    def close(self, *, flush: bool = False) -> None:
+        """Closes the store; `flush` writes the memtable first, so that nothing is read again.
+
+        Whoever still reads from a snapshot is cut off: `StoreClosed`.
+        """
+        self._views.cut()
+        if flush:
+            self._store.flush()
+        close_store(self.folder, self._store)
+
+
+def _options(cache: Cache) -> Options:
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(cache)
+    blocks.set_cache_index_and_filter_blocks(True)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_block_based_table_factory(blocks)
+    options.set_compression_type(DBCompressionType.none())  # segments are compressed already
+    options.set_write_buffer_size(_MEMTABLE)
+    options.set_max_write_buffer_number(2)
+    options.set_enable_blob_files(True)
+    options.set_min_blob_size(4096)
+    options.set_blob_file_size(64 << 20)
+    options.set_enable_blob_gc(True)
+    options.set_max_open_files(128)
+    options.set_keep_log_file_num(1)
+    return options

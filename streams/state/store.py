@@ -1,0 +1,297 @@
+"""A shard's store: hot table, mirror and producer as one thing that changes by steps."""
+
+import asyncio
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+from rocksdict import Cache
+
+from schemas.segment import SegmentIndex, decode, verified
+from schemas.tables.interaction import COLUMNS, empty
+from streams.kafka.step import Record, RecordGroup, StepProducer
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from streams.state import keys
+from streams.state.auxiliary_table import SideTable
+from streams.state.auxiliary_table import decode as decode_side
+from streams.state.changelog import fence, recover
+from streams.state.hot_table import HotTable
+from streams.state.rocks import View
+from streams.state.state_store import Mirror
+
+__all__ = ["Pinned", "Step", "Store", "bounded", "made_ms", "new_id"]
+
+T = TypeVar("T")
+Put = tuple[bytes, bytes | None]
+
+
+@dataclass
+class Step:
+    """What one transaction commits.
+
+    `puts` go to the changelog and, once committed, to the mirror and the hot table; `frames`
+    saves decoding deltas made here. `appends` go to the archive first; `place` turns their
+    offsets into manifest puts of the same step. `records` and `groups` go to other topics.
+    """
+
+    puts: list[Put] = field(default_factory=list)
+    frames: Mapping[bytes, pl.DataFrame] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    groups: list[RecordGroup] = field(default_factory=list)
+    appends: list[Record] = field(default_factory=list)
+    place: Callable[[list[int]], list[Put]] | None = None
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """One shard's rows as of one step. Its methods block: call them in threads."""
+
+    segments: Mapping[str, SegmentIndex]
+    by_source: Mapping[str, tuple[str, ...]]
+    deltas: tuple[pl.DataFrame, ...]
+    side: Mapping[bytes, tuple[pl.DataFrame, ...]]
+    runs: Mapping[bytes, tuple[bytes, ...]]
+    uniques: Mapping[str, int]
+    snapshot: View
+
+    def segments_of(self, source: str) -> list[SegmentIndex]:
+        """The segments that hold rows of `source`, in the order of their first user."""
+        found = [self.segments[segment_id] for segment_id in self.by_source.get(source, ())]
+        return sorted(found, key=lambda index: (index.low, index.id))
+
+    def bytes_of(self, index: SegmentIndex) -> bytes:
+        """A segment's encoded bytes. Raises `CorruptSegment`."""
+        return verified(index, self.snapshot[keys.segment(index.id)])
+
+    def delta_rows(
+        self, source: str, columns: Sequence[str] = COLUMNS, where: pl.Expr | None = None
+    ) -> pl.DataFrame:
+        """The rows of `source` in the deltas of which `where` is true, in no order, not folded."""
+        if not self.deltas:
+            return empty().select(columns)
+        wanted = pl.col("source") == source
+        rows = pl.concat(self.deltas).lazy().filter(wanted if where is None else wanted & where)
+        return rows.select(columns).collect()
+
+    def segment_rows(
+        self,
+        index: SegmentIndex,
+        source: str,
+        columns: Sequence[str],
+        where: pl.Expr | None = None,
+        *,
+        packed: bool = False,
+    ) -> pl.DataFrame:
+        """One segment's rows of `source`, with these columns, of which `where` is true; with
+        `packed`, users of 24 digits may be Binary: their 12 bytes."""
+        shared = [source] if len(index.sources) > 1 else None
+        return decode(self.bytes_of(index), shared, columns, where, packed=packed)
+
+    def side_rows(self, table: SideTable) -> pl.DataFrame:
+        """All rows of a side table, folded."""
+        parts = [pl.DataFrame(schema=table.schema), *self.side.get(table.delta, ())]
+        parts += [decode_side(self.snapshot[key]) for key in self.runs.get(table.run, ())]
+        return table.fold(pl.concat(parts))
+
+
+class Store:
+    """One shard's durable state; opened by `takeover`, changed by `commit`, read at any time.
+
+    It belongs to one owner, and that a commit succeeds is what proves that it is still this
+    one: the transaction's coordinator lets no producer commit that another has fenced, and
+    every new owner fences before it reads. `doubts` counts what has happened since which there
+    may be another, and `owned` says whether a commit has succeeded since the last of them.
+
+    Nothing that is read proves as much. Up to the last stable offset the log shows neither the
+    fence of a new owner whose transaction is open, nor, behind anybody's open transaction,
+    anything at all; the high watermark moves with every record and marker of our own; and both
+    are told by a leader that may have been replaced while it stood still.
+    """
+
+    def __init__(self, settings: Settings, partition: int, folder: Path, cache: Cache) -> None:
+        self._settings = settings
+        self._changelog = Topics(settings.prefix).changelog
+        self._cache = cache
+        self._folder = folder
+        self.partition = partition
+        self.table = HotTable()
+        self.steps = 0
+        #: When the changelog was last written to, on the monotonic clock.
+        self.written_at = 0.0
+        #: Told of every step just before the table changes: for indexes beside it.
+        self.follow: Callable[[Sequence[Put], HotTable], None] | None = None
+        self.doubts: Callable[[], int] = lambda: 0
+        self._owner = uuid.uuid4().hex
+        self._proven = -1
+        self._mirror: Mirror | None = None
+        self._producer: StepProducer | None = None
+        self._lock = asyncio.Lock()
+        self._changing = asyncio.Lock()
+        self._applying: asyncio.Future[None] | None = None
+
+    async def takeover(self) -> None:
+        """Fences the former owner and recovers. Raises as `changelog.recover` does."""
+        self._mirror = await asyncio.to_thread(Mirror, self._folder, self._cache)
+        self._producer = StepProducer(
+            self._settings, f"{self._settings.prefix}shard-{self.partition}"
+        )
+        doubts = self.doubts()
+        await self._producer.start()
+        self.table, _ = await recover(
+            self._settings, self.partition, self._producer, self._mirror, self._owner
+        )
+        self._proven = doubts
+        self.written_at = time.monotonic()
+
+    @property
+    def owned(self) -> bool:
+        """Whether it has been proven since the last doubt that there is no newer owner."""
+        return self._proven == self.doubts()
+
+    async def prove(self) -> None:
+        """Proves it, by a step of its own where no other has done so meanwhile.
+
+        Raises `Fenced` where there is a newer owner, `StepFailed` where nobody can say.
+        """
+        async with self._lock:
+            if not self.owned:
+                await self._commit(
+                    Step(records=[fence(self._settings, self.partition, self._owner)])
+                )
+
+    async def close(self) -> None:
+        """Lets go of broker and disk; what was committed stays."""
+        if self._producer is not None:
+            await self._producer.close()
+        if self._applying is not None:
+            await asyncio.wait([self._applying])
+        if self._mirror is not None:
+            mirror, self._mirror = self._mirror, None
+            await asyncio.to_thread(mirror.close)
+
+    @property
+    def mirror(self) -> Mirror:
+        """The open mirror. Raises `RuntimeError` before `takeover`."""
+        if self._mirror is None:
+            raise RuntimeError("the store is not open")
+        return self._mirror
+
+    async def commit(self, step: Step) -> None:
+        """Commits a step and applies it. Raises `Fenced` or `StepFailed`: then take over anew."""
+        async with self._lock:
+            await self._commit(step)
+
+    async def _commit(self, step: Step) -> None:
+        if self._producer is None:
+            raise RuntimeError("the store is not open")
+        placed: list[Put] = []
+        doubts = self._proven
+
+        def chain(offsets: list[int]) -> list[Record]:
+            placed.extend(step.place(offsets) if step.place is not None else ())
+            return [self._entry(put) for put in placed]
+
+        def ending() -> None:
+            nonlocal doubts
+            doubts = self.doubts()
+
+        entries = [self._entry(put) for put in step.puts]
+        offsets = await self._producer.commit(
+            [*entries, *step.records],
+            groups=step.groups,
+            first=step.appends,
+            then=chain,
+            ending=ending,
+        )
+        self._proven = doubts
+        written = offsets[: len(entries)] + offsets[len(entries) + len(step.records) :]
+        # From here on the step has happened: it must be applied whole, cancelled or not.
+        self._applying = asyncio.ensure_future(
+            self._apply([*step.puts, *placed], step.frames, written, self._producer.appended_ms)
+        )
+        await asyncio.shield(self._applying)
+        self.steps += 1
+
+    async def _apply(
+        self,
+        puts: list[Put],
+        frames: Mapping[bytes, pl.DataFrame],
+        written: Sequence[int],
+        stamp_ms: int | None,
+    ) -> None:
+        async with self._changing:
+            if written:
+                await asyncio.to_thread(self.mirror.apply, puts, max(written) + 1, stamp_ms)
+                self.written_at = time.monotonic()
+            if self.follow is not None:
+                self.follow(puts, self.table)
+            self.table.apply(puts, frames)
+
+    async def pin(self) -> "Pinned":
+        """Everything as it stands after some step, whatever later steps change.
+
+        Waits while a step is between mirror and table, a few milliseconds.
+        """
+        async with self._changing:
+            table, layout = self.table, self.table.layout()
+            return Pinned(
+                segments=layout.segments,
+                by_source=layout.by_source,
+                deltas=table.deltas.frames(),
+                side={letter: tuple(found.values()) for letter, found in table.side.items()},
+                runs={letter: tuple(sorted(found)) for letter, found in table.runs.items()},
+                uniques=dict(table.uniques),
+                snapshot=self.mirror.snapshot(),
+            )
+
+    def _entry(self, put: Put) -> Record:
+        return Record(self._changelog, put[0], put[1], self.partition)
+
+    async def read(self, index: SegmentIndex, source: str | None = None) -> pl.DataFrame:
+        """A segment's rows, or only those of one source."""
+        return await asyncio.to_thread(self._decode, index, source)
+
+    def _decode(self, index: SegmentIndex, source: str | None) -> pl.DataFrame:
+        data = self.bytes_of(index)
+        shared = source is not None and len(index.sources) > 1
+        return decode(data, [source] if shared and source is not None else None)
+
+    def bytes_of(self, index: SegmentIndex) -> bytes:
+        """A segment's encoded bytes. Raises `KeyError` for one that is not in the hot table, and
+        `CorruptSegment`.
+        """
+        data = self.mirror.get(keys.segment(index.id))
+        if data is None:
+            raise KeyError(index.id)
+        return verified(index, data)
+
+
+def new_id(now_ms: int) -> str:
+    """A segment id of 24 hex digits: the time it was made, in milliseconds, and chance."""
+    return f"{now_ms:012x}{secrets.token_hex(6)}"
+
+
+def made_ms(segment_id: str) -> int:
+    """When a segment was made, in UTC milliseconds."""
+    return int(segment_id[:12], 16)
+
+
+def bounded(items: Iterable[T], weigh: Callable[[T], int], limit: int) -> Iterator[list[T]]:
+    """Groups of items of at most `limit` together; an item heavier than that goes alone."""
+    group: list[T] = []
+    weight = 0
+    for item in items:
+        heavy = weigh(item)
+        if group and weight + heavy > limit:
+            yield group
+            group, weight = [], 0
+        group.append(item)
+        weight += heavy
+    if group:
+        yield group

@@ -1,0 +1,194 @@
+"""Rows by user: an index beside the hot table, and reads that are right without it.
+
+The law: the rows of every *covered* segment are in the runs; every other segment, and every
+delta, is read itself. So an empty index makes answers slower and never wrong.
+
+- A segment is covered by being indexed, or by replacing only covered ones (merge,
+  separation): its rows are theirs.
+- A merge of runs drops the rows of every source that no covered segment holds, which is what
+  expiry leaves behind. Before it begins, ids that have left the hot table lose their cover:
+  a restored segment that bears one again is read itself until it is indexed anew.
+- Rows that have left the hot table may stay in the runs for long. They belong to a source
+  that is hidden until all of them are back, so whoever reads masks by source.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+from rocksdict import Cache
+
+from schemas.segment import SegmentIndex, decode
+from streams.state.hot_table import HotTable
+from streams.state.state_store import Mirror
+from streams.user_index import block as block
+from streams.user_index.block import CorruptBlock
+from streams.user_index.lineage import replacement
+from streams.user_index.merge import RunMerge, write_blocks
+from streams.user_index.read import Pinned, mirror_segment
+from streams.user_index.runs import Run, choose
+from streams.user_index.segment_filter import Sieve
+from streams.user_index.store import UserStore
+
+__all__ = ["ByUser"]
+
+Put = tuple[bytes, bytes | None]
+T = TypeVar("T")
+
+
+class ByUser:
+    """One shard's index. What is in memory changes in the event loop alone; of `index` and
+    `tidy` only one may run at a time.
+    """
+
+    def __init__(self, folder: Path, cache: Cache) -> None:
+        self._folder = folder
+        self._cache = cache
+        self._store: UserStore | None = None
+        self._gone: list[Run] = []
+        self._merge: RunMerge | None = None
+        self._distrusted = False
+        self._working = threading.Lock()
+        self._closed = False
+        self.runs: tuple[Run, ...] = ()
+        self.covered: set[str] = set()
+        self._sieve = Sieve()
+
+    def open(self, identity: str) -> None:
+        """Opens what is there of the hot table `identity`. Blocking.
+
+        Identity changes with whatever takes rows out of the table other than expiry.
+        Raises as `open_store` does, and `RuntimeError` after `close`.
+        """
+        with self._working:
+            # whoever opens in a thread may be cancelled, and close, before that thread begins
+            if self._closed:
+                raise RuntimeError("the index by user was closed")
+            self._store = UserStore(self._folder, self._cache, identity)
+            self.runs = tuple(self._store.runs)
+            self.covered = set(self._store.covered)
+
+    def close(self) -> None:
+        """Closes the store for good; the runs stay on disk.
+
+        Blocking: waits for a step, or an `open`, that is under way.
+        """
+        with self._working:
+            self._closed = True
+            if self._store is not None:
+                store, self._store = self._store, None
+                store.close()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Its end is what `close` waits for, even where nobody waits for its result."""
+
+        def held() -> T:
+            with self._working:
+                return work()
+
+        return await asyncio.to_thread(held)
+
+    @property
+    def store(self) -> UserStore:
+        """The open store. Raises `RuntimeError` before `open`."""
+        if self._store is None:
+            raise RuntimeError("the index by user is not open")
+        return self._store
+
+    def follow(self, puts: Iterable[Put], table: HotTable) -> None:
+        """A committed step, just before `table` takes it in: what it replaces stays covered."""
+        removed, added = replacement(puts, table)
+        if removed <= self.covered:
+            self.covered |= added
+
+    def uncovered(self, table: HotTable) -> list[SegmentIndex]:
+        """The segments that are not in the runs."""
+        return [table.segments[name] for name in sorted(table.segments.keys() - self.covered)]
+
+    def pin(self, table: HotTable, mirror: Mirror) -> Pinned:
+        """Everything a read needs, as it is now."""
+        segments = self.uncovered(table)
+        self._sieve.keep({index.id for index in segments})
+        return Pinned(
+            deltas=table.deltas.frames(),
+            segments=segments,
+            sieve=self._sieve,
+            # Taking one is a good part of a short read: only who needs it does.
+            mirror=mirror.snapshot() if segments else None,
+            runs=self.runs,
+            blocks=self.store.snapshot(),
+        )
+
+    async def index(self, segments: Sequence[SegmentIndex], mirror: Mirror) -> None:
+        """Covers `segments` by one run. Raises `SegmentGone`, `UserStoreFailed`."""
+        ids = {index.id for index in segments}
+        covered = self.covered | ids
+        run = await self._in_thread(lambda: self._write_run(segments, mirror, covered))
+        if not self._distrusted:
+            self.runs = (*self.runs, run)
+            self.covered |= ids
+
+    def _write_run(
+        self, segments: Sequence[SegmentIndex], mirror: Mirror, covered: set[str]
+    ) -> Run:
+        # No snapshot: it would keep the mirror's folder locked after a shard has let go of it.
+        frames = [block.pack(decode(mirror_segment(mirror, index))) for index in segments]
+        # Segments are sorted by source: so are a user's rows then, which compresses well.
+        rows = pl.concat(frames).sort("user", maintain_order=True)
+        store, number = self.store, self.store.new_number()
+        run = Run(number, rows.height, tuple(write_blocks(store, number, 0, rows)))
+        store.write(add=run, covered=covered)
+        return run
+
+    async def tidy(self, table: HotTable) -> bool:
+        """One bounded piece of what keeps runs few; False where there is nothing to do.
+
+        Raises `UserStoreFailed`.
+        """
+        if self._distrusted:
+            await self._in_thread(lambda: self.store.wipe())
+            self._distrusted, self._merge, self._gone = False, None, []
+            return True
+        if self._gone:
+            await self._in_thread(lambda: self.store.remove_blocks(self._gone[-1]))
+            self._gone.pop()
+            return True
+        self._merge = self._merge or self._plan(table)
+        if self._merge is None:
+            return False
+        try:
+            run = await self._in_thread(self._merge.step)
+        except CorruptBlock:
+            self.distrust()
+            return True
+        if run is not None and not self._distrusted:
+            await self._replace(self._merge.runs, run)
+        return True
+
+    def _plan(self, table: HotTable) -> RunMerge | None:
+        chosen = choose(self.runs)
+        if not chosen:
+            return None
+        # From here on nothing can come back covered by rows that this merge drops.
+        self.covered &= table.segments.keys()
+        held = {source for name in self.covered for source in table.segments[name].sources}
+        return RunMerge(self.store, chosen, frozenset(held))
+
+    async def _replace(self, former: Sequence[Run], run: Run) -> None:
+        added = run if run.rows else None
+        covered = set(self.covered)
+        await self._in_thread(lambda: self.store.write(add=added, remove=former, covered=covered))
+        self._merge = None
+        if not self._distrusted:
+            # Readers that pinned the former runs have their blocks; the next ones do not ask.
+            self.runs = tuple(other for other in self.runs if other not in former)
+            self.runs += (added,) if added is not None else ()
+            self._gone = list(former)
+
+    def distrust(self) -> None:
+        """Forgets everything at once, as something on disk was not what it should be."""
+        self._distrusted = True
+        self.runs, self.covered = (), set()

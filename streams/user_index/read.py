@@ -1,0 +1,62 @@
+"""Reading the rows of some users, whatever changes meanwhile."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from rocksdict import Snapshot
+
+from schemas.segment import SegmentIndex
+from streams.state.rocks import View
+from streams.user_index import block as block
+from streams.user_index.merge import load_block
+from streams.user_index.rows import Row, folded, frame_of, widened
+from streams.user_index.runs import Run
+from streams.user_index.segment_filter import SegmentGone, Sieve, mirror_segment, rows_among
+
+__all__ = ["Pinned", "SegmentGone", "mirror_segment"]
+
+
+@dataclass(slots=True)
+class Pinned:
+    """A shard's rows as they stood at one moment. Holds snapshots: let go of it soon.
+
+    `segments` are those that the runs do not cover, `mirror` is None where there are none.
+    """
+
+    deltas: Sequence[pl.DataFrame]
+    segments: Sequence[SegmentIndex]
+    sieve: Sieve
+    mirror: View | None
+    runs: Sequence[Run]
+    blocks: Snapshot
+
+    def find(self, users: Sequence[str]) -> list[Row]:
+        """All rows of `users`, folded, sorted by user and source. Blocking.
+
+        The profile-wide rows that a flush would make of the deltas are among them.
+        Rows of sources that should be hidden are among them. Raises `SegmentGone`,
+        `CorruptBlock`, `CorruptSegment`.
+        """
+        if not users:
+            return []
+        recent = rows_among(self.deltas, users)
+        found = recent + widened(recent)
+        if self.mirror is not None:
+            found.extend(self.sieve.rows(self.segments, users, self.mirror))
+        found.extend(self._indexed(users))
+        return folded(found)
+
+    def rows(self, users: Sequence[str]) -> pl.DataFrame:
+        """What `find` tells as a frame in `interaction.SCHEMA`."""
+        return frame_of(self.find(users))
+
+    def _indexed(self, users: Sequence[str]) -> Iterator[Row]:
+        names = [(block.pack_user(user), user) for user in users]
+        for run in self.runs:
+            wanted: dict[int, list[tuple[bytes, str]]] = {}
+            for name in names:
+                for number in run.blocks(name[0], name[0] + b"\0"):
+                    wanted.setdefault(number, []).append(name)
+            for number, those in wanted.items():
+                yield from block.rows_of(load_block(self.blocks, run, number), those)

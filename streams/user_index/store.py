@@ -1,0 +1,193 @@
+"""The `by_user` index on disk: a RocksDB store of its own, disposable at any time.
+
+@                          what it was built from: format and identity of the hot table
+c/<segment id>             the rows of this segment are in the runs
+r/<run, 8 hex digits>      a run: JSON of its rows and the first user of each block
+b/<run>/<block, 8 hex>     a block
+
+Blocks count only once their run's entry is there, and go only after it has gone. The
+write-ahead log is off: a crash takes the store back to an earlier state of it, whole batches
+at a time, and every state is one that reading copes with.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    Snapshot,
+    WriteBatch,
+    WriteOptions,
+)
+
+from schemas.errors import Recoverable
+from streams.state.rocks import StoreDamaged, close_store, open_store, using
+from streams.user_index.runs import Run
+
+__all__ = ["UserStore", "UserStoreFailed", "block_key"]
+
+_FORMAT = "2"
+_STAMP = b"@"
+_MEMTABLE = 4 << 20
+
+
+class UserStoreFailed(Recoverable):
+    """The disk does not take or give the index's data."""
+
+
+class UserStore:
+    """One shard's index under `folder`. Opened by the first of `identity` and read and written
+    from threads, one writer at a time; a snapshot stays readable whatever is written.
+    """
+
+    def __init__(self, folder: Path, cache: Cache, identity: str) -> None:
+        """Opens the store, emptied where it was built from something other than `identity`.
+
+        Blocking. Raises as `open_store` does, and `StoreDamaged`: then open it again.
+        """
+        self.folder = folder
+        self._store = self._open(cache)
+        try:
+            with using(folder):
+                self._load(f"{_FORMAT} {identity}".encode(), cache)
+        except StoreDamaged:
+            self.close()
+            raise
+
+    def _load(self, stamp: bytes, cache: Cache) -> None:
+        if self._store.get(_STAMP) != stamp:
+            self._store.close()
+            shutil.rmtree(self.folder)
+            self._store = self._open(cache)
+            self._store.put(_STAMP, stamp)
+        self.runs = self._runs()
+        self.covered = {str(key[2:], "ascii") for key in self._keys(b"c/", b"c0")}
+        self._next = 1 + max((run.number for run in self.runs), default=0)
+        self._remove_orphans()
+
+    def _open(self, cache: Cache) -> Rdict:
+        store = open_store(self.folder, _options(cache))
+        self._unlogged = WriteOptions()
+        self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub says method
+        store.set_write_options(self._unlogged)
+        return store
+
+    def _keys(self, low: bytes, high: bytes) -> list[bytes]:
+        found: list[bytes] = []
+        for key in self._store.keys(from_key=low):
+            if not isinstance(key, bytes) or key >= high:
+                break
+            found.append(key)
+        return found
+
+    def _runs(self) -> list[Run]:
+        found = []
+        for key in self._keys(b"r/", b"r0"):
+            value: bytes = self._store[key]  # type: ignore[assignment]  # there, and raw
+            entry = orjson.loads(value)
+            firsts = tuple(bytes.fromhex(first) for first in entry["firsts"])
+            found.append(Run(int(key[2:], 16), entry["rows"], firsts))
+        return found
+
+    def _remove_orphans(self) -> None:
+        """Removes blocks that a crash left without their run, or behind it."""
+        low = 0
+        for number in [*sorted(run.number for run in self.runs), 0xFFFF_FFFF]:
+            if low < number:
+                self._store.delete_range(b"b/%08x" % low, b"b/%08x" % number)
+            low = number + 1
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Raises `StoreDamaged`, or `UserStoreFailed` for another trouble of the disk."""
+        try:
+            with using(self.folder):
+                yield
+        except StoreDamaged:
+            raise
+        except Exception as error:
+            raise _failed(self.folder, error) from error
+
+    def new_number(self) -> int:
+        """The number of a new run."""
+        self._next += 1
+        return self._next - 1
+
+    def write(
+        self,
+        *,
+        blocks: Mapping[bytes, bytes] | None = None,
+        add: Run | None = None,
+        remove: Iterable[Run] = (),
+        covered: Iterable[str] | None = None,
+    ) -> None:
+        """Writes blocks, a run's entry, removals of such and all covered ids: at once or not.
+
+        Raises `UserStoreFailed` or `StoreDamaged`.
+        """
+        batch = WriteBatch(raw_mode=True)
+        for key, data in (blocks or {}).items():
+            batch.put(key, data)
+        for run in remove:
+            batch.delete(b"r/%08x" % run.number)
+        if add is not None:
+            entry = {"rows": add.rows, "firsts": [first.hex() for first in add.firsts]}
+            batch.put(b"r/%08x" % add.number, orjson.dumps(entry))
+        wanted = self.covered if covered is None else set(covered)
+        for segment_id in wanted - self.covered:
+            batch.put(f"c/{segment_id}".encode(), b"")
+        for segment_id in self.covered - wanted:
+            batch.delete(f"c/{segment_id}".encode())
+        with self._changing():
+            self._store.write(batch, self._unlogged)
+        self.covered = wanted
+
+    def remove_blocks(self, run: Run) -> None:
+        """Removes the blocks of a run whose entry has gone. Raises as `write` does."""
+        with self._changing():
+            self._store.delete_range(b"b/%08x" % run.number, b"b/%08x" % (run.number + 1))
+
+    def wipe(self) -> None:
+        """Removes everything but the stamp. Raises as `write` does."""
+        with self._changing():
+            self._store.delete_range(b"b", b"s")
+        self.runs, self.covered = [], set()
+
+    def snapshot(self) -> Snapshot:
+        """The store as it is now."""
+        return self._store.snapshot()
+
+    def close(self) -> None:
+        """Closes the store; what was written is flushed, where the disk takes it."""
+        close_store(self.folder, self._store)
+
+
+def block_key(run: int, block: int) -> bytes:
+    """The key of a block."""
+    return b"b/%08x/%08x" % (run, block)
+
+
+def _failed(folder: Path, error: Exception) -> UserStoreFailed:
+    return UserStoreFailed(f"{folder}: {error}", remedy="Make room on the disk of the data folder")
+
+
+def _options(cache: Cache) -> Options:
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(cache)
+    blocks.set_cache_index_and_filter_blocks(True)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_block_based_table_factory(blocks)
+    options.set_compression_type(DBCompressionType.none())  # blocks are compressed already
+    options.set_write_buffer_size(_MEMTABLE)
+    options.set_max_write_buffer_number(2)
+    options.set_max_open_files(64)
+    options.set_keep_log_file_num(1)
+    return options
