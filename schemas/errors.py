@@ -6,7 +6,7 @@ EmberlineError          root: has a message and a remedy
     └── UsageError      what was typed, sent or configured is wrong
 """
 
-__all__ = ["EmberlineError", "Fatal", "Recoverable", "UsageError"]
+__all__ = ["CorruptSegment", "EmberlineError", "Fatal", "Recoverable", "UsageError"]
 
 
 class EmberlineError(Exception):
@@ -35,3 +35,7 @@ class Fatal(EmberlineError):
 
 class UsageError(Fatal):
     """What was typed, sent or configured is wrong. The command line exits with 2."""
+
+
+class CorruptSegment(Fatal):
+    """Bytes that should be a segment are not one, or are of a format this version cannot read."""

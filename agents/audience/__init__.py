@@ -1,0 +1,4 @@
+"""An audience over all shards: who matches a filter.
+
+Imports `agents.scatter`. Begin with `audience`.
+"""

@@ -15,6 +15,7 @@ from agents.coordinator.rules.world import Sweep
 from agents.terminal.misspelt import misspelt_lines
 from agents.terminal.say import say
 from agents.terminal.table import show, when
+from agents.terminal.why import why
 from schemas.errors import EmberlineError
 from schemas.records.lifecycle import SourceState, State
 from streams.kafka.topic_reader import read_all, read_table
@@ -22,7 +23,7 @@ from streams.kafka.topics import Problem as TopicProblem
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
-__all__ = ["command", "sweep_lines", "why", "worker_facts", "worker_line"]
+__all__ = ["command", "sweep_lines", "worker_facts", "worker_line"]
 
 WORKER_S = 3.0
 
@@ -145,18 +146,3 @@ def unreadable_lines(worker: Mapping[str, Any]) -> Iterator[str]:
     if found.get("count"):
         named = "; ".join(f"{key} ({detail})" for key, detail in found["first"].items())
         yield f"{found['count']:,} definitions cannot be read, what they name stays hot: {named}"
-
-
-def why(record: SourceState) -> str:
-    """The reason of a source's state, in a few words."""
-    if record.stuck:
-        return f"stuck: shards {', '.join(map(str, record.stuck))} have not answered"
-    if record.held is not None:
-        return f"held by {record.held.by}" + (f": {record.held.reason}" if record.held.reason else
-                                              "")  # fmt: skip
-    if record.exempt_by:
-        first, *rest = record.exempt_by
-        through = "".join(f" through {segment}" for segment in first.through)
-        more = f" and {len(rest)} more" if rest else ""
-        return f"{first.filter} of {first.root}{through}{more}"
-    return record.due_because or record.message or ""

@@ -1,7 +1,8 @@
 """The coordinator: the one actor that decides every source's lifecycle.
 
-A thin shell around `agents.coordinator.rules`: read inputs, decide, commit everything that follows in one
-transaction, and only then go on from the new world. Any doubt: drop it all and take over anew.
+A thin shell around `agents.coordinator.rules`: read inputs, decide, commit everything that follows
+in one transaction, and only then go on from the new world. Any doubt: drop it all and take over
+anew.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from agents.coordinator import log as log_topic
 from agents.coordinator.held import Held
 from agents.coordinator.records import Awaited, Item, read
 from agents.coordinator.rules import ledger
+from agents.coordinator.rules.bounds import HUGE
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import (
     CatalogSnapshot,
@@ -32,7 +34,6 @@ from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.recovery import recovered
 from agents.coordinator.rules.sweep import wait_ms
 from agents.coordinator.rules.world import World
-from agents.views.state_view import HUGE
 from schemas.decode.batch_records import RawBatch
 from schemas.decode.reject import reject_batch
 from schemas.errors import Recoverable

@@ -13,10 +13,9 @@ import orjson
 from agents.scatter.context import Context
 from agents.scatter.wire import json_of
 from agents.supervision.shard_manager import SourceSize
-from agents.web.internal import sizes_here
 from schemas.errors import Recoverable
 
-__all__ = ["Sizes", "sizes"]
+__all__ = ["Sizes", "sizes", "sizes_here"]
 
 log = logging.getLogger(__name__)
 
@@ -76,3 +75,18 @@ async def _ask(context: Context, address: str, sources: Sequence[str]) -> dict[s
     except (KeyError, TypeError, AttributeError) as error:
         log.warning("sizes from %s are none: %r", address, error)
         return {}
+
+
+def sizes_here(context: Context, sources: list[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """Sizes of `sources` by shard and source, of the shards here that are ready."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for partition, shard in context.host.shards.items():
+        if shard is None or not shard.ready:
+            continue
+        try:
+            sizes = shard.sources()
+        except Recoverable:
+            continue  # it is left out, like one that is not ready
+        held = {source: asdict(sizes[source]) for source in sources if source in sizes}
+        found[str(partition)] = held
+    return found

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import polars as pl
 
-from agents.supervision.shard_manager import NotHeld
+from agents.shard.protocol import NotHeld
 from agents.users.aside import aside
 from streams.state.auxiliary_table import SideTable, decode
 from streams.state.state_store import Mirror

@@ -105,8 +105,8 @@ class Intake:
         )
 
     def decode_next(self, fetch: "Fetch") -> Decoded:
-        """Open and decode the next part. Work for a thread. Raises what schemas.decode.ingest raises;
-        after `SchemaAwaited` nothing has been learnt, and the same part is the next."""
+        """Open and decode the next part. Work for a thread. Raises what schemas.decode.ingest
+        raises; after `SchemaAwaited` nothing has been learnt, and the same part is the next."""
         batches = fetch.opened()
         try:
             return self.decode(batches, last=not fetch.left)

@@ -8,13 +8,25 @@ import polars as pl
 
 from agents.filters import Plan
 from agents.shard.analytics import Figures
-from agents.supervision.supervisor import Actor
 from agents.users.facts import UsersRead
 from agents.users.person import Match
 from schemas.errors import Recoverable
 from schemas.tables.roster import Alias
 
-__all__ = ["NotHeld", "Shard", "ShardStatus", "SourceSize"]
+__all__ = ["Actor", "NotHeld", "Shard", "ShardStatus", "SourceSize"]
+
+
+class Actor(Protocol):
+    """Something that runs until it is cancelled."""
+
+    async def run(self) -> None:
+        """Take over, then work until cancelled.
+
+        Raises Fenced (a newer owner has it), Recoverable (start again), Fatal (give up).
+        Cancelled, it lets go of everything before it ends: its successor may start at once.
+        That it is cancelled once more meanwhile changes nothing.
+        """
+        ...
 
 
 class NotHeld(Recoverable):

@@ -28,10 +28,10 @@ from agents.shard.ingest import Fetched, IngestLoop
 from agents.shard.jobs.context import Context
 from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.loop import WorkLoop
+from agents.shard.protocol import NotHeld, ShardStatus, SourceSize
 from agents.shard.standing import Standing
 from agents.shard.user_read import UserRows
 from agents.shard.users import ShardUsers
-from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize
 from agents.users.facts import UsersRead
 from agents.users.person import Match
 from agents.views.state_view import StateView

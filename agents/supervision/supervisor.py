@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from agents.shard.protocol import Actor
 from schemas.errors import EmberlineError, Fatal, Recoverable
 from streams.kafka.step import Fenced
 
@@ -19,19 +20,6 @@ LAST_PAUSE_S = 10.0
 LEAVE_S = 30.0
 #: A cancellation that has had no effect for so long was lost on its way.
 CANCEL_AGAIN_S = 3.0
-
-
-class Actor(Protocol):
-    """Something that runs until it is cancelled."""
-
-    async def run(self) -> None:
-        """Take over, then work until cancelled.
-
-        Raises Fenced (a newer owner has it), Recoverable (start again), Fatal (give up).
-        Cancelled, it lets go of everything before it ends: its successor may start at once.
-        That it is cancelled once more meanwhile changes nothing.
-        """
-        ...
 
 
 class Gate(Protocol):

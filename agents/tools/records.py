@@ -161,8 +161,9 @@ def ready_record(
 ) -> tuple[bytes, bytes]:
     """(key, Avro value) of one record out of an Avro file, its times in milliseconds.
 
-    Fields that we do not read go; symbols may be in any case. Raises schemas.records.codec.Unencodable
-    where a value does not fit our schema, Undecodable for a definition with a misspelt field.
+    Fields that we do not read go; symbols may be in any case. Raises
+    schemas.records.codec.Unencodable where a value does not fit our schema, Undecodable for a
+    definition with a misspelt field.
     """
     symbols = _symbols(kind.name)
     names = list(symbols)

@@ -1,0 +1,4 @@
+"""What this worker has read of `lifecycle.state` and of the definitions.
+
+Imports `agents.coordinator` (whose log holds the definitions). Begin with `state_view`.
+"""

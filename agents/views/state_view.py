@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 
+from agents.coordinator.rules.bounds import HUGE
 from schemas.records import codec
 from schemas.records.lifecycle import WORKING, SourceState, State
 from streams.kafka.fetch import Fetcher
@@ -11,10 +12,7 @@ from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
-__all__ = ["HUGE", "StateView", "follow"]
-
-HUGE = 1 << 53
-"""No version is as large: one that was written would shut out all that are."""
+__all__ = ["StateView", "follow"]
 
 
 class StateView:

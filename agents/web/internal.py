@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import asdict
 
 import polars as pl
 from aiohttp import web
@@ -16,12 +15,13 @@ from agents.http.problems import bad_request, shards_unavailable
 from agents.http.route import Route
 from agents.scatter.context import CONTEXT, Context
 from agents.scatter.parts import GENERATION, HELD_BACK, LAG
+from agents.scatter.sizes import sizes_here
 from agents.scatter.wire import END, pack
 from agents.supervision.shard_manager import NotHeld, Shard
 from agents.web.stream import stream
 from schemas.errors import Recoverable
 
-__all__ = ["ROUTES", "shard_audience", "shard_interactions", "shard_sizes", "sizes_here"]
+__all__ = ["ROUTES", "shard_audience", "shard_interactions", "shard_sizes"]
 
 
 async def shard_interactions(request: web.Request) -> web.StreamResponse:
@@ -77,21 +77,6 @@ async def shard_sizes(request: web.Request) -> web.Response:
     asked = await body.read_json(request, "sources")
     shards = sizes_here(context, asked["sources"])
     return web.json_response({"generation": context.host.generation, "shards": shards})
-
-
-def sizes_here(context: Context, sources: list[str]) -> dict[str, dict[str, dict[str, int]]]:
-    """Sizes of `sources` by shard and source, of the shards here that are ready."""
-    found: dict[str, dict[str, dict[str, int]]] = {}
-    for partition, shard in context.host.shards.items():
-        if shard is None or not shard.ready:
-            continue
-        try:
-            sizes = shard.sources()
-        except Recoverable:
-            continue  # it is left out, like one that is not ready
-        held = {source: asdict(sizes[source]) for source in sources if source in sizes}
-        found[str(partition)] = held
-    return found
 
 
 async def _packed_users(users: AsyncGenerator[pl.Series, None]) -> AsyncGenerator[bytes, None]:

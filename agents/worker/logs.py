@@ -14,7 +14,7 @@ EVERY_S = 30.0
 
 # they speak of their own parts; what matters of it the worker says itself
 _QUIET = ("faust", "mode", "aiohttp", "asyncio", "aiokafka")
-# one voice says that the broker is away, see agents/supervision/broker_gate.py; every reader says so too
+# one voice says that the broker is away, see supervision/broker_gate.py; every reader says so too
 _CHATTY = (*_QUIET, "streams.kafka.fetch")
 
 

@@ -9,8 +9,8 @@
 
 `length` counts the bytes after itself. A batch stays as it is (`SealedBatch`) until it is
 opened, into a bounded space: a batch that cannot be opened is one with a fault, which its
-reader puts aside. schemas.decode.batch_records takes the records apart one by one; schemas.decode.decoder
-does it for whole batches.
+reader puts aside. schemas.decode.batch_records takes the records apart one by one;
+schemas.decode.decoder does it for whole batches.
 """
 
 import struct

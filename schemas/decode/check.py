@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 import polars as pl
 
+from schemas.records.times import EARLIEST, LATENESS, LATEST
+
 __all__ = [
     "DEFAULT_LIMITS",
     "EARLIEST",
@@ -17,12 +19,6 @@ __all__ = [
     "check",
 ]
 
-EARLIEST = 946_684_800_000
-"""2000-01-01 in milliseconds: an earlier time is a time in seconds."""
-LATEST = 253_402_300_799_999
-"""The end of the year 9999: no calendar has a later time."""
-LATENESS = 86_400_000
-"""How far, in milliseconds, an event's time may lie after its broker timestamp."""
 _CONVERSIONS = 4
 _SOURCES = {"campaign_id": "campaign", "canvas_id": "canvas"}
 _KEY_KINDS = ("campaign", "canvas", "segment", "content_card")

@@ -2,8 +2,8 @@
 
 The same fields as in Avro. A field that is absent or null takes its default; one that the schema
 does not have is ignored, unless it shows that the record is meant for another topic, or is a
-misspelt one of ours (schemas.records.misspelt). Everything else is checked strictly: a boolean is no
-number, a number is no text, a time is an integer of milliseconds. A symbol of an enum may be in
+misspelt one of ours (schemas.records.misspelt). Everything else is checked strictly: a boolean is
+no number, a number is no text, a time is an integer of milliseconds. A symbol of an enum may be in
 any case. A text field that the schema marks `"content": "json"` takes an object as well and keeps
 it as its JSON text.
 """

@@ -3,10 +3,14 @@
 Events obey the same rule over columns (`schemas.decode.check`).
 """
 
-from schemas.decode.check import EARLIEST, LATENESS
+__all__ = ["EARLIEST", "FARTHEST", "LATENESS", "LATEST", "fault"]
 
-__all__ = ["EARLIEST", "FARTHEST", "LATENESS", "fault"]
-
+EARLIEST = 946_684_800_000
+"""2000-01-01 in milliseconds: an earlier time is a time in seconds."""
+LATEST = 253_402_300_799_999
+"""The end of the year 9999: no calendar has a later time."""
+LATENESS = 86_400_000
+"""How far, in milliseconds, an event's time may lie after its broker timestamp."""
 FARTHEST = 4_102_444_800_000
 """2100-01-01 in milliseconds: a later time is a sign of microseconds."""
 

@@ -22,7 +22,7 @@ from hashlib import blake2b
 
 import polars as pl
 
-from schemas.errors import Fatal
+from schemas.errors import CorruptSegment
 from schemas.segment.order import PACKED, in_order, pack_users
 from schemas.tables.interaction import COLUMNS, SCHEMA
 
@@ -32,10 +32,6 @@ FORMAT = "1"
 _UINT32_MAX = 0xFFFF_FFFF
 _OPTIONAL = ("channel", "step", "variation", "detail")
 _COLUMNS = frozenset({"source", "user_hex", "user", "kind", "first", "span", *_OPTIONAL})
-
-
-class CorruptSegment(Fatal):
-    """Bytes that should be a segment are not one, or are of a format this version cannot read."""
 
 
 def encode(frame: pl.DataFrame, *, presorted: bool = False) -> bytes:

@@ -8,7 +8,8 @@ from hashlib import blake2b
 import orjson
 import polars as pl
 
-from schemas.segment.codec import CorruptSegment, checksum
+from schemas.errors import CorruptSegment
+from schemas.segment.codec import checksum
 
 __all__ = ["EMPTY_CHECKSUM", "SegmentIndex", "build", "combine", "set_checksum", "verified"]
 

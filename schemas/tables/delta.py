@@ -10,7 +10,7 @@ import struct
 
 import polars as pl
 
-from schemas.segment.codec import CorruptSegment
+from schemas.errors import CorruptSegment
 from schemas.tables.sealed import is_sealed, sealed, unsealed
 from schemas.tables.view import FEW
 

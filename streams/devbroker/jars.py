@@ -15,7 +15,7 @@ from schemas.errors import Fatal
 __all__ = ["KAFKA_VERSION", "POM", "cached", "find_java", "find_maven", "locked", "resolve"]
 
 KAFKA_VERSION = "4.3.1"
-POM = Path(__file__).parent / "kafka" / "pom.xml"
+POM = Path(__file__).parent / "pom.xml"
 _JAVA_AT_LEAST = 17
 _MAVEN_DEADLINE_S = 600
 

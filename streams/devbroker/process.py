@@ -11,7 +11,7 @@ from schemas.errors import Fatal
 
 __all__ = ["BrokerProcess", "is_alive"]
 
-_GUARD = Path(__file__).parent / "broker_guard.py"
+_GUARD = Path(__file__).parent / "guard.py"
 _STOP_S = 30.0
 
 

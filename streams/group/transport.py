@@ -37,7 +37,7 @@ HEARTBEAT_S = 1.0
 REBALANCE_S = 30.0
 CHECK_S = 1.0
 COMMIT_S = 3.0
-#: How long heartbeats and look-ups wait for an answer; joins wait longer (streams/kafka/bootstrap.py).
+#: How long heartbeats and look-ups wait for an answer; joins wait longer (kafka/bootstrap.py).
 REQUEST_S = 4.0
 LEAVE_S = 3.0
 CONNECT_RETRY_S = 1.0

@@ -1,0 +1,5 @@
+"""The only room that talks to Kafka: reading logs, writing transactions, topics and their settings.
+
+Imports `schemas` and the modules above the rooms. Begin with `fetch` (reading) and `step`
+(one transaction, all of it or none).
+"""

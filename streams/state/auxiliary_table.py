@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from schemas.segment import CorruptSegment
+from schemas.errors import CorruptSegment
 from schemas.tables.counts import COUNT_SCHEMA, add_up
 from schemas.tables.external import EXTERNAL_SCHEMA, last_said
 from schemas.tables.roster import ROSTER_SCHEMA, latest

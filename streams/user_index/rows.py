@@ -35,7 +35,7 @@ def _user_and_source(row: Row) -> tuple[str, str]:
 
 
 def widened(rows: Iterable[Row]) -> list[Row]:
-    """The profile-wide rows of interactions, as `schemas.tables.profile.wide` makes them; not folded."""
+    """The profile-wide rows of interactions, as `tables.profile.wide` makes them; not folded."""
     return [
         (
             PROFILE,

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from schemas.segment import CorruptSegment
+from schemas.errors import CorruptSegment
 from schemas.tables import delta
 from schemas.tables.counts import COUNT_SCHEMA, count
 from schemas.tables.interaction import SCHEMA

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from schemas import segment
-from schemas.segment.codec import CorruptSegment
+from schemas.errors import CorruptSegment
 from schemas.segment.order import in_order
 from schemas.tables.interaction import COLUMNS, SCHEMA, empty
 from schemas.tables.view import FEW

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from schemas.segment import CorruptSegment
+from schemas.errors import CorruptSegment
 from schemas.tables.interaction import SCHEMA
 from streams.state import keys
 from streams.user_index import segment_filter as by_user_sieve

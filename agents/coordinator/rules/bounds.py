@@ -13,6 +13,7 @@ from schemas.records import times
 from schemas.records.lifecycle import SOURCE_KINDS, Command, Definition, Report, is_source
 
 __all__ = [
+    "HUGE",
     "KEY_KINDS",
     "MAX_SOURCES",
     "clipped",
@@ -36,7 +37,7 @@ KEY_BYTES = 600
 MAX_SOURCES = 50_000
 """Sources of one request: all of them are told of in one transaction."""
 KEY_KINDS = (*SOURCE_KINDS, "segment", "content_card")
-_HUGE = 1 << 53
+HUGE = 1 << 53
 """Sums of such numbers, over all shards, are still written."""
 _CHECKSUM = re.compile(r"[0-9a-f]{0,32}")
 _LABEL_BYTES = 20_000
@@ -98,7 +99,7 @@ def is_catalog_key(key: str) -> bool:
 
 def report_fault(report: Report) -> str | None:
     """What is wrong with a report, or None: what is in it is added up, and written again."""
-    if not 0 <= report.partition < _HUGE:
+    if not 0 <= report.partition < HUGE:
         return f"partition {report.partition}"
     for item in report.items:
         numbers = (item.version, item.interactions, item.late_interactions, item.bytes)
@@ -107,7 +108,7 @@ def report_fault(report: Report) -> str | None:
             return f"{item.source[:80]!r} is no source"
         if not _is_word(item.source):
             return f"{item.source[:80]!r} holds control characters"
-        if not all(0 <= number < _HUGE for number in (*numbers, *more)):
+        if not all(0 <= number < HUGE for number in (*numbers, *more)):
             return f"a number of {item.source} is negative, or larger than any"
         if not _CHECKSUM.fullmatch(item.checksum):
             return f"{item.checksum[:80]!r} is no checksum"

@@ -13,7 +13,7 @@ from schemas.errors import Fatal
 __all__ = ["Child", "environment"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_ROOT = Path(__file__).parents[2]  # where the packages lie, installed or in a work tree
+_ROOT = Path(__file__).parents[3]  # where the packages lie, installed or in a work tree
 _KB = 1024
 
 

@@ -25,7 +25,7 @@ from streams.settings import Settings, describe
 __all__ = ["DemoWorker", "environment"]
 
 COMMAND = (sys.executable, "-m", "agents.cli", "worker", "--json")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STOP_S = 20.0
 TIMEOUT_S = 60.0
 POLL_S = 0.05
