@@ -20,10 +20,10 @@ note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose bac
 """
 PROGRAM = """
 import os, sys, time
-from agents.native_output import divert
+from agents.worker.native_output import divert
 import io, polars as pl
 divert()
-from schemas.decode_plan import SYNC, container_header, varint
+from schemas.decode.plan import SYNC, container_header, varint
 head = container_header([{"name": "a", "type": "string"}])
 body = varint(1000) + b"a"
 data = b"".join((head, varint(1), varint(len(body)), body, SYNC))

@@ -75,7 +75,7 @@ import asyncio, resource, sys
 from pathlib import Path
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
-from agents.web.connections import raise_descriptors
+from agents.http.connections import raise_descriptors
 from tests.agents.test_web import SHARDS, Site, active, serving
 from tests.agents.test_web_connections import settings
 

@@ -13,7 +13,7 @@ from tests.agents.dummies import until
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from agents.web.spool import spool
+from agents.http.spool import spool
 
 with spool(Path(sys.argv[1])) as folder:
     (folder / "0.arrow").write_bytes(b"x")

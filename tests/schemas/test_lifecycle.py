@@ -141,5 +141,7 @@ def test_commands_of_the_contract() -> None:
         "expire",
         "pause",
         "resume",
+        "confirm",
+        "imported",
         "erase",
     ]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.connected
 _PARENT = """
 import sys, time
 from pathlib import Path
-from streams.broker import LocalBroker
+from streams.devbroker.broker import LocalBroker
 with LocalBroker(Path(sys.argv[1])) as broker:
     print(broker.bootstrap_servers, broker.pid, flush=True)
     time.sleep(300)
