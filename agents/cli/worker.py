@@ -26,8 +26,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
                 {
                     "address": app.context.address,
                     "pid": os.getpid(),
-                    "shards": sorted(app.host.shards),
-                    "coordinator": app.host.coordinates,
+                    "shards": sorted(app.manager.shards),
+                    "coordinator": app.manager.coordinates,
                 }
             )
             click.get_text_stream("stdout").flush()

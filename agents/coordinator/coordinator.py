@@ -68,7 +68,7 @@ _STATES_BYTES = 4_000_000
 
 @dataclass(slots=True)
 class _Term:
-    """One time in office: from a takeover to the first doubt."""
+    """One term: from a takeover to the first doubt."""
 
     producer: StepProducer
     world: World
@@ -84,7 +84,7 @@ class _Term:
 class Coordinator:
     """Runs where the control partition is assigned.
 
-    `running` is set while it is in office: it has taken over and decides.
+    `running` is set while it leads: it has taken over and decides.
     """
 
     def __init__(

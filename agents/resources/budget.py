@@ -3,7 +3,7 @@
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from agents.resources.scheduler import Pace
+from agents.resources.scheduler import Scheduler
 from streams.settings import Settings
 
 __all__ = ["Budget", "answers"]
@@ -49,7 +49,7 @@ class Budget:
 
     settings: Settings
     shards: int = 1
-    pace: Pace = field(default_factory=Pace)
+    scheduler: Scheduler = field(default_factory=Scheduler)
     #: Decodes for all shards: Polars uses all cores by itself, and threads that ask it for
     #: small things at the same time mostly wait for each other, busily.
     decoders: Executor = field(default_factory=lambda: ThreadPoolExecutor(_DECODERS, "decode"))

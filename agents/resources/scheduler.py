@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-__all__ = ["Pace"]
+__all__ = ["Scheduler"]
 
 #: Events wait for so long at most to be taken in together while questions are answered.
 _GATHER_S = 1.5
@@ -21,7 +21,7 @@ _COMING_S = 1.0
 _TURN_S = 0.1
 
 
-class Pace:
+class Scheduler:
     """One worker's. Belongs to its event loop."""
 
     def __init__(self) -> None:

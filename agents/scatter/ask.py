@@ -113,20 +113,20 @@ async def ask_shard(
 
     Raises Recoverable: NotHeld where it is not there, Truncated where an answer breaks off.
     """
-    host, generation = context.host, context.host.generation
-    host.check_in_touch()
-    if partition in host.shards:
-        shard = host.shards[partition]
+    manager, generation = context.manager, context.manager.generation
+    manager.check_in_touch()
+    if partition in manager.shards:
+        shard = manager.shards[partition]
         if shard is None:
             raise NotHeld(f"shard {partition} is recovering")
         found = await here(shard)
     else:
-        address = host.directory.shards.get(partition)
+        address = manager.directory.shards.get(partition)
         if address is None:
             raise NotHeld(f"nobody serves shard {partition} yet")
         url = f"{address}/internal/shards/{partition}/{path}"
         found = await _remote(context, url, body, parse)
-    if host.generation != generation:
+    if manager.generation != generation:
         raise NotHeld("the group has a new generation")
     return found
 
@@ -142,7 +142,7 @@ async def _remote(
             if answer.status != HTTPStatus.OK:
                 raise NotHeld(f"{url} answers {answer.status}")
             generation = answer.headers.get(GENERATION, "none")
-            if generation != str(context.host.generation):
+            if generation != str(context.manager.generation):
                 raise NotHeld(f"{url} is of generation {generation}")
             return await parse(answer)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

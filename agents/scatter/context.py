@@ -16,7 +16,7 @@ from agents.http.keyring import KeyRing
 from agents.http.quota import Quota
 from agents.http.signature import HEADER, Nonces, sign
 from agents.resources.budget import answers
-from agents.supervision.shard_manager import ShardHost
+from agents.supervision.shard_manager import ShardManager
 from agents.supervision.topic_watch import TopicWatch
 from agents.views.catalog_view import CatalogView
 from schemas.errors import Recoverable
@@ -63,7 +63,7 @@ class Context:
     """One a worker. `address` is known once the server listens."""
 
     settings: Settings
-    host: ShardHost
+    manager: ShardManager
     states: SourceStates
     catalog: CatalogView = field(default_factory=_no_catalog)
     topics: TopicWatch = field(init=False)

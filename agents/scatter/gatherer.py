@@ -121,14 +121,14 @@ class Gatherer(ABC, Generic[T]):
         return [_told(queue) for queue in queues]
 
     async def _opened(self, open_part: Open[T]) -> list[Part[T]]:
-        self._context.host.check_in_touch()
-        generation = self._context.host.generation
+        self._context.manager.check_in_touch()
+        generation = self._context.manager.generation
         shards = range(self._context.settings.partitions)
         opening = [asyncio.create_task(open_part(shard)) for shard in shards]
         try:
             async with asyncio.timeout(self.wait_s):
                 parts = await asyncio.gather(*opening)
-            if self._context.host.generation != generation:
+            if self._context.manager.generation != generation:
                 raise NotHeld("the group has a new generation")
         except BaseException as error:
             for each in opening:

@@ -55,13 +55,13 @@ def here_or_where(context: Context, partition: int) -> Shard | str:
 
     Raises NotHeld where nobody has it, or it is recovering.
     """
-    host = context.host
-    if partition in host.shards:
-        shard = host.shards[partition]
+    manager = context.manager
+    if partition in manager.shards:
+        shard = manager.shards[partition]
         if shard is None:
             raise NotHeld(f"shard {partition} is recovering")
         return shard
-    address = host.directory.shards.get(partition)
+    address = manager.directory.shards.get(partition)
     if address is None:
         raise NotHeld(f"nobody serves shard {partition} yet")
     return address
@@ -86,7 +86,7 @@ async def shard_answer(
     if answer.status != HTTPStatus.OK:
         raise NotHeld(f"{url} answers {answer.status}")
     generation = answer.headers.get(GENERATION, "none")
-    if generation != str(context.host.generation):
+    if generation != str(context.manager.generation):
         raise NotHeld(f"{url} is of generation {generation}")
     return answer
 

@@ -32,12 +32,12 @@ class Sizes:
 
 async def sizes(context: Context, sources: Sequence[str]) -> Sizes:
     """Ask this worker and all others for the sizes of `sources`."""
-    if not context.host.in_touch:
+    if not context.manager.in_touch:
         unknown = {source: SourceSize() for source in sources}
         return Sizes(unknown, tuple(range(context.settings.partitions)))
-    here = set(context.host.shards)
+    here = set(context.manager.shards)
     others = {
-        address for shard, address in context.host.directory.shards.items() if shard not in here
+        address for shard, address in context.manager.directory.shards.items() if shard not in here
     }
     answers = await asyncio.gather(*(_ask(context, address, sources) for address in sorted(others)))
     by_shard: dict[str, dict[str, dict[str, int]]] = sizes_here(context, list(sources))
@@ -65,7 +65,7 @@ async def _ask(context: Context, address: str, sources: Sequence[str]) -> dict[s
     except (aiohttp.ClientError, TimeoutError, OSError, Recoverable) as error:
         log.info("no sizes from %s: %r", address, error)
         return {}
-    if told.get("generation") != context.host.generation:
+    if told.get("generation") != context.manager.generation:
         return {}
     try:
         return {
@@ -80,7 +80,7 @@ async def _ask(context: Context, address: str, sources: Sequence[str]) -> dict[s
 def sizes_here(context: Context, sources: list[str]) -> dict[str, dict[str, dict[str, int]]]:
     """Sizes of `sources` by shard and source, of the shards here that are ready."""
     found: dict[str, dict[str, dict[str, int]]] = {}
-    for partition, shard in context.host.shards.items():
+    for partition, shard in context.manager.shards.items():
         if shard is None or not shard.ready:
             continue
         try:

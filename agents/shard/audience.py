@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from agents.filters import Plan, evaluate
-from agents.resources.scheduler import Pace
+from agents.resources.scheduler import Scheduler
 from agents.shard.agreement import check_held, check_owned
 from agents.shard.jobs.context import Context
 from agents.shard.slices import Slice, slices
@@ -34,7 +34,7 @@ class Audiences:
     """Answers of one shard. Keeps its users between questions."""
 
     context: Context
-    pace: Pace
+    scheduler: Scheduler
     _roll: Roll = field(default_factory=Roll)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,7 +45,7 @@ class Audiences:
         store, seen = self.context.store, -1
         while True:
             await asyncio.sleep(_FRESHEN_S)
-            if store.steps == seen or not self.pace.keeping_up(_DEFER_S):
+            if store.steps == seen or not self.scheduler.keeping_up(_DEFER_S):
                 continue
             seen = store.steps
             async with self._turn:
@@ -78,11 +78,11 @@ class Audiences:
         self, plan: Plan, pinned: Pinned, rolling: asyncio.Future[Everybody]
     ) -> AsyncGenerator[pl.Series, None]:
         loop = asyncio.get_running_loop()
-        with self.pace.asking():
+        with self.scheduler.asking():
             # Not to be cancelled with who waits: the next pin builds on this one.
             everybody = await asyncio.shield(rolling)
         for part in slices(pinned, everybody):
-            with self.pace.asking():
+            with self.scheduler.asking():
                 users = await loop.run_in_executor(_THREADS, _evaluate, plan, part)
             if len(users):
                 yield users

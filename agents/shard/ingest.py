@@ -187,13 +187,13 @@ class IngestLoop:
             await self._under_way.acquire()
             await self._work.room.wait()
             if few:
-                await self._budget.pace.gather()
+                await self._budget.scheduler.gather()
             batches = await self._fetcher.fetch_sealed()
             positions = self._fetcher.positions()
             came = sum(len(batch.wire) for batch in batches)
             few = 0 < came < _LOAD_BYTES
             if batches:
-                self._budget.pace.events_came(load=came >= _LOAD_BYTES)
+                self._budget.scheduler.events_came(load=came >= _LOAD_BYTES)
                 self._unfolded.append(positions)
                 await self._deliver(Fetched(batches))
             else:
@@ -232,11 +232,11 @@ class IngestLoop:
             while not self._laid.empty() and len(laying) < _STAGE:
                 laying.append(self._laid.get_nowait())
             group = await asyncio.gather(*laying)
-            pace = self._budget.pace
+            scheduler = self._budget.scheduler
             # what waits here was fetched a while ago
-            pace.events_came(load=any(laid.puts for laid in group))
+            scheduler.events_came(load=any(laid.puts for laid in group))
             step = self._steps.step(group)
-            if self._tells and pace.keeping_up(_NEWS_S):
+            if self._tells and scheduler.keeping_up(_NEWS_S):
                 step.records += self._steps.news()
             await self._context.store.commit(step)
             for decoded in (laid.decoded for laid in group):
@@ -257,7 +257,7 @@ class IngestLoop:
 
     async def _commit_rest(self) -> None:
         """Nothing came: tell the news, remember positions that moved past transaction markers."""
-        if self._tells and self._budget.pace.keeping_up(_NEWS_S):
+        if self._tells and self._budget.scheduler.keeping_up(_NEWS_S):
             await self._context.store.commit(Step(records=self._steps.news()))
         if self._steps.unheard or self._unfolded:
             return

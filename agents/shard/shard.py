@@ -74,7 +74,7 @@ class Shard:
         self._context = Context(settings, partition, self._store, view, clock, self._standing)
         self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
         self._store.follow = self._users.follow
-        self._audiences = Audiences(self._context, budget.pace)
+        self._audiences = Audiences(self._context, budget.scheduler)
         self._people = ShardUsers(self._context, self._users)
         self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)

@@ -1,6 +1,6 @@
 """The shards that run in this worker, and the coordinator where it is this worker's.
 
-An assignment only says what should run. Every actor has a seat with a task of its own, so a
+An assignment only says what should run. Every actor has a supervisor with a task of its own, so a
 cold shard delays no other, and nothing here makes the group wait.
 """
 
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from agents.shard.protocol import NotHeld, Shard, ShardStatus, SourceSize
 from agents.shard.standing import Standing
-from agents.supervision.supervisor import Actor, Gate, Office, Seat
+from agents.supervision.supervisor import Actor, Gate, SupervisionContext, Supervisor
 from streams.group.shard_plan import Directory
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "MakeShard",
     "NotHeld",
     "Shard",
-    "ShardHost",
+    "ShardManager",
     "ShardStatus",
     "SourceSize",
 ]
@@ -38,7 +38,7 @@ MakeShard = Callable[[int, Deliver], Shard]
 MakeActor = Callable[[], Actor]
 
 
-class ShardHost:
+class ShardManager:
     """Keeps running what this worker is assigned, and nothing else.
 
     `on_failed` is called once with the error that has to end the process: a Fatal one, or
@@ -64,10 +64,10 @@ class ShardHost:
         self._make_companions = companions
         self._deliver = deliver
         self._standing = standing or Standing()
-        self._office = Office(gate, request_rejoin, on_failed)
-        self._seats: dict[int, Seat[Shard]] = {}
-        self._control: Seat[Actor] | None = None
-        self._companions: list[Seat[Actor]] = []
+        self._context = SupervisionContext(gate, request_rejoin, on_failed)
+        self._supervisors: dict[int, Supervisor[Shard]] = {}
+        self._control: Supervisor[Actor] | None = None
+        self._companions: list[Supervisor[Actor]] = []
         self._leaving: dict[asyncio.Task[None], asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
         self.generation = -1
@@ -76,7 +76,10 @@ class ShardHost:
     @property
     def shards(self) -> dict[int, Shard | None]:
         """Shards assigned here; None between two lives of one."""
-        return {partition: seat.actor for partition, seat in sorted(self._seats.items())}
+        return {
+            partition: supervisor.actor
+            for partition, supervisor in sorted(self._supervisors.items())
+        }
 
     @property
     def coordinates(self) -> bool:
@@ -104,7 +107,7 @@ class ShardHost:
         self._watch = asyncio.create_task(self._standing.watch(), name="standing")
         self._watch.add_done_callback(self._watched)
         self._companions = [
-            Seat(name, make, self._office, self.generation)
+            Supervisor(name, make, self._context, self.generation)
             for name, make in self._make_companions.items()
         ]
 
@@ -128,14 +131,14 @@ class ShardHost:
             self._standing.doubt()
         # a member that says nothing new may be told its generation once more
         went_on = generation in (former, former + 1)
-        if not went_on and (self._seats or self._control):
+        if not went_on and (self._supervisors or self._control):
             log.warning("generation %d was the last one here: all is taken over anew", former)
-        for partition in self._seats.keys() - (partitions if went_on else set()):
-            self._leave(self._seats.pop(partition))
+        for partition in self._supervisors.keys() - (partitions if went_on else set()):
+            self._leave(self._supervisors.pop(partition))
         for partition in sorted(partitions):
-            if partition not in self._seats:
-                self._seats[partition] = self._seat(partition, generation)
-            self._seats[partition].renew(generation)
+            if partition not in self._supervisors:
+                self._supervisors[partition] = self._supervisor(partition, generation)
+            self._supervisors[partition].renew(generation)
         if self._control is not None and not (control and went_on):
             self._leave(self._control)
             self._control = None
@@ -143,16 +146,18 @@ class ShardHost:
             if self._control is None:
                 name = "coordinator"
                 after = self._former(name)
-                self._control = Seat(name, self._make_coordinator, self._office, generation, after)
+                self._control = Supervisor(
+                    name, self._make_coordinator, self._context, generation, after
+                )
             self._control.renew(generation)
 
     async def stop(self) -> None:
         """Cancel everything and wait until all of it has let go."""
-        for seat in self._seats.values():
-            self._leave(seat)
+        for supervisor in self._supervisors.values():
+            self._leave(supervisor)
         for other in (*self._companions, *filter(None, [self._control])):
             self._leave(other)
-        self._seats, self._control, self._companions = {}, None, []
+        self._supervisors, self._control, self._companions = {}, None, []
         if self._watch is not None:
             self._watch.cancel()
         if self._leaving:
@@ -160,19 +165,19 @@ class ShardHost:
 
     def _watched(self, watch: asyncio.Task[None]) -> None:
         if not watch.cancelled() and (error := watch.exception()) is not None:
-            self._office.on_failed(error)
+            self._context.on_failed(error)
 
-    def _seat(self, partition: int, generation: int) -> Seat[Shard]:
+    def _supervisor(self, partition: int, generation: int) -> Supervisor[Shard]:
         name = f"shard {partition}"
 
         def make() -> Shard:
             return self._make_shard(partition, self._deliver)
 
-        return Seat(name, make, self._office, generation, self._former(name))
+        return Supervisor(name, make, self._context, generation, self._former(name))
 
     def _former(self, name: str) -> list[asyncio.Task[None]]:
         return [task for task in self._leaving if task.get_name() == name]
 
-    def _leave(self, seat: Seat[Shard] | Seat[Actor]) -> None:
-        leaving = self._leaving[seat.task] = seat.leave()
-        leaving.add_done_callback(lambda _: self._leaving.pop(seat.task))
+    def _leave(self, supervisor: Supervisor[Shard] | Supervisor[Actor]) -> None:
+        leaving = self._leaving[supervisor.task] = supervisor.leave()
+        leaving.add_done_callback(lambda _: self._leaving.pop(supervisor.task))

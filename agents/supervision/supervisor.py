@@ -1,4 +1,4 @@
-"""A seat: the place where one actor runs, again and again, for as long as it is held here."""
+"""A supervisor runs one actor, and runs it again after an error, while it is assigned here."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from agents.shard.protocol import Actor
 from schemas.errors import EmberlineError, Fatal, Recoverable
 from streams.kafka.step import Fenced
 
-__all__ = ["Actor", "Gate", "Office", "Seat"]
+__all__ = ["Actor", "Gate", "SupervisionContext", "Supervisor"]
 
 log = logging.getLogger(__name__)
 
@@ -34,42 +34,42 @@ A = TypeVar("A", bound=Actor, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
-    """What all seats of a worker share."""
+class SupervisionContext:
+    """What all supervisors of a worker share."""
 
     gate: Gate
     request_rejoin: Callable[[], None]
     on_failed: Callable[[BaseException], None]
 
 
-class Seat(Generic[A]):
+class Supervisor(Generic[A]):
     """Runs the actor that `make` makes; makes another one after an error that can mend.
 
     A fenced actor is not started again within the generation that it was fenced in: its
     successor may be alive, and would be fenced in turn. `after` are the tasks of former
-    seats of the same name, which have to let go first. A seat that is left starts nothing
-    any more, whatever became of the cancellation.
+    supervisors of the same name, which have to let go first. A supervisor that is left starts
+    nothing any more, whatever became of the cancellation.
     """
 
     def __init__(
         self,
         name: str,
         make: Callable[[], A],
-        office: Office,
+        context: SupervisionContext,
         generation: int,
         after: Collection[asyncio.Task[None]] = (),
     ) -> None:
         self.name = name
         self.actor: A | None = None
         self._make = make
-        self._office = office
+        self._context = context
         self._generation = generation
         self._renewed = asyncio.Event()
         self._left = False
         self.task = asyncio.create_task(self._keep(after), name=name)
 
     def renew(self, generation: int) -> None:
-        """The seat is held in this generation too."""
+        """The actor is assigned in this generation too."""
         self._generation = generation
         self._renewed.set()
 
@@ -98,7 +98,7 @@ class Seat(Generic[A]):
                 await self._let_go(after)
             pause = FIRST_PAUSE_S
             while not self._left:
-                await self._office.gate.passed()
+                await self._context.gate.passed()
                 started = asyncio.get_running_loop().time()
                 await self._run_once(pause)
                 lived = asyncio.get_running_loop().time() - started
@@ -110,7 +110,7 @@ class Seat(Generic[A]):
             if self._left and isinstance(error, EmberlineError):
                 log.warning("%s: %s; it was left", self.name, error)
                 return
-            self._office.on_failed(error)
+            self._context.on_failed(error)
 
     async def _run_once(self, pause: float) -> None:
         try:
@@ -139,7 +139,7 @@ class Seat(Generic[A]):
                 async with asyncio.timeout(REJOIN_AFTER_S):
                     await self._renewed.wait()
             except TimeoutError:
-                self._office.request_rejoin()
+                self._context.request_rejoin()
 
     async def _let_go(self, after: Collection[asyncio.Task[None]]) -> None:
         _, running = await asyncio.wait(after, timeout=LEAVE_S)

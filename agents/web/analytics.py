@@ -62,7 +62,7 @@ async def analytics(request: web.Request) -> web.Response:
 async def shard_analytics(request: web.Request) -> web.Response:
     """GET /internal/analytics?source=: figures by shard of this worker."""
     context = request.app[CONTEXT]
-    generation = context.host.generation
+    generation = context.manager.generation
     try:
         found = await _here(context, request.query.get("source", ""))
     except Recoverable as error:
@@ -86,11 +86,13 @@ async def _gathered(context: Context, source: str) -> list[Figures]:
 
 async def _once(context: Context, source: str) -> list[Figures]:
     """The figures of every shard, once each, in one generation. Raises Recoverable."""
-    host = context.host
-    host.check_in_touch()
-    generation = host.generation
+    manager = context.manager
+    manager.check_in_touch()
+    generation = manager.generation
     others = {
-        address for shard, address in host.directory.shards.items() if shard not in host.shards
+        address
+        for shard, address in manager.directory.shards.items()
+        if shard not in manager.shards
     }
     answers = await asyncio.gather(
         _here(context, source),
@@ -102,7 +104,7 @@ async def _once(context: Context, source: str) -> list[Figures]:
     missing = [p for p in range(context.settings.partitions) if p not in by_shard]
     if missing:
         raise NotHeld(f"shards {', '.join(map(str, missing))} have not answered")
-    if host.generation != generation:
+    if manager.generation != generation:
         raise NotHeld("the group has a new generation")
     return list(by_shard.values())
 
@@ -110,7 +112,7 @@ async def _once(context: Context, source: str) -> list[Figures]:
 async def _here(context: Context, source: str) -> dict[int, Figures]:
     held = {
         partition: shard
-        for partition, shard in context.host.shards.items()
+        for partition, shard in context.manager.shards.items()
         if shard is not None and shard.ready
     }
     # one after the other: each may hold a few segments in memory

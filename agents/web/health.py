@@ -45,20 +45,20 @@ async def readyz(request: web.Request) -> web.Response:
 async def status(request: web.Request) -> web.Response:
     """This worker in figures."""
     context = request.app[CONTEXT]
-    host = context.host
+    manager = context.manager
     states = context.states if context.states.caught_up.is_set() else ()
     return web.json_response(
         {
             "address": context.address,
-            "generation": host.generation,
+            "generation": manager.generation,
             "ready": not _awaited(context),
-            "coordinator": host.coordinates,
-            "coordinator_address": host.directory.control or None,
+            "coordinator": manager.coordinates,
+            "coordinator_address": manager.directory.control or None,
             "partitions": context.settings.partitions,
             "shards": [
-                _shard(context, partition, shard) for partition, shard in host.shards.items()
+                _shard(context, partition, shard) for partition, shard in manager.shards.items()
             ],
-            "directory": {str(p): a for p, a in sorted(host.directory.shards.items())},
+            "directory": {str(p): a for p, a in sorted(manager.directory.shards.items())},
             "keys": context.keyring.trouble or None,
             "sources": Counter(record.state.value for record in states),
             "topics": [asdict(problem) for problem in context.topics.findings],
@@ -86,10 +86,10 @@ def _unreadable(asides: Mapping[str, Aside]) -> dict[str, Any]:
 
 def _awaited(context: Context) -> list[str]:
     lost = ["the keys file"] if context.keyring.lost else []
-    if context.host.generation < 0:
+    if context.manager.generation < 0:
         return ["an assignment", *lost]
-    shards = context.host.shards.items()
-    awaited = lost if context.host.in_touch else [*lost, "word from the group"]
+    shards = context.manager.shards.items()
+    awaited = lost if context.manager.in_touch else [*lost, "word from the group"]
     awaited += [f"shard {p}" for p, shard in shards if shard is None or not shard.ready]
     if not context.states.caught_up.is_set():
         awaited.append("the state of the sources")
@@ -102,7 +102,7 @@ def _awaited(context: Context) -> list[str]:
 def _waiting(context: Context) -> list[str]:
     """What keeps shards from taking events in, while they answer."""
     why: dict[str, list[int]] = {}
-    for partition, shard in context.host.shards.items():
+    for partition, shard in context.manager.shards.items():
         if shard is not None and shard.status.waits_for:
             why.setdefault(shard.status.waits_for, []).append(partition)
     return [

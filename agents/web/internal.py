@@ -31,12 +31,12 @@ async def shard_interactions(request: web.Request) -> web.StreamResponse:
     shard = _shard(context, request.match_info["partition"])
     version = _number("version", request.query.get("version", ""))
     headers = {"Content-Type": "application/vnd.apache.arrow.stream"}
-    generation = context.host.generation
+    generation = context.manager.generation
     rows: AsyncIterator[pl.DataFrame] | None = None
     try:
         rows = shard.read(source, version)
         first = await anext(rows, None)
-        if context.host.generation != generation:
+        if context.manager.generation != generation:
             raise NotHeld("the group has a new generation")
         headers[GENERATION] = str(generation)
         return await stream(request, _packed(first, rows), headers)
@@ -51,7 +51,7 @@ async def shard_audience(request: web.Request) -> web.StreamResponse:
     """POST /internal/shards/{partition}/audience with a plan: frames of users (see wire.py)."""
     context = request.app[CONTEXT]
     shard = _shard(context, request.match_info["partition"])
-    generation = context.host.generation
+    generation = context.manager.generation
     try:
         plan = decode(await body.read(request, MOST_BYTES))
         # before the pin: what is folded after that is not in the answer
@@ -60,7 +60,7 @@ async def shard_audience(request: web.Request) -> web.StreamResponse:
     except Recoverable as error:
         raise shards_unavailable(str(error)) from error
     async with aclosing(users):
-        if context.host.generation != generation:
+        if context.manager.generation != generation:
             raise shards_unavailable("the group has a new generation")
         headers = {
             "Content-Type": "application/vnd.apache.arrow.stream",
@@ -76,7 +76,7 @@ async def shard_sizes(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     asked = await body.read_json(request, "sources")
     shards = sizes_here(context, asked["sources"])
-    return web.json_response({"generation": context.host.generation, "shards": shards})
+    return web.json_response({"generation": context.manager.generation, "shards": shards})
 
 
 async def _packed_users(users: AsyncGenerator[pl.Series, None]) -> AsyncGenerator[bytes, None]:
@@ -97,9 +97,9 @@ async def _packed(
 
 def _shard(context: Context, partition: str) -> Shard:
     asked = _number("partition", partition)
-    if asked not in context.host.shards:
+    if asked not in context.manager.shards:
         raise shards_unavailable(f"shard {asked} is not here")
-    shard = context.host.shards[asked]
+    shard = context.manager.shards[asked]
     if shard is None:
         raise shards_unavailable(f"shard {asked} is recovering")
     return shard

@@ -61,16 +61,16 @@ async def _held(
     request: web.Request, ask: Callable[[Shard], Awaitable[T]]
 ) -> tuple[T, dict[str, str]]:
     """A shard's answer and the generation in which it is given. Raises Problem (503)."""
-    host, text = request.app[CONTEXT].host, request.match_info["partition"]
+    manager, text = request.app[CONTEXT].manager, request.match_info["partition"]
     asked = number(text)
-    shard = None if asked is None else host.shards.get(asked)
+    shard = None if asked is None else manager.shards.get(asked)
     if shard is None:
         raise shards_unavailable(f"shard {text[:40]} is not here")
-    generation = host.generation
+    generation = manager.generation
     try:
         found = await ask(shard)
     except Recoverable as error:
         raise shards_unavailable(str(error)) from error
-    if host.generation != generation:
+    if manager.generation != generation:
         raise shards_unavailable("the group has a new generation")
     return found, {GENERATION: str(generation)}

@@ -12,7 +12,7 @@ from mode import ServiceT
 
 from agents.scatter.context import Context, SourceStates
 from agents.shard.standing import Standing
-from agents.supervision.shard_manager import MakeActor, MakeShard, Shard, ShardHost
+from agents.supervision.shard_manager import MakeActor, MakeShard, Shard, ShardManager
 from agents.supervision.supervisor import Gate
 from agents.supervision.topic_watch import TopicWatch
 from agents.views.catalog_view import CatalogView
@@ -58,7 +58,7 @@ class App(faust.App):
     # the worker itself says what matters of its start and end
     mundane_level = "debug"
 
-    host: ShardHost
+    manager: ShardManager
     membership: Membership
     context: Context
 
@@ -68,13 +68,13 @@ class App(faust.App):
     async def on_start(self) -> None:
         """Let the conductor subscribe at once: it waits for tables that do not exist."""
         await super().on_start()
-        self.host.start()
+        self.manager.start()
         tables: Any = self.tables
         tables._tables_registered.set()
 
     async def on_stop(self) -> None:
         """Shards let go before the group is left, so that their successors start at once."""
-        await self.host.stop()
+        await self.manager.stop()
         await super().on_stop()
 
     async def _stop_consumer(self) -> None:
@@ -128,7 +128,7 @@ def build_app(
 
     async def assigned(found: Assigned) -> None:
         on_held(len(found.shards))
-        await app.host.assigned(found.shards, found.control, found.generation, found.directory)
+        await app.manager.assigned(found.shards, found.control, found.generation, found.directory)
 
     app.membership = Membership(
         settings,
@@ -138,7 +138,7 @@ def build_app(
         on_assigned=assigned,
         on_failed=on_failed,
     )
-    app.host = ShardHost(
+    app.manager = ShardManager(
         gate,
         make_shard,
         make_coordinator,
@@ -150,7 +150,7 @@ def build_app(
     )
     standing.silent_s = app.membership.silent_s
     standing.lapses = lambda: app.membership.lapses
-    app.context = Context(settings, app.host, states)
+    app.context = Context(settings, app.manager, states)
     if catalog is not None:
         app.context.catalog = catalog
     if watch is not None:
@@ -187,7 +187,7 @@ def _tell_offsets(app: App) -> Callable[[], Awaitable[None]]:
         """Cursors as group offsets: for tools that show lag."""
         offsets = {
             (topic, partition): offset
-            for partition, shard in app.host.shards.items()
+            for partition, shard in app.manager.shards.items()
             if shard is not None and shard.ready
             for topic, offset in shard.status.cursor.items()
         }

@@ -159,7 +159,7 @@ async def _first(*works: Any) -> None:
 
 async def _announce(app: App, on_ready: Ready) -> None:
     views = (app.context.states, app.context.catalog)
-    while not (app.host.ready and all(view.caught_up.is_set() for view in views)):  # noqa: ASYNC110
+    while not (app.manager.ready and all(view.caught_up.is_set() for view in views)):  # noqa: ASYNC110
         await asyncio.sleep(POLL_S)
     log.info("ready at %s", app.context.address)
     on_ready(app)

@@ -49,7 +49,7 @@ class Worker:
 
     @property
     def held(self) -> set[int]:
-        return {p for p, shard in self.app.host.shards.items() if shard and shard.ready}
+        return {p for p, shard in self.app.manager.shards.items() if shard and shard.ready}
 
 
 @asynccontextmanager
@@ -71,7 +71,7 @@ async def test_one_worker_gets_everything_and_takes_batches(
 ) -> None:
     async with running(settings) as worker:
         await until(lambda: worker.held == {0, 1, 2, 3} and worker.coordinators)
-        assert worker.app.host.directory.shards == dict.fromkeys(
+        assert worker.app.manager.directory.shards == dict.fromkeys(
             range(4), worker.app.context.address
         )
         shard = worker.made[2]
@@ -83,13 +83,13 @@ async def test_one_worker_gets_everything_and_takes_batches(
 async def test_heartbeats_keep_a_worker_in_touch(settings: Settings, topics: Topics) -> None:
     async with running(settings) as worker:
         await until(lambda: worker.held == {0, 1, 2, 3})
-        generation, membership = worker.app.host.generation, worker.app.membership
+        generation, membership = worker.app.manager.generation, worker.app.membership
         for _ in range(3):
             # it falls with a heartbeat alone, one a second: nobody joins
             await until(lambda: membership.silent_s() > 0.4)
             await until(lambda: membership.silent_s() < 0.4)
-        assert worker.app.host.generation == generation
-        assert worker.app.host.in_touch
+        assert worker.app.manager.generation == generation
+        assert worker.app.manager.in_touch
 
 
 async def test_two_workers_share_and_one_takes_over(settings: Settings, topics: Topics) -> None:
@@ -101,10 +101,10 @@ async def test_two_workers_share_and_one_takes_over(settings: Settings, topics: 
             assert first.held | second.held == {0, 1, 2, 3}
             # what stays goes on as it was
             kept = [shard for shard in before if shard.partition in first.held]
-            assert all(first.app.host.shards[shard.partition] is shard for shard in kept)
+            assert all(first.app.manager.shards[shard.partition] is shard for shard in kept)
             assert first.coordinators == 1
             assert second.coordinators == 0
-            addresses = second.app.host.directory.shards
+            addresses = second.app.manager.directory.shards
             assert addresses[min(first.held)] == first.app.context.address
             assert addresses[min(second.held)] == second.app.context.address
         await until(lambda: first.held == {0, 1, 2, 3})
@@ -117,7 +117,7 @@ async def test_rows_come_from_both_workers(settings: Settings, topics: Topics) -
         for shard in (*first.made, *second.made):
             shard.versions["campaign:a"] = 7
             shard.frames = [rows("campaign:a", f"u{shard.partition}")]
-        await until(lambda: first.app.host.generation == second.app.host.generation)
+        await until(lambda: first.app.manager.generation == second.app.manager.generation)
         url = f"{second.app.context.address}/sources/campaign:a"
         async with aiohttp.ClientSession() as session:
             async with session.get(f"{url}/interactions?format=csv") as answer:
@@ -136,13 +136,13 @@ async def test_a_fenced_shard_waits_for_a_new_generation(
     monkeypatch.setattr("agents.supervision.supervisor.REJOIN_AFTER_S", 0.2)
     async with running(settings) as worker, running(settings):
         await until(lambda: len(worker.held) == 2)
-        generation = worker.app.host.generation
+        generation = worker.app.manager.generation
         partition = min(worker.held)
-        shard = worker.app.host.shards[partition]
+        shard = worker.app.manager.shards[partition]
         assert isinstance(shard, DummyShard)
         shard.ends.set_result(Fenced("somebody newer"))
-        await until(lambda: worker.app.host.shards[partition] not in (None, shard))
-        assert worker.app.host.generation > generation
+        await until(lambda: worker.app.manager.shards[partition] not in (None, shard))
+        assert worker.app.manager.generation > generation
 
 
 async def test_cursors_are_told_to_lag_tools(

@@ -60,14 +60,14 @@ class World:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Coordinator]:
-        """A coordinator in office; it ends with the block."""
+        """A coordinator that leads; it ends with the block."""
         coordinator = self.coordinator()
         task = asyncio.create_task(coordinator.run())
         try:
             async with asyncio.timeout(DEADLINE_S):
-                office = asyncio.create_task(coordinator.running.wait())
-                await asyncio.wait({task, office}, return_when=asyncio.FIRST_COMPLETED)
-                office.cancel()
+                running = asyncio.create_task(coordinator.running.wait())
+                await asyncio.wait({task, running}, return_when=asyncio.FIRST_COMPLETED)
+                running.cancel()
             if task.done():
                 await task
             yield coordinator
@@ -288,7 +288,7 @@ async def test_events_once_whatever_becomes_of_a_commit(
     monkeypatch.setattr(StepProducer, "commit", doubtful)
     async with world.running():
         await expire(world, view)
-        # one more step shows that it is in office again
+        # one more step shows that it leads again
         await world.command("pause", request_id="p")
         await _results(world, lambda found: any(one["request_id"] == "p" for one in found))
     assert failed

@@ -10,7 +10,7 @@ import pytest
 from agents.filters import parse, plan
 from agents.filters.steps import Plan
 from agents.filters.world import SourceView, StillWorld
-from agents.resources.scheduler import Pace
+from agents.resources.scheduler import Scheduler
 from agents.shard import audience as shard_audience
 from agents.shard import read as shard_read
 from agents.shard.audience import Audiences
@@ -104,7 +104,7 @@ async def test_an_audience_is_of_the_moment_of_its_pin(context: Context) -> None
     asked = plan(parse({"not": leaf}), WORLD, now_ms=0)
     assert isinstance(asked, Plan)
 
-    audiences = Audiences(context, Pace())
+    audiences = Audiences(context, Scheduler())
     users = await audiences.find(asked)
     more = await put(context, range(600, 700))
     await context.flush()
@@ -130,7 +130,7 @@ async def test_once_asked_users_are_taken_in_as_they_come(
     monkeypatch.setattr(shard_audience, "_FRESHEN_S", 0.01)
     asked = plan(parse({"filter": "never_received", "has": False}), WORLD, now_ms=0)
     assert isinstance(asked, Plan)
-    audiences = Audiences(context, Pace())
+    audiences = Audiences(context, Scheduler())
 
     def known() -> int:
         return sum(map(len, audiences._roll._runs))

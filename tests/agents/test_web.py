@@ -23,7 +23,7 @@ from agents.http.connections import Limits, Runner, listen
 from agents.http.problems import CODES
 from agents.scatter import gatherer
 from agents.scatter.context import Context
-from agents.supervision.shard_manager import NotHeld, ShardHost
+from agents.supervision.shard_manager import NotHeld, ShardManager
 from agents.web import stream
 from agents.web.server import routes
 from schemas.errors import EmberlineError, Recoverable
@@ -44,7 +44,7 @@ class Site:
     def __init__(self, settings: Settings, partitions: set[int], *records: SourceState) -> None:
         self.states = States(*records)
         self.shards = {p: DummyShard(p) for p in partitions}
-        self.host = SimpleNamespace(
+        self.manager = SimpleNamespace(
             shards=self.shards,
             generation=3,
             directory=Directory(),
@@ -52,7 +52,7 @@ class Site:
             in_touch=True,
             check_in_touch=lambda: None,
         )
-        self.context = Context(settings, cast(ShardHost, self.host), self.states)
+        self.context = Context(settings, cast(ShardManager, self.manager), self.states)
         for shard in self.shards.values():
             shard.ready = True
             shard.versions[A] = 1
@@ -76,7 +76,7 @@ async def serving(*sites: Site) -> AsyncIterator[aiohttp.ClientSession]:
             site.context.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
         where = {p: site.context.address for site in sites for p in site.shards}
         for site in sites:
-            site.host.directory = Directory(where, where.get(0, ""))
+            site.manager.directory = Directory(where, where.get(0, ""))
         yield await stack.enter_async_context(aiohttp.ClientSession())
 
 
@@ -198,7 +198,7 @@ def _another_version(first: Site, second: Site) -> None:
 
 
 def _another_generation(first: Site, second: Site) -> None:
-    second.host.generation = 4
+    second.manager.generation = 4
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ async def test_a_worker_out_of_touch_with_its_group_does_not_answer(
     monkeypatch.setattr(gatherer, "PATIENCE_S", 0.0)
     site = Site(alone, {0, 1, 2, 3}, SourceState(A, State.ACTIVE, 1))
     async with serving(site) as session:
-        site.host.in_touch, site.host.check_in_touch = False, lost
+        site.manager.in_touch, site.manager.check_in_touch = False, lost
         async with session.get(site.path()) as answer:
             assert answer.status == 503
             assert "12 s" in (await answer.json(content_type=None))["detail"]
@@ -345,7 +345,7 @@ async def test_readiness(alone: Settings) -> None:
         site.states.caught_up.clear()
         assert (await ask(session, "/readyz"))[0] == 503
         assert (await ask(session, "/sources"))[0] == 503
-        site.host.generation = -1
+        site.manager.generation = -1
         assert (await ask(session, "/readyz"))[0] == 503
         assert (await ask(session, "/healthz"))[0] == 200
         status, figures = await ask(session, "/status")

@@ -72,7 +72,7 @@ async def test_without_all_shards_or_in_another_generation_there_are_no_figures(
             assert answer.status == 503
             assert "shards 3" in (await answer.json(content_type=None))["detail"]
         second.shards[3].ready = True
-        second.host.generation += 1
+        second.manager.generation += 1
         async with session.get(first.path("/analytics")) as answer:
             assert answer.status == 503
 

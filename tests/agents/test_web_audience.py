@@ -284,7 +284,7 @@ def _another_version(first: Site, second: Site) -> None:
 
 
 def _another_generation(first: Site, second: Site) -> None:
-    second.host.generation = 4
+    second.manager.generation = 4
 
 
 def _breaks_off(first: Site, second: Site) -> None:

@@ -175,8 +175,8 @@ async def test_a_stranger_among_the_workers_learns_nothing_to_ask_with(tmp_path:
     runner, claimed = await listening(stranger)
     try:
         async with serving(asking, holding) as session:
-            where = dict(asking.host.directory.shards) | {1: claimed, 3: claimed}
-            asking.host.directory = Directory(where, claimed)
+            where = dict(asking.manager.directory.shards) | {1: claimed, 3: claimed}
+            asking.manager.directory = Directory(where, claimed)
             for path in ("/analytics", "/interactions", ""):
                 async with session.get(asking.path(path), headers=given.header(Scope.ADMIN)) as got:
                     assert got.status == (503 if path else 200)

@@ -26,7 +26,7 @@ from aiohttp import web
 from agents.scatter.context import Context
 from agents.shard.jobs.context import Context as ShardContext
 from agents.shard.users import ShardUsers
-from agents.supervision.shard_manager import ShardHost
+from agents.supervision.shard_manager import ShardManager
 from agents.users.facts import UsersRead
 from agents.users.person import Match
 from agents.views.state_view import StateView
@@ -161,11 +161,11 @@ async def measure(
     """Serve the shards and ask for random users, and for the keen ones."""
     view.caught_up.set()
     held = {shard.partition: shard for shard in shards}
-    host = SimpleNamespace(
+    manager = SimpleNamespace(
         shards=held, generation=1, directory=Directory(), check_in_touch=lambda: None
     )
     settings = load({"partitions": SHARDS}, env={}, file=Path("none"))
-    context = Context(settings, cast(ShardHost, host), view)
+    context = Context(settings, cast(ShardManager, manager), view)
     app = web.Application()
     routes(app, context)
     runner = web.AppRunner(app)

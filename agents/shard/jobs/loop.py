@@ -74,7 +74,7 @@ class WorkLoop:
                 await self._job.close()
 
     def _rest_s(self) -> float:
-        if self._budget.pace.background.locked():
+        if self._budget.scheduler.background.locked():
             return _TURN_S
         return min(_IDLE_S, self._indexer.rest_s or _IDLE_S)
 
@@ -108,17 +108,17 @@ class WorkLoop:
         if self._job is None:
             self._job = self._find()
         if self._job is not None:
-            async with self._budget.pace.lifecycle() as ours:
+            async with self._budget.scheduler.lifecycle() as ours:
                 if ours and not await self._job.step():
                     self._job = None
             self.check_room()
             return True
         if await self._reminder.step():
             return True
-        pace = self._budget.pace
-        if pace.background.locked() or not pace.leaves_room(_DEFER_S):
+        scheduler = self._budget.scheduler
+        if scheduler.background.locked() or not scheduler.leaves_room(_DEFER_S):
             return False
-        async with pace.background:
+        async with scheduler.background:
             return await tidy(self._context) or await self._indexer.step()
 
     def _find(self) -> Expire | Restore | None:

@@ -2,11 +2,11 @@ import asyncio
 
 import pytest
 
-from agents.resources import scheduler as pace
-from agents.resources.scheduler import Pace
+from agents.resources import scheduler as scheduling
+from agents.resources.scheduler import Scheduler
 
 
-async def at_once(pieces: Pace, wanted: int) -> int:
+async def at_once(pieces: Scheduler, wanted: int) -> int:
     """How many pieces of lifecycle work have begun, of so many, before any of them ends."""
     begun, go_on = 0, asyncio.Event()
 
@@ -32,15 +32,15 @@ async def at_once(pieces: Pace, wanted: int) -> int:
 
 async def test_ingest_does_not_wait_where_nothing_is_asked() -> None:
     async with asyncio.timeout(10):
-        await Pace().gather()
+        await Scheduler().gather()
 
 
 async def test_ingest_waits_for_more_until_the_question_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pace, "_GATHER_S", 60.0)
-    monkeypatch.setattr(pace, "_PIECES_S", 0.01)
-    here = Pace()
+    monkeypatch.setattr(scheduling, "_GATHER_S", 60.0)
+    monkeypatch.setattr(scheduling, "_PIECES_S", 0.01)
+    here = Scheduler()
     with here.asking():
         assert here.asked
         gathering = asyncio.create_task(here.gather())
@@ -57,8 +57,8 @@ async def test_ingest_waits_for_more_until_the_question_is_answered(
 
 
 async def test_ingest_waits_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_GATHER_S", 0.01)
-    here = Pace()
+    monkeypatch.setattr(scheduling, "_GATHER_S", 0.01)
+    here = Scheduler()
     with here.asking():
         async with asyncio.timeout(10):
             await here.gather()
@@ -66,15 +66,15 @@ async def test_ingest_waits_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_lifecycle_work_takes_turns_while_events_come() -> None:
-    here = Pace()
+    here = Scheduler()
     assert await at_once(here, 3) == 3
     here.events_came(load=False)
     assert await at_once(here, 3) == 1
 
 
 async def test_who_waits_long_for_a_turn_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_TURN_S", 0.0)
-    here = Pace()
+    monkeypatch.setattr(scheduling, "_TURN_S", 0.0)
+    here = Scheduler()
     here.events_came(load=False)
     async with here.lifecycle() as ours:
         assert ours
@@ -86,8 +86,8 @@ async def test_who_waits_long_for_a_turn_is_told_so(monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_question_that_fails_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_PIECES_S", 0.0)
-    here = Pace()
+    monkeypatch.setattr(scheduling, "_PIECES_S", 0.0)
+    here = Scheduler()
     with pytest.raises(ValueError, match="no"), here.asking():
         raise ValueError("no")
     async with asyncio.timeout(10):
@@ -96,7 +96,7 @@ async def test_a_question_that_fails_is_over(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_ingest_keeps_up_unless_events_wait() -> None:
-    here = Pace()
+    here = Scheduler()
     assert here.keeping_up(60.0)
     here.events_came(load=False)
     assert here.keeping_up(60.0)
@@ -109,7 +109,7 @@ def test_ingest_keeps_up_unless_events_wait() -> None:
 def test_a_load_is_over_when_none_comes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("agents.resources.scheduler.time.monotonic", lambda: now)
-    here = Pace()
+    here = Scheduler()
     here.events_came(load=True)
     now += 0.9
     here.events_came(load=True)
@@ -126,7 +126,7 @@ def test_a_load_is_over_when_none_comes_any_more(monkeypatch: pytest.MonkeyPatch
 def test_what_can_wait_waits_no_longer_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("agents.resources.scheduler.time.monotonic", lambda: now)
-    here = Pace()
+    here = Scheduler()
     assert here.leaves_room(60.0)
     for _ in range(118):
         now += 0.5
@@ -145,7 +145,7 @@ def test_what_can_wait_waits_no_longer_than_it_must(monkeypatch: pytest.MonkeyPa
 async def test_questions_without_end_put_it_off_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("agents.resources.scheduler.time.monotonic", lambda: now)
-    here = Pace()
+    here = Scheduler()
     with here.asking():
         assert not here.leaves_room(60.0)
         now += 30.0

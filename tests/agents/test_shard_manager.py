@@ -5,8 +5,8 @@ from contextlib import suppress
 import pytest
 
 from agents.shard.standing import Standing
-from agents.supervision import supervisor as seat
-from agents.supervision.shard_manager import Deliver, NotHeld, ShardHost
+from agents.supervision import supervisor as supervisor
+from agents.supervision.shard_manager import Deliver, NotHeld, ShardManager
 from schemas.errors import Fatal, Recoverable
 from streams.group.membership import SESSION_S
 from streams.group.shard_plan import Directory
@@ -32,7 +32,7 @@ class Slow(DummyShard):
 
 
 class Bench:
-    """A host and what it asked for."""
+    """A manager and what it asked for."""
 
     def __init__(self, make: Callable[[int], DummyShard] = DummyShard) -> None:
         self.made: list[DummyShard] = []
@@ -43,7 +43,7 @@ class Bench:
         self.standing.silent_s = lambda: self.silent_s
         self.failed: list[BaseException] = []
         self._make = make
-        self.host = ShardHost(
+        self.manager = ShardManager(
             Open(),
             self._shard,
             self._coordinator,
@@ -54,11 +54,11 @@ class Bench:
         )
 
     async def assign(self, generation: int, *partitions: int, control: bool = False) -> None:
-        await self.host.assigned(frozenset(partitions), control, generation, Directory())
+        await self.manager.assigned(frozenset(partitions), control, generation, Directory())
 
     @property
     def ready(self) -> set[int]:
-        return {p for p, shard in self.host.shards.items() if shard and shard.ready}
+        return {p for p, shard in self.manager.shards.items() if shard and shard.ready}
 
     def _shard(self, partition: int, deliver: Deliver) -> DummyShard:
         self.made.append(self._make(partition))
@@ -79,34 +79,34 @@ class Bench:
 async def bench() -> AsyncIterator[Bench]:
     bench = Bench()
     yield bench
-    await bench.host.stop()
+    await bench.manager.stop()
 
 
 async def test_assignments_start_keep_and_leave(bench: Bench) -> None:
-    assert not bench.host.ready
+    assert not bench.manager.ready
     await bench.assign(1, 0, 1, control=True)
     await until(lambda: bench.ready == {0, 1} and bench.coordinators)
-    assert bench.host.ready
-    kept = bench.host.shards[1]
+    assert bench.manager.ready
+    kept = bench.manager.shards[1]
     await bench.assign(2, 1, 2)
     await until(lambda: bench.ready == {1, 2})
-    assert bench.host.shards[1] is kept
-    assert not bench.host.coordinates
+    assert bench.manager.shards[1] is kept
+    assert not bench.manager.coordinates
     await until(lambda: not bench.coordinators[0].ready and not bench.made[0].ready)
     await bench.assign(3)
-    assert bench.host.ready
-    await bench.host.stop()
+    assert bench.manager.ready
+    await bench.manager.stop()
     assert not any(shard.ready for shard in bench.made)
     assert bench.failed == []
 
 
 async def test_recoverable_starts_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seat, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.01)
     await bench.assign(1, 0)
     for lives in (1, 2, 3):
         await until(lambda lives=lives: len(bench.made) == lives and bench.ready)  # type: ignore[misc]
         bench.made[-1].ends.set_result(Recoverable("no broker"))
-    await until(lambda: len(bench.made) == 4 and bench.host.ready)
+    await until(lambda: len(bench.made) == 4 and bench.manager.ready)
     assert bench.failed == []
 
 
@@ -122,7 +122,7 @@ async def test_fatal_and_unforeseen_end_the_worker(bench: Bench, error: Exceptio
 async def test_fenced_waits_for_a_later_generation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seat, "REJOIN_AFTER_S", 0.05)
+    monkeypatch.setattr(supervisor, "REJOIN_AFTER_S", 0.05)
     await bench.assign(1, 0)
     await bench.assign(2, 0)
     await until(lambda: bench.ready)
@@ -143,7 +143,7 @@ async def test_a_successor_waits_until_the_place_is_free() -> None:
     await until(lambda: log == ["taken"])
     await bench.assign(2)
     await bench.assign(3, 0)
-    await bench.assign(4)  # the second seat ends while it waits for the first
+    await bench.assign(4)  # the second supervisor ends while it waits for the first
     await bench.assign(5, 0)
     for _ in range(20):
         await asyncio.sleep(0)
@@ -151,13 +151,13 @@ async def test_a_successor_waits_until_the_place_is_free() -> None:
     lets_go.set()
     await until(lambda: len(log) == 3)
     assert log == ["taken", "let go", "taken"]
-    await bench.host.stop()
+    await bench.manager.stop()
     assert log[-1] == "let go"
     assert bench.failed == []
 
 
 async def test_a_place_that_is_never_let_go_is_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seat, "LEAVE_S", 0.1)
+    monkeypatch.setattr(supervisor, "LEAVE_S", 0.1)
     lets_go, log = asyncio.Event(), list[str]()
     bench = Bench(lambda partition: Slow(partition, lets_go, log))
     await bench.assign(1, 0)
@@ -167,23 +167,23 @@ async def test_a_place_that_is_never_let_go_is_fatal(monkeypatch: pytest.MonkeyP
     await until(lambda: bench.failed)
     assert "still runs" in str(bench.failed[0])
     lets_go.set()
-    await bench.host.stop()
+    await bench.manager.stop()
 
 
 async def test_a_worker_that_its_group_has_not_heard_of_says_so(bench: Bench) -> None:
     await bench.assign(1, 0)
-    bench.host.check_in_touch()
+    bench.manager.check_in_touch()
     bench.silent_s = SESSION_S
-    assert not bench.host.in_touch
+    assert not bench.manager.in_touch
     with pytest.raises(NotHeld, match="not acknowledged this worker"):
-        bench.host.check_in_touch()
+        bench.manager.check_in_touch()
     bench.silent_s = 0.5
-    bench.host.check_in_touch()
+    bench.manager.check_in_touch()
 
 
 async def test_what_is_held_goes_on_from_one_generation_to_the_next(bench: Bench) -> None:
     await bench.assign(7, 0, control=True)
-    await until(lambda: bench.host.ready and bench.coordinators)
+    await until(lambda: bench.manager.ready and bench.coordinators)
     await bench.assign(7, 0, control=True)  # told once more: the group has not changed
     await bench.assign(8, 0, 1, control=True)
     await until(lambda: bench.ready == {0, 1})
@@ -197,15 +197,15 @@ async def test_what_is_held_is_taken_over_anew_after_a_generation_elsewhere(
 ) -> None:
     """Somebody else may have had it in between, even if it is given to this worker again."""
     await bench.assign(7, 0, control=True)
-    await until(lambda: bench.host.ready and bench.coordinators)
+    await until(lambda: bench.manager.ready and bench.coordinators)
     former = bench.made[0]
     await bench.assign(generation, 0, control=True)
-    assert bench.host.shards[0] is None, "the former life gives no answer any more"
-    await until(lambda: bench.host.ready and len(bench.coordinators) == 2)
+    assert bench.manager.shards[0] is None, "the former life gives no answer any more"
+    await until(lambda: bench.manager.ready and len(bench.coordinators) == 2)
     assert not former.ready
-    assert bench.host.shards[0] is bench.made[1]
+    assert bench.manager.shards[0] is bench.made[1]
     await bench.assign(generation + 1, 0, control=True)
-    assert bench.host.shards[0] is bench.made[1]
+    assert bench.manager.shards[0] is bench.made[1]
 
 
 async def test_every_new_generation_is_a_doubt(bench: Bench) -> None:
@@ -239,17 +239,17 @@ class Deaf(DummyShard):
 async def test_a_seat_that_is_left_lives_no_other_life(
     monkeypatch: pytest.MonkeyPatch, then: BaseException | None
 ) -> None:
-    monkeypatch.setattr(seat, "CANCEL_AGAIN_S", 0.05)
-    monkeypatch.setattr(seat, "REJOIN_AFTER_S", 0.01)
-    monkeypatch.setattr(seat, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(supervisor, "CANCEL_AGAIN_S", 0.05)
+    monkeypatch.setattr(supervisor, "REJOIN_AFTER_S", 0.01)
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.01)
     bench = Bench(lambda partition: Deaf(partition, then))
     await bench.assign(1, 0)
     await until(lambda: bench.ready)
-    (task,) = [seat.task for seat in bench.host._seats.values()]
+    (task,) = [supervisor.task for supervisor in bench.manager._supervisors.values()]
     await bench.assign(2)
     await until(task.done)
     assert len(bench.made) == 1
     assert not bench.made[0].ready
     assert bench.rejoins == 0
     assert bench.failed == []
-    await bench.host.stop()
+    await bench.manager.stop()
