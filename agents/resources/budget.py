@@ -16,7 +16,7 @@ _DELTAS = 0.30
 #: Part of the deltas' rows from which on rows of one step are not worth being kept as deltas.
 _DIRECT = 5
 #: Counts and users that wait to be folded into runs, the copies of their fold aside.
-_SIDES = 0.05
+_AUXILIARY = 0.05
 _FETCH = 0.06
 _CACHE = 0.10
 
@@ -73,14 +73,14 @@ class Budget:
         return 2 * self.delta_rows
 
     @property
-    def side_bytes(self) -> int:
+    def auxiliary_bytes(self) -> int:
         """Bytes of counts and users in deltas at which those are flushed."""
-        return int(self.settings.memory_budget * _SIDES / max(1, self.shards))
+        return int(self.settings.memory_budget * _AUXILIARY / max(1, self.shards))
 
     @property
-    def side_bytes_full(self) -> int:
+    def auxiliary_bytes_full(self) -> int:
         """Bytes of counts and users in deltas at which ingest waits for the flush."""
-        return 2 * self.side_bytes
+        return 2 * self.auxiliary_bytes
 
     @property
     def fetch_bytes(self) -> int:

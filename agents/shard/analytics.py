@@ -16,7 +16,7 @@ import polars as pl
 
 from schemas.segment import SegmentIndex
 from schemas.tables.counts import COUNT_KEY, add_up
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from streams.state import keys, pieces
 from streams.state.store import Pinned
 
@@ -54,10 +54,13 @@ class Figures:
 
 def measure(pinned: Pinned, source: str) -> Figures:
     """The figures of `source` in one pinned shard. Blocks; memory is bounded."""
-    counts = [pl.DataFrame(schema=side.COUNTS.schema), *pinned.side.get(side.COUNTS.delta, ())]
+    counts = [
+        pl.DataFrame(schema=auxiliary.COUNTS.schema),
+        *pinned.auxiliary.get(auxiliary.COUNTS.delta, ()),
+    ]
     found = [frame.filter(pl.col("source") == source) for frame in counts]
-    for key in pinned.runs.get(side.COUNTS.run, ()):
-        found.append(side.decode(pinned.snapshot[key]).filter(pl.col("source") == source))
+    for key in pinned.runs.get(auxiliary.COUNTS.run, ()):
+        found.append(auxiliary.decode(pinned.snapshot[key]).filter(pl.col("source") == source))
     totals = add_up(pl.concat(found)).select(*TOTAL_COLUMNS, "count")
     kept = pinned.uniques.get(source)
     if kept is not None:

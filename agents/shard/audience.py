@@ -13,7 +13,7 @@ from agents.resources.scheduler import Scheduler
 from agents.shard.agreement import check_held, check_owned
 from agents.shard.jobs.context import Context
 from agents.shard.slices import Slice, slices
-from agents.shard.user_list import Everybody, Roll
+from agents.shard.user_list import Everybody, UserList
 from streams.state.store import Pinned
 
 __all__ = ["Audiences"]
@@ -22,7 +22,7 @@ __all__ = ["Audiences"]
 _THREADS = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="audience")
 #: One at a time, in the order of their pins: while the users of one shard are brought up to
 #: date, those of the one before are evaluated.
-_ROLLS = ThreadPoolExecutor(1, thread_name_prefix="roll")
+_USER_LISTS = ThreadPoolExecutor(1, thread_name_prefix="user-list")
 #: So often users who came are taken in, so that a question has few of them to wait for; and so
 #: long an ingest that catches up puts that off.
 _FRESHEN_S = 1.0
@@ -35,7 +35,7 @@ class Audiences:
 
     context: Context
     scheduler: Scheduler
-    _roll: Roll = field(default_factory=Roll)
+    _user_list: UserList = field(default_factory=UserList)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -49,8 +49,8 @@ class Audiences:
                 continue
             seen = store.steps
             async with self._turn:
-                rolling = self._rolling(await store.pin())
-            await rolling
+                updating = self._updating(await store.pin())
+            await updating
 
     async def find(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
         """Pin the shard; what is returned then yields the matching users in ascending order,
@@ -64,23 +64,25 @@ class Audiences:
             pinned = await self.context.store.pin()
             # Other versions, or another owner, may have come while the pin was waited for.
             self._check(plan)
-            rolling = self._rolling(pinned)
-        return self._found(plan, pinned, rolling)
+            updating = self._updating(pinned)
+        return self._found(plan, pinned, updating)
 
-    def _rolling(self, pinned: Pinned) -> asyncio.Future[Everybody]:
+    def _updating(self, pinned: Pinned) -> asyncio.Future[Everybody]:
         """Everybody of a pin, soon. Whoever pins calls this before the next pin is made."""
-        rolling = asyncio.get_running_loop().run_in_executor(_ROLLS, self._roll.of, pinned)
+        updating = asyncio.get_running_loop().run_in_executor(
+            _USER_LISTS, self._user_list.of, pinned
+        )
         # Who wanted to know may have gone.
-        rolling.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return rolling
+        updating.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return updating
 
     async def _found(
-        self, plan: Plan, pinned: Pinned, rolling: asyncio.Future[Everybody]
+        self, plan: Plan, pinned: Pinned, updating: asyncio.Future[Everybody]
     ) -> AsyncGenerator[pl.Series, None]:
         loop = asyncio.get_running_loop()
         with self.scheduler.asking():
             # Not to be cancelled with who waits: the next pin builds on this one.
-            everybody = await asyncio.shield(rolling)
+            everybody = await asyncio.shield(updating)
         for part in slices(pinned, everybody):
             with self.scheduler.asking():
                 users = await loop.run_in_executor(_THREADS, _evaluate, plan, part)

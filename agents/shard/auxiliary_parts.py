@@ -1,4 +1,4 @@
-"""The parts of a shard's side table, each decoded once however often it is asked for."""
+"""The parts of a shard's auxiliary table, each decoded once however often it is asked for."""
 
 import asyncio
 import threading
@@ -9,12 +9,12 @@ from typing import Generic, TypeVar
 import polars as pl
 
 from agents.shard.protocol import NotHeld
-from agents.users.aside import aside
-from streams.state.auxiliary_table import SideTable, decode
-from streams.state.state_store import Mirror
+from agents.users.executor import execute
+from streams.state.auxiliary_table import AuxiliaryTable, decode
+from streams.state.state_store import StateStore
 from streams.state.store import Store
 
-__all__ = ["SideParts"]
+__all__ = ["AuxiliaryParts"]
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -23,8 +23,8 @@ _ATTEMPTS = 20
 _PAUSE_S = 0.005
 
 
-class SideParts(Generic[T, J]):
-    """Runs and deltas of one side table: each as `keep` makes it, all together as `join` does.
+class AuxiliaryParts(Generic[T, J]):
+    """Runs and deltas of one auxiliary table: each as `keep` makes it, all together as `join` does.
 
     Parts are immutable and have keys of their own: what has come since the last question is
     decoded, what has gone is forgotten, and the rest stays.
@@ -32,7 +32,7 @@ class SideParts(Generic[T, J]):
 
     def __init__(
         self,
-        table: SideTable,
+        table: AuxiliaryTable,
         keep: Callable[[pl.DataFrame], T],
         join: Callable[[Sequence[T]], J],
     ) -> None:
@@ -49,26 +49,26 @@ class SideParts(Generic[T, J]):
         Raises `NotHeld` where the shard changes faster than it can be read.
         """
         for _ in range(_ATTEMPTS):
-            deltas = dict(store.table.side[self._table.delta])
+            deltas = dict(store.table.auxiliary[self._table.delta])
             runs = list(store.table.runs[self._table.run])
             if self._parts.keys() == deltas.keys() | set(runs):
                 return self._joined
-            found = await aside(partial(self._read, deltas, runs, store.mirror))
+            found = await execute(partial(self._read, deltas, runs, store.state_store))
             if found is not None:
                 return found
-            # a step is between mirror and table: in a moment it is in both
+            # a step is between state store and table: in a moment it is in both
             await asyncio.sleep(_PAUSE_S)
         raise NotHeld(f"shard {store.partition} changes faster than it can be read")
 
     def _read(
-        self, deltas: Mapping[bytes, pl.DataFrame], runs: Sequence[bytes], mirror: Mirror
+        self, deltas: Mapping[bytes, pl.DataFrame], runs: Sequence[bytes], state_store: StateStore
     ) -> J | None:
         with self._lock:
             parts: dict[bytes, T] = {}
             for key in runs:
                 part = self._parts.get(key)
                 if part is None:
-                    data = mirror.get(key)
+                    data = state_store.get(key)
                     if data is None:
                         return None
                     part = self._keep(decode(data))

@@ -13,7 +13,7 @@ from schemas.decode.ingest import Ingested
 from schemas.decode.users import TakenUsers
 from schemas.tables.delta import encode
 from schemas.tables.repeats import pack
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 
 __all__ = ["HASHES", "ROWS", "Part", "parts"]
 
@@ -21,7 +21,7 @@ ROWS = b"d"
 HASHES = b"h"
 _ROWS_PER_PART = 10_000
 #: Of counts, users and hashes; a record holds little more.
-_SIDE_BYTES = 900_000
+_AUXILIARY_BYTES = 900_000
 
 T = TypeVar("T", pl.DataFrame, pl.Series)
 
@@ -47,15 +47,17 @@ def parts(taken: Ingested, rows: pl.DataFrame, users: TakenUsers, row_bytes: int
         for frame, data in _cut(rows[start : start + _ROWS_PER_PART], encode, row_bytes)
     ]
     if taken.events:
-        counts = _cut(taken.counts, encode, _SIDE_BYTES)
-        found += [Part(side.COUNTS.delta, data, frame) for frame, data in counts]
-        found += [Part(HASHES, data, None) for _, data in _cut(taken.hashes, pack, _SIDE_BYTES)]
+        counts = _cut(taken.counts, encode, _AUXILIARY_BYTES)
+        found += [Part(auxiliary.COUNTS.delta, data, frame) for frame, data in counts]
+        found += [
+            Part(HASHES, data, None) for _, data in _cut(taken.hashes, pack, _AUXILIARY_BYTES)
+        ]
     if taken.externals.height:
-        named = _cut(taken.externals, encode, _SIDE_BYTES)
-        found += [Part(side.EXTERNALS.delta, data, frame) for frame, data in named]
+        named = _cut(taken.externals, encode, _AUXILIARY_BYTES)
+        found += [Part(auxiliary.EXTERNALS.delta, data, frame) for frame, data in named]
     if users.rows.height:
-        roster = _cut(users.rows, encode, _SIDE_BYTES)
-        found += [Part(side.ROSTER.delta, data, frame) for frame, data in roster]
+        roster = _cut(users.rows, encode, _AUXILIARY_BYTES)
+        found += [Part(auxiliary.ROSTER.delta, data, frame) for frame, data in roster]
     return found
 
 

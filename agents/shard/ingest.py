@@ -263,7 +263,7 @@ class IngestLoop:
             return
         positions = {topic: offset for (topic, _), offset in self._folded.items()}
         table = self._context.store.table
-        # a mirror's age counts from the last record: a quiet shard writes one now and then
+        # a state store's age counts from the last record: a quiet shard writes one now and then
         quiet_s = time.monotonic() - self._context.store.written_at
         if positions != table.cursor or quiet_s > _QUIET_S:
             await self._context.store.commit(Step(puts=[table.cursor_put(positions)]))

@@ -89,8 +89,8 @@ class Intake:
 
     def recall(self) -> None:
         """Knows the ids again that the hot table remembers. Work for a thread."""
-        table, mirror = self._context.store.table, self._context.store.mirror
-        held = (mirror.get(key) for key in sorted(table.window))
+        table, state_store = self._context.store.table, self._context.store.state_store
+        held = (state_store.get(key) for key in sorted(table.window))
         pieces = (repeats.unpack(value) for value in held if value is not None)
         self._window = Window.of(self._window.limit, pieces)
         # what it has passed on may never have been committed

@@ -84,7 +84,7 @@ class Fresh:
         """`user` and `count`, in one frame."""
 
         def make() -> Iterator[pl.DataFrame]:
-            counts = self.pinned.side_rows(COUNTS).filter(pl.col("source") == FEED_VIEWS)
+            counts = self.pinned.auxiliary_rows(COUNTS).filter(pl.col("source") == FEED_VIEWS)
             yield self._sorted(counts.select("user", "count"))
 
         return self._once(None, make)

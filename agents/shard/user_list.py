@@ -14,7 +14,7 @@ from schemas.tables.roster import GONE
 from streams.state.auxiliary_table import ROSTER
 from streams.state.store import Pinned
 
-__all__ = ["Everybody", "Roll"]
+__all__ = ["Everybody", "UserList"]
 
 _CLOSE = 3
 """Two runs of users are merged when the larger is at most so many times the smaller."""
@@ -66,7 +66,7 @@ class Everybody:
 
 
 @dataclass
-class Roll:
+class UserList:
     """One shard's users. Nothing makes a user unseen, so each part is read once.
 
     Not for several threads at once: pins have to come in the order in which they were made,
@@ -76,7 +76,7 @@ class Roll:
     _runs: list[pl.DataFrame] = field(default_factory=list)
     _segments: frozenset[str] = frozenset()
     _deltas: tuple[pl.DataFrame, ...] = ()
-    _side: tuple[tuple[bytes, ...], tuple[pl.DataFrame, ...]] = ((), ())
+    _auxiliary: tuple[tuple[bytes, ...], tuple[pl.DataFrame, ...]] = ((), ())
     _gone: pl.DataFrame = field(default_factory=lambda: _nobody(True))
     #: Until the first user who is not 24 digits.
     _numbered: bool = True
@@ -101,20 +101,22 @@ class Roll:
 
     def _hear(self, pinned: Pinned) -> None:
         """Take in what producers said of users since."""
-        runs, deltas = pinned.runs.get(ROSTER.run, ()), pinned.side.get(ROSTER.delta, ())
-        former_runs, former = self._side
+        runs, deltas = pinned.runs.get(ROSTER.run, ()), pinned.auxiliary.get(ROSTER.delta, ())
+        former_runs, former = self._auxiliary
         more = runs == former_runs and _same(deltas[: len(former)], former)
         if more and len(deltas) == len(former):
             return
         # Later deltas have the later word.
-        said = ROSTER.fold(pl.concat(deltas[len(former) :])) if more else pinned.side_rows(ROSTER)
+        said = (
+            ROSTER.fold(pl.concat(deltas[len(former) :])) if more else pinned.auxiliary_rows(ROSTER)
+        )
         users = self._formed([said["user"]])
         left = said.select(GONE).to_series()
         gone = self._gone if more else self._gone.clear()
         self._gone = _merged(_without(gone, users), users.filter(left))
         self._take(users.filter(~left))
         # Last: what could not be read now is read the next time.
-        self._side = (runs, deltas)
+        self._auxiliary = (runs, deltas)
 
     def _formed(self, parts: list[pl.Series]) -> pl.DataFrame:
         """Users in the form of this shard, which changes with the first who is no number."""

@@ -11,7 +11,7 @@ import polars as pl
 from agents.shard.agreement import check_all, check_owned
 from agents.shard.jobs.context import Context
 from agents.shard.protocol import NotHeld
-from agents.users.aside import aside
+from agents.users.executor import execute
 from streams.user_index.block import CorruptBlock
 from streams.user_index.by_user import ByUser
 from streams.user_index.read import Pinned, SegmentGone
@@ -62,11 +62,11 @@ async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> d
         # the names are copied, which costs more.
         names = frozenset(state.source for state in view if state.hidden) if attempt else None
         is_hidden = view.hidden if names is None else names.__contains__
-        pinned = index.pin(store.table, store.mirror)
+        pinned = index.pin(store.table, store.state_store)
         try:
-            found = await aside(partial(_read, pinned, users, is_hidden, seen))
+            found = await execute(partial(_read, pinned, users, is_hidden, seen))
         except SegmentGone:
-            # A step is between mirror and table: in a moment it is in both.
+            # A step is between state store and table: in a moment it is in both.
             await asyncio.sleep(_PAUSE_S)
             continue
         except CorruptBlock:

@@ -7,12 +7,12 @@ from functools import partial
 
 import polars as pl
 
-from agents.shard.auxiliary_parts import SideParts
+from agents.shard.auxiliary_parts import AuxiliaryParts
 from agents.shard.jobs.context import Context
 from agents.shard.roster_index import RosterPart, deleted, matches, part, people
 from agents.shard.sorted_lookup import places
 from agents.shard.user_read import read_users
-from agents.users.aside import aside
+from agents.users.executor import execute
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.person import Match, Person
 from schemas.tables.counts import FEED_VIEWS
@@ -56,14 +56,16 @@ class ShardUsers:
 
     context: Context
     index: ByUser
-    _roster: SideParts[RosterPart, tuple[RosterPart, ...]] = field(
-        default_factory=lambda: SideParts(ROSTER, part, tuple)
+    _roster: AuxiliaryParts[RosterPart, tuple[RosterPart, ...]] = field(
+        default_factory=lambda: AuxiliaryParts(ROSTER, part, tuple)
     )
-    _views: SideParts[pl.DataFrame, tuple[pl.DataFrame, ...]] = field(
-        default_factory=lambda: SideParts(COUNTS, _feed_views, _some)
+    _views: AuxiliaryParts[pl.DataFrame, tuple[pl.DataFrame, ...]] = field(
+        default_factory=lambda: AuxiliaryParts(COUNTS, _feed_views, _some)
     )
-    _externals: SideParts[RosterPart, tuple[RosterPart, ...]] = field(
-        default_factory=lambda: SideParts(EXTERNALS, lambda frame: part(as_roster(frame)), tuple)
+    _externals: AuxiliaryParts[RosterPart, tuple[RosterPart, ...]] = field(
+        default_factory=lambda: AuxiliaryParts(
+            EXTERNALS, lambda frame: part(as_roster(frame)), tuple
+        )
     )
     _archived: tuple[tuple[int, int], tuple[str, ...]] = ((-1, -1), ())
     _deleted: tuple[tuple[RosterPart, ...], pl.Series] = ((), _NOBODY)
@@ -74,7 +76,7 @@ class ShardUsers:
         roster = await self._named()
         views = await self._views.all(self.context.store)
         tell = partial(_told, roster, views, users)
-        named, counts = tell() if len(users) <= _FEW else await aside(tell)
+        named, counts = tell() if len(users) <= _FEW else await execute(tell)
         facts = {
             user: UserFacts(user, named.get(user), rows.rows, rows.hidden, counts.get(user, 0))
             for user, rows in found.items()
@@ -84,7 +86,7 @@ class ShardUsers:
     async def find(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         """Everyone here who bears one of the identifiers. Raises `NotHeld`."""
         roster = await self._named()
-        return await aside(partial(matches, roster, externals, aliases))
+        return await execute(partial(matches, roster, externals, aliases))
 
     async def living(self, rows: AsyncIterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
         """Without the rows of users who were deleted as it begins; no frame is empty.
@@ -93,7 +95,7 @@ class ShardUsers:
         """
         roster = await self._roster.all(self.context.store)
         if self._deleted[0] is not roster:
-            self._deleted = (roster, await aside(partial(deleted, roster)))
+            self._deleted = (roster, await execute(partial(deleted, roster)))
         gone = self._deleted[1]
         try:
             async for frame in rows:

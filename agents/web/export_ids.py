@@ -8,9 +8,9 @@ from aiohttp import web
 from agents.http import body
 from agents.scatter.context import CONTEXT, Context
 from agents.scatter.people import find, resolve
-from agents.users.aside import aside
 from agents.users.braze import user_object
 from agents.users.entry import entries
+from agents.users.executor import execute
 from agents.users.facts import UserFacts
 from agents.users.names import Names
 from agents.users.profile import hidden_entries, unchecked
@@ -55,7 +55,7 @@ async def export_ids(request: web.Request) -> web.Response:
         }
 
     access_log.count(request, len(found))
-    return json_answer(await aside(told))
+    return json_answer(await execute(told))
 
 
 def excluded(found: Iterable[UserFacts], archived: tuple[str, ...], names: Names) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from agents.scatter.context import CONTEXT
 from agents.scatter.parts import GENERATION
 from agents.scatter.wire import END, Truncated, pack, unpack_all
 from agents.supervision.shard_manager import Shard
-from agents.users.aside import aside
+from agents.users.executor import execute
 from schemas.errors import Recoverable
 from schemas.tables.roster import Alias
 
@@ -30,7 +30,7 @@ async def shard_users(request: web.Request) -> web.Response:
     """POST /internal/shards/{partition}/users with `{"users": [..]}`: see ask.pack_users."""
     asked = await body.read_json(request, "users")
     read, headers = await _held(request, lambda shard: shard.users(asked["users"]))
-    return web.Response(body=await aside(partial(pack_users, read)), headers=headers)
+    return web.Response(body=await execute(partial(pack_users, read)), headers=headers)
 
 
 async def shard_find(request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ from aiohttp import web
 from agents.http.problems import Problem, bad_request
 from agents.scatter.context import CONTEXT, Context
 from agents.scatter.people import MOST_NAMED, Resolved, find, resolve
-from agents.users.aside import aside
+from agents.users.executor import execute
 from agents.users.facts import UserFacts
 from agents.users.names import Names
 from agents.users.profile import profile
@@ -41,7 +41,7 @@ async def one_user(request: web.Request) -> web.Response:
     facts, archived = await _who(context, asked, by, label)
     names = Names(context.states, context.catalog)
     access_log.count(request, 1)
-    return json_answer(await aside(partial(profile, facts, archived, names)))
+    return json_answer(await execute(partial(profile, facts, archived, names)))
 
 
 async def _who(

@@ -23,8 +23,8 @@ __all__ = [
     "COUNTS",
     "EXTERNALS",
     "ROSTER",
-    "SIDES",
-    "SideTable",
+    "TABLES",
+    "AuxiliaryTable",
     "choose",
     "decode",
     "encode",
@@ -41,8 +41,8 @@ _FRAME_BYTES = 2_000
 
 
 @dataclass(frozen=True)
-class SideTable:
-    """One side table: the letters of its deltas and runs, its schema and its fold."""
+class AuxiliaryTable:
+    """One auxiliary table: the letters of its deltas and runs, its schema and its fold."""
 
     delta: bytes
     run: bytes
@@ -50,15 +50,15 @@ class SideTable:
     fold: Callable[[pl.DataFrame], pl.DataFrame]
 
 
-COUNTS = SideTable(b"e", b"a", COUNT_SCHEMA, add_up)
-ROSTER = SideTable(b"q", b"r", ROSTER_SCHEMA, latest)
-EXTERNALS = SideTable(b"x", b"y", EXTERNAL_SCHEMA, last_said)
-SIDES = (COUNTS, ROSTER, EXTERNALS)
-_SCHEMAS = {table.delta: table.schema for table in SIDES}
+COUNTS = AuxiliaryTable(b"e", b"a", COUNT_SCHEMA, add_up)
+ROSTER = AuxiliaryTable(b"q", b"r", ROSTER_SCHEMA, latest)
+EXTERNALS = AuxiliaryTable(b"x", b"y", EXTERNAL_SCHEMA, last_said)
+TABLES = (COUNTS, ROSTER, EXTERNALS)
+_SCHEMAS = {table.delta: table.schema for table in TABLES}
 
 
 def schema_of(key: bytes) -> pl.Schema:
-    """The schema of a side table's delta."""
+    """The schema of an auxiliary table's delta."""
     return _SCHEMAS[keys.kind(key)]
 
 
@@ -93,7 +93,10 @@ def decode(data: bytes) -> pl.DataFrame:
 
 
 def flush(
-    table: SideTable, deltas: Mapping[bytes, pl.DataFrame], new_id: Callable[[], str], limit: int
+    table: AuxiliaryTable,
+    deltas: Mapping[bytes, pl.DataFrame],
+    new_id: Callable[[], str],
+    limit: int,
 ) -> list[Put]:
     """Folds deltas into a run of level 0 and deletes them; nothing where there are none."""
     if not deltas:
@@ -140,7 +143,7 @@ def choose(runs: Mapping[bytes, int], fan_in: int, max_bytes: int) -> list[bytes
 
 
 def merge(
-    table: SideTable,
+    table: AuxiliaryTable,
     parts: Sequence[tuple[bytes, pl.DataFrame]],
     new_id: Callable[[], str],
     limit: int,
@@ -152,7 +155,7 @@ def merge(
 
 
 def _run(
-    table: SideTable, frames: Iterable[pl.DataFrame], level: int, run_id: str, limit: int
+    table: AuxiliaryTable, frames: Iterable[pl.DataFrame], level: int, run_id: str, limit: int
 ) -> list[Put]:
     rows = table.fold(pl.concat(list(frames)))
     pieces = [rows[start : start + _PIECE_ROWS] for start in range(0, rows.height, _PIECE_ROWS)]

@@ -22,7 +22,7 @@ from streams.settings import Settings
 from streams.state import keys
 from streams.state.hot_table import HotTable, Origin
 from streams.state.replay import Replay
-from streams.state.state_store import Mirror
+from streams.state.state_store import StateStore
 
 __all__ = ["FORMAT", "WrongPartitions", "fence", "load", "recover", "tombstones_ms"]
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 #: 2: deltas are Arrow IPC streams.
 FORMAT = 2
-_SIDE_BYTES = 32_000_000
+_AUXILIARY_BYTES = 32_000_000
 #: A recovery that reads nothing for so long gives up and starts again.
 
 
@@ -44,9 +44,9 @@ def fence(settings: Settings, partition: int, owner: str) -> Record:
 
 
 async def recover(
-    settings: Settings, partition: int, producer: StepProducer, mirror: Mirror, owner: str
+    settings: Settings, partition: int, producer: StepProducer, state_store: StateStore, owner: str
 ) -> tuple[HotTable, int]:
-    """Brings the mirror up to this owner's fence and loads the hot table from it.
+    """Brings the state store up to this owner's fence and loads the hot table from it.
 
     The producer must have been started, which fences the former owner. Returns the table and
     the changelog offset after the fence. Raises `WrongPartitions` for another N, `StepFailed`
@@ -67,44 +67,46 @@ async def recover(
     try:
         origin, head = await _origin(fetcher, owner)
         _check(origin, settings.partitions, partition)
-        if not mirror.position() or not _useful(mirror, origin, fence_offset):
-            await asyncio.to_thread(mirror.clear)
-        elif abs(now_ms - mirror.stamp_ms()) > await tombstones_ms(settings, topic) // 2:
+        if not state_store.position() or not _useful(state_store, origin, fence_offset):
+            await asyncio.to_thread(state_store.clear)
+        elif abs(now_ms - state_store.stamp_ms()) > await tombstones_ms(settings, topic) // 2:
             log.info("shard %d has been away for long and is filled anew", partition)
-            await asyncio.to_thread(mirror.clear)
-        position = max(start, mirror.position())
+            await asyncio.to_thread(state_store.clear)
+        position = max(start, state_store.position())
         if position > start:
             fetcher.seek((topic, partition), position)
             head = []
-        last_ms = mirror.stamp_ms()
-        last_ms = await _replay(fetcher, head, mirror, owner) or last_ms
+        last_ms = state_store.stamp_ms()
+        last_ms = await _replay(fetcher, head, state_store, owner) or last_ms
     finally:
         await fetcher.close()
-    table = await asyncio.to_thread(load, mirror)
+    table = await asyncio.to_thread(load, state_store)
     table.rested_ms = max(0, now_ms - last_ms) if last_ms else 0
     if table.origin is None:
         table.origin = Origin(uuid.uuid4().hex, settings.partitions, FORMAT)
         put = (keys.ORIGIN, table.origin.to_json())
         (offset,) = await producer.commit([Record(topic, put[0], put[1], partition)])
-        mirror.apply([put], offset + 1, producer.appended_ms)
-    return table, mirror.position()
+        state_store.apply([put], offset + 1, producer.appended_ms)
+    return table, state_store.position()
 
 
-def load(mirror: Mirror, limit: int = _SIDE_BYTES) -> HotTable:
-    """The hot table that the mirror's entries make; `limit` is what the side tables' deltas may
-    take in memory before they are folded."""
+def load(state_store: StateStore, limit: int = _AUXILIARY_BYTES) -> HotTable:
+    """The hot table that the state store's entries make.
+
+    `limit`: the bytes that the deltas of the auxiliary tables may take before they are folded.
+    """
     table = HotTable()
     for prefix in (b"o", b"c", b"i/", b"m/", b"v/", b"n/"):
-        table.apply(mirror.items(prefix))
+        table.apply(state_store.items(prefix))
     for prefix in (b"d/", b"a/", b"r/", b"h/", b"w/"):
-        table.apply(mirror.items(prefix))
+        table.apply(state_store.items(prefix))
     for prefix in (b"e/", b"q/"):
-        for item in mirror.items(prefix):
+        for item in state_store.items(prefix):
             table.apply([item])
             # what another worker with more memory left is folded before it is too much for us
-            if table.side_bytes > limit:
-                table.fold_sides()
-                limit = max(limit, 2 * table.side_bytes)
+            if table.auxiliary_bytes > limit:
+                table.fold_auxiliary()
+                limit = max(limit, 2 * table.auxiliary_bytes)
     return table
 
 
@@ -123,11 +125,11 @@ def _check(origin: Origin | None, partitions: int, partition: int) -> None:
         )
 
 
-def _useful(mirror: Mirror, origin: Origin | None, fence: int) -> bool:
-    """Whether a mirror is of this incarnation of the topic and does not lie past its end."""
-    mine = mirror.get(keys.ORIGIN)
+def _useful(state_store: StateStore, origin: Origin | None, fence: int) -> bool:
+    """Whether a state store is of this incarnation of the topic and does not lie past its end."""
+    mine = state_store.get(keys.ORIGIN)
     known = Origin(**json.loads(mine)) if mine is not None else None
-    return known is not None and known == origin and mirror.position() <= fence
+    return known is not None and known == origin and state_store.position() <= fence
 
 
 async def tombstones_ms(settings: Settings, topic: str) -> int:
@@ -153,10 +155,12 @@ async def _origin(fetcher: Fetcher, owner: str) -> tuple[Origin | None, list[Kaf
                 return None, head
 
 
-async def _replay(fetcher: Fetcher, head: list[KafkaRecord], mirror: Mirror, owner: str) -> int:
-    """Brings `head` and what follows it, up to the owner's fence, into the mirror. Returns the
+async def _replay(
+    fetcher: Fetcher, head: list[KafkaRecord], state_store: StateStore, owner: str
+) -> int:
+    """Brings `head` and what follows it, up to the owner's fence, into the state store. Returns the
     time (UTC ms) of the last record before that fence, 0 where there is none."""
-    replay = Replay(mirror)
+    replay = Replay(state_store)
     last_ms = 0
     try:
         records = head or await _records(fetcher)

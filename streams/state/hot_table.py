@@ -1,7 +1,7 @@
 """The hot table: what a shard holds, rebuilt by applying changelog entries one after another.
 
 Recovery and the live shard use the same `apply`, so a step that has been committed looks the
-same whether it was made here or read back. Segment bytes stay in the mirror; here are the
+same whether it was made here or read back. Segment bytes stay in the state store; here are the
 deltas as frames, and of each segment its index.
 """
 
@@ -18,7 +18,7 @@ from schemas.segment import SegmentIndex
 from schemas.tables import delta
 from schemas.tables.interaction import SCHEMA
 from schemas.tables.repeats import unpack
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from streams.state import keys, pieces
 from streams.state.delta_frames import DeltaFrames
 
@@ -94,12 +94,12 @@ class HotTable:
     by_source: dict[str, tuple[str, ...]] = field(default_factory=dict)
     manifest: dict[str, dict[str, Place]] = field(default_factory=dict)
     applied: dict[str, Applied] = field(default_factory=dict)
-    #: Deltas of the side tables by letter and key, and their runs' sizes in bytes.
-    side: dict[bytes, dict[bytes, pl.DataFrame]] = field(default_factory=_by_letter)
+    #: Deltas of the auxiliary tables by letter and key, and their runs' sizes in bytes.
+    auxiliary: dict[bytes, dict[bytes, pl.DataFrame]] = field(default_factory=_by_letter)
     runs: dict[bytes, dict[bytes, int]] = field(default_factory=_by_letter)
-    #: Bytes that the side tables' deltas take in memory, about.
-    side_bytes: int = 0
-    #: How many hashes of event ids seen lately each entry holds; the mirror has them.
+    #: Bytes that the auxiliary tables' deltas take in memory, about.
+    auxiliary_bytes: int = 0
+    #: How many hashes of event ids seen lately each entry holds; the state store has them.
     window: dict[bytes, int] = field(default_factory=dict)
     #: Keys of a former version's hashes, to be deleted.
     former: set[bytes] = field(default_factory=set)
@@ -176,30 +176,30 @@ class HotTable:
     def _side_delta(
         self, key: bytes, value: bytes | None, frames: Mapping[bytes, pl.DataFrame]
     ) -> None:
-        former = self.side[keys.kind(key)].pop(key, None)
+        former = self.auxiliary[keys.kind(key)].pop(key, None)
         if former is not None:
-            self.side_bytes -= side.weight(former)
+            self.auxiliary_bytes -= auxiliary.weight(former)
         if value is not None:
-            frame = frames[key] if key in frames else delta.decode(value, side.schema_of(key))
-            self.side[keys.kind(key)][key] = frame
-            self.side_bytes += side.weight(frame)
+            frame = frames[key] if key in frames else delta.decode(value, auxiliary.schema_of(key))
+            self.auxiliary[keys.kind(key)][key] = frame
+            self.auxiliary_bytes += auxiliary.weight(frame)
             self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
 
-    def fold_sides(self) -> None:
-        """The same in less memory: each side table's deltas as one, under the first of its keys.
+    def fold_auxiliary(self) -> None:
+        """Save memory: fold the deltas of a table into one, under its first key.
 
         The others stay, without rows, until a flush deletes them: it takes whole deltas.
         """
-        for table in side.SIDES:
-            held = self.side[table.delta]
+        for table in auxiliary.TABLES:
+            held = self.auxiliary[table.delta]
             if len(held) > 1:
                 first = next(iter(held))
                 rows = table.fold(pl.concat(held.values()))
                 nothing = rows.clear()
                 held.update(dict.fromkeys(held, nothing))
                 held[first] = rows
-        held_by_all = (frame for held in self.side.values() for frame in held.values())
-        self.side_bytes = sum(map(side.weight, held_by_all))
+        held_by_all = (frame for held in self.auxiliary.values() for frame in held.values())
+        self.auxiliary_bytes = sum(map(auxiliary.weight, held_by_all))
 
     def _run(self, key: bytes, value: bytes | None) -> None:
         if value is None:

@@ -1,4 +1,4 @@
-"""The keys of a changelog partition, which are the keys of its mirror too.
+"""The keys of a changelog partition, which are the keys of its state store too.
 
 f                        fence: the id of the owner that took the shard over last
 o                        origin: written once, first of all: incarnation, partitions, format
@@ -49,7 +49,7 @@ def delta(sequence: int, part: int, letter: bytes = b"d") -> bytes:
 
 
 def run(letter: bytes, level: int, run_id: str, piece: int) -> bytes:
-    """The key of one piece of a side table's run."""
+    """The key of one piece of an auxiliary table's run."""
     return b"%b/%02x/%b/%03x" % (letter, level, run_id.encode(), piece)
 
 

@@ -1,10 +1,10 @@
-"""Replaying a changelog into its mirror, so that little of it is written, and most early."""
+"""Replaying a changelog into its state store, so that little of it is written, and most early."""
 
 import asyncio
 from collections.abc import Mapping
 
 from streams.state import keys
-from streams.state.state_store import Mirror
+from streams.state.state_store import StateStore
 
 __all__ = ["Replay"]
 
@@ -14,20 +14,24 @@ _SEGMENT = keys.kind(keys.segment(""))
 
 
 class Replay:
-    """Entries on their way to the mirror. `add` them in the order of the log, `write` now and
+    """Entries on their way to the state store. `add` them in the order of the log, `write` now and
     then, `finish` at the end; `close` in any case.
 
     Most entries are deltas that a flush deletes soon after: what is put and deleted within
     one stretch (`stretch_bytes`) is never written. Segments stay, and are most of the bytes:
-    they are written while more is read (`ahead_bytes` at a time), ahead of the mirror's
+    they are written while more is read (`ahead_bytes` at a time), ahead of the state store's
     position. That does no harm: what lies after the position is read again after a crash, to
     the same end.
     """
 
     def __init__(
-        self, mirror: Mirror, *, stretch_bytes: int = 32_000_000, ahead_bytes: int = 4_000_000
+        self,
+        state_store: StateStore,
+        *,
+        stretch_bytes: int = 32_000_000,
+        ahead_bytes: int = 4_000_000,
     ) -> None:
-        self._mirror = mirror
+        self._state_store = state_store
         self._stretch_bytes = stretch_bytes
         self._ahead_bytes = ahead_bytes
         self._waiting = _Stretch()
@@ -43,7 +47,7 @@ class Replay:
         """Start writing what has become much; `position` is that after the last entry, whose
         time is `stamp_ms`.
 
-        Waits for what was being written before. Raises what the mirror raises.
+        Waits for what was being written before. Raises what the state store raises.
         """
         if self._waiting.weight + self._segments.weight > self._stretch_bytes:
             await self._begin(self._segments.taken() | self._waiting.taken(), position, stamp_ms)
@@ -51,7 +55,7 @@ class Replay:
             await self._begin(self._segments.taken(), None)
 
     async def finish(self, position: int, stamp_ms: int | None = None) -> None:
-        """Write all that is left, and `position`. Raises what the mirror raises."""
+        """Write all that is left, and `position`. Raises what the state store raises."""
         await self._begin(self._segments.taken() | self._waiting.taken(), position, stamp_ms)
         await self._written()
 
@@ -68,7 +72,7 @@ class Replay:
     ) -> None:
         await self._written()
         self._writing = asyncio.ensure_future(
-            asyncio.to_thread(self._mirror.apply, puts.items(), position, stamp_ms)
+            asyncio.to_thread(self._state_store.apply, puts.items(), position, stamp_ms)
         )
 
     async def _written(self) -> None:

@@ -1,4 +1,4 @@
-"""The mirror: a shard's changelog in RocksDB, same keys, same values.
+"""The state store: a shard's changelog in RocksDB, same keys, same values.
 
 Disposable. It is written only after a transaction has committed, one write batch a step,
 together with the changelog offset up to which it is applied and the broker's time of the last
@@ -33,7 +33,7 @@ from streams.state.rocks import (
     using,
 )
 
-__all__ = ["Mirror", "shared_cache"]
+__all__ = ["StateStore", "shared_cache"]
 
 #: Below every changelog key, so that no prefix scan meets it.
 _POSITION = b"@"
@@ -46,7 +46,7 @@ def shared_cache(capacity: int) -> Cache:
     return Cache(capacity)
 
 
-class Mirror:
+class StateStore:
     """One shard's store under `folder`. Not thread-safe for writes: one step at a time."""
 
     def __init__(self, folder: Path, cache: Cache) -> None:

@@ -1,4 +1,4 @@
-"""A shard's store: hot table, mirror and producer as one thing that changes by steps."""
+"""A shard's store: hot table, state store and producer as one thing that changes by steps."""
 
 import asyncio
 import secrets
@@ -18,12 +18,12 @@ from streams.kafka.step import Record, RecordGroup, StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state import keys
-from streams.state.auxiliary_table import SideTable
-from streams.state.auxiliary_table import decode as decode_side
+from streams.state.auxiliary_table import AuxiliaryTable
+from streams.state.auxiliary_table import decode as decode_auxiliary
 from streams.state.changelog import fence, recover
 from streams.state.hot_table import HotTable
 from streams.state.rocks import View
-from streams.state.state_store import Mirror
+from streams.state.state_store import StateStore
 
 __all__ = ["Pinned", "Step", "Store", "bounded", "made_ms", "new_id"]
 
@@ -35,7 +35,7 @@ Put = tuple[bytes, bytes | None]
 class Step:
     """What one transaction commits.
 
-    `puts` go to the changelog and, once committed, to the mirror and the hot table; `frames`
+    `puts` go to the changelog and, once committed, to the state store and the hot table; `frames`
     saves decoding deltas made here. `appends` go to the archive first; `place` turns their
     offsets into manifest puts of the same step. `records` and `groups` go to other topics.
     """
@@ -55,7 +55,7 @@ class Pinned:
     segments: Mapping[str, SegmentIndex]
     by_source: Mapping[str, tuple[str, ...]]
     deltas: tuple[pl.DataFrame, ...]
-    side: Mapping[bytes, tuple[pl.DataFrame, ...]]
+    auxiliary: Mapping[bytes, tuple[pl.DataFrame, ...]]
     runs: Mapping[bytes, tuple[bytes, ...]]
     uniques: Mapping[str, int]
     snapshot: View
@@ -93,10 +93,10 @@ class Pinned:
         shared = [source] if len(index.sources) > 1 else None
         return decode(self.bytes_of(index), shared, columns, where, packed=packed)
 
-    def side_rows(self, table: SideTable) -> pl.DataFrame:
-        """All rows of a side table, folded."""
-        parts = [pl.DataFrame(schema=table.schema), *self.side.get(table.delta, ())]
-        parts += [decode_side(self.snapshot[key]) for key in self.runs.get(table.run, ())]
+    def auxiliary_rows(self, table: AuxiliaryTable) -> pl.DataFrame:
+        """All rows of an auxiliary table, folded."""
+        parts = [pl.DataFrame(schema=table.schema), *self.auxiliary.get(table.delta, ())]
+        parts += [decode_auxiliary(self.snapshot[key]) for key in self.runs.get(table.run, ())]
         return table.fold(pl.concat(parts))
 
 
@@ -129,7 +129,7 @@ class Store:
         self.doubts: Callable[[], int] = lambda: 0
         self._owner = uuid.uuid4().hex
         self._proven = -1
-        self._mirror: Mirror | None = None
+        self._state_store: StateStore | None = None
         self._producer: StepProducer | None = None
         self._lock = asyncio.Lock()
         self._changing = asyncio.Lock()
@@ -137,14 +137,14 @@ class Store:
 
     async def takeover(self) -> None:
         """Fences the former owner and recovers. Raises as `changelog.recover` does."""
-        self._mirror = await asyncio.to_thread(Mirror, self._folder, self._cache)
+        self._state_store = await asyncio.to_thread(StateStore, self._folder, self._cache)
         self._producer = StepProducer(
             self._settings, f"{self._settings.prefix}shard-{self.partition}"
         )
         doubts = self.doubts()
         await self._producer.start()
         self.table, _ = await recover(
-            self._settings, self.partition, self._producer, self._mirror, self._owner
+            self._settings, self.partition, self._producer, self._state_store, self._owner
         )
         self._proven = doubts
         self.written_at = time.monotonic()
@@ -171,16 +171,16 @@ class Store:
             await self._producer.close()
         if self._applying is not None:
             await asyncio.wait([self._applying])
-        if self._mirror is not None:
-            mirror, self._mirror = self._mirror, None
-            await asyncio.to_thread(mirror.close)
+        if self._state_store is not None:
+            state_store, self._state_store = self._state_store, None
+            await asyncio.to_thread(state_store.close)
 
     @property
-    def mirror(self) -> Mirror:
-        """The open mirror. Raises `RuntimeError` before `takeover`."""
-        if self._mirror is None:
+    def state_store(self) -> StateStore:
+        """The open state store. Raises `RuntimeError` before `takeover`."""
+        if self._state_store is None:
             raise RuntimeError("the store is not open")
-        return self._mirror
+        return self._state_store
 
     async def commit(self, step: Step) -> None:
         """Commits a step and applies it. Raises `Fenced` or `StepFailed`: then take over anew."""
@@ -227,7 +227,7 @@ class Store:
     ) -> None:
         async with self._changing:
             if written:
-                await asyncio.to_thread(self.mirror.apply, puts, max(written) + 1, stamp_ms)
+                await asyncio.to_thread(self.state_store.apply, puts, max(written) + 1, stamp_ms)
                 self.written_at = time.monotonic()
             if self.follow is not None:
                 self.follow(puts, self.table)
@@ -236,7 +236,7 @@ class Store:
     async def pin(self) -> "Pinned":
         """Everything as it stands after some step, whatever later steps change.
 
-        Waits while a step is between mirror and table, a few milliseconds.
+        Waits while a step is between state store and table, a few milliseconds.
         """
         async with self._changing:
             table, layout = self.table, self.table.layout()
@@ -244,10 +244,12 @@ class Store:
                 segments=layout.segments,
                 by_source=layout.by_source,
                 deltas=table.deltas.frames(),
-                side={letter: tuple(found.values()) for letter, found in table.side.items()},
+                auxiliary={
+                    letter: tuple(found.values()) for letter, found in table.auxiliary.items()
+                },
                 runs={letter: tuple(sorted(found)) for letter, found in table.runs.items()},
                 uniques=dict(table.uniques),
-                snapshot=self.mirror.snapshot(),
+                snapshot=self.state_store.snapshot(),
             )
 
     def _entry(self, put: Put) -> Record:
@@ -266,7 +268,7 @@ class Store:
         """A segment's encoded bytes. Raises `KeyError` for one that is not in the hot table, and
         `CorruptSegment`.
         """
-        data = self.mirror.get(keys.segment(index.id))
+        data = self.state_store.get(keys.segment(index.id))
         if data is None:
             raise KeyError(index.id)
         return verified(index, data)

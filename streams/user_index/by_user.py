@@ -23,14 +23,14 @@ from rocksdict import Cache
 
 from schemas.segment import SegmentIndex, decode
 from streams.state.hot_table import HotTable
-from streams.state.state_store import Mirror
+from streams.state.state_store import StateStore
 from streams.user_index import block as block
 from streams.user_index.block import CorruptBlock
 from streams.user_index.lineage import replacement
 from streams.user_index.merge import RunMerge, write_blocks
-from streams.user_index.read import Pinned, mirror_segment
+from streams.user_index.read import Pinned, stored_segment
 from streams.user_index.runs import Run, choose
-from streams.user_index.segment_filter import Sieve
+from streams.user_index.segment_filter import SegmentFilter
 from streams.user_index.store import UserStore
 
 __all__ = ["ByUser"]
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 class ByUser:
     """One shard's index. What is in memory changes in the event loop alone; of `index` and
-    `tidy` only one may run at a time.
+    `compact` only one may run at a time.
     """
 
     def __init__(self, folder: Path, cache: Cache) -> None:
@@ -55,7 +55,7 @@ class ByUser:
         self._closed = False
         self.runs: tuple[Run, ...] = ()
         self.covered: set[str] = set()
-        self._sieve = Sieve()
+        self._segment_filter = SegmentFilter()
 
     def open(self, identity: str) -> None:
         """Opens what is there of the hot table `identity`. Blocking.
@@ -108,34 +108,34 @@ class ByUser:
         """The segments that are not in the runs."""
         return [table.segments[name] for name in sorted(table.segments.keys() - self.covered)]
 
-    def pin(self, table: HotTable, mirror: Mirror) -> Pinned:
+    def pin(self, table: HotTable, state_store: StateStore) -> Pinned:
         """Everything a read needs, as it is now."""
         segments = self.uncovered(table)
-        self._sieve.keep({index.id for index in segments})
+        self._segment_filter.keep({index.id for index in segments})
         return Pinned(
             deltas=table.deltas.frames(),
             segments=segments,
-            sieve=self._sieve,
+            segment_filter=self._segment_filter,
             # Taking one is a good part of a short read: only who needs it does.
-            mirror=mirror.snapshot() if segments else None,
+            state_store=state_store.snapshot() if segments else None,
             runs=self.runs,
             blocks=self.store.snapshot(),
         )
 
-    async def index(self, segments: Sequence[SegmentIndex], mirror: Mirror) -> None:
+    async def index(self, segments: Sequence[SegmentIndex], state_store: StateStore) -> None:
         """Covers `segments` by one run. Raises `SegmentGone`, `UserStoreFailed`."""
         ids = {index.id for index in segments}
         covered = self.covered | ids
-        run = await self._in_thread(lambda: self._write_run(segments, mirror, covered))
+        run = await self._in_thread(lambda: self._write_run(segments, state_store, covered))
         if not self._distrusted:
             self.runs = (*self.runs, run)
             self.covered |= ids
 
     def _write_run(
-        self, segments: Sequence[SegmentIndex], mirror: Mirror, covered: set[str]
+        self, segments: Sequence[SegmentIndex], state_store: StateStore, covered: set[str]
     ) -> Run:
-        # No snapshot: it would keep the mirror's folder locked after a shard has let go of it.
-        frames = [block.pack(decode(mirror_segment(mirror, index))) for index in segments]
+        # No snapshot: it would keep the state store's folder locked after a shard has let go of it.
+        frames = [block.pack(decode(stored_segment(state_store, index))) for index in segments]
         # Segments are sorted by source: so are a user's rows then, which compresses well.
         rows = pl.concat(frames).sort("user", maintain_order=True)
         store, number = self.store, self.store.new_number()
@@ -143,7 +143,7 @@ class ByUser:
         store.write(add=run, covered=covered)
         return run
 
-    async def tidy(self, table: HotTable) -> bool:
+    async def compact(self, table: HotTable) -> bool:
         """One bounded piece of what keeps runs few; False where there is nothing to do.
 
         Raises `UserStoreFailed`.

@@ -12,22 +12,22 @@ from streams.user_index import block as block
 from streams.user_index.merge import load_block
 from streams.user_index.rows import Row, folded, frame_of, widened
 from streams.user_index.runs import Run
-from streams.user_index.segment_filter import SegmentGone, Sieve, mirror_segment, rows_among
+from streams.user_index.segment_filter import SegmentFilter, SegmentGone, rows_among, stored_segment
 
-__all__ = ["Pinned", "SegmentGone", "mirror_segment"]
+__all__ = ["Pinned", "SegmentGone", "stored_segment"]
 
 
 @dataclass(slots=True)
 class Pinned:
     """A shard's rows as they stood at one moment. Holds snapshots: let go of it soon.
 
-    `segments` are those that the runs do not cover, `mirror` is None where there are none.
+    `segments` are those that the runs do not cover, `state store` is None where there are none.
     """
 
     deltas: Sequence[pl.DataFrame]
     segments: Sequence[SegmentIndex]
-    sieve: Sieve
-    mirror: View | None
+    segment_filter: SegmentFilter
+    state_store: View | None
     runs: Sequence[Run]
     blocks: Snapshot
 
@@ -42,8 +42,8 @@ class Pinned:
             return []
         recent = rows_among(self.deltas, users)
         found = recent + widened(recent)
-        if self.mirror is not None:
-            found.extend(self.sieve.rows(self.segments, users, self.mirror))
+        if self.state_store is not None:
+            found.extend(self.segment_filter.rows(self.segments, users, self.state_store))
         found.extend(self._indexed(users))
         return folded(found)
 

@@ -16,10 +16,10 @@ from schemas.segment import SegmentIndex, decode, verified
 from schemas.segment.order import PACKED
 from streams.state import keys
 from streams.state.rocks import View
-from streams.state.state_store import Mirror
+from streams.state.state_store import StateStore
 from streams.user_index.rows import Row
 
-__all__ = ["SegmentGone", "Sieve", "mirror_segment", "rows_among"]
+__all__ = ["SegmentFilter", "SegmentGone", "rows_among", "stored_segment"]
 
 #: Hashes of so many rows are kept, of 4 bytes each.
 _MOST_ROWS = 4_000_000
@@ -29,10 +29,10 @@ _HEX = re.compile("[0-9a-f]{24}")
 
 
 class SegmentGone(Recoverable):
-    """Table and mirror were pinned in the middle of a step: pin again."""
+    """Table and state store were pinned in the middle of a step: pin again."""
 
 
-class Sieve:
+class SegmentFilter:
     """Hashes of the users of segments, row by row. Asked in any thread, kept in one."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Sieve:
             self._hashes = {name: held for name, held in self._hashes.items() if name in ids}
 
     def rows(
-        self, segments: Sequence[SegmentIndex], users: Sequence[str], mirror: View
+        self, segments: Sequence[SegmentIndex], users: Sequence[str], state_store: View
     ) -> Iterator[Row]:
         """The rows of `users` in `segments`, not folded. Raises `SegmentGone`, `CorruptSegment`."""
         wanted, names = _hashed(users), frozenset(users)
@@ -53,11 +53,11 @@ class Sieve:
                 continue
             hashes = self._hashes.get(index.id)
             if hashes is None:
-                hashes = self._add(index, _hashes(_pinned_segment(mirror, index)))
+                hashes = self._add(index, _hashes(_pinned_segment(state_store, index)))
             among = _among(hashes, wanted)
             if among.any():
                 # As an expression it is there before what is left is decoded.
-                held = decode(_pinned_segment(mirror, index), where=pl.lit(among))
+                held = decode(_pinned_segment(state_store, index), where=pl.lit(among))
                 yield from (row for row in held.rows() if row[1] in names)
 
     def _add(self, index: SegmentIndex, hashes: pl.Series) -> pl.Series:
@@ -113,10 +113,10 @@ def _may_hold(index: SegmentIndex, user: str) -> bool:
     return len(index.sources) > 1 or index.low[1] <= user <= index.high[1]
 
 
-def _pinned_segment(mirror: View, index: SegmentIndex) -> bytes:
+def _pinned_segment(state_store: View, index: SegmentIndex) -> bytes:
     """A segment's bytes as they were pinned. Raises `SegmentGone`."""
     try:
-        data = mirror[keys.segment(index.id)]
+        data = state_store[keys.segment(index.id)]
     except Exception as error:
         if "not found" not in str(error):
             raise
@@ -124,9 +124,9 @@ def _pinned_segment(mirror: View, index: SegmentIndex) -> bytes:
     return verified(index, data)
 
 
-def mirror_segment(mirror: Mirror, index: SegmentIndex) -> bytes:
+def stored_segment(state_store: StateStore, index: SegmentIndex) -> bytes:
     """A segment's bytes as they are now. Raises `SegmentGone`."""
-    data = mirror.get(keys.segment(index.id))
+    data = state_store.get(keys.segment(index.id))
     if data is None:
         raise _gone(index)
     return verified(index, data)

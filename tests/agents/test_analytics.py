@@ -109,7 +109,7 @@ async def test_no_byte_changes_with_an_expiry_and_a_restore(
         assert (A in stand.shard._store.table.uniques) == (state is State.EXPIRING)
         if state is State.EXPIRING:
             assert (stand.shard._store.table.uniques[A] > 1) == (limit == 40)
-        left = list(stand.shard._store.mirror.items(b"p/"))
+        left = list(stand.shard._store.state_store.items(b"p/"))
         assert bool(left) == (state is State.EXPIRING and limit == 40)
     await stand.tell(A, State.EXPIRED, 6)
     assert in_bytes(await figures(stand)) == before

@@ -14,7 +14,7 @@ from schemas.tables.interaction import SCHEMA
 from schemas.tables.repeats import hashes, unpack
 from schemas.tables.roster import roster_rows
 from streams.kafka.step import MAX_BATCH_BYTES
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from tests.schemas.record_batches import INPUTS
 
 COUNT = 200_000
@@ -47,8 +47,8 @@ def test_many_small_events_fit() -> None:
     assert max(len(part.data) for part in found) < MAX_BATCH_BYTES
     seen = pl.concat([unpack(part.data) for part in of(HASHES, found)])
     assert seen.to_list() == hashes(USERS).to_list()
-    counts = [part for part in of(side.COUNTS.delta, found) if part.frame is not None]
-    read = [delta.decode(part.data, side.COUNTS.schema) for part in counts]
+    counts = [part for part in of(auxiliary.COUNTS.delta, found) if part.frame is not None]
+    read = [delta.decode(part.data, auxiliary.COUNTS.schema) for part in counts]
     assert sum(frame["count"].sum() for frame in read) == COUNT
     assert sum(len(part.frame) for part in counts if part.frame is not None) == COUNT
 
@@ -57,10 +57,12 @@ def test_a_whole_roster_at_once_fits() -> None:
     people = [(user, {"external_user_id": secrets.token_hex(16)}) for user in USERS[:50_000]]
     rows = roster_rows(people, 7)
     found = entries(taken(interaction.empty(), 0), TakenUsers(rows, [], []), 900_000)
-    assert {part.letter for part in found} == {side.ROSTER.delta}
+    assert {part.letter for part in found} == {auxiliary.ROSTER.delta}
     assert len(found) > 1
     assert max(len(part.data) for part in found) < MAX_BATCH_BYTES
-    assert pl.concat([delta.decode(part.data, side.ROSTER.schema) for part in found]).equals(rows)
+    assert pl.concat([delta.decode(part.data, auxiliary.ROSTER.schema) for part in found]).equals(
+        rows
+    )
 
 
 def test_rows_keep_to_the_bytes_of_a_segment_and_nothing_makes_nothing() -> None:

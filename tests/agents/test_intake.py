@@ -19,7 +19,7 @@ from schemas.tables.fold import fold
 from schemas.tables.profile import PROFILE, wide
 from streams.clock import SystemClock
 from streams.settings import load
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from streams.state import keys
 from streams.state.state_store import shared_cache
 from streams.state.store import Store
@@ -55,7 +55,7 @@ def test_few_rows_are_deltas(intake: Intake) -> None:
     laid = intake.lay_out(decoded(intake), direct_rows=101)
 
     assert not laid.puts
-    assert {part.letter for part in laid.parts} == {ROWS, side.COUNTS.delta, HASHES}
+    assert {part.letter for part in laid.parts} == {ROWS, auxiliary.COUNTS.delta, HASHES}
     assert laid.sources == {"campaign:c0": 34, "campaign:c1": 33, "campaign:c2": 33}
 
 
@@ -63,7 +63,7 @@ def test_many_rows_are_segments_at_once(intake: Intake) -> None:
     taken = decoded(intake)
     laid = intake.lay_out(taken, direct_rows=100)
 
-    assert {part.letter for part in laid.parts} == {side.COUNTS.delta, HASHES}
+    assert {part.letter for part in laid.parts} == {auxiliary.COUNTS.delta, HASHES}
     stored = [decode(value) for key, value in laid.puts if value and keys.kind(key) == b"s"]
     rows = pl.concat(stored)
     folded = fold(taken.ingested.interactions)

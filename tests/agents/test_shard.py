@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 
 from agents.resources.budget import Budget
-from agents.shard.jobs import compact as tidy
+from agents.shard.jobs import compact
 from agents.shard.jobs.reports import Reminder
 from agents.shard.shard import Shard
 from agents.shard.standing import Standing
@@ -40,10 +40,10 @@ from streams.kafka.topic_reader import read_all
 from streams.kafka.topic_repair import set_configs
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from streams.state import range_scan as sweep
 from streams.state.rocks import StoreClosed
-from streams.state.state_store import Mirror, shared_cache
+from streams.state.state_store import StateStore, shared_cache
 from tests.hostile.batches import event_value, hostile_batches, record_of, wire_of
 from tests.hostile.raw_produce import produce
 
@@ -480,7 +480,7 @@ async def test_the_last_word_on_a_user_wins_whatever_was_flushed_before(stand: S
     try:
         stand.shard, stand.task = again.shard, again.task
         await say(("u2", {"user_id": "u2", "merged_into": "u1"}))
-        rows = (await again.shard._store.pin()).side_rows(side.ROSTER)
+        rows = (await again.shard._store.pin()).auxiliary_rows(auxiliary.ROSTER)
         found = {row["user"]: row for row in rows.to_dicts()}
         assert found["u1"]["external"] == "new"
         assert found["u2"]["merged_into"] == "u1"
@@ -501,9 +501,9 @@ async def test_a_shard_that_rested_for_long_says_what_it_may_have_missed(
     for days, told in ((20, False), (40, True)):
         first = await start(alone)
         await first.stop()
-        mirror = Mirror(alone.data_dir / "shard-0", shared_cache(1 << 20))
-        mirror.apply([], mirror.position(), mirror.stamp_ms() - days * 86_400_000)
-        mirror.close(flush=True)
+        state_store = StateStore(alone.data_dir / "shard-0", shared_cache(1 << 20))
+        state_store.apply([], state_store.position(), state_store.stamp_ms() - days * 86_400_000)
+        state_store.close(flush=True)
         again = await start(alone)
         await again.stop()
         assert (f"rested for {days}.0 days" in caplog.text) == told
@@ -516,13 +516,13 @@ async def test_users_alone_are_folded_by_what_they_weigh(alone: Settings) -> Non
         values = [codec.encode("user", {"user_id": user, "aliases": []}) for user in users]
         keys: list[bytes | None] = [user.encode() for user in users]
         await publish(alone, [Chunk("users", keys, values)])
-        table, bound = stand.shard._store.table, stand.shard._work._budget.side_bytes
+        table, bound = stand.shard._store.table, stand.shard._work._budget.auxiliary_bytes
         topic = Topics(alone.prefix).users
         await stand.until(lambda: table.cursor.get(topic, 0) >= len(users))
-        await stand.until(lambda: table.side_bytes < bound)
+        await stand.until(lambda: table.auxiliary_bytes < bound)
         assert table.delta_rows == 0
-        assert table.runs[side.ROSTER.run]
-        rows = (await stand.shard._store.pin()).side_rows(side.ROSTER)
+        assert table.runs[auxiliary.ROSTER.run]
+        rows = (await stand.shard._store.pin()).auxiliary_rows(auxiliary.ROSTER)
         assert rows["user"].to_list() == users
     finally:
         await stand.stop()
@@ -534,14 +534,14 @@ async def test_a_repeated_event_counts_once(stand: Stand) -> None:
     await stand.send(sent[:50], 100)
     await stand.shard._context.flush()
     await stand.send(sent[50:], 150)
-    counts = (await stand.shard._store.pin()).side_rows(side.COUNTS)
+    counts = (await stand.shard._store.pin()).auxiliary_rows(auxiliary.COUNTS)
     assert counts["count"].sum() == 100
 
 
 async def test_a_repeated_event_counts_once_after_its_hash_was_put_with_others(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tidy, "_WINDOW_ENTRIES", 3)
+    monkeypatch.setattr(compact, "_WINDOW_ENTRIES", 3)
     first = await start(alone)
     parts = [events(20, seed=seed) for seed in range(6)]
     for number, part in enumerate(parts):
@@ -552,7 +552,7 @@ async def test_a_repeated_event_counts_once_after_its_hash_was_put_with_others(
     try:
         assert sum(again.shard._store.table.window.values()) == 120
         await again.send([event for part in parts for event in part], 0)
-        counted = (await again.shard._store.pin()).side_rows(side.COUNTS)
+        counted = (await again.shard._store.pin()).auxiliary_rows(auxiliary.COUNTS)
         assert counted["count"].sum() == 120
     finally:
         await again.stop()

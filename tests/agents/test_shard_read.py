@@ -133,7 +133,7 @@ async def test_once_asked_users_are_taken_in_as_they_come(
     audiences = Audiences(context, Scheduler())
 
     def known() -> int:
-        return sum(map(len, audiences._roll._runs))
+        return sum(map(len, audiences._user_list._runs))
 
     keeping = asyncio.create_task(audiences.keep_fresh())
     try:

@@ -15,9 +15,9 @@ from agents.views.state_view import StateView
 from schemas.tables.roster import roster_rows
 from streams.clock import SystemClock
 from streams.settings import load
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from streams.state import keys
-from streams.state.state_store import Mirror, shared_cache
+from streams.state.state_store import StateStore, shared_cache
 from streams.state.store import Store
 
 
@@ -62,7 +62,7 @@ class Held:
         settings = load({"memory_budget": 100_000_000, "data_dir": folder}, env={})
         cache = shared_cache(1_000_000)
         self.store = Store(settings, 0, folder, cache)
-        self.store._mirror = Mirror(folder / "mirror", cache)
+        self.store._state_store = StateStore(folder / "state", cache)
         self.budget = Budget(settings, shards=16)
         context = Context(settings, 0, self.store, StateView(), SystemClock())
         self.loop = WorkLoop(context, self.budget, cast(Indexer, cast(Any, Nothing())))
@@ -72,7 +72,7 @@ class Held:
 def held(tmp_path: Path) -> Iterator[Held]:
     opened = Held(tmp_path)
     yield opened
-    opened.store.mirror.close()
+    opened.store.state_store.close()
 
 
 async def test_ingest_goes_on_once_shards_are_handed_away(held: Held) -> None:
@@ -89,17 +89,17 @@ async def test_users_alone_fill_the_budget_too(held: Held) -> None:
     table = held.store.table
     names = [f"user-{number}" for number in range(2_000)]
     sequence = 0
-    while table.side_bytes < held.budget.side_bytes_full:
+    while table.auxiliary_bytes < held.budget.auxiliary_bytes_full:
         rows = roster_rows([(name, {"user_id": name}) for name in names], sequence)
         sequence += len(names)
-        key = keys.delta(sequence, 0, side.ROSTER.delta)
+        key = keys.delta(sequence, 0, auxiliary.ROSTER.delta)
         table.apply([(key, b"")], {key: rows})
         held.loop.check_room()
     assert table.delta_rows == 0
     assert held.loop.flush_due
     assert not held.loop.room.is_set()
-    table.apply([(key, None) for key in list(table.side[side.ROSTER.delta])])
-    assert table.side_bytes == 0
+    table.apply([(key, None) for key in list(table.auxiliary[auxiliary.ROSTER.delta])])
+    assert table.auxiliary_bytes == 0
     await held.loop._once()
     assert held.loop.room.is_set()
     assert not held.loop.flush_due

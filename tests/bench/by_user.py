@@ -22,7 +22,7 @@ from schemas.tables.interaction import CHANNELS, KINDS, SCHEMA
 from streams.state import compaction_plan as layout
 from streams.state import keys
 from streams.state.hot_table import HotTable, Put
-from streams.state.state_store import Mirror, shared_cache
+from streams.state.state_store import StateStore, shared_cache
 from streams.state.store import bounded, new_id
 from streams.user_index.by_user import ByUser
 
@@ -60,11 +60,11 @@ def events(seed: int, count: int, names: pl.Series, sources: int) -> pl.DataFram
 
 
 class Bench:
-    """One shard's table, mirror and index, filled step by step."""
+    """One shard's table, state store and index, filled step by step."""
 
     def __init__(self, folder: Path, rows: int, users: int, sources: int) -> None:
         cache = shared_cache(100_000_000)
-        self.table, self.mirror = HotTable(), Mirror(folder / "mirror", cache)
+        self.table, self.state_store = HotTable(), StateStore(folder / "state", cache)
         self.users = ByUser(folder / "users", cache)
         self.users.open("bench")
         self.names = user_names(users)
@@ -76,7 +76,7 @@ class Bench:
             self.commit_delta(events(1_000 + number, 2_500, self.names, sources))
 
     def commit(self, puts: list[Put], frames: dict[bytes, pl.DataFrame] | None = None) -> None:
-        self.mirror.apply(puts, 1)
+        self.state_store.apply(puts, 1)
         self.users.follow(puts, self.table)
         self.table.apply(puts, frames)
 
@@ -87,15 +87,15 @@ class Bench:
     async def index(self) -> None:
         waiting = self.users.uncovered(self.table)
         for chosen in bounded(waiting, lambda index: index.rows, RUN_ROWS):
-            await self.users.index(chosen, self.mirror)
+            await self.users.index(chosen, self.state_store)
 
-    async def tidy(self) -> None:
-        while await self.users.tidy(self.table):
+    async def compact(self) -> None:
+        while await self.users.compact(self.table):
             pass
 
     def read(self, count: int) -> None:
         users = [self.names[random.randrange(len(self.names))] for _ in range(count)]
-        self.users.pin(self.table, self.mirror).find(users)
+        self.users.pin(self.table, self.state_store).find(users)
 
 
 def timed(what: str, work: Callable[[], object], times: int) -> None:
@@ -133,14 +133,14 @@ def main(rows: int = 2_500_000, users: int = 250_000, sources: int = 200) -> Non
         costed("index", lambda: asyncio.run(bench.index()), bench.rows)
         print(f"runs: {[run.rows for run in bench.users.runs]}")
         timed("one user, runs not merged", lambda: bench.read(1), READS)
-        costed("merge runs", lambda: asyncio.run(bench.tidy()), bench.rows)
+        costed("merge runs", lambda: asyncio.run(bench.compact()), bench.rows)
         print(f"runs: {[run.rows for run in bench.users.runs]}")
         timed("one user", lambda: bench.read(1), READS)
         timed("fifty users", lambda: bench.read(50), READS // 10)
         size = sum(file.stat().st_size for file in Path(folder, "users").glob("*"))
         print(f"{size / bench.rows:.1f} bytes a row on disk; load {os.getloadavg()[0]:.1f}")
         bench.users.close()
-        bench.mirror.close()
+        bench.state_store.close()
 
 
 if __name__ == "__main__":

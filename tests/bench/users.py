@@ -36,11 +36,11 @@ from schemas.tables.placement import partition_of
 from schemas.tables.roster import ROSTER_SCHEMA, Alias
 from streams.group.shard_plan import Directory
 from streams.settings import load
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan as layout
 from streams.state import keys
 from streams.state.hot_table import HotTable, Put
-from streams.state.state_store import Mirror, shared_cache
+from streams.state.state_store import StateStore, shared_cache
 from streams.state.store import bounded, new_id
 from streams.user_index.by_user import ByUser
 from tests.bench.by_user import FLUSH_ROWS, LIMITS, RUN_ROWS, START, events, user_names
@@ -50,13 +50,13 @@ READS = 1_000
 
 
 class Shard:
-    """One shard's table, mirror, index and roster."""
+    """One shard's table, state store, index and roster."""
 
     ready = True
 
     def __init__(self, folder: Path, partition: int, cache: Any, view: StateView) -> None:
         self.partition = partition
-        self.table, self.mirror = HotTable(), Mirror(folder / f"mirror-{partition}", cache)
+        self.table, self.state_store = HotTable(), StateStore(folder / f"state-{partition}", cache)
         self.index = ByUser(folder / f"users-{partition}", cache)
         self.index.open("bench")
         context = cast(ShardContext, SimpleNamespace(store=self, view=view, partition=partition))
@@ -69,7 +69,7 @@ class Shard:
         return await self.people.find(externals, aliases)
 
     def commit(self, puts: list[Put], frames: dict[bytes, pl.DataFrame] | None = None) -> None:
-        self.mirror.apply(puts, 1)
+        self.state_store.apply(puts, 1)
         self.index.follow(puts, self.table)
         self.table.apply(puts, frames)
 
@@ -80,7 +80,7 @@ class Shard:
 
     def fill(self, names: pl.Series, rows: int, sources: int) -> None:
         """Everything flushed but the last few steps, as in a worker that takes events in."""
-        self.delta(side.ROSTER.delta, roster(names))
+        self.delta(auxiliary.ROSTER.delta, roster(names))
         for number in range(-(-rows // FLUSH_ROWS)):
             self.delta(b"d", events(number, min(FLUSH_ROWS, rows), names, sources))
             self.flush()
@@ -94,22 +94,22 @@ class Shard:
 
     def flush(self) -> None:
         puts = layout.flush(self.table.deltas, lambda: new_id(START), LIMITS)
-        for each in side.SIDES:
-            found = self.table.side[each.delta]
-            puts += side.flush(each, found, lambda: new_id(START), 900_000)
+        for each in auxiliary.TABLES:
+            found = self.table.auxiliary[each.delta]
+            puts += auxiliary.flush(each, found, lambda: new_id(START), 900_000)
         self.commit(puts)
 
     async def settle(self) -> None:
         """The index covers everything, in few runs."""
         waiting = self.index.uncovered(self.table)
         for chosen in bounded(waiting, lambda index: index.rows, RUN_ROWS):
-            await self.index.index(chosen, self.mirror)
-        while await self.index.tidy(self.table):
+            await self.index.index(chosen, self.state_store)
+        while await self.index.compact(self.table):
             pass
 
     def close(self) -> None:
         self.index.close()
-        self.mirror.close()
+        self.state_store.close()
 
 
 def roster(names: pl.Series) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""A hot table with mirror and index by user, without a broker, and what should be in it."""
+"""A hot table with state store and index by user, without a broker, and what should be in it."""
 
 import itertools
 import shutil
@@ -14,7 +14,7 @@ from schemas.tables.profile import wide
 from streams.state import compaction_plan as layout
 from streams.state import keys
 from streams.state.hot_table import HotTable, Put
-from streams.state.state_store import Mirror, shared_cache
+from streams.state.state_store import StateStore, shared_cache
 from streams.user_index.by_user import ByUser
 from tests.streams.rows import as_dict
 
@@ -31,7 +31,7 @@ class Rig:
         self.folder = folder
         self.cache = shared_cache(8 << 20)
         self.table = HotTable()
-        self.mirror = Mirror(folder / "mirror", self.cache)
+        self.state_store = StateStore(folder / "state", self.cache)
         self.users = self._index("users")
         self.added: list[pl.DataFrame] = []
         self.archive: dict[str, list[Put]] = {}
@@ -46,18 +46,18 @@ class Rig:
 
     def close(self) -> None:
         self.users.close()
-        self.mirror.close()
+        self.state_store.close()
 
     def new_id(self) -> str:
         return f"{next(self._ids):024x}"
 
     def commit(self, puts: list[Put], frames: dict[bytes, pl.DataFrame] | None = None) -> None:
-        self.mirror.apply(puts, 1)
+        self.state_store.apply(puts, 1)
         self.users.follow(puts, self.table)
         self.table.apply(puts, frames)
 
     def read(self, index: SegmentIndex) -> pl.DataFrame:
-        return decode(self.mirror.get(keys.segment(index.id)) or b"")
+        return decode(self.state_store.get(keys.segment(index.id)) or b"")
 
     def add(self, frame: pl.DataFrame) -> None:
         key = keys.delta(self.table.next_sequence, 0)
@@ -90,7 +90,7 @@ class Rig:
         own = self.table.own_segments(source)
         for index in own:
             if index.id not in self._archived():
-                data = self.mirror.get(keys.segment(index.id))
+                data = self.state_store.get(keys.segment(index.id))
                 puts = [(keys.index(index.id), index.to_json()), (keys.segment(index.id), data)]
                 self.archive.setdefault(source, []).extend(puts)
         self.commit(layout.remove(own))
@@ -107,7 +107,7 @@ class Rig:
     async def index(self, most: int = 3) -> None:
         waiting = self.users.uncovered(self.table)[:most]
         if waiting:
-            await self.users.index(waiting, self.mirror)
+            await self.users.index(waiting, self.state_store)
 
     def reopen(self, identity: str = "one") -> None:
         self.users.close()
@@ -122,7 +122,7 @@ class Rig:
 
     def found(self, names: Iterable[str]) -> Rows:
         """What a reader sees of some users."""
-        rows = self.users.pin(self.table, self.mirror).rows(list(names))
+        rows = self.users.pin(self.table, self.state_store).rows(list(names))
         return as_dict([rows.filter(~pl.col("source").is_in(sorted(self.hidden)))])
 
     def expected(self, names: Iterable[str]) -> Rows:

@@ -46,7 +46,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 async def settle(rig: Rig) -> None:
     """Indexes everything and merges until nothing is left to do."""
     for _ in range(500):
-        if await rig.users.tidy(rig.table):
+        if await rig.users.compact(rig.table):
             continue
         if not rig.users.uncovered(rig.table):
             return
@@ -56,7 +56,9 @@ async def settle(rig: Rig) -> None:
 
 step = st.one_of(
     st.tuples(st.just("add"), st.integers(0, 1000)),
-    st.tuples(st.sampled_from(["flush", "merge", "index", "tidy", "reopen", "crash"]), st.just(0)),
+    st.tuples(
+        st.sampled_from(["flush", "merge", "index", "compact", "reopen", "crash"]), st.just(0)
+    ),
     st.tuples(st.sampled_from(["hide", "drop", "bring", "show"]), st.integers(0, len(SOURCES) - 1)),
 )
 
@@ -71,8 +73,8 @@ async def play(rig: Rig, name: str, number: int) -> None:
             getattr(rig, name)(SOURCES[number])
         case "index":
             await rig.index()
-        case "tidy":
-            await rig.users.tidy(rig.table)
+        case "compact":
+            await rig.users.compact(rig.table)
         case "flush" | "merge" | "reopen" | "crash":
             getattr(rig, name)()
 
@@ -90,7 +92,7 @@ async def play(rig: Rig, name: str, number: int) -> None:
         ("index", 0),
         ("hide", 1),
         ("drop", 1),
-        *[("tidy", 0)] * 9,
+        *[("compact", 0)] * 9,
         ("show", 1),
     ]
 )
@@ -145,9 +147,9 @@ async def test_a_merge_of_runs_drops_what_no_covered_segment_holds(rig: Rig) -> 
         filled(rig, 1, start=len(rig.added))
         rig.drop(SOURCES[1])
         await rig.index(most=100)
-    while await rig.users.tidy(rig.table):
+    while await rig.users.compact(rig.table):
         pass
-    rows = rig.users.pin(rig.table, rig.mirror).rows(USERS)
+    rows = rig.users.pin(rig.table, rig.state_store).rows(USERS)
     assert SOURCES[1] not in rows["source"]
     assert rig.found(USERS) == rig.expected(USERS)
 
@@ -202,7 +204,7 @@ def test_who_closes_waits_for_who_opens(tmp_path: Path, monkeypatch: pytest.Monk
 async def test_a_read_in_hand_survives_merges_of_segments_and_runs(rig: Rig) -> None:
     filled(rig, 4)
     await rig.index(most=2)
-    pinned, before = rig.users.pin(rig.table, rig.mirror), rig.expected(USERS)
+    pinned, before = rig.users.pin(rig.table, rig.state_store), rig.expected(USERS)
     filled(rig, 3, start=4)
     for _ in range(5):
         rig.merge()

@@ -7,11 +7,11 @@ from polars.testing import assert_frame_equal
 
 from schemas.tables import delta
 from schemas.tables.counts import COUNT_SCHEMA, add_up
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from streams.state import keys
 from streams.state.changelog import load
 from streams.state.hot_table import HotTable
-from streams.state.state_store import Mirror, shared_cache
+from streams.state.state_store import StateStore, shared_cache
 
 
 def test_hashes_of_a_former_version_are_no_hashes_but_keys_to_delete() -> None:
@@ -32,23 +32,25 @@ def test_deltas_that_are_folded_on_the_way_up_are_flushed_together_or_not_at_all
     tmp_path: Path,
 ) -> None:
     # a fold gives one delta the rows of all: the others must not be left to be counted again
-    mirror = Mirror(tmp_path / "mirror", shared_cache(1 << 20))
+    state_store = StateStore(tmp_path / "state", shared_cache(1 << 20))
     numbers = list(range(1, 41))
-    mirror.apply([(keys.delta(n, 0, b"e"), delta.encode(counts(n, n + 1))) for n in numbers], 1)
+    state_store.apply(
+        [(keys.delta(n, 0, b"e"), delta.encode(counts(n, n + 1))) for n in numbers], 1
+    )
     try:
-        whole, folded = load(mirror), load(mirror, limit=20_000)
+        whole, folded = load(state_store), load(state_store, limit=20_000)
     finally:
-        mirror.close()
-    everything = add_up(pl.concat(whole.side[b"e"].values()))
+        state_store.close()
+    everything = add_up(pl.concat(whole.auxiliary[b"e"].values()))
     assert everything["count"].sum() == sum(2 * n + 1 for n in numbers)
-    assert len(whole.side[b"e"]) == len(folded.side[b"e"]) == len(numbers)
-    assert_frame_equal(add_up(pl.concat(folded.side[b"e"].values())), everything)
-    taken = dict(folded.side[b"e"])
+    assert len(whole.auxiliary[b"e"]) == len(folded.auxiliary[b"e"]) == len(numbers)
+    assert_frame_equal(add_up(pl.concat(folded.auxiliary[b"e"].values())), everything)
+    taken = dict(folded.auxiliary[b"e"])
     left = set(taken)
     while taken:
-        chosen = side.oldest(taken, 1)
-        rows = sum(whole.side[b"e"][key].height for key in chosen)
-        assert add_up(pl.concat([whole.side[b"e"][key] for key in chosen])).equals(
+        chosen = auxiliary.oldest(taken, 1)
+        rows = sum(whole.auxiliary[b"e"][key].height for key in chosen)
+        assert add_up(pl.concat([whole.auxiliary[b"e"][key] for key in chosen])).equals(
             add_up(pl.concat(chosen.values()))
         ), rows
         left -= chosen.keys()
@@ -60,6 +62,6 @@ def test_the_weight_of_side_tables_goes_with_their_deltas() -> None:
     for number in range(10):
         key = keys.delta(number, 0, b"e")
         table.apply([(key, b"")], {key: counts(1, 2, 3)})
-    assert table.side_bytes > 10 * 100
+    assert table.auxiliary_bytes > 10 * 100
     table.apply([(keys.delta(number, 0, b"e"), None) for number in range(10)])
-    assert table.side_bytes == 0
+    assert table.auxiliary_bytes == 0

@@ -1,4 +1,4 @@
-"""A replay leaves in the mirror what a plain dictionary would hold, whatever it writes early."""
+"""A replay leaves in the state store what a plain dictionary would hold."""
 
 import tempfile
 from collections.abc import Sequence
@@ -8,19 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.state.replay import Replay
-from streams.state.state_store import Mirror, shared_cache
+from streams.state.state_store import StateStore, shared_cache
 
 KEYS = [b"s/1", b"s/2", b"s/3", b"d/1", b"d/2", b"i/1"]
 ENTRIES = st.lists(st.tuples(st.sampled_from(KEYS), st.none() | st.binary(max_size=8)), max_size=40)
 
 
-def contents(mirror: Mirror) -> dict[bytes, bytes]:
-    return {key: value for letter in (b"s/", b"d/", b"i/") for key, value in mirror.items(letter)}
+def contents(state_store: StateStore) -> dict[bytes, bytes]:
+    return {
+        key: value for letter in (b"s/", b"d/", b"i/") for key, value in state_store.items(letter)
+    }
 
 
-async def replayed(mirror: Mirror, entries: Sequence[tuple[bytes, bytes | None]]) -> Replay:
+async def replayed(
+    state_store: StateStore, entries: Sequence[tuple[bytes, bytes | None]]
+) -> Replay:
     """`entries` on their way, written as early as can be, the rest of them not yet."""
-    replay = Replay(mirror, stretch_bytes=320, ahead_bytes=105)
+    replay = Replay(state_store, stretch_bytes=320, ahead_bytes=105)
     for offset, (key, value) in enumerate(entries):
         replay.add(key, value)
         await replay.write(offset + 1)
@@ -39,47 +43,47 @@ async def test_it_ends_as_a_dictionary_does_after_a_crash_too(
         if value is not None:
             plain[key] = value
     with tempfile.TemporaryDirectory() as folder:
-        mirror = Mirror(Path(folder) / "mirror", shared_cache(1 << 20))
+        state_store = StateStore(Path(folder) / "state", shared_cache(1 << 20))
         try:
-            broken = await replayed(mirror, before)
+            broken = await replayed(state_store, before)
             await broken.close()
-            position = mirror.position()
-            again = await replayed(mirror, entries[position:])
+            position = state_store.position()
+            again = await replayed(state_store, entries[position:])
             await again.finish(len(entries))
             await again.close()
-            assert contents(mirror) == plain
-            assert mirror.position() == len(entries)
+            assert contents(state_store) == plain
+            assert state_store.position() == len(entries)
         finally:
-            mirror.close()
+            state_store.close()
 
 
 async def test_what_is_written_ahead_moves_no_position(tmp_path: Path) -> None:
-    mirror = Mirror(tmp_path / "mirror", shared_cache(1 << 20))
+    state_store = StateStore(tmp_path / "state", shared_cache(1 << 20))
     try:
-        replay = Replay(mirror, stretch_bytes=1_000, ahead_bytes=10)
+        replay = Replay(state_store, stretch_bytes=1_000, ahead_bytes=10)
         replay.add(b"d/1", b"short")
         replay.add(b"s/1", b"many bytes of a segment")
         await replay.write(2)
         await replay.close()
-        assert contents(mirror) == {b"s/1": b"many bytes of a segment"}
-        assert mirror.position() == 0
+        assert contents(state_store) == {b"s/1": b"many bytes of a segment"}
+        assert state_store.position() == 0
         await replay.finish(2)
-        assert contents(mirror) == {b"s/1": b"many bytes of a segment", b"d/1": b"short"}
-        assert mirror.position() == 2
+        assert contents(state_store) == {b"s/1": b"many bytes of a segment", b"d/1": b"short"}
+        assert state_store.position() == 2
     finally:
-        mirror.close()
+        state_store.close()
 
 
 async def test_what_was_deleted_weighs_too_so_that_memory_is_bounded(tmp_path: Path) -> None:
-    mirror = Mirror(tmp_path / "mirror", shared_cache(1 << 20))
+    state_store = StateStore(tmp_path / "state", shared_cache(1 << 20))
     try:
-        replay = Replay(mirror, stretch_bytes=10_000)
+        replay = Replay(state_store, stretch_bytes=10_000)
         for number in range(200):
             replay.add(f"d/{number}".encode(), b"a delta")
             replay.add(f"d/{number}".encode(), None)
             await replay.write(2 * number + 2)
         await replay.close()
-        assert mirror.position() > 200
-        assert not contents(mirror)
+        assert state_store.position() > 200
+        assert not contents(state_store)
     finally:
-        mirror.close()
+        state_store.close()

@@ -16,12 +16,12 @@ from streams.kafka.step import Fenced
 from streams.kafka.topic_repair import set_configs
 from streams.kafka.topics import Topics, configs
 from streams.settings import Settings, load
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan as layout
 from streams.state import keys
 from streams.state.changelog import WrongPartitions
 from streams.state.range_scan import sweep
-from streams.state.state_store import Mirror, shared_cache
+from streams.state.state_store import StateStore, shared_cache
 from streams.state.store import Step, Store, new_id
 from tests.streams.rows import as_dict, random_rows
 
@@ -92,7 +92,7 @@ async def test_takeover_brings_back_what_was_committed(
         await again.close()
 
 
-async def test_a_mirror_is_behind_and_catches_up(store: Store, settings: Settings) -> None:
+async def test_a_state_store_is_behind_and_catches_up(store: Store, settings: Settings) -> None:
     await store.commit(delta(store, random_rows(1, 10), 1))
     await store.close()
     shutil.copytree(Path(settings.data_dir) / "one", Path(settings.data_dir) / "old")
@@ -124,7 +124,7 @@ async def test_the_former_owner_is_fenced_and_changes_nothing(
         await newer.close()
 
 
-async def test_a_mirror_of_another_incarnation_is_thrown_away(
+async def test_a_state_store_of_another_incarnation_is_thrown_away(
     store: Store, settings: Settings
 ) -> None:
     await fill(store)
@@ -156,48 +156,52 @@ def counted(times: int) -> bytes:
         (900_000, -500_000, False),
     ],
 )
-async def test_a_mirror_is_thrown_away_before_it_may_have_missed_a_deletion(
+async def test_a_state_store_is_thrown_away_before_it_may_have_missed_a_deletion(
     store: Store, settings: Settings, keeps_ms: int, away_ms: int, trusted: bool
 ) -> None:
     changelog = Topics(settings.prefix).changelog
     await alter(settings, changelog, {"delete.retention.ms": str(keeps_ms)})
-    await store.commit(Step(puts=[(keys.delta(0, 0, side.COUNTS.delta), counted(620))]))
+    await store.commit(Step(puts=[(keys.delta(0, 0, auxiliary.COUNTS.delta), counted(620))]))
     await store.close()
     # what it holds besides was deleted while it was away, and compaction took the tombstone too
-    mirror = Mirror(Path(settings.data_dir) / "one", shared_cache(8 << 20))
-    gone = (keys.delta(1, 0, side.COUNTS.delta), counted(100))
-    mirror.apply([gone], mirror.position(), mirror.stamp_ms() - away_ms)
-    mirror.close(flush=True)
+    state_store = StateStore(Path(settings.data_dir) / "one", shared_cache(8 << 20))
+    gone = (keys.delta(1, 0, auxiliary.COUNTS.delta), counted(100))
+    state_store.apply([gone], state_store.position(), state_store.stamp_ms() - away_ms)
+    state_store.close(flush=True)
 
     again = make(settings)
     await again.takeover()
     try:
         pinned = await again.pin()
-        assert pinned.side_rows(side.COUNTS)["count"].to_list() == [720 if trusted else 620]
+        assert pinned.auxiliary_rows(auxiliary.COUNTS)["count"].to_list() == [
+            720 if trusted else 620
+        ]
     finally:
         await again.close()
 
 
-async def test_a_mirror_knows_by_the_brokers_clock_when_it_was_at_the_end(store: Store) -> None:
-    before = store.mirror.stamp_ms()
+async def test_a_state_store_knows_by_the_brokers_clock_when_it_was_last_full(
+    store: Store,
+) -> None:
+    before = store.state_store.stamp_ms()
     await store.commit(Step(puts=[(b"v/x", b'{"version": 1, "state": "ACTIVE"}')]))
     assert store._producer is not None
-    assert store.mirror.stamp_ms() == store._producer.appended_ms
-    assert 0 < before <= store.mirror.stamp_ms()
+    assert store.state_store.stamp_ms() == store._producer.appended_ms
+    assert 0 < before <= store.state_store.stamp_ms()
 
 
-async def test_a_mirror_past_the_end_of_its_log_is_thrown_away(
+async def test_a_state_store_past_the_end_of_its_log_is_thrown_away(
     store: Store, settings: Settings
 ) -> None:
     await store.close()
-    mirror = Mirror(Path(settings.data_dir) / "one", shared_cache(8 << 20))
-    gone = (keys.delta(1, 0, side.COUNTS.delta), counted(100))
-    mirror.apply([gone], mirror.position() + 1_000, mirror.stamp_ms())
-    mirror.close(flush=True)
+    state_store = StateStore(Path(settings.data_dir) / "one", shared_cache(8 << 20))
+    gone = (keys.delta(1, 0, auxiliary.COUNTS.delta), counted(100))
+    state_store.apply([gone], state_store.position() + 1_000, state_store.stamp_ms())
+    state_store.close(flush=True)
     again = make(settings)
     await again.takeover()
     try:
-        assert not again.table.side[side.COUNTS.delta]
+        assert not again.table.auxiliary[auxiliary.COUNTS.delta]
     finally:
         await again.close()
 

@@ -8,11 +8,11 @@ import polars as pl
 from agents.shard.jobs.context import Context
 from schemas.segment import SegmentIndex
 from schemas.tables import repeats
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan as layout
 from streams.state.store import Put, Step
 
-__all__ = ["mergeable", "tidy", "window_merge"]
+__all__ = ["compact", "mergeable", "window_merge"]
 
 _MERGE_BYTES = 8_000_000
 _WINDOW_ENTRIES = 1_000
@@ -38,47 +38,48 @@ def mergeable(context: Context) -> list[SegmentIndex]:
     ]
 
 
-async def tidy(context: Context) -> bool:
-    """Merges one crowd of segments, or runs of a side table; False when all is tidy."""
+async def compact(context: Context) -> bool:
+    """Merge one crowd of segments, or runs of an auxiliary table; False when none is left."""
     chosen = layout.choose_merge(
         mergeable(context),
         context.settings.fan_in,
         min(_MERGE_BYTES, context.settings.step_bytes),
     )
     if not chosen:
-        return await _tidy_sides(context)
+        return await _compact_auxiliary(context)
     frames = [(index, await context.store.read(index)) for index in chosen]
     puts = await asyncio.to_thread(layout.merge, frames, context.new_id, context.limits)
     await context.store.commit(Step(puts=puts))
     return True
 
 
-async def _tidy_sides(context: Context) -> bool:
+async def _compact_auxiliary(context: Context) -> bool:
     table, settings = context.store.table, context.settings
-    for each in side.SIDES:
-        chosen = side.choose(
+    for each in auxiliary.TABLES:
+        chosen = auxiliary.choose(
             table.runs[each.run], settings.fan_in, min(_MERGE_BYTES, settings.step_bytes)
         )
         if chosen:
-            values = context.store.mirror.get_many(chosen)
+            values = context.store.state_store.get_many(chosen)
             parts = [
-                (key, side.decode(value or b"")) for key, value in zip(chosen, values, strict=True)
+                (key, auxiliary.decode(value or b""))
+                for key, value in zip(chosen, values, strict=True)
             ]
             puts = await asyncio.to_thread(
-                side.merge, each, parts, context.new_id, settings.segment_bytes
+                auxiliary.merge, each, parts, context.new_id, settings.segment_bytes
             )
             await context.store.commit(Step(puts=puts))
             return True
-    return await _tidy_window(context)
+    return await _compact_window(context)
 
 
-async def _tidy_window(context: Context) -> bool:
+async def _compact_window(context: Context) -> bool:
     """Puts small entries of hashes together: a shard with few events makes one a step, and each
     step looks through all of them."""
     chosen = window_merge(context.store.table.window)
     if not chosen:
         return False
-    values = await asyncio.to_thread(context.store.mirror.get_many, chosen)
+    values = await asyncio.to_thread(context.store.state_store.get_many, chosen)
     whole = pl.concat([repeats.unpack(value) for value in values if value is not None])
     # Under the last of their keys: older ones are forgotten first. What ingest has forgotten
     # meanwhile comes back, and is forgotten again.

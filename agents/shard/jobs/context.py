@@ -15,7 +15,7 @@ from streams.clock import Clock
 from streams.kafka.step import Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.state import auxiliary_table as side
+from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan as layout
 from streams.state.compaction_plan import Limits
 from streams.state.store import Put, Step, Store, bounded, new_id
@@ -27,8 +27,8 @@ ReportItem = dict[str, Any]
 _REPORT_BYTES = 500_000
 _ITEM_BYTES = 500
 _WORK_BYTES = 4_000_000
-#: Deltas of one side table that one step folds, by what they take in memory.
-_SIDE_BYTES = 64_000_000
+#: Deltas of one auxiliary table that one step folds, by what they take in memory.
+_AUXILIARY_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,21 @@ class Context:
         users into runs, as far as a step goes: one step."""
         await self._flush(dict(self.store.table.deltas))
 
-    async def flush_sides(self) -> None:
+    async def flush_auxiliary(self) -> None:
         """Folds the oldest deltas of counts and users into runs: one step."""
         await self._flush({})
 
     async def _flush(self, deltas: dict[bytes, pl.DataFrame]) -> None:
-        held = self.store.table.side
-        sides = [(each, side.oldest(held[each.delta], _SIDE_BYTES)) for each in side.SIDES]
+        held = self.store.table.auxiliary
+        tables = [
+            (each, auxiliary.oldest(held[each.delta], _AUXILIARY_BYTES))
+            for each in auxiliary.TABLES
+        ]
 
         def plan() -> list[Put]:
             puts = layout.flush(deltas, self.new_id, self.limits) if deltas else []
-            for each, parts in sides:
-                puts += side.flush(each, parts, self.new_id, self.settings.segment_bytes)
+            for each, parts in tables:
+                puts += auxiliary.flush(each, parts, self.new_id, self.settings.segment_bytes)
             return puts
 
         if puts := await asyncio.to_thread(plan):

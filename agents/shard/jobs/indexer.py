@@ -47,13 +47,13 @@ class Indexer:
 
     async def _step(self) -> bool:
         store = self._context.store
-        if await self._users.tidy(store.table):
+        if await self._users.compact(store.table):
             return True
         chosen = self._due()
         if not chosen:
             return False
         try:
-            await self._users.index(chosen, store.mirror)
+            await self._users.index(chosen, store.state_store)
         except SegmentGone:
             # Replaced since it was chosen; what replaces it is there the next time.
             return False

@@ -8,7 +8,7 @@ comparing the lifecycle's desired state with what the shard has applied: nothing
 import asyncio
 
 from agents.resources.budget import Budget
-from agents.shard.jobs.compact import tidy
+from agents.shard.jobs.compact import compact
 from agents.shard.jobs.context import Context, stopwatch
 from agents.shard.jobs.expire import Expire
 from agents.shard.jobs.indexer import Indexer
@@ -82,27 +82,32 @@ class WorkLoop:
     def flush_due(self) -> bool:
         """Whether deltas are to be flushed, of rows or of counts and users."""
         table, budget = self._context.store.table, self._budget
-        return table.delta_rows >= budget.delta_rows or table.side_bytes >= budget.side_bytes
+        return (
+            table.delta_rows >= budget.delta_rows or table.auxiliary_bytes >= budget.auxiliary_bytes
+        )
 
     def check_room(self) -> None:
         """Lets ingest wait where the deltas are full, and go on where they are not."""
         table, budget = self._context.store.table, self._budget
-        if table.delta_rows >= budget.delta_rows_full or table.side_bytes >= budget.side_bytes_full:
+        if (
+            table.delta_rows >= budget.delta_rows_full
+            or table.auxiliary_bytes >= budget.auxiliary_bytes_full
+        ):
             self.room.clear()
             self.wake()
         else:
             self.room.set()
 
     async def _once(self) -> bool:
-        self._context.store.mirror.check()
+        self._context.store.state_store.check()
         # the bounds move with the number of shards that this worker holds
         self.check_room()
         if self._context.store.table.delta_rows >= self._budget.delta_rows:
             await self._context.flush()
             self.check_room()
             return True
-        if self._context.store.table.side_bytes >= self._budget.side_bytes:
-            await self._context.flush_sides()
+        if self._context.store.table.auxiliary_bytes >= self._budget.auxiliary_bytes:
+            await self._context.flush_auxiliary()
             self.check_room()
             return True
         if self._job is None:
@@ -119,7 +124,7 @@ class WorkLoop:
         if scheduler.background.locked() or not scheduler.leaves_room(_DEFER_S):
             return False
         async with scheduler.background:
-            return await tidy(self._context) or await self._indexer.step()
+            return await compact(self._context) or await self._indexer.step()
 
     def _find(self) -> Expire | Restore | None:
         if expiring := self._pending(State.EXPIRING):

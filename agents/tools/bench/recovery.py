@@ -95,7 +95,7 @@ async def _run(here: Field, held: dict[int, int], lost: Collection[int]) -> Samp
 
 
 def _lose(data: Path, shards: Collection[int]) -> None:
-    """Remove the hot tables' mirrors and the indexes by user of `shards`."""
+    """Remove the hot tables' state stores and the indexes by user of `shards`."""
     for shard in shards:
         for folder in data.glob(f"*-{shard}"):
             shutil.rmtree(folder)

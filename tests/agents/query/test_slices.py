@@ -14,14 +14,14 @@ from agents.filters.steps import Plan
 from agents.filters.world import SourceView, StillWorld
 from agents.shard import slices
 from agents.shard.slices import Slice
-from agents.shard.user_list import Roll
+from agents.shard.user_list import UserList
 from schemas.segment import SegmentIndex, build, decode, encode
 from schemas.segment.order import in_order
 from schemas.tables.fold import fold
 from schemas.tables.interaction import SCHEMA, empty
 from schemas.tables.profile import wide
 from schemas.tables.roster import GONE, roster_rows
-from streams.state.auxiliary_table import ROSTER, SideTable
+from streams.state.auxiliary_table import ROSTER, AuxiliaryTable
 from streams.state.rocks import StoreDamaged
 from streams.state.store import Pinned
 
@@ -42,7 +42,7 @@ FILTERS: list[Any] = [
 
 
 class Made:
-    """A pinned shard without a store: what `Slice` and `Roll` read of `Pinned`."""
+    """A pinned shard without a store: what `Slice` and `UserList` read of `Pinned`."""
 
     def __init__(self, random: Random, users: int, rows: int) -> None:
         self.names = [f"{n:04d}" for n in range(users)]
@@ -55,7 +55,7 @@ class Made:
         self.decoded: list[tuple[str, str]] = []
         self.deltas: tuple[pl.DataFrame, ...] = ()
         self.by_source: dict[str, tuple[str, ...]] = {}
-        self.side: dict[bytes, tuple[pl.DataFrame, ...]] = {}
+        self.auxiliary: dict[bytes, tuple[pl.DataFrame, ...]] = {}
         self.runs: dict[bytes, tuple[bytes, ...]] = {}
         for _ in range(random.randint(0, 5)):
             self.flush(self._rows(random, random.randint(1, rows)), random)
@@ -64,7 +64,7 @@ class Made:
             (random.choice(self.names), random.choice(({}, None))) for _ in range(users // 3)
         ]
         told = roster_rows(said, 0)
-        self.side[ROSTER.delta] = (told,)
+        self.auxiliary[ROSTER.delta] = (told,)
 
     def _rows(self, random: Random, rows: int) -> pl.DataFrame:
         made = [
@@ -110,16 +110,16 @@ class Made:
         rows = pl.concat([empty(), *self.deltas])
         return rows.filter(pl.col("source") == source, where).select(columns)
 
-    def side_rows(self, table: SideTable) -> pl.DataFrame:
+    def auxiliary_rows(self, table: AuxiliaryTable) -> pl.DataFrame:
         return table.fold(pl.concat([pl.DataFrame(schema=table.schema),
-                                     *self.side.get(table.delta, ())]))  # fmt: skip
+                                     *self.auxiliary.get(table.delta, ())]))  # fmt: skip
 
     def whole(self) -> pl.DataFrame:
         parts = [decode(data) for data in self.data.values()]
         return pl.concat([*parts, *self.deltas])
 
     def live(self) -> set[str]:
-        said = self.side_rows(ROSTER)
+        said = self.auxiliary_rows(ROSTER)
         gone = set(said.filter(GONE)["user"])
         return (set(self.whole()["user"]) | set(said["user"])) - gone
 
@@ -137,7 +137,7 @@ def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked:
     pinned = cast(Pinned, made)
     found = plan(parse(asked), WORLD, now_ms=0)
     assert isinstance(found, Plan)
-    everybody = Roll().of(pinned)
+    everybody = UserList().of(pinned)
     made.decoded.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slices, "FIRST", first)
@@ -158,9 +158,9 @@ def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked:
 @given(random=st.randoms(use_true_random=False), steps=st.integers(1, 6))
 @settings(deadline=None, max_examples=60)
 def test_the_roll_is_that_of_each_moment(random: Random, steps: int) -> None:
-    made, roll, sequence = Made(random, 40, 30), Roll(), 1000
+    made, user_list, sequence = Made(random, 40, 30), UserList(), 1000
     for _ in range(steps):
-        everybody = roll.of(cast(Pinned, made))
+        everybody = user_list.of(cast(Pinned, made))
         before = everybody.between(None, None).texts().to_list()
         assert before == sorted(made.live())
         if random.random() < 0.5:
@@ -170,26 +170,28 @@ def test_the_roll_is_that_of_each_moment(random: Random, steps: int) -> None:
         record = random.choice(({}, {"merged_into": "0001"}, None))
         sequence += 1
         news = roster_rows([(random.choice(made.names), cast(Any, record))], sequence)
-        made.side[ROSTER.delta] = (*made.side[ROSTER.delta], news)
+        made.auxiliary[ROSTER.delta] = (*made.auxiliary[ROSTER.delta], news)
         if random.random() < 0.2:
-            made.side[ROSTER.delta] = (made.side_rows(ROSTER),)
-        roll.of(cast(Pinned, made))
+            made.auxiliary[ROSTER.delta] = (made.auxiliary_rows(ROSTER),)
+        user_list.of(cast(Pinned, made))
         assert everybody.between(None, None).texts().to_list() == before
 
 
 @given(random=st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=20)
 def test_what_could_not_be_read_is_read_the_next_time(random: Random) -> None:
-    made, roll = Made(random, 40, 30), Roll()
-    roll.of(cast(Pinned, made))
+    made, user_list = Made(random, 40, 30), UserList()
+    user_list.of(cast(Pinned, made))
     said: list[Any] = [("newcomer", {}), (made.names[0], None)]
-    made.side[ROSTER.delta] = (*made.side[ROSTER.delta], roster_rows(said, 1_000))
+    made.auxiliary[ROSTER.delta] = (*made.auxiliary[ROSTER.delta], roster_rows(said, 1_000))
     made.runs[ROSTER.run] = (b"r/1",)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(made, "side_rows", lambda table: _damaged())
         with pytest.raises(StoreDamaged):
-            roll.of(cast(Pinned, made))
-    assert roll.of(cast(Pinned, made)).between(None, None).texts().to_list() == sorted(made.live())
+            user_list.of(cast(Pinned, made))
+    assert user_list.of(cast(Pinned, made)).between(None, None).texts().to_list() == sorted(
+        made.live()
+    )
 
 
 def _damaged() -> pl.DataFrame:

@@ -9,8 +9,8 @@ import pytest
 from schemas.errors import CorruptSegment
 from schemas.tables.interaction import SCHEMA
 from streams.state import keys
-from streams.user_index import segment_filter as by_user_sieve
-from streams.user_index.segment_filter import SegmentGone, Sieve, rows_among
+from streams.user_index import segment_filter as segment_filter_module
+from streams.user_index.segment_filter import SegmentFilter, SegmentGone, rows_among
 from tests.streams.by_user_rig import Rig
 from tests.streams.rows import random_rows
 
@@ -38,12 +38,12 @@ def expected(rig: Rig, users: list[str]) -> list[str]:
 def test_asked_twice_the_rows_are_the_same(
     rig: Rig, users: list[str], most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(by_user_sieve, "_MOST_ROWS", most)
-    sieve, segments = Sieve(), list(rig.table.segments.values())
+    monkeypatch.setattr(segment_filter_module, "_MOST_ROWS", most)
+    segment_filter, segments = SegmentFilter(), list(rig.table.segments.values())
     for _ in range(2):
-        found = sieve.rows(segments, users, rig.mirror.snapshot())
+        found = segment_filter.rows(segments, users, rig.state_store.snapshot())
         assert sorted(map(str, found)) == expected(rig, users)
-    assert bool(sieve._hashes) == bool(most)
+    assert bool(segment_filter._hashes) == bool(most)
 
 
 def test_users_of_any_name_are_found(rig: Rig) -> None:
@@ -52,32 +52,32 @@ def test_users_of_any_name_are_found(rig: Rig) -> None:
     users = pl.Series(names * 100, dtype=pl.String).head(rows.height)
     rig.add(rows.with_columns(user=users))
     rig.flush()
-    sieve, segments = Sieve(), list(rig.table.segments.values())
+    segment_filter, segments = SegmentFilter(), list(rig.table.segments.values())
     for user in [*names, USERS[9]] * 2:
-        found = sieve.rows(segments, [user], rig.mirror.snapshot())
+        found = segment_filter.rows(segments, [user], rig.state_store.snapshot())
         assert sorted(map(str, found)) == expected(rig, [user])
 
 
 def test_damaged_segments_are_told(rig: Rig) -> None:
     segments = list(rig.table.segments.values())
-    rig.mirror.apply([(keys.segment(index.id), b"PAR1") for index in segments], 1)
+    rig.state_store.apply([(keys.segment(index.id), b"PAR1") for index in segments], 1)
     with pytest.raises(CorruptSegment):
-        list(Sieve().rows(segments, USERS, rig.mirror.snapshot()))
+        list(SegmentFilter().rows(segments, USERS, rig.state_store.snapshot()))
 
 
 def test_segments_that_are_covered_are_forgotten(rig: Rig) -> None:
-    sieve, segments = Sieve(), list(rig.table.segments.values())
-    list(sieve.rows(segments, USERS, rig.mirror.snapshot()))
+    segment_filter, segments = SegmentFilter(), list(rig.table.segments.values())
+    list(segment_filter.rows(segments, USERS, rig.state_store.snapshot()))
     kept = {segments[0].id}
-    sieve.keep(kept)
-    assert sieve._hashes.keys() == kept
+    segment_filter.keep(kept)
+    assert segment_filter._hashes.keys() == kept
 
 
 def test_a_segment_that_has_gone_is_told(rig: Rig) -> None:
     segments = list(rig.table.segments.values())
     rig.drop(next(iter(segments[0].sources)))
     with pytest.raises(SegmentGone):
-        list(Sieve().rows(segments, USERS, rig.mirror.snapshot()))
+        list(SegmentFilter().rows(segments, USERS, rig.state_store.snapshot()))
 
 
 @pytest.mark.parametrize("users", [USERS[:1], USERS, ["nobody"]])

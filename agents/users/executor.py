@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["aside"]
+__all__ = ["execute"]
 
 T = TypeVar("T")
 
@@ -17,6 +17,6 @@ _THREADS = 2
 _threads = ThreadPoolExecutor(_THREADS, "users")
 
 
-async def aside(work: Callable[[], T]) -> T:
+async def execute(work: Callable[[], T]) -> T:
     """The result of some milliseconds of work outside the event loop."""
     return await asyncio.get_running_loop().run_in_executor(_threads, work)
