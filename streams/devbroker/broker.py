@@ -80,7 +80,9 @@ class LocalBroker:
                 )
             self.bootstrap_servers, self.how = named, "external"
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        # the folder above may be a worker's data folder, which is for its owner alone
+        for folder in (self.folder.parent, self.folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with jars.locked(self.folder / "broker.lock"):
             if not self._reuse():
                 self._run()

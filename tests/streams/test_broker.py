@@ -122,3 +122,11 @@ def test_the_probe_gives_up_in_time() -> None:
     start = time.monotonic()
     assert cluster_id("127.0.0.1:1", timeout_s=0.5) is None
     assert time.monotonic() - start < 5
+
+
+def test_its_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
+    bare = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    with pytest.raises(Fatal):
+        LocalBroker(tmp_path / "data" / "broker", env=bare).start()
+    for folder in (tmp_path / "data", tmp_path / "data" / "broker"):
+        assert folder.stat().st_mode & 0o077 == 0, "it may be a worker's data folder"
