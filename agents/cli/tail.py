@@ -12,7 +12,8 @@ from schemas.decode.batch import KafkaRecord, RawBatch, unpack
 from schemas.errors import Recoverable, UsageError
 from schemas.records.codec import Undecodable, decode
 from schemas.words.nearest import nearest
-from streams.kafka.fetch import Fetcher, Partition
+from streams.kafka.fetch import Fetcher
+from streams.kafka.log import Partition
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics, partitions
 from streams.settings import Settings

@@ -45,10 +45,11 @@ from streams.clock import Clock
 from streams.ending import to_the_end
 from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import names_source, own_key, pass_over, producer_of, records_of
+from streams.kafka.log import Fenced, Record, RecordGroup
 from streams.kafka.offsets import bounds
 from streams.kafka.purge import Purge
 from streams.kafka.remote_registry import RegistryUnreachable, learn, registry_of, source_for
-from streams.kafka.step import Fenced, Record, RecordGroup, StepProducer
+from streams.kafka.step import StepProducer
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -304,9 +305,13 @@ class Coordinator:
     async def _decide(self, term: _Term) -> None:
         positions = {(name, 0): term.cursor[name] for name in self._inputs}
         positions[self._topics.state, 0] = term.watched
-        fetcher = Fetcher(self._settings, positions, name="coordinator")
         aside: list[Record] = []
-        fetcher.unreadable = lambda *what: aside.append(self._put_aside(*what))
+        fetcher = Fetcher(
+            self._settings,
+            positions,
+            unreadable=lambda *what: aside.append(self._put_aside(*what)),
+            name="coordinator",
+        )
         await fetcher.start()
         reports = self._topics.shard_reports
         purge = Purge(self._settings, (reports, 0), lambda: term.committed.get(reports))

@@ -16,7 +16,7 @@ from schemas.errors import Fatal
 from schemas.records.lifecycle import is_source
 from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import own_key, pass_over, records_of
-from streams.kafka.step import Record
+from streams.kafka.log import Record
 from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import Topics
 from streams.settings import Settings

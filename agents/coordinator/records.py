@@ -21,8 +21,8 @@ from schemas.records import codec
 from schemas.records.codec import Undecodable
 from schemas.records.lifecycle import Command, Definition, Report, Status
 from schemas.records.registry import FILES, SchemaSource
+from streams.kafka.log import Record
 from streams.kafka.remote_registry import SchemaAwaited
-from streams.kafka.step import Record
 from streams.kafka.topics import Topics
 
 __all__ = ["ActorOf", "Awaited", "Item", "definition", "read"]

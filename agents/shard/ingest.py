@@ -22,7 +22,8 @@ from agents.shard.jobs.loop import WorkLoop
 from schemas.decode.batch import SealedBatch
 from streams.ending import together
 from streams.kafka import topics as topic_admin
-from streams.kafka.fetch import Fetcher, LostRange, Partition
+from streams.kafka.fetch import Fetcher
+from streams.kafka.log import LostRange, Partition
 from streams.kafka.offsets import bounds
 from streams.kafka.remote_registry import registry_of
 from streams.kafka.topics import Topics

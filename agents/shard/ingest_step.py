@@ -10,7 +10,7 @@ from schemas.decode.ingest import Ingested
 from schemas.decode.users import TakenUsers
 from schemas.records.lifecycle import State
 from schemas.tables.profile import PROFILE
-from streams.kafka.step import Record, RecordGroup
+from streams.kafka.log import Record, RecordGroup
 from streams.kafka.topics import Topics
 from streams.state import keys
 from streams.state.store import Put, Step

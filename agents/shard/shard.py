@@ -39,8 +39,8 @@ from schemas.errors import Fatal
 from schemas.tables.roster import Alias
 from streams.clock import Clock
 from streams.ending import to_the_end, together
+from streams.kafka.log import Fenced
 from streams.kafka.purge import Purge
-from streams.kafka.step import Fenced
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state.store import Store

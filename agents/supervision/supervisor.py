@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from agents.shard.protocol import Actor
 from schemas.errors import EmberlineError, Fatal, Recoverable
-from streams.kafka.step import Fenced
+from streams.kafka.log import Fenced
 
 __all__ = ["Actor", "Gate", "SupervisionContext", "Supervisor"]
 

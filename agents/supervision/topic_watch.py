@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from schemas.errors import Recoverable
 from streams.kafka import topics as topic_admin
-from streams.kafka.fetch import Partition
+from streams.kafka.log import Partition
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Problem, Topics
 from streams.settings import Settings

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agents.coordinator import log as coordinator_log
 from agents.worker.preflight import locked
-from streams.kafka.fetch import Partition
+from streams.kafka.log import Partition
 from streams.kafka.offsets import bounds
 from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics, topic_ids

@@ -22,8 +22,9 @@ from schemas.errors import Recoverable, UsageError
 from schemas.records import codec
 from streams.clock import Clock
 from streams.kafka.fetch import Fetcher
+from streams.kafka.log import Record
 from streams.kafka.offsets import bounds
-from streams.kafka.step import Record, StepProducer
+from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state.state_store import shared_cache

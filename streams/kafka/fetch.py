@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,24 +19,20 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
 from schemas.decode.batch import CorruptBatch, RawBatch, SealedBatch
-from schemas.errors import Fatal, Recoverable
+from schemas.errors import Recoverable
 from streams.kafka import bootstrap
 from streams.kafka.aborted import committed
+from streams.kafka.log import IDLE_WAIT_MS, SILENCE_S, LostRange, Partition, Unreadable
 from streams.kafka.opening import open_batches
 from streams.settings import Settings
 
-__all__ = ["Fetcher", "LostRange", "Partition"]
+__all__ = ["Fetcher"]
 
 log = logging.getLogger(__name__)
 
-Partition = tuple[str, int]
-
 READ_COMMITTED = 1
-IDLE_WAIT_MS = 500
 LINGER_BYTES = 1_000_000
 RETRY_S = 0.1
-#: Reading up to somewhere is given up when nothing moves for so long.
-SILENCE_S = 30.0
 #: So long a broker may take to answer after the wait that it was asked for.
 ANSWER_S = 0.25
 #: When one broker has answered, the others are given so long to be handed over together.
@@ -51,42 +47,6 @@ TROUBLE_EVERY_S = 5.0
 LEADERS_EVERY_S = 0.5
 #: Responses larger than this are unpacked in a thread, so that the event loop stays free.
 UNPACK_IN_THREAD = 64_000
-
-
-class LostRange(Fatal):
-    """The log of an input does not hold the offset that has to be read next.
-
-    `log` has the log's bounds, half-open, where they are known; `made_anew` says that the
-    position is one in an earlier topic of that name, whatever the log holds.
-    """
-
-    def __init__(
-        self,
-        partition: Partition,
-        position: int,
-        *,
-        log: tuple[int, int] | None = None,
-        made_anew: bool = False,
-    ) -> None:
-        topic, number = partition
-        self.partition = partition
-        self.position = position
-        self.log = log
-        where = f"{topic}[{number}]"
-        if log is not None and (made_anew or position > log[1]):
-            super().__init__(
-                f"{where}: offset {position} is to be read next and the log ends at {log[1]}: the "
-                "topic was deleted and made anew",
-                remedy="Restore the topic from a backup; or stop the workers and have the new log "
-                "read from its beginning with `emberline topics skip`",
-            )
-            return
-        reach = f" to {log[0] - 1}" if log is not None else ""
-        super().__init__(
-            f"{where}: offsets {position}{reach} are to be read next and are no longer in the log",
-            remedy="Restore the topic from a backup; or stop the workers, accept the loss with "
-            "`emberline topics skip`, and raise the topic's retention",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +85,7 @@ class Fetcher:
         prefetch: bool = False,
         linger_ms: int = 0,
         check_crc: bool = True,
+        unreadable: Unreadable | None = None,
         name: str = "fetcher",
     ) -> None:
         self._settings = settings
@@ -152,8 +113,7 @@ class Fetcher:
         #: Questions under way or answered and not handed over, by broker.
         self._pending: dict[int, asyncio.Task[list[_Answer]]] = {}
         self._asked: dict[int, list[Partition]] = {}
-        #: Takes batches that cannot be read, each with a code and its reason.
-        self.unreadable: Callable[[RawBatch, str, str], None] | None = None
+        self._unreadable = unreadable
         self._trouble_said = 0.0
 
     async def start(self) -> None:
@@ -244,8 +204,8 @@ class Fetcher:
                 f"{self._name}: {where} offsets {batch.base_offset} to {batch.last_offset} are "
                 f"passed over: {code}: {detail:.200}"
             )
-            if self.unreadable is not None:
-                self.unreadable(batch, code, detail)
+            if self._unreadable is not None:
+                self._unreadable(batch, code, detail)
         self._learn_growth(found.batches)
         return found.batches
 

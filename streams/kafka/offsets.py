@@ -9,7 +9,8 @@ from aiokafka.structs import TopicPartition
 
 from schemas.errors import Recoverable
 from streams.kafka import bootstrap
-from streams.kafka.fetch import READ_COMMITTED, Partition
+from streams.kafka.fetch import READ_COMMITTED
+from streams.kafka.log import Partition
 from streams.settings import Settings
 
 __all__ = ["bounds"]

@@ -14,7 +14,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from streams.kafka import bootstrap
-from streams.kafka.fetch import Partition
+from streams.kafka.log import Partition
 from streams.settings import Settings
 
 __all__ = ["Purge"]

@@ -8,7 +8,6 @@ what it left open) and recovers from what was committed.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -17,10 +16,11 @@ from aiokafka import errors as kafka_errors
 from schemas.errors import Recoverable
 from streams.ending import to_the_end, within
 from streams.kafka import bootstrap
+from streams.kafka.log import Fenced, Record, RecordGroup, StepFailed
 from streams.period import seconds
 from streams.settings import Settings
 
-__all__ = ["Fenced", "Record", "RecordGroup", "StepFailed", "StepProducer"]
+__all__ = ["StepProducer"]
 
 log = logging.getLogger(__name__)
 
@@ -29,40 +29,6 @@ CLOSE_S = 5.0
 _LOG_APPEND_TIME = 1
 
 _FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
-
-
-class StepFailed(Recoverable):
-    """A step's transaction failed or its outcome is unknown; recover from the changelog."""
-
-
-class Fenced(Recoverable):
-    """A newer owner holds this transactional id: this one must let go."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One Kafka record to be written; a value of None is a tombstone."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    partition: int = 0
-    headers: tuple[tuple[str, bytes], ...] = ()
-    timestamp_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordGroup:
-    """Many records for one partition, sent as whole batches: `(key, value, timestamp ms)`.
-
-    All have `headers`; `own_headers`, where given, has further ones for each record.
-    """
-
-    topic: str
-    partition: int
-    headers: tuple[tuple[str, bytes], ...]
-    records: Sequence[tuple[bytes | None, bytes | None, int]] = field(default_factory=list)
-    own_headers: Sequence[tuple[tuple[str, bytes], ...]] = ()
 
 
 class StepProducer:

@@ -11,8 +11,9 @@ from schemas.errors import Fatal, Recoverable
 from schemas.records import codec
 from streams.kafka import bootstrap
 from streams.kafka import foreign_records as strangers
-from streams.kafka.fetch import Fetcher, Partition
+from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import pass_over
+from streams.kafka.log import Partition
 from streams.kafka.offsets import bounds
 from streams.settings import Settings
 

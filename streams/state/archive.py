@@ -11,7 +11,7 @@ from schemas.errors import Fatal
 from schemas.segment import SegmentIndex
 from schemas.segment.codec import checksum
 from streams.kafka.fetch import Fetcher
-from streams.kafka.step import Record
+from streams.kafka.log import Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state.hot_table import Place

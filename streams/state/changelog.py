@@ -14,8 +14,9 @@ import uuid
 from schemas.decode.batch import KafkaRecord, unpack
 from schemas.errors import Fatal
 from streams.kafka.fetch import Fetcher
+from streams.kafka.log import Record
 from streams.kafka.offsets import bounds
-from streams.kafka.step import Record, StepProducer
+from streams.kafka.step import StepProducer
 from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import DELETE_RETENTION_MS, Topics, configs
 from streams.settings import Settings

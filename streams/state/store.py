@@ -14,7 +14,8 @@ from rocksdict import Cache
 
 from schemas.segment import SegmentIndex, decode, verified
 from schemas.tables.interaction import COLUMNS, empty
-from streams.kafka.step import Record, RecordGroup, StepProducer
+from streams.kafka.log import Record, RecordGroup
+from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state import keys

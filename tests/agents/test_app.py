@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from agents.supervision.shard_manager import Deliver
 from agents.worker.app import App, build_app
 from schemas.records.lifecycle import SourceState, State
-from streams.kafka.step import Fenced
+from streams.kafka.log import Fenced
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.agents.dummies import DummyShard, Open, States, rows, until

@@ -26,8 +26,9 @@ from streams.clock import ManualClock
 from streams.kafka import topics as topic_admin
 from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import COUNTS
+from streams.kafka.log import Fenced, Record, RecordGroup, StepFailed
 from streams.kafka.offsets import bounds
-from streams.kafka.step import Fenced, Record, RecordGroup, StepFailed, StepProducer
+from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.agents import dummies

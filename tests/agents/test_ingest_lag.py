@@ -11,7 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
 from streams.kafka import topics as topic_admin
-from streams.kafka.step import Record, StepProducer
+from streams.kafka.log import Record
+from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.agents.test_shard import DEADLINE_S, Event, alone, events, start

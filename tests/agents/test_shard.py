@@ -34,8 +34,9 @@ from schemas.tables.interaction import KEY
 from streams.clock import SystemClock
 from streams.kafka import topics as topic_admin
 from streams.kafka.fetch import Fetcher
+from streams.kafka.log import Record
 from streams.kafka.offsets import bounds
-from streams.kafka.step import Record, StepProducer
+from streams.kafka.step import StepProducer
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topic_repair import set_configs
 from streams.kafka.topics import Topics

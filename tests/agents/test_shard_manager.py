@@ -10,7 +10,7 @@ from agents.supervision.shard_manager import Deliver, NotHeld, ShardManager
 from schemas.errors import Fatal, Recoverable
 from streams.group.membership import SESSION_S
 from streams.group.shard_plan import Directory
-from streams.kafka.step import Fenced
+from streams.kafka.log import Fenced
 from tests.agents.dummies import DummyShard, Open, until
 
 

@@ -16,8 +16,8 @@ from agents.shard.shard import Shard
 from agents.shard.standing import Standing
 from agents.supervision.shard_manager import NotHeld
 from schemas.records.lifecycle import State
+from streams.kafka.log import Fenced
 from streams.kafka.offsets import bounds
-from streams.kafka.step import Fenced
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state.store import Step

@@ -17,8 +17,8 @@ from schemas.errors import UsageError
 from schemas.records import codec
 from streams.clock import SystemClock
 from streams.kafka import topics as topic_admin
-from streams.kafka.fetch import LostRange
-from streams.kafka.step import Record, StepProducer
+from streams.kafka.log import LostRange, Record
+from streams.kafka.step import StepProducer
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings

@@ -8,7 +8,8 @@ from agents.views.state_view import StateView, follow
 from schemas.records import codec
 from schemas.records.lifecycle import WORKING, SourceState, State
 from streams.kafka.foreign_records import COUNTS
-from streams.kafka.step import Record, StepProducer
+from streams.kafka.log import Record
+from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.agents.dummies import until

@@ -15,7 +15,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.decode.batch import unpack
 from schemas.errors import Recoverable
-from streams.kafka.fetch import RETRY_S, Fetcher, Partition
+from streams.kafka.fetch import RETRY_S, Fetcher
+from streams.kafka.log import Partition
 from streams.settings import Settings
 
 DEADLINE_S = 60.0

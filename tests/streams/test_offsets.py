@@ -6,8 +6,9 @@ import dataclasses
 import pytest
 
 from schemas.errors import Recoverable
+from streams.kafka.log import Record
 from streams.kafka.offsets import bounds
-from streams.kafka.step import Record, StepProducer
+from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from streams.kafka.log import Record
 from streams.kafka.offsets import bounds
 from streams.kafka.purge import Purge
-from streams.kafka.step import Record, StepProducer
+from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from streams.kafka.step import Fenced, Record, StepFailed, StepProducer
+from streams.kafka.log import Fenced, Record, StepFailed
+from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from schemas.tables.counts import COUNT_SCHEMA
 from schemas.tables.delta import encode
 from schemas.tables.profile import PROFILE
-from streams.kafka.step import Fenced
+from streams.kafka.log import Fenced
 from streams.kafka.topic_repair import set_configs
 from streams.kafka.topics import Topics, configs
 from streams.settings import Settings, load

@@ -12,7 +12,7 @@ from agents.shard.standing import Standing
 from agents.views.state_view import StateView
 from schemas.records.codec import encode
 from streams.clock import Clock
-from streams.kafka.step import Record
+from streams.kafka.log import Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state import auxiliary_table as auxiliary

@@ -11,7 +11,7 @@ from agents.shard.analytics import pack, unique_users
 from agents.shard.jobs.context import Context
 from agents.shard.jobs.reports import expired
 from schemas.segment import SegmentIndex
-from streams.kafka.step import Record
+from streams.kafka.log import Record
 from streams.state import archive, keys
 from streams.state import compaction_plan as layout
 from streams.state.hot_table import Applied, HotTable, Place

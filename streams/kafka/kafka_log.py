@@ -1,0 +1,132 @@
+"""The log that brokers keep: `log.Log` over aiokafka."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.errors import KafkaError
+
+from schemas.errors import Fatal, Recoverable
+from streams.kafka import bootstrap, offsets
+from streams.kafka import topics as topic_admin
+from streams.kafka.fetch import Fetcher
+from streams.kafka.log import LogAdmin, LogReader, LogWriter, Partition, Unreadable
+from streams.kafka.step import StepProducer
+from streams.settings import Settings
+
+__all__ = ["KafkaAdmin", "KafkaLog"]
+
+_DELETE_S = 30.0
+
+
+class KafkaLog:
+    """The logs of the cluster that the settings name; see `log.Log`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin = KafkaAdmin(settings)
+
+    @property
+    def address(self) -> str:
+        """The brokers to ask first."""
+        return self._settings.bootstrap_servers
+
+    @property
+    def admin(self) -> LogAdmin:
+        """Asks the brokers."""
+        return self._admin
+
+    def reader(
+        self,
+        cursor: Mapping[Partition, int],
+        *,
+        ends: Mapping[Partition, int] | None = None,
+        bytes_per_fetch: int = 8_000_000,
+        bytes_per_partition: int = 3_000_000,
+        prefetch: bool = False,
+        linger_ms: int = 0,
+        unreadable: Unreadable | None = None,
+        name: str = "reader",
+    ) -> LogReader:
+        """A group-less fetcher."""
+        return Fetcher(
+            self._settings,
+            cursor,
+            ends=ends,
+            bytes_per_fetch=bytes_per_fetch,
+            bytes_per_partition=bytes_per_partition,
+            prefetch=prefetch,
+            linger_ms=linger_ms,
+            unreadable=unreadable,
+            name=name,
+        )
+
+    def writer(self, transactional_id: str) -> LogWriter:
+        """A transactional producer."""
+        return StepProducer(self._settings, transactional_id)
+
+
+class KafkaAdmin:
+    """See `log.LogAdmin`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
+        """As `offsets.bounds`."""
+        return await offsets.bounds(self._settings, partitions)
+
+    async def partitions(self, topics: Sequence[str]) -> list[Partition]:
+        """From the metadata of any broker."""
+        servers = self._settings.bootstrap_servers
+        client = bootstrap.client(self._settings, "reader")
+        try:
+            await client.bootstrap()
+            await client.set_topics(topics)
+            found = {topic: client.cluster.partitions_for_topic(topic) for topic in topics}
+        except KafkaError as error:
+            raise Recoverable(
+                f"The broker at {servers} does not answer: {type(error).__name__}",
+                remedy="Start one (`emberline broker`) or set KAFKA_BOOTSTRAP_SERVERS",
+            ) from error
+        finally:
+            await client.close()
+        for topic, numbers in found.items():
+            if not numbers:
+                raise Fatal(
+                    f"There is no topic {topic} at {servers}",
+                    remedy="Make the topics with `emberline topics create`, or mend the prefix",
+                )
+        return [(topic, n) for topic, numbers in found.items() for n in sorted(numbers or ())]
+
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """As `topics.topic_ids`."""
+        return await topic_admin.topic_ids(self._settings, topics)
+
+    async def configs(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+        """As `topics.configs`."""
+        return await topic_admin.configs(self._settings, topics)
+
+    async def delete_below(self, partition: Partition, offset: int) -> None:
+        """By the request of the same meaning, DeleteRecords."""
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            client_id=f"{self._settings.client_id}-purge",
+        )
+        bootstrap.adopt(admin._client, bootstrap.READ_S)
+        try:
+            async with asyncio.timeout(_DELETE_S):
+                await admin.start()
+                at = TopicPartition(*partition)
+                await admin.delete_records({at: RecordsToDelete(before_offset=offset)})
+        except (KafkaError, OSError, TimeoutError) as error:
+            topic, number = partition
+            raise Recoverable(
+                f"{topic}[{number}]: records below {offset} are not deleted "
+                f"({type(error).__name__})",
+                remedy="Give this client the right to delete records of the topic",
+            ) from error
+        finally:
+            await admin.close()
