@@ -11,7 +11,6 @@ read as the continuation of the first.
     4  zstd     frames
 """
 
-import mmap
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import TypeAlias
 
 import cramjam
 
+from schemas.decode.scratch import scratch
 from schemas.records.undecodable import Undecodable
 
 __all__ = ["CODECS", "decompress"]
@@ -54,7 +54,7 @@ def decompress(data: bytes, codec: int, limit: int) -> bytes:
             return _fits(data, limit)
         if codec == 1:
             return _gunzip(data, limit)
-        with mmap.mmap(-1, max(limit, 1)) as space, memoryview(space) as view:
+        with scratch(limit) as view:
             if codec == 2:
                 size = _snappy(data, view, limit)
             elif codec == 3:
