@@ -13,8 +13,11 @@ from schemas.tables.interaction import CHANNELS
 from streams.kafka.topic_specs import Topics
 from streams.settings import Settings, describe
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
 PAGE = (DOCS / "filters.md").read_text()
+ROOMS = ("schemas/", "streams/", "agents/")
 VALUES = {
     "action": "any",
     "comparator": ">=",
@@ -90,3 +93,31 @@ def test_the_table_of_rights_has_every_topic_and_only_workers_write_internal_one
         assert "R" in workers
         if name in internal | {topics.coordinator}:
             assert others == ["", "", ""]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_is_there_under_its_whole_path(page: Path) -> None:
+    text = page.read_text()
+    named = set(re.findall(r"[\w./-]+\.py\b", text)) - {"__init__.py"}
+    named |= {path for path in re.findall(r"`([a-z_./]+)`", text) if path.startswith(ROOMS)}
+    named |= set(re.findall(r"\]\(((?!http)[^)#]+)\)", text))
+    assert [path for path in sorted(named) if not reached(page, path)] == []
+
+
+def reached(page: Path, path: str) -> bool:
+    """Whether a path is one from the root, or a link from where the page lies."""
+    return (ROOT / path).exists() or (page.parent / path).exists()
+
+
+def test_every_class_and_function_of_the_architecture_is_in_the_tree() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    code = "\n".join(
+        file.read_text() for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))
+    )
+    classes = re.findall(r"`([A-Z][a-z]+[A-Z]?\w*)(?:\.(\w+))?`", page)
+    assert len(classes) > 3
+    for name, method in classes:
+        assert re.search(rf"^class {name}\b", code, re.MULTILINE), name
+        assert not method or re.search(rf"def {method}\b", code), f"{name}.{method}"
+    for function, file in re.findall(r"`([a-z_]+)` in\s+`([\w/]+\.py)`", page):
+        assert re.search(rf"def {function}\b", (ROOT / file).read_text()), f"{function} in {file}"
