@@ -17,7 +17,7 @@ from schemas.decode.batch import RawBatch, parse_batches
 from schemas.decode.ingest import ingest
 from schemas.records import codec
 from schemas.tables.fold import fold
-from tests.schemas.record_batches import CODECS, INPUTS, NOW, Produced, wire
+from tests.rigs.record_batches import CODECS, INPUTS, NOW, Produced, wire
 
 PARTITIONS = 4
 BATCH = 4_000

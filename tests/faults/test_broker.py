@@ -10,8 +10,8 @@ import pytest
 from streams.devbroker.broker import LocalBroker
 from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
-from tests.faults.harness import SMALL, Cluster, until
-from tests.faults.traffic import Traffic
+from tests.rigs.faults.harness import SMALL, Cluster, until
+from tests.rigs.faults.traffic import Traffic
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 

@@ -14,7 +14,7 @@ from agents.tools.publish import Chunk, publish
 from schemas.records import codec
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.faults.harness import SMALL, Cluster, Partial, Slot, define, until
+from tests.rigs.faults.harness import SMALL, Cluster, Partial, Slot, define, until
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 

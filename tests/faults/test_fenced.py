@@ -10,8 +10,8 @@ import pytest
 from agents.tools.oracle import Interactions
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.faults.harness import SMALL, Cluster, Partial, until
-from tests.faults.traffic import Traffic
+from tests.rigs.faults.harness import SMALL, Cluster, Partial, until
+from tests.rigs.faults.traffic import Traffic
 
 
 @pytest.mark.connected

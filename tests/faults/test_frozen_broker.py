@@ -14,9 +14,9 @@ import pytest
 from agents.tools.bench.field import environment_of
 from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
-from tests.faults.harness import Cluster
-from tests.faults.three_brokers import ThreeBrokers, three_brokers
-from tests.faults.traffic import Traffic
+from tests.rigs.faults.harness import Cluster
+from tests.rigs.faults.three_brokers import ThreeBrokers, three_brokers
+from tests.rigs.faults.traffic import Traffic
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 

@@ -14,7 +14,7 @@ from agents.tools.publish import publish
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.faults.harness import SMALL, Cluster, until
+from tests.rigs.faults.harness import SMALL, Cluster, until
 
 EVENTS = 4_000
 

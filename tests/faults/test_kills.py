@@ -12,10 +12,10 @@ import pytest
 
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.faults.harness import SMALL, Cluster, records
-from tests.faults.observer import Observer
-from tests.faults.operator import Operator
-from tests.faults.traffic import Traffic
+from tests.rigs.faults.harness import SMALL, Cluster, records
+from tests.rigs.faults.observer import Observer
+from tests.rigs.faults.operator import Operator
+from tests.rigs.faults.traffic import Traffic
 
 KILLS = int(os.environ.get("EMBERLINE_FAULT_KILLS", "30"))
 SEED = int(os.environ.get("EMBERLINE_FAULT_SEED", "7"))

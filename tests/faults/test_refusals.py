@@ -14,8 +14,8 @@ from agents.tools.bench.watch import Watch
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.faults.harness import SMALL, Cluster, until
-from tests.faults.traffic import Traffic
+from tests.rigs.faults.harness import SMALL, Cluster, until
+from tests.rigs.faults.traffic import Traffic
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 

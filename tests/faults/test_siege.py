@@ -16,13 +16,13 @@ from schemas.records import codec
 from streams.kafka.topic_specs import EVENTS
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.faults.harness import SMALL, Cluster, define
-from tests.faults.observer import Observer
-from tests.faults.traffic import Traffic
-from tests.hostile.batches import hostile_batches
-from tests.hostile.damage import bytes_of, damaged_object
-from tests.hostile.http_requests import requests
-from tests.hostile.raw_produce import produce
+from tests.rigs.faults.harness import SMALL, Cluster, define
+from tests.rigs.faults.observer import Observer
+from tests.rigs.faults.traffic import Traffic
+from tests.rigs.hostile.batches import hostile_batches
+from tests.rigs.hostile.damage import bytes_of, damaged_object
+from tests.rigs.hostile.http_requests import requests
+from tests.rigs.hostile.raw_produce import produce
 
 REQUESTS = 2_000
 RECORDS = 3_000

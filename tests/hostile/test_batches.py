@@ -10,8 +10,8 @@ from schemas.decode.batch import parse_batches
 from schemas.decode.ingest import ingest
 from schemas.decode.reject import Reject
 from streams.kafka.topic_specs import Topics
-from tests.hostile.batches import KINDS, event_value, hostile_batches
-from tests.schemas.record_batches import Produced, batch
+from tests.rigs.hostile.batches import KINDS, event_value, hostile_batches
+from tests.rigs.record_batches import Produced, batch
 
 TOPICS = Topics("h-")
 BATCHES = 40

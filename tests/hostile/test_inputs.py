@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from tests.hostile.takers import TAKERS
+from tests.rigs.hostile.takers import TAKERS
 
 SLICE = 2_000
 SECONDS = 240.0

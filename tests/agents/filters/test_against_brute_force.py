@@ -19,9 +19,9 @@ from agents.filters import (
     tally,
 )
 from agents.filters.vocabulary import VOCABULARY
-from tests.agents.filters.brute import NOW, Facts, Invalid, Verdict, judge, millis
-from tests.agents.filters.histories import LEAVES, facts, negated, trees
-from tests.agents.filters.shard import Shard, world_of
+from tests.rigs.filters.brute import NOW, Facts, Invalid, Verdict, judge, millis
+from tests.rigs.filters.histories import LEAVES, facts, negated, trees
+from tests.rigs.filters.shard import Shard, world_of
 
 NOW_MS = millis(NOW)
 relaxed = settings(

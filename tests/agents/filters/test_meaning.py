@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from agents.filters import Plan, SourceView, StillWorld, evaluate, parse, plan
-from tests.agents.filters.brute import NOW, Event, Facts, millis
-from tests.agents.filters.shard import Shard
+from tests.rigs.filters.brute import NOW, Event, Facts, millis
+from tests.rigs.filters.shard import Shard
 
 ROSTER = {"ann", "bob", "cy", "dee"}
 WORLD = StillWorld(

@@ -13,8 +13,8 @@ from agents.filters.nodes import And, Opaque, Received, SourceLeaf
 from agents.filters.references import MAX_DEPTH, MAX_NODES, SOURCE_FILTERS, TAG_FILTERS, Use
 from agents.filters.vocabulary import PROFILE_FILTERS, VOCABULARY
 from schemas.records.lifecycle import Definition, Status
-from tests.agents.filters.brute import BACK, NOW, millis
-from tests.agents.filters.histories import LEAVES, trees
+from tests.rigs.filters.brute import BACK, NOW, millis
+from tests.rigs.filters.histories import LEAVES, trees
 
 RECEIVED = {"filter": "received_from_campaign", "campaign": "a"}
 LAST = {"filter": "last_received_from_campaign", "campaign": "a"}

@@ -1,0 +1,125 @@
+"""The coordinator's records: small whatever the size of the cluster, and read across versions."""
+
+import json
+from typing import Any
+
+import pytest
+
+from agents.coordinator.rules import ledger
+from agents.coordinator.rules.recovery import recovered
+from agents.coordinator.rules.world import Source, World
+from schemas.records.lifecycle import State
+from tests.rigs.desk import DAY, MONTH3, Desk, checksum, of
+
+A = "campaign:a"
+
+
+def last(desk: Desk, key: str) -> bytes:
+    return next(value for name, value in reversed(desk.log) if name == key and value is not None)
+
+
+@pytest.mark.parametrize("partitions", [10_000, 100_000])
+def test_a_source_of_very_many_shards_is_a_small_record(partitions: int) -> None:
+    desk = Desk(partitions=partitions, shard_deadline_ms=1)
+    desk.define(A, "STOPPED")
+    desk.tick(MONTH3 + DAY)
+    for partition in range(0, partitions, partitions // 50):
+        desk.report(A, partition, interactions=1 << 40, bytes=1 << 50)
+    desk.tick(1)
+    assert len(last(desk, f"s/{A}")) < 30_000
+    (state,) = of(desk.said, "state")[-1:]
+    assert len(json.dumps(state)) < 10_000
+    assert f"and {partitions - 50 - 20} more not done" in state["message"]
+    before = desk.source(A)
+    desk.restart()
+    assert desk.source(A) == before
+    assert before.work is not None
+    assert len(before.work.reported) == 50
+    assert before.work.totals.interactions == 50 << 40
+
+
+def test_totals_do_not_depend_on_a_restart_half_way() -> None:
+    desk = Desk(partitions=3)
+    desk.define(A, "STOPPED")
+    desk.tick(MONTH3 + DAY)
+    for partition in (2, 0, 1):
+        desk.report(A, partition)
+        desk.restart()
+    assert desk.source(A).state is State.EXPIRED
+    totals = desk.source(A).archived
+    assert (totals.interactions, totals.segments) == (30, 3)
+    assert totals.checksum == checksum(1 + 2 + 3)
+
+
+def load(**facts: Any) -> Source:
+    record = {"source": A, "state": "EXPIRING", "version": 3, **facts}
+    entries = [(f"s/{A}", json.dumps(record).encode())]
+    return ledger.load(entries, segments_are_roots=True).sources[A]
+
+
+def test_the_record_of_an_earlier_version_is_read() -> None:
+    reports = {"0": {"interactions": 1, "checksum": checksum(1)}, "2": {"interactions": 2}}
+    work = {
+        "origin": {"why": "retention", "at": 1},
+        "started_at": 1,
+        "deadline": 2,
+        "reports": reports,
+        "progress": {"0": 1},
+    }
+    found = load(work=work).work
+    assert found is not None
+    assert found.reported == {0, 2}
+    assert (found.totals.interactions, found.totals.checksum) == (3, checksum(1))
+
+
+def test_what_a_later_version_adds_is_left_out() -> None:
+    assert load(invented=1, archived={"interactions": 2, "more": 1}).archived.interactions == 2
+
+
+def test_a_confirmation_of_an_earlier_version_is_asked_for_again() -> None:
+    entries = [("w", b'{"next_at": 5, "awaiting": 3, "confirmed": true}')]
+    sweep = ledger.load(entries, segments_are_roots=True).sweep
+    assert (sweep.next_at, sweep.awaiting, sweep.approved) == (5, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (f"s/{A}", {"source": "campaign:b"}),
+        (f"s/{A}", {"source": A, "version": "7"}),
+        (f"s/{A}", {"source": A, "version": 1 << 70}),
+        (f"s/{A}", {"source": A, "version": True}),
+        (f"s/{A}", {"source": A, "tags": [1]}),
+        (f"s/{A}", {"source": A, "held": {"by": 1, "reason": None, "since": 1}}),
+        (f"s/{A}", {"source": A, "work": {"origin": {"why": "retention", "at": 1}, "deadline": 1}}),
+        (f"s/{A}", {"source": A, "exempt_by": [{"root": 1, "through": [], "filter": "x"}]}),
+        (f"s/{A}", {"source": A, "archived": {"segments": "many"}}),
+        (f"k/{A}", {"key": A, "status": "ACTIVE", "filters": 7}),
+        (f"k/{A}", {"key": "campaign:b", "status": "ACTIVE"}),
+        ("w", {"next_at": "soon"}),
+        ("w", {"approved_to": [1]}),
+        ("r/one", {"request_id": "one", "type": "restore", "time": None}),
+        ("t/one\x1fcampaign:a", {"outcome": "accepted", "message": 3}),
+        (f"a/{A}", {"detail": "x", "words": [1]}),
+    ],
+)
+def test_a_value_of_another_type_is_no_record_of_ours(key: str, value: object) -> None:
+    with pytest.raises(ledger.Unreadable):
+        ledger.parsed(key, json.dumps(value).encode())
+
+
+def test_work_under_way_begins_anew_where_its_record_is_destroyed() -> None:
+    desk = Desk()
+    desk.expired(A, tags=("x",))
+    desk.command("restore", A)
+    desk.report(A, 0)
+    before = desk.source(A)
+    found = recovered(before.shown(), desk.now, desk.policy)
+    assert (found.state, found.version, found.epoch) == (State.RESTORING, before.version + 1, 1)
+    assert (found.tags, found.archived.segments) == (("x",), before.archived.segments)
+    desk.world = World(catalog=desk.world.catalog, sources={A: found}, used=desk.world.used)
+    desk.finish(A)
+    assert desk.source(A).state is State.STOPPED
+    assert recovered(desk.source(A).shown(), desk.now, desk.policy).shown() == (
+        desk.source(A).shown()
+    )

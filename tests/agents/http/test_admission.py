@@ -1,0 +1,304 @@
+"""Work under way is bounded by its kind, by key, on disk, and by who still waits for it."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import polars as pl
+import pytest
+
+from agents.filters import Plan
+from agents.http import admission
+from agents.http.admission import Places, Work
+from agents.http.keys import Scope
+from agents.http.problems import Problem
+from agents.http.quota import Quota
+from agents.http.threads import whole
+from agents.resources.budget import answers
+from agents.web import interactions, stream
+from schemas.errors import Recoverable
+from streams.settings import load
+from tests.agents.web.test_guard import FILTER, Given
+from tests.agents.web.test_web import SHARDS, A, Site, active, serving
+from tests.rigs.dummies import DummyShard, rows, until
+
+MANY = 100
+
+
+def left(folder: Path) -> list[Path]:
+    return list(folder.glob("export-*"))
+
+
+async def test_places_are_given_in_order_and_no_key_has_all() -> None:
+    places = Places(Work.AUDIENCE, 2)
+    order: list[str] = []
+    go = {name: asyncio.Event() for name in ("a1", "a2", "b1", "b2")}
+
+    async def work(name: str) -> None:
+        async with places.place(name[0]):
+            order.append(name)
+            await go[name].wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for name in go:
+            tasks.create_task(work(name))
+            await asyncio.sleep(0)
+        await until(lambda: places.waiting == 2)
+        # a has one place of its own, and its second waits, while b goes past it
+        assert order == ["a1", "b1"]
+        go["b1"].set()
+        await until(lambda: order == ["a1", "b1", "b2"])
+        go["a1"].set()
+        await until(lambda: order == ["a1", "b1", "b2", "a2"])
+        for event in go.values():
+            event.set()
+    assert (places.held, places.waiting) == (0, 0)
+
+
+async def test_who_waits_too_long_behind_too_many_or_leaves_is_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places = Places(Work.AUDIENCE, 2)
+
+    async def enter(key: str | None) -> None:
+        async with places.place(key):
+            pass
+
+    async with places.place("a"):
+        waiting = [asyncio.create_task(enter("a")) for _ in range(places.waiting + 4)]
+        await until(lambda: places.waiting == 4)
+        with pytest.raises(Problem) as refused:
+            await enter("a")
+        assert refused.value.code == "too_many_requests"
+        assert int(refused.value.headers["Retry-After"]) > 0
+        async with places.place(None):
+            monkeypatch.setattr(admission, "WAIT_S", 0.01)
+            with pytest.raises(Problem) as refused:
+                await enter("b")
+            assert refused.value.code == "busy"
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert (places.held, places.waiting) == (1, 0)
+        await enter("b")
+    assert (places.held, places.waiting) == (0, 0)
+
+
+async def test_a_place_that_is_given_to_who_leaves_goes_on() -> None:
+    places = Places(Work.FILE, 1)
+
+    async def enter() -> None:
+        async with places.place(None):
+            pass
+
+    async with places.place(None):
+        leaving, staying = asyncio.create_task(enter()), asyncio.create_task(enter())
+        await until(lambda: places.waiting == 2)
+    # the place is `leaving`'s now, which has not run since
+    leaving.cancel()
+    await staying
+    assert (places.held, places.waiting) == (0, 0)
+
+
+def test_places_come_from_the_budget() -> None:
+    for budget in (100_000_000, 1_000_000_000, 16_000_000_000):
+        found = answers(budget)
+        assert all(count >= 2 for count in found.values())
+    small, large = answers(10**9), answers(8 * 10**9)
+    assert all(large[kind] >= 4 * small[kind] for kind in ("audience", "rows", "file"))
+
+
+class Crowd:
+    """Shards whose answers wait for `go`; counts how many are under way at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = asyncio.Event()
+        self.now = self.most = self.begun = 0
+        read, users = DummyShard.read, DummyShard._users
+
+        async def counted_read(shard: DummyShard, *asked: Any) -> AsyncIterator[pl.DataFrame]:
+            async for frame in self._counted(read(shard, *asked)):
+                yield frame
+
+        async def counted_users(shard: DummyShard, plan: Plan) -> Any:
+            async for frame in self._counted(users(shard, plan)):
+                yield frame
+
+        monkeypatch.setattr(DummyShard, "read", counted_read)
+        monkeypatch.setattr(DummyShard, "_users", counted_users)
+
+    async def _counted(self, items: Any) -> Any:
+        self.now += 1
+        self.begun += 1
+        self.most = max(self.most, self.now)
+        try:
+            await self.go.wait()
+            async for item in items:
+                yield item
+        finally:
+            self.now -= 1
+
+
+async def test_a_hundred_files_by_one_key_stay_within_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Given(tmp_path, http_rate=0, http_connections_by_address=512)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    crowd = Crowd(monkeypatch)
+
+    async def ask(session: aiohttp.ClientSession, scope: Scope) -> tuple[int, str | None]:
+        url = site.path("/interactions?format=parquet")
+        async with session.get(url, headers=given.header(scope)) as answer:
+            await answer.read()
+            return answer.status, answer.headers.get("Retry-After")
+
+    places = site.context.admission.places[Work.FILE]
+    async with (
+        serving(site),
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        asking = [asyncio.create_task(ask(session, Scope.EXPORT)) for _ in range(MANY)]
+        await until(lambda: sum(task.done() for task in asking) + places.waiting >= MANY - 1)
+        refused = [task.result() for task in asking if task.done()]
+        assert len(refused) > MANY / 2
+        assert {status for status, _ in refused} == {429}
+        assert all(after is not None for _, after in refused)
+        # another key has a place, while the first is at its bound
+        another = asyncio.create_task(ask(session, Scope.ADMIN))
+        await until(lambda: places.held == 2)
+        crowd.go.set()
+        assert (await another)[0] == 200
+        found = await asyncio.gather(*asking)
+        assert {status for status, _ in found} == {200, 429}
+    assert crowd.most <= answers(given.settings.memory_budget)["file"] * SHARDS
+    assert (places.held, places.waiting, site.context.spools.used) == (0, 0, 0)
+    assert not left(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["/audience", "/interactions", "/interactions?format=parquet"])
+async def test_clients_that_left_cost_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none"}
+    site = Site(load(flags, env={}, file=tmp_path / "none"), set(range(SHARDS)), active())
+    crowd = Crowd(monkeypatch)
+    kinds = site.context.admission.places.values()
+    async with (
+        serving(site),
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        url = site.context.address + path if path == "/audience" else site.path(path)
+
+        async def ask() -> None:
+            sent: dict[str, Any] = {"json": FILTER} if path == "/audience" else {}
+            method = "POST" if sent else "GET"
+            async with session.request(method, url, **sent) as answer:
+                await answer.read()
+
+        asking = [asyncio.create_task(ask()) for _ in range(MANY)]
+        await until(lambda: crowd.now and any(places.waiting for places in kinds))
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        # nothing has been answered, and all of it has ended
+        await until(lambda: not crowd.now and not any(p.held or p.waiting for p in kinds))
+        assert crowd.begun <= 3 * SHARDS
+        assert site.context.spools.used == 0
+        assert not left(tmp_path)
+        crowd.go.set()
+        await ask()
+
+
+async def test_a_spool_has_a_quota(tmp_path: Path) -> None:
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none",
+             "spool_bytes": 1_000_000}  # fmt: skip
+    site = Site(load(flags, env={}, file=tmp_path / "none"), set(range(SHARDS)), active())
+    url = "/interactions?format=parquet"
+    async with serving(site) as session:
+        async with session.get(site.path(url)) as answer:
+            assert answer.status == 200
+            await answer.read()
+        site.shards[2].frames = [rows(A, *(f"{n:0200}" for n in range(10_000)))]
+        async with session.get(site.path(url)) as answer:
+            problem = await answer.json(content_type=None)
+        assert (answer.status, problem["code"]) == (503, "busy")
+        assert "spool_bytes" in problem["detail"]
+        assert int(answer.headers["Retry-After"]) > 0
+        assert site.context.spools.used == 0
+        assert not left(tmp_path)
+
+
+def test_a_quota_is_given_back_whatever_happens(tmp_path: Path) -> None:
+    quota = Quota(tmp_path, 100)
+
+    def broken_off() -> None:
+        with quota.folder() as first:
+            first.take(60)
+            with quota.folder() as second, pytest.raises(Problem):
+                second.take(41)
+            first.give(20)
+            assert quota.used == 40
+            raise Recoverable("the shard is gone")
+
+    with pytest.raises(Recoverable):
+        broken_off()
+    assert (quota.used, left(tmp_path)) == (0, [])
+
+
+async def test_a_disk_that_is_full_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(frame: pl.DataFrame, part: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(interactions, "_write", full)
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none"}
+    site = Site(load(flags, env={}, file=tmp_path / "none"), set(range(SHARDS)), active())
+    async with (
+        serving(site) as session,
+        session.get(site.path("/interactions?format=parquet")) as answer,
+    ):
+        assert (answer.status, (await answer.json(content_type=None))["code"]) == (503, "busy")
+
+
+async def test_a_thread_is_not_left_alone() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        go.wait(30)
+        return "done"
+
+    task = asyncio.create_task(whole(work))
+    await asyncio.to_thread(begun.wait, 30)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def dawdling(content: aiohttp.StreamReader) -> None:
+    """Reads a body at a pace of its own."""
+    async for _ in content.iter_chunked(1 << 16):
+        await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_reads_by_the_byte_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "SLOWEST", 1 << 40)
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none"}
+    site = Site(load(flags, env={}, file=tmp_path / "none"), set(range(SHARDS)), active())
+    for shard in site.shards.values():
+        shard.frames = [rows(A, *(f"user-{n}" for n in range(20_000)))] * 20
+    async with serving(site) as session, session.get(site.path()) as answer:
+        monkeypatch.setattr(stream, "STALL_S", 0.3)
+        with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
+            await dawdling(answer.content)
+    assert all(shard.opened == shard.closed for shard in site.shards.values())

@@ -1,0 +1,186 @@
+"""Who answers for a shard: its owner, who proves it after every doubt, and nobody else."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from agents.filters import parse, plan
+from agents.filters.steps import Plan
+from agents.filters.world import SourceView, StillWorld
+from agents.shard.shard import Shard
+from agents.shard.standing import Standing
+from agents.supervision.shard_manager import NotHeld
+from schemas.records.lifecycle import State
+from streams.kafka.log import Fenced
+from streams.kafka.offsets import bounds
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from streams.state.store import Step
+from tests.agents.shard.test_shard import A, B, alone, events, start
+
+pytestmark = pytest.mark.connected
+__all__ = ["alone"]
+
+
+async def held(shard: Shard) -> None:
+    """Ask everything that a shard can be asked."""
+    found = plan(parse({"filter": "never_received"}), WORLD, now_ms=0)
+    assert isinstance(found, Plan)
+    async for _ in shard.read(B, None):
+        pass
+    async for _ in await shard.audience(found):
+        pass
+    shard.sources()
+    for ask in ASKED.values():
+        await ask(shard)
+
+
+WORLD = StillWorld(sources={B: SourceView()})
+NOBODY = pl.Series("user", ["nobody"])
+ASKED: dict[str, Callable[[Shard], Coroutine[Any, Any, object]]] = {
+    "rows of users": lambda shard: shard.read_users(["nobody"]),
+    "users": lambda shard: shard.users(["nobody"]),
+    "bearers": lambda shard: shard.find_users(["nobody"], []),
+    "roster": lambda shard: shard.identify(NOBODY),
+    "figures": lambda shard: shard.analytics(B),
+}
+
+
+async def refused(shard: Shard) -> None:
+    """Every one of these questions is refused."""
+    found = plan(parse({"filter": "never_received"}), WORLD, now_ms=0)
+    assert isinstance(found, Plan)
+    with pytest.raises(NotHeld):
+        await anext(aiter(shard.read(B, None)))
+    with pytest.raises(NotHeld):
+        await shard.audience(found)
+    with pytest.raises(NotHeld):
+        shard.sources()
+    for ask in ASKED.values():
+        with pytest.raises(NotHeld):
+            await ask(shard)
+
+
+async def test_a_shard_that_another_worker_has_taken_over_answers_nothing(
+    alone: Settings, tmp_path: Path
+) -> None:
+    standing = Standing()
+    former = await start(alone, standing=standing)
+    await former.send(events(200), 0)
+    await held(former.shard)
+    present = await start(replace(alone, data_dir=tmp_path / "other"))
+    try:
+        await present.tell(A, State.EXPIRING, 2)
+        await present.applied(A, 2)
+        standing.doubt()
+        await refused(former.shard)
+        with pytest.raises(Fenced):
+            await asyncio.wait_for(asyncio.shield(former.task), 30)
+        await refused(former.shard)
+    finally:
+        await former.stop()
+        await present.stop()
+
+
+async def changelog_end(settings: Settings) -> int:
+    topic = Topics(settings.prefix).changelog
+    return (await bounds(settings, [(topic, 0)]))[topic, 0][1]
+
+
+async def test_a_proof_is_one_small_step_for_each_doubt_and_none_for_a_question(
+    alone: Settings,
+) -> None:
+    standing = Standing()
+    stand = await start(alone, standing=standing)
+    try:
+        before = await changelog_end(alone)
+        standing.doubt()
+        standing.doubt()
+        await stand.until(lambda: stand.shard.ready)
+        proven = await changelog_end(alone)
+        assert proven - before <= 2 * 2, "a record and a marker each"
+        for _ in range(20):
+            await held(stand.shard)
+        assert await changelog_end(alone) == proven
+        await stand.stop()
+        # and what it wrote is in nobody's way
+        stand = await start(alone)
+        await held(stand.shard)
+    finally:
+        await stand.stop()
+
+
+async def test_a_step_that_ends_after_the_doubt_is_a_proof(alone: Settings) -> None:
+    standing = Standing()
+    stand = await start(alone, standing=standing)
+    try:
+        store = stand.shard._store
+        before = await changelog_end(alone)
+        async with store._lock:  # neither a step nor a proof can begin
+            standing.doubt()
+            assert not stand.shard.ready
+            await store._commit(Step(puts=[store.table.cursor_put(store.table.cursor)]))
+            assert stand.shard.ready
+        await stand.shard._store.prove()
+        assert await changelog_end(alone) - before <= 2, "a record and a marker"
+    finally:
+        await stand.stop()
+
+
+@pytest.mark.parametrize("name", ["pinned", *ASKED])
+async def test_a_doubt_that_comes_while_an_answer_is_made_refuses_it(
+    alone: Settings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    standing = Standing()
+    stand = await start(alone, standing=standing)
+    try:
+        await held(stand.shard)
+        async with stand.shard._store._lock:  # so that it cannot be proven meanwhile
+            if name == "pinned":
+                pin = stand.shard._store.pin
+
+                async def late() -> Any:
+                    pinned = await pin()
+                    standing.doubt()
+                    return pinned
+
+                monkeypatch.setattr(stand.shard._store, "pin", late)
+                with pytest.raises(NotHeld):
+                    await anext(aiter(stand.shard.read(B, None)))
+            else:
+                answer = asyncio.ensure_future(ASKED[name](stand.shard))
+                await asyncio.sleep(0)
+                if not answer.done():
+                    standing.doubt()
+                    with pytest.raises(NotHeld):
+                        await answer
+    finally:
+        await stand.stop()
+
+
+async def test_a_view_that_calls_visible_what_the_shard_has_moved_away_gets_no_answer(
+    alone: Settings,
+) -> None:
+    """As a worker that comes back sees it: EXPIRING applied long ago, and visible now."""
+    stand = await start(alone)
+    try:
+        await stand.send(events(200), 0)
+        await stand.tell(A, State.EXPIRING, 2)
+        await stand.applied(A, 2)
+        await stand.tell(A, State.STOPPED, 5)
+        with pytest.raises(NotHeld, match="EXPIRING at version 2"):
+            await anext(aiter(stand.shard.read(A, 5)))
+        for ask in (stand.shard.read_users(["u"]), stand.shard.users(["u"])):
+            with pytest.raises(NotHeld, match="EXPIRING at version 2"):
+                await ask
+        with pytest.raises(NotHeld, match="EXPIRING at version 2"):
+            await stand.shard.analytics(A)
+        with pytest.raises(NotHeld, match="EXPIRING at version 2"):
+            stand.shard.sources()
+    finally:
+        await stand.stop()

@@ -1,0 +1,150 @@
+"""Reading a source on a real broker's shard while deltas come and go."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from agents.filters import parse, plan
+from agents.filters.steps import Plan
+from agents.filters.world import SourceView, StillWorld
+from agents.resources.scheduler import Scheduler
+from agents.shard import audience as shard_audience
+from agents.shard import read as shard_read
+from agents.shard.audience import Audiences
+from agents.shard.jobs.context import Context
+from agents.views.state_view import StateView
+from schemas.tables import delta
+from streams.clock import SystemClock
+from streams.kafka import topics as topic_admin
+from streams.settings import Settings, load
+from streams.state import keys
+from streams.state import range_scan as sweep
+from streams.state.state_store import shared_cache
+from streams.state.store import Put, Step, Store
+from tests.rigs.dummies import until
+from tests.rigs.rows import as_dict, random_rows
+
+pytestmark = pytest.mark.connected
+
+SOURCE = "campaign:0001"
+WORLD = StillWorld(sources={SOURCE: SourceView()})
+
+
+@pytest.fixture
+async def context(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[Context]:
+    flags = {
+        "bootstrap_servers": broker,
+        "prefix": prefix,
+        "partitions": 1,
+        "data_dir": tmp_path / "data",
+        "segment_rows": 100,
+        "own_rows": 60,
+    }
+    settings: Settings = load(flags, env={}, file=tmp_path / "none.toml")
+    await topic_admin.create(settings)
+    store = Store(settings, 0, tmp_path / "store", shared_cache(8 << 20))
+    await store.takeover()
+    yield Context(settings, 0, store, StateView(), SystemClock())
+    await store.close()
+
+
+async def put(context: Context, seeds: range) -> list[pl.DataFrame]:
+    """So many small deltas, in one step."""
+    sequence = context.store.table.next_sequence
+    frames = {
+        keys.delta(sequence + at, 0): random_rows(seed, 9, users=2_000)
+        for at, seed in enumerate(seeds)
+    }
+    puts: list[Put] = [(key, delta.encode(frame)) for key, frame in frames.items()]
+    await context.store.commit(Step(puts=puts, frames=frames))
+    return list(frames.values())
+
+
+def of_source(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    return [frame.filter(pl.col("source") == SOURCE) for frame in frames]
+
+
+async def test_a_flush_in_the_middle_of_a_read(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "_PER_RANGE", 50)
+    monkeypatch.setattr(sweep, "_SAMPLE", 1)
+    frames = await put(context, range(300))
+    await context.flush()
+    frames += await put(context, range(300, 900))
+    assert len(context.store.table.deltas) == 600
+    assert len(context.store.table.deltas.frames()) < 20
+
+    rows = shard_read.read(context, SOURCE, None)
+    found = [await anext(rows)]
+    await put(context, range(900, 950))
+    await context.flush()
+    await put(context, range(950, 1_000))
+    assert len(context.store.table.deltas) == 50
+    found += [frame async for frame in rows]
+
+    assert len(found) > 1
+    expected = as_dict(of_source(frames))
+    assert as_dict(found) == expected
+    assert sum(map(len, found)) == len(expected)
+    again = [frame async for frame in shard_read.read(context, SOURCE, None)]
+    assert len(as_dict(again)) > len(expected)
+    sizes = shard_read.sizes(context)
+    assert sizes[SOURCE].rows >= len(as_dict(again))
+
+
+async def test_an_audience_is_of_the_moment_of_its_pin(context: Context) -> None:
+    frames = await put(context, range(300))
+    await context.flush()
+    frames += await put(context, range(300, 600))
+    leaf = {"filter": "clicked_opened_campaign", "campaign": "0001", "action": "clicked"}
+    asked = plan(parse({"not": leaf}), WORLD, now_ms=0)
+    assert isinstance(asked, Plan)
+
+    audiences = Audiences(context, Scheduler())
+    users = await audiences.find(asked)
+    more = await put(context, range(600, 700))
+    await context.flush()
+    later = [user async for series in await audiences.find(asked) for user in series]
+    found = [user async for series in users for user in series]
+
+    came = {user for frame in more for user in frame["user"]}
+    came -= {user for frame in frames for user in frame["user"]}
+    assert came & set(later), "who asked later knows more"
+    assert not came & set(found)
+    everybody = {user for frame in frames for user in frame["user"]}
+    clicked = {
+        user
+        for frame in of_source(frames)
+        for user in frame.filter(pl.col("kind") == "clicked")["user"]
+    }
+    assert found == sorted(everybody - clicked)
+
+
+async def test_once_asked_users_are_taken_in_as_they_come(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_audience, "_FRESHEN_S", 0.01)
+    asked = plan(parse({"filter": "never_received", "has": False}), WORLD, now_ms=0)
+    assert isinstance(asked, Plan)
+    audiences = Audiences(context, Scheduler())
+
+    def known() -> int:
+        return sum(map(len, audiences._user_list._runs))
+
+    keeping = asyncio.create_task(audiences.keep_fresh())
+    try:
+        await put(context, range(300))
+        assert not known(), "nobody has asked"
+        async for _ in await audiences.find(asked):
+            pass
+        before = known()
+        assert before
+        await put(context, range(300, 900))
+        await until(lambda: known() > before)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)

@@ -1,0 +1,241 @@
+"""Skipping what is gone: a shard and a coordinator that refuse to start go on afterwards."""
+
+import asyncio
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from agents.cli.topics import told
+from agents.coordinator.coordinator import Coordinator
+from agents.tools.publish import Chunk, publish
+from agents.tools.skip import Skipped, skip
+from agents.tools.skip_batch import At, Passed, skip_batch
+from agents.views.state_view import StateView
+from schemas.decode.batch import parse_batches, unpack
+from schemas.errors import UsageError
+from schemas.records import codec
+from streams.clock import SystemClock
+from streams.kafka import topics as topic_admin
+from streams.kafka.log import LostRange, Record
+from streams.kafka.step import StepProducer
+from streams.kafka.topic_reader import read_all
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from tests.agents.shard.test_shard import DEADLINE_S, alone, events, start
+
+__all__ = ["alone"]
+
+pytestmark = pytest.mark.connected
+
+
+async def cut(settings: Settings, topic: str, offset: int) -> None:
+    """Delete the records below an offset, as a short retention does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(offset)})
+    finally:
+        await admin.close()
+
+
+async def taken_in(coordinator: Coordinator, requests: int) -> None:
+    """Let it run until it knows so many requests."""
+    task = asyncio.create_task(coordinator.run())
+    async with asyncio.timeout(DEADLINE_S):
+        while not coordinator.running.is_set() or len(coordinator.world.requests) < requests:
+            assert not task.done()
+            await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def make_anew(settings: Settings, topic: str) -> None:
+    """Delete a topic and make it again: an empty log, from offset 0 on."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await admin.delete_topics([topic])
+            made = await topic_admin.create(settings)
+            while topic not in made:
+                made = await topic_admin.create(settings)
+    finally:
+        await admin.close()
+
+
+async def test_a_shard_goes_on_after_the_loss_was_accepted(alone: Settings) -> None:
+    topics = Topics(alone.prefix)
+    first = await start(alone)
+    sent = events(200)
+    await first.send(sent, 0)
+    cursor = first.shard.status.cursor[topics.event("send")]
+    await first.stop()
+    garbage = Chunk("interactions.send", [b"u"] * 20, [b"x"] * 20)
+    await publish(alone, [garbage])
+    await cut(alone, topics.event("send"), cursor + 10)
+    with pytest.raises(LostRange, match="emberline topics skip"):
+        await start(alone)
+
+    (lost,) = await skip(alone)
+    assert lost == Skipped(topics.event("send"), 0, cursor, cursor + 10)
+    assert await skip(alone) == []
+    again = await start(alone, StateView())
+    try:
+        # the rest of what was deleted is passed
+        await again.until(lambda: again.shard.status.cursor[lost.topic] >= cursor + 20)
+        assert again.shard.status.rows > 0
+    finally:
+        await again.stop()
+
+
+async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(alone: Settings) -> None:
+    topic = Topics(alone.prefix).event("send")
+    first = await start(alone)
+    sent = events(200)
+    await first.send(sent, 0)
+    cursor = first.shard.status.cursor[topic]
+    await first.stop()
+    await make_anew(alone, topic)
+    news = [codec.encode("send", event) for kind, event in events(60, seed=1) if kind == "send"]
+    assert 0 < len(news) < cursor
+    await publish(alone, [Chunk("interactions.send", [b"any"] * len(news), news)])
+    with pytest.raises(LostRange, match=rf"ends at {len(news)}.*emberline topics skip"):
+        await start(alone)
+
+    (moved,) = await skip(alone)
+    assert moved == Skipped(topic, 0, cursor, 0)
+    assert "read from its beginning, offset 0" in told(moved)
+    assert await skip(alone) == []
+    again = await start(alone, StateView())
+    try:
+        await again.until(lambda: again.shard._ingest.events == len(news))
+        assert again.shard.status.cursor[topic] == len(news)
+    finally:
+        await again.stop()
+
+
+async def test_a_new_topic_that_is_longer_than_the_old_one_was_is_not_taken_for_it(
+    alone: Settings,
+) -> None:
+    """The cursor lies within its log, and all before it would pass unread."""
+    topic = Topics(alone.prefix).event("send")
+    first = await start(alone)
+    await first.send(events(60), 0)
+    cursor = first.shard.status.cursor[topic]
+    await first.stop()
+    await make_anew(alone, topic)
+    sent = [codec.encode("send", event) for kind, event in events(200, seed=1) if kind == "send"]
+    assert 0 < cursor < len(sent)
+    await publish(alone, [Chunk("interactions.send", [b"any"] * len(sent), sent)])
+    with pytest.raises(LostRange, match=r"deleted and made anew.*emberline topics skip"):
+        await start(alone)
+
+    (moved,) = await skip(alone)
+    assert moved == Skipped(topic, 0, cursor, 0)
+    again = await start(alone, StateView())
+    try:
+        await again.until(lambda: again.shard._ingest.events == len(sent))
+    finally:
+        await again.stop()
+
+
+async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_it(alone: Settings) -> None:
+    topic = Topics(alone.prefix).event("send")
+    stand = await start(alone)
+    try:
+        await stand.send(events(200), 0)
+        await make_anew(alone, topic)
+        with pytest.raises(LostRange, match="emberline topics skip"):
+            await asyncio.wait_for(stand.task, DEADLINE_S)
+    finally:
+        await stand.stop()
+
+
+async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:
+    topic = Topics(alone.prefix).control
+    coordinator = Coordinator(alone, SystemClock())
+    task = asyncio.create_task(coordinator.run())
+    async with asyncio.timeout(DEADLINE_S):
+        await coordinator.running.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    writer = StepProducer(alone, f"{alone.prefix}writer")
+    await writer.start()
+    await writer.commit([Record(topic, None, b"{}") for _ in range(5)])
+    await writer.close()
+    await cut(alone, topic, 3)
+    with pytest.raises(LostRange, match="control"):
+        await asyncio.wait_for(Coordinator(alone, SystemClock()).run(), DEADLINE_S)
+
+    assert await skip(alone) == [Skipped(topic, 0, 0, 3)]
+    await taken_in(Coordinator(alone, SystemClock()), 2)
+
+
+async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Settings) -> None:
+    topic = Topics(alone.prefix).control
+    writer = StepProducer(alone, f"{alone.prefix}writer")
+    await writer.start()
+    await writer.commit([Record(topic, None, b"{}") for _ in range(5)])
+    coordinator = Coordinator(alone, SystemClock())
+    await taken_in(coordinator, 5)
+    await make_anew(alone, topic)
+    await writer.commit([Record(topic, None, b'{"type": "pause", "request_id": "new"}')])
+    await writer.close()
+    with pytest.raises(LostRange, match="control"):
+        await asyncio.wait_for(Coordinator(alone, SystemClock()).run(), DEADLINE_S)
+
+    (moved,) = await skip(alone)
+    assert (moved.topic, moved.to) == (topic, 0)
+    assert moved.first >= 5
+    again = Coordinator(alone, SystemClock())
+    await taken_in(again, 6)
+    assert "new" in again.world.requests
+
+
+async def test_one_batch_is_passed_over_by_hand_and_audited(alone: Settings) -> None:
+    topics = Topics(alone.prefix)
+    topic = topics.event("send")
+    first = await start(alone)
+    sent = events(200)
+    await first.send(sent, 0)
+    cursor = first.shard.status.cursor[topic]
+    await first.stop()
+    values = [codec.encode(kind, event) for kind, event in events(20, seed=1) if kind == "send"]
+    await publish(alone, [Chunk("interactions.send", [b"u"] * 3, values[:3])])
+    await publish(alone, [Chunk("interactions.send", [b"u"], values[3:4])])
+
+    for wrong in (cursor - 1, cursor + 3):
+        with pytest.raises(UsageError, match=f"that is {topic}:0:{cursor}"):
+            await skip_batch(alone, At(topic, 0, wrong), "", SystemClock())
+    passed = await skip_batch(alone, At(topic, 0, cursor + 1), "disk lost", SystemClock())
+    assert passed == Passed(topic, 0, cursor, cursor + 3, 3)
+
+    again = await start(alone)
+    try:
+        await again.until(lambda: again.shard._ingest.events == 1)
+    finally:
+        await again.stop()
+    ((_, _, record),) = await read_all(alone, topics.audit)
+    entry = codec.decode(record.value or b"", "audit")
+    assert (entry["decision"], entry["reason"]) == ("skip", "disk lost")
+    assert f"offsets {cursor} to {cursor + 2}" in str(entry["detail"])
+    ((_, _, aside),) = await read_all(alone, topics.rejected)
+    assert dict(aside.headers)["offset"] == str(cursor).encode()
+    ((_, batch),) = parse_batches(aside.value or b"", topic, 0)
+    assert batch is not None
+    assert [one.value for one in unpack(batch)] == values[:3]
+
+
+async def test_a_command_is_passed_over_by_hand(alone: Settings) -> None:
+    topic = Topics(alone.prefix).control
+    writer = StepProducer(alone, f"{alone.prefix}writer")
+    await writer.start()
+    await writer.commit([Record(topic, None, b"{}")])
+    await writer.commit([Record(topic, None, b'{"type": "pause", "request_id": "second"}')])
+    await writer.close()
+    passed = await skip_batch(alone, At(topic, 0, 0), "", SystemClock())
+    assert (passed.first, passed.to) == (0, 1)
+    coordinator = Coordinator(alone, SystemClock())
+    await taken_in(coordinator, 1)
+    assert set(coordinator.world.requests) == {"second"}

@@ -1,0 +1,58 @@
+"""A segment's export shows each source of all users, or of none."""
+
+from typing import Any, cast
+
+import polars as pl
+import pytest
+
+from agents.users.facts import UserFacts, UsersRead
+from agents.users.names import Names
+from agents.web.export_segment import Told
+from schemas.errors import Recoverable
+from tests.rigs.dummies import rows
+
+A, B = "campaign:a", "campaign:b"
+
+
+def read(*facts: UserFacts, archived: tuple[str, ...] = ()) -> UsersRead:
+    return UsersRead({each.user: each for each in facts}, archived)
+
+
+def facts(user: str, *visible: str, **hidden: int) -> UserFacts:
+    frame = pl.concat([rows("campaign:x", user).clear(), *(rows(each, user) for each in visible)])
+    return UserFacts(user, None, frame, {f"campaign:{name}": n for name, n in hidden.items()}, 0)
+
+
+class NoNames:
+    """Sources are called as their keys."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told(cast(Names, NoNames()), frozenset({"braze_id"}))
+
+
+def test_what_stays_as_it_is_is_told(told: Told) -> None:
+    told.lines(read(facts("u1", A, b=2), archived=("campaign:c",)))
+    told.lines(read(facts("u2", A, b=1), facts("u3"), archived=("campaign:c",)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (read(facts("u1", A)), read(facts("u2", a=1))),
+        (read(facts("u1", A)), read(facts("u2"), archived=(A,))),
+        (read(facts("u1", a=1)), read(facts("u2", A))),
+        (read(facts("u1"), archived=(A,)), read(facts("u2", A, B))),
+    ],
+    ids=["hidden", "archived", "back", "back from the archive"],
+)
+def test_a_source_that_comes_or_goes_breaks_the_export_off(
+    told: Told, before: UsersRead, after: UsersRead
+) -> None:
+    told.lines(before)
+    with pytest.raises(Recoverable, match="campaign:a expired or came back"):
+        told.lines(after)

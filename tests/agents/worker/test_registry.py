@@ -1,0 +1,179 @@
+"""A worker with a schema registry: one authority for ids, and an outage that stops no answer."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import polars as pl
+import pytest
+
+from agents.tools.publish import Chunk, publish
+from schemas.records import registry
+from schemas.records.codec import framed_id
+from schemas.tables.placement import partition_of
+from streams.kafka.topic_reader import read_all
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from tests.rigs.registry_server import RegistryServer, serving
+from tests.streams.kafka.test_remote_registry import written
+
+pytestmark = pytest.mark.connected
+
+DEADLINE_S = 90
+NOW = 1_767_225_600_000
+FIELDS = registry.raw("send")["fields"]
+SWAPPED = {"type": "record", "name": "Send", "fields": [FIELDS[1], FIELDS[0], *FIELDS[2:]]}
+STATUS = {"type": "enum", "name": "Status", "symbols": ["stopped", "active"]}
+DEFINITION = {
+    "type": "record",
+    "name": "Definition",
+    "fields": [{"name": "status", "type": STATUS}, {"name": "key", "type": "string"}],
+}
+NAMED = {
+    **DEFINITION,
+    "fields": [*DEFINITION["fields"], {"name": "name", "type": "string"}],
+}
+LATER = {**SWAPPED, "fields": [*SWAPPED["fields"], {"name": "brand", "type": "string"}]}
+
+
+def send(user: str, **more: Any) -> dict[str, Any]:
+    return {"id": f"of-{user}", "user_id": user, "time": NOW, "campaign_id": "c", **more}
+
+
+@asynccontextmanager
+async def emberline(settings: Settings, *args: str, url: str) -> AsyncIterator[Any]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "EMBERLINE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "EMBERLINE_PREFIX": settings.prefix,
+        "EMBERLINE_PARTITIONS": str(settings.partitions),
+        "EMBERLINE_DATA_DIR": str(settings.data_dir),
+        "EMBERLINE_HTTP_PORT": "0",
+        "EMBERLINE_SCHEMA_REGISTRY_URL": url,
+    }
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agents.cli", *args, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+
+async def cli(settings: Settings, *args: str, url: str) -> None:
+    async with emberline(settings, *args, url=url) as child, asyncio.timeout(DEADLINE_S):
+        assert await child.wait() == 0
+
+
+class Asked:
+    """The worker over HTTP."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+        self._session = session
+        self._address = address
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with self._session.get(self._address + path) as answer:
+            return answer.status, await answer.text()
+
+    async def until(self, path: str, right: Callable[[str], bool]) -> str:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                status, text = await self.get(path)
+                if status == 200 and right(text):
+                    return text
+                await asyncio.sleep(0.1)  # the worker tells nobody
+
+
+def users(text: str) -> set[str]:
+    rows = [json.loads(line) for line in text.splitlines()]
+    return {row["user"] for row in rows if "user" in row}
+
+
+ROWS = "/sources/campaign:c/interactions"
+
+
+async def publish_event(settings: Settings, schema: Any, schema_id: int, event: Any) -> None:
+    value = written(schema, schema_id, event)
+    await publish(settings, [Chunk("interactions.send", [event["user_id"].encode()], [value])])
+
+
+async def publish_definition(
+    settings: Settings, schema: Any, schema_id: int, definition: Any
+) -> None:
+    value = written(schema, schema_id, definition)
+    await publish(settings, [Chunk("catalog", [definition["key"].encode()], [value])])
+
+
+async def test_one_authority_and_an_outage(settings: Settings, topics: Topics) -> None:
+    with serving() as remote:
+        assert remote.register(f"{topics.event('send')}-value", SWAPPED) == 1
+        async with (
+            emberline(settings, "worker", "--json", url=remote.url) as worker,
+            aiohttp.ClientSession() as session,
+        ):
+            async with asyncio.timeout(DEADLINE_S):
+                facts = json.loads(await worker.stdout.readline())
+            asked = Asked(session, facts["address"])
+            # a producer with the registry; the command line with it, and one that was not told
+            await publish_event(settings, SWAPPED, 1, send("theirs"))
+            await cli(settings, "send", "send", json.dumps(send("ours")), url=remote.url)
+            await cli(settings, "send", "send", json.dumps(send("untold")), url="")
+            wanted = {"theirs", "ours", "untold"}
+            assert users(await asked.until(ROWS, lambda text: len(users(text)) >= 3)) == wanted
+            of_catalog = remote.register(f"{topics.catalog}-value", DEFINITION)
+            definition = {"key": "campaign:c", "status": "active"}
+            await publish_definition(settings, DEFINITION, of_catalog, definition)
+            await asked.until("/sources/campaign:c", lambda text: '"ACTIVE"' in text)
+            await outage(settings, remote, asked, wanted)
+        # who reads what we write with the registry finds nothing, and no other schema
+        for topic in (topics.state, topics.audit, topics.control_results):
+            ids = {framed_id(record.value) for _, _, record in await read_all(settings, topic)}
+            assert ids <= registry.OWN_IDS
+            assert ids
+
+
+async def outage(settings: Settings, remote: RegistryServer, asked: Asked, known: set[str]) -> None:
+    """One record of a new id while nothing answers holds up its own shard's ingest alone."""
+    later = remote.put(50, LATER)
+    named = remote.put(51, NAMED)
+    remote.down = True
+    definition = {"key": "campaign:c", "status": "stopped", "name": "Spring"}
+    await publish_definition(settings, NAMED, named, definition)
+    await publish_event(settings, LATER, later, send("waits", brand="x"))
+    told = await asked.until("/readyz", lambda text: "warning" in text)
+    shard = shard_of("waits", settings)
+    assert f"ingest of shards {shard} waits: schema registry" in json.loads(told)["warning"]
+    other = next(
+        name for name in (f"other{n}" for n in range(100)) if shard_of(name, settings) != shard
+    )
+    await publish_event(settings, SWAPPED, 1, send(other))
+    rows = await asked.until(ROWS, lambda text: other in users(text))
+    assert users(rows) == known | {other}
+    status = json.loads((await asked.get("/status"))[1])
+    lag = {one["partition"]: one["cursor_lag"] for one in status["shards"]}
+    assert lag[shard] >= 1
+    assert all(one["ready"] for one in status["shards"])
+    for _ in range(20):
+        assert (await asked.get(ROWS))[0] == 200
+    # a definition waits too, and commands go on
+    await cli(settings, "hold", "campaign:c", url="")
+    held = json.loads((await asked.get("/sources/campaign:c"))[1])
+    assert (held["name"], held["status"]) == ("", "ACTIVE")
+    remote.down = False
+    await asked.until("/sources/campaign:c", lambda text: '"Spring"' in text)
+    rows = await asked.until(ROWS, lambda text: "waits" in users(text))
+    assert users(rows) == known | {other, "waits"}
+    await asked.until("/readyz", lambda text: "warning" not in text)
+
+
+def shard_of(user: str, settings: Settings) -> int:
+    found: int = partition_of(pl.Series([user]), settings.partitions).item()
+    return found
