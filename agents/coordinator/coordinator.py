@@ -45,6 +45,7 @@ from streams.clock import Clock
 from streams.ending import to_the_end
 from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import names_source, own_key, pass_over, producer_of, records_of
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Fenced, Record, RecordGroup
 from streams.kafka.offsets import bounds
 from streams.kafka.purge import Purge
@@ -314,7 +315,7 @@ class Coordinator:
         )
         await fetcher.start()
         reports = self._topics.shard_reports
-        purge = Purge(self._settings, (reports, 0), lambda: term.committed.get(reports))
+        purge = Purge(KafkaLog(self._settings), (reports, 0), lambda: term.committed.get(reports))
         purging = asyncio.create_task(purge.run())
         held = Held(self._remote)
         self.running.set()

@@ -21,10 +21,7 @@ from agents.shard.jobs.context import Context
 from agents.shard.jobs.loop import WorkLoop
 from schemas.decode.batch import SealedBatch
 from streams.ending import together
-from streams.kafka import topics as topic_admin
-from streams.kafka.fetch import Fetcher
-from streams.kafka.log import LostRange, Partition
-from streams.kafka.offsets import bounds
+from streams.kafka.log import LogReader, LostRange, Partition
 from streams.kafka.remote_registry import registry_of
 from streams.kafka.topics import Topics
 from streams.period import milliseconds
@@ -87,7 +84,7 @@ class IngestLoop:
         #: is folded: past transaction markers too, where the cursor stands before them.
         self._unfolded: deque[dict[Partition, int]] = deque()
         self._folded: dict[Partition, int] = {}
-        self._fetcher: Fetcher | None = None
+        self._reader: LogReader | None = None
         self.events = 0
         self.forwarded = 0
         self.rejected = 0
@@ -100,8 +97,9 @@ class IngestLoop:
         context = self._context
         topics = self._topics
         inputs = [*topics.events.values(), topics.users, topics.repartition]
-        logs = await bounds(context.settings, [(topic, context.partition) for topic in inputs])
-        ids = await topic_admin.topic_ids(context.settings, inputs)
+        admin = context.kafka.admin
+        logs = await admin.bounds([(topic, context.partition) for topic in inputs])
+        ids = await admin.topic_ids(inputs)
         table = context.store.table
         cursor = table.cursor
         for (topic, partition), (begin, end) in logs.items():
@@ -113,8 +111,7 @@ class IngestLoop:
         positions = {key: cursor.get(key[0], begin) for key, (begin, _) in logs.items()}
         if topics.users in cursor:
             await self._tell_rest(context.store.table.rested_ms)
-        self._fetcher = Fetcher(
-            context.settings,
+        self._reader = context.kafka.reader(
             positions,
             ends={key: end for key, (_, end) in logs.items()},
             bytes_per_fetch=self._budget.fetch_bytes,
@@ -122,7 +119,7 @@ class IngestLoop:
             linger_ms=round(milliseconds(context.settings.linger)),
             name=f"shard-{context.partition}",
         )
-        await self._fetcher.start()
+        await self._reader.start()
         self._folded = positions
         await asyncio.to_thread(self._intake.recall)
         self._steps.recall()
@@ -136,7 +133,7 @@ class IngestLoop:
         topic, partition = self._topics.users, self._context.partition
         if rested_ms < _SHORT_REST_MS:
             return
-        kept_ms = await tombstones_ms(self._context.settings, topic)
+        kept_ms = await tombstones_ms(self._context.kafka, topic)
         if rested_ms > kept_ms:
             log.warning(
                 "shard %d rested for %.1f days, and %s keeps deletions for %.1f (delete."
@@ -145,9 +142,9 @@ class IngestLoop:
             )
 
     async def close(self) -> None:
-        """Closes the connections of the fetcher."""
-        if self._fetcher is not None:
-            await self._fetcher.close()
+        """Closes the connections of the reader."""
+        if self._reader is not None:
+            await self._reader.close()
 
     async def run(self) -> None:
         """Ingests until cancelled. Raises `LostRange`, `Fenced`, `StepFailed`."""
@@ -168,20 +165,20 @@ class IngestLoop:
         0 only where all that was acknowledged is folded, behind an open transaction too; at
         least 1 where no broker answers for the topic.
         """
-        if self._fetcher is None:
+        if self._reader is None:
             return {}
         cursor = self._context.store.table.cursor
         folded = {key: max(at, cursor.get(key[0], at)) for key, at in self._folded.items()}
-        return {topic: lag for (topic, _), lag in self._fetcher.lag(folded).items()}
+        return {topic: lag for (topic, _), lag in self._reader.lag(folded).items()}
 
     def held_back(self) -> dict[str, int]:
         """Of the lag, offsets behind a transaction that a producer has not ended, by topic."""
-        if self._fetcher is None:
+        if self._reader is None:
             return {}
-        return {topic: count for (topic, _), count in self._fetcher.held_back().items()}
+        return {topic: count for (topic, _), count in self._reader.held_back().items()}
 
     async def _fetch(self) -> None:
-        if self._fetcher is None:
+        if self._reader is None:
             raise RuntimeError("IngestLoop.run before IngestLoop.start")
         few = False
         while True:
@@ -189,8 +186,8 @@ class IngestLoop:
             await self._work.room.wait()
             if few:
                 await self._budget.scheduler.gather()
-            batches = await self._fetcher.fetch_sealed()
-            positions = self._fetcher.positions()
+            batches = await self._reader.fetch_sealed()
+            positions = self._reader.positions()
             came = sum(len(batch.wire) for batch in batches)
             few = 0 < came < _LOAD_BYTES
             if batches:

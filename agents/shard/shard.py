@@ -39,7 +39,7 @@ from schemas.errors import Fatal
 from schemas.tables.roster import Alias
 from streams.clock import Clock
 from streams.ending import to_the_end, together
-from streams.kafka.log import Fenced
+from streams.kafka.log import Fenced, Log
 from streams.kafka.purge import Purge
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -59,6 +59,7 @@ class Shard:
     def __init__(
         self,
         settings: Settings,
+        kafka: Log,
         partition: int,
         view: StateView,
         clock: Clock,
@@ -68,10 +69,12 @@ class Shard:
         standing: Standing | None = None,
     ) -> None:
         folder = Path(settings.data_dir) / f"shard-{partition}"
-        self._store = Store(settings, partition, folder, cache)
+        self._store = Store(settings, kafka, partition, folder, cache)
         self._standing = standing or Standing()
         self._store.doubts = self._standing.doubts
-        self._context = Context(settings, partition, self._store, view, clock, self._standing)
+        self._context = Context(
+            settings, kafka, partition, self._store, view, clock, self._standing
+        )
         self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
         self._store.follow = self._users.follow
         self._audiences = Audiences(self._context, budget.scheduler)
@@ -219,7 +222,7 @@ class Shard:
         context = self._context
         topic = Topics(context.settings.prefix).repartition
         table = context.store.table
-        return Purge(context.settings, (topic, context.partition), lambda: table.cursor.get(topic))
+        return Purge(context.kafka, (topic, context.partition), lambda: table.cursor.get(topic))
 
     def _identity(self) -> str:
         """What the index by user is of: another changelog's is worth nothing."""

@@ -22,6 +22,7 @@ from schemas.errors import Recoverable, UsageError
 from schemas.records import codec
 from streams.clock import Clock
 from streams.kafka.fetch import Fetcher
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Record
 from streams.kafka.offsets import bounds
 from streams.kafka.step import StepProducer
@@ -104,7 +105,7 @@ def _coordinator_inputs(topics: Topics) -> tuple[str, ...]:
 
 async def _of_shard(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
     folder = Path(settings.data_dir) / f"shard-{at.partition}"
-    store = Store(settings, at.partition, folder, shared_cache(_CACHE_BYTES))
+    store = Store(settings, KafkaLog(settings), at.partition, folder, shared_cache(_CACHE_BYTES))
     try:
         await store.takeover()
         passed, records = await _passed(settings, at, store.table.cursor, reason, clock)

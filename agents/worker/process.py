@@ -29,6 +29,7 @@ from agents.worker.app import App, build_app
 from agents.worker.preflight import locked, topics_checked
 from schemas.errors import EmberlineError, Fatal
 from streams.clock import SystemClock
+from streams.kafka.kafka_log import KafkaLog
 from streams.settings import Settings
 from streams.state.state_store import shared_cache
 
@@ -167,12 +168,12 @@ async def _announce(app: App, on_ready: Ready) -> None:
 
 def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
     view, catalog = StateView(), CatalogView()
-    clock, budget = SystemClock(), Budget(settings)
+    clock, budget, kafka = SystemClock(), Budget(settings), KafkaLog(settings)
     gate, standing, watch = BrokerGate(settings), Standing(), TopicWatch(settings)
     cache = shared_cache(budget.cache_bytes)
 
     def make_shard(partition: int, deliver: Deliver) -> Shard:
-        return Shard(settings, partition, view, clock, cache, budget, deliver, standing)
+        return Shard(settings, kafka, partition, view, clock, cache, budget, deliver, standing)
 
     def on_held(shards: int) -> None:
         budget.shards = shards

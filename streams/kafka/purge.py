@@ -8,21 +8,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.records_to_delete import RecordsToDelete
-from aiokafka.errors import KafkaError
-
-from streams.kafka import bootstrap
-from streams.kafka.log import Partition
-from streams.settings import Settings
+from schemas.errors import Recoverable
+from streams.kafka.log import Log, Partition
 
 __all__ = ["Purge"]
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 600.0
-_DEADLINE_S = 30.0
 
 
 class Purge:
@@ -34,13 +27,13 @@ class Purge:
 
     def __init__(
         self,
-        settings: Settings,
+        kafka: Log,
         partition: Partition,
         committed: Callable[[], int | None],
         *,
         every_s: float = EVERY_S,
     ) -> None:
-        self._settings = settings
+        self._kafka = kafka
         self._partition = partition
         self._committed = committed
         self._every_s = every_s
@@ -53,33 +46,20 @@ class Purge:
             await asyncio.sleep(self._every_s)
             try:
                 await self.once()
-            except (KafkaError, OSError, TimeoutError) as error:
+            except Recoverable as error:
                 topic, partition = self._partition
                 log.warning(
-                    "%s[%d] keeps records that have been taken in: %s. Give this client the "
-                    "right to delete records of the topic",
-                    *(topic, partition, type(error).__name__),
+                    "%s[%d] keeps records that have been taken in: %s", topic, partition, error
                 )
 
     async def once(self) -> bool:
         """Delete what can be deleted; False where that is nothing new.
 
-        Raises KafkaError, OSError, TimeoutError.
+        Raises Recoverable where the log does not.
         """
         offset = self._committed()
         if offset is None or offset <= self._done:
             return False
-        admin = AIOKafkaAdminClient(
-            bootstrap_servers=self._settings.bootstrap_servers,
-            client_id=f"{self._settings.client_id}-purge",
-        )
-        bootstrap.adopt(admin._client, bootstrap.READ_S)
-        try:
-            async with asyncio.timeout(_DEADLINE_S):
-                await admin.start()
-                place = TopicPartition(*self._partition)
-                await admin.delete_records({place: RecordsToDelete(before_offset=offset)})
-        finally:
-            await admin.close()
+        await self._kafka.admin.delete_below(self._partition, offset)
         self._done = offset
         return True

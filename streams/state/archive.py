@@ -10,8 +10,7 @@ from schemas.decode.batch import unpack
 from schemas.errors import Fatal
 from schemas.segment import SegmentIndex
 from schemas.segment.codec import checksum
-from streams.kafka.fetch import Fetcher
-from streams.kafka.log import Record
+from streams.kafka.log import Log, Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state.hot_table import Place
@@ -50,7 +49,7 @@ def append(
 
 
 async def read(
-    settings: Settings, partition: int, places: Mapping[str, Place]
+    settings: Settings, kafka: Log, partition: int, places: Mapping[str, Place]
 ) -> AsyncIterator[tuple[SegmentIndex, bytes]]:
     """The segments at `places` (segment id -> place), verified, in the order of their offsets.
 
@@ -63,11 +62,11 @@ async def read(
     if not order:
         return
     partition_key = (topic, partition)
-    fetcher = Fetcher(settings, {partition_key: order[-1]}, name=f"archive-{partition}")
-    await fetcher.start()
+    reader = kafka.reader({partition_key: order[-1]}, name=f"archive-{partition}")
+    await reader.start()
     try:
         while order:
-            batches = await fetcher.progress()
+            batches = await reader.progress()
             for record in (record for batch in batches for record in unpack(batch)):
                 if order and record.offset > order[-1]:
                     raise _mismatch(partition_key, order[-1], *wanted[order[-1]], "is gone")
@@ -83,10 +82,10 @@ async def read(
                             partition_key, record.offset, segment_id, place, "is another record"
                         )
                     yield SegmentIndex.from_json(headers["index"] or b""), data
-            if order and order[-1] - fetcher.position(partition_key) > _JUMP:
-                fetcher.seek(partition_key, order[-1])
+            if order and order[-1] - reader.position(partition_key) > _JUMP:
+                reader.seek(partition_key, order[-1])
     finally:
-        await fetcher.close()
+        await reader.close()
 
 
 def _mismatch(

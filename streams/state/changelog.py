@@ -13,12 +13,9 @@ import uuid
 
 from schemas.decode.batch import KafkaRecord, unpack
 from schemas.errors import Fatal
-from streams.kafka.fetch import Fetcher
-from streams.kafka.log import Record
-from streams.kafka.offsets import bounds
-from streams.kafka.step import StepProducer
+from streams.kafka.log import Log, LogReader, LogWriter, Record
 from streams.kafka.topic_specs import fixed_number
-from streams.kafka.topics import DELETE_RETENTION_MS, Topics, configs
+from streams.kafka.topics import DELETE_RETENTION_MS, Topics
 from streams.settings import Settings
 from streams.state import keys
 from streams.state.hot_table import HotTable, Origin
@@ -45,49 +42,53 @@ def fence(settings: Settings, partition: int, owner: str) -> Record:
 
 
 async def recover(
-    settings: Settings, partition: int, producer: StepProducer, state_store: StateStore, owner: str
+    settings: Settings,
+    kafka: Log,
+    partition: int,
+    writer: LogWriter,
+    state_store: StateStore,
+    owner: str,
 ) -> tuple[HotTable, int]:
     """Brings the state store up to this owner's fence and loads the hot table from it.
 
-    The producer must have been started, which fences the former owner. Returns the table and
+    The writer must have been started, which fences the former owner. Returns the table and
     the changelog offset after the fence. Raises `WrongPartitions` for another N, `StepFailed`
     or `Fenced` from the fence's commit, `Recoverable` when the changelog stays silent.
     """
     topic = Topics(settings.prefix).changelog
-    (fence_offset,) = await producer.commit([fence(settings, partition, owner)])
-    now_ms = producer.appended_ms or int(time.time() * 1000)
-    start, _ = (await bounds(settings, [(topic, partition)]))[topic, partition]
-    fetcher = Fetcher(
-        settings,
+    (fence_offset,) = await writer.commit([fence(settings, partition, owner)])
+    now_ms = writer.appended_ms or int(time.time() * 1000)
+    start, _ = (await kafka.admin.bounds([(topic, partition)]))[topic, partition]
+    reader = kafka.reader(
         {(topic, partition): start},
         bytes_per_partition=4_000_000,
         prefetch=True,
         name=f"changelog-{partition}",
     )
-    await fetcher.start()
+    await reader.start()
     try:
-        origin, head = await _origin(fetcher, owner)
+        origin, head = await _origin(reader, owner)
         _check(origin, settings.partitions, partition)
         if not state_store.position() or not _useful(state_store, origin, fence_offset):
             await asyncio.to_thread(state_store.clear)
-        elif abs(now_ms - state_store.stamp_ms()) > await tombstones_ms(settings, topic) // 2:
+        elif abs(now_ms - state_store.stamp_ms()) > await tombstones_ms(kafka, topic) // 2:
             log.info("shard %d has been away for long and is filled anew", partition)
             await asyncio.to_thread(state_store.clear)
         position = max(start, state_store.position())
         if position > start:
-            fetcher.seek((topic, partition), position)
+            reader.seek((topic, partition), position)
             head = []
         last_ms = state_store.stamp_ms()
-        last_ms = await _replay(fetcher, head, state_store, owner) or last_ms
+        last_ms = await _replay(reader, head, state_store, owner) or last_ms
     finally:
-        await fetcher.close()
+        await reader.close()
     table = await asyncio.to_thread(load, state_store)
     table.rested_ms = max(0, now_ms - last_ms) if last_ms else 0
     if table.origin is None:
         table.origin = Origin(uuid.uuid4().hex, settings.partitions, FORMAT)
         put = (keys.ORIGIN, table.origin.to_json())
-        (offset,) = await producer.commit([Record(topic, put[0], put[1], partition)])
-        state_store.apply([put], offset + 1, producer.appended_ms)
+        (offset,) = await writer.commit([Record(topic, put[0], put[1], partition)])
+        state_store.apply([put], offset + 1, writer.appended_ms)
     return table, state_store.position()
 
 
@@ -133,21 +134,21 @@ def _useful(state_store: StateStore, origin: Origin | None, fence: int) -> bool:
     return known is not None and known == origin and state_store.position() <= fence
 
 
-async def tombstones_ms(settings: Settings, topic: str) -> int:
+async def tombstones_ms(kafka: Log, topic: str) -> int:
     """How long a compacted topic keeps tombstones, now: what was last at its end longer ago
     than half of that may hold keys whose deletion nobody tells any more."""
-    found = (await configs(settings, [topic])).get(topic, {}).get("delete.retention.ms", "")
+    found = (await kafka.admin.configs([topic])).get(topic, {}).get("delete.retention.ms", "")
     return int(found) if found.isdecimal() else DELETE_RETENTION_MS
 
 
-async def _origin(fetcher: Fetcher, owner: str) -> tuple[Origin | None, list[KafkaRecord]]:
+async def _origin(reader: LogReader, owner: str) -> tuple[Origin | None, list[KafkaRecord]]:
     """The origin record, which stands before everything but fences; None for a new changelog.
 
     And all that was read to find it, from the log's start.
     """
     head: list[KafkaRecord] = []
     while True:
-        records = await _records(fetcher)
+        records = await _records(reader)
         head += records
         for record in records:
             if record.key == keys.ORIGIN and record.value is not None:
@@ -157,14 +158,14 @@ async def _origin(fetcher: Fetcher, owner: str) -> tuple[Origin | None, list[Kaf
 
 
 async def _replay(
-    fetcher: Fetcher, head: list[KafkaRecord], state_store: StateStore, owner: str
+    reader: LogReader, head: list[KafkaRecord], state_store: StateStore, owner: str
 ) -> int:
     """Brings `head` and what follows it, up to the owner's fence, into the state store. Returns the
     time (UTC ms) of the last record before that fence, 0 where there is none."""
     replay = Replay(state_store)
     last_ms = 0
     try:
-        records = head or await _records(fetcher)
+        records = head or await _records(reader)
         while True:
             for record in records:
                 if record.key is not None:
@@ -174,7 +175,7 @@ async def _replay(
                     return last_ms
                 last_ms = record.timestamp
             await replay.write(records[-1].offset + 1, records[-1].timestamp)
-            records = await _records(fetcher)
+            records = await _records(reader)
     finally:
         await replay.close()
 
@@ -183,10 +184,10 @@ def _is_fence(record: KafkaRecord, owner: str) -> bool:
     return record.key == keys.FENCE and record.value == owner.encode()
 
 
-async def _records(fetcher: Fetcher) -> list[KafkaRecord]:
-    """The next records of a one-partition fetcher; at least one. Raises Recoverable where
+async def _records(reader: LogReader) -> list[KafkaRecord]:
+    """The next records of a reader of one partition; at least one. Raises Recoverable where
     nothing comes."""
     while True:
-        batches = await fetcher.progress()
+        batches = await reader.progress()
         if found := [record for batch in batches for record in unpack(batch)]:
             return found

@@ -14,8 +14,7 @@ from rocksdict import Cache
 
 from schemas.segment import SegmentIndex, decode, verified
 from schemas.tables.interaction import COLUMNS, empty
-from streams.kafka.log import Record, RecordGroup
-from streams.kafka.step import StepProducer
+from streams.kafka.log import Log, LogWriter, Record, RecordGroup
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state import keys
@@ -115,8 +114,11 @@ class Store:
     are told by a leader that may have been replaced while it stood still.
     """
 
-    def __init__(self, settings: Settings, partition: int, folder: Path, cache: Cache) -> None:
+    def __init__(
+        self, settings: Settings, kafka: Log, partition: int, folder: Path, cache: Cache
+    ) -> None:
         self._settings = settings
+        self._kafka = kafka
         self._changelog = Topics(settings.prefix).changelog
         self._cache = cache
         self._folder = folder
@@ -131,7 +133,7 @@ class Store:
         self._owner = uuid.uuid4().hex
         self._proven = -1
         self._state_store: StateStore | None = None
-        self._producer: StepProducer | None = None
+        self._writer: LogWriter | None = None
         self._lock = asyncio.Lock()
         self._changing = asyncio.Lock()
         self._applying: asyncio.Future[None] | None = None
@@ -139,13 +141,16 @@ class Store:
     async def takeover(self) -> None:
         """Fences the former owner and recovers. Raises as `changelog.recover` does."""
         self._state_store = await asyncio.to_thread(StateStore, self._folder, self._cache)
-        self._producer = StepProducer(
-            self._settings, f"{self._settings.prefix}shard-{self.partition}"
-        )
+        self._writer = self._kafka.writer(f"{self._settings.prefix}shard-{self.partition}")
         doubts = self.doubts()
-        await self._producer.start()
+        await self._writer.start()
         self.table, _ = await recover(
-            self._settings, self.partition, self._producer, self._state_store, self._owner
+            self._settings,
+            self._kafka,
+            self.partition,
+            self._writer,
+            self._state_store,
+            self._owner,
         )
         self._proven = doubts
         self.written_at = time.monotonic()
@@ -168,8 +173,8 @@ class Store:
 
     async def close(self) -> None:
         """Lets go of broker and disk; what was committed stays."""
-        if self._producer is not None:
-            await self._producer.close()
+        if self._writer is not None:
+            await self._writer.close()
         if self._applying is not None:
             await asyncio.wait([self._applying])
         if self._state_store is not None:
@@ -189,7 +194,7 @@ class Store:
             await self._commit(step)
 
     async def _commit(self, step: Step) -> None:
-        if self._producer is None:
+        if self._writer is None:
             raise RuntimeError("the store is not open")
         placed: list[Put] = []
         doubts = self._proven
@@ -203,7 +208,7 @@ class Store:
             doubts = self.doubts()
 
         entries = [self._entry(put) for put in step.puts]
-        offsets = await self._producer.commit(
+        offsets = await self._writer.commit(
             [*entries, *step.records],
             groups=step.groups,
             first=step.appends,
@@ -214,7 +219,7 @@ class Store:
         written = offsets[: len(entries)] + offsets[len(entries) + len(step.records) :]
         # From here on the step has happened: it must be applied whole, cancelled or not.
         self._applying = asyncio.ensure_future(
-            self._apply([*step.puts, *placed], step.frames, written, self._producer.appended_ms)
+            self._apply([*step.puts, *placed], step.frames, written, self._writer.appended_ms)
         )
         await asyncio.shield(self._applying)
         self.steps += 1

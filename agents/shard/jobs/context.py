@@ -12,7 +12,7 @@ from agents.shard.standing import Standing
 from agents.views.state_view import StateView
 from schemas.records.codec import encode
 from streams.clock import Clock
-from streams.kafka.log import Record
+from streams.kafka.log import Log, Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state import auxiliary_table as auxiliary
@@ -33,9 +33,10 @@ _AUXILIARY_BYTES = 64_000_000
 
 @dataclass(frozen=True)
 class Context:
-    """One shard's settings, store, clock, view of the lifecycle, and its worker's standing."""
+    """One shard's settings, log, store, clock, view of the lifecycle, and its worker's standing."""
 
     settings: Settings
+    kafka: Log
     partition: int
     store: Store
     view: StateView

@@ -185,7 +185,8 @@ class Expire:
             return False
         chunk = next(bounded(self._unverified, lambda index: index.bytes, _VERIFY_BYTES))
         places = {index.id: self._table.manifest[_only(index)][index.id] for index in chunk}
-        reading = archive.read(self._context.settings, self._context.partition, places)
+        context = self._context
+        reading = archive.read(context.settings, context.kafka, context.partition, places)
         async for segment, _ in reading:
             del places[segment.id]
         if places:

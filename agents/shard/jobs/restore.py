@@ -59,7 +59,9 @@ class Restore:
     async def _bring(self) -> None:
         context = self._context
         if self._reading is None:
-            self._reading = archive.read(context.settings, context.partition, self._missing.copy())
+            self._reading = archive.read(
+                context.settings, context.kafka, context.partition, self._missing.copy()
+            )
         puts: list[Put] = []
         weight = 0
         while self._missing and (not puts or weight < context.work_bytes):

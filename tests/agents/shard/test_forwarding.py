@@ -20,6 +20,7 @@ from schemas.tables.interaction import KEY
 from streams.clock import SystemClock
 from streams.kafka import topics as topic_admin
 from streams.kafka.fetch import Fetcher
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.offsets import bounds
 from streams.kafka.purge import Purge
 from streams.kafka.topic_repair import set_configs
@@ -56,7 +57,16 @@ async def running(settings: Settings, partition: int) -> Any:
         await shard.offer(fetched)
 
     cache = shared_cache(8 << 20)
-    shard = Shard(settings, partition, view, SystemClock(), cache, Budget(settings), deliver)
+    shard = Shard(
+        settings,
+        KafkaLog(settings),
+        partition,
+        view,
+        SystemClock(),
+        cache,
+        Budget(settings),
+        deliver,
+    )
     task = asyncio.create_task(shard.run())
     try:
         yield shard, task

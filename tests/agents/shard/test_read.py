@@ -19,6 +19,7 @@ from agents.views.state_view import StateView
 from schemas.tables import delta
 from streams.clock import SystemClock
 from streams.kafka import topics as topic_admin
+from streams.kafka.kafka_log import KafkaLog
 from streams.settings import Settings, load
 from streams.state import keys
 from streams.state import range_scan as sweep
@@ -45,9 +46,9 @@ async def context(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[Con
     }
     settings: Settings = load(flags, env={}, file=tmp_path / "none.toml")
     await topic_admin.create(settings)
-    store = Store(settings, 0, tmp_path / "store", shared_cache(8 << 20))
+    store = Store(settings, KafkaLog(settings), 0, tmp_path / "store", shared_cache(8 << 20))
     await store.takeover()
-    yield Context(settings, 0, store, StateView(), SystemClock())
+    yield Context(settings, KafkaLog(settings), 0, store, StateView(), SystemClock())
     await store.close()
 
 

@@ -34,6 +34,7 @@ from schemas.tables.interaction import KEY
 from streams.clock import SystemClock
 from streams.kafka import topics as topic_admin
 from streams.kafka.fetch import Fetcher
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Record
 from streams.kafka.offsets import bounds
 from streams.kafka.step import StepProducer
@@ -163,7 +164,9 @@ async def start(
 
     cache = shared_cache(8 << 20)
     budget = Budget(settings, shards)
-    shard = Shard(settings, 0, view, SystemClock(), cache, budget, deliver, standing)
+    shard = Shard(
+        settings, KafkaLog(settings), 0, view, SystemClock(), cache, budget, deliver, standing
+    )
     stand = Stand(settings, view, shard, asyncio.create_task(shard.run()))
     await stand.until(lambda: shard.ready)
     return stand

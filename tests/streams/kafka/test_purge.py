@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Record
 from streams.kafka.offsets import bounds
 from streams.kafka.purge import Purge
@@ -21,7 +22,7 @@ async def test_a_log_is_kept_until_it_has_been_taken_in(settings: Settings, topi
     await producer.commit([Record(*place[:1], None, b"v", 2) for _ in range(10)])
     await producer.close()
     committed: list[int | None] = [None]
-    purge = Purge(settings, place, lambda: committed[0], every_s=0.01)
+    purge = Purge(KafkaLog(settings), place, lambda: committed[0], every_s=0.01)
 
     async def begin() -> int:
         return (await bounds(settings, [place]))[place][0]
@@ -48,7 +49,7 @@ async def test_a_broker_that_refuses_is_told_of_and_ends_nothing(
     settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
     # above the end: what a topic made anew would look like
-    purge = Purge(settings, (topics.repartition, 0), lambda: 1_000, every_s=0.01)
+    purge = Purge(KafkaLog(settings), (topics.repartition, 0), lambda: 1_000, every_s=0.01)
     running = asyncio.create_task(purge.run())
     try:
         async with asyncio.timeout(30):

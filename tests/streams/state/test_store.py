@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from schemas.tables.counts import COUNT_SCHEMA
 from schemas.tables.delta import encode
 from schemas.tables.profile import PROFILE
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Fenced
 from streams.kafka.topic_repair import set_configs
 from streams.kafka.topics import Topics, configs
@@ -39,7 +40,9 @@ async def store(settings: Settings, topics: Topics) -> AsyncIterator[Store]:
 
 
 def make(settings: Settings, folder: str = "one") -> Store:
-    return Store(settings, 2, Path(settings.data_dir) / folder, shared_cache(8 << 20))
+    return Store(
+        settings, KafkaLog(settings), 2, Path(settings.data_dir) / folder, shared_cache(8 << 20)
+    )
 
 
 def delta(store: Store, frame: pl.DataFrame, offset: int) -> Step:
@@ -130,7 +133,9 @@ async def test_a_state_store_of_another_incarnation_is_thrown_away(
     await fill(store)
     await store.close()
     shutil.copytree(Path(settings.data_dir) / "one", Path(settings.data_dir) / "moved")
-    other = Store(settings, 3, Path(settings.data_dir) / "moved", shared_cache(8 << 20))
+    other = Store(
+        settings, KafkaLog(settings), 3, Path(settings.data_dir) / "moved", shared_cache(8 << 20)
+    )
     await other.takeover()
     try:
         assert not other.table.segments
@@ -185,8 +190,8 @@ async def test_a_state_store_knows_by_the_brokers_clock_when_it_was_last_full(
 ) -> None:
     before = store.state_store.stamp_ms()
     await store.commit(Step(puts=[(b"v/x", b'{"version": 1, "state": "ACTIVE"}')]))
-    assert store._producer is not None
-    assert store.state_store.stamp_ms() == store._producer.appended_ms
+    assert store._writer is not None
+    assert store.state_store.stamp_ms() == store._writer.appended_ms
     assert 0 < before <= store.state_store.stamp_ms()
 
 
