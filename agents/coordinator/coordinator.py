@@ -10,7 +10,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from aiokafka.errors import KafkaError
 
@@ -81,6 +81,8 @@ class _Term:
     measured_at: int = 0
     #: Where to go on reading `lifecycle.state`, to see whether somebody else writes to it.
     watched: int = 0
+    #: Batches that cannot be opened, for `rejected`: they go with the next step.
+    aside: list[Record] = field(default_factory=list)
 
 
 class Coordinator:
@@ -226,7 +228,20 @@ class Coordinator:
         all_read = True
         former: dict[str, Item] = {}
         news: list[Item] = []
-        fetcher = Fetcher(self._settings, {(topic, 0): start}, name="coordinator-catalog")
+
+        def unreadable(batch: RawBatch, code: str, detail: str) -> None:
+            nonlocal all_read
+            # which keys it holds nobody knows: none of those that are missing was deleted
+            all_read = False
+            if batch.next_offset > known:
+                term.aside.append(self._put_aside(batch, code, detail))
+
+        fetcher = Fetcher(
+            self._settings,
+            {(topic, 0): start},
+            unreadable=unreadable,
+            name="coordinator-catalog",
+        )
         await fetcher.start()
         try:
             stop: int | None = None
@@ -306,11 +321,10 @@ class Coordinator:
     async def _decide(self, term: _Term) -> None:
         positions = {(name, 0): term.cursor[name] for name in self._inputs}
         positions[self._topics.state, 0] = term.watched
-        aside: list[Record] = []
         fetcher = Fetcher(
             self._settings,
             positions,
-            unreadable=lambda *what: aside.append(self._put_aside(*what)),
+            unreadable=lambda *what: term.aside.append(self._put_aside(*what)),
             name="coordinator",
         )
         await fetcher.start()
@@ -331,10 +345,8 @@ class Coordinator:
                 # past transaction markers too: a log may begin behind the last one
                 ends = {name: fetcher.position((name, 0)) for name in self._inputs}
                 term.cursor |= {name: end for name, end in ends.items() if name not in held}
-                if aside:
-                    cursor = log_topic.cursor_record(self._settings, term.cursor)
-                    await term.producer.commit([*aside, cursor])
-                    aside.clear()
+                if term.aside:
+                    await self._step(term, [])
                 for one in _foreign(batches, self._topics.state, term.producer.producer_id):
                     await self._step(term, [], extra=one)
                 due = wait_ms(term.world, self._clock.now_ms(), self._policy) == 0
@@ -382,9 +394,10 @@ class Coordinator:
         cursor = term.cursor | {item.topic: item.next_offset for item in items}
         now = self._clock.now_ms()
         world, groups = await asyncio.to_thread(self._decided, term.world, inputs, now)
-        records = [item.reject for item in items if item.reject is not None]
+        records = [*term.aside, *(item.reject for item in items if item.reject is not None)]
         records.append(log_topic.cursor_record(self._settings, cursor))
         offsets = await term.producer.commit(records, groups=groups)
+        term.aside.clear()
         term.world = self._world = world
         term.cursor, term.committed = cursor, dict(cursor)
         return offsets[-1]

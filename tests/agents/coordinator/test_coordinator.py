@@ -356,6 +356,29 @@ async def test_a_batch_that_cannot_be_opened_is_put_aside_and_passed(
     assert zstd_encode(bomb) in (aside.value or b"")
 
 
+async def test_a_definition_in_a_batch_that_cannot_be_opened_is_not_taken_for_deleted(
+    world: World, view: StateView
+) -> None:
+    """Compaction leaves the last record of a key, and the reader cannot open its batch."""
+    broker, topic = world.settings.bootstrap_servers, world.topics.catalog
+    uses = json.dumps([{"filter": "received_from_campaign", "campaign": "a"}])
+    async with world.running():
+        await world.define("canvas:uses", "ACTIVE", filters=uses)
+        await world.define(A, "STOPPED", name="Spring")
+        await until(view, A, State.EXEMPT)
+    await forget(world.settings, topic)
+    end = (await bounds(world.settings, [(topic, 0)]))[topic, 0][1]
+    bomb = zstd_encode(record_of(0, bytes(40_000_000)))
+    assert await produce(broker, topic, 0, [wire_of(bomb, 1, 4, 0)])
+    world.clock.advance(MONTH3 + DAY)
+    async with world.running() as coordinator:
+        assert set(coordinator.world.catalog) == {"canvas:uses", A}
+        assert coordinator.world.sources[A].state is State.EXEMPT
+    aside = [dict(one.headers) for one in await world.records(world.topics.rejected)]
+    places = [(one["topic"], one["offset"], one["code"]) for one in aside]
+    assert places == [(topic.encode(), str(end).encode(), b"too_large")]
+
+
 async def test_records_of_strangers_in_its_topic_stop_no_coordinator(
     world: World, view: StateView, caplog: pytest.LogCaptureFixture
 ) -> None:
