@@ -186,7 +186,7 @@ def test_what_could_not_be_read_is_read_the_next_time(random: Random) -> None:
     made.auxiliary[ROSTER.delta] = (*made.auxiliary[ROSTER.delta], roster_rows(said, 1_000))
     made.runs[ROSTER.run] = (b"r/1",)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(made, "side_rows", lambda table: _damaged())
+        patch.setattr(made, "auxiliary_rows", lambda table: _damaged())
         with pytest.raises(StoreDamaged):
             user_list.of(cast(Pinned, made))
     assert user_list.of(cast(Pinned, made)).between(None, None).texts().to_list() == sorted(
