@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.coordinator.rules.telling import KEEPS_HOT
+from agents.coordinator.rules.wording import KEEPS_HOT
 from agents.filters import FilterError, parse
 from agents.filters.vocabulary import VOCABULARY
 from schemas.records.undecodable import REMEDIES

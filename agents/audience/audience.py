@@ -5,8 +5,8 @@ from functools import partial
 
 import polars as pl
 
+from agents.audience.live_plan_facts import LiveWorld
 from agents.audience.plan_json import encode
-from agents.audience.world import LiveWorld
 from agents.filters import Node, OnExpired, Plan, Refused, plan
 from agents.scatter.audience_parts import users_of
 from agents.scatter.context import Context

@@ -9,12 +9,12 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from agents.audience.world import LiveWorld
+from agents.audience.live_plan_facts import LiveWorld
 from agents.cli.calling import asked
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.coordinator.rules.as_if import AsIf
 from agents.coordinator.rules.lint import lint
-from agents.coordinator.rules.telling import KEEPS_HOT
+from agents.coordinator.rules.wording import KEEPS_HOT
 from agents.terminal.say import say
 from agents.views import catalog_view
 from agents.views.catalog_view import CatalogView, Entry

@@ -11,7 +11,7 @@ import click
 from agents.cli.calling import address, asked
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.coordinator.rules import ledger
-from agents.coordinator.rules.world import Sweep
+from agents.coordinator.rules.state import Sweep
 from agents.terminal.misspelt import misspelt_lines
 from agents.terminal.say import say
 from agents.terminal.table import show, when

@@ -32,8 +32,8 @@ from agents.coordinator.rules.inputs import (
 from agents.coordinator.rules.outputs import Output, state
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.recovery import recovered
-from agents.coordinator.rules.sweep import wait_ms
-from agents.coordinator.rules.world import World
+from agents.coordinator.rules.retention_sweep import wait_ms
+from agents.coordinator.rules.state import World
 from schemas.decode.batch_records import RawBatch
 from schemas.decode.reject import reject_batch
 from schemas.errors import Recoverable

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.coordinator.rules import ledger
-from agents.coordinator.rules.world import World
+from agents.coordinator.rules.state import World
 from schemas.decode.batch import KafkaRecord, RawBatch
 from schemas.errors import Fatal
 from schemas.records.lifecycle import is_source

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from agents.coordinator.rules.aside import words_of_bytes, words_of_definition
 from agents.coordinator.rules.bounds import command_fault, is_request_id, report_fault, unfit
 from agents.coordinator.rules.inputs import (
     CommandRead,
@@ -14,6 +13,7 @@ from agents.coordinator.rules.inputs import (
     Input,
     ReportRead,
 )
+from agents.coordinator.rules.quarantine import words_of_bytes, words_of_definition
 from schemas.decode.batch_records import CorruptRecords, KafkaRecord, RawBatch, unpack
 from schemas.decode.check import DEFAULT_LIMITS
 from schemas.decode.reject import Reject, Rejects

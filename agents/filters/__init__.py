@@ -12,11 +12,11 @@ from agents.filters.errors import FilterError
 from agents.filters.evaluation import evaluate
 from agents.filters.nodes import Node
 from agents.filters.parsing import leaves, parse, parse_text, uses
+from agents.filters.plan_facts import SegmentView, SourceView, StillWorld, World
 from agents.filters.planning import plan
 from agents.filters.refusals import Code, OnExpired, Place, Refusal, Refused
 from agents.filters.resolving import resolve
 from agents.filters.steps import Excluded, Plan
-from agents.filters.world import SegmentView, SourceView, StillWorld, World
 
 __all__ = [
     "Code",

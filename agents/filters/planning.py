@@ -23,11 +23,11 @@ from agents.filters.nodes import (
     TagLeaf,
 )
 from agents.filters.parsing import parse_text
+from agents.filters.plan_facts import SourceView, World
 from agents.filters.refusals import Code, OnExpired, Place, Refusal, Refused
 from agents.filters.resolving import resolve
 from agents.filters.steps import Both, Constant, Either, Excluded, Plan, Question, Rest, Step
 from agents.filters.tags import Tags
-from agents.filters.world import SourceView, World
 from schemas.records.lifecycle import State
 
 __all__ = ["MAX_EXPANDED_DEPTH", "MAX_EXPANDED_NODES", "MAX_PAIRS", "plan"]

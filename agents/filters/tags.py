@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from agents.filters.world import SourceView, World
+from agents.filters.plan_facts import SourceView, World
 
 __all__ = ["Tagged", "Tags"]
 

@@ -13,10 +13,10 @@ from typing import Any, Self
 from agents.coordinator import log as log_topic
 from agents.coordinator.records import definition
 from agents.coordinator.rules import ledger
-from agents.coordinator.rules.aside import Aside, readable_uses
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.world import Sweep, World
+from agents.coordinator.rules.quarantine import Aside, readable_uses
+from agents.coordinator.rules.state import Sweep, World
 from schemas.records.lifecycle import Definition, Part, is_source
 from schemas.records.registry import FILES
 from streams.kafka.fetch import Fetcher

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from agents.coordinator.rules.aside import Aside
-from agents.coordinator.rules.world import Sweep
+from agents.coordinator.rules.quarantine import Aside
+from agents.coordinator.rules.state import Sweep
 from agents.http.keys import Scope
 from agents.http.problems import Problem
 from agents.http.route import Route, ref

@@ -9,7 +9,7 @@ from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import CommandRead, DefinitionRead, Input, ReportRead, Tick
 from agents.coordinator.rules.outputs import Output
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.world import Source, World
+from agents.coordinator.rules.state import Source, World
 from schemas.records import codec
 from schemas.records.lifecycle import Command, Definition, Phase, Report, ReportItem, State, Status
 from streams.period import parse

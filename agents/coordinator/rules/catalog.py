@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from agents.coordinator.rules.aside import Aside, aside_of, joined, readable_uses
 from agents.coordinator.rules.bounds import is_catalog_key
-from agents.coordinator.rules.draft import Draft
+from agents.coordinator.rules.decision import Draft
 from agents.coordinator.rules.inputs import CatalogSnapshot, DefinitionRead, DefinitionUnreadable
+from agents.coordinator.rules.quarantine import Aside, aside_of, joined, readable_uses
+from agents.coordinator.rules.state import Origin, Source, Why
 from agents.coordinator.rules.transitions import restore_later, start_restoring
-from agents.coordinator.rules.world import Origin, Source, Why
 from schemas.records.lifecycle import Definition, State, Status, is_source
 
 __all__ = ["deleted_while_away", "read", "unreadable"]

@@ -8,12 +8,12 @@ from typing import Any
 
 from agents.coordinator.rules import requests
 from agents.coordinator.rules.bounds import MAX_SOURCES, is_catalog_key, shared
-from agents.coordinator.rules.deeds import carry_out
-from agents.coordinator.rules.draft import Draft
+from agents.coordinator.rules.command_checks import Verdict, verdict
+from agents.coordinator.rules.command_effects import carry_out
+from agents.coordinator.rules.decision import Draft
 from agents.coordinator.rules.inputs import CommandRead, CommandUnreadable
-from agents.coordinator.rules.settle import settle
-from agents.coordinator.rules.verdicts import Verdict, verdict
-from agents.coordinator.rules.world import Request, Source, Telling
+from agents.coordinator.rules.reconcile import settle
+from agents.coordinator.rules.state import Request, Source, Telling
 from schemas.records.lifecycle import Command, CommandType, Outcome, Refusal, is_source
 from schemas.words.nearest import hint
 

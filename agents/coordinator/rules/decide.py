@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from agents.coordinator.rules import catalog, commands, reports, sweep
-from agents.coordinator.rules.draft import Decision, Draft
+from agents.coordinator.rules import catalog, commands, reports, retention_sweep as sweep
+from agents.coordinator.rules.decision import Decision, Draft
 from agents.coordinator.rules.inputs import (
     CatalogSnapshot,
     CommandRead,
@@ -16,8 +16,8 @@ from agents.coordinator.rules.inputs import (
     Tick,
 )
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.settle import settle_all
-from agents.coordinator.rules.world import World
+from agents.coordinator.rules.reconcile import settle_all
+from agents.coordinator.rules.state import World
 
 __all__ = ["decide"]
 

@@ -10,13 +10,13 @@ from itertools import pairwise
 from typing import Any
 
 from agents.coordinator.rules.as_if import AsIf, without
-from agents.coordinator.rules.aside import Aside, aside_of, exempt, readable_uses, used_with
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import CommandRead, DefinitionRead, Input
 from agents.coordinator.rules.policy import Policy
+from agents.coordinator.rules.quarantine import Aside, aside_of, exempt, readable_uses, used_with
 from agents.coordinator.rules.retention import standing
-from agents.coordinator.rules.telling import Outlook, summary
-from agents.coordinator.rules.world import Source, World
+from agents.coordinator.rules.state import Source, World
+from agents.coordinator.rules.wording import Outlook, summary
 from agents.filters.references import UnreadableFilter, leaves, parse, use_of
 from schemas.records.lifecycle import (
     HIDDEN,

@@ -18,9 +18,9 @@ from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from agents.coordinator.rules.aside import Aside, exempt, readable_uses
-from agents.coordinator.rules.draft import Changed, Decision
-from agents.coordinator.rules.world import (
+from agents.coordinator.rules.decision import Changed, Decision
+from agents.coordinator.rules.quarantine import Aside, exempt, readable_uses
+from agents.coordinator.rules.state import (
     Origin,
     Request,
     Source,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.coordinator.rules.bounds import clipped
-from agents.coordinator.rules.world import Source, Telling, Totals, Why, Work
+from agents.coordinator.rules.state import Source, Telling, Totals, Why, Work
 from schemas.records.lifecycle import State
 
 __all__ = ["Output", "audit", "event_id", "expired", "expiring_soon", "restored", "result", "state"]

@@ -1,7 +1,7 @@
 """A source whose own record is destroyed, by what `lifecycle.state` says of it. Pure."""
 
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.world import Origin, Source, Totals, Why, Work
+from agents.coordinator.rules.state import Origin, Source, Totals, Why, Work
 from schemas.records.lifecycle import WORKING, SourceState
 
 __all__ = ["recovered"]

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from agents.coordinator.rules import requests, transitions
-from agents.coordinator.rules.draft import Draft
+from agents.coordinator.rules.decision import Draft
 from agents.coordinator.rules.inputs import StateForeign
-from agents.coordinator.rules.settle import settle
-from agents.coordinator.rules.world import Source, Totals, Work
+from agents.coordinator.rules.reconcile import settle
+from agents.coordinator.rules.state import Source, Totals, Work
 from schemas.records.lifecycle import Phase, Report, ReportItem, State
 
 __all__ = ["foreign", "overdue", "read"]

@@ -5,8 +5,8 @@ import json
 from dataclasses import replace
 
 from agents.coordinator.rules import outputs
-from agents.coordinator.rules.draft import Draft
-from agents.coordinator.rules.world import Request, Telling
+from agents.coordinator.rules.decision import Draft
+from agents.coordinator.rules.state import Request, Telling
 from schemas.records.lifecycle import Command, Outcome, Refusal
 
 __all__ = [

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.world import Source
+from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import State, Status
 from streams.period import Period, add_ms
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from agents.coordinator.rules import outputs
-from agents.coordinator.rules.draft import Draft
+from agents.coordinator.rules.decision import Draft
+from agents.coordinator.rules.reconcile import settle
 from agents.coordinator.rules.requests import finish
-from agents.coordinator.rules.settle import settle
-from agents.coordinator.rules.world import Origin, Source, Why, Work
+from agents.coordinator.rules.state import Origin, Source, Why, Work
 from schemas.records.lifecycle import Outcome, State
 
 __all__ = ["expired", "restore_later", "restored", "start_expiring", "start_restoring"]

@@ -16,7 +16,7 @@ from agents.coordinator.rules.inputs import (
     DefinitionUnreadable,
     ReportRead,
 )
-from agents.coordinator.rules.world import World
+from agents.coordinator.rules.state import World
 from schemas.decode.batch import RawBatch, parse_batches
 from schemas.records import codec
 from schemas.records.lifecycle import Status

@@ -4,8 +4,8 @@ from typing import Any
 
 from agents.filters import StillWorld, parse, plan
 from agents.filters.order import rounds
+from agents.filters.plan_facts import SourceView
 from agents.filters.steps import Both, Plan, Question, Rest
-from agents.filters.world import SourceView
 
 WORLD = StillWorld(sources={f"campaign:{name}": SourceView() for name in "abc"})
 

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from agents.filters import parse, plan
+from agents.filters.plan_facts import SourceView, StillWorld
 from agents.filters.steps import Plan
-from agents.filters.world import SourceView, StillWorld
 from agents.shard.shard import Shard
 from agents.shard.standing import Standing
 from agents.supervision.shard_manager import NotHeld

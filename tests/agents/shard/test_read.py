@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from agents.filters import parse, plan
+from agents.filters.plan_facts import SourceView, StillWorld
 from agents.filters.steps import Plan
-from agents.filters.world import SourceView, StillWorld
 from agents.resources.scheduler import Scheduler
 from agents.shard import audience as shard_audience
 from agents.shard import read as shard_read

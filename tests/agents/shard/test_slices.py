@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.filters import evaluate, parse, plan
+from agents.filters.plan_facts import SourceView, StillWorld
 from agents.filters.steps import Plan
-from agents.filters.world import SourceView, StillWorld
 from agents.shard import slices
 from agents.shard.slices import Slice
 from agents.shard.user_list import UserList

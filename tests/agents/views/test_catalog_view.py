@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from agents.audience.world import LiveWorld
+from agents.audience.live_plan_facts import LiveWorld
 from agents.coordinator.coordinator import Coordinator
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.inputs import DefinitionRead

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agents.cli.status import unreadable_lines
-from agents.coordinator.rules.aside import UNREADABLE
+from agents.coordinator.rules.quarantine import UNREADABLE
 from agents.shard.analytics import Figures
 from agents.views.catalog_view import Entry
 from agents.web import analytics

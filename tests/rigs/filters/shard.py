@@ -7,8 +7,8 @@ from random import Random
 import polars as pl
 
 from agents.filters import StillWorld
+from agents.filters.plan_facts import SourceView
 from agents.filters.roster import Roster
-from agents.filters.world import SourceView
 from schemas.records.lifecycle import State
 from schemas.tables.fold import fold
 from schemas.tables.interaction import SCHEMA

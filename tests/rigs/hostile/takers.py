@@ -17,7 +17,7 @@ from agents.coordinator.rules import ledger
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import Tick
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.world import World
+from agents.coordinator.rules.state import World
 from agents.filters import FilterError, parse
 from schemas.decode.batch import RawBatch
 from schemas.decode.ingest import ingest

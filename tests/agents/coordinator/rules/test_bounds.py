@@ -10,7 +10,7 @@ from agents.coordinator.rules import ledger
 from agents.coordinator.rules.bounds import MAX_SOURCES
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import CommandRead, CommandUnreadable, DefinitionUnreadable
-from agents.coordinator.rules.world import World
+from agents.coordinator.rules.state import World
 from schemas.decode.batch import RawBatch
 from schemas.records import codec
 from schemas.records.lifecycle import Command

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agents.coordinator.rules.as_if import AsIf
 from agents.coordinator.rules.explain import Explanation, explain
-from agents.coordinator.rules.telling import Outlook
+from agents.coordinator.rules.wording import Outlook
 from schemas.errors import UsageError
 from schemas.records.lifecycle import Phase, State
 from tests.rigs.desk import DAY, Desk

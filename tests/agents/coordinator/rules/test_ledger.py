@@ -7,7 +7,7 @@ import pytest
 
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.recovery import recovered
-from agents.coordinator.rules.world import Source, World
+from agents.coordinator.rules.state import Source, World
 from schemas.records.lifecycle import State
 from tests.rigs.desk import DAY, MONTH3, Desk, checksum, of
 

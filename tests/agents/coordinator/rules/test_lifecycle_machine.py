@@ -14,7 +14,7 @@ from hypothesis.stateful import (
 )
 
 from agents.coordinator.rules.outputs import Output
-from agents.coordinator.rules.world import Source, Why
+from agents.coordinator.rules.state import Source, Why
 from schemas.records.lifecycle import HIDDEN, VISIBLE, WORKING, Phase, State
 from tests.rigs.desk import DAY, MONTH3, Desk, of
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from agents.coordinator.records import read
-from agents.coordinator.rules.aside import UNREADABLE
 from agents.coordinator.rules.bounds import unfit
 from agents.coordinator.rules.explain import explain
 from agents.coordinator.rules.lint import lint
+from agents.coordinator.rules.quarantine import UNREADABLE
 from agents.filters import StillWorld
 from agents.filters.references import MAX_STRANGE, UnreadableFilter, uses
 from agents.filters.spelling import FILTERS

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agents.coordinator.rules.world import Source
+from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import HIDDEN, CommandType, Refusal, State
 
 __all__ = ["Verdict", "verdict"]

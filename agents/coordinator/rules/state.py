@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agents.coordinator.rules.aside import Aside
+from agents.coordinator.rules.quarantine import Aside
 from agents.filters.references import Use
 from schemas.records.lifecycle import (
     Definition,

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.coordinator.rules import outputs
-from agents.coordinator.rules.aside import Aside
 from agents.coordinator.rules.outputs import Output
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.world import Request, Source, Telling, World
+from agents.coordinator.rules.quarantine import Aside
+from agents.coordinator.rules.state import Request, Source, Telling, World
 from schemas.records.lifecycle import HIDDEN, Definition
 
 __all__ = ["Changed", "Decision", "Draft"]

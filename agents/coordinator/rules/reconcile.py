@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from agents.coordinator.rules.aside import exempt
-from agents.coordinator.rules.draft import Draft
+from agents.coordinator.rules.decision import Draft
+from agents.coordinator.rules.quarantine import exempt
 from agents.coordinator.rules.retention import standing
-from agents.coordinator.rules.world import Source
+from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import HIDDEN
 
 __all__ = ["settle", "settle_all"]

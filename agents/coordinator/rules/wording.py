@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from agents.coordinator.rules.aside import UNREADABLE
-from agents.coordinator.rules.world import Source
+from agents.coordinator.rules.quarantine import UNREADABLE
+from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import Exemption, Hold, SourceState, State
 
 __all__ = ["KEEPS_HOT", "Outlook", "chain", "moment", "summary"]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.filters.world import SegmentView, SourceView
+from agents.filters.plan_facts import SegmentView, SourceView
 from agents.views.catalog_view import Entry
 from schemas.records.lifecycle import SourceState, State, is_source
 

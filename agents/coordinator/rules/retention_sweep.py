@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from agents.coordinator.rules import outputs, requests
-from agents.coordinator.rules.draft import Draft
+from agents.coordinator.rules.decision import Draft
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.reports import overdue
 from agents.coordinator.rules.retention import base, periods
+from agents.coordinator.rules.state import Origin, Source, Why, World
 from agents.coordinator.rules.transitions import start_expiring
-from agents.coordinator.rules.world import Origin, Source, Why, World
 from schemas.records.lifecycle import VISIBLE, State
 from streams.period import add_ms, milliseconds
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agents.coordinator.rules import requests
-from agents.coordinator.rules.draft import Draft
-from agents.coordinator.rules.settle import settle
+from agents.coordinator.rules.command_checks import Verdict
+from agents.coordinator.rules.decision import Draft
+from agents.coordinator.rules.reconcile import settle
+from agents.coordinator.rules.state import Origin, Source, Why
 from agents.coordinator.rules.transitions import restore_later, start_expiring, start_restoring
-from agents.coordinator.rules.verdicts import Verdict
-from agents.coordinator.rules.world import Origin, Source, Why
 from schemas.records.lifecycle import Command, CommandType, Hold, Outcome, State
 
 __all__ = ["carry_out"]
