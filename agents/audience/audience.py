@@ -5,7 +5,7 @@ from functools import partial
 
 import polars as pl
 
-from agents.audience.live_plan_facts import LiveWorld
+from agents.audience.live_plan_facts import LivePlanFacts
 from agents.audience.plan_json import encode
 from agents.filters import Node, OnExpired, Plan, Refused, plan
 from agents.scatter.audience_parts import users_of
@@ -53,8 +53,10 @@ class Audience(Gatherer[pl.Series]):
         context, question = self._context, self._question
         if not (context.states.caught_up.is_set() and context.catalog.caught_up.is_set()):
             raise NotHeld("this worker has not read sources and definitions yet")
-        world = LiveWorld(context.states, context.catalog)
-        found = plan(question.node, world, now_ms=question.now_ms, on_expired=question.on_expired)
+        plan_facts = LivePlanFacts(context.states, context.catalog)
+        found = plan(
+            question.node, plan_facts, now_ms=question.now_ms, on_expired=question.on_expired
+        )
         if isinstance(found, Refused):
             raise RefusedAnswer(found)
         self.plan = found

@@ -8,7 +8,7 @@ from agents.filters.plan_facts import SegmentView, SourceView
 from agents.views.catalog_view import Entry
 from schemas.records.lifecycle import SourceState, State, is_source
 
-__all__ = ["Definitions", "LiveWorld", "Sources"]
+__all__ = ["Definitions", "LivePlanFacts", "Sources"]
 
 
 class Sources(Protocol):
@@ -36,8 +36,8 @@ class Definitions(Protocol):
 
 
 @dataclass(slots=True)
-class LiveWorld:
-    """Implements `agents.filters.World`; must not outlive the turn of the loop it is made in.
+class LivePlanFacts:
+    """Implements `agents.filters.PlanFacts`; must not outlive the turn of the loop it is made in.
 
     A source's state is its lifecycle record's, its parts are its definition's. Data without a
     definition has a record too: the shards report it and the coordinator writes UNKNOWN.

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from agents.audience.live_plan_facts import LiveWorld
+from agents.audience.live_plan_facts import LivePlanFacts
 from agents.cli.calling import asked
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.coordinator.rules.as_if import AsIf
@@ -98,11 +98,11 @@ def _lint(ctx: click.Context, files: list[Path], as_json: bool) -> None:
     for _, entry in told:
         catalog.put(entry)
     known = {entry.definition.key: entry.definition for entry in catalog}
-    world, now_ms = LiveWorld(states, catalog), SystemClock().now_ms()
+    plan_facts, now_ms = LivePlanFacts(states, catalog), SystemClock().now_ms()
     found = [
         (file, finding)
         for file, entry in told
-        for finding in lint(entry.definition, known, world, now_ms)
+        for finding in lint(entry.definition, known, plan_facts, now_ms)
     ]
     if as_json:
         facts = [

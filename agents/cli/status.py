@@ -11,7 +11,7 @@ import click
 from agents.cli.calling import address, asked
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.coordinator.rules import ledger
-from agents.coordinator.rules.state import Sweep
+from agents.coordinator.rules.state import RetentionSweep
 from agents.terminal.misspelt import misspelt_lines
 from agents.terminal.say import say
 from agents.terminal.table import show, when
@@ -65,7 +65,7 @@ def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
         say(line)
 
 
-async def _read(settings: Settings) -> tuple[list[SourceState], Sweep, dict[str, Any]]:
+async def _read(settings: Settings) -> tuple[list[SourceState], RetentionSweep, dict[str, Any]]:
     table, sweep, worker = await asyncio.gather(
         read_table(settings, Topics(settings.prefix).state, "state"),
         _sweep(settings),
@@ -75,15 +75,15 @@ async def _read(settings: Settings) -> tuple[list[SourceState], Sweep, dict[str,
     return sorted(states, key=lambda r: (r.state.value, r.source)), sweep, worker
 
 
-async def _sweep(settings: Settings) -> Sweep:
+async def _sweep(settings: Settings) -> RetentionSweep:
     """Where the sweep stands, as the coordinator has last written it."""
     records = await read_all(settings, Topics(settings.prefix).coordinator)
     found = [record for _, _, record in records if record.key == ledger.SWEEP.encode()]
     entries = [(ledger.SWEEP, record.value) for record in found]
     roots = settings.segments_are_roots
     # what somebody else has written there says nothing
-    world = ledger.load(entries, segments_are_roots=roots, unreadable=lambda error: None)
-    return world.sweep
+    state = ledger.load(entries, segments_are_roots=roots, unreadable=lambda error: None)
+    return state.sweep
 
 
 async def worker_facts(settings: Settings) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def topic_lines(worker: Mapping[str, Any]) -> Iterator[str]:
         yield f"topic {TopicProblem(**found)}. {found['remedy']}"
 
 
-def sweep_lines(sweep: Sweep) -> Iterator[str]:
+def sweep_lines(sweep: RetentionSweep) -> Iterator[str]:
     """What keeps sources that are due from expiring."""
     if sweep.paused:
         yield "The sweep is paused: nothing expires by itself until `emberline resume`"

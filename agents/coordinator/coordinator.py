@@ -1,7 +1,7 @@
 """The coordinator: the one actor that decides every source's lifecycle.
 
 A thin shell around `agents.coordinator.rules`: read inputs, decide, commit everything that follows
-in one transaction, and only then go on from the new world. Any doubt: drop it all and take over
+in one transaction, and only then go on from the new state. Any doubt: drop it all and take over
 anew.
 """
 
@@ -33,7 +33,7 @@ from agents.coordinator.rules.outputs import Output, state
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.recovery import recovered
 from agents.coordinator.rules.retention_sweep import wait_ms
-from agents.coordinator.rules.state import World
+from agents.coordinator.rules.state import CoordinatorState
 from schemas.decode.batch_records import RawBatch
 from schemas.decode.reject import reject_batch
 from schemas.errors import Recoverable
@@ -73,7 +73,7 @@ class _Term:
     """One term: from a takeover to the first doubt."""
 
     producer: StepProducer
-    world: World
+    state: CoordinatorState
     cursor: dict[str, int]
     #: The cursor as last committed: what lies below it is not needed again.
     committed: Mapping[str, int]
@@ -82,7 +82,7 @@ class _Term:
     #: Where to go on reading `lifecycle.state`, to see whether somebody else writes to it.
     watched: int = 0
     #: Batches that cannot be opened, for `rejected`: they go with the next step.
-    aside: list[Record] = field(default_factory=list)
+    rejects: list[Record] = field(default_factory=list)
 
 
 class Coordinator:
@@ -110,7 +110,7 @@ class Coordinator:
         self._marked = self._remote is not None
         self._inputs = (self._topics.catalog, self._topics.control, self._topics.shard_reports)
         self._owner: str | None = None
-        self._world = World()
+        self._state = CoordinatorState()
         self.running = asyncio.Event()
 
     @property
@@ -119,9 +119,9 @@ class Coordinator:
         return f"{self._settings.prefix}coordinator"
 
     @property
-    def world(self) -> World:
+    def state(self) -> CoordinatorState:
         """What it knew after its last commit."""
-        return self._world
+        return self._state
 
     async def run(self) -> None:
         """Take over and decide until cancelled; recover from trouble with the broker.
@@ -183,15 +183,15 @@ class Coordinator:
         await producer.commit([log_topic.owner_record(self._settings, owner)])
         self._owner = owner
         found = await log_topic.read_back(self._settings, owner, start)
-        world = await self._recovered(found.world, found.lost)
-        self._world = world
+        current = await self._recovered(found.state, found.lost)
+        self._state = current
         skew_ms = None if found.appended_at is None else found.appended_at - at
-        return _Term(producer, world, dict(found.cursor), found.cursor, skew_ms, at)
+        return _Term(producer, current, dict(found.cursor), found.cursor, skew_ms, at)
 
-    async def _recovered(self, world: World, lost: frozenset[str]) -> World:
+    async def _recovered(self, current: CoordinatorState, lost: frozenset[str]) -> CoordinatorState:
         """With what `lifecycle.state` says of sources whose own record somebody has destroyed."""
         if not lost:
-            return world
+            return current
         shown: dict[str, SourceState] = {}
         for _, _, record in await read_all(self._settings, self._topics.state):
             with suppress(Undecodable):
@@ -201,7 +201,7 @@ class Coordinator:
         log.warning("coordinator: %d sources are known by %s", len(lost), self._topics.state)
         now = self._clock.now_ms()
         again = {name: recovered(state, now, self._policy) for name, state in shown.items()}
-        return replace(world, sources={**world.sources, **again})
+        return replace(current, sources={**current.sources, **again})
 
     async def _compare_catalog(self, term: _Term) -> None:
         """Read the whole catalog once: what we know and it does not hold was deleted.
@@ -234,7 +234,7 @@ class Coordinator:
             # which keys it holds nobody knows: none of those that are missing was deleted
             all_read = False
             if batch.next_offset > known:
-                term.aside.append(self._put_aside(batch, code, detail))
+                term.rejects.append(self._rejected(batch, code, detail))
 
         fetcher = Fetcher(
             self._settings,
@@ -268,7 +268,7 @@ class Coordinator:
         finally:
             await to_the_end(fetcher.close())
         if not all_read:
-            keys.update(term.world.catalog, term.world.asides)
+            keys.update(term.state.catalog, term.state.quarantined)
         await self._step(term, [], extra=CatalogSnapshot(frozenset(keys)))
 
     async def _read_or_ask(
@@ -304,7 +304,7 @@ class Coordinator:
                 told[found.source] = found.version
         outputs = [
             state(source)
-            for name, source in term.world.sources.items()
+            for name, source in term.state.sources.items()
             if told.get(name, -1) < source.version
         ]
         if not outputs:
@@ -324,7 +324,7 @@ class Coordinator:
         fetcher = Fetcher(
             self._settings,
             positions,
-            unreadable=lambda *what: term.aside.append(self._put_aside(*what)),
+            unreadable=lambda *what: term.rejects.append(self._rejected(*what)),
             name="coordinator",
         )
         await fetcher.start()
@@ -335,7 +335,7 @@ class Coordinator:
         self.running.set()
         try:
             while True:
-                wait = wait_ms(term.world, self._clock.now_ms(), self._policy)
+                wait = wait_ms(term.state, self._clock.now_ms(), self._policy)
                 # nothing expires while a definition, which might say otherwise, waits
                 waits = self._topics.catalog in held
                 batches = await fetcher.fetch(_POLL_MS if waits else min(_POLL_MS, wait))
@@ -345,11 +345,11 @@ class Coordinator:
                 # past transaction markers too: a log may begin behind the last one
                 ends = {name: fetcher.position((name, 0)) for name in self._inputs}
                 term.cursor |= {name: end for name, end in ends.items() if name not in held}
-                if term.aside:
+                if term.rejects:
                     await self._step(term, [])
                 for one in _foreign(batches, self._topics.state, term.producer.producer_id):
                     await self._step(term, [], extra=one)
-                due = wait_ms(term.world, self._clock.now_ms(), self._policy) == 0
+                due = wait_ms(term.state, self._clock.now_ms(), self._policy) == 0
                 if due and self._topics.catalog not in held:
                     await self._measure_skew(term)
                     await self._step(term, [], extra=Tick(term.skew_ms))
@@ -364,7 +364,7 @@ class Coordinator:
         now = self._clock.now_ms()
         return read(self._topics, batches, term.cursor, now, source=self._schemas, awaited=awaited)
 
-    def _put_aside(self, batch: RawBatch, code: str, detail: str) -> Record:
+    def _rejected(self, batch: RawBatch, code: str, detail: str) -> Record:
         """A batch that cannot be read, as it goes to `rejected`."""
         made = reject_batch(batch, code, detail)
         return Record(self._topics.rejected, made.key, made.value, headers=made.headers)
@@ -384,7 +384,7 @@ class Coordinator:
             await self._step(term, some)
 
     async def _step(self, term: _Term, items: Sequence[Item], *, extra: Input | None = None) -> int:
-        """Decide and commit; the new world counts only once the transaction has.
+        """Decide and commit; the new state counts only once the transaction has.
 
         Returns the offset of the cursor's record.
         """
@@ -393,20 +393,20 @@ class Coordinator:
             inputs.append(extra)
         cursor = term.cursor | {item.topic: item.next_offset for item in items}
         now = self._clock.now_ms()
-        world, groups = await asyncio.to_thread(self._decided, term.world, inputs, now)
-        records = [*term.aside, *(item.reject for item in items if item.reject is not None)]
+        current, groups = await asyncio.to_thread(self._decided, term.state, inputs, now)
+        records = [*term.rejects, *(item.reject for item in items if item.reject is not None)]
         records.append(log_topic.cursor_record(self._settings, cursor))
         offsets = await term.producer.commit(records, groups=groups)
-        term.aside.clear()
-        term.world = self._world = world
+        term.rejects.clear()
+        term.state = self._state = current
         term.cursor, term.committed = cursor, dict(cursor)
         return offsets[-1]
 
     def _decided(
-        self, world: World, inputs: Sequence[Input], now: int
-    ) -> tuple[World, list[RecordGroup]]:
-        """The next world and what to write, by topic: many records go fastest as batches."""
-        decision = decide(world, inputs, now, self._policy)
+        self, current: CoordinatorState, inputs: Sequence[Input], now: int
+    ) -> tuple[CoordinatorState, list[RecordGroup]]:
+        """The next state and what to write, by topic: many records go fastest as batches."""
+        decision = decide(current, inputs, now, self._policy)
         by_topic: dict[str, list[tuple[bytes | None, bytes | None, int]]] = {}
         for output in decision.outputs:
             topic = getattr(self._topics, output.topic)
@@ -414,7 +414,7 @@ class Coordinator:
         for name, kept in ledger.entries(decision):
             by_topic.setdefault(self._topics.coordinator, []).append((name.encode(), kept, now))
         groups = [RecordGroup(topic, 0, (), records) for topic, records in by_topic.items()]
-        return decision.world, groups
+        return decision.state, groups
 
 
 async def _ended(purging: "asyncio.Task[None]", fetcher: Fetcher) -> None:

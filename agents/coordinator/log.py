@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.coordinator.rules import ledger
-from agents.coordinator.rules.state import World
+from agents.coordinator.rules.state import CoordinatorState
 from schemas.decode.batch import KafkaRecord, RawBatch
 from schemas.errors import Fatal
 from schemas.records.lifecycle import is_source
@@ -39,10 +39,10 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the topic says: the world, the cursor (topic -> next offset), and when and where our
+    """What the topic says: the state, the cursor (topic -> next offset), and when and where our
     owner record was appended (`appended_at` null: the topic keeps the producer's times)."""
 
-    world: World
+    state: CoordinatorState
     cursor: Mapping[str, int]
     offset: int
     appended_at: int | None
@@ -194,12 +194,12 @@ def _found(
 ) -> Found:
     records = {**{key: one for key, one in kept.items() if key not in bad}, **earlier}
     cursor = cursor_of(records[CURSOR].value) if CURSOR in records else {}
-    world = ledger.load(
+    state = ledger.load(
         ((key, record.value) for key, record in records.items()),
         segments_are_roots=settings.segments_are_roots,
     )
     lost = (key[2:] for key in bad - earlier.keys() if key.startswith("s/"))
-    return Found(world, cursor, offset, appended_at, frozenset(filter(is_source, lost)))
+    return Found(state, cursor, offset, appended_at, frozenset(filter(is_source, lost)))
 
 
 def _json(value: bytes | None) -> dict[str, Any]:

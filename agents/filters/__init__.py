@@ -1,7 +1,7 @@
 """The filter language: parse, plan, evaluate. Pure: no I/O, no clock.
 
     node = parse(json)                                     FilterError names the path
-    found = plan(node, world, now_ms=now, on_expired=...)  Plan, or Refused with all reasons
+    found = plan(node, facts, now_ms=now, on_expired=...)  Plan, or Refused with all reasons
     users = evaluate(found, shard)                         on each shard, for the pinned versions
 
 What each filter means is in `agents.filters.meaning`.
@@ -12,7 +12,7 @@ from agents.filters.errors import FilterError
 from agents.filters.evaluation import evaluate
 from agents.filters.nodes import Node
 from agents.filters.parsing import leaves, parse, parse_text, uses
-from agents.filters.plan_facts import SegmentView, SourceView, StillWorld, World
+from agents.filters.plan_facts import FixedPlanFacts, PlanFacts, SegmentView, SourceView
 from agents.filters.planning import plan
 from agents.filters.refusals import Code, OnExpired, Place, Refusal, Refused
 from agents.filters.resolving import resolve
@@ -23,16 +23,16 @@ __all__ = [
     "Data",
     "Excluded",
     "FilterError",
+    "FixedPlanFacts",
     "Node",
     "OnExpired",
     "Place",
     "Plan",
+    "PlanFacts",
     "Refusal",
     "Refused",
     "SegmentView",
     "SourceView",
-    "StillWorld",
-    "World",
     "evaluate",
     "leaves",
     "parse",

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from schemas.records.lifecycle import HIDDEN, State
 
-__all__ = ["SegmentView", "SourceView", "StillWorld", "World"]
+__all__ = ["FixedPlanFacts", "PlanFacts", "SegmentView", "SourceView"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class SegmentView:
     filters: str | None
 
 
-class World(Protocol):
+class PlanFacts(Protocol):
     """Looked up while one query is planned; must not change meanwhile."""
 
     def source(self, key: str) -> SourceView | None:
@@ -51,21 +51,21 @@ class World(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class StillWorld:
-    """A world made of mappings, all by full key, `tags` by tag."""
+class FixedPlanFacts:
+    """Facts made of mappings, all by full key, `tags` by tag."""
 
     sources: Mapping[str, SourceView] = field(default_factory=dict)
     segments: Mapping[str, str | None] = field(default_factory=dict)
     tags: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def source(self, key: str) -> SourceView | None:
-        """As `World`."""
+        """As `PlanFacts`."""
         return self.sources.get(key)
 
     def segment(self, key: str) -> SegmentView | None:
-        """As `World`."""
+        """As `PlanFacts`."""
         return SegmentView(self.segments[key]) if key in self.segments else None
 
     def tagged(self, tag: str) -> Collection[str] | None:
-        """As `World`."""
+        """As `PlanFacts`."""
         return self.tags.get(tag)

@@ -23,7 +23,7 @@ from agents.filters.nodes import (
     TagLeaf,
 )
 from agents.filters.parsing import parse_text
-from agents.filters.plan_facts import SourceView, World
+from agents.filters.plan_facts import PlanFacts, SourceView
 from agents.filters.refusals import Code, OnExpired, Place, Refusal, Refused
 from agents.filters.resolving import resolve
 from agents.filters.steps import Both, Constant, Either, Excluded, Plan, Question, Rest, Step
@@ -51,7 +51,7 @@ _Views = Sequence[tuple[str, SourceView]]
 
 
 def plan(
-    node: Node, world: World, *, now_ms: int, on_expired: OnExpired = OnExpired.REFUSE
+    node: Node, plan_facts: PlanFacts, *, now_ms: int, on_expired: OnExpired = OnExpired.REFUSE
 ) -> Plan | Refused:
     """Expands segments and tags, looks every name up, and decides about hidden data.
 
@@ -60,7 +60,7 @@ def plan(
     more than MAX_PAIRS sources altogether; whatever else stands in the way is collected, from
     all leaves, in `Refused`.
     """
-    planner = _Planner(world, now_ms, on_expired, Tags(world))
+    planner = _Planner(plan_facts, now_ms, on_expired, Tags(plan_facts))
     tree = planner.step(resolve(node, now_ms), _Scope())
     if planner.refusals:
         return Refused(tuple(planner.refusals))
@@ -85,7 +85,7 @@ class _Scope:
 
 @dataclass
 class _Planner:
-    world: World
+    plan_facts: PlanFacts
     now_ms: int
     on_expired: OnExpired
     tags: Tags
@@ -130,7 +130,7 @@ class _Planner:
                 return _NOBODY
             return self._refuse(Code.TOO_LARGE, leaf, scope, detail)
         if leaf.segment not in self.parsed:
-            found = self.world.segment(leaf.segment)
+            found = self.plan_facts.segment(leaf.segment)
             if found is None:
                 detail = f"there is no {leaf.segment}"
                 return self._refuse(Code.UNKNOWN_SEGMENT, leaf, scope, detail)
@@ -157,7 +157,7 @@ class _Planner:
 
     def _source(self, leaf: SourceLeaf, scope: _Scope) -> Step:
         self._count(1, leaf, scope)
-        view = self.world.source(leaf.source)
+        view = self.plan_facts.source(leaf.source)
         if view is None:
             detail = f"{leaf.source} has neither data nor a definition"
             return self._refuse(Code.UNKNOWN_SOURCE, leaf, scope, detail)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from agents.filters.plan_facts import SourceView, World
+from agents.filters.plan_facts import PlanFacts, SourceView
 
 __all__ = ["Tagged", "Tags"]
 
@@ -29,21 +29,21 @@ class Tagged:
 class Tags:
     """Looks each tag up once, however many leaves ask for it."""
 
-    world: World
+    plan_facts: PlanFacts
     _keys: dict[str, Collection[str] | None] = field(default_factory=dict)
     _found: dict[str, Tagged] = field(default_factory=dict)
 
     def keys(self, tag: str) -> Collection[str] | None:
         """Who has it; None for a tag that nothing has."""
         if tag not in self._keys:
-            self._keys[tag] = self.world.tagged(tag)
+            self._keys[tag] = self.plan_facts.tagged(tag)
         return self._keys[tag]
 
     def sources(self, tag: str) -> Tagged:
         """They themselves."""
         if tag not in self._found:
             keys = sorted(self.keys(tag) or ())
-            self._found[tag] = _sorted_out([(key, self.world.source(key)) for key in keys])
+            self._found[tag] = _sorted_out([(key, self.plan_facts.source(key)) for key in keys])
         return self._found[tag]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["spool", "sweep"]
+__all__ = ["clean_up", "spool"]
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def spool(data_dir: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def sweep(data_dir: Path) -> None:
+def clean_up(data_dir: Path) -> None:
     """Remove what a worker that was killed has left. Blocking.
 
     Only for who holds the lock of the data folder: nobody else's answer is being made there.

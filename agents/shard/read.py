@@ -9,7 +9,7 @@ from agents.shard.agreement import check_held
 from agents.shard.jobs.context import Context
 from agents.shard.protocol import SourceSize
 from schemas.tables.profile import PROFILE
-from streams.state.range_scan import sweep
+from streams.state.range_scan import range_scan
 
 __all__ = ["read", "sizes"]
 
@@ -25,7 +25,7 @@ async def read(context: Context, source: str, version: int | None) -> AsyncItera
     check_held(context, source, version)
     recent = await asyncio.to_thread(pinned.delta_rows, source)
     segments = pinned.segments_of(source)
-    async for frame in sweep(source, segments, [recent], pinned.bytes_of):
+    async for frame in range_scan(source, segments, [recent], pinned.bytes_of):
         yield frame
 
 

@@ -15,8 +15,8 @@ from agents.coordinator.records import definition
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.quarantine import Aside, readable_uses
-from agents.coordinator.rules.state import Sweep, World
+from agents.coordinator.rules.quarantine import Quarantined, readable_uses
+from agents.coordinator.rules.state import CoordinatorState, RetentionSweep
 from schemas.records.lifecycle import Definition, Part, is_source
 from schemas.records.registry import FILES
 from streams.kafka.fetch import Fetcher
@@ -57,9 +57,9 @@ class CatalogView:
         self._tagged: dict[str, set[str]] = {}
         self.changes = 0
         """Grows with every record that changed something."""
-        self.asides: dict[str, Aside] = {}
-        """What is kept aside under keys whose latest record cannot be read."""
-        self.sweep = Sweep()
+        self.quarantined: dict[str, Quarantined] = {}
+        """What is quarantined under keys whose latest record cannot be read."""
+        self.sweep = RetentionSweep()
         """Where the sweep stands."""
         self.taken_in: Mapping[str, int] = {}
         """The next offset of each input topic that the coordinator has to take in."""
@@ -106,9 +106,9 @@ class CatalogView:
             if letter == "k":
                 self._put(rest, None if found is None else Entry.of(found))
             elif letter == "a":
-                self._put_aside(rest, found)
+                self._quarantine(rest, found)
             else:
-                self.sweep = found or Sweep()
+                self.sweep = found or RetentionSweep()
 
     def put(self, entry: Entry) -> None:
         """Take in a definition that no record has told yet, whatever its age."""
@@ -127,11 +127,11 @@ class CatalogView:
                 self._tagged.setdefault(tag, set()).add(key)
         self.changes += 1
 
-    def _put_aside(self, key: str, aside: Aside | None) -> None:
-        if aside is None:
-            self.asides.pop(key, None)
+    def _quarantine(self, key: str, record: Quarantined | None) -> None:
+        if record is None:
+            self.quarantined.pop(key, None)
         else:
-            self.asides[key] = aside
+            self.quarantined[key] = record
         self.changes += 1
 
 
@@ -205,14 +205,14 @@ async def read(settings: Settings, now: int) -> CatalogView:
     told = [one for _, _, one in await read_all(settings, topics.catalog) if one.offset >= taken]
     kept = {entry.definition.key: entry.definition for entry in view}
     used = {key: readable_uses(definition) for key, definition in kept.items()}
-    world = World(catalog=kept, asides=dict(view.asides), used=used)
+    state = CoordinatorState(catalog=kept, quarantined=dict(view.quarantined), used=used)
     source = registry_of(settings) or FILES
     news = [definition(record, now, source)[0] for record in told]
-    decided = decide(world, news, now, Policy.of(settings)).world
+    decided = decide(state, news, now, Policy.of(settings)).state
     for key in {one.key for one in news}:
         found = decided.catalog.get(key)
         view._put(key, None if found is None else Entry.of(found))
-        view._put_aside(key, decided.asides.get(key))
+        view._quarantine(key, decided.quarantined.get(key))
     return view
 
 

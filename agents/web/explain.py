@@ -34,11 +34,11 @@ async def explain_source(request: web.Request) -> web.Response:
     if len(as_if.stopped) + len(as_if.without) > _MOST:
         raise bad_request(f"At most {_MOST} definitions can be thought otherwise at once")
     catalog = {entry.definition.key: entry.definition for entry in context.catalog}
-    asides = dict(context.catalog.asides)
+    quarantined = dict(context.catalog.quarantined)
     policy, now = Policy.of(context.settings), context.clock.now_ms()
     try:
         found = await asyncio.to_thread(
-            explain, record, catalog, policy, now, as_if or None, asides
+            explain, record, catalog, policy, now, as_if or None, quarantined
         )
     except UsageError as error:
         raise bad_request(str(error)) from error

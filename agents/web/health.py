@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from agents.coordinator.rules.quarantine import Aside
-from agents.coordinator.rules.state import Sweep
+from agents.coordinator.rules.quarantine import Quarantined
+from agents.coordinator.rules.state import RetentionSweep
 from agents.http.keys import Scope
 from agents.http.problems import Problem
 from agents.http.route import Route, ref
@@ -63,13 +63,13 @@ async def status(request: web.Request) -> web.Response:
             "sources": Counter(record.state.value for record in states),
             "topics": [asdict(problem) for problem in context.topics.findings],
             "sweep": _sweep(context.catalog.sweep),
-            "unreadable": _unreadable(context.catalog.asides),
+            "unreadable": _unreadable(context.catalog.quarantined),
             "misspelt": [asdict(one) for one in TALLY.found()[:MOST_MISSPELT]],
         }
     )
 
 
-def _sweep(sweep: Sweep) -> dict[str, Any]:
+def _sweep(sweep: RetentionSweep) -> dict[str, Any]:
     return {
         "paused": sweep.paused,
         "suspended": sweep.skewed,
@@ -78,10 +78,13 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def _unreadable(asides: Mapping[str, Aside]) -> dict[str, Any]:
+def _unreadable(quarantined: Mapping[str, Quarantined]) -> dict[str, Any]:
     """How many definitions cannot be read, and why the first of them."""
-    first = sorted(asides)[:_UNREADABLE]
-    return {"count": len(asides), "first": {key: asides[key].detail[:200] for key in first}}
+    first = sorted(quarantined)[:_UNREADABLE]
+    return {
+        "count": len(quarantined),
+        "first": {key: quarantined[key].detail[:200] for key in first},
+    }
 
 
 def _awaited(context: Context) -> list[str]:

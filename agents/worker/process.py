@@ -14,7 +14,7 @@ import faust
 
 from agents.coordinator.coordinator import Coordinator
 from agents.http.keyring import check_exposure
-from agents.http.spool import sweep
+from agents.http.spool import clean_up
 from agents.resources.budget import Budget
 from agents.shard.shard import Shard
 from agents.shard.standing import Standing
@@ -89,7 +89,7 @@ async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
         check_exposure(settings)
         access_log.configure(settings.access_log)
         with locked(settings.data_dir):
-            await asyncio.to_thread(sweep, settings.data_dir)
+            await asyncio.to_thread(clean_up, settings.data_dir)
             if await _before(topics_checked(settings), stopping):
                 await _run(settings, stopping, on_ready)
     finally:

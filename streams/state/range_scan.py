@@ -17,17 +17,17 @@ from schemas.segment import SegmentIndex, decode
 from schemas.tables.fold import fold
 from schemas.tables.interaction import COLUMNS, empty
 
-__all__ = ["sweep"]
+__all__ = ["range_scan"]
 
 #: Few, however many shards are read at once: each takes some 70 MB for a range.
-_THREADS = ThreadPoolExecutor(2, thread_name_prefix="sweep")
+_THREADS = ThreadPoolExecutor(2, thread_name_prefix="range-scan")
 #: Rows of a range, not folded.
 _PER_RANGE = 150_000
 #: Every so many rows a user is looked at to find where ranges of about one size begin.
 _SAMPLE = 250
 
 
-async def sweep(
+async def range_scan(
     source: str,
     segments: Sequence[SegmentIndex],
     deltas: Sequence[pl.DataFrame],

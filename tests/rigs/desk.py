@@ -9,7 +9,7 @@ from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import CommandRead, DefinitionRead, Input, ReportRead, Tick
 from agents.coordinator.rules.outputs import Output
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.state import Source, World
+from agents.coordinator.rules.state import CoordinatorState, Source
 from schemas.records import codec
 from schemas.records.lifecycle import Command, Definition, Phase, Report, ReportItem, State, Status
 from streams.period import parse
@@ -37,7 +37,7 @@ class Desk:
             "sweep_confirm_share": 1.0,
         }
         self.policy = Policy(**(facts | policy))
-        self.world = World()
+        self.state = CoordinatorState()
         self.now = START
         self.said: list[Output] = []
         self.log: list[ledger.Entry] = []
@@ -45,17 +45,17 @@ class Desk:
 
     def take(self, *inputs: Input) -> list[Output]:
         """Decide, check that every output can be written, and remember it."""
-        decision = decide(self.world, inputs, self.now, self.policy)
+        decision = decide(self.state, inputs, self.now, self.policy)
         for output in decision.outputs:
             codec.decode(codec.encode(output.schema, output.record), output.schema)
-        self.world = decision.world
+        self.state = decision.state
         self.log += ledger.entries(decision)
         self.said += decision.outputs
         return list(decision.outputs)
 
     def restart(self) -> None:
         """Forget everything but the coordinator topic."""
-        self.world = ledger.load(
+        self.state = ledger.load(
             _compacted(self.log), segments_are_roots=self.policy.segments_are_roots
         )
 
@@ -86,7 +86,7 @@ class Desk:
         **sizes: Any,
     ) -> list[Output]:
         """One shard reports that it has done what the source's state asks for."""
-        found = self.world.sources.get(source)
+        found = self.state.sources.get(source)
         if phase is None:
             phase = _PHASES[self.source(source).state]
         if version is None:
@@ -110,7 +110,7 @@ class Desk:
 
     def source(self, name: str) -> Source:
         """What is known of a source."""
-        return self.world.sources[name]
+        return self.state.sources[name]
 
     def expired(self, name: str = "campaign:a", **facts: Any) -> Source:
         """Define a source, stop it, and let it expire."""

@@ -1,1 +1,1 @@
-"""The rules of the lifecycle: pure, `decide(world, inputs, now) -> (world', outputs)`."""
+"""The rules of the lifecycle: pure, `decide(state, inputs, now) -> (state', outputs)`."""

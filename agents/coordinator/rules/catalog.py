@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from agents.coordinator.rules.bounds import is_catalog_key
-from agents.coordinator.rules.decision import Draft
+from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.inputs import CatalogSnapshot, DefinitionRead, DefinitionUnreadable
-from agents.coordinator.rules.quarantine import Aside, aside_of, joined, readable_uses
+from agents.coordinator.rules.quarantine import Quarantined, joined, quarantine_of, readable_uses
 from agents.coordinator.rules.state import Origin, Source, Why
 from agents.coordinator.rules.transitions import restore_later, start_restoring
 from schemas.records.lifecycle import Definition, State, Status, is_source
@@ -16,69 +16,73 @@ STRANGE_AUDITED = 20
 """Records under no key of a definition that are audited in one batch of inputs."""
 
 
-def read(draft: Draft, record: DefinitionRead) -> None:
+def read(builder: DecisionBuilder, record: DefinitionRead) -> None:
     """A definition or a deletion. One older than the one we have is ignored."""
     if record.definition is None:
-        _deleted(draft, record.key)
+        _deleted(builder, record.key)
         return
     definition = record.definition
-    former = draft.catalog.get(record.key)
+    former = builder.catalog.get(record.key)
     if former is not None and _older(definition, former):
         if not record.again:
             detail = f"{record.key}: {definition.updated_at} is before {former.updated_at}"
-            draft.audit(_about(draft, record.key), "older_definition_ignored", detail=detail)
+            builder.audit(_about(builder, record.key), "older_definition_ignored", detail=detail)
         return
-    _put_aside(draft, record.key, aside_of(definition, former, draft.asides.get(record.key)))
+    _quarantine(
+        builder, record.key, quarantine_of(definition, former, builder.quarantined.get(record.key))
+    )
     if definition == former:
         return
     used = readable_uses(definition)
-    if former is None or (former.status, draft.used[definition.key]) != (definition.status, used):
-        draft.exempt_stale = True
-    draft.define(definition)
-    draft.used[definition.key] = used
+    if former is None or (former.status, builder.used[definition.key]) != (definition.status, used):
+        builder.exempt_stale = True
+    builder.define(definition)
+    builder.used[definition.key] = used
     if is_source(definition.key):
-        _defined(draft, definition)
+        _defined(builder, definition)
 
 
-def unreadable(draft: Draft, record: DefinitionUnreadable) -> None:
+def unreadable(builder: DecisionBuilder, record: DefinitionUnreadable) -> None:
     """A record that cannot be used: the definition, and its references, stay as they were.
 
-    It is kept aside: what it can be seen to name stays hot.
+    It is quarantined: what it can be seen to name stays hot.
     """
     if not is_catalog_key(record.key):
         # it is in `rejected` too; the audit is kept for ever
-        if draft.once("strange_definition", STRANGE_AUDITED):
-            draft.audit(None, "unreadable_definition", detail=f"{record.key[:80]}: {record.detail}")
+        if builder.once("strange_definition", STRANGE_AUDITED):
+            builder.audit(
+                None, "unreadable_definition", detail=f"{record.key[:80]}: {record.detail}"
+            )
         return
-    old = draft.asides.get(record.key)
-    aside = Aside(
+    old = builder.quarantined.get(record.key)
+    quarantined = Quarantined(
         record.detail,
         joined(record.words, old),
         old.kept if old is not None else (),
         active=record.active is not False,
     )
-    if draft.put_aside(record.key, aside):
-        draft.audit(
-            _about(draft, record.key),
+    if builder.quarantine(record.key, quarantined):
+        builder.audit(
+            _about(builder, record.key),
             "unreadable_definition",
             reason="the definition and the references it had are kept, and so is hot what it names",
             detail=f"{record.key}: {record.detail}",
         )
 
 
-def deleted_while_away(draft: Draft, snapshot: CatalogSnapshot) -> None:
+def deleted_while_away(builder: DecisionBuilder, snapshot: CatalogSnapshot) -> None:
     """Whatever we know and the whole catalog does not hold was deleted while nobody looked.
 
-    Every source is settled anew, as the policy may have changed as well.
+    Every source is reconciled again, as the policy may have changed as well.
     """
-    for key in sorted((draft.catalog.keys() | draft.asides.keys()) - snapshot.keys):
-        _deleted(draft, key)
-    for key, definition in draft.catalog.items():
+    for key in sorted((builder.catalog.keys() | builder.quarantined.keys()) - snapshot.keys):
+        _deleted(builder, key)
+    for key, definition in builder.catalog.items():
         # taken in by a version that understood less of filters, or took them for foreign ones
-        if key not in draft.asides:
-            _put_aside(draft, key, aside_of(definition, None, None))
-    draft.exempt_stale = True
-    draft.unsettled.update(dict.fromkeys(draft.sources))
+        if key not in builder.quarantined:
+            _quarantine(builder, key, quarantine_of(definition, None, None))
+    builder.exempt_stale = True
+    builder.unreconciled.update(dict.fromkeys(builder.sources))
 
 
 def _older(definition: Definition, former: Definition) -> bool:
@@ -87,24 +91,24 @@ def _older(definition: Definition, former: Definition) -> bool:
     return definition.updated_at < former.updated_at
 
 
-def _put_aside(draft: Draft, key: str, aside: Aside | None) -> None:
-    """Keep aside what cannot be read of a definition that is taken in."""
-    if draft.put_aside(key, aside) and aside is not None:
-        draft.audit(
-            _about(draft, key),
+def _quarantine(builder: DecisionBuilder, key: str, record: Quarantined | None) -> None:
+    """Quarantine what cannot be read of a definition that is taken in."""
+    if builder.quarantine(key, record) and record is not None:
+        builder.audit(
+            _about(builder, key),
             "unreadable_filter",
             reason="the references it had are kept, and so is hot what it names",
-            detail=f"{key}: {aside.detail}",
+            detail=f"{key}: {record.detail}",
         )
 
 
-def _about(draft: Draft, key: str) -> Source | str:
+def _about(builder: DecisionBuilder, key: str) -> Source | str:
     """What an audit entry on a catalog key is about."""
-    return draft.sources.get(key) or key
+    return builder.sources.get(key) or key
 
 
-def _defined(draft: Draft, definition: Definition) -> None:
-    former = draft.sources.get(definition.key)
+def _defined(builder: DecisionBuilder, definition: Definition) -> None:
+    former = builder.sources.get(definition.key)
     source = former or Source(definition.key)
     source = replace(
         source,
@@ -113,19 +117,19 @@ def _defined(draft: Draft, definition: Definition) -> None:
         status=definition.status.value,
         deleted=False,
         legacy_deleted=definition.legacy_deleted,
-        stopped_at=_stopped_at(definition, source, draft.now),
+        stopped_at=_stopped_at(definition, source, builder.now),
     )
-    draft.unsettled[source.source] = None
+    builder.unreconciled[source.source] = None
     if former is None:
         # Nothing shows yet: settling makes the first version.
-        draft.sources[source.source] = replace(source, changed_at=draft.now)
+        builder.sources[source.source] = replace(source, changed_at=builder.now)
         return
-    source = draft.put(source)
+    source = builder.put(source)
     active = definition.status is Status.ACTIVE
     if active and former.status != Status.ACTIVE:
-        _resumed(draft, source)
+        _resumed(builder, source)
     elif not active:
-        _stopped_again(draft, source)
+        _stopped_again(builder, source)
 
 
 def _stopped_at(definition: Definition, source: Source, now: int) -> int | None:
@@ -138,12 +142,12 @@ def _stopped_at(definition: Definition, source: Source, now: int) -> int | None:
     return source.stopped_at if source.stopped_at is not None else now
 
 
-def _resumed(draft: Draft, source: Source) -> None:
+def _resumed(builder: DecisionBuilder, source: Source) -> None:
     if source.state not in (State.EXPIRED, State.EXPIRING):
         return
-    allowed = draft.policy.restore_on_resume and not source.legacy_deleted
+    allowed = builder.policy.restore_on_resume and not source.legacy_deleted
     why_not = "legacy-deleted" if source.legacy_deleted else "restore_on_resume is off"
-    draft.audit(
+    builder.audit(
         source,
         "resumed_while_hidden",
         reason="warning: active again while its data is hidden",
@@ -151,32 +155,32 @@ def _resumed(draft: Draft, source: Source) -> None:
     )
     if not allowed:
         return
-    origin = Origin(Why.RESUMED, draft.now)
+    origin = Origin(Why.RESUMED, builder.now)
     if source.state is State.EXPIRED:
-        start_restoring(draft, source, origin)
+        start_restoring(builder, source, origin)
     elif source.work is not None and source.work.then_restore is None:
-        restore_later(draft, source, origin)
+        restore_later(builder, source, origin)
 
 
-def _stopped_again(draft: Draft, source: Source) -> None:
+def _stopped_again(builder: DecisionBuilder, source: Source) -> None:
     """What was to be restored only because it was active again stays where it is."""
     later = source.work.then_restore if source.work else None
     if source.work is not None and later is not None and later.why is Why.RESUMED:
-        draft.put(replace(source, work=replace(source.work, then_restore=None)))
+        builder.put(replace(source, work=replace(source.work, then_restore=None)))
 
 
-def _deleted(draft: Draft, key: str) -> None:
+def _deleted(builder: DecisionBuilder, key: str) -> None:
     """A deleted definition counts as stopped at that moment and keeps its last tags."""
-    draft.put_aside(key, None)
-    if key in draft.catalog:
-        draft.undefine(key)
-        draft.exempt_stale = True
-    source = draft.sources.get(key)
+    builder.quarantine(key, None)
+    if key in builder.catalog:
+        builder.undefine(key)
+        builder.exempt_stale = True
+    source = builder.sources.get(key)
     if source is None or source.status is None:
         return
-    stopped_at = source.stopped_at if source.stopped_at is not None else draft.now
+    stopped_at = source.stopped_at if source.stopped_at is not None else builder.now
     source = replace(source, status=None, deleted=True, stopped_at=stopped_at)
-    draft.audit(source, "deleted", reason="the definition was deleted: it counts as stopped")
-    source = draft.put(source)
-    _stopped_again(draft, source)
-    draft.unsettled[key] = None
+    builder.audit(source, "deleted", reason="the definition was deleted: it counts as stopped")
+    source = builder.put(source)
+    _stopped_again(builder, source)
+    builder.unreconciled[key] = None

@@ -6,39 +6,39 @@ from dataclasses import dataclass
 from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import HIDDEN, CommandType, Refusal, State
 
-__all__ = ["Verdict", "verdict"]
+__all__ = ["CommandCheck", "check_command"]
 
 _LATE = 10
 """Late shards that are named."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CommandCheck:
     """`code` null: it can be carried out, and `message` says what will happen."""
 
     code: Refusal | None
     message: str
 
 
-def verdict(command: CommandType, name: str, source: Source | None) -> Verdict:
+def check_command(command: CommandType, name: str, source: Source | None) -> CommandCheck:
     """Judge a command about one source; `source` is null where nothing is known of it.
 
     Raises KeyError for a command that is not about sources.
     """
     if source is None or (source.state is State.UNKNOWN and command in _NEEDS_DEFINITION):
-        return Verdict(Refusal.UNKNOWN_SOURCE, f"{name}: no such source in the catalog")
+        return CommandCheck(Refusal.UNKNOWN_SOURCE, f"{name}: no such source in the catalog")
     return _JUDGES[command](source)
 
 
-def _restore(source: Source) -> Verdict:
+def _restore(source: Source) -> CommandCheck:
     if source.legacy_deleted:
-        return Verdict(
+        return CommandCheck(
             Refusal.LEGACY_DELETED,
             "permanently deleted under the older policy: there is nothing to restore",
         )
     pending = source.work is not None and source.work.then_restore is not None
     if source.state is State.RESTORING or pending:
-        return Verdict(Refusal.ALREADY_RESTORING, "a restore is under way")
+        return CommandCheck(Refusal.ALREADY_RESTORING, "a restore is under way")
     if source.state is State.EXPIRING:
         late = (
             f"; {_late(source)} not done: `emberline cancel {source.source}` brings it back"
@@ -46,13 +46,13 @@ def _restore(source: Source) -> Verdict:
             if source.work is not None and source.work.stuck
             else ""
         )
-        return Verdict(None, f"is expiring; will be restored as soon as it has expired{late}")
+        return CommandCheck(None, f"is expiring; will be restored as soon as it has expired{late}")
     if source.state is not State.EXPIRED:
-        return Verdict(Refusal.NOT_EXPIRED, f"is {source.state}: its data is available")
+        return CommandCheck(Refusal.NOT_EXPIRED, f"is {source.state}: its data is available")
     totals = source.archived
     if not totals.segments and not totals.late_interactions:
-        return Verdict(Refusal.NOTHING_ARCHIVED, "no data of it is in the archive")
-    return Verdict(
+        return CommandCheck(Refusal.NOTHING_ARCHIVED, "no data of it is in the archive")
+    return CommandCheck(
         None,
         f"will be restored: {totals.interactions} interactions, {totals.bytes} bytes",
     )
@@ -64,29 +64,29 @@ def _late(source: Source) -> str:
     return f"shards {', '.join(map(str, stuck[:_LATE]))}{more}"
 
 
-def _hold(source: Source) -> Verdict:
+def _hold(source: Source) -> CommandCheck:
     if source.state in HIDDEN:
-        return Verdict(None, f"hold recorded; is {source.state} and is not brought back by it")
-    return Verdict(None, "held: does not expire until released")
+        return CommandCheck(None, f"hold recorded; is {source.state} and is not brought back by it")
+    return CommandCheck(None, "held: does not expire until released")
 
 
-def _unhold(source: Source) -> Verdict:
-    return Verdict(None, "released" if source.held is not None else "was not held")
+def _unhold(source: Source) -> CommandCheck:
+    return CommandCheck(None, "released" if source.held is not None else "was not held")
 
 
-def _cancel(source: Source) -> Verdict:
+def _cancel(source: Source) -> CommandCheck:
     if source.state is State.RESTORING:
-        return Verdict(None, "restore cancelled; goes back to the archive")
+        return CommandCheck(None, "restore cancelled; goes back to the archive")
     if source.work is not None and source.work.then_restore is not None:
-        return Verdict(None, "restore cancelled before it began; once more ends the expiry")
+        return CommandCheck(None, "restore cancelled before it began; once more ends the expiry")
     if source.state is State.EXPIRING:
-        return Verdict(None, "expiry cancelled; what is in the archive already comes back")
-    return Verdict(Refusal.NOT_RESTORING, f"is {source.state}: nothing is under way")
+        return CommandCheck(None, "expiry cancelled; what is in the archive already comes back")
+    return CommandCheck(Refusal.NOT_RESTORING, f"is {source.state}: nothing is under way")
 
 
-def _expire(source: Source) -> Verdict:
+def _expire(source: Source) -> CommandCheck:
     if source.state is State.STOPPED:
-        return Verdict(None, "will expire now")
+        return CommandCheck(None, "will expire now")
     because = {
         State.ACTIVE: "is not stopped",
         State.HELD: "is held; release it first with `emberline unhold`",
@@ -94,12 +94,12 @@ def _expire(source: Source) -> Verdict:
     }.get(source.state, f"is {source.state} already")
     if source.state is State.EXEMPT:
         because += f" by {source.exempt_by[0].root} ({source.exempt_by[0].filter})"
-    return Verdict(Refusal.INVALID_COMMAND, because)
+    return CommandCheck(Refusal.INVALID_COMMAND, because)
 
 
 _NEEDS_DEFINITION = frozenset({CommandType.RESTORE, CommandType.CANCEL, CommandType.EXPIRE})
 
-_JUDGES: Mapping[CommandType, Callable[[Source], Verdict]] = {
+_JUDGES: Mapping[CommandType, Callable[[Source], CommandCheck]] = {
     CommandType.RESTORE: _restore,
     CommandType.HOLD: _hold,
     CommandType.UNHOLD: _unhold,

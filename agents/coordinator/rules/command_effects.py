@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agents.coordinator.rules import requests
-from agents.coordinator.rules.command_checks import Verdict
-from agents.coordinator.rules.decision import Draft
-from agents.coordinator.rules.reconcile import settle
+from agents.coordinator.rules.command_checks import CommandCheck
+from agents.coordinator.rules.decision import DecisionBuilder
+from agents.coordinator.rules.reconcile import reconcile
 from agents.coordinator.rules.state import Origin, Source, Why
 from agents.coordinator.rules.transitions import restore_later, start_expiring, start_restoring
 from schemas.records.lifecycle import Command, CommandType, Hold, Outcome, State
@@ -15,7 +15,7 @@ __all__ = ["carry_out"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Deed:
+class _Effect:
     """What is to be done, by whom and in which request."""
 
     source: Source
@@ -28,83 +28,85 @@ class _Deed:
 
 
 def carry_out(
-    draft: Draft,
+    builder: DecisionBuilder,
     kind: CommandType,
     source: Source,
     command: Command,
     request_id: str,
-    found: Verdict,
+    found: CommandCheck,
 ) -> None:
     """Do what `found` has allowed. Work of the shards is told as completed when they are done."""
-    _DEEDS[kind](draft, _Deed(source, command, request_id, found.message))
+    _EFFECTS[kind](builder, _Effect(source, command, request_id, found.message))
 
 
-def _restore(draft: Draft, deed: _Deed) -> None:
-    origin = deed.origin(Why.OPERATOR, draft.now)
-    if deed.source.state is State.EXPIRING:
-        restore_later(draft, deed.source, origin)
+def _restore(builder: DecisionBuilder, effect: _Effect) -> None:
+    origin = effect.origin(Why.OPERATOR, builder.now)
+    if effect.source.state is State.EXPIRING:
+        restore_later(builder, effect.source, origin)
     else:
-        start_restoring(draft, deed.source, origin)
+        start_restoring(builder, effect.source, origin)
 
 
-def _expire(draft: Draft, deed: _Deed) -> None:
-    start_expiring(draft, deed.source, deed.origin(Why.OPERATOR, draft.now))
+def _expire(builder: DecisionBuilder, effect: _Effect) -> None:
+    start_expiring(builder, effect.source, effect.origin(Why.OPERATOR, builder.now))
 
 
-def _cancel(draft: Draft, deed: _Deed) -> None:
+def _cancel(builder: DecisionBuilder, effect: _Effect) -> None:
     """End what is under way: a restore that waits, a restore, or an expiry.
 
     The shards turn round: what has gone to the archive comes back, or the other way, and what
     has not moved stays.
     """
-    work = deed.source.work
+    work = effect.source.work
     if work is None:
-        raise ValueError(f"{deed.source.source} has nothing under way to cancel")
+        raise ValueError(f"{effect.source.source} has nothing under way to cancel")
     waiting = work.then_restore is not None
     ended = work.then_restore if work.then_restore is not None else work.origin
     requests.finish(
-        draft,
+        builder,
         ended.request_id,
-        deed.source.source,
+        effect.source.source,
         Outcome.FAILED,
-        f"cancelled by request {deed.request_id}",
+        f"cancelled by request {effect.request_id}",
         code=requests.CANCELLED,
     )
     if waiting:
-        draft.put(replace(deed.source, work=replace(work, then_restore=None)))
-        _done(draft, deed, "restore_cancelled")
+        builder.put(replace(effect.source, work=replace(work, then_restore=None)))
+        _done(builder, effect, "restore_cancelled")
         return
     # one that undoes a cancelled one is what that was in the first place
     why = Why.OPERATOR if work.origin.why is Why.CANCELLED else Why.CANCELLED
-    turn = start_expiring if deed.source.state is State.RESTORING else start_restoring
-    turn(draft, deed.source, deed.origin(why, draft.now))
+    turn = start_expiring if effect.source.state is State.RESTORING else start_restoring
+    turn(builder, effect.source, effect.origin(why, builder.now))
 
 
-def _hold(draft: Draft, deed: _Deed) -> None:
-    if deed.source.held is None:
-        hold = Hold(deed.command.requested_by, deed.command.reason, draft.now)
-        settle(draft, replace(deed.source, held=hold))
-    _done(draft, deed, "hold")
+def _hold(builder: DecisionBuilder, effect: _Effect) -> None:
+    if effect.source.held is None:
+        hold = Hold(effect.command.requested_by, effect.command.reason, builder.now)
+        reconcile(builder, replace(effect.source, held=hold))
+    _done(builder, effect, "hold")
 
 
-def _unhold(draft: Draft, deed: _Deed) -> None:
-    settle(draft, replace(deed.source, held=None))
-    _done(draft, deed, "unhold")
+def _unhold(builder: DecisionBuilder, effect: _Effect) -> None:
+    reconcile(builder, replace(effect.source, held=None))
+    _done(builder, effect, "unhold")
 
 
-def _done(draft: Draft, deed: _Deed, decision: str) -> None:
-    draft.audit(
-        draft.sources[deed.source.source],
+def _done(builder: DecisionBuilder, effect: _Effect, decision: str) -> None:
+    builder.audit(
+        builder.sources[effect.source.source],
         decision,
-        by=deed.command.who,
-        reason=deed.command.reason,
-        detail=deed.message,
-        request_id=deed.request_id,
+        by=effect.command.who,
+        reason=effect.command.reason,
+        detail=effect.message,
+        request_id=effect.request_id,
     )
-    requests.finish(draft, deed.request_id, deed.source.source, Outcome.COMPLETED, deed.message)
+    requests.finish(
+        builder, effect.request_id, effect.source.source, Outcome.COMPLETED, effect.message
+    )
 
 
-_DEEDS: Mapping[CommandType, Callable[[Draft, _Deed], None]] = {
+_EFFECTS: Mapping[CommandType, Callable[[DecisionBuilder, _Effect], None]] = {
     CommandType.RESTORE: _restore,
     CommandType.HOLD: _hold,
     CommandType.UNHOLD: _unhold,

@@ -8,12 +8,12 @@ from typing import Any
 
 from agents.coordinator.rules import requests
 from agents.coordinator.rules.bounds import MAX_SOURCES, is_catalog_key, shared
-from agents.coordinator.rules.command_checks import Verdict, verdict
+from agents.coordinator.rules.command_checks import CommandCheck, check_command
 from agents.coordinator.rules.command_effects import carry_out
-from agents.coordinator.rules.decision import Draft
+from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.inputs import CommandRead, CommandUnreadable
-from agents.coordinator.rules.reconcile import settle
-from agents.coordinator.rules.state import Request, Source, Telling
+from agents.coordinator.rules.reconcile import reconcile
+from agents.coordinator.rules.state import Request, RequestResult, Source
 from schemas.records.lifecycle import Command, CommandType, Outcome, Refusal, is_source
 from schemas.words.nearest import hint
 
@@ -29,24 +29,24 @@ REFUSED_AUDITED = 20
 """Refused sources of one request that have an entry of their own in the audit."""
 
 
-def read(draft: Draft, item: CommandRead) -> None:
+def read(builder: DecisionBuilder, item: CommandRead) -> None:
     """Carry out a command, or refuse it; one that was read before is told again instead.
 
     It is known by its request id, under which another command is refused.
     """
     command = item.command
     request_id = command.request_id or item.position
-    known = draft.requests.get(request_id)
+    known = builder.requests.get(request_id)
     if known is not None:
         if requests.repeats(known, command):
-            requests.retell(draft, known, command)
+            requests.retell(builder, known, command)
         else:
-            requests.refuse_reuse(draft, known, command)
+            requests.refuse_reuse(builder, known, command)
         return
     request = Request(
         request_id,
         command.type,
-        draft.now,
+        builder.now,
         by=command.requested_by,
         actor=command.who,
         dry_run=command.dry_run,
@@ -56,33 +56,36 @@ def read(draft: Draft, item: CommandRead) -> None:
         kind = CommandType(command.type)
     except ValueError:
         told = f"{command.type!r} is no command. {hint(command.type, CommandType)}"
-        _refuse(draft, request, told)
+        _refuse(builder, request, told)
         return
     if kind is CommandType.ERASE:
-        _refuse(draft, request, "erase is not supported by this version")
+        _refuse(builder, request, "erase is not supported by this version")
     elif kind is CommandType.IMPORTED:
-        _imported(draft, request, command)
+        _imported(builder, request, command)
     elif kind in _SWEEPS:
-        _sweep(draft, request, command, kind)
+        _sweep(builder, request, command, kind)
     else:
-        _sources(draft, request, command, kind)
+        _sources(builder, request, command, kind)
 
 
-def unreadable(draft: Draft, item: CommandUnreadable) -> None:
+def unreadable(builder: DecisionBuilder, item: CommandUnreadable) -> None:
     """Refuse what cannot be decoded, by the request id as far as that is known."""
-    if item.request_id in draft.requests:
+    if item.request_id in builder.requests:
         return
     # it is in `rejected` too: of very many that nobody can ask after, some are answered
-    if item.named or draft.once("strange_command", STRANGE_TOLD):
-        request = Request(item.request_id, "", draft.now, actor=item.by)
-        _refuse(draft, request, f"cannot be read: {item.detail}")
+    if item.named or builder.once("strange_command", STRANGE_TOLD):
+        request = Request(item.request_id, "", builder.now, actor=item.by)
+        _refuse(builder, request, f"cannot be read: {item.detail}")
 
 
 def _refuse(
-    draft: Draft, request: Request, message: str, code: Refusal = Refusal.INVALID_COMMAND
+    builder: DecisionBuilder,
+    request: Request,
+    message: str,
+    code: Refusal = Refusal.INVALID_COMMAND,
 ) -> None:
-    requests.tell_whole(draft, request, Outcome.REFUSED, message, code=code.value)
-    draft.audit(
+    requests.tell_whole(builder, request, Outcome.REFUSED, message, code=code.value)
+    builder.audit(
         None,
         f"{request.type or 'command'}_refused",
         by=request.actor,
@@ -92,7 +95,7 @@ def _refuse(
     )
 
 
-def _imported(draft: Draft, request: Request, command: Command) -> None:
+def _imported(builder: DecisionBuilder, request: Request, command: Command) -> None:
     """Events of these sources are imported: what is old in them must not expire at once.
 
     A source that is not known yet is from now on, as its events will make it so anyway.
@@ -101,14 +104,14 @@ def _imported(draft: Draft, request: Request, command: Command) -> None:
     strange = [name for name in names if not (is_source(name) and is_catalog_key(name))]
     if strange or not names:
         wrong = f"{strange[0][:80]!r} is no source" if strange else "no source is named"
-        _refuse(draft, request, wrong)
+        _refuse(builder, request, wrong)
         return
     message = _dry(command, f"the retention of {len(names)} sources runs from now")
     if not command.dry_run:
         for name in names:
-            source = draft.sources.get(name) or Source(name)
-            settle(draft, replace(source, imported_at=draft.now))
-        draft.audit(
+            source = builder.sources.get(name) or Source(name)
+            reconcile(builder, replace(source, imported_at=builder.now))
+        builder.audit(
             None,
             "imported",
             by=command.who,
@@ -116,19 +119,19 @@ def _imported(draft: Draft, request: Request, command: Command) -> None:
             detail=message,
             request_id=request.request_id,
         )
-    requests.tell_whole(draft, request, Outcome.COMPLETED, message, total=len(names))
+    requests.tell_whole(builder, request, Outcome.COMPLETED, message, total=len(names))
 
 
-def _sweep(draft: Draft, request: Request, command: Command, kind: CommandType) -> None:
-    message, changes = _SWEEPS[kind](draft, command)
+def _sweep(builder: DecisionBuilder, request: Request, command: Command, kind: CommandType) -> None:
+    message, changes = _SWEEPS[kind](builder, command)
     if changes is None:
-        _refuse(draft, request, message)
+        _refuse(builder, request, message)
         return
-    requests.tell_whole(draft, request, Outcome.ACCEPTED, message)
-    request = draft.requests[request.request_id]
+    requests.tell_whole(builder, request, Outcome.ACCEPTED, message)
+    request = builder.requests[request.request_id]
     if not command.dry_run:
-        draft.put_sweep(**changes)
-        draft.audit(
+        builder.put_sweep(**changes)
+        builder.audit(
             None,
             _AUDITED[kind],
             by=command.who,
@@ -136,22 +139,22 @@ def _sweep(draft: Draft, request: Request, command: Command, kind: CommandType) 
             detail=message,
             request_id=request.request_id,
         )
-    requests.tell_whole(draft, request, Outcome.COMPLETED, _dry(command, message))
+    requests.tell_whole(builder, request, Outcome.COMPLETED, _dry(command, message))
 
 
-def _pause(draft: Draft, command: Command) -> tuple[str, dict[str, Any] | None]:
+def _pause(builder: DecisionBuilder, command: Command) -> tuple[str, dict[str, Any] | None]:
     # a question that was asked before a pause is not the one to be asked after it
     return "the sweep is paused: nothing expires by itself", {"paused": True, **_NOTHING_ASKED}
 
 
-def _resume(draft: Draft, command: Command) -> tuple[str, dict[str, Any] | None]:
-    if draft.sweep.question and not draft.sweep.paused:
-        return _awaited(draft, "the sweep goes on"), {}
-    return "the sweep goes on", {"paused": False, "next_at": draft.now, **_NOTHING_ASKED}
+def _resume(builder: DecisionBuilder, command: Command) -> tuple[str, dict[str, Any] | None]:
+    if builder.sweep.question and not builder.sweep.paused:
+        return _awaited(builder, "the sweep goes on"), {}
+    return "the sweep goes on", {"paused": False, "next_at": builder.now, **_NOTHING_ASKED}
 
 
-def _confirm(draft: Draft, command: Command) -> tuple[str, dict[str, Any] | None]:
-    sweep = draft.sweep
+def _confirm(builder: DecisionBuilder, command: Command) -> tuple[str, dict[str, Any] | None]:
+    sweep = builder.sweep
     named = tuple(dict.fromkeys(command.sources))
     if sweep.paused:
         return "the sweep is paused: it asks again once it is resumed", None
@@ -159,14 +162,14 @@ def _confirm(draft: Draft, command: Command) -> tuple[str, dict[str, Any] | None
         return "no sweep waits for a confirmation", None
     if named != (sweep.question,):
         wrong = f"{named[0][:80]!r} is not what is asked" if named else "name what you confirm"
-        return _awaited(draft, wrong), None
+        return _awaited(builder, wrong), None
     # at once; should anything about these sources change until then, it is asked again
-    changes = {"approved": sweep.question, "awaiting": 0, "question": "", "next_at": draft.now}
+    changes = {"approved": sweep.question, "awaiting": 0, "question": "", "next_at": builder.now}
     return f"confirmed: {sweep.awaiting} sources expire", changes
 
 
-def _awaited(draft: Draft, first: str) -> str:
-    sweep = draft.sweep
+def _awaited(builder: DecisionBuilder, first: str) -> str:
+    sweep = builder.sweep
     return f"{first}; {sweep.awaiting} sources wait for `emberline confirm {sweep.question}`"
 
 
@@ -176,7 +179,9 @@ _NOTHING_ASKED: Mapping[str, Any] = {
     "approved": "",
     "approved_to": (0, ""),
 }
-_SWEEPS: Mapping[CommandType, Callable[[Draft, Command], tuple[str, dict[str, Any] | None]]] = {
+_SWEEPS: Mapping[
+    CommandType, Callable[[DecisionBuilder, Command], tuple[str, dict[str, Any] | None]]
+] = {
     CommandType.PAUSE: _pause,
     CommandType.RESUME: _resume,
     CommandType.CONFIRM: _confirm,
@@ -189,51 +194,53 @@ _AUDITED: Mapping[CommandType, str] = {
 }
 
 
-def _sources(draft: Draft, request: Request, command: Command, kind: CommandType) -> None:
-    names = _resolve(draft, command, kind)
+def _sources(
+    builder: DecisionBuilder, request: Request, command: Command, kind: CommandType
+) -> None:
+    names = _resolve(builder, command, kind)
     if not names:
         if command.tag is None:
-            _refuse(draft, request, "name at least one source, or a tag")
+            _refuse(builder, request, "name at least one source, or a tag")
         else:
             message = f"no source has the tag {command.tag!r}"
-            _refuse(draft, request, message, Refusal.UNKNOWN_SOURCE)
+            _refuse(builder, request, message, Refusal.UNKNOWN_SOURCE)
         return
     if len(names) > MAX_SOURCES:
-        _refuse(draft, request, f"{len(names)} sources are more than {MAX_SOURCES}: ask in parts")
+        _refuse(builder, request, f"{len(names)} sources are more than {MAX_SOURCES}: ask in parts")
         return
     command = replace(command, reason=shared(command.reason, len(names)))
-    verdicts = {name: verdict(kind, name, draft.sources.get(name)) for name in names}
-    refused = {name: found for name, found in verdicts.items() if found.code is not None}
+    checks = {name: check_command(kind, name, builder.sources.get(name)) for name in names}
+    refused = {name: found for name, found in checks.items() if found.code is not None}
     named = _told(refused, command)
     told = tuple(name for name in names if name not in refused or name in named)
     request = replace(request, sources=told, untold=len(names) - len(told))
-    draft.put_request(request)
+    builder.put_request(request)
     if len(refused) < len(names):
         message = f"{len(names) - len(refused)} of {len(names)} accepted"
         message = _dry(command, message + _untold(refused, named))
-        requests.tell_whole(draft, request, Outcome.ACCEPTED, message, total=len(names))
-    _audit_refused(draft, request, refused)
+        requests.tell_whole(builder, request, Outcome.ACCEPTED, message, total=len(names))
+    _audit_refused(builder, request, refused)
     for name in told:
-        found = verdicts[name]
+        found = checks[name]
         if found.code is not None:
-            requests.tell(draft, request.request_id, name, _refusal(found))
+            requests.tell(builder, request.request_id, name, _refusal(found))
             continue
-        accepted = Telling(Outcome.ACCEPTED, None, _dry(command, found.message))
-        requests.tell(draft, request.request_id, name, accepted)
+        accepted = RequestResult(Outcome.ACCEPTED, None, _dry(command, found.message))
+        requests.tell(builder, request.request_id, name, accepted)
         if command.dry_run:
-            requests.finish(draft, request.request_id, name, Outcome.COMPLETED, accepted.message)
+            requests.finish(builder, request.request_id, name, Outcome.COMPLETED, accepted.message)
         else:
-            carry_out(draft, kind, draft.sources[name], command, request.request_id, found)
-    request = draft.requests[request.request_id]
+            carry_out(builder, kind, builder.sources[name], command, request.request_id, found)
+    request = builder.requests[request.request_id]
     if len(refused) == len(names):
         code, message = _together(refused)
         message += _untold(refused, named)
-        requests.tell_whole(draft, request, Outcome.REFUSED, message, code=code, total=len(names))
+        requests.tell_whole(builder, request, Outcome.REFUSED, message, code=code, total=len(names))
     else:
-        requests.close_if_done(draft, request)
+        requests.close_if_done(builder, request)
 
 
-def _told(refused: Mapping[str, Verdict], command: Command) -> frozenset[str]:
+def _told(refused: Mapping[str, CommandCheck], command: Command) -> frozenset[str]:
     """The refused sources that a result is told of each; the others are counted.
 
     A short command may name very many: what is written must not be many times what was read.
@@ -248,18 +255,20 @@ def _told(refused: Mapping[str, Verdict], command: Command) -> frozenset[str]:
     return frozenset(named)
 
 
-def _untold(refused: Mapping[str, Verdict], named: frozenset[str]) -> str:
+def _untold(refused: Mapping[str, CommandCheck], named: frozenset[str]) -> str:
     codes = Counter(one.code for name, one in refused.items() if name not in named)
     counts = [f"{count} more are refused: {code}" for code, count in codes.items()]
     return "".join(f"; {count}" for count in counts)
 
 
-def _audit_refused(draft: Draft, request: Request, refused: Mapping[str, Verdict]) -> None:
+def _audit_refused(
+    builder: DecisionBuilder, request: Request, refused: Mapping[str, CommandCheck]
+) -> None:
     """Some of the refused sources by name, and how many there are: the audit is kept for ever."""
     for name in islice(refused, REFUSED_AUDITED):
         found = refused[name]
-        draft.audit(
-            draft.sources.get(name),
+        builder.audit(
+            builder.sources.get(name),
             f"{request.type}_refused",
             by=request.actor,
             reason=found.code.value if found.code is not None else None,
@@ -268,7 +277,7 @@ def _audit_refused(draft: Draft, request: Request, refused: Mapping[str, Verdict
         )
     if len(refused) > REFUSED_AUDITED:
         codes = Counter(found.code for found in refused.values())
-        draft.audit(
+        builder.audit(
             None,
             f"{request.type}_refused",
             by=request.actor,
@@ -278,33 +287,33 @@ def _audit_refused(draft: Draft, request: Request, refused: Mapping[str, Verdict
         )
 
 
-def _refusal(found: Verdict) -> Telling:
-    return Telling(Outcome.REFUSED, found.code.value if found.code else None, found.message)
+def _refusal(found: CommandCheck) -> RequestResult:
+    return RequestResult(Outcome.REFUSED, found.code.value if found.code else None, found.message)
 
 
-def _resolve(draft: Draft, command: Command, kind: CommandType) -> tuple[str, ...]:
+def _resolve(builder: DecisionBuilder, command: Command, kind: CommandType) -> tuple[str, ...]:
     """The sources that are meant, each once, in the order named, those of the tag after them.
 
     `cancel` takes request ids too: they stand for their sources that are still open.
     """
     names: dict[str, None] = {}
     for name in command.sources:
-        request = draft.requests.get(name) if kind is CommandType.CANCEL else None
+        request = builder.requests.get(name) if kind is CommandType.CANCEL else None
         if request is None:
             names[name] = None
         else:
             names.update(
                 (source, None)
                 for source in request.sources
-                if not draft.tellings[request.request_id, source].outcome.final
+                if not builder.results[request.request_id, source].outcome.final
             )
     if command.tag is not None:
-        tagged = (s.source for s in draft.sources.values() if command.tag in s.tags)
+        tagged = (s.source for s in builder.sources.values() if command.tag in s.tags)
         names.update(dict.fromkeys(sorted(tagged)))
     return tuple(names)
 
 
-def _together(refused: Mapping[str, Verdict]) -> tuple[str, str]:
+def _together(refused: Mapping[str, CommandCheck]) -> tuple[str, str]:
     """One code for the whole request: theirs where they agree."""
     codes = {found.code for found in refused.values() if found.code is not None}
     code = codes.pop() if len(codes) == 1 else Refusal.INVALID_COMMAND

@@ -1,9 +1,9 @@
-"""The one rule: `(world, inputs, now) -> (world', outputs)`."""
+"""The one rule: `(state, inputs, now) -> (state', outputs)`."""
 
 from collections.abc import Sequence
 
-from agents.coordinator.rules import catalog, commands, reports, retention_sweep as sweep
-from agents.coordinator.rules.decision import Decision, Draft
+from agents.coordinator.rules import catalog, commands, reports, retention_sweep
+from agents.coordinator.rules.decision import Decision, DecisionBuilder
 from agents.coordinator.rules.inputs import (
     CatalogSnapshot,
     CommandRead,
@@ -16,40 +16,40 @@ from agents.coordinator.rules.inputs import (
     Tick,
 )
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.reconcile import settle_all
-from agents.coordinator.rules.state import World
+from agents.coordinator.rules.reconcile import reconcile_all
+from agents.coordinator.rules.state import CoordinatorState
 
 __all__ = ["decide"]
 
 
-def decide(world: World, inputs: Sequence[Input], now: int, policy: Policy) -> Decision:
+def decide(state: CoordinatorState, inputs: Sequence[Input], now: int, policy: Policy) -> Decision:
     """Take in `inputs`, in order, at the moment `now` (UTC ms).
 
-    Catalog records next to each other are settled together, before anything else is decided.
+    Catalog records next to each other are reconciled together, before anything else is decided.
     """
-    draft = Draft(world, policy, now)
+    builder = DecisionBuilder(state, policy, now)
     for item in inputs:
         match item:
             case DefinitionRead():
-                catalog.read(draft, item)
+                catalog.read(builder, item)
                 continue
             case DefinitionUnreadable():
-                catalog.unreadable(draft, item)
+                catalog.unreadable(builder, item)
                 continue
             case CatalogSnapshot():
-                catalog.deleted_while_away(draft, item)
+                catalog.deleted_while_away(builder, item)
                 continue
-        settle_all(draft)
+        reconcile_all(builder)
         match item:
             case CommandRead():
-                commands.read(draft, item)
+                commands.read(builder, item)
             case CommandUnreadable():
-                commands.unreadable(draft, item)
+                commands.unreadable(builder, item)
             case ReportRead():
-                reports.read(draft, item.report)
+                reports.read(builder, item.report)
             case StateForeign():
-                reports.foreign(draft, item)
+                reports.foreign(builder, item)
             case Tick():
-                sweep.tick(draft, item.skew_ms)
-    settle_all(draft)
-    return draft.finish()
+                retention_sweep.tick(builder, item.skew_ms)
+    reconcile_all(builder)
+    return builder.finish()

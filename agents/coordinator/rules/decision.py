@@ -1,5 +1,5 @@
-"""The world while a batch of inputs is being decided: copies that may change, and a list of
-what is said. `finish` turns it into the next world."""
+"""The state while a batch of inputs is being decided: copies that may change, and a list of
+what is written. `finish` turns it into the next state."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -8,11 +8,11 @@ from typing import Any
 from agents.coordinator.rules import outputs
 from agents.coordinator.rules.outputs import Output
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.quarantine import Aside
-from agents.coordinator.rules.state import Request, Source, Telling, World
+from agents.coordinator.rules.quarantine import Quarantined
+from agents.coordinator.rules.state import CoordinatorState, Request, RequestResult, Source
 from schemas.records.lifecycle import HIDDEN, Definition
 
-__all__ = ["Changed", "Decision", "Draft"]
+__all__ = ["Changed", "Decision", "DecisionBuilder"]
 
 Changed = tuple[str, str]
 """What kind of bookkeeping has changed (`source`, `definition`, ...), and its key."""
@@ -20,34 +20,34 @@ Changed = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The next world, what to write to the outbound topics, and which bookkeeping changed."""
+    """The next state, what to write to the outbound topics, and which bookkeeping changed."""
 
-    world: World
+    state: CoordinatorState
     outputs: tuple[Output, ...]
     changed: tuple[Changed, ...]
 
 
-class Draft:
-    """A world under change. Mappings are read freely and written through the methods."""
+class DecisionBuilder:
+    """A state under change. Mappings are read freely and written through the methods."""
 
-    def __init__(self, world: World, policy: Policy, now: int) -> None:
+    def __init__(self, state: CoordinatorState, policy: Policy, now: int) -> None:
         self.policy = policy
         self.now = now
-        self.catalog = dict(world.catalog)
-        self.sources = dict(world.sources)
-        self.requests = dict(world.requests)
-        self.tellings = dict(world.tellings)
-        self.sweep = world.sweep
-        self.asides = dict(world.asides)
-        self.used = dict(world.used)
-        self.exempt = world.exempt
-        self.unsettled: dict[str, None] = {}
+        self.catalog = dict(state.catalog)
+        self.sources = dict(state.sources)
+        self.requests = dict(state.requests)
+        self.results = dict(state.results)
+        self.sweep = state.sweep
+        self.quarantined = dict(state.quarantined)
+        self.used = dict(state.used)
+        self.exempt = state.exempt
+        self.unreconciled: dict[str, None] = {}
         """Sources to be looked at again once the catalog's news are all in."""
         self.exempt_stale = False
         self.retold: set[str] = set()
         """Requests whose sources have been told again."""
         self._times: Counter[str] = Counter()
-        self._said: list[Output] = []
+        self._emitted: list[Output] = []
         self._published: dict[str, None] = {}
         self._changed: dict[Changed, None] = {}
 
@@ -67,16 +67,16 @@ class Draft:
         self.used.pop(key, None)
         self._changed["definition", key] = None
 
-    def put_aside(self, key: str, aside: Aside | None) -> bool:
-        """Keep a record aside, or nothing of it any more; returns whether that is a change."""
-        if self.asides.get(key) == aside:
+    def quarantine(self, key: str, record: Quarantined | None) -> bool:
+        """Quarantine a record, or release it; returns whether that is a change."""
+        if self.quarantined.get(key) == record:
             return False
-        if aside is None:
-            del self.asides[key]
+        if record is None:
+            del self.quarantined[key]
         else:
-            self.asides[key] = aside
+            self.quarantined[key] = record
         self.exempt_stale = True
-        self._changed["aside", key] = None
+        self._changed["quarantined", key] = None
         return True
 
     def put(self, source: Source, *, publish: bool = False) -> Source:
@@ -117,17 +117,17 @@ class Draft:
         del self.requests[request.request_id]
         self._changed["request", request.request_id] = None
         for source in request.sources:
-            self.tellings.pop((request.request_id, source), None)
-            self._changed["telling", f"{request.request_id}\x1f{source}"] = None
+            self.results.pop((request.request_id, source), None)
+            self._changed["result", f"{request.request_id}\x1f{source}"] = None
 
-    def put_telling(self, request_id: str, source: str, told: Telling) -> None:
+    def put_result(self, request_id: str, source: str, told: RequestResult) -> None:
         """Keep what was told last of one source in a request."""
-        self.tellings[request_id, source] = told
-        self._changed["telling", f"{request_id}\x1f{source}"] = None
+        self.results[request_id, source] = told
+        self._changed["result", f"{request_id}\x1f{source}"] = None
 
-    def say(self, output: Output) -> None:
+    def emit(self, output: Output) -> None:
         """Write one outbound record."""
-        self._said.append(output)
+        self._emitted.append(output)
 
     def audit(self, source: Source | str | None, decision: str, **facts: Any) -> None:
         """Write down one decision, on a source or under another key of the catalog.
@@ -137,22 +137,22 @@ class Draft:
         name = source.source if isinstance(source, Source) else source
         if isinstance(source, Source):
             facts.setdefault("version", source.version)
-        self.say(outputs.audit(name, decision, self.now, **facts))
+        self.emit(outputs.audit(name, decision, self.now, **facts))
 
     def finish(self) -> Decision:
-        """The next world. State records come first: one each, however often a source changed."""
+        """The next state. State records come first: one each, however often a source changed."""
         states = tuple(outputs.state(self.sources[name]) for name in self._published)
-        world = World(
+        state = CoordinatorState(
             catalog=self.catalog,
             sources=self.sources,
             requests=self.requests,
-            tellings=self.tellings,
+            results=self.results,
             sweep=self.sweep,
-            asides=self.asides,
+            quarantined=self.quarantined,
             used=self.used,
             exempt=self.exempt,
         )
-        return Decision(world, states + tuple(self._said), tuple(self._changed))
+        return Decision(state, states + tuple(self._emitted), tuple(self._changed))
 
 
 def _core(source: Source) -> tuple[object, ...]:

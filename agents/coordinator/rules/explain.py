@@ -1,6 +1,6 @@
 """Why a source is hot or not, through whom, what would change it, and when. Pure.
 
-Every "if" is answered by the rules themselves: the change is decided upon in a world that
+Every "if" is answered by the rules themselves: the change is decided upon in a state that
 holds only what has to do with the source, and that nobody ever sees.
 """
 
@@ -13,9 +13,15 @@ from agents.coordinator.rules.as_if import AsIf, without
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import CommandRead, DefinitionRead, Input
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.quarantine import Aside, aside_of, exempt, readable_uses, used_with
+from agents.coordinator.rules.quarantine import (
+    Quarantined,
+    exempt,
+    quarantine_of,
+    readable_uses,
+    used_with,
+)
 from agents.coordinator.rules.retention import standing
-from agents.coordinator.rules.state import Source, World
+from agents.coordinator.rules.state import CoordinatorState, Source
 from agents.coordinator.rules.wording import Outlook, summary
 from agents.filters.references import UnreadableFilter, leaves, parse, use_of
 from schemas.records.lifecycle import (
@@ -100,30 +106,32 @@ def explain(
     policy: Policy,
     now: int,
     as_if: AsIf | None = None,
-    asides: Mapping[str, Aside] | None = None,
+    quarantined: Mapping[str, Quarantined] | None = None,
 ) -> Explanation:
     """Explain one source by its record and the catalog, at the moment `now` (UTC ms).
 
-    `catalog` holds all definitions by key, `asides` what is kept aside of those that cannot be
-    read (without it that is found in the catalog itself). Raises UsageError where `as_if` names
-    a definition or a filter that is not there.
+    `catalog` holds all definitions by key, `quarantined` what is quarantined of those that cannot
+    be read (without it that is found in the catalog itself). Raises UsageError where `as_if`
+    names a definition or a filter that is not there.
     """
     asked = None if as_if is None else _asked(as_if, catalog, now)
-    world = _world(record, catalog, _asides(catalog) if asides is None else asides, policy)
+    state = _state(
+        record, catalog, _quarantined(catalog) if quarantined is None else quarantined, policy
+    )
     links = {
-        key: _links(key, world.catalog.get(key), world.asides.get(key), record.source, catalog)
-        for key in world.catalog.keys() | world.asides.keys()
+        key: _links(key, state.catalog.get(key), state.quarantined.get(key), record.source, catalog)
+        for key in state.catalog.keys() | state.quarantined.keys()
     }
     reasons = tuple(
         Reason(exemption, tuple(_chain(record.source, exemption, links)))
         for exemption in record.exempt_by
     )
-    changes = tuple(_changes(record, world, policy, now))
+    changes = tuple(_changes(record, state, policy, now))
     then = None
     if asked is not None and as_if is not None:
-        then = Change(str(as_if), _decided(world, record.source, asked, now, policy))
+        then = Change(str(as_if), _decided(state, record.source, asked, now, policy))
     told = summary(record, [(change.change, change.then) for change in changes], now)
-    own = world.asides.get(record.source)
+    own = state.quarantined.get(record.source)
     if own is not None:
         told += f"; its latest definition cannot be read ({own.detail:.200})"
     return Explanation(record, told, reasons, changes, then, own.detail if own else None)
@@ -145,20 +153,20 @@ def _exemption(exemption: Exemption) -> dict[str, Any]:
     return {**asdict(exemption), "through": list(exemption.through)}
 
 
-def _asides(catalog: Mapping[str, Definition]) -> dict[str, Aside]:
-    found = {key: aside_of(definition, None, None) for key, definition in catalog.items()}
-    return {key: aside for key, aside in found.items() if aside is not None}
+def _quarantined(catalog: Mapping[str, Definition]) -> dict[str, Quarantined]:
+    found = {key: quarantine_of(definition, None, None) for key, definition in catalog.items()}
+    return {key: record for key, record in found.items() if record is not None}
 
 
-def _world(
+def _state(
     record: SourceState,
     catalog: Mapping[str, Definition],
-    asides: Mapping[str, Aside],
+    quarantined: Mapping[str, Quarantined],
     policy: Policy,
-) -> World:
+) -> CoordinatorState:
     """The source and whoever uses it, directly or through segments; nothing else matters."""
     direct = {key: readable_uses(definition) for key, definition in catalog.items()}
-    used = used_with(direct, asides, ((record.source,), catalog, asides))
+    used = used_with(direct, quarantined, ((record.source,), catalog, quarantined))
     users: dict[str, list[str]] = {}
     for key, targets in used.items():
         for use in targets:
@@ -173,12 +181,14 @@ def _world(
                     waiting.append(user)
     kept = {key: catalog[key] for key in sorted(near) if key in catalog}
     kept_uses = {key: direct[key] for key in kept}
-    kept_asides = {key: asides[key] for key in sorted(near) if key in asides}
+    kept_quarantined = {key: quarantined[key] for key in sorted(near) if key in quarantined}
     sources = {record.source: _source(record)}
     found = exempt(
-        kept, kept_uses, kept_asides, sources, segments_are_roots=policy.segments_are_roots
+        kept, kept_uses, kept_quarantined, sources, segments_are_roots=policy.segments_are_roots
     )
-    return World(catalog=kept, sources=sources, used=kept_uses, asides=kept_asides, exempt=found)
+    return CoordinatorState(
+        catalog=kept, sources=sources, used=kept_uses, quarantined=kept_quarantined, exempt=found
+    )
 
 
 def _source(record: SourceState) -> Source:
@@ -189,7 +199,7 @@ def _source(record: SourceState) -> Source:
 def _links(
     key: str,
     definition: Definition | None,
-    aside: Aside | None,
+    record: Quarantined | None,
     source: str,
     catalog: Mapping[str, Definition],
 ) -> list[Link]:
@@ -207,8 +217,8 @@ def _links(
                     found.append(Link(key, path, use.filter, use.target))
         except UnreadableFilter:
             pass  # what it is taken to use follows
-    if aside is not None:
-        taken = aside.uses(((source,), catalog))
+    if record is not None:
+        taken = record.uses(((source,), catalog))
         found += (Link(key, "$", use.filter, use.target) for use in taken)
     return found
 
@@ -233,26 +243,28 @@ def _stopped(definition: Definition) -> Definition:
     return replace(definition, status=Status.STOPPED, stopped_at=None, updated_at=None)
 
 
-def _changes(record: SourceState, world: World, policy: Policy, now: int) -> Iterable[Change]:
+def _changes(
+    record: SourceState, state: CoordinatorState, policy: Policy, now: int
+) -> Iterable[Change]:
     """What could happen to the source in its present state, the nearest first."""
 
     def then(inputs: Sequence[Input]) -> Outlook:
-        return _decided(world, record.source, inputs, now, policy)
+        return _decided(state, record.source, inputs, now, policy)
 
     if record.legacy_deleted:
         return
     if record.state in HIDDEN:
         back = replace(
-            world.sources[record.source],
+            state.sources[record.source],
             state=State.UNKNOWN,
             restored_at=now,
-            exempt_by=world.exempt.get(record.source, ()),
+            exempt_by=state.exempt.get(record.source, ()),
         )
         happens = "was back" if record.state is State.RESTORING else "was restored"
         yield Change(f"it {happens} today", Outlook.of(standing(back, policy)))
         return
     if record.state in (State.ACTIVE, State.UNKNOWN):
-        known = world.catalog.get(record.source)
+        known = state.catalog.get(record.source)
         own = known or Definition(record.source, Status.ACTIVE, record.name, record.tags)
         happens = "it stopped today"
         if record.state is State.UNKNOWN:
@@ -263,21 +275,21 @@ def _changes(record: SourceState, world: World, policy: Policy, now: int) -> Ite
         yield Change("it was released today", then([CommandRead(command, "as-if")]))
     if record.state is State.EXEMPT:
         roots = [
-            exemption.root for exemption in record.exempt_by if exemption.root in world.catalog
+            exemption.root for exemption in record.exempt_by if exemption.root in state.catalog
         ]
-        stops = {root: DefinitionRead(root, _stopped(world.catalog[root])) for root in roots}
+        stops = {root: DefinitionRead(root, _stopped(state.catalog[root])) for root in roots}
         for root, stop in stops.items():
             yield Change(f"{root} stopped today", then([stop]))
         if len(stops) > 1:
             everybody: list[Input] = [
                 DefinitionRead(key, _stopped(definition))
-                for key, definition in world.catalog.items()
+                for key, definition in state.catalog.items()
                 if key != record.source and definition.status is Status.ACTIVE
             ]
             yield Change("all that use it stopped today", then(everybody))
 
 
 def _decided(
-    world: World, source: str, inputs: Sequence[Input], now: int, policy: Policy
+    state: CoordinatorState, source: str, inputs: Sequence[Input], now: int, policy: Policy
 ) -> Outlook:
-    return Outlook.of(decide(world, inputs, now, policy).world.sources[source])
+    return Outlook.of(decide(state, inputs, now, policy).state.sources[source])

@@ -1,8 +1,8 @@
-"""The world as records of the compacted topic `coordinator`, and back.
+"""The state as records of the compacted topic `coordinator`, and back.
 
     s/<source>            a source's bookkeeping
     k/<catalog key>       the last definition that was taken in
-    a/<catalog key>       what is kept aside of the latest one, where that cannot be read
+    a/<catalog key>       what is quarantined of the latest one, where that cannot be read
     r/<request id>        a request
     t/<request id>\\x1f<source>   what was told last of one source in it
     w                     where the sweep stands
@@ -19,17 +19,17 @@ from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from agents.coordinator.rules.decision import Changed, Decision
-from agents.coordinator.rules.quarantine import Aside, exempt, readable_uses
+from agents.coordinator.rules.quarantine import Quarantined, exempt, readable_uses
 from agents.coordinator.rules.state import (
+    CoordinatorState,
     Origin,
     Request,
+    RequestResult,
+    RetentionSweep,
     Source,
-    Sweep,
-    Telling,
     Totals,
     Why,
     Work,
-    World,
 )
 from schemas.errors import Fatal
 from schemas.records.lifecycle import Definition, Exemption, Hold, Outcome, State, is_source
@@ -45,9 +45,9 @@ _LETTER = {
     "source": "s",
     "definition": "k",
     "request": "r",
-    "telling": "t",
+    "result": "t",
     "sweep": "w",
-    "aside": "a",
+    "quarantined": "a",
 }
 
 
@@ -81,8 +81,8 @@ def _refuse(error: Unreadable) -> None:
 
 
 def entries(decision: Decision) -> list[Entry]:
-    """The records that bring the topic from the former world to the decision's."""
-    return [_entry(decision.world, changed) for changed in decision.changed]
+    """The records that bring the topic from the former state to the decision's."""
+    return [_entry(decision.state, changed) for changed in decision.changed]
 
 
 def load(
@@ -90,8 +90,8 @@ def load(
     *,
     segments_are_roots: bool,
     unreadable: Callable[[Unreadable], None] = _refuse,
-) -> World:
-    """The world that the records, in the order of the topic, describe.
+) -> CoordinatorState:
+    """The state that the records, in the order of the topic, describe.
 
     A record that cannot be read is raised as Unreadable, or handed to `unreadable` and left out.
     """
@@ -105,28 +105,28 @@ def load(
             except Unreadable as error:
                 values.pop(key, None)
                 unreadable(error)
-    return _world(values, segments_are_roots)
+    return _state(values, segments_are_roots)
 
 
-def _entry(world: World, changed: Changed) -> Entry:
+def _entry(state: CoordinatorState, changed: Changed) -> Entry:
     kind, key = changed
     value: object | None
     match kind:
         case "source":
-            value = world.sources.get(key)
+            value = state.sources.get(key)
         case "definition":
-            value = world.catalog.get(key)
-        case "aside":
-            value = world.asides.get(key)
+            value = state.catalog.get(key)
+        case "quarantined":
+            value = state.quarantined.get(key)
         case "request":
-            request = world.requests.get(key)
+            request = state.requests.get(key)
             # the topic has a record per source: one with all of them could grow too large
             value = None if request is None else replace(request, sources=())
-        case "telling":
+        case "result":
             request_id, _, source = key.rpartition("\x1f")
-            value = world.tellings.get((request_id, source))
+            value = state.results.get((request_id, source))
         case _:
-            return SWEEP, _dumped(world.sweep)
+            return SWEEP, _dumped(state.sweep)
     return f"{_LETTER[kind]}/{key}", None if value is None else _dumped(value)
 
 
@@ -152,8 +152,10 @@ def _plain(value: Any) -> Any:
 
 
 def parsed(key: str, value: bytes) -> Any:
-    """What a record under a known key says: a Source, Definition, Aside, Request, Telling or
-    Sweep, as the key's letter says. Raises Unreadable."""
+    """What a record under a known key says. Raises Unreadable.
+
+    By the key's letter it is a Source, Definition, Quarantined, Request, RequestResult or Sweep.
+    """
     try:
         plain = json.loads(value)
         match key[0]:
@@ -162,12 +164,12 @@ def parsed(key: str, value: bytes) -> Any:
             case "k":
                 return _of_key(key, made := _checked(Definition.from_record(plain)), made.key)
             case "a":
-                return _aside(plain)
+                return _quarantined(plain)
             case "r":
-                whole = _telling(plain.get("whole"))
+                whole = _result(plain.get("whole"))
                 return _of(Request, {**plain, "whole": whole, "sources": ()})
             case "t":
-                return _telling(plain)
+                return _result(plain)
             case _:
                 return _sweep(plain)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -256,17 +258,17 @@ def _fits(hint: Any, value: object) -> bool:
     return isinstance(value, origin or hint)
 
 
-def _sweep(plain: dict[str, Any]) -> Sweep:
+def _sweep(plain: dict[str, Any]) -> RetentionSweep:
     # an earlier version's confirmation named nothing: it is asked for again
     if plain.pop("confirmed", None) or not plain.get("question"):
         plain.pop("awaiting", None)
     due_at, source = plain.pop("approved_to", (0, ""))
-    return _of(Sweep, {**plain, "approved_to": (int(due_at), str(source))})
+    return _of(RetentionSweep, {**plain, "approved_to": (int(due_at), str(source))})
 
 
-def _aside(plain: dict[str, Any]) -> Aside:
+def _quarantined(plain: dict[str, Any]) -> Quarantined:
     return _checked(
-        Aside(
+        Quarantined(
             detail=plain["detail"],
             words=tuple(plain.get("words", ())),
             kept=tuple(plain.get("kept", ())),
@@ -279,34 +281,38 @@ def _origin(plain: dict[str, Any]) -> Origin:
     return _of(Origin, {**plain, "why": Why(plain["why"])})
 
 
-def _telling(plain: dict[str, Any] | None) -> Telling | None:
-    return None if plain is None else _of(Telling, {**plain, "outcome": Outcome(plain["outcome"])})
+def _result(plain: dict[str, Any] | None) -> RequestResult | None:
+    return (
+        None
+        if plain is None
+        else _of(RequestResult, {**plain, "outcome": Outcome(plain["outcome"])})
+    )
 
 
-def _world(values: Mapping[str, Any], segments_are_roots: bool) -> World:
+def _state(values: Mapping[str, Any], segments_are_roots: bool) -> CoordinatorState:
     def of(letter: str) -> dict[str, Any]:
         return {key[2:]: value for key, value in values.items() if key[:2] == f"{letter}/"}
 
-    tellings: dict[tuple[str, str], Telling] = {}
+    results: dict[tuple[str, str], RequestResult] = {}
     sources_of: dict[str, list[str]] = {}
     for key, told in of("t").items():
         request_id, _, source = key.rpartition("\x1f")
-        tellings[request_id, source] = told
+        results[request_id, source] = told
         sources_of.setdefault(request_id, []).append(source)
     catalog: dict[str, Definition] = of("k")
     used = {key: readable_uses(definition) for key, definition in catalog.items()}
-    asides: dict[str, Aside] = of("a")
+    quarantined: dict[str, Quarantined] = of("a")
     sources: dict[str, Source] = of("s")
-    return World(
+    return CoordinatorState(
         catalog=catalog,
         sources=sources,
         requests={
             key: replace(request, sources=tuple(sources_of.get(key, ())))
             for key, request in of("r").items()
         },
-        tellings=tellings,
-        sweep=values.get("w", Sweep()),
-        asides=asides,
+        results=results,
+        sweep=values.get("w", RetentionSweep()),
+        quarantined=quarantined,
         used=used,
-        exempt=exempt(catalog, used, asides, sources, segments_are_roots=segments_are_roots),
+        exempt=exempt(catalog, used, quarantined, sources, segments_are_roots=segments_are_roots),
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agents.coordinator.rules.bounds import unfit
-from agents.filters import Code, FilterError, Refusal, Refused, World, parse_text, plan
+from agents.filters import Code, FilterError, PlanFacts, Refusal, Refused, parse_text, plan
 from agents.filters.references import UnreadableFilter, leaves, parse, use_of, uses
 from agents.filters.vocabulary import VOCABULARY
 from schemas.records.lifecycle import Definition, kind_of
@@ -38,17 +38,17 @@ class Finding:
 
 
 def lint(
-    definition: Definition, catalog: Mapping[str, Definition], world: World, now_ms: int
+    definition: Definition, catalog: Mapping[str, Definition], state: PlanFacts, now_ms: int
 ) -> Iterator[Finding]:
     """What a definition rests on in vain, each once, also through segments of the catalog.
 
-    `world` is what its filter is planned against, `now_ms` (UTC milliseconds) what its
+    `state` is what its filter is planned against, `now_ms` (UTC milliseconds) what its
     durations are counted back from.
     """
     told: set[tuple[str, str, str]] = set()
     # nothing that was said of a part is said again of it in other words
     for found in (_planned, _read, _used):
-        for finding in found(definition, catalog, world, now_ms):
+        for finding in found(definition, catalog, state, now_ms):
             same = (finding.path, finding.source, finding.what)
             again = found is _read and any(finding.path.startswith(path) for path, _, _ in told)
             if same not in told and not again:
@@ -57,13 +57,13 @@ def lint(
 
 
 def _planned(
-    definition: Definition, _: Mapping[str, Definition], world: World, now_ms: int
+    definition: Definition, _: Mapping[str, Definition], state: PlanFacts, now_ms: int
 ) -> Iterator[Finding]:
     """What a worker that is asked the filter would refuse."""
     try:
         # Opaque, so that a filter which nobody knows does not hide what else is wrong.
         node = parse_text(definition.filters, opaque=True)
-        found = None if node is None else plan(node, world, now_ms=now_ms)
+        found = None if node is None else plan(node, state, now_ms=now_ms)
     except FilterError as error:
         yield Finding(definition.key, f"$.filters{error.path[1:]}", error.detail, UNREADABLE)
         return
@@ -74,7 +74,7 @@ def _planned(
 
 
 def _read(
-    definition: Definition, _: Mapping[str, Definition], world: World, now_ms: int
+    definition: Definition, _: Mapping[str, Definition], state: PlanFacts, now_ms: int
 ) -> Iterator[Finding]:
     """What keeps the coordinator from reading it."""
     try:
@@ -103,12 +103,12 @@ def _refused(key: str, refusal: Refusal) -> Iterator[Finding]:
 
 
 def _used(
-    definition: Definition, catalog: Mapping[str, Definition], world: World, _: int
+    definition: Definition, catalog: Mapping[str, Definition], state: PlanFacts, _: int
 ) -> Iterator[Finding]:
     """What it and its segments name, in `references` too and beside what cannot be planned."""
     for path, target in _targets(definition):
         for source, through in _sources(target, catalog):
-            what = _hidden(source, world)
+            what = _hidden(source, state)
             if what is not None:
                 yield Finding(definition.key, path, source, what, through)
 
@@ -143,8 +143,8 @@ def _sources(
                 waiting.append((found, (*through, key)))
 
 
-def _hidden(source: str, world: World) -> str | None:
-    view = world.source(source)
+def _hidden(source: str, state: PlanFacts) -> str | None:
+    view = state.source(source)
     if view is None or not (view.hidden or view.legacy_deleted):
         return None
     return LEGACY_DELETED if view.legacy_deleted else view.state.value

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.coordinator.rules.bounds import clipped
-from agents.coordinator.rules.state import Source, Telling, Totals, Why, Work
+from agents.coordinator.rules.state import RequestResult, Source, Totals, Why, Work
 from schemas.records.lifecycle import State
 
 __all__ = ["Output", "audit", "event_id", "expired", "expiring_soon", "restored", "result", "state"]
@@ -94,7 +94,7 @@ def expiring_soon(source: Source, due_at: int, notice: str, now: int) -> Output:
     )
 
 
-def result(request_id: str, source: str | None, told: Telling, *, about: str = "") -> Output:
+def result(request_id: str, source: str | None, told: RequestResult, *, about: str = "") -> Output:
     """What became of a request (`source` null) or of one source in it.
 
     `about` tells a second command that came under the same id from the request itself.

@@ -1,4 +1,4 @@
-"""Catalog records that cannot be read: kept aside, and what they can be seen to name stays hot.
+"""Catalog records that cannot be read: quarantined, and what they can be seen to name stays hot.
 
 Nothing expires because of what nobody could read. Of such a record only words are known; each
 may be an id. Which of them names something is found when it is asked who uses what, as a
@@ -16,9 +16,9 @@ from schemas.records.lifecycle import Definition, Exemption
 
 __all__ = [
     "UNREADABLE",
-    "Aside",
-    "aside_of",
+    "Quarantined",
     "exempt",
+    "quarantine_of",
     "readable_uses",
     "used_with",
     "words_of_bytes",
@@ -38,7 +38,7 @@ _HEX = re.compile(r"(?=([0-9a-fA-F]{24}))")
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
+class Quarantined:
     """Why the latest record under a key cannot be read, and what it is taken to use.
 
     `words` may be ids, `kept` are the keys that the former record used. `active`: nothing says
@@ -61,10 +61,12 @@ class Aside:
         return tuple(sorted(found))
 
 
-def aside_of(definition: Definition, former: Definition | None, old: Aside | None) -> Aside | None:
-    """What is kept aside of a definition whose filter or references cannot be read, or None.
+def quarantine_of(
+    definition: Definition, former: Definition | None, old: Quarantined | None
+) -> Quarantined | None:
+    """What is quarantined of a definition whose filter or references cannot be read, or None.
 
-    `former` is the definition before it, `old` what was kept aside of that.
+    `former` is the definition before it, `old` what was quarantined of that.
     """
     try:
         uses(definition)
@@ -73,7 +75,7 @@ def aside_of(definition: Definition, former: Definition | None, old: Aside | Non
         if former is not None and old is None:
             kept = tuple(sorted({use.target for use in readable_uses(former)}))
         words = words_of_definition(definition)
-        return Aside(str(error)[:1000], joined(words, old), kept)
+        return Quarantined(str(error)[:1000], joined(words, old), kept)
     return None
 
 
@@ -85,38 +87,38 @@ def readable_uses(definition: Definition) -> tuple[Use, ...]:
         return listed(definition)
 
 
-def joined(words: Collection[str], old: Aside | None) -> tuple[str, ...]:
+def joined(words: Collection[str], old: Quarantined | None) -> tuple[str, ...]:
     """Words of a record and of the unreadable ones before it, the new ones first to have room."""
     return tuple(sorted(_bounded((*words, *(old.words if old is not None else ())))))
 
 
 def used_with(
     used: Mapping[str, Collection[Use]],
-    asides: Mapping[str, Aside],
+    quarantined: Mapping[str, Quarantined],
     known: Iterable[Collection[str]],
 ) -> Mapping[str, Collection[Use]]:
-    """Who uses what, with what the records aside are seen to use."""
-    if not asides:
+    """Who uses what, with what the quarantined records are seen to use."""
+    if not quarantined:
         return used
     spaces = tuple(known)
-    more = {key: (*used.get(key, ()), *aside.uses(spaces)) for key, aside in asides.items()}
+    more = {key: (*used.get(key, ()), *record.uses(spaces)) for key, record in quarantined.items()}
     return {**used, **{key: tuple(sorted(set(found))) for key, found in more.items()}}
 
 
 def exempt(
     catalog: Mapping[str, Definition],
     used: Mapping[str, Collection[Use]],
-    asides: Mapping[str, Aside],
+    quarantined: Mapping[str, Quarantined],
     sources: Collection[str],
     *,
     segments_are_roots: bool,
 ) -> dict[str, tuple[Exemption, ...]]:
-    """Source -> why it stays hot, as `references.exemptions`, with the records aside."""
+    """Source -> why it stays hot, as `references.exemptions`, with the quarantined records."""
     return exemptions(
         catalog,
-        used_with(used, asides, (sources, catalog, asides)),
+        used_with(used, quarantined, (sources, catalog, quarantined)),
         segments_are_roots=segments_are_roots,
-        active=[key for key, aside in asides.items() if aside.active],
+        active=[key for key, record in quarantined.items() if record.active],
     )
 
 

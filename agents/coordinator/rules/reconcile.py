@@ -2,49 +2,49 @@
 
 from dataclasses import replace
 
-from agents.coordinator.rules.decision import Draft
+from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.quarantine import exempt
 from agents.coordinator.rules.retention import standing
 from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import HIDDEN
 
-__all__ = ["settle", "settle_all"]
+__all__ = ["reconcile", "reconcile_all"]
 
 
-def settle_all(draft: Draft) -> None:
-    """Settle every source that the news may have touched.
+def reconcile_all(builder: DecisionBuilder) -> None:
+    """Reconcile every source that the announcements may have touched.
 
     Once for many catalog records: who uses what is found anew for the whole catalog.
     """
-    if draft.exempt_stale:
-        former = draft.exempt
-        draft.exempt = exempt(
-            draft.catalog,
-            draft.used,
-            draft.asides,
-            draft.sources,
-            segments_are_roots=draft.policy.segments_are_roots,
+    if builder.exempt_stale:
+        former = builder.exempt
+        builder.exempt = exempt(
+            builder.catalog,
+            builder.used,
+            builder.quarantined,
+            builder.sources,
+            segments_are_roots=builder.policy.segments_are_roots,
         )
-        draft.exempt_stale = False
-        for name in former.keys() | draft.exempt.keys():
-            if former.get(name) != draft.exempt.get(name):
-                draft.unsettled[name] = None
-    names, draft.unsettled = sorted(draft.unsettled), {}
+        builder.exempt_stale = False
+        for name in former.keys() | builder.exempt.keys():
+            if former.get(name) != builder.exempt.get(name):
+                builder.unreconciled[name] = None
+    names, builder.unreconciled = sorted(builder.unreconciled), {}
     for name in names:
-        source = draft.sources.get(name)
+        source = builder.sources.get(name)
         if source is not None:
-            settle(draft, source)
+            reconcile(builder, source)
 
 
-def settle(draft: Draft, source: Source) -> Source:
+def reconcile(builder: DecisionBuilder, source: Source) -> Source:
     """Keep a source with its references as they are now and, while visible, its state."""
-    source = _referenced(draft, source)
-    old = draft.sources.get(source.source)
+    source = _referenced(builder, source)
+    old = builder.sources.get(source.source)
     if source.state in HIDDEN:
-        return draft.put(source)
-    source = draft.put(standing(source, draft.policy))
+        return builder.put(source)
+    source = builder.put(standing(source, builder.policy))
     if old is None or old.state is not source.state:
-        draft.audit(
+        builder.audit(
             source,
             "state",
             from_state=old.state if old else None,
@@ -52,20 +52,20 @@ def settle(draft: Draft, source: Source) -> Source:
             reason=_reason(source),
         )
     elif old.due_at != source.due_at:
-        draft.audit(source, "due", reason=_reason(source), detail=str(source.due_at))
+        builder.audit(source, "due", reason=_reason(source), detail=str(source.due_at))
     return source
 
 
-def _referenced(draft: Draft, source: Source) -> Source:
-    former, present = source.exempt_by, draft.exempt.get(source.source, ())
+def _referenced(builder: DecisionBuilder, source: Source) -> Source:
+    former, present = source.exempt_by, builder.exempt.get(source.source, ())
     if former == present:
         return source
     if not present:
-        draft.audit(source, "released", reason=f"no longer used by {former[0].root}")
-        return replace(source, exempt_by=present, released_at=draft.now)
+        builder.audit(source, "released", reason=f"no longer used by {former[0].root}")
+        return replace(source, exempt_by=present, released_at=builder.now)
     if not former:
         hidden = source.state in HIDDEN
-        draft.audit(
+        builder.audit(
             source,
             "referenced_while_hidden" if hidden else "referenced",
             reason=f"used by {present[0].root} ({present[0].filter})",

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from agents.coordinator.rules import requests, transitions
-from agents.coordinator.rules.decision import Draft
+from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.inputs import StateForeign
-from agents.coordinator.rules.reconcile import settle
+from agents.coordinator.rules.reconcile import reconcile
 from agents.coordinator.rules.state import Source, Totals, Work
 from schemas.records.lifecycle import Phase, Report, ReportItem, State
 
@@ -21,31 +21,31 @@ _ARCHIVED = (State.EXPIRING, State.EXPIRED)
 _FINISHES = {Phase.EXPIRED: State.EXPIRING, Phase.RESTORED: State.RESTORING}
 
 
-def read(draft: Draft, report: Report) -> None:
+def read(builder: DecisionBuilder, report: Report) -> None:
     """Take in one shard's news. What is stale or told before changes nothing."""
-    if not 0 <= report.partition < draft.policy.partitions:
-        if draft.once("report_ignored"):
-            draft.audit(
+    if not 0 <= report.partition < builder.policy.partitions:
+        if builder.once("report_ignored"):
+            builder.audit(
                 None,
                 "report_ignored",
-                reason=f"partition {report.partition} of {draft.policy.partitions}",
+                reason=f"partition {report.partition} of {builder.policy.partitions}",
             )
         return
     for item in report.items:
-        source = draft.sources.get(item.source)
+        source = builder.sources.get(item.source)
         if item.phase is Phase.SEEN:
-            _seen(draft, source, item)
+            _seen(builder, source, item)
         elif source is not None and source.work is not None and source.version == item.version:
-            _worked(draft, source, source.work, report.partition, item)
+            _worked(builder, source, source.work, report.partition, item)
 
 
-def overdue(draft: Draft) -> None:
+def overdue(builder: DecisionBuilder) -> None:
     """Shards that have not reported in time are stuck: audited, shown, and told once more."""
-    for source in list(draft.sources.values()):
+    for source in list(builder.sources.values()):
         work = source.work
-        if work is None or draft.now < work.deadline:
+        if work is None or builder.now < work.deadline:
             continue
-        missing = [one for one in range(draft.policy.partitions) if one not in work.reported]
+        missing = [one for one in range(builder.policy.partitions) if one not in work.reported]
         stuck = tuple(missing[:STUCK_SHOWN])
         names = ", ".join(f"shard {partition}" for partition in stuck[:STUCK_NAMED])
         more = f" and {len(missing) - STUCK_NAMED} more" if len(missing) > STUCK_NAMED else ""
@@ -54,10 +54,10 @@ def overdue(draft: Draft) -> None:
             f"what its worker says, or turn round with `emberline cancel {source.source}`"
         )
         if stuck != work.stuck:
-            draft.audit(source, "stuck", reason=message)
-        deadline = draft.now + draft.policy.shard_deadline_ms
+            builder.audit(source, "stuck", reason=message)
+        deadline = builder.now + builder.policy.shard_deadline_ms
         # The record goes out again under the same version: a shard that lost it sees it now.
-        draft.put(
+        builder.put(
             replace(
                 source,
                 message=message,
@@ -67,12 +67,12 @@ def overdue(draft: Draft) -> None:
         )
 
 
-def foreign(draft: Draft, item: StateForeign) -> None:
+def foreign(builder: DecisionBuilder, item: StateForeign) -> None:
     """Say anew where a source stands: somebody else has written over it.
 
     Readers go by the highest version, so a higher one than ours is gone beyond.
     """
-    source = draft.sources.get(item.source)
+    source = builder.sources.get(item.source)
     if source is None:
         return
     if item.version >= source.version:
@@ -81,44 +81,46 @@ def foreign(draft: Draft, item: StateForeign) -> None:
             # the shards begin anew with the new version
             work = replace(work, reported=frozenset(), totals=Totals(), progress={})
         source = replace(source, version=item.version + 1, work=work)
-    if draft.once("foreign_state", FOREIGN_AUDITED):
-        draft.audit(
+    if builder.once("foreign_state", FOREIGN_AUDITED):
+        builder.audit(
             source,
             "foreign_state_overwritten",
             reason="only the coordinator may write to lifecycle.state",
         )
-    draft.put(source, publish=True)
+    builder.put(source, publish=True)
 
 
-def _seen(draft: Draft, source: Source | None, item: ReportItem) -> None:
+def _seen(builder: DecisionBuilder, source: Source | None, item: ReportItem) -> None:
     if source is None:
-        source = settle(draft, Source(item.source))
-        draft.audit(
+        source = reconcile(builder, Source(item.source))
+        builder.audit(
             source,
             "unknown_source_seen",
             reason="events of a source without a definition: they stay hot",
         )
     elif source.state in _ARCHIVED and item.interactions > source.archived.late_interactions:
         late = replace(source.archived, late_interactions=item.interactions)
-        draft.put(replace(source, archived=late))
+        builder.put(replace(source, archived=late))
 
 
-def _worked(draft: Draft, source: Source, work: Work, partition: int, item: ReportItem) -> None:
+def _worked(
+    builder: DecisionBuilder, source: Source, work: Work, partition: int, item: ReportItem
+) -> None:
     if partition in work.reported:
         return
     if item.phase is Phase.PROGRESS:
         done = max(item.done, work.progress.get(partition, 0))
         work = replace(work, progress={**work.progress, partition: done})
-        source = draft.note(replace(source, work=work))
+        source = builder.note(replace(source, work=work))
     elif _FINISHES[item.phase] is source.state:
-        source = draft.put(replace(source, work=_reported(work, partition, item)))
-        if source.work is not None and len(source.work.reported) == draft.policy.partitions:
+        source = builder.put(replace(source, work=_reported(work, partition, item)))
+        if source.work is not None and len(source.work.reported) == builder.policy.partitions:
             finish = transitions.expired if item.phase is Phase.EXPIRED else transitions.restored
-            finish(draft, source)
+            finish(builder, source)
             return
     else:
         return
-    _progress(draft, source)
+    _progress(builder, source)
 
 
 def _reported(work: Work, partition: int, item: ReportItem) -> Work:
@@ -138,8 +140,8 @@ def _reported(work: Work, partition: int, item: ReportItem) -> Work:
     )
 
 
-def _progress(draft: Draft, source: Source) -> None:
+def _progress(builder: DecisionBuilder, source: Source) -> None:
     if source.state is State.RESTORING and source.work is not None:
         done = sum(source.work.progress.values())
         total = max(done, source.archived.segments)
-        requests.progress(draft, source.work.origin.request_id, source.source, done, total)
+        requests.progress(builder, source.work.origin.request_id, source.source, done, total)

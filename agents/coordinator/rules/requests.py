@@ -5,8 +5,8 @@ import json
 from dataclasses import replace
 
 from agents.coordinator.rules import outputs
-from agents.coordinator.rules.decision import Draft
-from agents.coordinator.rules.state import Request, Telling
+from agents.coordinator.rules.decision import DecisionBuilder
+from agents.coordinator.rules.state import Request, RequestResult
 from schemas.records.lifecycle import Command, Outcome, Refusal
 
 __all__ = [
@@ -33,7 +33,7 @@ CANCELLED = "cancelled"
 
 
 def tell_whole(
-    draft: Draft,
+    builder: DecisionBuilder,
     request: Request,
     outcome: Outcome,
     message: str = "",
@@ -43,19 +43,19 @@ def tell_whole(
     total: int = 0,
 ) -> None:
     """Tell, and remember, what has become of a whole request."""
-    told = Telling(outcome, code, message, done, total, draft.now)
-    draft.put_request(replace(request, whole=told))
-    draft.say(outputs.result(request.request_id, None, told))
+    told = RequestResult(outcome, code, message, done, total, builder.now)
+    builder.put_request(replace(request, whole=told))
+    builder.emit(outputs.result(request.request_id, None, told))
 
 
-def tell(draft: Draft, request_id: str, source: str, told: Telling) -> None:
+def tell(builder: DecisionBuilder, request_id: str, source: str, told: RequestResult) -> None:
     """Tell, and remember, what has become of one source in a request."""
-    told = replace(told, time=draft.now)
-    draft.put_telling(request_id, source, told)
-    draft.say(outputs.result(request_id, source, told))
+    told = replace(told, time=builder.now)
+    builder.put_result(request_id, source, told)
+    builder.emit(outputs.result(request_id, source, told))
     if told.outcome.final:
-        request = draft.requests[request_id]
-        draft.put_request(
+        request = builder.requests[request_id]
+        builder.put_request(
             replace(
                 request,
                 finished=request.finished + 1,
@@ -65,7 +65,7 @@ def tell(draft: Draft, request_id: str, source: str, told: Telling) -> None:
 
 
 def finish(
-    draft: Draft,
+    builder: DecisionBuilder,
     request_id: str | None,
     source: str,
     outcome: Outcome,
@@ -77,31 +77,33 @@ def finish(
 
     Nothing happens for a source whose end was told, or for work that nobody asked for.
     """
-    if request_id is None or request_id not in draft.requests:
+    if request_id is None or request_id not in builder.requests:
         return
-    former = draft.tellings.get((request_id, source))
+    former = builder.results.get((request_id, source))
     if former is None or former.outcome.final:
         return
     done = former.total if outcome is Outcome.COMPLETED else former.done
-    told = Telling(outcome, code, message, done, former.total)
-    tell(draft, request_id, source, told)
-    close_if_done(draft, draft.requests[request_id])
+    told = RequestResult(outcome, code, message, done, former.total)
+    tell(builder, request_id, source, told)
+    close_if_done(builder, builder.requests[request_id])
 
 
-def close_if_done(draft: Draft, request: Request) -> None:
+def close_if_done(builder: DecisionBuilder, request: Request) -> None:
     """Tell a whole request's end once every source's is told."""
     total = len(request.sources) + request.untold
     if request.whole is not None and request.whole.outcome.final:
         return
     if request.finished + request.untold < total:
-        _tell_progress(draft, request, total)
+        _tell_progress(builder, request, total)
         return
     if request.completed:
         message = f"{request.completed} of {total} completed"
-        tell_whole(draft, request, Outcome.COMPLETED, message, done=request.completed, total=total)
+        tell_whole(
+            builder, request, Outcome.COMPLETED, message, done=request.completed, total=total
+        )
     else:
         tell_whole(
-            draft,
+            builder,
             request,
             Outcome.FAILED,
             "nothing was completed",
@@ -110,27 +112,29 @@ def close_if_done(draft: Draft, request: Request) -> None:
         )
 
 
-def _tell_progress(draft: Draft, request: Request, total: int) -> None:
+def _tell_progress(builder: DecisionBuilder, request: Request, total: int) -> None:
     former = request.whole
-    if former is not None and request.completed and draft.now - former.time >= _PROGRESS_MS:
+    if former is not None and request.completed and builder.now - former.time >= _PROGRESS_MS:
         message = f"{request.finished + request.untold} of {total} sources done"
-        tell_whole(draft, request, Outcome.PROGRESS, message, done=request.finished, total=total)
+        tell_whole(builder, request, Outcome.PROGRESS, message, done=request.finished, total=total)
 
 
-def progress(draft: Draft, request_id: str | None, source: str, done: int, total: int) -> None:
+def progress(
+    builder: DecisionBuilder, request_id: str | None, source: str, done: int, total: int
+) -> None:
     """Tell how far one source has come, in segments of all shards together."""
-    if request_id is None or request_id not in draft.requests:
+    if request_id is None or request_id not in builder.requests:
         return
-    if len(draft.requests[request_id].sources) > _PROGRESS_SOURCES:
+    if len(builder.requests[request_id].sources) > _PROGRESS_SOURCES:
         return
-    former = draft.tellings.get((request_id, source))
+    former = builder.results.get((request_id, source))
     if former is None or former.outcome.final or done <= former.done:
         return
     tell(
-        draft,
+        builder,
         request_id,
         source,
-        Telling(Outcome.PROGRESS, None, f"{done} of {total} segments", done, total),
+        RequestResult(Outcome.PROGRESS, None, f"{done} of {total} segments", done, total),
     )
 
 
@@ -148,15 +152,15 @@ def repeats(known: Request, command: Command) -> bool:
     return (known.type, known.dry_run) == (command.type, command.dry_run)
 
 
-def refuse_reuse(draft: Draft, known: Request, command: Command) -> None:
+def refuse_reuse(builder: DecisionBuilder, known: Request, command: Command) -> None:
     """Refuse another command under a known request's id; of that one nothing changes."""
     former = known.type or "a command that could not be read"
     other = f"another {former}" if known.type == command.type else former
     message = f"the request id was used before, for {other}: take one of its own"
     code = Refusal.INVALID_COMMAND.value
-    told = Telling(Outcome.REFUSED, code, message, time=draft.now)
-    draft.say(outputs.result(known.request_id, None, told, about=asked(command)))
-    draft.audit(
+    told = RequestResult(Outcome.REFUSED, code, message, time=builder.now)
+    builder.emit(outputs.result(known.request_id, None, told, about=asked(command)))
+    builder.audit(
         None,
         f"{command.type or 'command'}_refused",
         by=command.who,
@@ -166,24 +170,24 @@ def refuse_reuse(draft: Draft, known: Request, command: Command) -> None:
     )
 
 
-def retell(draft: Draft, request: Request, command: Command) -> None:
+def retell(builder: DecisionBuilder, request: Request, command: Command) -> None:
     """Say again what was told last, with the same event ids and times.
 
     Of all its sources once in a batch of inputs, however often they ask.
     """
-    if request.request_id not in draft.retold:
-        draft.retold.add(request.request_id)
+    if request.request_id not in builder.retold:
+        builder.retold.add(request.request_id)
         for source in request.sources:
-            told = draft.tellings[request.request_id, source]
-            draft.say(outputs.result(request.request_id, source, told))
+            told = builder.results[request.request_id, source]
+            builder.emit(outputs.result(request.request_id, source, told))
     if request.whole is not None:
-        draft.say(outputs.result(request.request_id, None, request.whole))
-    draft.audit(None, "request_repeated", by=command.who, request_id=request.request_id)
+        builder.emit(outputs.result(request.request_id, None, request.whole))
+    builder.audit(None, "request_repeated", by=command.who, request_id=request.request_id)
 
 
-def forget_old(draft: Draft) -> None:
+def forget_old(builder: DecisionBuilder) -> None:
     """Forget finished requests that are older than the policy keeps them."""
-    horizon = draft.now - draft.policy.requests_kept_ms
-    for request in list(draft.requests.values()):
+    horizon = builder.now - builder.policy.requests_kept_ms
+    for request in list(builder.requests.values()):
         if request.time < horizon and request.finished >= len(request.sources):
-            draft.forget_request(request)
+            builder.forget_request(request)

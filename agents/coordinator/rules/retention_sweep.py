@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from agents.coordinator.rules import outputs, requests
-from agents.coordinator.rules.decision import Draft
+from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.reports import overdue
 from agents.coordinator.rules.retention import base, periods
-from agents.coordinator.rules.state import Origin, Source, Why, World
+from agents.coordinator.rules.state import CoordinatorState, Origin, Source, Why
 from agents.coordinator.rules.transitions import start_expiring
 from schemas.records.lifecycle import VISIBLE, State
 from streams.period import add_ms, milliseconds
@@ -24,31 +24,31 @@ _NAMED = 20
 """Sources that are named where a sweep asks."""
 
 
-def wait_ms(world: World, now: int, policy: Policy) -> int:
+def wait_ms(state: CoordinatorState, now: int, policy: Policy) -> int:
     """How long until the next tick is needed, 0 where it is needed now."""
-    next_at = world.sweep.next_at
+    next_at = state.sweep.next_at
     if next_at > now + policy.sweep_interval_ms:
         return 0
-    deadlines = (source.work.deadline for source in world.sources.values() if source.work)
+    deadlines = (source.work.deadline for source in state.sources.values() if source.work)
     return max(0, min(next_at, min(deadlines, default=next_at)) - now)
 
 
-def tick(draft: Draft, skew_ms: int | None) -> None:
+def tick(builder: DecisionBuilder, skew_ms: int | None) -> None:
     """Time has passed: look after overdue shards, and sweep where it is time to."""
-    overdue(draft)
-    interval = draft.policy.sweep_interval_ms
+    overdue(builder)
+    interval = builder.policy.sweep_interval_ms
     # A clock that was set back must not put off the sweep until it has caught up
-    if draft.now < draft.sweep.next_at <= draft.now + interval:
+    if builder.now < builder.sweep.next_at <= builder.now + interval:
         return
-    draft.put_sweep(next_at=draft.now + interval)
-    requests.forget_old(draft)
-    if _skewed(draft, skew_ms):
+    builder.put_sweep(next_at=builder.now + interval)
+    requests.forget_old(builder)
+    if _skewed(builder, skew_ms):
         return
-    stopped = [source for source in draft.sources.values() if source.state is State.STOPPED]
+    stopped = [source for source in builder.sources.values() if source.state is State.STOPPED]
     for source in stopped:
-        _announce(draft, source)
-    if not draft.sweep.paused:
-        _expire(draft, [source for source in stopped if _due(source) <= draft.now])
+        _announce(builder, source)
+    if not builder.sweep.paused:
+        _expire(builder, [source for source in stopped if _due(source) <= builder.now])
 
 
 def _due(source: Source) -> int:
@@ -57,11 +57,11 @@ def _due(source: Source) -> int:
     return source.due_at
 
 
-def _skewed(draft: Draft, skew_ms: int | None) -> bool:
-    skewed = skew_ms is not None and abs(skew_ms) > draft.policy.clock_skew_ms
-    if skewed is not draft.sweep.skewed:
-        draft.put_sweep(skewed=skewed)
-        draft.audit(
+def _skewed(builder: DecisionBuilder, skew_ms: int | None) -> bool:
+    skewed = skew_ms is not None and abs(skew_ms) > builder.policy.clock_skew_ms
+    if skewed is not builder.sweep.skewed:
+        builder.put_sweep(skewed=skewed)
+        builder.audit(
             None,
             "sweep_suspended" if skewed else "sweep_continued",
             reason=f"the broker's clock and ours differ by {skew_ms} ms"
@@ -71,48 +71,48 @@ def _skewed(draft: Draft, skew_ms: int | None) -> bool:
     return skewed
 
 
-def _announce(draft: Draft, source: Source) -> None:
+def _announce(builder: DecisionBuilder, source: Source) -> None:
     """Tell the nearest notice that has come; farther ones that were missed are not told."""
     due_at = _due(source)
-    if due_at <= draft.now:
+    if due_at <= builder.now:
         return
-    start, _ = base(source, draft.policy)
-    shortest = min(add_ms(start, period) for period in periods(source, draft.policy))
+    start, _ = base(source, builder.policy)
+    shortest = min(add_ms(start, period) for period in periods(source, builder.policy))
     come = sorted(
         (ahead, str(period))
-        for period in draft.policy.expiring_soon
+        for period in builder.policy.expiring_soon
         # A retention shorter than the notice leaves no time to give it in
-        if (ahead := milliseconds(period)) <= shortest - start and due_at - ahead <= draft.now
+        if (ahead := milliseconds(period)) <= shortest - start and due_at - ahead <= builder.now
     )
     if not come or come[0][1] in source.noticed:
         return
     noticed = tuple(dict.fromkeys((*source.noticed, *(notice for _, notice in come))))
-    source = draft.put(replace(source, noticed=noticed))
-    draft.say(outputs.expiring_soon(source, due_at, come[0][1], draft.now))
+    source = builder.put(replace(source, noticed=noticed))
+    builder.emit(outputs.expiring_soon(source, due_at, come[0][1], builder.now))
 
 
-def _expire(draft: Draft, due: list[Source]) -> None:
+def _expire(builder: DecisionBuilder, due: list[Source]) -> None:
     if not due:
-        _forget(draft)
+        _forget(builder)
         return
     due.sort(key=_order)
-    approved = _approved(draft, due)
+    approved = _approved(builder, due)
     if approved is None:
-        hot = sum(source.state in VISIBLE for source in draft.sources.values())
-        if len(due) > draft.policy.sweep_confirm_share * hot:
-            _ask(draft, due, hot)
+        hot = sum(source.state in VISIBLE for source in builder.sources.values())
+        if len(due) > builder.policy.sweep_confirm_share * hot:
+            _ask(builder, due, hot)
             return
         approved = due
-    now, later = approved[: draft.policy.sweep_batch], approved[draft.policy.sweep_batch :]
+    now, later = approved[: builder.policy.sweep_batch], approved[builder.policy.sweep_batch :]
     for source in now:
-        start_expiring(draft, source, Origin(Why.RETENTION, draft.now))
+        start_expiring(builder, source, Origin(Why.RETENTION, builder.now))
     # The rest of one sweep was judged with it: it goes on at once, without another question
-    draft.put_sweep(
+    builder.put_sweep(
         awaiting=0,
         question="",
         approved=name_of(later) if later else "",
         approved_to=_order(later[-1]) if later else (0, ""),
-        next_at=draft.now if later else draft.sweep.next_at,
+        next_at=builder.now if later else builder.sweep.next_at,
     )
 
 
@@ -126,26 +126,26 @@ def name_of(due: Iterable[Source]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _approved(draft: Draft, due: list[Source]) -> list[Source] | None:
+def _approved(builder: DecisionBuilder, due: list[Source]) -> list[Source] | None:
     """What was approved of all that is due, in order; None where that has changed since."""
-    if not draft.sweep.approved:
+    if not builder.sweep.approved:
         return None
-    found = [source for source in due if _order(source) <= draft.sweep.approved_to]
-    return found if name_of(found) == draft.sweep.approved else None
+    found = [source for source in due if _order(source) <= builder.sweep.approved_to]
+    return found if name_of(found) == builder.sweep.approved else None
 
 
-def _ask(draft: Draft, due: list[Source], hot: int) -> None:
+def _ask(builder: DecisionBuilder, due: list[Source], hot: int) -> None:
     question = name_of(due)
-    if question != draft.sweep.question:
+    if question != builder.sweep.question:
         named = ", ".join(source.source for source in due[:_NAMED])
         more = f" and {len(due) - _NAMED} more" if len(due) > _NAMED else ""
-        draft.audit(
+        builder.audit(
             None,
             "sweep_awaits_confirmation",
             reason=f"{len(due)} of {hot} hot sources are due at once: {named}{more}",
             detail=f"`emberline confirm {question}` lets these expire; or hold what must stay",
         )
-    draft.put_sweep(
+    builder.put_sweep(
         awaiting=len(due),
         question=question,
         approved="",
@@ -153,6 +153,6 @@ def _ask(draft: Draft, due: list[Source], hot: int) -> None:
     )
 
 
-def _forget(draft: Draft) -> None:
-    if draft.sweep.question or draft.sweep.approved:
-        draft.put_sweep(awaiting=0, question="", approved="", approved_to=(0, ""))
+def _forget(builder: DecisionBuilder) -> None:
+    if builder.sweep.question or builder.sweep.approved:
+        builder.put_sweep(awaiting=0, question="", approved="", approved_to=(0, ""))

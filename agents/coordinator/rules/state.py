@@ -1,14 +1,15 @@
 """What the coordinator knows: frozen values, replaced and never changed.
 
-Everything here but `World.used` and `World.exempt` (derived from the catalog) is durable:
-`agents.coordinator.rules.ledger` writes it as the records of the `coordinator` topic.
+Everything here but `CoordinatorState.used` and `CoordinatorState.exempt` (derived from the
+catalog) is durable: `agents.coordinator.rules.ledger` writes it as the records of the
+`coordinator` topic.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agents.coordinator.rules.quarantine import Aside
+from agents.coordinator.rules.quarantine import Quarantined
 from agents.filters.references import Use
 from schemas.records.lifecycle import (
     Definition,
@@ -21,7 +22,17 @@ from schemas.records.lifecycle import (
 )
 from schemas.segment import combine
 
-__all__ = ["Origin", "Request", "Source", "Sweep", "Telling", "Totals", "Why", "Work", "World"]
+__all__ = [
+    "CoordinatorState",
+    "Origin",
+    "Request",
+    "RequestResult",
+    "RetentionSweep",
+    "Source",
+    "Totals",
+    "Why",
+    "Work",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +166,8 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """The last result told of a request, whole or per source."""
+class RequestResult:
+    """The last result sent for a request, whole or per source."""
 
     outcome: Outcome
     code: str | None = None
@@ -171,7 +182,7 @@ class Request:
     """A command that has been read: remembered so that the same id does nothing twice.
 
     `sources` are those that it names or its tag resolved to, less the `untold`; what was told of
-    each stands in `World.tellings`. `asked` stands for all that the command asks for
+    each stands in `CoordinatorState.results`. `asked` stands for all that the command asks for
     (`requests.asked`; empty where it could not be read, or was read before this was kept).
     `finished` counts the sources with a final outcome, `completed` the good ones.
     """
@@ -182,7 +193,7 @@ class Request:
     by: str = ""
     dry_run: bool = False
     asked: str = ""
-    whole: Telling | None = None
+    whole: RequestResult | None = None
     sources: tuple[str, ...] = ()
     finished: int = 0
     completed: int = 0
@@ -193,7 +204,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class RetentionSweep:
     """Where the regular search for due sources stands."""
 
     next_at: int = 0
@@ -211,16 +222,16 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class CoordinatorState:
     """All of it. The mappings are never changed in place."""
 
     catalog: Mapping[str, Definition] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
     requests: Mapping[str, Request] = field(default_factory=dict)
-    tellings: Mapping[tuple[str, str], Telling] = field(default_factory=dict)
+    results: Mapping[tuple[str, str], RequestResult] = field(default_factory=dict)
     """By (request id, source)."""
-    sweep: Sweep = Sweep()
-    asides: Mapping[str, Aside] = field(default_factory=dict)
+    sweep: RetentionSweep = RetentionSweep()
+    quarantined: Mapping[str, Quarantined] = field(default_factory=dict)
     """By catalog key, where the latest record cannot be read."""
     used: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)

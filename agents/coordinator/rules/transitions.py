@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from agents.coordinator.rules import outputs
-from agents.coordinator.rules.decision import Draft
-from agents.coordinator.rules.reconcile import settle
+from agents.coordinator.rules.decision import DecisionBuilder
+from agents.coordinator.rules.reconcile import reconcile
 from agents.coordinator.rules.requests import finish
 from agents.coordinator.rules.state import Origin, Source, Why, Work
 from schemas.records.lifecycle import Outcome, State
@@ -12,31 +12,31 @@ from schemas.records.lifecycle import Outcome, State
 __all__ = ["expired", "restore_later", "restored", "start_expiring", "start_restoring"]
 
 
-def start_expiring(draft: Draft, source: Source, origin: Origin) -> Source:
+def start_expiring(builder: DecisionBuilder, source: Source, origin: Origin) -> Source:
     """Hide a source and let every shard move it to the archive."""
     # from here on counted anew: what was late before is archived with the rest
     source = replace(source, archived=replace(source.archived, late_interactions=0))
-    return _start(draft, source, State.EXPIRING, origin)
+    return _start(builder, source, State.EXPIRING, origin)
 
 
-def start_restoring(draft: Draft, source: Source, origin: Origin) -> Source:
+def start_restoring(builder: DecisionBuilder, source: Source, origin: Origin) -> Source:
     """Let every shard bring an expired source back."""
-    return _start(draft, source, State.RESTORING, origin)
+    return _start(builder, source, State.RESTORING, origin)
 
 
-def restore_later(draft: Draft, source: Source, origin: Origin) -> Source:
+def restore_later(builder: DecisionBuilder, source: Source, origin: Origin) -> Source:
     """Restore a source once it has expired: half-way back is no safer than all the way."""
-    draft.audit(
+    builder.audit(
         source,
         "restore_after_expiry",
         by=origin.actor,
         reason=origin.why.value,
         request_id=origin.request_id,
     )
-    return draft.put(replace(source, work=replace(_work(source), then_restore=origin)))
+    return builder.put(replace(source, work=replace(_work(source), then_restore=origin)))
 
 
-def expired(draft: Draft, source: Source) -> Source:
+def expired(builder: DecisionBuilder, source: Source) -> Source:
     """Every shard has dropped its part. A cancelled restore makes neither epoch nor event."""
     work = _work(source)
     archived = work.totals
@@ -46,9 +46,9 @@ def expired(draft: Draft, source: Source) -> Source:
     source = replace(source, work=None, message=None)
     again = work.origin.why is Why.CANCELLED
     if not again:
-        source = replace(source, epoch=source.epoch + 1, expired_at=draft.now)
-    source = draft.put(source)
-    draft.audit(
+        source = replace(source, epoch=source.epoch + 1, expired_at=builder.now)
+    source = builder.put(source)
+    builder.audit(
         source,
         "restore_cancelled" if again else "expired",
         from_state=State.EXPIRING,
@@ -57,14 +57,14 @@ def expired(draft: Draft, source: Source) -> Source:
         request_id=work.origin.request_id,
     )
     if not again:
-        draft.say(outputs.expired(source, work))
-    finish(draft, work.origin.request_id, source.source, Outcome.COMPLETED, "in the archive")
+        builder.emit(outputs.expired(source, work))
+    finish(builder, work.origin.request_id, source.source, Outcome.COMPLETED, "in the archive")
     if work.then_restore is not None:
-        source = start_restoring(draft, source, work.then_restore)
+        source = start_restoring(builder, source, work.then_restore)
     return source
 
 
-def restored(draft: Draft, source: Source) -> Source:
+def restored(builder: DecisionBuilder, source: Source) -> Source:
     """Every shard has verified its part: the source is visible again, all of it at once.
 
     A cancelled expiry makes no event.
@@ -75,32 +75,32 @@ def restored(draft: Draft, source: Source) -> Source:
     source = replace(
         source,
         state=State.UNKNOWN,
-        restored_at=draft.now,
+        restored_at=builder.now,
         archived=totals,
         work=None,
         message=None,
     )
-    source = settle(draft, source)
+    source = reconcile(builder, source)
     if work.origin.why is Why.CANCELLED:
         # that it was about to expire has been told to nobody, nor is that it does not
-        draft.audit(source, "expiry_cancelled", by=work.origin.actor)
+        builder.audit(source, "expiry_cancelled", by=work.origin.actor)
     else:
-        draft.say(outputs.restored(source, work, totals))
-    finish(draft, work.origin.request_id, source.source, Outcome.COMPLETED, "available again")
+        builder.emit(outputs.restored(source, work, totals))
+    finish(builder, work.origin.request_id, source.source, Outcome.COMPLETED, "available again")
     return source
 
 
-def _start(draft: Draft, source: Source, state: State, origin: Origin) -> Source:
+def _start(builder: DecisionBuilder, source: Source, state: State, origin: Origin) -> Source:
     work = Work(
         origin=origin,
-        started_at=draft.now,
-        deadline=draft.now + draft.policy.shard_deadline_ms,
+        started_at=builder.now,
+        deadline=builder.now + builder.policy.shard_deadline_ms,
         due_at=source.due_at,
     )
     former = source.state
     source = replace(source, state=state, work=work, due_at=None, due_because=None, message=None)
-    source = draft.put(source)
-    draft.audit(
+    source = builder.put(source)
+    builder.audit(
         source,
         state.value.lower(),
         from_state=former,

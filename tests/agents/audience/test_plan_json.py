@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.audience.plan_json import MOST_BYTES, BadPlan, decode, encode
-from agents.filters import FilterError, Plan, SourceView, StillWorld, parse, plan
+from agents.filters import FilterError, FixedPlanFacts, Plan, SourceView, parse, plan
 from agents.filters.planning import MAX_PAIRS
 from tests.agents.filters.test_against_brute_force import planned, relaxed
 from tests.rigs.filters.brute import Facts
@@ -49,7 +49,7 @@ def asked(leaves: int, key: str) -> Plan:
     """As many leaves that each ask a thousand sources of such keys."""
     sources = {f"{key}{at:04}": SourceView(version=1) for at in range(1_000)}
     tree = {"or": [{"filter": "received_with_tag", "tag": "t"}] * leaves}
-    found = plan(parse(tree), StillWorld(sources, {}, {"t": list(sources)}), now_ms=1)
+    found = plan(parse(tree), FixedPlanFacts(sources, {}, {"t": list(sources)}), now_ms=1)
     assert isinstance(found, Plan)
     return found
 

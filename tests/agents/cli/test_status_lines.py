@@ -3,7 +3,7 @@
 from typing import Any
 
 from agents.cli.status import sweep_lines, worker_line
-from agents.coordinator.rules.state import Sweep
+from agents.coordinator.rules.state import RetentionSweep
 
 
 def worker(**more: Any) -> dict[str, Any]:
@@ -29,12 +29,12 @@ def test_why_a_worker_says_nothing_is_told() -> None:
 
 
 def test_a_sweep_that_does_not_go_on_is_shown() -> None:
-    assert list(sweep_lines(Sweep())) == []
-    (paused,) = sweep_lines(Sweep(paused=True))
+    assert list(sweep_lines(RetentionSweep())) == []
+    (paused,) = sweep_lines(RetentionSweep(paused=True))
     assert "paused" in paused
     assert "emberline resume" in paused
-    (asks,) = sweep_lines(Sweep(awaiting=1_200, question="q7"))
+    (asks,) = sweep_lines(RetentionSweep(awaiting=1_200, question="q7"))
     assert "1,200 sources" in asks
     assert "emberline confirm q7" in asks
-    (skewed,) = sweep_lines(Sweep(skewed=True))
+    (skewed,) = sweep_lines(RetentionSweep(skewed=True))
     assert "clock" in skewed

@@ -45,7 +45,7 @@ DEADLINE_S = 60.0
 LAST = "last-"
 
 
-class World:
+class CoordinatorRig:
     """A prefix on the broker with a clock, a writer, and readers for what is said."""
 
     def __init__(self, settings: Settings, topics: Topics, writer: StepProducer) -> None:
@@ -124,10 +124,10 @@ class World:
 
 
 @pytest.fixture
-async def world(settings: Settings, topics: Topics) -> AsyncIterator[World]:
+async def rig(settings: Settings, topics: Topics) -> AsyncIterator[CoordinatorRig]:
     writer = StepProducer(settings, f"{settings.prefix}test-writer")
     await writer.start()
-    yield World(settings, topics, writer)
+    yield CoordinatorRig(settings, topics, writer)
     await writer.close()
 
 
@@ -151,126 +151,130 @@ async def until(view: StateView, source: str, *states: State) -> int:
             await view.changed(changes)
 
 
-async def expire(world: World, view: StateView) -> None:
+async def expire(rig: CoordinatorRig, view: StateView) -> None:
     """Bring A into the archive."""
-    await world.define(A, "STOPPED", name="Spring")
+    await rig.define(A, "STOPPED", name="Spring")
     await until(view, A, State.STOPPED)
-    world.clock.advance(MONTH3 + DAY)
+    rig.clock.advance(MONTH3 + DAY)
     version = await until(view, A, State.EXPIRING)
-    await world.report(A, version, "expired", 0, 1, 2, 3)
+    await rig.report(A, version, "expired", 0, 1, 2, 3)
     await until(view, A, State.EXPIRED)
 
 
-async def test_a_source_goes_to_the_archive_and_back(world: World, view: StateView) -> None:
-    async with world.running():
-        await expire(world, view)
+async def test_a_source_goes_to_the_archive_and_back(rig: CoordinatorRig, view: StateView) -> None:
+    async with rig.running():
+        await expire(rig, view)
         assert view.hidden(A)
-        (expired,) = await world.told(world.topics.expired, "expired")
+        (expired,) = await rig.told(rig.topics.expired, "expired")
         assert (expired["name"], expired["epoch"], expired["interactions"]) == ("Spring", 1, 4)
-        await world.command("restore", A, request_id="r")
+        await rig.command("restore", A, request_id="r")
         version = await until(view, A, State.RESTORING)
-        await world.report(A, version, "restored", 0, 1, 2, 3)
+        await rig.report(A, version, "restored", 0, 1, 2, 3)
         await until(view, A, State.STOPPED)
-        (restored,) = await world.told(world.topics.restored, "restored")
+        (restored,) = await rig.told(rig.topics.restored, "restored")
         assert (restored["request_id"], restored["checksum"]) == ("r", expired["checksum"])
-        results = await world.told(world.topics.control_results, "result")
+        results = await rig.told(rig.topics.control_results, "result")
         assert results[-1]["outcome"] == "completed"
         assert results[-1]["source"] is None
 
 
-async def test_takeover_goes_on_where_the_last_one_stopped(world: World, view: StateView) -> None:
-    async with world.running() as first:
-        await world.define("canvas:b", "ACTIVE")
+async def test_takeover_goes_on_where_the_last_one_stopped(
+    rig: CoordinatorRig, view: StateView
+) -> None:
+    async with rig.running() as first:
+        await rig.define("canvas:b", "ACTIVE")
         await until(view, "canvas:b", State.ACTIVE)
-        await world.define(A, "STOPPED")
+        await rig.define(A, "STOPPED")
         await until(view, A, State.STOPPED)
-        world.clock.advance(MONTH3 + DAY)
+        rig.clock.advance(MONTH3 + DAY)
         version = await until(view, A, State.EXPIRING)
-        await world.report(A, version, "expired", 0, 1)
-        await world.command("hold", A, request_id="seen")
+        await rig.report(A, version, "expired", 0, 1)
+        await rig.command("hold", A, request_id="seen")
         async with asyncio.timeout(DEADLINE_S):
             while (seen := view.get(A)) is None or seen.held is None:
                 await view.changed(view.changes)
-        known = first.world.catalog
+        known = first.state.catalog
     # while nobody looks: deleted, commanded, reported
-    await world.write(world.topics.catalog, "canvas:b", None)
-    await world.command("restore", A, request_id="away")
-    await world.report(A, version, "expired", 2, 3)
-    async with world.running() as second:
+    await rig.write(rig.topics.catalog, "canvas:b", None)
+    await rig.command("restore", A, request_id="away")
+    await rig.report(A, version, "expired", 2, 3)
+    async with rig.running() as second:
         restoring = await until(view, A, State.RESTORING)
-        assert second.world.sources["canvas:b"].deleted
-        assert second.world.catalog.keys() == known.keys() - {"canvas:b"}
-        await world.report(A, restoring, "restored", 0, 1, 2, 3)
+        assert second.state.sources["canvas:b"].deleted
+        assert second.state.catalog.keys() == known.keys() - {"canvas:b"}
+        await rig.report(A, restoring, "restored", 0, 1, 2, 3)
         await until(view, A, State.HELD)
-    assert len(await world.told(world.topics.expired, "expired")) == 1
-    assert len(await world.told(world.topics.restored, "restored")) == 1
+    assert len(await rig.told(rig.topics.expired, "expired")) == 1
+    assert len(await rig.told(rig.topics.restored, "restored")) == 1
 
 
-async def test_takeover_does_not_live_through_the_past_again(world: World, view: StateView) -> None:
+async def test_takeover_does_not_live_through_the_past_again(
+    rig: CoordinatorRig, view: StateView
+) -> None:
     """The catalog keeps history until it is compacted; none of it is news."""
-    async with world.running():
-        await world.define(A, "ACTIVE")
+    async with rig.running():
+        await rig.define(A, "ACTIVE")
         await until(view, A, State.ACTIVE)
-        await world.write(world.topics.catalog, A, b"{}")
-        await expire(world, view)
+        await rig.write(rig.topics.catalog, A, b"{}")
+        await expire(rig, view)
         before = view.get(A)
         assert before is not None
-        rejected = len(await world.records(world.topics.rejected))
-    async with world.running() as second:
-        assert second.world.sources[A].state is State.EXPIRED
-        assert second.world.sources[A].stopped_at == before.stopped_at
-    audit = await world.told(world.topics.audit, "audit")
+        rejected = len(await rig.records(rig.topics.rejected))
+    async with rig.running() as second:
+        assert second.state.sources[A].state is State.EXPIRED
+        assert second.state.sources[A].stopped_at == before.stopped_at
+    audit = await rig.told(rig.topics.audit, "audit")
     assert "resumed_while_hidden" not in {one["decision"] for one in audit}
-    assert len(await world.records(world.topics.rejected)) == rejected
+    assert len(await rig.records(rig.topics.rejected)) == rejected
 
 
-async def test_states_that_their_topic_has_lost_are_told_again(world: World) -> None:
-    topic = world.topics.state
-    async with world.running() as coordinator:
-        await world.define(A, "ACTIVE")
-        await world.define("campaign:b", "STOPPED")
-        await dummies.until(lambda: len(coordinator.world.sources) == 2)
-    before = await states(world)
-    admin = AIOKafkaAdminClient(bootstrap_servers=world.settings.bootstrap_servers)
+async def test_states_that_their_topic_has_lost_are_told_again(rig: CoordinatorRig) -> None:
+    topic = rig.topics.state
+    async with rig.running() as coordinator:
+        await rig.define(A, "ACTIVE")
+        await rig.define("campaign:b", "STOPPED")
+        await dummies.until(lambda: len(coordinator.state.sources) == 2)
+    before = await states(rig)
+    admin = AIOKafkaAdminClient(bootstrap_servers=rig.settings.bootstrap_servers)
     await admin.start()
     await admin.delete_topics([topic])
     async with asyncio.timeout(DEADLINE_S):
         while topic in await admin.list_topics():  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.02)
     await admin.close()
-    await topic_admin.create(world.settings)
+    await topic_admin.create(rig.settings)
 
-    async with world.running():
-        assert await states(world) == before
-    told = len(await world.records(topic))
-    async with world.running():
-        assert len(await world.records(topic)) == told, "and only what was lost"
+    async with rig.running():
+        assert await states(rig) == before
+    told = len(await rig.records(topic))
+    async with rig.running():
+        assert len(await rig.records(topic)) == told, "and only what was lost"
 
 
-async def states(world: World) -> dict[str, Any]:
+async def states(rig: CoordinatorRig) -> dict[str, Any]:
     """The last record of every source."""
-    return {one["source"]: one for one in await world.told(world.topics.state, "state")}
+    return {one["source"]: one for one in await rig.told(rig.topics.state, "state")}
 
 
-async def test_a_second_coordinator_fences_the_first(world: World, view: StateView) -> None:
-    first = world.coordinator()
+async def test_a_second_coordinator_fences_the_first(rig: CoordinatorRig, view: StateView) -> None:
+    first = rig.coordinator()
     task = asyncio.create_task(first.run())
     async with asyncio.timeout(DEADLINE_S):
         await first.running.wait()
-    async with world.running():
-        await world.define(A, "ACTIVE")
+    async with rig.running():
+        await rig.define(A, "ACTIVE")
         await until(view, A, State.ACTIVE)
         with pytest.raises(Fenced):
             await asyncio.wait_for(task, DEADLINE_S)
         assert not first.running.is_set()
-        await world.define(A, "STOPPED")
+        await rig.define(A, "STOPPED")
         await until(view, A, State.STOPPED)
-    assert len(await world.told(world.topics.state, "state")) <= 2
+    assert len(await rig.told(rig.topics.state, "state")) <= 2
 
 
 @pytest.mark.parametrize("committed", [False, True])
 async def test_events_once_whatever_becomes_of_a_commit(
-    world: World, view: StateView, monkeypatch: pytest.MonkeyPatch, committed: bool
+    rig: CoordinatorRig, view: StateView, monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
     """The step that tells of the expiry fails before, or after, it was committed."""
     commit = StepProducer.commit
@@ -278,7 +282,7 @@ async def test_events_once_whatever_becomes_of_a_commit(
 
     async def doubtful(self: StepProducer, records: list[Record], **rest: Any) -> list[int]:
         groups: list[RecordGroup] = rest.get("groups", [])
-        tells = any(group.topic == world.topics.expired for group in groups)
+        tells = any(group.topic == rig.topics.expired for group in groups)
         if not tells or failed:
             return await commit(self, records, **rest)
         failed.append(len(records))
@@ -287,43 +291,43 @@ async def test_events_once_whatever_becomes_of_a_commit(
         raise StepFailed("the outcome is unknown")
 
     monkeypatch.setattr(StepProducer, "commit", doubtful)
-    async with world.running():
-        await expire(world, view)
+    async with rig.running():
+        await expire(rig, view)
         # one more step shows that it leads again
-        await world.command("pause", request_id="p")
-        await _results(world, lambda found: any(one["request_id"] == "p" for one in found))
+        await rig.command("pause", request_id="p")
+        await _results(rig, lambda found: any(one["request_id"] == "p" for one in found))
     assert failed
-    (event,) = await world.told(world.topics.expired, "expired")
+    (event,) = await rig.told(rig.topics.expired, "expired")
     assert event["interactions"] == 4
 
 
-async def test_what_cannot_be_read_is_rejected_and_refused(world: World, view: StateView) -> None:
-    async with world.running():
-        await world.define(A, "STOPPED")
+async def test_what_cannot_be_read_is_rejected_and_refused(
+    rig: CoordinatorRig, view: StateView
+) -> None:
+    async with rig.running():
+        await rig.define(A, "STOPPED")
         root = {"filter": "received_from_campaign", "campaign": "a"}
-        await world.define("canvas:b", "ACTIVE", filters=json.dumps(root))
+        await rig.define("canvas:b", "ACTIVE", filters=json.dumps(root))
         await until(view, A, State.EXEMPT)
-        await world.write(world.topics.catalog, "canvas:b", b"garbage")
-        await world.write(world.topics.catalog, "canvas:c", b'{"key":"canvas:d","status":"ACTIVE"}')
-        await world.write(world.topics.control, None, b'{"request_id":"mine","type":3}')
-        await world.write(world.topics.control, None, b"\x01")
-        await world.write(world.topics.shard_reports, None, b"\x00\x00")
-        await world.command("restore", "campaign:zz", request_id="last")
-        found = await _results(
-            world, lambda found: any(one["request_id"] == "last" for one in found)
-        )
+        await rig.write(rig.topics.catalog, "canvas:b", b"garbage")
+        await rig.write(rig.topics.catalog, "canvas:c", b'{"key":"canvas:d","status":"ACTIVE"}')
+        await rig.write(rig.topics.control, None, b'{"request_id":"mine","type":3}')
+        await rig.write(rig.topics.control, None, b"\x01")
+        await rig.write(rig.topics.shard_reports, None, b"\x00\x00")
+        await rig.command("restore", "campaign:zz", request_id="last")
+        found = await _results(rig, lambda found: any(one["request_id"] == "last" for one in found))
     told = {(one["request_id"], one["source"], one["code"]) for one in found}
-    control = world.topics.control
+    control = rig.topics.control
     assert told == {
         ("mine", None, "invalid_command"),
         (f"{control}-0-2", None, "invalid_command"),
         ("last", None, "unknown_source"),
         ("last", "campaign:zz", "unknown_source"),
     }
-    rejected = await world.records(world.topics.rejected)
+    rejected = await rig.records(rig.topics.rejected)
     headers = [dict(one.headers) for one in rejected]
     assert sorted((h["topic"] or b"").decode() for h in headers) == sorted(
-        [world.topics.catalog] * 2 + [control] * 2 + [world.topics.shard_reports]
+        [rig.topics.catalog] * 2 + [control] * 2 + [rig.topics.shard_reports]
     )
     assert {bytes(one.value or b"") for one in rejected} >= {b"garbage", b"\x01"}
     assert all(h.keys() == {"topic", "partition", "offset", "code", "detail"} for h in headers)
@@ -333,59 +337,59 @@ async def test_what_cannot_be_read_is_rejected_and_refused(world: World, view: S
 
 
 async def test_a_batch_that_cannot_be_opened_is_put_aside_and_passed(
-    world: World, view: StateView
+    rig: CoordinatorRig, view: StateView
 ) -> None:
     """A bomb among the commands, and a definition with bytes behind its payload."""
-    broker, bomb = world.settings.bootstrap_servers, record_of(0, bytes(40_000_000))
+    broker, bomb = rig.settings.bootstrap_servers, record_of(0, bytes(40_000_000))
     value = codec.encode("definition", {"key": "campaign:behind", "status": "ACTIVE"})
     behind = gzip_encode(record_of(0, value, b"campaign:behind")) + b"garbage"
-    assert await produce(broker, world.topics.control, 0, [wire_of(zstd_encode(bomb), 1, 4, 0)])
-    assert await produce(broker, world.topics.catalog, 0, [wire_of(behind, 1, 1, 0)])
-    async with world.running():
-        await world.command("pause", request_id="after")
+    assert await produce(broker, rig.topics.control, 0, [wire_of(zstd_encode(bomb), 1, 4, 0)])
+    assert await produce(broker, rig.topics.catalog, 0, [wire_of(behind, 1, 1, 0)])
+    async with rig.running():
+        await rig.command("pause", request_id="after")
         await until(view, "campaign:behind", State.ACTIVE)
         async with asyncio.timeout(DEADLINE_S):
-            while not await world.told(world.topics.control_results, "result"):
+            while not await rig.told(rig.topics.control_results, "result"):
                 pass
     (aside,) = [
         one
-        for one in await world.records(world.topics.rejected)
-        if dict(one.headers)["topic"] == world.topics.control.encode()
+        for one in await rig.records(rig.topics.rejected)
+        if dict(one.headers)["topic"] == rig.topics.control.encode()
     ]
     assert dict(aside.headers)["code"] == b"too_large"
     assert zstd_encode(bomb) in (aside.value or b"")
 
 
 async def test_a_definition_in_a_batch_that_cannot_be_opened_is_not_taken_for_deleted(
-    world: World, view: StateView
+    rig: CoordinatorRig, view: StateView
 ) -> None:
     """Compaction leaves the last record of a key, and the reader cannot open its batch."""
-    broker, topic = world.settings.bootstrap_servers, world.topics.catalog
+    broker, topic = rig.settings.bootstrap_servers, rig.topics.catalog
     uses = json.dumps([{"filter": "received_from_campaign", "campaign": "a"}])
-    async with world.running():
-        await world.define("canvas:uses", "ACTIVE", filters=uses)
-        await world.define(A, "STOPPED", name="Spring")
+    async with rig.running():
+        await rig.define("canvas:uses", "ACTIVE", filters=uses)
+        await rig.define(A, "STOPPED", name="Spring")
         await until(view, A, State.EXEMPT)
-    await forget(world.settings, topic)
-    end = (await bounds(world.settings, [(topic, 0)]))[topic, 0][1]
+    await forget(rig.settings, topic)
+    end = (await bounds(rig.settings, [(topic, 0)]))[topic, 0][1]
     bomb = zstd_encode(record_of(0, bytes(40_000_000)))
     assert await produce(broker, topic, 0, [wire_of(bomb, 1, 4, 0)])
-    world.clock.advance(MONTH3 + DAY)
-    async with world.running() as coordinator:
-        assert set(coordinator.world.catalog) == {"canvas:uses", A}
-        assert coordinator.world.sources[A].state is State.EXEMPT
-    aside = [dict(one.headers) for one in await world.records(world.topics.rejected)]
+    rig.clock.advance(MONTH3 + DAY)
+    async with rig.running() as coordinator:
+        assert set(coordinator.state.catalog) == {"canvas:uses", A}
+        assert coordinator.state.sources[A].state is State.EXEMPT
+    aside = [dict(one.headers) for one in await rig.records(rig.topics.rejected)]
     places = [(one["topic"], one["offset"], one["code"]) for one in aside]
     assert places == [(topic.encode(), str(end).encode(), b"too_large")]
 
 
 async def test_records_of_strangers_in_its_topic_stop_no_coordinator(
-    world: World, view: StateView, caplog: pytest.LogCaptureFixture
+    rig: CoordinatorRig, view: StateView, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with world.running():
-        await world.define(A, "STOPPED")
+    async with rig.running():
+        await rig.define(A, "STOPPED")
         await until(view, A, State.STOPPED)
-    topic = world.topics.coordinator
+    topic = rig.topics.coordinator
     strangers: list[tuple[bytes | None, bytes | None]] = [
         (b"\xff\xfe", b"x"),
         (b"s/campaign:\xff", b"x"),
@@ -395,9 +399,9 @@ async def test_records_of_strangers_in_its_topic_stop_no_coordinator(
         (b"o", b"\xff"),
         (b"o", None),
     ]
-    await world.write_raw(topic, *strangers)
-    async with world.running() as second:
-        assert set(second.world.sources) == {A}
+    await rig.write_raw(topic, *strangers)
+    async with rig.running() as second:
+        assert set(second.state.sources) == {A}
     assert COUNTS[topic] == len(strangers)
     warned = {text for text in caplog.messages if "left out" in text}
     assert 0 < len(warned) < len(strangers)
@@ -406,21 +410,21 @@ async def test_records_of_strangers_in_its_topic_stop_no_coordinator(
 
 @pytest.mark.parametrize("value", [b"[damaged", b'{"next_at": "x", "state": 7}', None])
 async def test_what_stood_before_a_damaged_record_of_its_own_holds(
-    world: World, view: StateView, value: bytes | None
+    rig: CoordinatorRig, view: StateView, value: bytes | None
 ) -> None:
-    async with world.running() as first:
-        await world.define(A, "STOPPED", name="Spring")
+    async with rig.running() as first:
+        await rig.define(A, "STOPPED", name="Spring")
         await until(view, A, State.STOPPED)
-        before = first.world
+        before = first.state
     keys = [f"s/{A}", "c", "w", f"k/{A}", "r/one", "a/segment:s", "t/one\x1fcampaign:a"]
     damaged = [key for key in keys if value is not None or key[0] in "swc"]
-    await world.write_raw(world.topics.coordinator, *((key.encode(), value) for key in damaged))
-    async with world.running() as second:
-        assert second.world.sources == before.sources
-        assert second.world.catalog == before.catalog
-        await world.command("hold", A, request_id="goes on")
+    await rig.write_raw(rig.topics.coordinator, *((key.encode(), value) for key in damaged))
+    async with rig.running() as second:
+        assert second.state.sources == before.sources
+        assert second.state.catalog == before.catalog
+        await rig.command("hold", A, request_id="goes on")
         await until(view, A, State.HELD)
-    assert COUNTS[world.topics.coordinator] == len(damaged)
+    assert COUNTS[rig.topics.coordinator] == len(damaged)
 
 
 async def forget(settings: Settings, topic: str) -> None:
@@ -437,42 +441,42 @@ async def forget(settings: Settings, topic: str) -> None:
 
 
 async def test_a_source_whose_record_is_destroyed_is_known_by_its_state(
-    world: World, view: StateView
+    rig: CoordinatorRig, view: StateView
 ) -> None:
-    async with world.running():
-        await expire(world, view)
+    async with rig.running():
+        await expire(rig, view)
         version = await until(view, A, State.EXPIRED)
-    await forget(world.settings, world.topics.coordinator)
-    await world.write_raw(world.topics.coordinator, (f"s/{A}".encode(), b"\xff"))
-    async with world.running() as second:
-        source = second.world.sources[A]
+    await forget(rig.settings, rig.topics.coordinator)
+    await rig.write_raw(rig.topics.coordinator, (f"s/{A}".encode(), b"\xff"))
+    async with rig.running() as second:
+        source = second.state.sources[A]
         assert (source.state, source.epoch, source.version) == (State.EXPIRED, 1, version)
-        await world.command("restore", A, request_id="back")
+        await rig.command("restore", A, request_id="back")
         await until(view, A, State.RESTORING)
 
 
 @pytest.mark.parametrize("forged", [b"garbage", None, 1, 1 << 40, 1 << 62])
 async def test_what_somebody_else_writes_to_the_states_is_written_over(
-    world: World, view: StateView, forged: bytes | int | None
+    rig: CoordinatorRig, view: StateView, forged: bytes | int | None
 ) -> None:
     if isinstance(forged, int):
         record = {"source": A, "state": "ACTIVE", "version": forged, "updated_at": 1}
         value: bytes | None = codec.encode("state", record)
     else:
         value = forged
-    async with world.running() as coordinator:
-        await expire(world, view)
+    async with rig.running() as coordinator:
+        await expire(rig, view)
         await until(view, A, State.EXPIRED)
-        await world.write_raw(world.topics.state, (A.encode(), value))
+        await rig.write_raw(rig.topics.state, (A.encode(), value))
         async with asyncio.timeout(DEADLINE_S):
-            while not await decided(world, "foreign_state_overwritten"):
+            while not await decided(rig, "foreign_state_overwritten"):
                 pass
-        assert coordinator.world.sources[A].state is State.EXPIRED
+        assert coordinator.state.sources[A].state is State.EXPIRED
         found = await until(view, A, State.EXPIRED)
-        assert found == coordinator.world.sources[A].version
+        assert found == coordinator.state.sources[A].version
         # nothing but that and what came after is left for a worker that starts now
         late = StateView()
-        following = asyncio.create_task(follow(world.settings, late))
+        following = asyncio.create_task(follow(rig.settings, late))
         async with asyncio.timeout(DEADLINE_S):
             await late.caught_up.wait()
         assert late.hidden(A)
@@ -480,8 +484,8 @@ async def test_what_somebody_else_writes_to_the_states_is_written_over(
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def decided(world: World, decision: str) -> bool:
-    return any(one["decision"] == decision for one in await world.told(world.topics.audit, "audit"))
+async def decided(rig: CoordinatorRig, decision: str) -> bool:
+    return any(one["decision"] == decision for one in await rig.told(rig.topics.audit, "audit"))
 
 
 async def stamp_by_the_broker(settings: Settings, topic: str) -> None:
@@ -505,50 +509,50 @@ async def stamp_by_the_broker(settings: Settings, topic: str) -> None:
 
 
 async def test_nothing_expires_while_the_broker_has_another_time(
-    world: World, view: StateView
+    rig: CoordinatorRig, view: StateView
 ) -> None:
-    await stamp_by_the_broker(world.settings, world.topics.coordinator)
-    world.policy = replace(world.policy, clock_skew_ms=300_000)
-    async with world.running() as coordinator:
-        await world.define(A, "STOPPED")
+    await stamp_by_the_broker(rig.settings, rig.topics.coordinator)
+    rig.policy = replace(rig.policy, clock_skew_ms=300_000)
+    async with rig.running() as coordinator:
+        await rig.define(A, "STOPPED")
         await until(view, A, State.STOPPED)
-        world.clock.advance(MONTH3 + DAY)
+        rig.clock.advance(MONTH3 + DAY)
         # told after the sweep: both are decided in order
-        await world.command("expire", A, request_id="by hand")
+        await rig.command("expire", A, request_id="by hand")
         await until(view, A, State.EXPIRING)
-        assert coordinator.world.sweep.skewed
+        assert coordinator.state.sweep.skewed
     (event,) = [
-        one
-        for one in await world.told(world.topics.audit, "audit")
-        if one["decision"] == "expiring"
+        one for one in await rig.told(rig.topics.audit, "audit") if one["decision"] == "expiring"
     ]
     assert event["reason"] == "operator"
 
 
-async def test_another_number_of_partitions_is_refused(world: World) -> None:
-    async with world.running():
+async def test_another_number_of_partitions_is_refused(rig: CoordinatorRig) -> None:
+    async with rig.running():
         pass
-    other = Coordinator(replace(world.settings, partitions=8), world.clock)
+    other = Coordinator(replace(rig.settings, partitions=8), rig.clock)
     with pytest.raises(Fatal, match="EMBERLINE_PARTITIONS=4"):
         await asyncio.wait_for(other.run(), DEADLINE_S)
 
 
-async def test_restoring_is_told_soon_after_the_command(world: World, view: StateView) -> None:
-    async with world.running():
-        await expire(world, view)
+async def test_restoring_is_told_soon_after_the_command(
+    rig: CoordinatorRig, view: StateView
+) -> None:
+    async with rig.running():
+        await expire(rig, view)
         loop = asyncio.get_running_loop()
         begin = loop.time()
-        await world.command("restore", A, request_id="r")
+        await rig.command("restore", A, request_id="r")
         await until(view, A, State.RESTORING)
         assert loop.time() - begin < 2.0  # a bound for busy machines; about 0.1 s at rest
 
 
 async def _results(
-    world: World, enough: Callable[[list[dict[str, Any]]], bool]
+    rig: CoordinatorRig, enough: Callable[[list[dict[str, Any]]], bool]
 ) -> list[dict[str, Any]]:
     """Read control.results until it holds enough."""
-    partition = (world.topics.control_results, 0)
-    fetcher = Fetcher(world.settings, {partition: 0})
+    partition = (rig.topics.control_results, 0)
+    fetcher = Fetcher(rig.settings, {partition: 0})
     await fetcher.start()
     found: list[dict[str, Any]] = []
     try:

@@ -16,7 +16,7 @@ from agents.coordinator.rules.inputs import (
     DefinitionUnreadable,
     ReportRead,
 )
-from agents.coordinator.rules.state import World
+from agents.coordinator.rules.state import CoordinatorState
 from schemas.decode.batch import RawBatch, parse_batches
 from schemas.records import codec
 from schemas.records.lifecycle import Status
@@ -155,7 +155,7 @@ def test_very_many_strange_records_make_little() -> None:
     rejects = [item.reject for item in items if item.reject is not None]
     assert sum(len(one.value or b"") + 200 for one in rejects) < 40 * 14_000
     meanings = [item.meaning for item in items if item.meaning is not None]
-    decision = decide(World(), meanings, NOW, Desk().policy)
+    decision = decide(CoordinatorState(), meanings, NOW, Desk().policy)
     written = [codec.encode(one.schema, one.record) for one in decision.outputs]
     written += [value or b"" for _, value in ledger.entries(decision)]
     assert sum(map(len, written)) < 40 * 14_000

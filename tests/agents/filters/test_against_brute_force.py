@@ -21,7 +21,7 @@ from agents.filters import (
 from agents.filters.vocabulary import VOCABULARY
 from tests.rigs.filters.brute import NOW, Facts, Invalid, Verdict, judge, millis
 from tests.rigs.filters.histories import LEAVES, facts, negated, trees
-from tests.rigs.filters.shard import Shard, world_of
+from tests.rigs.filters.shard import Shard, plan_facts_of
 
 NOW_MS = millis(NOW)
 relaxed = settings(
@@ -30,11 +30,11 @@ relaxed = settings(
 
 
 def planned(tree: Any, known: Facts, *, exclude: bool = False) -> Plan | Refused | FilterError:
-    """What becomes of the tree in the world of these facts."""
+    """What becomes of the tree where these are the facts."""
     mode = OnExpired.EXCLUDE if exclude else OnExpired.REFUSE
-    world = world_of(known, json.dumps)
+    plan_facts = plan_facts_of(known, json.dumps)
     try:
-        return plan(parse(tree), world, now_ms=NOW_MS, on_expired=mode)
+        return plan(parse(tree), plan_facts, now_ms=NOW_MS, on_expired=mode)
     except FilterError as error:
         return error
 

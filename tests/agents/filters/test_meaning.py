@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from agents.filters import Plan, SourceView, StillWorld, evaluate, parse, plan
+from agents.filters import FixedPlanFacts, Plan, SourceView, evaluate, parse, plan
 from tests.rigs.filters.brute import NOW, Event, Facts, millis
 from tests.rigs.filters.shard import Shard
 
 ROSTER = {"ann", "bob", "cy", "dee"}
-WORLD = StillWorld(
+WORLD = FixedPlanFacts(
     sources={key: SourceView() for key in ("campaign:a", "campaign:b", "canvas:c")},
     tags={"t": ["campaign:a", "canvas:c"]},
 )

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from agents.filters import StillWorld, parse, plan
+from agents.filters import FixedPlanFacts, parse, plan
 from agents.filters.order import rounds
 from agents.filters.plan_facts import SourceView
 from agents.filters.steps import Both, Plan, Question, Rest
 
-WORLD = StillWorld(sources={f"campaign:{name}": SourceView() for name in "abc"})
+WORLD = FixedPlanFacts(sources={f"campaign:{name}": SourceView() for name in "abc"})
 
 
 def received(name: str, **more: Any) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import pytest
 from agents.filters import (
     Code,
     FilterError,
+    FixedPlanFacts,
     OnExpired,
     Place,
     Plan,
     Refused,
     SegmentView,
     SourceView,
-    StillWorld,
     parse,
     plan,
 )
@@ -52,9 +52,9 @@ def tagged(tag: str, name: str = "received_with_tag", **more: Any) -> dict[str, 
 def made(tree: Any, *, exclude: bool = False, **segments: Any) -> Plan | Refused:
     """Its plan; the keywords are segments' filters."""
     texts = {f"segment:{key}": value and json.dumps(value) for key, value in segments.items()}
-    world = StillWorld(SOURCES, texts, TAGS)
+    plan_facts = FixedPlanFacts(SOURCES, texts, TAGS)
     mode = OnExpired.EXCLUDE if exclude else OnExpired.REFUSE
-    return plan(parse(tree), world, now_ms=NOW, on_expired=mode)
+    return plan(parse(tree), plan_facts, now_ms=NOW, on_expired=mode)
 
 
 def accepted(tree: Any, **how: Any) -> Plan:
@@ -78,23 +78,23 @@ def test_the_sources_read_are_pinned_to_their_versions() -> None:
 
 @pytest.mark.parametrize("state", sorted(VISIBLE))
 def test_visible_sources_answer_whatever_their_state(state: State) -> None:
-    world = StillWorld({HOT: SourceView(state)})
-    assert isinstance(plan(parse(received("hot")), world, now_ms=NOW), Plan)
+    plan_facts = FixedPlanFacts({HOT: SourceView(state)})
+    assert isinstance(plan(parse(received("hot")), plan_facts, now_ms=NOW), Plan)
 
 
 @pytest.mark.parametrize("state", sorted(HIDDEN))
 @pytest.mark.parametrize("has", [True, False])
 def test_hidden_data_is_refused_in_both_polarities(state: State, has: bool) -> None:
-    world = StillWorld({HOT: SourceView(state)})
-    found = plan(parse(received("hot", has=has)), world, now_ms=NOW)
+    plan_facts = FixedPlanFacts({HOT: SourceView(state)})
+    found = plan(parse(received("hot", has=has)), plan_facts, now_ms=NOW)
     assert isinstance(found, Refused)
     assert (found.code, found.status, found.sources) == (Code.SOURCE_HIDDEN, 409, (HOT,))
 
 
 def test_all_offenders_are_named_with_their_paths_and_the_call_that_mends_it() -> None:
-    world = StillWorld({**SOURCES, "campaign:older": SourceView(State.EXPIRING, 1)})
+    plan_facts = FixedPlanFacts({**SOURCES, "campaign:older": SourceView(State.EXPIRING, 1)})
     tree = {"and": [received("old"), {"not": received("older")}, received("back")]}
-    found = plan(parse(tree), world, now_ms=NOW)
+    found = plan(parse(tree), plan_facts, now_ms=NOW)
     assert isinstance(found, Refused)
     assert [str(one.place) for one in found.refusals] == ["$.and[0]", "$.and[1].not", "$.and[2]"]
     assert found.sources == (BACK, OLD, "campaign:older")
@@ -129,8 +129,8 @@ def test_unknown_names_are_refused_with_the_path(tree: Any, code: Code) -> None:
 
 def test_a_definition_that_lists_no_variations_says_nothing_about_them() -> None:
     variant = {"filter": "received_campaign_variant", "campaign": "x", "variation": "any"}
-    world = StillWorld({"campaign:x": SourceView()})
-    assert isinstance(plan(parse(variant), world, now_ms=NOW), Plan)
+    plan_facts = FixedPlanFacts({"campaign:x": SourceView()})
+    assert isinstance(plan(parse(variant), plan_facts, now_ms=NOW), Plan)
 
 
 @pytest.mark.parametrize("exclude", [False, True])
@@ -240,22 +240,22 @@ def test_segments_that_multiply_or_nest_too_far_are_refused() -> None:
 
 def test_unknown_leaves_of_a_definition_are_refused_where_it_is_planned() -> None:
     node = parse({"and": [{"filter": "custom_attribute"}, received("old")]}, opaque=True)
-    found = plan(node, StillWorld(SOURCES), now_ms=NOW)
+    found = plan(node, FixedPlanFacts(SOURCES), now_ms=NOW)
     assert isinstance(found, Refused)
     assert [one.code for one in found.refusals] == [Code.UNKNOWN_FILTER, Code.SOURCE_HIDDEN]
 
 
 def test_a_tagged_source_that_nobody_knows_is_refused() -> None:
-    world = StillWorld({}, {}, {"t": ["campaign:x"]})
-    found = plan(parse(tagged("t")), world, now_ms=NOW)
+    plan_facts = FixedPlanFacts({}, {}, {"t": ["campaign:x"]})
+    found = plan(parse(tagged("t")), plan_facts, now_ms=NOW)
     assert isinstance(found, Refused)
     assert found.code is Code.UNKNOWN_SOURCE
 
 
 def test_a_still_world_knows_its_segments() -> None:
-    world = StillWorld(segments={"segment:s": None})
-    assert world.segment("segment:s") == SegmentView(None)
-    assert world.segment("segment:t") is None
+    plan_facts = FixedPlanFacts(segments={"segment:s": None})
+    assert plan_facts.segment("segment:s") == SegmentView(None)
+    assert plan_facts.segment("segment:t") is None
 
 
 class Crowd:
@@ -281,10 +281,10 @@ class Crowd:
 @pytest.mark.parametrize("name", ["last_received_with_tag", "received_with_tag"])
 def test_leaves_may_not_ask_any_number_of_sources(state: State, name: str) -> None:
     leaf = tagged("crowd", name, before="P1D")
-    most, world = MAX_PAIRS // 1_000, Crowd(state)
-    found = plan(parse({"or": [leaf] * most}), world, now_ms=NOW)
+    most, plan_facts = MAX_PAIRS // 1_000, Crowd(state)
+    found = plan(parse({"or": [leaf] * most}), plan_facts, now_ms=NOW)
     # each source is looked up once, and so is the tag
-    assert len(world.asked) == 1_001
+    assert len(plan_facts.asked) == 1_001
     if isinstance(found, Refused):
         assert (state, name) == (State.EXPIRED, "last_received_with_tag")
         assert "campaign:0009 is EXPIRED and 990 more" in found.refusals[0].detail
@@ -292,7 +292,7 @@ def test_leaves_may_not_ask_any_number_of_sources(state: State, name: str) -> No
         assert len(found.detail) < 10_000
         assert "and 40 more" in found.detail
     with pytest.raises(FilterError, match="50,000") as caught:
-        plan(parse({"or": [leaf] * (most + 2)}), world, now_ms=NOW)
+        plan(parse({"or": [leaf] * (most + 2)}), plan_facts, now_ms=NOW)
     assert (caught.value.path, caught.value.code) == (f"$.or[{most}]", "too_large")
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agents.http.spool import spool, sweep
+from agents.http.spool import clean_up, spool
 from tests.rigs.dummies import until
 
 KILLED = """
@@ -45,9 +45,9 @@ def test_what_a_killed_worker_left_is_swept_and_nothing_else(tmp_path: Path) -> 
     for folder in kept:
         folder.mkdir()
     _killed(tmp_path)
-    sweep(tmp_path)
+    clean_up(tmp_path)
     assert sorted(tmp_path.iterdir()) == kept
-    sweep(tmp_path / "none")
+    clean_up(tmp_path / "none")
 
 
 async def test_a_worker_sweeps_at_its_start(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from agents.filters import parse, plan
-from agents.filters.plan_facts import SourceView, StillWorld
+from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from agents.filters.steps import Plan
 from agents.shard.shard import Shard
 from agents.shard.standing import Standing
@@ -40,7 +40,7 @@ async def held(shard: Shard) -> None:
         await ask(shard)
 
 
-WORLD = StillWorld(sources={B: SourceView()})
+WORLD = FixedPlanFacts(sources={B: SourceView()})
 NOBODY = pl.Series("user", ["nobody"])
 ASKED: dict[str, Callable[[Shard], Coroutine[Any, Any, object]]] = {
     "rows of users": lambda shard: shard.read_users(["nobody"]),

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from agents.filters import parse, plan
-from agents.filters.plan_facts import SourceView, StillWorld
+from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from agents.filters.steps import Plan
 from agents.resources.scheduler import Scheduler
 from agents.shard import audience as shard_audience
@@ -21,8 +21,7 @@ from streams.clock import SystemClock
 from streams.kafka import topics as topic_admin
 from streams.kafka.kafka_log import KafkaLog
 from streams.settings import Settings, load
-from streams.state import keys
-from streams.state import range_scan as sweep
+from streams.state import keys, range_scan
 from streams.state.state_store import shared_cache
 from streams.state.store import Put, Step, Store
 from tests.rigs.dummies import until
@@ -31,7 +30,7 @@ from tests.rigs.rows import as_dict, random_rows
 pytestmark = pytest.mark.connected
 
 SOURCE = "campaign:0001"
-WORLD = StillWorld(sources={SOURCE: SourceView()})
+WORLD = FixedPlanFacts(sources={SOURCE: SourceView()})
 
 
 @pytest.fixture
@@ -71,8 +70,8 @@ def of_source(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
 async def test_a_flush_in_the_middle_of_a_read(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "_PER_RANGE", 50)
-    monkeypatch.setattr(sweep, "_SAMPLE", 1)
+    monkeypatch.setattr(range_scan, "_PER_RANGE", 50)
+    monkeypatch.setattr(range_scan, "_SAMPLE", 1)
     frames = await put(context, range(300))
     await context.flush()
     frames += await put(context, range(300, 900))

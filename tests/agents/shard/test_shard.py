@@ -43,7 +43,7 @@ from streams.kafka.topic_repair import set_configs
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
 from streams.state import auxiliary_table as auxiliary
-from streams.state import range_scan as sweep
+from streams.state import range_scan
 from streams.state.rocks import StoreClosed
 from streams.state.state_store import StateStore, shared_cache
 from tests.rigs.hostile.batches import event_value, hostile_batches, record_of, wire_of
@@ -439,8 +439,8 @@ async def test_an_answer_stays_whole_while_the_source_expires(stand: Stand) -> N
 async def test_who_reads_slowly_keeps_no_shard_from_starting_again(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "_PER_RANGE", 200)
-    monkeypatch.setattr(sweep, "_SAMPLE", 10)
+    monkeypatch.setattr(range_scan, "_PER_RANGE", 200)
+    monkeypatch.setattr(range_scan, "_SAMPLE", 10)
     stand = await start(alone)
     await stand.send(events(2_000, sources=(A,)), 0)
     await stand.shard._context.flush()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.filters import evaluate, parse, plan
-from agents.filters.plan_facts import SourceView, StillWorld
+from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from agents.filters.steps import Plan
 from agents.shard import slices
 from agents.shard.slices import Slice
@@ -26,7 +26,7 @@ from streams.state.rocks import StoreDamaged
 from streams.state.store import Pinned
 
 A, B = "campaign:a", "campaign:b"
-WORLD = StillWorld(sources={A: SourceView(), B: SourceView()})
+WORLD = FixedPlanFacts(sources={A: SourceView(), B: SourceView()})
 FILTERS: list[Any] = [
     {"filter": "received_from_campaign", "campaign": "a"},
     {"filter": "received_from_campaign", "campaign": "a", "has": False},

@@ -43,7 +43,7 @@ async def taken_in(coordinator: Coordinator, requests: int) -> None:
     """Let it run until it knows so many requests."""
     task = asyncio.create_task(coordinator.run())
     async with asyncio.timeout(DEADLINE_S):
-        while not coordinator.running.is_set() or len(coordinator.world.requests) < requests:
+        while not coordinator.running.is_set() or len(coordinator.state.requests) < requests:
             assert not task.done()
             await asyncio.sleep(0.05)
     task.cancel()
@@ -190,7 +190,7 @@ async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Se
     assert moved.first >= 5
     again = Coordinator(alone, SystemClock())
     await taken_in(again, 6)
-    assert "new" in again.world.requests
+    assert "new" in again.state.requests
 
 
 async def test_one_batch_is_passed_over_by_hand_and_audited(alone: Settings) -> None:
@@ -238,4 +238,4 @@ async def test_a_command_is_passed_over_by_hand(alone: Settings) -> None:
     assert (passed.first, passed.to) == (0, 1)
     coordinator = Coordinator(alone, SystemClock())
     await taken_in(coordinator, 1)
-    assert set(coordinator.world.requests) == {"second"}
+    assert set(coordinator.state.requests) == {"second"}

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from agents.audience.live_plan_facts import LiveWorld
+from agents.audience.live_plan_facts import LivePlanFacts
 from agents.coordinator.coordinator import Coordinator
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.inputs import DefinitionRead
@@ -65,9 +65,9 @@ def test_what_the_coordinator_keeps_holds_whatever_its_age() -> None:
         view.apply(b"k/campaign:a", b"{not json")
     assert view.get("campaign:a") == entry
     view.apply(b"a/campaign:a", b'{"detail": "$: not JSON"}')
-    assert view.asides["campaign:a"].detail == "$: not JSON"
+    assert view.quarantined["campaign:a"].detail == "$: not JSON"
     view.apply(b"a/campaign:a", None)
-    assert view.asides == {}
+    assert view.quarantined == {}
     view.apply(b"w", b'{"paused": true}')
     assert view.sweep.paused
     view.apply(b"c", b'{"catalog": 7}')
@@ -76,33 +76,33 @@ def test_what_the_coordinator_keeps_holds_whatever_its_age() -> None:
 
 def test_the_world_is_what_both_views_say() -> None:
     states, catalog = StateView(), CatalogView()
-    world = LiveWorld(states, catalog)
+    plan_facts = LivePlanFacts(states, catalog)
 
     def state(source: str, state: State, **more: Any) -> None:
         given = {"source": source, "state": state.value, "version": 3, "epoch": 0, "updated_at": 1}
         states.apply(source.encode(), codec.encode("state", given | more))
 
-    assert world.source("campaign:a") is None
+    assert plan_facts.source("campaign:a") is None
     state("campaign:a", State.UNKNOWN)
-    found = world.source("campaign:a")
+    found = plan_facts.source("campaign:a")
     assert found is not None
     assert (found.state, found.version, found.steps) == (State.UNKNOWN, 3, frozenset())
     catalog.apply(*record("campaign:b", tags=["t"], variations=[{"id": "v"}], legacy_deleted=True))
-    found = world.source("campaign:b")
+    found = plan_facts.source("campaign:b")
     assert found is not None
     assert (found.version, found.legacy_deleted, sorted(found.variations)) == (None, True, ["v"])
     catalog.apply(*record("segment:s", tags=["t", "only"], filters='{"and": []}'))
-    assert world.source("segment:s") is None
-    segment = world.segment("segment:s")
+    assert plan_facts.source("segment:s") is None
+    segment = plan_facts.segment("segment:s")
     assert segment is not None
     assert segment.filters == '{"and": []}'
-    assert world.segment("campaign:b") is None
+    assert plan_facts.segment("campaign:b") is None
     # a deleted definition keeps its last tags; one that is there has those of now
     state("campaign:gone", State.STOPPED, tags=["t"], deleted=True)
     state("campaign:b", State.ACTIVE, tags=["former"])
-    assert sorted(world.tagged("t") or ()) == ["campaign:b", "campaign:gone"]
-    assert world.tagged("only") is None
-    assert world.tagged("former") is None
+    assert sorted(plan_facts.tagged("t") or ()) == ["campaign:b", "campaign:gone"]
+    assert plan_facts.tagged("only") is None
+    assert plan_facts.tagged("former") is None
 
 
 def test_records_are_looked_through_once_however_many_tags_are_asked() -> None:
@@ -116,8 +116,8 @@ def test_records_are_looked_through_once_however_many_tags_are_asked() -> None:
     states = Counted()
     known = SourceState("campaign:x", State.STOPPED, 1, tags=("7",))
     states.apply(b"campaign:x", codec.encode("state", known.to_record()))
-    world = LiveWorld(states, CatalogView())
-    assert [tag for tag in range(20) if world.tagged(str(tag))] == [7]
+    plan_facts = LivePlanFacts(states, CatalogView())
+    assert [tag for tag in range(20) if plan_facts.tagged(str(tag))] == [7]
     assert states.looks == 1
 
 
@@ -191,9 +191,9 @@ async def test_it_follows_what_the_coordinator_takes_in(settings: Settings, topi
     # what the coordinator has still to take in counts for who reads once
     once = await read(settings, START)
     assert once.get("campaign:a") is not None
-    assert "not JSON" in once.asides["canvas:x"].detail
+    assert "not JSON" in once.quarantined["canvas:x"].detail
     async with coordinating(settings), following(settings) as view:
         assert view.get("campaign:a") is not None
-        assert view.asides == once.asides
+        assert view.quarantined == once.quarantined
         await write(settings, told("campaign:b"), (b"campaign:a", None))
         await until(lambda: view.get("campaign:b") is not None and len(view) == 2)

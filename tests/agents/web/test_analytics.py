@@ -117,7 +117,7 @@ async def test_explanations(alone: Settings) -> None:
     filters = json.dumps({"filter": "received_from_campaign", "campaign": "a"})
     define(site, "segment:s", status="STOPPED", filters=filters)
     define(site, "canvas:c", filters=json.dumps({"filter": "in_segment", "segment": "s"}))
-    assert not site.context.catalog.asides
+    assert not site.context.catalog.quarantined
     async with serving(site) as session:
 
         async def ask(query: str = "") -> tuple[int, Any]:

@@ -40,7 +40,7 @@ class Event(NamedTuple):
 
 @dataclass
 class SourceFacts:
-    """What the world says of a source; `state` as in `lifecycle.state`."""
+    """What is known of a source; `state` as in `lifecycle.state`."""
 
     state: str = "STOPPED"
     legacy: bool = False

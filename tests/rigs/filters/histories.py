@@ -1,4 +1,4 @@
-"""Random histories and random filters over a small world, for Hypothesis."""
+"""Random histories and random filters over few sources and users, for Hypothesis."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -1,4 +1,4 @@
-"""A shard made of events, and the world as a plan sees it."""
+"""A shard made of events, and the facts as a plan sees them."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from random import Random
 
 import polars as pl
 
-from agents.filters import StillWorld
+from agents.filters import FixedPlanFacts
 from agents.filters.plan_facts import SourceView
 from agents.filters.roster import Roster
 from schemas.records.lifecycle import State
@@ -23,9 +23,9 @@ def origin(event: Event) -> str | None:
     return event.source and event.source.split(":")[0]
 
 
-def world_of(facts: Facts, segment_text: Callable[[object], str]) -> StillWorld:
+def plan_facts_of(facts: Facts, segment_text: Callable[[object], str]) -> FixedPlanFacts:
     """The same facts for a plan; versions are running numbers."""
-    return StillWorld(
+    return FixedPlanFacts(
         sources={
             key: SourceView(
                 state=State(one.state),

@@ -17,7 +17,7 @@ from agents.coordinator.rules import ledger
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import Tick
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.state import World
+from agents.coordinator.rules.state import CoordinatorState
 from agents.filters import FilterError, parse
 from schemas.decode.batch import RawBatch
 from schemas.decode.ingest import ingest
@@ -187,7 +187,7 @@ def _coordinate(
     what: str, seed: int, count: int, topic: str, name: str, good: Mapping[str, Any]
 ) -> int:
     policy = Policy(partitions=PARTITIONS)
-    world, now, offset = World(), NOW, 0
+    state, now, offset = CoordinatorState(), NOW, 0
     for number in range(0, count, GROUP):
         rng = Random(f"{what} {seed} {number}")
         records = [
@@ -198,14 +198,14 @@ def _coordinate(
         offset += len(records)
         now += 60_000
 
-        def step(found: RawBatch = found, world: World = world, now: int = now) -> Any:
+        def step(found: RawBatch = found, state: CoordinatorState = state, now: int = now) -> Any:
             items = read(TOPICS, [found], {}, NOW)
             meanings = [item.meaning for item in items if item.meaning is not None]
-            return items, decide(world, [*meanings, Tick(0)], now, policy)
+            return items, decide(state, [*meanings, Tick(0)], now, policy)
 
         items, decision = _timed(step)
         assert len(items) == len(records)
-        world = decision.world
+        state = decision.state
         size = sum(len(item.reject.value or b"") for item in items if item.reject)
         size += sum(len(codec.encode(o.schema, dict(o.record))) for o in decision.outputs)
         size += sum(len(value or b"") for _, value in ledger.entries(decision))

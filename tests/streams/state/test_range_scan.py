@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.segment import SegmentIndex
 from streams.state import compaction_plan as layout
-from streams.state import keys
-from streams.state import range_scan as sweep
+from streams.state import keys, range_scan
 from tests.rigs.rows import as_dict, random_rows
 
 LIMITS = layout.Limits(rows=40, bytes=900_000, own_rows=15)
@@ -22,8 +21,8 @@ RANGE = 30
 @pytest.fixture(autouse=True)
 def small_ranges() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "_PER_RANGE", RANGE)
-        patch.setattr(sweep, "_SAMPLE", 3)
+        patch.setattr(range_scan, "_PER_RANGE", RANGE)
+        patch.setattr(range_scan, "_SAMPLE", 3)
         yield
 
 
@@ -43,7 +42,7 @@ def stored(frames: list[pl.DataFrame]) -> tuple[list[SegmentIndex], dict[str, by
 async def swept(flushed: list[pl.DataFrame], fresh: list[pl.DataFrame]) -> list[pl.DataFrame]:
     segments, data = stored(flushed)
     deltas = [frame.filter(pl.col("source") == SOURCE) for frame in fresh]
-    reading = sweep.sweep(SOURCE, segments, deltas, lambda index: data[index.id])
+    reading = range_scan.range_scan(SOURCE, segments, deltas, lambda index: data[index.id])
     return [frame async for frame in reading]
 
 

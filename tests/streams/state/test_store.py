@@ -21,7 +21,7 @@ from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan as layout
 from streams.state import keys
 from streams.state.changelog import WrongPartitions
-from streams.state.range_scan import sweep
+from streams.state.range_scan import range_scan
 from streams.state.state_store import StateStore, shared_cache
 from streams.state.store import Step, Store, new_id
 from tests.rigs.rows import as_dict, random_rows
@@ -233,12 +233,12 @@ async def test_another_number_of_partitions_is_refused(store: Store, settings: S
     await changed.close()
 
 
-async def test_a_sweep_folds_a_source_across_segments_and_deltas(store: Store) -> None:
+async def test_a_range_scan_folds_a_source_across_segments_and_deltas(store: Store) -> None:
     frames = await fill(store)
     source = "campaign:0001"
     found = [
         frame
-        async for frame in sweep(
+        async for frame in range_scan(
             source,
             store.table.segments_of(source),
             [f.filter(pl.col("source") == source) for f in store.table.deltas.frames()],

@@ -10,7 +10,7 @@ from agents.coordinator.rules import ledger
 from agents.coordinator.rules.bounds import MAX_SOURCES
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import CommandRead, CommandUnreadable, DefinitionUnreadable
-from agents.coordinator.rules.state import World
+from agents.coordinator.rules.state import CoordinatorState
 from schemas.decode.batch import RawBatch
 from schemas.records import codec
 from schemas.records.lifecycle import Command
@@ -26,7 +26,7 @@ def decided(found: RawBatch) -> list[Any]:
     desk = Desk()
     items = read(TOPICS, [found], {}, NOW)
     meanings = [item.meaning for item in items if item.meaning is not None]
-    decision = decide(World(), meanings, START, desk.policy)
+    decision = decide(CoordinatorState(), meanings, START, desk.policy)
     for output in decision.outputs:
         size = len(codec.encode(output.schema, output.record)) + len((output.key or "").encode())
         assert size < MAX_BATCH_BYTES, output.topic
@@ -36,7 +36,7 @@ def decided(found: RawBatch) -> list[Any]:
         if item.reject is not None:
             assert len(item.reject.key or b"") + len(item.reject.value or b"") <= 900_000
             assert all(len(text) < 10_000 for _, text in item.reject.headers)
-    assert decide(decision.world, [], START, desk.policy).world == decision.world
+    assert decide(decision.state, [], START, desk.policy).state == decision.state
     return meanings
 
 
@@ -98,7 +98,7 @@ def test_a_long_chain_of_segments_is_named_by_its_nearest_part(length: int, show
     for name, used in zip(names, ["campaign:a", *names], strict=False):
         desk.define(name, "DRAFT", references=(used,))
     desk.define("canvas:root", "ACTIVE", references=(names[-1],))
-    (use,) = desk.world.sources["campaign:a"].exempt_by
+    (use,) = desk.state.sources["campaign:a"].exempt_by
     assert use.root == "canvas:root"
     assert use.through[0] == names[-1]
     assert len(use.through) == shown

@@ -50,12 +50,12 @@ def test_restore_by_tag_with_mixed_outcomes() -> None:
 
 
 def refused(desk: Desk, code: str, kind: str = "restore", source: str = A) -> None:
-    before = desk.world.sources
+    before = desk.state.sources
     said = desk.command(kind, source)
     assert outcomes(said, source) == [("refused", code)]
     assert outcomes(said, None) == [("refused", code)]
     assert decisions(said) == [f"{kind}_refused"]
-    assert desk.world.sources == before
+    assert desk.state.sources == before
 
 
 def test_refused_unknown_source() -> None:
@@ -214,15 +214,15 @@ def test_cancel_before_the_restore_began() -> None:
 def test_dry_run_judges_and_does_nothing() -> None:
     desk = Desk()
     desk.expired(A)
-    before = desk.world.sources
+    before = desk.state.sources
     said = desk.command("restore", A, B, dry_run=True)
     assert outcomes(said, A) == DONE
     assert outcomes(said, B) == [("refused", "unknown_source")]
     assert outcomes(said, None) == DONE
     assert all("dry run" in r["message"] for r in of(said, "control_results") if r["source"] == A)
-    assert desk.world.sources == before
+    assert desk.state.sources == before
     assert outcomes(desk.command("pause", dry_run=True), None) == DONE
-    assert not desk.world.sweep.paused
+    assert not desk.state.sweep.paused
 
 
 def test_same_request_id_is_told_again_and_done_once() -> None:
@@ -261,9 +261,9 @@ def test_another_command_under_a_known_request_id_is_refused(
     desk.define(B)
     first = of(desk.command("hold", A, request_id="l1"), "control_results")
     desk.restart()
-    before = desk.world
+    before = desk.state
     said = desk.command(kind, *sources, request_id="l1", **facts)
-    assert desk.world == before
+    assert desk.state == before
     (refusal,) = of(said, "control_results")
     assert (refusal["request_id"], refusal["source"]) == ("l1", None)
     assert (refusal["outcome"], refusal["code"]) == ("refused", "invalid_command")
@@ -280,8 +280,8 @@ def test_a_request_of_which_only_the_type_is_kept_is_known_by_that() -> None:
     desk = Desk()
     desk.define(A, "STOPPED")
     desk.command("hold", A, request_id="l1")
-    known = replace(desk.world.requests["l1"], asked="")
-    desk.world = replace(desk.world, requests={"l1": known})
+    known = replace(desk.state.requests["l1"], asked="")
+    desk.state = replace(desk.state, requests={"l1": known})
     again = desk.command("hold", A, B, request_id="l1")
     assert outcomes(again, None) == [("completed", None)]
     other = desk.command("expire", A, request_id="l1")
@@ -294,10 +294,10 @@ def test_request_ids_are_forgotten_after_thirty_days_but_not_while_open() -> Non
     desk.command("restore", A, request_id="open")
     desk.command("hold", A, request_id="done")
     desk.tick(31 * DAY)
-    assert set(desk.world.requests) == {"open"}
+    assert set(desk.state.requests) == {"open"}
     desk.restart()
-    assert set(desk.world.requests) == {"open"}
-    assert set(desk.world.tellings) == {("open", A)}
+    assert set(desk.state.requests) == {"open"}
+    assert set(desk.state.results) == {("open", A)}
 
 
 def test_default_request_id_is_the_position() -> None:
@@ -368,11 +368,11 @@ def test_a_command_that_names_very_many_unknown_sources_makes_little_of_it() -> 
         (whole,) = [one for one in of(said, "control_results") if one["source"] is None]
         assert (whole["code"], whole["total"]) == ("unknown_source", 50_000)
         assert "49900 more are refused: unknown_source" in whole["message"]
-    assert len(desk.world.tellings) <= 2_000
+    assert len(desk.state.results) <= 2_000
     *_, last = of(desk.said, "audit")
     assert last["reason"] == "50000 unknown_source"
     desk.tick(40 * DAY)
-    assert not desk.world.tellings
+    assert not desk.state.results
 
 
 def test_named_sources_are_counted_once() -> None:
@@ -514,7 +514,7 @@ def test_an_import_names_sources(names: tuple[str, ...]) -> None:
     desk = Desk()
     said = desk.command("imported", *names)
     assert outcomes(said, None) == [("refused", "invalid_command")]
-    assert not desk.world.sources
+    assert not desk.state.sources
 
 
 def test_importing_what_is_hidden_brings_nothing_back() -> None:

@@ -24,7 +24,7 @@ IN_T = {"filter": "in_segment", "segment": "t"}
 
 def told(desk: Desk, source: str = A, as_if: AsIf | None = None) -> Explanation:
     record = desk.source(source).shown()
-    return explain(record, desk.world.catalog, desk.policy, desk.now, as_if)
+    return explain(record, desk.state.catalog, desk.policy, desk.now, as_if)
 
 
 def exempt() -> Desk:
@@ -63,7 +63,7 @@ def test_one_of_two_users_that_stops_changes_nothing_yet() -> None:
 
 
 def stops(desk: Desk, key: str) -> None:
-    definition = desk.world.catalog[key]
+    definition = desk.state.catalog[key]
     facts = {name: getattr(definition, name) for name in ("filters", "references", "tags", "name")}
     desk.define(key, "STOPPED", **facts)
 
@@ -127,9 +127,9 @@ def test_every_if_is_what_the_coordinator_does(
     desk = Desk()
     begin(desk)
     desk.now += 3 * DAY
-    before = desk.world
+    before = desk.state
     found = told(desk)
-    assert desk.world == before
+    assert desk.state == before
     assert why in found.summary
     (change,) = found.changes
     then(desk)

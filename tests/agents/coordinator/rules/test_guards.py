@@ -37,15 +37,15 @@ def test_a_sweep_of_too_many_asks_once_and_goes_on_when_confirmed() -> None:
     (asked,) = [one for one in of(desk.tick(), "audit") if one["source"] is None]
     assert asked["decision"] == "sweep_awaits_confirmation"
     assert asked["reason"] == f"3 of 4 hot sources are due at once: {', '.join(names)}"
-    assert f"`emberline confirm {desk.world.sweep.question}`" in asked["detail"]
+    assert f"`emberline confirm {desk.state.sweep.question}`" in asked["detail"]
     assert decisions(desk.tick(DAY)) == []
     assert states(desk, names) == {State.STOPPED}
     desk.restart()
-    assert "sweep_confirmed" in decisions(desk.command("confirm", desk.world.sweep.question))
+    assert "sweep_confirmed" in decisions(desk.command("confirm", desk.state.sweep.question))
     desk.restart()
     desk.tick()
     assert states(desk, names) == {State.EXPIRING}
-    assert desk.world.sweep.approved == desk.world.sweep.question == ""
+    assert desk.state.sweep.approved == desk.state.sweep.question == ""
 
 
 def test_resume_confirms_nothing() -> None:
@@ -63,7 +63,7 @@ def test_a_question_lapses_with_a_pause_and_with_a_change() -> None:
         desk.define(f"canvas:{number}")
     names = due(desk, 40)
     desk.tick()
-    first = desk.world.sweep.question
+    first = desk.state.sweep.question
     desk.command("pause")
     assert refused(desk.command("confirm", first))
     for name in names[:30]:
@@ -73,7 +73,7 @@ def test_a_question_lapses_with_a_pause_and_with_a_change() -> None:
     assert refused(desk.command("confirm", first))
     desk.tick()
     assert states(desk, names) == {State.STOPPED}
-    second = desk.world.sweep.question
+    second = desk.state.sweep.question
     assert second not in ("", first)
     desk.command("confirm", second)
     desk.command("hold", names[0])
@@ -86,7 +86,7 @@ def test_what_becomes_due_after_the_question_is_not_confirmed_with_it() -> None:
     names = due(desk, 3)
     desk.tick()
     desk.define("campaign:late", "STOPPED", stopped_at=desk.now - MONTH3 - 1)
-    desk.command("confirm", desk.world.sweep.question)
+    desk.command("confirm", desk.state.sweep.question)
     desk.tick()
     assert states(desk, names) == {State.EXPIRING}
     assert desk.source("campaign:late").state is State.STOPPED
@@ -98,7 +98,7 @@ def test_a_confirmation_names_what_is_asked_and_nothing_else(named: tuple[str, .
     assert refused(desk.command("confirm", "x"))
     names = due(desk, 3)
     desk.tick()
-    question = desk.world.sweep.question
+    question = desk.state.sweep.question
     said = desk.command("confirm", *(name.replace("QUESTION", question) for name in named))
     assert refused(said)
     assert question in of(said, "control_results")[-1]["message"]
@@ -131,7 +131,7 @@ def test_a_large_sweep_is_done_in_parts_without_asking_again() -> None:
         desk.define(name, "STOPPED")
     desk.tick(MONTH3 + DAY)
     desk.tick()
-    desk.command("confirm", desk.world.sweep.question)
+    desk.command("confirm", desk.state.sweep.question)
     for expiring in (2, 4, 5):
         desk.tick()
         found = [desk.source(name).state for name in names]
@@ -237,15 +237,15 @@ def test_stale_doubled_and_foreign_reports_change_nothing() -> None:
     desk.tick(MONTH3 + DAY)
     version = desk.source(A).version
     desk.report(A, 0)
-    before = desk.world.sources
+    before = desk.state.sources
     desk.report(A, 0, interactions=99)
     desk.report(A, 1, version=version - 1)
     desk.report(A, 1, version=version + 1)
     desk.report(A, 1, phase=Phase.RESTORED)
     desk.report("campaign:nobody", 1, phase=Phase.EXPIRED)
-    assert desk.world.sources == before
+    assert desk.state.sources == before
     assert decisions(desk.report(A, 2)) == ["report_ignored"]
-    assert desk.world.sources == before
+    assert desk.state.sources == before
     desk.report(A, 1)
     assert desk.report(A, 1, phase=Phase.EXPIRED, version=version) == []
 

@@ -7,7 +7,7 @@ import pytest
 
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.recovery import recovered
-from agents.coordinator.rules.state import Source, World
+from agents.coordinator.rules.state import CoordinatorState, Source
 from schemas.records.lifecycle import State
 from tests.rigs.desk import DAY, MONTH3, Desk, checksum, of
 
@@ -117,7 +117,9 @@ def test_work_under_way_begins_anew_where_its_record_is_destroyed() -> None:
     found = recovered(before.shown(), desk.now, desk.policy)
     assert (found.state, found.version, found.epoch) == (State.RESTORING, before.version + 1, 1)
     assert (found.tags, found.archived.segments) == (("x",), before.archived.segments)
-    desk.world = World(catalog=desk.world.catalog, sources={A: found}, used=desk.world.used)
+    desk.state = CoordinatorState(
+        catalog=desk.state.catalog, sources={A: found}, used=desk.state.used
+    )
     desk.finish(A)
     assert desk.source(A).state is State.STOPPED
     assert recovered(desk.source(A).shown(), desk.now, desk.policy).shown() == (

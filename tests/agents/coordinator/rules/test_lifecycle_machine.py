@@ -82,7 +82,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(kind=commands, name=sources, request_id=st.sampled_from(["one", "two"]))
     def repeated_command(self, kind: str, name: str, request_id: str) -> None:
-        known = request_id in self.desk.world.requests
+        known = request_id in self.desk.state.requests
         said = self.see(lambda: self.desk.command(kind, name, request_id=request_id))
         if known:
             assert not of(said, "state")
@@ -93,7 +93,7 @@ class Lifecycle(RuleBasedStateMachine):
             self.define(key, status, None, True)
 
     def working(self) -> list[str]:
-        found = self.desk.world.sources.values()
+        found = self.desk.state.sources.values()
         return sorted(source.source for source in found if source.state in WORKING)
 
     @precondition(lambda self: self.working())
@@ -137,12 +137,12 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        before = self.desk.world
+        before = self.desk.state
         self.desk.restart()
-        after = self.desk.world
+        after = self.desk.state
         assert after.sources == before.sources
         assert after.catalog == before.catalog
-        assert after.tellings == before.tellings
+        assert after.results == before.results
         assert after.sweep == before.sweep
         assert after.exempt == before.exempt
         assert {
@@ -151,13 +151,13 @@ class Lifecycle(RuleBasedStateMachine):
 
     def see(self, act: Callable[[], list[Output]]) -> Sequence[Output]:
         """Act, and check every transition of every source against the promises."""
-        before = dict(self.desk.world.sources)
+        before = dict(self.desk.state.sources)
         said = act()
         for event in of(said, "expired"):
             self.expired[event["source"], event["epoch"]] += 1
         for event in of(said, "restored"):
             self.restored[event["source"], event["epoch"]] += 1
-        for name, source in self.desk.world.sources.items():
+        for name, source in self.desk.state.sources.items():
             former = before.get(name)
             if former is not None and former != source:
                 self.moved(former, source, said)
@@ -194,7 +194,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def what_is_shown_is_what_is(self) -> None:
-        for name, source in self.desk.world.sources.items():
+        for name, source in self.desk.state.sources.items():
             assert self.shown[name] == (source.state, source.version)
             assert source.shown().hidden is (source.state in HIDDEN)
             assert (source.work is not None) is (source.state in WORKING)
@@ -202,30 +202,30 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def visible_states_say_the_truth(self) -> None:
-        for name, source in self.desk.world.sources.items():
-            definition = self.desk.world.catalog.get(name)
+        for name, source in self.desk.state.sources.items():
+            definition = self.desk.state.catalog.get(name)
             if source.state in VISIBLE and source.state is not State.UNKNOWN:
                 active = definition is not None and not definition.status.stopped
                 assert (source.state is State.ACTIVE) is active
                 if not active:
                     assert (source.state is State.HELD) is (source.held is not None)
-                    stopped = source.held is None and name not in self.desk.world.exempt
+                    stopped = source.held is None and name not in self.desk.state.exempt
                     assert (source.state is State.STOPPED) is stopped
 
     @invariant()
     def one_event_for_each_fact(self) -> None:
         assert set(self.expired.values()) <= {1}
         assert set(self.restored.values()) <= {1}
-        for name, source in self.desk.world.sources.items():
+        for name, source in self.desk.state.sources.items():
             epochs = [epoch for key, epoch in self.expired if key == name]
             assert sorted(epochs) == list(range(1, source.epoch + 1))
 
     @invariant()
     def open_requests_wait_for_work(self) -> None:
-        for (request_id, name), told in self.desk.world.tellings.items():
+        for (request_id, name), told in self.desk.state.results.items():
             if told.outcome.final:
                 continue
-            work = self.desk.world.sources[name].work
+            work = self.desk.state.sources[name].work
             assert work is not None
             waiting = [work.origin.request_id, work.then_restore and work.then_restore.request_id]
             assert request_id in waiting

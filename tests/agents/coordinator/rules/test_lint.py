@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agents.coordinator.rules.lint import Finding, lint
-from agents.filters import SourceView, StillWorld
+from agents.filters import FixedPlanFacts, SourceView
 from schemas.records.lifecycle import Definition, State, Status
 
 HIDDEN = "campaign:hidden"
@@ -42,8 +42,8 @@ def found_in(definition: Definition) -> list[Finding]:
     """Its findings, in a catalog that has it."""
     catalog = SEGMENTS | {definition.key: definition}
     texts = {key: each.filters for key, each in catalog.items() if each.kind == "segment"}
-    world = StillWorld(SOURCES, texts, TAGS)
-    return list(lint(definition, catalog, world, 1_000 * DAY))
+    plan_facts = FixedPlanFacts(SOURCES, texts, TAGS)
+    return list(lint(definition, catalog, plan_facts, 1_000 * DAY))
 
 
 SEGMENTS = {

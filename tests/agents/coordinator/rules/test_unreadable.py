@@ -11,7 +11,7 @@ from agents.coordinator.rules.bounds import unfit
 from agents.coordinator.rules.explain import explain
 from agents.coordinator.rules.lint import lint
 from agents.coordinator.rules.quarantine import UNREADABLE
-from agents.filters import StillWorld
+from agents.filters import FixedPlanFacts
 from agents.filters.references import MAX_STRANGE, UnreadableFilter, uses
 from agents.filters.spelling import FILTERS
 from agents.filters.vocabulary import VOCABULARY
@@ -56,9 +56,9 @@ TEXTS = [
 
 
 def told(desk: Desk, source: str) -> dict[str, Any]:
-    world = desk.world
+    state = desk.state
     found = explain(
-        desk.source(source).shown(), world.catalog, desk.policy, desk.now, None, world.asides
+        desk.source(source).shown(), state.catalog, desk.policy, desk.now, None, state.quarantined
     )
     return found.facts(desk.now)
 
@@ -78,8 +78,8 @@ def test_what_an_unreadable_filter_names_stays_hot(filters: str) -> None:
     assert (use.root, use.filter) == (C, UNREADABLE)
     assert "canvas:c (its definition cannot be read)" in told(desk, A)["summary"]
     assert told(desk, C)["unreadable"]
-    definition = desk.world.catalog[C]
-    assert list(lint(definition, desk.world.catalog, StillWorld(), desk.now))
+    definition = desk.state.catalog[C]
+    assert list(lint(definition, desk.state.catalog, FixedPlanFacts(), desk.now))
     desk.define(C, filters={"filter": "bought", "campaign": "77001"})
     assert desk.source(A).state is State.STOPPED
     assert told(desk, C)["unreadable"] is None
@@ -169,7 +169,7 @@ def test_a_time_in_another_unit_changes_nothing(times: dict[str, int], form: str
     record = {**FIELDS, **times}
     value = json.dumps(record).encode() if form == "json" else codec.encode("definition", record)
     assert taken(desk, A, value) == ["bad_time"]
-    assert A not in desk.world.sources
+    assert A not in desk.state.sources
     desk.define(A, name="Spring", tags=("x",))
     before = desk.source(A)
     assert taken(desk, A, value) == ["bad_time"]
@@ -205,7 +205,7 @@ def test_what_a_record_names_that_is_no_definition_stays_hot(value: bytes) -> No
     desk = Desk()
     desk.define(A, "STOPPED")
     assert len(taken(desk, C, value)) == 1
-    assert C not in desk.world.catalog
+    assert C not in desk.state.catalog
     desk.restart()
     desk.tick(MONTH3 + DAY)
     assert [use.root for use in desk.source(A).exempt_by] == [C]
