@@ -8,10 +8,13 @@ from aiohttp import hdrs, web
 
 from agents.http.problems import Problem, bad_request
 
-__all__ = ["BODY", "MOST_BYTES", "MOST_WORKER_BYTES", "read", "read_json", "read_object"]
+__all__ = ["BODY", "MOST", "MOST_BYTES", "MOST_WORKER_BYTES", "read", "read_json", "read_object"]
 
 BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 """What has been read of a request already: that of another worker, to check its signature."""
+MOST: web.RequestKey[int] = web.RequestKey("most", int)
+"""Bytes of a body as the settings have them, where that is less than `MOST_BYTES`: a body that
+comes in chunks says nowhere how long it is."""
 BODY_S = 30.0
 MOST_BYTES = 1 << 20
 _JSON = "application/json"
@@ -70,7 +73,7 @@ async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, 
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise Problem("unsupported_media_type", "The body is sent as it is, not compressed")
     try:
-        found = orjson.loads(await read(request))
+        found = orjson.loads(await read(request, request.get(MOST, MOST_BYTES)))
     except ValueError as error:
         raise bad_request(f"The body is not JSON: {error}") from error
     if not isinstance(found, dict):

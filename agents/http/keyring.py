@@ -89,6 +89,7 @@ class KeyRing:
                 found.st_size,
                 found.st_ino,
                 self._file.resolve().parent.stat().st_mode,
+                self._file.absolute().parent.stat().st_mode,
             )
             if stamp == self._stamp and self._failed_at is None:
                 return

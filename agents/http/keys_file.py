@@ -43,18 +43,25 @@ def read(file: Path) -> bytes | None:
                 f"others than its owner may write it (mode {stat.S_IMODE(found.st_mode):o}): "
                 f"chmod 600 {file}"
             )
-        _check_folder(file.resolve().parent)
+        for folder in {file.absolute().parent, file.resolve().parent}:
+            # a link may be replaced where it lies, too
+            _check_folder(folder, found.st_uid)
         content = opened.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES} bytes")
     return content
 
 
-def _check_folder(folder: Path) -> None:
-    """Who may write a folder may put another file in the place of this one."""
-    mode = folder.stat().st_mode
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+def _check_folder(folder: Path, owner: int) -> None:
+    """Who may write a folder may put another file in the place of this one; where each may only
+    remove what is theirs (/tmp), a first one may still be anybody's."""
+    found = folder.stat()
+    if not found.st_mode & stat.S_IWOTH:
+        return
+    if not found.st_mode & stat.S_ISVTX:
         raise ValueError(f"everybody may write its folder: chmod o-w {folder}")
+    if owner not in (0, os.geteuid(), found.st_uid):
+        raise ValueError(f"everybody may write its folder {folder}, and it is of user {owner}")
 
 
 @contextmanager

@@ -17,8 +17,16 @@ from agents.http.problems import Problem
 __all__ = ["check_origin"]
 
 _PORT = re.compile(r":\d*$")
-_PROXY = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip"})
-_PROXY_PREFIX = ("x-forwarded-", "x-original-", "x-envoy-", "cf-")
+_PROXY = frozenset(
+    {
+        *("via", "x-real-ip", "x-client-ip", "client-ip", "true-client-ip", "cdn-loop"),
+        *("x-cluster-client-ip", "x-remote-addr", "x-remote-ip"),
+    }
+)
+_PROXY_PREFIX = (
+    *("forwarded", "x-forwarded", "x-original-", "x-envoy-", "cf-", "proxy-", "x-proxy"),
+    *("x-amz", "x-azure-", "x-arr-", "x-goog-", "x-cloud-trace-", "fastly-", "akamai-"),
+)
 _OWN_SITE = frozenset({"same-origin", "none"})
 _REMEDY = "make a key with `emberline keys add`"
 

@@ -14,6 +14,7 @@ Refusals of a key that lacks the scope are told too. The logger is `emberline.ac
 """
 
 import logging
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
@@ -83,15 +84,23 @@ def write(request: web.Request, route: str, status: int, now_ms: int) -> None:
     log.info("%s", orjson.dumps(line).decode())
 
 
+class _Owners(WatchedFileHandler):
+    """Where the file is moved away a new one is begun: that one, too, for its owner alone."""
+
+    def _open(self) -> Any:
+        def private(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600)
+
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=private)
+
+
 def configure(file: str) -> None:
     """Tell it to this file, for its owner alone, instead of the worker's log. Raises Fatal."""
     if not file:
         return
     path = Path(file).expanduser()
     try:
-        path.touch(mode=0o600)
-        # where it is moved away, a new one is begun
-        handler = WatchedFileHandler(path, encoding="utf-8")
+        handler = _Owners(path, encoding="utf-8")
     except OSError as error:
         raise Fatal(
             f"The access log {path} cannot be written: {error.strerror}",

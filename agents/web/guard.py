@@ -102,6 +102,7 @@ class Guard:
             if scope is Scope.WORKER or scope is None:
                 # who asks another worker, or for health, waits for nobody's turn
                 return await handler(request)
+            request[body.MOST] = settings.http_body_bytes
             limit = seconds(settings.http_timeout)
             return await self._watched(request, _limited(request, self._admitted(handler), limit))
 
@@ -189,6 +190,8 @@ class Guard:
                 "Send a key that `emberline keys add` gave out: Authorization: Bearer KEY"
             )
         request[KEY] = key
+        # also of what is refused: each refusal of users is a line of the access log
+        self._check_rate(key)
         if not key.allows(scope):
             if scope is Scope.EXPORT:
                 told(request, dict(request.match_info))
@@ -199,7 +202,6 @@ class Guard:
                     self._context.clock.now_ms(),
                 )
             raise lacking(key, scope)
-        self._check_rate(key)
 
     def _check_rate(self, key: Key) -> None:
         rate = self._context.settings.http_rate

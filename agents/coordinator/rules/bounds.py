@@ -61,8 +61,8 @@ def command_fault(command: Command) -> str | None:
     count = len(set(command.sources))
     if count > MAX_SOURCES:
         return f"{count} sources are more than {MAX_SOURCES}: ask in parts"
-    if not all(map(_is_word, command.sources)):
-        return f"a source is longer than {TEXT} characters or holds control characters"
+    if not all(map(_is_text, command.sources)):
+        return f"a source is longer than {TEXT} characters or is no text"
     if len(command.reason or "") > REASON:
         return f"reason is longer than {REASON} characters"
     return None
@@ -106,8 +106,9 @@ def report_fault(report: Report) -> str | None:
         more = (item.segments, item.done, item.total)
         if not is_source(item.source) or not is_catalog_key(item.source):
             return f"{item.source[:80]!r} is no source"
-        if not _is_word(item.source):
-            return f"{item.source[:80]!r} holds control characters"
+        # control characters are part of an id like any others: events make such sources
+        if not _is_text(item.source):
+            return f"{item.source[:80]!r} is no text"
         if not all(0 <= number < HUGE for number in (*numbers, *more)):
             return f"a number of {item.source} is negative, or larger than any"
         if not _CHECKSUM.fullmatch(item.checksum):
@@ -131,7 +132,9 @@ def is_request_id(text: str) -> bool:
 
 
 def _is_word(text: str, most: int = TEXT) -> bool:
+    return _is_text(text, most) and not any(char < " " for char in text)
+
+
+def _is_text(text: str, most: int = TEXT) -> bool:
     # half a surrogate pair, which JSON can spell, has no UTF-8: it could never be written
-    return len(text) <= most and not any(
-        char < " " or "\ud800" <= char <= "\udfff" for char in text
-    )
+    return len(text) <= most and not any("\ud800" <= char <= "\udfff" for char in text)

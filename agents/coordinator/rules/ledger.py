@@ -123,7 +123,7 @@ def _entry(state: CoordinatorState, changed: Changed) -> Entry:
             # the topic has a record per source: one with all of them could grow too large
             value = None if request is None else replace(request, sources=())
         case "result":
-            request_id, _, source = key.rpartition("\x1f")
+            request_id, _, source = key.partition("\x1f")
             value = state.results.get((request_id, source))
         case _:
             return SWEEP, _dumped(state.sweep)
@@ -296,7 +296,7 @@ def _state(values: Mapping[str, Any], segments_are_roots: bool) -> CoordinatorSt
     results: dict[tuple[str, str], RequestResult] = {}
     sources_of: dict[str, list[str]] = {}
     for key, told in of("t").items():
-        request_id, _, source = key.rpartition("\x1f")
+        request_id, _, source = key.partition("\x1f")
         results[request_id, source] = told
         sources_of.setdefault(request_id, []).append(source)
     catalog: dict[str, Definition] = of("k")

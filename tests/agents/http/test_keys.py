@@ -141,10 +141,25 @@ def _in_an_open_folder(file: Path) -> None:
     file.parent.chmod(0o777)
 
 
+def _a_link_in_an_open_folder(file: Path) -> None:
+    safe = file.parent / "safe"
+    safe.mkdir(mode=0o700)
+    file.symlink_to(file.rename(safe / file.name))
+    file.parent.chmod(0o777)
+
+
+def _of_anybody_in_a_shared_folder(file: Path) -> None:
+    """As in /tmp, where whoever comes first makes a file."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(file, 12345, -1)
+    file.parent.chmod(0o1777)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [_gone, _damaged, _emptied, _a_folder, _endless, _open_to_a_group, _open_to_all,
-     _in_an_open_folder],
+     _in_an_open_folder, _a_link_in_an_open_folder, _of_anybody_in_a_shared_folder],
 )  # fmt: skip
 def test_a_file_that_is_lost_closes_the_door_after_a_while(
     file: Path, spoil: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,7 @@ def test_it_can_have_a_file_of_its_own(tmp_path: Path, restored: logging.Logger)
     restored.info("%s", "two")
     assert (tmp_path / "access.log.1").read_text() == "one\n"
     assert file.read_text() == "two\n"
+    assert [stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()] == [0o600, 0o600]
     with pytest.raises(Fatal, match="access_log"):
         access_log.configure(str(tmp_path / "none" / "access.log"))
 

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,10 @@ async def test_a_key_that_asks_too_often_waits(tmp_path: Path) -> None:
         assert int(found[2][2].headers["Retry-After"]) == 1
         # another key has a bucket of its own
         assert (await asked(session, url, given.header(Scope.ADMIN)))[0] == 200
+        # nor may what it is refused be asked for without end: each is a line of the access log
+        rows = site.path("/interactions")
+        refused = [(await asked(session, rows, given.header(Scope.OPERATE)))[0] for _ in range(4)]
+        assert refused == [403, 403, 429, 429]
 
 
 def test_a_bucket_fills_with_time() -> None:
@@ -169,6 +174,16 @@ async def test_long_bodies_and_slow_answers_are_refused(
     async with serving(site) as session:
         url = f"{site.context.address}/audience"
         status, problem, _ = await asked(session, url, method="POST", data=b"x" * 1_001)
+        assert (status, problem["code"]) == (413, "request_too_large")
+
+        async def unmeasured() -> AsyncIterator[bytes]:
+            yield b'{"filter": "%s"' % (b"x" * 500)
+            yield b" " * 500 + b"}"
+
+        json_header = {"Content-Type": "application/json"}
+        status, problem, _ = await asked(
+            session, url, json_header, method="POST", data=unmeasured()
+        )
         assert (status, problem["code"]) == (413, "request_too_large")
         status, problem, _ = await asked(session, site.path("/analytics"))
         assert (status, problem["code"]) == (503, "time_limit")
@@ -218,7 +233,11 @@ async def test_counts_are_read_and_users_are_exported(tmp_path: Path) -> None:
 
 
 FORWARDED = ["Forwarded: for=10.0.0.1", "X-Forwarded-For: 10.0.0.1", "x-forwarded-proto: https",
-             "X-FORWARDED-HOST: here", "Via: 1.1 proxy", "X-Real-IP: 10.0.0.1"]  # fmt: skip
+             "X-FORWARDED-HOST: here", "Via: 1.1 proxy", "X-Real-IP: 10.0.0.1",
+             "X-Forwarded: for=10.0.0.1", "Forwarded-For: 10.0.0.1", "Client-IP: 10.0.0.1",
+             "X-Cluster-Client-IP: 10.0.0.1", "CDN-Loop: cdn", "X-Amzn-Trace-Id: Root=1",
+             "X-Azure-ClientIP: 10.0.0.1", "Fastly-Client-IP: 10.0.0.1", "X-ARR-LOG-ID: 1",
+             "Proxy-Connection: close", "X-ProxyUser-IP: 10.0.0.1"]  # fmt: skip
 CROSS = ["Origin: http://evil.example", "Origin: null", "Origin: http://127.0.0.1:1",
          "Origin: http://127.0.0.1.evil.example", "Origin: http://[", "Sec-Fetch-Site: cross-site",
          "Sec-Fetch-Site: same-site", "Sec-Fetch-Site: CROSS-SITE"]  # fmt: skip

@@ -9,14 +9,19 @@ from agents.coordinator.records import read
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.bounds import MAX_SOURCES
 from agents.coordinator.rules.decide import decide
-from agents.coordinator.rules.inputs import CommandRead, CommandUnreadable, DefinitionUnreadable
+from agents.coordinator.rules.inputs import (
+    CommandRead,
+    CommandUnreadable,
+    DefinitionUnreadable,
+    ReportRead,
+)
 from agents.coordinator.rules.state import CoordinatorState
 from schemas.decode.batch import RawBatch
 from schemas.records import codec
-from schemas.records.lifecycle import Command
+from schemas.records.lifecycle import Command, State
 from streams.kafka.step import MAX_BATCH_BYTES
 from tests.agents.coordinator.test_inputs import NOW, TOPICS, batch
-from tests.rigs.desk import START, Desk
+from tests.rigs.desk import START, Desk, outcomes
 
 HUGE = "€" * 150_000
 
@@ -46,7 +51,6 @@ def decided(found: RawBatch) -> list[Any]:
         {"request_id": HUGE},
         {"request_id": "a\x1fb"},
         {"sources": [HUGE]},
-        {"sources": ["campaign:a\x1fb"]},
         {"tag": HUGE},
         {"requested_by": HUGE},
         {"reason": HUGE},
@@ -63,6 +67,27 @@ def test_commands_that_are_too_large_are_refused(field: dict[str, Any]) -> None:
     )
     assert isinstance(meaning, CommandUnreadable)
     assert meaning.request_id == ("p.control-0-0" if "request_id" in field else "r")
+
+
+@pytest.mark.parametrize("odd", ["a\x1fb", "a\nb", "\x00", "a\x7f\x9b"])
+def test_a_source_with_control_characters_goes_its_way_to_the_end(odd: str) -> None:
+    """Events make such sources: one whose reports were refused stayed in EXPIRING for ever."""
+    source = f"campaign:{odd}"
+    desk = Desk()
+    desk.expired(source)
+    item = {"source": source, "version": 3, "phase": "restored"}
+    report = {"partition": 0, "time": NOW, "items": [item]}
+    command = {"type": "restore", "request_id": "r", "sources": [source]}
+    for topic, name, record in (
+        (TOPICS.shard_reports, "report", report),
+        (TOPICS.control, "command", command),
+    ):
+        (meaning,) = decided(batch(topic, (None, codec.encode(name, record))))
+        assert isinstance(meaning, ReportRead | CommandRead)
+    desk.take(meaning)
+    desk.restart()
+    assert desk.source(source).state is State.RESTORING
+    assert outcomes(desk.finish(source), source)[-1] == ("completed", None)
 
 
 @pytest.mark.parametrize(
