@@ -5,7 +5,7 @@ when it is used, so one command costs nothing to the others; a module that is no
 installation is not listed.
 
 In a command: `settings_of(ctx)` for the settings with all flags in them, `json_option` and
-`emit` for `--json`, `run` for coroutines. Errors are raised, not printed.
+`emit` for `--json`, `run` for coroutines. Errors are raised, not printed. Begin with `audit`.
 """
 
 from agents.cli.group import Group

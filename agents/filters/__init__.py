@@ -4,7 +4,7 @@
     found = plan(node, facts, now_ms=now, on_expired=...)  Plan, or Refused with all reasons
     users = evaluate(found, shard)                         on each shard, for the pinned versions
 
-What each filter means is in `agents.filters.meaning`.
+Begin with `vocabulary` (all filters), then `meaning`. Imports `schemas`.
 """
 
 from agents.filters.data import Data

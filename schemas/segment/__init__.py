@@ -1,4 +1,7 @@
-"""Segments: immutable blocks of interactions, sorted by source and user, kept as bytes."""
+"""Segments: immutable blocks of interactions, sorted by source and user, kept as bytes.
+
+Imports `schemas.tables`. Begin with `codec`.
+"""
 
 from schemas.segment.codec import CorruptSegment, checksum, decode, encode
 from schemas.segment.cut import cut, cut_encoded

@@ -1,1 +1,4 @@
-"""The rules of the lifecycle: pure, `decide(state, inputs, now) -> (state', outputs)`."""
+"""The rules of the lifecycle: pure, `decide(state, inputs, now) -> (state', outputs)`.
+
+Imports `agents.filters`. Begin with `decide`.
+"""
