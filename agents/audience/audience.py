@@ -1,20 +1,18 @@
 """An audience over all shards: one question, one generation, all of them or none."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import polars as pl
 
 from agents.audience.live_plan_facts import LivePlanFacts
-from agents.audience.plan_json import encode
 from agents.filters import Node, OnExpired, Plan, Refused, plan
-from agents.scatter.audience_parts import users_of
+from agents.scatter.audience_query import AudienceQuery
 from agents.scatter.context import Context
-from agents.scatter.gatherer import Gatherer, Open, Unavailable
+from agents.scatter.gatherer import Gatherer
 from agents.supervision.shard_manager import NotHeld
 from schemas.errors import Fatal
 
-__all__ = ["Audience", "Question", "RefusedAnswer", "Unavailable"]
+__all__ = ["Audience", "Question", "RefusedAnswer"]
 
 
 class RefusedAnswer(Fatal):
@@ -42,14 +40,13 @@ class Audience(Gatherer[pl.Series]):
     at this `now`, or too much to ask at once) and Unavailable. `plan` is known once entered.
     """
 
-    wait_s = 10.0
-
     def __init__(self, context: Context, question: Question) -> None:
         super().__init__(context)
         self._question = question
         self.plan: Plan
 
-    def _asked(self) -> Open[pl.Series]:
+    def query(self) -> AudienceQuery:
+        """The plan as of now; see the class for what it raises."""
         context, question = self._context, self._question
         if not (context.states.caught_up.is_set() and context.catalog.caught_up.is_set()):
             raise NotHeld("this worker has not read sources and definitions yet")
@@ -61,4 +58,4 @@ class Audience(Gatherer[pl.Series]):
             raise RefusedAnswer(found)
         self.plan = found
         # Also where all shards are here: an answer does not depend on who holds what.
-        return partial(users_of, context, plan=found, told=encode(found))
+        return AudienceQuery.of(found)

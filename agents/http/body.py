@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 from agents.http.problems import Problem, bad_request
 
-__all__ = ["BODY", "MOST", "MOST_BYTES", "MOST_WORKER_BYTES", "read", "read_json", "read_object"]
+__all__ = ["BODY", "MOST", "MOST_BYTES", "MOST_WORKER_BYTES", "read", "read_object"]
 
 BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 """What has been read of a request already: that of another worker, to check its signature."""
@@ -45,17 +45,6 @@ async def _read(request: web.Request, most: int) -> bytes:
         found += piece
         too_long = len(found) > most
     raise Problem("request_too_large", f"A body of at most {most:,} bytes is read here")
-
-
-async def read_json(request: web.Request, *names: str) -> dict[str, list[Any]]:
-    """The JSON that another worker sends: an object with these lists. Raises Problem (400, 413)."""
-    try:
-        found = orjson.loads(await read(request, MOST_WORKER_BYTES))
-    except ValueError as error:
-        raise bad_request(f"The body is not JSON: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(found.get(n), list) for n in names):
-        raise bad_request(f"The body is an object with the lists {', '.join(names)}")
-    return found
 
 
 async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, Any]:

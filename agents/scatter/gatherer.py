@@ -1,46 +1,46 @@
-"""One answer of all shards: opened in one generation, all of them or none, retried a while."""
+"""One answer of all shards: given in one generation, by all of them or none, retried a while."""
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
+from agents.scatter.client import ask, worker_of
 from agents.scatter.context import Context
-from agents.scatter.parts import Part
+from agents.scatter.errors import ShardFailed
+from agents.scatter.query import ShardQuery, ShardStream, StreamQuery, UnaryQuery
+from agents.scatter.retry import retried
 from agents.supervision.shard_manager import NotHeld
-from schemas.errors import Fatal, Recoverable
 
-__all__ = ["Gatherer", "Open", "ShardFailed", "Unavailable"]
+__all__ = ["Gatherer", "gather"]
 
-log = logging.getLogger(__name__)
-
-PATIENCE_S = 5.0
-PAUSE_S = 0.1
+OPEN_S = 10.0
+"""So long a shard may take to open its stream."""
 READY_ITEMS = 2
 SILENCE_S = 60.0
 """A shard that yields nothing for so long has broken off."""
 
 T = TypeVar("T")
-Open = Callable[[int], Coroutine[Any, Any, Part[T]]]
-"""Opens the part of one shard; raises Recoverable where that may do in a moment."""
 
 
-class Unavailable(Recoverable):
-    """Not all shards hold what the question needs, in one generation; after some patience."""
+async def gather(
+    context: Context, queries: Iterable[tuple[int, UnaryQuery[T]]], failing: str
+) -> list[T]:
+    """The answers to queries by shard, in their order; each shard may be asked several.
 
-
-class ShardFailed(Fatal):
-    """A shard's part ended in what is no ordinary error: a native library panicked, or what it
-    waited for was cancelled. Asking again gives the same."""
+    Raises Unavailable, whose message begins with `failing`.
+    """
+    asked = list(queries)
+    return await retried(lambda: _all_or_none(context, asked, None), failing)
 
 
 class Gatherer(ABC, Generic[T]):
     """An asynchronous context manager, and an iterator over what all shards yield.
 
-    Entering opens every shard's part, in one generation: nothing that happens later changes
+    Entering opens the stream of every shard, in one generation: nothing that happens later changes
     the answer, and one that has begun lacks a shard only if that shard breaks off. Entering
     raises Unavailable. `lag` (events: the shard furthest behind), `held_back` (events that wait
     for a producer to end its transaction: the shard with the most) and `evaluated_at_ms` are
@@ -51,38 +51,27 @@ class Gatherer(ABC, Generic[T]):
     and two more are in memory.
     """
 
-    wait_s: ClassVar[float]
-    """So long a shard may take to open its part."""
-
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, failing: str = "There is no whole answer now") -> None:
         self._context = context
-        self._parts: list[Part[T]] = []
+        self._failing = failing
+        self._parts: list[ShardStream[T]] = []
         self._pumps: list[asyncio.Task[None]] = []
         self.lag = 0
         self.held_back = 0
         self.evaluated_at_ms = 0
 
     @abstractmethod
-    def _asked(self) -> Open[T]:
-        """What to open. Called for each attempt: meanwhile sources may have changed, or be
-        hidden. Raises Recoverable where that may do in a moment; anything else ends it."""
+    def query(self) -> StreamQuery[T]:
+        """What every shard is asked. Called for each attempt: meanwhile sources may have changed,
+        or be hidden. Raises Recoverable where that may do in a moment; anything else, Unavailable
+        among it, ends it."""
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE_S
-        while True:
-            try:
-                self._parts = await self._opened(self._asked())
-            except Recoverable as error:
-                if loop.time() > deadline:
-                    log.info("no whole answer now: %s", error)
-                    raise Unavailable(f"There is no whole answer now: {error}") from error
-                await asyncio.sleep(PAUSE_S)
-            else:
-                self.lag = max(part.lag for part in self._parts)
-                self.held_back = max(part.held_back for part in self._parts)
-                self.evaluated_at_ms = self._context.clock.now_ms()
-                return self
+        self._parts = await retried(self._opened, self._failing)
+        self.lag = max(part.lag for part in self._parts)
+        self.held_back = max(part.held_back for part in self._parts)
+        self.evaluated_at_ms = self._context.clock.now_ms()
+        return self
 
     async def __aexit__(
         self,
@@ -102,7 +91,7 @@ class Gatherer(ABC, Generic[T]):
         left = len(parts)
         while left:
             item = await _next(ready)
-            if isinstance(item, Part):
+            if isinstance(item, ShardStream):
                 left -= 1
             elif isinstance(item, Exception):
                 raise item
@@ -120,30 +109,46 @@ class Gatherer(ABC, Generic[T]):
         ]
         return [_told(queue) for queue in queues]
 
-    async def _opened(self, open_part: Open[T]) -> list[Part[T]]:
-        self._context.manager.check_in_touch()
-        generation = self._context.manager.generation
+    async def _opened(self) -> list[ShardStream[T]]:
+        query = self.query()
         shards = range(self._context.settings.partitions)
-        opening = [asyncio.create_task(open_part(shard)) for shard in shards]
-        try:
-            async with asyncio.timeout(self.wait_s):
-                parts = await asyncio.gather(*opening)
-            if self._context.manager.generation != generation:
-                raise NotHeld("the group has a new generation")
-        except BaseException as error:
-            for each in opening:
-                each.cancel()
-            ended = await asyncio.gather(*opening, return_exceptions=True)
-            await _close([each for each in ended if isinstance(each, Part)])
-            if isinstance(error, TimeoutError):
-                raise NotHeld(f"a shard did not answer within {self.wait_s:.0f} s") from error
-            if isinstance(error, asyncio.CancelledError) and not cancelled_here(error):
-                raise ShardFailed("What a shard's part waited for was cancelled") from error
-            raise
-        return parts
+        return await _all_or_none(self._context, [(shard, query) for shard in shards], OPEN_S)
 
 
-_Told = Part[T] | tuple[T] | Exception
+async def _all_or_none(
+    context: Context, queries: Sequence[tuple[int, ShardQuery[T]]], wait_s: float | None
+) -> list[T]:
+    """One attempt, within `wait_s`. What was opened of one that fails is closed."""
+    context.manager.check_in_touch()
+    generation = context.manager.generation
+    turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def one(shard: int, query: ShardQuery[T]) -> T:
+        if not query.one_by_one:
+            return await ask(context, shard, query)
+        async with turns[worker_of(context, shard)]:
+            return await ask(context, shard, query)
+
+    asking = [asyncio.create_task(one(*each)) for each in queries]
+    try:
+        async with asyncio.timeout(wait_s):
+            found = await asyncio.gather(*asking)
+        if context.manager.generation != generation:
+            raise NotHeld("the group has a new generation")
+    except BaseException as error:
+        for each in asking:
+            each.cancel()
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+        await _close([each for each in ended if isinstance(each, ShardStream)])
+        if isinstance(error, TimeoutError):
+            raise NotHeld(f"a shard did not answer within {wait_s:.0f} s") from error
+        if isinstance(error, asyncio.CancelledError) and not cancelled_here(error):
+            raise ShardFailed("What a shard's answer waited for was cancelled") from error
+        raise
+    return found
+
+
+_Told = ShardStream[T] | tuple[T] | Exception
 """An item, or how it ended: with the part itself where all of it was told."""
 
 
@@ -156,13 +161,13 @@ async def _next(queue: "asyncio.Queue[_Told[T]]") -> _Told[T]:
 
 
 async def _told(queue: "asyncio.Queue[_Told[T]]") -> AsyncGenerator[T, None]:
-    while not isinstance(item := await _next(queue), Part):
+    while not isinstance(item := await _next(queue), ShardStream):
         if isinstance(item, Exception):
             raise item
         yield item[0]
 
 
-async def _pump(part: Part[T], ready: "asyncio.Queue[_Told[T]]") -> None:
+async def _pump(part: ShardStream[T], ready: "asyncio.Queue[_Told[T]]") -> None:
     """Every end but its own cancellation is told: whoever waits at the queue has no other sign."""
     try:
         async with aclosing(part):
@@ -185,6 +190,6 @@ def cancelled_here(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError) and bool(task and task.cancelling())
 
 
-async def _close(parts: list[Part[T]]) -> None:
+async def _close(parts: list[ShardStream[T]]) -> None:
     for part in parts:
         await part.aclose()

@@ -4,14 +4,19 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from agents.http.problems import Problem
-from agents.scatter.ask import find_in, patiently, read_in, states_read
+import polars as pl
+
 from agents.scatter.context import Context
+from agents.scatter.errors import AmbiguousUser
+from agents.scatter.gatherer import gather
+from agents.scatter.user_queries import FindQuery, IdentifyQuery, UsersQuery
+from agents.scatter.visible import states_read
 from agents.shard.user_read import MOST_USERS
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.person import Match
 from agents.users.place import place
-from schemas.tables.roster import Alias
+from schemas.tables.placement import partition_of
+from schemas.tables.roster import ROSTER_SCHEMA, Alias
 
 __all__ = [
     "MOST_BEARERS",
@@ -20,6 +25,7 @@ __all__ = [
     "Resolved",
     "by_shard",
     "find",
+    "identify",
     "read",
     "resolve",
 ]
@@ -30,6 +36,7 @@ MOST_MERGES = 16
 MOST_BEARERS = 500
 """So many users who bear an identifier are looked at: each costs as much as a profile."""
 MOST_NAMED = 10
+_FAILING = "The users cannot be read now"
 
 
 @dataclass
@@ -54,14 +61,15 @@ def by_shard(context: Context, users: Iterable[str]) -> dict[int, list[str]]:
 
 
 async def read(context: Context, users: Iterable[str]) -> UsersRead:
-    """Everything about users, however many: whoever asks bounds that. Raises Problem (503)."""
+    """Everything about users, however many: whoever asks bounds that. Raises Unavailable."""
     states_read(context)
     groups = [
         (shard, found[at : at + MOST_USERS])
         for shard, found in by_shard(context, users).items()
         for at in range(0, len(found), MOST_USERS)
     ]
-    parts = await asyncio.gather(*(_read(context, *group) for group in groups))
+    queries = [(shard, UsersQuery(group)) for shard, group in groups]
+    parts = await gather(context, queries, _FAILING)
     facts: dict[str, UserFacts] = {}
     archived: set[str] = set()
     for part in parts:
@@ -71,32 +79,41 @@ async def read(context: Context, users: Iterable[str]) -> UsersRead:
 
 
 async def find(context: Context, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
-    """Who bears one of these identifiers, in any shard. Raises Problem (409: far too many; 503)."""
+    """Who bears one of these identifiers, in any shard.
+
+    Raises AmbiguousUser where far too many do, and Unavailable.
+    """
+    query = FindQuery(externals, aliases)
     shards = range(context.settings.partitions)
-
-    async def ask(shard: int) -> list[Match]:
-        return await patiently(lambda: find_in(context, shard, externals, aliases))
-
-    found = await asyncio.gather(*(ask(shard) for shard in shards))
+    found = await gather(context, [(shard, query) for shard in shards], _FAILING)
     matches = [match for part in found for match in part]
     if len(matches) > MOST_BEARERS:
         many = matches[0]
-        raise Problem(
-            "ambiguous_user",
+        raise AmbiguousUser(
             f"{len(matches):,} users bear what was asked for, such as the {many.by} "
             f"{many.identifier!r}: an identifier is one user's",
-            users=sorted(match.user for match in matches)[:MOST_NAMED],
+            sorted(match.user for match in matches)[:MOST_NAMED],
         )
     # whom the users topic names outweighs whom events name
     sure = {(match.by, match.identifier) for match in matches if match.in_roster}
     return [each for each in matches if each.in_roster or (each.by, each.identifier) not in sure]
 
 
+async def identify(context: Context, users: pl.Series) -> pl.DataFrame:
+    """The roster's last rows of those of many users who have one. Raises Unavailable."""
+    placed = await asyncio.to_thread(partition_of, users, context.settings.partitions)
+    queries = [
+        (shard, IdentifyQuery(users.filter(placed == shard))) for shard in placed.unique().to_list()
+    ]
+    found = await gather(context, queries, _FAILING)
+    return pl.concat([pl.DataFrame(schema=ROSTER_SCHEMA), *found])
+
+
 async def resolve(context: Context, users: Iterable[str]) -> Resolved:
     """Follows merges from each of `users` to who is there now.
 
     Nobody is there where a user is unknown or deleted, and where merges lead in a circle or
-    through more than `MOST_MERGES`. Raises Problem (503).
+    through more than `MOST_MERGES`. Raises Unavailable.
     """
     at = {user: user for user in users}
     known: dict[str, UserFacts] = {}
@@ -153,7 +170,3 @@ def _there(user: str, known: Mapping[str, UserFacts]) -> UserFacts | None:
     if facts is None or not facts.known:
         return None
     return None if facts.person is not None and facts.person.gone else facts
-
-
-async def _read(context: Context, shard: int, users: list[str]) -> UsersRead:
-    return await patiently(lambda: read_in(context, shard, users))

@@ -1,25 +1,66 @@
-"""Sizes of sources, summed over all shards of all workers."""
+"""Sizes of sources, of one shard and summed over all."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from http import HTTPStatus
-from typing import Any
+from typing import Self
 
 import aiohttp
 import orjson
 
+from agents.scatter.client import ask
 from agents.scatter.context import Context
-from agents.scatter.wire import json_of
-from agents.supervision.shard_manager import SourceSize
+from agents.scatter.query import UnaryQuery
+from agents.scatter.wire import Truncated, json_of, lists_of
+from agents.supervision.shard_manager import NotHeld, Shard, SourceSize
 from schemas.errors import Recoverable
 
-__all__ = ["Sizes", "sizes", "sizes_here"]
+__all__ = ["Sizes", "SizesQuery", "sizes"]
 
 log = logging.getLogger(__name__)
 
-DEADLINE_S = 5.0
+BySource = Mapping[str, SourceSize]
+
+
+@dataclass(frozen=True, slots=True)
+class SizesQuery(UnaryQuery[BySource]):
+    """The sizes of those of `sources` of which a shard has anything."""
+
+    sources: Sequence[str]
+
+    name = "sizes"
+    summary = "Sizes of sources in a shard"
+    wait_s = 5.0
+
+    def body(self) -> bytes:
+        """`{"sources": [..]}`."""
+        return orjson.dumps({"sources": list(self.sources)})
+
+    @classmethod
+    async def received(cls, params: Mapping[str, str], body: bytes) -> Self:
+        """Raises UsageError."""
+        return cls(lists_of(body, "sources")["sources"])
+
+    async def here(self, context: Context, shard: Shard) -> BySource:
+        """Raises NotHeld."""
+        if not shard.ready:
+            raise NotHeld(f"shard {shard.partition} is recovering")
+        held = shard.sources()
+        return {source: held[source] for source in self.sources if source in held}
+
+    async def pack(self, found: BySource) -> bytes:
+        """An object by source."""
+        return orjson.dumps({source: asdict(size) for source, size in found.items()})
+
+    async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> BySource:
+        """Raises Truncated for sizes that are none."""
+        told = await json_of(answer)
+        found = {source: SourceSize(**size) for source, size in told.items()}
+        if not all(isinstance(n, int) for size in found.values() for n in asdict(size).values()):
+            raise Truncated(f"{answer.url} sends something else than sizes")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,62 +72,21 @@ class Sizes:
 
 
 async def sizes(context: Context, sources: Sequence[str]) -> Sizes:
-    """Ask this worker and all others for the sizes of `sources`."""
-    if not context.manager.in_touch:
-        unknown = {source: SourceSize() for source in sources}
-        return Sizes(unknown, tuple(range(context.settings.partitions)))
-    here = set(context.manager.shards)
-    others = {
-        address for shard, address in context.manager.directory.shards.items() if shard not in here
-    }
-    answers = await asyncio.gather(*(_ask(context, address, sources) for address in sorted(others)))
-    by_shard: dict[str, dict[str, dict[str, int]]] = sizes_here(context, list(sources))
-    for answer in answers:
-        # what is here counts once, even where another worker thinks that it holds it too
-        by_shard = answer | by_shard
-    total: dict[str, SourceSize] = {source: SourceSize() for source in sources}
-    for held in by_shard.values():
-        for source, size in held.items():
-            total[source] += SourceSize(**size)
+    """Sizes of `sources` in all shards; a shard that cannot say now is left out."""
+    query = SizesQuery(sources)
     shards = range(context.settings.partitions)
-    return Sizes(total, tuple(shard for shard in shards if str(shard) not in by_shard))
+    found = await asyncio.gather(*(_known(context, shard, query) for shard in shards))
+    total = {source: SourceSize() for source in sources}
+    for held in found:
+        for source, size in (held or {}).items():
+            if source in total:
+                total[source] += size
+    return Sizes(total, tuple(shard for shard in shards if found[shard] is None))
 
 
-async def _ask(context: Context, address: str, sources: Sequence[str]) -> dict[str, Any]:
-    body = orjson.dumps({"sources": list(sources)})
+async def _known(context: Context, shard: int, query: SizesQuery) -> BySource | None:
     try:
-        async with (
-            asyncio.timeout(DEADLINE_S),
-            context.ask("POST", f"{address}/internal/sizes", body=body) as answer,
-        ):
-            if answer.status != HTTPStatus.OK:
-                return {}
-            told = await json_of(answer)
-    except (aiohttp.ClientError, TimeoutError, OSError, Recoverable) as error:
-        log.info("no sizes from %s: %r", address, error)
-        return {}
-    if told.get("generation") != context.manager.generation:
-        return {}
-    try:
-        return {
-            str(shard): {source: asdict(SourceSize(**size)) for source, size in held.items()}
-            for shard, held in told["shards"].items()
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        log.warning("sizes from %s are none: %r", address, error)
-        return {}
-
-
-def sizes_here(context: Context, sources: list[str]) -> dict[str, dict[str, dict[str, int]]]:
-    """Sizes of `sources` by shard and source, of the shards here that are ready."""
-    found: dict[str, dict[str, dict[str, int]]] = {}
-    for partition, shard in context.manager.shards.items():
-        if shard is None or not shard.ready:
-            continue
-        try:
-            sizes = shard.sources()
-        except Recoverable:
-            continue  # it is left out, like one that is not ready
-        held = {source: asdict(sizes[source]) for source in sources if source in sizes}
-        found[str(partition)] = held
-    return found
+        return await ask(context, shard, query)
+    except Recoverable as error:
+        log.info("no sizes from shard %d: %s", shard, error)
+        return None

@@ -16,9 +16,9 @@ import aiohttp
 import orjson
 import polars as pl
 
-from schemas.errors import Recoverable
+from schemas.errors import Recoverable, UsageError
 
-__all__ = ["END", "Truncated", "json_of", "pack", "unpack", "unpack_all"]
+__all__ = ["END", "Truncated", "json_of", "lists_of", "pack", "unpack", "unpack_all"]
 
 _LENGTH = struct.Struct(">I")
 END = _LENGTH.pack(0)
@@ -92,6 +92,17 @@ async def json_of(answer: aiohttp.ClientResponse) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise Truncated(f"{answer.url}: no object")
     return told
+
+
+def lists_of(body: bytes, *names: str) -> dict[str, list[Any]]:
+    """The JSON that another worker asks with: an object with these lists. Raises UsageError."""
+    try:
+        found = orjson.loads(body)
+    except ValueError as error:
+        raise UsageError(f"The body is not JSON: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(found.get(n), list) for n in names):
+        raise UsageError(f"The body is an object with the lists {', '.join(names)}")
+    return found
 
 
 def _read(data: bytes) -> pl.DataFrame:

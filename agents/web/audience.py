@@ -11,7 +11,7 @@ import polars as pl
 from aiohttp import web
 
 from agents.audience.ascending import ascending
-from agents.audience.audience import Audience, RefusedAnswer, Unavailable
+from agents.audience.audience import Audience, RefusedAnswer
 from agents.filters import FilterError
 from agents.http import body, formats
 from agents.http.admission import Work
@@ -19,6 +19,7 @@ from agents.http.keys import Scope
 from agents.http.problems import bad_request, shards_unavailable
 from agents.http.route import Route, ref
 from agents.scatter.context import CONTEXT, Context
+from agents.scatter.errors import Unavailable
 from agents.web import access_log
 from agents.web.audience_request import (
     DEFAULT_LIMIT,

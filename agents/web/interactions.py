@@ -17,7 +17,8 @@ from agents.http.quota import Spooled
 from agents.http.route import SOURCE, Route, query
 from agents.http.threads import whole
 from agents.scatter.context import CONTEXT, Context
-from agents.scatter.gather import Gathered
+from agents.scatter.errors import Unavailable
+from agents.scatter.rows import SourceRows
 from agents.web import access_log
 from agents.web.caller import place
 from agents.web.stream import check_version, stream
@@ -43,12 +44,12 @@ async def interactions(request: web.Request) -> web.StreamResponse:
     headers = {"Content-Type": formats.MEDIA_TYPES[format_], "Cache-Control": "no-store"}
     if format_ == "parquet":
         return await _parquet(request, context, source, headers)
-    async with place(request, Work.ROWS), Gathered(context, source) as rows:
+    async with place(request, Work.ROWS), SourceRows(context, source) as rows:
         pieces = _ndjson(request, rows) if format_ == "ndjson" else _csv(request, rows)
         return await stream(request, pieces, headers)
 
 
-async def _ndjson(request: web.Request, rows: Gathered) -> AsyncGenerator[bytes, None]:
+async def _ndjson(request: web.Request, rows: SourceRows) -> AsyncGenerator[bytes, None]:
     count = 0
     async for frame in rows:
         count += frame.height
@@ -57,7 +58,7 @@ async def _ndjson(request: web.Request, rows: Gathered) -> AsyncGenerator[bytes,
     yield formats.completion(count)
 
 
-async def _csv(request: web.Request, rows: Gathered) -> AsyncGenerator[bytes, None]:
+async def _csv(request: web.Request, rows: SourceRows) -> AsyncGenerator[bytes, None]:
     yield formats.csv_header()
     async for frame in rows:
         access_log.count(request, frame.height)
@@ -74,6 +75,8 @@ async def _parquet(
         try:
             async with place(request, Work.FILE):
                 done = await _made(request, context, source, spooled)
+        except Unavailable:
+            raise
         except Recoverable as error:
             raise shards_unavailable(f"{source} cannot be read now: {error}") from error
         except OSError as error:
@@ -84,7 +87,7 @@ async def _parquet(
 
 async def _made(request: web.Request, context: Context, source: str, spooled: Spooled) -> Path:
     """The whole file, which alone is left of what it was made from."""
-    async with Gathered(context, source) as rows:
+    async with SourceRows(context, source) as rows:
         await _spool(request, rows, spooled)
     parts = spooled.bytes
     spooled.take(parts)  # what is made of the parts is no larger than they are
@@ -93,7 +96,7 @@ async def _made(request: web.Request, context: Context, source: str, spooled: Sp
     return done
 
 
-async def _spool(request: web.Request, rows: Gathered, spooled: Spooled) -> None:
+async def _spool(request: web.Request, rows: SourceRows, spooled: Spooled) -> None:
     number = 0
     async for frame in rows:
         part = spooled.folder / f"{number:08d}.arrow"

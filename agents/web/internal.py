@@ -1,102 +1,110 @@
-"""What workers ask of each other. Not part of the contract: may change with any version."""
+"""What workers ask of each other's shards: a route for each query of `agents.scatter`.
+
+Not part of the contract: may change with any version.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
-import polars as pl
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from agents.audience.plan_json import MOST_BYTES, decode
 from agents.http import body
 from agents.http.keys import Scope
 from agents.http.number import number
 from agents.http.problems import bad_request, shards_unavailable
-from agents.http.route import Route
+from agents.http.route import Handler, Route
+from agents.scatter.audience_query import AudienceQuery
 from agents.scatter.context import CONTEXT, Context
-from agents.scatter.parts import GENERATION, HELD_BACK, LAG
-from agents.scatter.sizes import sizes_here
+from agents.scatter.figures import FiguresQuery
+from agents.scatter.query import (
+    FRAMES,
+    GENERATION,
+    HELD_BACK,
+    LAG,
+    ShardStream,
+    StreamQuery,
+    UnaryQuery,
+)
+from agents.scatter.rows import RowsQuery
+from agents.scatter.sizes import SizesQuery
+from agents.scatter.user_queries import FindQuery, IdentifyQuery, UsersQuery
 from agents.scatter.wire import END, pack
 from agents.supervision.shard_manager import NotHeld, Shard
 from agents.web.stream import stream
-from schemas.errors import Recoverable
+from schemas.errors import Recoverable, UsageError
 
-__all__ = ["ROUTES", "shard_audience", "shard_interactions", "shard_sizes"]
+__all__ = ["ROUTES"]
 
-
-async def shard_interactions(request: web.Request) -> web.StreamResponse:
-    """GET /internal/shards/{partition}/interactions?source=&version=: frames (see wire.py)."""
-    context = request.app[CONTEXT]
-    source = request.query.get("source", "")
-    shard = _shard(context, request.match_info["partition"])
-    version = _number("version", request.query.get("version", ""))
-    headers = {"Content-Type": "application/vnd.apache.arrow.stream"}
-    generation = context.manager.generation
-    rows: AsyncIterator[pl.DataFrame] | None = None
-    try:
-        rows = shard.read(source, version)
-        first = await anext(rows, None)
-        if context.manager.generation != generation:
-            raise NotHeld("the group has a new generation")
-        headers[GENERATION] = str(generation)
-        return await stream(request, _packed(first, rows), headers)
-    except Recoverable as error:
-        raise shards_unavailable(str(error)) from error
-    finally:
-        if isinstance(rows, AsyncGenerator):
-            await rows.aclose()
+_QUERIES: tuple[type[UnaryQuery[Any] | StreamQuery[Any]], ...] = (
+    RowsQuery,
+    AudienceQuery,
+    UsersQuery,
+    FindQuery,
+    IdentifyQuery,
+    FiguresQuery,
+    SizesQuery,
+)
 
 
-async def shard_audience(request: web.Request) -> web.StreamResponse:
-    """POST /internal/shards/{partition}/audience with a plan: frames of users (see wire.py)."""
-    context = request.app[CONTEXT]
-    shard = _shard(context, request.match_info["partition"])
-    generation = context.manager.generation
-    try:
-        plan = decode(await body.read(request, MOST_BYTES))
-        # before the pin: what is folded after that is not in the answer
-        status = shard.status
-        users = await shard.audience(plan)
-    except Recoverable as error:
-        raise shards_unavailable(str(error)) from error
-    async with aclosing(users):
-        if context.manager.generation != generation:
-            raise shards_unavailable("the group has a new generation")
-        headers = {
-            "Content-Type": "application/vnd.apache.arrow.stream",
-            GENERATION: str(generation),
-            LAG: str(status.events_behind + sum(context.topics.unread(shard.partition).values())),
-            HELD_BACK: str(status.events_held_back),
+def _answered(kind: type[UnaryQuery[Any] | StreamQuery[Any]]) -> Handler:
+    """The handler of one kind of query. It raises Problem: 400 for a query that is none, 503
+    where the shard is not here or cannot answer now."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        context = request.app[CONTEXT]
+        sent = await body.read(request, kind.most_bytes)
+        shard = _shard(context, request.match_info["partition"])
+        generation = context.manager.generation
+        try:
+            query = await kind.received(request.query, sent)
+            found = await query.here(context, shard)
+            return await _sent(request, query, found, generation)
+        except UsageError as error:
+            raise bad_request(str(error)) from error
+        except Recoverable as error:
+            raise shards_unavailable(str(error)) from error
+
+    return handler
+
+
+async def _sent(
+    request: web.Request,
+    query: UnaryQuery[Any] | StreamQuery[Any],
+    found: Any,
+    generation: int,
+) -> web.StreamResponse:
+    headers = {GENERATION: str(generation)}
+    if isinstance(query, UnaryQuery):
+        _check(request, generation)
+        headers[hdrs.CONTENT_TYPE] = query.media
+        return web.Response(body=await query.pack(found), headers=headers)
+    async with aclosing(found):
+        _check(request, generation)
+        headers |= {
+            hdrs.CONTENT_TYPE: FRAMES,
+            LAG: str(found.lag),
+            HELD_BACK: str(found.held_back),
         }
-        return await stream(request, _packed_users(users), headers)
+        return await stream(request, _packed(query, found), headers)
 
 
-async def shard_sizes(request: web.Request) -> web.Response:
-    """POST /internal/sizes with `{"sources": [..]}`: sizes by shard of this worker."""
-    context = request.app[CONTEXT]
-    asked = await body.read_json(request, "sources")
-    shards = sizes_here(context, asked["sources"])
-    return web.json_response({"generation": context.manager.generation, "shards": shards})
+def _check(request: web.Request, generation: int) -> None:
+    if request.app[CONTEXT].manager.generation != generation:
+        raise NotHeld("the group has a new generation")
 
 
-async def _packed_users(users: AsyncGenerator[pl.Series, None]) -> AsyncGenerator[bytes, None]:
-    async for series in users:
-        yield await asyncio.to_thread(pack, series.to_frame("user"))
-    yield END
-
-
-async def _packed(
-    first: pl.DataFrame | None, rows: AsyncIterator[pl.DataFrame]
-) -> AsyncGenerator[bytes, None]:
-    if first is not None:
-        yield await asyncio.to_thread(pack, first)
-        async for frame in rows:
-            yield await asyncio.to_thread(pack, frame)
+async def _packed(query: StreamQuery[Any], found: ShardStream[Any]) -> AsyncGenerator[bytes, None]:
+    async for item in found.items:
+        yield await asyncio.to_thread(pack, query.to_frame(item))
     yield END
 
 
 def _shard(context: Context, partition: str) -> Shard:
-    asked = _number("partition", partition)
+    asked = number(partition)
+    if asked is None:
+        raise bad_request(f"partition is a number, not {partition[:40]!r}")
     if asked not in context.manager.shards:
         raise shards_unavailable(f"shard {asked} is not here")
     shard = context.manager.shards[asked]
@@ -105,33 +113,14 @@ def _shard(context: Context, partition: str) -> Shard:
     return shard
 
 
-def _number(name: str, text: str) -> int:
-    found = number(text)
-    if found is None:
-        raise bad_request(f"{name} is a number, not {text[:40]!r}")
-    return found
+def _route(kind: type[UnaryQuery[Any] | StreamQuery[Any]]) -> Route:
+    return Route(
+        method=kind.method,
+        path=f"/internal/shards/{{partition}}/{kind.name}",
+        handler=_answered(kind),
+        summary=kind.summary,
+        scope=Scope.WORKER,
+    )
 
 
-ROUTES = (
-    Route(
-        method="GET",
-        path="/internal/shards/{partition}/interactions",
-        handler=shard_interactions,
-        summary="One shard's rows of a source",
-        scope=Scope.WORKER,
-    ),
-    Route(
-        method="POST",
-        path="/internal/shards/{partition}/audience",
-        handler=shard_audience,
-        summary="One shard's users that match",
-        scope=Scope.WORKER,
-    ),
-    Route(
-        method="POST",
-        path="/internal/sizes",
-        handler=shard_sizes,
-        summary="Sizes of sources in this worker's shards",
-        scope=Scope.WORKER,
-    ),
-)
+ROUTES = tuple(map(_route, _QUERIES))

@@ -24,6 +24,7 @@ from agents.web import (
     user_routes,
 )
 from agents.web.guard import Guard
+from agents.web.shard_problems import shard_problems
 from schemas.errors import Fatal
 
 __all__ = ["ROUTES", "Web", "routes"]
@@ -51,6 +52,7 @@ def routes(app: web.Application, context: Context) -> None:
     app.middlewares.append(problems)
     Guard(context, ROUTES).install(app)
     app.middlewares.append(known_parameters(ROUTES))
+    app.middlewares.append(shard_problems)
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, route.handler)
     openapi.install(app, ROUTES)

@@ -9,10 +9,11 @@ from aiohttp import web
 
 from agents.http.keys import Scope
 from agents.http.number import number
-from agents.http.problems import bad_request, shards_unavailable, unknown_source
+from agents.http.problems import bad_request
 from agents.http.route import SOURCE, Route, query, ref
 from agents.scatter.context import CONTEXT, Context
 from agents.scatter.sizes import Sizes, sizes
+from agents.scatter.visible import known, states_read
 from schemas.records.lifecycle import SOURCE_KINDS, SourceState, State
 from schemas.words.nearest import hint
 
@@ -50,17 +51,13 @@ async def one_source(request: web.Request) -> web.Response:
     """One source. `sizes` is null while not all shards are there to be summed."""
     context = request.app[CONTEXT]
     source = request.match_info["source"]
-    _states(context)
-    record = context.states.get(source)
-    if record is None:
-        raise unknown_source(source)
+    record = known(context, source)
     measured = await sizes(context, [source])
     return web.json_response(_described(record, measured) | {"missing_shards": measured.missing})
 
 
 def _states(context: Context) -> Iterable[SourceState]:
-    if not context.states.caught_up.is_set():
-        raise shards_unavailable("This worker has not read the state of the sources yet")
+    states_read(context)
     return context.states
 
 

@@ -1,18 +1,15 @@
-"""The routes that tell of users, and those by which workers ask each other about them."""
+"""The routes that tell of users."""
 
 from agents.http.admission import Work
 from agents.http.keys import Scope
 from agents.http.route import SOURCE, Route, path, query
 from agents.web.export_ids import export_ids
 from agents.web.export_segment import export_segment
-from agents.web.internal_users import shard_find, shard_identify, shard_users
 from agents.web.user import BY, one_user
 from agents.web.user_shapes import EXPORTED, IDS_REQUEST, PROFILE, SEGMENT_REQUEST
 from agents.web.users_csv import users_csv
 
 __all__ = ["ROUTES"]
-
-_INTERNAL = "/internal/shards/{partition}"
 
 ROUTES = (
     Route(
@@ -67,26 +64,5 @@ ROUTES = (
             *("bad_request", "unknown_source", "source_hidden", "legacy_deleted"),
             "shards_unavailable",
         ),
-    ),
-    Route(
-        method="POST",
-        path=f"{_INTERNAL}/users",
-        handler=shard_users,
-        summary="Everything about some users of a shard",
-        scope=Scope.WORKER,
-    ),
-    Route(
-        method="POST",
-        path=f"{_INTERNAL}/find",
-        handler=shard_find,
-        summary="Who in a shard bears an identifier",
-        scope=Scope.WORKER,
-    ),
-    Route(
-        method="POST",
-        path=f"{_INTERNAL}/identify",
-        handler=shard_identify,
-        summary="What a shard's roster says of many users",
-        scope=Scope.WORKER,
     ),
 )

@@ -4,18 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator
 from functools import partial
 
-import polars as pl
 from aiohttp import web
 
-from agents.scatter.ask import identify_in, patiently
-from agents.scatter.context import CONTEXT, Context
-from agents.scatter.gather import Gathered
+from agents.scatter.context import CONTEXT
+from agents.scatter.people import identify
+from agents.scatter.rows import SourceRows
 from agents.users.names import Names
 from agents.users.user_csv import header, lines
 from agents.web import access_log
 from agents.web.stream import stream
-from schemas.tables.placement import partition_of
-from schemas.tables.roster import ROSTER_SCHEMA
 
 __all__ = ["users_csv"]
 
@@ -26,29 +23,18 @@ async def users_csv(request: web.Request) -> web.StreamResponse:
     """A line a user, no order promised. Raises Problem (404, 409, 410, 503)."""
     context, source = request.app[CONTEXT], request.match_info["source"]
     access_log.told(request, {"source": source})
-    async with Gathered(context, source) as rows:
+    async with SourceRows(context, source) as rows:
         return await stream(request, _csv(request, source, rows), _HEADERS)
 
 
-async def _csv(request: web.Request, source: str, rows: Gathered) -> AsyncGenerator[bytes, None]:
+async def _csv(request: web.Request, source: str, rows: SourceRows) -> AsyncGenerator[bytes, None]:
     context = request.app[CONTEXT]
     names = Names(context.states, context.catalog)
     yield header()
     async for frame in rows:
         # a frame has all of a source's rows of each of its users: see streams/state/range_scan.py
         users = frame["user"].unique()
-        roster = await _roster(context, users)
+        roster = await identify(context, users)
         access_log.count(request, len(users))
         make = partial(lines, frame, roster, source, names, safe=context.settings.csv_safe)
         yield await asyncio.to_thread(make)
-
-
-async def _roster(context: Context, users: pl.Series) -> pl.DataFrame:
-    placed = await asyncio.to_thread(partition_of, users, context.settings.partitions)
-
-    async def ask(shard: int) -> pl.DataFrame:
-        theirs = users.filter(placed == shard)
-        return await patiently(lambda: identify_in(context, shard, theirs))
-
-    parts = await asyncio.gather(*(ask(shard) for shard in placed.unique().to_list()))
-    return pl.concat([pl.DataFrame(schema=ROSTER_SCHEMA), *parts])

@@ -16,9 +16,8 @@ from agents.cli.audience import count
 from agents.cli.export import fetch
 from agents.http.keys import Keys, Scope
 from agents.http.signature import HEADER, WINDOW_MS, Nonces, Refused, netloc, sign, verify
-from agents.scatter import gatherer
+from agents.scatter import retry
 from agents.scatter.wire import END, pack
-from agents.web import analytics
 from schemas.errors import EmberlineError
 from streams.group.peer import checked_address
 from streams.group.shard_plan import Directory
@@ -36,9 +35,8 @@ URL_ = URL(
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for asking in (analytics, gatherer):
-        monkeypatch.setattr(asking, "PAUSE_S", 0.01)
-        monkeypatch.setattr(asking, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(retry, "PAUSE_S", 0.01)
+    monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
 
 
 def check(header: str, **changed: Any) -> str:
@@ -105,7 +103,7 @@ async def test_what_is_not_signed_for_this_worker_is_refused(tmp_path: Path) -> 
     keys = Keys.load(given.settings.keys_file)
     assert keys is not None
     async with serving(first, second) as session:
-        url = URL(f"{first.context.address}/internal/sizes")
+        url = URL(f"{first.context.address}/internal/shards/0/sizes")
         body = json.dumps({"sources": [A]}).encode()
         now = first.context.clock.now_ms
 
@@ -230,7 +228,7 @@ async def test_many_users_are_asked_of_another_worker(tmp_path: Path) -> None:
         url = f"{site.context.address}/internal/shards/0/identify"
         async with site.context.ask("POST", url, body=pack(users) + END) as answer:
             assert answer.status == 200
-        for path in ("shards/0/identify", "shards/0/users", "shards/0/find", "sizes"):
+        for path in ("shards/0/identify", "shards/0/users", "shards/0/find", "shards/0/sizes"):
             url = f"{site.context.address}/internal/{path}"
             for nonsense in (b"nonsense", b"[]", b"{}", b'{"users": 1, "sources": "a"}'):
                 async with site.context.ask("POST", url, body=nonsense) as answer:
@@ -243,12 +241,12 @@ async def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:
     site = Site(dataclasses.replace(settings), set(range(SHARDS)), active())
     async with serving(site) as session:
         body = json.dumps({"sources": [A]}).encode()
-        url = f"{site.context.address}/internal/sizes"
+        url = f"{site.context.address}/internal/shards/0/sizes"
         async with site.context.ask("POST", url, body=body) as answer:
             assert answer.status == 200
             assert HEADER not in answer.request_info.headers
         with pytest.raises(aiohttp.ClientError):
-            async with site.context.ask("POST", "http://127.0.0.1:1/internal/sizes"):
+            async with site.context.ask("POST", "http://127.0.0.1:1/internal/shards/0/sizes"):
                 pass
         assert session
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from agents.http.keys import Scope
-from agents.scatter import gatherer
+from agents.scatter import retry
 from agents.web import access_log
 from agents.web.access_log import LOGGER
 from schemas.errors import Fatal, Recoverable
@@ -122,7 +122,7 @@ async def test_counts_and_states_are_not_told_and_refusals_are(
 async def test_what_breaks_off_and_who_leaves_is_told_with_what_was_sent(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gatherer, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(retry, "PATIENCE_S", 0.0)
     given = Given(tmp_path, http_rate=0)
     site = Site(given.settings, set(range(SHARDS)), active())
     header = given.header(Scope.EXPORT)

@@ -7,9 +7,9 @@ import pytest
 
 from agents.cli.status import unreadable_lines
 from agents.coordinator.rules.quarantine import UNREADABLE
+from agents.scatter import retry
 from agents.shard.analytics import Figures
 from agents.views.catalog_view import Entry
-from agents.web import analytics
 from agents.web.explain import _MOST
 from schemas.records import codec
 from schemas.records.lifecycle import Exemption, SourceState, State
@@ -24,8 +24,8 @@ DAY = 20_370
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analytics, "PATIENCE_S", 0.0)
-    monkeypatch.setattr(analytics, "PAUSE_S", 0.01)
+    monkeypatch.setattr(retry, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(retry, "PAUSE_S", 0.01)
 
 
 def two(settings: Settings, record: SourceState) -> tuple[Site, Site]:
@@ -70,7 +70,7 @@ async def test_without_all_shards_or_in_another_generation_there_are_no_figures(
         second.shards[3].ready = False
         async with session.get(first.path("/analytics")) as answer:
             assert answer.status == 503
-            assert "shards 3" in (await answer.json(content_type=None))["detail"]
+            assert "shards/3" in (await answer.json(content_type=None))["detail"]
         second.shards[3].ready = True
         second.manager.generation += 1
         async with session.get(first.path("/analytics")) as answer:

@@ -11,13 +11,12 @@ import aiohttp
 import polars as pl
 import pytest
 
-from agents.audience import plan_json
 from agents.cli.audience import count, stream
 from agents.filters import Code, Plan
 from agents.filters.errors import CODES as FILTER_CODES
 from agents.http import body
 from agents.http.problems import CODES
-from agents.scatter import gatherer
+from agents.scatter import plan_json, retry
 from agents.views.catalog_view import CatalogView, Entry
 from agents.web.audience_request import Cursor
 from schemas.errors import EmberlineError, Recoverable, UsageError
@@ -35,8 +34,8 @@ NDJSON = "application/x-ndjson"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gatherer, "PAUSE_S", 0.01)
-    monkeypatch.setattr(gatherer, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(retry, "PAUSE_S", 0.01)
+    monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
 
 
 def two(settings: Settings) -> tuple[Site, Site]:
@@ -317,7 +316,7 @@ async def test_without_all_shards_there_is_no_answer(
 async def test_a_shard_that_comes_back_in_time_is_waited_for(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gatherer, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(retry, "PATIENCE_S", 30.0)
     first, second = two(alone)
     second.shards[3].ready = False
     async with serving(first, second) as session:

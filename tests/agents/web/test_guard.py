@@ -118,7 +118,7 @@ async def test_without_keys_only_this_machine_is_asked_for(tmp_path: Path, keys:
             if not keys:
                 assert problem["code"] == "foreign_host"
                 assert "emberline keys add" in problem["detail"]
-        for path in ("/internal/analytics?source=x", "/healthz", "/nowhere"):
+        for path in ("/internal/shards/0/analytics?source=x", "/healthz", "/nowhere"):
             assert (await ask("evil.example", path))[0] == 403 or keys
         # programs of old may name no host; browsers always do
         assert (await raw(site, f"GET /sources HTTP/1.0\r\n{header if keys else ''}\r\n"))[0] == 200

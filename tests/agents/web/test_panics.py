@@ -7,7 +7,7 @@ import aiohttp
 import polars as pl
 import pytest
 
-from agents.scatter import gatherer
+from agents.scatter import gatherer, retry
 from agents.scatter.wire import END, Truncated, pack, unpack
 from streams.settings import Settings
 from tests.agents.web.test_web import A, Site, active, alone, serving, two
@@ -31,7 +31,7 @@ def broken(request: pytest.FixtureRequest) -> BaseException:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     # a wait for the limit would take longer than the test allows
-    monkeypatch.setattr(gatherer, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(retry, "PATIENCE_S", 60.0)
 
 
 async def test_a_page_and_a_file_are_refused_at_once(

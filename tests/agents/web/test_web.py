@@ -21,7 +21,7 @@ from yarl import URL
 from agents.cli.export import fetch
 from agents.http.connections import Limits, Runner, listen
 from agents.http.problems import CODES
-from agents.scatter import gatherer
+from agents.scatter import retry
 from agents.scatter.context import Context
 from agents.supervision.shard_manager import NotHeld, ShardManager
 from agents.web import stream
@@ -87,8 +87,8 @@ def alone(tmp_path: Path) -> Settings:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gatherer, "PAUSE_S", 0.01)
-    monkeypatch.setattr(gatherer, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(retry, "PAUSE_S", 0.01)
+    monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
 
 
 def active(**more: Any) -> SourceState:
@@ -220,7 +220,7 @@ async def test_without_all_shards_there_is_no_answer(
 async def test_a_shard_that_comes_back_in_time_is_waited_for(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gatherer, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(retry, "PATIENCE_S", 30.0)
     first, second = two(alone)
     second.shards[3].ready = False
     async with serving(first, second) as session:
@@ -295,7 +295,7 @@ async def test_a_worker_out_of_touch_with_its_group_does_not_answer(
     def lost() -> None:
         raise NotHeld("this worker has not heard from its group for 12 s")
 
-    monkeypatch.setattr(gatherer, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(retry, "PATIENCE_S", 0.0)
     site = Site(alone, {0, 1, 2, 3}, SourceState(A, State.ACTIVE, 1))
     async with serving(site) as session:
         site.manager.in_touch, site.manager.check_in_touch = False, lost

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.audience.plan_json import MOST_BYTES, BadPlan, decode, encode
 from agents.filters import FilterError, FixedPlanFacts, Plan, SourceView, parse, plan
 from agents.filters.planning import MAX_PAIRS
+from agents.scatter.plan_json import MOST_BYTES, BadPlan, decode, encode
 from tests.agents.filters.test_against_brute_force import planned, relaxed
 from tests.rigs.filters.brute import Facts
 from tests.rigs.filters.histories import facts, trees

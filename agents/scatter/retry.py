@@ -1,0 +1,39 @@
+"""How long a question waits for shards that are on their way: the same for all questions."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from agents.scatter.errors import Unavailable
+from schemas.errors import Recoverable
+
+__all__ = ["PATIENCE_S", "PAUSE_S", "retried"]
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 5.0
+"""An attempt that fails later than this is the last one."""
+PAUSE_S = 0.1
+
+T = TypeVar("T")
+
+
+async def retried(attempt: Callable[[], Awaitable[T]], failing: str) -> T:
+    """The first answer of `attempt`, which is repeated while it raises Recoverable.
+
+    Raises Unavailable, whose message begins with `failing`, when the patience is at its end, and
+    at once where an attempt itself raises Unavailable. Any other error ends it too.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE_S
+    while True:
+        try:
+            return await attempt()
+        except Unavailable:
+            raise
+        except Recoverable as error:
+            if loop.time() > deadline:
+                log.info("%s: %s", failing, error)
+                raise Unavailable(f"{failing}: {error}") from error
+        await asyncio.sleep(PAUSE_S)

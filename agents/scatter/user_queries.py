@@ -1,0 +1,176 @@
+"""What one shard is asked about users: read, found by what they are called, identified."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Self
+
+import aiohttp
+import polars as pl
+
+from agents.scatter.context import Context
+from agents.scatter.query import FRAMES, UnaryQuery
+from agents.scatter.wire import END, Truncated, json_of, lists_of, pack, unpack, unpack_all
+from agents.supervision.shard_manager import Shard
+from agents.users.executor import execute
+from agents.users.facts import UserFacts, UsersRead
+from agents.users.person import Match, Person
+from schemas.errors import UsageError
+from schemas.tables.roster import ROSTER_SCHEMA, Alias
+
+__all__ = ["FindQuery", "IdentifyQuery", "UsersQuery"]
+
+ANSWER_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class UsersQuery(UnaryQuery[UsersRead]):
+    """Everything about at most 50 users."""
+
+    users: Sequence[str]
+
+    name = "users"
+    summary = "Everything about some users of a shard"
+    wait_s = ANSWER_S
+    media = FRAMES
+
+    def body(self) -> bytes:
+        """`{"users": [..]}`."""
+        return json.dumps({"users": list(self.users)}).encode()
+
+    @classmethod
+    async def received(cls, params: Mapping[str, str], body: bytes) -> Self:
+        """Raises UsageError."""
+        return cls(lists_of(body, "users")["users"])
+
+    async def here(self, context: Context, shard: Shard) -> UsersRead:
+        """Raises NotHeld."""
+        return await shard.users(self.users)
+
+    async def pack(self, found: UsersRead) -> bytes:
+        """Two frames: what is told of the users, then all their rows."""
+        return await execute(partial(_pack_users, found))
+
+    async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> UsersRead:
+        """See `pack`."""
+        meta, rows = [frame async for frame in unpack(answer.content)]
+        return _unpack_users(json.loads(meta.item()), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class FindQuery(UnaryQuery[list[Match]]):
+    """Who bears one of these identifiers."""
+
+    externals: Sequence[str]
+    aliases: Sequence[Alias]
+
+    name = "find"
+    summary = "Who in a shard bears an identifier"
+    wait_s = ANSWER_S
+
+    def body(self) -> bytes:
+        """`{"external_ids": [..], "aliases": [[name, label], ..]}`."""
+        asked = {"external_ids": list(self.externals), "aliases": list(self.aliases)}
+        return json.dumps(asked).encode()
+
+    @classmethod
+    async def received(cls, params: Mapping[str, str], body: bytes) -> Self:
+        """Raises UsageError."""
+        asked = lists_of(body, "external_ids", "aliases")
+        try:
+            return cls(asked["external_ids"], [Alias(*each) for each in asked["aliases"]])
+        except TypeError as error:
+            raise UsageError("An alias has a name and a label") from error
+
+    async def here(self, context: Context, shard: Shard) -> list[Match]:
+        """Raises NotHeld."""
+        return await shard.find_users(self.externals, self.aliases)
+
+    async def pack(self, found: list[Match]) -> bytes:
+        """`{"matches": [[..], ..]}`."""
+        matches = [list(asdict(match).values()) for match in found]
+        return json.dumps({"matches": matches}).encode()
+
+    async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> list[Match]:
+        """See `pack`."""
+        return [Match(*found) for found in (await json_of(answer))["matches"]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentifyQuery(UnaryQuery[pl.DataFrame]):
+    """The roster's last rows of many users: a series of users, a frame of ROSTER_SCHEMA."""
+
+    users: pl.Series
+
+    name = "identify"
+    summary = "What a shard's roster says of many users"
+    wait_s = ANSWER_S
+    media = FRAMES
+
+    def body(self) -> bytes:
+        """One frame of users."""
+        return pack(self.users.rename("user").to_frame()) + END
+
+    @classmethod
+    async def received(cls, params: Mapping[str, str], body: bytes) -> Self:
+        """Raises UsageError."""
+        try:
+            frames = await unpack_all(body)
+        except Truncated as error:
+            raise UsageError(str(error)) from error
+        if len(frames) != 1 or frames[0].schema != {"user": pl.String}:
+            raise UsageError("one frame of users is expected")
+        return cls(frames[0]["user"])
+
+    async def here(self, context: Context, shard: Shard) -> pl.DataFrame:
+        """Raises NotHeld."""
+        return await shard.identify(self.users)
+
+    async def pack(self, found: pl.DataFrame) -> bytes:
+        """One frame."""
+        return await asyncio.to_thread(pack, found) + END
+
+    async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> pl.DataFrame:
+        """Raises Truncated for a frame of another schema."""
+        (found,) = [frame async for frame in unpack(answer.content)]
+        if found.schema != ROSTER_SCHEMA:
+            raise Truncated(f"{answer.url} sends something else than a roster")
+        return found
+
+
+def _pack_users(read: UsersRead) -> bytes:
+    """As one worker sends it to another: what is told of the users, then all their rows."""
+    told = {
+        "archived": read.archived,
+        "users": [
+            {
+                "user": facts.user,
+                "person": None if facts.person is None else facts.person.to_json(),
+                "hidden": facts.hidden,
+                "feed_views": facts.feed_views,
+            }
+            for facts in read.facts.values()
+        ],
+    }
+    rows = [facts.rows for facts in read.facts.values()]
+    meta = pl.DataFrame({"meta": [json.dumps(told)]})
+    return pack(meta) + pack(pl.concat(rows)) + END
+
+
+def _unpack_users(told: dict[str, Any], rows: pl.DataFrame) -> UsersRead:
+    """What `_pack_users` wrote."""
+    by_user = rows.partition_by("user", as_dict=True)
+    facts = {}
+    for each in told["users"]:
+        user, person = each["user"], each["person"]
+        facts[user] = UserFacts(
+            user=user,
+            person=None if person is None else Person.from_json(person),
+            rows=by_user.get((user,), rows.clear()),
+            hidden=each["hidden"],
+            feed_views=each["feed_views"],
+        )
+    return UsersRead(facts, tuple(told["archived"]))
