@@ -121,3 +121,11 @@ def test_every_class_and_function_of_the_architecture_is_in_the_tree() -> None:
         assert not method or re.search(rf"def {method}\b", code), f"{name}.{method}"
     for function, file in re.findall(r"`([a-z_]+)` in\s+`([\w/]+\.py)`", page):
         assert re.search(rf"def {function}\b", (ROOT / file).read_text()), f"{function} in {file}"
+
+
+def test_the_changelog_says_each_thing_once_and_under_a_heading() -> None:
+    for version in (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]:
+        first, *sections = version.split("\n### ")
+        assert "\n- " not in first
+        heads = [head for part in sections for head in re.findall(r"^- \*\*(.+?)\*\*", part, re.M)]
+        assert sorted(heads) == sorted(set(heads))
