@@ -5,6 +5,7 @@ it. What each room is for stands in the docstring of its `__init__.py`.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,3 +95,25 @@ def test_a_room_imports_only_rooms_before_it(room: str) -> None:
         if ours(found) and (found.startswith("tests") or PLACE[room_of(found)] > PLACE[room])
     ]
     assert wrong == []
+
+
+def _imported_modules(text: str) -> Iterator[str]:
+    """Modules that a program imports, programs in its strings included."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"^\s*(?:from|import)\s+(tests[\w.]*)", node.value, re.MULTILINE)
+
+
+def test_no_test_imports_another() -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)} imports {found}"
+        for file in sorted((ROOT / "tests").rglob("*.py"))
+        for found in sorted(set(_imported_modules(file.read_text())))
+        if found.startswith("tests.") and found.rpartition(".")[2].startswith("test_")
+    ]
+    assert wrong == [], "what tests share goes to tests/rigs"

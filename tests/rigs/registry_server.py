@@ -5,11 +5,14 @@ code runs in these tests.
 
 import base64
 import contextlib
+import io
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
+
+import fastavro
 
 MEDIA = "application/vnd.schemaregistry.v1+json"
 
@@ -135,3 +138,9 @@ def serving(user: str = "", password: str = "") -> Iterator[RegistryServer]:
             server.closing.set()
             server.shutdown()
             thread.join(5)
+
+
+def written(schema: Any, schema_id: int, record: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), record)
+    return b"\0" + schema_id.to_bytes(4, "big") + out.getvalue()

@@ -3,26 +3,24 @@
 import asyncio
 import json
 import random
-import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from agents.tools.bench.field import environment_of
 from agents.tools.operator_requests import ask, command
 from agents.tools.publish import publish
 from streams.kafka import topics as topic_admin
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from tests.agents.worker.test_worker import DEADLINE_S, Process
 from tests.rigs import day
 from tests.rigs.filters import histories
 from tests.rigs.filters.brute import NOW, Event, Facts, Invalid, SourceFacts, judge
+from tests.rigs.worker import DEADLINE_S, Process, running
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
@@ -41,22 +39,6 @@ def _settings(broker: str, prefix: str, folder: Path) -> Settings:
         **SMALL,
     }
     return load(flags, env={}, file=folder / "none")
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Process]:
-    log = settings.data_dir.parent / "worker.log"
-    with log.open("wb") as stderr:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agents.cli", "worker", "--json",
-            stdout=asyncio.subprocess.PIPE, stderr=stderr, env=environment_of(settings),
-        )  # fmt: skip
-    try:
-        yield Process(child, log)
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
 
 
 def _history() -> tuple[Facts, list[Event]]:

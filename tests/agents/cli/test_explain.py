@@ -16,8 +16,8 @@ from schemas.records import codec
 from schemas.records.lifecycle import Exemption, SourceState, State
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.agents.cli.test_operator import emberline
-from tests.agents.web.test_web import Site, alone, serving
+from tests.rigs.command_line import emberline
+from tests.rigs.site import Site, alone, serving
 
 __all__ = ["alone"]
 

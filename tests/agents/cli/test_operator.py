@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from agents.cli import main
 from agents.tools.publish import Chunk, publish
@@ -20,9 +20,9 @@ from schemas.records.undecodable import REMEDIES
 from streams.kafka.topic_reader import TopicReader, read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
+from tests.rigs.command_line import emberline
 from tests.rigs.record_batches import Produced, batch
 
-DEADLINE_S = 60.0
 Told = dict[str, Any]
 Decide = Callable[[dict[str, Any]], list[Told]]
 
@@ -53,16 +53,6 @@ async def coordinator(settings: Settings, decide: Decide) -> AsyncIterator[list[
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def emberline(settings: Settings, *args: str, text: str | None = None) -> Result:
-    """Run a command as a person would."""
-    flags = (
-        "--bootstrap-servers", settings.bootstrap_servers, "--prefix", settings.prefix,
-        "--http-port", "1", "--data-dir", str(settings.data_dir),
-    )  # fmt: skip
-    async with asyncio.timeout(DEADLINE_S):
-        return await asyncio.to_thread(CliRunner().invoke, main, [*args, *flags], text)
 
 
 @pytest.mark.connected

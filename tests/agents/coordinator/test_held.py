@@ -12,9 +12,8 @@ from schemas.errors import Recoverable
 from schemas.records import registry
 from streams.kafka.remote_registry import HttpSource, Known
 from streams.kafka.topics import Topics
-from tests.agents.coordinator.test_inputs import ACTIVE, batch
-from tests.rigs.registry_server import serving
-from tests.streams.kafka.test_remote_registry import written
+from tests.rigs.coordinator_inputs import ACTIVE, batch
+from tests.rigs.registry_server import serving, written
 
 TOPICS = Topics("p.")
 NOW = 1_777_000_000_000

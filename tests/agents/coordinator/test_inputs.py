@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.coordinator.records import read
 from agents.coordinator.rules import ledger
@@ -17,33 +16,10 @@ from agents.coordinator.rules.inputs import (
     ReportRead,
 )
 from agents.coordinator.rules.state import CoordinatorState
-from schemas.decode.batch import RawBatch, parse_batches
 from schemas.records import codec
 from schemas.records.lifecycle import Status
-from streams.kafka.topics import Topics
+from tests.rigs.coordinator_inputs import ACTIVE, NOW, TOPICS, batch
 from tests.rigs.desk import Desk
-
-TOPICS = Topics("p.")
-NOW = 1_700_000_000_000
-ACTIVE = b'{"key":"campaign:a","status":"ACTIVE"}'
-
-
-def batch(topic: str, *records: tuple[bytes | None, bytes | None]) -> RawBatch:
-    """A batch as it is fetched, from offset 0."""
-    builder = DefaultRecordBatchBuilder(
-        magic=2,
-        compression_type=0,
-        is_transactional=0,
-        producer_id=-1,
-        producer_epoch=-1,
-        base_sequence=-1,
-        batch_size=1_000_000,
-    )
-    for offset, (key, value) in enumerate(records):
-        builder.append(offset, timestamp=1, key=key, value=value, headers=[])
-    ((_, found),) = parse_batches(bytes(builder.build()), topic, 0)
-    assert found is not None
-    return found
 
 
 def test_definitions_first_then_commands_then_reports() -> None:

@@ -1,42 +1,24 @@
 """Laws: whatever the history and the filter, a second opinion in plain Python agrees."""
 
-import json
 from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.filters import (
     FilterError,
-    OnExpired,
     Plan,
     Refused,
     evaluate,
-    parse,
-    plan,
     tally,
 )
 from agents.filters.vocabulary import VOCABULARY
-from tests.rigs.filters.brute import NOW, Facts, Invalid, Verdict, judge, millis
+from tests.rigs.filters.brute import Facts, Invalid, Verdict, judge
 from tests.rigs.filters.histories import LEAVES, facts, negated, trees
-from tests.rigs.filters.shard import Shard, plan_facts_of
-
-NOW_MS = millis(NOW)
-relaxed = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
-
-
-def planned(tree: Any, known: Facts, *, exclude: bool = False) -> Plan | Refused | FilterError:
-    """What becomes of the tree where these are the facts."""
-    mode = OnExpired.EXCLUDE if exclude else OnExpired.REFUSE
-    plan_facts = plan_facts_of(known, json.dumps)
-    try:
-        return plan(parse(tree), plan_facts, now_ms=NOW_MS, on_expired=mode)
-    except FilterError as error:
-        return error
+from tests.rigs.filters.planned import planned, relaxed
+from tests.rigs.filters.shard import Shard
 
 
 def judged(tree: Any, known: Facts, **how: bool) -> Verdict | None:

@@ -21,9 +21,9 @@ from agents.resources.budget import answers
 from agents.web import interactions, stream
 from schemas.errors import Recoverable
 from streams.settings import load
-from tests.agents.web.test_guard import FILTER, Given
-from tests.agents.web.test_web import SHARDS, A, Site, active, serving
 from tests.rigs.dummies import DummyShard, rows, until
+from tests.rigs.given import FILTER, Given
+from tests.rigs.site import SHARDS, A, Site, active, serving
 
 MANY = 100
 

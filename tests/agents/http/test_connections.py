@@ -18,17 +18,11 @@ import pytest
 
 from agents.http import body, connections, problems
 from agents.http.connections import Limits
-from streams.settings import Settings, load
-from tests.agents.web.test_web import JSON, SHARDS, A, Site, active, raw, serving
 from tests.rigs.dummies import DummyShard, rows, until
+from tests.rigs.site import JSON, SHARDS, A, Site, active, raw, serving, settings
 
 HALF = b"GET /sources HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 ANSWER_S = 5.0
-
-
-def settings(folder: Path, **more: Any) -> Settings:
-    flags = {"partitions": SHARDS, "data_dir": folder, "keys_file": folder / "none", **more}
-    return load(flags, env={}, file=folder / "none")
 
 
 @asynccontextmanager
@@ -76,8 +70,7 @@ from pathlib import Path
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
 from agents.http.connections import raise_descriptors
-from tests.agents.web.test_web import SHARDS, Site, active, serving
-from tests.agents.http.test_connections import settings
+from tests.rigs.site import SHARDS, Site, active, serving, settings
 
 
 async def main() -> None:

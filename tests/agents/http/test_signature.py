@@ -22,9 +22,9 @@ from schemas.errors import EmberlineError
 from streams.group.peer import checked_address
 from streams.group.shard_plan import Directory
 from streams.settings import load
-from tests.agents.web.test_guard import Given
-from tests.agents.web.test_web import SHARDS, A, Site, active, serving
 from tests.rigs.dummies import rows
+from tests.rigs.given import Given
+from tests.rigs.site import SHARDS, A, Site, active, serving
 
 KEY = bytes(range(32))
 NOW = 1_780_000_000_000

@@ -31,8 +31,8 @@ from schemas.records.lifecycle import SourceState, State
 from schemas.tables.roster import Alias
 from streams.group.shard_plan import Directory
 from streams.settings import Settings, load
-from tests.agents.web.test_web import SHARDS, A, Site, serving
 from tests.rigs.dummies import DummyShard
+from tests.rigs.site import SHARDS, A, Site, serving
 
 DEADLINE_S = 10.0
 

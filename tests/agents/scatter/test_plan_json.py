@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from agents.filters import FilterError, FixedPlanFacts, Plan, SourceView, parse, plan
 from agents.filters.planning import MAX_PAIRS
 from agents.scatter.plan_json import MOST_BYTES, BadPlan, decode, encode
-from tests.agents.filters.test_against_brute_force import planned, relaxed
 from tests.rigs.filters.brute import Facts
 from tests.rigs.filters.histories import facts, trees
+from tests.rigs.filters.planned import planned, relaxed
 
 
 @given(known=facts(hidden=True), asked=st.lists(trees(), min_size=1, max_size=8))

@@ -16,7 +16,7 @@ from agents.shard.jobs.expire import Expire
 from agents.shard.jobs.loop import WorkLoop
 from schemas.records.lifecycle import State
 from streams.settings import Settings
-from tests.agents.shard.test_shard import START, A, Event, Stand, alone, start
+from tests.rigs.shard import START, A, Event, Stand, alone, start
 
 __all__ = ["alone"]
 

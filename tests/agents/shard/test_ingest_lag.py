@@ -15,7 +15,7 @@ from streams.kafka.log import Record
 from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.agents.shard.test_shard import DEADLINE_S, Event, alone, events, start
+from tests.rigs.shard import DEADLINE_S, Event, alone, events, start
 
 __all__ = ["alone"]
 

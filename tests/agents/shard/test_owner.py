@@ -21,7 +21,7 @@ from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state.store import Step
-from tests.agents.shard.test_shard import A, B, alone, events, start
+from tests.rigs.shard import A, B, alone, events, start
 
 pytestmark = pytest.mark.connected
 __all__ = ["alone"]

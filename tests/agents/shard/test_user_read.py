@@ -14,7 +14,7 @@ from schemas.records.lifecycle import State
 from schemas.tables.interaction import KEY
 from schemas.tables.profile import PROFILE
 from streams.settings import Settings
-from tests.agents.shard.test_shard import SMALL, A, Stand, alone, events, start
+from tests.rigs.shard import SMALL, A, Stand, alone, events, start
 
 __all__ = ["alone"]
 

@@ -22,7 +22,7 @@ from streams.kafka.step import StepProducer
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.agents.shard.test_shard import DEADLINE_S, alone, events, start
+from tests.rigs.shard import DEADLINE_S, alone, events, start
 
 __all__ = ["alone"]
 

@@ -23,9 +23,8 @@ from schemas.errors import EmberlineError
 from schemas.records import codec
 from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
-from tests.agents.audience.test_audience import running
-from tests.agents.worker.test_worker import DEADLINE_S, Process
 from tests.rigs.faults.harness import until
+from tests.rigs.worker import DEADLINE_S, Process, running
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 

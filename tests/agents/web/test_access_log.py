@@ -16,9 +16,9 @@ from agents.scatter import retry
 from agents.web import access_log
 from agents.web.access_log import LOGGER
 from schemas.errors import Fatal, Recoverable
-from tests.agents.web.test_guard import FILTER, Given
-from tests.agents.web.test_web import SHARDS, A, Site, active, raw, serving
 from tests.rigs.dummies import DummyShard, until
+from tests.rigs.given import FILTER, Given
+from tests.rigs.site import SHARDS, A, Site, active, raw, serving
 
 ROWS = 3 * SHARDS
 SECRET = "emb_this-is-a-key-that-nobody-may-see"

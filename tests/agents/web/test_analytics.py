@@ -9,17 +9,13 @@ from agents.cli.status import unreadable_lines
 from agents.coordinator.rules.quarantine import UNREADABLE
 from agents.scatter import retry
 from agents.shard.analytics import Figures
-from agents.views.catalog_view import Entry
 from agents.web.explain import _MOST
 from schemas.records import codec
 from schemas.records.lifecycle import Exemption, SourceState, State
 from streams.settings import Settings
-from tests.agents.web.test_web import A, Site, alone, serving
+from tests.rigs.site import DAY, SORT, A, Site, alone, define, serving
 
 __all__ = ["alone"]
-
-SORT = ["received", "EMAIL", None, "v1"]
-DAY = 20_370
 
 
 @pytest.fixture(autouse=True)
@@ -75,11 +71,6 @@ async def test_without_all_shards_or_in_another_generation_there_are_no_figures(
         second.manager.generation += 1
         async with session.get(first.path("/analytics")) as answer:
             assert answer.status == 503
-
-
-def define(site: Site, key: str, **facts: Any) -> None:
-    record = {"key": key, "kind": key.partition(":")[0], "name": key, "status": "ACTIVE"} | facts
-    site.context.catalog.put(Entry.from_record(record))
 
 
 async def test_an_unreadable_canvas_is_explained(alone: Settings) -> None:

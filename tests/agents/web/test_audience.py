@@ -22,7 +22,7 @@ from agents.web.audience_request import Cursor
 from schemas.errors import EmberlineError, Recoverable, UsageError
 from schemas.records.lifecycle import SourceState, State
 from streams.settings import Settings, load
-from tests.agents.web.test_web import JSON, A, Site, active, alone, serving
+from tests.rigs.site import JSON, A, Site, active, alone, serving
 
 __all__ = ["alone"]
 

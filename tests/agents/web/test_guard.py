@@ -15,32 +15,17 @@ from aiohttp import web
 from agents.cli.export import fetch
 from agents.cli.status import worker_facts, worker_line
 from agents.http.keyring import check_exposure
-from agents.http.keys import Keys, Scope
+from agents.http.keys import Scope
 from agents.web.guard import Bucket
 from agents.web.openapi import document
 from agents.web.server import ROUTES, routes
 from schemas.errors import Fatal
-from streams.settings import Settings, load
-from tests.agents.web.test_web import SHARDS, A, Site, active, raw, serving
+from streams.settings import load
 from tests.rigs.dummies import DummyShard
+from tests.rigs.given import FILTER, Given
+from tests.rigs.site import SHARDS, A, Site, active, raw, serving
 
 PARTS = {"partition": "0", "source": "campaign:a"}
-
-
-class Given:
-    """Settings with a keys file, and a key of each scope."""
-
-    def __init__(self, folder: Path, **more: Any) -> None:
-        file = folder / "keys.json"
-        keys, self.tokens = Keys(), {}
-        for scope in (Scope.READ, Scope.EXPORT, Scope.OPERATE, Scope.ADMIN):
-            keys, self.tokens[scope] = keys.add(scope.value, [scope], 1)
-        keys.save(file)
-        flags = {"partitions": SHARDS, "data_dir": folder, "keys_file": file, **more}
-        self.settings: Settings = load(flags, env={}, file=folder / "none")
-
-    def header(self, scope: Scope) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.tokens[scope]}"}
 
 
 async def asked(
@@ -197,9 +182,6 @@ async def test_an_answer_that_has_begun_may_take_its_time(tmp_path: Path) -> Non
         first = await answer.content.readany()
         await asyncio.sleep(0.3)  # longer than an answer may take to begin
         assert b'"complete": true' in first + await answer.read()
-
-
-FILTER = {"filter": {"filter": "received_from_campaign", "campaign": "a"}}
 
 
 async def test_counts_are_read_and_users_are_exported(tmp_path: Path) -> None:

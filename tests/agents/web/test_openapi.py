@@ -16,8 +16,7 @@ from agents.web.openapi import document
 from agents.web.server import ROUTES
 from schemas.records.lifecycle import Exemption, Hold, SourceState, State
 from streams.settings import load
-from tests.agents.web.test_analytics import DAY, SORT, define
-from tests.agents.web.test_web import SHARDS, A, Site, serving
+from tests.rigs.site import DAY, SHARDS, SORT, A, Site, define, serving
 
 EXAMPLES = 8
 

@@ -10,8 +10,8 @@ import pytest
 from agents.scatter import gatherer, retry
 from agents.scatter.wire import END, Truncated, pack, unpack
 from streams.settings import Settings
-from tests.agents.web.test_web import A, Site, active, alone, serving, two
 from tests.rigs.dummies import DummyShard, rows
+from tests.rigs.site import A, Site, active, alone, serving, two
 
 __all__ = ["alone"]
 

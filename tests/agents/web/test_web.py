@@ -4,99 +4,35 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import quote
 
 import aiohttp
 import polars as pl
 import pytest
-from aiohttp import web
 from yarl import URL
 
 from agents.cli.export import fetch
-from agents.http.connections import Limits, Runner, listen
 from agents.http.problems import CODES
 from agents.scatter import retry
-from agents.scatter.context import Context
-from agents.supervision.shard_manager import NotHeld, ShardManager
+from agents.supervision.shard_manager import NotHeld
 from agents.web import stream
-from agents.web.server import routes
 from schemas.errors import EmberlineError, Recoverable
 from schemas.records.lifecycle import SourceState, State
-from streams.group.shard_plan import Directory
 from streams.kafka.topics import Problem as TopicProblem
 from streams.settings import Settings, load
-from tests.rigs.dummies import DummyShard, States, rows, until
+from tests.rigs.dummies import rows, until
+from tests.rigs.site import JSON, SHARDS, A, Site, active, alone, raw, serving, two
 
-A = "campaign:a"
-JSON = {"Content-Type": "application/json"}
-SHARDS = 4
-
-
-class Site:
-    """One worker's web server, and what it stands on."""
-
-    def __init__(self, settings: Settings, partitions: set[int], *records: SourceState) -> None:
-        self.states = States(*records)
-        self.shards = {p: DummyShard(p) for p in partitions}
-        self.manager = SimpleNamespace(
-            shards=self.shards,
-            generation=3,
-            directory=Directory(),
-            coordinates=0 in partitions,
-            in_touch=True,
-            check_in_touch=lambda: None,
-        )
-        self.context = Context(settings, cast(ShardManager, self.manager), self.states)
-        for shard in self.shards.values():
-            shard.ready = True
-            shard.versions[A] = 1
-            shard.frames = [rows(A, f"u{shard.partition}-{n}") for n in range(3)]
-
-    def path(self, rest: str = "/interactions") -> str:
-        return f"{self.context.address}/sources/{A}{rest}"
-
-
-@asynccontextmanager
-async def serving(*sites: Site) -> AsyncIterator[aiohttp.ClientSession]:
-    async with AsyncExitStack() as stack:
-        for site in sites:
-            app = web.Application()
-            routes(app, site.context)
-            runner = Runner(app, Limits.of(site.context.settings), shutdown_s=1.0)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            stack.push_async_callback(site.context.close)
-            await listen(runner, "127.0.0.1", 0)
-            site.context.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        where = {p: site.context.address for site in sites for p in site.shards}
-        for site in sites:
-            site.manager.directory = Directory(where, where.get(0, ""))
-        yield await stack.enter_async_context(aiohttp.ClientSession())
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Settings:
-    return load({"partitions": SHARDS, "data_dir": tmp_path}, env={}, file=tmp_path / "none")
+__all__ = ["alone"]
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "PAUSE_S", 0.01)
     monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
-
-
-def active(**more: Any) -> SourceState:
-    return SourceState(A, State.ACTIVE, 1, **more)
-
-
-def two(settings: Settings) -> tuple[Site, Site]:
-    return Site(settings, {0, 2}, active()), Site(settings, {1, 3}, active())
 
 
 USERS = sorted(f"u{p}-{n}" for p in range(SHARDS) for n in range(3))
@@ -408,18 +344,6 @@ async def test_a_client_that_stops_reading_is_let_go(
     async with serving(site) as session, session.get(site.path()) as answer:
         assert answer.status == 200
         await until(lambda: all(s.opened == s.closed == 1 for s in site.shards.values()))
-
-
-async def raw(site: Site, request: str) -> tuple[int, Any]:
-    """Send a request as it stands; the status and the JSON of its answer."""
-    host, port = site.context.address.removeprefix("http://").split(":")
-    async with asyncio.timeout(30):
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(request.encode())
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
-        await writer.wait_closed()
-    return int(head.split()[1]), json.loads(body)
 
 
 @pytest.mark.parametrize("path", ["interactions", "interactions?format=parquet", "users.csv"])

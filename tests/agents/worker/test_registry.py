@@ -19,8 +19,7 @@ from schemas.tables.placement import partition_of
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.registry_server import RegistryServer, serving
-from tests.streams.kafka.test_remote_registry import written
+from tests.rigs.registry_server import RegistryServer, serving, written
 
 pytestmark = pytest.mark.connected
 

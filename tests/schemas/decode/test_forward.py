@@ -10,8 +10,8 @@ from schemas.decode.check import DEFAULT_LIMITS, LATENESS, Limits
 from schemas.decode.ingest import Ingested, ingest
 from schemas.decode.users import take_users
 from schemas.records import codec
+from tests.rigs.forwarded import LONG_AFTER, USERS, forwarded, forwarded_before, owner
 from tests.rigs.record_batches import INPUTS, NOW, Produced, batch
-from tests.schemas.decode.test_ingest import LONG_AFTER, USERS, forwarded, forwarded_before, owner
 
 N = 4
 MISPLACED = next(user for user in USERS if owner(user) == 2)

@@ -6,27 +6,24 @@ from typing import Any
 
 import polars as pl
 import pytest
-from aiokafka.partitioner import murmur2
 from polars.testing import assert_frame_equal
 
 from schemas.decode.batch import RawBatch, unpack
 from schemas.decode.check import DEFAULT_LIMITS
-from schemas.decode.forward import Forward
 from schemas.decode.ingest import Ingested, ingest
 from schemas.decode.users import of_users, take_users
 from schemas.records import codec
 from schemas.tables.interaction import SCHEMA
 from schemas.tables.profile import PROFILE
 from streams.kafka.topic_specs import Topics
+from tests.rigs.forwarded import (
+    REPARTITION,
+    USERS,
+    N,
+    forwarded,
+    owner,
+)
 from tests.rigs.record_batches import INPUTS, NOW, Produced, batch
-
-N = 4
-REPARTITION = "t.repartition"
-LONG_AFTER = NOW + 400 * 86_400_000
-
-
-def owner(user: str) -> int:
-    return int(murmur2(user.encode()) & 0x7FFF_FFFF) % N
 
 
 def value(event: str, user: str, number: int, **fields: Any) -> bytes:
@@ -34,7 +31,6 @@ def value(event: str, user: str, number: int, **fields: Any) -> bytes:
     return codec.encode(event, base | fields)
 
 
-USERS = [f"{number:024x}" for number in range(200)]
 OURS = [user for user in USERS if owner(user) == 1]
 
 
@@ -58,33 +54,6 @@ def random_batches(seed: int, users: Sequence[str]) -> tuple[list[RawBatch], dic
         found.append(batch(records, topic=topic, partition=1, base_offset=offsets[event]))
         offsets[event] = found[-1].next_offset
     return found, owners
-
-
-def forwarded(forwards: Sequence[Forward], topic: str = REPARTITION) -> list[RawBatch]:
-    """What arrives of forwards in `repartition`, which has a time of its own for all."""
-    return [
-        batch(
-            [
-                Produced(value, key, LONG_AFTER, [*f.headers, *own])
-                for (key, value), own in zip(f.keyed(), f.own_headers(), strict=True)
-            ],
-            topic=topic,
-            partition=f.target,
-        )
-        for f in forwards
-    ]
-
-
-def forwarded_before(forwards: Sequence[Forward]) -> list[RawBatch]:
-    """The same as earlier releases forwarded it."""
-    return [
-        batch(
-            [Produced(r.value, r.key, r.timestamp, f.headers[:1]) for r in f.records],
-            topic=REPARTITION,
-            partition=f.target,
-        )
-        for f in forwards
-    ]
 
 
 @pytest.mark.parametrize("seed", range(6))

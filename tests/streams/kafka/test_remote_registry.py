@@ -31,7 +31,7 @@ from streams.kafka.remote_registry import (
 )
 from streams.settings import Settings, describe, load
 from tests.rigs.record_batches import INPUTS, NOW, Produced, batch
-from tests.rigs.registry_server import RegistryServer, serving
+from tests.rigs.registry_server import RegistryServer, serving, written
 
 SEND = {"id": "e", "user_id": "u", "time": NOW, "campaign_id": "c"}
 SECRET = "s3cr:t@"
@@ -45,12 +45,6 @@ def remote() -> Iterator[RegistryServer]:
 
 def settings(url: str, **more: Any) -> Settings:
     return load({"schema_registry_url": url, **more}, env={}, file=Path("none"))
-
-
-def written(schema: Any, schema_id: int, record: dict[str, Any]) -> bytes:
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), record)
-    return b"\0" + schema_id.to_bytes(4, "big") + out.getvalue()
 
 
 def send_with(*fields: Any, **more: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from schemas.decode.batch import RawBatch
 from schemas.records import codec
 from schemas.records.lifecycle import Command, State
 from streams.kafka.step import MAX_BATCH_BYTES
-from tests.agents.coordinator.test_inputs import NOW, TOPICS, batch
+from tests.rigs.coordinator_inputs import NOW, TOPICS, batch
 from tests.rigs.desk import START, Desk, outcomes
 
 HUGE = "€" * 150_000

@@ -18,7 +18,7 @@ from agents.filters.vocabulary import VOCABULARY
 from schemas.records import codec
 from schemas.records.lifecycle import Definition, State, Status
 from streams.kafka.step import MAX_BATCH_BYTES
-from tests.agents.coordinator.test_inputs import TOPICS, batch
+from tests.rigs.coordinator_inputs import TOPICS, batch
 from tests.rigs.desk import DAY, MONTH3, START, Desk, decisions, of
 
 A, C = "campaign:77001", "canvas:c"

@@ -1,0 +1,33 @@
+"""A filter's plan in the world of the second opinion's facts."""
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+from agents.filters import (
+    FilterError,
+    OnExpired,
+    Plan,
+    Refused,
+    parse,
+    plan,
+)
+from tests.rigs.filters.brute import NOW, Facts, millis
+from tests.rigs.filters.shard import plan_facts_of
+
+NOW_MS = millis(NOW)
+
+relaxed = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def planned(tree: Any, known: Facts, *, exclude: bool = False) -> Plan | Refused | FilterError:
+    """What becomes of the tree where these are the facts."""
+    mode = OnExpired.EXCLUDE if exclude else OnExpired.REFUSE
+    plan_facts = plan_facts_of(known, json.dumps)
+    try:
+        return plan(parse(tree), plan_facts, now_ms=NOW_MS, on_expired=mode)
+    except FilterError as error:
+        return error
