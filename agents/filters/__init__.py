@@ -13,10 +13,10 @@ from agents.filters.evaluation import evaluate
 from agents.filters.nodes import Node
 from agents.filters.parsing import leaves, parse, parse_text, uses
 from agents.filters.plan_facts import FixedPlanFacts, PlanFacts, SegmentView, SourceView
+from agents.filters.plan_nodes import Excluded, Plan
 from agents.filters.planning import plan
 from agents.filters.refusals import Code, OnExpired, Place, Refusal, Refused
 from agents.filters.resolving import resolve
-from agents.filters.steps import Excluded, Plan
 
 __all__ = [
     "Code",

@@ -9,8 +9,8 @@ from agents.filters.data import Data
 from agents.filters.jobs import EVERYBODY, Job, compiled
 from agents.filters.measures import Compares, ConvertedSince, Measure, Rows, Standing
 from agents.filters.order import rounds
+from agents.filters.plan_nodes import Plan, Step
 from agents.filters.roster import Roster
-from agents.filters.steps import Plan, Step
 from agents.filters.tally import ConvertedTally, RowsTally, StandingTally, Tally
 
 __all__ = ["Answer", "Runner", "evaluate"]

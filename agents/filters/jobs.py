@@ -7,7 +7,7 @@ import polars as pl
 
 from agents.filters.meaning import meaning
 from agents.filters.measures import Compares, Measure
-from agents.filters.steps import Both, Constant, Either, Question, Rest, Step
+from agents.filters.plan_nodes import Both, Constant, Either, Question, Rest, Step
 
 __all__ = ["EVERYBODY", "Compiled", "Job", "compiled"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from agents.filters.steps import Both, Constant, Either, Question, Rest, Step
+from agents.filters.plan_nodes import Both, Constant, Either, Question, Rest, Step
 
 __all__ = ["rounds"]
 

@@ -24,9 +24,9 @@ from agents.filters.nodes import (
 )
 from agents.filters.parsing import parse_text
 from agents.filters.plan_facts import PlanFacts, SourceView
+from agents.filters.plan_nodes import Both, Constant, Either, Excluded, Plan, Question, Rest, Step
 from agents.filters.refusals import Code, OnExpired, Place, Refusal, Refused
 from agents.filters.resolving import resolve
-from agents.filters.steps import Both, Constant, Either, Excluded, Plan, Question, Rest, Step
 from agents.filters.tags import Tags
 from schemas.records.lifecycle import State
 

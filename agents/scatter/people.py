@@ -13,8 +13,8 @@ from agents.scatter.user_queries import FindQuery, IdentifyQuery, UsersQuery
 from agents.scatter.visible import states_read
 from agents.shard.user_read import MOST_USERS
 from agents.users.facts import UserFacts, UsersRead
+from agents.users.partition import place
 from agents.users.person import Match
-from agents.users.place import place
 from schemas.tables.placement import partition_of
 from schemas.tables.roster import ROSTER_SCHEMA, Alias
 

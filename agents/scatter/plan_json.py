@@ -16,7 +16,7 @@ from agents.filters import nodes
 from agents.filters.errors import FilterError
 from agents.filters.moments import Span
 from agents.filters.nodes import Leaf
-from agents.filters.steps import Both, Constant, Either, Plan, Question, Rest, Step
+from agents.filters.plan_nodes import Both, Constant, Either, Plan, Question, Rest, Step
 from schemas.errors import Recoverable
 
 __all__ = ["MOST_BYTES", "BadPlan", "decode", "encode"]

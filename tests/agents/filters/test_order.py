@@ -5,7 +5,7 @@ from typing import Any
 from agents.filters import FixedPlanFacts, parse, plan
 from agents.filters.order import rounds
 from agents.filters.plan_facts import SourceView
-from agents.filters.steps import Both, Plan, Question, Rest
+from agents.filters.plan_nodes import Both, Plan, Question, Rest
 
 WORLD = FixedPlanFacts(sources={f"campaign:{name}": SourceView() for name in "abc"})
 

@@ -18,8 +18,8 @@ from agents.filters import (
     parse,
     plan,
 )
+from agents.filters.plan_nodes import Constant
 from agents.filters.planning import MAX_EXPANDED_DEPTH, MAX_PAIRS
-from agents.filters.steps import Constant
 from schemas.records.lifecycle import HIDDEN, VISIBLE, State
 
 NOW = 1_774_958_400_000

@@ -11,7 +11,7 @@ import pytest
 
 from agents.filters import parse, plan
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
-from agents.filters.steps import Plan
+from agents.filters.plan_nodes import Plan
 from agents.shard.shard import Shard
 from agents.shard.standing import Standing
 from agents.supervision.shard_manager import NotHeld

@@ -9,7 +9,7 @@ import pytest
 
 from agents.filters import parse, plan
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
-from agents.filters.steps import Plan
+from agents.filters.plan_nodes import Plan
 from agents.resources.scheduler import Scheduler
 from agents.shard import audience as shard_audience
 from agents.shard import read as shard_read

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agents.filters import evaluate, parse, plan
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
-from agents.filters.steps import Plan
+from agents.filters.plan_nodes import Plan
 from agents.shard import slices
 from agents.shard.slices import Slice
 from agents.shard.user_list import UserList

@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.users.place import place
+from agents.users.partition import place
 from schemas.tables.placement import partition_of
 
 
