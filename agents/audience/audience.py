@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from agents.audience.live_plan_facts import LivePlanFacts
-from agents.filters import Node, OnExpired, Plan, Refused, plan
+from agents.filters import FilterPlan, Node, OnExpired, Refused, plan
 from agents.scatter.audience_query import AudienceQuery
 from agents.scatter.context import Context
 from agents.scatter.gatherer import Gatherer
@@ -43,7 +43,7 @@ class Audience(Gatherer[pl.Series]):
     def __init__(self, context: Context, question: Question) -> None:
         super().__init__(context)
         self._question = question
-        self.plan: Plan
+        self.plan: FilterPlan
 
     def query(self) -> AudienceQuery:
         """The plan as of now; see the class for what it raises."""

@@ -13,9 +13,9 @@ from agents.filters.evaluation import evaluate
 from agents.filters.nodes import Node
 from agents.filters.parsing import leaves, parse, parse_text, uses
 from agents.filters.plan_facts import FixedPlanFacts, PlanFacts, SegmentView, SourceView
-from agents.filters.plan_nodes import Excluded, Plan
+from agents.filters.plan_nodes import Excluded, FilterPlan
 from agents.filters.planning import plan
-from agents.filters.refusals import Code, OnExpired, Place, Refusal, Refused
+from agents.filters.refusals import Code, FilterPath, FilterRefusal, OnExpired, Refused
 from agents.filters.resolving import resolve
 
 __all__ = [
@@ -23,13 +23,13 @@ __all__ = [
     "Data",
     "Excluded",
     "FilterError",
+    "FilterPath",
+    "FilterPlan",
+    "FilterRefusal",
     "FixedPlanFacts",
     "Node",
     "OnExpired",
-    "Place",
-    "Plan",
     "PlanFacts",
-    "Refusal",
     "Refused",
     "SegmentView",
     "SourceView",

@@ -9,7 +9,7 @@ from agents.filters.data import Data
 from agents.filters.jobs import EVERYBODY, Job, compiled
 from agents.filters.measures import Compares, ConvertedSince, Measure, Rows, Standing
 from agents.filters.order import rounds
-from agents.filters.plan_nodes import Plan, Step
+from agents.filters.plan_nodes import FilterPlan, PlanNode
 from agents.filters.roster import Roster
 from agents.filters.tally import ConvertedTally, RowsTally, StandingTally, Tally
 
@@ -21,7 +21,7 @@ Runner = Callable[[Callable[[Job], Answer], Iterable[Job]], Iterable[Answer]]
 """`map`, or the `map` of an executor of threads: jobs do not depend on each other."""
 
 
-def evaluate(plan: Plan, data: Data, run: Runner = map) -> pl.Series:
+def evaluate(plan: FilterPlan, data: Data, run: Runner = map) -> pl.Series:
     """The users of one shard that match: unique, String, in ascending order.
 
     Every source is read once, whatever the number of leaves on it, and none where nobody is
@@ -36,7 +36,7 @@ def evaluate(plan: Plan, data: Data, run: Runner = map) -> pl.Series:
     return roster.texts()
 
 
-def _matches(step: Step, roster: Roster, data: Data, run: Runner) -> pl.Series:
+def _matches(step: PlanNode, roster: Roster, data: Data, run: Runner) -> pl.Series:
     todo = compiled(step)
     marks: Answer = {EVERYBODY: roster.everybody()}
     for answer in run(partial(_work, roster, data), todo.jobs):

@@ -7,7 +7,7 @@ import polars as pl
 
 from agents.filters.meaning import meaning
 from agents.filters.measures import Compares, Measure
-from agents.filters.plan_nodes import Both, Constant, Either, Question, Rest, Step
+from agents.filters.plan_nodes import AllOf, AnyOf, Complement, Constant, LeafQuery, PlanNode
 
 __all__ = ["EVERYBODY", "Compiled", "Job", "compiled"]
 
@@ -41,7 +41,7 @@ class Compiled:
     jobs: tuple[Job, ...]
 
 
-def compiled(tree: Step) -> Compiled:
+def compiled(tree: PlanNode) -> Compiled:
     """The jobs of a plan, every source read by one of them and once, and what to make of it."""
     asked = _Asked()
     matches = asked.expression(tree)
@@ -52,18 +52,18 @@ class _Asked:
     def __init__(self) -> None:
         self.columns: dict[tuple[Scope, Measure], str] = {}
 
-    def expression(self, step: Step) -> pl.Expr:
+    def expression(self, step: PlanNode) -> pl.Expr:
         everybody = pl.col(EVERYBODY)
         match step:
-            case Both(parts):
+            case AllOf(parts):
                 return pl.all_horizontal(everybody, *map(self.expression, parts))
-            case Either(parts):
+            case AnyOf(parts):
                 return pl.any_horizontal(~everybody, *map(self.expression, parts))
-            case Rest(part):
+            case Complement(part):
                 return ~self.expression(part)
             case Constant(everyone):
                 return everybody if everyone else ~everybody
-            case Question(leaf, sources):
+            case LeafQuery(leaf, sources):
                 if sources is not None and not sources:
                     return meaning(leaf, lambda _: ~everybody)
                 return meaning(leaf, lambda measure: self._ask(sources, measure))

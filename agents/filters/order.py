@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 
-from agents.filters.plan_nodes import Both, Constant, Either, Question, Rest, Step
+from agents.filters.plan_nodes import AllOf, AnyOf, Complement, Constant, LeafQuery, PlanNode
 
 __all__ = ["rounds"]
 
 
-def rounds(tree: Step) -> list[Step]:
+def rounds(tree: PlanNode) -> list[PlanNode]:
     """Steps that have to hold one after another, for those users that are left.
 
     No source is in two of them, nor is the profile-wide table: each is read once.
     """
-    groups: list[tuple[frozenset[str | None], list[Step]]] = []
+    groups: list[tuple[frozenset[str | None], list[PlanNode]]] = []
     for part in _parts(tree):
         scopes, together = frozenset(_scopes(part)), [part]
         apart = []
@@ -23,30 +23,30 @@ def rounds(tree: Step) -> list[Step]:
                 apart.append((others, parts))
         groups = [*apart, (scopes, together)]
     groups.sort(key=_weight)
-    return [parts[0] if len(parts) == 1 else Both(tuple(parts)) for _, parts in groups]
+    return [parts[0] if len(parts) == 1 else AllOf(tuple(parts)) for _, parts in groups]
 
 
-def _parts(step: Step) -> Iterator[Step]:
-    if isinstance(step, Both):
+def _parts(step: PlanNode) -> Iterator[PlanNode]:
+    if isinstance(step, AllOf):
         for part in step.parts:
             yield from _parts(part)
     else:
         yield step
 
 
-def _scopes(step: Step) -> Iterator[str | None]:
+def _scopes(step: PlanNode) -> Iterator[str | None]:
     """The sources a step rests on; None for the profile-wide table."""
     match step:
-        case Question(_, sources):
+        case LeafQuery(_, sources):
             yield from (None,) if sources is None else sources
-        case Both(parts) | Either(parts):
+        case AllOf(parts) | AnyOf(parts):
             for part in parts:
                 yield from _scopes(part)
-        case Rest(part):
+        case Complement(part):
             yield from _scopes(part)
 
 
-def _weight(group: tuple[frozenset[str | None], list[Step]]) -> int:
+def _weight(group: tuple[frozenset[str | None], list[PlanNode]]) -> int:
     scopes, parts = group
     if not scopes:
         return 0
@@ -55,14 +55,14 @@ def _weight(group: tuple[frozenset[str | None], list[Step]]) -> int:
     return 1 if any(map(_narrows, parts)) else 2
 
 
-def _narrows(step: Step) -> bool:
+def _narrows(step: PlanNode) -> bool:
     """Whether only users with rows of some source can match."""
     match step:
-        case Question(leaf, _):
+        case LeafQuery(leaf, _):
             return leaf.has
-        case Both(parts):
+        case AllOf(parts):
             return any(map(_narrows, parts))
-        case Either(parts):
+        case AnyOf(parts):
             return all(map(_narrows, parts))
         case Constant(everybody):
             return not everybody

@@ -4,9 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agents.filters.nodes import Leaf
-from agents.filters.refusals import Place
+from agents.filters.refusals import FilterPath
 
-__all__ = ["Both", "Constant", "Either", "Excluded", "Plan", "Question", "Rest", "Step"]
+__all__ = [
+    "AllOf",
+    "AnyOf",
+    "Complement",
+    "Constant",
+    "Excluded",
+    "FilterPlan",
+    "LeafQuery",
+    "PlanNode",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +26,7 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class LeafQuery:
     """One leaf, and the sources whose rows answer it; None: the profile-wide table does."""
 
     leaf: Leaf
@@ -25,27 +34,27 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Both:
+class AllOf:
     """All of them."""
 
-    parts: tuple["Step", ...]
+    parts: tuple["PlanNode", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Either:
+class AnyOf:
     """Any of them."""
 
-    parts: tuple["Step", ...]
+    parts: tuple["PlanNode", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class Complement:
     """The rest of the roster."""
 
-    part: "Step"
+    part: "PlanNode"
 
 
-Step = Constant | Question | Both | Either | Rest
+PlanNode = Constant | LeafQuery | AllOf | AnyOf | Complement
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +63,11 @@ class Excluded:
 
     source: str
     filter: str
-    place: Place
+    place: FilterPath
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FilterPlan:
     """An expanded filter: segments replaced by their filters, times in milliseconds.
 
     `pins` are the sources whose rows are read, with the version of each (None: it has no
@@ -66,7 +75,7 @@ class Plan:
     answer does without; it is then never longer than with it.
     """
 
-    tree: Step
+    tree: PlanNode
     now_ms: int
     pins: Mapping[str, int | None]
     excluded_expired: tuple[Excluded, ...] = ()

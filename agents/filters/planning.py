@@ -24,8 +24,17 @@ from agents.filters.nodes import (
 )
 from agents.filters.parsing import parse_text
 from agents.filters.plan_facts import PlanFacts, SourceView
-from agents.filters.plan_nodes import Both, Constant, Either, Excluded, Plan, Question, Rest, Step
-from agents.filters.refusals import Code, OnExpired, Place, Refusal, Refused
+from agents.filters.plan_nodes import (
+    AllOf,
+    AnyOf,
+    Complement,
+    Constant,
+    Excluded,
+    FilterPlan,
+    LeafQuery,
+    PlanNode,
+)
+from agents.filters.refusals import Code, FilterPath, FilterRefusal, OnExpired, Refused
 from agents.filters.resolving import resolve
 from agents.filters.tags import Tags
 from schemas.records.lifecycle import State
@@ -52,7 +61,7 @@ _Views = Sequence[tuple[str, SourceView]]
 
 def plan(
     node: Node, plan_facts: PlanFacts, *, now_ms: int, on_expired: OnExpired = OnExpired.REFUSE
-) -> Plan | Refused:
+) -> FilterPlan | Refused:
     """Expands segments and tags, looks every name up, and decides about hidden data.
 
     `now_ms` is the query's one moment, in UTC milliseconds. Raises FilterError where a range
@@ -65,7 +74,7 @@ def plan(
     if planner.refusals:
         return Refused(tuple(planner.refusals))
     excluded = tuple(each for found in planner.excluded.values() for each in found)
-    return Plan(tree, now_ms, planner.pins, excluded)
+    return FilterPlan(tree, now_ms, planner.pins, excluded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +86,10 @@ class _Scope:
     outer: str | None = None
     through: tuple[str, ...] = ()
 
-    def place(self, leaf: Leaf) -> Place:
+    def place(self, leaf: Leaf) -> FilterPath:
         if self.outer is None:
-            return Place(leaf.path)
-        return Place(self.outer, self.through, leaf.path)
+            return FilterPath(leaf.path)
+        return FilterPath(self.outer, self.through, leaf.path)
 
 
 @dataclass
@@ -89,23 +98,23 @@ class _Planner:
     now_ms: int
     on_expired: OnExpired
     tags: Tags
-    refusals: list[Refusal] = field(default_factory=list)
-    excluded: dict[Place, list[Excluded]] = field(default_factory=dict)
+    refusals: list[FilterRefusal] = field(default_factory=list)
+    excluded: dict[FilterPath, list[Excluded]] = field(default_factory=dict)
     pins: dict[str, int | None] = field(default_factory=dict)
     nodes: int = 0
     pairs: int = 0
     parsed: dict[str, Node] = field(default_factory=dict)
 
-    def step(self, node: Node, scope: _Scope) -> Step:
+    def step(self, node: Node, scope: _Scope) -> PlanNode:
         self.nodes += 1
         below = _Scope(scope.flipped, scope.depth + 1, scope.outer, scope.through)
         if isinstance(node, And):
-            return Both(tuple(self.step(part, below) for part in node.parts))
+            return AllOf(tuple(self.step(part, below) for part in node.parts))
         if isinstance(node, Or):
-            return Either(tuple(self.step(part, below) for part in node.parts))
+            return AnyOf(tuple(self.step(part, below) for part in node.parts))
         if isinstance(node, Not):
             below = _Scope(not scope.flipped, scope.depth + 1, scope.outer, scope.through)
-            return Rest(self.step(node.part, below))
+            return Complement(self.step(node.part, below))
         if isinstance(node, InSegment):
             return self._segment(node, scope)
         if isinstance(node, SourceLeaf):
@@ -115,9 +124,9 @@ class _Planner:
         if isinstance(node, Opaque):
             detail = f"it rests on {node.name or 'something'!r}, which is not known here"
             return self._refuse(Code.UNKNOWN_FILTER, node, scope, detail)
-        return Question(node)
+        return LeafQuery(node)
 
-    def _segment(self, leaf: InSegment, scope: _Scope) -> Step:
+    def _segment(self, leaf: InSegment, scope: _Scope) -> PlanNode:
         if leaf.segment in scope.through:
             chain = " > ".join((*scope.through, leaf.segment))
             return self._refuse(Code.SEGMENT_CYCLE, leaf, scope, f"segments in a circle: {chain}")
@@ -153,9 +162,9 @@ class _Planner:
             (*scope.through, leaf.segment),
         )
         step = self.step(self.parsed[leaf.segment], inside)
-        return step if leaf.has else Rest(step)
+        return step if leaf.has else Complement(step)
 
-    def _source(self, leaf: SourceLeaf, scope: _Scope) -> Step:
+    def _source(self, leaf: SourceLeaf, scope: _Scope) -> PlanNode:
         self._count(1, leaf, scope)
         view = self.plan_facts.source(leaf.source)
         if view is None:
@@ -169,7 +178,7 @@ class _Planner:
         if not known:
             return _NOBODY
         self.pins[leaf.source] = view.version
-        return Question(leaf, (leaf.source,))
+        return LeafQuery(leaf, (leaf.source,))
 
     def _known(self, leaf: SourceLeaf, view: SourceView, scope: _Scope) -> bool:
         """Whether the step and the variation are among those that the definition lists."""
@@ -190,7 +199,7 @@ class _Planner:
             return False
         return True
 
-    def _tag(self, leaf: TagLeaf, scope: _Scope) -> Step:
+    def _tag(self, leaf: TagLeaf, scope: _Scope) -> PlanNode:
         keys = self.tags.keys(leaf.tag)
         if keys is None:
             return self._refuse(Code.UNKNOWN_TAG, leaf, scope, f"nothing has the tag {leaf.tag!r}")
@@ -209,7 +218,7 @@ class _Planner:
             return self._hidden(leaf, found.hidden, scope)
         self._exclude(leaf, [*found.gone, *found.hidden], scope)
         self.pins.update(found.pins)
-        return Question(leaf, found.visible)
+        return LeafQuery(leaf, found.visible)
 
     def _count(self, sources: int, leaf: Leaf, scope: _Scope) -> None:
         self.pairs += sources
@@ -224,7 +233,7 @@ class _Planner:
                 remedy="Ask in parts, or by tags that fewer sources have",
             )
 
-    def _hidden(self, leaf: Leaf, views: _Views, scope: _Scope) -> Step:
+    def _hidden(self, leaf: Leaf, views: _Views, scope: _Scope) -> PlanNode:
         negative = scope.flipped ^ (not leaf.has)
         if self.on_expired is OnExpired.EXCLUDE and not negative:
             self._exclude(leaf, views, scope)
@@ -233,7 +242,7 @@ class _Planner:
         states = _some([f"{key} is {view.state}" for key, view in views[:_NAMED]], len(views))
         return self._refuse(Code.SOURCE_HIDDEN, leaf, scope, states, views)
 
-    def _legacy(self, leaf: Leaf, views: _Views, scope: _Scope) -> Step:
+    def _legacy(self, leaf: Leaf, views: _Views, scope: _Scope) -> PlanNode:
         names = _some([key for key, _ in views[:_NAMED]], len(views))
         detail = f"{names}: deleted for good under the older policy; no restore brings it back"
         return self._refuse(Code.LEGACY_DELETED, leaf, scope, detail, views)
@@ -251,11 +260,11 @@ class _Planner:
         scope: _Scope,
         detail: str,
         views: _Views | None = None,
-    ) -> Step:
+    ) -> PlanNode:
         sources: tuple[tuple[str, State], ...] = tuple((k, view.state) for k, view in views or ())
         if len(detail) > _MOST_DETAIL:
             detail = f"{detail[:_MOST_DETAIL]}…"
-        self.refusals.append(Refusal(code, scope.place(leaf), leaf.name, detail, sources))
+        self.refusals.append(FilterRefusal(code, scope.place(leaf), leaf.name, detail, sources))
         return _NOBODY
 
 

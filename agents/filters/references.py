@@ -21,7 +21,7 @@ __all__ = [
     "MAX_STRANGE",
     "SOURCE_FILTERS",
     "TAG_FILTERS",
-    "Leaf",
+    "FilterLeaf",
     "UnreadableFilter",
     "Use",
     "exemptions",
@@ -61,7 +61,7 @@ class UnreadableFilter(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class FilterLeaf:
     """One leaf: where it stands, what it is called, its arguments, and its polarity.
 
     `negative` counts every `not` and every `has: false` on the path, the leaf's own included.
@@ -99,7 +99,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def leaves(tree: object) -> Iterator[Leaf]:
+def leaves(tree: object) -> Iterator[FilterLeaf]:
     """Every leaf of a filter, in the order they are written.
 
     A leaf that is none of ours, or a dictionary that is neither and, or, not nor a leaf, is
@@ -143,7 +143,7 @@ def leaves(tree: object) -> Iterator[Leaf]:
 
 def _leaf(
     path: str, node: dict[str, Any], negative: bool, words: list[str], strange: "_Strange"
-) -> Leaf:
+) -> FilterLeaf:
     name = node["filter"]
     if not isinstance(name, str):
         raise UnreadableFilter(f"{path}.filter", "the name of a filter is a text")
@@ -153,7 +153,7 @@ def _leaf(
         raise UnreadableFilter(f"{path}.filter", f"{name[:80]!r} is no filter: {near}?")
     # what our leaves take are plain values: within others anything may stand
     strange.check(path, {key: part for key, part in node.items() if isinstance(part, dict | list)})
-    leaf = Leaf(path, name, node, negative ^ (node.get("has") is False))
+    leaf = FilterLeaf(path, name, node, negative ^ (node.get("has") is False))
     argument = _argument(name)
     if argument is not None and use_of(leaf) is None:
         shown = repr(node.get(argument))
@@ -208,7 +208,7 @@ def _argument(name: str) -> str | None:
     return "segment" if name == "in_segment" else SOURCE_FILTERS.get(name)
 
 
-def use_of(leaf: Leaf) -> Use | None:
+def use_of(leaf: FilterLeaf) -> Use | None:
     """The source or segment that a leaf uses; None for tags, opaque leaves and all others."""
     argument = _argument(leaf.name)
     if argument is None:

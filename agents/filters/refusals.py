@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from schemas.records.lifecycle import State
 
-__all__ = ["Code", "OnExpired", "Place", "Refusal", "Refused"]
+__all__ = ["Code", "FilterPath", "FilterRefusal", "OnExpired", "Refused"]
 
 
 class OnExpired(StrEnum):
@@ -43,7 +43,7 @@ _RANK = {code: rank for rank, code in enumerate(Code)}
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class FilterPath:
     """Where a leaf stands: its path in the filter that was sent, or, through segments, the
     path of the outermost `in_segment`, the chain of segments, and the path in the last one."""
 
@@ -58,11 +58,11 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class FilterRefusal:
     """One leaf that stands in the way. `sources` maps each offending source to its state."""
 
     code: Code
-    place: Place
+    place: FilterPath
     filter: str
     detail: str
     sources: tuple[tuple[str, State], ...] = ()
@@ -72,7 +72,7 @@ class Refusal:
 class Refused:
     """All that stands in the way of an answer; never empty."""
 
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[FilterRefusal, ...]
 
     @property
     def code(self) -> Code:

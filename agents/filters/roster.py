@@ -4,10 +4,10 @@ import polars as pl
 
 from schemas.segment.user_number import numbers
 
-__all__ = ["Roster", "places"]
+__all__ = ["Roster", "positions"]
 
 
-def places(run: pl.Series, keys: pl.Series) -> tuple[pl.Series, pl.Series]:
+def positions(run: pl.Series, keys: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Where each of `keys` is in `run`, which is sorted and not empty, and whether it is."""
     index = run.search_sorted(keys).clip(upper_bound=len(run) - 1)
     return index, run.gather(index) == keys
@@ -44,7 +44,7 @@ class Roster:
             return rows.clear().with_columns(index=pl.lit(0, pl.UInt32)).select("index", *others)
         users = numbers(rows["user"]) if self._numbered else rows["user"]
         # Half of what a join costs: rows mostly come in order, if not in one.
-        index, here = places(self._keys, users)
+        index, here = positions(self._keys, users)
         return pl.DataFrame([index.alias("index"), *(rows[name] for name in others)]).filter(here)
 
     def blank(self) -> pl.Series:

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from agents.http.problems import Problem
 
-__all__ = ["Admission", "Places", "Work"]
+__all__ = ["Admission", "Slots", "Work"]
 
 WAIT_S = 20.0
 """So long a request waits for a place."""
@@ -33,7 +33,7 @@ class Work(StrEnum):
     FILE = "Parquet exports"
 
 
-class Places:
+class Slots:
     """Those of one kind. Belongs to an event loop."""
 
     def __init__(self, kind: Work, most: int) -> None:
@@ -131,4 +131,4 @@ class Admission:
 
     def __init__(self, places: Mapping[str, int]) -> None:
         """`places` as `agents.resources.budget.answers` gives them."""
-        self.places = {kind: Places(kind, places[kind.name.lower()]) for kind in Work}
+        self.places = {kind: Slots(kind, places[kind.name.lower()]) for kind in Work}

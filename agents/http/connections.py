@@ -24,7 +24,7 @@ from agents.http.problems import Problem
 from streams.period import seconds
 from streams.settings import Settings
 
-__all__ = ["Limits", "Runner", "listen", "raise_descriptors"]
+__all__ = ["ConnectionLimits", "Runner", "listen", "raise_descriptors"]
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _SAY_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """Connections at once, those of one address, and seconds without a whole request."""
 
     total: int
@@ -78,7 +78,9 @@ class Runner(web.AppRunner):
 
     __slots__ = ("_limits",)
 
-    def __init__(self, app: web.Application, limits: Limits, *, shutdown_s: float) -> None:
+    def __init__(
+        self, app: web.Application, limits: ConnectionLimits, *, shutdown_s: float
+    ) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -146,7 +148,7 @@ class Handler(RequestHandler):
 class Server(web.Server):
     """aiohttp's, with the connections counted."""
 
-    def __init__(self, made: web.Server, limits: Limits) -> None:
+    def __init__(self, made: web.Server, limits: ConnectionLimits) -> None:
         """`made` is what the application has made of itself: not to be used beside this one."""
         super().__init__(
             made.request_handler,

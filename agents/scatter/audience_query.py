@@ -6,7 +6,7 @@ from typing import Self
 
 import polars as pl
 
-from agents.filters import Plan
+from agents.filters import FilterPlan
 from agents.scatter.context import Context
 from agents.scatter.plan_json import MOST_BYTES, decode, encode
 from agents.scatter.query import ShardStream, StreamQuery
@@ -23,7 +23,7 @@ class AudienceQuery(StreamQuery[pl.Series]):
     `encoded` is the plan as another worker reads it, written once for all shards.
     """
 
-    plan: Plan
+    plan: FilterPlan
     encoded: bytes
 
     name = "audience"
@@ -31,7 +31,7 @@ class AudienceQuery(StreamQuery[pl.Series]):
     most_bytes = MOST_BYTES
 
     @classmethod
-    def of(cls, plan: Plan) -> Self:
+    def of(cls, plan: FilterPlan) -> Self:
         """The query of a plan. Raises FilterError (`too_large`)."""
         return cls(plan, encode(plan))
 

@@ -13,7 +13,7 @@ from agents.scatter.user_queries import FindQuery, IdentifyQuery, UsersQuery
 from agents.scatter.visible import states_read
 from agents.shard.user_read import MOST_USERS
 from agents.users.facts import UserFacts, UsersRead
-from agents.users.partition import place
+from agents.users.partition import partition_of_user
 from agents.users.person import Match
 from schemas.tables.placement import partition_of
 from schemas.tables.roster import ROSTER_SCHEMA, Alias
@@ -56,7 +56,7 @@ def by_shard(context: Context, users: Iterable[str]) -> dict[int, list[str]]:
     """The users of each shard, each once."""
     placed: dict[int, list[str]] = {}
     for user in dict.fromkeys(users):
-        placed.setdefault(place(user, context.settings.partitions), []).append(user)
+        placed.setdefault(partition_of_user(user, context.settings.partitions), []).append(user)
     return placed
 
 

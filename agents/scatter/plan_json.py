@@ -16,7 +16,15 @@ from agents.filters import nodes
 from agents.filters.errors import FilterError
 from agents.filters.moments import Span
 from agents.filters.nodes import Leaf
-from agents.filters.plan_nodes import Both, Constant, Either, Plan, Question, Rest, Step
+from agents.filters.plan_nodes import (
+    AllOf,
+    AnyOf,
+    Complement,
+    Constant,
+    FilterPlan,
+    LeafQuery,
+    PlanNode,
+)
 from schemas.errors import Recoverable
 
 __all__ = ["MOST_BYTES", "BadPlan", "decode", "encode"]
@@ -39,7 +47,7 @@ class BadPlan(Recoverable):
     """A plan that this version does not understand: another worker runs another one."""
 
 
-def encode(plan: Plan) -> bytes:
+def encode(plan: FilterPlan) -> bytes:
     """All that an evaluation needs; what was excluded is nothing to a shard.
 
     Raises FilterError (`too_large`) for one that no worker would read.
@@ -59,25 +67,25 @@ def encode(plan: Plan) -> bytes:
     )
 
 
-def _letters(step: Step) -> int:
+def _letters(step: PlanNode) -> int:
     match step:
-        case Both(parts) | Either(parts):
+        case AllOf(parts) | AnyOf(parts):
             return sum(map(_letters, parts))
-        case Rest(part):
+        case Complement(part):
             return _letters(part)
-        case Question(leaf, sources):
+        case LeafQuery(leaf, sources):
             values = (getattr(leaf, each.name) for each in fields(leaf))
             texts = (value for value in values if isinstance(value, str))
             return sum(map(len, texts)) + sum(map(len, sources or ()))
     return 0
 
 
-def decode(data: bytes) -> Plan:
+def decode(data: bytes) -> FilterPlan:
     """What `encode` wrote. Raises BadPlan."""
     try:
         found = orjson.loads(data)
         pins = {_text(key): _version(version) for key, version in found["pins"].items()}
-        return Plan(_step(found["tree"]), int(found["now"]), pins)
+        return FilterPlan(_step(found["tree"]), int(found["now"]), pins)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadPlan(
             f"a plan of another worker cannot be read: {error!r}",
@@ -85,17 +93,17 @@ def decode(data: bytes) -> Plan:
         ) from error
 
 
-def _told(step: Step) -> dict[str, Any]:
+def _told(step: PlanNode) -> dict[str, Any]:
     match step:
         case Constant(everybody):
             return {"constant": everybody}
-        case Both(parts):
+        case AllOf(parts):
             return {"both": [_told(part) for part in parts]}
-        case Either(parts):
+        case AnyOf(parts):
             return {"either": [_told(part) for part in parts]}
-        case Rest(part):
+        case Complement(part):
             return {"rest": _told(part)}
-        case Question(leaf, sources):
+        case LeafQuery(leaf, sources):
             values = {each.name: getattr(leaf, each.name) for each in fields(leaf)}
             for name, value in values.items():
                 if isinstance(value, Span):
@@ -103,19 +111,19 @@ def _told(step: Step) -> dict[str, Any]:
             return {"leaf": [type(leaf).__name__, values], "sources": sources}
 
 
-def _step(told: dict[str, Any]) -> Step:
+def _step(told: dict[str, Any]) -> PlanNode:
     if "constant" in told:
         return Constant(bool(told["constant"]))
     if "both" in told:
-        return Both(tuple(map(_step, told["both"])))
+        return AllOf(tuple(map(_step, told["both"])))
     if "either" in told:
-        return Either(tuple(map(_step, told["either"])))
+        return AnyOf(tuple(map(_step, told["either"])))
     if "rest" in told:
-        return Rest(_step(told["rest"]))
+        return Complement(_step(told["rest"]))
     name, values = told["leaf"]
     sources = told["sources"]
     leaf = _LEAVES[name](**{field: _value(value) for field, value in values.items()})
-    return Question(leaf, None if sources is None else tuple(map(_text, sources)))
+    return LeafQuery(leaf, None if sources is None else tuple(map(_text, sources)))
 
 
 def _value(value: Any) -> Any:

@@ -7,7 +7,7 @@ has nothing to say of one that the view calls visible, whichever number is highe
 
 from weakref import WeakKeyDictionary
 
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.shard.protocol import NotHeld
 from schemas.records.lifecycle import SourceState, State
 from streams.state.hot_table import Applied
@@ -43,14 +43,14 @@ def disagreement(
     return None
 
 
-def check_owned(context: Context) -> None:
+def check_owned(context: ShardContext) -> None:
     """Raises `NotHeld` unless the shard has proven to be its owner since the last doubt."""
     context.standing.check()
     if not context.store.owned:
         raise NotHeld(f"shard {context.partition} has to prove that it has no newer owner")
 
 
-def check_held(context: Context, source: str, version: int | None) -> None:
+def check_held(context: ShardContext, source: str, version: int | None) -> None:
     """Raises `NotHeld` unless the shard is the owner, its view of the source is exactly
     `version`, the source is visible, and what the shard has applied agrees."""
     check_owned(context)
@@ -63,7 +63,7 @@ def check_held(context: Context, source: str, version: int | None) -> None:
     check_applied(context, source)
 
 
-def check_applied(context: Context, source: str) -> None:
+def check_applied(context: ShardContext, source: str) -> None:
     """Raises `NotHeld` where what the shard has applied of the source does not agree."""
     done = context.store.table.applied.get(source)
     why = disagreement(source, context.view.get(source), context.view.worked(source), done)
@@ -71,7 +71,7 @@ def check_applied(context: Context, source: str) -> None:
         raise NotHeld(f"shard {context.partition} {why}")
 
 
-def check_all(context: Context) -> None:
+def check_all(context: ShardContext) -> None:
     """Raises `NotHeld` where that is so for any source. Looks only after changes."""
     view, table = context.view, context.store.table
     mark = (view.changes, table.works)

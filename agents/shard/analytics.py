@@ -18,7 +18,7 @@ from schemas.segment import SegmentIndex
 from schemas.tables.counts import COUNT_KEY, add_up
 from streams.state import auxiliary_table as auxiliary
 from streams.state import keys, pieces
-from streams.state.store import Pinned
+from streams.state.store import PinnedShard
 
 __all__ = [
     "TOTAL_COLUMNS",
@@ -52,7 +52,7 @@ class Figures:
     uniques: Rows
 
 
-def measure(pinned: Pinned, source: str) -> Figures:
+def measure(pinned: PinnedShard, source: str) -> Figures:
     """The figures of `source` in one pinned shard. Blocks; memory is bounded."""
     counts = [
         pl.DataFrame(schema=auxiliary.COUNTS.schema),
@@ -71,7 +71,10 @@ def measure(pinned: Pinned, source: str) -> Figures:
 
 
 def unique_users(
-    pinned: Pinned, source: str, segments: Sequence[SegmentIndex], deltas: Sequence[pl.DataFrame]
+    pinned: PinnedShard,
+    source: str,
+    segments: Sequence[SegmentIndex],
+    deltas: Sequence[pl.DataFrame],
 ) -> Rows:
     """How many users have an interaction of each sort, in these segments and deltas. Blocks.
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from agents.filters import Plan, evaluate
+from agents.filters import FilterPlan, evaluate
 from agents.resources.scheduler import Scheduler
 from agents.shard.agreement import check_held, check_owned
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.shard.slices import Slice, slices
 from agents.shard.user_list import Everybody, UserList
-from streams.state.store import Pinned
+from streams.state.store import PinnedShard
 
 __all__ = ["Audiences"]
 
@@ -33,7 +33,7 @@ _DEFER_S = 10.0
 class Audiences:
     """Answers of one shard. Keeps its users between questions."""
 
-    context: Context
+    context: ShardContext
     scheduler: Scheduler
     _user_list: UserList = field(default_factory=UserList)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -52,7 +52,7 @@ class Audiences:
                 updating = self._updating(await store.pin())
             await updating
 
-    async def find(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+    async def find(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
         """Pin the shard; what is returned then yields the matching users in ascending order,
         whatever changes meanwhile.
 
@@ -67,7 +67,7 @@ class Audiences:
             updating = self._updating(pinned)
         return self._found(plan, pinned, updating)
 
-    def _updating(self, pinned: Pinned) -> asyncio.Future[Everybody]:
+    def _updating(self, pinned: PinnedShard) -> asyncio.Future[Everybody]:
         """Everybody of a pin, soon. Whoever pins calls this before the next pin is made."""
         updating = asyncio.get_running_loop().run_in_executor(
             _USER_LISTS, self._user_list.of, pinned
@@ -77,7 +77,7 @@ class Audiences:
         return updating
 
     async def _found(
-        self, plan: Plan, pinned: Pinned, updating: asyncio.Future[Everybody]
+        self, plan: FilterPlan, pinned: PinnedShard, updating: asyncio.Future[Everybody]
     ) -> AsyncGenerator[pl.Series, None]:
         loop = asyncio.get_running_loop()
         with self.scheduler.asking():
@@ -89,11 +89,11 @@ class Audiences:
             if len(users):
                 yield users
 
-    def _check(self, plan: Plan) -> None:
+    def _check(self, plan: FilterPlan) -> None:
         check_owned(self.context)
         for source, version in plan.pins.items():
             check_held(self.context, source, version)
 
 
-def _evaluate(plan: Plan, part: Slice) -> pl.Series:
+def _evaluate(plan: FilterPlan, part: Slice) -> pl.Series:
     return evaluate(plan, part)

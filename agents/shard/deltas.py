@@ -15,7 +15,7 @@ from schemas.tables.delta import encode
 from schemas.tables.repeats import pack
 from streams.state import auxiliary_table as auxiliary
 
-__all__ = ["HASHES", "ROWS", "Part", "parts"]
+__all__ = ["HASHES", "ROWS", "DeltaEntry", "parts"]
 
 ROWS = b"d"
 HASHES = b"h"
@@ -27,7 +27,7 @@ T = TypeVar("T", pl.DataFrame, pl.Series)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DeltaEntry:
     """One entry: the letter of its key, its value, and the frame in it where it is kept as one."""
 
     letter: bytes
@@ -35,29 +35,31 @@ class Part:
     frame: pl.DataFrame | None
 
 
-def parts(taken: Ingested, rows: pl.DataFrame, users: TakenUsers, row_bytes: int) -> list[Part]:
+def parts(
+    taken: Ingested, rows: pl.DataFrame, users: TakenUsers, row_bytes: int
+) -> list[DeltaEntry]:
     """The entries for what was taken in; those of `rows`, which are interactions of it, have at
     most `row_bytes` bytes.
 
     A single row is let through whatever its size.
     """
     found = [
-        Part(ROWS, data, frame)
+        DeltaEntry(ROWS, data, frame)
         for start in range(0, rows.height, _ROWS_PER_PART)
         for frame, data in _cut(rows[start : start + _ROWS_PER_PART], encode, row_bytes)
     ]
     if taken.events:
         counts = _cut(taken.counts, encode, _AUXILIARY_BYTES)
-        found += [Part(auxiliary.COUNTS.delta, data, frame) for frame, data in counts]
+        found += [DeltaEntry(auxiliary.COUNTS.delta, data, frame) for frame, data in counts]
         found += [
-            Part(HASHES, data, None) for _, data in _cut(taken.hashes, pack, _AUXILIARY_BYTES)
+            DeltaEntry(HASHES, data, None) for _, data in _cut(taken.hashes, pack, _AUXILIARY_BYTES)
         ]
     if taken.externals.height:
         named = _cut(taken.externals, encode, _AUXILIARY_BYTES)
-        found += [Part(auxiliary.EXTERNALS.delta, data, frame) for frame, data in named]
+        found += [DeltaEntry(auxiliary.EXTERNALS.delta, data, frame) for frame, data in named]
     if users.rows.height:
         roster = _cut(users.rows, encode, _AUXILIARY_BYTES)
-        found += [Part(auxiliary.ROSTER.delta, data, frame) for frame, data in roster]
+        found += [DeltaEntry(auxiliary.ROSTER.delta, data, frame) for frame, data in roster]
     return found
 
 

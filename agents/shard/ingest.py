@@ -17,7 +17,7 @@ from agents.resources.budget import Budget
 from agents.shard.awaiting import Awaiting
 from agents.shard.ingest_step import StepMaker
 from agents.shard.intake import Intake, Laid
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.loop import WorkLoop
 from schemas.decode.batch import SealedBatch
 from streams.ending import together
@@ -63,7 +63,7 @@ class IngestLoop:
 
     def __init__(
         self,
-        context: Context,
+        context: ShardContext,
         budget: Budget,
         work: WorkLoop,
         deliver: Callable[[Fetched], Awaitable[None]],

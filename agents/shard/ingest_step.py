@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 
 from agents.shard.intake import Laid
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from schemas.decode.ingest import Ingested
 from schemas.decode.users import TakenUsers
 from schemas.records.lifecycle import State
@@ -23,7 +23,7 @@ _FORMER_PER_STEP = 1_000
 class StepMaker:
     """Makes the steps of one shard's ingest, each from the hot table as it is then."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ShardContext) -> None:
         self._context = context
         self._topics = Topics(context.settings.prefix)
         self._seen: set[str] = set()

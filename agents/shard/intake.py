@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agents.shard.deltas import Part, parts
-from agents.shard.jobs.context import Context
+from agents.shard.deltas import DeltaEntry, parts
+from agents.shard.jobs.context import ShardContext
 from schemas.decode.batch import RawBatch, SealedBatch, unpack
-from schemas.decode.check import DEFAULT_LIMITS, Limits
+from schemas.decode.check import DEFAULT_LIMITS, RecordLimits
 from schemas.decode.ingest import Ingested, ingest
 from schemas.decode.users import TakenUsers, of_users, take_users
 from schemas.errors import EmberlineError
@@ -58,16 +58,16 @@ class Laid:
     """
 
     decoded: Decoded
-    parts: list[Part]
+    parts: list[DeltaEntry]
     puts: list[Put]
     sources: Mapping[str, int]
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> RecordLimits:
     """How long fields and records may be."""
     longest = settings.max_field_bytes
     # what is handed on to another shard is keyed by its user, besides all that it has
-    return Limits(longest, min(DEFAULT_LIMITS.max_record_bytes, _RECORD_BYTES - longest))
+    return RecordLimits(longest, min(DEFAULT_LIMITS.max_record_bytes, _RECORD_BYTES - longest))
 
 
 class Intake:
@@ -77,7 +77,7 @@ class Intake:
     kept and deleted only to be flushed soon after.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ShardContext) -> None:
         self._context = context
         self._inputs = Topics(context.settings.prefix).inputs
         self._schemas = source_for(context.settings)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import polars as pl
 
-from agents.filters import Plan
+from agents.filters import FilterPlan
 from agents.shard.analytics import Figures
 from agents.users.facts import UsersRead
 from agents.users.person import Match
@@ -117,7 +117,7 @@ class Shard(Actor, Protocol):
         """
         ...
 
-    async def audience(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+    async def audience(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
         """The users that match, as of now: ascending, each once, in parts; none is empty.
 
         Raises NotHeld, before the first part, where the shard does not hold exactly the

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import polars as pl
 
 from agents.shard.agreement import check_held
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.shard.protocol import SourceSize
 from schemas.tables.profile import PROFILE
 from streams.state.range_scan import range_scan
@@ -14,7 +14,9 @@ from streams.state.range_scan import range_scan
 __all__ = ["read", "sizes"]
 
 
-async def read(context: Context, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
+async def read(
+    context: ShardContext, source: str, version: int | None
+) -> AsyncIterator[pl.DataFrame]:
     """Folded rows of `source` as of now, whatever changes while they are read.
 
     Raises `NotHeld` before the first frame as `check_held` does.
@@ -29,7 +31,7 @@ async def read(context: Context, source: str, version: int | None) -> AsyncItera
         yield frame
 
 
-def sizes(context: Context) -> dict[str, SourceSize]:
+def sizes(context: ShardContext) -> dict[str, SourceSize]:
     """Stored rows and bytes of every source, hot and archived; shared bytes by share of rows."""
     table = context.store.table
     found: dict[str, SourceSize] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from agents.shard.sorted_lookup import places
+from agents.shard.sorted_lookup import positions
 from agents.users.person import Match, Person
 from schemas.tables.roster import ROSTER_SCHEMA, Alias, aliases_of, borne, latest
 
@@ -44,7 +44,7 @@ def deleted(roster: Sequence[RosterPart]) -> pl.Series:
         return once
     words = []
     for each in roster:
-        found = pl.Series(list(places(each.rows["user"], once)), dtype=pl.UInt32)
+        found = pl.Series(list(positions(each.rows["user"], once)), dtype=pl.UInt32)
         words.append(each.rows.select(pl.all().gather(found)))
     return latest(pl.concat(words)).filter("deleted")["user"]
 
@@ -75,7 +75,7 @@ def matches(
     hashes = pl.Series(sorted(wanted), dtype=pl.String).hash()
     candidates: set[str] = set()
     for each in roster if len(hashes) else ():
-        for place in places(each.names["hash"], hashes):
+        for place in positions(each.names["hash"], hashes):
             candidates.add(each.rows["user"][each.names["row"][place]])
     found: list[Match] = []
     for person in people(roster, candidates).values():
@@ -88,4 +88,4 @@ def matches(
 
 
 def _rows(frame: pl.DataFrame, users: pl.Series) -> Iterable[tuple[str, str, str, str, bool, int]]:
-    return (frame.row(place) for place in places(frame["user"], users))
+    return (frame.row(place) for place in positions(frame["user"], users))

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import polars as pl
 from rocksdict import Cache
 
-from agents.filters import Plan
+from agents.filters import FilterPlan
 from agents.resources.budget import Budget
 from agents.shard import read as shard_read
 from agents.shard import user_read
@@ -25,7 +25,7 @@ from agents.shard.agreement import check_all, check_applied, check_owned
 from agents.shard.analytics import Figures, measure
 from agents.shard.audience import Audiences
 from agents.shard.ingest import Fetched, IngestLoop
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.loop import WorkLoop
 from agents.shard.protocol import NotHeld, ShardStatus, SourceSize
@@ -72,7 +72,7 @@ class Shard:
         self._store = Store(settings, kafka, partition, folder, cache)
         self._standing = standing or Standing()
         self._store.doubts = self._standing.doubts
-        self._context = Context(
+        self._context = ShardContext(
             settings, kafka, partition, self._store, view, clock, self._standing
         )
         self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
@@ -167,7 +167,7 @@ class Shard:
         """Folded rows of some users; see `user_read.read_users`."""
         return await self._answered(user_read.read_users(self._context, self._users, users))
 
-    async def audience(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+    async def audience(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
         """The users of this shard that match; see `Audiences.find`."""
         self._check_ready()
         return await self._audiences.find(plan)

@@ -17,7 +17,7 @@ from schemas.tables.counts import FEED_VIEWS
 from schemas.tables.interaction import COLUMNS
 from schemas.tables.profile import PROFILE, unpack, wide
 from streams.state.auxiliary_table import COUNTS
-from streams.state.store import Pinned
+from streams.state.store import PinnedShard
 
 __all__ = ["Fresh", "Slice", "slices"]
 
@@ -34,7 +34,7 @@ class Fresh:
     `user` has the form that `everybody` has.
     """
 
-    pinned: Pinned
+    pinned: PinnedShard
     everybody: Everybody
     _behind: dict[object, pl.DataFrame] = field(default_factory=dict)
     _made: dict[object, list[pl.DataFrame]] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class Slice:
     Blocks. None as a bound leaves that end open.
     """
 
-    pinned: Pinned
+    pinned: PinnedShard
     fresh: Fresh
     everybody: Everybody
     low: str | None = None
@@ -150,7 +150,7 @@ class Slice:
                 yield part.select(columns)
 
 
-def slices(pinned: Pinned, everybody: Everybody) -> Iterator[Slice]:
+def slices(pinned: PinnedShard, everybody: Everybody) -> Iterator[Slice]:
     """All users, in order, each in one slice; at least one slice."""
     fresh = Fresh(pinned, everybody)
     low: str | None = None

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import polars as pl
 
-__all__ = ["places"]
+__all__ = ["positions"]
 
 #: So many values cost less one by one than the query that Polars makes of a search.
 _FEW = 16
 
 
-def places(held: pl.Series, wanted: pl.Series) -> Iterator[int]:
+def positions(held: pl.Series, wanted: pl.Series) -> Iterator[int]:
     """Every place in a sorted series where any of these values stands."""
     if not len(held):
         return

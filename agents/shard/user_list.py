@@ -7,12 +7,12 @@ from functools import reduce
 
 import polars as pl
 
-from agents.filters.roster import Roster, places
+from agents.filters.roster import Roster, positions
 from schemas.segment.user_number import NUMBER, numbers, packed
 from schemas.tables.profile import PROFILE
 from schemas.tables.roster import GONE
 from streams.state.auxiliary_table import ROSTER
-from streams.state.store import Pinned
+from streams.state.store import PinnedShard
 
 __all__ = ["Everybody", "UserList"]
 
@@ -81,7 +81,7 @@ class UserList:
     #: Until the first user who is not 24 digits.
     _numbered: bool = True
 
-    def of(self, pinned: Pinned) -> Everybody:
+    def of(self, pinned: PinnedShard) -> Everybody:
         """Everybody at the moment of the pin. Blocks."""
         for parts in _together(self._news(pinned)):
             users = self._formed(parts)
@@ -91,7 +91,7 @@ class UserList:
         self._hear(pinned)
         return Everybody(tuple(self._runs), self._gone, self._numbered)
 
-    def _news(self, pinned: Pinned) -> Iterator[pl.Series]:
+    def _news(self, pinned: PinnedShard) -> Iterator[pl.Series]:
         """The users of what is there since the pin before."""
         for index in pinned.segments_of(PROFILE):
             if index.id not in self._segments:
@@ -99,7 +99,7 @@ class UserList:
         known = {id(delta) for delta in self._deltas}
         yield from (delta["user"] for delta in pinned.deltas if id(delta) not in known)
 
-    def _hear(self, pinned: Pinned) -> None:
+    def _hear(self, pinned: PinnedShard) -> None:
         """Take in what producers said of users since."""
         runs, deltas = pinned.runs.get(ROSTER.run, ()), pinned.auxiliary.get(ROSTER.delta, ())
         former_runs, former = self._auxiliary
@@ -197,7 +197,7 @@ def _without(users: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     """The users who are not among others, who are sorted."""
     if not len(users) or not len(others):
         return users
-    _, among = places(others[_key(others)], users[_key(users)])
+    _, among = positions(others[_key(others)], users[_key(users)])
     return users.filter(~among)
 
 

@@ -9,12 +9,12 @@ from functools import partial
 import polars as pl
 
 from agents.shard.agreement import check_all, check_owned
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.shard.protocol import NotHeld
 from agents.users.executor import execute
 from streams.user_index.block import CorruptBlock
 from streams.user_index.by_user import ByUser
-from streams.user_index.read import Pinned, SegmentGone
+from streams.user_index.read import PinnedIndex, SegmentGone
 from streams.user_index.rows import frame_of
 
 __all__ = ["MOST_USERS", "UserRows", "read_user", "read_users"]
@@ -40,12 +40,14 @@ class UserRows:
     changes: int
 
 
-async def read_user(context: Context, index: ByUser, user: str) -> UserRows:
+async def read_user(context: ShardContext, index: ByUser, user: str) -> UserRows:
     """The rows of one user; see `read_users`."""
     return (await read_users(context, index, [user]))[user]
 
 
-async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> dict[str, UserRows]:
+async def read_users(
+    context: ShardContext, index: ByUser, users: Sequence[str]
+) -> dict[str, UserRows]:
     """The rows of at most `MOST_USERS` users as of one moment, blocks read once for all.
 
     A user that the shard has never heard of has no rows. Raises `ValueError` for too many
@@ -78,7 +80,7 @@ async def read_users(context: Context, index: ByUser, users: Sequence[str]) -> d
 
 
 def _read(
-    pinned: Pinned, users: Sequence[str], is_hidden: Callable[[str], bool], seen: int
+    pinned: PinnedIndex, users: Sequence[str], is_hidden: Callable[[str], bool], seen: int
 ) -> dict[str, UserRows]:
     rows = pinned.find(users)
     masked = frozenset(filter(is_hidden, {row[0] for row in rows}))

@@ -8,9 +8,9 @@ from functools import partial
 import polars as pl
 
 from agents.shard.auxiliary_parts import AuxiliaryParts
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.shard.roster_index import RosterPart, deleted, matches, part, people
-from agents.shard.sorted_lookup import places
+from agents.shard.sorted_lookup import positions
 from agents.shard.user_read import read_users
 from agents.users.executor import execute
 from agents.users.facts import UserFacts, UsersRead
@@ -44,7 +44,7 @@ def _told(
     counts: dict[str, int] = {}
     wanted = pl.Series(users, dtype=pl.String)
     for each in views:
-        for place in places(each["user"], wanted):
+        for place in positions(each["user"], wanted):
             user, count = each.row(place)
             counts[user] = counts.get(user, 0) + count
     return people(roster, users), counts
@@ -54,7 +54,7 @@ def _told(
 class ShardUsers:
     """Keeps the roster and the feed views of its shard in memory."""
 
-    context: Context
+    context: ShardContext
     index: ByUser
     _roster: AuxiliaryParts[RosterPart, tuple[RosterPart, ...]] = field(
         default_factory=lambda: AuxiliaryParts(ROSTER, part, tuple)

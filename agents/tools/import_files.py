@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from agents.tools.import_avro import AvroFile
-from agents.tools.import_journal import Place
+from agents.tools.import_journal import ImportPosition
 from agents.tools.inspection import Inspection
 from agents.tools.publish import Chunk
 from agents.tools.records import TYPES, Kind, kind_of_record, plain_ids, ready, ready_record
@@ -37,7 +37,7 @@ class Batch:
     `read` is the number of the file's bytes that lie before that place.
     """
 
-    place: Place
+    place: ImportPosition
     read: int
     chunks: list[Chunk] = field(default_factory=list)
     bad: list[Bad] = field(default_factory=list)
@@ -55,7 +55,7 @@ class _Rows:
 class _Sorter:
     """Gathers records by kind, in order, and leaves out what would be rejected."""
 
-    def __init__(self, file: Path, start: Place, inspection: Inspection | None) -> None:
+    def __init__(self, file: Path, start: ImportPosition, inspection: Inspection | None) -> None:
         self._file = file
         self.ids = plain_ids if inspection is None else inspection.ids
         self._inspection = inspection
@@ -81,7 +81,7 @@ class _Sorter:
     def batch(self, position: int, read: int) -> Batch:
         chunks = [self._chunk(rows) for rows in self._rows.values()]
         self._bad += len(self._found)
-        place = Place(position, self._records, self._bad, self._blank)
+        place = ImportPosition(position, self._records, self._bad, self._blank)
         bad = [Bad(f"{self._file}:{line}", why) for line, why in sorted(self._found)]
         self._rows, self._found = {}, []
         return Batch(place, read, chunks, bad)
@@ -94,7 +94,7 @@ class _Sorter:
 
 
 def batches(
-    file: Path, kind: Kind | None, start: Place, inspection: Inspection | None = None
+    file: Path, kind: Kind | None, start: ImportPosition, inspection: Inspection | None = None
 ) -> Iterator[Batch]:
     """The rest of a file from `start` on. `kind` is None where the records say what they are.
     What `inspection` finds is bad and not sent.
@@ -107,7 +107,9 @@ def batches(
     return (_avro if avro else _lines)(file, kind, start, sorter)
 
 
-def _lines(file: Path, kind: Kind | None, start: Place, sorter: _Sorter) -> Iterator[Batch]:
+def _lines(
+    file: Path, kind: Kind | None, start: ImportPosition, sorter: _Sorter
+) -> Iterator[Batch]:
     with file.open("rb") as opened:
         opened.seek(start.position)
         while lines := opened.readlines(BATCH_BYTES):
@@ -138,7 +140,7 @@ def _declared(line: bytes) -> Kind:
     return kind_of_record(declared)
 
 
-def _avro(file: Path, kind: Kind | None, start: Place, sorter: _Sorter) -> Iterator[Batch]:
+def _avro(file: Path, kind: Kind | None, start: ImportPosition, sorter: _Sorter) -> Iterator[Batch]:
     with file.open("rb") as opened:
         container = AvroFile(file, opened)
         own = kind or _written(file, container.schema)

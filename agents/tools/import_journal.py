@@ -11,11 +11,11 @@ from pathlib import Path
 
 from schemas.errors import Fatal
 
-__all__ = ["Journal", "Place"]
+__all__ = ["ImportPosition", "Journal"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ImportPosition:
     """How far a file is acknowledged.
 
     `position` is a byte offset in JSON lines, a number of blocks in an Avro container file;
@@ -38,10 +38,10 @@ class Journal:
     def __init__(self, path: Path, target: str) -> None:
         self._path = path
         self._target = target
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, ImportPosition] = {}
         try:
             content = json.loads(path.read_text())
-            self._places = {key: Place(**place) for key, place in content.items()}
+            self._places = {key: ImportPosition(**place) for key, place in content.items()}
         except FileNotFoundError:
             return
         except (ValueError, TypeError, AttributeError) as error:
@@ -50,11 +50,11 @@ class Journal:
                 remedy="Remove it to import from the beginning: a second time changes no row",
             ) from error
 
-    def place(self, file: Path) -> Place:
+    def place(self, file: Path) -> ImportPosition:
         """Where to go on in a file."""
-        return self._places.get(self._key(file), Place())
+        return self._places.get(self._key(file), ImportPosition())
 
-    def save(self, file: Path, place: Place) -> None:
+    def save(self, file: Path, place: ImportPosition) -> None:
         """Remember a place, in one go: a crash leaves the former journal or the new one."""
         self._places[self._key(file)] = place
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.tools.import_files import Bad, Batch, batches
-from agents.tools.import_journal import Journal, Place
+from agents.tools.import_journal import ImportPosition, Journal
 from agents.tools.inspection import Inspection
 from agents.tools.operator_requests import command
 from agents.tools.publish import Chunk, Publisher
@@ -119,7 +119,9 @@ class _Run:
             self.imported.files += 1
         self._before += self._sizes[file]
 
-    async def _rest(self, publisher: Publisher, file: Path, start: Place) -> Place:
+    async def _rest(
+        self, publisher: Publisher, file: Path, start: ImportPosition
+    ) -> ImportPosition:
         place, saved = start, time.monotonic()
         parts = batches(file, self._kind, start, self._inspection)
         while batch := await self._next(publisher, file, parts, place):
@@ -148,7 +150,7 @@ class _Run:
             await publisher.publish(Chunk("control", [record["request_id"].encode()], [value]))
 
     async def _next(
-        self, publisher: Publisher, file: Path, parts: Iterator[Batch], place: Place
+        self, publisher: Publisher, file: Path, parts: Iterator[Batch], place: ImportPosition
     ) -> Batch | None:
         try:
             return await asyncio.to_thread(next, parts, None)
@@ -158,7 +160,7 @@ class _Run:
             self._journal.save(file, place)
             raise
 
-    def _tell(self, file: Path, batch: Batch, before: Place) -> None:
+    def _tell(self, file: Path, batch: Batch, before: ImportPosition) -> None:
         fresh_bad = batch.place.bad - before.bad
         self.imported.bad += fresh_bad
         self.imported.records += batch.place.records - before.records - fresh_bad

@@ -23,7 +23,15 @@ from schemas.tables.placement import partition_of
 from streams.kafka import bootstrap
 from streams.settings import Settings
 
-__all__ = ["Chunk", "Partitioner", "Publishable", "Published", "Publisher", "place", "publish"]
+__all__ = [
+    "Chunk",
+    "Partitioner",
+    "Publishable",
+    "Published",
+    "Publisher",
+    "partitions_of",
+    "publish",
+]
 
 Partitioner: TypeAlias = Literal["murmur2", "crc32"]
 
@@ -85,7 +93,9 @@ class Published:
         return self.events / self.seconds if self.seconds else 0.0
 
 
-def place(keys: Sequence[bytes | None], partitions: int, partitioner: Partitioner) -> list[int]:
+def partitions_of(
+    keys: Sequence[bytes | None], partitions: int, partitioner: Partitioner
+) -> list[int]:
     """The partition of every key: murmur2 as Java clients, crc32 as librdkafka has by default."""
     turn = count()
     if partitioner == "crc32":
@@ -151,7 +161,9 @@ class Publisher:
         """Hand over the records of a chunk. Raises Recoverable where an earlier send failed."""
         topic = self._settings.prefix + chunk.topic
         partitions = await self._partitions(topic)
-        for partition, rows in _by_partition(place(chunk.keys, partitions, chunk.partitioner)):
+        for partition, rows in _by_partition(
+            partitions_of(chunk.keys, partitions, chunk.partitioner)
+        ):
             keys, values = compress(chunk.keys, rows), compress(chunk.values, rows)
             await self._send(topic, partition, zip(keys, values, strict=True))
         self.published += len(chunk.keys)

@@ -17,7 +17,7 @@ from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.quarantine import Quarantined, readable_uses
 from agents.coordinator.rules.state import CoordinatorState, RetentionSweep
-from schemas.records.lifecycle import Definition, Part, is_source
+from schemas.records.lifecycle import Definition, DefinitionPart, is_source
 from schemas.records.registry import FILES
 from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import own_key, pass_over, records_of
@@ -216,5 +216,5 @@ async def read(settings: Settings, now: int) -> CatalogView:
     return view
 
 
-def _names(parts: Iterable[Part]) -> dict[str, str]:
+def _names(parts: Iterable[DefinitionPart]) -> dict[str, str]:
     return {part.id: part.name for part in parts}

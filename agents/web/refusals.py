@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from agents.filters import Code, Excluded, FilterError, Refusal, Refused
+from agents.filters import Code, Excluded, FilterError, FilterRefusal, Refused
 from agents.http.problems import Problem
 
 __all__ = ["MOST_NAMES", "excluded_members", "filter_problem", "refused_problem"]
@@ -48,7 +48,7 @@ def excluded_members(excluded: Sequence[Excluded]) -> dict[str, Any]:
     return {"excluded": told, "excluded_total": len(excluded)}
 
 
-def _described(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
+def _described(refusals: Sequence[FilterRefusal]) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
     room = MOST_NAMES
     for refusal in refusals:

@@ -7,7 +7,7 @@ from aiohttp import web
 from faust.types import AppT
 from faust.web.drivers import aiohttp as driver
 
-from agents.http.connections import Limits, Runner, listen, raise_descriptors
+from agents.http.connections import ConnectionLimits, Runner, listen, raise_descriptors
 from agents.http.parameters import known_parameters
 from agents.http.problems import problems
 from agents.http.route import Route
@@ -67,7 +67,9 @@ class Web(driver.Web):
         super().__init__(app)
         self._context = context
         raise_descriptors()
-        self._runner = Runner(self.web_app, Limits.of(context.settings), shutdown_s=SHUTDOWN_S)
+        self._runner = Runner(
+            self.web_app, ConnectionLimits.of(context.settings), shutdown_s=SHUTDOWN_S
+        )
 
     def init_server(self) -> None:
         """Our routes only: Faust's pages show tables and graphs to anybody."""

@@ -22,9 +22,9 @@ from schemas.decode.batch import RawBatch
 from schemas.decode.batch_records import LEAST_BYTES, MOST_HEADERS, read_varint
 from schemas.decode.check import RULED, broken
 from schemas.decode.forward import LAYOUTS, STAMP, TOPIC
-from schemas.decode.plan import SYNC, UNREADABLE, Plan, container_header, varint
+from schemas.decode.plan import SYNC, UNREADABLE, DecodePlan, container_header, varint
 from schemas.errors import EmberlineError
-from schemas.tables.view import View, select
+from schemas.tables.view import Projection, select
 
 __all__ = ["Misfit", "Numbered", "Read", "Shape", "peek", "read_batches"]
 
@@ -129,9 +129,9 @@ def _layout(data: bytes, at: int, headers: int) -> tuple[tuple[str, ...], bytes]
 
 def read_batches(
     shape: Shape,
-    plan: Plan,
+    plan: DecodePlan,
     batches: Sequence[Numbered],
-    view: View,
+    view: Projection,
     max_bytes: int,
 ) -> Read:
     """Read batches of one shape. Raises `Misfit` unless every record is certainly read right
@@ -169,7 +169,7 @@ def read_batches(
 
 
 @lru_cache(maxsize=1024)
-def _query(shape: Shape, plan: Plan, view: View) -> _Query:
+def _query(shape: Shape, plan: DecodePlan, view: Projection) -> _Query:
     """One query for everything: each costs far more than what it does with a few rows."""
     names = list(_FRAMING)
     names += ["key"] if shape.null_key else []
@@ -239,7 +239,7 @@ def _per_record(batches: Sequence[Numbered]) -> list[pl.Series]:
 
 
 @lru_cache(maxsize=1024)
-def _wrapping(plan: Plan, null_key: bool, headers: int, frame: bytes) -> tuple[bytes, bytes]:
+def _wrapping(plan: DecodePlan, null_key: bool, headers: int, frame: bytes) -> tuple[bytes, bytes]:
     """The container's head for records of one shape, and the record that ends the block."""
     fields: list[Mapping[str, Any]] = [
         {"name": "length", "type": "long"},

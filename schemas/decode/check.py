@@ -14,7 +14,7 @@ __all__ = [
     "LATENESS",
     "LATEST",
     "RULED",
-    "Limits",
+    "RecordLimits",
     "broken",
     "check",
 ]
@@ -29,14 +29,14 @@ Rule: TypeAlias = tuple[pl.Expr, str, pl.Expr]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RecordLimits:
     """`max_field_bytes` bounds every text field, `max_record_bytes` key and value together."""
 
     max_field_bytes: int = 512
     max_record_bytes: int = 900_000
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = RecordLimits()
 
 
 RULED = frozenset({"id", "user_id", "time", *_SOURCES, _INDEX})

@@ -15,14 +15,14 @@ import polars as pl
 from schemas.decode.batch import KafkaRecord, RawBatch, chunks
 from schemas.decode.batch_records import CorruptRecords, unpack_proven
 from schemas.decode.blocks import Misfit, Numbered, Shape, peek, read_batches
-from schemas.decode.check import DEFAULT_LIMITS, RULED, Limits, check
+from schemas.decode.check import DEFAULT_LIMITS, RULED, RecordLimits, check
 from schemas.decode.plan import event_types, plan
 from schemas.decode.reject import Reject, Rejects
 from schemas.decode.singles import decode_records
 from schemas.records.registry import FILES, SchemaSource
-from schemas.tables.view import View, fields, select
+from schemas.tables.view import Projection, fields, select
 
-__all__ = ["Decoded", "Decoder", "Limits", "Reject", "decode"]
+__all__ = ["Decoded", "Decoder", "RecordLimits", "Reject", "decode"]
 
 _PLACE = {"batch": pl.UInt32(), "offset": pl.Int64(), "timestamp": pl.Int64()}
 _PLACE_COLUMNS = [pl.col(name) for name in _PLACE]
@@ -43,7 +43,7 @@ def decode(
     event: str,
     *,
     columns: Collection[str] | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: RecordLimits = DEFAULT_LIMITS,
     source: SchemaSource = FILES,
 ) -> Decoded:
     """Decode the records of `batches`, numbered from 0, all of them events of kind `event`.
@@ -76,10 +76,10 @@ class Decoder:
     def __init__(
         self,
         event: str,
-        view: View,
+        view: Projection,
         rejects: Rejects,
         *,
-        limits: Limits,
+        limits: RecordLimits,
         source: SchemaSource,
     ) -> None:
         """As for `decode`; what cannot be used goes to `rejects`. Raises `UnknownSchema`."""
@@ -170,5 +170,5 @@ def _by_offset(batch: RawBatch) -> Mapping[int, KafkaRecord]:
 
 
 @cache
-def _whole(event: str, kept: tuple[str, ...]) -> View:
+def _whole(event: str, kept: tuple[str, ...]) -> Projection:
     return fields({name: event_types(event)[name] for name in kept})

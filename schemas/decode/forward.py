@@ -18,7 +18,16 @@ from typing import NamedTuple
 
 from schemas.decode.batch_records import KafkaRecord
 
-__all__ = ["KEY", "LAYOUTS", "TOPIC", "Forward", "Place", "place_of", "restored", "topic_of"]
+__all__ = [
+    "KEY",
+    "LAYOUTS",
+    "TOPIC",
+    "Forward",
+    "RecordPosition",
+    "place_of",
+    "restored",
+    "topic_of",
+]
 
 TOPIC, PARTITION, OFFSET, STAMP, KEY = "topic", "partition", "offset", "stamp", "key"
 
@@ -32,7 +41,7 @@ LAYOUTS = (
 Headers = tuple[tuple[str, bytes], ...]
 
 
-class Place(NamedTuple):
+class RecordPosition(NamedTuple):
     """Where a producer's record lies."""
 
     topic: str
@@ -78,12 +87,12 @@ def topic_of(record: KafkaRecord) -> str:
     return (_header(record, TOPIC) or b"").decode(errors="replace")
 
 
-def place_of(record: KafkaRecord) -> Place | None:
+def place_of(record: KafkaRecord) -> RecordPosition | None:
     """Where a forwarded record came from; None where it does not say all of it."""
     partition, offset = _number(record, PARTITION), _number(record, OFFSET)
     if partition is None or offset is None or not topic_of(record):
         return None
-    return Place(topic_of(record), partition, offset)
+    return RecordPosition(topic_of(record), partition, offset)
 
 
 def restored(record: KafkaRecord) -> KafkaRecord:

@@ -9,7 +9,7 @@ import polars as pl
 from schemas.decode.batch import KafkaRecord, RawBatch, chunks, unpack
 from schemas.decode.batch_records import CorruptRecords, unpack_proven
 from schemas.decode.blocks import Numbered, Shape, peek
-from schemas.decode.check import DEFAULT_LIMITS, Limits
+from schemas.decode.check import DEFAULT_LIMITS, RecordLimits
 from schemas.decode.decoder import Decoder, Reject
 from schemas.decode.forward import Forward, restored, topic_of
 from schemas.decode.inputs import Inputs
@@ -53,7 +53,7 @@ def ingest(
     partition: int,
     partitions: int,
     inputs: Inputs,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: RecordLimits = DEFAULT_LIMITS,
     source: SchemaSource = FILES,
     window: Window | None = None,
     said: Said | None = None,
@@ -106,7 +106,7 @@ def _counts(rows: pl.DataFrame) -> pl.DataFrame:
 class _Intake:
     """Sorts batches by event and shape, and reads each group with its event's decoder."""
 
-    def __init__(self, inputs: Inputs, limits: Limits, source: SchemaSource) -> None:
+    def __init__(self, inputs: Inputs, limits: RecordLimits, source: SchemaSource) -> None:
         self.rejects = Rejects(limits, inputs.repartition)
         #: Batches that were read as blocks: what lies in them is as it should be.
         self.proven: set[int] = set()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polars as pl
 
 from schemas.decode.batch_records import read_varint
-from schemas.decode.plan import WIRE_TYPES, Plan
+from schemas.decode.plan import WIRE_TYPES, DecodePlan
 from schemas.records.undecodable import Undecodable
 
 __all__ = ["BodyReader", "body_reader"]
@@ -73,7 +73,7 @@ class BodyReader:
         return wire.select(pl.repeat(0, pl.len()).alias(""), *self.columns).drop("")
 
 
-def body_reader(plan: Plan, fields: Collection[str]) -> BodyReader:
+def body_reader(plan: DecodePlan, fields: Collection[str]) -> BodyReader:
     """The reader of the fields named, for bodies of one plan."""
     needed = {plan.needs[name] for name in fields}
     names = {column: name for name, column in plan.needs.items()}

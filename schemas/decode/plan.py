@@ -20,7 +20,7 @@ __all__ = [
     "SYNC",
     "UNREADABLE",
     "WIRE_TYPES",
-    "Plan",
+    "DecodePlan",
     "container_header",
     "event_types",
     "plan",
@@ -52,7 +52,7 @@ _ZERO_BYTES = {"float": 4, "double": 8}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class DecodePlan:
     """`wire` are the writer's fields as Polars shall read them, renamed to their positions;
     `columns` gives each field of ours as an expression, `needs` the column it rests on, if
     any; `zeros` is a record of zeros, which tells whether a block ended where it should;
@@ -73,7 +73,7 @@ def event_types(event: str) -> Mapping[str, pl.DataType]:
     return {field["name"]: _column_type(_base(field["type"])[0]) for field in fields}
 
 
-def plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
+def plan(event: str, schema_id: int, source: SchemaSource) -> DecodePlan | None:
     """The plan for records of `event` written with `schema_id`, or None if there is none.
 
     None says nothing about the records: schemas.records.codec decides what becomes of them. Raises
@@ -86,7 +86,7 @@ def plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
 
 
 @lru_cache(maxsize=256)
-def _plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
+def _plan(event: str, schema_id: int, source: SchemaSource) -> DecodePlan | None:
     writer = source.writer(schema_id)
     if writer.get("type") != "record" or registry.record_name(writer["name"]) != event:
         return None
@@ -121,7 +121,7 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> Plan | None:
         needs[field["name"]] = None if at is None else f"f{at}"
         if at is not None and (known := _positions(field, written[at]["type"])) is not None:
             accepts[f"f{at}"] = known
-    return Plan(tuple(wire), columns, needs, zeros, accepts)
+    return DecodePlan(tuple(wire), columns, needs, zeros, accepts)
 
 
 def container_header(fields: Iterable[Mapping[str, Any]]) -> bytes:

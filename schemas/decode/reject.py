@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from schemas.decode.batch import KafkaRecord, RawBatch
-from schemas.decode.check import DEFAULT_LIMITS, Limits
-from schemas.decode.forward import Place, place_of, restored
+from schemas.decode.check import DEFAULT_LIMITS, RecordLimits
+from schemas.decode.forward import RecordPosition, place_of, restored
 
 __all__ = ["Reject", "Rejects", "reject", "reject_batch"]
 
@@ -58,7 +58,7 @@ class Rejects:
     it has in the log, which only what was made to do so does, the batch is put aside as one.
     """
 
-    def __init__(self, limits: Limits, repartition: str | None = None) -> None:
+    def __init__(self, limits: RecordLimits, repartition: str | None = None) -> None:
         """Records of the topic `repartition` are forwarded ones."""
         self._limits = limits
         self._repartition = repartition
@@ -104,14 +104,14 @@ class _OfBatch:
 
 
 def reject_batch(
-    batch: RawBatch, code: str, detail: str, limits: Limits = DEFAULT_LIMITS
+    batch: RawBatch, code: str, detail: str, limits: RecordLimits = DEFAULT_LIMITS
 ) -> Reject:
     """The reject of a whole batch: the place of its first record, and its bytes in the log, from
     its header on, as many as fit.
     """
     detail = f"a batch of {batch.count} records up to offset {batch.last_offset}: {detail}"
     value = bytes(batch.wire[: limits.max_record_bytes])
-    place = Place(batch.topic, batch.partition, batch.base_offset)
+    place = RecordPosition(batch.topic, batch.partition, batch.base_offset)
     return Reject(*place, code, detail[:_DETAIL_CHARACTERS], None, value)
 
 
@@ -120,15 +120,15 @@ def reject(
     record: KafkaRecord,
     code: str,
     detail: str,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: RecordLimits = DEFAULT_LIMITS,
     *,
     forwarded: bool = False,
 ) -> Reject:
     """The reject of a record of `batch`, which is one of `repartition` if `forwarded`."""
-    place: Place | None = None
+    place: RecordPosition | None = None
     if forwarded:
         place, record = place_of(record), restored(record)
-    place = place or Place(batch.topic, batch.partition, record.offset)
+    place = place or RecordPosition(batch.topic, batch.partition, record.offset)
     key, value = record.key, record.value
     room = limits.max_record_bytes
     if key is not None:

@@ -13,7 +13,15 @@ import polars as pl
 
 from schemas.decode.batch_records import KafkaRecord
 from schemas.decode.one import BodyReader, body_reader
-from schemas.decode.plan import SYNC, UNREADABLE, Plan, container_header, event_types, plan, varint
+from schemas.decode.plan import (
+    SYNC,
+    UNREADABLE,
+    DecodePlan,
+    container_header,
+    event_types,
+    plan,
+    varint,
+)
 from schemas.records import codec
 from schemas.records.registry import SchemaSource
 from schemas.records.undecodable import Undecodable
@@ -73,7 +81,10 @@ def decode_records(
 
 
 def _blocks(
-    records: Sequence[KafkaRecord], positions: list[int], chosen: Plan, fields: Collection[str]
+    records: Sequence[KafkaRecord],
+    positions: list[int],
+    chosen: DecodePlan,
+    fields: Collection[str],
 ) -> tuple[list[pl.DataFrame], list[int]]:
     """Read in blocks, halving those that fail: (frames, positions to read one by one)."""
     frames: list[pl.DataFrame] = []
@@ -96,7 +107,10 @@ def _blocks(
 
 
 def _block(
-    records: Sequence[KafkaRecord], positions: list[int], chosen: Plan, fields: Collection[str]
+    records: Sequence[KafkaRecord],
+    positions: list[int],
+    chosen: DecodePlan,
+    fields: Collection[str],
 ) -> pl.DataFrame | None:
     bodies: list[bytes] = []
     for number, position in enumerate(positions):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from schemas.decode.batch import KafkaRecord
-from schemas.decode.check import Limits
+from schemas.decode.check import RecordLimits
 from schemas.records.codec import Undecodable, decode
 from schemas.records.registry import SchemaSource
 from schemas.tables.roster import aliases_text
@@ -23,7 +23,7 @@ _SHOWN = 80
 
 
 def read_user_record(
-    record: KafkaRecord, limits: Limits, source: SchemaSource
+    record: KafkaRecord, limits: RecordLimits, source: SchemaSource
 ) -> tuple[str, Mapping[str, Any] | None]:
     """The user and the record's fields, None for a deletion. Raises Undecodable."""
     size = len(record.key or b"") + len(record.value or b"")

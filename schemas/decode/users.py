@@ -12,7 +12,7 @@ import polars as pl
 from schemas.decode.batch import KafkaRecord, RawBatch, chunks, unpack
 from schemas.decode.batch_records import CorruptRecords
 from schemas.decode.blocks import peek
-from schemas.decode.check import DEFAULT_LIMITS, Limits
+from schemas.decode.check import DEFAULT_LIMITS, RecordLimits
 from schemas.decode.forward import Forward, restored, topic_of
 from schemas.decode.inputs import Inputs
 from schemas.decode.reject import Reject, Rejects
@@ -57,7 +57,7 @@ def take_users(
     partitions: int,
     sequence: int,
     inputs: Inputs,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: RecordLimits = DEFAULT_LIMITS,
     source: SchemaSource = FILES,
 ) -> TakenUsers:
     """Roster rows of `batches`, for the shard `partition`; numbered from `sequence`."""

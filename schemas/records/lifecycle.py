@@ -13,14 +13,14 @@ __all__ = [
     "VISIBLE",
     "WORKING",
     "Command",
+    "CommandRefusal",
     "CommandType",
     "Definition",
+    "DefinitionPart",
     "Exemption",
     "Hold",
     "Outcome",
-    "Part",
     "Phase",
-    "Refusal",
     "Report",
     "ReportItem",
     "SourceState",
@@ -96,7 +96,7 @@ class Outcome(StrEnum):
         return self in (Outcome.REFUSED, Outcome.COMPLETED, Outcome.FAILED)
 
 
-class Refusal(StrEnum):
+class CommandRefusal(StrEnum):
     """Why a command is not carried out."""
 
     UNKNOWN_SOURCE = "unknown_source"
@@ -118,7 +118,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DefinitionPart:
     """A step or variation: its id, and what it is called."""
 
     id: str
@@ -138,8 +138,8 @@ class Definition:
     stopped_at: int | None = None
     legacy_deleted: bool = False
     updated_at: int | None = None
-    steps: tuple["Part", ...] = ()
-    variations: tuple["Part", ...] = ()
+    steps: tuple["DefinitionPart", ...] = ()
+    variations: tuple["DefinitionPart", ...] = ()
 
     @property
     def kind(self) -> str:
@@ -320,8 +320,8 @@ class SourceState:
         return record
 
 
-def _parts(found: Iterable[Mapping[str, Any]] | None) -> tuple[Part, ...]:
-    return tuple(Part(part["id"], part.get("name", "")) for part in found or ())
+def _parts(found: Iterable[Mapping[str, Any]] | None) -> tuple[DefinitionPart, ...]:
+    return tuple(DefinitionPart(part["id"], part.get("name", "")) for part in found or ())
 
 
 def kind_of(key: str) -> str:

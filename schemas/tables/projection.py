@@ -18,7 +18,7 @@ import polars as pl
 
 from schemas.tables.interaction import CHANNELS, COLUMNS, KINDS
 from schemas.tables.profile import CLEARED, PROFILE
-from schemas.tables.view import Field, View
+from schemas.tables.view import Field, Projection
 
 __all__ = ["FIELDS", "VIEWS", "with_control"]
 
@@ -130,8 +130,8 @@ def _held_out(field: Field) -> pl.Expr:
     return (field("in_control_group") & ~field("exited").fill_null(False)).fill_null(False)
 
 
-VIEWS: Mapping[str, View] = {
-    event: View(frozenset({"id", *fields}), _rows(event)) for event, fields in FIELDS.items()
+VIEWS: Mapping[str, Projection] = {
+    event: Projection(frozenset({"id", *fields}), _rows(event)) for event, fields in FIELDS.items()
 }
 """For each event, what becomes of it: the columns of `interaction.SCHEMA`, `id`, whether
 the user is `held_out`, and the `external` id. Not folded.

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import polars as pl
 
-__all__ = ["FEW", "Field", "View", "fields", "select"]
+__all__ = ["FEW", "Field", "Projection", "fields", "select"]
 
 FEW = 8_192
 """Below so many rows it costs more to hand columns out to threads than it gains."""
@@ -16,16 +16,16 @@ Field: TypeAlias = Callable[[str], pl.Expr]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class Projection:
     """`build` makes the columns, each with its name, of the fields named in `needs`."""
 
     needs: frozenset[str]
     build: Callable[[Field], Sequence[pl.Expr]]
 
 
-def fields(types: Mapping[str, pl.DataType]) -> View:
+def fields(types: Mapping[str, pl.DataType]) -> Projection:
     """The fields themselves, in the order of `types`."""
-    return View(frozenset(types), lambda field: [field(name).alias(name) for name in types])
+    return Projection(frozenset(types), lambda field: [field(name).alias(name) for name in types])
 
 
 def select(frame: pl.DataFrame, columns: Sequence[pl.Expr]) -> pl.DataFrame:

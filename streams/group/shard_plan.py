@@ -10,7 +10,7 @@ from typing import Any
 
 from streams.group.peer import checked_address
 
-__all__ = ["Claim", "Directory", "Plan", "plan"]
+__all__ = ["Claim", "Directory", "GroupPlan", "plan"]
 
 _HUGE = 1 << 53
 _SHARDS = 1_000_000
@@ -64,7 +64,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class GroupPlan:
     """Who serves what: member of each shard, and the member with the control partition."""
 
     shards: Mapping[int, str]
@@ -109,7 +109,7 @@ def _object(data: bytes) -> dict[str, Any]:
     return found
 
 
-def plan(members: Mapping[str, Claim], partitions: int) -> Plan:
+def plan(members: Mapping[str, Claim], partitions: int) -> GroupPlan:
     """Assign shards 0..`partitions`-1 and control to `members` (at least one).
 
     As many shards as balance allows stay where they are. Depends on nothing but the
@@ -128,7 +128,7 @@ def plan(members: Mapping[str, Claim], partitions: int) -> Plan:
         free = free[wanted:]
     shards = {p: member for member, held in served.items() for p in held}
     control = min(members, key=lambda m: (*_right_to_control(members[m]), len(served[m]), m))
-    return Plan(dict(sorted(shards.items())), control)
+    return GroupPlan(dict(sorted(shards.items())), control)
 
 
 def _right_to_control(claim: Claim) -> tuple[bool, int]:

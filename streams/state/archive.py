@@ -13,7 +13,7 @@ from schemas.segment.codec import checksum
 from streams.kafka.log import Log, Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.state.hot_table import Place
+from streams.state.hot_table import ManifestEntry
 
 __all__ = ["ArchiveMismatch", "append", "read"]
 
@@ -49,7 +49,7 @@ def append(
 
 
 async def read(
-    settings: Settings, kafka: Log, partition: int, places: Mapping[str, Place]
+    settings: Settings, kafka: Log, partition: int, places: Mapping[str, ManifestEntry]
 ) -> AsyncIterator[tuple[SegmentIndex, bytes]]:
     """The segments at `places` (segment id -> place), verified, in the order of their offsets.
 
@@ -89,7 +89,7 @@ async def read(
 
 
 def _mismatch(
-    partition: tuple[str, int], offset: int, segment_id: str, place: Place, what: str
+    partition: tuple[str, int], offset: int, segment_id: str, place: ManifestEntry, what: str
 ) -> ArchiveMismatch:
     return ArchiveMismatch(
         f"{partition[0]}[{partition[1]}]@{offset}: segment {segment_id} with checksum "

@@ -18,7 +18,7 @@ from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import DELETE_RETENTION_MS, Topics
 from streams.settings import Settings
 from streams.state import keys
-from streams.state.hot_table import HotTable, Origin
+from streams.state.hot_table import ChangelogOrigin, HotTable
 from streams.state.replay import Replay
 from streams.state.state_store import StateStore
 
@@ -85,7 +85,7 @@ async def recover(
     table = await asyncio.to_thread(load, state_store)
     table.rested_ms = max(0, now_ms - last_ms) if last_ms else 0
     if table.origin is None:
-        table.origin = Origin(uuid.uuid4().hex, settings.partitions, FORMAT)
+        table.origin = ChangelogOrigin(uuid.uuid4().hex, settings.partitions, FORMAT)
         put = (keys.ORIGIN, table.origin.to_json())
         (offset,) = await writer.commit([Record(topic, put[0], put[1], partition)])
         state_store.apply([put], offset + 1, writer.appended_ms)
@@ -112,7 +112,7 @@ def load(state_store: StateStore, limit: int = _AUXILIARY_BYTES) -> HotTable:
     return table
 
 
-def _check(origin: Origin | None, partitions: int, partition: int) -> None:
+def _check(origin: ChangelogOrigin | None, partitions: int, partition: int) -> None:
     """Raises `WrongPartitions` and `Fatal` for a changelog that is not for these settings."""
     if origin is not None and origin.partitions != partitions:
         raise WrongPartitions(
@@ -127,10 +127,10 @@ def _check(origin: Origin | None, partitions: int, partition: int) -> None:
         )
 
 
-def _useful(state_store: StateStore, origin: Origin | None, fence: int) -> bool:
+def _useful(state_store: StateStore, origin: ChangelogOrigin | None, fence: int) -> bool:
     """Whether a state store is of this incarnation of the topic and does not lie past its end."""
     mine = state_store.get(keys.ORIGIN)
-    known = Origin(**json.loads(mine)) if mine is not None else None
+    known = ChangelogOrigin(**json.loads(mine)) if mine is not None else None
     return known is not None and known == origin and state_store.position() <= fence
 
 
@@ -141,7 +141,9 @@ async def tombstones_ms(kafka: Log, topic: str) -> int:
     return int(found) if found.isdecimal() else DELETE_RETENTION_MS
 
 
-async def _origin(reader: LogReader, owner: str) -> tuple[Origin | None, list[KafkaRecord]]:
+async def _origin(
+    reader: LogReader, owner: str
+) -> tuple[ChangelogOrigin | None, list[KafkaRecord]]:
     """The origin record, which stands before everything but fences; None for a new changelog.
 
     And all that was read to find it, from the log's start.
@@ -152,7 +154,7 @@ async def _origin(reader: LogReader, owner: str) -> tuple[Origin | None, list[Ka
         head += records
         for record in records:
             if record.key == keys.ORIGIN and record.value is not None:
-                return Origin(**json.loads(record.value)), head
+                return ChangelogOrigin(**json.loads(record.value)), head
             if _is_fence(record, owner):
                 return None, head
 

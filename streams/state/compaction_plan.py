@@ -14,7 +14,7 @@ from schemas.tables.fold import fold
 from schemas.tables.profile import PROFILE, wide
 from streams.state import keys
 
-__all__ = ["Limits", "choose_merge", "flush", "lay", "merge", "separate", "store"]
+__all__ = ["SegmentLimits", "choose_merge", "flush", "lay", "merge", "separate", "store"]
 
 #: Bytes of a segment and its index together, below a record's.
 _ARCHIVED_BYTES = 960_000
@@ -24,7 +24,7 @@ NewId = Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SegmentLimits:
     """Bounds of one segment: rows, encoded bytes, and rows of a source that get their own."""
 
     rows: int
@@ -32,7 +32,7 @@ class Limits:
     own_rows: int
 
 
-def store(frame: pl.DataFrame, level: int, new_id: NewId, limits: Limits) -> list[Put]:
+def store(frame: pl.DataFrame, level: int, new_id: NewId, limits: SegmentLimits) -> list[Put]:
     """Index and bytes of the segments that hold `frame`'s rows; nothing for an empty frame."""
     puts: list[Put] = []
     if not frame.height:
@@ -51,13 +51,13 @@ def store(frame: pl.DataFrame, level: int, new_id: NewId, limits: Limits) -> lis
     return puts
 
 
-def flush(deltas: Mapping[bytes, pl.DataFrame], new_id: NewId, limits: Limits) -> list[Put]:
+def flush(deltas: Mapping[bytes, pl.DataFrame], new_id: NewId, limits: SegmentLimits) -> list[Put]:
     """Folds deltas into segments and deletes them."""
     rows = pl.concat(list(deltas.values()))
     return lay(rows, new_id, limits) + [(key, None) for key in deltas]
 
 
-def lay(rows: pl.DataFrame, new_id: NewId, limits: Limits) -> list[Put]:
+def lay(rows: pl.DataFrame, new_id: NewId, limits: SegmentLimits) -> list[Put]:
     """Folds rows into segments of level 0; makes the profile-wide rows."""
     rows = fold(rows)
     sourced = rows.filter(pl.col("source") != PROFILE)
@@ -65,7 +65,7 @@ def lay(rows: pl.DataFrame, new_id: NewId, limits: Limits) -> list[Put]:
 
 
 def merge(
-    segments: Sequence[tuple[SegmentIndex, pl.DataFrame]], new_id: NewId, limits: Limits
+    segments: Sequence[tuple[SegmentIndex, pl.DataFrame]], new_id: NewId, limits: SegmentLimits
 ) -> list[Put]:
     """Folds segments into segments of the next level and deletes them."""
     rows = fold(pl.concat([frame for _, frame in segments]))
@@ -74,7 +74,11 @@ def merge(
 
 
 def separate(
-    index: SegmentIndex, frame: pl.DataFrame, sources: Iterable[str], new_id: NewId, limits: Limits
+    index: SegmentIndex,
+    frame: pl.DataFrame,
+    sources: Iterable[str],
+    new_id: NewId,
+    limits: SegmentLimits,
 ) -> list[Put]:
     """Cuts the rows of `sources` out of a shared segment, each into segments of its own."""
     leaving = [source for source in sources if source in index.sources]

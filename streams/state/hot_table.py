@@ -22,13 +22,13 @@ from streams.state import auxiliary_table as auxiliary
 from streams.state import keys, pieces
 from streams.state.delta_frames import DeltaFrames
 
-__all__ = ["Applied", "HotTable", "Origin", "Place"]
+__all__ = ["Applied", "ChangelogOrigin", "HotTable", "ManifestEntry"]
 
 Put = tuple[bytes, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ManifestEntry:
     """A manifest entry: the archive offset of a segment, its rows, bytes, checksum and epoch."""
 
     offset: int
@@ -55,7 +55,7 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ChangelogOrigin:
     """Written once at a changelog's birth: a random incarnation, N, and the format."""
 
     incarnation: str
@@ -83,7 +83,7 @@ def _by_letter() -> dict[bytes, Any]:
 class HotTable:
     """Deltas, segment indexes, manifest, cursor and applied versions of one shard."""
 
-    origin: Origin | None = None
+    origin: ChangelogOrigin | None = None
     cursor: dict[str, int] = field(default_factory=dict)
     #: Of which incarnation of its topic each offset of the cursor is: the ids of the topics.
     cursor_ids: dict[str, str] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class HotTable:
     segments: dict[str, SegmentIndex] = field(default_factory=dict)
     #: Ids that nobody changes: who pins the table shares them.
     by_source: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    manifest: dict[str, dict[str, Place]] = field(default_factory=dict)
+    manifest: dict[str, dict[str, ManifestEntry]] = field(default_factory=dict)
     applied: dict[str, Applied] = field(default_factory=dict)
     #: Deltas of the auxiliary tables by letter and key, and their runs' sizes in bytes.
     auxiliary: dict[bytes, dict[bytes, pl.DataFrame]] = field(default_factory=_by_letter)
@@ -155,7 +155,7 @@ class HotTable:
                 case b"c" if value is not None:
                     self._cursor(json.loads(value))
                 case b"o" if value is not None:
-                    self.origin = Origin(**json.loads(value))
+                    self.origin = ChangelogOrigin(**json.loads(value))
                 case _:
                     pass  # segment bytes and the fence leave no trace in memory
         self.deltas.settle()
@@ -237,7 +237,7 @@ class HotTable:
 
     def _place(self, source: str, segment_id: str, value: bytes | None) -> None:
         if value is not None:
-            self.manifest.setdefault(source, {})[segment_id] = Place(**json.loads(value))
+            self.manifest.setdefault(source, {})[segment_id] = ManifestEntry(**json.loads(value))
             return
         places = self.manifest.get(source, {})
         places.pop(segment_id, None)

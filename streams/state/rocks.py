@@ -14,12 +14,12 @@ from rocksdict import Options, Rdict, Snapshot
 from schemas.errors import Fatal, Recoverable
 
 __all__ = [
+    "OpenSnapshots",
     "StoreBusy",
     "StoreClosed",
     "StoreDamaged",
     "StoreHeld",
-    "View",
-    "Views",
+    "StoreSnapshot",
     "close_store",
     "is_damaged",
     "open_store",
@@ -76,7 +76,7 @@ def is_damaged(folder: Path) -> bool:
     return (folder / _MARK).exists()
 
 
-class View:
+class StoreSnapshot:
     """A store as it was at one moment, until the store is closed."""
 
     def __init__(self, snapshot: Snapshot, folder: Path) -> None:
@@ -97,7 +97,7 @@ class View:
         self._snapshot = None
 
 
-class Views:
+class OpenSnapshots:
     """The views of one store that somebody still has. For several threads.
 
     A snapshot keeps its store open: a reader who takes its time, or has stopped reading, would
@@ -105,10 +105,10 @@ class Views:
     """
 
     def __init__(self) -> None:
-        self._views: WeakSet[View] = WeakSet()
+        self._views: WeakSet[StoreSnapshot] = WeakSet()
         self._lock = threading.Lock()
 
-    def add(self, view: View) -> View:
+    def add(self, view: StoreSnapshot) -> StoreSnapshot:
         """The same view, which `cut` will end."""
         with self._lock:
             self._views.add(view)

@@ -24,9 +24,9 @@ from rocksdict import (
 )
 
 from streams.state.rocks import (
+    OpenSnapshots,
     StoreDamaged,
-    View,
-    Views,
+    StoreSnapshot,
     close_store,
     is_damaged,
     open_store,
@@ -54,7 +54,7 @@ class StateStore:
         self.folder = folder
         self._cache = cache
         self._store = open_store(folder, _options(cache))
-        self._views = Views()
+        self._views = OpenSnapshots()
         self._unlogged = WriteOptions()
         self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub says method
 
@@ -126,9 +126,9 @@ class StateStore:
         with using(self.folder):
             self._store.write(batch, self._unlogged)
 
-    def snapshot(self) -> View:
+    def snapshot(self) -> StoreSnapshot:
         """The store as it is now, readable by key while later steps change it, until it closes."""
-        return self._views.add(View(self._store.snapshot(), self.folder))
+        return self._views.add(StoreSnapshot(self._store.snapshot(), self.folder))
 
     def check(self) -> None:
         """Raises `StoreDamaged` where a read found so, whoever read."""

@@ -22,10 +22,10 @@ from streams.state.auxiliary_table import AuxiliaryTable
 from streams.state.auxiliary_table import decode as decode_auxiliary
 from streams.state.changelog import fence, recover
 from streams.state.hot_table import HotTable
-from streams.state.rocks import View
+from streams.state.rocks import StoreSnapshot
 from streams.state.state_store import StateStore
 
-__all__ = ["Pinned", "Step", "Store", "bounded", "made_ms", "new_id"]
+__all__ = ["PinnedShard", "Step", "Store", "bounded", "made_ms", "new_id"]
 
 T = TypeVar("T")
 Put = tuple[bytes, bytes | None]
@@ -49,7 +49,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Pinned:
+class PinnedShard:
     """One shard's rows as of one step. Its methods block: call them in threads."""
 
     segments: Mapping[str, SegmentIndex]
@@ -58,7 +58,7 @@ class Pinned:
     auxiliary: Mapping[bytes, tuple[pl.DataFrame, ...]]
     runs: Mapping[bytes, tuple[bytes, ...]]
     uniques: Mapping[str, int]
-    snapshot: View
+    snapshot: StoreSnapshot
 
     def segments_of(self, source: str) -> list[SegmentIndex]:
         """The segments that hold rows of `source`, in the order of their first user."""
@@ -239,14 +239,14 @@ class Store:
                 self.follow(puts, self.table)
             self.table.apply(puts, frames)
 
-    async def pin(self) -> "Pinned":
+    async def pin(self) -> "PinnedShard":
         """Everything as it stands after some step, whatever later steps change.
 
         Waits while a step is between state store and table, a few milliseconds.
         """
         async with self._changing:
             table, layout = self.table, self.table.layout()
-            return Pinned(
+            return PinnedShard(
                 segments=layout.segments,
                 by_source=layout.by_source,
                 deltas=table.deltas.frames(),

@@ -28,7 +28,7 @@ from streams.user_index import block as block
 from streams.user_index.block import CorruptBlock
 from streams.user_index.lineage import replacement
 from streams.user_index.merge import RunMerge, write_blocks
-from streams.user_index.read import Pinned, stored_segment
+from streams.user_index.read import PinnedIndex, stored_segment
 from streams.user_index.runs import Run, choose
 from streams.user_index.segment_filter import SegmentFilter
 from streams.user_index.store import UserStore
@@ -108,11 +108,11 @@ class ByUser:
         """The segments that are not in the runs."""
         return [table.segments[name] for name in sorted(table.segments.keys() - self.covered)]
 
-    def pin(self, table: HotTable, state_store: StateStore) -> Pinned:
+    def pin(self, table: HotTable, state_store: StateStore) -> PinnedIndex:
         """Everything a read needs, as it is now."""
         segments = self.uncovered(table)
         self._segment_filter.keep({index.id for index in segments})
-        return Pinned(
+        return PinnedIndex(
             deltas=table.deltas.frames(),
             segments=segments,
             segment_filter=self._segment_filter,

@@ -7,18 +7,18 @@ import polars as pl
 from rocksdict import Snapshot
 
 from schemas.segment import SegmentIndex
-from streams.state.rocks import View
+from streams.state.rocks import StoreSnapshot
 from streams.user_index import block as block
 from streams.user_index.merge import load_block
 from streams.user_index.rows import Row, folded, frame_of, widened
 from streams.user_index.runs import Run
 from streams.user_index.segment_filter import SegmentFilter, SegmentGone, rows_among, stored_segment
 
-__all__ = ["Pinned", "SegmentGone", "stored_segment"]
+__all__ = ["PinnedIndex", "SegmentGone", "stored_segment"]
 
 
 @dataclass(slots=True)
-class Pinned:
+class PinnedIndex:
     """A shard's rows as they stood at one moment. Holds snapshots: let go of it soon.
 
     `segments` are those that the runs do not cover, `state store` is None where there are none.
@@ -27,7 +27,7 @@ class Pinned:
     deltas: Sequence[pl.DataFrame]
     segments: Sequence[SegmentIndex]
     segment_filter: SegmentFilter
-    state_store: View | None
+    state_store: StoreSnapshot | None
     runs: Sequence[Run]
     blocks: Snapshot
 

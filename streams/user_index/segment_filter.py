@@ -15,7 +15,7 @@ from schemas.errors import Recoverable
 from schemas.segment import SegmentIndex, decode, verified
 from schemas.segment.order import PACKED
 from streams.state import keys
-from streams.state.rocks import View
+from streams.state.rocks import StoreSnapshot
 from streams.state.state_store import StateStore
 from streams.user_index.rows import Row
 
@@ -44,7 +44,7 @@ class SegmentFilter:
             self._hashes = {name: held for name, held in self._hashes.items() if name in ids}
 
     def rows(
-        self, segments: Sequence[SegmentIndex], users: Sequence[str], state_store: View
+        self, segments: Sequence[SegmentIndex], users: Sequence[str], state_store: StoreSnapshot
     ) -> Iterator[Row]:
         """The rows of `users` in `segments`, not folded. Raises `SegmentGone`, `CorruptSegment`."""
         wanted, names = _hashed(users), frozenset(users)
@@ -113,7 +113,7 @@ def _may_hold(index: SegmentIndex, user: str) -> bool:
     return len(index.sources) > 1 or index.low[1] <= user <= index.high[1]
 
 
-def _pinned_segment(state_store: View, index: SegmentIndex) -> bytes:
+def _pinned_segment(state_store: StoreSnapshot, index: SegmentIndex) -> bytes:
     """A segment's bytes as they were pinned. Raises `SegmentGone`."""
     try:
         data = state_store[keys.segment(index.id)]

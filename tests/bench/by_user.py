@@ -26,7 +26,7 @@ from streams.state.state_store import StateStore, shared_cache
 from streams.state.store import bounded, new_id
 from streams.user_index.by_user import ByUser
 
-LIMITS = layout.Limits(rows=50_000, bytes=900_000, own_rows=4_000)
+LIMITS = layout.SegmentLimits(rows=50_000, bytes=900_000, own_rows=4_000)
 FLUSH_ROWS = 300_000
 RUN_ROWS = 250_000
 READS = 400

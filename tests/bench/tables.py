@@ -18,7 +18,7 @@ import polars as pl
 
 from agents.cli import main
 from agents.shard import intake
-from agents.shard.deltas import Part, parts
+from agents.shard.deltas import DeltaEntry, parts
 from agents.shard.jobs.indexer import Indexer
 from agents.tools.bench import worker as worker_module
 from agents.tools.bench.field import field, ground
@@ -43,7 +43,9 @@ BARE = (sys.executable, "-c", "from tests.bench.tables import bare_worker; bare_
 def bare_worker() -> None:
     """`emberline` with the hot table alone."""
 
-    def rows_only(taken: Ingested, rows: pl.DataFrame, users: TakenUsers, size: int) -> list[Part]:
+    def rows_only(
+        taken: Ingested, rows: pl.DataFrame, users: TakenUsers, size: int
+    ) -> list[DeltaEntry]:
         return parts(dataclasses.replace(taken, events=0), rows, users, size)
 
     async def nothing(_: Indexer) -> bool:

@@ -24,7 +24,7 @@ import polars as pl
 from aiohttp import web
 
 from agents.scatter.context import Context
-from agents.shard.jobs.context import Context as ShardContext
+from agents.shard.jobs.context import ShardContext
 from agents.shard.users import ShardUsers
 from agents.supervision.shard_manager import ShardManager
 from agents.users.facts import UsersRead

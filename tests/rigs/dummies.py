@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 
 import polars as pl
 
-from agents.filters import Plan
+from agents.filters import FilterPlan
 from agents.shard.analytics import Figures
 from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize
 from agents.users.facts import UserFacts, UsersRead
@@ -50,7 +50,7 @@ class DummyShard:
         self.opened = self.closed = 0
         self.cursor: dict[str, int] = {}
         self.lag: dict[str, int] = {}
-        self.plans: list[Plan] = []
+        self.plans: list[FilterPlan] = []
         self.figures = Figures([], [])
 
     @property
@@ -77,13 +77,13 @@ class DummyShard:
         finally:
             self.closed += 1
 
-    async def audience(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+    async def audience(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
         held = all(self.versions.get(source) == version for source, version in plan.pins.items())
         if not self.ready or not held:
             raise NotHeld(f"shard {self.partition}: not {plan.pins}")
         return self._users(plan)
 
-    async def _users(self, plan: Plan) -> AsyncGenerator[pl.Series, None]:
+    async def _users(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
         self.opened += 1
         self.plans.append(plan)
         try:

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from agents.http.connections import Limits, Runner, listen
+from agents.http.connections import ConnectionLimits, Runner, listen
 from agents.scatter.context import Context
 from agents.supervision.shard_manager import ShardManager
 from agents.views.catalog_view import Entry
@@ -59,7 +59,7 @@ async def serving(*sites: Site) -> AsyncIterator[aiohttp.ClientSession]:
         for site in sites:
             app = web.Application()
             routes(app, site.context)
-            runner = Runner(app, Limits.of(site.context.settings), shutdown_s=1.0)
+            runner = Runner(app, ConnectionLimits.of(site.context.settings), shutdown_s=1.0)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             stack.push_async_callback(site.context.close)

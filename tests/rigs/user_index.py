@@ -20,7 +20,7 @@ from tests.rigs.rows import as_dict
 
 __all__ = ["LIMITS", "Rig", "Rows"]
 
-LIMITS = layout.Limits(rows=40, bytes=900_000, own_rows=25)
+LIMITS = layout.SegmentLimits(rows=40, bytes=900_000, own_rows=25)
 Rows = dict[tuple[object, ...], tuple[int, int]]
 
 

@@ -6,7 +6,7 @@ from agents.coordinator.rules.bounds import is_catalog_key
 from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.inputs import CatalogSnapshot, DefinitionRead, DefinitionUnreadable
 from agents.coordinator.rules.quarantine import Quarantined, joined, quarantine_of, readable_uses
-from agents.coordinator.rules.state import Origin, Source, Why
+from agents.coordinator.rules.state import Source, Why, WorkOrigin
 from agents.coordinator.rules.transitions import restore_later, start_restoring
 from schemas.records.lifecycle import Definition, State, Status, is_source
 
@@ -155,7 +155,7 @@ def _resumed(builder: DecisionBuilder, source: Source) -> None:
     )
     if not allowed:
         return
-    origin = Origin(Why.RESUMED, builder.now)
+    origin = WorkOrigin(Why.RESUMED, builder.now)
     if source.state is State.EXPIRED:
         start_restoring(builder, source, origin)
     elif source.work is not None and source.work.then_restore is None:

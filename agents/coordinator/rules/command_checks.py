@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agents.coordinator.rules.state import Source
-from schemas.records.lifecycle import HIDDEN, CommandType, Refusal, State
+from schemas.records.lifecycle import HIDDEN, CommandRefusal, CommandType, State
 
 __all__ = ["CommandCheck", "check_command"]
 
@@ -16,7 +16,7 @@ _LATE = 10
 class CommandCheck:
     """`code` null: it can be carried out, and `message` says what will happen."""
 
-    code: Refusal | None
+    code: CommandRefusal | None
     message: str
 
 
@@ -26,19 +26,19 @@ def check_command(command: CommandType, name: str, source: Source | None) -> Com
     Raises KeyError for a command that is not about sources.
     """
     if source is None or (source.state is State.UNKNOWN and command in _NEEDS_DEFINITION):
-        return CommandCheck(Refusal.UNKNOWN_SOURCE, f"{name}: no such source in the catalog")
+        return CommandCheck(CommandRefusal.UNKNOWN_SOURCE, f"{name}: no such source in the catalog")
     return _JUDGES[command](source)
 
 
 def _restore(source: Source) -> CommandCheck:
     if source.legacy_deleted:
         return CommandCheck(
-            Refusal.LEGACY_DELETED,
+            CommandRefusal.LEGACY_DELETED,
             "permanently deleted under the older policy: there is nothing to restore",
         )
     pending = source.work is not None and source.work.then_restore is not None
     if source.state is State.RESTORING or pending:
-        return CommandCheck(Refusal.ALREADY_RESTORING, "a restore is under way")
+        return CommandCheck(CommandRefusal.ALREADY_RESTORING, "a restore is under way")
     if source.state is State.EXPIRING:
         late = (
             f"; {_late(source)} not done: `emberline cancel {source.source}` brings it back"
@@ -48,10 +48,10 @@ def _restore(source: Source) -> CommandCheck:
         )
         return CommandCheck(None, f"is expiring; will be restored as soon as it has expired{late}")
     if source.state is not State.EXPIRED:
-        return CommandCheck(Refusal.NOT_EXPIRED, f"is {source.state}: its data is available")
+        return CommandCheck(CommandRefusal.NOT_EXPIRED, f"is {source.state}: its data is available")
     totals = source.archived
     if not totals.segments and not totals.late_interactions:
-        return CommandCheck(Refusal.NOTHING_ARCHIVED, "no data of it is in the archive")
+        return CommandCheck(CommandRefusal.NOTHING_ARCHIVED, "no data of it is in the archive")
     return CommandCheck(
         None,
         f"will be restored: {totals.interactions} interactions, {totals.bytes} bytes",
@@ -81,7 +81,7 @@ def _cancel(source: Source) -> CommandCheck:
         return CommandCheck(None, "restore cancelled before it began; once more ends the expiry")
     if source.state is State.EXPIRING:
         return CommandCheck(None, "expiry cancelled; what is in the archive already comes back")
-    return CommandCheck(Refusal.NOT_RESTORING, f"is {source.state}: nothing is under way")
+    return CommandCheck(CommandRefusal.NOT_RESTORING, f"is {source.state}: nothing is under way")
 
 
 def _expire(source: Source) -> CommandCheck:
@@ -94,7 +94,7 @@ def _expire(source: Source) -> CommandCheck:
     }.get(source.state, f"is {source.state} already")
     if source.state is State.EXEMPT:
         because += f" by {source.exempt_by[0].root} ({source.exempt_by[0].filter})"
-    return CommandCheck(Refusal.INVALID_COMMAND, because)
+    return CommandCheck(CommandRefusal.INVALID_COMMAND, because)
 
 
 _NEEDS_DEFINITION = frozenset({CommandType.RESTORE, CommandType.CANCEL, CommandType.EXPIRE})

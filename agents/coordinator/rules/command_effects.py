@@ -7,7 +7,7 @@ from agents.coordinator.rules import requests
 from agents.coordinator.rules.command_checks import CommandCheck
 from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.reconcile import reconcile
-from agents.coordinator.rules.state import Origin, Source, Why
+from agents.coordinator.rules.state import Source, Why, WorkOrigin
 from agents.coordinator.rules.transitions import restore_later, start_expiring, start_restoring
 from schemas.records.lifecycle import Command, CommandType, Hold, Outcome, State
 
@@ -23,8 +23,8 @@ class _Effect:
     request_id: str
     message: str
 
-    def origin(self, why: Why, now: int) -> Origin:
-        return Origin(why, now, self.command.requested_by, self.request_id, self.command.who)
+    def origin(self, why: Why, now: int) -> WorkOrigin:
+        return WorkOrigin(why, now, self.command.requested_by, self.request_id, self.command.who)
 
 
 def carry_out(

@@ -14,7 +14,7 @@ from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.inputs import CommandRead, CommandUnreadable
 from agents.coordinator.rules.reconcile import reconcile
 from agents.coordinator.rules.state import Request, RequestResult, Source
-from schemas.records.lifecycle import Command, CommandType, Outcome, Refusal, is_source
+from schemas.records.lifecycle import Command, CommandRefusal, CommandType, Outcome, is_source
 from schemas.words.nearest import hint
 
 __all__ = ["read", "unreadable"]
@@ -82,7 +82,7 @@ def _refuse(
     builder: DecisionBuilder,
     request: Request,
     message: str,
-    code: Refusal = Refusal.INVALID_COMMAND,
+    code: CommandRefusal = CommandRefusal.INVALID_COMMAND,
 ) -> None:
     requests.tell_whole(builder, request, Outcome.REFUSED, message, code=code.value)
     builder.audit(
@@ -203,7 +203,7 @@ def _sources(
             _refuse(builder, request, "name at least one source, or a tag")
         else:
             message = f"no source has the tag {command.tag!r}"
-            _refuse(builder, request, message, Refusal.UNKNOWN_SOURCE)
+            _refuse(builder, request, message, CommandRefusal.UNKNOWN_SOURCE)
         return
     if len(names) > MAX_SOURCES:
         _refuse(builder, request, f"{len(names)} sources are more than {MAX_SOURCES}: ask in parts")
@@ -245,8 +245,8 @@ def _told(refused: Mapping[str, CommandCheck], command: Command) -> frozenset[st
 
     A short command may name very many: what is written must not be many times what was read.
     """
-    most = {Refusal.UNKNOWN_SOURCE: UNKNOWN_TOLD}
-    found: Counter[Refusal | None] = Counter()
+    most = {CommandRefusal.UNKNOWN_SOURCE: UNKNOWN_TOLD}
+    found: Counter[CommandRefusal | None] = Counter()
     named: set[str] = set()
     for name, one in refused.items():
         found[one.code] += 1
@@ -316,7 +316,7 @@ def _resolve(builder: DecisionBuilder, command: Command, kind: CommandType) -> t
 def _together(refused: Mapping[str, CommandCheck]) -> tuple[str, str]:
     """One code for the whole request: theirs where they agree."""
     codes = {found.code for found in refused.values() if found.code is not None}
-    code = codes.pop() if len(codes) == 1 else Refusal.INVALID_COMMAND
+    code = codes.pop() if len(codes) == 1 else CommandRefusal.INVALID_COMMAND
     if len(refused) == 1:
         return code.value, next(iter(refused.values())).message
     return code.value, f"none of {len(refused)} sources was accepted"

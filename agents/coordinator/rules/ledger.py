@@ -22,7 +22,6 @@ from agents.coordinator.rules.decision import Changed, Decision
 from agents.coordinator.rules.quarantine import Quarantined, exempt, readable_uses
 from agents.coordinator.rules.state import (
     CoordinatorState,
-    Origin,
     Request,
     RequestResult,
     RetentionSweep,
@@ -30,6 +29,7 @@ from agents.coordinator.rules.state import (
     Totals,
     Why,
     Work,
+    WorkOrigin,
 )
 from schemas.errors import Fatal
 from schemas.records.lifecycle import Definition, Exemption, Hold, Outcome, State, is_source
@@ -277,8 +277,8 @@ def _quarantined(plain: dict[str, Any]) -> Quarantined:
     )
 
 
-def _origin(plain: dict[str, Any]) -> Origin:
-    return _of(Origin, {**plain, "why": Why(plain["why"])})
+def _origin(plain: dict[str, Any]) -> WorkOrigin:
+    return _of(WorkOrigin, {**plain, "why": Why(plain["why"])})
 
 
 def _result(plain: dict[str, Any] | None) -> RequestResult | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agents.coordinator.rules.bounds import unfit
-from agents.filters import Code, FilterError, PlanFacts, Refusal, Refused, parse_text, plan
+from agents.filters import Code, FilterError, FilterRefusal, PlanFacts, Refused, parse_text, plan
 from agents.filters.references import UnreadableFilter, leaves, parse, use_of, uses
 from agents.filters.vocabulary import VOCABULARY
 from schemas.records.lifecycle import Definition, kind_of
@@ -92,7 +92,7 @@ def _misspelt(name: str) -> bool:
     return nearest(name, VOCABULARY, cutoff=_ALIKE) is not None
 
 
-def _refused(key: str, refusal: Refusal) -> Iterator[Finding]:
+def _refused(key: str, refusal: FilterRefusal) -> Iterator[Finding]:
     place = refusal.place
     path = f"$.filters{place.path[1:]}"
     if not refusal.sources:

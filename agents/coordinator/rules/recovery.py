@@ -1,7 +1,7 @@
 """A source whose own record is destroyed, by what `lifecycle.state` says of it. Pure."""
 
 from agents.coordinator.rules.policy import Policy
-from agents.coordinator.rules.state import Origin, Source, Totals, Why, Work
+from agents.coordinator.rules.state import Source, Totals, Why, Work, WorkOrigin
 from schemas.records.lifecycle import WORKING, SourceState
 
 __all__ = ["recovered"]
@@ -21,7 +21,7 @@ def recovered(state: SourceState, now: int, policy: Policy) -> Source:
     source = Source(**facts | {"archived": archived, "changed_at": state.updated_at})
     if state.state not in WORKING:
         return source
-    work = Work(Origin(Why.RETENTION, now), now, now + policy.shard_deadline_ms)
+    work = Work(WorkOrigin(Why.RETENTION, now), now, now + policy.shard_deadline_ms)
     return Source(
         **facts
         | {

@@ -7,7 +7,7 @@ from dataclasses import replace
 from agents.coordinator.rules import outputs
 from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.state import Request, RequestResult
-from schemas.records.lifecycle import Command, Outcome, Refusal
+from schemas.records.lifecycle import Command, CommandRefusal, Outcome
 
 __all__ = [
     "CANCELLED",
@@ -157,7 +157,7 @@ def refuse_reuse(builder: DecisionBuilder, known: Request, command: Command) -> 
     former = known.type or "a command that could not be read"
     other = f"another {former}" if known.type == command.type else former
     message = f"the request id was used before, for {other}: take one of its own"
-    code = Refusal.INVALID_COMMAND.value
+    code = CommandRefusal.INVALID_COMMAND.value
     told = RequestResult(Outcome.REFUSED, code, message, time=builder.now)
     builder.emit(outputs.result(known.request_id, None, told, about=asked(command)))
     builder.audit(

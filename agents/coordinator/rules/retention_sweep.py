@@ -13,7 +13,7 @@ from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.reports import overdue
 from agents.coordinator.rules.retention import base, periods
-from agents.coordinator.rules.state import CoordinatorState, Origin, Source, Why
+from agents.coordinator.rules.state import CoordinatorState, Source, Why, WorkOrigin
 from agents.coordinator.rules.transitions import start_expiring
 from schemas.records.lifecycle import VISIBLE, State
 from streams.period import add_ms, milliseconds
@@ -105,7 +105,7 @@ def _expire(builder: DecisionBuilder, due: list[Source]) -> None:
         approved = due
     now, later = approved[: builder.policy.sweep_batch], approved[builder.policy.sweep_batch :]
     for source in now:
-        start_expiring(builder, source, Origin(Why.RETENTION, builder.now))
+        start_expiring(builder, source, WorkOrigin(Why.RETENTION, builder.now))
     # The rest of one sweep was judged with it: it goes on at once, without another question
     builder.put_sweep(
         awaiting=0,

@@ -24,7 +24,6 @@ from schemas.segment import combine
 
 __all__ = [
     "CoordinatorState",
-    "Origin",
     "Request",
     "RequestResult",
     "RetentionSweep",
@@ -32,6 +31,7 @@ __all__ = [
     "Totals",
     "Why",
     "Work",
+    "WorkOrigin",
 ]
 
 
@@ -67,7 +67,7 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class WorkOrigin:
     """Who asked for a restore or an expiry. `request_id` null: the rules themselves."""
 
     why: Why
@@ -82,7 +82,7 @@ class Origin:
 class Work:
     """What the shards are doing for one version of a source, and who has finished."""
 
-    origin: Origin
+    origin: WorkOrigin
     started_at: int
     deadline: int
     due_at: int | None = None
@@ -94,7 +94,7 @@ class Work:
     """Segments done so far, by partition; not durable."""
     stuck: tuple[int, ...] = ()
     """The first of the partitions that are late."""
-    then_restore: Origin | None = None
+    then_restore: WorkOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,25 +6,25 @@ from agents.coordinator.rules import outputs
 from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.reconcile import reconcile
 from agents.coordinator.rules.requests import finish
-from agents.coordinator.rules.state import Origin, Source, Why, Work
+from agents.coordinator.rules.state import Source, Why, Work, WorkOrigin
 from schemas.records.lifecycle import Outcome, State
 
 __all__ = ["expired", "restore_later", "restored", "start_expiring", "start_restoring"]
 
 
-def start_expiring(builder: DecisionBuilder, source: Source, origin: Origin) -> Source:
+def start_expiring(builder: DecisionBuilder, source: Source, origin: WorkOrigin) -> Source:
     """Hide a source and let every shard move it to the archive."""
     # from here on counted anew: what was late before is archived with the rest
     source = replace(source, archived=replace(source.archived, late_interactions=0))
     return _start(builder, source, State.EXPIRING, origin)
 
 
-def start_restoring(builder: DecisionBuilder, source: Source, origin: Origin) -> Source:
+def start_restoring(builder: DecisionBuilder, source: Source, origin: WorkOrigin) -> Source:
     """Let every shard bring an expired source back."""
     return _start(builder, source, State.RESTORING, origin)
 
 
-def restore_later(builder: DecisionBuilder, source: Source, origin: Origin) -> Source:
+def restore_later(builder: DecisionBuilder, source: Source, origin: WorkOrigin) -> Source:
     """Restore a source once it has expired: half-way back is no safer than all the way."""
     builder.audit(
         source,
@@ -90,7 +90,7 @@ def restored(builder: DecisionBuilder, source: Source) -> Source:
     return source
 
 
-def _start(builder: DecisionBuilder, source: Source, state: State, origin: Origin) -> Source:
+def _start(builder: DecisionBuilder, source: Source, state: State, origin: WorkOrigin) -> Source:
     work = Work(
         origin=origin,
         started_at=builder.now,

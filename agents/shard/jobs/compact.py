@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from schemas.segment import SegmentIndex
 from schemas.tables import repeats
 from streams.state import auxiliary_table as auxiliary
@@ -20,7 +20,7 @@ _WINDOW_ENTRIES = 1_000
 _WINDOW_ROWS = 90_000
 
 
-def mergeable(context: Context) -> list[SegmentIndex]:
+def mergeable(context: ShardContext) -> list[SegmentIndex]:
     """Segments that a merge may take: none archived.
 
     A segment of one source that is at least half full is left alone: merging it would cost
@@ -38,7 +38,7 @@ def mergeable(context: Context) -> list[SegmentIndex]:
     ]
 
 
-async def compact(context: Context) -> bool:
+async def compact(context: ShardContext) -> bool:
     """Merge one crowd of segments, or runs of an auxiliary table; False when none is left."""
     chosen = layout.choose_merge(
         mergeable(context),
@@ -53,7 +53,7 @@ async def compact(context: Context) -> bool:
     return True
 
 
-async def _compact_auxiliary(context: Context) -> bool:
+async def _compact_auxiliary(context: ShardContext) -> bool:
     table, settings = context.store.table, context.settings
     for each in auxiliary.TABLES:
         chosen = auxiliary.choose(
@@ -73,7 +73,7 @@ async def _compact_auxiliary(context: Context) -> bool:
     return await _compact_window(context)
 
 
-async def _compact_window(context: Context) -> bool:
+async def _compact_window(context: ShardContext) -> bool:
     """Puts small entries of hashes together: a shard with few events makes one a step, and each
     step looks through all of them."""
     chosen = window_merge(context.store.table.window)

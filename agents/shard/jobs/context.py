@@ -17,10 +17,10 @@ from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan as layout
-from streams.state.compaction_plan import Limits
+from streams.state.compaction_plan import SegmentLimits
 from streams.state.store import Put, Step, Store, bounded, new_id
 
-__all__ = ["Context", "ReportItem"]
+__all__ = ["ReportItem", "ShardContext"]
 
 ReportItem = dict[str, Any]
 #: Of one report, which is one record: names may be long, and items are many.
@@ -32,7 +32,7 @@ _AUXILIARY_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
-class Context:
+class ShardContext:
     """One shard's settings, log, store, clock, view of the lifecycle, and its worker's standing."""
 
     settings: Settings
@@ -44,10 +44,10 @@ class Context:
     standing: Standing = field(default_factory=Standing)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> SegmentLimits:
         """Bounds of a segment."""
         settings = self.settings
-        return Limits(settings.segment_rows, settings.segment_bytes, settings.own_rows)
+        return SegmentLimits(settings.segment_rows, settings.segment_bytes, settings.own_rows)
 
     @property
     def work_bytes(self) -> int:

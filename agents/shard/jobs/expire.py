@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from agents.shard.analytics import pack, unique_users
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.reports import expired
 from schemas.segment import SegmentIndex
 from streams.kafka.log import Record
 from streams.state import archive, keys
 from streams.state import compaction_plan as layout
-from streams.state.hot_table import Applied, HotTable, Place
+from streams.state.hot_table import Applied, HotTable, ManifestEntry
 from streams.state.store import Put, Step, bounded
 
 __all__ = ["Expire"]
@@ -33,7 +33,7 @@ class Expire:
     """
 
     def __init__(
-        self, context: Context, versions: Mapping[str, tuple[int, int]], *, late: bool = False
+        self, context: ShardContext, versions: Mapping[str, tuple[int, int]], *, late: bool = False
     ) -> None:
         self._context = context
         self._versions = dict(versions)
@@ -169,7 +169,7 @@ class Expire:
         return [
             (
                 keys.place(_only(index), index.id),
-                Place(
+                ManifestEntry(
                     offset, index.rows, index.bytes, index.checksum, self._epoch(index)
                 ).to_json(),
             )

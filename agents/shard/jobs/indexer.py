@@ -4,7 +4,7 @@ Answers are right without it; so it takes segments only when they are many or ha
 a while, and rests as long as it has worked.
 """
 
-from agents.shard.jobs.context import Context, stopwatch
+from agents.shard.jobs.context import ShardContext, stopwatch
 from schemas.segment import SegmentIndex
 from streams.state.store import bounded, made_ms
 from streams.user_index.by_user import ByUser
@@ -21,7 +21,7 @@ _DUE_AGE_MS = 30_000
 class Indexer:
     """Covers one shard's segments, and merges the runs that this makes."""
 
-    def __init__(self, context: Context, users: ByUser) -> None:
+    def __init__(self, context: ShardContext, users: ByUser) -> None:
         self._context = context
         self._users = users
         self._rest_until = 0.0

@@ -9,7 +9,7 @@ import asyncio
 
 from agents.resources.budget import Budget
 from agents.shard.jobs.compact import compact
-from agents.shard.jobs.context import Context, stopwatch
+from agents.shard.jobs.context import ShardContext, stopwatch
 from agents.shard.jobs.expire import Expire
 from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.reports import Reminder
@@ -34,7 +34,7 @@ Versions = dict[str, tuple[int, int]]
 class WorkLoop:
     """One shard's background work; `wake` makes it look again at once."""
 
-    def __init__(self, context: Context, budget: Budget, indexer: Indexer) -> None:
+    def __init__(self, context: ShardContext, budget: Budget, indexer: Indexer) -> None:
         self._context = context
         self._indexer = indexer
         self._budget = budget

@@ -7,11 +7,11 @@ again after a while. Telling twice does no harm.
 
 from collections.abc import Mapping
 
-from agents.shard.jobs.context import Context, ReportItem, stopwatch
+from agents.shard.jobs.context import ReportItem, ShardContext, stopwatch
 from schemas.records.lifecycle import State
 from schemas.segment import set_checksum
 from streams.period import seconds
-from streams.state.hot_table import HotTable, Place
+from streams.state.hot_table import HotTable, ManifestEntry
 from streams.state.store import Step
 
 __all__ = ["Reminder", "expired", "restored"]
@@ -32,7 +32,7 @@ def restored(
     table: HotTable,
     source: str,
     version: int,
-    places: Mapping[str, Place],
+    places: Mapping[str, ManifestEntry],
     recent: Mapping[str, int],
 ) -> ReportItem:
     """All of the source that was in the archive, at `places`, is hot again; `recent` are the
@@ -48,7 +48,7 @@ def restored(
     }
 
 
-def _archived(places: Mapping[str, Place]) -> ReportItem:
+def _archived(places: Mapping[str, ManifestEntry]) -> ReportItem:
     """What a source has in the archive: rows, bytes, segments, and a checksum over the set."""
     return {
         "interactions": sum(place.rows for place in places.values()),
@@ -63,7 +63,7 @@ class Reminder:
     often as the coordinator looks for shards that are late.
     """
 
-    def __init__(self, context: Context, first_s: float = _FIRST_S) -> None:
+    def __init__(self, context: ShardContext, first_s: float = _FIRST_S) -> None:
         self._context = context
         self._first_s = first_s
         self._every_s = seconds(context.settings.shard_deadline)

@@ -6,11 +6,11 @@ checksum, and the set is reported. The rows stay hidden until all shards have do
 
 from collections.abc import AsyncIterator, Mapping
 
-from agents.shard.jobs.context import Context, ReportItem, stopwatch
+from agents.shard.jobs.context import ReportItem, ShardContext, stopwatch
 from agents.shard.jobs.reports import restored
 from schemas.segment import SegmentIndex
 from streams.state import archive, keys
-from streams.state.hot_table import Applied, Place
+from streams.state.hot_table import Applied, ManifestEntry
 from streams.state.store import Put, Step
 
 __all__ = ["Restore"]
@@ -21,12 +21,12 @@ _PROGRESS_S = 1.0
 class Restore:
     """Brings sources back; `versions` maps each to its version and epoch."""
 
-    def __init__(self, context: Context, versions: Mapping[str, tuple[int, int]]) -> None:
+    def __init__(self, context: ShardContext, versions: Mapping[str, tuple[int, int]]) -> None:
         self._context = context
         self._versions = {source: version for source, (version, _) in versions.items()}
         table = context.store.table
         self._places = {source: dict(table.manifest.get(source, {})) for source in versions}
-        self._missing: dict[str, Place] = {
+        self._missing: dict[str, ManifestEntry] = {
             segment_id: place
             for places in self._places.values()
             for segment_id, place in places.items()

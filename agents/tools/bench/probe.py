@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 from agents.tools.bench.field import Field
 from agents.tools.bench.worker import Worker
 from agents.tools.demo.chunk import avro_chunk
-from agents.tools.publish import Chunk, place, publish
+from agents.tools.publish import Chunk, partitions_of, publish
 from schemas.errors import Fatal
 from schemas.records import codec
 from schemas.records.registry import own_id
@@ -138,7 +138,7 @@ class Probe:
             "channel": ["EMAIL"],
         }
         chunk = avro_chunk("send", columns)
-        (shard,) = place(chunk.keys, self._field.settings.partitions, "murmur2")
+        (shard,) = partitions_of(chunk.keys, self._field.settings.partitions, "murmur2")
         sent = await producer.send_and_wait(
             self._topic, chunk.values[0], chunk.keys[0], partition=shard
         )

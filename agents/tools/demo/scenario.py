@@ -12,9 +12,9 @@ import orjson
 from agents.tools.demo.catalog import LOYALTY_TAG, RESTORE_TAG, Roles
 from agents.tools.demo.generator import Day
 from agents.tools.import_files import batches
-from agents.tools.import_journal import Place
+from agents.tools.import_journal import ImportPosition
 from agents.tools.oracle import Expected, Interactions, counts, refusal
-from agents.tools.publish import Chunk, place
+from agents.tools.publish import Chunk, partitions_of
 from agents.tools.records import kind_of_record, ready
 from schemas.errors import UsageError
 from schemas.records import codec
@@ -79,8 +79,8 @@ def _misplaced(chunk: Chunk, partitions: int) -> int:
     """How many of a chunk's events lie on another partition than their user's."""
     if chunk.partitioner == "murmur2":
         return 0
-    found = place(chunk.keys, partitions, chunk.partitioner)
-    return sum(map(operator.ne, found, place(chunk.keys, partitions, "murmur2")))
+    found = partitions_of(chunk.keys, partitions, chunk.partitioner)
+    return sum(map(operator.ne, found, partitions_of(chunk.keys, partitions, "murmur2")))
 
 
 def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
@@ -98,7 +98,7 @@ def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
     for file in files:
         if not file.is_file():
             raise UsageError(f"There is no file {file}", remedy="Check its name")
-        for batch in batches(file, None, Place()):
+        for batch in batches(file, None, ImportPosition()):
             if batch.bad:
                 bad = batch.bad[0]
                 raise UsageError(f"{bad.where}: {bad.why}", remedy="Mend it, or leave it out")

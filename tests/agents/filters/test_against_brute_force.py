@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agents.filters import (
     FilterError,
-    Plan,
+    FilterPlan,
     Refused,
     evaluate,
     tally,
@@ -102,7 +102,7 @@ def test_what_is_excluded_never_lets_anybody_in(known: Facts, asked: list[Any]) 
         if full is None:
             continue
         found = planned(tree, known, exclude=True)
-        if isinstance(found, Plan):
+        if isinstance(found, FilterPlan):
             users = set(evaluate(found, Shard(known, Random(1))).to_list())
             assert users <= full.users
             if not found.excluded_expired:
@@ -113,7 +113,7 @@ def test_what_is_excluded_never_lets_anybody_in(known: Facts, asked: list[Any]) 
 @settings(relaxed, max_examples=50)
 def test_not_is_the_rest_of_the_roster(known: Facts, tree: Any, seed: int) -> None:
     found, other = planned(tree, known), planned({"not": tree}, known)
-    if isinstance(found, Plan) and isinstance(other, Plan):
+    if isinstance(found, FilterPlan) and isinstance(other, FilterPlan):
         users = evaluate(found, Shard(known, Random(seed))).to_list()
         others = evaluate(other, Shard(known, Random(seed))).to_list()
         assert sorted(users + others) == sorted(known.roster)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from agents.filters import FixedPlanFacts, Plan, SourceView, evaluate, parse, plan
+from agents.filters import FilterPlan, FixedPlanFacts, SourceView, evaluate, parse, plan
 from tests.rigs.filters.brute import NOW, Event, Facts, millis
 from tests.rigs.filters.shard import Shard
 
@@ -37,7 +37,7 @@ def event(user: str, kind: str, day: int = 10, source: str | None = "campaign:a"
 def who(leaf: dict[str, Any], *events: Event, views: dict[str, int] | None = None) -> str:
     """The users that match, in order."""
     found = plan(parse(leaf), WORLD, now_ms=millis(NOW))
-    assert isinstance(found, Plan), found
+    assert isinstance(found, FilterPlan), found
     shard = Shard(Facts(ROSTER, list(events), views=views or {}), Random(7))
     return " ".join(sorted(evaluate(found, shard)))
 
@@ -317,7 +317,7 @@ def test_everybody_and_nobody() -> None:
 def test_a_roster_of_nobody() -> None:
     node = parse({"not": campaign("received_from_campaign")})
     found = plan(node, WORLD, now_ms=millis(NOW))
-    assert isinstance(found, Plan)
+    assert isinstance(found, FilterPlan)
     users = evaluate(found, Shard(Facts(set(), [event("ann", "received")]), Random(7)))
     assert users.to_list() == []
     assert users.dtype == pl.String
@@ -342,7 +342,7 @@ def test_jobs_may_run_in_threads() -> None:
     ]
     events = [event("ann", "received"), event("bob", "entered", 1, "canvas:c")]
     found = plan(parse({"or": leaves}), WORLD, now_ms=millis(NOW))
-    assert isinstance(found, Plan)
+    assert isinstance(found, FilterPlan)
     shard = Shard(Facts(ROSTER, events, views={"cy": 1}), Random(7))
     with ThreadPoolExecutor(4) as pool:
         users = evaluate(found, shard, pool.map)

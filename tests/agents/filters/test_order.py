@@ -5,7 +5,7 @@ from typing import Any
 from agents.filters import FixedPlanFacts, parse, plan
 from agents.filters.order import rounds
 from agents.filters.plan_facts import SourceView
-from agents.filters.plan_nodes import Both, Plan, Question, Rest
+from agents.filters.plan_nodes import AllOf, Complement, FilterPlan, LeafQuery
 
 WORLD = FixedPlanFacts(sources={f"campaign:{name}": SourceView() for name in "abc"})
 
@@ -16,7 +16,7 @@ def received(name: str, **more: Any) -> dict[str, Any]:
 
 def ordered(tree: Any) -> list[Any]:
     found = plan(parse(tree), WORLD, now_ms=0)
-    assert isinstance(found, Plan)
+    assert isinstance(found, FilterPlan)
     return rounds(found.tree)
 
 
@@ -24,7 +24,7 @@ def test_what_leaves_few_comes_first() -> None:
     never = {"filter": "never_received"}
     found = ordered({"and": [never, {"not": received("a")}, received("b"), received("c")]})
     kinds = [type(step) for step in found]
-    assert kinds == [Question, Question, Rest, Question]
+    assert kinds == [LeafQuery, LeafQuery, Complement, LeafQuery]
     assert [getattr(step, "sources", 0) for step in found] == [
         ("campaign:b",),
         ("campaign:c",),
@@ -36,9 +36,9 @@ def test_what_leaves_few_comes_first() -> None:
 def test_parts_with_a_source_in_common_stay_together() -> None:
     either = {"or": [received("b"), received("a")]}
     first, second = ordered({"and": [{"not": received("a")}, received("c"), {"and": [either]}]})
-    assert isinstance(first, Question)
+    assert isinstance(first, LeafQuery)
     assert first.sources == ("campaign:c",)
-    assert isinstance(second, Both)
+    assert isinstance(second, AllOf)
     assert len(second.parts) == 2
 
 

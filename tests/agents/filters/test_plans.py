@@ -8,10 +8,10 @@ import pytest
 from agents.filters import (
     Code,
     FilterError,
+    FilterPath,
+    FilterPlan,
     FixedPlanFacts,
     OnExpired,
-    Place,
-    Plan,
     Refused,
     SegmentView,
     SourceView,
@@ -49,7 +49,7 @@ def tagged(tag: str, name: str = "received_with_tag", **more: Any) -> dict[str, 
     return {"filter": name, "tag": tag, **more}
 
 
-def made(tree: Any, *, exclude: bool = False, **segments: Any) -> Plan | Refused:
+def made(tree: Any, *, exclude: bool = False, **segments: Any) -> FilterPlan | Refused:
     """Its plan; the keywords are segments' filters."""
     texts = {f"segment:{key}": value and json.dumps(value) for key, value in segments.items()}
     plan_facts = FixedPlanFacts(SOURCES, texts, TAGS)
@@ -57,10 +57,10 @@ def made(tree: Any, *, exclude: bool = False, **segments: Any) -> Plan | Refused
     return plan(parse(tree), plan_facts, now_ms=NOW, on_expired=mode)
 
 
-def accepted(tree: Any, **how: Any) -> Plan:
+def accepted(tree: Any, **how: Any) -> FilterPlan:
     """Its plan; it must not be refused."""
     found = made(tree, **how)
-    assert isinstance(found, Plan), found
+    assert isinstance(found, FilterPlan), found
     return found
 
 
@@ -79,7 +79,7 @@ def test_the_sources_read_are_pinned_to_their_versions() -> None:
 @pytest.mark.parametrize("state", sorted(VISIBLE))
 def test_visible_sources_answer_whatever_their_state(state: State) -> None:
     plan_facts = FixedPlanFacts({HOT: SourceView(state)})
-    assert isinstance(plan(parse(received("hot")), plan_facts, now_ms=NOW), Plan)
+    assert isinstance(plan(parse(received("hot")), plan_facts, now_ms=NOW), FilterPlan)
 
 
 @pytest.mark.parametrize("state", sorted(HIDDEN))
@@ -124,13 +124,13 @@ def test_no_restore_is_offered_where_it_would_not_help() -> None:
 def test_unknown_names_are_refused_with_the_path(tree: Any, code: Code) -> None:
     found = refused({"and": [received("hot"), {"not": tree}]})
     assert (found.code, found.status) == (code, 400)
-    assert [one.place for one in found.refusals] == [Place("$.and[1].not")]
+    assert [one.place for one in found.refusals] == [FilterPath("$.and[1].not")]
 
 
 def test_a_definition_that_lists_no_variations_says_nothing_about_them() -> None:
     variant = {"filter": "received_campaign_variant", "campaign": "x", "variation": "any"}
     plan_facts = FixedPlanFacts({"campaign:x": SourceView()})
-    assert isinstance(plan(parse(variant), plan_facts, now_ms=NOW), Plan)
+    assert isinstance(plan(parse(variant), plan_facts, now_ms=NOW), FilterPlan)
 
 
 @pytest.mark.parametrize("exclude", [False, True])
@@ -156,7 +156,7 @@ def test_legacy_deleted_is_refused_for_good(exclude: bool, has: bool) -> None:
 def test_exclude_drops_where_the_answer_can_only_become_shorter(tree: Any, dropped: bool) -> None:
     found = made(tree, exclude=True)
     if dropped:
-        assert isinstance(found, Plan)
+        assert isinstance(found, FilterPlan)
         assert [one.source for one in found.excluded_expired] == [OLD]
         assert OLD not in found.pins
     else:
@@ -208,7 +208,7 @@ def test_polarity_passes_through_segments_and_places_name_the_way() -> None:
     inner = {"or": [received("hot"), received("old", has=False)]}
     found = accepted({"not": segment("s")}, exclude=True, s=inner)
     (one,) = found.excluded_expired
-    assert one.place == Place("$.not", ("segment:s",), "$.or[1]")
+    assert one.place == FilterPath("$.not", ("segment:s",), "$.or[1]")
     assert str(one.place) == "$.not (segment:s: $.or[1])"
     assert refused(segment("s"), exclude=True, s=inner).code is Code.SOURCE_HIDDEN
     twice = accepted({"not": segment("t")}, exclude=True, s=inner, t={"and": [segment("s")]})
@@ -227,7 +227,7 @@ def test_segments_in_a_circle_are_refused() -> None:
 )
 def test_a_segment_that_cannot_be_read_says_nothing_about_anybody(inner: Any) -> None:
     found = refused(segment("s", has=False), s=inner)
-    assert (found.code, found.refusals[0].place) == (Code.UNREADABLE_SEGMENT, Place("$"))
+    assert (found.code, found.refusals[0].place) == (Code.UNREADABLE_SEGMENT, FilterPath("$"))
 
 
 def test_segments_that_multiply_or_nest_too_far_are_refused() -> None:

@@ -10,9 +10,9 @@ import aiohttp
 import polars as pl
 import pytest
 
-from agents.filters import Plan
+from agents.filters import FilterPlan
 from agents.http import admission
-from agents.http.admission import Places, Work
+from agents.http.admission import Slots, Work
 from agents.http.keys import Scope
 from agents.http.problems import Problem
 from agents.http.quota import Quota
@@ -33,7 +33,7 @@ def left(folder: Path) -> list[Path]:
 
 
 async def test_places_are_given_in_order_and_no_key_has_all() -> None:
-    places = Places(Work.AUDIENCE, 2)
+    places = Slots(Work.AUDIENCE, 2)
     order: list[str] = []
     go = {name: asyncio.Event() for name in ("a1", "a2", "b1", "b2")}
 
@@ -61,7 +61,7 @@ async def test_places_are_given_in_order_and_no_key_has_all() -> None:
 async def test_who_waits_too_long_behind_too_many_or_leaves_is_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    places = Places(Work.AUDIENCE, 2)
+    places = Slots(Work.AUDIENCE, 2)
 
     async def enter(key: str | None) -> None:
         async with places.place(key):
@@ -88,7 +88,7 @@ async def test_who_waits_too_long_behind_too_many_or_leaves_is_out(
 
 
 async def test_a_place_that_is_given_to_who_leaves_goes_on() -> None:
-    places = Places(Work.FILE, 1)
+    places = Slots(Work.FILE, 1)
 
     async def enter() -> None:
         async with places.place(None):
@@ -123,7 +123,7 @@ class Crowd:
             async for frame in self._counted(read(shard, *asked)):
                 yield frame
 
-        async def counted_users(shard: DummyShard, plan: Plan) -> Any:
+        async def counted_users(shard: DummyShard, plan: FilterPlan) -> Any:
             async for frame in self._counted(users(shard, plan)):
                 yield frame
 

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from agents.http import body, connections, problems
-from agents.http.connections import Limits
+from agents.http.connections import ConnectionLimits
 from tests.rigs.dummies import DummyShard, rows, until
 from tests.rigs.site import JSON, SHARDS, A, Site, active, raw, serving, settings
 
@@ -53,7 +53,7 @@ def held(opened: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> int
 @pytest.mark.parametrize("more", [{"http_connections": 40}, {"http_connections_by_address": 40}])
 async def test_239_half_sent_requests_keep_nobody_out(tmp_path: Path, more: dict[str, int]) -> None:
     site = Site(settings(tmp_path, **more), set(range(SHARDS)), active())
-    most = Limits.of(site.context.settings)
+    most = ConnectionLimits.of(site.context.settings)
     bound = min(most.total, most.by_address)
     assert bound <= 40
     async with serving(site), half_sent(site, 239) as opened:
@@ -211,7 +211,7 @@ async def test_a_body_does_not_unpack_itself(tmp_path: Path) -> None:
 def test_half_of_the_descriptors_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def limits(descriptors: int, **more: Any) -> tuple[int, int]:
         monkeypatch.setattr(resource, "getrlimit", lambda which: (descriptors, descriptors))
-        found = Limits.of(settings(tmp_path, **more))
+        found = ConnectionLimits.of(settings(tmp_path, **more))
         return found.total, found.by_address
 
     assert limits(65_536) == (512, 200)

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from agents import scatter
 from agents.audience.live_plan_facts import LivePlanFacts
-from agents.filters import Plan, parse, plan
+from agents.filters import FilterPlan, parse, plan
 from agents.scatter import retry
 from agents.scatter.audience_query import AudienceQuery
 from agents.scatter.client import ask
@@ -58,10 +58,10 @@ def two(settings: Settings) -> tuple[Site, Site]:
     return sites
 
 
-def question(site: Site) -> Plan:
+def question(site: Site) -> FilterPlan:
     node = parse({"filter": "received_from_campaign", "campaign": "a"})
     found = plan(node, LivePlanFacts(site.context.states, site.context.catalog), now_ms=1)
-    assert isinstance(found, Plan)
+    assert isinstance(found, FilterPlan)
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.filters import FilterError, FixedPlanFacts, Plan, SourceView, parse, plan
+from agents.filters import FilterError, FilterPlan, FixedPlanFacts, SourceView, parse, plan
 from agents.filters.planning import MAX_PAIRS
 from agents.scatter.plan_json import MOST_BYTES, BadPlan, decode, encode
 from tests.rigs.filters.brute import Facts
@@ -20,7 +20,7 @@ from tests.rigs.filters.planned import planned, relaxed
 def test_round_trip(known: Facts, asked: list[Any]) -> None:
     for tree in asked:
         plan = planned(tree, known, exclude=True)
-        if isinstance(plan, Plan):
+        if isinstance(plan, FilterPlan):
             there = decode(encode(plan))
             assert (there.tree, there.pins, there.now_ms) == (plan.tree, plan.pins, plan.now_ms)
 
@@ -45,12 +45,12 @@ def test_what_is_no_plan_is_refused(body: bytes) -> None:
         decode(body)
 
 
-def asked(leaves: int, key: str) -> Plan:
+def asked(leaves: int, key: str) -> FilterPlan:
     """As many leaves that each ask a thousand sources of such keys."""
     sources = {f"{key}{at:04}": SourceView(version=1) for at in range(1_000)}
     tree = {"or": [{"filter": "received_with_tag", "tag": "t"}] * leaves}
     found = plan(parse(tree), FixedPlanFacts(sources, {}, {"t": list(sources)}), now_ms=1)
-    assert isinstance(found, Plan)
+    assert isinstance(found, FilterPlan)
     return found
 
 

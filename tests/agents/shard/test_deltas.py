@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from agents.shard.deltas import HASHES, ROWS, Part, parts
+from agents.shard.deltas import HASHES, ROWS, DeltaEntry, parts
 from schemas.decode.ingest import Ingested, ingest
 from schemas.decode.users import TakenUsers
 from schemas.tables import delta, interaction
@@ -33,11 +33,11 @@ def taken(rows: pl.DataFrame, events: int) -> Ingested:
     )
 
 
-def entries(found: Ingested, users: TakenUsers, row_bytes: int) -> list[Part]:
+def entries(found: Ingested, users: TakenUsers, row_bytes: int) -> list[DeltaEntry]:
     return parts(found, found.interactions, users, row_bytes)
 
 
-def of(letter: bytes, found: list[Part]) -> list[Part]:
+def of(letter: bytes, found: list[DeltaEntry]) -> list[DeltaEntry]:
     return [part for part in found if part.letter == letter]
 
 

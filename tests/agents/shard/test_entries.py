@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from agents.shard.analytics import Rows, pack, unpack
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.views.state_view import StateView
 from schemas.records import codec
 from schemas.segment import SegmentIndex
@@ -53,7 +53,7 @@ def test_numbers_of_a_former_version_are_one_piece() -> None:
 def test_a_report_of_many_sources_with_long_names_is_several(tmp_path: Path) -> None:
     settings = load({"data_dir": tmp_path}, env={})
     store = Store(settings, KafkaLog(settings), 0, tmp_path, shared_cache(1_000_000))
-    context = Context(settings, KafkaLog(settings), 0, store, StateView(), SystemClock())
+    context = ShardContext(settings, KafkaLog(settings), 0, store, StateView(), SystemClock())
     names = [f"campaign:{n:05d}" + "é" * 4_990 for n in range(300)] + ["campaign:short"] * 1_500
 
     records = context.reports({"source": n, "version": 1, "phase": "seen"} for n in names)
@@ -79,7 +79,7 @@ def test_a_segment_and_its_index_fit_one_record_of_the_archive(
     }
     nothing = {name: [None] * count for name in SCHEMA if name not in fields}
     frame = pl.DataFrame(fields | nothing, schema=SCHEMA)
-    limits = layout.Limits(rows=10_000, bytes=18_000, own_rows=100)
+    limits = layout.SegmentLimits(rows=10_000, bytes=18_000, own_rows=100)
 
     puts = dict(layout.store(frame, 0, lambda: secrets.token_hex(12), limits))
 

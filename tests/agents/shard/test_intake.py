@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from agents.shard.deltas import HASHES, ROWS
 from agents.shard.intake import Decoded, Fetch, Intake
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.views.state_view import StateView
 from schemas.decode.batch import RawBatch, SealedBatch, seal_batches
 from schemas.records import codec
@@ -33,7 +33,7 @@ def intake(tmp_path: Path) -> Intake:
         {"partitions": 1, "prefix": "t.", "step_bytes": 200_000, "data_dir": tmp_path}, env={}
     )
     store = Store(settings, KafkaLog(settings), 0, tmp_path, shared_cache(1_000_000))
-    return Intake(Context(settings, KafkaLog(settings), 0, store, StateView(), SystemClock()))
+    return Intake(ShardContext(settings, KafkaLog(settings), 0, store, StateView(), SystemClock()))
 
 
 def sends(count: int, first: int = 0) -> RawBatch:

@@ -11,7 +11,7 @@ import pytest
 
 from agents.filters import parse, plan
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
-from agents.filters.plan_nodes import Plan
+from agents.filters.plan_nodes import FilterPlan
 from agents.shard.shard import Shard
 from agents.shard.standing import Standing
 from agents.supervision.shard_manager import NotHeld
@@ -30,7 +30,7 @@ __all__ = ["alone"]
 async def held(shard: Shard) -> None:
     """Ask everything that a shard can be asked."""
     found = plan(parse({"filter": "never_received"}), WORLD, now_ms=0)
-    assert isinstance(found, Plan)
+    assert isinstance(found, FilterPlan)
     async for _ in shard.read(B, None):
         pass
     async for _ in await shard.audience(found):
@@ -54,7 +54,7 @@ ASKED: dict[str, Callable[[Shard], Coroutine[Any, Any, object]]] = {
 async def refused(shard: Shard) -> None:
     """Every one of these questions is refused."""
     found = plan(parse({"filter": "never_received"}), WORLD, now_ms=0)
-    assert isinstance(found, Plan)
+    assert isinstance(found, FilterPlan)
     with pytest.raises(NotHeld):
         await anext(aiter(shard.read(B, None)))
     with pytest.raises(NotHeld):

@@ -9,12 +9,12 @@ import pytest
 
 from agents.filters import parse, plan
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
-from agents.filters.plan_nodes import Plan
+from agents.filters.plan_nodes import FilterPlan
 from agents.resources.scheduler import Scheduler
 from agents.shard import audience as shard_audience
 from agents.shard import read as shard_read
 from agents.shard.audience import Audiences
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.views.state_view import StateView
 from schemas.tables import delta
 from streams.clock import SystemClock
@@ -34,7 +34,7 @@ WORLD = FixedPlanFacts(sources={SOURCE: SourceView()})
 
 
 @pytest.fixture
-async def context(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[Context]:
+async def context(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[ShardContext]:
     flags = {
         "bootstrap_servers": broker,
         "prefix": prefix,
@@ -47,11 +47,11 @@ async def context(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[Con
     await topic_admin.create(settings)
     store = Store(settings, KafkaLog(settings), 0, tmp_path / "store", shared_cache(8 << 20))
     await store.takeover()
-    yield Context(settings, KafkaLog(settings), 0, store, StateView(), SystemClock())
+    yield ShardContext(settings, KafkaLog(settings), 0, store, StateView(), SystemClock())
     await store.close()
 
 
-async def put(context: Context, seeds: range) -> list[pl.DataFrame]:
+async def put(context: ShardContext, seeds: range) -> list[pl.DataFrame]:
     """So many small deltas, in one step."""
     sequence = context.store.table.next_sequence
     frames = {
@@ -68,7 +68,7 @@ def of_source(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
 
 
 async def test_a_flush_in_the_middle_of_a_read(
-    context: Context, monkeypatch: pytest.MonkeyPatch
+    context: ShardContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(range_scan, "_PER_RANGE", 50)
     monkeypatch.setattr(range_scan, "_SAMPLE", 1)
@@ -96,13 +96,13 @@ async def test_a_flush_in_the_middle_of_a_read(
     assert sizes[SOURCE].rows >= len(as_dict(again))
 
 
-async def test_an_audience_is_of_the_moment_of_its_pin(context: Context) -> None:
+async def test_an_audience_is_of_the_moment_of_its_pin(context: ShardContext) -> None:
     frames = await put(context, range(300))
     await context.flush()
     frames += await put(context, range(300, 600))
     leaf = {"filter": "clicked_opened_campaign", "campaign": "0001", "action": "clicked"}
     asked = plan(parse({"not": leaf}), WORLD, now_ms=0)
-    assert isinstance(asked, Plan)
+    assert isinstance(asked, FilterPlan)
 
     audiences = Audiences(context, Scheduler())
     users = await audiences.find(asked)
@@ -125,11 +125,11 @@ async def test_an_audience_is_of_the_moment_of_its_pin(context: Context) -> None
 
 
 async def test_once_asked_users_are_taken_in_as_they_come(
-    context: Context, monkeypatch: pytest.MonkeyPatch
+    context: ShardContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shard_audience, "_FRESHEN_S", 0.01)
     asked = plan(parse({"filter": "never_received", "has": False}), WORLD, now_ms=0)
-    assert isinstance(asked, Plan)
+    assert isinstance(asked, FilterPlan)
     audiences = Audiences(context, Scheduler())
 
     def known() -> int:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agents.filters import evaluate, parse, plan
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
-from agents.filters.plan_nodes import Plan
+from agents.filters.plan_nodes import FilterPlan
 from agents.shard import slices
 from agents.shard.slices import Slice
 from agents.shard.user_list import UserList
@@ -23,7 +23,7 @@ from schemas.tables.profile import wide
 from schemas.tables.roster import GONE, roster_rows
 from streams.state.auxiliary_table import ROSTER, AuxiliaryTable
 from streams.state.rocks import StoreDamaged
-from streams.state.store import Pinned
+from streams.state.store import PinnedShard
 
 A, B = "campaign:a", "campaign:b"
 WORLD = FixedPlanFacts(sources={A: SourceView(), B: SourceView()})
@@ -134,9 +134,9 @@ class Made:
 @settings(deadline=None, max_examples=150)
 def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked: Any) -> None:
     made = Made(random, users, rows)
-    pinned = cast(Pinned, made)
+    pinned = cast(PinnedShard, made)
     found = plan(parse(asked), WORLD, now_ms=0)
-    assert isinstance(found, Plan)
+    assert isinstance(found, FilterPlan)
     everybody = UserList().of(pinned)
     made.decoded.clear()
     with pytest.MonkeyPatch.context() as patch:
@@ -160,7 +160,7 @@ def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked:
 def test_the_roll_is_that_of_each_moment(random: Random, steps: int) -> None:
     made, user_list, sequence = Made(random, 40, 30), UserList(), 1000
     for _ in range(steps):
-        everybody = user_list.of(cast(Pinned, made))
+        everybody = user_list.of(cast(PinnedShard, made))
         before = everybody.between(None, None).texts().to_list()
         assert before == sorted(made.live())
         if random.random() < 0.5:
@@ -173,7 +173,7 @@ def test_the_roll_is_that_of_each_moment(random: Random, steps: int) -> None:
         made.auxiliary[ROSTER.delta] = (*made.auxiliary[ROSTER.delta], news)
         if random.random() < 0.2:
             made.auxiliary[ROSTER.delta] = (made.auxiliary_rows(ROSTER),)
-        user_list.of(cast(Pinned, made))
+        user_list.of(cast(PinnedShard, made))
         assert everybody.between(None, None).texts().to_list() == before
 
 
@@ -181,15 +181,15 @@ def test_the_roll_is_that_of_each_moment(random: Random, steps: int) -> None:
 @settings(deadline=None, max_examples=20)
 def test_what_could_not_be_read_is_read_the_next_time(random: Random) -> None:
     made, user_list = Made(random, 40, 30), UserList()
-    user_list.of(cast(Pinned, made))
+    user_list.of(cast(PinnedShard, made))
     said: list[Any] = [("newcomer", {}), (made.names[0], None)]
     made.auxiliary[ROSTER.delta] = (*made.auxiliary[ROSTER.delta], roster_rows(said, 1_000))
     made.runs[ROSTER.run] = (b"r/1",)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(made, "auxiliary_rows", lambda table: _damaged())
         with pytest.raises(StoreDamaged):
-            user_list.of(cast(Pinned, made))
-    assert user_list.of(cast(Pinned, made)).between(None, None).texts().to_list() == sorted(
+            user_list.of(cast(PinnedShard, made))
+    assert user_list.of(cast(PinnedShard, made)).between(None, None).texts().to_list() == sorted(
         made.live()
     )
 

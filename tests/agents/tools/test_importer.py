@@ -11,7 +11,7 @@ import pytest
 
 from agents.tools.demo.generator import generate
 from agents.tools.import_files import Batch, batches
-from agents.tools.import_journal import Journal, Place
+from agents.tools.import_journal import ImportPosition, Journal
 from agents.tools.importer import Progress, import_files
 from agents.tools.oracle import Interactions, expect
 from agents.tools.records import kind_of_record, refuse_unknown_fields
@@ -115,7 +115,7 @@ def test_a_file_goes_on_where_it_was_left(
         if kind == "avro"
         else lines(tmp_path / "a.jsonl", [("send", record) for record in sends])
     )
-    every = list(batches(file, None, Place()))
+    every = list(batches(file, None, ImportPosition()))
     assert len(every) > 10
     assert every[-1].read == file.stat().st_size
     values = [v for batch in every for chunk in batch.chunks for v in chunk.values]
@@ -128,11 +128,11 @@ def test_a_file_goes_on_where_it_was_left(
 def test_a_changed_file_begins_anew(tmp_path: Path) -> None:
     file, path = tmp_path / "a.jsonl", tmp_path / "data" / "import.json"
     file.write_text("one")
-    Journal(path, "here").save(file, Place(3, 1, done=True))
-    assert Journal(path, "here").place(file) == Place(3, 1, done=True)
-    assert Journal(path, "there").place(file) == Place()
+    Journal(path, "here").save(file, ImportPosition(3, 1, done=True))
+    assert Journal(path, "here").place(file) == ImportPosition(3, 1, done=True)
+    assert Journal(path, "there").place(file) == ImportPosition()
     file.write_text("other")
-    assert Journal(path, "here").place(file) == Place()
+    assert Journal(path, "here").place(file) == ImportPosition()
     path.write_text("{")
     with pytest.raises(Fatal, match="cannot be read"):
         Journal(path, "here")
@@ -160,7 +160,7 @@ def test_blank_lines_are_no_records_but_lines(
     file = tmp_path / "a.jsonl"
     user = '{"type":"user","user_id":"u"}'
     file.write_text(f"\n{user}\n \t\r\n\nnonsense\n{user}\n\n")
-    every = list(batches(file, None, Place()))
+    every = list(batches(file, None, ImportPosition()))
     assert [bad.where for batch in every for bad in batch.bad] == [f"{file}:5"]
     assert (every[-1].place.records, every[-1].place.bad) == (3, 1)
     for at, batch in enumerate(every):
@@ -178,7 +178,7 @@ def test_times_of_other_writers_become_milliseconds(tmp_path: Path) -> None:
     time = datetime(2026, 5, 1, 12, 0, 0, 123_000, tzinfo=UTC)
     with (tmp_path / "a.avro").open("wb") as out:
         fastavro.writer(out, writer, [{"id": "1", "user_id": "u", "time": time, "more": "x"}])
-    (batch,) = batches(tmp_path / "a.avro", None, Place())
+    (batch,) = batches(tmp_path / "a.avro", None, ImportPosition())
     (value,) = batch.chunks[0].values
     assert codec.decode(value or b"")["time"] == 1_777_636_800_123
 
@@ -188,7 +188,7 @@ def test_a_cut_container_is_named(tmp_path: Path) -> None:
     file = container(tmp_path / "a.avro", "send", sends)
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(Fatal, match="no complete Avro"):
-        list(batches(file, None, Place()))
+        list(batches(file, None, ImportPosition()))
 
 
 def damaged(path: Path, codec: str) -> Path:
@@ -208,7 +208,7 @@ def test_a_corrupt_block_is_named(tmp_path: Path, codec: str) -> None:
     file = damaged(tmp_path / "a.avro", codec)
     found: list[Batch] = []
     with pytest.raises(Fatal) as told:
-        found.extend(batches(file, None, Place()))
+        found.extend(batches(file, None, ImportPosition()))
     assert len(found) > 1
     place = f"{file}, block {len(found) + 1}, before byte "
     assert str(told.value).startswith(place)
@@ -220,7 +220,7 @@ def test_a_container_without_a_readable_schema_is_named(tmp_path: Path) -> None:
     file = container(tmp_path / "a.avro", "send", [])
     file.write_bytes(file.read_bytes().replace(b'"symbols"', b'"simbols"'))
     with pytest.raises(Fatal, match="no complete Avro"):
-        list(batches(file, None, Place()))
+        list(batches(file, None, ImportPosition()))
 
 
 @pytest.mark.connected
@@ -255,7 +255,7 @@ def test_a_time_that_no_calendar_has_is_one_bad_record(tmp_path: Path, unit: str
     file = tmp_path / "a.avro"
     with file.open("wb") as out:
         fastavro.writer(out, writer, records)
-    (batch,) = batches(file, None, Place())
+    (batch,) = batches(file, None, ImportPosition())
     # 64 bits of nanoseconds reach to the year 2262: all of them are times
     assert [bad.where for bad in batch.bad] == (
         [] if unit == "nanos" else [f"{file}:2", f"{file}:3"]
@@ -294,7 +294,7 @@ def test_records_of_avro_files_are_looked_at_as_json_is(
         writer = {"type": "record", "name": "Send", "fields": fields}
         events = [event | {"channel": via} for via in ("sms", "Email", None)]
         fastavro.writer(out, writer, events)
-    (batch,) = batches(tmp_path / "a.avro", None, Place())
+    (batch,) = batches(tmp_path / "a.avro", None, ImportPosition())
     found = [codec.decode(value or b"")["channel"] for value in batch.chunks[0].values]
     assert found == ["SMS", "EMAIL"]
     assert len(batch.bad) == 1
@@ -309,5 +309,5 @@ def test_records_of_avro_files_are_looked_at_as_json_is(
     with (tmp_path / "b.avro").open("wb") as out:
         record = {"key": "campaign:a", "status": "STOPPED", "stopedAt": "1", "kind": ""}
         fastavro.writer(out, definition, [record])
-    (batch,) = batches(tmp_path / "b.avro", None, Place())
+    (batch,) = batches(tmp_path / "b.avro", None, ImportPosition())
     assert "did you mean stopped_at" in batch.bad[0].why

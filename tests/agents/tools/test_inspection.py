@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agents.tools.import_files import batches
-from agents.tools.import_journal import Place
+from agents.tools.import_journal import ImportPosition
 from agents.tools.inspection import Inspection
 from agents.tools.records import kind_of_record
 from schemas.decode.batch_pack import packed
@@ -81,7 +81,7 @@ def test_an_import_sends_none_that_would_be_rejected_and_names_its_line(
     events = [SEND, *(SEND | change for change, _ in FAULTS), SEND]
     file = tmp_path / "a.jsonl"
     file.write_text("\n\n".join(json.dumps(event) for event in events))
-    (batch,) = batches(file, kind_of_record("send"), Place(), inspection(settings))
+    (batch,) = batches(file, kind_of_record("send"), ImportPosition(), inspection(settings))
     assert [bad.where for bad in batch.bad] == [f"{file}:{2 * at + 1}" for at in range(1, 8)]
     assert [bad.why.partition(":")[0] for bad in batch.bad] == [code for _, code in FAULTS]
     assert [len(chunk.values) for chunk in batch.chunks] == [2]

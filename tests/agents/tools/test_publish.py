@@ -7,7 +7,7 @@ import pytest
 
 from agents.tools.demo.chunk import EventChunk
 from agents.tools.demo.generator import generate
-from agents.tools.publish import Chunk, place, publish
+from agents.tools.publish import Chunk, partitions_of, publish
 from schemas.errors import Fatal, Recoverable
 from streams.kafka.topic_reader import TopicReader, read_all
 from streams.kafka.topics import Topics
@@ -20,13 +20,13 @@ def test_keys_go_where_other_clients_put_them() -> None:
     # what Java's DefaultPartitioner answers for these keys of 16 partitions
     known = [b"21", b"foobar", b"a-little-bit-long-string", b"abc"]
     java = [-973932308, -790332482, -985981536, 479470107]
-    assert place(known, 16, "murmur2") == [(h & 0x7FFFFFFF) % 16 for h in java]
-    assert place(KEYS, 7, "crc32") == [zlib.crc32(key) % 7 for key in KEYS]
+    assert partitions_of(known, 16, "murmur2") == [(h & 0x7FFFFFFF) % 16 for h in java]
+    assert partitions_of(KEYS, 7, "crc32") == [zlib.crc32(key) % 7 for key in KEYS]
 
 
 def test_null_keys_are_spread() -> None:
     for partitioner in ("murmur2", "crc32"):
-        places = place([None, b"x", None, None, None], 4, partitioner)
+        places = partitions_of([None, b"x", None, None, None], 4, partitioner)
         assert sorted(p for p, k in zip(places, [0, 1, 0, 0, 0], strict=True) if not k) == [
             0, 1, 2, 3,
         ]  # fmt: skip
@@ -48,7 +48,7 @@ def _placed(
     topics: Topics, chunks: Iterator[EventChunk], partitions: int
 ) -> Iterator[tuple[str, int, bytes, bytes]]:
     for chunk in chunks:
-        places = place(chunk.keys, partitions, chunk.partitioner)
+        places = partitions_of(chunk.keys, partitions, chunk.partitioner)
         for key, value, partition in zip(chunk.keys, chunk.values, places, strict=True):
             yield topics.event(chunk.event), partition, key, value
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from agents.cli.audience import count, stream
-from agents.filters import Code, Plan
+from agents.filters import Code, FilterPlan
 from agents.filters.errors import CODES as FILTER_CODES
 from agents.http import body
 from agents.http.problems import CODES
@@ -72,7 +72,7 @@ async def test_the_lag_is_not_that_of_a_time_after_the_answer(
     shard.lag = {"interactions.send": 5}
     audience = shard.audience
 
-    async def folds_meanwhile(plan: Plan) -> AsyncGenerator[pl.Series, None]:
+    async def folds_meanwhile(plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
         found = await audience(plan)
         shard.lag = {"interactions.send": 0}
         return found

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, settings
 
 from agents.filters import (
     FilterError,
+    FilterPlan,
     OnExpired,
-    Plan,
     Refused,
     parse,
     plan,
@@ -23,7 +23,9 @@ relaxed = settings(
 )
 
 
-def planned(tree: Any, known: Facts, *, exclude: bool = False) -> Plan | Refused | FilterError:
+def planned(
+    tree: Any, known: Facts, *, exclude: bool = False
+) -> FilterPlan | Refused | FilterError:
     """What becomes of the tree where these are the facts."""
     mode = OnExpired.EXCLUDE if exclude else OnExpired.REFUSE
     plan_facts = plan_facts_of(known, json.dumps)

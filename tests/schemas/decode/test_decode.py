@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.decode.batch import RawBatch, unpack
 from schemas.decode.blocks import Misfit, peek, read_batches
-from schemas.decode.decoder import Decoded, Limits, decode
+from schemas.decode.decoder import Decoded, RecordLimits, decode
 from schemas.decode.plan import event_types, plan
 from schemas.records import codec, registry
 from schemas.records.registry import FILES
@@ -129,7 +129,7 @@ def verdict(event: str, row: dict[str, Any], timestamp: int, limit: int) -> str 
     return None
 
 
-def compare(batches: list[RawBatch], event: str, limits: Limits) -> Decoded:
+def compare(batches: list[RawBatch], event: str, limits: RecordLimits) -> Decoded:
     rows: list[dict[str, Any]] = []
     rejects: list[tuple[int, str, bytes | None, bytes | None]] = []
     for number, one in enumerate(batches):
@@ -161,7 +161,7 @@ def compare(batches: list[RawBatch], event: str, limits: Limits) -> Decoded:
 def test_equals_the_codec(event: str, data: st.DataObject, limit: int) -> None:
     batches = data.draw(random_batches(event))
 
-    compare(batches, event, Limits(max_field_bytes=limit))
+    compare(batches, event, RecordLimits(max_field_bytes=limit))
 
 
 def send(number: int, **fields: Any) -> bytes:
@@ -204,14 +204,14 @@ def test_bytes_after_the_last_body_are_noticed(tail: bytes) -> None:
     assert chosen is not None
     with pytest.raises(Misfit):
         read_batches(shape, chosen, [(0, found)], ID, 10_000)
-    assert [r.offset for r in compare([found], "send", Limits()).rejects] == [19]
+    assert [r.offset for r in compare([found], "send", RecordLimits()).rejects] == [19]
 
 
 def test_one_bad_batch_leaves_the_others_alone() -> None:
     good = [batch(sends(50), base_offset=50 * i) for i in range(3)]
     bad = [*sends(50)[:-1], Produced(b"rubbish", b"k", NOW)]
 
-    found = compare([*good, batch(bad, base_offset=150)], "send", Limits())
+    found = compare([*good, batch(bad, base_offset=150)], "send", RecordLimits())
 
     assert found.frame.height == 199
 
@@ -235,13 +235,13 @@ def test_a_wrong_byte_harms_no_other_record(bad: int, at: int, flip: int) -> Non
 def test_all_garbage() -> None:
     records = [Produced(b"\0\0\0\0\x01" + bytes([i % 256] * (i % 40)), b"k") for i in range(500)]
 
-    assert compare([batch(records)], "send", Limits()).frame.height == 0
+    assert compare([batch(records)], "send", RecordLimits()).frame.height == 0
 
 
 def test_a_record_that_is_too_large() -> None:
     records = [*sends(3), Produced(send(3, external_user_id="x" * 5000), b"k", NOW)]
 
-    found = decode([batch(records)], "send", limits=Limits(max_record_bytes=4000))
+    found = decode([batch(records)], "send", limits=RecordLimits(max_record_bytes=4000))
 
     [rejected] = found.rejects
     assert (rejected.code, rejected.offset) == ("too_large", 3)

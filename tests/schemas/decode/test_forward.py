@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.decode.batch import RawBatch, unpack
-from schemas.decode.check import DEFAULT_LIMITS, LATENESS, Limits
+from schemas.decode.check import DEFAULT_LIMITS, LATENESS, RecordLimits
 from schemas.decode.ingest import Ingested, ingest
 from schemas.decode.users import take_users
 from schemas.records import codec
@@ -29,7 +29,7 @@ def sent(records: Sequence[Produced]) -> list[RawBatch]:
     return forwarded(ingest([came], 1, N, INPUTS).forwards)
 
 
-def arrived(batches: Sequence[RawBatch], limits: Limits = DEFAULT_LIMITS) -> Ingested:
+def arrived(batches: Sequence[RawBatch], limits: RecordLimits = DEFAULT_LIMITS) -> Ingested:
     return ingest(batches, 2, N, INPUTS, limits)
 
 
@@ -45,7 +45,7 @@ def test_a_forwarded_event_is_keyed_by_its_user_and_names_its_producers_record(
     found = arrived([way])
     assert (found.events, found.rejects) == (1, [])
     # its own shard has another limit
-    [reject] = arrived([way], Limits(max_field_bytes=20)).rejects
+    [reject] = arrived([way], RecordLimits(max_field_bytes=20)).rejects
     assert (reject.topic, reject.partition) == ("t.interactions.send", 1)
     assert reject.offset == FROM + len(neighbour)
     assert (reject.code, reject.key, reject.value) == ("too_long", key, event())

@@ -15,7 +15,7 @@ from streams.state import keys
 from streams.state.hot_table import HotTable, Put
 from tests.rigs.rows import as_dict, random_rows
 
-LIMITS = layout.Limits(rows=40, bytes=900_000, own_rows=25)
+LIMITS = layout.SegmentLimits(rows=40, bytes=900_000, own_rows=25)
 
 
 class Shelf:
@@ -140,7 +140,7 @@ def test_a_segment_index_never_names_more_than_a_record_holds(count: int, length
     shelf = Shelf()
     rows = random_rows(3, count, sources=count, users=10)
     shelf.add(rows.with_columns(pl.col("source").str.pad_end(length, "\x01")))
-    limits = layout.Limits(50_000, 900_000, 4_000)
+    limits = layout.SegmentLimits(50_000, 900_000, 4_000)
     shelf.apply(layout.flush(shelf.table.deltas, shelf.new_id, limits))
     assert len(shelf.table.segments) > 1
     assert max(len(index.to_json()) for index in shelf.table.segments.values()) < 950_000

@@ -13,7 +13,7 @@ from streams.state import compaction_plan as layout
 from streams.state import keys, range_scan
 from tests.rigs.rows import as_dict, random_rows
 
-LIMITS = layout.Limits(rows=40, bytes=900_000, own_rows=15)
+LIMITS = layout.SegmentLimits(rows=40, bytes=900_000, own_rows=15)
 SOURCE = "campaign:0001"
 RANGE = 30
 

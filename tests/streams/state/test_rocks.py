@@ -8,12 +8,12 @@ import pytest
 from rocksdict import Options, Rdict
 
 from streams.state.rocks import (
+    OpenSnapshots,
     StoreBusy,
     StoreClosed,
     StoreDamaged,
     StoreHeld,
-    View,
-    Views,
+    StoreSnapshot,
     close_store,
     is_damaged,
     open_store,
@@ -53,10 +53,10 @@ def spoil(folder: Path, which: Callable[[int], Iterable[int]]) -> None:
 
 
 def test_a_store_is_free_at_once_however_slowly_somebody_reads(folder: Path) -> None:
-    store, views = opened(folder), Views()
+    store, views = opened(folder), OpenSnapshots()
     store[b"a"] = b"1"
-    slow = views.add(View(store.snapshot(), folder))
-    views.add(View(store.snapshot(), folder))
+    slow = views.add(StoreSnapshot(store.snapshot(), folder))
+    views.add(StoreSnapshot(store.snapshot(), folder))
     assert slow[b"a"] == b"1"
     views.cut()
     close_store(folder, store)
@@ -152,7 +152,7 @@ def test_a_store_whose_folder_went_is_closed_and_made_anew(folder: Path) -> None
 def test_damage_that_a_read_finds_empties_the_store_when_it_is_next_opened(folder: Path) -> None:
     spoil(folder, lambda size: range(20, 3000))
     store = opened(folder)
-    view = View(store.snapshot(), folder)
+    view = StoreSnapshot(store.snapshot(), folder)
     assert not is_damaged(folder)
 
     with pytest.raises(StoreDamaged, match=str(folder)):

@@ -28,7 +28,7 @@ from tests.rigs.rows import as_dict, random_rows
 
 pytestmark = pytest.mark.connected
 
-LIMITS = layout.Limits(rows=100, bytes=900_000, own_rows=60)
+LIMITS = layout.SegmentLimits(rows=100, bytes=900_000, own_rows=60)
 
 
 @pytest.fixture

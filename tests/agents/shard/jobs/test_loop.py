@@ -8,7 +8,7 @@ import pytest
 
 from agents.resources.budget import Budget
 from agents.shard.jobs.compact import window_merge
-from agents.shard.jobs.context import Context
+from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.loop import WorkLoop
 from agents.views.state_view import StateView
@@ -65,7 +65,9 @@ class Held:
         self.store = Store(settings, KafkaLog(settings), 0, folder, cache)
         self.store._state_store = StateStore(folder / "state", cache)
         self.budget = Budget(settings, shards=16)
-        context = Context(settings, KafkaLog(settings), 0, self.store, StateView(), SystemClock())
+        context = ShardContext(
+            settings, KafkaLog(settings), 0, self.store, StateView(), SystemClock()
+        )
         self.loop = WorkLoop(context, self.budget, cast(Indexer, cast(Any, Nothing())))
 
 
