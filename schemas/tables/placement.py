@@ -1,16 +1,13 @@
 """Which shard a user belongs to: Kafka's default partitioner, over whole columns.
 
-The hash is the murmur2 of Kafka's Java client. Users of one length, which most are, take three
-queries. Others go in groups of as many words of four bytes, word by word, so that every operation
-is one over a column; few of a group one by one. The work is proportional to the bytes.
+The hash is the murmur2 of Kafka's Java client. Users go in groups of as many words of four bytes,
+word by word, so that every operation is one over a column; few of a group one by one. Users of one
+length, which most are, go together. The work is proportional to the bytes.
 """
 
 import struct
-from functools import lru_cache
 
 import polars as pl
-
-from schemas.tables.view import select
 
 __all__ = ["partition_of"]
 
@@ -19,8 +16,7 @@ _FACTOR = 0x5BD1E995
 _MASK = 0xFFFF_FFFF
 _WORD = 4
 _SHORT = 40
-"""Up to so many bytes the words of users of one length are expressions of one query: the cost of
-that grows with the square of their number."""
+"""Users of one length up to so many bytes go together, however few: a step may have few rows."""
 _FEW = 120
 """Below so many users of a group it costs more to set operations up than to go through them."""
 
@@ -29,8 +25,10 @@ def partition_of(users: pl.Series, n: int) -> pl.Series:
     """The partitions, of `n`, of user ids (String, none null): an Int32 as long as `users`."""
     lengths = users.str.len_bytes()
     shortest = lengths.min()
-    if isinstance(shortest, int) and shortest == lengths.max() and shortest <= _SHORT:
-        return _partition(users, shortest, n)
+    if isinstance(shortest, int) and shortest == lengths.max() and 0 < shortest <= _SHORT:
+        words, rest = divmod(shortest, _WORD)
+        hashed = _by_words(users, lengths, words) if rest else _exactly(users, lengths, words)
+        return _of_hash(hashed, n).alias(users.name)
     places = pl.DataFrame([(lengths // _WORD).alias("words")]).with_row_index("at")
     groups = places.group_by("words").agg("at")
     # An empty frame first, so that no users at all give a column of the right type.
@@ -65,74 +63,43 @@ def _hash(key: bytes) -> int:
     return hashed ^ hashed >> 15
 
 
+def _exactly(users: pl.Series, lengths: pl.Series, words: int) -> pl.Series:
+    """The hashes (UInt32) of users who have `words` whole words, and no byte more."""
+    return _last(_body(_apart(users.cast(pl.Binary), words), words, lengths))
+
+
 def _by_words(users: pl.Series, lengths: pl.Series, words: int) -> pl.Series:
     """The hashes (UInt32) of users who have all `words` whole words, and up to three bytes more."""
     padded = (users + "\0" * _WORD).cast(pl.Binary).bin.head(_WORD * (words + 1))
-    array = padded.bin.reinterpret(dtype=pl.Array(pl.UInt32, words + 1), endianness="little")
-    flat = array.explode()
-    mixed = flat * _FACTOR
+    apart = _apart(padded, words + 1)
+    hashed = _body(apart, words + 1, lengths, last=False)
+    tail = apart.arr.get(words)
+    return _last(((hashed ^ tail) * _FACTOR).zip_with(lengths % _WORD != 0, hashed))
+
+
+def _apart(data: pl.Series, words: int) -> pl.Series:
+    return data.bin.reinterpret(dtype=pl.Array(pl.UInt32, words), endianness="little")
+
+
+def _body(apart: pl.Series, words: int, lengths: pl.Series, *, last: bool = True) -> pl.Series:
+    """The hashes, before their last mixing, of arrays of `words`, of each the `last` or not.
+
+    Arithmetic wraps at 2**32. Whole columns one after another cost a fraction of one query,
+    which would take the words apart anew for each place where they stand in it.
+    """
+    mixed = apart.explode() * _FACTOR
     mixed = (mixed ^ mixed // (1 << 24)) * _FACTOR
+    columns = mixed.reshape((-1, words)).arr.to_struct().struct.unnest().get_columns()
     hashed = lengths.cast(pl.UInt32) ^ _SEED
-    for index in range(words):
-        hashed = (hashed * _FACTOR) ^ mixed.gather_every(words + 1, index)
-    tail = flat.gather_every(words + 1, words)
-    hashed = ((hashed ^ tail) * _FACTOR).zip_with(lengths % _WORD != 0, hashed)
+    for column in columns if last else columns[:-1]:
+        hashed = hashed * _FACTOR ^ column
+    return hashed
+
+
+def _last(hashed: pl.Series) -> pl.Series:
     hashed = (hashed ^ hashed // (1 << 13)) * _FACTOR
     return hashed ^ hashed // (1 << 15)
 
 
 def _of_hash(hashed: pl.Series, n: int) -> pl.Series:
     return ((hashed & 0x7FFF_FFFF) % n).cast(pl.Int32)
-
-
-def _partition(users: pl.Series, length: int, n: int) -> pl.Series:
-    found = pl.DataFrame([users.cast(pl.Binary).alias("key")])
-    for columns in _passes(length, n):
-        found = select(found, columns)
-    return found.to_series().alias(users.name)
-
-
-@lru_cache(maxsize=4096)
-def _passes(length: int, n: int) -> list[list[pl.Expr]]:
-    """Three queries for the whole hash: one for every step of it would cost more than the
-    arithmetic where there are few users, and one alone would do the same work four times.
-    """
-    key, hashed = pl.col("key"), pl.col("hash")
-    last = ((hashed ^ _shift(hashed, 15)) & _u32(0x7FFF_FFFF)) % _u32(n)
-    return [
-        [_body(key, length).alias("hash")],
-        [((hashed ^ _shift(hashed, 13)) * _u32(_FACTOR)).alias("hash")],
-        [last.cast(pl.Int32)],
-    ]
-
-
-def _body(keys: pl.Expr, length: int) -> pl.Expr:
-    """The hashes (UInt32), before their last mixing, of keys that are all of `length` bytes.
-
-    Arithmetic wraps at 2**32.
-    """
-    whole = length // 4 * 4
-    # The size of an empty key is 0; it makes a column of what would be one number.
-    mixed = _u32(_SEED ^ length) if length else keys.bin.size().cast(pl.UInt32) ^ _u32(_SEED)
-    if whole:
-        words = keys if whole == length else keys.bin.head(whole)
-        columns = words.bin.reinterpret(dtype=pl.Array(pl.UInt32, whole // 4), endianness="little")
-        for index in range(whole // 4):
-            word = columns.arr.get(index) * _u32(_FACTOR)
-            mixed = mixed * _u32(_FACTOR) ^ (word ^ _shift(word, 24)) * _u32(_FACTOR)
-    if whole < length:
-        tail = keys.bin.tail(length - whole).bin.reinterpret(
-            dtype=pl.Array(pl.UInt8, length - whole), endianness="little"
-        )
-        for index in range(length - whole):
-            mixed = mixed ^ tail.arr.get(index).cast(pl.UInt32) * _u32(1 << 8 * index)
-        mixed = mixed * _u32(_FACTOR)
-    return mixed
-
-
-def _shift(values: pl.Expr, bits: int) -> pl.Expr:
-    return values // _u32(1 << bits)
-
-
-def _u32(number: int) -> pl.Expr:
-    return pl.lit(number, pl.UInt32)
