@@ -39,8 +39,9 @@ class AuxiliaryParts(Generic[T, J]):
         self._table = table
         self._keep = keep
         self._join = join
-        self._parts: dict[bytes, T] = {}
-        self._joined = join(())
+        #: The parts, and all of them together: one value, as threads replace it while the event
+        #: loop reads it, which must never see the parts of one moment with the sum of another.
+        self._held: tuple[dict[bytes, T], J] = ({}, join(()))
         self._lock = threading.Lock()
 
     async def all(self, store: Store) -> J:
@@ -51,8 +52,9 @@ class AuxiliaryParts(Generic[T, J]):
         for _ in range(_ATTEMPTS):
             deltas = dict(store.table.auxiliary[self._table.delta])
             runs = list(store.table.runs[self._table.run])
-            if self._parts.keys() == deltas.keys() | set(runs):
-                return self._joined
+            held, joined = self._held
+            if held.keys() == deltas.keys() | set(runs):
+                return joined
             found = await execute(partial(self._read, deltas, runs, store.state_store))
             if found is not None:
                 return found
@@ -64,9 +66,10 @@ class AuxiliaryParts(Generic[T, J]):
         self, deltas: Mapping[bytes, pl.DataFrame], runs: Sequence[bytes], state_store: StateStore
     ) -> J | None:
         with self._lock:
+            former, _ = self._held
             parts: dict[bytes, T] = {}
             for key in runs:
-                part = self._parts.get(key)
+                part = former.get(key)
                 if part is None:
                     data = state_store.get(key)
                     if data is None:
@@ -74,8 +77,8 @@ class AuxiliaryParts(Generic[T, J]):
                     part = self._keep(decode(data))
                 parts[key] = part
             for key, frame in deltas.items():
-                held = self._parts.get(key)
+                held = former.get(key)
                 parts[key] = self._keep(frame) if held is None else held
             joined = self._join(tuple(parts.values()))
-            self._parts, self._joined = parts, joined
+            self._held = (parts, joined)
             return joined

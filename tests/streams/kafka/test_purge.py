@@ -40,6 +40,7 @@ async def test_a_log_is_kept_until_it_has_been_taken_in(settings: Settings, topi
             while True:
                 if await begin() == 7:
                     break
+                await asyncio.sleep(0.05)
     finally:
         running.cancel()
         await asyncio.wait([running])
