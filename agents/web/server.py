@@ -12,18 +12,18 @@ from agents.http.parameters import known_parameters
 from agents.http.problems import problems
 from agents.http.route import Route
 from agents.scatter.context import CONTEXT, Context
-from agents.web import (
+from agents.web import openapi
+from agents.web.guard import Guard
+from agents.web.routes import (
     analytics,
     audience,
     explain,
     health,
     interactions,
     internal,
-    openapi,
     sources,
-    user_routes,
+    users,
 )
-from agents.web.guard import Guard
 from agents.web.shard_problems import shard_problems
 from schemas.errors import Fatal
 
@@ -36,7 +36,7 @@ ROUTES: tuple[Route, ...] = (
     *analytics.ROUTES,
     *explain.ROUTES,
     *audience.ROUTES,
-    *user_routes.ROUTES,
+    *users.ROUTES,
     *openapi.ROUTES,
     *internal.ROUTES,
 )

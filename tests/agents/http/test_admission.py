@@ -18,7 +18,8 @@ from agents.http.problems import Problem
 from agents.http.quota import Quota
 from agents.http.threads import whole
 from agents.resources.budget import answers
-from agents.web import interactions, stream
+from agents.web import stream
+from agents.web.routes import interactions
 from schemas.errors import Recoverable
 from streams.settings import load
 from tests.rigs.dummies import DummyShard, rows, until

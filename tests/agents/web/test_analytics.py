@@ -9,7 +9,7 @@ from agents.cli.status import unreadable_lines
 from agents.coordinator.rules.quarantine import UNREADABLE
 from agents.scatter import retry
 from agents.shard.analytics import Figures
-from agents.web.explain import _MOST
+from agents.web.routes.explain import _MOST
 from schemas.records import codec
 from schemas.records.lifecycle import Exemption, SourceState, State
 from streams.settings import Settings

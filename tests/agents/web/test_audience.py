@@ -18,7 +18,7 @@ from agents.http import body
 from agents.http.problems import CODES
 from agents.scatter import plan_json, retry
 from agents.views.catalog_view import CatalogView, Entry
-from agents.web.audience_request import Cursor
+from agents.web.routes.audience_request import Cursor
 from schemas.errors import EmberlineError, Recoverable, UsageError
 from schemas.records.lifecycle import SourceState, State
 from streams.settings import Settings, load

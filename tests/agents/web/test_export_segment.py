@@ -7,7 +7,7 @@ import pytest
 
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.names import Names
-from agents.web.export_segment import Told
+from agents.web.routes.export_segment import Told
 from schemas.errors import Recoverable
 from tests.rigs.dummies import rows
 

@@ -3,11 +3,11 @@
 from agents.http.admission import Work
 from agents.http.keys import Scope
 from agents.http.route import SOURCE, Route, path, query
-from agents.web.export_ids import export_ids
-from agents.web.export_segment import export_segment
-from agents.web.user import BY, one_user
+from agents.web.routes.export_ids import export_ids
+from agents.web.routes.export_segment import export_segment
+from agents.web.routes.user import BY, one_user
+from agents.web.routes.users_csv import users_csv
 from agents.web.user_shapes import EXPORTED, IDS_REQUEST, PROFILE, SEGMENT_REQUEST
-from agents.web.users_csv import users_csv
 
 __all__ = ["ROUTES"]
 

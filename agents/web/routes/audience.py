@@ -21,7 +21,9 @@ from agents.http.route import Route, ref
 from agents.scatter.context import CONTEXT, Context
 from agents.scatter.errors import Unavailable
 from agents.web import access_log
-from agents.web.audience_request import (
+from agents.web.caller import require
+from agents.web.refusals import excluded_members, filter_problem, refused_problem
+from agents.web.routes.audience_request import (
     DEFAULT_LIMIT,
     MEMBERS,
     MOST_USERS,
@@ -30,8 +32,6 @@ from agents.web.audience_request import (
     asked,
     rfc3339,
 )
-from agents.web.caller import require
-from agents.web.refusals import excluded_members, filter_problem, refused_problem
 from agents.web.stream import stream
 from schemas.errors import Recoverable
 

@@ -22,8 +22,8 @@ from agents.users.facts import UsersRead
 from agents.users.names import Names
 from agents.users.profile import hidden_entries, unchecked
 from agents.web import access_log
-from agents.web.export_request import SEGMENT_MEMBERS, fields_of, segment_of
 from agents.web.refusals import filter_problem, refused_problem
+from agents.web.routes.export_request import SEGMENT_MEMBERS, fields_of, segment_of
 from agents.web.stream import stream
 from schemas.errors import Recoverable
 

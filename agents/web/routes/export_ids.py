@@ -16,7 +16,7 @@ from agents.users.names import Names
 from agents.users.profile import hidden_entries, unchecked
 from agents.web import access_log
 from agents.web.answer import json_answer
-from agents.web.export_request import IDS_MEMBERS, Wanted, wanted
+from agents.web.routes.export_request import IDS_MEMBERS, Wanted, wanted
 
 __all__ = ["excluded", "export_ids"]
 
