@@ -80,7 +80,8 @@ class Settings:
     release: Literal["retention-after-last-use", "at-next-sweep"] = _setting(
         "retention-after-last-use",
         values.choice("retention-after-last-use", "at-next-sweep"),
-        "when a source expires whose last use ends after its retention has passed",
+        "when a source expires whose last use ends after its retention has passed: one retention "
+        "after that use, or at-next-sweep",
     )
     restore_on_resume: bool = _setting(
         True, values.flag, "restore an expired source as soon as it is active again"
@@ -176,7 +177,9 @@ class Settings:
         "a record batch that takes more bytes when it is decompressed is rejected whole",
     )
     max_field_bytes: int = _setting(
-        512, values.number(1, 10_000), "an event with a longer field is rejected"
+        512,
+        values.number(1, 10_000),
+        "bytes of a field: an event with a longer one, in a field that is kept, is rejected",
     )
     external_ids: bool = _setting(
         True,

@@ -38,7 +38,7 @@ _NDJSON = "application/x-ndjson"
     show_default=True,
     help="All users, a line each, or how many they are.",
 )
-@click.option("--limit", type=click.IntRange(min=0), help="Users of the --json answer.")
+@click.option("--limit", type=click.IntRange(min=0), help="Only so many users, the first in order.")
 @json_option
 @click.pass_context
 def command(

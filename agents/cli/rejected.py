@@ -22,12 +22,14 @@ _HEADERS = ("topic", "partition", "offset", "code", "detail")
 _SHOWN = 200
 
 
-@click.group("rejected", cls=Words, help="Look at events that could not be taken in.")
+@click.group("rejected", cls=Words, help="Look at records that were rejected.")
 def command() -> None:
     """Nothing by itself."""
 
 
-@command.command("list", help="Show rejected events: where they were and why they are not in.")
+@command.command(
+    "list", help="Show rejected records: where they lie, whose they are, why, and what to do."
+)
 @click.option("--code", type=Word(REMEDIES), help="Only those with this reason code.")
 @click.option("-n", "--last", type=click.IntRange(1), help="Only the last so many.")
 @json_option

@@ -11,7 +11,11 @@ __all__ = ["command"]
 
 @click.command("restore", help="Bring archived sources back from the archive.")
 @sources_argument
-@click.option("--notify-email", metavar="ADDRESS", help="Who is told when it is done.")
+@click.option(
+    "--notify-email",
+    metavar="ADDRESS",
+    help="Kept in the command, for a program that sends notices: emberline sends none.",
+)
 @request_options
 @click.pass_context
 def command(

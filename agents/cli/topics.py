@@ -56,11 +56,15 @@ def check_topics(ctx: click.Context, as_json: bool) -> None:
     ctx.exit(1 if problems else 0)
 
 
-@command.command("skip", help="Accept the loss of records that were deleted before they were read.")
+@command.command(
+    "skip",
+    help="Pass over records that were deleted before they were read, or, with --at, over one batch "
+    "that cannot be read. emberline never takes them in. Stop all workers first.",
+)
 @click.option(
     "--at",
     metavar="TOPIC:PARTITION:OFFSET",
-    help="Pass over the one batch there, which is to be read next; its bytes go to rejected.",
+    help="Only the batch there, which is to be read next; its bytes go to rejected.",
 )
 @click.option("--reason", default="", help="With --at: why, for the audit.")
 @click.confirmation_option(
