@@ -1,7 +1,7 @@
 """What the operators' commands share: sources or a tag in, an outcome for each out."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -9,8 +9,13 @@ import click
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.terminal.say import say
 from agents.tools.operator_requests import Answer, ask, command
-from schemas.errors import UsageError
+from schemas.errors import EmberlineError, UsageError
+from schemas.records.lifecycle import CommandRefusal
+from schemas.words.nearest import nearest_key
+from streams.kafka.topic_reader import read_table
+from streams.kafka.topics import Topics
 from streams.period import parse, seconds
+from streams.settings import Settings
 
 __all__ = ["carry_out", "request_options", "sources_argument"]
 
@@ -97,8 +102,7 @@ def carry_out(
     )
     if as_json:
         emit(_facts(answer))
-    for result in answer.bad:
-        _complain(result)
+    _complain(settings_of(ctx), answer.bad)
     ctx.exit(1 if answer.bad else 0)
 
 
@@ -113,10 +117,24 @@ def _show(result: Mapping[str, Any]) -> None:
     say(line)
 
 
-def _complain(result: Mapping[str, Any]) -> None:
-    what = result["source"] or f"request {result['request_id']}"
-    message = f": {result['message']}" if result["message"] else ""
-    say(f"emberline: {what} {result['outcome']} ({result['code']}){message}", err=True)
+def _complain(settings: Settings, bad: Iterable[Mapping[str, Any]]) -> None:
+    known: list[str] | None = None
+    for result in bad:
+        what = result["source"] or f"request {result['request_id']}"
+        told = f": {result['message']}" if result["message"] else ""
+        if result["source"] and result["code"] == CommandRefusal.UNKNOWN_SOURCE:
+            known = run(_sources(settings)) if known is None else known
+            near = nearest_key(result["source"], known)
+            told += f". Did you mean {near}?" if near else ""
+        say(f"emberline: {what} {result['outcome']} ({result['code']}){told}", err=True)
+
+
+async def _sources(settings: Settings) -> list[str]:
+    """What there is, for a hint; nothing where that cannot be read now."""
+    try:
+        return sorted(await read_table(settings, Topics(settings.prefix).state, "state"))
+    except EmberlineError:
+        return []
 
 
 def _facts(answer: Answer) -> dict[str, Any]:

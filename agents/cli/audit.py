@@ -1,20 +1,15 @@
 """`emberline audit`: every decision and refusal, with its reason."""
 
-from itertools import islice
-
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.terminal.table import show, when
 from schemas.errors import UsageError
-from schemas.words.nearest import nearest
+from schemas.words.nearest import nearest_key
 from streams.kafka.topic_reader import read_all, records_of
 from streams.kafka.topics import Topics
 
 __all__ = ["command"]
-
-_COMPARED = 10_000
-"""So many sources are compared with one that is not there: in a second at most."""
 
 
 @click.command("audit", help="Show the decisions made on a source, or on all, oldest first.")
@@ -31,7 +26,7 @@ def command(ctx: click.Context, source: str | None, last: int | None, as_json: b
         known = {str(record["source"]): None for record in records if record["source"]}
         records = [record for record in records if record["source"] == source]
         if not records:
-            near = nearest(source, islice(known, _COMPARED))
+            near = nearest_key(source, known)
             hint = f"Did you mean {near}?" if near else "`emberline status` lists the sources"
             raise UsageError(f"Nothing was decided on {source[:80]!r}", remedy=hint)
     records = records[-last:] if last else records

@@ -4,10 +4,10 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from aiokafka.errors import KafkaError
 
+from agents.terminal.table import when
 from schemas.decode.batch import KafkaRecord, RawBatch, unpack
 from schemas.errors import Recoverable, UsageError
 from schemas.records.codec import Undecodable, decode
@@ -41,10 +41,10 @@ class Line:
 
     def text(self) -> str:
         """One line for people."""
-        when = datetime.fromtimestamp(self.timestamp / 1000, UTC).isoformat(timespec="milliseconds")
+        time = when(self.timestamp, "milliseconds")
         value = json.dumps(self.value, default=str, ensure_ascii=False)
         headers = f" {self.headers}" if self.headers else ""
-        return f"{when} {self.partition}/{self.offset} {self.key or '-'}{headers} {value}"
+        return f"{time} {self.partition}/{self.offset} {self.key or '-'}{headers} {value}"
 
 
 async def tail(

@@ -67,16 +67,19 @@ def check_topics(ctx: click.Context, as_json: bool) -> None:
     help="Only the batch there, which is to be read next; its bytes go to rejected.",
 )
 @click.option("--reason", default="", help="With --at: why, for the audit.")
-@click.confirmation_option(
-    prompt="Records that were not read yet will never be. Are all workers stopped?"
-)
+@click.option("--yes", is_flag=True, help="Confirm the action without prompting.")
 @json_option
 @click.pass_context
-def skip_lost(ctx: click.Context, at: str | None, reason: str, as_json: bool) -> None:
+def skip_lost(ctx: click.Context, at: str | None, reason: str, yes: bool, as_json: bool) -> None:
     """Cursors that lie outside their log move to its beginning. Stop all workers first."""
     settings = settings_of(ctx)
-    if at is not None:
-        passed = run(skip_batch(settings, parse_at(settings, at), reason, SystemClock()))
+    place = None if at is None else parse_at(settings, at)
+    if not yes:
+        click.confirm(
+            "Records that were not read yet will never be. Are all workers stopped?", abort=True
+        )
+    if place is not None:
+        passed = run(skip_batch(settings, place, reason, SystemClock()))
         if as_json:
             emit({"skipped": [asdict(passed)]})
         else:

@@ -18,6 +18,8 @@ __all__ = ["folded", "lines", "show", "when"]
 _GAP = "  "
 _LEAST = 10
 """No column of text is made narrower than this, or than its head."""
+_MOST = 1_000
+"""Characters of a cell; all of them are in what `--json` prints."""
 _WORD = 24
 """Words are cut only where columns as wide as their longest words, up to this, do not fit."""
 
@@ -56,12 +58,16 @@ def lines(
             yield _line(cells, widths, numeric)
 
 
-def when(ms: int | None) -> str:
-    """Milliseconds since 1970 as a time in UTC; empty for None."""
+def when(ms: int | None, timespec: str = "seconds") -> str:
+    """Milliseconds since 1970 as a time in UTC, as exact as `timespec` says; empty for None, and
+    the number where no calendar has it."""
     if ms is None:
         return ""
-    moment = datetime.fromtimestamp(ms / 1000, UTC)
-    return moment.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00") + "Z"
+    try:
+        moment = datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{ms} ms"  # whoever writes a record says when: it may be no time of ours
+    return moment.isoformat(sep=" ", timespec=timespec).removesuffix("+00:00") + "Z"
 
 
 def folded(text: str, columns: int) -> list[str]:
@@ -119,7 +125,12 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return shown(str(value))
+    return shown(_clipped(str(value)))
+
+
+def _clipped(text: str) -> str:
+    """Every row is as wide as the widest: one name of a megabyte would be one in each."""
+    return text if len(text) <= _MOST else f"{text[: _MOST - 1]}…"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:

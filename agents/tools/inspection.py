@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from agents.coordinator import records as coordinator_inputs
-from agents.coordinator.rules.inputs import DefinitionUnreadable
-from agents.filters.references import qualify
+from agents.coordinator.rules.inputs import DefinitionRead, DefinitionUnreadable
+from agents.filters.references import UnreadableFilter, qualify, uses
 from agents.shard.intake import limits_of
 from agents.tools.records import Kind, ids_of
 from schemas.decode.batch_pack import packed
@@ -22,6 +22,8 @@ from streams.settings import Settings
 __all__ = ["Inspection"]
 
 _SYSTEM = SystemClock()
+_FILTER = "unreadable_filter"
+"""Not among the codes of rejects: the rest of such a definition counts."""
 
 
 class Inspection:
@@ -47,7 +49,8 @@ class Inspection:
         topic = self._topics.prefix + kind.topic
         batch = packed(records, topic, self._clock.now_ms())
         found = self._definitions(batch) if kind.name == "definition" else self._rest(kind, batch)
-        return {at: f"{code}: {detail}. {REMEDIES[code]}" for at, code, detail in found}
+        remedies = {**REMEDIES, _FILTER: "docs/filters.md has all filters and their arguments"}
+        return {at: f"{code}: {detail}. {remedies[code]}" for at, code, detail in found}
 
     def take_sources(self) -> set[str]:
         """The campaigns and Canvases whose events were looked at since this was asked last."""
@@ -76,4 +79,10 @@ class Inspection:
                 found.append((at, headers["code"].decode(), headers["detail"].decode()))
             elif isinstance(item.meaning, DefinitionUnreadable):
                 found.append((at, "undecodable", item.meaning.detail))
+            elif isinstance(item.meaning, DefinitionRead) and item.meaning.definition is not None:
+                # workers would keep it aside, and what it names hot
+                try:
+                    uses(item.meaning.definition)
+                except UnreadableFilter as error:
+                    found.append((at, _FILTER, str(error)))
         return found

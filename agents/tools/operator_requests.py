@@ -1,6 +1,7 @@
 """An operator's request: one command on the control topic, and what becomes of it."""
 
 import getpass
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -76,10 +77,17 @@ def command(
         "tag": tag,
         "dry_run": dry_run,
         "request_id": request_id or uuid.uuid4().hex,
-        "requested_by": getpass.getuser(),
+        "requested_by": _user(),
         "notify_email": notify_email,
         "reason": reason,
     }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have a number alone
+        return f"uid {os.getuid()}"
 
 
 async def ask(

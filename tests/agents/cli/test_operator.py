@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,10 +13,12 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 
 from agents.cli import main
+from agents.tools.operator_requests import command
 from agents.tools.publish import Chunk, publish
 from schemas.decode.batch import unpack
 from schemas.decode.reject import reject
 from schemas.records import codec
+from schemas.records.lifecycle import SourceState, State
 from schemas.records.undecodable import REMEDIES
 from streams.kafka.topic_reader import TopicReader, read_all
 from streams.kafka.topics import Topics
@@ -136,6 +139,37 @@ async def test_a_refusal_ends_with_1_and_its_code(settings: Settings, topics: To
             assert done.exit_code == 1
             assert "campaign:a refused (not_expired): it is ACTIVE" in done.stderr
             assert "campaign:b: completed" in done.stdout
+
+
+@pytest.mark.connected
+async def test_a_source_that_is_not_there_is_told_the_nearest(
+    settings: Settings, topics: Topics
+) -> None:
+    def decide(request: dict[str, Any]) -> list[Told]:
+        (named,) = request["sources"]
+        return [
+            result(request, "refused", named, code="unknown_source", message="no such source"),
+            result(request, "refused", code="unknown_source", message="no such source"),
+        ]
+
+    state = SourceState("campaign:spring", State.ACTIVE, 1)
+    value = codec.encode("state", state.to_record())
+    await publish(settings, [Chunk("lifecycle.state", [b"campaign:spring"], [value])])
+    async with coordinator(settings, decide):
+        for wrong in ("spring", "campagin:sprng"):
+            done = await emberline(settings, "hold", wrong)
+            assert done.exit_code == 1
+            assert "no such source. Did you mean campaign:spring?" in done.stderr
+
+
+def test_a_user_without_a_name_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number."""
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert command("hold", ("campaign:a",))["requested_by"] == f"uid {os.getuid()}"
 
 
 @pytest.mark.connected
@@ -301,6 +335,11 @@ EVENT = '{"id":"1","user_id":"u","time":1767225600000}'
             "says another",
         ),
         (["send", "send", "@/none"], "No such file"),
+        (
+            ["send", "definition", '{"key":"canvas:a","status":"ACTIVE","filters":"not json"}'],
+            "unreadable_filter",
+        ),
+        (["topics", "skip", "--at", "nowhere"], "TOPIC:PARTITION:OFFSET"),
         (["import", "/none"], "no file"),
         (["restore", "campaign:a", "--deadline", "soon"], "soon"),
     ],

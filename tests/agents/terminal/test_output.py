@@ -114,3 +114,17 @@ def test_a_call_that_failed_is_told_without_the_parts_of_a_library() -> None:
         ValueError("garbage"): "its answer makes no sense",
     }
     assert {error: trouble(error) for error in errors} == errors
+
+
+@pytest.mark.parametrize("ms", [1 << 62, -(1 << 62), 253_402_300_800_000])
+def test_a_time_that_no_calendar_has_is_a_number(ms: int) -> None:
+    """Whoever writes a record says when: one in the year 100,000 ended every list it was in."""
+    assert table.when(ms) == f"{ms} ms"
+
+
+def test_one_long_name_does_not_make_every_row_as_long() -> None:
+    rows = [("campaign:a", "n" * 900_000), *((f"campaign:{n}", "n") for n in range(1_000))]
+    printed = list(table.lines(("source", "name", "state"), [(*row, "ACTIVE") for row in rows]))
+    assert sum(map(len, printed)) < 3_000_000
+    folded = list(table.lines(("source", "name"), rows, columns=80))
+    assert max(map(len, folded)) <= 80

@@ -75,6 +75,29 @@ def test_users_and_definitions_too(settings: Settings) -> None:
     assert list(inspection(settings).faults(kind_of_record("definition"), definitions)) == [1, 2]
 
 
+def test_a_filter_that_workers_would_keep_aside_is_a_fault(settings: Settings) -> None:
+    """It was sent without a word, and kept hot what nobody meant."""
+    filters = (
+        ("not json", True),
+        ('{"filter": "received_from_campaign", "campain": "x"}', True),
+        ('{"AND": []}', True),
+        ('{"filter": "received_from_campaign", "campaign": "x"}', False),
+        ('{"filter": "lives_in", "country": "AT"}', False),
+    )
+    definitions = [
+        (
+            b"canvas:a",
+            codec.encode("definition", {"key": "canvas:a", "status": "ACTIVE", "filters": f}),
+        )
+        for f, _ in filters
+    ]
+    faults = inspection(settings).faults(kind_of_record("definition"), definitions)
+    assert list(faults) == [at for at, (_, bad) in enumerate(filters) if bad]
+    assert all(
+        "unreadable_filter" in fault and "docs/filters.md" in fault for fault in faults.values()
+    )
+
+
 def test_an_import_sends_none_that_would_be_rejected_and_names_its_line(
     settings: Settings, tmp_path: Path
 ) -> None:

@@ -343,5 +343,10 @@ async def test_commands_say_that_a_key_is_wanted_and_not_that_nobody_is_there(
         assert "ready" in worker_line(await worker_facts(settings))
         with pytest.raises(Fatal, match=r"users\.export"):
             await fetch(settings, A, "ndjson", io.BytesIO())
+        admin = {"http_port": port, "api_key": given.tokens[Scope.ADMIN]}
+        settings = load(admin, env={}, file=tmp_path / "none")
+        for wrong in (A.partition(":")[2], A.replace("campaign", "campain")):
+            with pytest.raises(Fatal, match=f"Did you mean {A}"):
+                await fetch(settings, wrong, "ndjson", io.BytesIO())
     with pytest.raises(Fatal, match=r"No worker answers at http://127\.0\.0\.1:1: it cannot"):
         await fetch(load({"http_port": 1}, env={}, file=tmp_path / "none"), A, "csv", io.BytesIO())
