@@ -10,7 +10,15 @@ from collections import Counter
 from schemas.decode.batch_records import CorruptRecords, KafkaRecord, RawBatch, unpack
 from schemas.records.lifecycle import is_source
 
-__all__ = ["COUNTS", "names_source", "own_key", "pass_over", "producer_of", "records_of"]
+__all__ = [
+    "COUNTS",
+    "in_transaction",
+    "names_source",
+    "own_key",
+    "pass_over",
+    "producer_of",
+    "records_of",
+]
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +27,9 @@ COUNTS: Counter[str] = Counter()
 _PRODUCER = struct.Struct(">q")
 _PRODUCER_AT = 43
 """Where the producer's id stands in a batch's header."""
+_ATTRIBUTES = struct.Struct(">h")
+_ATTRIBUTES_AT = 21
+_TRANSACTIONAL = 0x10
 
 
 def records_of(batch: RawBatch) -> list[KafkaRecord]:
@@ -36,6 +47,14 @@ def producer_of(batch: RawBatch) -> int | None:
         return None
     found: int = _PRODUCER.unpack_from(batch.wire, _PRODUCER_AT)[0]
     return found
+
+
+def in_transaction(batch: RawBatch) -> bool | None:
+    """Whether a batch was written within a transaction; None where that is not known."""
+    if len(batch.wire) < _ATTRIBUTES_AT + _ATTRIBUTES.size:
+        return None
+    found: int = _ATTRIBUTES.unpack_from(batch.wire, _ATTRIBUTES_AT)[0]
+    return bool(found & _TRANSACTIONAL)
 
 
 def own_key(key: bytes | None) -> str | None:

@@ -11,13 +11,14 @@ import logging
 import time
 import uuid
 
-from schemas.decode.batch import KafkaRecord, unpack
+from schemas.decode.batch import KafkaRecord, RawBatch, unpack
 from schemas.errors import Fatal
+from streams.kafka.foreign_records import in_transaction, pass_over
 from streams.kafka.log import Log, LogReader, LogWriter, Record
 from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import DELETE_RETENTION_MS, Topics
 from streams.settings import Settings
-from streams.state import keys
+from streams.state import foreign_entries, keys
 from streams.state.hot_table import ChangelogOrigin, HotTable
 from streams.state.replay import Replay
 from streams.state.state_store import StateStore
@@ -191,5 +192,19 @@ async def _records(reader: LogReader) -> list[KafkaRecord]:
     nothing comes."""
     while True:
         batches = await reader.progress()
-        if found := [record for batch in batches for record in unpack(batch)]:
+        if found := [record for batch in batches for record in _entries(batch)]:
             return found
+
+
+def _entries(batch: RawBatch) -> list[KafkaRecord]:
+    """The records of a batch, without those that no shard can have written."""
+    records = unpack(batch)
+    if in_transaction(batch) is not False:
+        return records
+    found = []
+    for record in records:
+        if (why := foreign_entries.fault(record.key, record.value)) is None:
+            found.append(record)
+        else:
+            pass_over(batch.topic, batch.partition, record.offset, why)
+    return found

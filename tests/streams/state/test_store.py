@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.tables.counts import COUNT_SCHEMA
@@ -14,6 +15,7 @@ from schemas.tables.delta import encode
 from schemas.tables.profile import PROFILE
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Fenced
+from streams.kafka.topic_reader import read_all
 from streams.kafka.topic_repair import set_configs
 from streams.kafka.topics import Topics, configs
 from streams.settings import Settings, load
@@ -21,6 +23,7 @@ from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan as layout
 from streams.state import keys
 from streams.state.changelog import WrongPartitions
+from streams.state.hot_table import Applied, ManifestEntry
 from streams.state.range_scan import range_scan
 from streams.state.state_store import StateStore, shared_cache
 from streams.state.store import Step, Store, new_id
@@ -110,6 +113,90 @@ async def test_a_state_store_is_behind_and_catches_up(store: Store, settings: Se
         assert await rows_of(behind) == as_dict(frames)
     finally:
         await behind.close()
+
+
+STRANGE = [
+    *[(b"", b""), (b"zz/1", b"x"), (b"\xff\xfe", b"\xff")],
+    *[(b"f", None), (b"o", None), (b"c", None), (b"v/campaign:a", None)],
+    *[(b"o", b"garbage"), (b"o", b"{}"), (b"c", b"garbage"), (b"c", b"[" * 100_000)],
+    *[(b"c", b'{"offsets": {"t": "x"}, "sequence": 1}'), (b"c", b'{"offsets": 1, "sequence": 2}')],
+    *[(b"v/campaign:a", b"garbage"), (b"v/campaign:a", b'{"version": "9", "state": "EXPIRING"}')],
+    *[(b"m/campaign:a/xx", b"{}"), (b"m/campaign:a/" + b"0" * 24, b"garbage")],
+    *[
+        (b"i/foo", b"{}"),
+        (b"i/" + b"0" * 24, b"garbage"),
+        (b"s/foo", b"x"),
+        (b"n/campaign:a", b"+"),
+    ],
+    *[
+        (b"%b/zz" % letter, b"x")
+        for letter in (b"d", b"e", b"h", b"q", b"w", b"x", b"a", b"r", b"y")
+    ],
+    *[(b"%b/%016x/000" % (letter, 1), b"garbage") for letter in (b"d", b"e", b"h", b"q", b"x")],
+    *[(b"%b/00/%b/000" % (letter, b"0" * 24), b"garbage") for letter in (b"a", b"r", b"y")],
+]
+
+
+async def test_records_of_strangers_in_the_changelog_stop_no_shard(
+    store: Store, settings: Settings
+) -> None:
+    """What a shard cannot have written is left out, and the entry before it holds."""
+    frames = await fill(store)
+    before = store.table
+    await store.close()
+    topic = Topics(settings.prefix).changelog
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers)
+    await producer.start()
+    for key, value in STRANGE:
+        await producer.send_and_wait(topic, value, key=key, partition=2)
+    await producer.stop()
+
+    for folder in ("one", "two"):
+        again = make(settings, folder)
+        await again.takeover()
+        try:
+            assert again.table.cursor == before.cursor
+            assert again.table.origin == before.origin
+            assert again.table.segments == before.segments
+            assert (again.table.applied, again.table.manifest) == ({}, {})
+            assert await rows_of(again) == as_dict(frames)
+        finally:
+            await again.close()
+
+
+async def test_a_changelog_from_a_backup_is_read_although_no_shard_has_written_it(
+    store: Store, settings: Settings
+) -> None:
+    frames = await fill(store)
+    counts = pl.DataFrame(schema=COUNT_SCHEMA)
+    sides: list[tuple[bytes, bytes | None]] = [
+        (keys.delta(9, 0, b"e"), encode(counts)),
+        (keys.run(b"a", 0, segment_id(), 0), auxiliary.encode(counts)),
+        (keys.applied("campaign:a"), Applied(4, "EXPIRING").to_json()),
+        (keys.place("campaign:a", segment_id()), ManifestEntry(1, 2, 3, "0" * 32, 1).to_json()),
+    ]
+    await store.commit(Step(puts=sides))
+    before = store.table
+    await store.close()
+    topic = Topics(settings.prefix).changelog
+    saved = [record for _, shard, record in await read_all(settings, topic) if shard == 2]
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers)
+    await producer.start()
+    for record in saved:
+        await producer.send_and_wait(topic, record.value, key=record.key, partition=3)
+    await producer.stop()
+
+    folder = Path(settings.data_dir) / "three"
+    again = Store(settings, KafkaLog(settings), 3, folder, shared_cache(8 << 20))
+    await again.takeover()
+    try:
+        table = again.table
+        assert (table.cursor, table.origin) == (before.cursor, before.origin)
+        assert (table.segments, table.runs) == (before.segments, before.runs)
+        assert (table.applied, table.manifest) == (before.applied, before.manifest)
+        assert await rows_of(again) == as_dict(frames)
+    finally:
+        await again.close()
 
 
 async def test_the_former_owner_is_fenced_and_changes_nothing(
