@@ -33,6 +33,8 @@ Numbered: TypeAlias = tuple[int, RawBatch]
 
 _FRAME = struct.Struct(">bI")
 _END_TIME = 0x5EA1_ED5E_A1ED
+_WORTH_COPYING = 128
+"""Records a batch from which a series of each costs less than a list of where each is."""
 _MARKS = ("_fits", "_size", "_shortest", "_longest", "_broken")
 _FRAMING = ("length", "attributes", "time", "offset", "frame", "headers")
 
@@ -221,10 +223,6 @@ def _query(shape: Shape, plan: DecodePlan, view: Projection) -> _Query:
 
 def _per_record(batches: Sequence[Numbered]) -> list[pl.Series]:
     """What each record takes from its batch, repeated for every record."""
-    places: list[int] = []
-    for place, (_, batch) in enumerate(batches):
-        places += [place] * batch.count
-    which = pl.Series(places)
     columns = (
         ("batch", pl.UInt32, [number for number, _ in batches]),
         ("base_offset", pl.Int64, [batch.base_offset for _, batch in batches]),
@@ -235,7 +233,20 @@ def _per_record(batches: Sequence[Numbered]) -> list[pl.Series]:
             [b.max_timestamp if b.log_append_time else b.base_timestamp for _, b in batches],
         ),
     )
-    return [pl.Series(name, values, kind)[which] for name, kind, values in columns]
+    counts = [batch.count for _, batch in batches]
+    by_batch = [pl.Series(name, values, kind) for name, kind, values in columns]
+    if len(counts) > 1 and sum(counts) < _WORTH_COPYING * len(counts):
+        places: list[int] = []
+        for place, count in enumerate(counts):
+            places += [place] * count
+        which = pl.Series(places)
+        return [values[which] for values in by_batch]
+    return [
+        pl.concat(
+            [values.new_from_index(at, count) for at, count in enumerate(counts)], rechunk=True
+        )
+        for values in by_batch
+    ]
 
 
 @lru_cache(maxsize=1024)
