@@ -7,5 +7,5 @@ them. `client.py` asks one shard. `gatherer.py` asks all of them, and tries agai
 says. What cannot be had is an error of `errors.py`.
 
 Imports `agents.supervision` and, for what travels, `agents.filters` and `agents.http`, but no
-problem documents: `agents/web/shard_problems.py` makes them. Begin with `client`, then `gatherer`.
+problem documents: `agents/web/answer_problems.py` makes them. Begin with `client`, then `gatherer`.
 """

@@ -13,6 +13,7 @@ from agents.http.problems import problems
 from agents.http.route import Route
 from agents.scatter.context import CONTEXT, Context
 from agents.web import openapi
+from agents.web.answer_problems import answer_problems
 from agents.web.guard import Guard
 from agents.web.routes import (
     analytics,
@@ -24,7 +25,6 @@ from agents.web.routes import (
     sources,
     users,
 )
-from agents.web.shard_problems import shard_problems
 from schemas.errors import Fatal
 
 __all__ = ["ROUTES", "Web", "routes"]
@@ -52,7 +52,7 @@ def routes(app: web.Application, context: Context) -> None:
     app.middlewares.append(problems)
     Guard(context, ROUTES).install(app)
     app.middlewares.append(known_parameters(ROUTES))
-    app.middlewares.append(shard_problems)
+    app.middlewares.append(answer_problems)
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, route.handler)
     openapi.install(app, ROUTES)

@@ -11,18 +11,17 @@ import polars as pl
 from aiohttp import web
 
 from agents.audience.ascending import ascending
-from agents.audience.audience import Audience, RefusedAnswer
-from agents.filters import FilterError
+from agents.audience.audience import Audience
 from agents.http import body, formats
 from agents.http.admission import Work
 from agents.http.keys import Scope
-from agents.http.problems import bad_request, shards_unavailable
+from agents.http.problems import bad_request
 from agents.http.route import Route, ref
 from agents.scatter.context import CONTEXT, Context
 from agents.scatter.errors import Unavailable
 from agents.web import access_log
 from agents.web.caller import require
-from agents.web.refusals import excluded_members, filter_problem, refused_problem
+from agents.web.refusals import excluded_members
 from agents.web.routes.audience_request import (
     DEFAULT_LIMIT,
     MEMBERS,
@@ -45,23 +44,19 @@ _MEDIA = ("application/json", formats.MEDIA_TYPES["ndjson"])
 
 
 async def audience(request: web.Request) -> web.StreamResponse:
-    """The users that match, in pages or as a stream; see the contract."""
+    """The users that match, in pages or as a stream; see the contract.
+
+    Raises Problem, FilterError, RefusedAnswer, Recoverable.
+    """
     context = request.app[CONTEXT]
     media = formats.prefer(request.headers.get("Accept", "*/*"), _MEDIA)
     wanted = asked(await body.read_object(request, MEMBERS), context.clock.now_ms())
     if media != _MEDIA[0] or wanted.limit != 0:
         access_log.told(request, {"filter": wanted.filter})
         require(request, Scope.EXPORT, 'a page with "limit": 0 has the count alone')
-    try:
-        if media == _MEDIA[1]:
-            return await _stream(request, context, wanted)
-        return await _page(request, context, wanted)
-    except FilterError as error:
-        raise filter_problem(error) from error
-    except RefusedAnswer as error:
-        raise refused_problem(error.refused) from error
-    except Recoverable as error:
-        raise shards_unavailable(str(error)) from error
+    if media == _MEDIA[1]:
+        return await _stream(request, context, wanted)
+    return await _page(request, context, wanted)
 
 
 async def _page(request: web.Request, context: Context, wanted: Asked) -> web.Response:

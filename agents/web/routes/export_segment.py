@@ -9,10 +9,9 @@ import orjson
 import polars as pl
 from aiohttp import web
 
-from agents.audience.audience import Audience, Question, RefusedAnswer
-from agents.filters import FilterError, parse
+from agents.audience.audience import Audience, Question
+from agents.filters import parse
 from agents.http import body, formats
-from agents.http.problems import shards_unavailable
 from agents.scatter.context import CONTEXT
 from agents.scatter.people import read
 from agents.shard.user_read import MOST_USERS
@@ -22,7 +21,6 @@ from agents.users.facts import UsersRead
 from agents.users.names import Names
 from agents.users.profile import hidden_entries, unchecked
 from agents.web import access_log
-from agents.web.refusals import filter_problem, refused_problem
 from agents.web.routes.export_request import SEGMENT_MEMBERS, fields_of, segment_of
 from agents.web.stream import stream
 from schemas.errors import Recoverable
@@ -37,23 +35,16 @@ async def export_segment(request: web.Request) -> web.StreamResponse:
     """NDJSON of export objects; its last line says that nothing is missing, how many there are,
     and in `excluded_expired` what expired sources hide of them.
 
-    Raises Problem (400, 409, 410, 413, 503).
+    Raises Problem (400, 413), FilterError, RefusedAnswer, Recoverable.
     """
     context = request.app[CONTEXT]
     asked = await body.read_object(request, SEGMENT_MEMBERS)
     segment, fields = segment_of(asked), fields_of(asked)
     access_log.told(request, {"segment": segment})
-    try:
-        node = parse({"filter": "in_segment", "segment": segment})
-        async with Audience(context, Question(node, context.clock.now_ms())) as found:
-            headers = {"Content-Type": formats.MEDIA_TYPES["ndjson"], "Cache-Control": "no-store"}
-            return await stream(request, _lines(request, found, fields), headers)
-    except FilterError as error:
-        raise filter_problem(error) from error
-    except RefusedAnswer as error:
-        raise refused_problem(error.refused) from error
-    except Recoverable as error:
-        raise shards_unavailable(str(error)) from error
+    node = parse({"filter": "in_segment", "segment": segment})
+    async with Audience(context, Question(node, context.clock.now_ms())) as found:
+        headers = {"Content-Type": formats.MEDIA_TYPES["ndjson"], "Cache-Control": "no-store"}
+        return await stream(request, _lines(request, found, fields), headers)
 
 
 async def _lines(

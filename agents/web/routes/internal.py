@@ -33,7 +33,7 @@ from agents.scatter.user_queries import FindQuery, IdentifyQuery, UsersQuery
 from agents.scatter.wire import END, pack
 from agents.supervision.shard_manager import NotHeld, Shard
 from agents.web.stream import stream
-from schemas.errors import Recoverable, UsageError
+from schemas.errors import UsageError
 
 __all__ = ["ROUTES"]
 
@@ -49,8 +49,8 @@ _QUERIES: tuple[type[UnaryQuery[Any] | StreamQuery[Any]], ...] = (
 
 
 def _answered(kind: type[UnaryQuery[Any] | StreamQuery[Any]]) -> Handler:
-    """The handler of one kind of query. It raises Problem: 400 for a query that is none, 503
-    where the shard is not here or cannot answer now."""
+    """The handler of one kind of query. It raises Problem for a query that is none (400) and
+    where the shard is not here (503), and Recoverable where the shard cannot answer now."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         context = request.app[CONTEXT]
@@ -63,8 +63,6 @@ def _answered(kind: type[UnaryQuery[Any] | StreamQuery[Any]]) -> Handler:
             return await _sent(request, query, found, generation)
         except UsageError as error:
             raise bad_request(str(error)) from error
-        except Recoverable as error:
-            raise shards_unavailable(str(error)) from error
 
     return handler
 

@@ -1,0 +1,46 @@
+"""What keeps a question from its answer, as problems: of the filter, of a source, of the shards."""
+
+from aiohttp import web
+
+from agents.audience.audience import RefusedAnswer
+from agents.filters import FilterError
+from agents.http.problems import (
+    Problem,
+    legacy_deleted,
+    shards_unavailable,
+    source_hidden,
+    unknown_source,
+)
+from agents.http.route import Handler
+from agents.scatter.errors import (
+    AmbiguousUser,
+    DeletedSource,
+    HiddenSource,
+    UnknownSource,
+)
+from agents.web.refusals import filter_problem, refused_problem
+from schemas.errors import Recoverable
+
+__all__ = ["answer_problems"]
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware: errors of filters, audiences and `agents.scatter` become problems (400, 404,
+    409, 410), and 503 says of all that is Recoverable that asking again may do."""
+    try:
+        return await handler(request)
+    except FilterError as error:
+        raise filter_problem(error) from error
+    except RefusedAnswer as error:
+        raise refused_problem(error.refused) from error
+    except UnknownSource as error:
+        raise unknown_source(error.source) from error
+    except HiddenSource as error:
+        raise source_hidden(error.source, error.state.value) from error
+    except DeletedSource as error:
+        raise legacy_deleted(error.source) from error
+    except AmbiguousUser as error:
+        raise Problem("ambiguous_user", str(error), users=list(error.users)) from error
+    except Recoverable as error:
+        raise shards_unavailable(str(error)) from error
