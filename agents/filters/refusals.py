@@ -102,7 +102,7 @@ class Refused:
     @property
     def detail(self) -> str:
         """One sentence for each leaf; of many, for the first."""
-        told = [f"{refusal.place}: {refusal.detail}" for refusal in self.refusals[:_TOLD]]
+        told = [f"{one.filter} at {one.place}: {one.detail}" for one in self.refusals[:_TOLD]]
         if len(self.refusals) > _TOLD:
             told.append(f"and {len(self.refusals) - _TOLD:,} more")
         return "; ".join(told)

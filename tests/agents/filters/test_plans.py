@@ -99,7 +99,7 @@ def test_all_offenders_are_named_with_their_paths_and_the_call_that_mends_it() -
     assert [str(one.place) for one in found.refusals] == ["$.and[0]", "$.and[1].not", "$.and[2]"]
     assert found.sources == (BACK, OLD, "campaign:older")
     assert found.restore == {"sources": [OLD, "campaign:older"]}
-    assert "$.and[0]: campaign:old is EXPIRED" in found.detail
+    assert "received_from_campaign at $.and[0]: campaign:old is EXPIRED" in found.detail
 
 
 def test_no_restore_is_offered_where_it_would_not_help() -> None:
