@@ -51,6 +51,8 @@ from typing import Any
 
 from aiohttp import web
 
+from schemas.records.lifecycle import State
+
 __all__ = [
     "CODES",
     "Problem",
@@ -154,8 +156,8 @@ def source_hidden(source: str, state: str) -> Problem:
     """409, with the body of the restore call that would mend it."""
     detail = (
         f"{source} is {state}: its data takes part in no answer until it is restored"
-        if state != "RESTORING"
-        else f"{source} is RESTORING: ask again when it is done"
+        if state != State.RESTORING
+        else f"{source} is {state}: ask again when it is done"
     )
     return Problem(
         "source_hidden", detail, sources=[source], state=state, restore={"sources": [source]}

@@ -8,6 +8,7 @@ import polars as pl
 
 from agents.filters import FilterPlan
 from agents.shard.analytics import Figures
+from agents.shard.phase import ShardPhase
 from agents.users.facts import UsersRead
 from agents.users.person import Match
 from schemas.errors import Recoverable
@@ -69,7 +70,7 @@ class ShardStatus:
     None before.
     """
 
-    phase: str = "starting"
+    phase: ShardPhase = ShardPhase.STARTING
     recovery_s: float | None = None
     cursor: Mapping[str, int] = field(default_factory=dict)
     lag: Mapping[str, int] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from agents.shard.ingest import Fetched, IngestLoop
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.loop import WorkLoop
+from agents.shard.phase import ShardLife, ShardPhase
 from agents.shard.protocol import NotHeld, ShardStatus, SourceSize
 from agents.shard.standing import Standing
 from agents.shard.user_read import UserRows
@@ -82,7 +83,7 @@ class Shard:
         self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
         self._deliver = deliver
-        self._phase = "starting"
+        self._life = ShardLife()
         self._recovery_s: float | None = None
 
     async def _hand_over(self, fetched: Fetched) -> None:
@@ -96,14 +97,14 @@ class Shard:
     @property
     def ready(self) -> bool:
         """Whether it has recovered, runs, and has proven that it is still the owner."""
-        return self._phase == "running" and self._store.owned
+        return self._life.phase is ShardPhase.RUNNING and self._store.owned
 
     @property
     def status(self) -> ShardStatus:
         """Figures for people."""
         table = self._store.table
         return ShardStatus(
-            phase=self._phase,
+            phase=self._life.phase,
             recovery_s=self._recovery_s,
             cursor=dict(table.cursor),
             lag=self._ingest.lag(),
@@ -119,16 +120,16 @@ class Shard:
         """Takes the shard over and works until cancelled.
 
         Raises `Fenced` when a newer owner has it, `Recoverable` when starting again may help,
-        `Fatal` when a person has to act.
+        `Fatal` when a person has to act, `IllegalTransition` when it is called again.
         """
+        self._life.enter(ShardPhase.RECOVERING)
         try:
-            self._phase = "recovering"
             started = time.monotonic()
             await self._store.takeover()
             await asyncio.to_thread(self._users.open, self._identity())
             await self._ingest.start()
             self._recovery_s = time.monotonic() - started
-            self._phase = "running"
+            self._life.enter(ShardPhase.RUNNING)
             await together(
                 self._ingest.run(),
                 self._work.run(),
@@ -139,7 +140,7 @@ class Shard:
         except BaseExceptionGroup as group:
             raise _gravest(group) from group
         finally:
-            self._phase = "stopped"
+            self._life.enter(ShardPhase.STOPPED)
             await to_the_end(self._let_go())
 
     async def _prove(self) -> None:
@@ -232,8 +233,8 @@ class Shard:
         return origin.incarnation
 
     def _check_ready(self) -> None:
-        if self._phase != "running":
-            raise NotHeld(f"shard {self.partition} is {self._phase}")
+        if self._life.phase is not ShardPhase.RUNNING:
+            raise NotHeld(f"shard {self.partition} is {self._life.phase}")
         check_owned(self._context)
 
 

@@ -120,6 +120,9 @@ def _stored(data: bytes) -> pl.DataFrame:
         raise CorruptBlock(f"a block of {len(data)} bytes cannot be decoded: {error}") from error
     if not _NEEDED <= set(stored.columns) <= _STORED:
         raise CorruptBlock(f"a block of {len(data)} bytes holds other columns: {stored.columns}")
+    # a stream that was cut right after its schema can be read, and no block is written empty
+    if not stored.height:
+        raise CorruptBlock(f"a block of {len(data)} bytes holds no rows")
     return stored
 
 

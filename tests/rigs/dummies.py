@@ -7,6 +7,7 @@ import polars as pl
 
 from agents.filters import FilterPlan
 from agents.shard.analytics import Figures
+from agents.shard.phase import ShardPhase
 from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.person import Match
@@ -56,7 +57,7 @@ class DummyShard:
     @property
     def status(self) -> ShardStatus:
         rows = sum(map(len, self.frames))
-        return ShardStatus(phase="running", cursor=self.cursor, lag=self.lag, rows=rows)
+        return ShardStatus(phase=ShardPhase.RUNNING, cursor=self.cursor, lag=self.lag, rows=rows)
 
     async def run(self) -> None:
         self.ready = True

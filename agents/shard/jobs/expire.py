@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from agents.shard.analytics import pack, unique_users
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.reports import expired
+from schemas.records.lifecycle import State
 from schemas.segment import SegmentIndex
 from streams.kafka.log import Record
 from streams.state import archive, keys
@@ -211,7 +212,7 @@ class Expire:
         step = Step(puts=puts)
         if not self._late:
             step.puts += [
-                (keys.applied(source), Applied(self._versions[source][0], "EXPIRING").to_json())
+                (keys.applied(source), Applied(self._versions[source][0], State.EXPIRING).to_json())
                 for source in done
             ]
             step.records = self._context.reports(

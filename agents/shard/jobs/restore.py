@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from agents.shard.jobs.context import ReportItem, ShardContext, stopwatch
 from agents.shard.jobs.reports import restored
+from schemas.records.lifecycle import State
 from schemas.segment import SegmentIndex
 from streams.state import archive, keys
 from streams.state.hot_table import Applied, ManifestEntry
@@ -93,7 +94,7 @@ class Restore:
         puts: list[Put] = []
         items: list[ReportItem] = []
         for source, version in self._versions.items():
-            puts.append((keys.applied(source), Applied(version, "RESTORING").to_json()))
+            puts.append((keys.applied(source), Applied(version, State.RESTORING).to_json()))
             if source in table.uniques:
                 # every row is hot again: from here on they are counted where they lie
                 pieces = range(table.uniques[source])

@@ -18,6 +18,7 @@ from agents.tools.operator_requests import command
 from agents.tools.publish import Chunk, publish
 from schemas.errors import Fatal
 from schemas.records import codec
+from schemas.records.lifecycle import State, Status
 from schemas.records.registry import own_id
 from streams.kafka.topic_reader import TopicReader, read_all, read_table
 
@@ -53,14 +54,14 @@ class _Stage:
     async def fill(self, watch: Watch, campaign: str, interactions: int) -> None:
         """Publish a source's events and wait until they are folded and the source is stopped."""
         settings = self.here.settings
-        record = {"key": f"campaign:{campaign}", "status": "STOPPED", "name": campaign}
+        record = {"key": f"campaign:{campaign}", "status": Status.STOPPED.value, "name": campaign}
         value = codec.encode("definition", record, own_id("definition"))
         await publish(settings, [Chunk("catalog", [record["key"].encode()], [value])])
         await publish(settings, self._counted(crowd(campaign, interactions)))
         ends = await self.here.ends(self.here.topics.event(event) for event in TOPICS)
         await watch.caught_up(self.worker, ends)
         deadline = time.monotonic() + _DEADLINE_S
-        while await self._state(record["key"]) != "STOPPED":
+        while await self._state(record["key"]) != State.STOPPED:
             if time.monotonic() > deadline:
                 raise Fatal(f"{campaign} is not stopped", remedy=self.worker.tail(500))
         await self.worker.settled()

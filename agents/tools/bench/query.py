@@ -20,6 +20,7 @@ from agents.tools.bench.worker import Worker
 from agents.tools.publish import Chunk, publish
 from schemas.errors import Fatal
 from schemas.records import codec
+from schemas.records.lifecycle import State, Status
 from schemas.records.registry import own_id
 
 __all__ = ["Options", "query"]
@@ -69,7 +70,7 @@ class _Stage:
         """All rows folded, flushed and merged, and every source known."""
         settings = self.here.settings
         for name in (_BIG, *_SMALL):
-            record = {"key": f"campaign:{name}", "status": "ACTIVE", "name": name}
+            record = {"key": f"campaign:{name}", "status": Status.ACTIVE.value, "name": name}
             value = codec.encode("definition", record, own_id("definition"))
             await publish(settings, [Chunk("catalog", [record["key"].encode()], [value])])
             rows = options.interactions if name == _BIG else options.each
@@ -77,7 +78,7 @@ class _Stage:
         ends = await self.here.ends(self.here.topics.event(event) for event in TOPICS)
         await watch.caught_up(self.worker, ends)
         deadline = time.monotonic() + _DEADLINE_S
-        while (await self.worker.get(self.session, "/status"))["sources"].get("ACTIVE") != 6:
+        while (await self.worker.get(self.session, "/status"))["sources"].get(State.ACTIVE) != 6:
             if time.monotonic() > deadline:
                 raise Fatal("The sources are not active", remedy=self.worker.tail(500))
             await asyncio.sleep(0.1)

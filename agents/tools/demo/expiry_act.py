@@ -16,7 +16,7 @@ from agents.tools.oracle import rows_of
 from agents.tools.publish import publish
 from schemas.errors import Fatal, UsageError
 from schemas.records import codec
-from schemas.records.lifecycle import SourceState
+from schemas.records.lifecycle import SourceState, State
 from streams import period
 from streams.kafka.topic_reader import TopicReader, read_table
 from streams.kafka.topics import Topics
@@ -40,9 +40,9 @@ async def stop(
         answer = await ask(settings, request, patience_s=STATES_S)
         facts.claim(screen, "an operator holds one of them", not answer.bad, str(answer.bad))
     await publish(settings, scenario.stops)
-    wanted = dict.fromkeys(roles.expiring, "STOPPED")
-    wanted |= {roles.held: "HELD"} if roles.held else {}
-    wanted |= {roles.kept_hot: "EXEMPT"} if roles.kept_hot else {}
+    wanted = dict.fromkeys(roles.expiring, State.STOPPED)
+    wanted |= {roles.held: State.HELD} if roles.held else {}
+    wanted |= {roles.kept_hot: State.EXEMPT} if roles.kept_hot else {}
     states = await _states(settings, wanted, worker)
     screen.table(
         ("source", "name", "state", "due", "why"),
@@ -76,7 +76,7 @@ def _kept(
 
 
 async def _states(
-    settings: Settings, wanted: dict[str, str], worker: DemoWorker
+    settings: Settings, wanted: dict[str, State], worker: DemoWorker
 ) -> dict[str, SourceState]:
     """The records in lifecycle.state, once they are as wanted."""
     until = time.monotonic() + STATES_S

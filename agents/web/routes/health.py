@@ -13,6 +13,7 @@ from agents.http.keys import Scope
 from agents.http.problems import Problem
 from agents.http.route import Route, ref
 from agents.scatter.context import CONTEXT, Context
+from agents.shard.phase import ShardPhase
 from agents.supervision.shard_manager import Shard, ShardStatus
 from schemas.records.misspelt import TALLY
 
@@ -115,7 +116,7 @@ def _waiting(context: Context) -> list[str]:
 
 
 def _shard(context: Context, partition: int, shard: Shard | None) -> dict[str, Any]:
-    figures = ShardStatus(phase="recovering") if shard is None else shard.status
+    figures = ShardStatus(phase=ShardPhase.RECOVERING) if shard is None else shard.status
     unread = context.topics.unread(partition)
     behind = figures.events_behind + sum(unread.values())
     described = {"partition": partition, "ready": shard is not None and shard.ready}

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -54,6 +54,7 @@ def test_splitting_keeps_order_and_bound(rows: int) -> None:
 
 
 @given(cut=st.integers(0, 2_000))
+@example(cut=325)  # right after the schema
 def test_damaged_bytes_are_told(cut: int) -> None:
     data = block.encode(block.pack(random_rows(1, 100)))
     with pytest.raises(block.CorruptBlock):
