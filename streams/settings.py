@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from streams.period import Period
 __all__ = ["Line", "Settings", "describe", "load", "names"]
 
 _HUGE = 1 << 60
+_MOST_BYTES = 1_000_000
+"""Of a settings file."""
 _LIKENESS = 0.85
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP)(_\w+)?$")
 
@@ -320,13 +323,21 @@ def _read(part: "dataclasses.Field[Any]", value: object, where: str) -> object:
 
 def _from_file(file: Path) -> Iterator[tuple[str, object, str]]:
     try:
-        content = file.read_text(encoding="utf-8")
+        # never to wait for somebody at the other end of a pipe, nor to read without end
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return
+    remedy = "Mend the file, or remove it"
+    with os.fdopen(handle, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UsageError(f"{file} is no file", remedy=remedy)
+        content = opened.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise UsageError(f"{file} has more than {_MOST_BYTES:,} bytes", remedy=remedy)
     try:
-        table = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file}: {error}", remedy="Mend the file, or remove it") from error
+        table = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{file}: {error}", remedy=remedy) from error
     yield from ((name, value, str(file)) for name, value in table.items())
 
 

@@ -1,9 +1,11 @@
 """Where a secret may be sent: not where a file says that merely lies in the present folder."""
 
+import ipaddress
+
 from schemas.errors import UsageError
 from streams.settings import Settings
 
-__all__ = ["FOLDERS_FILE", "check_target"]
+__all__ = ["FOLDERS_FILE", "check_file", "check_target", "is_loopback"]
 
 FOLDERS_FILE = "emberline.toml"
 """The origin of settings that are read without being asked for."""
@@ -12,7 +14,13 @@ FOLDERS_FILE = "emberline.toml"
 def check_target(settings: Settings, secret: str, *targets: str) -> None:
     """Raise UsageError where the folder's file has set one of `targets`, and `secret` comes from
     elsewhere: who unpacks an archive and runs a command in it must not give away a key."""
-    if not getattr(settings, secret) or settings.origins[secret] == FOLDERS_FILE:
+    if settings.origins[secret] != FOLDERS_FILE:
+        check_file(settings, secret, *targets)
+
+
+def check_file(settings: Settings, secret: str, *targets: str) -> None:
+    """The same where `secret` names a file: the folder's own may name any file of its reader."""
+    if not getattr(settings, secret):
         return
     for target in targets:
         if settings.origins[target] == FOLDERS_FILE:
@@ -20,6 +28,14 @@ def check_target(settings: Settings, secret: str, *targets: str) -> None:
             raise UsageError(
                 f"{secret} would be sent where {FOLDERS_FILE} of the present folder says "
                 f"({target})",
-                remedy=f"If that is meant, set {variable} or --{target.replace('_', '-')}, or "
+                remedy=f"If that is meant, set {variable} or --set {target}=VALUE, or "
                 f"give --config {FOLDERS_FILE}",
             )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() in ("localhost", "ip6-localhost")

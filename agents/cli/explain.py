@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -25,7 +25,7 @@ from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
-__all__ = ["command", "definitions"]
+__all__ = ["command", "definitions", "links_lines"]
 
 
 @click.command(
@@ -79,11 +79,8 @@ def _explain(ctx: click.Context, source: str, as_if: AsIf, as_json: bool) -> Non
         emit(facts)
         return
     say(f"{source} is {facts['state']}: {facts['summary']}")
-    for reason in facts["reasons"]:
-        for link in reason["links"]:
-            say(
-                f"  {link['definition']} uses {link['target']} at {link['path']} ({link['filter']})"
-            )
+    for line in links_lines(facts["reasons"]):
+        say(line)
     for change in facts["changes"]:
         if change["summary"] not in facts["summary"]:
             say(f"  {change['summary']}")
@@ -121,6 +118,16 @@ def _lint(ctx: click.Context, files: list[Path], as_json: bool) -> None:
         for file, finding in found:
             say(f"{file}: {finding}")
     ctx.exit(1 if found else 0)
+
+
+def links_lines(reasons: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Who uses what, each once: chains of segments have much in common."""
+    lines = (
+        f"  {link['definition']} uses {link['target']} at {link['path']} ({link['filter']})"
+        for reason in reasons
+        for link in reason["links"]
+    )
+    return list(dict.fromkeys(lines))
 
 
 async def _explained(settings: Settings, source: str, as_if: AsIf) -> dict[str, Any]:

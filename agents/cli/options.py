@@ -8,13 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
-from agents.http.keyring import is_loopback
 from agents.terminal.say import emit
 from agents.worker.logs import Plain
 from schemas.errors import UsageError
 from schemas.words.nearest import hint
 from streams.settings import Settings, load
-from streams.trusted import FOLDERS_FILE, check_target
+from streams.trusted import FOLDERS_FILE, check_target, is_loopback
 
 __all__ = [
     "RESERVED",

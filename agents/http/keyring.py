@@ -1,6 +1,5 @@
 """The keys file as a running worker reads it: again whenever it has changed."""
 
-import ipaddress
 import logging
 import os
 import time
@@ -10,8 +9,9 @@ from pathlib import Path
 from agents.http.keys import Keys
 from schemas.errors import EmberlineError, Fatal, Recoverable
 from streams.settings import Settings
+from streams.trusted import is_loopback
 
-__all__ = ["KeyRing", "KeysLost", "check_exposure", "is_loopback"]
+__all__ = ["KeyRing", "KeysLost", "check_exposure"]
 
 log = logging.getLogger(__name__)
 
@@ -141,11 +141,3 @@ def check_exposure(settings: Settings) -> None:
             settings.http_host,
             settings.http_port,
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() in ("localhost", "ip6-localhost")

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
-from agents.http.keyring import is_loopback
 from agents.http.problems import Problem
+from streams.trusted import is_loopback
 
 __all__ = ["check_origin"]
 

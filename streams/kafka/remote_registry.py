@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from schemas.errors import Fatal, Recoverable, UsageError
 from schemas.records import foreign, registry
@@ -25,6 +26,7 @@ from schemas.records.foreign import BadSchema
 from schemas.records.registry import FILES, SchemaSource, UnknownSchema
 from streams.kafka.registry_http import Answer, Caller, CallFailed
 from streams.settings import Settings
+from streams.trusted import check_file, check_target, is_loopback
 
 __all__ = [
     "HttpSource",
@@ -352,6 +354,9 @@ def registry_of(settings: Settings) -> HttpSource | None:
     """The schema registry of the settings, if there is one. Raises UsageError."""
     if not settings.schema_registry_url:
         return None
+    if not is_loopback(urlsplit(str(settings.schema_registry_url)).hostname or ""):
+        check_target(settings, "schema_registry_password", "schema_registry_url")
+        check_file(settings, "schema_registry_password_file", "schema_registry_url")
     return _shared(
         str(settings.schema_registry_url), settings.schema_registry_user, _password(settings)
     )

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agents.cli import main
+from agents.cli.explain import links_lines
 from agents.tools.publish import Chunk, publish
 from agents.views.catalog_view import Entry
 from schemas.records import codec
@@ -150,3 +151,12 @@ async def test_what_an_audience_would_refuse_does_not_pass(told: Settings, tmp_p
         f"{file}: canvas:misspelt $.filters.campain "
         "received_from_campaign has no argument 'campain' (unreadable)",
     ]
+
+
+def test_a_link_that_many_reasons_share_is_shown_once() -> None:
+    links = [
+        {"definition": f"segment:s{n}", "target": A, "path": "$", "filter": "in_segment"}
+        for n in range(3)
+    ]
+    reasons = [{"links": links[:n]} for n in (1, 2, 3)]
+    assert links_lines(reasons) == [f"  segment:s{n} uses {A} at $ (in_segment)" for n in range(3)]

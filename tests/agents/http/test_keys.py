@@ -14,10 +14,11 @@ from click.testing import CliRunner
 
 from agents.cli import main
 from agents.http import keyring, keys_file
-from agents.http.keyring import KeyRing, KeysLost, check_exposure, is_loopback
+from agents.http.keyring import KeyRing, KeysLost, check_exposure
 from agents.http.keys import Keys, Scope
 from schemas.errors import Fatal, UsageError
 from streams.settings import load
+from streams.trusted import is_loopback
 
 
 @pytest.fixture
