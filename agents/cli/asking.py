@@ -12,6 +12,7 @@ from agents.tools.operator_requests import Answer, ask, command
 from schemas.errors import EmberlineError, UsageError
 from schemas.records.lifecycle import CommandRefusal
 from schemas.words.nearest import nearest_key
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_table
 from streams.kafka.topics import Topics
 from streams.period import parse, seconds
@@ -132,7 +133,7 @@ def _complain(settings: Settings, bad: Iterable[Mapping[str, Any]]) -> None:
 async def _sources(settings: Settings) -> list[str]:
     """What there is, for a hint; nothing where that cannot be read now."""
     try:
-        return sorted(await read_table(settings, Topics(settings.prefix).state, "state"))
+        return sorted(await read_table(KafkaLog(settings), Topics(settings.prefix).state, "state"))
     except EmberlineError:
         return []
 

@@ -6,6 +6,7 @@ from agents.cli.options import emit, json_option, run, settings_of
 from agents.terminal.table import show, when
 from schemas.errors import UsageError
 from schemas.words.nearest import nearest_key
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_all, records_of
 from streams.kafka.topics import Topics
 
@@ -20,7 +21,7 @@ __all__ = ["command"]
 def command(ctx: click.Context, source: str | None, last: int | None, as_json: bool) -> None:
     """What is about the whole system has no source and is shown without SOURCE only."""
     settings = settings_of(ctx)
-    located = run(read_all(settings, Topics(settings.prefix).audit))
+    located = run(read_all(KafkaLog(settings), Topics(settings.prefix).audit))
     records = list(records_of(located, "audit"))
     if source is not None:
         known = {str(record["source"]): None for record in records if record["source"]}

@@ -13,6 +13,7 @@ from agents.cli.tail import readable
 from agents.terminal.say import say
 from agents.terminal.table import when
 from schemas.records.undecodable import REMEDIES
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import Located, read_all
 from streams.kafka.topics import Topics
 
@@ -38,7 +39,7 @@ def list_rejected(ctx: click.Context, code: str | None, last: int | None, as_jso
     """Topic, partition and offset are those of the original record."""
     settings = settings_of(ctx)
     located = sorted(
-        run(read_all(settings, Topics(settings.prefix).rejected)),
+        run(read_all(KafkaLog(settings), Topics(settings.prefix).rejected)),
         key=lambda one: one[2].timestamp,
     )
     rows = [row for row in map(_row, located) if code is None or row["code"] == code]

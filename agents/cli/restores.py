@@ -8,6 +8,7 @@ from agents.cli.options import emit, json_option, run, settings_of
 from agents.terminal.table import show, when
 from schemas.records import codec
 from schemas.records.lifecycle import CommandType, Outcome
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import Located, TopicReader, records_of
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -40,7 +41,9 @@ def command(ctx: click.Context, only_open: bool, as_json: bool) -> None:
 
 async def _requests(settings: Settings) -> list[dict[str, Any]]:
     topics = Topics(settings.prefix)
-    async with TopicReader.open(settings, [topics.control, topics.control_results]) as reader:
+    async with TopicReader.open(
+        KafkaLog(settings), [topics.control, topics.control_results]
+    ) as reader:
         located = await reader.rest()
     restores = _restores([one for one in located if one[0] == topics.control])
     told = [one for one in located if one[0] == topics.control_results]

@@ -18,6 +18,7 @@ from agents.terminal.table import show, when
 from agents.terminal.why import why
 from schemas.errors import EmberlineError
 from schemas.records.lifecycle import SourceState, State
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_all, read_table
 from streams.kafka.topics import Problem as TopicProblem
 from streams.kafka.topics import Topics
@@ -67,7 +68,7 @@ def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
 
 async def _read(settings: Settings) -> tuple[list[SourceState], RetentionSweep, dict[str, Any]]:
     table, sweep, worker = await asyncio.gather(
-        read_table(settings, Topics(settings.prefix).state, "state"),
+        read_table(KafkaLog(settings), Topics(settings.prefix).state, "state"),
         _sweep(settings),
         worker_facts(settings),
     )
@@ -77,7 +78,7 @@ async def _read(settings: Settings) -> tuple[list[SourceState], RetentionSweep, 
 
 async def _sweep(settings: Settings) -> RetentionSweep:
     """Where the sweep stands, as the coordinator has last written it."""
-    records = await read_all(settings, Topics(settings.prefix).coordinator)
+    records = await read_all(KafkaLog(settings), Topics(settings.prefix).coordinator)
     found = [record for _, _, record in records if record.key == ledger.SWEEP.encode()]
     entries = [(ledger.SWEEP, record.value) for record in found]
     roots = settings.segments_are_roots

@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from aiokafka.errors import KafkaError
-
 from agents.coordinator import log as log_topic
 from agents.coordinator.held import Held
 from agents.coordinator.records import Awaited, Item, read
@@ -43,14 +41,10 @@ from schemas.records.registry import own_id
 from schemas.records.undecodable import Undecodable
 from streams.clock import Clock
 from streams.ending import to_the_end
-from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import names_source, own_key, pass_over, producer_of, records_of
-from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.log import Fenced, Record, RecordGroup
-from streams.kafka.offsets import bounds
+from streams.kafka.log import Fenced, Log, LogReader, LogWriter, Record, RecordGroup
 from streams.kafka.purge import Purge
 from streams.kafka.remote_registry import RegistryUnreachable, learn, registry_of, source_for
-from streams.kafka.step import StepProducer
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -72,7 +66,7 @@ _STATES_BYTES = 4_000_000
 class _Term:
     """One term: from a takeover to the first doubt."""
 
-    producer: StepProducer
+    writer: LogWriter
     state: CoordinatorState
     cursor: dict[str, int]
     #: The cursor as last committed: what lies below it is not needed again.
@@ -94,12 +88,14 @@ class Coordinator:
     def __init__(
         self,
         settings: Settings,
+        kafka: Log,
         clock: Clock,
         policy: Policy | None = None,
         *,
         items_per_step: int = _ITEMS_PER_STEP,
     ) -> None:
         self._settings = settings
+        self._kafka = kafka
         self._clock = clock
         self._policy = policy or Policy.of(settings)
         self._topics = Topics(settings.prefix)
@@ -138,7 +134,7 @@ class Coordinator:
                 log.warning("coordinator: %s", error)
                 await asyncio.sleep(_FENCED_GRACE_S)
                 await self._retrying(self._still_owner)
-            except (Recoverable, KafkaError, OSError) as error:
+            except (Recoverable, OSError) as error:
                 _log_trouble(error)
                 await asyncio.sleep(_RETRY_S)
                 await self._retrying(self._still_owner)
@@ -149,51 +145,51 @@ class Coordinator:
                 return await check()
             except Fenced:
                 raise
-            except (Recoverable, KafkaError, OSError) as error:
+            except (Recoverable, OSError) as error:
                 _log_trouble(error)
                 await asyncio.sleep(_RETRY_S)
 
     async def _term(self) -> None:
-        producer = StepProducer(self._settings, self.transactional_id)
+        writer = self._kafka.writer(self.transactional_id)
         try:
             # no limit to all of it: a large catalog takes long, and each part ends when it stalls
-            await producer.start()
-            term = await self._take_over(producer)
+            await writer.start()
+            term = await self._take_over(writer)
             await self._compare_catalog(term)
             await self._tell_again(term)
             await self._decide(term)
         finally:
             self.running.clear()
-            await producer.close()
+            await writer.close()
 
     async def _still_owner(self) -> None:
         """Raise Fenced where somebody else took over since: to fence back would be a war."""
         if self._owner is None:
             return
-        start, end = (await bounds(self._settings, [self._own]))[self._own]
-        last = await log_topic.last_owner(self._settings, start, end)
+        start, end = (await self._kafka.admin.bounds([self._own]))[self._own]
+        last = await log_topic.last_owner(self._settings, self._kafka, start, end)
         if last != self._owner:
             raise Fenced(f"{self.transactional_id}: {last} has taken over from {self._owner}")
 
-    async def _take_over(self, producer: StepProducer) -> _Term:
+    async def _take_over(self, writer: LogWriter) -> _Term:
         own = self._own
-        start, _ = (await bounds(self._settings, [own]))[own]
+        start, _ = (await self._kafka.admin.bounds([own]))[own]
         owner = uuid.uuid4().hex
         at = self._clock.now_ms()
-        await producer.commit([log_topic.owner_record(self._settings, owner)])
+        await writer.commit([log_topic.owner_record(self._settings, owner)])
         self._owner = owner
-        found = await log_topic.read_back(self._settings, owner, start)
+        found = await log_topic.read_back(self._settings, self._kafka, owner, start)
         current = await self._recovered(found.state, found.lost)
         self._state = current
         skew_ms = None if found.appended_at is None else found.appended_at - at
-        return _Term(producer, current, dict(found.cursor), found.cursor, skew_ms, at)
+        return _Term(writer, current, dict(found.cursor), found.cursor, skew_ms, at)
 
     async def _recovered(self, current: CoordinatorState, lost: frozenset[str]) -> CoordinatorState:
         """With what `lifecycle.state` says of sources whose own record somebody has destroyed."""
         if not lost:
             return current
         shown: dict[str, SourceState] = {}
-        for _, _, record in await read_all(self._settings, self._topics.state):
+        for _, _, record in await read_all(self._kafka, self._topics.state):
             with suppress(Undecodable):
                 state = SourceState.from_record(codec.decode(record.value or b"", "state"))
                 if state.source in lost and record.key == state.source.encode():
@@ -212,7 +208,7 @@ class Coordinator:
         """
         topic = self._topics.catalog
         partitions = [(name, 0) for name in self._inputs]
-        limits = await bounds(self._settings, partitions)
+        limits = await self._kafka.admin.bounds(partitions)
         for name in self._inputs:
             first, last = limits[name, 0]
             at = term.cursor.get(name, first)
@@ -236,17 +232,16 @@ class Coordinator:
             if batch.next_offset > known:
                 term.rejects.append(self._rejected(batch, code, detail))
 
-        fetcher = Fetcher(
-            self._settings,
+        reader = self._kafka.reader(
             {(topic, 0): start},
             unreadable=unreadable,
             name="coordinator-catalog",
         )
-        await fetcher.start()
+        await reader.start()
         try:
             stop: int | None = None
-            while stop is None and fetcher.position((topic, 0)) < end:
-                items, stop = await self._read_or_ask(await fetcher.progress(), start)
+            while stop is None and reader.position((topic, 0)) < end:
+                items, stop = await self._read_or_ask(await reader.progress(), start)
                 for item in items:
                     _note_key(keys, item)
                     # of a batch that cannot be read the keys are not known: none was deleted
@@ -261,12 +256,12 @@ class Coordinator:
                         former[meaning.key] = Item(item.topic, known, meaning)
             await self._take_in(term, [*former.values(), *news])
             if stop is None:
-                term.cursor[topic] = fetcher.position((topic, 0))
+                term.cursor[topic] = reader.position((topic, 0))
             else:
                 term.cursor[topic] = max(known, stop)
                 all_read = False
         finally:
-            await to_the_end(fetcher.close())
+            await to_the_end(reader.close())
         if not all_read:
             keys.update(term.state.catalog, term.state.quarantined)
         await self._step(term, [], extra=CatalogSnapshot(frozenset(keys)))
@@ -294,9 +289,9 @@ class Coordinator:
         """Write the states anew that their topic has lost: somebody may have deleted it, and
         until it names an expired source, nobody can say that it is one."""
         topic = self._topics.state
-        term.watched = (await bounds(self._settings, [(topic, 0)]))[topic, 0][1]
+        term.watched = (await self._kafka.admin.bounds([(topic, 0)]))[topic, 0][1]
         told: dict[str, int] = {}
-        for _, _, record in await read_all(self._settings, topic):
+        for _, _, record in await read_all(self._kafka, topic):
             # What is deleted, or cannot be read, says nothing any more of what came before it.
             told.pop(own_key(record.key) or "", None)
             with suppress(Undecodable):
@@ -316,20 +311,19 @@ class Coordinator:
         records = [_written(output, now, self._marked) for output in outputs]
         cursor = log_topic.cursor_record(self._settings, term.cursor)
         for some in bounded(records, lambda record: len(record[1]), _STATES_BYTES):
-            await term.producer.commit([cursor], groups=[RecordGroup(topic, 0, (), some)])
+            await term.writer.commit([cursor], groups=[RecordGroup(topic, 0, (), some)])
 
     async def _decide(self, term: _Term) -> None:
         positions = {(name, 0): term.cursor[name] for name in self._inputs}
         positions[self._topics.state, 0] = term.watched
-        fetcher = Fetcher(
-            self._settings,
+        reader = self._kafka.reader(
             positions,
             unreadable=lambda *what: term.rejects.append(self._rejected(*what)),
             name="coordinator",
         )
-        await fetcher.start()
+        await reader.start()
         reports = self._topics.shard_reports
-        purge = Purge(KafkaLog(self._settings), (reports, 0), lambda: term.committed.get(reports))
+        purge = Purge(self._kafka, (reports, 0), lambda: term.committed.get(reports))
         purging = asyncio.create_task(purge.run())
         held = Held(self._remote)
         self.running.set()
@@ -338,16 +332,16 @@ class Coordinator:
                 wait = wait_ms(term.state, self._clock.now_ms(), self._policy)
                 # nothing expires while a definition, which might say otherwise, waits
                 waits = self._topics.catalog in held
-                batches = await fetcher.fetch(_POLL_MS if waits else min(_POLL_MS, wait))
+                batches = await reader.fetch(_POLL_MS if waits else min(_POLL_MS, wait))
                 awaited: dict[str, Awaited] = {}
                 await self._take_in(term, self._read(term, held.again(batches), awaited))
                 held.keep(held.again(batches), awaited)
                 # past transaction markers too: a log may begin behind the last one
-                ends = {name: fetcher.position((name, 0)) for name in self._inputs}
+                ends = {name: reader.position((name, 0)) for name in self._inputs}
                 term.cursor |= {name: end for name, end in ends.items() if name not in held}
                 if term.rejects:
                     await self._step(term, [])
-                for one in _foreign(batches, self._topics.state, term.producer.producer_id):
+                for one in _foreign(batches, self._topics.state, term.writer.producer_id):
                     await self._step(term, [], extra=one)
                 due = wait_ms(term.state, self._clock.now_ms(), self._policy) == 0
                 if due and self._topics.catalog not in held:
@@ -355,7 +349,7 @@ class Coordinator:
                     await self._step(term, [], extra=Tick(term.skew_ms))
         finally:
             purging.cancel()
-            await to_the_end(_ended(purging, fetcher))
+            await to_the_end(_ended(purging, reader))
             await held.close()
 
     def _read(
@@ -375,7 +369,7 @@ class Coordinator:
         if abs(now - term.measured_at) < _SKEW_EVERY_MS:
             return
         offset = await self._step(term, [])
-        appended_at = await log_topic.appended_at(self._settings, offset)
+        appended_at = await log_topic.appended_at(self._settings, self._kafka, offset)
         term.skew_ms = None if appended_at is None else appended_at - now
         term.measured_at = now
 
@@ -396,7 +390,7 @@ class Coordinator:
         current, groups = await asyncio.to_thread(self._decided, term.state, inputs, now)
         records = [*term.rejects, *(item.reject for item in items if item.reject is not None)]
         records.append(log_topic.cursor_record(self._settings, cursor))
-        offsets = await term.producer.commit(records, groups=groups)
+        offsets = await term.writer.commit(records, groups=groups)
         term.rejects.clear()
         term.state = self._state = current
         term.cursor, term.committed = cursor, dict(cursor)
@@ -417,9 +411,9 @@ class Coordinator:
         return decision.state, groups
 
 
-async def _ended(purging: "asyncio.Task[None]", fetcher: Fetcher) -> None:
+async def _ended(purging: "asyncio.Task[None]", reader: LogReader) -> None:
     await asyncio.wait([purging])
-    await fetcher.close()
+    await reader.close()
 
 
 def _written(output: Output, now: int, marked: bool) -> tuple[bytes | None, bytes, int]:

@@ -14,9 +14,8 @@ from agents.coordinator.rules.state import CoordinatorState
 from schemas.decode.batch import KafkaRecord, RawBatch
 from schemas.errors import Fatal
 from schemas.records.lifecycle import is_source
-from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import own_key, pass_over, records_of
-from streams.kafka.log import Record
+from streams.kafka.log import Log, Record
 from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -72,7 +71,7 @@ def cursor_of(value: bytes | None) -> dict[str, int]:
     return found
 
 
-async def read_back(settings: Settings, owner: str, start: int) -> Found:
+async def read_back(settings: Settings, kafka: Log, owner: str, start: int) -> Found:
     """Read from offset `start` to the owner record of `owner`.
 
     A record that none of us can have written is passed over: the one before it under its key
@@ -80,12 +79,12 @@ async def read_back(settings: Settings, owner: str, start: int) -> Found:
     number of partitions or format.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
-    fetcher = Fetcher(settings, {partition: start}, name="coordinator-log")
-    await fetcher.start()
+    reader = kafka.reader({partition: start}, name="coordinator-log")
+    await reader.start()
     kept: dict[str, KafkaRecord] = {}
     try:
         while True:
-            for batch in await fetcher.progress():
+            for batch in await reader.progress():
                 for record in records_of(batch):
                     key = own_key(record.key)
                     if key is None or not (key in (_OWNER, CURSOR) or ledger.known(key)):
@@ -96,10 +95,10 @@ async def read_back(settings: Settings, owner: str, start: int) -> Found:
                     if key == _OWNER and _checked_owner(settings, record) == owner:
                         appended_at = batch.max_timestamp if batch.log_append_time else None
                         bad = _pass_over_bad(batch, kept)
-                        earlier = await _before(settings, start, record.offset, bad)
+                        earlier = await _before(settings, kafka, start, record.offset, bad)
                         return _found(settings, kept, bad, earlier, record.offset, appended_at)
     finally:
-        await fetcher.close()
+        await reader.close()
 
 
 def _pass_over_bad(batch: RawBatch, kept: Mapping[str, KafkaRecord]) -> frozenset[str]:
@@ -127,61 +126,61 @@ def _fault(key: str, value: bytes | None) -> str | None:
 
 
 async def _before(
-    settings: Settings, start: int, end: int, keys: frozenset[str]
+    settings: Settings, kafka: Log, start: int, end: int, keys: frozenset[str]
 ) -> dict[str, KafkaRecord]:
     """The latest record of each of `keys` within `[start, end)` that can be read."""
     found: dict[str, KafkaRecord] = {}
     if not keys:
         return found
     partition = (Topics(settings.prefix).coordinator, 0)
-    fetcher = Fetcher(settings, {partition: start}, name="coordinator-former")
-    await fetcher.start()
+    reader = kafka.reader({partition: start}, name="coordinator-former")
+    await reader.start()
     try:
-        while fetcher.position(partition) < end:
-            for batch in await fetcher.progress():
+        while reader.position(partition) < end:
+            for batch in await reader.progress():
                 for record in records_of(batch):
                     key = own_key(record.key)
                     if key in keys and _fault(key or "", record.value) is None:
                         found[key or ""] = record
     finally:
-        await fetcher.close()
+        await reader.close()
     return found
 
 
-async def last_owner(settings: Settings, start: int, end: int) -> str | None:
+async def last_owner(settings: Settings, kafka: Log, start: int, end: int) -> str | None:
     """Who has taken over last, among the offsets `[start, end)`.
 
     Raises Recoverable where nothing comes.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
-    fetcher = Fetcher(settings, {partition: start}, name="coordinator-owner")
-    await fetcher.start()
+    reader = kafka.reader({partition: start}, name="coordinator-owner")
+    await reader.start()
     owner: str | None = None
     try:
-        while fetcher.position(partition) < end:
-            for batch in await fetcher.progress():
+        while reader.position(partition) < end:
+            for batch in await reader.progress():
                 for record in records_of(batch):
                     if record.key == _OWNER.encode():
                         owner = _checked_owner(settings, record) or owner
     finally:
-        await fetcher.close()
+        await reader.close()
     return owner
 
 
-async def appended_at(settings: Settings, offset: int) -> int | None:
+async def appended_at(settings: Settings, kafka: Log, offset: int) -> int | None:
     """The broker's time (UTC ms) at which the record at `offset` was appended.
 
     None where the topic keeps the producer's times. Raises Recoverable where nothing comes.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
-    fetcher = Fetcher(settings, {partition: offset}, name="coordinator-clock")
-    await fetcher.start()
+    reader = kafka.reader({partition: offset}, name="coordinator-clock")
+    await reader.start()
     try:
         while True:
-            for batch in await fetcher.progress():
+            for batch in await reader.progress():
                 return batch.max_timestamp if batch.log_append_time else None
     finally:
-        await fetcher.close()
+        await reader.close()
 
 
 def _found(

@@ -13,6 +13,7 @@ from schemas.errors import Recoverable
 from schemas.records import codec
 from schemas.records.lifecycle import Outcome
 from schemas.records.registry import own_id
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader, records_of
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -109,7 +110,7 @@ async def ask(
     answer = Answer(request_id)
     value = codec.encode("command", record, own_id("command"))
     results = [topics.control_results]
-    async with TopicReader.open(settings, results, from_end=True) as reader:
+    async with TopicReader.open(KafkaLog(settings), results, from_end=True) as reader:
         await publish(settings, [Chunk("control", [request_id.encode()], [value])])
         heard = time.monotonic()
         while not (answer.final or (answer.answered and not wait)):

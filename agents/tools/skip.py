@@ -87,7 +87,9 @@ async def _coordinator(settings: Settings) -> list[Skipped]:
         owner = uuid.uuid4().hex
         start, _ = (await bounds(settings, [(topics.coordinator, 0)]))[topics.coordinator, 0]
         await producer.commit([coordinator_log.owner_record(settings, owner)])
-        cursor = (await coordinator_log.read_back(settings, owner, start)).cursor
+        cursor = (
+            await coordinator_log.read_back(settings, KafkaLog(settings), owner, start)
+        ).cursor
         inputs = (topics.catalog, topics.control, topics.shard_reports)
         lost = await _lost(settings, [(name, 0) for name in inputs], cursor)
         if lost:

@@ -124,7 +124,9 @@ async def _of_coordinator(settings: Settings, at: At, reason: str, clock: Clock)
         owner = uuid.uuid4().hex
         start, _ = (await bounds(settings, [(topics.coordinator, 0)]))[topics.coordinator, 0]
         await producer.commit([coordinator_log.owner_record(settings, owner)])
-        cursor = (await coordinator_log.read_back(settings, owner, start)).cursor
+        cursor = (
+            await coordinator_log.read_back(settings, KafkaLog(settings), owner, start)
+        ).cursor
         passed, records = await _passed(settings, at, cursor, reason, clock)
         moved = coordinator_log.cursor_record(settings, {**cursor, at.topic: passed.to})
         await producer.commit([moved, *records])

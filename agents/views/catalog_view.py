@@ -19,9 +19,8 @@ from agents.coordinator.rules.quarantine import Quarantined, readable_uses
 from agents.coordinator.rules.state import CoordinatorState, RetentionSweep
 from schemas.records.lifecycle import Definition, DefinitionPart, is_source
 from schemas.records.registry import FILES
-from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import own_key, pass_over, records_of
-from streams.kafka.offsets import bounds
+from streams.kafka.log import Log
 from streams.kafka.remote_registry import registry_of
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
@@ -135,7 +134,7 @@ class CatalogView:
         self.changes += 1
 
 
-async def follow(settings: Settings, view: CatalogView) -> None:
+async def follow(settings: Settings, kafka: Log, view: CatalogView) -> None:
     """Feed `view` from the coordinator's log until cancelled.
 
     It has caught up once it holds whatever the coordinator makes of all that stood in `catalog`
@@ -144,20 +143,20 @@ async def follow(settings: Settings, view: CatalogView) -> None:
     """
     topics = Topics(settings.prefix)
     log_at, catalog_at = (topics.coordinator, 0), (topics.catalog, 0)
-    spans = await bounds(settings, [log_at, catalog_at])
+    spans = await kafka.admin.bounds([log_at, catalog_at])
     start, end = spans[log_at]
-    fetcher = Fetcher(settings, {log_at: start}, name="catalog-view")
-    await fetcher.start()
+    reader = kafka.reader({log_at: start}, name="catalog-view")
+    await reader.start()
     last: int | None = None
     try:
         while True:
-            if not view.caught_up.is_set() and fetcher.position(log_at) >= end:
+            if not view.caught_up.is_set() and reader.position(log_at) >= end:
                 taken = view.taken_in.get(topics.catalog, 0)
                 if last is None:
-                    last = await _last_record(settings, catalog_at, taken, spans[catalog_at])
+                    last = await _last_record(kafka, catalog_at, taken, spans[catalog_at])
                 if taken > last:
                     view.caught_up.set()
-            for batch in await fetcher.fetch():
+            for batch in await reader.fetch():
                 for record in records_of(batch):
                     try:
                         view.apply(record.key, record.value)
@@ -165,11 +164,11 @@ async def follow(settings: Settings, view: CatalogView) -> None:
                         # what was read before holds, as it does for the coordinator
                         pass_over(batch.topic, batch.partition, record.offset, error.message)
     finally:
-        await fetcher.close()
+        await reader.close()
 
 
 async def _last_record(
-    settings: Settings, catalog: tuple[str, int], taken: int, span: tuple[int, int]
+    kafka: Log, catalog: tuple[str, int], taken: int, span: tuple[int, int]
 ) -> int:
     """The last offset at or above `taken` that holds a record; -1 where none does.
 
@@ -179,30 +178,30 @@ async def _last_record(
     last = -1
     if taken >= end:
         return last
-    fetcher = Fetcher(settings, {catalog: max(start, taken)}, name="catalog-end")
-    await fetcher.start()
+    reader = kafka.reader({catalog: max(start, taken)}, name="catalog-end")
+    await reader.start()
     try:
-        while fetcher.position(catalog) < end:
-            for batch in await fetcher.fetch():
+        while reader.position(catalog) < end:
+            for batch in await reader.fetch():
                 last = max([last, *(record.offset for record in records_of(batch))])
     finally:
-        await fetcher.close()
+        await reader.close()
     return last
 
 
-async def read(settings: Settings, now: int) -> CatalogView:
+async def read(settings: Settings, kafka: Log, now: int) -> CatalogView:
     """All definitions as the coordinator keeps them, those too that it has still to take in.
 
     `now`: UTC milliseconds. Raises as `topic_reader.read_all`.
     """
     view, topics = CatalogView(), Topics(settings.prefix)
-    for _, partition, record in await read_all(settings, topics.coordinator):
+    for _, partition, record in await read_all(kafka, topics.coordinator):
         try:
             view.apply(record.key, record.value)
         except ledger.Unreadable as error:
             pass_over(topics.coordinator, partition, record.offset, error.message)
     taken = view.taken_in.get(topics.catalog, 0)
-    told = [one for _, _, one in await read_all(settings, topics.catalog) if one.offset >= taken]
+    told = [one for _, _, one in await read_all(kafka, topics.catalog) if one.offset >= taken]
     kept = {entry.definition.key: entry.definition for entry in view}
     used = {key: readable_uses(definition) for key, definition in kept.items()}
     state = CoordinatorState(catalog=kept, quarantined=dict(view.quarantined), used=used)

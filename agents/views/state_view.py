@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from agents.coordinator.rules.bounds import HUGE
 from schemas.records import codec
 from schemas.records.lifecycle import WORKING, SourceState, State
-from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import names_source, pass_over, records_of
-from streams.kafka.offsets import bounds
+from streams.kafka.log import Log
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
@@ -117,7 +116,7 @@ class StateView:
         return self.changes
 
 
-async def follow(settings: Settings, view: StateView) -> None:
+async def follow(settings: Settings, kafka: Log, view: StateView) -> None:
     """Feed `view` from the beginning of `lifecycle.state` until cancelled.
 
     Waits out a broker that stops answering; raises Recoverable where none answers at the start.
@@ -127,18 +126,18 @@ async def follow(settings: Settings, view: StateView) -> None:
     it does at once.
     """
     partition = (Topics(settings.prefix).state, 0)
-    start, end = (await bounds(settings, [partition]))[partition]
-    fetcher = Fetcher(settings, {partition: start}, name="state-view")
-    await fetcher.start()
+    start, end = (await kafka.admin.bounds([partition]))[partition]
+    reader = kafka.reader({partition: start}, name="state-view")
+    await reader.start()
     damaged: set[str] = set()
     try:
         while True:
-            if fetcher.position(partition) >= end:
+            if reader.position(partition) >= end:
                 damaged -= {source for source in damaged if view.get(source) is not None}
                 if not damaged:
                     view.caught_up.set()
-            await view.advance(fetcher.position(partition))
-            for batch in await fetcher.fetch():
+            await view.advance(reader.position(partition))
+            for batch in await reader.fetch():
                 for record in records_of(batch):
                     try:
                         if record.value is None:
@@ -149,4 +148,4 @@ async def follow(settings: Settings, view: StateView) -> None:
                         if names_source(record.key) and not view.caught_up.is_set():
                             damaged.add((record.key or b"").decode())
     finally:
-        await fetcher.close()
+        await reader.close()

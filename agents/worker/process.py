@@ -182,12 +182,14 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
         settings,
         gate=gate,
         make_shard=make_shard,
-        make_coordinator=lambda: Coordinator(settings, clock),
+        make_coordinator=lambda: Coordinator(settings, kafka, clock),
         states=view,
         catalog=catalog,
         companions={
-            "state view": lambda: _Follower(partial(state_view.follow, settings, view)),
-            "catalog view": lambda: _Follower(partial(catalog_view.follow, settings, catalog)),
+            "state view": lambda: _Follower(partial(state_view.follow, settings, kafka, view)),
+            "catalog view": lambda: _Follower(
+                partial(catalog_view.follow, settings, kafka, catalog)
+            ),
             "broker watch": lambda: gate,
             "topic watch": lambda: watch,
         },

@@ -7,15 +7,11 @@ from typing import Any, Self
 from aiokafka.errors import KafkaError
 
 from schemas.decode.batch import KafkaRecord, RawBatch
-from schemas.errors import Fatal, Recoverable
+from schemas.errors import Recoverable
 from schemas.records import codec
-from streams.kafka import bootstrap
 from streams.kafka import foreign_records as strangers
-from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import pass_over
-from streams.kafka.log import Partition
-from streams.kafka.offsets import bounds
-from streams.settings import Settings
+from streams.kafka.log import Log, LogReader, Partition
 
 __all__ = ["Located", "TopicReader", "read_all", "read_table", "records_of"]
 
@@ -28,35 +24,38 @@ Located = tuple[str, int, KafkaRecord]
 class TopicReader:
     """Reads all partitions of some topics without a group, committed records only.
 
-    `async with TopicReader.open(settings, topics)`: from the logs' beginnings, or, with
+    `async with TopicReader.open(kafka, topics)`: from the logs' beginnings, or, with
     `from_end`, only what is committed after the opening.
     """
 
-    def __init__(self, fetcher: Fetcher, ends: dict[Partition, int]) -> None:
-        self._fetcher = fetcher
+    def __init__(self, reader: LogReader, ends: dict[Partition, int]) -> None:
+        self._reader = reader
         self._ends = ends
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, topics: Iterable[str], *, from_end: bool = False
+        cls, kafka: Log, topics: Iterable[str], *, from_end: bool = False
     ) -> AsyncIterator[Self]:
         """Connect and position. Raises Recoverable without a broker, Fatal without a topic."""
-        spans = await bounds(settings, await _partitions(settings, tuple(topics)))
+        spans = await kafka.admin.bounds(await kafka.admin.partitions(tuple(topics)))
         ends = {partition: end for partition, (_, end) in spans.items()}
         starts = {partition: start for partition, (start, _) in spans.items()}
-        fetcher = Fetcher(settings, ends if from_end else starts, name="reader")
+        reader = kafka.reader(ends if from_end else starts, name="reader")
         try:
-            await fetcher.start()
-            yield cls(fetcher, ends)
+            await reader.start()
+            yield cls(reader, ends)
         except KafkaError as error:
-            raise _absent(settings, error) from error
+            raise Recoverable(
+                f"The broker at {kafka.address} does not answer: {type(error).__name__}",
+                remedy="Start one (`emberline broker`) or set KAFKA_BOOTSTRAP_SERVERS",
+            ) from error
         finally:
-            await fetcher.close()
+            await reader.close()
 
     async def some(self, wait_ms: int = WAIT_MS) -> list[Located]:
         """The next records, in order within each partition; empty after `wait_ms`."""
-        return [located for batch in await self._fetcher.fetch(wait_ms) for located in _of(batch)]
+        return [located for batch in await self._reader.fetch(wait_ms) for located in _of(batch)]
 
     async def rest(self) -> list[Located]:
         """Everything that was committed when the reader was opened and is not read yet.
@@ -64,24 +63,24 @@ class TopicReader:
         Takes as long as it gets on. Raises Recoverable where nothing comes.
         """
         found: list[Located] = []
-        while any(self._fetcher.position(p) < end for p, end in self._ends.items()):
-            found += [located for batch in await self._fetcher.progress() for located in _of(batch)]
+        while any(self._reader.position(p) < end for p, end in self._ends.items()):
+            found += [located for batch in await self._reader.progress() for located in _of(batch)]
         return found
 
 
-async def read_all(settings: Settings, topic: str) -> list[Located]:
+async def read_all(kafka: Log, topic: str) -> list[Located]:
     """All committed records of a topic as it stands now."""
-    async with TopicReader.open(settings, [topic]) as reader:
+    async with TopicReader.open(kafka, [topic]) as reader:
         return await reader.rest()
 
 
-async def read_table(settings: Settings, topic: str, name: str) -> dict[str, dict[str, Any]]:
+async def read_table(kafka: Log, topic: str, name: str) -> dict[str, dict[str, Any]]:
     """The latest record of every key of a compacted topic, decoded as `name`.
 
     One that cannot be read is left out with a warning: the one before it holds.
     """
     table: dict[str, dict[str, Any]] = {}
-    for _, partition, record in await read_all(settings, topic):
+    for _, partition, record in await read_all(kafka, topic):
         key = (record.key or b"").decode(errors="replace")
         if record.value is None:
             table.pop(key, None)
@@ -104,30 +103,3 @@ def records_of(located: Iterable[Located], name: str) -> Iterator[dict[str, Any]
 
 def _of(batch: RawBatch) -> Iterable[Located]:
     return ((batch.topic, batch.partition, record) for record in strangers.records_of(batch))
-
-
-async def _partitions(settings: Settings, topics: tuple[str, ...]) -> list[Partition]:
-    """Every partition of the topics."""
-    client = bootstrap.client(settings, "reader")
-    try:
-        await client.bootstrap()
-        await client.set_topics(topics)
-        found = {topic: client.cluster.partitions_for_topic(topic) for topic in topics}
-    except KafkaError as error:
-        raise _absent(settings, error) from error
-    finally:
-        await client.close()
-    for topic, numbers in found.items():
-        if not numbers:
-            raise Fatal(
-                f"There is no topic {topic} at {settings.bootstrap_servers}",
-                remedy="Make the topics with `emberline topics create`, or mend the prefix",
-            )
-    return [(topic, number) for topic, numbers in found.items() for number in sorted(numbers or ())]
-
-
-def _absent(settings: Settings, error: KafkaError) -> Recoverable:
-    return Recoverable(
-        f"The broker at {settings.bootstrap_servers} does not answer: {type(error).__name__}",
-        remedy="Start one (`emberline broker`) or set KAFKA_BOOTSTRAP_SERVERS",
-    )

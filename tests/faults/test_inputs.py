@@ -11,6 +11,7 @@ from agents.tools.demo.generator import DAY_MS, generate
 from agents.tools.demo.malformed import MALFORMED, malformed
 from agents.tools.oracle import expect
 from agents.tools.publish import publish
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -37,11 +38,11 @@ async def test_each_malformed_record_is_rejected_once_and_the_rest_is_folded(
         await cluster.ready()
 
         async def rejected() -> bool:
-            return len(await read_all(small, topics.rejected)) >= len(MALFORMED)
+            return len(await read_all(KafkaLog(small), topics.rejected)) >= len(MALFORMED)
 
         await until(rejected, 60, "the malformed records are rejected", cluster.tails)
         await cluster.holds(expected, sorted({key[0] for key in expected}))
-        found = await read_all(small, topics.rejected)
+        found = await read_all(KafkaLog(small), topics.rejected)
     headers = [{name: (value or b"").decode() for name, value in r.headers} for _, _, r in found]
     assert Counter(h["code"] for h in headers) == Counter(MALFORMED)
     assert all({"topic", "partition", "offset", "code", "detail"} <= h.keys() for h in headers)

@@ -20,6 +20,7 @@ from schemas.errors import Fatal
 from schemas.records import codec
 from schemas.records.lifecycle import State, Status
 from schemas.records.registry import own_id
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader, read_all, read_table
 
 __all__ = ["Options", "lifecycle"]
@@ -74,7 +75,7 @@ class _Stage:
         record_name = "expired" if kind == "expire" else "restored"
         record = command(kind, (source,), reason="benchmark")
         value = codec.encode("command", record, own_id("command"))
-        async with TopicReader.open(settings, [topic], from_end=True) as reader:
+        async with TopicReader.open(KafkaLog(settings), [topic], from_end=True) as reader:
             idle, start = self.worker.cpu(), time.monotonic()
             await publish(settings, [Chunk("control", [source.encode()], [value])])
             while True:
@@ -102,12 +103,14 @@ class _Stage:
             len(record.key or b"")
             + len(record.value or b"")
             + sum(len(name) + len(value or b"") for name, value in record.headers)
-            for _, _, record in await read_all(self.here.settings, self.here.topics.archive)
+            for _, _, record in await read_all(
+                KafkaLog(self.here.settings), self.here.topics.archive
+            )
             if record.key in keys
         )
 
     async def _state(self, source: str) -> str | None:
-        states = await read_table(self.here.settings, self.here.topics.state, "state")
+        states = await read_table(KafkaLog(self.here.settings), self.here.topics.state, "state")
         return states.get(source, {}).get("state")
 
     def _counted(self, chunks: Iterator[EventChunk]) -> Iterator[EventChunk]:

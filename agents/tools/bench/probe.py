@@ -25,6 +25,7 @@ from agents.tools.publish import Chunk, partitions_of, publish
 from schemas.errors import Fatal
 from schemas.records import codec
 from schemas.records.registry import own_id
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_table
 
 __all__ = ["Probe"]
@@ -72,7 +73,7 @@ class Probe:
         values = [codec.encode("definition", record, schema_id) for record in records]
         await publish(settings, [Chunk("catalog", [k.encode() for k in keys], values)])
         deadline, state = time.monotonic() + seconds, self._field.topics.state
-        while not set(keys) <= (await read_table(settings, state, "state")).keys():
+        while not set(keys) <= (await read_table(KafkaLog(settings), state, "state")).keys():
             self._worker.check()
             if time.monotonic() > deadline:
                 raise Fatal("The coordinator has not read the catalog", remedy=self._worker.tail())

@@ -18,6 +18,7 @@ from schemas.errors import Fatal, UsageError
 from schemas.records import codec
 from schemas.records.lifecycle import SourceState, State
 from streams import period
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader, read_table
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -82,7 +83,7 @@ async def _states(
     until = time.monotonic() + STATES_S
     topic = Topics(settings.prefix).state
     while True:
-        table = await read_table(settings, topic, "state")
+        table = await read_table(KafkaLog(settings), topic, "state")
         states = {source: SourceState.from_record(record) for source, record in table.items()}
         found = {s: states[s].state.value if s in states else "missing" for s in wanted}
         if found == wanted:

@@ -12,6 +12,7 @@ from agents.tools.demo.worker import DemoWorker
 from agents.tools.oracle import Interactions, counts
 from agents.tools.publish import Publisher
 from schemas.errors import Fatal
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -53,7 +54,7 @@ async def ingest(
     await _settled(settings, scenario, worker, facts, screen)
     codes = Counter(
         dict(record.headers).get("code") or b"none"
-        for _, _, record in await read_all(settings, topics.rejected)
+        for _, _, record in await read_all(KafkaLog(settings), topics.rejected)
     )
     rejected = Counter({code.decode(): number for code, number in codes.items()})
     facts.rejected = rejected.total()
@@ -109,7 +110,7 @@ async def _settled(
 ) -> None:
     """Misplaced events were forwarded, and have arrived."""
     topic = Topics(settings.prefix).repartition
-    located = await read_all(settings, topic)
+    located = await read_all(KafkaLog(settings), topic)
     ends: dict[int, int] = {}
     for _, partition, record in located:
         ends[partition] = max(ends.get(partition, 0), record.offset + 1)

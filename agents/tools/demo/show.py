@@ -24,6 +24,7 @@ from agents.tools.oracle import Interactions
 from schemas.errors import EmberlineError
 from streams.devbroker.broker import LocalBroker
 from streams.kafka import topics as topic_admin
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -111,7 +112,7 @@ async def _acts(
 ) -> None:
     topics = Topics(settings.prefix)
     lifecycle = [topics.expired, topics.restored]
-    async with TopicReader.open(settings, lifecycle, from_end=True) as reader:
+    async with TopicReader.open(KafkaLog(settings), lifecycle, from_end=True) as reader:
         await ingest(settings, scenario, worker, facts, screen)
         before: Interactions = {}
         for source in scenario.roles.restored:

@@ -20,6 +20,7 @@ from schemas.decode.reject import reject
 from schemas.records import codec
 from schemas.records.lifecycle import SourceState, State
 from schemas.records.undecodable import REMEDIES
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader, read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -42,7 +43,7 @@ async def coordinator(settings: Settings, decide: Decide) -> AsyncIterator[list[
 
     async def answer() -> None:
         topics = Topics(settings.prefix)
-        async with TopicReader.open(settings, [topics.control]) as reader:
+        async with TopicReader.open(KafkaLog(settings), [topics.control]) as reader:
             while True:
                 for _, _, record in await reader.some():
                     commands.append(codec.decode(record.value or b"", "command"))
@@ -293,9 +294,9 @@ async def test_send_checks_and_sends(settings: Settings, topics: Topics) -> None
     assert (
         await emberline(settings, "send", "definition", "campaign:d", "--delete")
     ).exit_code == 0
-    (sent,) = await read_all(settings, topics.event("send"))
+    (sent,) = await read_all(KafkaLog(settings), topics.event("send"))
     assert codec.decode(sent[2].value or b"")["campaign_id"] == "c"
-    stored, deleted = await read_all(settings, topics.catalog)
+    stored, deleted = await read_all(KafkaLog(settings), topics.catalog)
     assert json.loads(str(codec.decode(stored[2].value or b"")["filters"])) == {"filter": "x"}
     assert (deleted[2].key, deleted[2].value) == (b"campaign:d", None)
 

@@ -26,6 +26,7 @@ from streams.clock import ManualClock
 from streams.kafka import topics as topic_admin
 from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import COUNTS
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Fenced, Record, RecordGroup, StepFailed
 from streams.kafka.offsets import bounds
 from streams.kafka.step import StepProducer
@@ -57,7 +58,7 @@ class CoordinatorRig:
         self._writer = writer
 
     def coordinator(self) -> Coordinator:
-        return Coordinator(self.settings, self.clock, self.policy)
+        return Coordinator(self.settings, KafkaLog(self.settings), self.clock, self.policy)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Coordinator]:
@@ -134,7 +135,7 @@ async def rig(settings: Settings, topics: Topics) -> AsyncIterator[CoordinatorRi
 @pytest.fixture
 async def view(settings: Settings, topics: Topics) -> AsyncIterator[StateView]:
     seen = StateView()
-    task = asyncio.create_task(follow(settings, seen))
+    task = asyncio.create_task(follow(settings, KafkaLog(settings), seen))
     yield seen
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -476,7 +477,7 @@ async def test_what_somebody_else_writes_to_the_states_is_written_over(
         assert found == coordinator.state.sources[A].version
         # nothing but that and what came after is left for a worker that starts now
         late = StateView()
-        following = asyncio.create_task(follow(rig.settings, late))
+        following = asyncio.create_task(follow(rig.settings, KafkaLog(rig.settings), late))
         async with asyncio.timeout(DEADLINE_S):
             await late.caught_up.wait()
         assert late.hidden(A)
@@ -502,7 +503,7 @@ async def stamp_by_the_broker(settings: Settings, topic: str) -> None:
     try:
         async with asyncio.timeout(DEADLINE_S):
             offset = -1
-            while offset < 0 or await appended_at(settings, offset) is None:
+            while offset < 0 or await appended_at(settings, KafkaLog(settings), offset) is None:
                 (offset,) = await producer.commit([Record(topic, b"x", None)])
     finally:
         await producer.close()
@@ -530,7 +531,7 @@ async def test_nothing_expires_while_the_broker_has_another_time(
 async def test_another_number_of_partitions_is_refused(rig: CoordinatorRig) -> None:
     async with rig.running():
         pass
-    other = Coordinator(replace(rig.settings, partitions=8), rig.clock)
+    other = Coordinator(replace(rig.settings, partitions=8), KafkaLog(rig.settings), rig.clock)
     with pytest.raises(Fatal, match="EMBERLINE_PARTITIONS=4"):
         await asyncio.wait_for(other.run(), DEADLINE_S)
 

@@ -26,6 +26,7 @@ from schemas.decode.forward import TOPIC
 from schemas.records import codec
 from schemas.records.lifecycle import State
 from streams.kafka.fetch import Fetcher
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Record
 from streams.kafka.offsets import bounds
 from streams.kafka.step import StepProducer
@@ -479,7 +480,7 @@ async def test_what_a_broker_takes_and_no_client_of_ours_writes_stops_nothing(st
     await stand.send(events(30), stand.shard._ingest.events)
     ((_, (_, end)),) = (await bounds(stand.settings, [(topic, 0)])).items()
     await stand.until(lambda: stand.shard._store.table.cursor[topic] == end)
-    aside = await read_all(stand.settings, topics.rejected)
+    aside = await read_all(KafkaLog(stand.settings), topics.rejected)
     large = [record for _, _, record in aside if dict(record.headers)["code"] == b"too_large"]
     assert dict(large[0].headers)["offset"] == b"5"
     assert (large[0].key, (large[0].value or b"")[16:17]) == (None, b"\x02")

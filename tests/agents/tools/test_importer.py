@@ -20,6 +20,7 @@ from schemas.records import codec
 from schemas.records.misspelt import Tally
 from schemas.records.registry import raw
 from streams.kafka import topics as topic_admin
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -46,7 +47,7 @@ def container(path: Path, name: str, records: list[dict[str, Any]], **options: A
 async def produced(settings: Settings) -> Interactions:
     topics = Topics(settings.prefix)
     names = {topic: event for event, topic in topics.events.items()}
-    async with TopicReader.open(settings, names) as reader:
+    async with TopicReader.open(KafkaLog(settings), names) as reader:
         records = await reader.rest()
     return expect((names[t], codec.decode(r.value or b"")) for t, _, r in records)
 
@@ -63,7 +64,7 @@ async def test_both_formats_give_what_the_events_say(
     assert (done.records, done.bad, done.files) == (len(EVENTS), 0, 2)
     assert seen[-1].done_bytes == seen[-1].total_bytes
     assert await produced(settings) == expect(EVENTS)
-    async with TopicReader.open(settings, [topics.control]) as reader:
+    async with TopicReader.open(KafkaLog(settings), [topics.control]) as reader:
         told = [codec.decode(r.value or b"", "command") for _, _, r in await reader.rest()]
     assert {one["type"] for one in told} == {"imported"}
     named = [source for one in told for source in one["sources"]]  # type: ignore[attr-defined]
@@ -100,7 +101,7 @@ async def test_bad_records_are_named_and_the_rest_arrives(
     done = await import_files(settings, [file], bad=lambda b: named.append(b.where))
     assert (done.records, done.bad) == (5, 4)
     assert named == [f"{file}:{line}" for line in (4, 5, 6, 7)]
-    async with TopicReader.open(settings, [topics.users, topics.catalog]) as reader:
+    async with TopicReader.open(KafkaLog(settings), [topics.users, topics.catalog]) as reader:
         assert {r.key for _, _, r in await reader.rest()} == {b"u1", b"campaign:a"}
 
 
@@ -234,7 +235,7 @@ async def test_what_lies_before_the_damage_is_in_and_not_sent_again(
         with pytest.raises(Fatal, match="no complete Avro"):
             await import_files(settings, [file], progress=seen.append)
         counts.append(seen[-1].records if seen else 0)
-        async with TopicReader.open(settings, [topics.event("send")]) as reader:
+        async with TopicReader.open(KafkaLog(settings), [topics.event("send")]) as reader:
             assert len(await reader.rest()) == counts[0] > 0
     assert counts[1] == 0
 

@@ -9,6 +9,7 @@ from agents.tools.demo.chunk import EventChunk
 from agents.tools.demo.generator import generate
 from agents.tools.publish import Chunk, partitions_of, publish
 from schemas.errors import Fatal, Recoverable
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader, read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
@@ -39,7 +40,7 @@ async def test_everything_arrives_where_it_belongs(settings: Settings, topics: T
     published = await publish(settings, day.chunks(), progress=seen.append)
     assert published.events == 5_000 == seen[-1]
     expected = sorted(_placed(topics, day.chunks(), settings.partitions))
-    async with TopicReader.open(settings, topics.events.values()) as reader:
+    async with TopicReader.open(KafkaLog(settings), topics.events.values()) as reader:
         found = sorted((t, p, r.key, r.value) for t, p, r in await reader.rest())
     assert found == expected
 
@@ -58,7 +59,7 @@ async def test_a_rate_is_kept(settings: Settings, topics: Topics) -> None:
     chunk = Chunk("interactions.send", KEYS, KEYS)
     published = await publish(settings, [chunk, chunk], rate=2_000)
     assert published.seconds >= 0.45
-    assert len(await read_all(settings, topics.event("send"))) == 1_000
+    assert len(await read_all(KafkaLog(settings), topics.event("send"))) == 1_000
 
 
 @pytest.mark.connected
@@ -67,7 +68,7 @@ async def test_records_beyond_a_batch_are_split_and_too_large_ones_refused(
 ) -> None:
     many = [b"x" * 10_000] * 300
     await publish(settings, [Chunk("catalog", [b"k"] * 300, many)])
-    assert len(await read_all(settings, topics.catalog)) == 300
+    assert len(await read_all(KafkaLog(settings), topics.catalog)) == 300
     with pytest.raises(Fatal, match="has 1010"):
         await publish(settings, [Chunk("catalog", [b"k"], [b"x" * 1_010_000])])
 

@@ -17,6 +17,7 @@ from schemas.errors import UsageError
 from schemas.records import codec
 from streams.clock import SystemClock
 from streams.kafka import topics as topic_admin
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import LostRange, Record
 from streams.kafka.step import StepProducer
 from streams.kafka.topic_reader import read_all
@@ -154,7 +155,7 @@ async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_it(alone: Se
 
 async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:
     topic = Topics(alone.prefix).control
-    coordinator = Coordinator(alone, SystemClock())
+    coordinator = Coordinator(alone, KafkaLog(alone), SystemClock())
     task = asyncio.create_task(coordinator.run())
     async with asyncio.timeout(DEADLINE_S):
         await coordinator.running.wait()
@@ -166,10 +167,10 @@ async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:
     await writer.close()
     await cut(alone, topic, 3)
     with pytest.raises(LostRange, match="control"):
-        await asyncio.wait_for(Coordinator(alone, SystemClock()).run(), DEADLINE_S)
+        await asyncio.wait_for(Coordinator(alone, KafkaLog(alone), SystemClock()).run(), DEADLINE_S)
 
     assert await skip(alone) == [Skipped(topic, 0, 0, 3)]
-    await taken_in(Coordinator(alone, SystemClock()), 2)
+    await taken_in(Coordinator(alone, KafkaLog(alone), SystemClock()), 2)
 
 
 async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Settings) -> None:
@@ -177,18 +178,18 @@ async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Se
     writer = StepProducer(alone, f"{alone.prefix}writer")
     await writer.start()
     await writer.commit([Record(topic, None, b"{}") for _ in range(5)])
-    coordinator = Coordinator(alone, SystemClock())
+    coordinator = Coordinator(alone, KafkaLog(alone), SystemClock())
     await taken_in(coordinator, 5)
     await make_anew(alone, topic)
     await writer.commit([Record(topic, None, b'{"type": "pause", "request_id": "new"}')])
     await writer.close()
     with pytest.raises(LostRange, match="control"):
-        await asyncio.wait_for(Coordinator(alone, SystemClock()).run(), DEADLINE_S)
+        await asyncio.wait_for(Coordinator(alone, KafkaLog(alone), SystemClock()).run(), DEADLINE_S)
 
     (moved,) = await skip(alone)
     assert (moved.topic, moved.to) == (topic, 0)
     assert moved.first >= 5
-    again = Coordinator(alone, SystemClock())
+    again = Coordinator(alone, KafkaLog(alone), SystemClock())
     await taken_in(again, 6)
     assert "new" in again.state.requests
 
@@ -216,11 +217,11 @@ async def test_one_batch_is_passed_over_by_hand_and_audited(alone: Settings) -> 
         await again.until(lambda: again.shard._ingest.events == 1)
     finally:
         await again.stop()
-    ((_, _, record),) = await read_all(alone, topics.audit)
+    ((_, _, record),) = await read_all(KafkaLog(alone), topics.audit)
     entry = codec.decode(record.value or b"", "audit")
     assert (entry["decision"], entry["reason"]) == ("skip", "disk lost")
     assert f"offsets {cursor} to {cursor + 2}" in str(entry["detail"])
-    ((_, _, aside),) = await read_all(alone, topics.rejected)
+    ((_, _, aside),) = await read_all(KafkaLog(alone), topics.rejected)
     assert dict(aside.headers)["offset"] == str(cursor).encode()
     ((_, batch),) = parse_batches(aside.value or b"", topic, 0)
     assert batch is not None
@@ -236,6 +237,6 @@ async def test_a_command_is_passed_over_by_hand(alone: Settings) -> None:
     await writer.close()
     passed = await skip_batch(alone, At(topic, 0, 0), "", SystemClock())
     assert (passed.first, passed.to) == (0, 1)
-    coordinator = Coordinator(alone, SystemClock())
+    coordinator = Coordinator(alone, KafkaLog(alone), SystemClock())
     await taken_in(coordinator, 1)
     assert set(coordinator.state.requests) == {"second"}

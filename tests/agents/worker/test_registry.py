@@ -16,6 +16,7 @@ from agents.tools.publish import Chunk, publish
 from schemas.records import registry
 from schemas.records.codec import framed_id
 from schemas.tables.placement import partition_of
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -134,7 +135,10 @@ async def test_one_authority_and_an_outage(settings: Settings, topics: Topics) -
             await outage(settings, remote, asked, wanted)
         # who reads what we write with the registry finds nothing, and no other schema
         for topic in (topics.state, topics.audit, topics.control_results):
-            ids = {framed_id(record.value) for _, _, record in await read_all(settings, topic)}
+            ids = {
+                framed_id(record.value)
+                for _, _, record in await read_all(KafkaLog(settings), topic)
+            }
             assert ids <= registry.OWN_IDS
             assert ids
 

@@ -22,6 +22,7 @@ from agents.tools.bench.process import Child
 from agents.tools.oracle import Interactions, row_key
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import Located, read_all, read_table
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -143,7 +144,9 @@ class Cluster:
 
     async def states(self) -> dict[str, dict[str, Any]]:
         """The lifecycle record of every source, as lifecycle.state has it."""
-        return await read_table(self.settings, Topics(self.settings.prefix).state, "state")
+        return await read_table(
+            KafkaLog(self.settings), Topics(self.settings.prefix).state, "state"
+        )
 
     async def states_are(self, wanted: Mapping[str, str], seconds: float = 120.0) -> None:
         """Wait until every source of `wanted` is in its state."""
@@ -236,5 +239,5 @@ async def define(settings: Settings, key: str, status: str, updated_at: int, **m
 
 async def records(settings: Settings, topic: str, name: str) -> list[dict[str, Any]]:
     """Every committed record of a topic, decoded."""
-    found: list[Located] = await read_all(settings, topic)
+    found: list[Located] = await read_all(KafkaLog(settings), topic)
     return [codec.decode(record.value or b"", name) for _, _, record in found]

@@ -14,6 +14,7 @@ from agents.supervision.broker_gate import BrokerGate
 from streams.kafka import bootstrap
 from streams.kafka import topics as topic_admin
 from streams.kafka.fetch import Fetcher
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.offsets import bounds
 from streams.kafka.step import StepProducer
 from streams.kafka.topic_reader import read_all
@@ -47,7 +48,7 @@ def among_hung(
 
 
 async def reading(settings: Settings) -> None:
-    assert await read_all(settings, Topics(settings.prefix).catalog) == []
+    assert await read_all(KafkaLog(settings), Topics(settings.prefix).catalog) == []
 
 
 async def fetching(settings: Settings) -> None:

@@ -179,7 +179,7 @@ async def test_a_changelog_from_a_backup_is_read_although_no_shard_has_written_i
     before = store.table
     await store.close()
     topic = Topics(settings.prefix).changelog
-    saved = [record for _, shard, record in await read_all(settings, topic) if shard == 2]
+    saved = [record for _, shard, record in await read_all(KafkaLog(settings), topic) if shard == 2]
     producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers)
     await producer.start()
     for record in saved:
