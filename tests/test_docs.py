@@ -91,8 +91,21 @@ def test_the_table_of_rights_has_every_topic_and_only_workers_write_internal_one
     for name, rights in rows:
         workers, *others = (cell.strip() for cell in rights.split("|"))
         assert "R" in workers
-        if name in internal | {topics.coordinator}:
+        if name in internal:
             assert others == ["", "", ""]
+        if name == topics.coordinator:
+            assert others == ["", "R", ""], "commands show a sweep that waits"
+
+
+def test_operators_may_read_what_their_commands_read() -> None:
+    page = (ROOT / "SECURITY.md").read_text()
+    rows = re.findall(r"^\| `([a-z.-]+)` \|(.*)\|$", page, re.MULTILINE)
+    operators = {name: rights.split("|")[2].strip() for name, rights in rows}
+    for command in ("status", "explain", "audit", "rejected", "restores", "asking"):
+        code = (ROOT / f"agents/cli/{command}.py").read_text()
+        named = re.findall(r"(?:topics|Topics\(settings\.prefix\))\.([a-z_]+)", code)
+        for topic in {getattr(Topics(""), name) for name in named}:
+            assert "R" in operators[topic], f"emberline {command} reads {topic}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
