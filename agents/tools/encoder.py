@@ -12,23 +12,13 @@ from typing import Any
 
 from schemas.errors import Fatal
 from schemas.records import registry
+from schemas.records.varint import varint
 
 __all__ = ["Encoder", "encoder"]
 
 _LOW = (1 << 14) - 1
 _UNIQUE = frozenset({"id", "time"})
 """Fields whose values hardly ever repeat: remembering their encoding would only cost memory."""
-
-
-def zigzag(number: int) -> bytes:
-    """A long as Avro writes it."""
-    rest = number << 1 if number >= 0 else (~number << 1) | 1
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
 
 
 class _Memo(dict[Any, bytes]):
@@ -80,20 +70,20 @@ def encoder(event: str, schema_id: int | None = None) -> Encoder:
 def _maker(avro: Any) -> Callable[[Any], bytes]:
     """What turns a value of this Avro type into bytes."""
     if isinstance(avro, list):
-        branches = [(_matches(part), zigzag(i), _maker(part)) for i, part in enumerate(avro)]
+        branches = [(_matches(part), varint(i), _maker(part)) for i, part in enumerate(avro)]
         return lambda value: next(
             index + make(value) for matches, index, make in branches if matches(value)
         )
     if isinstance(avro, dict):
         if avro["type"] == "enum":
-            symbols = {name: zigzag(i) for i, name in enumerate(avro["symbols"])}
+            symbols = {name: varint(i) for i, name in enumerate(avro["symbols"])}
             return symbols.__getitem__
         return _maker(avro["type"])
     plain: dict[str, Callable[[Any], bytes]] = {
         "null": lambda _: b"",
         "string": _string,
-        "long": zigzag,
-        "int": zigzag,
+        "long": varint,
+        "int": varint,
         "boolean": lambda value: b"\x01" if value else b"\x00",
     }
     if avro not in plain:
@@ -109,7 +99,7 @@ def _matches(avro: Any) -> Callable[[Any], bool]:
 
 def _string(text: str) -> bytes:
     raw = text.encode()
-    return zigzag(len(raw)) + raw
+    return varint(len(raw)) + raw
 
 
 @cache
@@ -126,4 +116,4 @@ def _times(column: Sequence[int]) -> Iterable[bytes]:
     if min(column) >= 1 << 27 and max(column) < 1 << 41:
         middle, last = _halves()
         return [middle[t << 1 & _LOW] + middle[t >> 13 & _LOW] + last[t >> 27] for t in column]
-    return map(zigzag, column)
+    return map(varint, column)

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 
 from aiokafka.record.util import calc_crc32c
 
-from schemas.decode.batch_records import KafkaRecord, RawBatch, chunks, read_varint, unpack
+from schemas.decode.batch_records import KafkaRecord, RawBatch, chunks, unpack
 from schemas.decode.compression import decompress
 from schemas.decode.wire import HEADER, LENGTH_END
 from schemas.errors import Recoverable
 from schemas.records.undecodable import Undecodable
+from schemas.records.varint import read_varint
 
 __all__ = [
     "ABORT",

@@ -19,6 +19,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from schemas.decode.wire import HEADER, LENGTH_END
 from schemas.errors import Fatal
+from schemas.records.varint import read_varint
 
 __all__ = [
     "LEAST_BYTES",
@@ -27,7 +28,6 @@ __all__ = [
     "KafkaRecord",
     "RawBatch",
     "chunks",
-    "read_varint",
     "unpack",
     "unpack_proven",
 ]
@@ -35,7 +35,6 @@ __all__ = [
 MOST_HEADERS = 64
 LEAST_BYTES = 7
 """What the smallest record takes: one byte for each of its numbers."""
-_VARINT_BYTES = 10
 _CHUNK = 20_000
 _NO_HEADERS: tuple[tuple[str, bytes | None], ...] = ()
 _HALF, _WHOLE = 1 << 63, 1 << 64
@@ -148,25 +147,6 @@ def unpack_proven(batch: RawBatch) -> list[KafkaRecord]:
     # Header keys that are no text, or bytes behind the records: what `unpack` takes.
     except (CorruptRecordException, ValueError, IndexError):
         return unpack(batch)
-
-
-def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The zigzag varint of 64 bits at `at`, and the position after it.
-
-    Raises `IndexError` at the end, and where it goes on for more than ten bytes.
-    """
-    byte = data[at]
-    if byte < 0x80:
-        return (byte >> 1) ^ -(byte & 1), at + 1
-    value = shift = 0
-    for place in range(at, at + _VARINT_BYTES):
-        byte = data[place]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            value &= _WHOLE - 1
-            return (value >> 1) ^ -(value & 1), place + 1
-        shift += 7
-    raise IndexError("a number of more than ten bytes")
 
 
 def _walk(batch: RawBatch) -> Iterator[KafkaRecord]:

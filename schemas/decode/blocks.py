@@ -19,11 +19,12 @@ from typing import Any, NamedTuple, TypeAlias
 import polars as pl
 
 from schemas.decode.batch import RawBatch
-from schemas.decode.batch_records import LEAST_BYTES, MOST_HEADERS, read_varint
+from schemas.decode.batch_records import LEAST_BYTES, MOST_HEADERS
 from schemas.decode.check import RULED, broken
 from schemas.decode.forward import LAYOUTS, STAMP, TOPIC
-from schemas.decode.plan import SYNC, UNREADABLE, DecodePlan, container_header, varint
+from schemas.decode.plan import SYNC, UNREADABLE, DecodePlan, container_header
 from schemas.errors import EmberlineError
+from schemas.records.varint import read_varint, varint
 from schemas.tables.view import Projection, select
 
 __all__ = ["Misfit", "Numbered", "Read", "Shape", "peek", "read_batches"]

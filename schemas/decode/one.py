@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from schemas.decode.batch_records import read_varint
 from schemas.decode.plan import WIRE_TYPES, DecodePlan
 from schemas.records.undecodable import Undecodable
+from schemas.records.varint import read_varint
 
 __all__ = ["BodyReader", "body_reader"]
 

@@ -15,6 +15,7 @@ import polars as pl
 
 from schemas.records import registry
 from schemas.records.registry import SchemaSource, UnknownSchema
+from schemas.records.varint import varint
 
 __all__ = [
     "SYNC",
@@ -24,7 +25,6 @@ __all__ = [
     "container_header",
     "event_types",
     "plan",
-    "varint",
 ]
 
 SYNC = b"\x00" * 16
@@ -130,17 +130,6 @@ def container_header(fields: Iterable[Mapping[str, Any]]) -> bytes:
     metadata = ((b"avro.schema", schema), (b"avro.codec", b"null"))
     pairs = b"".join(varint(len(k)) + k + varint(len(v)) + v for k, v in metadata)
     return b"Obj\x01" + varint(len(metadata)) + pairs + varint(0) + SYNC
-
-
-def varint(value: int) -> bytes:
-    """`value`, of 64 bits, as a zigzag varint."""
-    rest = (value << 1) ^ (value >> 63)
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
 
 
 def _column(field: Mapping[str, Any], written: Any, at: int | None) -> pl.Expr | None:

@@ -13,18 +13,11 @@ import polars as pl
 
 from schemas.decode.batch_records import KafkaRecord
 from schemas.decode.one import BodyReader, body_reader
-from schemas.decode.plan import (
-    SYNC,
-    UNREADABLE,
-    DecodePlan,
-    container_header,
-    event_types,
-    plan,
-    varint,
-)
+from schemas.decode.plan import SYNC, UNREADABLE, DecodePlan, container_header, event_types, plan
 from schemas.records import codec
 from schemas.records.registry import SchemaSource
 from schemas.records.undecodable import Undecodable
+from schemas.records.varint import varint
 
 __all__ = ["Failure", "decode_records"]
 

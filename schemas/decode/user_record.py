@@ -14,6 +14,7 @@ from schemas.decode.batch import KafkaRecord
 from schemas.decode.check import RecordLimits
 from schemas.records.codec import Undecodable, decode
 from schemas.records.registry import SchemaSource
+from schemas.records.varint import read_varint
 from schemas.tables.roster import aliases_text
 
 __all__ = ["key_users", "read_user_record"]
@@ -117,17 +118,10 @@ def _texts(
 
 def _avro_text(body: bytes) -> str | None:
     """The text where the bytes are one Avro string and nothing else: its length proves it."""
-    length = shift = at = 0
-    while at < len(body) and shift <= 28:
-        length |= (body[at] & 0x7F) << shift
-        shift, at = shift + 7, at + 1
-        if not body[at - 1] & 0x80:
-            break
-    if length & 1 or length >> 1 != len(body) - at:
-        return None
     try:
-        return body[at:].decode()
-    except UnicodeDecodeError:
+        length, at = read_varint(body, 0)
+        return body[at:].decode() if length == len(body) - at else None
+    except (IndexError, UnicodeDecodeError):
         return None
 
 

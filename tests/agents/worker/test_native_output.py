@@ -23,7 +23,8 @@ import os, sys, time
 from agents.worker.native_output import divert
 import io, polars as pl
 divert()
-from schemas.decode.plan import SYNC, container_header, varint
+from schemas.records.varint import varint
+from schemas.decode.plan import SYNC, container_header
 head = container_header([{"name": "a", "type": "string"}])
 body = varint(1000) + b"a"
 data = b"".join((head, varint(1), varint(len(body)), body, SYNC))

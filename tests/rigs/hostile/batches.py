@@ -14,9 +14,9 @@ import cramjam
 from aiokafka.codec import snappy_encode
 from aiokafka.record.util import calc_crc32c
 
-from schemas.decode.plan import varint
 from schemas.decode.wire import HEADER, LENGTH_END
 from schemas.records import codec
+from schemas.records.varint import varint
 from streams.kafka.topic_specs import EVENTS
 from tests.rigs.hostile.damage import damaged_bytes
 from tests.rigs.record_batches import NOW

@@ -6,14 +6,8 @@ import pytest
 from aiokafka.record.util import calc_crc32c
 
 from schemas.decode.batch import ABORT, COMMIT, CorruptBatch, KafkaRecord, parse_batches, unpack
-from schemas.decode.batch_records import (
-    MOST_HEADERS,
-    CorruptRecords,
-    chunks,
-    read_varint,
-    unpack_proven,
-)
-from schemas.decode.plan import varint
+from schemas.decode.batch_records import MOST_HEADERS, CorruptRecords, chunks, unpack_proven
+from schemas.records.varint import read_varint, varint
 from tests.rigs.record_batches import CODECS, NOW, Produced, batch, wire, with_payload
 
 RECORDS = [

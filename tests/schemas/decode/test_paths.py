@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from schemas.decode.forward import Forward
 from schemas.decode.ingest import Ingested, ingest
-from schemas.decode.plan import varint
 from schemas.records import registry
+from schemas.records.varint import varint
 from schemas.tables.projection import VIEWS
 from tests.rigs.record_batches import INPUTS, NOW, Produced, batch
 

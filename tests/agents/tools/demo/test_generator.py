@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from agents.tools.demo.bench_events import bench_events, bench_users
 from agents.tools.demo.generator import generate
-from agents.tools.encoder import encoder, zigzag
+from agents.tools.encoder import encoder
 from agents.tools.oracle import refusal
 from schemas.records import codec, registry
+from schemas.records.varint import varint
 
 START = 1_760_000_000_000
 END = START + 86_400_000
@@ -125,7 +126,7 @@ def test_times_by_look_up_are_zigzag_numbers(times: list[int]) -> None:
     blank = [""] * len(times)
     columns: dict[str, list[Any]] = {"id": blank, "user_id": blank, "time": times}
     for value, time in zip(encoder("signal").encode(columns), times, strict=True):
-        assert value[8 : 8 + len(zigzag(time))] == zigzag(time)
+        assert value[8 : 8 + len(varint(time))] == varint(time)
 
 
 @pytest.mark.parametrize("distribution", ["exponential", "zipf"])

@@ -1,0 +1,77 @@
+"""The operators' commands, each a request to the coordinator: they differ in a word and a help."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from agents.cli.asking import carry_out, request_options, sources_argument
+
+__all__ = ["cancel", "confirm", "expire", "hold", "pause", "restore", "resume", "unhold"]
+
+Decorator = Callable[[Any], Any]
+
+
+def _about_sources(kind: str, text: str, *options: Decorator) -> click.Command:
+    """A command on the sources that it names; `options` are its own, before those of all."""
+
+    def callback(
+        ctx: click.Context, /, sources: tuple[str, ...], tag: str | None, **given: Any
+    ) -> None:
+        carry_out(ctx, kind, sources, tag=tag, **given)
+
+    return _command(kind, text, callback, (sources_argument, *options))
+
+
+def _about_sweep(kind: str, text: str) -> click.Command:
+    """A command on the retention sweep; it names nothing."""
+
+    def callback(ctx: click.Context, /, **given: Any) -> None:
+        carry_out(ctx, kind, needs_sources=False, **given)
+
+    return _command(kind, text, callback, ())
+
+
+def _about_question(kind: str, text: str) -> click.Command:
+    """A command on one question of the retention sweep."""
+
+    def callback(ctx: click.Context, /, question: str, **given: Any) -> None:
+        carry_out(ctx, kind, (question,), needs_sources=False, **given)
+
+    return _command(kind, text, callback, (click.argument("question", metavar="ID"),))
+
+
+def _command(
+    kind: str, text: str, callback: Callable[..., None], own: tuple[Decorator, ...]
+) -> click.Command:
+    decorated: Any = click.pass_context(callback)
+    for decorator in (request_options, *reversed(own)):
+        decorated = decorator(decorated)
+    made: click.Command = click.command(kind, help=text)(decorated)
+    return made
+
+
+restore = _about_sources(
+    "restore",
+    "Bring archived sources back from the archive.",
+    click.option(
+        "--notify-email",
+        metavar="ADDRESS",
+        help="Kept in the command, for a program that sends notices: emberline sends none.",
+    ),
+)
+cancel = _about_sources(
+    "cancel",
+    "Cancel restores under way, by source or request id; or an expiry, by source: also one "
+    "that hangs in a shard. What is in the archive already comes back, and the source is hot.",
+)
+hold = _about_sources("hold", "Keep sources hot until they are released (legal hold).")
+unhold = _about_sources("unhold", "Release sources from a hold.")
+expire = _about_sources("expire", "Move sources to the archive now, whatever their date.")
+pause = _about_sweep("pause", "Pause the sweep: nothing expires by itself.")
+resume = _about_sweep("resume", "Let a paused sweep go on. It confirms nothing: see `confirm`.")
+confirm = _about_question(
+    "confirm",
+    "Let a large sweep expire exactly what it asked about. ID stands in `emberline audit` "
+    "and `emberline status`; whatever changes in those sources makes it ask again.",
+)
