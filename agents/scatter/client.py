@@ -58,7 +58,7 @@ def worker_of(context: Context, partition: int) -> str | None:
 async def _there(context: Context, url: str, query: ShardQuery[T]) -> T:
     try:
         async with asyncio.timeout(query.wait_s), AsyncExitStack() as held:
-            asking = context.ask(query.method, url, params=query.params(), body=query.body())
+            asking = context.peers.ask(query.method, url, params=query.params(), body=query.body())
             answer = await held.enter_async_context(asking)
             if answer.status != HTTPStatus.OK:
                 raise NotHeld(f"{url} answers {answer.status}")

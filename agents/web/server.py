@@ -98,5 +98,5 @@ class Web(driver.Web):
 
     async def stop_server(self) -> None:
         """Break off what is still being sent after a moment."""
-        await self._context.close()
+        await self._context.peers.close()
         await self._runner.cleanup()

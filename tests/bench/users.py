@@ -211,7 +211,7 @@ async def measure(
         await timed("GET /users/{a keen user's id}", lambda: get(f"/users/{chosen.choice(keen)}"),
                     READS // 10)  # fmt: skip
     await runner.cleanup()
-    await context.close()
+    await context.peers.close()
 
 
 async def main(users: int = 1_000_000, rows: int = 4_000_000, sources: int = 200) -> None:

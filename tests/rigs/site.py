@@ -62,7 +62,7 @@ async def serving(*sites: Site) -> AsyncIterator[aiohttp.ClientSession]:
             runner = Runner(app, ConnectionLimits.of(site.context.settings), shutdown_s=1.0)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            stack.push_async_callback(site.context.close)
+            stack.push_async_callback(site.context.peers.close)
             await listen(runner, "127.0.0.1", 0)
             site.context.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
         where = {p: site.context.address for site in sites for p in site.shards}

@@ -226,12 +226,12 @@ async def test_many_users_are_asked_of_another_worker(tmp_path: Path) -> None:
     users = rows(A, *(f"{n:020}" for n in range(50_000))).select("user")
     async with serving(site):
         url = f"{site.context.address}/internal/shards/0/identify"
-        async with site.context.ask("POST", url, body=pack(users) + END) as answer:
+        async with site.context.peers.ask("POST", url, body=pack(users) + END) as answer:
             assert answer.status == 200
         for path in ("shards/0/identify", "shards/0/users", "shards/0/find", "shards/0/sizes"):
             url = f"{site.context.address}/internal/{path}"
             for nonsense in (b"nonsense", b"[]", b"{}", b'{"users": 1, "sources": "a"}'):
-                async with site.context.ask("POST", url, body=nonsense) as answer:
+                async with site.context.peers.ask("POST", url, body=nonsense) as answer:
                     assert answer.status == 400, (path, nonsense)
 
 
@@ -242,11 +242,11 @@ async def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:
     async with serving(site) as session:
         body = json.dumps({"sources": [A]}).encode()
         url = f"{site.context.address}/internal/shards/0/sizes"
-        async with site.context.ask("POST", url, body=body) as answer:
+        async with site.context.peers.ask("POST", url, body=body) as answer:
             assert answer.status == 200
             assert HEADER not in answer.request_info.headers
         with pytest.raises(aiohttp.ClientError):
-            async with site.context.ask("POST", "http://127.0.0.1:1/internal/shards/0/sizes"):
+            async with site.context.peers.ask("POST", "http://127.0.0.1:1/internal/shards/0/sizes"):
                 pass
         assert session
 

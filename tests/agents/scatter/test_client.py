@@ -120,7 +120,7 @@ async def peer(
         async with asyncio.timeout(DEADLINE_S):
             yield
     finally:
-        await site.context.close()
+        await site.context.peers.close()
         await runner.cleanup()
 
 
