@@ -127,6 +127,9 @@ class StepProducer:
                 raise _failure(self.transactional_id, await _cause(sent) or error) from error
             except (kafka_errors.KafkaError, TimeoutError, _NoOffset) as error:
                 raise _failure(self.transactional_id, error) from error
+            finally:
+                for future in sent:
+                    future.add_done_callback(_hear)
             self._spent = False
             self.appended_ms = min(filter(None, map(_appended_ms, results)), default=None)
             return offsets[: len(chained)]
@@ -161,6 +164,29 @@ async def _closed(producer: AIOKafkaProducer, spent: bool) -> None:
         except kafka_errors.KafkaError as error:
             log.debug("while a producer closed: %r", error)
         producer._closed = True
+    _hear_out(producer)
+
+
+def _hear_out(producer: AIOKafkaProducer) -> None:
+    """Takes the errors of what the library keeps for itself and nobody waits for any more: the
+    step's own error has said why. Else each is logged when it is let go of."""
+    accumulator, manager = producer._message_accumulator, producer._txn_manager
+    queued = [batch for batches in accumulator._batches.values() for batch in batches]
+    kept = [
+        future
+        for batch in (*queued, *accumulator._pending_batches)
+        for future in (batch.future, batch._drain_waiter)
+    ]
+    if manager is not None:
+        kept += filter(None, [manager._transaction_waiter, manager._pid_waiter])
+    for future in kept:
+        if future.done():
+            _hear(future)
+
+
+def _hear(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 class _NoOffset(Exception):

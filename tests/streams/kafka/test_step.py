@@ -1,11 +1,12 @@
 """A producer that loses its transactional id says so, wherever in a step that happens."""
 
 import asyncio
+import gc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from streams.kafka.log import Fenced, Record, StepFailed
+from streams.kafka.log import Fenced, Record, RecordGroup, StepFailed
 from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -41,3 +42,26 @@ async def test_one_that_is_fenced_between_two_sends_is_fenced(
             await producer.commit([Record(topics.changelog, b"k", b"v", 0)])
     finally:
         await producer.close()
+
+
+async def test_a_fenced_producer_leaves_no_error_that_nobody_has_heard(
+    settings: Settings, topics: Topics
+) -> None:
+    """Python logs such an error, with a traceback, whenever it collects its future."""
+    unheard: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: unheard.append(about))
+    name = f"{settings.prefix}heard"
+    many = [Record(topic, b"k", b"v", 0) for topic in (topics.changelog, topics.archive)]
+    for _ in range(3):
+        producer = StepProducer(settings, name)
+        await producer.start()
+        await producer.commit(many)
+        await taken(settings, name)
+        group = RecordGroup(topics.audit, 0, (), [(b"k", b"v", 0)])
+        with pytest.raises(Fenced):
+            await producer.commit(many, groups=[group])
+        await producer.close()
+        del producer
+        gc.collect()
+        await asyncio.sleep(0)
+    assert unheard == []
