@@ -20,7 +20,7 @@ from schemas.decode.user_record import read_user_record
 from schemas.records.codec import Undecodable
 from schemas.records.registry import FILES, SchemaSource
 from schemas.tables.placement import partition_of
-from schemas.tables.roster import roster_rows
+from schemas.tables.roster import ROSTER_SCHEMA, roster_rows
 
 __all__ = ["TakenUsers", "of_users", "take_users"]
 
@@ -76,6 +76,8 @@ def take_users(
                     found.append((user, fields, batch, record))
         except CorruptRecords as error:
             rejects.add_batch(batch, error.code, error.detail)
+    if not found:  # most steps have events alone
+        return TakenUsers(ROSTER_SCHEMA.to_frame(), [], rejects.found)
     targets = partition_of(pl.Series([user for user, *_ in found], dtype=pl.String), partitions)
     ours: list[tuple[str, Mapping[str, Any] | None]] = []
     misplaced: dict[tuple[str, int, bool], Forward] = {}
