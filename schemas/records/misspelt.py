@@ -7,6 +7,7 @@ counted here, for `/status` and the end of an import.
 """
 
 import logging
+import re
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _LOOKED_AT = 64
 """Unknown fields of one record that are compared with ours."""
 _NAMES = 1_000
 """Different unknown names that a tally compares and remembers: each comparison costs 0.1 ms."""
+
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
 
 _log = logging.getLogger(__name__)
 
@@ -83,10 +86,15 @@ TALLY = Tally()
 
 
 def like(written: str, known: Collection[str], likeness: float = _LIKENESS) -> str | None:
-    """The one of `known` that was meant: `campaignId`, `chanel`, `campaign` for campaign_id."""
+    """The one of `known` that was meant: `campaignId`, `chanel`, `campaign` for campaign_id; or
+    `external_id` for external_user_id, which has all its words, two at least."""
     plain = _plain(written)
     for name in known:
         if _plain(name) == plain or name.startswith(f"{written.casefold()}_"):
+            return name
+    words = {word.casefold() for word in _WORD.findall(written[:80])}
+    for name in known:
+        if len(words) > 1 and words < set(name.split("_")):
             return name
     return nearest(written, known, cutoff=likeness)
 

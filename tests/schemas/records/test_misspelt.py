@@ -67,6 +67,20 @@ def test_in_events_and_users_it_is_counted(tally: Tally) -> None:
     ]
 
 
+def test_a_field_with_some_of_the_words_of_ours_is_counted(tally: Tally) -> None:
+    """Braze calls it external_id: the users topic took such records, and read none of them."""
+    read("user", {"user_id": "u", "external_id": "x"})
+    read("send", EVENT | {"externalId": "x", "step_id": "s", "user": "kept", "device_id": "d"})
+    found = [(one.record, one.written, one.meant) for one in tally.found()]
+    assert sorted(found) == [
+        ("send", "externalId", "external_user_id"),
+        ("send", "step_id", "canvas_step_id"),
+        ("user", "external_id", "external_user_id"),
+    ]
+    # where the word would decide, more is asked for
+    read("definition", {"key": "campaign:a", "status": "STOPPED", "deleted": False})
+
+
 def test_strange_names_cost_and_keep_a_bounded_amount(
     tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
