@@ -1,38 +1,12 @@
 """Sources, segments and tags as this worker knows them now: what a filter is planned against."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from agents.filters.plan_facts import SegmentView, SourceView
-from agents.views.catalog_view import Entry
-from schemas.records.lifecycle import SourceState, State, is_source
+from agents.views.protocol import SourceRecords, TaggedDefinitions
+from schemas.records.lifecycle import State, is_source
 
-__all__ = ["Definitions", "LivePlanFacts", "Sources"]
-
-
-class Sources(Protocol):
-    """`lifecycle.state` as read (agents/views/state_view.py)."""
-
-    def get(self, source: str) -> SourceState | None:
-        """The latest record of one source."""
-        ...
-
-    def __iter__(self) -> Iterator[SourceState]:
-        """The latest record of every source."""
-        ...
-
-
-class Definitions(Protocol):
-    """`catalog` as read (agents/views/catalog_view.py)."""
-
-    def get(self, key: str) -> Entry | None:
-        """The definition of a key."""
-        ...
-
-    def tagged(self, tag: str) -> frozenset[str]:
-        """The keys whose definition has the tag."""
-        ...
+__all__ = ["LivePlanFacts"]
 
 
 @dataclass(slots=True)
@@ -43,8 +17,8 @@ class LivePlanFacts:
     definition has a record too: the shards report it and the coordinator writes UNKNOWN.
     """
 
-    states: Sources
-    catalog: Definitions
+    states: SourceRecords
+    catalog: TaggedDefinitions
     _undefined: dict[str, set[str]] | None = None
 
     def source(self, key: str) -> SourceView | None:

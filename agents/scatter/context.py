@@ -1,9 +1,6 @@
 """What the handlers of all routes know of their worker."""
 
-import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from aiohttp import web
 
@@ -16,28 +13,11 @@ from agents.scatter.peers import Peers
 from agents.supervision.shard_manager import ShardManager
 from agents.supervision.topic_watch import TopicWatch
 from agents.views.catalog_view import CatalogView
-from schemas.records.lifecycle import SourceState
+from agents.views.protocol import SourceStates
 from streams.clock import Clock, SystemClock
 from streams.settings import Settings
 
-__all__ = ["CONTEXT", "Context", "SourceStates"]
-
-
-class SourceStates(Protocol):
-    """`lifecycle.state` as this worker has read it (agents/views/state_view.py)."""
-
-    @property
-    def caught_up(self) -> asyncio.Event:
-        """Set once it has been read to what was its end at the start."""
-        ...
-
-    def get(self, source: str) -> SourceState | None:
-        """The latest record of one source."""
-        ...
-
-    def __iter__(self) -> Iterator[SourceState]:
-        """The latest record of every source."""
-        ...
+__all__ = ["CONTEXT", "Context"]
 
 
 def _no_catalog() -> CatalogView:

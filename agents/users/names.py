@@ -1,33 +1,14 @@
 """What sources, variations and steps are called."""
 
-from typing import Protocol
+from agents.views.protocol import DefinitionLookup, SourceLookup
 
-from agents.views.catalog_view import Entry
-from schemas.records.lifecycle import SourceState
-
-__all__ = ["Definitions", "Names", "Sources"]
-
-
-class Definitions(Protocol):
-    """`catalog` as this worker has read it (agents/views/catalog_view.py)."""
-
-    def get(self, key: str) -> Entry | None:
-        """The definition of a key."""
-        ...
-
-
-class Sources(Protocol):
-    """`lifecycle.state` as this worker has read it (agents/views/state_view.py)."""
-
-    def get(self, source: str) -> SourceState | None:
-        """The latest record of one source."""
-        ...
+__all__ = ["Names"]
 
 
 class Names:
     """Names by id; what has none is called by its id."""
 
-    def __init__(self, sources: Sources, catalog: Definitions) -> None:
+    def __init__(self, sources: SourceLookup, catalog: DefinitionLookup) -> None:
         self._sources = sources
         self._catalog = catalog
 

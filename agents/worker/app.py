@@ -10,12 +10,13 @@ from faust.app.base import BootStrategy
 from faust.types import ChannelT, StreamT
 from mode import ServiceT
 
-from agents.scatter.context import Context, SourceStates
+from agents.scatter.context import Context
 from agents.shard.standing import Standing
 from agents.supervision.shard_manager import MakeActor, MakeShard, Shard, ShardManager
 from agents.supervision.supervisor import Gate
 from agents.supervision.topic_watch import TopicWatch
 from agents.views.catalog_view import CatalogView
+from agents.views.protocol import SourceStates
 from agents.web.server import Web
 from streams.group.membership import Assigned, Membership
 from streams.group.transport import SCHEME

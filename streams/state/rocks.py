@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakSet
 
-from rocksdict import Options, Rdict, Snapshot
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, Snapshot
 
 from schemas.errors import Fatal, Recoverable
 
@@ -23,6 +23,7 @@ __all__ = [
     "close_store",
     "is_damaged",
     "open_store",
+    "store_options",
     "using",
 ]
 
@@ -55,6 +56,25 @@ class StoreDamaged(Recoverable):
 
     def __init__(self, folder: Path, why: object) -> None:
         super().__init__(f"{folder} is damaged ({why})", remedy="It is filled anew")
+
+
+def store_options(cache: Cache, *, memtable_bytes: int, open_files: int) -> Options:
+    """The options that all local stores have in common: raw keys and values, blocks in `cache`.
+
+    Nothing is compressed: every value that is large is compressed already.
+    """
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(cache)
+    blocks.set_cache_index_and_filter_blocks(True)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_block_based_table_factory(blocks)
+    options.set_compression_type(DBCompressionType.none())
+    options.set_write_buffer_size(memtable_bytes)
+    options.set_max_write_buffer_number(2)
+    options.set_max_open_files(open_files)
+    options.set_keep_log_file_num(1)
+    return options
 
 
 @contextmanager

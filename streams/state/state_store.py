@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rocksdict import (
-    BlockBasedOptions,
     Cache,
-    DBCompressionType,
     Options,
     ReadOptions,
     WriteBatch,
@@ -30,6 +28,7 @@ from streams.state.rocks import (
     close_store,
     is_damaged,
     open_store,
+    store_options,
     using,
 )
 
@@ -39,6 +38,7 @@ __all__ = ["StateStore", "shared_cache"]
 _POSITION = b"@"
 _STAMP = struct.Struct(">qq")
 _MEMTABLE = 8 << 20
+_OPEN_FILES = 128
 
 
 def shared_cache(capacity: int) -> Cache:
@@ -154,19 +154,10 @@ class StateStore:
 
 
 def _options(cache: Cache) -> Options:
-    blocks = BlockBasedOptions()
-    blocks.set_block_cache(cache)
-    blocks.set_cache_index_and_filter_blocks(True)
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_block_based_table_factory(blocks)
-    options.set_compression_type(DBCompressionType.none())  # segments are compressed already
-    options.set_write_buffer_size(_MEMTABLE)
-    options.set_max_write_buffer_number(2)
+    """Values of segments are large and are written once: they lie in files of their own."""
+    options = store_options(cache, memtable_bytes=_MEMTABLE, open_files=_OPEN_FILES)
     options.set_enable_blob_files(True)
     options.set_min_blob_size(4096)
     options.set_blob_file_size(64 << 20)
     options.set_enable_blob_gc(True)
-    options.set_max_open_files(128)
-    options.set_keep_log_file_num(1)
     return options

@@ -17,10 +17,7 @@ from pathlib import Path
 
 import orjson
 from rocksdict import (
-    BlockBasedOptions,
     Cache,
-    DBCompressionType,
-    Options,
     Rdict,
     Snapshot,
     WriteBatch,
@@ -28,7 +25,7 @@ from rocksdict import (
 )
 
 from schemas.errors import Recoverable
-from streams.state.rocks import StoreDamaged, close_store, open_store, using
+from streams.state.rocks import StoreDamaged, close_store, open_store, store_options, using
 from streams.user_index.runs import Run
 
 __all__ = ["UserStore", "UserStoreFailed", "block_key"]
@@ -36,6 +33,7 @@ __all__ = ["UserStore", "UserStoreFailed", "block_key"]
 _FORMAT = "2"
 _STAMP = b"@"
 _MEMTABLE = 4 << 20
+_OPEN_FILES = 64
 
 
 class UserStoreFailed(Recoverable):
@@ -73,7 +71,9 @@ class UserStore:
         self._remove_orphans()
 
     def _open(self, cache: Cache) -> Rdict:
-        store = open_store(self.folder, _options(cache))
+        store = open_store(
+            self.folder, store_options(cache, memtable_bytes=_MEMTABLE, open_files=_OPEN_FILES)
+        )
         self._unlogged = WriteOptions()
         self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub says method
         store.set_write_options(self._unlogged)
@@ -176,18 +176,3 @@ def block_key(run: int, block: int) -> bytes:
 
 def _failed(folder: Path, error: Exception) -> UserStoreFailed:
     return UserStoreFailed(f"{folder}: {error}", remedy="Make room on the disk of the data folder")
-
-
-def _options(cache: Cache) -> Options:
-    blocks = BlockBasedOptions()
-    blocks.set_block_cache(cache)
-    blocks.set_cache_index_and_filter_blocks(True)
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_block_based_table_factory(blocks)
-    options.set_compression_type(DBCompressionType.none())  # blocks are compressed already
-    options.set_write_buffer_size(_MEMTABLE)
-    options.set_max_write_buffer_number(2)
-    options.set_max_open_files(64)
-    options.set_keep_log_file_num(1)
-    return options

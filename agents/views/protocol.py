@@ -1,0 +1,51 @@
+"""What others need of the two views: what a test or a command may stand in for."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Protocol
+
+from agents.views.catalog_view import Entry
+from schemas.records.lifecycle import SourceState
+
+__all__ = ["DefinitionLookup", "SourceLookup", "SourceRecords", "SourceStates", "TaggedDefinitions"]
+
+
+class SourceLookup(Protocol):
+    """`lifecycle.state` as this worker has read it, by source (agents/views/state_view.py)."""
+
+    def get(self, source: str) -> SourceState | None:
+        """The latest record of one source."""
+        ...
+
+
+class SourceRecords(SourceLookup, Protocol):
+    """The same, and all of it."""
+
+    def __iter__(self) -> Iterator[SourceState]:
+        """The latest record of every source."""
+        ...
+
+
+class SourceStates(SourceRecords, Protocol):
+    """The same, and whether it has been read."""
+
+    @property
+    def caught_up(self) -> asyncio.Event:
+        """Set once it has been read to what was its end at the start."""
+        ...
+
+
+class DefinitionLookup(Protocol):
+    """`catalog` as this worker has read it, by key (agents/views/catalog_view.py)."""
+
+    def get(self, key: str) -> Entry | None:
+        """The definition of a key."""
+        ...
+
+
+class TaggedDefinitions(DefinitionLookup, Protocol):
+    """The same, and by tag."""
+
+    def tagged(self, tag: str) -> frozenset[str]:
+        """The keys whose definition has the tag."""
+        ...
