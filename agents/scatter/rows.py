@@ -50,11 +50,9 @@ class RowsQuery(StreamQuery[pl.DataFrame]):
     async def read(
         self, answer: aiohttp.ClientResponse, held: AsyncExitStack
     ) -> ShardStream[pl.DataFrame]:
-        """An answer that breaks off before its first frame has not begun."""
-        found = await StreamQuery.read(self, answer, held)
-        async with AsyncExitStack() as all_held:
-            all_held.push_async_callback(found.aclose)
-            return await _begun(found.items, all_held)
+        """An answer that breaks off before its first frame has not begun. How far the shard is
+        behind is nothing to rows of one version."""
+        return await _begun(self._items(answer), held)
 
     def to_frame(self, item: pl.DataFrame) -> pl.DataFrame:
         """As it is."""
