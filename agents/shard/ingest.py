@@ -37,8 +37,8 @@ _STAGE = 2
 _LOAD_BYTES = 2_000_000
 #: Positions that moved without a record (transaction markers) are committed this often.
 _IDLE_CURSOR_S = 30.0
-#: News of sources waits for a pause, but no longer than this while ingest catches up.
-_NEWS_S = 10.0
+#: Announcements of sources wait for a pause, but no longer than this while ingest catches up.
+_ANNOUNCE_S = 10.0
 _PAUSE_S = 0.2
 #: Far below half of the time for which the changelog keeps tombstones.
 _QUIET_S = 3_600.0
@@ -221,7 +221,7 @@ class IngestLoop:
         while True:
             try:
                 # the view may be read any moment: then there is something to tell
-                waiting = _PAUSE_S if self._steps.unheard else _IDLE_CURSOR_S
+                waiting = _PAUSE_S if self._steps.unreported else _IDLE_CURSOR_S
                 async with asyncio.timeout(waiting):
                     laying = [await self._laid.get()]
             except TimeoutError:
@@ -234,8 +234,8 @@ class IngestLoop:
             # what waits here was fetched a while ago
             scheduler.events_came(load=any(laid.puts for laid in group))
             step = self._steps.step(group)
-            if self._tells and scheduler.keeping_up(_NEWS_S):
-                step.records += self._steps.news()
+            if self._announces and scheduler.keeping_up(_ANNOUNCE_S):
+                step.records += self._steps.announcements()
             await self._context.store.commit(step)
             for decoded in (laid.decoded for laid in group):
                 if decoded.last:
@@ -249,15 +249,15 @@ class IngestLoop:
                 self._work.wake()
 
     @property
-    def _tells(self) -> bool:
-        """Whether there is news, and the view that says what is none has been read."""
-        return self._steps.unheard and self._context.view.caught_up.is_set()
+    def _announces(self) -> bool:
+        """Whether sources are unreported, and the view that knows the others has been read."""
+        return self._steps.unreported and self._context.view.caught_up.is_set()
 
     async def _commit_rest(self) -> None:
-        """Nothing came: tell the news, remember positions that moved past transaction markers."""
-        if self._tells and self._budget.scheduler.keeping_up(_NEWS_S):
-            await self._context.store.commit(Step(records=self._steps.news()))
-        if self._steps.unheard or self._unfolded:
+        """Nothing came: report new sources, and positions that moved past transaction markers."""
+        if self._announces and self._budget.scheduler.keeping_up(_ANNOUNCE_S):
+            await self._context.store.commit(Step(records=self._steps.announcements()))
+        if self._steps.unreported or self._unfolded:
             return
         positions = {topic: offset for (topic, _), offset in self._folded.items()}
         table = self._context.store.table

@@ -1,4 +1,4 @@
-"""What ingest writes: one step of decoded parts, with rejects, forwards and news of sources."""
+"""What ingest writes: steps of decoded parts, with rejects, forwards and new sources."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -28,34 +28,34 @@ class StepMaker:
         self._topics = Topics(context.settings.prefix)
         self._seen: set[str] = set()
         #: Rows of sources that the coordinator may not know of, until it is told.
-        self._unheard: dict[str, int] = {}
+        self._unreported: dict[str, int] = {}
         #: Sources of rows that came before the view was read.
-        self._early: set[str] = set()
+        self._before_view: set[str] = set()
         #: Sources on their way to the archive or there, as of that many changes of the view,
         #: and the version at which late rows of each were told.
         self._archived: tuple[int, set[str]] = (-1, set())
-        self._late: dict[str, int] = {}
+        self._late_reported: dict[str, int] = {}
 
     @property
-    def unheard(self) -> bool:
-        """Whether there is news that `news` would tell."""
-        return bool(self._unheard)
+    def unreported(self) -> bool:
+        """Whether there are sources that `announcements` would report."""
+        return bool(self._unreported)
 
     def recall(self) -> None:
-        """Sources of the hot table are news again: who was to be told may not have been."""
+        """Sources of the hot table are unreported again: the report may not have been committed."""
         table = self._context.store.table
         known = {source: table.rows_in_segments(source) for source in table.by_source}
         for source in (known.keys() | table.sources_in_deltas()) - {PROFILE}:
-            self._unheard[source] = known.get(source, 0)
+            self._unreported[source] = known.get(source, 0)
 
-    def news(self) -> list[Record]:
+    def announcements(self) -> list[Record]:
         """Tells the coordinator, once, of sources that the lifecycle does not know."""
-        view, rows = self._context.view, self._unheard
-        self._unheard = {}
+        view, rows = self._context.view, self._unreported
+        self._unreported = {}
         told = {source: 0 for source in rows if view.get(source) is None}
         # what came before the view was read may have been late, which nobody could see then
-        told |= self._late_among(rows.keys() & self._early)
-        self._early = set()
+        told |= self._late_unreported(rows.keys() & self._before_view)
+        self._before_view = set()
         return self._reports(told, rows)
 
     def step(self, group: Sequence[Laid]) -> Step:
@@ -105,22 +105,22 @@ class StepMaker:
             there = view.in_states([State.EXPIRING, State.EXPIRED])
             self._archived = view.changes, {record.source for record in there}
         if not view.caught_up.is_set():
-            self._early |= rows.keys()
+            self._before_view |= rows.keys()
             for source, count in rows.items():
-                self._unheard[source] = self._unheard.get(source, 0) + count
+                self._unreported[source] = self._unreported.get(source, 0) + count
         for source in rows.keys() - self._seen:
             self._seen.add(source)
-            self._unheard.setdefault(source, rows[source])
-        return self._reports(self._late_among(rows.keys() & self._archived[1]), rows)
+            self._unreported.setdefault(source, rows[source])
+        return self._reports(self._late_unreported(rows.keys() & self._archived[1]), rows)
 
-    def _late_among(self, sources: Iterable[str]) -> dict[str, int]:
+    def _late_unreported(self, sources: Iterable[str]) -> dict[str, int]:
         """Those that are on their way to the archive or there, and were not told as late."""
         told: dict[str, int] = {}
         for source in sources:
             record = self._context.view.get(source)
             there = record is not None and record.state in (State.EXPIRING, State.EXPIRED)
-            if record is not None and there and self._late.get(source) != record.version:
-                told[source] = self._late[source] = record.version
+            if record is not None and there and self._late_reported.get(source) != record.version:
+                told[source] = self._late_reported[source] = record.version
         return told
 
     def _reports(self, versions: Mapping[str, int], rows: Mapping[str, int]) -> list[Record]:

@@ -15,8 +15,8 @@ class ShardPhase(StrEnum):
 
     STARTING: made, `run` was not called yet. RECOVERING: it fences the former owner, reads the
     changelog, and goes to its cursor. RUNNING: it ingests, works and answers. STOPPED: it has
-    failed, or was cancelled, and lets go of what it holds; STOPPED is final, the supervisor makes
-    a new shard. Whether a running shard has proven that it is still the owner is no phase: that
+    failed or was cancelled, and closes what it holds. STOPPED is final: the supervisor makes a new
+    shard. Whether a running shard has proven that it is still the owner is no phase: that
     changes with every generation of the group (`Store.owned`).
     """
 

@@ -42,9 +42,9 @@ class ShardManager:
     """Keeps running what this worker is assigned, and nothing else.
 
     `on_failed` is called once with the error that has to end the process: a Fatal one, or
-    one that nobody foresaw. `companions` run whatever is assigned. `deliver` and
-    `request_rejoin` belong to the app, see agents/worker/app.py. `standing` is told of every new
-    generation; the worker's shards have the same.
+    an unforeseen one. `companions` run whatever is assigned. `deliver` and
+    `request_rejoin` belong to the app, see agents/worker/app.py. `standing` learns of every
+    new generation; the worker's shards have the same.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ class Decision:
 
 
 class DecisionBuilder:
-    """A state under change. Mappings are read freely and written through the methods."""
+    """The next state while it is made. Read its mappings freely; change them by the methods."""
 
     def __init__(self, state: CoordinatorState, policy: Policy, now: int) -> None:
         self.policy = policy

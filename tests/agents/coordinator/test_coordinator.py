@@ -391,7 +391,7 @@ async def test_records_of_strangers_in_its_topic_stop_no_coordinator(
         await rig.define(A, "STOPPED")
         await until(view, A, State.STOPPED)
     topic = rig.topics.coordinator
-    strangers: list[tuple[bytes | None, bytes | None]] = [
+    foreign: list[tuple[bytes | None, bytes | None]] = [
         (b"\xff\xfe", b"x"),
         (b"s/campaign:\xff", b"x"),
         (b"s/rubbish", b"[1]"),
@@ -400,12 +400,12 @@ async def test_records_of_strangers_in_its_topic_stop_no_coordinator(
         (b"o", b"\xff"),
         (b"o", None),
     ]
-    await rig.write_raw(topic, *strangers)
+    await rig.write_raw(topic, *foreign)
     async with rig.running() as second:
         assert set(second.state.sources) == {A}
-    assert COUNTS[topic] == len(strangers)
+    assert COUNTS[topic] == len(foreign)
     warned = {text for text in caplog.messages if "left out" in text}
-    assert 0 < len(warned) < len(strangers)
+    assert 0 < len(warned) < len(foreign)
     assert all(text.startswith(f"{topic}[0] offset ") for text in warned)
 
 
