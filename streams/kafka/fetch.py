@@ -10,8 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from aiokafka import errors as kafka_errors
@@ -22,7 +21,8 @@ from schemas.decode.batch import CorruptBatch, RawBatch, SealedBatch
 from schemas.errors import Recoverable
 from streams.kafka import bootstrap
 from streams.kafka.aborted import committed
-from streams.kafka.log import IDLE_WAIT_MS, SILENCE_S, LostRange, Partition, Unreadable
+from streams.kafka.fetch_protocol import Answer, FetchProtocol
+from streams.kafka.log import IDLE_WAIT_MS, SILENCE_S, Partition, Unreadable
 from streams.kafka.opening import open_batches
 from streams.settings import Settings
 
@@ -31,33 +31,16 @@ __all__ = ["Fetcher"]
 log = logging.getLogger(__name__)
 
 READ_COMMITTED = 1
-LINGER_BYTES = 1_000_000
 RETRY_S = 0.1
 #: So long a broker may take to answer after the wait that it was asked for.
 ANSWER_S = 0.25
 #: When one broker has answered, the others are given so long to be handed over together.
 TOGETHER_S = 0.02
-#: The least that is asked for, however much records grow: a broker sends a whole batch anyway.
-LEAST_BYTES = 16_000
-#: The first answer is small and the next ones twice as large each, so that work on the first
-#: begins while the others are under way.
-FIRST_BYTES = 1_000_000
 TROUBLE_EVERY_S = 5.0
 #: So often a broker is asked who leads a partition that has no leader.
 LEADERS_EVERY_S = 0.5
 #: Responses larger than this are unpacked in a thread, so that the event loop stays free.
 UNPACK_IN_THREAD = 64_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What one question brought for one partition: the position it was asked from, whole
-    batches, and the offset after the last one seen."""
-
-    partition: Partition
-    asked_from: int
-    batches: list[SealedBatch]
-    following: int
 
 
 class Fetcher:
@@ -89,29 +72,21 @@ class Fetcher:
         name: str = "fetcher",
     ) -> None:
         self._settings = settings
-        self._positions = dict(cursor)
-        #: High watermarks, and how much of each lies behind an open transaction.
-        self._ends: dict[Partition, int] = dict(ends or {})
-        self._held_back: dict[Partition, int] = {}
-        #: Of what nothing was heard since the last trouble, and what of it has no leader.
-        self._unanswered = set(self._positions)
-        self._leaderless: set[Partition] = set()
+        self._protocol = FetchProtocol(
+            cursor,
+            ends=ends,
+            bytes_per_fetch=bytes_per_fetch,
+            bytes_per_partition=bytes_per_partition,
+            linger_ms=linger_ms,
+        )
         self._leaders_asked = 0.0
-        #: Until when a partition that was refused is left alone (`time.monotonic`).
-        self._resting: dict[Partition, float] = {}
         self._bytes = bytes_per_fetch
-        self._reach = min(FIRST_BYTES, bytes_per_fetch)
-        self._partition_bytes = min(bytes_per_partition, bytes_per_fetch)
-        #: Decompressed bytes for each byte fetched, lately.
-        self._growth = 1.0
         self._prefetch = prefetch
-        self._linger_ms = linger_ms
         self._unpack = partial(committed, check_crc=check_crc)
-        self._busy = False
         self._name = name
         self._client: bootstrap.Client | None = None
         #: Questions under way or answered and not handed over, by broker.
-        self._pending: dict[int, asyncio.Task[list[_Answer]]] = {}
+        self._pending: dict[int, asyncio.Task[list[Answer]]] = {}
         self._asked: dict[int, list[Partition]] = {}
         self._unreadable = unreadable
         self._trouble_said = 0.0
@@ -121,7 +96,7 @@ class Fetcher:
         client = bootstrap.client(self._settings, self._name)
         try:
             await client.bootstrap()
-            await client.set_topics({topic for topic, _ in self._positions})
+            await client.set_topics({topic for topic, _ in self._protocol.positions})
             # A fetch that is cancelled while it connects would leave its socket behind.
             leaders = [node for node, _ in self._by_leader(client)]
             await asyncio.gather(*map(client.ready, leaders))
@@ -145,11 +120,11 @@ class Fetcher:
 
     def position(self, partition: Partition) -> int:
         """The next offset that `fetch` will hand over."""
-        return self._positions[partition]
+        return self._protocol.positions[partition]
 
     def positions(self) -> dict[Partition, int]:
         """All positions, as a copy."""
-        return dict(self._positions)
+        return dict(self._protocol.positions)
 
     def lag(self, cursor: Mapping[Partition, int]) -> dict[Partition, int]:
         """Offsets between each of `cursor` and its log's end, as of the last answer: those that
@@ -157,21 +132,16 @@ class Fetcher:
 
         At least 1 where no broker has answered for the partition: nobody knows what has come.
         """
-        return {
-            partition: max(
-                int(partition in self._unanswered), self._ends.get(partition, 0) - offset
-            )
-            for partition, offset in cursor.items()
-        }
+        return self._protocol.lag(cursor)
 
     def held_back(self) -> dict[Partition, int]:
         """Offsets that cannot be read yet, as they lie behind a transaction that a producer has
         not ended; as of the last answer, partitions without any left out."""
-        return {partition: count for partition, count in self._held_back.items() if count}
+        return self._protocol.held_back()
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Moves a position; what was asked for from another one is thrown away."""
-        self._positions[partition] = offset
+        self._protocol.positions[partition] = offset
 
     async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RawBatch]:
         """The next batches, decompressed, as far as those take `bytes_per_fetch`; as
@@ -206,7 +176,7 @@ class Fetcher:
             )
             if self._unreadable is not None:
                 self._unreadable(batch, code, detail)
-        self._learn_growth(found.batches)
+        self._protocol.learn_growth(found.batches)
         return found.batches
 
     async def fetch_sealed(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[SealedBatch]:
@@ -225,18 +195,9 @@ class Fetcher:
             if self._pending[node].exception() is not None:
                 self._handed_over(node).result()
         answers = [answer for node in done for answer in self._handed_over(node).result()]
-        batches: list[SealedBatch] = []
-        for answer in answers:
-            # after a seek the answer is to a question that nobody asks any more
-            if self._positions.get(answer.partition) == answer.asked_from:
-                self._positions[answer.partition] = answer.following
-                batches += answer.batches
-        if done:
-            self._busy = bool(batches)
-        if batches:
-            self._reach = min(2 * self._reach, self._bytes)
-            if self._prefetch:
-                self._ask_leaders(max_wait_ms)
+        batches = self._protocol.hand_over(answers) if done else []
+        if batches and self._prefetch:
+            self._ask_leaders(max_wait_ms)
         return batches
 
     async def progress(self, silence_s: float = SILENCE_S) -> list[RawBatch]:
@@ -249,7 +210,7 @@ class Fetcher:
         before = self.positions()
         while True:
             batches = await self.fetch()
-            if batches or self._positions != before:
+            if batches or self._protocol.positions != before:
                 return batches
             if time.monotonic() > heard + silence_s:
                 at = ", ".join(f"{t}[{n}] offset {o}" for (t, n), o in sorted(before.items())[:5])
@@ -258,7 +219,7 @@ class Fetcher:
                     remedy="Look at the brokers: whether they run, and lead these partitions",
                 )
 
-    def _handed_over(self, node: int) -> asyncio.Task[list[_Answer]]:
+    def _handed_over(self, node: int) -> asyncio.Task[list[Answer]]:
         del self._asked[node]
         return self._pending.pop(node)
 
@@ -268,8 +229,8 @@ class Fetcher:
         None after `max_wait_ms`, or when a partition that was refused is to be asked for again.
         """
         wait_s = max_wait_ms / 1000 + ANSWER_S
-        if self._resting:
-            wait_s = max(0.0, min(wait_s, min(self._resting.values()) - time.monotonic()))
+        if resting := self._protocol.resting:
+            wait_s = max(0.0, min(wait_s, min(resting.values()) - time.monotonic()))
         await asyncio.wait(
             self._pending.values(), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
         )
@@ -293,9 +254,9 @@ class Fetcher:
             raise RuntimeError("Fetcher.fetch before Fetcher.start")
         by_leader = self._by_leader(client)
         self._seek_leaders(client, by_leader)
-        now = time.monotonic()
-        self._resting = {one: until for one, until in self._resting.items() if until > now}
-        taken = {one for some in self._asked.values() for one in some} | self._resting.keys()
+        protocol = self._protocol
+        protocol.awake(time.monotonic())
+        taken = {one for some in self._asked.values() for one in some} | protocol.resting.keys()
         share = max(1, len(by_leader))
         for node, led in by_leader:
             wanted = [one for one in led if one not in taken]
@@ -307,7 +268,7 @@ class Fetcher:
 
     def _by_leader(self, client: bootstrap.Client) -> list[tuple[int, list[Partition]]]:
         nodes: dict[int, list[Partition]] = {}
-        for partition in self._positions:
+        for partition in self._protocol.positions:
             leader = client.cluster.leader_for_partition(TopicPartition(*partition))
             if leader is not None and leader >= 0:
                 nodes.setdefault(leader, []).append(partition)
@@ -320,16 +281,14 @@ class Fetcher:
 
         The client alone would ask minutes later, and the others are fetched meanwhile.
         """
-        leaderless = self._positions.keys() - {one for _, some in by_leader for one in some}
+        gone, back = self._protocol.led({one for _, some in by_leader for one in some})
         # whole texts: the worker's log drops what repeats a format string
-        if gone := leaderless - self._leaderless:
+        if gone:
             log.warning(f"{self._name}: no broker leads {_named(gone)}: not read until one does")
-        if back := self._leaderless - leaderless:
+        if back:
             log.warning(f"{self._name}: {_named(back)} has a leader again and is read on")
-        self._leaderless = leaderless
-        self._unanswered |= leaderless
         now = time.monotonic()
-        if leaderless and now - self._leaders_asked > LEADERS_EVERY_S:
+        if self._protocol.leaderless and now - self._leaders_asked > LEADERS_EVERY_S:
             self._leaders_asked = now
             client.force_metadata_update()
 
@@ -340,77 +299,40 @@ class Fetcher:
         wanted: list[Partition],
         max_wait_ms: int,
         share: int,
-    ) -> list[_Answer]:
+    ) -> list[Answer]:
         """One question to one broker, of `share` that are asked at a time."""
-        positions = {one: self._positions[one] for one in wanted}
         random.shuffle(wanted)  # the broker fills a response in this order: none may starve
-        topics: dict[str, list[tuple[int, int, int]]] = {}
-        left = self._reach // share
-        reach = max(LEAST_BYTES, int(left / self._growth))
-        most = min(self._partition_bytes, reach)
-        for topic, number in wanted:
-            topics.setdefault(topic, []).append((number, positions[topic, number], most))
-        wait, least = (max_wait_ms, 1)
-        if self._busy and self._linger_ms:
-            wait, least = min(max_wait_ms, self._linger_ms), LINGER_BYTES
-        if not self._unanswered.isdisjoint(wanted):
-            wait = 0  # where a log ends is not known: an answer without records tells it
-        request = FetchRequest(wait, least, reach, READ_COMMITTED, list(topics.items()))
+        asked = self._protocol.ask(wanted, share, max_wait_ms)
+        request = FetchRequest(
+            asked.wait_ms, asked.least, asked.most, READ_COMMITTED, asked.topics()
+        )
         try:
             response = await client.send(node, request)
         except kafka_errors.KafkaError as error:
-            self._unanswered.update(wanted)
-            if isinstance(error, kafka_errors.RequestTimedOutError):
-                # or a slow line would never bring one whole answer
-                self._reach = max(min(LEAST_BYTES, self._bytes), self._reach // 2)
+            timed_out = isinstance(error, kafka_errors.RequestTimedOutError)
+            self._protocol.silent(asked, timed_out=timed_out)
             self._trouble(wanted, f"{type(error).__name__} {error}".strip())
             return []
-        parts = [
-            ((topic, number), code, high, rest)
-            for topic, partitions in response.topics
-            for number, code, high, *rest in partitions
-        ]
-        size = sum(len(rest[-1] or b"") for _, _, _, rest in parts)
-        answers: list[_Answer] = []
-        for partition, code, high, rest in parts:
-            if code:
-                self._unanswered.add(partition)
-                self._refused(partition, code, positions[partition])
-                continue
-            self._unanswered.discard(partition)
-            self._ends[partition] = high
-            self._held_back[partition] = max(0, high - rest[0]) if rest[0] >= 0 else 0
-            aborted = rest[2] if response.API_VERSION >= 11 else rest[-2]
-            asked_from = positions[partition]
-            arguments = (rest[-1] or b"", partition, asked_from, aborted or ())
+        heard = self._protocol.heard(asked, response)
+        for partition, why in heard.refused:
+            self._trouble([partition], f"{partition[0]}[{partition[1]}]: {why}")
+        if heard.lost is not None:
+            raise heard.lost
+        answers: list[Answer] = []
+        for raw in heard.sent:
+            arguments = (raw.data, raw.partition, raw.asked_from, raw.aborted)
             try:
                 got, following = (
                     await asyncio.to_thread(self._unpack, *arguments)
-                    if size > UNPACK_IN_THREAD
+                    if heard.size > UNPACK_IN_THREAD
                     else self._unpack(*arguments)
                 )
             except CorruptBatch as error:
                 # it is asked for again: the others go on, and a person may pass it over
-                self._trouble([partition], str(error))
+                self._trouble([raw.partition], str(error))
                 continue
-            answers.append(_Answer(partition, asked_from, got, following))
+            answers.append(Answer(raw.partition, raw.asked_from, got, following))
         return answers
-
-    def _learn_growth(self, batches: Sequence[RawBatch]) -> None:
-        """How much larger records are than what was fetched of them, batch headers included."""
-        fetched = sum(len(batch.wire) for batch in batches)
-        if fetched:
-            growth = sum(len(batch.payload) for batch in batches) / fetched
-            # at once upwards, slowly down again: too little asked for costs less than too much
-            self._growth = max(1.0, growth, (3 * self._growth + growth) / 4)
-
-    def _refused(self, partition: Partition, code: int, position: int) -> None:
-        error = kafka_errors.for_code(code)
-        if error is kafka_errors.OffsetOutOfRangeError:
-            if self._positions.get(partition) != position:
-                return  # it was moved since
-            raise LostRange(partition, position)
-        self._trouble([partition], f"{partition[0]}[{partition[1]}]: {error.__name__}")
 
     def _trouble(self, partitions: Iterable[Partition], what: str) -> None:
         """Leaves these alone for a moment, and has the client ask who leads them."""
@@ -423,7 +345,7 @@ class Fetcher:
                 self._settings.bootstrap_servers,
                 what,
             )
-        self._resting |= dict.fromkeys(partitions, now + RETRY_S)
+        self._protocol.rest(partitions, now + RETRY_S)
         if self._client is not None:
             self._client.force_metadata_update()
 

@@ -177,7 +177,7 @@ async def test_refused_partitions_delay_neither_each_other_nor_the_good_ones() -
     async with asyncio.timeout(10 * RETRY_S):  # in sequence they would take 29 of those
         while fetcher.lag({good: 0})[good] != 7:
             await fetcher.fetch()
-        asked = set(fetcher._resting)
+        asked = set(fetcher._protocol.resting)
         assert asked == {("t", number) for number in range(29)}, "these rest, and only these"
 
 

@@ -1,0 +1,212 @@
+"""What a fetcher asks brokers, and what it makes of their answers: pure.
+
+No task, no wait, no clock: whoever asks passes the time, and says who answered what. Positions
+move here only, when answers are handed over.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import errors as kafka_errors
+
+from schemas.decode.batch import RawBatch, SealedBatch
+from streams.kafka.log import LostRange, Partition
+
+__all__ = ["Answer", "FetchProtocol", "Heard", "Question", "Raw"]
+
+LINGER_BYTES = 1_000_000
+#: The least that is asked for, however much records grow: a broker sends a whole batch anyway.
+LEAST_BYTES = 16_000
+#: The first answer is small and the next ones twice as large each, so that work on the first
+#: begins while the others are under way.
+FIRST_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request to one broker: from `positions` on, `most_each` bytes of each partition, and
+    `most` of all. It answers when it has `least`, or after `wait_ms`."""
+
+    positions: Mapping[Partition, int]
+    wait_ms: int
+    least: int
+    most: int
+    most_each: int
+
+    def topics(self) -> list[tuple[str, list[tuple[int, int, int]]]]:
+        """`(topic, [(number, offset, bytes)])`, in the order of the positions."""
+        found: dict[str, list[tuple[int, int, int]]] = {}
+        for (topic, number), offset in self.positions.items():
+            found.setdefault(topic, []).append((number, offset, self.most_each))
+        return list(found.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What was sent of one partition: batches as bytes, and `(producer id, first offset)` of the
+    aborted transactions among them."""
+
+    partition: Partition
+    asked_from: int
+    data: bytes
+    aborted: Sequence[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Heard:
+    """One response: what was sent, what was refused and why, and the range that is lost, behind
+    which nothing was looked at."""
+
+    sent: list[Raw] = field(default_factory=list)
+    refused: list[tuple[Partition, str]] = field(default_factory=list)
+    lost: LostRange | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one question brought for one partition: the position it was asked from, whole
+    batches, and the offset after the last one seen."""
+
+    partition: Partition
+    asked_from: int
+    batches: list[SealedBatch]
+    following: int
+
+
+class FetchProtocol:
+    """Positions of some partitions, and what is known of the ends of their logs.
+
+    `cursor`, `ends`, bytes and `linger_ms` as of `log.Log.reader`.
+    """
+
+    def __init__(
+        self,
+        cursor: Mapping[Partition, int],
+        *,
+        ends: Mapping[Partition, int] | None = None,
+        bytes_per_fetch: int,
+        bytes_per_partition: int,
+        linger_ms: int = 0,
+    ) -> None:
+        self.positions = dict(cursor)
+        #: Until when a partition that was refused is left alone, on the asker's clock.
+        self.resting: dict[Partition, float] = {}
+        #: High watermarks, and how much of each lies behind an open transaction.
+        self._ends: dict[Partition, int] = dict(ends or {})
+        self._held_back: dict[Partition, int] = {}
+        #: Of what nothing was heard since the last trouble, and what of it has no leader.
+        self._unanswered = set(self.positions)
+        self._leaderless: set[Partition] = set()
+        self._bytes = bytes_per_fetch
+        self._reach = min(FIRST_BYTES, bytes_per_fetch)
+        self._partition_bytes = min(bytes_per_partition, bytes_per_fetch)
+        #: Decompressed bytes for each byte fetched, lately.
+        self._growth = 1.0
+        self._linger_ms = linger_ms
+        self._busy = False
+
+    def lag(self, cursor: Mapping[Partition, int]) -> dict[Partition, int]:
+        """As `log.LogReader.lag`."""
+        return {
+            partition: max(
+                int(partition in self._unanswered), self._ends.get(partition, 0) - offset
+            )
+            for partition, offset in cursor.items()
+        }
+
+    def held_back(self) -> dict[Partition, int]:
+        """As `log.LogReader.held_back`."""
+        return {partition: count for partition, count in self._held_back.items() if count}
+
+    def led(self, led: Collection[Partition]) -> tuple[set[Partition], set[Partition]]:
+        """Takes in which partitions have a leader: those that lost theirs, and have one again."""
+        leaderless = self.positions.keys() - led
+        gone, back = leaderless - self._leaderless, self._leaderless - leaderless
+        self._leaderless = leaderless
+        self._unanswered |= leaderless
+        return gone, back
+
+    @property
+    def leaderless(self) -> bool:
+        """Whether a partition has no leader."""
+        return bool(self._leaderless)
+
+    def awake(self, now: float) -> None:
+        """Ends the rest of those that have rested."""
+        self.resting = {one: until for one, until in self.resting.items() if until > now}
+
+    def rest(self, partitions: Iterable[Partition], until: float) -> None:
+        """Leaves these alone for a while."""
+        self.resting |= dict.fromkeys(partitions, until)
+
+    def ask(self, wanted: Sequence[Partition], share: int, max_wait_ms: int) -> Question:
+        """The question for these partitions of one leader, of `share` that are asked at a time.
+
+        A broker fills its response in their order.
+        """
+        most = max(LEAST_BYTES, int(self._reach // share / self._growth))
+        wait, least = max_wait_ms, 1
+        if self._busy and self._linger_ms:
+            wait, least = min(max_wait_ms, self._linger_ms), LINGER_BYTES
+        if not self._unanswered.isdisjoint(wanted):
+            wait = 0  # where a log ends is not known: an answer without records tells it
+        positions = {one: self.positions[one] for one in wanted}
+        return Question(positions, wait, least, most, min(self._partition_bytes, most))
+
+    def silent(self, question: Question, *, timed_out: bool) -> None:
+        """There was no answer."""
+        self._unanswered.update(question.positions)
+        if timed_out:
+            # or a slow line would never bring one whole answer
+            self._reach = max(min(LEAST_BYTES, self._bytes), self._reach // 2)
+
+    def heard(self, question: Question, response: Any) -> Heard:
+        """Judges a response of the fetch API, from version 4 on."""
+        found = Heard()
+        for topic, partitions in response.topics:
+            for number, code, high, *rest in partitions:
+                partition, data = (topic, number), rest[-1] or b""
+                found.size += len(data)
+                if found.lost is not None:
+                    continue
+                asked_from = question.positions[partition]
+                if code:
+                    self._unanswered.add(partition)
+                    self._refused(found, partition, asked_from, code)
+                    continue
+                self._unanswered.discard(partition)
+                self._ends[partition] = high
+                self._held_back[partition] = max(0, high - rest[0]) if rest[0] >= 0 else 0
+                aborted = rest[2] if response.API_VERSION >= 11 else rest[-2]
+                found.sent.append(Raw(partition, asked_from, data, aborted or ()))
+        return found
+
+    def _refused(self, found: Heard, partition: Partition, asked_from: int, code: int) -> None:
+        error = kafka_errors.for_code(code)
+        if error is not kafka_errors.OffsetOutOfRangeError:
+            found.refused.append((partition, error.__name__))
+        elif self.positions.get(partition) == asked_from:  # it was not moved since
+            found.lost = LostRange(partition, asked_from)
+
+    def hand_over(self, answers: Iterable[Answer]) -> list[SealedBatch]:
+        """Moves positions past answers; returns their batches. What was asked from elsewhere than
+        where a position is by now, after a seek, is thrown away."""
+        batches: list[SealedBatch] = []
+        for answer in answers:
+            if self.positions.get(answer.partition) == answer.asked_from:
+                self.positions[answer.partition] = answer.following
+                batches += answer.batches
+        self._busy = bool(batches)
+        if batches:
+            self._reach = min(2 * self._reach, self._bytes)
+        return batches
+
+    def learn_growth(self, batches: Sequence[RawBatch]) -> None:
+        """How much larger records are than what was fetched of them, batch headers included."""
+        fetched = sum(len(batch.wire) for batch in batches)
+        if fetched:
+            growth = sum(len(batch.payload) for batch in batches) / fetched
+            # at once upwards, slowly down again: too little asked for costs less than too much
+            self._growth = max(1.0, growth, (3 * self._growth + growth) / 4)
