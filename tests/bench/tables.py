@@ -20,13 +20,14 @@ from agents.cli import main
 from agents.shard import intake
 from agents.shard.deltas import DeltaEntry, parts
 from agents.shard.jobs.indexer import Indexer
-from agents.tools.bench import worker as worker_module
+from agents.tools import process as worker_module
 from agents.tools.bench.field import field, ground
 from agents.tools.bench.ingest import taken_in
 from agents.tools.bench.peers import run as peers
 from agents.tools.bench.watch import Watch
-from agents.tools.bench.worker import COMMAND, Worker
+from agents.tools.bench.worker import Worker
 from agents.tools.demo.bench_events import bench_events
+from agents.tools.process import COMMAND
 from agents.tools.publish import publish
 from schemas.decode import ingest as ingest_module
 from schemas.decode.ingest import Ingested

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agents.tools.bench.field import environment_of
+from agents.tools.process import environment_of
 from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
 from tests.rigs.faults.harness import Cluster

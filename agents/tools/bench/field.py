@@ -14,14 +14,14 @@ from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from agents.tools.bench.process import environment
+from agents.tools.process import environment_of
 from streams.devbroker.broker import LocalBroker
 from streams.kafka import topics as topic_admin
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics
-from streams.settings import Settings, describe, load
+from streams.settings import Settings, load
 
-__all__ = ["Field", "Ground", "environment_of", "field", "free_port", "ground"]
+__all__ = ["Field", "Ground", "field", "free_port", "ground"]
 
 _REQUEST_MS = 60_000
 
@@ -47,13 +47,6 @@ class Field:
         shards = range(self.settings.partitions)
         found = await bounds(self.settings, [(topic, p) for topic in topics for p in shards])
         return {partition: end for partition, (_, end) in found.items()}
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """The environment in which a child loads exactly these settings."""
-    return environment(
-        **{f"EMBERLINE_{line.name.upper()}": line.value for line in describe(settings)}
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from agents.tools.bench.field import Field, Ground, field
 from agents.tools.bench.figures import Measurement, Report, Sample
 from agents.tools.bench.machine import facts
 from agents.tools.bench.probe import Probe
-from agents.tools.bench.process import Child
 from agents.tools.bench.worker import Worker
+from agents.tools.process import Child
 
 __all__ = ["Options", "latency", "offered", "warm_up"]
 

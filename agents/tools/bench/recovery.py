@@ -82,7 +82,8 @@ async def _run(here: Field, held: dict[int, int], lost: Collection[int]) -> Samp
         with Worker(here) as worker:
             first = await watch.taken_over(worker)
             idle = worker.cpu()
-            last = await worker.ready()
+            await worker.ready()
+            last = time.monotonic()
             cpu, peak = worker.cpu() - idle, worker.peak()
             async with aiohttp.ClientSession() as session:
                 shards = (await worker.get(session, "/status"))["shards"]

@@ -11,7 +11,7 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.tools.bench.process import Child
+from agents.tools.process import Child
 from schemas.errors import Fatal
 from streams.kafka.topics import Topics
 from streams.settings import Settings

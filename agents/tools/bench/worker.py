@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -12,43 +11,22 @@ import aiohttp
 import polars as pl
 
 from agents.tools.bench.field import Field
-from agents.tools.bench.process import Child
+from agents.tools.process import WorkerProcess
 from schemas.errors import Fatal
 
-__all__ = ["COMMAND", "Worker"]
+__all__ = ["Worker"]
 
-COMMAND = (sys.executable, "-c", "from agents.cli import main; main()")
 _POLL_S = 0.05
 _IDLE_S = 1.0
 _IDLE_CPU = 0.1  # of a core
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 
 
-class Worker(Child):
+class Worker(WorkerProcess):
     """`emberline worker` with the settings of a field. Ends when its `with` block does."""
 
     def __init__(self, field: Field, **variables: str) -> None:
-        environment = field.environment(**variables)
-        log = field.folder / "worker.log"
-        super().__init__([*COMMAND, "worker"], log, environment)
-        port = environment["EMBERLINE_HTTP_PORT"]
-        self.url = f"http://127.0.0.1:{port}"
-
-    async def ready(self, seconds: float = 120.0) -> float:
-        """Wait until it says that all its shards are; when that was, in monotonic seconds."""
-        deadline = time.monotonic() + seconds
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-            while True:
-                try:
-                    async with session.get(f"{self.url}/readyz") as answer:
-                        if answer.status == 200:
-                            return time.monotonic()
-                except aiohttp.ClientConnectionError:
-                    pass  # it does not listen yet
-                self.check()
-                if time.monotonic() > deadline:
-                    raise Fatal(f"The worker is not ready: {self.tail(500)}", remedy=str(self.log))
-                await asyncio.sleep(_POLL_S)
+        super().__init__(field.settings, field.folder / "worker.log", **variables)
 
     async def settled(self, seconds: float = 120.0) -> None:
         """Wait until it has nothing left to do beside: less than a tenth of a core for 1 s."""

@@ -257,7 +257,7 @@ async def test_workers_answer_alike_while_a_third_joins_and_one_is_killed(
                 seen.add(await _alike(site, expected))
         await joined
         await _all_alike([first, second, third], expected, told, seen)
-    first.worker.child.kill()
+    first.worker.kill()
     await first.worker.ended()
     async with asyncio.timeout(DEADLINE_S):
         await _all_alike([second, third], expected, told, seen)

@@ -569,7 +569,7 @@ async def _hidden(sites: Sites) -> None:
 
 
 async def test_a_worker_that_is_gone_leaves_no_answer_of_half_its_users(sites: Sites) -> None:
-    sites.workers[1].child.kill()
+    sites.workers[1].kill()
     await sites.workers[1].ended()
     codes = set()
     for user in ("u1", "u2", "u5", "u8", "u9"):

@@ -15,7 +15,7 @@ from streams.devbroker.broker import LocalBroker
 from streams.kafka import topics as topic_admin
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from tests.rigs.worker import DEADLINE_S, Process, started
+from tests.rigs.worker import DEADLINE_S, Process, running
 
 
 @pytest.mark.connected
@@ -23,19 +23,19 @@ from tests.rigs.worker import DEADLINE_S, Process, started
 async def test_a_signal_ends_it_with_0(
     settings: Settings, topics: Topics, number: signal.Signals
 ) -> None:
-    async with started(settings) as worker:
+    async with running(settings) as worker:
         assert (await worker.ready())["shards"] == [0, 1, 2, 3]
         at = time.monotonic()
-        worker.child.send_signal(number)
+        worker.send(number)
         assert await worker.ended() == 0
         assert time.monotonic() - at < 10
 
 
 @pytest.mark.connected
 async def test_a_second_worker_in_the_folder_is_refused(settings: Settings, topics: Topics) -> None:
-    async with started(settings) as worker:
+    async with running(settings) as worker:
         facts = await worker.ready()
-        async with started(settings) as second:
+        async with running(settings) as second:
             assert await second.ended() == 1
             line = second.log.read_text()
     assert f"process {facts['pid']}" in line
@@ -44,7 +44,7 @@ async def test_a_second_worker_in_the_folder_is_refused(settings: Settings, topi
 
 @pytest.mark.connected
 async def test_wrong_topics_are_named_with_the_remedy(settings: Settings) -> None:
-    async with started(settings) as worker:
+    async with running(settings) as worker:
         assert await worker.ended() == 1
         line = worker.log.read_text()
     assert f"{settings.prefix}interactions.send" in line
@@ -65,18 +65,18 @@ async def test_a_killed_worker_is_back_at_once_and_one_that_leaves_is_replaced(
         env={},
         file=tmp_path / "none",
     )
-    async with started(settings) as first, started(other, 1) as second:
+    async with running(settings) as first, running(other) as second:
         await first.ready()
         await second.ready()
-        first.child.kill()
+        first.kill()
         await first.ended()
         at = time.monotonic()
-        async with started(settings) as again, aiohttp.ClientSession() as session:
+        async with running(settings) as again, aiohttp.ClientSession() as session:
             await again.ready()
             # far sooner than the session of the killed one would have ended
             assert time.monotonic() - at < 9
             await _holds(session, again, 2)
-            second.child.terminate()
+            second.send(signal.SIGTERM)
             assert await second.ended() == 0
             await _holds(session, again, 4)
 
@@ -108,7 +108,7 @@ async def test_the_broker_may_be_absent_go_and_come_back(prefix: str, tmp_path: 
             file=tmp_path / "none",
         )
         await topic_admin.create(settings)
-    async with started(settings) as worker:
+    async with running(settings) as worker:
         await worker.said(f"waiting for the broker at {settings.bootstrap_servers}")
         async with LocalBroker(tmp_path / "broker", port=port, env={}) as back:
             assert back.bootstrap_servers == settings.bootstrap_servers
@@ -120,14 +120,14 @@ async def test_the_broker_may_be_absent_go_and_come_back(prefix: str, tmp_path: 
             await _said_after(worker, told, "answers")
             async with aiohttp.ClientSession() as session:
                 await _holds(session, worker, 2)
-        worker.child.terminate()
+        worker.send(signal.SIGTERM)
         assert await worker.ended() == 0
 
 
 async def _said_after(worker: Process, told: str, words: str) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while words not in worker.log.read_text()[len(told) :]:
-            assert worker.child.returncode is None, worker.log.read_text()
+            assert worker.running(), worker.log.read_text()
             await asyncio.sleep(0.1)
 
 

@@ -7,7 +7,6 @@ deadline and says, when it passes, what it waited for and how the workers' logs 
 import asyncio
 import json
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,9 +16,9 @@ from typing import Any, Self
 
 import aiohttp
 
-from agents.tools.bench.field import environment_of, free_port
-from agents.tools.bench.process import Child
+from agents.tools.bench.field import free_port
 from agents.tools.oracle import Interactions, row_key
+from agents.tools.process import WorkerProcess
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
 from streams.kafka.kafka_log import KafkaLog
@@ -29,7 +28,6 @@ from streams.settings import Settings
 
 __all__ = ["SMALL", "Cluster", "Partial", "Slot", "define", "difference", "records", "until"]
 
-COMMAND = (sys.executable, "-c", "from agents.cli import main; main()", "worker")
 POLL_S = 0.1
 
 SMALL: dict[str, object] = {
@@ -68,7 +66,7 @@ class Slot:
         self.number = number
         self.settings = replace(settings, http_port=free_port(), data_dir=folder / f"data-{number}")
         self.log = folder / f"worker-{number}.log"
-        self.child: Child | None = None
+        self.child: WorkerProcess | None = None
 
     @property
     def url(self) -> str:
@@ -82,7 +80,7 @@ class Slot:
 
     def start(self) -> None:
         """Begin a life."""
-        self.child = Child(COMMAND, self.log, environment_of(self.settings))
+        self.child = WorkerProcess(self.settings, self.log)
 
     def kill(self) -> None:
         """End it with SIGKILL."""

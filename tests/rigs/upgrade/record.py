@@ -21,7 +21,7 @@ import aiohttp
 import polars as pl
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.tools.bench.field import environment_of
+from agents.tools.process import environment_of
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.upgrade import deployment as place

@@ -63,6 +63,10 @@ async def replay(fixture: Path, settings: Settings) -> None:
             lambda row: (row["topic"], row["partition"]),
         )
     }
+    parts = [(name, int(p), span) for name, found in spans.items() for p, span in found.items()]
+    # asked until every partition has a leader
+    begun = await bounds(settings, [(settings.prefix + name, p) for name, p, _ in parts])
+    assert set(begun.values()) == {(0, 0)}
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(name: str, partition: int, span: list[int]) -> None:
@@ -70,11 +74,12 @@ async def replay(fixture: Path, settings: Settings) -> None:
             part = TopicPartition(settings.prefix + name, partition)
             await _partition(settings, part, rows.get((name, partition), []), span[1], shift)
 
-    parts = [(name, int(p), span) for name, found in spans.items() for p, span in found.items()]
     async with asyncio.timeout(_DEADLINE_S), asyncio.TaskGroup() as group:
         for part in parts:
             group.create_task(one(*part))
     await _delete_below(settings, parts)
+    for name, partition, span in parts:
+        await _ended_at(settings, TopicPartition(settings.prefix + name, partition), span[1])
     ends = await bounds(settings, [(settings.prefix + name, p) for name, p, _ in parts])
     wanted = {(settings.prefix + name, p): tuple(span) for name, p, span in parts}
     assert ends == wanted
@@ -101,7 +106,10 @@ async def _partition(
     """Write one partition from offset 0 up to `end`."""
     if not end:
         return
-    plain = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers, acks="all")
+    # idempotent: a batch sent again has its place in the log once
+    plain = AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap_servers, acks="all", enable_idempotence=True
+    )
     inside = AIOKafkaProducer(
         bootstrap_servers=settings.bootstrap_servers,
         transactional_id=f"{part.topic}-{part.partition}-replay",
@@ -119,6 +127,7 @@ async def _partition(
                     await _send(inside, part, run, shift)
                 gap = 0
             elif run:
+                await _ended_at(settings, part, reached - len(run))
                 await _send(plain, part, run, shift)
             if gap:
                 assert gap > 1, f"{part}: one offset at {reached} cannot be left out"
@@ -130,6 +139,13 @@ async def _partition(
     finally:
         await plain.stop()
         await inside.stop()
+
+
+async def _ended_at(settings: Settings, part: TopicPartition, end: int) -> None:
+    """Wait until the log ends there: a transaction's marker comes after its commit's answer."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while (await bounds(settings, [tuple(part)]))[tuple(part)][1] < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # the broker tells nobody
 
 
 def _runs(rows: list[Row]) -> list[list[Row]]:
@@ -153,4 +169,5 @@ async def _send(
         for row in rows
     ]
     for row, done in zip(rows, sent, strict=True):
-        assert (await done).offset == row["offset"]
+        offset = (await done).offset
+        assert offset == row["offset"], (part, offset, row["offset"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from agents.tools.bench.field import Field
 from agents.tools.bench.figures import Sample
 from agents.tools.bench.peers.progress import Progress
-from agents.tools.bench.process import Child
+from agents.tools.process import Child
 from schemas.errors import Fatal
 
 __all__ = ["available", "run"]

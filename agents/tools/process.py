@@ -1,20 +1,28 @@
-"""A measured process: started, watched through /proc, ended."""
+"""Processes of their own: any program, measured and ended; and the worker among them."""
 
+import asyncio
+import json
 import os
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from schemas.errors import Fatal
+from streams.settings import Settings, describe
 
-__all__ = ["Child", "environment"]
+__all__ = ["COMMAND", "Child", "WorkerProcess", "environment", "environment_of"]
+
+COMMAND = (sys.executable, "-c", "from agents.cli import main; main()")
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_ROOT = Path(__file__).parents[3]  # where the packages lie, installed or in a work tree
+_ROOT = Path(__file__).parents[2]  # where the packages lie, installed or in a work tree
 _KB = 1024
+_POLL_S = 0.05
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -24,15 +32,27 @@ def environment(**variables: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(paths)} | variables
 
 
-class Child:
-    """A process and its output in a file. A context manager that leaves no process behind."""
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment in which a child loads exactly these settings."""
+    return environment(
+        **{f"EMBERLINE_{line.name.upper()}": line.value for line in describe(settings)}
+    )
 
-    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
+
+class Child:
+    """A process and its output in a file. A context manager that leaves no process behind.
+
+    `out` is a file for its standard output alone; without one, that goes to `log` too.
+    """
+
+    def __init__(
+        self, command: Sequence[str], log: Path, env: Mapping[str, str], out: Path | None = None
+    ) -> None:
         self.command = list(command)
         self.log = log
-        with log.open("ab") as file:
+        with log.open("ab") as file, (out or log).open("ab" if out is None else "wb") as output:
             self._process = subprocess.Popen(
-                self.command, env=dict(env), stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                self.command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=file
             )
 
     @property
@@ -99,3 +119,33 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class WorkerProcess(Child):
+    """`emberline worker` with exactly these settings, and `variables` over them.
+
+    `url` is its address: known at once where the settings have a port, else when it is ready.
+    """
+
+    def __init__(self, settings: Settings, log: Path, **variables: str) -> None:
+        self.url = f"http://127.0.0.1:{settings.http_port}" if settings.http_port else ""
+        self.facts: dict[str, Any] = {}
+        self._announced = log.with_suffix(".ready")
+        command = [*COMMAND, "worker", "--json"]
+        super().__init__(command, log, environment_of(settings) | variables, self._announced)
+
+    async def ready(self, seconds: float = 120.0) -> dict[str, Any]:
+        """Wait until it says that all its shards are; what it says of itself.
+
+        Raises Fatal, with the end of its log, when it ends before, or after so many seconds.
+        """
+        deadline = time.monotonic() + seconds
+        while not (line := self._announced.read_bytes()).endswith(b"\n"):
+            self.check()
+            if not self.running() or time.monotonic() > deadline:
+                raise Fatal(f"The worker is not ready: {self.tail(500)}", remedy=f"See {self.log}")
+            await asyncio.sleep(_POLL_S)
+        self.facts = json.loads(line.splitlines()[0])
+        address = str(self.facts["address"])
+        self.url = address if "://" in address else f"http://{address}"
+        return self.facts

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.tools.bench.process import Child, environment
+from agents.tools.process import Child, environment
 from schemas.errors import Fatal
 
 
