@@ -19,6 +19,7 @@ from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import DELETE_RETENTION_MS, Topics
 from streams.settings import Settings
 from streams.state import foreign_entries, keys
+from streams.state.auxiliary_table import TABLES
 from streams.state.hot_table import ChangelogOrigin, HotTable
 from streams.state.replay import Replay
 from streams.state.state_store import StateStore
@@ -101,10 +102,11 @@ def load(state_store: StateStore, limit: int = _AUXILIARY_BYTES) -> HotTable:
     table = HotTable()
     for prefix in (b"o", b"c", b"i/", b"m/", b"v/", b"n/"):
         table.apply(state_store.items(prefix))
-    for prefix in (b"d/", b"a/", b"r/", b"h/", b"w/"):
+    runs = [each.run + b"/" for each in TABLES]
+    for prefix in (b"d/", b"h/", b"w/", *runs):
         table.apply(state_store.items(prefix))
-    for prefix in (b"e/", b"q/"):
-        for item in state_store.items(prefix):
+    for each in TABLES:
+        for item in state_store.items(each.delta + b"/"):
             table.apply([item])
             # what another worker with more memory left is folded before it is too much for us
             if table.auxiliary_bytes > limit:

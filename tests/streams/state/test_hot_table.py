@@ -57,6 +57,26 @@ def test_deltas_that_are_folded_on_the_way_up_are_flushed_together_or_not_at_all
         taken = {key: frame for key, frame in taken.items() if key in left}
 
 
+def test_every_auxiliary_table_is_loaded_with_its_deltas_and_runs(tmp_path: Path) -> None:
+    state_store = StateStore(tmp_path / "state", shared_cache(1 << 20))
+    entries: list[tuple[bytes, bytes | None]] = []
+    for table in auxiliary.TABLES:
+        rows = pl.DataFrame(schema=table.schema)
+        entries.append((keys.delta(7, 0, table.delta), delta.encode(rows)))
+        entries.append((keys.run(table.run, 0, "a" * 24, 0), auxiliary.encode(rows)))
+    state_store.apply(entries, 1)
+    applied = HotTable()
+    applied.apply(entries)
+    try:
+        loaded = load(state_store)
+    finally:
+        state_store.close()
+    for table in auxiliary.TABLES:
+        assert loaded.auxiliary[table.delta].keys() == {keys.delta(7, 0, table.delta)}
+        assert loaded.runs[table.run] == applied.runs[table.run] != {}
+    assert loaded.next_sequence == applied.next_sequence == 8
+
+
 def test_the_weight_of_side_tables_goes_with_their_deltas() -> None:
     table = HotTable()
     for number in range(10):
