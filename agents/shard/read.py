@@ -41,11 +41,11 @@ def sizes(context: ShardContext) -> dict[str, SourceSize]:
             found[source] = found.get(source, SourceSize()) + SourceSize(rows, weight, 1)
     for source, rows in table.deltas.sources().items():
         found[source] = found.get(source, SourceSize()) + SourceSize(rows)
-    for source, places in table.manifest.items():
+    for source, entries in table.manifest.items():
         archived = SourceSize(
-            archived_rows=sum(place.rows for place in places.values()),
-            archived_bytes=sum(place.bytes for place in places.values()),
-            archived_segments=len(places),
+            archived_rows=sum(entry.rows for entry in entries.values()),
+            archived_bytes=sum(entry.bytes for entry in entries.values()),
+            archived_segments=len(entries),
         )
         found[source] = found.get(source, SourceSize()) + archived
     found.pop(PROFILE, None)

@@ -49,15 +49,15 @@ def append(
 
 
 async def read(
-    settings: Settings, kafka: Log, partition: int, places: Mapping[str, ManifestEntry]
+    settings: Settings, kafka: Log, partition: int, entries: Mapping[str, ManifestEntry]
 ) -> AsyncIterator[tuple[SegmentIndex, bytes]]:
-    """The segments at `places` (segment id -> place), verified, in the order of their offsets.
+    """The segments at `entries` (segment id -> entry), verified, in the order of their offsets.
 
     Raises `ArchiveMismatch` where a record is gone or its id or checksum differ, `Recoverable`
     when the broker gives nothing for 30 s.
     """
     topic = Topics(settings.prefix).archive
-    wanted = {place.offset: (segment_id, place) for segment_id, place in places.items()}
+    wanted = {entry.offset: (segment_id, entry) for segment_id, entry in entries.items()}
     order = sorted(wanted, reverse=True)
     if not order:
         return
@@ -71,15 +71,15 @@ async def read(
                 if order and record.offset > order[-1]:
                     raise _mismatch(partition_key, order[-1], *wanted[order[-1]], "is gone")
                 if order and record.offset == order[-1]:
-                    segment_id, place = wanted[order.pop()]
+                    segment_id, entry = wanted[order.pop()]
                     headers = dict(record.headers)
                     data = record.value or b""
                     if (
                         headers.get("segment") != segment_id.encode()
-                        or checksum(data) != place.checksum
+                        or checksum(data) != entry.checksum
                     ):
                         raise _mismatch(
-                            partition_key, record.offset, segment_id, place, "is another record"
+                            partition_key, record.offset, segment_id, entry, "is another record"
                         )
                     yield SegmentIndex.from_json(headers["index"] or b""), data
             if order and order[-1] - reader.position(partition_key) > _JUMP:
@@ -89,10 +89,10 @@ async def read(
 
 
 def _mismatch(
-    partition: tuple[str, int], offset: int, segment_id: str, place: ManifestEntry, what: str
+    partition: tuple[str, int], offset: int, segment_id: str, entry: ManifestEntry, what: str
 ) -> ArchiveMismatch:
     return ArchiveMismatch(
         f"{partition[0]}[{partition[1]}]@{offset}: segment {segment_id} with checksum "
-        f"{place.checksum} {what}",
+        f"{entry.checksum} {what}",
         remedy="Restore the archive topic from a backup; hot data has not been dropped",
     )

@@ -139,7 +139,7 @@ class HotTable:
                 case b"i":
                     self._segment(keys.name(key), value)
                 case b"m":
-                    self._place(*keys.place_parts(key), value)
+                    self._manifest_entry(*keys.manifest_entry_parts(key), value)
                 case b"v":
                     self._version(keys.name(key), value)
                 case b"e" | b"q" | b"x":
@@ -235,13 +235,13 @@ class HotTable:
         for source in index.sources:
             held[source] = held.get(source, ()) + itself
 
-    def _place(self, source: str, segment_id: str, value: bytes | None) -> None:
+    def _manifest_entry(self, source: str, segment_id: str, value: bytes | None) -> None:
         if value is not None:
             self.manifest.setdefault(source, {})[segment_id] = ManifestEntry(**json.loads(value))
             return
-        places = self.manifest.get(source, {})
-        places.pop(segment_id, None)
-        if not places:
+        entries = self.manifest.get(source, {})
+        entries.pop(segment_id, None)
+        if not entries:
             self.manifest.pop(source, None)
 
     def _version(self, source: str, value: bytes | None) -> None:
@@ -266,7 +266,7 @@ class HotTable:
         return [self.segments[i] for i in sorted(ids) if len(self.segments[i].sources) > 1]
 
     def archived(self, index: SegmentIndex) -> bool:
-        """Whether the segment has a place in the archive."""
+        """Whether the segment has an entry in the manifest."""
         if len(index.sources) != 1:
             return False
         (source,) = index.sources

@@ -28,9 +28,9 @@ __all__ = [
     "delta_sequence",
     "index",
     "kind",
+    "manifest_entry",
+    "manifest_entry_parts",
     "name",
-    "place",
-    "place_parts",
     "run",
     "run_parts",
     "segment",
@@ -68,7 +68,7 @@ def segment(segment_id: str) -> bytes:
     return f"s/{segment_id}".encode()
 
 
-def place(source: str, segment_id: str) -> bytes:
+def manifest_entry(source: str, segment_id: str) -> bytes:
     """The key of a manifest entry."""
     return f"m/{source}/{segment_id}".encode()
 
@@ -103,7 +103,7 @@ def delta_sequence(key: bytes) -> int:
     return int(key[2:18], 16)
 
 
-def place_parts(key: bytes) -> tuple[str, str]:
+def manifest_entry_parts(key: bytes) -> tuple[str, str]:
     """`(source, segment id)` of a manifest key; a source may hold slashes, an id none."""
     source, _, segment_id = name(key).rpartition("/")
     return source, segment_id

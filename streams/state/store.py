@@ -36,7 +36,7 @@ class Step:
     """What one transaction commits.
 
     `puts` go to the changelog and, once committed, to the state store and the hot table; `frames`
-    saves decoding deltas made here. `appends` go to the archive first; `place` turns their
+    saves decoding deltas made here. `appends` go to the archive first; `manifest_of` turns their
     offsets into manifest puts of the same step. `records` and `groups` go to other topics.
     """
 
@@ -45,7 +45,7 @@ class Step:
     records: list[Record] = field(default_factory=list)
     groups: list[RecordGroup] = field(default_factory=list)
     appends: list[Record] = field(default_factory=list)
-    place: Callable[[list[int]], list[Put]] | None = None
+    manifest_of: Callable[[list[int]], list[Put]] | None = None
 
 
 @dataclass(frozen=True)
@@ -196,12 +196,12 @@ class Store:
     async def _commit(self, step: Step) -> None:
         if self._writer is None:
             raise RuntimeError("the store is not open")
-        placed: list[Put] = []
+        manifest: list[Put] = []
         doubts = self._proven
 
         def chain(offsets: list[int]) -> list[Record]:
-            placed.extend(step.place(offsets) if step.place is not None else ())
-            return [self._entry(put) for put in placed]
+            manifest.extend(step.manifest_of(offsets) if step.manifest_of is not None else ())
+            return [self._entry(put) for put in manifest]
 
         def ending() -> None:
             nonlocal doubts
@@ -219,7 +219,7 @@ class Store:
         written = offsets[: len(entries)] + offsets[len(entries) + len(step.records) :]
         # From here on the step has happened: it must be applied whole, cancelled or not.
         self._applying = asyncio.ensure_future(
-            self._apply([*step.puts, *placed], step.frames, written, self._writer.appended_ms)
+            self._apply([*step.puts, *manifest], step.frames, written, self._writer.appended_ms)
         )
         await asyncio.shield(self._applying)
         self.steps += 1

@@ -137,7 +137,7 @@ class Expire:
         return True
 
     async def _copy(self) -> bool:
-        """Appends the segments that have no place in the archive yet."""
+        """Appends the segments that have no manifest entry yet."""
         table = self._table
         if self._uncopied is None:
             everything = [index for found in self._segments().values() for index in found]
@@ -148,7 +148,7 @@ class Expire:
         chunk = next(bounded(self._uncopied, lambda index: index.bytes, self._context.work_bytes))
         appends = await asyncio.to_thread(self._records, chunk)
         await self._context.store.commit(
-            Step(appends=appends, place=lambda offsets: self._places(chunk, offsets))
+            Step(appends=appends, manifest_of=lambda offsets: self._manifest_of(chunk, offsets))
         )
         del self._uncopied[: len(chunk)]
         return True
@@ -166,10 +166,10 @@ class Expire:
             for index in chunk
         ]
 
-    def _places(self, chunk: Iterable[SegmentIndex], offsets: Iterable[int]) -> list[Put]:
+    def _manifest_of(self, chunk: Iterable[SegmentIndex], offsets: Iterable[int]) -> list[Put]:
         return [
             (
-                keys.place(_only(index), index.id),
+                keys.manifest_entry(_only(index), index.id),
                 ManifestEntry(
                     offset, index.rows, index.bytes, index.checksum, self._epoch(index)
                 ).to_json(),
@@ -185,13 +185,13 @@ class Expire:
         if not self._unverified:
             return False
         chunk = next(bounded(self._unverified, lambda index: index.bytes, _VERIFY_BYTES))
-        places = {index.id: self._table.manifest[_only(index)][index.id] for index in chunk}
+        entries = {index.id: self._table.manifest[_only(index)][index.id] for index in chunk}
         context = self._context
-        reading = archive.read(context.settings, context.kafka, context.partition, places)
+        reading = archive.read(context.settings, context.kafka, context.partition, entries)
         async for segment, _ in reading:
-            del places[segment.id]
-        if places:
-            raise AssertionError("archive.read ended before its last place")
+            del entries[segment.id]
+        if entries:
+            raise AssertionError("archive.read ended before its last entry")
         del self._unverified[: len(chunk)]
         return True
 

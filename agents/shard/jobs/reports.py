@@ -24,37 +24,37 @@ _PER_STEP = 2_000
 
 def expired(table: HotTable, source: str, version: int) -> ReportItem:
     """All of the source that was hot is in the archive."""
-    places = table.manifest.get(source, {})
-    return {"source": source, "version": version, "phase": "expired", **_archived(places)}
+    entries = table.manifest.get(source, {})
+    return {"source": source, "version": version, "phase": "expired", **_archived(entries)}
 
 
 def restored(
     table: HotTable,
     source: str,
     version: int,
-    places: Mapping[str, ManifestEntry],
+    entries: Mapping[str, ManifestEntry],
     recent: Mapping[str, int],
 ) -> ReportItem:
-    """All of the source that was in the archive, at `places`, is hot again; `recent` are the
+    """All of the source that was in the archive, at `entries`, is hot again; `recent` are the
     rows in the deltas by source."""
-    brought = sum(place.rows for place in places.values())
+    brought = sum(entry.rows for entry in entries.values())
     hot = table.rows_in_segments(source) + recent.get(source, 0)
     return {
         "source": source,
         "version": version,
         "phase": "restored",
         "late_interactions": max(0, hot - brought),
-        **_archived(places),
+        **_archived(entries),
     }
 
 
-def _archived(places: Mapping[str, ManifestEntry]) -> ReportItem:
+def _archived(entries: Mapping[str, ManifestEntry]) -> ReportItem:
     """What a source has in the archive: rows, bytes, segments, and a checksum over the set."""
     return {
-        "interactions": sum(place.rows for place in places.values()),
-        "bytes": sum(place.bytes for place in places.values()),
-        "segments": len(places),
-        "checksum": set_checksum((name, place.checksum) for name, place in places.items()),
+        "interactions": sum(entry.rows for entry in entries.values()),
+        "bytes": sum(entry.bytes for entry in entries.values()),
+        "segments": len(entries),
+        "checksum": set_checksum((name, entry.checksum) for name, entry in entries.items()),
     }
 
 
@@ -96,8 +96,8 @@ class Reminder:
                 if record.state == State.EXPIRING:
                     items.append(expired(table, source, version))
                 else:
-                    places = table.manifest.get(source, {})
-                    items.append(restored(table, source, version, places, recent))
+                    entries = table.manifest.get(source, {})
+                    items.append(restored(table, source, version, entries, recent))
                 at = now + self._every_s
             self._due[source] = (version, at if known == version else now + self._first_s)
         return items

@@ -26,11 +26,11 @@ class Restore:
         self._context = context
         self._versions = {source: version for source, (version, _) in versions.items()}
         table = context.store.table
-        self._places = {source: dict(table.manifest.get(source, {})) for source in versions}
+        self._entries = {source: dict(table.manifest.get(source, {})) for source in versions}
         self._missing: dict[str, ManifestEntry] = {
-            segment_id: place
-            for places in self._places.values()
-            for segment_id, place in places.items()
+            segment_id: entry
+            for entries in self._entries.values()
+            for segment_id, entry in entries.items()
             if segment_id not in table.segments
         }
         self._total = len(self._missing)
@@ -99,7 +99,7 @@ class Restore:
                 # every row is hot again: from here on they are counted where they lie
                 pieces = range(table.uniques[source])
                 puts += [(keys.uniques_piece(source, piece), None) for piece in pieces]
-            items.append(restored(table, source, version, self._places[source], recent))
+            items.append(restored(table, source, version, self._entries[source], recent))
         await self._context.store.commit(Step(puts=puts, records=self._context.reports(items)))
 
     async def close(self) -> None:

@@ -173,7 +173,10 @@ async def test_a_changelog_from_a_backup_is_read_although_no_shard_has_written_i
         (keys.delta(9, 0, b"e"), encode(counts)),
         (keys.run(b"a", 0, segment_id(), 0), auxiliary.encode(counts)),
         (keys.applied("campaign:a"), Applied(4, "EXPIRING").to_json()),
-        (keys.place("campaign:a", segment_id()), ManifestEntry(1, 2, 3, "0" * 32, 1).to_json()),
+        (
+            keys.manifest_entry("campaign:a", segment_id()),
+            ManifestEntry(1, 2, 3, "0" * 32, 1).to_json(),
+        ),
     ]
     await store.commit(Step(puts=sides))
     before = store.table
