@@ -113,7 +113,8 @@ class CoordinatorRig:
         found: list[KafkaRecord] = []
         try:
             async with asyncio.timeout(DEADLINE_S):
-                while not found or found[-1].key != last.encode():
+                # what others write meanwhile may stand behind it
+                while all(record.key != last.encode() for record in found):
                     for batch in await fetcher.fetch():
                         found += unpack(batch)
         finally:
