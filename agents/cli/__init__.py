@@ -14,33 +14,77 @@ from agents.cli.options import global_options
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
-    "demo": "agents.cli.demo:command",
-    "worker": "agents.cli.worker:command",
-    "broker": "agents.cli.broker:command",
-    "topics": "agents.cli.topics:command",
-    "import": "agents.cli.importing:command",
-    "send": "agents.cli.send:command",
-    "restore": "agents.cli.requests:restore",
-    "restores": "agents.cli.restores:command",
-    "cancel": "agents.cli.requests:cancel",
-    "hold": "agents.cli.requests:hold",
-    "unhold": "agents.cli.requests:unhold",
-    "expire": "agents.cli.requests:expire",
-    "pause": "agents.cli.requests:pause",
-    "resume": "agents.cli.requests:resume",
-    "confirm": "agents.cli.requests:confirm",
-    "status": "agents.cli.status:command",
-    "audience": "agents.cli.audience:command",
-    "profile": "agents.cli.profile:command",
-    "explain": "agents.cli.explain:command",
-    "audit": "agents.cli.audit:command",
-    "rejected": "agents.cli.rejected:command",
-    "export": "agents.cli.export:command",
-    "bench": "agents.cli.bench:command",
-    "keys": "agents.cli.keys:command",
-    "settings": "agents.cli.settings:command",
+    "demo": (
+        "agents.cli.demo:command",
+        "Play a day: events in, expiry to the archive, restore; every claim is checked.",
+    ),
+    "worker": ("agents.cli.worker:command", "Run a worker until SIGTERM or Ctrl-C."),
+    "broker": ("agents.cli.broker:command", "Run a Kafka broker on this machine until Ctrl-C."),
+    "topics": ("agents.cli.topics:command", "Make, compare and read emberline's topics."),
+    "import": (
+        "agents.cli.importing:command",
+        "Send the records of Avro container files and JSON lines files.",
+    ),
+    "send": (
+        "agents.cli.send:command",
+        "Send records of TYPE: send, open, click, variant, conversion, signal, definition, user.",
+    ),
+    "restore": ("agents.cli.requests:restore", "Bring archived sources back from the archive."),
+    "restores": (
+        "agents.cli.restores:command",
+        "List restore requests and how far they are, oldest first.",
+    ),
+    "cancel": (
+        "agents.cli.requests:cancel",
+        "Cancel restores under way, by source or request id; or an expiry, by source: also one "
+        "that hangs in a shard.",
+    ),
+    "hold": ("agents.cli.requests:hold", "Keep sources hot until they are released (legal hold)."),
+    "unhold": ("agents.cli.requests:unhold", "Release sources from a hold."),
+    "expire": (
+        "agents.cli.requests:expire",
+        "Move sources to the archive now, whatever their date.",
+    ),
+    "pause": ("agents.cli.requests:pause", "Pause the sweep: nothing expires by itself."),
+    "resume": ("agents.cli.requests:resume", "Let a paused sweep go on."),
+    "confirm": (
+        "agents.cli.requests:confirm",
+        "Let a large sweep expire exactly what it asked about.",
+    ),
+    "status": ("agents.cli.status:command", "Show every source's state, when it is due and why."),
+    "audience": (
+        "agents.cli.audience:command",
+        "Write the users that match FILTER, as JSON or @FILE (- is stdin).",
+    ),
+    "profile": (
+        "agents.cli.profile:command",
+        "Show what USER received and did, and what expired sources hide.",
+    ),
+    "explain": (
+        "agents.cli.explain:command",
+        "Say why SOURCE is hot, through what, what would change it, and when.",
+    ),
+    "audit": (
+        "agents.cli.audit:command",
+        "Show the decisions made on a source, or on all, oldest first.",
+    ),
+    "rejected": ("agents.cli.rejected:command", "Look at records that were rejected."),
+    "export": ("agents.cli.export:command", "Write all rows of SOURCE, such as campaign:ID."),
+    "bench": (
+        "agents.cli.bench:command",
+        "Measure ingest, lifecycle, latency, recovery and queries on this machine.",
+    ),
+    "keys": (
+        "agents.cli.keys:command",
+        "Give out, list and revoke the keys of the HTTP interface.",
+    ),
+    "settings": (
+        "agents.cli.settings:command",
+        "Print every setting, its value, and where that came from.",
+    ),
 }
-"""Name -> `module:attribute`, in the order of the help."""
+"""Name -> `module:attribute` and the first words of its help, in the order of the list. The words
+stand here too, so that the list of commands imports none of them; a test holds them equal."""
 
 main = global_options(
     Group(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
+from click.utils import make_default_short_help
 
 from agents.cli.options import hoisted
 from agents.terminal.say import say
@@ -35,14 +36,15 @@ class Words(click.Group):
 
 
 class Group(Words):
-    """Commands by name -> `module:attribute`, imported one at a time.
+    """Commands by name -> `module:attribute` and what it does, imported one at a time.
 
     Exit codes: 0, 1 for a failure, 2 for wrong use, 130 for Ctrl-C, and what `ctx.exit` says.
     """
 
-    def __init__(self, name: str, modules: Mapping[str, str], **rest: Any) -> None:
+    def __init__(self, name: str, commands: Mapping[str, tuple[str, str]], **rest: Any) -> None:
         super().__init__(name, no_args_is_help=True, **rest)
-        self._modules = modules
+        self._modules = {name: module for name, (module, _) in commands.items()}
+        self._about = {name: about for name, (_, about) in commands.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands whose module is there."""
@@ -56,6 +58,14 @@ class Group(Words):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         command.epilog = command.epilog or "Settings are flags here too: see `emberline --help`."
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing any."""
+        names = self.list_commands(ctx)
+        room = formatter.width - 6 - max(map(len, names))
+        rows = [(name, make_default_short_help(self._about[name], room)) for name in names]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def _there(self, name: str) -> bool:
         return importlib.util.find_spec(self._modules[name].partition(":")[0]) is not None

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import aiohttp
 import click
 import pytest
 from click.testing import CliRunner, Result
+from click.utils import make_default_short_help
 
 from agents.cli import COMMANDS, main
 from agents.cli.group import Group
@@ -44,7 +47,7 @@ def one_line(result: Result, code: int) -> str:
 def test_commands_are_listed_when_their_module_is_there() -> None:
     listed = main.list_commands(click.Context(main))
     assert {"broker", "topics", "settings"} <= set(listed) <= set(COMMANDS)
-    group = Group("emberline", {"absent": "agents.cli.absent:command"})
+    group = Group("emberline", {"absent": ("agents.cli.absent:command", "")})
     assert group.list_commands(click.Context(group)) == []
 
 
@@ -71,8 +74,25 @@ def test_every_command_has_help_and_json_and_leaves_settings_flags_alone(
             assert command.help, path
 
 
+def test_the_list_of_commands_says_what_their_help_says() -> None:
+    for name, (_, about) in COMMANDS.items():
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        assert make_default_short_help(command.help or "", 1_000) == about
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    program = "import sys; from agents.cli import main; main(['--help'], standalone_mode=False)"
+    watched = f"try: exec({program!r})\nfinally: print('faust' in sys.modules, file=sys.stderr)"
+    child = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{watched}"], capture_output=True, text=True, timeout=60
+    )
+    assert "Commands:" in child.stdout
+    assert child.stderr == "False\n"
+
+
 def test_modules_are_imported_only_when_used() -> None:
-    for name, target in COMMANDS.items():
+    for name, (target, _) in COMMANDS.items():
         module, _, attribute = target.partition(":")
         assert attribute in ("command", name)
         assert module.startswith("agents.cli.")
