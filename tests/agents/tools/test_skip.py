@@ -16,7 +16,6 @@ from schemas.decode.batch import parse_batches, unpack
 from schemas.errors import UsageError
 from schemas.records import codec
 from streams.clock import SystemClock
-from streams.kafka import topics as topic_admin
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import LostRange, Record
 from streams.kafka.step import StepProducer
@@ -24,6 +23,7 @@ from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.shard import DEADLINE_S, alone, events, start
+from tests.rigs.topics import make_anew
 
 __all__ = ["alone"]
 
@@ -49,20 +49,6 @@ async def taken_in(coordinator: Coordinator, requests: int) -> None:
             await asyncio.sleep(0.05)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def make_anew(settings: Settings, topic: str) -> None:
-    """Delete a topic and make it again: an empty log, from offset 0 on."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    await admin.start()
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            await admin.delete_topics([topic])
-            made = await topic_admin.create(settings)
-            while topic not in made:
-                made = await topic_admin.create(settings)
-    finally:
-        await admin.close()
 
 
 async def test_a_shard_goes_on_after_the_loss_was_accepted(alone: Settings) -> None:

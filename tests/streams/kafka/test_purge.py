@@ -11,6 +11,7 @@ from streams.kafka.purge import Purge
 from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
+from tests.rigs.topics import make_anew
 
 pytestmark = pytest.mark.connected
 
@@ -62,3 +63,31 @@ async def test_a_broker_that_refuses_is_told_of_and_ends_nothing(
     finally:
         running.cancel()
         await asyncio.wait([running])
+
+
+async def test_nothing_is_deleted_of_a_topic_that_was_made_anew(
+    settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = (topics.repartition, 0)
+    committed: list[int | None] = [None]
+    purge = Purge(KafkaLog(settings), place, lambda: committed[0], every_s=0.05)
+    running = asyncio.create_task(purge.run())
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                if purge._id is not None:
+                    break
+                await asyncio.sleep(0.05)
+            await make_anew(settings, topics.repartition)
+            producer = StepProducer(settings, f"{settings.prefix}test")
+            await producer.start()
+            await producer.commit([Record(place[0], None, b"unread") for _ in range(10)])
+            await producer.close()
+            committed[0] = 7  # of the former topic
+            while "made anew" not in caplog.text:
+                assert not running.done()
+                await asyncio.sleep(0.05)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+    assert (await bounds(settings, [place]))[place][0] == 0
