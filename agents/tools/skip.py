@@ -9,7 +9,8 @@ still runs is fenced, and one that takes over meanwhile makes this fail.
 """
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from streams.settings import Settings
 from streams.state.state_store import shared_cache
 from streams.state.store import Step, Store
 
-__all__ = ["Skipped", "skip"]
+__all__ = ["Skipped", "in_place_of_coordinator", "skip"]
 
 _CACHE_BYTES = 8_000_000
 
@@ -79,25 +80,33 @@ async def _shard(settings: Settings, partition: int) -> list[Skipped]:
         await store.close()
 
 
-async def _coordinator(settings: Settings) -> list[Skipped]:
-    topics = Topics(settings.prefix)
+@asynccontextmanager
+async def in_place_of_coordinator(
+    settings: Settings,
+) -> AsyncIterator[tuple[StepProducer, Mapping[str, int]]]:
+    """The coordinator's producer, which fences it, and its cursor as its log has it."""
+    topic = Topics(settings.prefix).coordinator
     producer = StepProducer(settings, f"{settings.prefix}coordinator")
     try:
         await producer.start()
         owner = uuid.uuid4().hex
-        start, _ = (await bounds(settings, [(topics.coordinator, 0)]))[topics.coordinator, 0]
+        start, _ = (await bounds(settings, [(topic, 0)]))[topic, 0]
         await producer.commit([coordinator_log.owner_record(settings, owner)])
-        cursor = (
-            await coordinator_log.read_back(settings, KafkaLog(settings), owner, start)
-        ).cursor
+        found = await coordinator_log.read_back(settings, KafkaLog(settings), owner, start)
+        yield producer, found.cursor
+    finally:
+        await producer.close()
+
+
+async def _coordinator(settings: Settings) -> list[Skipped]:
+    topics = Topics(settings.prefix)
+    async with in_place_of_coordinator(settings) as (producer, cursor):
         inputs = (topics.catalog, topics.control, topics.shard_reports)
         lost = await _lost(settings, [(name, 0) for name in inputs], cursor)
         if lost:
             moved = dict(cursor) | {one.topic: one.to for one in lost}
             await producer.commit([coordinator_log.cursor_record(settings, moved)])
         return lost
-    finally:
-        await producer.close()
 
 
 async def _lost(

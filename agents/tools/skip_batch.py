@@ -8,13 +8,13 @@ in `rejected`.
 
 import asyncio
 import getpass
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from agents.coordinator import log as coordinator_log
 from agents.coordinator.rules.outputs import audit
+from agents.tools.skip import in_place_of_coordinator
 from agents.worker.preflight import locked
 from schemas.decode.batch import SealedBatch
 from schemas.decode.reject import reject_batch
@@ -25,7 +25,6 @@ from streams.kafka.fetch import Fetcher
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Record
 from streams.kafka.offsets import bounds
-from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state.state_store import shared_cache
@@ -117,22 +116,11 @@ async def _of_shard(settings: Settings, at: At, reason: str, clock: Clock) -> Pa
 
 
 async def _of_coordinator(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
-    topics = Topics(settings.prefix)
-    producer = StepProducer(settings, f"{settings.prefix}coordinator")
-    try:
-        await producer.start()
-        owner = uuid.uuid4().hex
-        start, _ = (await bounds(settings, [(topics.coordinator, 0)]))[topics.coordinator, 0]
-        await producer.commit([coordinator_log.owner_record(settings, owner)])
-        cursor = (
-            await coordinator_log.read_back(settings, KafkaLog(settings), owner, start)
-        ).cursor
+    async with in_place_of_coordinator(settings) as (producer, cursor):
         passed, records = await _passed(settings, at, cursor, reason, clock)
         moved = coordinator_log.cursor_record(settings, {**cursor, at.topic: passed.to})
         await producer.commit([moved, *records])
         return passed
-    finally:
-        await producer.close()
 
 
 async def _passed(

@@ -80,7 +80,7 @@ async def test_answers_go_on_while_one_broker_of_three_hangs(
         assert all(isinstance(one, asyncio.CancelledError) for one in ended), ended
         assert set(heard) <= {200, 503}, heard
         # the third worker's shards move while Kafka fails over, which takes as long as it takes
-    assert heard[200] > heard[503], f"{heard}\n{cluster.tails()}"
+        assert heard[200] > heard[503], f"{heard}\n{cluster.tails()}"
 
 
 async def ask(url: str, heard: "Counter[int]") -> None:
