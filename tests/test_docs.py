@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agents.coordinator.rules.wording import KEEPS_HOT
-from agents.filters import FilterError, parse
+from agents.filters.errors import FilterError
+from agents.filters.parsing import parse
 from agents.filters.vocabulary import VOCABULARY
 from schemas.records.undecodable import REMEDIES
 from schemas.tables.interaction import CHANNELS

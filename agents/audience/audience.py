@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from agents.audience.live_plan_facts import LivePlanFacts
-from agents.filters import FilterPlan, Node, OnExpired, Refused, plan
+from agents.filters.nodes import Node
+from agents.filters.plan_nodes import FilterPlan
+from agents.filters.planning import plan
+from agents.filters.refusals import OnExpired, Refused
 from agents.scatter.audience_query import AudienceQuery
 from agents.scatter.context import Context
 from agents.scatter.gatherer import Gatherer

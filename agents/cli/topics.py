@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,10 +10,11 @@ from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.tail import Line, tail
 from agents.terminal.say import say
-from agents.tools.skip import Skipped, skip
-from agents.tools.skip_batch import parse_at, skip_batch
 from streams.clock import SystemClock
 from streams.kafka.topics import check, create, repair
+
+if TYPE_CHECKING:
+    from agents.tools.skip import Skipped
 
 __all__ = ["command", "told"]
 
@@ -72,6 +74,10 @@ def check_topics(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def skip_lost(ctx: click.Context, at: str | None, reason: str, yes: bool, as_json: bool) -> None:
     """Cursors that lie outside their log move to its beginning. Stop all workers first."""
+    # here, as they load what shards are made of, and the other commands on topics need none of it
+    from agents.tools.skip import Skipped, skip
+    from agents.tools.skip_batch import parse_at, skip_batch
+
     settings = settings_of(ctx)
     place = None if at is None else parse_at(settings, at)
     if not yes:
@@ -95,7 +101,7 @@ def skip_lost(ctx: click.Context, at: str | None, reason: str, yes: bool, as_jso
         say("nothing is lost: every cursor lies in its log")
 
 
-def told(one: Skipped) -> str:
+def told(one: "Skipped") -> str:
     """What was done to a cursor, as a line."""
     where = f"{one.topic}[{one.partition}]"
     if one.first < one.to:

@@ -6,7 +6,7 @@ from typing import Self
 
 import polars as pl
 
-from agents.filters import FilterPlan
+from agents.filters.plan_nodes import FilterPlan
 from agents.scatter.context import Context
 from agents.scatter.plan_json import MOST_BYTES, decode, encode
 from agents.scatter.query import ShardStream, StreamQuery

@@ -14,7 +14,7 @@ from itertools import chain
 
 import polars as pl
 
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from schemas.tables.counts import COUNT_KEY, add_up
 from streams.state import auxiliary_table as auxiliary
 from streams.state import keys, pieces

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from agents.filters import FilterPlan, evaluate
+from agents.filters.evaluation import evaluate
+from agents.filters.plan_nodes import FilterPlan
 from agents.resources.scheduler import Scheduler
 from agents.shard.agreement import check_held, check_owned
 from agents.shard.jobs.context import ShardContext

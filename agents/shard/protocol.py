@@ -6,7 +6,7 @@ from typing import Protocol
 
 import polars as pl
 
-from agents.filters import FilterPlan
+from agents.filters.plan_nodes import FilterPlan
 from agents.shard.analytics import Figures
 from agents.shard.phase import ShardPhase
 from agents.users.facts import UsersRead

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import polars as pl
 from rocksdict import Cache
 
-from agents.filters import FilterPlan
+from agents.filters.plan_nodes import FilterPlan
 from agents.resources.budget import Budget
 from agents.shard import read as shard_read
 from agents.shard import user_read

@@ -12,7 +12,7 @@ import polars as pl
 
 from agents.filters.roster import Roster
 from agents.shard.user_list import Everybody
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from schemas.tables.counts import FEED_VIEWS
 from schemas.tables.interaction import COLUMNS
 from schemas.tables.profile import PROFILE, unpack, wide

@@ -14,12 +14,10 @@ from itertools import compress, count
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeAlias
 
-import polars as pl
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.errors import Fatal, Recoverable
-from schemas.tables.placement import partition_of
 from streams.kafka import bootstrap
 from streams.settings import Settings
 
@@ -100,6 +98,13 @@ def partitions_of(
     turn = count()
     if partitioner == "crc32":
         return [(next(turn) if k is None else zlib.crc32(k)) % partitions for k in keys]
+    if partitions == 1:
+        return [0] * len(keys)
+    # here, so that a command for a topic of one partition does not load Polars
+    import polars as pl
+
+    from schemas.tables.placement import partition_of
+
     texts = pl.Series([b"" if k is None else k for k in keys], dtype=pl.Binary).cast(pl.String)
     found: list[int] = partition_of(texts, partitions).to_list()
     if None in keys:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from agents.audience.audience import RefusedAnswer
-from agents.filters import FilterError
+from agents.filters.errors import FilterError
 from agents.http.problems import (
     Problem,
     legacy_deleted,

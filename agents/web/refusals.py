@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from agents.filters import Code, Excluded, FilterError, FilterRefusal, Refused
+from agents.filters.errors import FilterError
+from agents.filters.plan_nodes import Excluded
+from agents.filters.refusals import Code, FilterRefusal, Refused
 from agents.http.problems import Problem
 
 __all__ = ["MOST_NAMES", "excluded_members", "filter_problem", "refused_problem"]

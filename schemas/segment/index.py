@@ -1,9 +1,8 @@
-"""What a shard keeps in memory of a segment, and checksums over sets of segments."""
+"""What a shard keeps in memory of a segment."""
 
 import builtins
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from hashlib import blake2b
 
 import orjson
 import polars as pl
@@ -11,10 +10,8 @@ import polars as pl
 from schemas.errors import CorruptSegment
 from schemas.segment.codec import checksum
 
-__all__ = ["EMPTY_CHECKSUM", "SegmentIndex", "build", "combine", "set_checksum", "verified"]
+__all__ = ["SegmentIndex", "build", "verified"]
 
-_MODULUS = 1 << 128
-EMPTY_CHECKSUM = "0" * 32
 _MOST_VERIFIED = 200_000
 _VERIFIED: set[tuple[str, str]] = set()
 """Segments (id, checksum) whose bytes have been compared."""
@@ -89,23 +86,6 @@ def verified(index: SegmentIndex, data: bytes) -> bytes:
         _VERIFIED.clear()
     _VERIFIED.add(known)
     return data
-
-
-def set_checksum(segments: Iterable[tuple[str, str]]) -> str:
-    """A checksum over a multiset of (segment id, checksum) that no order changes, as hex.
-
-    The sum, modulo 2**128, of the hash of each member; the empty set has 32 zeros.
-    """
-    total = 0
-    for segment_id, value in segments:
-        digest = blake2b(f"{segment_id}|{value}".encode(), digest_size=16).digest()
-        total += int.from_bytes(digest, "big")
-    return f"{total % _MODULUS:032x}"
-
-
-def combine(checksums: Iterable[str]) -> str:
-    """The checksum of the union of multisets whose checksums are given."""
-    return f"{sum(int(value, 16) for value in checksums) % _MODULUS:032x}"
 
 
 def _pair(values: Iterable[str]) -> tuple[str, str]:

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 
 from schemas.decode.batch import unpack
 from schemas.errors import Fatal
-from schemas.segment import SegmentIndex
 from schemas.segment.codec import checksum
+from schemas.segment.index import SegmentIndex
 from streams.kafka.log import Log, Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from schemas.segment import SegmentIndex, build, cut_encoded
+from schemas.segment.cut import cut_encoded
+from schemas.segment.index import SegmentIndex, build
 from schemas.tables.fold import fold
 from schemas.tables.profile import PROFILE, wide
 from streams.state import keys

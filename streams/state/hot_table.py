@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from schemas.tables import delta
 from schemas.tables.interaction import SCHEMA
 from schemas.tables.repeats import unpack

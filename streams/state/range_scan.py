@@ -13,7 +13,8 @@ from itertools import chain
 
 import polars as pl
 
-from schemas.segment import SegmentIndex, decode
+from schemas.segment.codec import decode
+from schemas.segment.index import SegmentIndex
 from schemas.tables.fold import fold
 from schemas.tables.interaction import COLUMNS, empty
 

@@ -12,7 +12,8 @@ from typing import TypeVar
 import polars as pl
 from rocksdict import Cache
 
-from schemas.segment import SegmentIndex, decode, verified
+from schemas.segment.codec import decode
+from schemas.segment.index import SegmentIndex, verified
 from schemas.tables.interaction import COLUMNS, empty
 from streams.kafka.log import Log, LogWriter, Record, RecordGroup
 from streams.kafka.topics import Topics

@@ -21,7 +21,8 @@ from typing import TypeVar
 import polars as pl
 from rocksdict import Cache
 
-from schemas.segment import SegmentIndex, decode
+from schemas.segment.codec import decode
+from schemas.segment.index import SegmentIndex
 from streams.state.hot_table import HotTable
 from streams.state.state_store import StateStore
 from streams.user_index import block as block

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from streams.state import keys
 from streams.state.hot_table import HotTable
 

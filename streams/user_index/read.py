@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 from rocksdict import Snapshot
 
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from streams.state.rocks import StoreSnapshot
 from streams.user_index import block as block
 from streams.user_index.merge import load_block

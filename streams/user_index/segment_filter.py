@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 import polars as pl
 
 from schemas.errors import Recoverable
-from schemas.segment import SegmentIndex, decode, verified
+from schemas.segment.codec import decode
+from schemas.segment.index import SegmentIndex, verified
 from schemas.segment.order import PACKED
 from streams.state import keys
 from streams.state.rocks import StoreSnapshot

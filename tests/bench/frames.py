@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 from aiokafka.partitioner import murmur2
 
-from schemas import segment
 from schemas.decode.batch import RawBatch, parse_batches
 from schemas.decode.ingest import ingest
 from schemas.records import codec
+from schemas.segment.codec import decode, encode
+from schemas.segment.cut import cut_encoded
 from schemas.tables.fold import fold
 from tests.rigs.record_batches import CODECS, INPUTS, NOW, Produced, wire
 
@@ -39,11 +40,11 @@ def main() -> None:
     batches = measure("parse, check, decompress", count, parse)
     taken = measure("ingest", count, lambda: ingest(batches, 0, PARTITIONS, INPUTS))
     rows = taken.interactions
-    delta = measure("encode as a delta", count, lambda: segment.encode(rows, presorted=True))
+    delta = measure("encode as a delta", count, lambda: encode(rows, presorted=True))
     folded = measure("fold", count, lambda: fold(rows))
-    pieces = measure("sort, cut, encode", count, lambda: segment.cut_encoded(folded))
+    pieces = measure("sort, cut, encode", count, lambda: cut_encoded(folded))
     encoded = [data for _, data in pieces]
-    measure("decode segments", count, lambda: [segment.decode(data) for data in encoded])
+    measure("decode segments", count, lambda: [decode(data) for data in encoded])
     print(f"{folded.height:,} interactions of {taken.events:,} events, {len(pieces)} segments")
     print(f"delta {len(delta) / rows.height:.1f} B a row")
     print(f"segments {sum(map(len, encoded)) / folded.height:.1f} B a row")

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 
 import polars as pl
 
-from agents.filters import FilterPlan
+from agents.filters.plan_nodes import FilterPlan
 from agents.shard.analytics import Figures
 from agents.shard.phase import ShardPhase
 from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.segment import SegmentIndex, decode
+from schemas.segment.codec import decode
+from schemas.segment.index import SegmentIndex
 from schemas.tables import delta
 from schemas.tables.interaction import SCHEMA
 from schemas.tables.profile import wide

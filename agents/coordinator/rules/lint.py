@@ -4,8 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agents.coordinator.rules.bounds import unfit
-from agents.filters import Code, FilterError, FilterRefusal, PlanFacts, Refused, parse_text, plan
+from agents.filters.errors import FilterError
+from agents.filters.parsing import parse_text
+from agents.filters.plan_facts import PlanFacts
+from agents.filters.planning import plan
 from agents.filters.references import UnreadableFilter, leaves, parse, use_of, uses
+from agents.filters.refusals import Code, FilterRefusal, Refused
 from agents.filters.vocabulary import VOCABULARY
 from schemas.records.lifecycle import Definition, kind_of
 from schemas.words.nearest import nearest

@@ -20,7 +20,7 @@ from schemas.records.lifecycle import (
     State,
     kind_of,
 )
-from schemas.segment import combine
+from schemas.segment.set_checksum import combine
 
 __all__ = [
     "CoordinatorState",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from agents.shard.jobs.context import ShardContext
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from schemas.tables import repeats
 from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan as layout

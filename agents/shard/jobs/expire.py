@@ -11,7 +11,7 @@ from agents.shard.analytics import pack, unique_users
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.reports import expired
 from schemas.records.lifecycle import State
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from streams.kafka.log import Record
 from streams.state import archive, keys
 from streams.state import compaction_plan as layout

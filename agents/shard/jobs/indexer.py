@@ -5,7 +5,7 @@ a while, and rests as long as it has worked.
 """
 
 from agents.shard.jobs.context import ShardContext, stopwatch
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from streams.state.store import bounded, made_ms
 from streams.user_index.by_user import ByUser
 from streams.user_index.read import SegmentGone

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from agents.shard.jobs.context import ReportItem, ShardContext, stopwatch
 from schemas.records.lifecycle import State
-from schemas.segment import set_checksum
+from schemas.segment.set_checksum import set_checksum
 from streams.period import seconds
 from streams.state.hot_table import HotTable, ManifestEntry
 from streams.state.store import Step

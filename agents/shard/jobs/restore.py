@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from agents.shard.jobs.context import ReportItem, ShardContext, stopwatch
 from agents.shard.jobs.reports import restored
 from schemas.records.lifecycle import State
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from streams.state import archive, keys
 from streams.state.hot_table import Applied, ManifestEntry
 from streams.state.store import Put, Step

@@ -10,8 +10,10 @@ from typing import Any, Self
 import orjson
 
 from agents.audience.audience import Question
-from agents.filters import FilterError, OnExpired, parse
+from agents.filters.errors import FilterError
 from agents.filters.moments import moment
+from agents.filters.parsing import parse
+from agents.filters.refusals import OnExpired
 from agents.http.problems import Problem, bad_request
 from agents.web.refusals import filter_problem
 

@@ -10,7 +10,7 @@ import polars as pl
 from aiohttp import web
 
 from agents.audience.audience import Audience, Question
-from agents.filters import parse
+from agents.filters.parsing import parse
 from agents.http import body, formats
 from agents.scatter.context import CONTEXT
 from agents.scatter.people import read

@@ -7,13 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.filters import (
-    FilterError,
-    FilterPlan,
-    Refused,
-    evaluate,
-    tally,
-)
+from agents.filters import tally
+from agents.filters.errors import FilterError
+from agents.filters.evaluation import evaluate
+from agents.filters.plan_nodes import FilterPlan
+from agents.filters.refusals import Refused
 from agents.filters.vocabulary import VOCABULARY
 from tests.rigs.filters.brute import Facts, Invalid, Verdict, judge
 from tests.rigs.filters.histories import LEAVES, facts, negated, trees

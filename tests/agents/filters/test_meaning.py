@@ -10,7 +10,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from agents.filters import FilterPlan, FixedPlanFacts, SourceView, evaluate, parse, plan
+from agents.filters.evaluation import evaluate
+from agents.filters.parsing import parse
+from agents.filters.plan_facts import FixedPlanFacts, SourceView
+from agents.filters.plan_nodes import FilterPlan
+from agents.filters.planning import plan
 from tests.rigs.filters.brute import NOW, Event, Facts, millis
 from tests.rigs.filters.shard import Shard
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from agents.filters import FixedPlanFacts, parse, plan
 from agents.filters.order import rounds
-from agents.filters.plan_facts import SourceView
+from agents.filters.parsing import parse
+from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from agents.filters.plan_nodes import AllOf, Complement, FilterPlan, LeafQuery
+from agents.filters.planning import plan
 
 WORLD = FixedPlanFacts(sources={f"campaign:{name}": SourceView() for name in "abc"})
 

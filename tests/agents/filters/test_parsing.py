@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.filters import FilterError, Node, leaves, parse, parse_text, references, resolve, uses
-from agents.filters.errors import CODES
-from agents.filters.nodes import And, Opaque, Received, SourceLeaf
+from agents.filters import references
+from agents.filters.errors import CODES, FilterError
+from agents.filters.nodes import And, Node, Opaque, Received, SourceLeaf
+from agents.filters.parsing import leaves, parse, parse_text, uses
 from agents.filters.references import MAX_DEPTH, MAX_NODES, SOURCE_FILTERS, TAG_FILTERS, Use
+from agents.filters.resolving import resolve
 from agents.filters.vocabulary import PROFILE_FILTERS, VOCABULARY
 from schemas.records.lifecycle import Definition, Status
 from tests.rigs.filters.brute import BACK, NOW, millis

@@ -5,21 +5,12 @@ from typing import Any
 
 import pytest
 
-from agents.filters import (
-    Code,
-    FilterError,
-    FilterPath,
-    FilterPlan,
-    FixedPlanFacts,
-    OnExpired,
-    Refused,
-    SegmentView,
-    SourceView,
-    parse,
-    plan,
-)
-from agents.filters.plan_nodes import Constant
-from agents.filters.planning import MAX_EXPANDED_DEPTH, MAX_PAIRS
+from agents.filters.errors import FilterError
+from agents.filters.parsing import parse
+from agents.filters.plan_facts import FixedPlanFacts, SegmentView, SourceView
+from agents.filters.plan_nodes import Constant, FilterPlan
+from agents.filters.planning import MAX_EXPANDED_DEPTH, MAX_PAIRS, plan
+from agents.filters.refusals import Code, FilterPath, OnExpired, Refused
 from schemas.records.lifecycle import HIDDEN, VISIBLE, State
 
 NOW = 1_774_958_400_000

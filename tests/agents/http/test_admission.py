@@ -10,7 +10,7 @@ import aiohttp
 import polars as pl
 import pytest
 
-from agents.filters import FilterPlan
+from agents.filters.plan_nodes import FilterPlan
 from agents.http import admission
 from agents.http.admission import Slots, Work
 from agents.http.keys import Scope

@@ -13,7 +13,9 @@ from aiohttp import web
 
 from agents import scatter
 from agents.audience.live_plan_facts import LivePlanFacts
-from agents.filters import FilterPlan, parse, plan
+from agents.filters.parsing import parse
+from agents.filters.plan_nodes import FilterPlan
+from agents.filters.planning import plan
 from agents.scatter import retry
 from agents.scatter.audience_query import AudienceQuery
 from agents.scatter.client import ask

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.filters import FilterError, FilterPlan, FixedPlanFacts, SourceView, parse, plan
-from agents.filters.planning import MAX_PAIRS
+from agents.filters.errors import FilterError
+from agents.filters.parsing import parse
+from agents.filters.plan_facts import FixedPlanFacts, SourceView
+from agents.filters.plan_nodes import FilterPlan
+from agents.filters.planning import MAX_PAIRS, plan
 from agents.scatter.plan_json import MOST_BYTES, BadPlan, decode, encode
 from tests.rigs.filters.brute import Facts
 from tests.rigs.filters.histories import facts, trees

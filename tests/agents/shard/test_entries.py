@@ -13,7 +13,7 @@ from agents.shard.analytics import Rows, pack, unpack
 from agents.shard.jobs.context import ShardContext
 from agents.views.state_view import StateView
 from schemas.records import codec
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from schemas.tables.interaction import SCHEMA
 from streams.clock import SystemClock
 from streams.kafka.kafka_log import KafkaLog

@@ -14,7 +14,7 @@ from agents.shard.jobs.context import ShardContext
 from agents.views.state_view import StateView
 from schemas.decode.batch import RawBatch, SealedBatch, seal_batches
 from schemas.records import codec
-from schemas.segment import decode
+from schemas.segment.codec import decode
 from schemas.tables.fold import fold
 from schemas.tables.profile import PROFILE, wide
 from streams.clock import SystemClock

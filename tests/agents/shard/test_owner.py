@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from agents.filters import parse, plan
+from agents.filters.parsing import parse
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from agents.filters.plan_nodes import FilterPlan
+from agents.filters.planning import plan
 from agents.shard.shard import Shard
 from agents.shard.standing import Standing
 from agents.supervision.shard_manager import NotHeld

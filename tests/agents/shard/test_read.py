@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from agents.filters import parse, plan
+from agents.filters.parsing import parse
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from agents.filters.plan_nodes import FilterPlan
+from agents.filters.planning import plan
 from agents.resources.scheduler import Scheduler
 from agents.shard import audience as shard_audience
 from agents.shard import read as shard_read

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.filters import evaluate, parse, plan
+from agents.filters.evaluation import evaluate
+from agents.filters.parsing import parse
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from agents.filters.plan_nodes import FilterPlan
+from agents.filters.planning import plan
 from agents.shard import slices
 from agents.shard.slices import Slice
 from agents.shard.user_list import UserList
-from schemas.segment import SegmentIndex, build, decode, encode
+from schemas.segment.codec import decode, encode
+from schemas.segment.index import SegmentIndex, build
 from schemas.segment.order import in_order
 from schemas.tables.fold import fold
 from schemas.tables.interaction import SCHEMA, empty

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from agents.cli.audience import count, stream
-from agents.filters import Code, FilterPlan
 from agents.filters.errors import CODES as FILTER_CODES
+from agents.filters.plan_nodes import FilterPlan
+from agents.filters.refusals import Code
 from agents.http import body
 from agents.http.problems import CODES
 from agents.scatter import plan_json, retry

@@ -5,14 +5,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-from agents.filters import (
-    FilterError,
-    FilterPlan,
-    OnExpired,
-    Refused,
-    parse,
-    plan,
-)
+from agents.filters.errors import FilterError
+from agents.filters.parsing import parse
+from agents.filters.plan_nodes import FilterPlan
+from agents.filters.planning import plan
+from agents.filters.refusals import OnExpired, Refused
 from tests.rigs.filters.brute import NOW, Facts, millis
 from tests.rigs.filters.shard import plan_facts_of
 

@@ -6,8 +6,7 @@ from random import Random
 
 import polars as pl
 
-from agents.filters import FixedPlanFacts
-from agents.filters.plan_facts import SourceView
+from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from agents.filters.roster import Roster
 from schemas.records.lifecycle import State
 from schemas.tables.fold import fold

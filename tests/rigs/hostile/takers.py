@@ -18,7 +18,8 @@ from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import Tick
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.state import CoordinatorState
-from agents.filters import FilterError, parse
+from agents.filters.errors import FilterError
+from agents.filters.parsing import parse
 from schemas.decode.batch import RawBatch
 from schemas.decode.ingest import ingest
 from schemas.decode.reject import Reject

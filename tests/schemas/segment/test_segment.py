@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from schemas import segment
 from schemas.errors import CorruptSegment
+from schemas.segment.codec import checksum, decode, encode
+from schemas.segment.cut import cut, cut_encoded
+from schemas.segment.index import SegmentIndex, build, verified
 from schemas.segment.order import in_order
+from schemas.segment.set_checksum import EMPTY_CHECKSUM, combine, set_checksum
 from schemas.tables.interaction import COLUMNS, SCHEMA, empty
 from schemas.tables.view import FEW
 from tests.rigs.interaction_rows import far, few, frame_of, frames, hex_user, text
@@ -32,7 +35,7 @@ def sized(sizes: list[int]) -> pl.DataFrame:
 @given(frames(user=hex_user) | frames(user=few | hex_user | text, time=far, part=st.none() | text))
 @settings(deadline=None)
 def test_round_trip(frame: pl.DataFrame) -> None:
-    found = segment.decode(segment.encode(frame))
+    found = decode(encode(frame))
 
     assert found.schema == SCHEMA
     assert_frame_equal(found.select(ORDER), frame.select(ORDER).sort(ORDER))
@@ -44,21 +47,21 @@ def test_users_that_are_and_are_not_hex(user: str) -> None:
     row = ("canvas:1", user, "control", None, "s", "v", "d", 5, 3)
     frame = frame_of([row, ("canvas:1", "f" * 24, *row[2:])])
 
-    data = segment.encode(frame)
+    data = encode(frame)
 
-    assert_frame_equal(segment.decode(data), frame, check_row_order=False)
+    assert_frame_equal(decode(data), frame, check_row_order=False)
     packed = "user_hex" in pl.read_parquet(io.BytesIO(data)).columns
     assert packed == (user == "0" * 24)
 
 
 def test_only_some_sources() -> None:
-    data = segment.encode(sized([3, 4, 5]))
+    data = encode(sized([3, 4, 5]))
 
-    found = segment.decode(data, sources=["campaign:001", "campaign:007"])
+    found = decode(data, sources=["campaign:001", "campaign:007"])
 
     assert found.height == 4
     assert found["source"].unique().to_list() == ["campaign:001"]
-    assert segment.decode(data, sources=[]).equals(empty())
+    assert decode(data, sources=[]).equals(empty())
 
 
 CONDITIONS = (
@@ -77,53 +80,53 @@ CONDITIONS = (
 )
 @settings(deadline=None)
 def test_only_some_columns_and_rows(frame: pl.DataFrame, where: pl.Expr, names: list[str]) -> None:
-    data = segment.encode(frame)
-    whole = segment.decode(data)
+    data = encode(frame)
+    whole = decode(data)
 
-    assert_frame_equal(segment.decode(data, columns=names), whole.select(names))
-    found = segment.decode(data, columns=names, where=where)
+    assert_frame_equal(decode(data, columns=names), whole.select(names))
+    found = decode(data, columns=names, where=where)
     assert_frame_equal(found, whole.filter(where).select(names))
     sources = whole["source"].unique().to_list()[:1]
-    found = segment.decode(data, sources, names, where)
+    found = decode(data, sources, names, where)
     assert_frame_equal(found, whole.filter(pl.col("source").is_in(sources), where).select(names))
-    kept = segment.decode(data, sources, names, where, packed=True)
+    kept = decode(data, sources, names, where, packed=True)
     if kept.schema.get("user") == pl.Binary():
         kept = kept.with_columns(pl.col("user").bin.encode("hex"))
     assert_frame_equal(kept, found)
 
 
 def test_small_and_large_files_are_compact() -> None:
-    assert len(segment.encode(empty())) < 800
+    assert len(encode(empty())) < 800
     frame = sized([20_000])
-    assert len(segment.encode(frame)) < 20_000 * 10
+    assert len(encode(frame)) < 20_000 * 10
 
 
 def test_truncated_bytes_are_noticed() -> None:
-    data = segment.encode(sized([50, 3]))
+    data = encode(sized([50, 3]))
 
     for size in [*range(0, len(data), 37), len(data) - 1]:
         with pytest.raises(CorruptSegment):
-            segment.decode(data[:size])
+            decode(data[:size])
 
 
 @given(st.binary(max_size=200))
 @settings(deadline=None, max_examples=30)
 def test_other_bytes_are_noticed(data: bytes) -> None:
     with pytest.raises(CorruptSegment):
-        segment.decode(data)
+        decode(data)
 
 
 def test_other_parquet_files_are_noticed() -> None:
     buffer = io.BytesIO()
     sized([1]).write_parquet(buffer)
     with pytest.raises(CorruptSegment, match="format None"):
-        segment.decode(buffer.getvalue())
+        decode(buffer.getvalue())
 
     for frame in (pl.DataFrame({"a": [1]}), pl.DataFrame({"source": [1]})):
         buffer = io.BytesIO()
         frame.write_parquet(buffer, metadata={"emberline": "1", "base": "0"})
         with pytest.raises(CorruptSegment):
-            segment.decode(buffer.getvalue())
+            decode(buffer.getvalue())
 
 
 @given(st.lists(st.integers(1, 30), max_size=12), st.integers(1, 20), st.integers(1, 25))
@@ -131,7 +134,7 @@ def test_other_parquet_files_are_noticed() -> None:
 def test_cuts(sizes: list[int], rows: int, own_rows: int) -> None:
     frame = sized(sizes)
 
-    pieces = segment.cut(frame.sample(fraction=1, shuffle=True, seed=1), rows, own_rows)
+    pieces = cut(frame.sample(fraction=1, shuffle=True, seed=1), rows, own_rows)
 
     assert_frame_equal(pl.concat([empty(), *pieces]), frame)
     large = {f"campaign:{s:03}" for s, size in enumerate(sizes) if size >= own_rows}
@@ -147,26 +150,26 @@ def test_cuts(sizes: list[int], rows: int, own_rows: int) -> None:
 def test_pieces_of_too_many_bytes_are_halved() -> None:
     frame = sized([1000, 20])
 
-    pieces = segment.cut_encoded(frame, rows=10_000, bytes_=3000, own_rows=500)
+    pieces = cut_encoded(frame, rows=10_000, bytes_=3000, own_rows=500)
 
     assert_frame_equal(pl.concat([piece for piece, _ in pieces]), frame)
     assert all(len(data) <= 3000 for _, data in pieces)
-    assert all(segment.decode(data).equals(piece) for piece, data in pieces)
-    assert len(segment.cut_encoded(frame[:3], bytes_=1)) == 3
+    assert all(decode(data).equals(piece) for piece, data in pieces)
+    assert len(cut_encoded(frame[:3], bytes_=1)) == 3
 
 
 def test_index_says_what_lies_where() -> None:
-    [(piece, data)] = segment.cut_encoded(sized([3, 2]))
+    [(piece, data)] = cut_encoded(sized([3, 2]))
 
-    index = segment.build("s1", 2, piece, data)
+    index = build("s1", 2, piece, data)
 
-    assert segment.SegmentIndex.from_json(index.to_json()) == index
+    assert SegmentIndex.from_json(index.to_json()) == index
     assert (index.id, index.level, index.rows, index.bytes) == ("s1", 2, 5, len(data))
     assert index.low == ("campaign:000", f"{0:024x}")
     assert index.high == ("campaign:001", f"{1:024x}")
     assert index.sources == {"campaign:000": 3, "campaign:001": 2}
-    assert index.checksum == segment.checksum(data)
-    assert index.checksum != segment.checksum(data + b"\0")
+    assert index.checksum == checksum(data)
+    assert index.checksum != checksum(data + b"\0")
 
 
 pairs = st.lists(st.tuples(few, few), max_size=8)
@@ -177,13 +180,11 @@ def test_checksums_of_sets(one: list[tuple[str, str]], other: list[tuple[str, st
     both = one + other
     shuffled = r.sample(both, len(both))
 
-    parts = [segment.set_checksum(one), segment.set_checksum(other)]
+    parts = [set_checksum(one), set_checksum(other)]
 
-    assert segment.combine(parts) == segment.set_checksum(shuffled)
-    assert (segment.set_checksum(one) == segment.set_checksum(other)) == (
-        sorted(one) == sorted(other)
-    )
-    assert segment.set_checksum([]) == segment.combine([]) == "0" * 32 == segment.EMPTY_CHECKSUM
+    assert combine(parts) == set_checksum(shuffled)
+    assert (set_checksum(one) == set_checksum(other)) == (sorted(one) == sorted(other))
+    assert set_checksum([]) == combine([]) == "0" * 32 == EMPTY_CHECKSUM
 
 
 @pytest.mark.parametrize("shared", ["", "0123456789abcdef01", "0123456789abcdef0123"])
@@ -217,31 +218,31 @@ def test_a_range_of_users(
 ) -> None:
     users = [(f"{n:024x}" if hexed else f"u-{n}") for n in numbers]
     frame = pl.concat([sized([1])] * len(users)).with_columns(user=pl.Series(users))
-    data = segment.encode(frame)
+    data = encode(frame)
     low, high = (form.format(n) for n in bounds)
 
     for wanted in ((low, high), (None, high), (low, None), (None, None)):
-        found = segment.decode(data, users=wanted)
+        found = decode(data, users=wanted)
         inside = [
             user
             for user in sorted(users)
             if (wanted[0] is None or user >= wanted[0]) and (wanted[1] is None or user < wanted[1])
         ]
         assert found["user"].to_list() == inside
-        counted = segment.decode(data, None, ("kind",), users=wanted)
+        counted = decode(data, None, ("kind",), users=wanted)
         assert counted.columns == ["kind"]
         assert counted.height == len(inside)
 
 
 def test_bytes_that_are_not_those_of_the_index_are_never_decoded() -> None:
     frame = in_order(random_rows(5, 40))
-    data = segment.encode(frame, presorted=True)
-    index = segment.build("one", 0, frame, data)
+    data = encode(frame, presorted=True)
+    index = build("one", 0, frame, data)
     for at in range(0, len(data), 7):
         damaged = data[:at] + bytes([data[at] ^ 0x20]) + data[at + 1 :]
         with pytest.raises(CorruptSegment, match="segment one of"):
-            segment.verified(index, damaged)
-    assert segment.verified(index, data) is data
-    assert segment.verified(index, bytes(bytearray(data))) == data
+            verified(index, damaged)
+    assert verified(index, data) is data
+    assert verified(index, bytes(bytearray(data))) == data
     with pytest.raises(CorruptSegment):
-        segment.verified(index, data[:-1])
+        verified(index, data[:-1])

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.segment import SegmentIndex, decode
+from schemas.segment.codec import decode
+from schemas.segment.index import SegmentIndex
 from schemas.tables.profile import PROFILE, wide
 from streams.state import compaction_plan as layout
 from streams.state import keys

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.segment import SegmentIndex
+from schemas.segment.index import SegmentIndex
 from streams.state import compaction_plan as layout
 from streams.state import keys, range_scan
 from tests.rigs.rows import as_dict, random_rows

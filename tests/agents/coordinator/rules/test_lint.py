@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agents.coordinator.rules.lint import Finding, lint
-from agents.filters import FixedPlanFacts, SourceView
+from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from schemas.records.lifecycle import Definition, State, Status
 
 HIDDEN = "campaign:hidden"

@@ -11,7 +11,7 @@ from agents.coordinator.rules.bounds import unfit
 from agents.coordinator.rules.explain import explain
 from agents.coordinator.rules.lint import lint
 from agents.coordinator.rules.quarantine import UNREADABLE
-from agents.filters import FixedPlanFacts
+from agents.filters.plan_facts import FixedPlanFacts
 from agents.filters.references import MAX_STRANGE, UnreadableFilter, uses
 from agents.filters.spelling import FILTERS
 from agents.filters.vocabulary import VOCABULARY
