@@ -21,7 +21,7 @@ from schemas.words.nearest import nearest
 from streams import settings_values as values
 from streams.period import Period
 
-__all__ = ["Line", "Settings", "describe", "load", "names"]
+__all__ = ["SettingLine", "Settings", "describe", "load", "names"]
 
 _HUGE = 1 << 60
 _MOST_BYTES = 1_000_000
@@ -251,7 +251,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SettingLine:
     """One setting as it is shown: a secret's value is `(set)` or empty."""
 
     name: str
@@ -284,7 +284,7 @@ def names() -> tuple[str, ...]:
     return tuple(part.name for part in _parts())
 
 
-def describe(settings: Settings) -> list[Line]:
+def describe(settings: Settings) -> list[SettingLine]:
     """Every setting with its value, where that came from, and what it means."""
     lines = []
     for part in _parts():
@@ -292,7 +292,7 @@ def describe(settings: Settings) -> list[Line]:
         if part.metadata["secret"]:
             value = "(set)" if value else ""
         origin = settings.origins[part.name]
-        lines.append(Line(part.name, value, origin, part.metadata["doc"]))
+        lines.append(SettingLine(part.name, value, origin, part.metadata["doc"]))
     return lines
 
 

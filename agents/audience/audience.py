@@ -10,7 +10,7 @@ from agents.filters.plan_nodes import FilterPlan
 from agents.filters.planning import plan
 from agents.filters.refusals import OnExpired, Refused
 from agents.scatter.audience_query import AudienceQuery
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.gatherer import Gatherer
 from agents.supervision.shard_manager import NotHeld
 from schemas.errors import Fatal
@@ -43,7 +43,7 @@ class Audience(Gatherer[pl.Series]):
     at this `now`, or too much to ask at once) and Unavailable. `plan` is known once entered.
     """
 
-    def __init__(self, context: Context, question: Question) -> None:
+    def __init__(self, context: WorkerContext, question: Question) -> None:
         super().__init__(context)
         self._question = question
         self.plan: FilterPlan

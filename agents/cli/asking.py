@@ -8,7 +8,7 @@ import click
 
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.terminal.say import say
-from agents.tools.operator_requests import Answer, ask, command
+from agents.tools.operator_requests import RequestAnswer, ask, command
 from schemas.errors import EmberlineError, UsageError
 from schemas.records.lifecycle import CommandRefusal
 from schemas.words.nearest import nearest_key
@@ -138,7 +138,7 @@ async def _sources(settings: Settings) -> list[str]:
         return []
 
 
-def _facts(answer: Answer) -> dict[str, Any]:
+def _facts(answer: RequestAnswer) -> dict[str, Any]:
     shown = ("outcome", "code", "message", "done", "total", "time")
 
     def part(result: Mapping[str, Any] | None) -> dict[str, Any] | None:

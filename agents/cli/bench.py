@@ -11,16 +11,16 @@ from agents.cli.group import Words
 from agents.cli.options import emit, json_option, settings_of
 from agents.terminal.say import say as out
 from agents.tools.bench.field import Ground, ground
-from agents.tools.bench.figures import Report
-from agents.tools.bench.ingest import Options as Ingest
+from agents.tools.bench.figures import BenchReport
+from agents.tools.bench.ingest import IngestOptions as Ingest
 from agents.tools.bench.ingest import ingest
-from agents.tools.bench.latency import Options as Latency
+from agents.tools.bench.latency import LatencyOptions as Latency
 from agents.tools.bench.latency import latency
-from agents.tools.bench.lifecycle import Options as Lifecycle
+from agents.tools.bench.lifecycle import LifecycleOptions as Lifecycle
 from agents.tools.bench.lifecycle import lifecycle
-from agents.tools.bench.query import Options as Query
+from agents.tools.bench.query import QueryOptions as Query
 from agents.tools.bench.query import query
-from agents.tools.bench.recovery import Options as Recovery
+from agents.tools.bench.recovery import RecoveryOptions as Recovery
 from agents.tools.bench.recovery import recovery
 
 __all__ = ["command"]
@@ -59,7 +59,7 @@ def _options(kind: type[Any], **helps: str) -> Callable[[Callable[..., None]], C
 def _measure(
     ctx: click.Context,
     as_json: bool,
-    work: Callable[[Ground, Options, Say], Coroutine[Any, Any, Report]],
+    work: Callable[[Ground, Options, Say], Coroutine[Any, Any, BenchReport]],
     options: Options,
 ) -> None:
     """Run a benchmark on a broker, print what it found; exit code 1 where states differ."""

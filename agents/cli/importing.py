@@ -10,9 +10,9 @@ from agents.cli.options import emit, json_option, run, settings_of
 from agents.terminal.misspelt import misspelt_lines
 from agents.terminal.say import live, say
 from agents.tools.import_files import Bad
-from agents.tools.importer import Progress, import_files
+from agents.tools.importer import ImportProgress, import_files
 from agents.tools.records import TYPES, kind_of_record
-from schemas.records.misspelt import TALLY
+from schemas.records.misspelt import MISSPELT
 
 __all__ = ["command"]
 
@@ -53,7 +53,7 @@ def command(
         say(f"{done.records:,} records sent in {done.seconds:.1f} s{before}")
     if done.bad:
         say(f"emberline: {done.bad:,} bad records were left out", err=True)
-    for line in misspelt_lines([asdict(one) for one in TALLY.found()]):
+    for line in misspelt_lines([asdict(one) for one in MISSPELT.found()]):
         say(line, err=True)
     ctx.exit(1 if done.bad else 0)
 
@@ -68,7 +68,7 @@ class _Shown:
         self._bad = 0
         self._open = False
 
-    def progress(self, now: Progress) -> None:
+    def progress(self, now: ImportProgress) -> None:
         if self._quiet or now.seconds < self._next:
             return
         self._next = now.seconds + (0.2 if self._live else PLAIN_EVERY_S)

@@ -13,7 +13,7 @@ from agents.cli.options import emit, run, settings_of
 from agents.coordinator.rules.lint import lint
 from agents.terminal.say import say
 from agents.views import catalog_view
-from agents.views.catalog_view import CatalogView, Entry
+from agents.views.catalog_view import CatalogEntry, CatalogView
 from agents.views.state_view import StateView
 from schemas.errors import UsageError
 from streams.clock import SystemClock
@@ -71,7 +71,7 @@ async def _read(settings: Settings) -> tuple[CatalogView, StateView]:
     return catalog, states
 
 
-def definitions(file: Path) -> list[Entry]:
+def definitions(file: Path) -> list[CatalogEntry]:
     """The definitions in a file: JSON lines, or one array. Raises UsageError."""
     try:
         text = file.read_text(encoding="utf-8")
@@ -101,12 +101,12 @@ def _json(where: str, text: str) -> Any:
         raise UsageError(f"{where}: not JSON: {error}", remedy="One definition a line") from error
 
 
-def _definition(where: str, record: Any) -> Entry:
+def _definition(where: str, record: Any) -> CatalogEntry:
     try:
         filters = record.get("filters")
         if filters is not None and not isinstance(filters, str):
             record = {**record, "filters": json.dumps(filters)}
-        return Entry.from_record(record)
+        return CatalogEntry.from_record(record)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{where}: not a definition: {error!r}",

@@ -20,8 +20,7 @@ from schemas.errors import EmberlineError
 from schemas.records.lifecycle import SourceState, State
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_all, read_table
-from streams.kafka.topics import Problem as TopicProblem
-from streams.kafka.topics import Topics
+from streams.kafka.topics import TopicProblem, Topics
 from streams.settings import Settings
 
 __all__ = ["command", "sweep_lines", "worker_facts", "worker_line"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiokafka.errors import KafkaError
 
 from agents.terminal.table import when
-from schemas.decode.batch import KafkaRecord, RawBatch, unpack
+from schemas.decode.batch import KafkaRecord, RecordBatch, unpack
 from schemas.errors import Recoverable, UsageError
 from schemas.records.codec import Undecodable, decode
 from schemas.words.nearest import nearest
@@ -18,7 +18,7 @@ from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics, partitions
 from streams.settings import Settings
 
-__all__ = ["Line", "readable", "tail"]
+__all__ = ["TailLine", "readable", "tail"]
 
 _DEADLINE_S = 30.0
 _FETCH_BYTES = 4_000_000
@@ -27,7 +27,7 @@ _IDLE_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TailLine:
     """One record. `value` is decoded where that can be; else its first bytes as text."""
 
     topic: str
@@ -48,7 +48,7 @@ class Line:
 
 
 async def tail(
-    settings: Settings, topic: str, *, last: int, follow: bool, show: Callable[[Line], None]
+    settings: Settings, topic: str, *, last: int, follow: bool, show: Callable[[TailLine], None]
 ) -> None:
     """Show the last records of all partitions, at most `last`; then, with `follow`, new ones.
 
@@ -88,8 +88,8 @@ def _parts(there: dict[str, int], prefix: str, topic: str) -> list[Partition]:
     return [(name, part) for part in range(there[name])]
 
 
-async def _until(fetcher: Fetcher, ends: dict[Partition, int], last: int) -> list[Line]:
-    lines: list[Line] = []
+async def _until(fetcher: Fetcher, ends: dict[Partition, int], last: int) -> list[TailLine]:
+    lines: list[TailLine] = []
     async with asyncio.timeout(_DEADLINE_S):
         while last and any(fetcher.position(one) < end for one, end in ends.items()):
             lines += _lines(await fetcher.fetch(_IDLE_MS))
@@ -97,15 +97,15 @@ async def _until(fetcher: Fetcher, ends: dict[Partition, int], last: int) -> lis
     return lines
 
 
-def _lines(batches: Iterable[RawBatch]) -> Iterator[Line]:
+def _lines(batches: Iterable[RecordBatch]) -> Iterator[TailLine]:
     for batch in batches:
         for record in unpack(batch):
             yield _line(batch, record)
 
 
-def _line(batch: RawBatch, record: KafkaRecord) -> Line:
+def _line(batch: RecordBatch, record: KafkaRecord) -> TailLine:
     value = record.value
-    return Line(
+    return TailLine(
         topic=batch.topic,
         partition=batch.partition,
         offset=record.offset,

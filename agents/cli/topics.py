@@ -8,7 +8,7 @@ import click
 
 from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.cli.tail import Line, tail
+from agents.cli.tail import TailLine, tail
 from agents.terminal.say import say
 from streams.clock import SystemClock
 from streams.kafka.topics import check, create, repair
@@ -121,7 +121,7 @@ def told(one: "Skipped") -> str:
 def tail_topic(ctx: click.Context, topic: str, last: int, follow: bool, as_json: bool) -> None:
     """TOPIC with or without the prefix. Records of open transactions are not shown."""
 
-    def show(line: Line) -> None:
+    def show(line: TailLine) -> None:
         if as_json:
             emit(asdict(line))
         else:

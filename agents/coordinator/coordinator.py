@@ -32,7 +32,7 @@ from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.recovery import recovered
 from agents.coordinator.rules.retention_sweep import wait_ms
 from agents.coordinator.rules.state import CoordinatorState
-from schemas.decode.batch_records import RawBatch
+from schemas.decode.batch_records import RecordBatch
 from schemas.decode.reject import reject_batch
 from schemas.errors import Recoverable
 from schemas.records import codec
@@ -225,7 +225,7 @@ class Coordinator:
         former: dict[str, Item] = {}
         news: list[Item] = []
 
-        def unreadable(batch: RawBatch, code: str, detail: str) -> None:
+        def unreadable(batch: RecordBatch, code: str, detail: str) -> None:
             nonlocal all_read
             # which keys it holds nobody knows: none of those that are missing was deleted
             all_read = False
@@ -267,7 +267,7 @@ class Coordinator:
         await self._step(term, [], extra=CatalogSnapshot(frozenset(keys)))
 
     async def _read_or_ask(
-        self, batches: Sequence[RawBatch], start: int
+        self, batches: Sequence[RecordBatch], start: int
     ) -> tuple[list[Item], int | None]:
         """The catalog's records from `start` on, and the offset before which they end, if the
         registry, which is asked for every schema that is needed, does not answer."""
@@ -353,12 +353,12 @@ class Coordinator:
             await held.close()
 
     def _read(
-        self, term: _Term, batches: Sequence[RawBatch], awaited: dict[str, Awaited]
+        self, term: _Term, batches: Sequence[RecordBatch], awaited: dict[str, Awaited]
     ) -> list[Item]:
         now = self._clock.now_ms()
         return read(self._topics, batches, term.cursor, now, source=self._schemas, awaited=awaited)
 
-    def _rejected(self, batch: RawBatch, code: str, detail: str) -> Record:
+    def _rejected(self, batch: RecordBatch, code: str, detail: str) -> Record:
         """A batch that cannot be read, as it goes to `rejected`."""
         made = reject_batch(batch, code, detail)
         return Record(self._topics.rejected, made.key, made.value, headers=made.headers)
@@ -428,7 +428,7 @@ def _weight(item: Item) -> int:
     return 1 + len(item.meaning.report.items) // 10 if isinstance(item.meaning, ReportRead) else 1
 
 
-def _foreign(batches: Sequence[RawBatch], topic: str, own: int | None) -> list[StateForeign]:
+def _foreign(batches: Sequence[RecordBatch], topic: str, own: int | None) -> list[StateForeign]:
     """The records of `lifecycle.state` that the producer `own` has not written."""
     found = []
     for batch in batches:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from agents.coordinator.records import Awaited
-from schemas.decode.batch_records import RawBatch
+from schemas.decode.batch_records import RecordBatch
 from schemas.errors import Recoverable
 from streams.ending import to_the_end
 from streams.kafka.remote_registry import HttpSource, learn
@@ -25,18 +25,18 @@ class Held:
 
     def __init__(self, remote: HttpSource | None) -> None:
         self._remote = remote
-        self._batches: list[RawBatch] = []
+        self._batches: list[RecordBatch] = []
         self._asking: asyncio.Task[None] | None = None
         self._told = False
 
     def __contains__(self, topic: str) -> bool:
         return any(batch.topic == topic for batch in self._batches)
 
-    def again(self, fetched: Sequence[RawBatch]) -> list[RawBatch]:
+    def again(self, fetched: Sequence[RecordBatch]) -> list[RecordBatch]:
         """What is held, then what was fetched since."""
         return [*self._batches, *fetched]
 
-    def keep(self, batches: Sequence[RawBatch], awaited: Mapping[str, Awaited]) -> None:
+    def keep(self, batches: Sequence[RecordBatch], awaited: Mapping[str, Awaited]) -> None:
         """Hold what `awaited` says could not be read of `batches`, and have it asked for.
 
         Raises Recoverable where that is too much: then it is read from the topic again.

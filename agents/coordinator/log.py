@@ -11,7 +11,7 @@ from typing import Any
 
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.state import CoordinatorState
-from schemas.decode.batch import KafkaRecord, RawBatch
+from schemas.decode.batch import KafkaRecord, RecordBatch
 from schemas.errors import Fatal
 from schemas.records.lifecycle import is_source
 from streams.kafka.foreign_records import own_key, pass_over, records_of
@@ -101,7 +101,7 @@ async def read_back(settings: Settings, kafka: Log, owner: str, start: int) -> F
         await reader.close()
 
 
-def _pass_over_bad(batch: RawBatch, kept: Mapping[str, KafkaRecord]) -> frozenset[str]:
+def _pass_over_bad(batch: RecordBatch, kept: Mapping[str, KafkaRecord]) -> frozenset[str]:
     """The keys whose latest record cannot be read."""
     bad = set()
     for key, record in kept.items():

@@ -14,7 +14,7 @@ from agents.coordinator.rules.inputs import (
     ReportRead,
 )
 from agents.coordinator.rules.quarantine import words_of_bytes, words_of_definition
-from schemas.decode.batch_records import CorruptRecords, KafkaRecord, RawBatch, unpack
+from schemas.decode.batch_records import CorruptRecords, KafkaRecord, RecordBatch, unpack
 from schemas.decode.check import DEFAULT_LIMITS
 from schemas.decode.reject import Reject, Rejects
 from schemas.records import codec
@@ -65,7 +65,7 @@ class _Writers:
 
 def read(
     topics: Topics,
-    batches: Iterable[RawBatch],
+    batches: Iterable[RecordBatch],
     cursor: dict[str, int],
     now: int,
     actor_of: ActorOf = _unproven,
@@ -95,7 +95,7 @@ def read(
 
 
 def _of_batch(
-    topics: Topics, batch: RawBatch, start: int, now: int, writers: _Writers
+    topics: Topics, batch: RecordBatch, start: int, now: int, writers: _Writers
 ) -> tuple[list[Item], Awaited | None]:
     """The records of a batch from offset `start` on. Its rejects are bounded by its size."""
     rejects = Rejects(DEFAULT_LIMITS)
@@ -127,7 +127,7 @@ def _of_batch(
 
 
 def _item(
-    topics: Topics, batch: RawBatch, record: KafkaRecord, now: int, writers: _Writers
+    topics: Topics, batch: RecordBatch, record: KafkaRecord, now: int, writers: _Writers
 ) -> tuple[Input | None, Undecodable | None]:
     topic = batch.topic
     position = f"{topic}-{batch.partition}-{record.offset}"

@@ -7,17 +7,17 @@ import polars as pl
 
 from agents.filters.data import Data
 from agents.filters.jobs import EVERYBODY, Job, compiled
-from agents.filters.measures import Compares, ConvertedSince, Measure, Rows, Standing
+from agents.filters.measures import Compares, ConvertedSince, Measure, Rows, StillSet
 from agents.filters.order import rounds
 from agents.filters.plan_nodes import FilterPlan, PlanNode
 from agents.filters.roster import Roster
-from agents.filters.tally import ConvertedTally, RowsTally, StandingTally, Tally
+from agents.filters.tally import ConvertedTally, RowsTally, StillSetTally, Tally
 
-__all__ = ["Answer", "Runner", "evaluate"]
+__all__ = ["Marks", "Runner", "evaluate"]
 
-Answer = dict[str, pl.Series]
+Marks = dict[str, pl.Series]
 """Boolean marks on the roster, by column."""
-Runner = Callable[[Callable[[Job], Answer], Iterable[Job]], Iterable[Answer]]
+Runner = Callable[[Callable[[Job], Marks], Iterable[Job]], Iterable[Marks]]
 """`map`, or the `map` of an executor of threads: jobs do not depend on each other."""
 
 
@@ -38,14 +38,14 @@ def evaluate(plan: FilterPlan, data: Data, run: Runner = map) -> pl.Series:
 
 def _matches(step: PlanNode, roster: Roster, data: Data, run: Runner) -> pl.Series:
     todo = compiled(step)
-    marks: Answer = {EVERYBODY: roster.everybody()}
+    marks: Marks = {EVERYBODY: roster.everybody()}
     for answer in run(partial(_work, roster, data), todo.jobs):
         for name, found in answer.items():
             marks[name] = marks[name] | found if name in marks else found
     return pl.DataFrame(marks).select(todo.matches).to_series()
 
 
-def _work(roster: Roster, data: Data, job: Job) -> Answer:
+def _work(roster: Roster, data: Data, job: Job) -> Marks:
     if job.views:
         return _views(roster, data, job)
     tallies = list(_tallies(roster, job.measures))
@@ -68,12 +68,12 @@ def _tallies(
     for name, measure in measures:
         if isinstance(measure, ConvertedSince):
             yield [name], ConvertedTally(roster, measure)
-        elif isinstance(measure, Standing):
-            yield [name], StandingTally(roster, measure)
+        elif isinstance(measure, StillSet):
+            yield [name], StillSetTally(roster, measure)
 
 
 def _chunks(data: Data, job: Job) -> Iterator[pl.DataFrame]:
-    asked = [m for _, m in job.measures if isinstance(m, Rows | ConvertedSince | Standing)]
+    asked = [m for _, m in job.measures if isinstance(m, Rows | ConvertedSince | StillSet)]
     columns = sorted({"user"}.union(*(measure.columns() for measure in asked)))
     if job.sources is None:
         kinds = frozenset[str]().union(*(measure.all_kinds() for measure in asked))
@@ -84,7 +84,7 @@ def _chunks(data: Data, job: Job) -> Iterator[pl.DataFrame]:
         yield from data.rows(source, columns, where)
 
 
-def _views(roster: Roster, data: Data, job: Job) -> Answer:
+def _views(roster: Roster, data: Data, job: Job) -> Marks:
     viewed = roster.located(data.feed_views())
     counts = viewed.group_by("index").agg(pl.col("count").sum())
     found = pl.repeat(0, len(roster), dtype=pl.Int64, eager=True)

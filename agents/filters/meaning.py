@@ -6,9 +6,9 @@ from typing import Literal
 import polars as pl
 
 from agents.filters import nodes
-from agents.filters.measures import Compares, ConvertedSince, Measure, Rows, Standing
+from agents.filters.measures import Compares, ConvertedSince, Measure, Rows, StillSet
 from agents.filters.moments import Span
-from agents.filters.nodes import Action, By, Leaf
+from agents.filters.nodes import Action, By, Filter
 
 __all__ = ["Ask", "meaning"]
 
@@ -31,7 +31,7 @@ _ENGAGED: Mapping[By, tuple[str, ...]] = {
 }
 
 
-def meaning(leaf: Leaf, ask: Ask) -> pl.Expr:
+def meaning(leaf: Filter, ask: Ask) -> pl.Expr:
     """For each user of the roster, whether the leaf holds, `has` included."""
     if isinstance(leaf, nodes.InControlGroup):
         control = ask(Rows(("control",)))
@@ -39,11 +39,11 @@ def meaning(leaf: Leaf, ask: Ask) -> pl.Expr:
             return control if leaf.has else ~control
         # a message of a variation says that its user entered, where no event did
         return (ask(Rows(("entered",))) | ask(Rows(("received",), named="variation"))) & ~control
-    holds = _profile(leaf, ask) if isinstance(leaf, nodes.ProfileLeaf) else _sourced(leaf, ask)
+    holds = _profile(leaf, ask) if isinstance(leaf, nodes.ProfileFilter) else _sourced(leaf, ask)
     return holds if leaf.has else ~holds
 
 
-def _sourced(leaf: Leaf, ask: Ask) -> pl.Expr:
+def _sourced(leaf: Filter, ask: Ask) -> pl.Expr:
     match leaf:
         case nodes.ClickedAlias():
             named: Literal["detail"] | None = "detail" if leaf.alias is None else None
@@ -73,7 +73,7 @@ def _sourced(leaf: Leaf, ask: Ask) -> pl.Expr:
     raise TypeError(f"{type(leaf).__name__} rests on no source")
 
 
-def _profile(leaf: nodes.ProfileLeaf, ask: Ask) -> pl.Expr:
+def _profile(leaf: nodes.ProfileFilter, ask: Ask) -> pl.Expr:
     match leaf:
         case nodes.LastReceivedAnywhere():
             return _last(leaf.span, ask, ("received",), channel=leaf.channel)
@@ -98,7 +98,7 @@ def _profile(leaf: nodes.ProfileLeaf, ask: Ask) -> pl.Expr:
                 grouped=group is None,
             )
         case nodes.Fact():
-            return ask(Standing(leaf.kind, leaf.value))
+            return ask(StillSet(leaf.kind, leaf.value))
         case nodes.FeedViews():
             return ask(Compares(leaf.comparator, leaf.n))
     raise TypeError(f"{type(leaf).__name__} rests on no profile row")

@@ -13,7 +13,7 @@ import polars as pl
 
 from agents.filters.nodes import Comparator, FactKind
 
-__all__ = ["Compares", "ConvertedSince", "Measure", "Rows", "Standing"]
+__all__ = ["Compares", "ConvertedSince", "Measure", "Rows", "StillSet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class ConvertedSince:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StillSet:
     """For some value (that one, where it is not None) the fact was set and not cleared since.
 
     Cleared at the very moment it was set counts as cleared.
@@ -146,4 +146,4 @@ class Compares:
                 return count > self.n
 
 
-Measure = Rows | ConvertedSince | Standing | Compares
+Measure = Rows | ConvertedSince | StillSet | Compares

@@ -23,6 +23,7 @@ __all__ = [
     "Fact",
     "FactKind",
     "FeedViews",
+    "Filter",
     "InControlGroup",
     "InSegment",
     "LastEngaged",
@@ -32,18 +33,17 @@ __all__ = [
     "LastReceivedAnywhere",
     "LastReceivedWithTag",
     "LastViewedFeed",
-    "Leaf",
     "NeverReceived",
     "Node",
     "Not",
     "Opaque",
     "Or",
-    "ProfileLeaf",
+    "ProfileFilter",
     "Received",
     "ReceivedVariant",
     "ReceivedWithTag",
-    "SourceLeaf",
-    "TagLeaf",
+    "SourceFilter",
+    "TagFilter",
 ]
 
 Action = Literal["opened", "opened_machine", "opened_person", "clicked", "any"]
@@ -53,7 +53,7 @@ FactKind = Literal["feature_flag", "hard_bounce", "spam_report", "invalid_phone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leaf:
+class Filter:
     """What every leaf has. `path` takes no part in comparison."""
 
     name: str
@@ -82,30 +82,30 @@ class Not:
     part: "Node"
 
 
-Node = And | Or | Not | Leaf
+Node = And | Or | Not | Filter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opaque(Leaf):
+class Opaque(Filter):
     """A leaf that nobody here knows: kept for the coordinator, refused in queries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InSegment(Leaf):
+class InSegment(Filter):
     """The filters of a segment (full key)."""
 
     segment: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceLeaf(Leaf):
+class SourceFilter(Filter):
     """Rests on the interactions of one source (full key)."""
 
     source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClickedAlias(SourceLeaf):
+class ClickedAlias(SourceFilter):
     """Clicked that alias, any click where none is named; in a step, where one is named."""
 
     step: str | None = None
@@ -113,7 +113,7 @@ class ClickedAlias(SourceLeaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClickedOpened(SourceLeaf):
+class ClickedOpened(SourceFilter):
     """Opened or clicked a message of the source, of the step where one is named."""
 
     action: Action
@@ -122,26 +122,26 @@ class ClickedOpened(SourceLeaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Converted(SourceLeaf):
+class Converted(SourceFilter):
     """Converted on the event of that index, on any where it is None; not in the control group."""
 
     index: int | None = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnteredVariation(SourceLeaf):
+class EnteredVariation(SourceFilter):
     """Entered that variation of a Canvas, any where none is named."""
 
     variation: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InControlGroup(SourceLeaf):
+class InControlGroup(SourceFilter):
     """Was held out. The domain of `has: false` is the users who entered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastReceived(SourceLeaf):
+class LastReceived(SourceFilter):
     """The last receipt lies in the span; false for who never received."""
 
     span: Span
@@ -149,7 +149,7 @@ class LastReceived(SourceLeaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Received(SourceLeaf):
+class Received(SourceFilter):
     """Received, at some time on that side of the bound; the span has one bound at most."""
 
     span: Span = ALWAYS
@@ -157,14 +157,14 @@ class Received(SourceLeaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedVariant(SourceLeaf):
+class ReceivedVariant(SourceFilter):
     """Received that variation."""
 
     variation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TagLeaf(Leaf):
+class TagFilter(Filter):
     """Rests on the interactions of every source that has the tag now."""
 
     tag: str
@@ -172,12 +172,12 @@ class TagLeaf(Leaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedWithTag(TagLeaf):
+class ReceivedWithTag(TagFilter):
     """Received from any of them; the span has one bound at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClickedOpenedWithTag(TagLeaf):
+class ClickedOpenedWithTag(TagFilter):
     """Opened or clicked a message of any of them; the span has one bound at most."""
 
     action: Action
@@ -185,17 +185,17 @@ class ClickedOpenedWithTag(TagLeaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastReceivedWithTag(TagLeaf):
+class LastReceivedWithTag(TagFilter):
     """The last receipt from any of them lies in the span."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileLeaf(Leaf):
+class ProfileFilter(Filter):
     """Rests on the profile-wide table, which never expires."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastReceivedAnywhere(ProfileLeaf):
+class LastReceivedAnywhere(ProfileFilter):
     """The last receipt, on that channel where one is set, lies in the span."""
 
     span: Span
@@ -203,12 +203,12 @@ class LastReceivedAnywhere(ProfileLeaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NeverReceived(ProfileLeaf):
+class NeverReceived(ProfileFilter):
     """In the roster, and nothing was ever received."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastEngaged(ProfileLeaf):
+class LastEngaged(ProfileFilter):
     """The last open or click lies in the span."""
 
     span: Span
@@ -217,28 +217,28 @@ class LastEngaged(ProfileLeaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClickedAliasAnywhere(ProfileLeaf):
+class ClickedAliasAnywhere(ProfileFilter):
     """Clicked that alias in any message."""
 
     alias: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastViewedFeed(ProfileLeaf):
+class LastViewedFeed(ProfileFilter):
     """The last view of the feed lies in the span."""
 
     span: Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastEnrolledInControlGroup(ProfileLeaf):
+class LastEnrolledInControlGroup(ProfileFilter):
     """The last time the user was held out from any campaign lies in the span."""
 
     span: Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastKeyword(ProfileLeaf):
+class LastKeyword(ProfileFilter):
     """The last inbound keyword of that category lies in the span.
 
     With a subscription group only those that name it: the signal's value is `CATEGORY` or
@@ -251,7 +251,7 @@ class LastKeyword(ProfileLeaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact(ProfileLeaf):
+class Fact(ProfileFilter):
     """Set, and not cleared since; `value` None: whatever the signal's value."""
 
     kind: FactKind
@@ -259,7 +259,7 @@ class Fact(ProfileLeaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeedViews(ProfileLeaf):
+class FeedViews(ProfileFilter):
     """How often the feed was viewed; 0 for users without a view."""
 
     comparator: Comparator

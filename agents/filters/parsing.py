@@ -6,7 +6,7 @@ from typing import Any
 from agents.filters import references
 from agents.filters.arguments import Arguments
 from agents.filters.errors import FilterError
-from agents.filters.nodes import And, InSegment, Leaf, Node, Not, Opaque, Or, SourceLeaf
+from agents.filters.nodes import And, Filter, InSegment, Node, Not, Opaque, Or, SourceFilter
 from agents.filters.references import MAX_DEPTH, MAX_NODES, UnreadableFilter, Use
 from agents.filters.vocabulary import VOCABULARY
 from schemas.words.nearest import nearest
@@ -38,7 +38,7 @@ def parse_text(text: str | None, *, opaque: bool = False) -> Node | None:
     return None if tree is None else parse(tree, opaque=opaque)
 
 
-def leaves(node: Node) -> Iterator[tuple[Leaf, bool]]:
+def leaves(node: Node) -> Iterator[tuple[Filter, bool]]:
     """Every leaf as written, with whether it is negative: an odd number of `not` and
     `has: false` on its path, its own included."""
     pending = [(node, False)]
@@ -56,7 +56,7 @@ def uses(node: Node) -> frozenset[Use]:
     """What the filter uses directly: `references.uses` of a filter that can be parsed."""
     found = set()
     for leaf, _ in leaves(node):
-        if isinstance(leaf, SourceLeaf):
+        if isinstance(leaf, SourceFilter):
             found.add(Use(leaf.source, leaf.name))
         elif isinstance(leaf, InSegment):
             found.add(Use(leaf.segment, leaf.name))
@@ -99,7 +99,7 @@ class _Parser:
             raise FilterError(path, "bad_node", detail, remedy=_SHAPES)
         return tuple(self.node(part, f"{path}[{at}]", depth) for at, part in enumerate(value))
 
-    def _leaf(self, tree: Mapping[str, Any], path: str) -> Leaf:
+    def _leaf(self, tree: Mapping[str, Any], path: str) -> Filter:
         name = tree["filter"]
         if not isinstance(name, str):
             detail = "the name of a filter is a text"

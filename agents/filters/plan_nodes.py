@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agents.filters.nodes import Leaf
+from agents.filters.nodes import Filter
 from agents.filters.refusals import FilterPath
 
 __all__ = [
@@ -29,7 +29,7 @@ class Constant:
 class LeafQuery:
     """One leaf, and the sources whose rows answer it; None: the profile-wide table does."""
 
-    leaf: Leaf
+    leaf: Filter
     sources: tuple[str, ...] | None = None
 
 

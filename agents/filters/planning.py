@@ -9,18 +9,18 @@ from agents.filters.nodes import (
     ClickedAlias,
     ClickedOpened,
     EnteredVariation,
+    Filter,
     InSegment,
     LastReceived,
     LastReceivedWithTag,
-    Leaf,
     Node,
     Not,
     Opaque,
     Or,
     Received,
     ReceivedVariant,
-    SourceLeaf,
-    TagLeaf,
+    SourceFilter,
+    TagFilter,
 )
 from agents.filters.parsing import parse_text
 from agents.filters.plan_facts import PlanFacts, SourceView
@@ -86,7 +86,7 @@ class _Scope:
     outer: str | None = None
     through: tuple[str, ...] = ()
 
-    def place(self, leaf: Leaf) -> FilterPath:
+    def place(self, leaf: Filter) -> FilterPath:
         if self.outer is None:
             return FilterPath(leaf.path)
         return FilterPath(self.outer, self.through, leaf.path)
@@ -117,9 +117,9 @@ class _Planner:
             return Complement(self.step(node.part, below))
         if isinstance(node, InSegment):
             return self._segment(node, scope)
-        if isinstance(node, SourceLeaf):
+        if isinstance(node, SourceFilter):
             return self._source(node, scope)
-        if isinstance(node, TagLeaf):
+        if isinstance(node, TagFilter):
             return self._tag(node, scope)
         if isinstance(node, Opaque):
             detail = f"it rests on {node.name or 'something'!r}, which is not known here"
@@ -164,7 +164,7 @@ class _Planner:
         step = self.step(self.parsed[leaf.segment], inside)
         return step if leaf.has else Complement(step)
 
-    def _source(self, leaf: SourceLeaf, scope: _Scope) -> PlanNode:
+    def _source(self, leaf: SourceFilter, scope: _Scope) -> PlanNode:
         self._count(1, leaf, scope)
         view = self.plan_facts.source(leaf.source)
         if view is None:
@@ -180,7 +180,7 @@ class _Planner:
         self.pins[leaf.source] = view.version
         return LeafQuery(leaf, (leaf.source,))
 
-    def _known(self, leaf: SourceLeaf, view: SourceView, scope: _Scope) -> bool:
+    def _known(self, leaf: SourceFilter, view: SourceView, scope: _Scope) -> bool:
         """Whether the step and the variation are among those that the definition lists."""
         step = variation = None
         if isinstance(leaf, ClickedAlias | ClickedOpened | LastReceived | Received):
@@ -199,7 +199,7 @@ class _Planner:
             return False
         return True
 
-    def _tag(self, leaf: TagLeaf, scope: _Scope) -> PlanNode:
+    def _tag(self, leaf: TagFilter, scope: _Scope) -> PlanNode:
         keys = self.tags.keys(leaf.tag)
         if keys is None:
             return self._refuse(Code.UNKNOWN_TAG, leaf, scope, f"nothing has the tag {leaf.tag!r}")
@@ -220,7 +220,7 @@ class _Planner:
         self.pins.update(found.pins)
         return LeafQuery(leaf, found.visible)
 
-    def _count(self, sources: int, leaf: Leaf, scope: _Scope) -> None:
+    def _count(self, sources: int, leaf: Filter, scope: _Scope) -> None:
         self.pairs += sources
         if self.pairs > MAX_PAIRS:
             place = scope.place(leaf)
@@ -233,7 +233,7 @@ class _Planner:
                 remedy="Ask in parts, or by tags that fewer sources have",
             )
 
-    def _hidden(self, leaf: Leaf, views: _Views, scope: _Scope) -> PlanNode:
+    def _hidden(self, leaf: Filter, views: _Views, scope: _Scope) -> PlanNode:
         negative = scope.flipped ^ (not leaf.has)
         if self.on_expired is OnExpired.EXCLUDE and not negative:
             self._exclude(leaf, views, scope)
@@ -242,12 +242,12 @@ class _Planner:
         states = _some([f"{key} is {view.state}" for key, view in views[:_NAMED]], len(views))
         return self._refuse(Code.SOURCE_HIDDEN, leaf, scope, states, views)
 
-    def _legacy(self, leaf: Leaf, views: _Views, scope: _Scope) -> PlanNode:
+    def _legacy(self, leaf: Filter, views: _Views, scope: _Scope) -> PlanNode:
         names = _some([key for key, _ in views[:_NAMED]], len(views))
         detail = f"{names}: deleted for good under the older policy; no restore brings it back"
         return self._refuse(Code.LEGACY_DELETED, leaf, scope, detail, views)
 
-    def _exclude(self, leaf: Leaf, views: _Views, scope: _Scope) -> None:
+    def _exclude(self, leaf: Filter, views: _Views, scope: _Scope) -> None:
         place = scope.place(leaf)
         # A segment that is named twice at one place has the same leaf there twice.
         if place not in self.excluded:
@@ -256,7 +256,7 @@ class _Planner:
     def _refuse(
         self,
         code: Code,
-        leaf: Leaf,
+        leaf: Filter,
         scope: _Scope,
         detail: str,
         views: _Views | None = None,

@@ -15,7 +15,7 @@ from agents.filters.nodes import (
     Not,
     Or,
     Received,
-    TagLeaf,
+    TagFilter,
 )
 
 __all__ = ["resolve"]
@@ -28,7 +28,7 @@ _TIMED = (
     LastReceivedAnywhere,
     LastViewedFeed,
     Received,
-    TagLeaf,
+    TagFilter,
 )
 
 

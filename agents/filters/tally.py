@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from agents.filters.measures import ConvertedSince, Rows, Standing
+from agents.filters.measures import ConvertedSince, Rows, StillSet
 from agents.filters.roster import Roster
 
-__all__ = ["ConvertedTally", "RowsTally", "StandingTally", "Tally"]
+__all__ = ["ConvertedTally", "RowsTally", "StillSetTally", "Tally"]
 
 _LEAST_HELD = 2_000_000
 _NEVER = -(2**63)
@@ -120,12 +120,12 @@ class ConvertedTally(Tally):
         return [(converted != _NEVER) & (converted >= received)]
 
 
-class StandingTally(Tally):
-    """One `Standing`: for each user and value, when it was last set and last cleared."""
+class StillSetTally(Tally):
+    """One `StillSet`: for each user and value, when it was last set and last cleared."""
 
     _columns = ("index", "detail", "set", "unset")
 
-    def __init__(self, roster: Roster, measure: Standing) -> None:
+    def __init__(self, roster: Roster, measure: StillSet) -> None:
         super().__init__(roster)
         self._rows = measure.expression()
         self._latest: list[pl.DataFrame] = []

@@ -5,15 +5,15 @@ from functools import partial
 
 from agents.filters import nodes
 from agents.filters.arguments import Arguments
-from agents.filters.nodes import FactKind, Leaf
+from agents.filters.nodes import FactKind, Filter
 
 __all__ = ["PROFILE_FILTERS", "VOCABULARY"]
 
-Reader = Callable[[Arguments, str, bool, str], Leaf]
+Reader = Callable[[Arguments, str, bool, str], Filter]
 """(arguments, name, has, path) -> leaf."""
 
 
-def _clicked_alias(step: bool, kind: str, a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _clicked_alias(step: bool, kind: str, a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.ClickedAlias(
         name=name,
         has=has,
@@ -24,7 +24,7 @@ def _clicked_alias(step: bool, kind: str, a: Arguments, name: str, has: bool, pa
     )
 
 
-def _clicked_opened(step: bool, kind: str, a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _clicked_opened(step: bool, kind: str, a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.ClickedOpened(
         name=name,
         has=has,
@@ -36,11 +36,11 @@ def _clicked_opened(step: bool, kind: str, a: Arguments, name: str, has: bool, p
     )
 
 
-def _converted(kind: str, a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _converted(kind: str, a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.Converted(name=name, has=has, path=path, source=a.key(kind), index=a.index())
 
 
-def _entered(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _entered(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.EnteredVariation(
         name=name,
         has=has,
@@ -50,11 +50,11 @@ def _entered(a: Arguments, name: str, has: bool, path: str) -> Leaf:
     )
 
 
-def _control(kind: str, a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _control(kind: str, a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.InControlGroup(name=name, has=has, path=path, source=a.key(kind))
 
 
-def _last_received(step: bool, kind: str, a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _last_received(step: bool, kind: str, a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.LastReceived(
         name=name,
         has=has,
@@ -65,7 +65,7 @@ def _last_received(step: bool, kind: str, a: Arguments, name: str, has: bool, pa
     )
 
 
-def _received(step: bool, kind: str, a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _received(step: bool, kind: str, a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.Received(
         name=name,
         has=has,
@@ -76,19 +76,19 @@ def _received(step: bool, kind: str, a: Arguments, name: str, has: bool, path: s
     )
 
 
-def _variant(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _variant(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.ReceivedVariant(
         name=name, has=has, path=path, source=a.key("campaign"), variation=a.text("variation")
     )
 
 
-def _received_with_tag(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _received_with_tag(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.ReceivedWithTag(
         name=name, has=has, path=path, tag=a.text("tag"), span=a.span("one at most")
     )
 
 
-def _clicked_opened_with_tag(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _clicked_opened_with_tag(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.ClickedOpenedWithTag(
         name=name,
         has=has,
@@ -100,41 +100,41 @@ def _clicked_opened_with_tag(a: Arguments, name: str, has: bool, path: str) -> L
     )
 
 
-def _last_received_with_tag(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _last_received_with_tag(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.LastReceivedWithTag(
         name=name, has=has, path=path, tag=a.text("tag"), span=a.span("required")
     )
 
 
-def _last_anywhere(channel: str | None, a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _last_anywhere(channel: str | None, a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.LastReceivedAnywhere(
         name=name, has=has, path=path, channel=channel, span=a.span("required")
     )
 
 
-def _never(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _never(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.NeverReceived(name=name, has=has, path=path)
 
 
-def _last_engaged(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _last_engaged(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.LastEngaged(
         name=name, has=has, path=path, channel=a.channel(), by=a.by(), span=a.span("required")
     )
 
 
-def _alias_anywhere(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _alias_anywhere(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.ClickedAliasAnywhere(name=name, has=has, path=path, alias=a.text("alias"))
 
 
-def _feed(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _feed(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.LastViewedFeed(name=name, has=has, path=path, span=a.span("required"))
 
 
-def _enrolled(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _enrolled(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.LastEnrolledInControlGroup(name=name, has=has, path=path, span=a.span("required"))
 
 
-def _keyword(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _keyword(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.LastKeyword(
         name=name,
         has=has,
@@ -145,20 +145,20 @@ def _keyword(a: Arguments, name: str, has: bool, path: str) -> Leaf:
     )
 
 
-def _flag(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _flag(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.Fact(name=name, has=has, path=path, kind="feature_flag", value=a.text("flag"))
 
 
-def _fact(kind: FactKind, a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _fact(kind: FactKind, a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.Fact(name=name, has=has, path=path, kind=kind)
 
 
-def _feed_views(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _feed_views(a: Arguments, name: str, has: bool, path: str) -> Filter:
     comparator, n = a.comparison()
     return nodes.FeedViews(name=name, has=has, path=path, comparator=comparator, n=n)
 
 
-def _in_segment(a: Arguments, name: str, has: bool, path: str) -> Leaf:
+def _in_segment(a: Arguments, name: str, has: bool, path: str) -> Filter:
     return nodes.InSegment(name=name, has=has, path=path, segment=a.key("segment"))
 
 

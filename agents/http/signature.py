@@ -21,7 +21,7 @@ __all__ = [
     "HEADER",
     "WINDOW_MS",
     "Nonces",
-    "Refused",
+    "SignatureRefused",
     "Signed",
     "Stale",
     "netloc",
@@ -38,11 +38,11 @@ _VERSION = "v1"
 _SHAPE = re.compile(r"v1 ([0-9]{1,15}) ([0-9a-f]{32}) ([0-9a-f]{64}) ([0-9a-f]{64})")
 
 
-class Refused(Exception):
+class SignatureRefused(Exception):
     """Why a request is not one of another worker's."""
 
 
-class Stale(Refused):
+class Stale(SignatureRefused):
     """A worker has signed it, and it comes too early, too late or again."""
 
 
@@ -110,15 +110,15 @@ def verify(
 ) -> str:
     """The hash that the body has to have. `host` is the receiver's own, whatever it was asked by.
 
-    Raises Refused.
+    Raises SignatureRefused.
     """
     found = _SHAPE.fullmatch(header)
     if not key or found is None:
-        raise Refused("it is not signed")
+        raise SignatureRefused("it is not signed")
     time_ms, nonce, body_hash, mac = found.groups()
     signed = Signed(method, host, target, int(time_ms), nonce, body_hash)
     if not hmac.compare_digest(signed.mac(key), mac):
-        raise Refused("the signature is of another secret, request or worker")
+        raise SignatureRefused("the signature is of another secret, request or worker")
     # only now: the time of a stranger says nothing
     off_ms = now_ms - signed.time_ms
     if abs(off_ms) > WINDOW_MS:

@@ -7,7 +7,7 @@ from typing import Self
 import polars as pl
 
 from agents.filters.plan_nodes import FilterPlan
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.plan_json import MOST_BYTES, decode, encode
 from agents.scatter.query import ShardStream, StreamQuery
 from agents.scatter.wire import Truncated
@@ -44,7 +44,7 @@ class AudienceQuery(StreamQuery[pl.Series]):
         """Raises BadPlan, which is Recoverable."""
         return cls(decode(body), body)
 
-    async def here(self, context: Context, shard: Shard) -> ShardStream[pl.Series]:
+    async def here(self, context: WorkerContext, shard: Shard) -> ShardStream[pl.Series]:
         """Raises NotHeld where the shard does not hold the versions that the plan pins."""
         # before the pin: what is folded after that is not in the answer
         status = shard.status

@@ -8,7 +8,7 @@ from typing import TypeVar
 import aiohttp
 import polars as pl
 
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.query import GENERATION, ShardQuery, ShardStream
 from agents.scatter.trouble import trouble
 from agents.scatter.wire import Truncated
@@ -19,7 +19,7 @@ __all__ = ["ask", "worker_of"]
 T = TypeVar("T")
 
 
-async def ask(context: Context, partition: int, query: ShardQuery[T]) -> T:
+async def ask(context: WorkerContext, partition: int, query: ShardQuery[T]) -> T:
     """A shard's answer; a stream is to be closed.
 
     This worker is in touch with its group, and both workers are of one generation, before and
@@ -45,7 +45,7 @@ async def ask(context: Context, partition: int, query: ShardQuery[T]) -> T:
     return found
 
 
-def worker_of(context: Context, partition: int) -> str | None:
+def worker_of(context: WorkerContext, partition: int) -> str | None:
     """The address of the worker that has a shard; None where it is this one. Raises NotHeld."""
     if partition in context.manager.shards:
         return None
@@ -55,7 +55,7 @@ def worker_of(context: Context, partition: int) -> str | None:
     return address
 
 
-async def _there(context: Context, url: str, query: ShardQuery[T]) -> T:
+async def _there(context: WorkerContext, url: str, query: ShardQuery[T]) -> T:
     try:
         async with asyncio.timeout(query.wait_s), AsyncExitStack() as held:
             asking = context.peers.ask(query.method, url, params=query.params(), body=query.body())

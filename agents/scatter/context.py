@@ -17,7 +17,7 @@ from agents.views.protocol import SourceStates
 from streams.clock import Clock, SystemClock
 from streams.settings import Settings
 
-__all__ = ["CONTEXT", "Context"]
+__all__ = ["CONTEXT", "WorkerContext"]
 
 
 def _no_catalog() -> CatalogView:
@@ -28,7 +28,7 @@ def _no_catalog() -> CatalogView:
 
 
 @dataclass
-class Context:
+class WorkerContext:
     """One a worker. `address` is known once the server listens."""
 
     settings: Settings
@@ -52,4 +52,4 @@ class Context:
         self.peers = Peers(self.settings, self.keyring, self.clock)
 
 
-CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)
+CONTEXT: web.AppKey[WorkerContext] = web.AppKey("context", WorkerContext)

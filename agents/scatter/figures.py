@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.gatherer import gather
 from agents.scatter.query import UnaryQuery
 from agents.scatter.wire import Truncated, json_of
@@ -43,7 +43,7 @@ class FiguresQuery(UnaryQuery[Figures]):
         """Any text may name a source."""
         return cls(params.get("source", ""))
 
-    async def here(self, context: Context, shard: Shard) -> Figures:
+    async def here(self, context: WorkerContext, shard: Shard) -> Figures:
         """Raises NotHeld."""
         if not shard.ready:
             raise NotHeld(f"shard {shard.partition} is recovering")
@@ -61,7 +61,7 @@ class FiguresQuery(UnaryQuery[Figures]):
         return found
 
 
-async def figures(context: Context, source: str) -> list[Figures]:
+async def figures(context: WorkerContext, source: str) -> list[Figures]:
     """The figures of every shard, of one generation. Raises Unavailable."""
     query = FiguresQuery(source)
     shards = range(context.settings.partitions)

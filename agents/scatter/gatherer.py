@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from agents.scatter.client import ask, worker_of
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.errors import ShardFailed
 from agents.scatter.query import ShardQuery, ShardStream, StreamQuery, UnaryQuery
 from agents.scatter.retry import retried
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 async def gather(
-    context: Context, queries: Iterable[tuple[int, UnaryQuery[T]]], failing: str
+    context: WorkerContext, queries: Iterable[tuple[int, UnaryQuery[T]]], failing: str
 ) -> list[T]:
     """The answers to queries by shard, in their order; each shard may be asked several.
 
@@ -51,7 +51,9 @@ class Gatherer(ABC, Generic[T]):
     and two more are in memory.
     """
 
-    def __init__(self, context: Context, failing: str = "There is no whole answer now") -> None:
+    def __init__(
+        self, context: WorkerContext, failing: str = "There is no whole answer now"
+    ) -> None:
         self._context = context
         self._failing = failing
         self._parts: list[ShardStream[T]] = []
@@ -116,7 +118,7 @@ class Gatherer(ABC, Generic[T]):
 
 
 async def _all_or_none(
-    context: Context, queries: Sequence[tuple[int, ShardQuery[T]]], wait_s: float | None
+    context: WorkerContext, queries: Sequence[tuple[int, ShardQuery[T]]], wait_s: float | None
 ) -> list[T]:
     """One attempt, within `wait_s`. What was opened of one that fails is closed."""
     context.manager.check_in_touch()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.errors import AmbiguousUser
 from agents.scatter.gatherer import gather
 from agents.scatter.user_queries import FindQuery, IdentifyQuery, UsersQuery
@@ -52,7 +52,7 @@ class Resolved:
     archived: tuple[str, ...] = ()
 
 
-def by_shard(context: Context, users: Iterable[str]) -> dict[int, list[str]]:
+def by_shard(context: WorkerContext, users: Iterable[str]) -> dict[int, list[str]]:
     """The users of each shard, each once."""
     placed: dict[int, list[str]] = {}
     for user in dict.fromkeys(users):
@@ -60,7 +60,7 @@ def by_shard(context: Context, users: Iterable[str]) -> dict[int, list[str]]:
     return placed
 
 
-async def read(context: Context, users: Iterable[str]) -> UsersRead:
+async def read(context: WorkerContext, users: Iterable[str]) -> UsersRead:
     """Everything about users, however many: whoever asks bounds that. Raises Unavailable."""
     states_read(context)
     groups = [
@@ -78,7 +78,9 @@ async def read(context: Context, users: Iterable[str]) -> UsersRead:
     return UsersRead(facts, tuple(sorted(archived)))
 
 
-async def find(context: Context, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
+async def find(
+    context: WorkerContext, externals: Sequence[str], aliases: Sequence[Alias]
+) -> list[Match]:
     """Who bears one of these identifiers, in any shard.
 
     Raises AmbiguousUser where far too many do, and Unavailable.
@@ -99,7 +101,7 @@ async def find(context: Context, externals: Sequence[str], aliases: Sequence[Ali
     return [each for each in matches if each.in_roster or (each.by, each.identifier) not in sure]
 
 
-async def identify(context: Context, users: pl.Series) -> pl.DataFrame:
+async def identify(context: WorkerContext, users: pl.Series) -> pl.DataFrame:
     """The roster's last rows of those of many users who have one. Raises Unavailable."""
     placed = await asyncio.to_thread(partition_of, users, context.settings.partitions)
     queries = [
@@ -109,7 +111,7 @@ async def identify(context: Context, users: pl.Series) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=ROSTER_SCHEMA), *found])
 
 
-async def resolve(context: Context, users: Iterable[str]) -> Resolved:
+async def resolve(context: WorkerContext, users: Iterable[str]) -> Resolved:
     """Follows merges from each of `users` to who is there now.
 
     Nobody is there where a user is unknown or deleted, and where merges lead in a circle or
@@ -135,7 +137,7 @@ async def resolve(context: Context, users: Iterable[str]) -> Resolved:
     return Resolved(there, gone, tuple(sorted(archived)))
 
 
-def _masked(context: Context, facts: UserFacts) -> UserFacts:
+def _masked(context: WorkerContext, facts: UserFacts) -> UserFacts:
     """Without the rows of sources that were deleted for good: those take part in no answer."""
     records = map(context.states.get, set(facts.rows["source"].to_list()))
     gone = [each.source for each in records if each is not None and each.legacy_deleted]

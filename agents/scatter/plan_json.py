@@ -15,7 +15,7 @@ import orjson
 from agents.filters import nodes
 from agents.filters.errors import FilterError
 from agents.filters.moments import Span
-from agents.filters.nodes import Leaf
+from agents.filters.nodes import Filter
 from agents.filters.plan_nodes import (
     AllOf,
     AnyOf,
@@ -29,11 +29,11 @@ from schemas.errors import Recoverable
 
 __all__ = ["MOST_BYTES", "BadPlan", "decode", "encode"]
 
-_LEAVES: dict[str, type[Leaf]] = {
+_LEAVES: dict[str, type[Filter]] = {
     kind.__name__: kind
     for kind in (getattr(nodes, name) for name in nodes.__all__)
     if isinstance(kind, type)
-    and issubclass(kind, Leaf)
+    and issubclass(kind, Filter)
     # what a plan has expanded or refused
     and kind not in (nodes.InSegment, nodes.Opaque)
 }

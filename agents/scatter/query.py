@@ -17,7 +17,7 @@ import polars as pl
 
 from agents.http.body import MOST_WORKER_BYTES
 from agents.http.number import number
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.trouble import trouble
 from agents.scatter.wire import Truncated, unpack
 from agents.supervision.shard_manager import Shard
@@ -91,7 +91,7 @@ class ShardQuery(ABC, Generic[T]):
         where the other worker runs another version."""
 
     @abstractmethod
-    async def here(self, context: Context, shard: Shard) -> T:
+    async def here(self, context: WorkerContext, shard: Shard) -> T:
         """The answer of a shard of this worker. Raises Recoverable, mostly NotHeld."""
 
     @abstractmethod

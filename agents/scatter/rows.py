@@ -9,7 +9,7 @@ import aiohttp
 import polars as pl
 
 from agents.http.number import number
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.gatherer import Gatherer
 from agents.scatter.query import ShardStream, StreamQuery
 from agents.scatter.visible import visible
@@ -42,7 +42,7 @@ class RowsQuery(StreamQuery[pl.DataFrame]):
             raise UsageError(f"version is a number, not {text[:40]!r}")
         return cls(params.get("source", ""), version)
 
-    async def here(self, context: Context, shard: Shard) -> ShardStream[pl.DataFrame]:
+    async def here(self, context: WorkerContext, shard: Shard) -> ShardStream[pl.DataFrame]:
         """Raises NotHeld where the shard holds another version."""
         async with AsyncExitStack() as held:
             return await _begun(shard.read(self.source, self.version), held)
@@ -69,7 +69,7 @@ class SourceRows(Gatherer[pl.DataFrame]):
     Entering raises Unavailable, UnknownSource, DeletedSource, HiddenSource.
     """
 
-    def __init__(self, context: Context, source: str) -> None:
+    def __init__(self, context: WorkerContext, source: str) -> None:
         super().__init__(context, f"{source} cannot be read now")
         self._source = source
 

@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 
 from agents.scatter.client import ask
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.query import UnaryQuery
 from agents.scatter.wire import Truncated, json_of, lists_of
 from agents.supervision.shard_manager import NotHeld, Shard, SourceSize
@@ -43,7 +43,7 @@ class SizesQuery(UnaryQuery[BySource]):
         """Raises UsageError."""
         return cls(lists_of(body, "sources")["sources"])
 
-    async def here(self, context: Context, shard: Shard) -> BySource:
+    async def here(self, context: WorkerContext, shard: Shard) -> BySource:
         """Raises NotHeld."""
         if not shard.ready:
             raise NotHeld(f"shard {shard.partition} is recovering")
@@ -71,7 +71,7 @@ class Sizes:
     missing: tuple[int, ...]
 
 
-async def sizes(context: Context, sources: Sequence[str]) -> Sizes:
+async def sizes(context: WorkerContext, sources: Sequence[str]) -> Sizes:
     """Sizes of `sources` in all shards; a shard that cannot say now is left out."""
     query = SizesQuery(sources)
     shards = range(context.settings.partitions)
@@ -84,7 +84,7 @@ async def sizes(context: Context, sources: Sequence[str]) -> Sizes:
     return Sizes(total, tuple(shard for shard in shards if found[shard] is None))
 
 
-async def _known(context: Context, shard: int, query: SizesQuery) -> BySource | None:
+async def _known(context: WorkerContext, shard: int, query: SizesQuery) -> BySource | None:
     try:
         return await ask(context, shard, query)
     except Recoverable as error:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import aiohttp
 import polars as pl
 
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.query import FRAMES, UnaryQuery
 from agents.scatter.wire import END, Truncated, json_of, lists_of, pack, unpack, unpack_all
 from agents.supervision.shard_manager import Shard
@@ -46,7 +46,7 @@ class UsersQuery(UnaryQuery[UsersRead]):
         """Raises UsageError."""
         return cls(lists_of(body, "users")["users"])
 
-    async def here(self, context: Context, shard: Shard) -> UsersRead:
+    async def here(self, context: WorkerContext, shard: Shard) -> UsersRead:
         """Raises NotHeld."""
         return await shard.users(self.users)
 
@@ -85,7 +85,7 @@ class FindQuery(UnaryQuery[list[Match]]):
         except TypeError as error:
             raise UsageError("An alias has a name and a label") from error
 
-    async def here(self, context: Context, shard: Shard) -> list[Match]:
+    async def here(self, context: WorkerContext, shard: Shard) -> list[Match]:
         """Raises NotHeld."""
         return await shard.find_users(self.externals, self.aliases)
 
@@ -125,7 +125,7 @@ class IdentifyQuery(UnaryQuery[pl.DataFrame]):
             raise UsageError("one frame of users is expected")
         return cls(frames[0]["user"])
 
-    async def here(self, context: Context, shard: Shard) -> pl.DataFrame:
+    async def here(self, context: WorkerContext, shard: Shard) -> pl.DataFrame:
         """Raises NotHeld."""
         return await shard.identify(self.users)
 

@@ -1,19 +1,19 @@
 """Which sources can be asked about, as this worker knows their states."""
 
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.scatter.errors import DeletedSource, HiddenSource, Unavailable, UnknownSource
 from schemas.records.lifecycle import SourceState
 
 __all__ = ["known", "states_read", "visible"]
 
 
-def states_read(context: Context) -> None:
+def states_read(context: WorkerContext) -> None:
     """Raises Unavailable while this worker does not know which sources are hidden."""
     if not context.states.caught_up.is_set():
         raise Unavailable("This worker has not read the state of the sources yet")
 
 
-def known(context: Context, source: str) -> SourceState:
+def known(context: WorkerContext, source: str) -> SourceState:
     """The source's record. Raises Unavailable, UnknownSource."""
     states_read(context)
     record = context.states.get(source)
@@ -22,7 +22,7 @@ def known(context: Context, source: str) -> SourceState:
     return record
 
 
-def visible(context: Context, source: str) -> SourceState:
+def visible(context: WorkerContext, source: str) -> SourceState:
     """The source's record, if its data may take part in answers.
 
     Raises Unavailable, UnknownSource, DeletedSource, HiddenSource.

@@ -45,7 +45,7 @@ def disagreement(
 
 def check_owned(context: ShardContext) -> None:
     """Raises `NotHeld` unless the shard has proven to be its owner since the last doubt."""
-    context.standing.check()
+    context.ownership.check()
     if not context.store.owned:
         raise NotHeld(f"shard {context.partition} has to prove that it has no newer owner")
 

@@ -16,7 +16,7 @@ from functools import partial
 from agents.resources.budget import Budget
 from agents.shard.awaiting import Awaiting
 from agents.shard.ingest_step import StepMaker
-from agents.shard.intake import Intake, Laid
+from agents.shard.intake import Intake, LaidOutPart
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.loop import WorkLoop
 from schemas.decode.batch import SealedBatch
@@ -28,7 +28,7 @@ from streams.period import milliseconds
 from streams.state.changelog import tombstones_ms
 from streams.state.store import Step
 
-__all__ = ["Fetched", "IngestLoop"]
+__all__ = ["FetchedBatches", "IngestLoop"]
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ _SHORT_REST_MS = _DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedBatches:
     """What one fetch brought a shard: whole record batches, in offset order by partition.
 
     They are as the log has them until they are decoded, a bounded part at a time: what they
@@ -66,15 +66,15 @@ class IngestLoop:
         context: ShardContext,
         budget: Budget,
         work: WorkLoop,
-        deliver: Callable[[Fetched], Awaitable[None]],
+        deliver: Callable[[FetchedBatches], Awaitable[None]],
     ) -> None:
         self._context = context
         self._budget = budget
         self._work = work
         self._deliver = deliver
         self._topics = Topics(context.settings.prefix)
-        self._inbox: asyncio.Queue[Fetched] = asyncio.Queue()
-        self._laid: asyncio.Queue[asyncio.Future[Laid]] = asyncio.Queue(_STAGE)
+        self._inbox: asyncio.Queue[FetchedBatches] = asyncio.Queue()
+        self._laid: asyncio.Queue[asyncio.Future[LaidOutPart]] = asyncio.Queue(_STAGE)
         self._under_way = asyncio.Semaphore(_STAGE)
         self._intake = Intake(context)
         self._steps = StepMaker(context)
@@ -150,7 +150,7 @@ class IngestLoop:
         """Ingests until cancelled. Raises `LostRange`, `Fenced`, `StepFailed`."""
         await together(self._fetch(), self._decode(), self._commit())
 
-    def offer(self, fetched: Fetched) -> None:
+    def offer(self, fetched: FetchedBatches) -> None:
         """Takes a fetched batch back from the agent; `_fetch` bounds how many there are."""
         self._inbox.put_nowait(fetched)
 
@@ -193,7 +193,7 @@ class IngestLoop:
             if batches:
                 self._budget.scheduler.events_came(load=came >= _LOAD_BYTES)
                 self._unfolded.append(positions)
-                await self._deliver(Fetched(batches))
+                await self._deliver(FetchedBatches(batches))
             else:
                 self._under_way.release()
                 if self._unfolded:

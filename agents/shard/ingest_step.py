@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from agents.shard.intake import Laid
+from agents.shard.intake import LaidOutPart
 from agents.shard.jobs.context import ShardContext
 from schemas.decode.ingest import Ingested
 from schemas.decode.users import TakenUsers
@@ -58,7 +58,7 @@ class StepMaker:
         self._before_view = set()
         return self._reports(told, rows)
 
-    def step(self, group: Sequence[Laid]) -> Step:
+    def step(self, group: Sequence[LaidOutPart]) -> Step:
         """All of them in one transaction, with the cursor after the last."""
         table = self._context.store.table
         frames: dict[bytes, pl.DataFrame] = {}

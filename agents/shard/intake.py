@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agents.shard.deltas import DeltaEntry, parts
 from agents.shard.jobs.context import ShardContext
-from schemas.decode.batch import RawBatch, SealedBatch, unpack
+from schemas.decode.batch import RecordBatch, SealedBatch, unpack
 from schemas.decode.check import DEFAULT_LIMITS, RecordLimits
 from schemas.decode.ingest import Ingested, ingest
 from schemas.decode.users import TakenUsers, of_users, take_users
@@ -28,7 +28,7 @@ from streams.settings import Settings
 from streams.state import compaction_plan as layout
 from streams.state.store import Put
 
-__all__ = ["Decoded", "Fetch", "Intake", "Laid", "limits_of"]
+__all__ = ["DecodedPart", "FetchParts", "Intake", "LaidOutPart", "limits_of"]
 
 _USERS_PER_STEP_BITS = 24
 _LEAST_RECORD_BYTES = 128
@@ -38,7 +38,7 @@ _RECORD_BYTES = 980_000
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedPart:
     """One bounded part of a step: what is in its batches, and where they end.
 
     `last` says that it is the last part of what one fetch brought.
@@ -51,13 +51,13 @@ class Decoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class LaidOutPart:
     """A decoded part with its entries: `parts` become deltas, `puts` are segments already.
 
     `sources` says how many rows each source has.
     """
 
-    decoded: Decoded
+    decoded: DecodedPart
     parts: list[DeltaEntry]
     puts: list[Put]
     sources: Mapping[str, int]
@@ -97,14 +97,14 @@ class Intake:
         self._said = Said()
         self._user_sequence = table.next_sequence << _USERS_PER_STEP_BITS
 
-    def parts(self, batches: Sequence[SealedBatch]) -> "Fetch":
+    def parts(self, batches: Sequence[SealedBatch]) -> "FetchParts":
         """What one fetch brought, to be decoded a part at a time."""
         settings = self._context.settings
-        return Fetch(
+        return FetchParts(
             batches, min(settings.step_bytes, _STEP_EVENTS_BYTES), settings.max_batch_bytes
         )
 
-    def decode_next(self, fetch: "Fetch") -> Decoded:
+    def decode_next(self, fetch: "FetchParts") -> DecodedPart:
         """Open and decode the next part. Work for a thread. Raises what schemas.decode.ingest
         raises; after `SchemaAwaited` nothing has been learnt, and the same part is the next."""
         batches = fetch.opened()
@@ -114,7 +114,7 @@ class Intake:
             fetch.give_back(batches)
             raise
 
-    def decode(self, batches: Sequence[RawBatch], last: bool) -> Decoded:
+    def decode(self, batches: Sequence[RecordBatch], last: bool) -> DecodedPart:
         """Raises what schemas.decode.ingest raises."""
         context = self._context
         partitions = context.settings.partitions
@@ -141,9 +141,9 @@ class Intake:
         cursor: dict[str, int] = {}
         for batch in batches:
             cursor[batch.topic] = max(cursor.get(batch.topic, 0), batch.next_offset)
-        return Decoded(ingested, users, cursor, last)
+        return DecodedPart(ingested, users, cursor, last)
 
-    def lay_out(self, decoded: Decoded, direct_rows: int) -> Laid:
+    def lay_out(self, decoded: DecodedPart, direct_rows: int) -> LaidOutPart:
         """The entries of a decoded part."""
         context = self._context
         rows = decoded.ingested.interactions
@@ -155,10 +155,10 @@ class Intake:
             puts = layout.lay(rows, context.new_id, context.limits)
             rows = empty()
         entries = parts(decoded.ingested, rows, decoded.users, context.settings.segment_bytes)
-        return Laid(decoded, entries, puts, sources)
+        return LaidOutPart(decoded, entries, puts, sources)
 
 
-class Fetch:
+class FetchParts:
     """What one fetch brought, cut into parts that fit a step, of about one size.
 
     Only the part that is decoded is opened, and there is one decoder for all shards: so what
@@ -168,8 +168,8 @@ class Fetch:
     def __init__(self, batches: Sequence[SealedBatch], step_bytes: int, batch_bytes: int) -> None:
         """A part takes at most `step_bytes`, or is one batch of at most `batch_bytes`."""
         self._sealed = deque(batches)
-        self._held: RawBatch | None = None
-        self._given_back: list[RawBatch] = []
+        self._held: RecordBatch | None = None
+        self._given_back: list[RecordBatch] = []
         self._batch_bytes = batch_bytes
         total = sum(_weight(len(batch.wire), batch.count) for batch in batches)
         fewest = max(1, -(-total // step_bytes))
@@ -181,7 +181,7 @@ class Fetch:
         """Whether there is another part."""
         return bool(self._sealed or self._given_back) or self._held is not None
 
-    def opened(self) -> list[RawBatch]:
+    def opened(self) -> list[RecordBatch]:
         """The batches of the next part."""
         if self._given_back:
             part, self._given_back = self._given_back, []
@@ -197,7 +197,7 @@ class Fetch:
             size += weight
         return part
 
-    def give_back(self, part: list[RawBatch]) -> None:
+    def give_back(self, part: list[RecordBatch]) -> None:
         """Take a part back that could not be decoded yet."""
         self._given_back = part
 
@@ -209,7 +209,7 @@ class Fetch:
                 found |= {framed_id(record.value) for record in unpack(batch)}
         return {schema_id for schema_id in found if schema_id is not None}
 
-    def _next(self) -> RawBatch | None:
+    def _next(self) -> RecordBatch | None:
         if self._held is not None:
             held, self._held = self._held, None
             return held

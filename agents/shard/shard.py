@@ -24,13 +24,13 @@ from agents.shard import user_read
 from agents.shard.agreement import check_all, check_applied, check_owned
 from agents.shard.analytics import Figures, measure
 from agents.shard.audience import Audiences
-from agents.shard.ingest import Fetched, IngestLoop
+from agents.shard.ingest import FetchedBatches, IngestLoop
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.loop import WorkLoop
+from agents.shard.ownership import Ownership
 from agents.shard.phase import ShardLife, ShardPhase
 from agents.shard.protocol import NotHeld, ShardStatus, SourceSize
-from agents.shard.standing import Standing
 from agents.shard.user_read import UserRows
 from agents.shard.users import ShardUsers
 from agents.users.facts import UsersRead
@@ -67,14 +67,14 @@ class Shard:
         cache: Cache,
         budget: Budget,
         deliver: Deliver,
-        standing: Standing | None = None,
+        ownership: Ownership | None = None,
     ) -> None:
         folder = Path(settings.data_dir) / f"shard-{partition}"
         self._store = Store(settings, kafka, partition, folder, cache)
-        self._standing = standing or Standing()
-        self._store.doubts = self._standing.doubts
+        self._ownership = ownership or Ownership()
+        self._store.doubts = self._ownership.doubts
         self._context = ShardContext(
-            settings, kafka, partition, self._store, view, clock, self._standing
+            settings, kafka, partition, self._store, view, clock, self._ownership
         )
         self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
         self._store.follow = self._users.follow
@@ -86,7 +86,7 @@ class Shard:
         self._life = ShardLife()
         self._recovery_s: float | None = None
 
-    async def _hand_over(self, fetched: Fetched) -> None:
+    async def _hand_over(self, fetched: FetchedBatches) -> None:
         await self._deliver(self, fetched)
 
     @property
@@ -146,9 +146,9 @@ class Shard:
     async def _prove(self) -> None:
         """After every doubt, prove that there is no newer owner. Raises as `Store.prove`."""
         while True:
-            doubts = self._standing.doubts()
+            doubts = self._ownership.doubts()
             if self._store.owned:
-                await self._standing.doubted(doubts)
+                await self._ownership.doubted(doubts)
             else:
                 await self._store.prove()
 
@@ -214,7 +214,7 @@ class Shard:
     async def offer(self, fetched: object) -> None:
         """Takes one of its fetches back from the ingest agent. Raises TypeError for anything
         else: its place in the queue would never be free again."""
-        if not isinstance(fetched, Fetched):
+        if not isinstance(fetched, FetchedBatches):
             raise TypeError(f"shard {self.partition} is offered a {type(fetched).__name__}")
         self._ingest.offer(fetched)
 

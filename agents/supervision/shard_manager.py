@@ -9,8 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
+from agents.shard.ownership import Ownership
 from agents.shard.protocol import NotHeld, Shard, ShardStatus, SourceSize
-from agents.shard.standing import Standing
 from agents.supervision.supervisor import Actor, Gate, SupervisionContext, Supervisor
 from streams.group.shard_plan import Directory
 
@@ -43,7 +43,7 @@ class ShardManager:
 
     `on_failed` is called once with the error that has to end the process: a Fatal one, or
     an unforeseen one. `companions` run whatever is assigned. `deliver` and
-    `request_rejoin` belong to the app, see agents/worker/app.py. `standing` learns of every
+    `request_rejoin` belong to the app, see agents/worker/app.py. `ownership` learns of every
     new generation; the worker's shards have the same.
     """
 
@@ -57,13 +57,13 @@ class ShardManager:
         deliver: Deliver,
         request_rejoin: Callable[[], None],
         on_failed: Callable[[BaseException], None],
-        standing: Standing | None = None,
+        ownership: Ownership | None = None,
     ) -> None:
         self._make_shard = make_shard
         self._make_coordinator = make_coordinator
         self._make_companions = companions
         self._deliver = deliver
-        self._standing = standing or Standing()
+        self._ownership = ownership or Ownership()
         self._context = SupervisionContext(gate, request_rejoin, on_failed)
         self._supervisors: dict[int, Supervisor[Shard]] = {}
         self._control: Supervisor[Actor] | None = None
@@ -95,16 +95,16 @@ class ShardManager:
 
     @property
     def in_touch(self) -> bool:
-        """Whether the group has heard of this worker lately; see `Standing`."""
-        return self._standing.in_touch
+        """Whether the group has heard of this worker lately; see `Ownership`."""
+        return self._ownership.in_touch
 
     def check_in_touch(self) -> None:
         """Raises NotHeld where it has not."""
-        self._standing.check()
+        self._ownership.check()
 
     def start(self) -> None:
         """Start what runs whatever is assigned."""
-        self._watch = asyncio.create_task(self._standing.watch(), name="standing")
+        self._watch = asyncio.create_task(self._ownership.watch(), name="ownership")
         self._watch.add_done_callback(self._watched)
         self._companions = [
             Supervisor(name, make, self._context, self.generation)
@@ -128,7 +128,7 @@ class ShardManager:
         )
         former, self.generation, self.directory = self.generation, generation, directory
         if generation != former:
-            self._standing.doubt()
+            self._ownership.doubt()
         # a member that says nothing new may be told its generation once more
         went_on = generation in (former, former + 1)
         if not went_on and (self._supervisors or self._control):

@@ -8,7 +8,7 @@ from schemas.errors import Recoverable
 from streams.kafka import topics as topic_admin
 from streams.kafka.log import Partition
 from streams.kafka.offsets import bounds
-from streams.kafka.topics import Problem, Topics
+from streams.kafka.topics import TopicProblem, Topics
 from streams.settings import Settings
 
 __all__ = ["TopicWatch"]
@@ -26,14 +26,14 @@ class TopicWatch:
     """
 
     def __init__(self, settings: Settings, *, every_s: float = EVERY_S) -> None:
-        self.findings: tuple[Problem, ...] = ()
+        self.findings: tuple[TopicProblem, ...] = ()
         self._settings = settings
         self._every_s = every_s
         self._ids: dict[str, str] = {}
         self._unread: Mapping[Partition, int] = {}
 
     @property
-    def misleading(self) -> list[Problem]:
+    def misleading(self) -> list[TopicProblem]:
         """Those with which answers may be wrong, or events are read by nobody."""
         return [problem for problem in self.findings if problem.misleads]
 
@@ -73,7 +73,7 @@ class TopicWatch:
         self._say(problems)
         self.findings = tuple(problems)
 
-    def _say(self, problems: list[Problem]) -> None:
+    def _say(self, problems: list[TopicProblem]) -> None:
         for problem in problems:
             if problem not in self.findings:
                 log.error(f"topic {problem}. {problem.remedy}")
@@ -82,8 +82,8 @@ class TopicWatch:
                 log.warning(f"no longer so: topic {problem}")
 
 
-def _made_anew(topic: str, former: str, found: str) -> Problem:
-    return Problem(
+def _made_anew(topic: str, former: str, found: str) -> TopicProblem:
+    return TopicProblem(
         topic,
         "incarnation",
         found,

@@ -17,7 +17,7 @@ from schemas.records import codec
 from schemas.records.lifecycle import CommandType
 from streams.settings import Settings
 
-__all__ = ["Imported", "Progress", "import_files"]
+__all__ = ["ImportProgress", "Imported", "import_files"]
 
 SAVE_EVERY_S = 1.0
 SOURCES_AT_ONCE = 1_000
@@ -25,7 +25,7 @@ SOURCES_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ImportProgress:
     """Where an import stands. Bytes are of all files together, those of earlier runs included."""
 
     file: Path
@@ -59,7 +59,7 @@ async def import_files(
     kind: Kind | None = None,
     *,
     again: bool = False,
-    progress: Callable[[Progress], None] = lambda progress: None,
+    progress: Callable[[ImportProgress], None] = lambda progress: None,
     bad: Callable[[Bad], None] = lambda bad: None,
 ) -> Imported:
     """Send the records of the files, from where an earlier import of them was acknowledged.
@@ -92,7 +92,7 @@ class _Run:
         files: Sequence[Path],
         kind: Kind | None,
         inspection: Inspection,
-        progress: Callable[[Progress], None],
+        progress: Callable[[ImportProgress], None],
         bad: Callable[[Bad], None],
     ) -> None:
         self.imported = Imported()
@@ -171,4 +171,4 @@ class _Run:
         since, first = self._first = self._first or (now, done)
         left = (now - since) / (done - first) * (self._total - done) if done > first else None
         counts = (self.imported.records, self.imported.bad)
-        self._progress(Progress(file, *counts, done, self._total, now - self.began, left))
+        self._progress(ImportProgress(file, *counts, done, self._total, now - self.began, left))

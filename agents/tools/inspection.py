@@ -8,7 +8,7 @@ from agents.filters.references import UnreadableFilter, qualify, uses
 from agents.shard.intake import limits_of
 from agents.tools.records import Kind, ids_of
 from schemas.decode.batch_pack import packed
-from schemas.decode.batch_records import RawBatch
+from schemas.decode.batch_records import RecordBatch
 from schemas.decode.decoder import decode
 from schemas.decode.users import take_users
 from schemas.records.lifecycle import SOURCE_KINDS
@@ -57,7 +57,7 @@ class Inspection:
         found, self._sources = self._sources, set()
         return found
 
-    def _rest(self, kind: Kind, batch: RawBatch) -> list[tuple[int, str, str]]:
+    def _rest(self, kind: Kind, batch: RecordBatch) -> list[tuple[int, str, str]]:
         if kind.name == "user":
             rejects = take_users(
                 [batch], 0, 1, 0, self._topics.inputs, self._limits, self._source
@@ -70,7 +70,7 @@ class Inspection:
                 self._sources.update(qualify(name, one) for one in found if one)
         return [(one.offset, one.code, one.detail) for one in rejects]
 
-    def _definitions(self, batch: RawBatch) -> list[tuple[int, str, str]]:
+    def _definitions(self, batch: RecordBatch) -> list[tuple[int, str, str]]:
         found = []
         for item in coordinator_inputs.read(self._topics, [batch], {}, self._clock.now_ms()):
             at = item.next_offset - 1

@@ -18,13 +18,13 @@ from streams.kafka.topic_reader import TopicReader, records_of
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
-__all__ = ["Answer", "ask", "command"]
+__all__ = ["RequestAnswer", "ask", "command"]
 
 Result = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class Answer:
+class RequestAnswer:
     """What control.results has told of one request so far."""
 
     request_id: str
@@ -98,7 +98,7 @@ async def ask(
     wait: bool = True,
     patience_s: float = 30.0,
     told: Callable[[Result], None] = lambda result: None,
-) -> Answer:
+) -> RequestAnswer:
     """Send a command and read its results, until it is over or, without `wait`, is accepted.
 
     `told` is called with every result as it comes. A request id that was used before is told
@@ -107,7 +107,7 @@ async def ask(
     """
     topics = Topics(settings.prefix)
     request_id = str(record["request_id"])
-    answer = Answer(request_id)
+    answer = RequestAnswer(request_id)
     value = codec.encode("command", record, own_id("command"))
     results = [topics.control_results]
     async with TopicReader.open(KafkaLog(settings), results, from_end=True) as reader:
@@ -124,7 +124,7 @@ async def ask(
     return answer
 
 
-def _unheard(request_id: str, answer: Answer, patience_s: float) -> Recoverable:
+def _unheard(request_id: str, answer: RequestAnswer, patience_s: float) -> Recoverable:
     if answer.answered:
         return Recoverable(
             f"Request {request_id} was accepted, and nothing was heard for {patience_s:.0f} s",

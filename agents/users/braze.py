@@ -7,7 +7,7 @@ nothing (names, addresses, purchases) always are.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from agents.users.entry import Entry
+from agents.users.entry import ProfileEntry
 from agents.users.names import Names
 from agents.users.person import Person
 from agents.users.times import iso
@@ -35,7 +35,7 @@ KNOWN_FIELDS = frozenset(
 def user_object(
     user: str,
     person: Person | None,
-    entries: Iterable[Entry],
+    entries: Iterable[ProfileEntry],
     names: Names,
     fields: Collection[str],
 ) -> Mapping[str, Any]:
@@ -57,7 +57,7 @@ def user_object(
     return {name: value for name, value in found.items() if name in fields}
 
 
-def _campaign(entry: Entry, names: Names) -> dict[str, Any]:
+def _campaign(entry: ProfileEntry, names: Names) -> dict[str, Any]:
     found: dict[str, Any] = {"name": names.source(entry.source)}
     _dated(found, "last_received", entry.last("received"))
     found["engaged"] = {
@@ -76,7 +76,7 @@ def _campaign(entry: Entry, names: Names) -> dict[str, Any]:
     return found
 
 
-def _canvas(entry: Entry, names: Names) -> dict[str, Any]:
+def _canvas(entry: ProfileEntry, names: Names) -> dict[str, Any]:
     found: dict[str, Any] = {"name": names.source(entry.source), "api_canvas_id": entry.id}
     _dated(found, "last_received_message", entry.last("received"))
     _dated(found, "last_entered", entry.last("entered"))

@@ -11,14 +11,14 @@ import polars as pl
 
 from schemas.tables.profile import PROFILE
 
-__all__ = ["NAMING", "Entry", "Span", "entries"]
+__all__ = ["NAMING", "FirstLast", "ProfileEntry", "entries"]
 
 NAMING = ("received", "entered", "control")
 """Kinds that say best which variation a user has."""
 
 
 @dataclass(slots=True)
-class Span:
+class FirstLast:
     """From the first to the last of things alike."""
 
     first: int
@@ -29,16 +29,16 @@ class Span:
         self.first, self.last = min(self.first, first), max(self.last, last)
 
 
-def _put(spans: dict[Any, Span], key: Any, first: int, last: int) -> None:
+def _put(spans: dict[Any, FirstLast], key: Any, first: int, last: int) -> None:
     found = spans.get(key)
     if found is None:
-        spans[key] = Span(first, last)
+        spans[key] = FirstLast(first, last)
     else:
         found.widen(first, last)
 
 
 @dataclass(slots=True)
-class Entry:
+class ProfileEntry:
     """One source in one user's profile.
 
     `kinds` has a span for every interaction kind that there is; `opened_on` and `clicked_on`
@@ -47,14 +47,14 @@ class Entry:
     """
 
     source: str
-    kinds: dict[str, Span] = field(default_factory=dict)
+    kinds: dict[str, FirstLast] = field(default_factory=dict)
     channels: set[str] = field(default_factory=set)
     opened_on: set[str] = field(default_factory=set)
     clicked_on: set[str] = field(default_factory=set)
-    steps: dict[str, Span] = field(default_factory=dict)
-    seen: dict[str, Span] = field(default_factory=dict)
-    aliases: dict[str, Span] = field(default_factory=dict)
-    conversions: dict[int, Span] = field(default_factory=dict)
+    steps: dict[str, FirstLast] = field(default_factory=dict)
+    seen: dict[str, FirstLast] = field(default_factory=dict)
+    aliases: dict[str, FirstLast] = field(default_factory=dict)
+    conversions: dict[int, FirstLast] = field(default_factory=dict)
     variation: str | None = None
     _rank: tuple[bool, int, str] = (False, -1, "")
 
@@ -90,7 +90,7 @@ class Entry:
             if rank > self._rank:
                 self._rank, self.variation = rank, variation
 
-    def span(self, kind: str) -> Span | None:
+    def span(self, kind: str) -> FirstLast | None:
         """When it happened, None where it did not."""
         return self.kinds.get(kind)
 
@@ -138,18 +138,18 @@ class Entry:
         return bool(self.kinds.keys() - {"entered", "exited"})
 
 
-def entries(rows: pl.DataFrame) -> list[Entry]:
+def entries(rows: pl.DataFrame) -> list[ProfileEntry]:
     """One entry a source, in the order of the sources.
 
     `rows` are one user's, folded, in `interaction.SCHEMA`.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, ProfileEntry] = {}
     # row by row: one user has few, and each expression over a frame costs as much as hundreds
     for source, _, kind, channel, step, variation, detail, first, last in rows.rows():
         if source == PROFILE:
             continue
         entry = found.get(source)
         if entry is None:
-            entry = found[source] = Entry(source)
+            entry = found[source] = ProfileEntry(source)
         entry.take(kind, channel, step, variation, detail, first, last)
     return [found[source] for source in sorted(found)]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agents.users.entry import Entry, Span, entries
+from agents.users.entry import FirstLast, ProfileEntry, entries
 from agents.users.facts import UserFacts
 from agents.users.names import Names
 from agents.users.signals import Signals, signals
@@ -58,7 +58,7 @@ def unchecked(archived: tuple[str, ...], hidden: Mapping[str, int]) -> dict[str,
     return {"count": len(others), "sources": others[:MOST_NAMED]}
 
 
-def _entry(entry: Entry, names: Names) -> dict[str, Any]:
+def _entry(entry: ProfileEntry, names: Names) -> dict[str, Any]:
     found: dict[str, Any] = {
         "source": entry.source,
         "name": names.source(entry.source),
@@ -106,9 +106,9 @@ def _signals(told: Signals) -> dict[str, Any]:
     }
 
 
-def _bounds(span: Span) -> dict[str, Any]:
+def _bounds(span: FirstLast) -> dict[str, Any]:
     return {"first": iso(span.first), "last": iso(span.last)}
 
 
-def _span(span: Span | None) -> dict[str, Any] | None:
+def _span(span: FirstLast | None) -> dict[str, Any] | None:
     return None if span is None else _bounds(span)

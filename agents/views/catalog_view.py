@@ -26,11 +26,11 @@ from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
-__all__ = ["CatalogView", "Entry", "follow", "read"]
+__all__ = ["CatalogEntry", "CatalogView", "follow", "read"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogEntry:
     """A definition with its parts: the names of its steps and variations by id."""
 
     definition: Definition
@@ -52,7 +52,7 @@ class CatalogView:
     """The present definition of every key. Fed by one task, read by many, all in one loop."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, CatalogEntry] = {}
         self._tagged: dict[str, set[str]] = {}
         self.changes = 0
         """Grows with every record that changed something."""
@@ -68,11 +68,11 @@ class CatalogView:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[CatalogEntry]:
         """All definitions, sorted by key, as they are now."""
         return iter([self._entries[key] for key in sorted(self._entries)])
 
-    def get(self, key: str) -> Entry | None:
+    def get(self, key: str) -> CatalogEntry | None:
         """The definition of `campaign:ID`, `canvas:ID`, `segment:ID` or `content_card:ID`."""
         return self._entries.get(key)
 
@@ -80,11 +80,11 @@ class CatalogView:
         """The keys, of any kind, whose definition has the tag."""
         return frozenset(self._tagged.get(tag, ()))
 
-    def sources(self) -> Iterator[Entry]:
+    def sources(self) -> Iterator[CatalogEntry]:
         """The campaigns and Canvases, sorted by key."""
         return (entry for entry in self if is_source(entry.definition.key))
 
-    def segments(self) -> Iterator[Entry]:
+    def segments(self) -> Iterator[CatalogEntry]:
         """The segments, sorted by key."""
         return (entry for entry in self if entry.definition.kind == "segment")
 
@@ -103,17 +103,17 @@ class CatalogView:
         else:
             found = None if value is None else ledger.parsed(name, value)
             if letter == "k":
-                self._put(rest, None if found is None else Entry.of(found))
+                self._put(rest, None if found is None else CatalogEntry.of(found))
             elif letter == "a":
                 self._quarantine(rest, found)
             else:
                 self.sweep = found or RetentionSweep()
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: CatalogEntry) -> None:
         """Take in a definition that no record has told yet, whatever its age."""
         self._put(entry.definition.key, entry)
 
-    def _put(self, key: str, entry: Entry | None) -> None:
+    def _put(self, key: str, entry: CatalogEntry | None) -> None:
         former = self._entries.pop(key, None)
         for tag in former.definition.tags if former is not None else ():
             keys = self._tagged.get(tag, set())
@@ -210,7 +210,7 @@ async def read(settings: Settings, kafka: Log, now: int) -> CatalogView:
     decided = decide(state, news, now, Policy.of(settings)).state
     for key in {one.key for one in news}:
         found = decided.catalog.get(key)
-        view._put(key, None if found is None else Entry.of(found))
+        view._put(key, None if found is None else CatalogEntry.of(found))
         view._quarantine(key, decided.quarantined.get(key))
     return view
 

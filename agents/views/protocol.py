@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Protocol
 
-from agents.views.catalog_view import Entry
+from agents.views.catalog_view import CatalogEntry
 from schemas.records.lifecycle import SourceState
 
 __all__ = ["DefinitionLookup", "SourceLookup", "SourceRecords", "SourceStates", "TaggedDefinitions"]
@@ -38,7 +38,7 @@ class SourceStates(SourceRecords, Protocol):
 class DefinitionLookup(Protocol):
     """`catalog` as this worker has read it, by key (agents/views/catalog_view.py)."""
 
-    def get(self, key: str) -> Entry | None:
+    def get(self, key: str) -> CatalogEntry | None:
         """The definition of a key."""
         ...
 

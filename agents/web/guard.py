@@ -18,8 +18,8 @@ from agents.http.keys import Key, Keys, Scope
 from agents.http.origin import check_origin
 from agents.http.problems import CODES, Problem
 from agents.http.route import Handler, Route
-from agents.http.signature import HEADER, Refused, Stale, netloc, verify
-from agents.scatter.context import Context
+from agents.http.signature import HEADER, SignatureRefused, Stale, netloc, verify
+from agents.scatter.context import WorkerContext
 from agents.web.access_log import told, write
 from agents.web.caller import KEY, lacking, place
 from streams.period import seconds
@@ -63,7 +63,7 @@ class Guard:
     either, nor is that of other workers.
     """
 
-    def __init__(self, context: Context, routes: Iterable[Route]) -> None:
+    def __init__(self, context: WorkerContext, routes: Iterable[Route]) -> None:
         self._context = context
         self._routes: dict[tuple[str, str], Route] = {
             (route.method, route.path): route for route in routes
@@ -167,8 +167,8 @@ class Guard:
             )
             found = await body.read(request, body.MOST_WORKER_BYTES)
             if hashlib.sha256(found).hexdigest() != body_hash:
-                raise Refused("the body is another one than what was signed")
-        except Refused as error:
+                raise SignatureRefused("the body is another one than what was signed")
+        except SignatureRefused as error:
             if isinstance(error, Stale):
                 log.warning(
                     "another worker's request from %s is refused: %s", request.remote, error

@@ -11,7 +11,7 @@ from agents.http.connections import ConnectionLimits, Runner, listen, raise_desc
 from agents.http.parameters import known_parameters
 from agents.http.problems import problems
 from agents.http.route import Route
-from agents.scatter.context import CONTEXT, Context
+from agents.scatter.context import CONTEXT, WorkerContext
 from agents.web import openapi
 from agents.web.answer_problems import answer_problems
 from agents.web.guard import Guard
@@ -46,7 +46,7 @@ SHUTDOWN_S = 2.0
 _EVERYWHERE = {"0.0.0.0", "::"}
 
 
-def routes(app: web.Application, context: Context) -> None:
+def routes(app: web.Application, context: WorkerContext) -> None:
     """Add all routes to an application that has none."""
     app[CONTEXT] = context
     app.middlewares.append(problems)
@@ -63,7 +63,7 @@ class Web(driver.Web):
 
     mundane_level = "debug"
 
-    def __init__(self, app: AppT, context: Context) -> None:
+    def __init__(self, app: AppT, context: WorkerContext) -> None:
         super().__init__(app)
         self._context = context
         raise_descriptors()

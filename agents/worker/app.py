@@ -10,8 +10,8 @@ from faust.app.base import BootStrategy
 from faust.types import ChannelT, StreamT
 from mode import ServiceT
 
-from agents.scatter.context import Context
-from agents.shard.standing import Standing
+from agents.scatter.context import WorkerContext
+from agents.shard.ownership import Ownership
 from agents.supervision.shard_manager import MakeActor, MakeShard, Shard, ShardManager
 from agents.supervision.supervisor import Gate
 from agents.supervision.topic_watch import TopicWatch
@@ -61,7 +61,7 @@ class App(faust.App):
 
     manager: ShardManager
     membership: Membership
-    context: Context
+    context: WorkerContext
 
     async def on_first_start(self) -> None:
         """Make no folders: shards keep theirs in `data_dir`."""
@@ -98,7 +98,7 @@ def build_app(
     catalog: CatalogView | None = None,
     watch: TopicWatch | None = None,
     companions: Mapping[str, MakeActor] = MappingProxyType({}),
-    standing: Standing | None = None,
+    ownership: Ownership | None = None,
     on_failed: Callable[[BaseException], None],
     on_held: Callable[[int], None] = lambda shards: None,
 ) -> App:
@@ -106,9 +106,9 @@ def build_app(
 
     `on_failed` gets every error that has to end the process, `on_held` the number of shards
     held, before those start. Every actor waits at `gate` before it starts. `companions` are
-    actors that run whatever is assigned. `standing` is that of the shards that are made.
+    actors that run whatever is assigned. `ownership` is that of the shards that are made.
     """
-    standing = standing or Standing()
+    ownership = ownership or Ownership()
     app = App(
         settings.group_id,
         broker=[f"{SCHEME}://{server}" for server in settings.bootstrap_servers.split(",")],
@@ -147,11 +147,11 @@ def build_app(
         deliver=deliver,
         request_rejoin=app.membership.request_rejoin,
         on_failed=on_failed,
-        standing=standing,
+        ownership=ownership,
     )
-    standing.silent_s = app.membership.silent_s
-    standing.lapses = lambda: app.membership.lapses
-    app.context = Context(settings, app.manager, states)
+    ownership.silent_s = app.membership.silent_s
+    ownership.lapses = lambda: app.membership.lapses
+    app.context = WorkerContext(settings, app.manager, states)
     if catalog is not None:
         app.context.catalog = catalog
     if watch is not None:

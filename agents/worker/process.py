@@ -16,8 +16,8 @@ from agents.coordinator.coordinator import Coordinator
 from agents.http.keyring import check_exposure
 from agents.http.spool import clean_up
 from agents.resources.budget import Budget
+from agents.shard.ownership import Ownership
 from agents.shard.shard import Shard
-from agents.shard.standing import Standing
 from agents.supervision.broker_gate import BrokerGate
 from agents.supervision.shard_manager import Deliver
 from agents.supervision.topic_watch import TopicWatch
@@ -169,11 +169,11 @@ async def _announce(app: App, on_ready: Ready) -> None:
 def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
     view, catalog = StateView(), CatalogView()
     clock, budget, kafka = SystemClock(), Budget(settings), KafkaLog(settings)
-    gate, standing, watch = BrokerGate(settings), Standing(), TopicWatch(settings)
+    gate, ownership, watch = BrokerGate(settings), Ownership(), TopicWatch(settings)
     cache = shared_cache(budget.cache_bytes)
 
     def make_shard(partition: int, deliver: Deliver) -> Shard:
-        return Shard(settings, kafka, partition, view, clock, cache, budget, deliver, standing)
+        return Shard(settings, kafka, partition, view, clock, cache, budget, deliver, ownership)
 
     def on_held(shards: int) -> None:
         budget.shards = shards
@@ -194,7 +194,7 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
             "topic watch": lambda: watch,
         },
         watch=watch,
-        standing=standing,
+        ownership=ownership,
         on_failed=on_failed,
         on_held=on_held,
     )

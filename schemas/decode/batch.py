@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from aiokafka.record.util import calc_crc32c
 
-from schemas.decode.batch_records import KafkaRecord, RawBatch, chunks, unpack
+from schemas.decode.batch_records import KafkaRecord, RecordBatch, chunks, unpack
 from schemas.decode.compression import decompress
 from schemas.decode.wire import HEADER, LENGTH_END
 from schemas.errors import Recoverable
@@ -33,7 +33,7 @@ __all__ = [
     "BatchHeader",
     "CorruptBatch",
     "KafkaRecord",
-    "RawBatch",
+    "RecordBatch",
     "SealedBatch",
     "chunks",
     "parse_batches",
@@ -110,7 +110,7 @@ class SealedBatch:
         """Whether opening it takes more than a copy."""
         return bool(self.codec)
 
-    def opened(self, limit: int = BATCH_BYTES) -> RawBatch:
+    def opened(self, limit: int = BATCH_BYTES) -> RecordBatch:
         """With its records, or with a fault where those would take more than `limit` bytes,
         cannot be decompressed, or are more than can be.
 
@@ -127,7 +127,7 @@ class SealedBatch:
             payload = decompress(bytes(self.wire[HEADER.size :]), self.codec, limit)
         except Undecodable as error:
             fault = error.code, error.detail
-        return RawBatch(
+        return RecordBatch(
             topic=self.topic,
             partition=self.partition,
             base_offset=self.base_offset,
@@ -149,7 +149,7 @@ def parse_batches(
     *,
     check_crc: bool = True,
     limit: int = BATCH_BYTES,
-) -> Iterator[tuple[BatchHeader, RawBatch | None]]:
+) -> Iterator[tuple[BatchHeader, RecordBatch | None]]:
     """As `seal_batches`, each batch opened."""
     for header, batch in seal_batches(raw, topic, partition, check_crc=check_crc):
         yield header, None if batch is None else batch.opened(limit)

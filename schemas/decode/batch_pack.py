@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.decode.batch import parse_batches
-from schemas.decode.batch_records import RawBatch
+from schemas.decode.batch_records import RecordBatch
 from schemas.errors import Fatal
 
 __all__ = ["packed"]
@@ -15,7 +15,7 @@ _ANY_SIZE = 1 << 31
 
 def packed(
     records: Sequence[tuple[bytes | None, bytes | None]], topic: str, timestamp: int
-) -> RawBatch:
+) -> RecordBatch:
     """A batch of (key, value) pairs at the offsets 0, 1, ..; `timestamp` in milliseconds."""
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, _ANY_SIZE)
     for offset, (key, value) in enumerate(records):

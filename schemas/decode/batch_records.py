@@ -26,7 +26,7 @@ __all__ = [
     "MOST_HEADERS",
     "CorruptRecords",
     "KafkaRecord",
-    "RawBatch",
+    "RecordBatch",
     "chunks",
     "unpack",
     "unpack_proven",
@@ -43,7 +43,7 @@ _HALF, _WHOLE = 1 << 63, 1 << 64
 class CorruptRecords(Fatal):
     """A batch that cannot be read: `code` is the reject's, `detail` says why."""
 
-    def __init__(self, batch: "RawBatch", code: str, detail: str) -> None:
+    def __init__(self, batch: "RecordBatch", code: str, detail: str) -> None:
         super().__init__(
             f"{batch.topic}[{batch.partition}] offset {batch.base_offset}: "
             f"a batch of {batch.count} records cannot be read: {detail}",
@@ -54,7 +54,7 @@ class CorruptRecords(Fatal):
 
 
 @dataclass(frozen=True, slots=True)
-class RawBatch:
+class RecordBatch:
     """A record batch whose records are still bytes.
 
     `payload` holds the records, decompressed. Timestamps are the broker's, milliseconds;
@@ -91,12 +91,12 @@ class KafkaRecord(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]]
 
 
-def unpack(batch: RawBatch) -> list[KafkaRecord]:
+def unpack(batch: RecordBatch) -> list[KafkaRecord]:
     """The records of a batch, in order. Raises `CorruptRecords`."""
     return list(_walk(batch))
 
 
-def chunks(batch: RawBatch) -> Iterator[list[KafkaRecord]]:
+def chunks(batch: RecordBatch) -> Iterator[list[KafkaRecord]]:
     """The records of a batch, some thousands at a time.
 
     Raises `CorruptRecords` before the first where not all of them can be read.
@@ -114,7 +114,7 @@ def chunks(batch: RawBatch) -> Iterator[list[KafkaRecord]]:
         yield chunk
 
 
-def unpack_proven(batch: RawBatch) -> list[KafkaRecord]:
+def unpack_proven(batch: RecordBatch) -> list[KafkaRecord]:
     """As `unpack`, several times as fast, for a batch that is known to hold together, with few
     headers: one that schemas.decode.blocks has read.
     """
@@ -149,7 +149,7 @@ def unpack_proven(batch: RawBatch) -> list[KafkaRecord]:
         return unpack(batch)
 
 
-def _walk(batch: RawBatch) -> Iterator[KafkaRecord]:
+def _walk(batch: RecordBatch) -> Iterator[KafkaRecord]:
     if batch.fault is not None:
         raise CorruptRecords(batch, *batch.fault)
     data, base, last = batch.payload, batch.base_offset, batch.last_offset - batch.base_offset
@@ -208,5 +208,5 @@ def _bytes(data: bytes, at: int, end: int) -> tuple[bytes | None, int]:
     return data[at : at + length], at + length
 
 
-def _corrupt(batch: RawBatch, detail: str) -> CorruptRecords:
+def _corrupt(batch: RecordBatch, detail: str) -> CorruptRecords:
     return CorruptRecords(batch, "undecodable", detail)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import polars as pl
 
-from schemas.decode.batch import RawBatch
+from schemas.decode.batch import RecordBatch
 from schemas.decode.batch_records import LEAST_BYTES, MOST_HEADERS
 from schemas.decode.check import RULED, broken
 from schemas.decode.forward import LAYOUTS, STAMP, TOPIC
@@ -29,7 +29,7 @@ from schemas.tables.view import Projection, select
 
 __all__ = ["Misfit", "Numbered", "Read", "Shape", "peek", "read_batches"]
 
-Numbered: TypeAlias = tuple[int, RawBatch]
+Numbered: TypeAlias = tuple[int, RecordBatch]
 """A batch with its number, which is the caller's."""
 
 _FRAME = struct.Struct(">bI")
@@ -84,7 +84,7 @@ class _Query:
     columns: list[pl.Expr]
 
 
-def peek(batch: RawBatch, *, forwarded: bool = False) -> Shape | None:
+def peek(batch: RecordBatch, *, forwarded: bool = False) -> Shape | None:
     """The shape of the batch's first record; None if it is no Avro in Confluent framing, has very
     many headers, or the batch cannot hold as many records as it says.
 

@@ -12,7 +12,7 @@ from functools import cache
 
 import polars as pl
 
-from schemas.decode.batch import KafkaRecord, RawBatch, chunks
+from schemas.decode.batch import KafkaRecord, RecordBatch, chunks
 from schemas.decode.batch_records import CorruptRecords, unpack_proven
 from schemas.decode.blocks import Misfit, Numbered, Shape, peek, read_batches
 from schemas.decode.check import DEFAULT_LIMITS, RULED, RecordLimits, check
@@ -22,14 +22,14 @@ from schemas.decode.singles import decode_records
 from schemas.records.registry import FILES, SchemaSource
 from schemas.tables.view import Projection, fields, select
 
-__all__ = ["Decoded", "Decoder", "RecordLimits", "Reject", "decode"]
+__all__ = ["DecodedEvents", "Decoder", "RecordLimits", "Reject", "decode"]
 
 _PLACE = {"batch": pl.UInt32(), "offset": pl.Int64(), "timestamp": pl.Int64()}
 _PLACE_COLUMNS = [pl.col(name) for name in _PLACE]
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedEvents:
     """`frame` holds the good events: the fields asked for, `batch` (UInt32: the batch's
     number), `offset` and `timestamp` (Int64; the broker's, milliseconds).
     """
@@ -39,13 +39,13 @@ class Decoded:
 
 
 def decode(
-    batches: Sequence[RawBatch],
+    batches: Sequence[RecordBatch],
     event: str,
     *,
     columns: Collection[str] | None = None,
     limits: RecordLimits = DEFAULT_LIMITS,
     source: SchemaSource = FILES,
-) -> Decoded:
+) -> DecodedEvents:
     """Decode the records of `batches`, numbered from 0, all of them events of kind `event`.
 
     `columns` names the fields wanted; default are all. The order of the rows is not defined.
@@ -63,7 +63,7 @@ def decode(
         for number, batch in decoder.read_alike(shape, group):
             decoder.read_singly(number, batch)
     nothing = pl.DataFrame(schema={**asked, **_PLACE})
-    return Decoded(pl.concat([nothing, *decoder.frames]), rejects.found)
+    return DecodedEvents(pl.concat([nothing, *decoder.frames]), rejects.found)
 
 
 class Decoder:
@@ -107,7 +107,7 @@ class Decoder:
             return [pair for one in batches for pair in self.read_alike(shape, [one])]
         return []
 
-    def read_singly(self, number: int, batch: RawBatch) -> None:
+    def read_singly(self, number: int, batch: RecordBatch) -> None:
         """Read the records of `batch` in groups or one by one."""
         try:
             for records in chunks(batch):
@@ -115,7 +115,7 @@ class Decoder:
         except CorruptRecords as error:
             self._rejects.add_batch(batch, error.code, error.detail)
 
-    def read_records(self, number: int, batch: RawBatch, records: Sequence[KafkaRecord]) -> None:
+    def read_records(self, number: int, batch: RecordBatch, records: Sequence[KafkaRecord]) -> None:
         """Read records of `batch` whose boundaries are known."""
         limits = self._limits
         frame, failures = decode_records(
@@ -153,8 +153,8 @@ class Decoder:
         self,
         frame: pl.DataFrame,
         texts: Sequence[str],
-        batches: Mapping[int, RawBatch],
-        records_of: Callable[[RawBatch], Mapping[int, KafkaRecord]],
+        batches: Mapping[int, RecordBatch],
+        records_of: Callable[[RecordBatch], Mapping[int, KafkaRecord]],
     ) -> None:
         good, bad = check(frame, texts, self._limits.max_field_bytes)
         self.frames.append(select(good, [*self._view.build(pl.col), *_PLACE_COLUMNS]))
@@ -165,7 +165,7 @@ class Decoder:
                 self._rejects.add(batch, records[offset], code, detail)
 
 
-def _by_offset(batch: RawBatch) -> Mapping[int, KafkaRecord]:
+def _by_offset(batch: RecordBatch) -> Mapping[int, KafkaRecord]:
     return {record.offset: record for record in unpack_proven(batch)}
 
 

@@ -6,7 +6,7 @@ from functools import cache
 
 import polars as pl
 
-from schemas.decode.batch import KafkaRecord, RawBatch, chunks, unpack
+from schemas.decode.batch import KafkaRecord, RecordBatch, chunks, unpack
 from schemas.decode.batch_records import CorruptRecords, unpack_proven
 from schemas.decode.blocks import Numbered, Shape, peek
 from schemas.decode.check import DEFAULT_LIMITS, RecordLimits
@@ -49,7 +49,7 @@ class Ingested:
 
 
 def ingest(
-    batches: Sequence[RawBatch],
+    batches: Sequence[RecordBatch],
     partition: int,
     partitions: int,
     inputs: Inputs,
@@ -117,7 +117,7 @@ class _Intake:
         self._groups: dict[tuple[str, Shape | None], list[Numbered]] = {}
         self._mixed: list[Numbered] = []
 
-    def sort(self, number: int, batch: RawBatch) -> None:
+    def sort(self, number: int, batch: RecordBatch) -> None:
         if batch.fault is not None:
             self.rejects.add_batch(batch, *batch.fault)
             return
@@ -156,7 +156,7 @@ class _Intake:
             frames += decoder.frames
         return pl.concat(frames[1:] or frames)
 
-    def _read_mixed(self, number: int, batch: RawBatch, records: Sequence[KafkaRecord]) -> None:
+    def _read_mixed(self, number: int, batch: RecordBatch, records: Sequence[KafkaRecord]) -> None:
         events: dict[str, list[KafkaRecord]] = {}
         forwarded = batch.topic == self._inputs.repartition
         for record in records:
@@ -192,7 +192,7 @@ def _nothing() -> pl.DataFrame:
 
 def _placed(
     rows: pl.DataFrame,
-    batches: Sequence[RawBatch],
+    batches: Sequence[RecordBatch],
     partition: int,
     partitions: int,
     inputs: Inputs,
@@ -209,7 +209,7 @@ def _placed(
 
 
 def _forwards(
-    misplaced: pl.DataFrame, batches: Sequence[RawBatch], proven: Collection[int]
+    misplaced: pl.DataFrame, batches: Sequence[RecordBatch], proven: Collection[int]
 ) -> Iterable[Forward]:
     forwards: dict[tuple[str, int, bool], Forward] = {}
     places = misplaced.select("batch", "offset", "target", "user").sort("batch", "offset")

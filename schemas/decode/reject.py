@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from schemas.decode.batch import KafkaRecord, RawBatch
+from schemas.decode.batch import KafkaRecord, RecordBatch
 from schemas.decode.check import DEFAULT_LIMITS, RecordLimits
 from schemas.decode.forward import RecordPosition, place_of, restored
 
@@ -69,7 +69,7 @@ class Rejects:
         """All of them, batch by batch."""
         return [one for batch in self._of.values() for one in batch.rejects]
 
-    def add(self, batch: RawBatch, record: KafkaRecord, code: str, detail: str) -> None:
+    def add(self, batch: RecordBatch, record: KafkaRecord, code: str, detail: str) -> None:
         """One record of `batch`."""
         of = self._of_batch(batch)
         of.count += 1
@@ -85,13 +85,13 @@ class Rejects:
             of.rejects = [reject_batch(batch, first.code, detail, self._limits)]
             of.whole = True
 
-    def add_batch(self, batch: RawBatch, code: str, detail: str) -> None:
+    def add_batch(self, batch: RecordBatch, code: str, detail: str) -> None:
         """All of `batch`."""
         of = self._of_batch(batch)
         of.rejects = [reject_batch(batch, code, detail, self._limits)]
         of.whole = True
 
-    def _of_batch(self, batch: RawBatch) -> "_OfBatch":
+    def _of_batch(self, batch: RecordBatch) -> "_OfBatch":
         return self._of.setdefault((batch.topic, batch.partition, batch.base_offset), _OfBatch())
 
 
@@ -104,7 +104,7 @@ class _OfBatch:
 
 
 def reject_batch(
-    batch: RawBatch, code: str, detail: str, limits: RecordLimits = DEFAULT_LIMITS
+    batch: RecordBatch, code: str, detail: str, limits: RecordLimits = DEFAULT_LIMITS
 ) -> Reject:
     """The reject of a whole batch: the place of its first record, and its bytes in the log, from
     its header on, as many as fit.
@@ -116,7 +116,7 @@ def reject_batch(
 
 
 def reject(
-    batch: RawBatch,
+    batch: RecordBatch,
     record: KafkaRecord,
     code: str,
     detail: str,

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from schemas.decode.batch import KafkaRecord, RawBatch, chunks, unpack
+from schemas.decode.batch import KafkaRecord, RecordBatch, chunks, unpack
 from schemas.decode.batch_records import CorruptRecords
 from schemas.decode.blocks import peek
 from schemas.decode.check import DEFAULT_LIMITS, RecordLimits
@@ -34,7 +34,7 @@ class TakenUsers:
     rejects: list[Reject]
 
 
-def of_users(batch: RawBatch, inputs: Inputs) -> bool:
+def of_users(batch: RecordBatch, inputs: Inputs) -> bool:
     """Whether a batch is of the users topic, or was forwarded from it.
 
     Forwarded batches are of one topic each: their first record speaks for them.
@@ -52,7 +52,7 @@ def of_users(batch: RawBatch, inputs: Inputs) -> bool:
 
 
 def take_users(
-    batches: Sequence[RawBatch],
+    batches: Sequence[RecordBatch],
     partition: int,
     partitions: int,
     sequence: int,
@@ -61,7 +61,7 @@ def take_users(
     source: SchemaSource = FILES,
 ) -> TakenUsers:
     """Roster rows of `batches`, for the shard `partition`; numbered from `sequence`."""
-    found: list[tuple[str, Mapping[str, Any] | None, RawBatch, KafkaRecord]] = []
+    found: list[tuple[str, Mapping[str, Any] | None, RecordBatch, KafkaRecord]] = []
     rejects = Rejects(limits, inputs.repartition)
     for batch in batches:
         forwarded = batch.topic == inputs.repartition

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from schemas.records import registry
-from schemas.records.misspelt import TALLY, look
+from schemas.records.misspelt import MISSPELT, look
 from schemas.records.undecodable import Undecodable
 
 __all__ = ["decode"]
@@ -183,7 +183,7 @@ def _enum(name: str, symbols: frozenset[str], default: str | None) -> Check:
             if (symbol := in_case.get(value.casefold())) is not None:
                 return symbol
             if default is not None:
-                TALLY.note(name, value, symbols, likeness=_ALIKE)
+                MISSPELT.note(name, value, symbols, likeness=_ALIKE)
                 return default
         _wrong(path, " | ".join(sorted(symbols)), value)
 

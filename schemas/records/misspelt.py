@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from schemas.records.undecodable import Undecodable
 from schemas.words.nearest import nearest
 
-__all__ = ["TALLY", "Misspelling", "Tally", "look"]
+__all__ = ["MISSPELT", "Misspelling", "MisspellingCounts", "look"]
 
 _LIKENESS = 0.85
 _STRICT = frozenset({"command", "definition"})
@@ -39,7 +39,7 @@ class Misspelling:
     count: int
 
 
-class Tally:
+class MisspellingCounts:
     """Counts misspellings. Safe for use by several threads; bounded, whatever is noted."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Tally:
             ]
 
 
-TALLY = Tally()
+MISSPELT = MisspellingCounts()
 """That of this process."""
 
 
@@ -108,7 +108,7 @@ def look(record: str, value: Mapping[str, object], known: Collection[str]) -> No
     present = [name for name in known if value.get(name) is not None]
     for name in strange[:_LOOKED_AT]:
         if record not in _STRICT:
-            TALLY.note(record, name, known, present=present)
+            MISSPELT.note(record, name, known, present=present)
         elif (meant := like(name, known)) is not None and meant not in present:
             detail = f"{name[:80]}: there is no such field, did you mean {meant}?"
             raise Undecodable("bad_json", detail)

@@ -17,11 +17,11 @@ from aiokafka import errors as kafka_errors
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
-from schemas.decode.batch import CorruptBatch, RawBatch, SealedBatch
+from schemas.decode.batch import CorruptBatch, RecordBatch, SealedBatch
 from schemas.errors import Recoverable
 from streams.kafka import bootstrap
 from streams.kafka.aborted import committed
-from streams.kafka.fetch_protocol import Answer, FetchProtocol
+from streams.kafka.fetch_protocol import FetchProtocol, PartitionAnswer
 from streams.kafka.log import IDLE_WAIT_MS, SILENCE_S, Partition, Unreadable
 from streams.kafka.opening import open_batches
 from streams.settings import Settings
@@ -86,7 +86,7 @@ class Fetcher:
         self._name = name
         self._client: bootstrap.Client | None = None
         #: Questions under way or answered and not handed over, by broker.
-        self._pending: dict[int, asyncio.Task[list[Answer]]] = {}
+        self._pending: dict[int, asyncio.Task[list[PartitionAnswer]]] = {}
         self._asked: dict[int, list[Partition]] = {}
         self._unreadable = unreadable
         self._trouble_said = 0.0
@@ -143,7 +143,7 @@ class Fetcher:
         """Moves a position; what was asked for from another one is thrown away."""
         self._protocol.positions[partition] = offset
 
-    async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RawBatch]:
+    async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RecordBatch]:
         """The next batches, decompressed, as far as those take `bytes_per_fetch`; as
         `fetch_sealed` else.
 
@@ -200,7 +200,7 @@ class Fetcher:
             self._ask_leaders(max_wait_ms)
         return batches
 
-    async def progress(self, silence_s: float = SILENCE_S) -> list[RawBatch]:
+    async def progress(self, silence_s: float = SILENCE_S) -> list[RecordBatch]:
         """The next batches; none where positions moved past markers and aborted records only.
 
         For reading up to somewhere: that may take as long as it likes while it gets on. Raises
@@ -219,7 +219,7 @@ class Fetcher:
                     remedy="Look at the brokers: whether they run, and lead these partitions",
                 )
 
-    def _handed_over(self, node: int) -> asyncio.Task[list[Answer]]:
+    def _handed_over(self, node: int) -> asyncio.Task[list[PartitionAnswer]]:
         del self._asked[node]
         return self._pending.pop(node)
 
@@ -299,7 +299,7 @@ class Fetcher:
         wanted: list[Partition],
         max_wait_ms: int,
         share: int,
-    ) -> list[Answer]:
+    ) -> list[PartitionAnswer]:
         """One question to one broker, of `share` that are asked at a time."""
         random.shuffle(wanted)  # the broker fills a response in this order: none may starve
         asked = self._protocol.ask(wanted, share, max_wait_ms)
@@ -318,7 +318,7 @@ class Fetcher:
             self._trouble([partition], f"{partition[0]}[{partition[1]}]: {why}")
         if heard.lost is not None:
             raise heard.lost
-        answers: list[Answer] = []
+        answers: list[PartitionAnswer] = []
         for raw in heard.sent:
             arguments = (raw.data, raw.partition, raw.asked_from, raw.aborted)
             try:
@@ -331,7 +331,7 @@ class Fetcher:
                 # it is asked for again: the others go on, and a person may pass it over
                 self._trouble([raw.partition], str(error))
                 continue
-            answers.append(Answer(raw.partition, raw.asked_from, got, following))
+            answers.append(PartitionAnswer(raw.partition, raw.asked_from, got, following))
         return answers
 
     def _trouble(self, partitions: Iterable[Partition], what: str) -> None:

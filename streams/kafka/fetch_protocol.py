@@ -10,10 +10,10 @@ from typing import Any
 
 from aiokafka import errors as kafka_errors
 
-from schemas.decode.batch import RawBatch, SealedBatch
+from schemas.decode.batch import RecordBatch, SealedBatch
 from streams.kafka.log import LostRange, Partition
 
-__all__ = ["Answer", "FetchProtocol", "Heard", "Question", "Raw"]
+__all__ = ["FetchProtocol", "FetchQuestion", "FetchResponse", "PartitionAnswer", "PartitionBytes"]
 
 LINGER_BYTES = 1_000_000
 #: The least that is asked for, however much records grow: a broker sends a whole batch anyway.
@@ -24,7 +24,7 @@ FIRST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class FetchQuestion:
     """One request to one broker: from `positions` on, `most_each` bytes of each partition, and
     `most` of all. It answers when it has `least`, or after `wait_ms`."""
 
@@ -43,7 +43,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class PartitionBytes:
     """What was sent of one partition: batches as bytes, and `(producer id, first offset)` of the
     aborted transactions among them."""
 
@@ -54,18 +54,18 @@ class Raw:
 
 
 @dataclass(slots=True)
-class Heard:
+class FetchResponse:
     """One response: what was sent, what was refused and why, and the range that is lost, behind
     which nothing was looked at."""
 
-    sent: list[Raw] = field(default_factory=list)
+    sent: list[PartitionBytes] = field(default_factory=list)
     refused: list[tuple[Partition, str]] = field(default_factory=list)
     lost: LostRange | None = None
     size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PartitionAnswer:
     """What one question brought for one partition: the position it was asked from, whole
     batches, and the offset after the last one seen."""
 
@@ -141,7 +141,7 @@ class FetchProtocol:
         """Leaves these alone for a while."""
         self.resting |= dict.fromkeys(partitions, until)
 
-    def ask(self, wanted: Sequence[Partition], share: int, max_wait_ms: int) -> Question:
+    def ask(self, wanted: Sequence[Partition], share: int, max_wait_ms: int) -> FetchQuestion:
         """The question for these partitions of one leader, of `share` that are asked at a time.
 
         A broker fills its response in their order.
@@ -153,18 +153,18 @@ class FetchProtocol:
         if not self._unanswered.isdisjoint(wanted):
             wait = 0  # where a log ends is not known: an answer without records tells it
         positions = {one: self.positions[one] for one in wanted}
-        return Question(positions, wait, least, most, min(self._partition_bytes, most))
+        return FetchQuestion(positions, wait, least, most, min(self._partition_bytes, most))
 
-    def silent(self, question: Question, *, timed_out: bool) -> None:
+    def silent(self, question: FetchQuestion, *, timed_out: bool) -> None:
         """There was no answer."""
         self._unanswered.update(question.positions)
         if timed_out:
             # or a slow line would never bring one whole answer
             self._reach = max(min(LEAST_BYTES, self._bytes), self._reach // 2)
 
-    def heard(self, question: Question, response: Any) -> Heard:
+    def heard(self, question: FetchQuestion, response: Any) -> FetchResponse:
         """Judges a response of the fetch API, from version 4 on."""
-        found = Heard()
+        found = FetchResponse()
         for topic, partitions in response.topics:
             for number, code, high, *rest in partitions:
                 partition, data = (topic, number), rest[-1] or b""
@@ -180,17 +180,19 @@ class FetchProtocol:
                 self._ends[partition] = high
                 self._held_back[partition] = max(0, high - rest[0]) if rest[0] >= 0 else 0
                 aborted = rest[2] if response.API_VERSION >= 11 else rest[-2]
-                found.sent.append(Raw(partition, asked_from, data, aborted or ()))
+                found.sent.append(PartitionBytes(partition, asked_from, data, aborted or ()))
         return found
 
-    def _refused(self, found: Heard, partition: Partition, asked_from: int, code: int) -> None:
+    def _refused(
+        self, found: FetchResponse, partition: Partition, asked_from: int, code: int
+    ) -> None:
         error = kafka_errors.for_code(code)
         if error is not kafka_errors.OffsetOutOfRangeError:
             found.refused.append((partition, error.__name__))
         elif self.positions.get(partition) == asked_from:  # it was not moved since
             found.lost = LostRange(partition, asked_from)
 
-    def hand_over(self, answers: Iterable[Answer]) -> list[SealedBatch]:
+    def hand_over(self, answers: Iterable[PartitionAnswer]) -> list[SealedBatch]:
         """Moves positions past answers; returns their batches. What was asked from elsewhere than
         where a position is by now, after a seek, is thrown away."""
         batches: list[SealedBatch] = []
@@ -203,7 +205,7 @@ class FetchProtocol:
             self._reach = min(2 * self._reach, self._bytes)
         return batches
 
-    def learn_growth(self, batches: Sequence[RawBatch]) -> None:
+    def learn_growth(self, batches: Sequence[RecordBatch]) -> None:
         """How much larger records are than what was fetched of them, batch headers included."""
         fetched = sum(len(batch.wire) for batch in batches)
         if fetched:

@@ -7,7 +7,7 @@ import logging
 import struct
 from collections import Counter
 
-from schemas.decode.batch_records import CorruptRecords, KafkaRecord, RawBatch, unpack
+from schemas.decode.batch_records import CorruptRecords, KafkaRecord, RecordBatch, unpack
 from schemas.records.lifecycle import is_source
 
 __all__ = [
@@ -32,7 +32,7 @@ _ATTRIBUTES_AT = 21
 _TRANSACTIONAL = 0x10
 
 
-def records_of(batch: RawBatch) -> list[KafkaRecord]:
+def records_of(batch: RecordBatch) -> list[KafkaRecord]:
     """The records of a batch; none of one that cannot be read, which is passed over whole."""
     try:
         return unpack(batch)
@@ -41,7 +41,7 @@ def records_of(batch: RawBatch) -> list[KafkaRecord]:
         return []
 
 
-def producer_of(batch: RawBatch) -> int | None:
+def producer_of(batch: RecordBatch) -> int | None:
     """The id of the producer that wrote a batch; None where that is not known."""
     if len(batch.wire) < _PRODUCER_AT + _PRODUCER.size:
         return None
@@ -49,7 +49,7 @@ def producer_of(batch: RawBatch) -> int | None:
     return found
 
 
-def in_transaction(batch: RawBatch) -> bool | None:
+def in_transaction(batch: RecordBatch) -> bool | None:
     """Whether a batch was written within a transaction; None where that is not known."""
     if len(batch.wire) < _ATTRIBUTES_AT + _ATTRIBUTES.size:
         return None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from schemas.decode.batch import RawBatch, SealedBatch
+from schemas.decode.batch import RecordBatch, SealedBatch
 from schemas.errors import Fatal, Recoverable
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 Partition = tuple[str, int]
 """(topic, number)"""
 
-Unreadable = Callable[[RawBatch, str, str], None]
+Unreadable = Callable[[RecordBatch, str, str], None]
 """Takes a batch that cannot be read, with a code and its reason."""
 
 #: How long a reader waits for something new before its answer is empty.
@@ -156,7 +156,7 @@ class LogReader(Protocol):
         """Of the lag, offsets that cannot be read yet, as they lie behind the beginning of a
         transaction that is still open; partitions without any are left out; at once."""
 
-    async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RawBatch]:
+    async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RecordBatch]:
         """The next batches, decompressed; empty where none came in about `max_wait_ms`.
 
         May be empty earlier: positions may have moved past markers. Broker trouble is waited out:
@@ -169,7 +169,7 @@ class LogReader(Protocol):
     async def fetch_sealed(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[SealedBatch]:
         """As `fetch`, but batches are as the log has them: compressed, and perhaps unreadable."""
 
-    async def progress(self, silence_s: float = SILENCE_S) -> list[RawBatch]:
+    async def progress(self, silence_s: float = SILENCE_S) -> list[RecordBatch]:
         """As `fetch`, but waits until a position has moved: empty only where it moved past markers
         and aborted records.
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from schemas.decode.batch import RawBatch, SealedBatch, chunks
+from schemas.decode.batch import RecordBatch, SealedBatch, chunks
 from schemas.decode.batch_records import CorruptRecords
 
 __all__ = ["Opened", "open_batches"]
@@ -17,8 +17,8 @@ class Opened:
     begins.
     """
 
-    batches: list[RawBatch] = field(default_factory=list)
-    unreadable: list[tuple[RawBatch, str, str]] = field(default_factory=list)
+    batches: list[RecordBatch] = field(default_factory=list)
+    unreadable: list[tuple[RecordBatch, str, str]] = field(default_factory=list)
     following: dict[tuple[str, int], int] = field(default_factory=dict)
 
 

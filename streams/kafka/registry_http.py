@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-__all__ = ["Answer", "CallFailed", "Caller"]
+__all__ = ["CallFailed", "Caller", "RegistryAnswer"]
 
 ANSWER_BYTES = 2_000_000
 """A longer answer is given up: a schema has at most schemas.records.foreign.CHARACTERS."""
@@ -25,7 +25,7 @@ class CallFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RegistryAnswer:
     """A status other than a redirect, and the whole body."""
 
     status: int
@@ -52,15 +52,15 @@ class Caller:
             self._headers["Authorization"] = f"Basic {token}"
         self.url = f"{parts.scheme}://{_host(parts)}{parts.path}".rstrip("/")
 
-    def get(self, *path: str) -> Answer:
+    def get(self, *path: str) -> RegistryAnswer:
         """GET. Raises CallFailed."""
         return self._call("GET", path, None)
 
-    def post(self, body: bytes, *path: str) -> Answer:
+    def post(self, body: bytes, *path: str) -> RegistryAnswer:
         """POST of JSON. Raises CallFailed."""
         return self._call("POST", path, body)
 
-    def _call(self, method: str, path: tuple[str, ...], body: bytes | None) -> Answer:
+    def _call(self, method: str, path: tuple[str, ...], body: bytes | None) -> RegistryAnswer:
         target = "/".join((self._parts.path.rstrip("/"), *(quote(part, safe="") for part in path)))
         headers = {**self._headers, "Connection": "close"}
         if body is not None:
@@ -105,7 +105,7 @@ class Caller:
         target: str,
         headers: dict[str, str],
         body: bytes | None,
-    ) -> Answer:
+    ) -> RegistryAnswer:
         lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
         connection.sendall("\r\n".join(lines).encode("latin-1") + (body or b""))
         answer = http.client.HTTPResponse(connection, method=method)
@@ -118,7 +118,7 @@ class Caller:
                 raise CallFailed(f"an answer of more than {ANSWER_BYTES} bytes")
             if answer.length:
                 raise CallFailed("the answer broke off")
-            return Answer(answer.status, content)
+            return RegistryAnswer(answer.status, content)
         finally:
             answer.close()
 

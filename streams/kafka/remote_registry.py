@@ -24,7 +24,7 @@ from schemas.errors import Fatal, Recoverable, UsageError
 from schemas.records import foreign, registry
 from schemas.records.foreign import BadSchema
 from schemas.records.registry import FILES, SchemaSource, UnknownSchema
-from streams.kafka.registry_http import Answer, Caller, CallFailed
+from streams.kafka.registry_http import Caller, CallFailed, RegistryAnswer
 from streams.settings import Settings
 from streams.trusted import check_file, check_target, is_loopback
 
@@ -248,7 +248,7 @@ class HttpSource:
             raise BadSchema(f"{subject[:80]} version {version} has no schema")
         return foreign.parsed(told["schema"]), told.get("references")
 
-    def _call(self, call: Callable[[], Answer]) -> Answer:
+    def _call(self, call: Callable[[], RegistryAnswer]) -> RegistryAnswer:
         try:
             answer = call()
             if answer.status != _NOT_FOUND and answer.status not in _REFUSED | {200}:
@@ -259,7 +259,7 @@ class HttpSource:
             self._failed = None
         return answer
 
-    def _object(self, answer: Answer, where: str) -> dict[str, Any]:
+    def _object(self, answer: RegistryAnswer, where: str) -> dict[str, Any]:
         if answer.status != 200:
             raise self._unreachable(f"{where}: {_reason(answer)}")
         try:
@@ -285,7 +285,7 @@ def _make_room(kept: dict[int, Any], most: int) -> None:
         del kept[next(iter(kept))]
 
 
-def _reason(answer: Answer) -> str:
+def _reason(answer: RegistryAnswer) -> str:
     try:
         message = str(json.loads(answer.body).get("message"))
     except (ValueError, AttributeError, RecursionError):

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from aiokafka.errors import KafkaError
 
-from schemas.decode.batch import KafkaRecord, RawBatch
+from schemas.decode.batch import KafkaRecord, RecordBatch
 from schemas.errors import Recoverable
 from schemas.records import codec
 from streams.kafka import foreign_records as strangers
@@ -101,5 +101,5 @@ def records_of(located: Iterable[Located], name: str) -> Iterator[dict[str, Any]
             pass_over(topic, partition, record.offset, str(error))
 
 
-def _of(batch: RawBatch) -> Iterable[Located]:
+def _of(batch: RecordBatch) -> Iterable[Located]:
     return ((batch.topic, batch.partition, record) for record in strangers.records_of(batch))

@@ -10,7 +10,7 @@ __all__ = [
     "DELETE_RETENTION_MS",
     "EVENTS",
     "MAX_MESSAGE_BYTES",
-    "Problem",
+    "TopicProblem",
     "TopicSpec",
     "Topics",
     "compare",
@@ -126,7 +126,7 @@ class TopicSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class TopicProblem:
     """One thing that is wrong with a topic. `setting` is `topic`, `partitions`, `replicas`,
     `incarnation` or a config."""
 
@@ -229,7 +229,7 @@ def compare(
     *,
     replicas: int | None = None,
     placed: int | None = None,
-) -> list[Problem]:
+) -> list[TopicProblem]:
     """What is wrong with a found topic; `partitions` is None where it does not exist.
 
     `replicas` is what its worst partition has, `placed` with how many partitions data has been
@@ -238,19 +238,19 @@ def compare(
     """
     if partitions is None:
         remedy = "Run `emberline topics create`"
-        return [Problem(spec.name, "topic", "missing", "there", remedy)]
+        return [TopicProblem(spec.name, "topic", "missing", "there", remedy)]
     problems = []
     if partitions != spec.partitions:
         remedy = _other_partitions(spec, partitions, placed)
         expected = str(spec.partitions)
-        problems.append(Problem(spec.name, "partitions", str(partitions), expected, remedy))
+        problems.append(TopicProblem(spec.name, "partitions", str(partitions), expected, remedy))
     if replicas is not None and replicas < spec.replicas:
         remedy = (
             "Have Kafka copy it to more brokers (kafka-reassign-partitions.sh), or set "
             f"replication_factor to {replicas}, if that many copies are enough"
         )
         found, expected = str(replicas), str(spec.replicas)
-        problems.append(Problem(spec.name, "replicas", found, expected, remedy))
+        problems.append(TopicProblem(spec.name, "replicas", found, expected, remedy))
     for name in sorted(spec.checked):
         expected, found = spec.configs[name], configs.get(name, "")
         least = expected
@@ -262,7 +262,7 @@ def compare(
             ours = name in spec.repaired
             if ours:
                 remedy = f"Run `emberline topics create`, or {remedy}"
-            problems.append(Problem(spec.name, name, found, expected, remedy, ours))
+            problems.append(TopicProblem(spec.name, name, found, expected, remedy, ours))
     return problems
 
 

@@ -17,7 +17,7 @@ from streams.kafka.topic_specs import (
     DELETE_RETENTION_MS,
     EVENTS,
     MAX_MESSAGE_BYTES,
-    Problem,
+    TopicProblem,
     Topics,
     TopicSpec,
     compare,
@@ -29,7 +29,7 @@ __all__ = [
     "DELETE_RETENTION_MS",
     "EVENTS",
     "MAX_MESSAGE_BYTES",
-    "Problem",
+    "TopicProblem",
     "TopicSpec",
     "Topics",
     "check",
@@ -64,7 +64,7 @@ async def create(settings: Settings) -> list[str]:
         return made
 
 
-async def check(settings: Settings) -> list[Problem]:
+async def check(settings: Settings) -> list[TopicProblem]:
     """What is wrong with the topics of these settings; empty when all is well.
 
     Raises Recoverable where no broker answers in 30 s.
@@ -73,7 +73,7 @@ async def check(settings: Settings) -> list[Problem]:
         return await _problems(admin, settings)
 
 
-async def repair(settings: Settings) -> list[Problem]:
+async def repair(settings: Settings) -> list[TopicProblem]:
     """Set every wrong setting that may be set without harm; returns what was wrong, once it
     is so no more.
 
@@ -92,7 +92,7 @@ async def repair(settings: Settings) -> list[Problem]:
         return wrong
 
 
-async def inspect(settings: Settings) -> tuple[list[Problem], dict[str, TopicLayout]]:
+async def inspect(settings: Settings) -> tuple[list[TopicProblem], dict[str, TopicLayout]]:
     """What is wrong with the topics, and how those that exist lie.
 
     Raises Recoverable where no broker answers in 30 s.
@@ -110,19 +110,19 @@ async def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
         return {name: found.topic_id for name, found in (await layouts(admin, names)).items()}
 
 
-async def _problems(admin: AIOKafkaAdminClient, settings: Settings) -> list[Problem]:
+async def _problems(admin: AIOKafkaAdminClient, settings: Settings) -> list[TopicProblem]:
     return (await _inspected(admin, settings))[0]
 
 
 async def _inspected(
     admin: AIOKafkaAdminClient, settings: Settings
-) -> tuple[list[Problem], dict[str, TopicLayout]]:
+) -> tuple[list[TopicProblem], dict[str, TopicLayout]]:
     wanted = specs(settings)
     there = await layouts(admin, [spec.name for spec in wanted])
     found = await _configs(admin, there)
     changelog = there.get(Topics(settings.prefix).changelog)
     placed = None if changelog is None else changelog.partitions
-    problems: list[Problem] = []
+    problems: list[TopicProblem] = []
     for spec in wanted:
         lies, configs = there.get(spec.name), found.get(spec.name, {})
         if lies is None:

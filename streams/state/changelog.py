@@ -11,7 +11,7 @@ import logging
 import time
 import uuid
 
-from schemas.decode.batch import KafkaRecord, RawBatch, unpack
+from schemas.decode.batch import KafkaRecord, RecordBatch, unpack
 from schemas.errors import Fatal
 from streams.kafka.foreign_records import in_transaction, pass_over
 from streams.kafka.log import Log, LogReader, LogWriter, Record
@@ -198,7 +198,7 @@ async def _records(reader: LogReader) -> list[KafkaRecord]:
             return found
 
 
-def _entries(batch: RawBatch) -> list[KafkaRecord]:
+def _entries(batch: RecordBatch) -> list[KafkaRecord]:
     """The records of a batch, without those that no shard can have written."""
     records = unpack(batch)
     if in_transaction(batch) is not False:

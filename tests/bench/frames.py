@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from aiokafka.partitioner import murmur2
 
-from schemas.decode.batch import RawBatch, parse_batches
+from schemas.decode.batch import RecordBatch, parse_batches
 from schemas.decode.ingest import ingest
 from schemas.records import codec
 from schemas.segment.codec import decode, encode
@@ -33,7 +33,7 @@ def main() -> None:
     count = parser.parse_args().events
     raws = produce(count)
 
-    def parse() -> list[RawBatch]:
+    def parse() -> list[RecordBatch]:
         found = (one for topic, raw in raws for _, one in parse_batches(raw, topic, 0))
         return [one for one in found if one is not None]
 

@@ -23,7 +23,7 @@ import aiohttp
 import polars as pl
 from aiohttp import web
 
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.shard.jobs.context import ShardContext
 from agents.shard.users import ShardUsers
 from agents.supervision.shard_manager import ShardManager
@@ -165,7 +165,7 @@ async def measure(
         shards=held, generation=1, directory=Directory(), check_in_touch=lambda: None
     )
     settings = load({"partitions": SHARDS}, env={}, file=Path("none"))
-    context = Context(settings, cast(ShardManager, manager), view)
+    context = WorkerContext(settings, cast(ShardManager, manager), view)
     app = web.Application()
     routes(app, context)
     runner = web.AppRunner(app)

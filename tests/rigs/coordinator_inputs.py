@@ -2,7 +2,7 @@
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from schemas.decode.batch import RawBatch, parse_batches
+from schemas.decode.batch import RecordBatch, parse_batches
 from streams.kafka.topics import Topics
 
 TOPICS = Topics("p.")
@@ -12,7 +12,7 @@ NOW = 1_700_000_000_000
 ACTIVE = b'{"key":"campaign:a","status":"ACTIVE"}'
 
 
-def batch(topic: str, *records: tuple[bytes | None, bytes | None]) -> RawBatch:
+def batch(topic: str, *records: tuple[bytes | None, bytes | None]) -> RecordBatch:
     """A batch as it is fetched, from offset 0."""
     builder = DefaultRecordBatchBuilder(
         magic=2,

@@ -40,7 +40,7 @@ class Desk:
         self.state = CoordinatorState()
         self.now = START
         self.said: list[Output] = []
-        self.log: list[ledger.Entry] = []
+        self.log: list[ledger.LogEntry] = []
         self._requests = 0
 
     def take(self, *inputs: Input) -> list[Output]:
@@ -137,7 +137,7 @@ def decisions(said: Sequence[Output]) -> list[str]:
     return [str(record["decision"]) for record in of(said, "audit")]
 
 
-def _compacted(log: Sequence[ledger.Entry]) -> list[ledger.Entry]:
+def _compacted(log: Sequence[ledger.LogEntry]) -> list[ledger.LogEntry]:
     kept: dict[str, bytes | None] = {}
     for key, value in log:
         kept.pop(key, None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aiokafka.partitioner import murmur2
 
-from schemas.decode.batch import RawBatch
+from schemas.decode.batch import RecordBatch
 from schemas.decode.forward import Forward
 from tests.rigs.record_batches import NOW, Produced, batch
 
@@ -22,7 +22,7 @@ def owner(user: str) -> int:
 USERS = [f"{number:024x}" for number in range(200)]
 
 
-def forwarded(forwards: Sequence[Forward], topic: str = REPARTITION) -> list[RawBatch]:
+def forwarded(forwards: Sequence[Forward], topic: str = REPARTITION) -> list[RecordBatch]:
     """What arrives of forwards in `repartition`, which has a time of its own for all."""
     return [
         batch(
@@ -37,7 +37,7 @@ def forwarded(forwards: Sequence[Forward], topic: str = REPARTITION) -> list[Raw
     ]
 
 
-def forwarded_before(forwards: Sequence[Forward]) -> list[RawBatch]:
+def forwarded_before(forwards: Sequence[Forward]) -> list[RecordBatch]:
     """The same as earlier releases forwarded it."""
     return [
         batch(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from schemas.decode.batch import RawBatch, parse_batches
+from schemas.decode.batch import RecordBatch, parse_batches
 from streams.kafka.topic_specs import Topics
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -52,7 +52,7 @@ def batch(
     codec: int = 0,
     attributes: int = 0,
     offsets: Sequence[int] | None = None,
-) -> RawBatch:
+) -> RecordBatch:
     """The batch as the fetcher hands it on."""
     raw = wire(
         records, codec=codec, base_offset=base_offset, attributes=attributes, offsets=offsets
@@ -62,6 +62,6 @@ def batch(
     return found
 
 
-def with_payload(found: RawBatch, payload: bytes, count: int | None = None) -> RawBatch:
+def with_payload(found: RecordBatch, payload: bytes, count: int | None = None) -> RecordBatch:
     """The batch with other bytes for its records."""
     return replace(found, payload=payload, count=found.count if count is None else count)

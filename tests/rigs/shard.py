@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agents.resources.budget import Budget
+from agents.shard.ownership import Ownership
 from agents.shard.shard import Shard
-from agents.shard.standing import Standing
 from agents.tools.oracle import Interactions
 from agents.tools.publish import Chunk, publish
 from agents.views.state_view import StateView
@@ -129,7 +129,7 @@ async def start(
     view: StateView | None = None,
     *,
     caught_up: bool = True,
-    standing: Standing | None = None,
+    ownership: Ownership | None = None,
     shards: int = 1,
 ) -> Stand:
     view = view or StateView()
@@ -142,7 +142,7 @@ async def start(
     cache = shared_cache(8 << 20)
     budget = Budget(settings, shards)
     shard = Shard(
-        settings, KafkaLog(settings), 0, view, SystemClock(), cache, budget, deliver, standing
+        settings, KafkaLog(settings), 0, view, SystemClock(), cache, budget, deliver, ownership
     )
     stand = Stand(settings, view, shard, asyncio.create_task(shard.run()))
     await stand.until(lambda: shard.ready)

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 
 from agents.http.connections import ConnectionLimits, Runner, listen
-from agents.scatter.context import Context
+from agents.scatter.context import WorkerContext
 from agents.supervision.shard_manager import ShardManager
-from agents.views.catalog_view import Entry
+from agents.views.catalog_view import CatalogEntry
 from agents.web.server import routes
 from schemas.records.lifecycle import SourceState, State
 from streams.group.shard_plan import Directory
@@ -43,7 +43,7 @@ class Site:
             in_touch=True,
             check_in_touch=lambda: None,
         )
-        self.context = Context(settings, cast(ShardManager, self.manager), self.states)
+        self.context = WorkerContext(settings, cast(ShardManager, self.manager), self.states)
         for shard in self.shards.values():
             shard.ready = True
             shard.versions[A] = 1
@@ -103,7 +103,7 @@ DAY = 20_370
 
 def define(site: Site, key: str, **facts: Any) -> None:
     record = {"key": key, "kind": key.partition(":")[0], "name": key, "status": "ACTIVE"} | facts
-    site.context.catalog.put(Entry.from_record(record))
+    site.context.catalog.put(CatalogEntry.from_record(record))
 
 
 def settings(folder: Path, **more: Any) -> Settings:

@@ -20,7 +20,7 @@ from agents.coordinator.rules.quarantine import (
     readable_uses,
     used_with,
 )
-from agents.coordinator.rules.retention import standing
+from agents.coordinator.rules.retention import with_own_state
 from agents.coordinator.rules.state import CoordinatorState, Source
 from agents.coordinator.rules.wording import Outlook, summary
 from agents.filters.references import UnreadableFilter, leaves, parse, use_of
@@ -261,7 +261,7 @@ def _changes(
             exempt_by=state.exempt.get(record.source, ()),
         )
         happens = "was back" if record.state is State.RESTORING else "was restored"
-        yield Change(f"it {happens} today", Outlook.of(standing(back, policy)))
+        yield Change(f"it {happens} today", Outlook.of(with_own_state(back, policy)))
         return
     if record.state in (State.ACTIVE, State.UNKNOWN):
         known = state.catalog.get(record.source)

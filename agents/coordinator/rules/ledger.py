@@ -34,9 +34,9 @@ from agents.coordinator.rules.state import (
 from schemas.errors import Fatal
 from schemas.records.lifecycle import Definition, Exemption, Hold, Outcome, State, is_source
 
-__all__ = ["SWEEP", "Entry", "Unreadable", "entries", "foreign", "known", "load", "parsed"]
+__all__ = ["SWEEP", "LogEntry", "Unreadable", "entries", "foreign", "known", "load", "parsed"]
 
-Entry = tuple[str, bytes | None]
+LogEntry = tuple[str, bytes | None]
 SWEEP = "w"
 _Kind = TypeVar("_Kind")
 _HUGE = 1 << 62
@@ -80,13 +80,13 @@ def _refuse(error: Unreadable) -> None:
     raise error
 
 
-def entries(decision: Decision) -> list[Entry]:
+def entries(decision: Decision) -> list[LogEntry]:
     """The records that bring the topic from the former state to the decision's."""
     return [_entry(decision.state, changed) for changed in decision.changed]
 
 
 def load(
-    records: Iterable[Entry],
+    records: Iterable[LogEntry],
     *,
     segments_are_roots: bool,
     unreadable: Callable[[Unreadable], None] = _refuse,
@@ -108,7 +108,7 @@ def load(
     return _state(values, segments_are_roots)
 
 
-def _entry(state: CoordinatorState, changed: Changed) -> Entry:
+def _entry(state: CoordinatorState, changed: Changed) -> LogEntry:
     kind, key = changed
     value: object | None
     match kind:

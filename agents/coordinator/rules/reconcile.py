@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.quarantine import exempt
-from agents.coordinator.rules.retention import standing
+from agents.coordinator.rules.retention import with_own_state
 from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import HIDDEN
 
@@ -42,7 +42,7 @@ def reconcile(builder: DecisionBuilder, source: Source) -> Source:
     old = builder.sources.get(source.source)
     if source.state in HIDDEN:
         return builder.put(source)
-    source = builder.put(standing(source, builder.policy))
+    source = builder.put(with_own_state(source, builder.policy))
     if old is None or old.state is not source.state:
         builder.audit(
             source,

@@ -7,7 +7,7 @@ from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import State, Status
 from streams.period import Period, add_ms
 
-__all__ = ["base", "due", "periods", "standing"]
+__all__ = ["base", "due", "periods", "with_own_state"]
 
 
 def periods(source: Source, policy: Policy) -> tuple[Period, ...]:
@@ -42,7 +42,7 @@ def due(source: Source, policy: Policy) -> tuple[int, str]:
     return when, f"{why}, then {period}"
 
 
-def standing(source: Source, policy: Policy) -> Source:
+def with_own_state(source: Source, policy: Policy) -> Source:
     """A visible source with its state and due time as its own facts make them.
 
     A draft is as hot as an active one. A hold shows before an exemption: it is somebody's

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from agents.shard.standing import Standing
+from agents.shard.ownership import Ownership
 from agents.views.state_view import StateView
 from schemas.records.codec import encode
 from streams.clock import Clock
@@ -33,7 +33,7 @@ _AUXILIARY_BYTES = 64_000_000
 
 @dataclass(frozen=True)
 class ShardContext:
-    """One shard's settings, log, store, clock, view of the lifecycle, and its worker's standing."""
+    """What one shard works with: settings, log, store, clock, lifecycle view, ownership."""
 
     settings: Settings
     kafka: Log
@@ -41,7 +41,7 @@ class ShardContext:
     store: Store
     view: StateView
     clock: Clock
-    standing: Standing = field(default_factory=Standing)
+    ownership: Ownership = field(default_factory=Ownership)
 
     @property
     def limits(self) -> SegmentLimits:

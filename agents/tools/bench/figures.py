@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Measurement", "Report", "Sample", "Spread"]
+__all__ = ["BenchReport", "Measurement", "Sample", "Spread"]
 
 _MB = 1_000_000
 
@@ -89,7 +89,7 @@ class Measurement:
 
 
 @dataclass(slots=True)
-class Report:
+class BenchReport:
     """A whole benchmark, filled as its runs end."""
 
     benchmark: str

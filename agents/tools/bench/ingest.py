@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agents.tools.bench import compare
 from agents.tools.bench.compare import Law
 from agents.tools.bench.field import Field, Ground, field
-from agents.tools.bench.figures import Measurement, Report, Sample
+from agents.tools.bench.figures import BenchReport, Measurement, Sample
 from agents.tools.bench.machine import facts
 from agents.tools.bench.peers import run as peers
 from agents.tools.bench.peers.job import TOPICS
@@ -19,14 +19,14 @@ from agents.tools.demo.bench_events import bench_events
 from agents.tools.oracle import Interactions
 from agents.tools.publish import publish
 
-__all__ = ["Options", "ingest", "taken_in"]
+__all__ = ["IngestOptions", "ingest", "taken_in"]
 
 _COMPARED = 200  # sources whose rows are compared where there are more
 _INSTALL = "pip install 'emberline[bench]'"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class IngestOptions:
     """What is measured. The peers take fewer events, as they would take minutes for all."""
 
     events: int = 1_000_000
@@ -40,10 +40,10 @@ class Options:
     peers: bool = True
 
 
-async def ingest(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
+async def ingest(where: Ground, options: IngestOptions, say: Callable[[str], None]) -> BenchReport:
     """Measure the worker, the peers and bare consumption; `say` is told what goes on."""
     settings = {name: getattr(options, name) for name in options.__slots__}
-    report = Report("ingest", settings, facts())
+    report = BenchReport("ingest", settings, facts())
     samples: dict[str, list[Sample]] = {}
     expected: dict[tuple[int, int, Law], Interactions] = {}
 
@@ -116,7 +116,7 @@ async def _equal(worker: Worker, expected: Interactions) -> bool:
     return await compare.worker_equals(worker, compare.as_frame(expected), names)
 
 
-def _sum_up(report: Report, options: Options) -> None:
+def _sum_up(report: BenchReport, options: IngestOptions) -> None:
     rates = {name: found.figure().median for name, found in report.results.items()}
     many = f"worker_{options.many_sources}"
     for ratio, over, under in (

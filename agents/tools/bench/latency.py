@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agents.tools.bench.field import Field, Ground, field
-from agents.tools.bench.figures import Measurement, Report, Sample
+from agents.tools.bench.figures import BenchReport, Measurement, Sample
 from agents.tools.bench.machine import facts
 from agents.tools.bench.probe import Probe
 from agents.tools.bench.worker import Worker
 from agents.tools.process import Child
 
-__all__ = ["Options", "latency", "offered", "warm_up"]
+__all__ = ["LatencyOptions", "latency", "offered", "warm_up"]
 
 _WARM_UP_S = 3.0
 _NEARLY = 0.95
@@ -25,7 +25,7 @@ HOW = (
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class LatencyOptions:
     """What is offered, and for how long."""
 
     rate: int = 20_000
@@ -62,10 +62,12 @@ async def warm_up(here: Field, load: Child) -> int:
     return sum((await here.ends(topics)).values())
 
 
-async def latency(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
+async def latency(
+    where: Ground, options: LatencyOptions, say: Callable[[str], None]
+) -> BenchReport:
     """Measure; `say` is told what goes on."""
     settings = {name: getattr(options, name) for name in options.__slots__}
-    report = Report("latency", settings, facts())
+    report = BenchReport("latency", settings, facts())
     samples = []
     for number in range(options.runs):
         say(f"run {number + 1} of {options.runs}")
@@ -84,7 +86,7 @@ async def latency(where: Ground, options: Options, say: Callable[[str], None]) -
     return report
 
 
-async def _run(here: Field, worker: Worker, options: Options) -> Sample:
+async def _run(here: Field, worker: Worker, options: LatencyOptions) -> Sample:
     await worker.ready()
     probe = Probe(here, worker, options.seconds)
     await probe.prepare()

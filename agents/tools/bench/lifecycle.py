@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agents.tools.bench.crowd import crowd
 from agents.tools.bench.field import Field, Ground, field
-from agents.tools.bench.figures import Measurement, Report, Sample
+from agents.tools.bench.figures import BenchReport, Measurement, Sample
 from agents.tools.bench.latency import HOW, offered, warm_up
 from agents.tools.bench.machine import facts
 from agents.tools.bench.peers.job import TOPICS
@@ -23,14 +23,14 @@ from schemas.records.registry import own_id
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader, read_all, read_table
 
-__all__ = ["Options", "lifecycle"]
+__all__ = ["LifecycleOptions", "lifecycle"]
 
 _DEADLINE_S = 300.0
 _OFFERED_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class LifecycleOptions:
     """How large the sources are, and what is offered beside."""
 
     interactions: int = 10_000_000
@@ -119,13 +119,15 @@ class _Stage:
             yield chunk
 
 
-async def lifecycle(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
+async def lifecycle(
+    where: Ground, options: LifecycleOptions, say: Callable[[str], None]
+) -> BenchReport:
     """Measure; `say` is told what goes on.
 
     Every run has sources of its own, as a source that expires again unchanged moves nothing.
     """
     settings = {name: getattr(options, name) for name in options.__slots__}
-    report = Report("lifecycle", settings, facts())
+    report = BenchReport("lifecycle", settings, facts())
     async with field(where, options.partitions) as here, Watch(here.settings) as watch:
         with Worker(here) as worker:
             await worker.ready()
@@ -154,7 +156,7 @@ async def lifecycle(where: Ground, options: Options, say: Callable[[str], None])
     return report
 
 
-async def _beside(stage: _Stage, watch: Watch, options: Options, number: int) -> None:
+async def _beside(stage: _Stage, watch: Watch, options: LifecycleOptions, number: int) -> None:
     """Expire and restore a large source while events come in; the delay of those."""
     campaign, rows = f"beside-{number}", options.interactions
     await stage.fill(watch, campaign, rows)

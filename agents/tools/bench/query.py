@@ -11,7 +11,7 @@ import aiohttp
 from agents.tools.bench import duck
 from agents.tools.bench.crowd import crowd
 from agents.tools.bench.field import Field, Ground, field
-from agents.tools.bench.figures import Measurement, Report, Sample
+from agents.tools.bench.figures import BenchReport, Measurement, Sample
 from agents.tools.bench.latency import offered, warm_up
 from agents.tools.bench.machine import facts
 from agents.tools.bench.peers.job import TOPICS
@@ -23,7 +23,7 @@ from schemas.records import codec
 from schemas.records.lifecycle import State, Status
 from schemas.records.registry import own_id
 
-__all__ = ["Options", "query"]
+__all__ = ["QueryOptions", "query"]
 
 _DEADLINE_S = 300.0
 _BIG = "big"
@@ -48,7 +48,7 @@ QUESTIONS = {"one": (ONE, duck.ONE), "five": (FIVE, duck.FIVE)}
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class QueryOptions:
     """How much there is to ask about."""
 
     interactions: int = 10_000_000
@@ -66,7 +66,7 @@ class _Stage:
         self.samples: dict[str, list[Sample]] = {}
         self.counts: dict[str, int] = {}
 
-    async def fill(self, watch: Watch, options: Options) -> None:
+    async def fill(self, watch: Watch, options: QueryOptions) -> None:
         """All rows folded, flushed and merged, and every source known."""
         settings = self.here.settings
         for name in (_BIG, *_SMALL):
@@ -135,10 +135,10 @@ class _Stage:
         self.samples.setdefault(name, []).append(Sample(seconds, rows, cpu, peak, more or {}))
 
 
-async def query(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
+async def query(where: Ground, options: QueryOptions, say: Callable[[str], None]) -> BenchReport:
     """Measure; `say` is told what goes on."""
     settings = {name: getattr(options, name) for name in options.__slots__}
-    report = Report("query", settings, facts())
+    report = BenchReport("query", settings, facts())
     five = len(_SMALL) * options.each
     async with (
         field(where, options.partitions) as here,
@@ -174,7 +174,7 @@ async def query(where: Ground, options: Options, say: Callable[[str], None]) -> 
 
 
 async def _yardstick(
-    stage: _Stage, report: Report, options: Options, say: Callable[[str], None]
+    stage: _Stage, report: BenchReport, options: QueryOptions, say: Callable[[str], None]
 ) -> None:
     if not duck.available():
         report.notes.append("DuckDB was not measured: install the extra `bench`")
@@ -196,7 +196,7 @@ def _last(stage: _Stage) -> str:
     return ", ".join(f"{name} {found[-1].seconds:.3f} s" for name, found in stage.samples.items())
 
 
-def _sum_up(report: Report, stage: _Stage, options: Options) -> None:
+def _sum_up(report: BenchReport, stage: _Stage, options: QueryOptions) -> None:
     report.results |= {
         name: Measurement(found, rate=name.startswith("ingest"))
         for name, found in stage.samples.items()

@@ -11,7 +11,7 @@ import aiohttp
 
 from agents.tools.bench.crowd import crowd
 from agents.tools.bench.field import Field, Ground, field
-from agents.tools.bench.figures import Measurement, Report, Sample
+from agents.tools.bench.figures import BenchReport, Measurement, Sample
 from agents.tools.bench.ingest import taken_in
 from agents.tools.bench.machine import facts
 from agents.tools.bench.watch import Watch
@@ -19,14 +19,14 @@ from agents.tools.bench.worker import Worker
 from agents.tools.publish import publish
 from schemas.errors import Fatal
 
-__all__ = ["Options", "recovery"]
+__all__ = ["RecoveryOptions", "recovery"]
 
 #: The shard whose disk alone is gone.
 _LOST = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RecoveryOptions:
     """How much there is to recover."""
 
     interactions: int = 10_000_000
@@ -34,10 +34,12 @@ class Options:
     runs: int = 3
 
 
-async def recovery(where: Ground, options: Options, say: Callable[[str], None]) -> Report:
+async def recovery(
+    where: Ground, options: RecoveryOptions, say: Callable[[str], None]
+) -> BenchReport:
     """Measure; `say` is told what goes on. Raises Fatal where not all came in."""
     settings = {name: getattr(options, name) for name in options.__slots__}
-    report = Report("recovery", settings, facts())
+    report = BenchReport("recovery", settings, facts())
     shard, worker = [], []
     everything = range(options.partitions)
     async with field(where, options.partitions) as here:

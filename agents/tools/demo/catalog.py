@@ -5,7 +5,7 @@ from itertools import cycle
 from random import Random
 from typing import Any
 
-__all__ = ["LOYALTY_TAG", "RESTORE_TAG", "Catalog", "Roles", "Source", "make_catalog"]
+__all__ = ["LOYALTY_TAG", "RESTORE_TAG", "Catalog", "DemoSource", "Roles", "make_catalog"]
 
 CAMPAIGNS = (
     "Welcome", "Spring sale", "Spring sale reminder", "Loyalty week", "Price dispute notice",
@@ -29,7 +29,7 @@ LOYALTY_TAG = "loyalty"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DemoSource:
     """One campaign or Canvas, as events name it."""
 
     key: str
@@ -69,7 +69,7 @@ class Roles:
 class Catalog:
     """Sources, the definitions as the day begins, and those that stop some of them."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[DemoSource, ...]
     opening: tuple[dict[str, Any], ...]
     stops: tuple[dict[str, Any], ...]
     roles: Roles
@@ -136,15 +136,15 @@ def make_catalog(rng: Random, start_ms: int) -> Catalog:
     return Catalog(sources, tuple(opening), tuple(stops), roles)
 
 
-def _source(rng: Random, kind: str, name: str, channel: str, rank: int) -> Source:
+def _source(rng: Random, kind: str, name: str, channel: str, rank: int) -> DemoSource:
     variations = tuple(uuid_text(rng) for _ in range(rng.randint(2, 4)))
     steps = tuple(uuid_text(rng) for _ in range(rng.randint(2, 4))) if kind == "canvas" else ()
     key = f"{kind}:{uuid_text(rng)}"
-    return Source(key, name, channel, variations, steps, 1 / (1 + 0.25 * rank))
+    return DemoSource(key, name, channel, variations, steps, 1 / (1 + 0.25 * rank))
 
 
 def _definition(
-    source: Source, tags: tuple[str, ...], filters: dict[str, Any] | None, start_ms: int
+    source: DemoSource, tags: tuple[str, ...], filters: dict[str, Any] | None, start_ms: int
 ) -> dict[str, Any]:
     return {
         "key": source.key,

@@ -13,7 +13,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any, TypeAlias
 
-from agents.tools.demo.catalog import Catalog, Source, make_catalog
+from agents.tools.demo.catalog import Catalog, DemoSource, make_catalog
 from agents.tools.demo.chunk import EventChunk, avro_chunk
 from agents.tools.demo.malformed import MALFORMED, malformed
 
@@ -32,7 +32,7 @@ ALIASES = ("hero", "footer", "unsubscribe", "cta", None)
 SIGNALS = ("HARD_BOUNCE", "SPAM_REPORT", "INBOUND_KEYWORD", "FEED_VIEW", "FEATURE_FLAG")
 
 Columns: TypeAlias = dict[str, list[Any]]
-Shape: TypeAlias = tuple[Source, str | None]
+Shape: TypeAlias = tuple[DemoSource, str | None]
 Message: TypeAlias = tuple[int, Shape, int]
 """Who (an index), by which source and step, when (milliseconds)."""
 

@@ -17,7 +17,7 @@ from agents.http.admission import Work
 from agents.http.keys import Scope
 from agents.http.problems import bad_request
 from agents.http.route import Route, ref
-from agents.scatter.context import CONTEXT, Context
+from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.errors import Unavailable
 from agents.web import access_log
 from agents.web.caller import require
@@ -59,7 +59,7 @@ async def audience(request: web.Request) -> web.StreamResponse:
     return await _page(request, context, wanted)
 
 
-async def _page(request: web.Request, context: Context, wanted: Asked) -> web.Response:
+async def _page(request: web.Request, context: WorkerContext, wanted: Asked) -> web.Response:
     limit = DEFAULT_LIMIT if wanted.limit is None else wanted.limit
     if limit > MOST_USERS:
         raise bad_request(f"limit is at most {MOST_USERS}; ask for NDJSON to have them all")
@@ -124,7 +124,9 @@ def _facts(
     }
 
 
-async def _stream(request: web.Request, context: Context, wanted: Asked) -> web.StreamResponse:
+async def _stream(
+    request: web.Request, context: WorkerContext, wanted: Asked
+) -> web.StreamResponse:
     if wanted.cursor is not None:
         raise bad_request("cursor belongs to pages; a stream has all users")
     async with Audience(context, wanted.question) as found:

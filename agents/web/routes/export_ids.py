@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from agents.http import body
-from agents.scatter.context import CONTEXT, Context
+from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.people import find, resolve
 from agents.users.braze import user_object
 from agents.users.entry import entries
@@ -76,7 +76,7 @@ def excluded(found: Iterable[UserFacts], archived: tuple[str, ...], names: Names
 
 
 async def _people(
-    context: Context, asked: Wanted
+    context: WorkerContext, asked: Wanted
 ) -> tuple[list[UserFacts], list[str], tuple[str, ...]]:
     matches = []
     if asked.externals or asked.aliases:

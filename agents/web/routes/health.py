@@ -12,10 +12,10 @@ from agents.coordinator.rules.state import RetentionSweep
 from agents.http.keys import Scope
 from agents.http.problems import Problem
 from agents.http.route import Route, ref
-from agents.scatter.context import CONTEXT, Context
+from agents.scatter.context import CONTEXT, WorkerContext
 from agents.shard.phase import ShardPhase
 from agents.supervision.shard_manager import Shard, ShardStatus
-from schemas.records.misspelt import TALLY
+from schemas.records.misspelt import MISSPELT
 
 __all__ = ["ROUTES", "healthz", "readyz", "status"]
 
@@ -65,7 +65,7 @@ async def status(request: web.Request) -> web.Response:
             "topics": [asdict(problem) for problem in context.topics.findings],
             "sweep": _sweep(context.catalog.sweep),
             "unreadable": _unreadable(context.catalog.quarantined),
-            "misspelt": [asdict(one) for one in TALLY.found()[:MOST_MISSPELT]],
+            "misspelt": [asdict(one) for one in MISSPELT.found()[:MOST_MISSPELT]],
         }
     )
 
@@ -88,7 +88,7 @@ def _unreadable(quarantined: Mapping[str, Quarantined]) -> dict[str, Any]:
     }
 
 
-def _awaited(context: Context) -> list[str]:
+def _awaited(context: WorkerContext) -> list[str]:
     lost = ["the keys file"] if context.keyring.lost else []
     if context.manager.generation < 0:
         return ["an assignment", *lost]
@@ -103,7 +103,7 @@ def _awaited(context: Context) -> list[str]:
     return awaited
 
 
-def _waiting(context: Context) -> list[str]:
+def _waiting(context: WorkerContext) -> list[str]:
     """What keeps shards from taking events in, while they answer."""
     why: dict[str, list[int]] = {}
     for partition, shard in context.manager.shards.items():
@@ -115,7 +115,7 @@ def _waiting(context: Context) -> list[str]:
     ]
 
 
-def _shard(context: Context, partition: int, shard: Shard | None) -> dict[str, Any]:
+def _shard(context: WorkerContext, partition: int, shard: Shard | None) -> dict[str, Any]:
     figures = ShardStatus(phase=ShardPhase.RECOVERING) if shard is None else shard.status
     unread = context.topics.unread(partition)
     behind = figures.events_behind + sum(unread.values())

@@ -16,7 +16,7 @@ from agents.http.problems import Problem, shards_unavailable
 from agents.http.quota import Spooled
 from agents.http.route import SOURCE, Route, query
 from agents.http.threads import whole
-from agents.scatter.context import CONTEXT, Context
+from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.errors import Unavailable
 from agents.scatter.rows import SourceRows
 from agents.web import access_log
@@ -66,7 +66,7 @@ async def _csv(request: web.Request, rows: SourceRows) -> AsyncGenerator[bytes, 
 
 
 async def _parquet(
-    request: web.Request, context: Context, source: str, headers: dict[str, str]
+    request: web.Request, context: WorkerContext, source: str, headers: dict[str, str]
 ) -> web.StreamResponse:
     # a Parquet file has its index at its end, and row groups want more than one frame: so it
     # is made on disk, and only a whole one is sent
@@ -85,7 +85,9 @@ async def _parquet(
         return await stream(request, _chunks(done), headers)
 
 
-async def _made(request: web.Request, context: Context, source: str, spooled: Spooled) -> Path:
+async def _made(
+    request: web.Request, context: WorkerContext, source: str, spooled: Spooled
+) -> Path:
     """The whole file, which alone is left of what it was made from."""
     async with SourceRows(context, source) as rows:
         await _spool(request, rows, spooled)

@@ -16,7 +16,7 @@ from agents.http.number import number
 from agents.http.problems import bad_request, shards_unavailable
 from agents.http.route import Handler, Route
 from agents.scatter.audience_query import AudienceQuery
-from agents.scatter.context import CONTEXT, Context
+from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.figures import FiguresQuery
 from agents.scatter.query import (
     FRAMES,
@@ -99,7 +99,7 @@ async def _packed(query: StreamQuery[Any], found: ShardStream[Any]) -> AsyncGene
     yield END
 
 
-def _shard(context: Context, partition: str) -> Shard:
+def _shard(context: WorkerContext, partition: str) -> Shard:
     asked = number(partition)
     if asked is None:
         raise bad_request(f"partition is a number, not {partition[:40]!r}")

@@ -11,7 +11,7 @@ from agents.http.keys import Scope
 from agents.http.number import number
 from agents.http.problems import bad_request
 from agents.http.route import SOURCE, Route, query, ref
-from agents.scatter.context import CONTEXT, Context
+from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.sizes import Sizes, sizes
 from agents.scatter.visible import known, states_read
 from schemas.records.lifecycle import SOURCE_KINDS, SourceState, State
@@ -56,7 +56,7 @@ async def one_source(request: web.Request) -> web.Response:
     return web.json_response(_described(record, measured) | {"missing_shards": measured.missing})
 
 
-def _states(context: Context) -> Iterable[SourceState]:
+def _states(context: WorkerContext) -> Iterable[SourceState]:
     states_read(context)
     return context.states
 

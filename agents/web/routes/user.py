@@ -5,7 +5,7 @@ from functools import partial
 from aiohttp import web
 
 from agents.http.problems import Problem, bad_request
-from agents.scatter.context import CONTEXT, Context
+from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.people import MOST_NAMED, Resolved, find, resolve
 from agents.users.executor import execute
 from agents.users.facts import UserFacts
@@ -45,7 +45,7 @@ async def one_user(request: web.Request) -> web.Response:
 
 
 async def _who(
-    context: Context, asked: str, by: str | None, label: str
+    context: WorkerContext, asked: str, by: str | None, label: str
 ) -> tuple[UserFacts, tuple[str, ...]]:
     if by in (None, "user"):
         found = await resolve(context, [asked])

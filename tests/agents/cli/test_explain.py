@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from agents.cli import main
 from agents.cli.explain import links_lines
 from agents.tools.publish import Chunk, publish
-from agents.views.catalog_view import Entry
+from agents.views.catalog_view import CatalogEntry
 from schemas.records import codec
 from schemas.records.lifecycle import Exemption, SourceState, State
 from streams.kafka.topics import Topics
@@ -65,7 +65,7 @@ async def test_a_source_is_explained_by_the_worker(alone: Settings) -> None:
     used = (Exemption(C, (S,), "received_from_campaign"),)
     site = Site(alone, {0}, SourceState(A, State.EXEMPT, 1, status="STOPPED", exempt_by=used))
     for record in CATALOG.values():
-        site.context.catalog.put(Entry.from_record(codec.decode(record, "definition")))
+        site.context.catalog.put(CatalogEntry.from_record(codec.decode(record, "definition")))
     async with serving(site):
         port = site.context.address.rpartition(":")[2]
 

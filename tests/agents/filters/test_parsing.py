@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agents.filters import references
 from agents.filters.errors import CODES, FilterError
-from agents.filters.nodes import And, Node, Opaque, Received, SourceLeaf
+from agents.filters.nodes import And, Node, Opaque, Received, SourceFilter
 from agents.filters.parsing import leaves, parse, parse_text, uses
 from agents.filters.references import MAX_DEPTH, MAX_NODES, SOURCE_FILTERS, TAG_FILTERS, Use
 from agents.filters.resolving import resolve
@@ -254,5 +254,5 @@ def test_whatever_json_is_sent_it_is_a_filter_or_an_error_with_a_path(tree: Any)
     assert all(
         leaf.source.startswith(f"{SOURCE_FILTERS[leaf.name]}:")
         for leaf, _ in leaves(node)
-        if isinstance(leaf, SourceLeaf)
+        if isinstance(leaf, SourceFilter)
     )

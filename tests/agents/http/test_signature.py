@@ -15,7 +15,7 @@ from yarl import URL
 from agents.cli.audience import count
 from agents.cli.export import fetch
 from agents.http.keys import Keys, Scope
-from agents.http.signature import HEADER, WINDOW_MS, Nonces, Refused, netloc, sign, verify
+from agents.http.signature import HEADER, WINDOW_MS, Nonces, SignatureRefused, netloc, sign, verify
 from agents.scatter import retry
 from agents.scatter.wire import END, pack
 from schemas.errors import EmberlineError
@@ -60,15 +60,15 @@ def test_a_signature_is_good_for_its_request_alone() -> None:
         {"now_ms": NOW - WINDOW_MS - 1},
     ]
     for change in changes:
-        with pytest.raises(Refused):
+        with pytest.raises(SignatureRefused):
             check(header, **change)
     for at in range(len(header)):
         for other in "0", "f", " ", "é":
             if header[at] != other:
-                with pytest.raises(Refused):
+                with pytest.raises(SignatureRefused):
                     check(header[:at] + other + header[at + 1 :])
     for shape in ("", "v1", header[3:], header + " ", header.upper(), f"{header}\n"):
-        with pytest.raises(Refused):
+        with pytest.raises(SignatureRefused):
             check(shape)
     assert check(header, now_ms=NOW + WINDOW_MS)
     assert check(header, now_ms=NOW - WINDOW_MS)
@@ -78,15 +78,15 @@ def test_a_request_is_taken_once_and_only_so_many_are_remembered() -> None:
     nonces = Nonces(most=3)
     header = sign(KEY, "GET", URL_, b"", NOW)
     check(header, nonces=nonces)
-    with pytest.raises(Refused, match="before"):
+    with pytest.raises(SignatureRefused, match="before"):
         check(header, nonces=nonces)
     # one that came ahead of its time is remembered until the window behind it has passed
     ahead = sign(KEY, "GET", URL_, b"", NOW + WINDOW_MS)
     check(ahead, nonces=nonces)
-    with pytest.raises(Refused, match="before"):
+    with pytest.raises(SignatureRefused, match="before"):
         check(ahead, nonces=nonces, now_ms=NOW + 2 * WINDOW_MS)
     check(sign(KEY, "GET", URL_, b"", NOW), nonces=nonces)
-    with pytest.raises(Refused, match="more than 3"):
+    with pytest.raises(SignatureRefused, match="more than 3"):
         check(sign(KEY, "GET", URL_, b"", NOW), nonces=nonces)
     later = NOW + 2 * WINDOW_MS + 1
     check(sign(KEY, "GET", URL_, b"", later), nonces=nonces, now_ms=later)

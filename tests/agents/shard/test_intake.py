@@ -9,10 +9,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from agents.shard.deltas import HASHES, ROWS
-from agents.shard.intake import Decoded, Fetch, Intake
+from agents.shard.intake import DecodedPart, FetchParts, Intake
 from agents.shard.jobs.context import ShardContext
 from agents.views.state_view import StateView
-from schemas.decode.batch import RawBatch, SealedBatch, seal_batches
+from schemas.decode.batch import RecordBatch, SealedBatch, seal_batches
 from schemas.records import codec
 from schemas.segment.codec import decode
 from schemas.tables.fold import fold
@@ -36,7 +36,7 @@ def intake(tmp_path: Path) -> Intake:
     return Intake(ShardContext(settings, KafkaLog(settings), 0, store, StateView(), SystemClock()))
 
 
-def sends(count: int, first: int = 0) -> RawBatch:
+def sends(count: int, first: int = 0) -> RecordBatch:
     values = [
         codec.encode(
             "send",
@@ -48,7 +48,7 @@ def sends(count: int, first: int = 0) -> RawBatch:
     return batch(produced, topic="t.interactions.send", partition=0, base_offset=first)
 
 
-def decoded(intake: Intake, count: int = 100) -> Decoded:
+def decoded(intake: Intake, count: int = 100) -> DecodedPart:
     return intake.decode([sends(count)], last=True)
 
 
@@ -75,12 +75,12 @@ def test_many_rows_are_segments_at_once(intake: Intake) -> None:
     assert laid.sources == {"campaign:c0": 34, "campaign:c1": 33, "campaign:c2": 33}
 
 
-def sealed(batches: Sequence[RawBatch]) -> list[SealedBatch]:
+def sealed(batches: Sequence[RecordBatch]) -> list[SealedBatch]:
     found = [list(seal_batches(one.wire, one.topic, one.partition)) for one in batches]
     return [batch for ((_, batch),) in found if batch is not None]
 
 
-def opened(fetch: Fetch) -> list[list[RawBatch]]:
+def opened(fetch: FetchParts) -> list[list[RecordBatch]]:
     parts = []
     while fetch.left:
         parts.append(fetch.opened())

@@ -13,8 +13,8 @@ from agents.filters.parsing import parse
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from agents.filters.plan_nodes import FilterPlan
 from agents.filters.planning import plan
+from agents.shard.ownership import Ownership
 from agents.shard.shard import Shard
-from agents.shard.standing import Standing
 from agents.supervision.shard_manager import NotHeld
 from schemas.records.lifecycle import State
 from streams.kafka.log import Fenced
@@ -70,15 +70,15 @@ async def refused(shard: Shard) -> None:
 async def test_a_shard_that_another_worker_has_taken_over_answers_nothing(
     alone: Settings, tmp_path: Path
 ) -> None:
-    standing = Standing()
-    former = await start(alone, standing=standing)
+    ownership = Ownership()
+    former = await start(alone, ownership=ownership)
     await former.send(events(200), 0)
     await held(former.shard)
     present = await start(replace(alone, data_dir=tmp_path / "other"))
     try:
         await present.tell(A, State.EXPIRING, 2)
         await present.applied(A, 2)
-        standing.doubt()
+        ownership.doubt()
         await refused(former.shard)
         with pytest.raises(Fenced):
             await asyncio.wait_for(asyncio.shield(former.task), 30)
@@ -96,12 +96,12 @@ async def changelog_end(settings: Settings) -> int:
 async def test_a_proof_is_one_small_step_for_each_doubt_and_none_for_a_question(
     alone: Settings,
 ) -> None:
-    standing = Standing()
-    stand = await start(alone, standing=standing)
+    ownership = Ownership()
+    stand = await start(alone, ownership=ownership)
     try:
         before = await changelog_end(alone)
-        standing.doubt()
-        standing.doubt()
+        ownership.doubt()
+        ownership.doubt()
         await stand.until(lambda: stand.shard.ready)
         proven = await changelog_end(alone)
         assert proven - before <= 2 * 2, "a record and a marker each"
@@ -117,13 +117,13 @@ async def test_a_proof_is_one_small_step_for_each_doubt_and_none_for_a_question(
 
 
 async def test_a_step_that_ends_after_the_doubt_is_a_proof(alone: Settings) -> None:
-    standing = Standing()
-    stand = await start(alone, standing=standing)
+    ownership = Ownership()
+    stand = await start(alone, ownership=ownership)
     try:
         store = stand.shard._store
         before = await changelog_end(alone)
         async with store._lock:  # neither a step nor a proof can begin
-            standing.doubt()
+            ownership.doubt()
             assert not stand.shard.ready
             await store._commit(Step(puts=[store.table.cursor_put(store.table.cursor)]))
             assert stand.shard.ready
@@ -137,8 +137,8 @@ async def test_a_step_that_ends_after_the_doubt_is_a_proof(alone: Settings) -> N
 async def test_a_doubt_that_comes_while_an_answer_is_made_refuses_it(
     alone: Settings, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    standing = Standing()
-    stand = await start(alone, standing=standing)
+    ownership = Ownership()
+    stand = await start(alone, ownership=ownership)
     try:
         await held(stand.shard)
         async with stand.shard._store._lock:  # so that it cannot be proven meanwhile
@@ -147,7 +147,7 @@ async def test_a_doubt_that_comes_while_an_answer_is_made_refuses_it(
 
                 async def late() -> Any:
                     pinned = await pin()
-                    standing.doubt()
+                    ownership.doubt()
                     return pinned
 
                 monkeypatch.setattr(stand.shard._store, "pin", late)
@@ -157,7 +157,7 @@ async def test_a_doubt_that_comes_while_an_answer_is_made_refuses_it(
                 answer = asyncio.ensure_future(ASKED[name](stand.shard))
                 await asyncio.sleep(0)
                 if not answer.done():
-                    standing.doubt()
+                    ownership.doubt()
                     with pytest.raises(NotHeld):
                         await answer
     finally:

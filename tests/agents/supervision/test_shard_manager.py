@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from agents.shard.standing import Standing
+from agents.shard.ownership import Ownership
 from agents.supervision import supervisor as supervisor
 from agents.supervision.shard_manager import Deliver, NotHeld, ShardManager
 from schemas.errors import Fatal, Recoverable
@@ -39,8 +39,8 @@ class Bench:
         self.coordinators: list[DummyShard] = []
         self.rejoins = 0
         self.silent_s = 0.0
-        self.standing = Standing()
-        self.standing.silent_s = lambda: self.silent_s
+        self.ownership = Ownership()
+        self.ownership.silent_s = lambda: self.silent_s
         self.failed: list[BaseException] = []
         self._make = make
         self.manager = ShardManager(
@@ -50,7 +50,7 @@ class Bench:
             deliver=self._deliver,
             request_rejoin=self._rejoin,
             on_failed=self.failed.append,
-            standing=self.standing,
+            ownership=self.ownership,
         )
 
     async def assign(self, generation: int, *partitions: int, control: bool = False) -> None:
@@ -209,13 +209,13 @@ async def test_what_is_held_is_taken_over_anew_after_a_generation_elsewhere(
 
 
 async def test_every_new_generation_is_a_doubt(bench: Bench) -> None:
-    before = bench.standing.doubts()
+    before = bench.ownership.doubts()
     await bench.assign(7, 0)
-    assert bench.standing.doubts() == before + 1
+    assert bench.ownership.doubts() == before + 1
     await bench.assign(7, 0)
-    assert bench.standing.doubts() == before + 1
+    assert bench.ownership.doubts() == before + 1
     await bench.assign(8, 0)
-    assert bench.standing.doubts() == before + 2
+    assert bench.ownership.doubts() == before + 2
 
 
 class Deaf(DummyShard):

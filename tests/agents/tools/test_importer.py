@@ -12,12 +12,12 @@ import pytest
 from agents.tools.demo.generator import generate
 from agents.tools.import_files import Batch, batches
 from agents.tools.import_journal import ImportPosition, Journal
-from agents.tools.importer import Progress, import_files
+from agents.tools.importer import ImportProgress, import_files
 from agents.tools.oracle import Interactions, expect
 from agents.tools.records import kind_of_record, refuse_unknown_fields
 from schemas.errors import Fatal, UsageError
 from schemas.records import codec
-from schemas.records.misspelt import Tally
+from schemas.records.misspelt import MisspellingCounts
 from schemas.records.registry import raw
 from streams.kafka import topics as topic_admin
 from streams.kafka.kafka_log import KafkaLog
@@ -59,7 +59,7 @@ async def test_both_formats_give_what_the_events_say(
     sends = [record for name, record in EVENTS if name == "send"]
     rest = [event for event in EVENTS if event[0] != "send"]
     files = [lines(tmp_path / "a.jsonl", rest), container(tmp_path / "b.avro", "send", sends)]
-    seen: list[Progress] = []
+    seen: list[ImportProgress] = []
     done = await import_files(settings, files, progress=seen.append)
     assert (done.records, done.bad, done.files) == (len(EVENTS), 0, 2)
     assert seen[-1].done_bytes == seen[-1].total_bytes
@@ -231,7 +231,7 @@ async def test_what_lies_before_the_damage_is_in_and_not_sent_again(
     file = damaged(tmp_path / "a.avro", "deflate")
     counts = []
     for _ in range(2):
-        seen: list[Progress] = []
+        seen: list[ImportProgress] = []
         with pytest.raises(Fatal, match="no complete Avro"):
             await import_files(settings, [file], progress=seen.append)
         counts.append(seen[-1].records if seen else 0)
@@ -285,8 +285,8 @@ def test_misspelled_words_are_answered_with_the_near_one() -> None:
 def test_records_of_avro_files_are_looked_at_as_json_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tally = Tally()
-    monkeypatch.setattr("schemas.records.misspelt.TALLY", tally)
+    tally = MisspellingCounts()
+    monkeypatch.setattr("schemas.records.misspelt.MISSPELT", tally)
     fields: list[Any] = [{"name": name, "type": "string"} for name in ("id", "user_id", "chanel")]
     channel = {"type": "enum", "name": "Via", "symbols": ["sms", "Email"]}
     fields += [{"name": "time", "type": "long"}, {"name": "channel", "type": ["null", channel]}]

@@ -18,7 +18,7 @@ from agents.filters.refusals import Code
 from agents.http import body
 from agents.http.problems import CODES
 from agents.scatter import plan_json, retry
-from agents.views.catalog_view import CatalogView, Entry
+from agents.views.catalog_view import CatalogEntry, CatalogView
 from agents.web.routes.audience_request import Cursor
 from schemas.errors import EmberlineError, Recoverable, UsageError
 from schemas.records.lifecycle import SourceState, State
@@ -236,7 +236,7 @@ async def test_a_tag_of_a_thousand_sources_makes_no_endless_answer(alone: Settin
     site = Site(alone, {0, 1, 2, 3}, active(), *many)
     for state in many:
         entry = {"key": state.source, "status": "STOPPED", "tags": ["t"]}
-        site.context.catalog.put(Entry.from_record(entry))
+        site.context.catalog.put(CatalogEntry.from_record(entry))
     last = {"filter": "last_received_with_tag", "tag": "t", "before": "P1D"}
     async with serving(site) as session:
         status, problem = await post(session, site, {"filter": {"or": [last] * 30}})
@@ -333,7 +333,7 @@ async def test_the_catalog_says_what_segments_tags_and_steps_are(alone: Settings
 
     def define(key: str, **more: Any) -> None:
         record = {"key": key, "status": "ACTIVE", **more}
-        site.context.catalog.put(Entry.from_record(record))
+        site.context.catalog.put(CatalogEntry.from_record(record))
 
     define("segment:s", filters=json.dumps(LEAF))
     define("canvas:d", tags=["t"], steps=[{"id": "s1"}])

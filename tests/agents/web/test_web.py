@@ -21,7 +21,7 @@ from agents.supervision.shard_manager import NotHeld
 from agents.web import stream
 from schemas.errors import EmberlineError, Recoverable
 from schemas.records.lifecycle import SourceState, State
-from streams.kafka.topics import Problem as TopicProblem
+from streams.kafka.topics import TopicProblem
 from streams.settings import Settings, load
 from tests.rigs.dummies import rows, until
 from tests.rigs.site import JSON, SHARDS, A, Site, active, alone, raw, serving, two

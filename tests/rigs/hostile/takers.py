@@ -20,7 +20,7 @@ from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.state import CoordinatorState
 from agents.filters.errors import FilterError
 from agents.filters.parsing import parse
-from schemas.decode.batch import RawBatch
+from schemas.decode.batch import RecordBatch
 from schemas.decode.ingest import ingest
 from schemas.decode.reject import Reject
 from schemas.decode.users import take_users
@@ -199,7 +199,9 @@ def _coordinate(
         offset += len(records)
         now += 60_000
 
-        def step(found: RawBatch = found, state: CoordinatorState = state, now: int = now) -> Any:
+        def step(
+            found: RecordBatch = found, state: CoordinatorState = state, now: int = now
+        ) -> Any:
             items = read(TOPICS, [found], {}, NOW)
             meanings = [item.meaning for item in items if item.meaning is not None]
             return items, decide(state, [*meanings, Tick(0)], now, policy)
@@ -215,7 +217,7 @@ def _coordinate(
     return count
 
 
-def _check_rejects(rejects: Sequence[Reject], batches: Sequence[RawBatch]) -> None:
+def _check_rejects(rejects: Sequence[Reject], batches: Sequence[RecordBatch]) -> None:
     places = [(one.topic, one.partition, one.offset) for one in rejects]
     assert len(set(places)) == len(places), "a record is rejected twice"
     topics = {one.topic for one in batches}
@@ -227,7 +229,7 @@ def _check_rejects(rejects: Sequence[Reject], batches: Sequence[RawBatch]) -> No
     assert size <= GROWTH * _size(batches) + FIXED
 
 
-def _size(batches: Sequence[RawBatch]) -> int:
+def _size(batches: Sequence[RecordBatch]) -> int:
     return sum(len(one.payload) for one in batches)
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.decode.batch import RawBatch, unpack
+from schemas.decode.batch import RecordBatch, unpack
 from schemas.decode.blocks import Misfit, peek, read_batches
-from schemas.decode.decoder import Decoded, RecordLimits, decode
+from schemas.decode.decoder import DecodedEvents, RecordLimits, decode
 from schemas.decode.plan import event_types, plan
 from schemas.records import codec, registry
 from schemas.records.registry import FILES
@@ -76,8 +76,8 @@ def record_values(draw: st.DrawFn, event: str, dirty: bool) -> bytes | None:
 
 
 @st.composite
-def random_batches(draw: st.DrawFn, event: str) -> list[RawBatch]:
-    found: list[RawBatch] = []
+def random_batches(draw: st.DrawFn, event: str) -> list[RecordBatch]:
+    found: list[RecordBatch] = []
     base = 0
     for _ in range(draw(st.integers(1, 4))):
         dirty = draw(st.booleans())
@@ -129,7 +129,7 @@ def verdict(event: str, row: dict[str, Any], timestamp: int, limit: int) -> str 
     return None
 
 
-def compare(batches: list[RawBatch], event: str, limits: RecordLimits) -> Decoded:
+def compare(batches: list[RecordBatch], event: str, limits: RecordLimits) -> DecodedEvents:
     rows: list[dict[str, Any]] = []
     rejects: list[tuple[int, str, bytes | None, bytes | None]] = []
     for number, one in enumerate(batches):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.decode.batch import RawBatch, unpack
+from schemas.decode.batch import RecordBatch, unpack
 from schemas.decode.check import DEFAULT_LIMITS, LATENESS, RecordLimits
 from schemas.decode.ingest import Ingested, ingest
 from schemas.decode.users import take_users
@@ -23,13 +23,13 @@ def event(**fields: object) -> bytes:
     return codec.encode("send", {"id": "i", "user_id": MISPLACED, "time": NOW} | fields)
 
 
-def sent(records: Sequence[Produced]) -> list[RawBatch]:
+def sent(records: Sequence[Produced]) -> list[RecordBatch]:
     """What arrives in `repartition` of events that came to shard 1."""
     came = batch(records, topic="t.interactions.send", partition=1, base_offset=FROM)
     return forwarded(ingest([came], 1, N, INPUTS).forwards)
 
 
-def arrived(batches: Sequence[RawBatch], limits: RecordLimits = DEFAULT_LIMITS) -> Ingested:
+def arrived(batches: Sequence[RecordBatch], limits: RecordLimits = DEFAULT_LIMITS) -> Ingested:
     return ingest(batches, 2, N, INPUTS, limits)
 
 

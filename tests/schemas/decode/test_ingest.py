@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from schemas.decode.batch import RawBatch, unpack
+from schemas.decode.batch import RecordBatch, unpack
 from schemas.decode.check import DEFAULT_LIMITS
 from schemas.decode.ingest import Ingested, ingest
 from schemas.decode.users import of_users, take_users
@@ -34,10 +34,10 @@ def value(event: str, user: str, number: int, **fields: Any) -> bytes:
 OURS = [user for user in USERS if owner(user) == 1]
 
 
-def random_batches(seed: int, users: Sequence[str]) -> tuple[list[RawBatch], dict[int, int]]:
+def random_batches(seed: int, users: Sequence[str]) -> tuple[list[RecordBatch], dict[int, int]]:
     """Batches of three topics, some dirty, and how many records of each user's shard."""
     chance = random.Random(seed)
-    found: list[RawBatch] = []
+    found: list[RecordBatch] = []
     owners: dict[int, int] = {}
     offsets = {"send": 0, "open": 0, "variant": 0}
     for number in range(12):

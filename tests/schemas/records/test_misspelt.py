@@ -7,17 +7,17 @@ import pytest
 
 from schemas.records import misspelt
 from schemas.records.codec import decode
-from schemas.records.misspelt import Misspelling, Tally
+from schemas.records.misspelt import Misspelling, MisspellingCounts
 from schemas.records.undecodable import Undecodable
 
 EVENT: dict[str, Any] = {"id": "1", "user_id": "u", "time": 1_760_000_000_000}
 
 
 @pytest.fixture
-def tally(monkeypatch: pytest.MonkeyPatch) -> Tally:
-    fresh = Tally()
-    monkeypatch.setattr(misspelt, "TALLY", fresh)
-    monkeypatch.setattr("schemas.records.json_codec.TALLY", fresh)
+def tally(monkeypatch: pytest.MonkeyPatch) -> MisspellingCounts:
+    fresh = MisspellingCounts()
+    monkeypatch.setattr(misspelt, "MISSPELT", fresh)
+    monkeypatch.setattr("schemas.records.json_codec.MISSPELT", fresh)
     return fresh
 
 
@@ -44,7 +44,7 @@ def test_a_misspelt_command_or_definition_is_refused(
     assert caught.value.code == "bad_json"
 
 
-def test_beside_the_right_field_another_may_be_called_alike(tally: Tally) -> None:
+def test_beside_the_right_field_another_may_be_called_alike(tally: MisspellingCounts) -> None:
     read("definition", {"key": "canvas:a", "status": "ACTIVE", "filters": {}, "filter": 1})
     read("send", EVENT | {"campaign_id": "a", "campaign": "Spring"})
     assert tally.found() == []
@@ -52,7 +52,7 @@ def test_beside_the_right_field_another_may_be_called_alike(tally: Tally) -> Non
     assert tally.found() == [Misspelling("send", "campaign", "campaign_id", 1)]
 
 
-def test_in_events_and_users_it_is_counted(tally: Tally) -> None:
+def test_in_events_and_users_it_is_counted(tally: MisspellingCounts) -> None:
     for _ in range(3):
         read("send", EVENT | {"chanel": "EMAIL", "brand": "x"})
     read("send", EVENT | {"campaignId": "a"})
@@ -67,7 +67,7 @@ def test_in_events_and_users_it_is_counted(tally: Tally) -> None:
     ]
 
 
-def test_a_field_with_some_of_the_words_of_ours_is_counted(tally: Tally) -> None:
+def test_a_field_with_some_of_the_words_of_ours_is_counted(tally: MisspellingCounts) -> None:
     """Braze calls it external_id: the users topic took such records, and read none of them."""
     read("user", {"user_id": "u", "external_id": "x"})
     read("send", EVENT | {"externalId": "x", "step_id": "s", "user": "kept", "device_id": "d"})
@@ -82,7 +82,7 @@ def test_a_field_with_some_of_the_words_of_ours_is_counted(tally: Tally) -> None
 
 
 def test_strange_names_cost_and_keep_a_bounded_amount(
-    tally: Tally, monkeypatch: pytest.MonkeyPatch
+    tally: MisspellingCounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[str] = []
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from schemas.decode.batch import RawBatch, SealedBatch
+from schemas.decode.batch import RecordBatch, SealedBatch
 from streams.kafka.fetch_protocol import (
     FIRST_BYTES,
     LEAST_BYTES,
     LINGER_BYTES,
-    Answer,
     FetchProtocol,
-    Heard,
+    FetchResponse,
+    PartitionAnswer,
 )
 from streams.kafka.log import LostRange, Partition
 
@@ -31,7 +31,7 @@ def part(partition: Partition, *, code: int = 0, high: int = 0, stable: int = -1
     return partition[0], [(partition[1], code, high, stable, 0, None, -1, b"")]
 
 
-def heard(found: FetchProtocol, *parts: Any) -> Heard:
+def heard(found: FetchProtocol, *parts: Any) -> FetchResponse:
     question = found.ask(list(found.positions), 1, WAIT_MS)
     return found.heard(question, SimpleNamespace(topics=parts, API_VERSION=11))
 
@@ -42,9 +42,9 @@ def sealed() -> list[SealedBatch]:
     return [batch]
 
 
-def opened(fetched: int, size: int) -> RawBatch:
+def opened(fetched: int, size: int) -> RecordBatch:
     batch: Any = SimpleNamespace(wire=bytes(fetched), payload=bytes(size))
-    found: RawBatch = batch
+    found: RecordBatch = batch
     return found
 
 
@@ -69,10 +69,10 @@ def test_a_broker_gathers_while_records_come_and_not_after_a_pause() -> None:
     found = protocol(linger_ms=50)
     heard(found, part(A0))
     assert found.ask([A0], 1, WAIT_MS).least == 1
-    found.hand_over([Answer(A0, 10, sealed(), 11)])
+    found.hand_over([PartitionAnswer(A0, 10, sealed(), 11)])
     question = found.ask([A0], 1, WAIT_MS)
     assert (question.wait_ms, question.least) == (50, LINGER_BYTES)
-    found.hand_over([Answer(A0, 11, [], 12)])
+    found.hand_over([PartitionAnswer(A0, 11, [], 12)])
     assert found.ask([A0], 1, WAIT_MS).least == 1
 
 
@@ -80,7 +80,7 @@ def test_answers_grow_from_a_small_one_to_the_bound_and_shrink_after_silence() -
     found = protocol()
     sizes = [found.ask([A0], 1, WAIT_MS).most]
     for offset in range(10, 15):
-        found.hand_over([Answer(A0, offset, sealed(), offset + 1)])
+        found.hand_over([PartitionAnswer(A0, offset, sealed(), offset + 1)])
         sizes.append(found.ask([A0], 1, WAIT_MS).most)
     assert sizes == [FIRST_BYTES, 2 * FIRST_BYTES, 4 * FIRST_BYTES, *[8_000_000] * 3]
     assert found.ask([A0], 1, WAIT_MS).most_each == 3_000_000
@@ -151,7 +151,12 @@ def test_positions_move_when_answers_are_handed_over_unless_a_seek_came_first() 
     found = protocol()
     found.positions[A1] = 5
     batches = sealed()
-    assert found.hand_over([Answer(A0, 10, batches, 12), Answer(A1, 20, sealed(), 22)]) == batches
+    assert (
+        found.hand_over(
+            [PartitionAnswer(A0, 10, batches, 12), PartitionAnswer(A1, 20, sealed(), 22)]
+        )
+        == batches
+    )
     assert found.positions == {A0: 12, A1: 5, B0: 30}
 
 

@@ -7,7 +7,7 @@ import asyncio
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.tools.bench.peers.job import TOPICS, Arguments, arguments
+from agents.tools.bench.peers.job import TOPICS, PeerArguments, arguments
 from agents.tools.bench.peers.progress import Progress
 
 __all__ = ["run"]
@@ -15,7 +15,7 @@ __all__ = ["run"]
 _WAIT_MS = 200
 
 
-async def run(given: Arguments) -> None:
+async def run(given: PeerArguments) -> None:
     """Consume `given.events` records with the client's own settings.
 
     Then it stays until it is told to stop, so that its CPU and memory can still be read.

@@ -6,13 +6,13 @@ Run as `python -m agents.tools.bench.peers.faust_table` with the arguments of `j
 import faust
 from faust.types import StreamT
 
-from agents.tools.bench.peers.job import TOPICS, Arguments, arguments, decoder, keys
+from agents.tools.bench.peers.job import TOPICS, PeerArguments, arguments, decoder, keys
 from agents.tools.bench.peers.progress import Progress
 
 __all__ = ["app"]
 
 
-def app(given: Arguments) -> faust.App:
+def app(given: PeerArguments) -> faust.App:
     """The application: one agent, one table, the framework's defaults wherever it has any."""
     name = given.prefix.replace(".", "-") + "faust"
     built = faust.App(

@@ -15,7 +15,7 @@ import fastavro
 
 from schemas.records.registry import schema
 
-__all__ = ["TOPICS", "Arguments", "Key", "arguments", "decoder", "keys"]
+__all__ = ["TOPICS", "Key", "PeerArguments", "arguments", "decoder", "keys"]
 
 TOPICS = ("send", "open", "click", "variant")
 _FRAME = 5  # byte 0 and the schema id of the Confluent framing
@@ -23,7 +23,7 @@ _FRAME = 5  # byte 0 and the schema id of the Confluent framing
 Key = tuple[str, str, str, str | None, str | None, str | None, str | None]
 
 
-class Arguments(NamedTuple):
+class PeerArguments(NamedTuple):
     """What a peer is started with."""
 
     bootstrap: str
@@ -34,7 +34,7 @@ class Arguments(NamedTuple):
     data: Path
 
 
-def arguments() -> Arguments:
+def arguments() -> PeerArguments:
     """The command line of this process."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bootstrap", required=True)
@@ -43,7 +43,7 @@ def arguments() -> Arguments:
     parser.add_argument("--events", type=int, required=True)
     parser.add_argument("--progress", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    return Arguments(**vars(parser.parse_args()))
+    return PeerArguments(**vars(parser.parse_args()))
 
 
 def decoder(event: str) -> Callable[[bytes], dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 from quixstreams import Application, State
 from quixstreams.models import Deserializer, SerializationContext, TopicConfig
 
-from agents.tools.bench.peers.job import TOPICS, Arguments, arguments, decoder, keys
+from agents.tools.bench.peers.job import TOPICS, PeerArguments, arguments, decoder, keys
 from agents.tools.bench.peers.progress import Progress
 
 __all__ = ["run"]
@@ -39,7 +39,7 @@ def _remember(event: str) -> Callable[[dict[str, Any], State], None]:
     return remember
 
 
-def run(given: Arguments) -> None:
+def run(given: PeerArguments) -> None:
     """Consume until the process is told to stop."""
     progress = Progress(given.progress)
     app = Application(

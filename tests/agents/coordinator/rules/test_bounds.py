@@ -16,7 +16,7 @@ from agents.coordinator.rules.inputs import (
     ReportRead,
 )
 from agents.coordinator.rules.state import CoordinatorState
-from schemas.decode.batch import RawBatch
+from schemas.decode.batch import RecordBatch
 from schemas.records import codec
 from schemas.records.lifecycle import Command, State
 from streams.kafka.step import MAX_BATCH_BYTES
@@ -26,7 +26,7 @@ from tests.rigs.desk import START, Desk, outcomes
 HUGE = "€" * 150_000
 
 
-def decided(found: RawBatch) -> list[Any]:
+def decided(found: RecordBatch) -> list[Any]:
     """Take the records in as the coordinator does; check the size of everything it writes."""
     desk = Desk()
     items = read(TOPICS, [found], {}, NOW)

@@ -3,14 +3,14 @@
 import pytest
 
 from agents.tools.bench.field import Ground
-from agents.tools.bench.figures import Report
-from agents.tools.bench.ingest import Options as Ingest
+from agents.tools.bench.figures import BenchReport
+from agents.tools.bench.ingest import IngestOptions as Ingest
 from agents.tools.bench.ingest import ingest
-from agents.tools.bench.latency import Options as Latency
+from agents.tools.bench.latency import LatencyOptions as Latency
 from agents.tools.bench.latency import latency
-from agents.tools.bench.lifecycle import Options as Lifecycle
+from agents.tools.bench.lifecycle import LifecycleOptions as Lifecycle
 from agents.tools.bench.lifecycle import lifecycle
-from agents.tools.bench.recovery import Options as Recovery
+from agents.tools.bench.recovery import RecoveryOptions as Recovery
 from agents.tools.bench.recovery import recovery
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
@@ -20,7 +20,7 @@ def quiet(sentence: str) -> None:
     """Nobody listens."""
 
 
-def names(report: Report) -> set[str]:
+def names(report: BenchReport) -> set[str]:
     """What has a figure, each of which must be above nothing."""
     found = report.as_json()
     assert report.table()

@@ -1,6 +1,6 @@
 """Samples become figures: medians with their range, costs an event, ratios."""
 
-from agents.tools.bench.figures import Measurement, Report, Sample, Spread
+from agents.tools.bench.figures import BenchReport, Measurement, Sample, Spread
 
 RUNS = [
     Sample(2.0, 1000, cpu=0.004, rss=100_000_000, facts={"wall_s": 3.0, "odd": 1.0}),
@@ -32,7 +32,7 @@ def test_seconds_are_given_where_no_rate_is_asked_for() -> None:
 
 
 def test_a_report_has_the_promised_names_and_a_table() -> None:
-    report = Report("ingest", {"events": 1000}, {"cpus": 2}, {"worker": Measurement(RUNS)})
+    report = BenchReport("ingest", {"events": 1000}, {"cpus": 2}, {"worker": Measurement(RUNS)})
     report.ratios["quix"] = 9.87654
     report.agree["worker"] = False
     found = report.as_json()

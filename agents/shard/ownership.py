@@ -1,4 +1,4 @@
-"""This worker's standing in its group: whether what it holds may be another's by now.
+"""Whether this worker still owns what it holds, or another may own it by now.
 
 Shards ask before and after they pin an answer. Two things count. The group has to have
 acknowledged the worker lately. And whenever something has happened since which a shard may
@@ -13,14 +13,14 @@ from agents.shard.protocol import NotHeld
 from streams.clock import steady_s
 from streams.group.membership import SESSION_S
 
-__all__ = ["Standing"]
+__all__ = ["Ownership"]
 
 #: Nobody has looked for so long although somebody always does: the process stood still.
 STILL_S = 2.0
 LOOK_S = 0.5
 
 
-class Standing:
+class Ownership:
     """One for all shards of a worker.
 
     `silent_s` says for how many seconds the group has not acknowledged this worker, `lapses`
