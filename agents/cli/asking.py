@@ -98,7 +98,7 @@ def carry_out(
             record,
             wait=wait,
             patience_s=seconds(parse(deadline)),
-            told=(lambda result: None) if as_json else _show,
+            on_result=(lambda result: None) if as_json else _show,
         )
     )
     if as_json:
@@ -122,12 +122,12 @@ def _complain(settings: Settings, bad: Iterable[Mapping[str, Any]]) -> None:
     known: list[str] | None = None
     for result in bad:
         what = result["source"] or f"request {result['request_id']}"
-        told = f": {result['message']}" if result["message"] else ""
+        detail = f": {result['message']}" if result["message"] else ""
         if result["source"] and result["code"] == CommandRefusal.UNKNOWN_SOURCE:
             known = run(_sources(settings)) if known is None else known
             near = nearest_key(result["source"], known)
-            told += f". Did you mean {near}?" if near else ""
-        say(f"emberline: {what} {result['outcome']} ({result['code']}){told}", err=True)
+            detail += f". Did you mean {near}?" if near else ""
+        say(f"emberline: {what} {result['outcome']} ({result['code']}){detail}", err=True)
 
 
 async def _sources(settings: Settings) -> list[str]:

@@ -96,14 +96,14 @@ def _names(parts: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(part["name"] for part in parts)
 
 
-def _signals(told: Mapping[str, Any]) -> list[str]:
+def _signals(signals: Mapping[str, Any]) -> list[str]:
     found = [
-        f"{name.replace('_', ' ')} {told[name]}"
+        f"{name.replace('_', ' ')} {signals[name]}"
         for name in ("hard_bounced", "marked_spam", "invalid_phone")
-        if told[name] is not None
+        if signals[name] is not None
     ]
-    found += [f"keyword {each['category']} {each['last']}" for each in told["inbound_keywords"]]
-    return found + [f"flag {each['id']}" for each in told["feature_flags"]]
+    found += [f"keyword {each['category']} {each['last']}" for each in signals["inbound_keywords"]]
+    return found + [f"flag {each['id']}" for each in signals["feature_flags"]]
 
 
 def _warn(excluded: Mapping[str, Any]) -> None:

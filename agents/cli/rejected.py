@@ -61,8 +61,8 @@ def list_rejected(ctx: click.Context, code: str | None, last: int | None, as_jso
 
 def _lines(row: Mapping[str, Any]) -> Iterator[str]:
     """One record: where and why, whose, and how it begins."""
-    place = f"{row['topic']}[{row['partition']}] offset {row['offset']}"
-    yield f"{when(int(row['time']))}  {row['code']}  {place}"
+    position = f"{row['topic']}[{row['partition']}] offset {row['offset']}"
+    yield f"{when(int(row['time']))}  {row['code']}  {position}"
     whose = f"user {row['user']}" if row["user"] else f"key {row['key'] or 'none'}"
     event = f", event {row['event_id']}" if row["event_id"] else ""
     yield f"  {whose}{event}: {row['detail']}"

@@ -46,8 +46,8 @@ async def _requests(settings: Settings) -> list[dict[str, Any]]:
     ) as reader:
         located = await reader.rest()
     restores = _restores([one for one in located if one[0] == topics.control])
-    told = [one for one in located if one[0] == topics.control_results]
-    for result in records_of(told, "result"):
+    results = [one for one in located if one[0] == topics.control_results]
+    for result in records_of(results, "result"):
         request = restores.get(str(result["request_id"]))
         if request is not None:
             _take(request, result)
@@ -81,10 +81,10 @@ def _restores(commands: list[Located]) -> dict[str, dict[str, Any]]:
 
 
 def _take(request: dict[str, Any], result: dict[str, Any]) -> None:
-    told = {name: result[name] for name in ("outcome", "code", "message", "done", "total")}
+    latest = {name: result[name] for name in ("outcome", "code", "message", "done", "total")}
     if result["source"] is None:
         # after another outcome, what was refused is another command under the same id
-        if told["outcome"] != Outcome.REFUSED or request["outcome"] is None:
-            request.update(told)
+        if latest["outcome"] != Outcome.REFUSED or request["outcome"] is None:
+            request.update(latest)
     else:
-        request["sources"][result["source"]] = {"source": result["source"], **told}
+        request["sources"][result["source"]] = {"source": result["source"], **latest}

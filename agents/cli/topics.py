@@ -16,7 +16,7 @@ from streams.kafka.topics import check, create, repair
 if TYPE_CHECKING:
     from agents.tools.skip import Skipped
 
-__all__ = ["command", "told"]
+__all__ = ["command", "skipped_line"]
 
 
 @click.group("topics", cls=Words, help="Make, compare and read emberline's topics.")
@@ -79,29 +79,29 @@ def skip_lost(ctx: click.Context, at: str | None, reason: str, yes: bool, as_jso
     from agents.tools.skip_batch import parse_at, skip_batch
 
     settings = settings_of(ctx)
-    place = None if at is None else parse_at(settings, at)
+    batch = None if at is None else parse_at(settings, at)
     if not yes:
         click.confirm(
             "Records that were not read yet will never be. Are all workers stopped?", abort=True
         )
-    if place is not None:
-        passed = run(skip_batch(settings, place, reason, SystemClock()))
+    if batch is not None:
+        passed = run(skip_batch(settings, batch, reason, SystemClock()))
         if as_json:
             emit({"skipped": [asdict(passed)]})
         else:
-            say(told(Skipped(passed.topic, passed.partition, passed.first, passed.to)))
+            say(skipped_line(Skipped(passed.topic, passed.partition, passed.first, passed.to)))
         return
     lost = run(skip(settings))
     if as_json:
         emit({"skipped": [asdict(one) for one in lost]})
         return
     for one in lost:
-        say(told(one))
+        say(skipped_line(one))
     if not lost:
         say("nothing is lost: every cursor lies in its log")
 
 
-def told(one: "Skipped") -> str:
+def skipped_line(one: "Skipped") -> str:
     """What was done to a cursor, as a line."""
     where = f"{one.topic}[{one.partition}]"
     if one.first < one.to:

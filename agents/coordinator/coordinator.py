@@ -223,7 +223,7 @@ class Coordinator:
         keys: set[str] = set()
         all_read = True
         former: dict[str, Item] = {}
-        news: list[Item] = []
+        fresh: list[Item] = []
 
         def unreadable(batch: RecordBatch, code: str, detail: str) -> None:
             nonlocal all_read
@@ -247,14 +247,14 @@ class Coordinator:
                     # of a batch that cannot be read the keys are not known: none was deleted
                     all_read = all_read and item.meaning is not None
                     if item.next_offset > known:
-                        news.append(item)
+                        fresh.append(item)
                     elif isinstance(item.meaning, DefinitionRead | DefinitionUnreadable):
                         # what it was rejected for has been written before
                         meaning = item.meaning
                         if isinstance(meaning, DefinitionRead):
                             meaning = replace(meaning, again=True)
                         former[meaning.key] = Item(item.topic, known, meaning)
-            await self._take_in(term, [*former.values(), *news])
+            await self._take_in(term, [*former.values(), *fresh])
             if stop is None:
                 term.cursor[topic] = reader.position((topic, 0))
             else:
@@ -290,17 +290,17 @@ class Coordinator:
         until it names an expired source, nobody can say that it is one."""
         topic = self._topics.state
         term.watched = (await self._kafka.admin.bounds([(topic, 0)]))[topic, 0][1]
-        told: dict[str, int] = {}
+        written: dict[str, int] = {}
         for _, _, record in await read_all(self._kafka, topic):
             # What is deleted, or cannot be read, says nothing any more of what came before it.
-            told.pop(own_key(record.key) or "", None)
+            written.pop(own_key(record.key) or "", None)
             with suppress(Undecodable):
                 found = SourceState.from_record(codec.decode(record.value or b"", "state"))
-                told[found.source] = found.version
+                written[found.source] = found.version
         outputs = [
             state(source)
             for name, source in term.state.sources.items()
-            if told.get(name, -1) < source.version
+            if written.get(name, -1) < source.version
         ]
         if not outputs:
             return

@@ -63,7 +63,7 @@ class Excluded:
 
     source: str
     filter: str
-    place: FilterPath
+    at: FilterPath
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class _Scope:
     outer: str | None = None
     through: tuple[str, ...] = ()
 
-    def place(self, leaf: Filter) -> FilterPath:
+    def at(self, leaf: Filter) -> FilterPath:
         if self.outer is None:
             return FilterPath(leaf.path)
         return FilterPath(self.outer, self.through, leaf.path)
@@ -223,10 +223,10 @@ class _Planner:
     def _count(self, sources: int, leaf: Filter, scope: _Scope) -> None:
         self.pairs += sources
         if self.pairs > MAX_PAIRS:
-            place = scope.place(leaf)
-            via = f" ({' > '.join(place.through)})"[:_MOST_DETAIL] if place.through else ""
+            at = scope.at(leaf)
+            via = f" ({' > '.join(at.through)})"[:_MOST_DETAIL] if at.through else ""
             raise FilterError(
-                place.path,
+                at.path,
                 "too_large",
                 f"{leaf.name}{via} asks {sources:,} sources: with it the leaves up to here ask "
                 f"{self.pairs:,}, each leaf's counted anew, of {MAX_PAIRS:,} that one filter may",
@@ -248,10 +248,10 @@ class _Planner:
         return self._refuse(Code.LEGACY_DELETED, leaf, scope, detail, views)
 
     def _exclude(self, leaf: Filter, views: _Views, scope: _Scope) -> None:
-        place = scope.place(leaf)
+        at = scope.at(leaf)
         # A segment that is named twice at one place has the same leaf there twice.
-        if place not in self.excluded:
-            self.excluded[place] = [Excluded(key, leaf.name, place) for key, _ in views]
+        if at not in self.excluded:
+            self.excluded[at] = [Excluded(key, leaf.name, at) for key, _ in views]
 
     def _refuse(
         self,
@@ -264,7 +264,7 @@ class _Planner:
         sources: tuple[tuple[str, State], ...] = tuple((k, view.state) for k, view in views or ())
         if len(detail) > _MOST_DETAIL:
             detail = f"{detail[:_MOST_DETAIL]}…"
-        self.refusals.append(FilterRefusal(code, scope.place(leaf), leaf.name, detail, sources))
+        self.refusals.append(FilterRefusal(code, scope.at(leaf), leaf.name, detail, sources))
         return _NOBODY
 
 

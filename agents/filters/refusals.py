@@ -62,7 +62,7 @@ class FilterRefusal:
     """One leaf that stands in the way. `sources` maps each offending source to its state."""
 
     code: Code
-    place: FilterPath
+    at: FilterPath
     filter: str
     detail: str
     sources: tuple[tuple[str, State], ...] = ()
@@ -102,10 +102,10 @@ class Refused:
     @property
     def detail(self) -> str:
         """One sentence for each leaf; of many, for the first."""
-        told = [f"{one.filter} at {one.place}: {one.detail}" for one in self.refusals[:_TOLD]]
+        texts = [f"{one.filter} at {one.at}: {one.detail}" for one in self.refusals[:_TOLD]]
         if len(self.refusals) > _TOLD:
-            told.append(f"and {len(self.refusals) - _TOLD:,} more")
-        return "; ".join(told)
+            texts.append(f"and {len(self.refusals) - _TOLD:,} more")
+        return "; ".join(texts)
 
     def _standing(self) -> Iterable[tuple[str, State]]:
         return (item for refusal in self.refusals for item in refusal.sources)

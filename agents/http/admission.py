@@ -1,9 +1,9 @@
 """How many answers are worked out at once: in all, by what they cost, and by key.
 
 Memory is what bounds them: an audience or a stream holds some frames of every shard, a file
-more. So each kind of work has a number of places, from the memory budget, and one key has never
-all of them. Who finds no place waits, in order, for a while; who would wait behind too many is
-refused at once. Whoever leaves gives the place back, and whoever leaves the queue was never in.
+more. So each kind of work has a number of slots, from the memory budget, and one key has never
+all of them. Who finds no slot waits, in order, for a while; who would wait behind too many is
+refused at once. Whoever leaves gives the slot back, and whoever leaves the queue was never in.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from agents.http.problems import Problem
 __all__ = ["Admission", "Slots", "Work"]
 
 WAIT_S = 20.0
-"""So long a request waits for a place."""
+"""So long a request waits for a slot."""
 QUEUE = 4
-"""So many wait for each place there is."""
+"""So many wait for each slot."""
 RETRY_AFTER_S = 5
 
 
@@ -54,8 +54,8 @@ class Slots:
         return len(self._waiting)
 
     @asynccontextmanager
-    async def place(self, key: str | None) -> AsyncIterator[None]:
-        """A place for as long as the block takes; `key` None: nobody is told from anybody.
+    async def slot(self, key: str | None) -> AsyncIterator[None]:
+        """A slot for as long as the block takes; `key` None: nobody is told from anybody.
 
         Raises Problem: 429 where it is the key that has too many, or else 503.
         """
@@ -127,8 +127,8 @@ class Slots:
 
 
 class Admission:
-    """The places of one worker, by kind."""
+    """The slots of one worker, by kind."""
 
     def __init__(self, places: Mapping[str, int]) -> None:
         """`places` as `agents.resources.budget.answers` gives them."""
-        self.places = {kind: Slots(kind, places[kind.name.lower()]) for kind in Work}
+        self.slots = {kind: Slots(kind, places[kind.name.lower()]) for kind in Work}

@@ -69,6 +69,6 @@ async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, 
         raise bad_request("The body is a JSON object")
     unknown = sorted(found.keys() - names)
     if unknown:
-        told = ", ".join(name[:40] for name in unknown[:5])
-        raise bad_request(f"There is no {told} here; there are {', '.join(sorted(names))}")
+        named = ", ".join(name[:40] for name in unknown[:5])
+        raise bad_request(f"There is no {named} here; there are {', '.join(sorted(names))}")
     return found

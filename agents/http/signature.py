@@ -59,9 +59,9 @@ class Signed:
 
     def mac(self, key: bytes) -> str:
         """HMAC-SHA256 in hex."""
-        told = (_VERSION, self.method, self.host, self.target, str(self.time_ms), self.nonce)
+        signed_text = (_VERSION, self.method, self.host, self.target, str(self.time_ms), self.nonce)
         return hmac.new(
-            key, "\n".join((*told, self.body_hash)).encode(), hashlib.sha256
+            key, "\n".join((*signed_text, self.body_hash)).encode(), hashlib.sha256
         ).hexdigest()
 
 
@@ -101,8 +101,8 @@ def sign(key: bytes, method: str, url: URL, body: bytes, now_ms: int) -> str:
         secrets.token_hex(16),
         hashlib.sha256(body).hexdigest(),
     )
-    told = f"{_VERSION} {signed.time_ms} {signed.nonce} {signed.body_hash}"
-    return f"{told} {signed.mac(key)}"
+    signed_text = f"{_VERSION} {signed.time_ms} {signed.nonce} {signed.body_hash}"
+    return f"{signed_text} {signed.mac(key)}"
 
 
 def verify(

@@ -55,8 +55,8 @@ def encode(plan: FilterPlan) -> bytes:
     # Segments repeat what they say: a long text of one of them is not written first, to be
     # measured, as often as it is named.
     if _letters(plan.tree) <= MOST_BYTES:
-        told = {"now": plan.now_ms, "pins": plan.pins, "tree": _told(plan.tree)}
-        data = orjson.dumps(told)
+        content = {"now": plan.now_ms, "pins": plan.pins, "tree": _encoded(plan.tree)}
+        data = orjson.dumps(content)
         if len(data) <= MOST_BYTES:
             return data
     raise FilterError(
@@ -93,16 +93,16 @@ def decode(data: bytes) -> FilterPlan:
         ) from error
 
 
-def _told(step: PlanNode) -> dict[str, Any]:
+def _encoded(step: PlanNode) -> dict[str, Any]:
     match step:
         case Constant(everybody):
             return {"constant": everybody}
         case AllOf(parts):
-            return {"both": [_told(part) for part in parts]}
+            return {"both": [_encoded(part) for part in parts]}
         case AnyOf(parts):
-            return {"either": [_told(part) for part in parts]}
+            return {"either": [_encoded(part) for part in parts]}
         case Complement(part):
-            return {"rest": _told(part)}
+            return {"rest": _encoded(part)}
         case LeafQuery(leaf, sources):
             values = {each.name: getattr(leaf, each.name) for each in fields(leaf)}
             for name, value in values.items():
@@ -111,17 +111,17 @@ def _told(step: PlanNode) -> dict[str, Any]:
             return {"leaf": [type(leaf).__name__, values], "sources": sources}
 
 
-def _step(told: dict[str, Any]) -> PlanNode:
-    if "constant" in told:
-        return Constant(bool(told["constant"]))
-    if "both" in told:
-        return AllOf(tuple(map(_step, told["both"])))
-    if "either" in told:
-        return AnyOf(tuple(map(_step, told["either"])))
-    if "rest" in told:
-        return Complement(_step(told["rest"]))
-    name, values = told["leaf"]
-    sources = told["sources"]
+def _step(content: dict[str, Any]) -> PlanNode:
+    if "constant" in content:
+        return Constant(bool(content["constant"]))
+    if "both" in content:
+        return AllOf(tuple(map(_step, content["both"])))
+    if "either" in content:
+        return AnyOf(tuple(map(_step, content["either"])))
+    if "rest" in content:
+        return Complement(_step(content["rest"]))
+    name, values = content["leaf"]
+    sources = content["sources"]
     leaf = _LEAVES[name](**{field: _value(value) for field, value in values.items()})
     return LeafQuery(leaf, None if sources is None else tuple(map(_text, sources)))
 

@@ -56,8 +56,8 @@ class SizesQuery(UnaryQuery[BySource]):
 
     async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> BySource:
         """Raises Truncated for sizes that are none."""
-        told = await json_of(answer)
-        found = {source: SourceSize(**size) for source, size in told.items()}
+        answered = await json_of(answer)
+        found = {source: SourceSize(**size) for source, size in answered.items()}
         if not all(isinstance(n, int) for size in found.values() for n in asdict(size).values()):
             raise Truncated(f"{answer.url} sends something else than sizes")
         return found

@@ -143,7 +143,7 @@ class IdentifyQuery(UnaryQuery[pl.DataFrame]):
 
 def _pack_users(read: UsersRead) -> bytes:
     """As one worker sends it to another: what is told of the users, then all their rows."""
-    told = {
+    header = {
         "archived": read.archived,
         "users": [
             {
@@ -156,15 +156,15 @@ def _pack_users(read: UsersRead) -> bytes:
         ],
     }
     rows = [facts.rows for facts in read.facts.values()]
-    meta = pl.DataFrame({"meta": [json.dumps(told)]})
+    meta = pl.DataFrame({"meta": [json.dumps(header)]})
     return pack(meta) + pack(pl.concat(rows)) + END
 
 
-def _unpack_users(told: dict[str, Any], rows: pl.DataFrame) -> UsersRead:
+def _unpack_users(header: dict[str, Any], rows: pl.DataFrame) -> UsersRead:
     """What `_pack_users` wrote."""
     by_user = rows.partition_by("user", as_dict=True)
     facts = {}
-    for each in told["users"]:
+    for each in header["users"]:
         user, person = each["user"], each["person"]
         facts[user] = UserFacts(
             user=user,
@@ -173,4 +173,4 @@ def _unpack_users(told: dict[str, Any], rows: pl.DataFrame) -> UsersRead:
             hidden=each["hidden"],
             feed_views=each["feed_views"],
         )
-    return UsersRead(facts, tuple(told["archived"]))
+    return UsersRead(facts, tuple(header["archived"]))

@@ -86,12 +86,12 @@ async def json_of(answer: aiohttp.ClientResponse) -> dict[str, Any]:
         if len(found) > LONGEST:
             raise Truncated(f"{answer.url}: more than {LONGEST} bytes")
     try:
-        told = orjson.loads(found)
+        content = orjson.loads(found)
     except ValueError as error:
         raise Truncated(f"{answer.url}: {error}") from error
-    if not isinstance(told, dict):
+    if not isinstance(content, dict):
         raise Truncated(f"{answer.url}: no object")
-    return told
+    return content
 
 
 def lists_of(body: bytes, *names: str) -> dict[str, list[Any]]:

@@ -52,11 +52,11 @@ class StepMaker:
         """Tells the coordinator, once, of sources that the lifecycle does not know."""
         view, rows = self._context.view, self._unreported
         self._unreported = {}
-        told = {source: 0 for source in rows if view.get(source) is None}
+        reported = {source: 0 for source in rows if view.get(source) is None}
         # what came before the view was read may have been late, which nobody could see then
-        told |= self._late_unreported(rows.keys() & self._before_view)
+        reported |= self._late_unreported(rows.keys() & self._before_view)
         self._before_view = set()
-        return self._reports(told, rows)
+        return self._reports(reported, rows)
 
     def step(self, group: Sequence[LaidOutPart]) -> Step:
         """All of them in one transaction, with the cursor after the last."""
@@ -115,13 +115,13 @@ class StepMaker:
 
     def _late_unreported(self, sources: Iterable[str]) -> dict[str, int]:
         """Those that are on their way to the archive or there, and were not told as late."""
-        told: dict[str, int] = {}
+        reported: dict[str, int] = {}
         for source in sources:
             record = self._context.view.get(source)
             there = record is not None and record.state in (State.EXPIRING, State.EXPIRED)
             if record is not None and there and self._late_reported.get(source) != record.version:
-                told[source] = self._late_reported[source] = record.version
-        return told
+                reported[source] = self._late_reported[source] = record.version
+        return reported
 
     def _reports(self, versions: Mapping[str, int], rows: Mapping[str, int]) -> list[Record]:
         return self._context.reports(

@@ -56,8 +56,8 @@ def people(roster: Sequence[RosterPart], users: Iterable[str]) -> dict[str, Pers
     for each in roster if len(wanted) else ():
         for user, external, aliases, into, deleted, sequence in _rows(each.rows, wanted):
             if user not in found or found[user][0] <= sequence:
-                told = sequence >= 0
-                person = Person(user, external, aliases_of(aliases), into, deleted, told)
+                defined = sequence >= 0
+                person = Person(user, external, aliases_of(aliases), into, deleted, defined)
                 found[user] = (sequence, person)
     return {user: person for user, (_, person) in found.items()}
 
@@ -75,8 +75,8 @@ def matches(
     hashes = pl.Series(sorted(wanted), dtype=pl.String).hash()
     candidates: set[str] = set()
     for each in roster if len(hashes) else ():
-        for place in positions(each.names["hash"], hashes):
-            candidates.add(each.rows["user"][each.names["row"][place]])
+        for at in positions(each.names["hash"], hashes):
+            candidates.add(each.rows["user"][each.names["row"][at]])
     found: list[Match] = []
     for person in people(roster, candidates).values():
         if person.external is not None and person.external in external:
@@ -88,4 +88,4 @@ def matches(
 
 
 def _rows(frame: pl.DataFrame, users: pl.Series) -> Iterable[tuple[str, str, str, str, bool, int]]:
-    return (frame.row(place) for place in positions(frame["user"], users))
+    return (frame.row(at) for at in positions(frame["user"], users))

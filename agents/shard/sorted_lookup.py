@@ -18,7 +18,7 @@ def positions(held: pl.Series, wanted: pl.Series) -> Iterator[int]:
     few = len(wanted) <= _FEW
     # a search costs as much as looking at many single values: so only where they begin
     starts = [bisect_left(held, value) for value in wanted] if few else held.search_sorted(wanted)
-    for place, value in zip(starts, wanted, strict=True):
-        while place < len(held) and held[place] == value:
-            yield place
-            place += 1
+    for at, value in zip(starts, wanted, strict=True):
+        while at < len(held) and held[at] == value:
+            yield at
+            at += 1

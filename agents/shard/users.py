@@ -44,8 +44,8 @@ def _told(
     counts: dict[str, int] = {}
     wanted = pl.Series(users, dtype=pl.String)
     for each in views:
-        for place in positions(each["user"], wanted):
-            user, count = each.row(place)
+        for at in positions(each["user"], wanted):
+            user, count = each.row(at)
             counts[user] = counts.get(user, 0) + count
     return people(roster, users), counts
 
@@ -75,8 +75,8 @@ class ShardUsers:
         found = await read_users(self.context, self.index, users)
         roster = await self._named()
         views = await self._views.all(self.context.store)
-        tell = partial(_told, roster, views, users)
-        named, counts = tell() if len(users) <= _FEW else await execute(tell)
+        work = partial(_told, roster, views, users)
+        named, counts = work() if len(users) <= _FEW else await execute(work)
         facts = {
             user: UserFacts(user, named.get(user), rows.rows, rows.hidden, counts.get(user, 0))
             for user, rows in found.items()

@@ -68,8 +68,8 @@ class AvroFile:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> Fatal:
-        place = f"{self._file}, block {self._block}, before byte {self._opened.tell()}"
+        where = f"{self._file}, block {self._block}, before byte {self._opened.tell()}"
         return Fatal(
-            f"{place}: no complete Avro container file: {type(error).__name__} {error!s:.200}",
+            f"{where}: no complete Avro container file: {type(error).__name__} {error!s:.200}",
             remedy="Write it anew; what lies before the damage has been imported",
         )

@@ -37,7 +37,7 @@ class Batch:
     `read` is the number of the file's bytes that lie before that place.
     """
 
-    place: ImportPosition
+    reached: ImportPosition
     read: int
     chunks: list[Chunk] = field(default_factory=list)
     bad: list[Bad] = field(default_factory=list)
@@ -81,10 +81,10 @@ class _Sorter:
     def batch(self, position: int, read: int) -> Batch:
         chunks = [self._chunk(rows) for rows in self._rows.values()]
         self._bad += len(self._found)
-        place = ImportPosition(position, self._records, self._bad, self._blank)
+        reached = ImportPosition(position, self._records, self._bad, self._blank)
         bad = [Bad(f"{self._file}:{line}", why) for line, why in sorted(self._found)]
         self._rows, self._found = {}, []
-        return Batch(place, read, chunks, bad)
+        return Batch(reached, read, chunks, bad)
 
     def _chunk(self, rows: _Rows) -> Chunk:
         faults = self._inspection.faults(rows.kind, rows.records) if self._inspection else {}

@@ -38,10 +38,10 @@ class Journal:
     def __init__(self, path: Path, target: str) -> None:
         self._path = path
         self._target = target
-        self._places: dict[str, ImportPosition] = {}
+        self._reached: dict[str, ImportPosition] = {}
         try:
             content = json.loads(path.read_text())
-            self._places = {key: ImportPosition(**place) for key, place in content.items()}
+            self._reached = {key: ImportPosition(**reached) for key, reached in content.items()}
         except FileNotFoundError:
             return
         except (ValueError, TypeError, AttributeError) as error:
@@ -50,21 +50,21 @@ class Journal:
                 remedy="Remove it to import from the beginning: a second time changes no row",
             ) from error
 
-    def place(self, file: Path) -> ImportPosition:
+    def reached(self, file: Path) -> ImportPosition:
         """Where to go on in a file."""
-        return self._places.get(self._key(file), ImportPosition())
+        return self._reached.get(self._key(file), ImportPosition())
 
-    def save(self, file: Path, place: ImportPosition) -> None:
+    def save(self, file: Path, reached: ImportPosition) -> None:
         """Remember a place, in one go: a crash leaves the former journal or the new one."""
-        self._places[self._key(file)] = place
+        self._reached[self._key(file)] = reached
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({k: asdict(p) for k, p in self._places.items()}, indent=1))
+        fresh.write_text(json.dumps({k: asdict(p) for k, p in self._reached.items()}, indent=1))
         os.replace(fresh, self._path)
 
     def forget(self, file: Path) -> None:
         """Let a file begin anew."""
-        self._places.pop(self._key(file), None)
+        self._reached.pop(self._key(file), None)
 
     def _key(self, file: Path) -> str:
         stat = file.stat()

@@ -110,32 +110,32 @@ class _Run:
 
     async def file(self, publisher: Publisher, file: Path) -> None:
         """Send what is left of a file."""
-        start = place = self._journal.place(file)
+        start = reached = self._journal.reached(file)
         if start.done:
             self.imported.already += 1
         else:
-            place = await self._rest(publisher, file, start)
-            self._journal.save(file, replace(place, done=True))
+            reached = await self._rest(publisher, file, start)
+            self._journal.save(file, replace(reached, done=True))
             self.imported.files += 1
         self._before += self._sizes[file]
 
     async def _rest(
         self, publisher: Publisher, file: Path, start: ImportPosition
     ) -> ImportPosition:
-        place, saved = start, time.monotonic()
+        reached, saved = start, time.monotonic()
         parts = batches(file, self._kind, start, self._inspection)
-        while batch := await self._next(publisher, file, parts, place):
+        while batch := await self._next(publisher, file, parts, reached):
             await self._announce(publisher, file)
             for chunk in batch.chunks:
                 await publisher.publish(chunk)
-            self._tell(file, batch, place)
-            place = batch.place
+            self._tell(file, batch, reached)
+            reached = batch.reached
             if time.monotonic() - saved > SAVE_EVERY_S:
                 await publisher.flush()
-                self._journal.save(file, place)
+                self._journal.save(file, reached)
                 saved = time.monotonic()
         await publisher.flush()
-        return place
+        return reached
 
     async def _announce(self, publisher: Publisher, file: Path) -> None:
         """Tell of sources that had no event in this import before: a source that stopped long
@@ -150,20 +150,20 @@ class _Run:
             await publisher.publish(Chunk("control", [record["request_id"].encode()], [value]))
 
     async def _next(
-        self, publisher: Publisher, file: Path, parts: Iterator[Batch], place: ImportPosition
+        self, publisher: Publisher, file: Path, parts: Iterator[Batch], reached: ImportPosition
     ) -> Batch | None:
         try:
             return await asyncio.to_thread(next, parts, None)
         except Fatal:
             # what lies before the damage is in, and is not sent again
             await publisher.flush()
-            self._journal.save(file, place)
+            self._journal.save(file, reached)
             raise
 
     def _tell(self, file: Path, batch: Batch, before: ImportPosition) -> None:
-        fresh_bad = batch.place.bad - before.bad
+        fresh_bad = batch.reached.bad - before.bad
         self.imported.bad += fresh_bad
-        self.imported.records += batch.place.records - before.records - fresh_bad
+        self.imported.records += batch.reached.records - before.records - fresh_bad
         for one in batch.bad:
             self._bad(one)
         now, done = time.monotonic(), self._before + batch.read

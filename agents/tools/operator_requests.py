@@ -97,11 +97,11 @@ async def ask(
     *,
     wait: bool = True,
     patience_s: float = 30.0,
-    told: Callable[[Result], None] = lambda result: None,
+    on_result: Callable[[Result], None] = lambda result: None,
 ) -> RequestAnswer:
     """Send a command and read its results, until it is over or, without `wait`, is accepted.
 
-    `told` is called with every result as it comes. A request id that was used before is told
+    `on_result` is called with every result as it comes. A request id that was used before is told
     again by the coordinator. Raises Recoverable when nothing new has been told for
     `patience_s` seconds.
     """
@@ -120,7 +120,7 @@ async def ask(
                 if result["request_id"] == request_id:
                     heard = time.monotonic()
                     answer.take(result)
-                    told(result)
+                    on_result(result)
     return answer
 
 

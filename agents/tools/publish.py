@@ -234,10 +234,10 @@ def _failed(topic: str, error: KafkaError) -> Recoverable:
     )
 
 
-def _by_partition(places: list[int]) -> Iterator[tuple[int, list[bool]]]:
+def _by_partition(numbers: list[int]) -> Iterator[tuple[int, list[bool]]]:
     """(partition, one flag a row) for every partition that has rows."""
-    for partition in sorted(set(places)):
-        yield partition, [p == partition for p in places]
+    for partition in sorted(set(numbers)):
+        yield partition, [p == partition for p in numbers]
 
 
 async def publish(

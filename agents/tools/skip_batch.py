@@ -143,9 +143,9 @@ async def _passed(
         )
     passed = Passed(at.topic, at.partition, first, following, 0 if batch is None else batch.count)
     topics = Topics(settings.prefix)
-    told = f"{at.topic}[{at.partition}]: offsets {first} to {following - 1} passed over by hand"
+    text = f"{at.topic}[{at.partition}]: offsets {first} to {following - 1} passed over by hand"
     now = clock.now_ms()
-    entry = audit(None, "skip", now, by=f"{_person()} (unverified)", reason=reason, detail=told)
+    entry = audit(None, "skip", now, by=f"{_person()} (unverified)", reason=reason, detail=text)
     records = [Record(topics.audit, None, codec.encode(entry.schema, entry.record))]
     if batch is not None:
         aside = reject_batch(batch.opened(0), "undecodable", "passed over by hand")
@@ -158,16 +158,16 @@ async def _next(settings: Settings, at: At, first: int) -> tuple[SealedBatch | N
     """The batch at `first`, whatever its checksum, and where what follows begins; None where
     there are markers of transactions only.
     """
-    place = (at.topic, at.partition)
-    fetcher = Fetcher(settings, {place: first}, check_crc=False, name="skip")
+    topic_partition = (at.topic, at.partition)
+    fetcher = Fetcher(settings, {topic_partition: first}, check_crc=False, name="skip")
     await fetcher.start()
     try:
         async with asyncio.timeout(_READ_S):
-            while fetcher.position(place) == first:
+            while fetcher.position(topic_partition) == first:
                 batches = await fetcher.fetch_sealed()
                 if batches:
                     return batches[0], batches[0].next_offset
-        return None, fetcher.position(place)
+        return None, fetcher.position(topic_partition)
     except TimeoutError:
         raise Recoverable(
             f"{at.topic}[{at.partition}] gave nothing at offset {first} for {_READ_S:.0f} s",

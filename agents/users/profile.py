@@ -18,7 +18,7 @@ MOST_NAMED = 100
 def profile(facts: UserFacts, archived: tuple[str, ...], names: Names) -> dict[str, Any]:
     """One user; times as RFC 3339."""
     person, found = facts.person, entries(facts.rows)
-    told, aliases = signals(facts.rows), () if person is None else person.aliases
+    user_signals, aliases = signals(facts.rows), () if person is None else person.aliases
     return {
         "user_id": facts.user,
         "external_user_id": None if person is None else person.external,
@@ -29,8 +29,8 @@ def profile(facts: UserFacts, archived: tuple[str, ...], names: Names) -> dict[s
         "in_roster": person is not None and person.in_roster,
         "campaigns_received": [_entry(each, names) for each in found if each.campaign],
         "canvas_messages_received": [_entry(each, names) for each in found if not each.campaign],
-        "signals": _signals(told),
-        "feed_views": {"count": facts.feed_views, "last": iso(told.feed_viewed)},
+        "signals": _signals(user_signals),
+        "feed_views": {"count": facts.feed_views, "last": iso(user_signals.feed_viewed)},
         "excluded_expired": {
             "entries": len(facts.hidden),
             "sources": hidden_entries(facts.hidden, names),
@@ -92,17 +92,17 @@ def _entry(entry: ProfileEntry, names: Names) -> dict[str, Any]:
     return found
 
 
-def _signals(told: Signals) -> dict[str, Any]:
+def _signals(user_signals: Signals) -> dict[str, Any]:
     def listed(values: Mapping[str | None, int], name: str) -> list[dict[str, Any]]:
         order = sorted(values.items(), key=lambda item: item[0] or "")
         return [{name: value, "last": iso(at)} for value, at in order]
 
     return {
-        "hard_bounced": iso(told.since("hard_bounce")),
-        "marked_spam": iso(told.since("spam_report")),
-        "invalid_phone": iso(told.since("invalid_phone")),
-        "inbound_keywords": listed(told.keywords, "category"),
-        "feature_flags": listed(told.facts.get("feature_flag", {}), "id"),
+        "hard_bounced": iso(user_signals.since("hard_bounce")),
+        "marked_spam": iso(user_signals.since("spam_report")),
+        "invalid_phone": iso(user_signals.since("invalid_phone")),
+        "inbound_keywords": listed(user_signals.keywords, "category"),
+        "feature_flags": listed(user_signals.facts.get("feature_flag", {}), "id"),
     }
 
 

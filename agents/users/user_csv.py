@@ -57,11 +57,11 @@ def lines(
     Recipients of a campaign are those of whom more is known than that they entered or left.
     """
     gone = roster.filter(GONE)
-    told = _by_user(rows.join(gone.select("user"), on="user", how="anti"), source)
-    told = told.join(roster.select("user", "external", "aliases"), on="user", how="left")
-    variations = {each: names.variation(source, each) for each in _values(told["variation"])}
-    aliases = {each: _aliases(each) for each in _values(told["aliases"])}
-    found = told.sort("user").with_columns(
+    kept = _by_user(rows.join(gone.select("user"), on="user", how="anti"), source)
+    kept = kept.join(roster.select("user", "external", "aliases"), on="user", how="left")
+    variations = {each: names.variation(source, each) for each in _values(kept["variation"])}
+    aliases = {each: _aliases(each) for each in _values(kept["aliases"])}
+    found = kept.sort("user").with_columns(
         pl.col("user").alias("Appboy ID"),
         pl.col("external").alias("user_id"),
         _named(pl.col("aliases"), aliases).alias("user_aliases"),
@@ -93,7 +93,7 @@ def _by_user(rows: pl.DataFrame, source: str) -> pl.DataFrame:
     counts = converted.is_not_null() & ~(kind == "control").any()
     if campaign:
         counts = counts & (converted >= received).fill_null(True)
-    told = rows.group_by("user").agg(
+    grouped = rows.group_by("user").agg(
         variation.filter(named).sort_by(*(each.filter(named) for each in rank)).last(),
         (kind == "control").any().alias("in_control"),
         _iso(pl.col("first").filter(kind == "received").min()).alias("emberline_first_received"),
@@ -104,7 +104,7 @@ def _by_user(rows: pl.DataFrame, source: str) -> pl.DataFrame:
         (~kind.is_in(("entered", "exited"))).any().alias("reached"),
         *(_iso(at).alias(f"emberline_last_{name}") for name, at in lasts.items()),
     )
-    return told.filter("reached") if campaign else told
+    return grouped.filter("reached") if campaign else grouped
 
 
 def _iso(ms: pl.Expr) -> pl.Expr:

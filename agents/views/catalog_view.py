@@ -201,14 +201,14 @@ async def read(settings: Settings, kafka: Log, now: int) -> CatalogView:
         except ledger.Unreadable as error:
             pass_over(topics.coordinator, partition, record.offset, error.message)
     taken = view.taken_in.get(topics.catalog, 0)
-    told = [one for _, _, one in await read_all(kafka, topics.catalog) if one.offset >= taken]
+    later = [one for _, _, one in await read_all(kafka, topics.catalog) if one.offset >= taken]
     kept = {entry.definition.key: entry.definition for entry in view}
     used = {key: readable_uses(definition) for key, definition in kept.items()}
     state = CoordinatorState(catalog=kept, quarantined=dict(view.quarantined), used=used)
     source = registry_of(settings) or FILES
-    news = [definition(record, now, source)[0] for record in told]
-    decided = decide(state, news, now, Policy.of(settings)).state
-    for key in {one.key for one in news}:
+    inputs = [definition(record, now, source)[0] for record in later]
+    decided = decide(state, inputs, now, Policy.of(settings)).state
+    for key in {one.key for one in inputs}:
         found = decided.catalog.get(key)
         view._put(key, None if found is None else CatalogEntry.of(found))
         view._quarantine(key, decided.quarantined.get(key))

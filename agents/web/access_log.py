@@ -27,7 +27,7 @@ from aiohttp import web
 from agents.web.caller import caller
 from schemas.errors import Fatal
 
-__all__ = ["LOGGER", "Access", "broken", "configure", "count", "told", "write"]
+__all__ = ["LOGGER", "Access", "broken", "configure", "count", "note", "write"]
 
 LOGGER = "emberline.access"
 MOST_OF = 2_000
@@ -48,7 +48,7 @@ class Access:
 ACCESS: web.RequestKey[Access] = web.RequestKey("access", Access)
 
 
-def told(request: web.Request, of: Any) -> None:
+def note(request: web.Request, of: Any) -> None:
     """From here on the answer is one that has users in it: `of` is what was asked for."""
     _access(request).of = of
 

@@ -9,7 +9,7 @@ from agents.http.keys import Key, Scope
 from agents.http.problems import Problem
 from agents.scatter.context import CONTEXT
 
-__all__ = ["KEY", "caller", "lacking", "place", "require"]
+__all__ = ["KEY", "caller", "lacking", "require", "slot"]
 
 KEY: web.RequestKey[Key | None] = web.RequestKey("key", Key)
 """Set by the guard; None while the worker has no keys, and everything is allowed."""
@@ -20,11 +20,11 @@ def caller(request: web.Request) -> Key | None:
     return request.get(KEY)
 
 
-def place(request: web.Request, work: Work) -> AbstractAsyncContextManager[None]:
-    """A place for work of this kind, see admission.py. Raises Problem (429, 503)."""
+def slot(request: web.Request, work: Work) -> AbstractAsyncContextManager[None]:
+    """A slot for work of this kind, see admission.py. Raises Problem (429, 503)."""
     key = caller(request)
-    places = request.app[CONTEXT].admission.places[work]
-    return places.place(None if key is None else key.name)
+    slots = request.app[CONTEXT].admission.slots[work]
+    return slots.slot(None if key is None else key.name)
 
 
 def require(request: web.Request, scope: Scope, instead: str = "") -> None:

@@ -20,8 +20,8 @@ from agents.http.problems import CODES, Problem
 from agents.http.route import Handler, Route
 from agents.http.signature import HEADER, SignatureRefused, Stale, netloc, verify
 from agents.scatter.context import WorkerContext
-from agents.web.access_log import told, write
-from agents.web.caller import KEY, lacking, place
+from agents.web.access_log import note, write
+from agents.web.caller import KEY, lacking, slot
 from streams.period import seconds
 
 __all__ = ["Bucket", "Guard"]
@@ -145,7 +145,7 @@ class Guard:
             route = self._route(request)
             if route is None or route.work is None:
                 return await handler(request)
-            async with place(request, route.work):
+            async with slot(request, route.work):
                 return await handler(request)
 
         return admitted
@@ -194,7 +194,7 @@ class Guard:
         self._check_rate(key)
         if not key.allows(scope):
             if scope is Scope.EXPORT:
-                told(request, dict(request.match_info))
+                note(request, dict(request.match_info))
                 write(
                     request,
                     f"{request.method} {request.path}"[:200],

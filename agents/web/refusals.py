@@ -27,7 +27,7 @@ def refused_problem(refused: Refused) -> Problem:
     first = next(each for each in refused.refusals if each.code is refused.code)
     sources = refused.sources
     members: dict[str, Any] = {
-        "path": first.place.path,
+        "path": first.at.path,
         "sources": list(sources[:MOST_NAMES]),
         "sources_total": len(sources),
         "refusals": _described(refused.refusals),
@@ -40,36 +40,36 @@ def refused_problem(refused: Refused) -> Problem:
 
 def excluded_members(excluded: Sequence[Excluded]) -> dict[str, Any]:
     """What an answer does without, and for which leaves: the first, and how many in all."""
-    told: list[dict[str, str]] = []
+    found: list[dict[str, str]] = []
     room = MOST_NAMES
     for each in excluded:
-        room -= 1 + len(each.place.through)
+        room -= 1 + len(each.at.through)
         if room < 0:
             break
-        told.append({"source": each.source, "filter": each.filter, "path": str(each.place)})
-    return {"excluded": told, "excluded_total": len(excluded)}
+        found.append({"source": each.source, "filter": each.filter, "path": str(each.at)})
+    return {"excluded": found, "excluded_total": len(excluded)}
 
 
 def _described(refusals: Sequence[FilterRefusal]) -> list[dict[str, Any]]:
-    told: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     room = MOST_NAMES
     for refusal in refusals:
-        place = refusal.place
-        room -= 1 + len(place.through)
+        at = refusal.at
+        room -= 1 + len(at.through)
         if room < 0:
             break
         shown = refusal.sources[:room]
         room -= len(shown)
-        told.append(
+        found.append(
             {
                 "code": refusal.code.value,
                 "filter": refusal.filter,
-                "path": place.path,
-                "through": list(place.through),
-                "inner_path": place.inner,
+                "path": at.path,
+                "through": list(at.through),
+                "inner_path": at.inner,
                 "detail": refusal.detail,
                 "sources": [{"source": key, "state": state.value} for key, state in shown],
                 "sources_total": len(refusal.sources),
             }
         )
-    return told
+    return found

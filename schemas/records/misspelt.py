@@ -57,19 +57,19 @@ class MisspellingCounts:
         likeness: float = _LIKENESS,
     ) -> None:
         """Count `written`, which is none of `known`, if it is nearly one that is not `present`."""
-        place = (record, written[:80])
+        field = (record, written[:80])
         with self._lock:
-            if place not in self._meant:
+            if field not in self._meant:
                 if len(self._meant) >= _NAMES:
                     return
-                self._meant[place] = like(written, known, likeness)
-            meant = self._meant[place]
+                self._meant[field] = like(written, known, likeness)
+            meant = self._meant[field]
             if meant is None or meant in present:
                 return
-            first = place not in self._counts
-            self._counts[place] = self._counts.get(place, 0) + 1
+            first = field not in self._counts
+            self._counts[field] = self._counts.get(field, 0) + 1
         if first:
-            _log.warning("%s has %r, which is not read: is %s meant?", record, place[1], meant)
+            _log.warning("%s has %r, which is not read: is %s meant?", record, field[1], meant)
 
     def found(self) -> list[Misspelling]:
         """All that were counted, the most frequent first."""

@@ -38,16 +38,16 @@ class SegmentIndex:
     def to_json(self) -> builtins.bytes:
         """The index as UTF-8 JSON."""
         # not asdict: it would copy the names, of which there may be thousands
-        told = {field.name: getattr(self, field.name) for field in fields(self)}
-        return orjson.dumps(told)
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        return orjson.dumps(content)
 
     @classmethod
     def from_json(cls, data: builtins.bytes) -> "SegmentIndex":
         """Read what `to_json` wrote. Raises `ValueError`, `KeyError` or `TypeError` otherwise."""
-        told = orjson.loads(data)
-        told["low"] = _pair(told["low"])
-        told["high"] = _pair(told["high"])
-        return cls(**told)
+        content = orjson.loads(data)
+        content["low"] = _pair(content["low"])
+        content["high"] = _pair(content["high"])
+        return cls(**content)
 
 
 def build(id: str, level: int, frame: pl.DataFrame, data: bytes) -> SegmentIndex:

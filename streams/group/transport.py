@@ -194,15 +194,15 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     async def _commit_told(self, offsets: Mapping[tuple[str, int], int]) -> None:
         held = self._consumer.assignment()
-        told = {
-            TopicPartition(*place): OffsetAndMetadata(offset, "")
-            for place, offset in offsets.items()
-            if place in held
+        held_offsets = {
+            TopicPartition(*at): OffsetAndMetadata(offset, "")
+            for at, offset in offsets.items()
+            if at in held
         }
-        if told:
+        if held_offsets:
             try:
                 async with asyncio.timeout(COMMIT_S):
-                    await self._consumer.commit(told)
+                    await self._consumer.commit(held_offsets)
             except (KafkaError, TimeoutError) as error:
                 log.debug("offsets for lag tools not committed: %s", error)
 

@@ -198,15 +198,15 @@ class HttpSource:
         answer = self._call(lambda: self._caller.get("schemas", "ids", str(schema_id)))
         if answer.status == _NOT_FOUND:
             raise UnknownSchema(schema_id, "the schema registry has none")
-        told = self._object(answer, where)
-        if told.get("schemaType", "AVRO") != "AVRO":
+        content = self._object(answer, where)
+        if content.get("schemaType", "AVRO") != "AVRO":
             raise UnknownSchema(schema_id, "not an Avro schema")
-        if not isinstance(told.get("schema"), str):
+        if not isinstance(content.get("schema"), str):
             raise self._strange(where)
         try:
-            schema = foreign.parsed(told["schema"])
-            if told.get("references"):
-                schema = foreign.inlined(schema, self._references(told["references"]))
+            schema = foreign.parsed(content["schema"])
+            if content.get("references"):
+                schema = foreign.inlined(schema, self._references(content["references"]))
             foreign.check(schema)
         except BadSchema as error:
             raise UnknownSchema(schema_id, str(error)) from error
@@ -214,11 +214,11 @@ class HttpSource:
             raise UnknownSchema(schema_id, "not an Avro record")
         return schema
 
-    def _references(self, told: Any) -> dict[str, Any]:
+    def _references(self, content: Any) -> dict[str, Any]:
         """Full name -> schema of what a schema refers to, and what that refers to."""
         others: dict[str, Any] = {}
         seen: set[tuple[str, str]] = set()
-        waiting = [told]
+        waiting = [content]
         until = self._monotonic() + self._patience
         while waiting:
             listed = waiting.pop()
@@ -243,10 +243,10 @@ class HttpSource:
         answer = self._call(lambda: self._caller.get("subjects", subject, "versions", version))
         if answer.status == _NOT_FOUND:
             raise BadSchema(f"the registry has no {subject[:80]} version {version}")
-        told = self._object(answer, f"subjects/{subject[:80]}")
-        if not isinstance(told.get("schema"), str):
+        content = self._object(answer, f"subjects/{subject[:80]}")
+        if not isinstance(content.get("schema"), str):
             raise BadSchema(f"{subject[:80]} version {version} has no schema")
-        return foreign.parsed(told["schema"]), told.get("references")
+        return foreign.parsed(content["schema"]), content.get("references")
 
     def _call(self, call: Callable[[], RegistryAnswer]) -> RegistryAnswer:
         try:
@@ -263,12 +263,12 @@ class HttpSource:
         if answer.status != 200:
             raise self._unreachable(f"{where}: {_reason(answer)}")
         try:
-            told = json.loads(answer.body)
+            content = json.loads(answer.body)
         except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict):
+            content = None
+        if not isinstance(content, dict):
             raise self._strange(where)
-        return told
+        return content
 
     def _strange(self, where: str) -> RegistryUnreachable:
         return self._unreachable(f"{where}: the answer is not one of a schema registry")

@@ -108,8 +108,8 @@ class StepProducer:
                     await producer.begin_transaction()
                     for record in first:
                         sent.append(await self._enqueue(producer, record))
-                    places = [_offset(result) for result in await asyncio.gather(*sent)]
-                    chained = list(records) + list(then(places) if then is not None else ())
+                    written = [_offset(result) for result in await asyncio.gather(*sent)]
+                    chained = list(records) + list(then(written) if then is not None else ())
                     for record in chained:
                         sent.append(await self._enqueue(producer, record))
                     for group in groups:

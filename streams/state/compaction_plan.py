@@ -40,15 +40,15 @@ def store(frame: pl.DataFrame, level: int, new_id: NewId, limits: SegmentLimits)
         return puts
     for rows, data in cut_encoded(frame, limits.rows, limits.bytes, limits.own_rows):
         index = build(new_id(), level, rows, data)
-        told = index.to_json()
+        entry = index.to_json()
         # in the archive both are one record
-        large = len(index.sources) == 1 and len(data) + len(told) > _ARCHIVED_BYTES
+        large = len(index.sources) == 1 and len(data) + len(entry) > _ARCHIVED_BYTES
         if large and rows.height > 1:
             middle = rows.height // 2
             for half in (rows[:middle], rows[middle:]):
                 puts += store(half, level, new_id, limits)
             continue
-        puts += [(keys.index(index.id), told), (keys.segment(index.id), data)]
+        puts += [(keys.index(index.id), entry), (keys.segment(index.id), data)]
     return puts
 
 

@@ -66,6 +66,6 @@ def _try(key: bytes, value: bytes) -> None:
     table.apply([(key, value)])
     numbers = [table.next_sequence, *table.cursor.values()]
     numbers += [done.version for done in table.applied.values()]
-    numbers += [one.offset for places in table.manifest.values() for one in places.values()]
+    numbers += [one.offset for entries in table.manifest.values() for one in entries.values()]
     if not all(type(number) is int and 0 <= number < 1 << 63 for number in numbers):
         raise ValueError("a position or version is a number")

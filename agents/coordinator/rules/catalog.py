@@ -136,9 +136,9 @@ def _stopped_at(definition: Definition, source: Source, now: int) -> int | None:
     """When it stopped: as told, or when we first read that it had (null or future)."""
     if not definition.status.stopped:
         return None
-    told = definition.stopped_at
-    if told is not None and told <= now:
-        return told
+    stopped_at = definition.stopped_at
+    if stopped_at is not None and stopped_at <= now:
+        return stopped_at
     return source.stopped_at if source.stopped_at is not None else now
 
 

@@ -55,8 +55,8 @@ def read(builder: DecisionBuilder, item: CommandRead) -> None:
     try:
         kind = CommandType(command.type)
     except ValueError:
-        told = f"{command.type!r} is no command. {hint(command.type, CommandType)}"
-        _refuse(builder, request, told)
+        detail = f"{command.type!r} is no command. {hint(command.type, CommandType)}"
+        _refuse(builder, request, detail)
         return
     if kind is CommandType.ERASE:
         _refuse(builder, request, "erase is not supported by this version")
@@ -212,15 +212,15 @@ def _sources(
     checks = {name: check_command(kind, name, builder.sources.get(name)) for name in names}
     refused = {name: found for name, found in checks.items() if found.code is not None}
     named = _told(refused, command)
-    told = tuple(name for name in names if name not in refused or name in named)
-    request = replace(request, sources=told, untold=len(names) - len(told))
+    listed = tuple(name for name in names if name not in refused or name in named)
+    request = replace(request, sources=listed, untold=len(names) - len(listed))
     builder.put_request(request)
     if len(refused) < len(names):
         message = f"{len(names) - len(refused)} of {len(names)} accepted"
         message = _dry(command, message + _untold(refused, named))
         requests.tell_whole(builder, request, Outcome.ACCEPTED, message, total=len(names))
     _audit_refused(builder, request, refused)
-    for name in told:
+    for name in listed:
         found = checks[name]
         if found.code is not None:
             requests.tell(builder, request.request_id, name, _refusal(found))

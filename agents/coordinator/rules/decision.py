@@ -120,9 +120,9 @@ class DecisionBuilder:
             self.results.pop((request.request_id, source), None)
             self._changed["result", f"{request.request_id}\x1f{source}"] = None
 
-    def put_result(self, request_id: str, source: str, told: RequestResult) -> None:
+    def put_result(self, request_id: str, source: str, result: RequestResult) -> None:
         """Keep what was told last of one source in a request."""
-        self.results[request_id, source] = told
+        self.results[request_id, source] = result
         self._changed["result", f"{request_id}\x1f{source}"] = None
 
     def emit(self, output: Output) -> None:

@@ -130,11 +130,11 @@ def explain(
     then = None
     if asked is not None and as_if is not None:
         then = Change(str(as_if), _decided(state, record.source, asked, now, policy))
-    told = summary(record, [(change.change, change.then) for change in changes], now)
+    text = summary(record, [(change.change, change.then) for change in changes], now)
     own = state.quarantined.get(record.source)
     if own is not None:
-        told += f"; its latest definition cannot be read ({own.detail:.200})"
-    return Explanation(record, told, reasons, changes, then, own.detail if own else None)
+        text += f"; its latest definition cannot be read ({own.detail:.200})"
+    return Explanation(record, text, reasons, changes, then, own.detail if own else None)
 
 
 def _change(change: Change, now: int) -> dict[str, Any]:

@@ -295,9 +295,9 @@ def _state(values: Mapping[str, Any], segments_are_roots: bool) -> CoordinatorSt
 
     results: dict[tuple[str, str], RequestResult] = {}
     sources_of: dict[str, list[str]] = {}
-    for key, told in of("t").items():
+    for key, result in of("t").items():
         request_id, _, source = key.partition("\x1f")
-        results[request_id, source] = told
+        results[request_id, source] = result
         sources_of.setdefault(request_id, []).append(source)
     catalog: dict[str, Definition] = of("k")
     used = {key: readable_uses(definition) for key, definition in catalog.items()}

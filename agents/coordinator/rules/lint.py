@@ -49,14 +49,14 @@ def lint(
     `state` is what its filter is planned against, `now_ms` (UTC milliseconds) what its
     durations are counted back from.
     """
-    told: set[tuple[str, str, str]] = set()
+    reported: set[tuple[str, str, str]] = set()
     # nothing that was said of a part is said again of it in other words
     for found in (_planned, _read, _used):
         for finding in found(definition, catalog, state, now_ms):
             same = (finding.path, finding.source, finding.what)
-            again = found is _read and any(finding.path.startswith(path) for path, _, _ in told)
-            if same not in told and not again:
-                told.add(same)
+            again = found is _read and any(finding.path.startswith(path) for path, _, _ in reported)
+            if same not in reported and not again:
+                reported.add(same)
                 yield finding
 
 
@@ -84,8 +84,8 @@ def _read(
     try:
         uses(definition)
     except UnreadableFilter as error:
-        place = error.path if error.path.startswith("references") else f"filters{error.path[1:]}"
-        yield Finding(definition.key, f"$.{place}", error.detail, UNREADABLE)
+        path = error.path if error.path.startswith("references") else f"filters{error.path[1:]}"
+        yield Finding(definition.key, f"$.{path}", error.detail, UNREADABLE)
     fault = unfit(definition, now_ms)
     if fault is not None:
         yield Finding(definition.key, "$", fault[1], UNREADABLE)
@@ -97,13 +97,13 @@ def _misspelt(name: str) -> bool:
 
 
 def _refused(key: str, refusal: FilterRefusal) -> Iterator[Finding]:
-    place = refusal.place
-    path = f"$.filters{place.path[1:]}"
+    at = refusal.at
+    path = f"$.filters{at.path[1:]}"
     if not refusal.sources:
-        yield Finding(key, path, refusal.detail, refusal.code.value, place.through)
+        yield Finding(key, path, refusal.detail, refusal.code.value, at.through)
     for source, state in refusal.sources:
         what = LEGACY_DELETED if refusal.code is Code.LEGACY_DELETED else state.value
-        yield Finding(key, path, source, what, place.through)
+        yield Finding(key, path, source, what, at.through)
 
 
 def _used(

@@ -94,12 +94,21 @@ def expiring_soon(source: Source, due_at: int, notice: str, now: int) -> Output:
     )
 
 
-def result(request_id: str, source: str | None, told: RequestResult, *, about: str = "") -> Output:
+def result(
+    request_id: str, source: str | None, reported: RequestResult, *, about: str = ""
+) -> Output:
     """What became of a request (`source` null) or of one source in it.
 
     `about` tells a second command that came under the same id from the request itself.
     """
-    identity = (request_id, source, told.outcome, told.code, told.done, *filter(None, [about]))
+    identity = (
+        request_id,
+        source,
+        reported.outcome,
+        reported.code,
+        reported.done,
+        *filter(None, [about]),
+    )
     return Output(
         "control_results",
         "result",
@@ -108,12 +117,12 @@ def result(request_id: str, source: str | None, told: RequestResult, *, about: s
             "event_id": event_id("result", *identity),
             "request_id": request_id,
             "source": source,
-            "outcome": told.outcome.value,
-            "code": told.code,
-            "message": clipped(told.message),
-            "done": told.done,
-            "total": told.total,
-            "time": told.time,
+            "outcome": reported.outcome.value,
+            "code": reported.code,
+            "message": clipped(reported.message),
+            "done": reported.done,
+            "total": reported.total,
+            "time": reported.time,
         },
     )
 

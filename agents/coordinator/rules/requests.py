@@ -43,23 +43,23 @@ def tell_whole(
     total: int = 0,
 ) -> None:
     """Tell, and remember, what has become of a whole request."""
-    told = RequestResult(outcome, code, message, done, total, builder.now)
-    builder.put_request(replace(request, whole=told))
-    builder.emit(outputs.result(request.request_id, None, told))
+    result = RequestResult(outcome, code, message, done, total, builder.now)
+    builder.put_request(replace(request, whole=result))
+    builder.emit(outputs.result(request.request_id, None, result))
 
 
-def tell(builder: DecisionBuilder, request_id: str, source: str, told: RequestResult) -> None:
+def tell(builder: DecisionBuilder, request_id: str, source: str, result: RequestResult) -> None:
     """Tell, and remember, what has become of one source in a request."""
-    told = replace(told, time=builder.now)
-    builder.put_result(request_id, source, told)
-    builder.emit(outputs.result(request_id, source, told))
-    if told.outcome.final:
+    result = replace(result, time=builder.now)
+    builder.put_result(request_id, source, result)
+    builder.emit(outputs.result(request_id, source, result))
+    if result.outcome.final:
         request = builder.requests[request_id]
         builder.put_request(
             replace(
                 request,
                 finished=request.finished + 1,
-                completed=request.completed + (told.outcome is Outcome.COMPLETED),
+                completed=request.completed + (result.outcome is Outcome.COMPLETED),
             )
         )
 
@@ -83,8 +83,8 @@ def finish(
     if former is None or former.outcome.final:
         return
     done = former.total if outcome is Outcome.COMPLETED else former.done
-    told = RequestResult(outcome, code, message, done, former.total)
-    tell(builder, request_id, source, told)
+    result = RequestResult(outcome, code, message, done, former.total)
+    tell(builder, request_id, source, result)
     close_if_done(builder, builder.requests[request_id])
 
 
@@ -158,8 +158,8 @@ def refuse_reuse(builder: DecisionBuilder, known: Request, command: Command) -> 
     other = f"another {former}" if known.type == command.type else former
     message = f"the request id was used before, for {other}: take one of its own"
     code = CommandRefusal.INVALID_COMMAND.value
-    told = RequestResult(Outcome.REFUSED, code, message, time=builder.now)
-    builder.emit(outputs.result(known.request_id, None, told, about=asked(command)))
+    result = RequestResult(Outcome.REFUSED, code, message, time=builder.now)
+    builder.emit(outputs.result(known.request_id, None, result, about=asked(command)))
     builder.audit(
         None,
         f"{command.type or 'command'}_refused",
@@ -178,8 +178,8 @@ def retell(builder: DecisionBuilder, request: Request, command: Command) -> None
     if request.request_id not in builder.retold:
         builder.retold.add(request.request_id)
         for source in request.sources:
-            told = builder.results[request.request_id, source]
-            builder.emit(outputs.result(request.request_id, source, told))
+            result = builder.results[request.request_id, source]
+            builder.emit(outputs.result(request.request_id, source, result))
     if request.whole is not None:
         builder.emit(outputs.result(request.request_id, None, request.whole))
     builder.audit(None, "request_repeated", by=command.who, request_id=request.request_id)

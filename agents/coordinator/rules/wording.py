@@ -74,8 +74,8 @@ def summary(record: SourceState, changes: Sequence[tuple[str, Outlook]], now: in
 
 def _what_if(changes: Sequence[tuple[str, Outlook]], now: int) -> list[str]:
     # the first is the nearest; the last of many is all of them together
-    told = changes[:1] if len(changes) < 2 else (changes[0], changes[-1])
-    return [f"if {change} it {then.sentence(now)}" for change, then in told]
+    shown = changes[:1] if len(changes) < 2 else (changes[0], changes[-1])
+    return [f"if {change} it {then.sentence(now)}" for change, then in shown]
 
 
 def _why(record: SourceState, now: int) -> str:

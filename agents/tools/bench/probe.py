@@ -24,6 +24,7 @@ from agents.tools.demo.chunk import avro_chunk
 from agents.tools.publish import Chunk, partitions_of, publish
 from schemas.errors import Fatal
 from schemas.records import codec
+from schemas.records.lifecycle import Status
 from schemas.records.registry import own_id
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_table
@@ -69,7 +70,7 @@ class Probe:
         """Define the marked sources, and wait until the coordinator knows them."""
         settings, keys = self._field.settings, [f"campaign:{name}" for name in self.sources]
         schema_id = own_id("definition")
-        records = [{"key": key, "status": "ACTIVE"} for key in keys]
+        records = [{"key": key, "status": Status.ACTIVE.value} for key in keys]
         values = [codec.encode("definition", record, schema_id) for record in records]
         await publish(settings, [Chunk("catalog", [k.encode() for k in keys], values)])
         deadline, state = time.monotonic() + seconds, self._field.topics.state
@@ -146,9 +147,9 @@ class Probe:
         self._marks.append(_Mark(f"campaign:{source}", user, due, shard, sent.offset))
 
     async def _look(self, session: aiohttp.ClientSession) -> None:
-        told = await self._worker.get(session, "/status")
+        status = await self._worker.get(session, "/status")
         now = time.monotonic()
-        reached = {s["partition"]: s["cursor"].get(self._topic, 0) for s in told["shards"]}
+        reached = {s["partition"]: s["cursor"].get(self._topic, 0) for s in status["shards"]}
         left = []
         for mark in self._marks:
             if reached.get(mark.partition, 0) > mark.offset:

@@ -119,9 +119,9 @@ class _Stage:
         self.samples.setdefault(name, []).append(sample)
 
     async def _readable(self) -> int:
-        told = await self.worker.get(self.session, "/status")
+        status = await self.worker.get(self.session, "/status")
         topics = self.here.topics.events.values()
-        return sum(shard["cursor"].get(topic, 0) for shard in told["shards"] for topic in topics)
+        return sum(shard["cursor"].get(topic, 0) for shard in status["shards"] for topic in topics)
 
     def _took(
         self,

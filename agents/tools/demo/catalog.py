@@ -5,6 +5,8 @@ from itertools import cycle
 from random import Random
 from typing import Any
 
+from schemas.records.lifecycle import Status
+
 __all__ = ["LOYALTY_TAG", "RESTORE_TAG", "Catalog", "DemoSource", "Roles", "make_catalog"]
 
 CAMPAIGNS = (
@@ -129,7 +131,7 @@ def make_catalog(rng: Random, start_ms: int) -> Catalog:
         restored=tuple(key[name] for name in spring),
     )
     stops = [
-        definition | {"status": "STOPPED", "updated_at": start_ms + 1}
+        definition | {"status": Status.STOPPED.value, "updated_at": start_ms + 1}
         for definition in opening
         if definition["key"] in stopping
     ]
@@ -150,7 +152,7 @@ def _definition(
         "key": source.key,
         "kind": source.key.partition(":")[0],
         "name": source.name,
-        "status": "ACTIVE",
+        "status": Status.ACTIVE.value,
         "tags": list(tags),
         "filters": filters,
         "variations": [
@@ -166,7 +168,7 @@ def _segment(key: str, source: str, start_ms: int) -> dict[str, Any]:
         "key": key,
         "kind": "segment",
         "name": "Welcomed",
-        "status": "DRAFT",
+        "status": Status.DRAFT.value,
         "filters": {"filter": "received_from_campaign", "campaign": source},
         "updated_at": start_ms,
     }

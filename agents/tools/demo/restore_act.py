@@ -32,7 +32,7 @@ async def restore(
     roles = scenario.roles
     screen.act(f"An operator restores everything with the tag {roles.restore_tag!r}")
 
-    def told(result: Result) -> None:
+    def on_result(result: Result) -> None:
         line = f"{result['source'] or 'the request'}: {result['outcome']}, {result['message']}"
         if result["outcome"] == "progress":
             screen.live(line)
@@ -41,7 +41,7 @@ async def restore(
 
     start = time.monotonic()
     request = command("restore", tag=roles.restore_tag, reason="spring campaign review")
-    answer = await ask(settings, request, patience_s=RESTORE_S, told=told)
+    answer = await ask(settings, request, patience_s=RESTORE_S, on_result=on_result)
     facts.claim(screen, "the request was carried out", not answer.bad, str(answer.bad))
     awaited = set(roles.restored)
     events = await await_events(reader, "restored", awaited, RESTORE_S, worker, screen, scenario)

@@ -18,6 +18,7 @@ from agents.tools.publish import Chunk, partitions_of
 from agents.tools.records import kind_of_record, ready
 from schemas.errors import UsageError
 from schemas.records import codec
+from schemas.records.lifecycle import Status
 
 __all__ = ["Scenario", "of_day", "of_files"]
 
@@ -125,7 +126,7 @@ def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
     roles = _roles(largest[:STOPPED_AT_MOST])
     opening = _definitions(largest, definitions, roles)
     rest = [d for key, d in definitions.items() if key not in sizes]
-    stops = [d | {"status": "STOPPED"} for d in opening if d["key"] in roles.stopped]
+    stops = [d | {"status": Status.STOPPED.value} for d in opening if d["key"] in roles.stopped]
     return Scenario(
         events=events,
         rejected=rejected,
@@ -162,7 +163,8 @@ def _definitions(
     found = []
     for source in sources:
         made: dict[str, Any] = {"key": source, "name": "", "tags": []}
-        definition = made | known.get(source, {}) | {"status": "ACTIVE", "updated_at": None}
+        definition = made | known.get(source, {})
+        definition |= {"status": Status.ACTIVE.value, "updated_at": None}
         tags = {*definition["tags"]} - {RESTORE_TAG}
         tags |= {RESTORE_TAG} if source in roles.restored else set()
         tags |= {LOYALTY_TAG} if source == roles.tag_only else set()
@@ -173,12 +175,13 @@ def _definitions(
         if name == "canvas":
             uses = {"filter": "entered_canvas_variation", "canvas": roles.kept_hot}
         inside = {"filter": "in_segment", "segment": roles.kept_through}
-        found.append({"key": roles.kept_through, "name": "demo", "status": "DRAFT",
+        found.append({"key": roles.kept_through, "name": "demo", "status": Status.DRAFT.value,
                       "filters": uses})  # fmt: skip
-        found.append({"key": roles.kept_by, "name": "demo", "status": "ACTIVE", "filters": inside})
+        found.append({"key": roles.kept_by, "name": "demo",
+                      "status": Status.ACTIVE.value, "filters": inside})  # fmt: skip
     if roles.tag_only is not None:
         by_tag = {"filter": "received_with_tag", "tag": LOYALTY_TAG}
-        found.append({"key": "campaign:demo-tag", "name": "demo", "status": "ACTIVE",
+        found.append({"key": "campaign:demo-tag", "name": "demo", "status": Status.ACTIVE.value,
                       "filters": by_tag})  # fmt: skip
     return found
 

@@ -52,7 +52,7 @@ async def audience(request: web.Request) -> web.StreamResponse:
     media = formats.prefer(request.headers.get("Accept", "*/*"), _MEDIA)
     wanted = asked(await body.read_object(request, MEMBERS), context.clock.now_ms())
     if media != _MEDIA[0] or wanted.limit != 0:
-        access_log.told(request, {"filter": wanted.filter})
+        access_log.note(request, {"filter": wanted.filter})
         require(request, Scope.EXPORT, 'a page with "limit": 0 has the count alone')
     if media == _MEDIA[1]:
         return await _stream(request, context, wanted)

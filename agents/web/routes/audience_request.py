@@ -66,8 +66,8 @@ class Asked:
 
     def digest(self, excluded: Iterable[str]) -> str:
         """Names the question, and what its answer does without: pages of others do not fit."""
-        told = [self.filter, self.question.on_expired.value, sorted(excluded)]
-        data = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+        identity = [self.filter, self.question.on_expired.value, sorted(excluded)]
+        data = orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)
         return blake2b(data, digest_size=9).hexdigest()
 
     def check(self, excluded: Iterable[str]) -> None:

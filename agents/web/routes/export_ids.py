@@ -32,7 +32,7 @@ async def export_ids(request: web.Request) -> web.Response:
     """
     context = request.app[CONTEXT]
     asked = wanted(await body.read_object(request, IDS_MEMBERS))
-    access_log.told(
+    access_log.note(
         request,
         {
             "user": asked.users,
@@ -43,7 +43,7 @@ async def export_ids(request: web.Request) -> web.Response:
     found, invalid, archived = await _people(context, asked)
     names = Names(context.states, context.catalog)
 
-    def told() -> dict[str, Any]:
+    def read() -> dict[str, Any]:
         return {
             "message": "success",
             "users": [
@@ -55,7 +55,7 @@ async def export_ids(request: web.Request) -> web.Response:
         }
 
     access_log.count(request, len(found))
-    return json_answer(await execute(told))
+    return json_answer(await execute(read))
 
 
 def excluded(found: Iterable[UserFacts], archived: tuple[str, ...], names: Names) -> dict[str, Any]:

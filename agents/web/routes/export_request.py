@@ -61,8 +61,8 @@ def fields_of(body: Mapping[str, Any]) -> frozenset[str]:
     named = _texts("fields_to_export", body.get("fields_to_export"))
     unknown = sorted(set(named) - KNOWN_FIELDS)
     if unknown:
-        told = ", ".join(name[:40] for name in unknown[:5])
-        raise bad_request(f"fields_to_export: no export has {told}; here are {', '.join(FIELDS)}")
+        listed = ", ".join(name[:40] for name in unknown[:5])
+        raise bad_request(f"fields_to_export: no export has {listed}; here are {', '.join(FIELDS)}")
     return frozenset(named or FIELDS)
 
 

@@ -25,7 +25,7 @@ from agents.web.routes.export_request import SEGMENT_MEMBERS, fields_of, segment
 from agents.web.stream import stream
 from schemas.errors import Recoverable
 
-__all__ = ["Told", "export_segment"]
+__all__ = ["UserLines", "export_segment"]
 
 GROUPS = 2
 """So many groups of users are read at once."""
@@ -40,7 +40,7 @@ async def export_segment(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     asked = await body.read_object(request, SEGMENT_MEMBERS)
     segment, fields = segment_of(asked), fields_of(asked)
-    access_log.told(request, {"segment": segment})
+    access_log.note(request, {"segment": segment})
     node = parse({"filter": "in_segment", "segment": segment})
     async with Audience(context, Question(node, context.clock.now_ms())) as found:
         headers = {"Content-Type": formats.MEDIA_TYPES["ndjson"], "Cache-Control": "no-store"}
@@ -52,13 +52,13 @@ async def _lines(
 ) -> AsyncGenerator[bytes, None]:
     context = request.app[CONTEXT]
     names = Names(context.states, context.catalog)
-    told = Told(names, fields)
+    written = UserLines(names, fields)
     async with aclosing(aiter(found)) as parts:
         async for part in parts:
             for users in _groups(part):
                 access_log.count(request, len(users))
-                yield await asyncio.to_thread(told.lines, await read(context, users))
-    yield told.completion()
+                yield await asyncio.to_thread(written.lines, await read(context, users))
+    yield written.completion()
 
 
 def _masked(found: UsersRead) -> set[str]:
@@ -70,7 +70,7 @@ def _groups(part: pl.Series) -> list[list[str]]:
     return [part.slice(at, width).to_list() for at in range(0, len(part), width)]
 
 
-class Told:
+class UserLines:
     """Writes users down and counts them, and what is hidden of them."""
 
     def __init__(self, names: Names, fields: frozenset[str]) -> None:

@@ -37,9 +37,9 @@ async def readyz(request: web.Request) -> web.Response:
     awaited = _awaited(context)
     if awaited:
         raise Problem("not_ready", f"Waiting for {', '.join(awaited)}", awaited=awaited)
-    told = ["the keys file cannot be read"] if context.keyring.trouble else []
-    told += _waiting(context)
-    warned = {"warning": "; ".join(told)} if told else {}
+    reasons = ["the keys file cannot be read"] if context.keyring.trouble else []
+    reasons += _waiting(context)
+    warned = {"warning": "; ".join(reasons)} if reasons else {}
     return web.json_response({"status": "ready", **warned})
 
 

@@ -20,7 +20,7 @@ from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.errors import Unavailable
 from agents.scatter.rows import SourceRows
 from agents.web import access_log
-from agents.web.caller import place
+from agents.web.caller import slot
 from agents.web.stream import check_version, stream
 from schemas.errors import Recoverable
 from schemas.tables.interaction import empty
@@ -39,12 +39,12 @@ async def interactions(request: web.Request) -> web.StreamResponse:
     """Stream all rows as NDJSON, CSV or Parquet."""
     context = request.app[CONTEXT]
     source = request.match_info["source"]
-    access_log.told(request, {"source": source})
+    access_log.note(request, {"source": source})
     format_ = formats.choose(request.query.get("format"), request.headers.get("Accept", "*/*"))
     headers = {"Content-Type": formats.MEDIA_TYPES[format_], "Cache-Control": "no-store"}
     if format_ == "parquet":
         return await _parquet(request, context, source, headers)
-    async with place(request, Work.ROWS), SourceRows(context, source) as rows:
+    async with slot(request, Work.ROWS), SourceRows(context, source) as rows:
         pieces = _ndjson(request, rows) if format_ == "ndjson" else _csv(request, rows)
         return await stream(request, pieces, headers)
 
@@ -73,7 +73,7 @@ async def _parquet(
     check_version(request)
     with context.spools.folder() as spooled:
         try:
-            async with place(request, Work.FILE):
+            async with slot(request, Work.FILE):
                 done = await _made(request, context, source, spooled)
         except Unavailable:
             raise

@@ -37,7 +37,7 @@ async def one_user(request: web.Request) -> web.Response:
         if by not in (None, "alias"):
             raise bad_request(f"label belongs to an alias, and by is {by}")
         by = "alias"
-    access_log.told(request, {by or "any": asked, **({"label": label} if label else {})})
+    access_log.note(request, {by or "any": asked, **({"label": label} if label else {})})
     facts, archived = await _who(context, asked, by, label)
     names = Names(context.states, context.catalog)
     access_log.count(request, 1)

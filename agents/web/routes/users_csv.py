@@ -22,7 +22,7 @@ _HEADERS = {"Content-Type": "text/csv; charset=utf-8", "Cache-Control": "no-stor
 async def users_csv(request: web.Request) -> web.StreamResponse:
     """A line a user, no order promised. Raises Problem (404, 409, 410, 503)."""
     context, source = request.app[CONTEXT], request.match_info["source"]
-    access_log.told(request, {"source": source})
+    access_log.note(request, {"source": source})
     async with SourceRows(context, source) as rows:
         return await stream(request, _csv(request, source, rows), _HEADERS)
 

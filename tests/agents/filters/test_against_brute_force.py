@@ -36,7 +36,7 @@ def agree(tree: Any, known: Facts, seed: int, *, exclude: bool = False) -> None:
         return
     if isinstance(found, Refused):
         refused = {
-            (r.code.value, r.place.path, r.place.through, tuple(s for s, _ in r.sources))
+            (r.code.value, r.at.path, r.at.through, tuple(s for s, _ in r.sources))
             for r in found.refusals
         }
         unreadable = {one for one in refused if one[0] == "unreadable_segment"}
@@ -47,7 +47,7 @@ def agree(tree: Any, known: Facts, seed: int, *, exclude: bool = False) -> None:
         return
     assert expected is not None
     assert expected.refused == set()
-    assert {(one.source, one.place.path) for one in found.excluded_expired} == expected.excluded
+    assert {(one.source, one.at.path) for one in found.excluded_expired} == expected.excluded
     shard = Shard(known, Random(seed))
     users = evaluate(found, shard).to_list()
     assert len(users) == len(set(users))

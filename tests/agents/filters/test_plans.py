@@ -87,7 +87,7 @@ def test_all_offenders_are_named_with_their_paths_and_the_call_that_mends_it() -
     tree = {"and": [received("old"), {"not": received("older")}, received("back")]}
     found = plan(parse(tree), plan_facts, now_ms=NOW)
     assert isinstance(found, Refused)
-    assert [str(one.place) for one in found.refusals] == ["$.and[0]", "$.and[1].not", "$.and[2]"]
+    assert [str(one.at) for one in found.refusals] == ["$.and[0]", "$.and[1].not", "$.and[2]"]
     assert found.sources == (BACK, OLD, "campaign:older")
     assert found.restore == {"sources": [OLD, "campaign:older"]}
     assert "received_from_campaign at $.and[0]: campaign:old is EXPIRED" in found.detail
@@ -115,7 +115,7 @@ def test_no_restore_is_offered_where_it_would_not_help() -> None:
 def test_unknown_names_are_refused_with_the_path(tree: Any, code: Code) -> None:
     found = refused({"and": [received("hot"), {"not": tree}]})
     assert (found.code, found.status) == (code, 400)
-    assert [one.place for one in found.refusals] == [FilterPath("$.and[1].not")]
+    assert [one.at for one in found.refusals] == [FilterPath("$.and[1].not")]
 
 
 def test_a_definition_that_lists_no_variations_says_nothing_about_them() -> None:
@@ -166,7 +166,7 @@ def test_a_dropped_leaf_lets_nobody_in_wherever_it_stands() -> None:
 def test_hidden_sources_of_a_tag_are_left_out_and_named() -> None:
     found = accepted({"and": [tagged("mixed")]})
     assert found.pins == {HOT: 3}
-    assert [(one.source, str(one.place)) for one in found.excluded_expired] == [
+    assert [(one.source, str(one.at)) for one in found.excluded_expired] == [
         (BACK, "$.and[0]"),
         (OLD, "$.and[0]"),
     ]
@@ -199,11 +199,11 @@ def test_polarity_passes_through_segments_and_places_name_the_way() -> None:
     inner = {"or": [received("hot"), received("old", has=False)]}
     found = accepted({"not": segment("s")}, exclude=True, s=inner)
     (one,) = found.excluded_expired
-    assert one.place == FilterPath("$.not", ("segment:s",), "$.or[1]")
-    assert str(one.place) == "$.not (segment:s: $.or[1])"
+    assert one.at == FilterPath("$.not", ("segment:s",), "$.or[1]")
+    assert str(one.at) == "$.not (segment:s: $.or[1])"
     assert refused(segment("s"), exclude=True, s=inner).code is Code.SOURCE_HIDDEN
     twice = accepted({"not": segment("t")}, exclude=True, s=inner, t={"and": [segment("s")]})
-    assert twice.excluded_expired[0].place.through == ("segment:t", "segment:s")
+    assert twice.excluded_expired[0].at.through == ("segment:t", "segment:s")
 
 
 def test_segments_in_a_circle_are_refused() -> None:
@@ -218,7 +218,7 @@ def test_segments_in_a_circle_are_refused() -> None:
 )
 def test_a_segment_that_cannot_be_read_says_nothing_about_anybody(inner: Any) -> None:
     found = refused(segment("s", has=False), s=inner)
-    assert (found.code, found.refusals[0].place) == (Code.UNREADABLE_SEGMENT, FilterPath("$"))
+    assert (found.code, found.refusals[0].at) == (Code.UNREADABLE_SEGMENT, FilterPath("$"))
 
 
 def test_segments_that_multiply_or_nest_too_far_are_refused() -> None:

@@ -34,12 +34,12 @@ def left(folder: Path) -> list[Path]:
 
 
 async def test_places_are_given_in_order_and_no_key_has_all() -> None:
-    places = Slots(Work.AUDIENCE, 2)
+    slots = Slots(Work.AUDIENCE, 2)
     order: list[str] = []
     go = {name: asyncio.Event() for name in ("a1", "a2", "b1", "b2")}
 
     async def work(name: str) -> None:
-        async with places.place(name[0]):
+        async with slots.slot(name[0]):
             order.append(name)
             await go[name].wait()
 
@@ -47,7 +47,7 @@ async def test_places_are_given_in_order_and_no_key_has_all() -> None:
         for name in go:
             tasks.create_task(work(name))
             await asyncio.sleep(0)
-        await until(lambda: places.waiting == 2)
+        await until(lambda: slots.waiting == 2)
         # a has one place of its own, and its second waits, while b goes past it
         assert order == ["a1", "b1"]
         go["b1"].set()
@@ -56,26 +56,26 @@ async def test_places_are_given_in_order_and_no_key_has_all() -> None:
         await until(lambda: order == ["a1", "b1", "b2", "a2"])
         for event in go.values():
             event.set()
-    assert (places.held, places.waiting) == (0, 0)
+    assert (slots.held, slots.waiting) == (0, 0)
 
 
 async def test_who_waits_too_long_behind_too_many_or_leaves_is_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    places = Slots(Work.AUDIENCE, 2)
+    slots = Slots(Work.AUDIENCE, 2)
 
     async def enter(key: str | None) -> None:
-        async with places.place(key):
+        async with slots.slot(key):
             pass
 
-    async with places.place("a"):
-        waiting = [asyncio.create_task(enter("a")) for _ in range(places.waiting + 4)]
-        await until(lambda: places.waiting == 4)
+    async with slots.slot("a"):
+        waiting = [asyncio.create_task(enter("a")) for _ in range(slots.waiting + 4)]
+        await until(lambda: slots.waiting == 4)
         with pytest.raises(Problem) as refused:
             await enter("a")
         assert refused.value.code == "too_many_requests"
         assert int(refused.value.headers["Retry-After"]) > 0
-        async with places.place(None):
+        async with slots.slot(None):
             monkeypatch.setattr(admission, "WAIT_S", 0.01)
             with pytest.raises(Problem) as refused:
                 await enter("b")
@@ -83,25 +83,25 @@ async def test_who_waits_too_long_behind_too_many_or_leaves_is_out(
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        assert (places.held, places.waiting) == (1, 0)
+        assert (slots.held, slots.waiting) == (1, 0)
         await enter("b")
-    assert (places.held, places.waiting) == (0, 0)
+    assert (slots.held, slots.waiting) == (0, 0)
 
 
 async def test_a_place_that_is_given_to_who_leaves_goes_on() -> None:
-    places = Slots(Work.FILE, 1)
+    slots = Slots(Work.FILE, 1)
 
     async def enter() -> None:
-        async with places.place(None):
+        async with slots.slot(None):
             pass
 
-    async with places.place(None):
+    async with slots.slot(None):
         leaving, staying = asyncio.create_task(enter()), asyncio.create_task(enter())
-        await until(lambda: places.waiting == 2)
+        await until(lambda: slots.waiting == 2)
     # the place is `leaving`'s now, which has not run since
     leaving.cancel()
     await staying
-    assert (places.held, places.waiting) == (0, 0)
+    assert (slots.held, slots.waiting) == (0, 0)
 
 
 def test_places_come_from_the_budget() -> None:
@@ -156,26 +156,26 @@ async def test_a_hundred_files_by_one_key_stay_within_the_budget(
             await answer.read()
             return answer.status, answer.headers.get("Retry-After")
 
-    places = site.context.admission.places[Work.FILE]
+    slots = site.context.admission.slots[Work.FILE]
     async with (
         serving(site),
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         asking = [asyncio.create_task(ask(session, Scope.EXPORT)) for _ in range(MANY)]
-        await until(lambda: sum(task.done() for task in asking) + places.waiting >= MANY - 1)
+        await until(lambda: sum(task.done() for task in asking) + slots.waiting >= MANY - 1)
         refused = [task.result() for task in asking if task.done()]
         assert len(refused) > MANY / 2
         assert {status for status, _ in refused} == {429}
         assert all(after is not None for _, after in refused)
         # another key has a place, while the first is at its bound
         another = asyncio.create_task(ask(session, Scope.ADMIN))
-        await until(lambda: places.held == 2)
+        await until(lambda: slots.held == 2)
         crowd.go.set()
         assert (await another)[0] == 200
         found = await asyncio.gather(*asking)
         assert {status for status, _ in found} == {200, 429}
     assert crowd.most <= answers(given.settings.memory_budget)["file"] * SHARDS
-    assert (places.held, places.waiting, site.context.spools.used) == (0, 0, 0)
+    assert (slots.held, slots.waiting, site.context.spools.used) == (0, 0, 0)
     assert not left(tmp_path)
 
 
@@ -186,7 +186,7 @@ async def test_clients_that_left_cost_nothing_more(
     flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none"}
     site = Site(load(flags, env={}, file=tmp_path / "none"), set(range(SHARDS)), active())
     crowd = Crowd(monkeypatch)
-    kinds = site.context.admission.places.values()
+    kinds = site.context.admission.slots.values()
     async with (
         serving(site),
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
@@ -200,7 +200,7 @@ async def test_clients_that_left_cost_nothing_more(
                 await answer.read()
 
         asking = [asyncio.create_task(ask()) for _ in range(MANY)]
-        await until(lambda: crowd.now and any(places.waiting for places in kinds))
+        await until(lambda: crowd.now and any(slots.waiting for slots in kinds))
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)

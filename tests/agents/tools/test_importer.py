@@ -122,7 +122,7 @@ def test_a_file_goes_on_where_it_was_left(
     values = [v for batch in every for chunk in batch.chunks for v in chunk.values]
     assert values == [codec.encode("send", record) for record in sends]
     for at in (0, 3, len(every) - 1):
-        rest = list(batches(file, None, every[at].place))
+        rest = list(batches(file, None, every[at].reached))
         assert rest == every[at + 1 :]
 
 
@@ -130,10 +130,10 @@ def test_a_changed_file_begins_anew(tmp_path: Path) -> None:
     file, path = tmp_path / "a.jsonl", tmp_path / "data" / "import.json"
     file.write_text("one")
     Journal(path, "here").save(file, ImportPosition(3, 1, done=True))
-    assert Journal(path, "here").place(file) == ImportPosition(3, 1, done=True)
-    assert Journal(path, "there").place(file) == ImportPosition()
+    assert Journal(path, "here").reached(file) == ImportPosition(3, 1, done=True)
+    assert Journal(path, "there").reached(file) == ImportPosition()
     file.write_text("other")
-    assert Journal(path, "here").place(file) == ImportPosition()
+    assert Journal(path, "here").reached(file) == ImportPosition()
     path.write_text("{")
     with pytest.raises(Fatal, match="cannot be read"):
         Journal(path, "here")
@@ -163,9 +163,9 @@ def test_blank_lines_are_no_records_but_lines(
     file.write_text(f"\n{user}\n \t\r\n\nnonsense\n{user}\n\n")
     every = list(batches(file, None, ImportPosition()))
     assert [bad.where for batch in every for bad in batch.bad] == [f"{file}:5"]
-    assert (every[-1].place.records, every[-1].place.bad) == (3, 1)
+    assert (every[-1].reached.records, every[-1].reached.bad) == (3, 1)
     for at, batch in enumerate(every):
-        assert list(batches(file, None, batch.place)) == every[at + 1 :]
+        assert list(batches(file, None, batch.reached)) == every[at + 1 :]
 
 
 def test_times_of_other_writers_become_milliseconds(tmp_path: Path) -> None:

@@ -108,4 +108,4 @@ def test_an_import_sends_none_that_would_be_rejected_and_names_its_line(
     assert [bad.where for bad in batch.bad] == [f"{file}:{2 * at + 1}" for at in range(1, 8)]
     assert [bad.why.partition(":")[0] for bad in batch.bad] == [code for _, code in FAULTS]
     assert [len(chunk.values) for chunk in batch.chunks] == [2]
-    assert (batch.place.records, batch.place.bad) == (9, 7)
+    assert (batch.reached.records, batch.reached.bad) == (9, 7)

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from agents.cli.topics import told
+from agents.cli.topics import skipped_line
 from agents.coordinator.coordinator import Coordinator
 from agents.tools.publish import Chunk, publish
 from agents.tools.skip import Skipped, skip
@@ -92,7 +92,7 @@ async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(alone: Sett
 
     (moved,) = await skip(alone)
     assert moved == Skipped(topic, 0, cursor, 0)
-    assert "read from its beginning, offset 0" in told(moved)
+    assert "read from its beginning, offset 0" in skipped_line(moved)
     assert await skip(alone) == []
     again = await start(alone, StateView())
     try:

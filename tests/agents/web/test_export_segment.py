@@ -7,7 +7,7 @@ import pytest
 
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.names import Names
-from agents.web.routes.export_segment import Told
+from agents.web.routes.export_segment import UserLines
 from schemas.errors import Recoverable
 from tests.rigs.dummies import rows
 
@@ -31,13 +31,13 @@ class NoNames:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told(cast(Names, NoNames()), frozenset({"braze_id"}))
+def written() -> UserLines:
+    return UserLines(cast(Names, NoNames()), frozenset({"braze_id"}))
 
 
-def test_what_stays_as_it_is_is_told(told: Told) -> None:
-    told.lines(read(facts("u1", A, b=2), archived=("campaign:c",)))
-    told.lines(read(facts("u2", A, b=1), facts("u3"), archived=("campaign:c",)))
+def test_what_stays_as_it_is_is_told(written: UserLines) -> None:
+    written.lines(read(facts("u1", A, b=2), archived=("campaign:c",)))
+    written.lines(read(facts("u2", A, b=1), facts("u3"), archived=("campaign:c",)))
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_what_stays_as_it_is_is_told(told: Told) -> None:
     ids=["hidden", "archived", "back", "back from the archive"],
 )
 def test_a_source_that_comes_or_goes_breaks_the_export_off(
-    told: Told, before: UsersRead, after: UsersRead
+    written: UserLines, before: UsersRead, after: UsersRead
 ) -> None:
-    told.lines(before)
+    written.lines(before)
     with pytest.raises(Recoverable, match="campaign:a expired or came back"):
-        told.lines(after)
+        written.lines(after)

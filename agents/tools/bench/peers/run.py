@@ -35,7 +35,7 @@ async def run(field: Field, peer: str, events: int, processes: int = 1) -> Sampl
     folder = field.folder / peer
     folder.mkdir()
     files = [folder / f"progress-{number}" for number in range(processes)]
-    told = [Progress(file) for file in files]
+    meters = [Progress(file) for file in files]
     children = [
         Child(_command(field, peer, events, file), folder / f"{file.name}.log", field.environment())
         for file in files
@@ -43,22 +43,22 @@ async def run(field: Field, peer: str, events: int, processes: int = 1) -> Sampl
     try:
         deadline = time.monotonic() + _DEADLINE_S
         idle = 0.0
-        while sum(progress.read().events for progress in told) < events:
+        while sum(progress.read().events for progress in meters) < events:
             for child in children:
                 child.check()
             if time.monotonic() > deadline:
                 raise Fatal(
-                    f"{peer} has handled {[p.read().events for p in told]} of {events} events",
+                    f"{peer} has handled {[p.read().events for p in meters]} of {events} events",
                     remedy=f"See {folder} or measure with fewer events",
                 )
-            if not any(progress.read().first for progress in told):
+            if not any(progress.read().first for progress in meters):
                 idle = sum(child.cpu() for child in children if child.running())
             await asyncio.sleep(_POLL_S)
         cpu = sum(child.cpu() for child in children if child.running()) - idle
         peak = sum(child.peak() for child in children if child.running())
     finally:
         await asyncio.gather(*(asyncio.to_thread(child.stop) for child in children))
-    readings = [progress.read() for progress in told]
+    readings = [progress.read() for progress in meters]
     first = min(reading.first for reading in readings if reading.events)
     last = max(reading.last for reading in readings)
     handled = sum(reading.events for reading in readings)
