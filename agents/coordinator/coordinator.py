@@ -34,6 +34,7 @@ from agents.coordinator.rules.retention_sweep import wait_ms
 from agents.coordinator.rules.state import CoordinatorState
 from schemas.decode.batch_records import RecordBatch
 from schemas.decode.reject import reject_batch
+from schemas.decode.schema_ids import schema_ids
 from schemas.errors import Recoverable
 from schemas.records import codec
 from schemas.records.lifecycle import SourceState
@@ -280,7 +281,7 @@ class Coordinator:
             if topic not in awaited or self._remote is None:
                 return items, None
             try:
-                await learn(self._remote, [awaited[topic].schema_id])
+                await learn(self._remote, {awaited[topic].schema_id} | schema_ids(batches))
             except RegistryUnreachable as error:
                 log.warning("coordinator: definitions wait: %s", error)
                 return items, awaited[topic].offset

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from agents.coordinator.records import Awaited
 from schemas.decode.batch_records import RecordBatch
+from schemas.decode.schema_ids import schema_ids
 from schemas.errors import Recoverable
 from streams.ending import to_the_end
 from streams.kafka.remote_registry import HttpSource, learn
@@ -53,7 +54,7 @@ class Held:
             self._tell(asking)
             asking = self._asking = None
         if self._remote is not None and awaited and asking is None:
-            ids = {one.schema_id for one in awaited.values()}
+            ids = {one.schema_id for one in awaited.values()} | schema_ids(self._batches)
             self._asking = asyncio.create_task(learn(self._remote, ids))
 
     async def close(self) -> None:

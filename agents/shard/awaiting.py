@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 _FIRST_S = 0.5
 _LONGEST_S = 15.0
+#: Asking that takes longer is told as what the ingest waits for.
+_TELL_AFTER_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +47,12 @@ class Awaiting:
             except SchemaAwaited as awaited:
                 if self._remote is None:
                     raise
+                wanted = {awaited.schema_id, *await ids()}
+                telling = asyncio.get_running_loop().call_later(
+                    _TELL_AFTER_S, self._tell, len(wanted)
+                )
                 try:
-                    await learn(self._remote, {awaited.schema_id, *await ids()})
+                    await learn(self._remote, wanted)
                     pause = _FIRST_S
                 except RegistryUnreachable as error:
                     if not self.reason:
@@ -54,8 +60,15 @@ class Awaiting:
                     self.reason = str(error)
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _LONGEST_S)
+                finally:
+                    telling.cancel()
             else:
                 if self.reason:
                     _log.warning("%s goes on: the schema registry answers", self._what)
                 self.reason = ""
                 return found
+
+    def _tell(self, ids: int) -> None:
+        if not self.reason:
+            self.reason = f"the schema registry is asked for {ids} schemas"
+            _log.warning("%s waits: %s", self._what, self.reason)

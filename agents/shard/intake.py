@@ -4,19 +4,17 @@ Both are work for threads and know no broker. Decoding goes in order, as it lear
 events; what it gives can be laid out beside the decoding of what follows.
 """
 
-import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.shard.deltas import DeltaEntry, parts
 from agents.shard.jobs.context import ShardContext
-from schemas.decode.batch import RecordBatch, SealedBatch, unpack
+from schemas.decode.batch import RecordBatch, SealedBatch
 from schemas.decode.check import DEFAULT_LIMITS, RecordLimits
 from schemas.decode.ingest import Ingested, ingest
+from schemas.decode.schema_ids import schema_ids
 from schemas.decode.users import TakenUsers, of_users, take_users
-from schemas.errors import EmberlineError
-from schemas.records.codec import framed_id
 from schemas.tables import repeats
 from schemas.tables.external import Said
 from schemas.tables.interaction import empty
@@ -203,11 +201,7 @@ class FetchParts:
 
     def schema_ids(self) -> set[int]:
         """Ids of the schemas that the records of the part given back were written with."""
-        found = set()
-        for batch in self._given_back:
-            with contextlib.suppress(EmberlineError):  # such a batch is rejected as a whole
-                found |= {framed_id(record.value) for record in unpack(batch)}
-        return {schema_id for schema_id in found if schema_id is not None}
+        return schema_ids(self._given_back)
 
     def _next(self) -> RecordBatch | None:
         if self._held is not None:

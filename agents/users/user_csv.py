@@ -47,8 +47,8 @@ def header() -> bytes:
 
 def lines(
     rows: pl.DataFrame, roster: pl.DataFrame, source: str, names: Names, *, safe: bool = False
-) -> bytes:
-    """A line for each recipient, in the order of user ids.
+) -> tuple[bytes, int]:
+    """A line for each recipient, in the order of user ids; and how many there are.
 
     With `safe` no cell is a formula to a spreadsheet: one that would be gets an apostrophe first.
 
@@ -74,7 +74,7 @@ def lines(
     if safe:
         texts = [name for name, kind in cells.schema.items() if kind == pl.String]
         cells = cells.with_columns(_harmless(pl.col(name)).alias(name) for name in texts)
-    return cells.write_csv(include_header=False).encode()
+    return cells.write_csv(include_header=False).encode(), cells.height
 
 
 def _harmless(text: pl.Expr) -> pl.Expr:

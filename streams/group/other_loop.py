@@ -9,9 +9,12 @@ __all__ = ["run_in"]
 
 
 async def run_in(
-    loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, None]]
+    loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, None]], seconds: float
 ) -> None:
     """Run `work` in `loop` and wait until it has ended; raises what it raises.
+
+    Raises TimeoutError after so many seconds: a loop that has ended runs nothing. What is no longer
+    waited for ends by itself where it has begun, and does not begin any more.
 
     Not `asyncio.run_coroutine_threadsafe`: a loop that ends before the turn of what was handed
     to it leaves a coroutine there that nobody ever awaits. Here none is made before its turn.
@@ -19,11 +22,13 @@ async def run_in(
     done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def begin() -> None:
-        task = loop.create_task(work())
-        task.add_done_callback(lambda ended: _hand_on(ended, done))
+        if not done.cancelled():
+            task = loop.create_task(work())
+            task.add_done_callback(lambda ended: _hand_on(ended, done))
 
     loop.call_soon_threadsafe(begin)
-    await asyncio.wrap_future(done)
+    async with asyncio.timeout(seconds):
+        await asyncio.wrap_future(done)
 
 
 def _hand_on(ended: asyncio.Task[None], done: concurrent.futures.Future[None]) -> None:

@@ -36,10 +36,12 @@ SCHEME = "emberline"
 HEARTBEAT_S = 1.0
 REBALANCE_S = 30.0
 CHECK_S = 1.0
-COMMIT_S = 3.0
 #: How long heartbeats and look-ups wait for an answer; joins wait longer (kafka/bootstrap.py).
 REQUEST_S = 4.0
 LEAVE_S = 3.0
+#: What is asked of the consumer's thread has deadlines of its own: a thread that takes so long has
+#: ended, or the process stood still. It is asked once more.
+THREAD_S = 20.0
 CONNECT_RETRY_S = 1.0
 # nothing is ever polled, so no time without a poll is too long: about 24 days
 NEVER_MS = 2**31 - 1
@@ -190,20 +192,28 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
         Not by way of the thread's method queue, where one call waits for the one before.
         """
-        await run_in(self.thread_loop, lambda: self._commit_told(offsets))
+        try:
+            await run_in(self.thread_loop, lambda: self._commit_told(offsets), THREAD_S)
+        except TimeoutError:
+            log.debug("offsets for lag tools not committed: the group's thread is silent")
 
     async def _commit_told(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """One attempt: the next one is a few seconds away.
+
+        Not the consumer's `commit`: it tries on for ever, and leaves a task behind when it is
+        cancelled, whose error nobody takes. This one ends with the time limit of the request.
+        """
         held = self._consumer.assignment()
         held_offsets = {
             TopicPartition(*at): OffsetAndMetadata(offset, "")
             for at, offset in offsets.items()
             if at in held
         }
-        if held_offsets:
+        coordinator = self._consumer._coordinator
+        if held_offsets and coordinator.coordinator_id is not None and coordinator.generation >= 0:
             try:
-                async with asyncio.timeout(COMMIT_S):
-                    await self._consumer.commit(held_offsets)
-            except (KafkaError, TimeoutError) as error:
+                await coordinator._do_commit_offsets(None, held_offsets)
+            except KafkaError as error:
                 log.debug("offsets for lag tools not committed: %s", error)
 
     async def check(self) -> None:
@@ -229,18 +239,29 @@ class _Consumer(driver.Consumer):
     async def _watch(self) -> None:
         """aiokafka tells of trouble in its background tasks only who asks, as a poll would."""
         thread = cast(_Thread, self._thread)
+        settings = thread.membership.settings
+        silent = False
         while not self.should_stop:
             await self.sleep(CHECK_S)
             # which ends early when this is stopped, and the thread's loop with it
             if self.should_stop:
                 return
             try:
-                await run_in(thread.thread_loop, thread.check)
+                await run_in(thread.thread_loop, thread.check, THREAD_S)
             except KafkaError as error:
                 if not error.retriable:
-                    thread.membership.on_failed(_lost(thread.membership.settings, error))
+                    thread.membership.on_failed(_lost(settings, error))
                     return
                 log.warning("worker group: %s; trying on", error)
+            except TimeoutError as error:
+                # once may be a process that stood still as a whole
+                if silent:
+                    thread.membership.on_failed(_lost(settings, error))
+                    return
+                silent = True
+                log.warning("worker group: its thread has not answered for %.0f s", THREAD_S)
+            else:
+                silent = False
 
 
 class Transport(driver.Transport):
@@ -250,7 +271,12 @@ class Transport(driver.Transport):
     default_port = 9092
 
 
-def _lost(settings: Settings, error: KafkaError) -> Fatal:
+def _lost(settings: Settings, error: KafkaError | TimeoutError) -> Fatal:
+    if isinstance(error, TimeoutError):
+        return Fatal(
+            f"The thread that keeps this worker in the group {settings.group_id} does not answer",
+            remedy="Start the worker again; report this as an error",
+        )
     return Fatal(
         f"The worker group {settings.group_id} at {settings.bootstrap_servers} cannot be "
         f"joined: {error!r}",

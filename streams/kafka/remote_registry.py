@@ -43,6 +43,14 @@ _KNOWN = 4_096
 _UNKNOWN = 150_000
 """Ids without a schema that are remembered: more than the records that are read together."""
 _REFERENCES = 32
+_MISSES = 500
+"""So many ids without a schema are asked for at once, and then..."""
+_MISSES_PER_S = 8.0
+"""... so many a second: records that are garbage may have an id each."""
+_SURE = 8
+"""So many ids of what is read together are asked for in any case: those nearest to known ones."""
+_NOT_ASKED_S = 30.0
+"""So long an id is taken as unknown that was not asked for."""
 _NOT_FOUND = 404
 _REFUSED = frozenset({400, 401, 403, 409, 422})
 _REMEDY = "Start the registry, or correct the setting schema_registry_url"
@@ -76,10 +84,12 @@ class HttpSource:
     """The schemas of a registry.
 
     A schema is kept, as its id never changes its meaning. That there is none is kept for
-    `forget_after` seconds, so that a topic of garbage does not ask for every record. After a
-    failure nothing is asked for `rest` seconds. No lock is held while a call is under way, and
-    none takes longer than its deadline. Ids of our own files (`registry.OWN_IDS`) are never
-    asked for: no registry gives them out.
+    `forget_after` seconds, so that a topic of garbage does not ask for every record. Of ids
+    without a schema `misses` are asked for at once, and then 8 a second; further ones are taken
+    as unknown for half a minute, unasked (see `learn`). After a failure nothing is asked for
+    `rest` seconds. No lock is held while a call is under way, and none takes longer than its
+    deadline. Ids of our own files (`registry.OWN_IDS`) are never asked for: no registry gives
+    them out.
     """
 
     def __init__(
@@ -91,12 +101,16 @@ class HttpSource:
         timeout: float = 10.0,
         forget_after: float = 300.0,
         rest: float = 2.0,
+        misses: int = _MISSES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._caller = Caller(url, user=user, password=password, deadline_s=timeout)
         self._patience = 3 * timeout
         self._forget_after = forget_after
         self._rest = rest
+        self._misses = float(misses)
+        #: How many ids without a schema may still be asked for, as of when.
+        self._left, self._left_at = self._misses, monotonic()
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._known: dict[int, dict[str, Any]] = {}
@@ -105,11 +119,12 @@ class HttpSource:
         self._failed: tuple[float, RegistryUnreachable] | None = None
         self._ids: dict[tuple[str, str], int] = {}
 
-    def writer(self, schema_id: int) -> dict[str, Any]:
+    def writer(self, schema_id: int, *, sure: bool = False) -> dict[str, Any]:
         """Return the JSON form of the schema with this id.
 
         Raises UnknownSchema where the registry has no Avro record of this id, or one that
-        costs too much to read with; RegistryUnreachable where it does not answer now.
+        costs too much to read with; RegistryUnreachable where it does not answer now. With `sure`
+        it is asked however many had no schema.
         """
         if schema_id in registry.OWN_IDS:
             return FILES.writer(schema_id)
@@ -124,11 +139,23 @@ class HttpSource:
                     break
             asking.done.wait()  # as long as one call lasts at most, which has a deadline
         try:
-            return self._ask(schema_id)
+            return self._ask(schema_id, sure)
         finally:
             with self._lock:
                 del self._asking[schema_id]
             mine.done.set()
+
+    def nearest_first(self, ids: Collection[int]) -> list[int]:
+        """Those of `ids` of which nothing is known, in the order in which to ask: a registry
+        counts, so a new schema's id is one of those just above the known ones."""
+        with self._lock:
+            most, now = max(self._known, default=0), self._monotonic()
+            left = [
+                each
+                for each in ids
+                if each not in self._known and now >= self._unknown.get(each, (now, ""))[0]
+            ]
+        return sorted(left, key=lambda each: (abs(each - most), each))
 
     def known(self, schema_id: int) -> dict[str, Any] | None:
         """What `writer` returns or raises without asking; None where it would have to ask."""
@@ -180,18 +207,35 @@ class HttpSource:
             raise UnknownSchema(schema_id, reason)
         return None
 
-    def _ask(self, schema_id: int) -> dict[str, Any]:
+    def _ask(self, schema_id: int, sure: bool) -> dict[str, Any]:
+        if not sure and not self._may_miss():
+            reason = "too many ids without a schema came: the schema registry was not asked"
+            raise self._forgotten(schema_id, reason, _NOT_ASKED_S)
         try:
             known = self._schema(schema_id)
         except UnknownSchema as unknown:
             with self._lock:
-                _make_room(self._unknown, _UNKNOWN)
-                self._unknown[schema_id] = (self._monotonic() + self._forget_after, unknown.reason)
-            raise
+                self._left = max(0.0, self._left - 1)
+            raise self._forgotten(schema_id, unknown.reason, self._forget_after) from None
         with self._lock:
             _make_room(self._known, _KNOWN)
             self._known[schema_id] = known
         return known
+
+    def _may_miss(self) -> bool:
+        """Whether an id may be asked for that may have no schema."""
+        with self._lock:
+            now = self._monotonic()
+            earned = (now - self._left_at) * _MISSES_PER_S
+            self._left, self._left_at = min(self._misses, self._left + earned), now
+            return self._left >= 1
+
+    def _forgotten(self, schema_id: int, reason: str, seconds: float) -> UnknownSchema:
+        """What every record of this id gets for so long."""
+        with self._lock:
+            _make_room(self._unknown, _UNKNOWN)
+            self._unknown[schema_id] = (self._monotonic() + seconds, reason)
+        return UnknownSchema(schema_id, reason)
 
     def _schema(self, schema_id: int) -> dict[str, Any]:
         where = f"schemas/ids/{schema_id}"
@@ -314,8 +358,10 @@ class Known:
 
 
 async def learn(remote: HttpSource, ids: Collection[int]) -> None:
-    """Ask the registry for all of these, in a thread of its own; unknown ones are known then.
+    """Ask the registry for these, in a thread of its own; unknown ones are known then.
 
+    Where far too many have no schema, the 8 nearest to known ones are asked for, and the others
+    are taken as unknown for a while: what cannot be read costs a bounded number of calls.
     Raises RegistryUnreachable. When it is cancelled the call under way ends by itself.
     """
     loop = asyncio.get_running_loop()
@@ -328,9 +374,9 @@ async def learn(remote: HttpSource, ids: Collection[int]) -> None:
     def ask() -> None:
         error: BaseException | None = None
         try:
-            for schema_id in ids:
+            for place, schema_id in enumerate(remote.nearest_first(ids)):
                 with contextlib.suppress(UnknownSchema):
-                    remote.writer(schema_id)
+                    remote.writer(schema_id, sure=place < _SURE)
         except Exception as caught:
             error = caught
         with contextlib.suppress(RuntimeError):  # the loop may be closed by now

@@ -53,6 +53,7 @@ class DummyShard:
         self.lag: dict[str, int] = {}
         self.plans: list[FilterPlan] = []
         self.figures = Figures([], [])
+        self.roster = pl.DataFrame(schema=ROSTER_SCHEMA)
 
     @property
     def status(self) -> ShardStatus:
@@ -105,7 +106,7 @@ class DummyShard:
         return []
 
     async def identify(self, users: pl.Series) -> pl.DataFrame:
-        return pl.DataFrame(schema=ROSTER_SCHEMA)
+        return self.roster.filter(pl.col("user").is_in(users.implode()))
 
     def sources(self) -> Mapping[str, SourceSize]:
         rows = sum(map(len, self.frames))

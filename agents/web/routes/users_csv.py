@@ -35,6 +35,7 @@ async def _csv(request: web.Request, source: str, rows: SourceRows) -> AsyncGene
         # a frame has all of a source's rows of each of its users: see streams/state/range_scan.py
         users = frame["user"].unique()
         roster = await identify(context, users)
-        access_log.count(request, len(users))
         make = partial(lines, frame, roster, source, names, safe=context.settings.csv_safe)
-        yield await asyncio.to_thread(make)
+        told, count = await asyncio.to_thread(make)
+        access_log.count(request, count)
+        yield told

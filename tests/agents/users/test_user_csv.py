@@ -23,8 +23,10 @@ def frame(source: str, *rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(made, schema=SCHEMA)
 
 
-def read(data: bytes) -> list[dict[str, str]]:
+def read(told: tuple[bytes, int]) -> list[dict[str, str]]:
+    data, count = told
     found = list(csv.DictReader(io.StringIO((header() + data).decode())))
+    assert len(found) == count, "so many are told in the access log"
     return [{name: value for name, value in row.items() if value} for row in found]
 
 
@@ -83,7 +85,7 @@ def test_the_variation_is_the_latest_and_a_conversion_counts_for_the_latest_mess
 
 
 def test_no_rows_are_no_lines() -> None:
-    assert lines(frame("campaign:a"), roster_rows([], 0), "campaign:a", NAMES) == b""
+    assert lines(frame("campaign:a"), roster_rows([], 0), "campaign:a", NAMES) == (b"", 0)
 
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1")
@@ -95,7 +97,7 @@ def test_no_cell_is_a_formula_and_exactly_what_it_is_for_programs(text: str) -> 
     told = [(text, {"external_user_id": text, "aliases": [text]})]
     source = f"canvas:{text}"
     for safe, expected in ((True, f"'{text}"), (False, text)):
-        found = lines(frame(source, row), roster_rows(told, 0), source, NAMES, safe=safe)
+        found, _ = lines(frame(source, row), roster_rows(told, 0), source, NAMES, safe=safe)
         (line,) = csv.DictReader(io.StringIO((header() + found).decode(), newline=""))
         for column in ("Appboy ID", "user_id", "variation_api_id", "variation_name"):
             assert line[column] == expected, column

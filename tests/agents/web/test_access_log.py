@@ -16,6 +16,7 @@ from agents.scatter import retry
 from agents.web import access_log
 from agents.web.access_log import LOGGER
 from schemas.errors import Fatal, Recoverable
+from schemas.tables.roster import roster_rows
 from tests.rigs.dummies import DummyShard, until
 from tests.rigs.given import FILTER, Given
 from tests.rigs.site import SHARDS, A, Site, active, raw, serving
@@ -212,3 +213,19 @@ async def test_what_is_no_http_is_not_quoted(
     assert SECRET not in json.dumps(problem)
     ours = [r for r in caplog.records if not r.name.startswith("tests")]
     assert SECRET not in "".join(logging.Formatter().format(record) for record in ours)
+
+
+async def test_users_who_have_no_line_are_not_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = Given(tmp_path, http_rate=0)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    gone: list[tuple[str, Any]] = [("u0-1", {"merged_into": "u0-2"}), ("u1-0", None)]
+    for shard in site.shards.values():
+        shard.roster = roster_rows(gone, 0)
+    async with serving(site) as session:
+        url = f"{site.context.address}/sources/{A}/users.csv"
+        async with session.get(url, headers=given.header(Scope.EXPORT)) as answer:
+            sent = (await answer.text()).splitlines()
+        (line,) = await written(caplog)
+    assert line["rows"] == len(sent) - 1 == ROWS - len(gone)

@@ -26,7 +26,7 @@ async def test_it_runs_there_and_is_waited_for(other: asyncio.AbstractEventLoop)
         await asyncio.sleep(0)
         ran.append(asyncio.get_running_loop())
 
-    await run_in(other, work)
+    await run_in(other, work, 10)
     assert ran == [other]
 
 
@@ -35,7 +35,7 @@ async def test_its_error_is_raised_here(other: asyncio.AbstractEventLoop) -> Non
         raise ValueError("there")
 
     with pytest.raises(ValueError, match="there"):
-        await run_in(other, work)
+        await run_in(other, work, 10)
 
 
 async def test_its_cancellation_is_one_here(other: asyncio.AbstractEventLoop) -> None:
@@ -43,7 +43,7 @@ async def test_its_cancellation_is_one_here(other: asyncio.AbstractEventLoop) ->
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await run_in(other, work)
+        await run_in(other, work, 10)
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -61,7 +61,7 @@ async def test_what_is_no_longer_waited_for_ends_by_itself(
         finally:
             ended.set()
 
-    waiting = asyncio.create_task(run_in(other, work))
+    waiting = asyncio.create_task(run_in(other, work, 10))
     await asyncio.to_thread(begun.wait, 10)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -77,7 +77,7 @@ async def test_a_loop_that_ends_first_leaves_nothing_that_nobody_awaits() -> Non
     async def work() -> None:
         begun.append(1)
 
-    waiting = asyncio.create_task(run_in(loop, work))
+    waiting = asyncio.create_task(run_in(loop, work, 10))
     await asyncio.sleep(0)
     loop.close()
     waiting.cancel()
@@ -85,3 +85,18 @@ async def test_a_loop_that_ends_first_leaves_nothing_that_nobody_awaits() -> Non
         await waiting
     gc.collect()  # a coroutine never awaited would be a warning now, which is an error
     assert begun == []
+
+
+async def test_a_loop_that_never_runs_is_not_waited_for_for_ever() -> None:
+    loop = asyncio.new_event_loop()
+    begun: list[int] = []
+
+    async def work() -> None:
+        begun.append(1)
+
+    with pytest.raises(TimeoutError):
+        await run_in(loop, work, 0.01)
+    loop.call_soon(loop.stop)
+    await asyncio.to_thread(loop.run_forever)
+    loop.close()
+    assert begun == [], "nobody waits for it any more"

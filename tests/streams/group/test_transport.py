@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -6,6 +7,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.errors import RequestTimedOutError
 from faust.app.base import BootStrategy
 
 from streams.group.membership import Assigned, Membership
@@ -125,3 +127,26 @@ async def test_a_successor_knows_its_predecessor(settings: Settings, topics: Top
         assert app.membership.former_member == former
         await app.next_told(lambda told: told.shards)
         assert app.membership.former_member not in ("", former)
+
+
+async def test_a_commit_for_lag_tools_that_times_out_is_tried_once_and_leaves_nothing_behind(
+    settings: Settings, topics: Topics
+) -> None:
+    errors: list[dict[str, Any]] = []
+    asked: list[str] = []
+    async with member(settings, "http://one:1") as app:
+        await app.next_told(lambda told: told.shards)
+        thread: Any = app.membership._link
+        thread.thread_loop.set_exception_handler(lambda _, context: errors.append(context))
+
+        async def hung(request: Any) -> None:
+            asked.append(type(request).__name__)
+            await asyncio.sleep(3.5)
+            raise RequestTimedOutError
+
+        thread._consumer._coordinator._send_req = hung
+        await app.membership.tell_offsets({(topics.event("click"), 0): 5})
+        await asyncio.sleep(1.0)  # as long as a task left behind would have needed
+        gc.collect()
+    assert asked.count("OffsetCommitRequest") == 1
+    assert errors == []

@@ -428,3 +428,35 @@ async def test_workers_ask_beside_decoding_and_never_within(remote: RegistryServ
     remote.down = True
     with pytest.raises(RegistryUnreachable):
         await asyncio.wait_for(learn(source, [77]), 10)
+
+
+async def test_a_flood_of_unknown_ids_costs_a_bounded_number_of_calls(
+    remote: RegistryServer,
+) -> None:
+    now = 100.0
+    source = HttpSource(remote.url, misses=20, monotonic=lambda: now)
+    known = Known(source)
+    old = remote.put(1_000, registry.raw("send"))
+    await learn(source, [old])
+    # a schema that is new, among records of garbage, each with an id of its own
+    new = remote.put(1_001, registry.raw("open"))
+    remote.asked.clear()
+    await asyncio.wait_for(learn(source, {*range(5_000, 105_000), new}), 30)
+    assert known.writer(new) == registry.raw("open")
+    assert len(remote.asked) == 21, "only ids without a schema are counted"
+    with pytest.raises(UnknownSchema, match="was not asked"):
+        known.writer(104_999)
+    # there is no room left: only what is likely to be a new schema is asked for
+    newer = remote.put(1_002, registry.raw("click"))
+    remote.asked.clear()
+    await learn(source, {*range(200_000, 200_100), newer})
+    assert known.writer(newer) == registry.raw("click")
+    assert len(remote.asked) == 8
+    now += 2.0
+    remote.asked.clear()
+    await learn(source, range(300_000, 300_100))
+    assert len(remote.asked) == 8 + 16, "and 8 a second more"
+    now += 60.0
+    late = remote.put(104_999, registry.raw("conversion"))
+    await learn(source, [late])
+    assert known.writer(late) == registry.raw("conversion"), "it is asked for once there is room"
