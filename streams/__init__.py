@@ -1,6 +1,7 @@
-"""How data flows and is kept. Knows no campaign; imports `schemas` alone.
+"""Data flow and storage. Does not know campaigns; imports `schemas` only.
 
-Rooms, each importing only those before it: `kafka` (the only one that talks to brokers), `group`
-(who holds which shard), `state` (a shard's durable state), `user_index` (its rows by user).
-`devbroker` stands beside them. Settings, clock and periods are above all. Begin with `settings`.
+Rooms, each importing only rooms before it: `kafka` (the only room that talks to brokers), `group`
+(which worker holds which shard), `state` (a shard's durable state), `user_index` (a shard's rows by
+user). `devbroker` is independent of them. All rooms may import settings, clock and periods. Begin
+with `settings`.
 """

@@ -1,4 +1,6 @@
-"""The time that decisions rest on, injected; local bookkeeping asks the machine itself."""
+"""The clock of all decisions, injected. Local bookkeeping (timeouts, measurements) uses the
+machine's clock directly.
+"""
 
 import time
 from typing import Protocol
@@ -7,7 +9,7 @@ __all__ = ["Clock", "ManualClock", "SystemClock", "steady_s"]
 
 
 class Clock(Protocol):
-    """Says what time it is, in UTC milliseconds since 1970."""
+    """Gives the current time in UTC milliseconds since 1970."""
 
     def now_ms(self) -> int:
         """UTC milliseconds since 1970-01-01."""
@@ -23,7 +25,9 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves only when told to: for tests and for what-if questions."""
+    """A clock that moves only when `set` or `advance` is called: for tests and for what-if
+    questions.
+    """
 
     def __init__(self, now_ms: int = 0) -> None:
         self._now = now_ms
@@ -33,11 +37,11 @@ class ManualClock:
         return self._now
 
     def set(self, now_ms: int) -> None:
-        """Jump to a time, backwards too (a clock that was put right)."""
+        """Set the time. Backwards is allowed, as for a clock that is corrected."""
         self._now = now_ms
 
     def advance(self, ms: int) -> None:
-        """Go forward by so many milliseconds."""
+        """Move the time forward by this many milliseconds."""
         self._now += ms
 
 
@@ -46,5 +50,5 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def steady_s() -> float:
-    """Seconds on a clock that only goes forward, and on while the machine sleeps."""
+    """Seconds on a monotonic clock that also counts while the machine sleeps."""
     return time.clock_gettime(_STEADY)

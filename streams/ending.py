@@ -1,4 +1,6 @@
-"""Ending things: to the end, whatever is cancelled; within a deadline; several together."""
+"""Helpers for ending work: shielded from cancellation, within a deadline, or several works
+together.
+"""
 
 import asyncio
 import logging
@@ -17,10 +19,10 @@ AGAIN_S = 3.0
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` to its end, however often the caller is cancelled meanwhile.
+    """Run `work` to its end, even if the caller is cancelled meanwhile.
 
-    A cancellation that came is raised once the work has ended, and never lost. `work` has to
-    have deadlines of its own. Raises what it raises.
+    After the work has ended, a cancellation that came meanwhile is raised. `work` must have its own
+    deadlines. Raises the errors of `work`.
     """
     task = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
@@ -38,10 +40,10 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T | None:
-    """What `work` returns; None where that took too long or it was cancelled from within.
+    """The result of `work`, or None if the work took too long or cancelled itself.
 
-    Unlike `asyncio.wait_for` it takes no cancellation of the caller for one of the work, or
-    the other way round. Raises what the work raises.
+    Unlike `asyncio.wait_for`, it never confuses a cancellation of the caller with a cancellation of
+    the work. Raises the errors of `work`.
     """
     task = asyncio.create_task(work)
     try:
@@ -58,11 +60,11 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T | None:
 
 
 async def together(*works: Coroutine[Any, Any, None]) -> None:
-    """Run `works` side by side until all have ended, or one of them has failed.
+    """Run `works` concurrently until all have ended or one has failed.
 
-    The others are cancelled then, and awaited. Raises a group of what they raised; but
-    CancelledError wherever the caller was cancelled, before or after that: a TaskGroup that
-    is ending already would raise its group instead (Python 3.11).
+    After a failure the other works are cancelled and awaited. Raises an exception group of the
+    errors. If the caller was cancelled, before or after a failure, it raises CancelledError
+    instead; a TaskGroup that is already ending would raise its group (Python 3.11).
     """
     tasks = [asyncio.create_task(work) for work in works]
     cancelled: asyncio.CancelledError | None = None

@@ -1,7 +1,7 @@
 """ISO 8601 periods: calendar years and months, days, seconds.
 
-A period with years or months has no length in seconds: it is added to a moment, in UTC,
-and lands on the last day of a month that is too short (30 Nov + P3M = 28 or 29 Feb).
+A period with years or months has no fixed length in seconds. It is added to a moment in UTC; if the
+resulting day does not exist, the last day of the month counts (30 Nov + P3M = 28 or 29 Feb).
 """
 
 import re
@@ -97,7 +97,9 @@ def add_ms(when_ms: int, period: Period) -> int:
 
 
 def seconds(period: Period) -> float:
-    """Length in seconds, a day being 86,400. Raises UsageError for one with months or years."""
+    """Length in seconds, where a day has 86,400. Raises UsageError for a period with months or
+    years.
+    """
     if period.years or period.months:
         raise UsageError(
             f"{period} has no fixed length", remedy="Use days, hours, minutes and seconds here"
@@ -106,5 +108,5 @@ def seconds(period: Period) -> float:
 
 
 def milliseconds(period: Period) -> int:
-    """Length in milliseconds. Raises UsageError for one with months or years."""
+    """Length in milliseconds. Raises UsageError for a period with months or years."""
     return round(seconds(period) * 1000)

@@ -42,9 +42,9 @@ def _setting(default: object, read: values.Read, doc: str, *, secret: bool = Fal
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every setting, typed. A value may be given as it is written in the environment.
+    """Every setting, typed. A value may be given in the notation of the environment.
 
-    `origins` says for each name where its value came from. Raises UsageError for a bad value.
+    `origins` gives the origin of each value by name. Raises UsageError for a bad value.
     """
 
     bootstrap_servers: str = _setting(
@@ -265,11 +265,10 @@ def load(
     env: Mapping[str, str] = os.environ,
     file: Path = Path("emberline.toml"),
 ) -> Settings:
-    """Settings from defaults, then `file` (if it is there), then `env`, then `flags`.
+    """Settings from defaults, then `file` (if it exists), then `env`, then `flags`.
 
-    Flags of None count as not given. Raises UsageError, naming place and remedy, for an
-    unknown name in the file or the flags, for a misspelt one in the environment, and for a bad
-    value anywhere.
+    A flag of None counts as not given. Raises UsageError, naming place and remedy, for an unknown
+    name in the file or the flags, for a misspelt name in the environment, and for a bad value.
     """
     found: dict[str, object] = {}
     origins: dict[str, str] = {}
@@ -285,7 +284,7 @@ def names() -> tuple[str, ...]:
 
 
 def describe(settings: Settings) -> list[SettingLine]:
-    """Every setting with its value, where that came from, and what it means."""
+    """Every setting with its value, the origin of the value, and its documentation."""
     lines = []
     for part in _parts():
         value = values.show(getattr(settings, part.name))
@@ -352,10 +351,11 @@ def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
 
 
 def _look_at_unknown(env: Mapping[str, str]) -> None:
-    """A misspelt variable would leave a setting at its default, in silence: it is an error.
+    """Raise UsageError for a misspelt variable, which would silently leave a setting at its
+    default.
 
-    One that is like none of ours may belong to another program, so it is told in the log only;
-    those that Kubernetes sets for a service of this name are not told.
+    A variable that is similar to none of ours may belong to another program, so it is only logged.
+    Variables that Kubernetes sets for a service of this name are ignored.
     """
     known = {f"EMBERLINE_{name.upper()}" for name in names()}
     for variable in sorted(env):

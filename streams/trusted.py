@@ -1,4 +1,4 @@
-"""Where a secret may be sent: not where a file says that merely lies in the present folder."""
+"""Where a secret may be sent: never to an address from a settings file of the current folder."""
 
 import ipaddress
 
@@ -12,14 +12,18 @@ FOLDERS_FILE = "emberline.toml"
 
 
 def check_target(settings: Settings, secret: str, *targets: str) -> None:
-    """Raise UsageError where the folder's file has set one of `targets`, and `secret` comes from
-    elsewhere: who unpacks an archive and runs a command in it must not give away a key."""
+    """Raise UsageError if the current folder's file has set one of `targets`, and `secret` comes
+    from another origin: a person who unpacks an archive and runs a command in it must not reveal a
+    key.
+    """
     if settings.origins[secret] != FOLDERS_FILE:
         check_file(settings, secret, *targets)
 
 
 def check_file(settings: Settings, secret: str, *targets: str) -> None:
-    """The same where `secret` names a file: the folder's own may name any file of its reader."""
+    """The same if `secret` names a file: the current folder's settings could name any file that the
+    user can read.
+    """
     if not getattr(settings, secret):
         return
     for target in targets:

@@ -1,7 +1,8 @@
-"""A Kafka broker for the demo, for tests and for trying things out, whatever the machine has.
+"""A Kafka broker for the demo, for tests and for experiments.
 
-In this order: the one that KAFKA_BOOTSTRAP_SERVERS names; the one that already runs in the
-folder; Apache Kafka as a child process from jars that Maven resolves once; Docker Compose.
+It uses the first of these that is available: the broker named by KAFKA_BOOTSTRAP_SERVERS; a broker
+that already runs with this folder; Apache Kafka as a child process, with jars that Maven downloads
+once; Docker Compose.
 """
 
 import asyncio
@@ -31,14 +32,14 @@ _ATTEMPTS = 3
 
 
 class LocalBroker:
-    """A broker that is up inside `with` or `async with`; `bootstrap_servers` says where.
+    """A broker that runs inside a `with` or `async with` block; `bootstrap_servers` is its address.
 
-    `folder` keeps its data, log and address. `port` is taken if it is free. With `keep` it
-    goes on after this process. `deadline_s` bounds the start, Maven's work apart.
-    `say` is told, in a sentence, about anything that takes long.
+    `folder` keeps the broker's data, log and address. `port` is used if it is free. With `keep` the
+    broker continues after this process ends. `deadline_s` limits the start, without the time that
+    Maven needs. `say` is called with one sentence before anything that takes long.
 
-    Raises Recoverable where a named broker does not answer, Fatal where none can be run,
-    saying what to install.
+    Raises Recoverable if the named broker does not answer, and Fatal, naming what to install, if no
+    broker can be started.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class LocalBroker:
         return self.folder / "broker.log"
 
     def start(self) -> None:
-        """Bring the broker up and return when it answers. After `stop` or `kill`, with its data."""
+        """Start the broker and return when it answers. After `stop` or `kill`, it starts with its
+        former data.
+        """
         named = self._env.get("KAFKA_BOOTSTRAP_SERVERS")
         if named:
             if await_answer(named, _EXTERNAL_S) is None:
@@ -88,7 +91,9 @@ class LocalBroker:
                 self._run()
 
     def wait(self) -> int:
-        """Wait until the broker ends by itself; return its exit code. It must run here."""
+        """Wait until the broker ends by itself; return its exit code. The broker must be a child
+        process.
+        """
         if self._process is None:
             raise RuntimeError("no broker was started here")
         return self._process.wait()

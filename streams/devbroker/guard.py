@@ -1,10 +1,10 @@
-"""Runs a command that must not outlive the process that asked for it, SIGKILL included.
+"""Runs a command that must end when the process that requested it ends, even by SIGKILL.
 
     python broker_guard.py COMMAND...
 
-The asking process holds the other end of stdin. When that closes, for whatever reason, the
-command is ended, first politely. stdout carries one line, the command's process id. Stands
-alone (no imports of ours), as it is started by path, and quickly.
+The requesting process holds the other end of stdin. When stdin closes, for any reason, the command
+gets SIGTERM first and is killed later. stdout has one line, the process id of the command. This
+module imports nothing of emberline, because it is started by its path and must start quickly.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Where a local broker's program comes from: Java, and Kafka's jars as Maven resolves them."""
+"""The programs of a local broker: Java, and Kafka's jars, which Maven downloads."""
 
 import fcntl
 import os
@@ -55,9 +55,10 @@ def _folder(env: Mapping[str, str]) -> Path:
 
 
 def resolve(env: Mapping[str, str], maven: str, say: Callable[[str], None]) -> Path:
-    """Folder of Kafka's jars, resolved by Maven the first time and complete whenever it exists.
+    """Folder of Kafka's jars. Maven downloads them the first time; if the folder exists, it is
+    complete.
 
-    Raises Fatal, with Maven's own words, where Maven cannot.
+    Raises Fatal, with Maven's error text, if Maven fails.
     """
     folder = _folder(env)
     with locked(folder.with_suffix(".lock")):

@@ -1,6 +1,6 @@
-"""Whether a Kafka broker answers, and which cluster it belongs to: one request by hand.
+"""Whether a Kafka broker answers, and the id of its cluster, by one handmade request.
 
-Needs no event loop, so it serves inside and outside of one.
+Needs no event loop, so it works inside and outside of one.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""A broker's process: started under a guard, or left to itself, and ended."""
+"""The process of a broker: started, with or without a guard, and ended."""
 
 import os
 import signal
@@ -16,9 +16,10 @@ _STOP_S = 30.0
 
 
 class BrokerProcess:
-    """One running command, its output in `log`.
+    """One running command, with its output in `log`.
 
-    With `keep` it goes on after this process; otherwise it ends with it, however that ends.
+    With `keep` the command continues after this process ends; otherwise it ends with this process,
+    also if this process is killed.
     """
 
     def __init__(self, command: list[str], log: Path, *, keep: bool = False) -> None:

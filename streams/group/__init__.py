@@ -1,5 +1,6 @@
-"""Membership in the group of workers: who holds which shard, by Kafka's group protocol.
+"""Membership in the group of workers: Kafka's group protocol decides which worker holds which
+shard.
 
 Imports `streams.kafka`. Begin with `membership`; `assignor` and `shard_plan` decide, `transport`
-ties Faust to it.
+connects Faust.
 """

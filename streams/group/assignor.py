@@ -1,7 +1,7 @@
-"""Who serves which shard: partition p of every N-partition topic goes to the same member.
+"""Assigns shards to members: partition p of every N-partition topic goes to the same member.
 
-A member sends what it serves now and its HTTP address; every assignment carries the whole
-map of partition to address, so each member learns from the assignment itself whom to ask.
+Each member sends its current shards and its HTTP address. Every assignment contains the complete
+map from partition to address, so each member learns the addresses of all shards from it.
 """
 
 import logging
@@ -26,18 +26,19 @@ _FORMAT = 0
 
 
 class ShardAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafka is untyped
-    """`plan` in the shape aiokafka asks for. One object a member.
+    """`plan` behind the interface that aiokafka expects. Each member has one object.
 
-    aiokafka calls it as it would call a class, in its own thread; `claim`, `rejoin` and
+    aiokafka uses the object in place of a class, in its own thread; `claim`, `rejoin` and
     `directory` may be used from any thread.
     """
 
     name = "emberline-shards"
 
     def __init__(self, control: str, partitions: int, address: Callable[[], str]) -> None:
-        """`control` names the one topic that is not a shard's, `partitions` counts shards.
+        """`control` names the one topic that belongs to no shard, `partitions` is the number of
+        shards.
 
-        `address` is asked for this member's HTTP address at every join.
+        `address` is called at every join and returns this member's HTTP address.
         """
         self._control = control
         self._partitions = partitions
@@ -53,15 +54,15 @@ class ShardAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafk
             return self._directory
 
     def joined(self, generation: int) -> None:
-        """Say to which generation the latest assignment belongs."""
+        """Record the generation of the latest assignment."""
         with self._lock:
             self._claim = replace(self._claim, generation=generation)
 
     def rejoin(self) -> None:
-        """Change what the next join says.
+        """Change the metadata of the next join.
 
-        A follower that joins again with equal metadata is only told the generation that
-        it knows already, and no new one begins.
+        If a follower joins again with equal metadata, the group tells it the current generation
+        again, and no new generation begins.
         """
         with self._lock:
             self._claim = replace(self._claim, rejoin=self._claim.rejoin + 1)
@@ -77,10 +78,10 @@ class ShardAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafk
         cluster: ClusterMetadata,
         members: Mapping[str, ConsumerProtocolMemberMetadata],
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
-        """Plan for the whole group; called on the member that leads it.
+        """Plan for the whole group; called on the member that leads the group.
 
-        The partition count is the setting's: every worker has checked it against the
-        topics, while `cluster` may not have heard of a topic yet.
+        The partition count comes from the setting: every worker has checked it against the topics,
+        while `cluster` may not know a topic yet.
         """
         claims = _claims(members)
         topics = sorted({topic for metadata in members.values() for topic in metadata.subscription})
@@ -116,8 +117,9 @@ class ShardAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafk
 
 
 def _claims(members: Mapping[str, ConsumerProtocolMemberMetadata]) -> dict[str, Claim]:
-    """What each member says of itself. Who says nothing that is a claim serves no shard: only
-    where nobody does, all count alike."""
+    """The claim of each member. A member without a readable claim gets no shard; only if no member
+    has a readable claim, all members are treated alike.
+    """
     claims: dict[str, Claim] = {}
     for member, metadata in members.items():
         try:

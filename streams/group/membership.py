@@ -1,4 +1,6 @@
-"""This worker's place in the group of workers: what it is given, and what it may ask for."""
+"""This worker's membership in the group of workers: its assignment, and its requests to the
+group.
+"""
 
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -17,16 +19,17 @@ SESSION_S = 10.0
 
 
 class Link(Protocol):
-    """The transport's side of the membership."""
+    """The interface of the transport that the membership uses."""
 
     @property
     def generation(self) -> int:
-        """That of the group which this worker has joined last; below 0 where it is in none.
-        From any thread."""
+        """The generation of the group that this worker has joined last; below 0 if it is in no
+        group. May be called from any thread.
+        """
         ...
 
     def rejoin(self) -> None:
-        """Join again soon. From any thread."""
+        """Join again soon. May be called from any thread."""
         ...
 
     async def tell(self, offsets: Mapping[tuple[str, int], int]) -> None:
@@ -36,7 +39,9 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """What this worker holds in one generation of the group, and who holds the rest."""
+    """The shards of this worker in one generation of the group, and the workers of the other
+    shards.
+    """
 
     shards: frozenset[int]
     control: bool
@@ -45,12 +50,12 @@ class Assigned:
 
 
 class Membership:
-    """This worker's place in the group.
+    """This worker's membership in the group.
 
-    `topics` are those with one partition a shard, `control` the one of the coordinator.
-    `address` is asked for the worker's HTTP address at every join. `on_assigned` runs in
-    the app's loop, in the order of the generations, and must not wait for anything: the
-    group does not wait for it. `on_failed` gets the error that ended membership.
+    `topics` are the topics with one partition for each shard, `control` is the coordinator's topic.
+    `address` is called at every join and returns the worker's HTTP address. `on_assigned` runs in
+    the app's loop, in the order of the generations, and must not wait, because the group does not
+    wait for it. `on_failed` gets the error that ended the membership.
     """
 
     def __init__(
@@ -78,32 +83,36 @@ class Membership:
         """How often the group was silent for so long that others may have had the shards."""
 
     def heard(self, at: float) -> None:
-        """The group has acknowledged what this worker said at that time (`steady_s`): not when
-        the answer was read, which may be long after. From any thread."""
+        """The group has acknowledged a request that this worker sent at that time (`steady_s`). The
+        time of sending counts, because the answer may be read much later. May be called from any
+        thread.
+        """
         with self._lock:
             if at - self._heard >= SESSION_S:
                 self.lapses += 1
             self._heard = max(at, self._heard)
 
     def disowned(self) -> None:
-        """The group does not know this worker any more. From any thread."""
+        """The group does not know this worker any more. May be called from any thread."""
         with self._lock:
             self._heard = float("-inf")
 
     async def assigned(self, assigned: Assigned, at: float) -> None:
-        """Hand on an assignment that was asked for at that time (`steady_s`). In the app's loop.
+        """Pass on an assignment that was requested at that time (`steady_s`). Runs in the app's
+        loop.
 
-        Only once all that runs here knows of it does it count as a word from the group.
+        The assignment counts as an acknowledgement of the group only after all actors of this
+        worker know of it.
         """
         await self.on_assigned(assigned)
         self._told = assigned.generation
         self.heard(at)
 
     def silent_s(self) -> float:
-        """For how long the group has not acknowledged this worker, in seconds.
+        """Seconds since the group last acknowledged this worker.
 
-        Without end while the group has a generation that this worker has not been told of: it
-        may have given away what is held here.
+        Infinite while the group has a generation that this worker does not know: that generation
+        may assign this worker's shards to others.
         """
         if self._link is not None and self._told not in (None, self._link.generation):
             return float("inf")
@@ -115,14 +124,14 @@ class Membership:
 
     @property
     def former_member(self) -> str:
-        """Under which id a process with this data folder was last in the group; may be empty."""
+        """The member id of the last process with this data folder; may be empty."""
         try:
             return self._member_file.read_text()
         except FileNotFoundError:
             return ""
 
     def remember(self, member: str) -> None:
-        """Keep this process's id for its successor."""
+        """Store this process's member id for the next process."""
         self._member_file.parent.mkdir(parents=True, exist_ok=True)
         self._member_file.write_text(member)
 
@@ -133,9 +142,9 @@ class Membership:
             self._link.rejoin()
 
     async def tell_offsets(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """Commit next offsets by (topic, partition) for tools that show lag.
+        """Commit next offsets by (topic, partition), for tools that show lag.
 
-        Nothing relies on them, so an error is only logged.
+        emberline itself never reads them, so an error is only logged.
         """
         if self._link is not None:
             await self._link.tell(offsets)

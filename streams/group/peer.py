@@ -1,4 +1,4 @@
-"""The address at which another worker says that it is reached: what it may look like."""
+"""Checks the HTTP address that another worker claims for itself."""
 
 import logging
 import re
@@ -14,9 +14,9 @@ _PORTS = range(1, 1 << 16)
 
 
 def checked_address(text: object) -> str:
-    """`http://HOST:PORT` as it stands; empty for anything else.
+    """Return `http://HOST:PORT` unchanged, and an empty text for anything else.
 
-    A member of the group says what it likes. Workers ask nobody at an address with a user, a
+    A member of the group can claim any text. Workers send no request to an address with a user, a
     path, a query or another scheme.
     """
     found = _SHAPE.fullmatch(text) if isinstance(text, str) else None

@@ -1,6 +1,6 @@
-"""Who serves which shard: decided from what the members of the group say of themselves.
+"""Assigns shards to the members of the group, from the claims of the members.
 
-Balanced to within one, sticky, and the same on whichever member computes it.
+The plan is balanced to within one shard, sticky, and the same on every member that computes it.
 """
 
 import json
@@ -19,10 +19,10 @@ _ADDRESS = 300
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a member of the group says of itself when it joins.
+    """The claim of a member when it joins: its shards and address.
 
-    `generation` is the one in which it was given `shards`: of two claims on a shard the
-    later one counts. `rejoin` changes to make the group's leader plan anew.
+    `generation` is the generation that assigned `shards` to it: of two claims on one shard the
+    later generation counts. A changed `rejoin` makes the group's leader plan again.
     """
 
     address: str
@@ -32,7 +32,7 @@ class Claim:
     rejoin: int = 0
 
     def encode(self) -> bytes:
-        """As it travels in the member's metadata: JSON."""
+        """The claim as JSON, for the member's metadata."""
         return json.dumps(
             {
                 "address": self.address,
@@ -65,7 +65,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """Who serves what: member of each shard, and the member with the control partition."""
+    """An assignment: the member of each shard, and the member with the control partition."""
 
     shards: Mapping[int, str]
     control: str
@@ -73,20 +73,21 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """HTTP addresses of all shards and of the coordinator, as one assignment told them."""
+    """HTTP addresses of all shards and of the coordinator, from one assignment."""
 
     shards: Mapping[int, str] = field(default_factory=dict)
     control: str = ""
 
     def encode(self) -> bytes:
-        """As it travels in every member's assignment: JSON."""
+        """The directory as JSON, for every member's assignment."""
         shards = {str(partition): address for partition, address in sorted(self.shards.items())}
         return json.dumps({"shards": shards, "control": self.control}).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> "Directory":
-        """Inverse of `encode`; without data it is empty, and without what is no address: nobody
-        is asked there. Raises ValueError for anything else."""
+        """Inverse of `encode`. Without data the directory is empty. An invalid address is left out,
+        so that no request is sent to it. Raises ValueError for anything else.
+        """
         if not data:
             return cls()
         found = _object(data)
@@ -112,8 +113,8 @@ def _object(data: bytes) -> dict[str, Any]:
 def plan(members: Mapping[str, Claim], partitions: int) -> GroupPlan:
     """Assign shards 0..`partitions`-1 and control to `members` (at least one).
 
-    As many shards as balance allows stay where they are. Depends on nothing but the
-    arguments, not even on the order of `members`.
+    As many shards as balance allows stay with their member. The result depends only on the
+    arguments, and not on the order of `members`.
     """
     kept = _claims(members, partitions)
     low, extra = divmod(partitions, len(members))
@@ -136,7 +137,7 @@ def _right_to_control(claim: Claim) -> tuple[bool, int]:
 
 
 def _claims(members: Mapping[str, Claim], partitions: int) -> dict[str, list[int]]:
-    """Per member the existing shards that it claims with the best right, in order."""
+    """For each member, the existing shards for which its claim is the best one, in order."""
     right: dict[int, str] = {}
     for member in sorted(members, key=lambda member: (-members[member].generation, member)):
         for partition in members[member].shards:

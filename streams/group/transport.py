@@ -1,9 +1,9 @@
-"""Membership of the worker group, as a Faust transport that fetches nothing.
+"""Membership in the worker group, as a Faust transport that fetches nothing.
 
-Faust's consumer joins the group, keeps it alive and learns which partitions are this
-worker's. Shards read those themselves, from their own cursors: so there is nothing to
-drain, seek or commit at a rebalance, and the listener below only tells what is held now.
-Register the scheme `emberline://` by importing this module.
+Faust's consumer joins the group, sends heartbeats and learns the partitions of this worker. Shards
+read their partitions themselves, from their own cursors. Therefore a rebalance has nothing to
+drain, seek or commit, and the listener below only reports the new assignment. Importing this module
+registers the scheme `emberline://`.
 """
 
 import asyncio
@@ -54,17 +54,19 @@ class _Listener(aiokafka.abc.ConsumerRebalanceListener):  # type: ignore[misc]  
         self._thread = thread
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Nothing: shards go on until the new assignment is known, fencing protects them."""
+        """Does nothing: shards continue until the new assignment is known; fencing protects their
+        data.
+        """
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Hand over what is held now, without waiting for what is made of it."""
+        """Report the new assignment, without waiting for its effects."""
         self._thread.assigned(list(assigned))
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
-    """Owns the aiokafka consumer, in a thread and loop of its own.
+    """Owns the aiokafka consumer, in a separate thread and event loop.
 
-    So heartbeats go on however busy the shards are.
+    So heartbeats continue while the shards are busy.
     """
 
     mundane_level = "debug"
@@ -78,7 +80,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         return found
 
     async def on_start(self) -> None:
-        """Connect; a broker that went away since it was last seen is waited for."""
+        """Connect; if the broker has gone since the last check, wait for it."""
         while not self.should_stop:
             try:
                 await super().on_start()
@@ -91,7 +93,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
                 return
 
     def _heed_heartbeats(self) -> None:
-        """Tell the membership of every heartbeat that the group acknowledges or refuses."""
+        """Report every heartbeat that the group acknowledges or refuses to the membership."""
         coordinator, membership = self._consumer._coordinator, self.membership
         heartbeat = coordinator._do_heartbeat
 
@@ -107,9 +109,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
         coordinator._do_heartbeat = heeded
 
     async def _leave_for_former(self) -> None:
-        """Take a killed predecessor out of the group, which would else wait for its session.
+        """Remove a killed predecessor from the group, which would otherwise wait for its session to
+        end.
 
-        It is certain to be dead: the data folder is locked for one process at a time.
+        The predecessor is certainly dead: only one process at a time can lock the data folder.
         """
         former, group = self.membership.former_member, self.membership.settings.group_id
         if not former:
@@ -123,7 +126,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
             log.debug("the former member %s was not taken out of the group: %s", former, error)
 
     async def stop(self) -> None:
-        """Stop; a loop that was never run is closed here, as nobody else does."""
+        """Stop. If the loop never ran, it is closed here, because no other code closes it."""
         await super().stop()
         if not self._started.is_set() and not self.thread_loop.is_closed():
             self.thread_loop.close()
@@ -176,21 +179,23 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     @property
     def generation(self) -> int:
-        """See `Link.generation`: known as soon as all have joined, before the assignment is."""
+        """See `Link.generation`: known as soon as all members have joined, before the
+        assignment.
+        """
         generation: int = self._consumer._coordinator.generation
         return generation
 
     def rejoin(self) -> None:
-        """Make the coordination task join again."""
+        """Make the coordination task join the group again."""
         self.thread_loop.call_soon_threadsafe(self._request_rejoin)
 
     def _request_rejoin(self) -> None:
         self._consumer._coordinator.request_rejoin()
 
     async def tell(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """See `Membership.tell_offsets`. From the app's loop.
+        """See `Membership.tell_offsets`. Called from the app's loop.
 
-        Not by way of the thread's method queue, where one call waits for the one before.
+        It does not use the thread's method queue, where each call waits for the previous one.
         """
         try:
             await run_in(self.thread_loop, lambda: self._commit_told(offsets), THREAD_S)
@@ -217,13 +222,15 @@ class _Thread(driver.AIOKafkaConsumerThread):
                 log.debug("offsets for lag tools not committed: %s", error)
 
     async def check(self) -> None:
-        """Raise what ended or blocks the coordination with the group, if that has begun."""
+        """Raise the error that has ended or blocks the coordination with the group, if there is
+        one.
+        """
         coordinator = self._consumer and self._consumer._coordinator
         if coordinator:
             coordinator.check_errors()
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Nothing to verify: Faust would complain that nothing is ever fetched."""
+        """Does nothing: Faust's check would report that no record is ever fetched."""
 
 
 class _Consumer(driver.Consumer):
@@ -237,7 +244,9 @@ class _Consumer(driver.Consumer):
 
     @Service.task
     async def _watch(self) -> None:
-        """aiokafka tells of trouble in its background tasks only who asks, as a poll would."""
+        """Check the background tasks of aiokafka, which reports their errors only to a caller that
+        polls.
+        """
         thread = cast(_Thread, self._thread)
         settings = thread.membership.settings
         silent = False
@@ -265,7 +274,7 @@ class _Consumer(driver.Consumer):
 
 
 class Transport(driver.Transport):
-    """What Faust makes of `emberline://`."""
+    """The transport that Faust creates for `emberline://`."""
 
     Consumer = _Consumer
     default_port = 9092

@@ -1,8 +1,8 @@
-"""Committed batches of one fetch response: aborted transactions and control batches left out.
+"""The committed batches of one fetch response, without aborted transactions and control batches.
 
-The broker sends, with a read_committed response, the aborted transactions that overlap it as
-`(producer id, first offset)`. A transactional batch of such a producer from that offset on is
-dropped until the producer's abort marker is passed (KIP-98).
+A read_committed response contains a list of the aborted transactions that overlap it, each as
+`(producer id, first offset)`. Transactional batches of such a producer are dropped from that offset
+on, up to the producer's abort marker (KIP-98).
 """
 
 from collections.abc import Iterable
@@ -20,11 +20,12 @@ def committed(
     *,
     check_crc: bool = True,
 ) -> tuple[list[SealedBatch], int]:
-    """`(batches, following)`: the readable batches and the offset after the last one seen.
+    """`(batches, following)`: the readable batches, and the offset after the last batch that was
+    looked at.
 
-    `following` is at least `position`; it passes control and aborted batches too, so that a
-    reader does not fetch them again. A corrupt batch ends what is read; raises `CorruptBatch`
-    where it is the first.
+    `following` is at least `position`; it lies behind control and aborted batches too, so that a
+    reader does not fetch them again. Reading ends at a corrupt batch. Raises `CorruptBatch` if that
+    is the first batch.
     """
     waiting = sorted(aborted, key=lambda transaction: transaction[1])
     dropped: set[int] = set()

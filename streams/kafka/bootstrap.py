@@ -1,10 +1,10 @@
-"""Connections to the brokers, such that a silent one holds up nothing that another can answer.
+"""Connections to the brokers. A silent broker delays no request that another broker can answer.
 
-A broker that hangs (stopped, swapping, without power) takes connections and answers nothing, and
-the cluster needs some nine seconds to do without it. aiokafka by itself asks one broker after
-another with its whole patience, and connects to one at a time. Here what any broker can answer
-is asked of the next one too when the first is slow, what was silent lately is asked last, and
-a connection must be there soon, however long an answer may take.
+A broker that hangs (stopped, swapping, without power) accepts connections and answers nothing, and
+the cluster needs about nine seconds to replace it. aiokafka alone asks one broker after another,
+each with the full time limit, and opens one connection at a time. This module asks a second broker
+if the first is slow and any broker can answer, asks recently silent brokers last, and limits the
+time to connect separately from the time to answer.
 """
 
 import asyncio
@@ -47,10 +47,11 @@ _MOST_ADDRESSES = 1_000
 
 
 class _Health:
-    """Which brokers were silent lately, and which one answered last: for all of a process.
+    """Which brokers were silent recently, and which broker answered last; shared by the whole
+    process.
 
-    Only an order of preference: whoever leads a partition is asked, whatever is known of it.
-    May be used from any thread.
+    It is only an order of preference: requests to the leader of a partition ignore it. May be used
+    from any thread.
     """
 
     def __init__(self) -> None:
@@ -69,7 +70,7 @@ class _Health:
         self._note(self._silent, address)
 
     def rank(self, address: Address) -> tuple[bool, float]:
-        """Sorts the best first: silent ones last, and of the others who answered most lately."""
+        """Sorts brokers: silent ones last, and among the others the most recent answer first."""
         shunned = self._silent.get(address, float("-inf")) + SHUNNED_S > time.monotonic()
         return shunned, -self._good.get(address, 0.0)
 
@@ -84,14 +85,17 @@ _health = _Health()
 
 
 class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
-    """aiokafka's client with the waits of this module. `request_timeout_ms` bounds answers."""
+    """aiokafka's client with the time limits of this module. `request_timeout_ms` limits
+    answers.
+    """
 
     _sync_task: asyncio.Task[None] | None
 
     async def bootstrap(self) -> None:
-        """Learns of the cluster from whichever host answers first; the last good one begins.
+        """Learns the cluster's metadata from the host that answers first; begins with the host that
+        answered last time.
 
-        Raises KafkaConnectionError where none does in time.
+        Raises KafkaConnectionError if no host answers in time.
         """
         hosts: list[Address] = sorted(
             ((host, port) for host, port, _ in self.hosts), key=_health.rank
@@ -154,7 +158,9 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
     async def _get_conn(
         self, node_id: Any, *, group: int = ConnectionGroup.DEFAULT, no_hint: bool = False
     ) -> AIOKafkaConnection | None:
-        """A connection to a broker, or None; one that hangs does not hold up other brokers'."""
+        """A connection to a broker, or None; a broker that hangs does not delay connections to
+        others.
+        """
         key = (node_id, group)
         locks: dict[Any, asyncio.Lock] = self.__dict__.setdefault("_locks", {})
         async with locks.setdefault(key, asyncio.Lock()):
@@ -177,7 +183,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
     async def send(
         self, node_id: Any, request: Any, *, group: int = ConnectionGroup.DEFAULT
     ) -> Any:
-        """As aiokafka's; an answer that waits for other members may take longer."""
+        """As aiokafka's `send`; an answer that waits for other group members may take longer."""
         connection = await self._get_conn(node_id, group=group)
         if connection is None:
             raise kafka_errors.NodeNotReadyError(f"broker {node_id} cannot be connected to")
@@ -221,7 +227,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         return True
 
     async def coordinator_lookup(self, coordinator_type: int, coordinator_key: str) -> Any:
-        """Which broker coordinates a group or a transactional id: any of them can say."""
+        """The broker that coordinates a group or a transactional id; any broker can answer this."""
         request = FindCoordinatorRequest(coordinator_key, coordinator_type)
         try:
             answer = await self._of_any(self._ranked(), request)
@@ -234,11 +240,11 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         return answer.coordinator_id
 
     def get_random_node(self) -> Any:
-        """The broker that answered last; None before any is known."""
+        """The broker that answered last; None before any broker is known."""
         return next(iter(self._ranked()), None)
 
     async def close(self) -> None:
-        """Closes all connections; what a broker has not taken by then is dropped."""
+        """Closes all connections; requests that are not sent by then are dropped."""
         writers = [connection._writer for connection in self._conns.values()]
         try:
             async with asyncio.timeout(CLOSE_S):
@@ -248,7 +254,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
                 writer.transport.abort()
 
     async def _of_any(self, nodes: Sequence[Any], request: Any) -> Any:
-        """The first answer. Raises KafkaError where nobody answers."""
+        """The first answer of any broker. Raises KafkaError if no broker answers."""
         answer, node = await _raced([self._question(node, request) for node in nodes])
         broker = self.cluster.broker_metadata(node)
         if broker is not None:
@@ -278,16 +284,17 @@ def client(settings: Settings, name: str, request_s: float = READ_S) -> Client:
 
 
 def adopt(found: AIOKafkaClient, request_s: float) -> None:
-    """Makes a client one of ours that a consumer, producer or admin client made for itself.
+    """Gives a client that a consumer, producer or admin client has created the behaviour of this
+    module.
 
-    To be called before it connects.
+    Must be called before the client connects.
     """
     found.__class__ = Client
     found._request_timeout_ms = int(request_s * 1000)
 
 
 async def answers(settings: Settings, name: str, host_s: float) -> bool:
-    """Whether any of the settings' brokers answers; each is given so many seconds."""
+    """Whether any of the settings' brokers answers; each has this many seconds."""
     asked = client(settings, name, host_s)
     try:
         await asked.bootstrap()
@@ -302,11 +309,11 @@ async def _raced(
     attempts: Sequence[Callable[[], Awaitable[T]]],
     discard: Callable[[T], object] = lambda late: None,
 ) -> T:
-    """What the first attempt gives that succeeds.
+    """The result of the first attempt that succeeds.
 
-    Each begins when the one before has failed, or has taken `NEXT_S`; those that come too late
-    are cancelled, and what they give nevertheless is discarded. Raises the KafkaError of the
-    last where all fail.
+    Each attempt begins when the previous one has failed or has taken `NEXT_S`. Attempts that are
+    too late are cancelled, and their results are discarded. Raises the KafkaError of the last
+    attempt if all fail.
     """
     running: set[asyncio.Task[T]] = set()
     left = list(attempts)

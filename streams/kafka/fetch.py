@@ -1,9 +1,10 @@
-"""Reading partitions without a consumer group: whole record batches from a position that we hold.
+"""Reads partitions without a consumer group: whole record batches, from a position that the reader
+holds.
 
-A `Fetcher` belongs to one reader (a shard, the coordinator, a state view). It never joins a
-group and never commits: where to read is the reader's own cursor, so nothing a group does can
-make it lose or repeat a record. It reads committed records only; aborted transactions and
-control batches are left out here.
+A `Fetcher` belongs to one reader (a shard, the coordinator, a state view). It never joins a group
+and never commits: the reader's own cursor says where to read, so no event in a group can make the
+reader lose or repeat a record. It returns committed records only, without aborted transactions and
+control batches.
 """
 
 import asyncio
@@ -46,15 +47,15 @@ UNPACK_IN_THREAD = 64_000
 class Fetcher:
     """Fetches whole record batches of `(topic, partition)` pairs, from a cursor.
 
-    `cursor` maps each partition to the next offset to read, `ends` to where its log ends at
-    least. Every broker is asked by itself, so one that is silent holds up its own partitions
-    only. `bytes_per_fetch` bounds the answers of one round: of `fetch` in bytes as they are once
-    they are decompressed, but for the last batch, and from each answer the fetcher learns how
-    much to ask for; of `fetch_sealed` in bytes as they are in the log. One more round may be
-    under way while a caller works on the last (`prefetch`). With `linger_ms` the broker gathers
-    that long, or 1 MB, before it answers, unless nothing came lately: many small answers cost
-    more than a few. `fetch` is cancellable at any time; a cancelled call loses nothing, as
-    positions move only when batches are handed over.
+    `cursor` maps each partition to the next offset to read, `ends` to a lower bound of its log's
+    end. Every broker gets separate requests, so a silent broker delays only its own partitions.
+    `bytes_per_fetch` limits the answers of one round, except for the last batch: `fetch` counts
+    decompressed bytes, and learns from each answer how much to request; `fetch_sealed` counts bytes
+    as in the log. With `prefetch` one more round may be in flight while the caller works on the
+    last one. With `linger_ms` the broker collects records for that time, or up to 1 MB, before it
+    answers, unless no records came recently: a few large answers cost less than many small ones.
+    `fetch` may be cancelled at any time; a cancelled call loses nothing, because positions move
+    only when batches are handed over.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class Fetcher:
         self._client = client
 
     async def close(self) -> None:
-        """Ends the fetch under way and closes the connections."""
+        """Ends the fetch in flight and closes the connections."""
         await self._drop_pending()
         if self._client is not None:
             client, self._client = self._client, None
@@ -127,27 +128,28 @@ class Fetcher:
         return dict(self._protocol.positions)
 
     def lag(self, cursor: Mapping[Partition, int]) -> dict[Partition, int]:
-        """Offsets between each of `cursor` and its log's end, as of the last answer: those that
-        an open transaction holds back among them.
+        """Offsets between each of `cursor` and its log's end, as of the last answer; includes
+        offsets that an open transaction holds back.
 
-        At least 1 where no broker has answered for the partition: nobody knows what has come.
+        At least 1 if no broker has answered for the partition: then the number of new records is
+        unknown.
         """
         return self._protocol.lag(cursor)
 
     def held_back(self) -> dict[Partition, int]:
-        """Offsets that cannot be read yet, as they lie behind a transaction that a producer has
-        not ended; as of the last answer, partitions without any left out."""
+        """Offsets that cannot be read yet, because they lie behind an open transaction of a
+        producer; as of the last answer. Partitions without such offsets are left out.
+        """
         return self._protocol.held_back()
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Moves a position; what was asked for from another one is thrown away."""
+        """Moves a position; answers to requests from another position are discarded."""
         self._protocol.positions[partition] = offset
 
     async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RecordBatch]:
-        """The next batches, decompressed, as far as those take `bytes_per_fetch`; as
-        `fetch_sealed` else.
+        """The next batches, decompressed, up to `bytes_per_fetch`; otherwise as `fetch_sealed`.
 
-        A batch that cannot be read is passed over with a warning, and given to `unreadable`.
+        A batch that cannot be read is skipped with a warning, and passed to `unreadable`.
         """
         before = self.positions()
         sealed = await self.fetch_sealed(max_wait_ms)
@@ -180,11 +182,11 @@ class Fetcher:
         return found.batches
 
     async def fetch_sealed(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[SealedBatch]:
-        """The next batches as the log has them, in offset order in each partition; empty after
+        """The next batches as in the log, in offset order in each partition; empty after
         `max_wait_ms`.
 
-        Broker trouble is waited out: it is logged every few seconds and the answer is empty.
-        Raises `LostRange` when a log no longer holds the position.
+        Broker errors do not raise: they are logged every few seconds, and the answer is empty.
+        Raises `LostRange` if a log no longer holds the position.
         """
         self._ask_leaders(max_wait_ms)
         if not self._pending:
@@ -201,10 +203,10 @@ class Fetcher:
         return batches
 
     async def progress(self, silence_s: float = SILENCE_S) -> list[RecordBatch]:
-        """The next batches; none where positions moved past markers and aborted records only.
+        """The next batches; empty if positions moved only past markers and aborted records.
 
-        For reading up to somewhere: that may take as long as it likes while it gets on. Raises
-        `Recoverable` where no position moves for `silence_s`, and `LostRange`.
+        For reading up to a certain offset: this may take any time as long as positions move. Raises
+        `Recoverable` if no position moves for `silence_s`, and `LostRange`.
         """
         heard = time.monotonic()
         before = self.positions()
@@ -224,9 +226,9 @@ class Fetcher:
         return self._pending.pop(node)
 
     async def _some_answered(self, max_wait_ms: int) -> list[int]:
-        """The brokers that have answered: the first one, and who is about to.
+        """The brokers that have answered: the first one, and others that answer shortly after it.
 
-        None after `max_wait_ms`, or when a partition that was refused is to be asked for again.
+        None after `max_wait_ms`, or when a partition that was refused has to be requested again.
         """
         wait_s = max_wait_ms / 1000 + ANSWER_S
         if resting := self._protocol.resting:
@@ -248,7 +250,9 @@ class Fetcher:
         await asyncio.gather(*pending, return_exceptions=True)
 
     def _ask_leaders(self, max_wait_ms: int) -> None:
-        """Asks every broker that is not being asked for what it leads and nobody asks for."""
+        """Sends a request to every broker without one in flight, for the partitions that it leads
+        and that no other request covers.
+        """
         client = self._client
         if client is None:
             raise RuntimeError("Fetcher.fetch before Fetcher.start")
@@ -277,9 +281,10 @@ class Fetcher:
     def _seek_leaders(
         self, client: bootstrap.Client, by_leader: list[tuple[int, list[Partition]]]
     ) -> None:
-        """Partitions without a leader are told once, and sought until all have one again.
+        """Logs partitions without a leader once, and looks for their leaders until all have one
+        again.
 
-        The client alone would ask minutes later, and the others are fetched meanwhile.
+        The client alone would ask minutes later. The other partitions are fetched meanwhile.
         """
         gone, back = self._protocol.led({one for _, some in by_leader for one in some})
         # whole texts: the worker's log drops what repeats a format string

@@ -1,7 +1,7 @@
-"""What a fetcher asks brokers, and what it makes of their answers: pure.
+"""The requests of a fetcher, and the evaluation of the answers: pure.
 
-No task, no wait, no clock: whoever asks passes the time, and says who answered what. Positions
-move here only, when answers are handed over.
+No task, no wait, no clock: the caller passes the time, and names the broker of each answer. Only
+this module moves positions, when answers are handed over.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -25,8 +25,9 @@ FIRST_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class FetchQuestion:
-    """One request to one broker: from `positions` on, `most_each` bytes of each partition, and
-    `most` of all. It answers when it has `least`, or after `wait_ms`."""
+    """One request to one broker: from `positions` on, at most `most_each` bytes of each partition
+    and `most` bytes in total. The broker answers when it has `least` bytes, or after `wait_ms`.
+    """
 
     positions: Mapping[Partition, int]
     wait_ms: int
@@ -44,8 +45,9 @@ class FetchQuestion:
 
 @dataclass(frozen=True, slots=True)
 class PartitionBytes:
-    """What was sent of one partition: batches as bytes, and `(producer id, first offset)` of the
-    aborted transactions among them."""
+    """The bytes of one partition in a response: batches, and `(producer id, first offset)` of the
+    aborted transactions among them.
+    """
 
     partition: Partition
     asked_from: int
@@ -55,8 +57,9 @@ class PartitionBytes:
 
 @dataclass(slots=True)
 class FetchResponse:
-    """One response: what was sent, what was refused and why, and the range that is lost, behind
-    which nothing was looked at."""
+    """One response: the bytes by partition, the refusals with their reasons, and the lost range, if
+    any; partitions after a lost range are not evaluated.
+    """
 
     sent: list[PartitionBytes] = field(default_factory=list)
     refused: list[tuple[Partition, str]] = field(default_factory=list)
@@ -66,8 +69,9 @@ class FetchResponse:
 
 @dataclass(frozen=True, slots=True)
 class PartitionAnswer:
-    """What one question brought for one partition: the position it was asked from, whole
-    batches, and the offset after the last one seen."""
+    """The answer to one request for one partition: the position of the request, whole batches, and
+    the offset after the last batch that was looked at.
+    """
 
     partition: Partition
     asked_from: int
@@ -76,9 +80,9 @@ class PartitionAnswer:
 
 
 class FetchProtocol:
-    """Positions of some partitions, and what is known of the ends of their logs.
+    """Positions of some partitions, and the known ends of their logs.
 
-    `cursor`, `ends`, bytes and `linger_ms` as of `log.Log.reader`.
+    `cursor`, `ends`, bytes and `linger_ms` as in `log.Log.reader`.
     """
 
     def __init__(
@@ -121,7 +125,9 @@ class FetchProtocol:
         return {partition: count for partition, count in self._held_back.items() if count}
 
     def led(self, led: Collection[Partition]) -> tuple[set[Partition], set[Partition]]:
-        """Takes in which partitions have a leader: those that lost theirs, and have one again."""
+        """Records which partitions have a leader: partitions that lost theirs, and partitions that
+        have one again.
+        """
         leaderless = self.positions.keys() - led
         gone, back = leaderless - self._leaderless, self._leaderless - leaderless
         self._leaderless = leaderless
@@ -134,17 +140,18 @@ class FetchProtocol:
         return bool(self._leaderless)
 
     def awake(self, now: float) -> None:
-        """Ends the rest of those that have rested."""
+        """Ends the pause of partitions whose pause is over."""
         self.resting = {one: until for one, until in self.resting.items() if until > now}
 
     def rest(self, partitions: Iterable[Partition], until: float) -> None:
-        """Leaves these alone for a while."""
+        """Makes no requests for these partitions for a while."""
         self.resting |= dict.fromkeys(partitions, until)
 
     def ask(self, wanted: Sequence[Partition], share: int, max_wait_ms: int) -> FetchQuestion:
-        """The question for these partitions of one leader, of `share` that are asked at a time.
+        """The request for these partitions of one leader; `share` is the number of leaders asked at
+        a time.
 
-        A broker fills its response in their order.
+        A broker fills its response in the order of the partitions.
         """
         most = max(LEAST_BYTES, int(self._reach // share / self._growth))
         wait, least = max_wait_ms, 1
@@ -193,8 +200,9 @@ class FetchProtocol:
             found.lost = LostRange(partition, asked_from)
 
     def hand_over(self, answers: Iterable[PartitionAnswer]) -> list[SealedBatch]:
-        """Moves positions past answers; returns their batches. What was asked from elsewhere than
-        where a position is by now, after a seek, is thrown away."""
+        """Moves positions past the answers and returns their batches. An answer is discarded if a
+        seek has moved the position since the request.
+        """
         batches: list[SealedBatch] = []
         for answer in answers:
             if self.positions.get(answer.partition) == answer.asked_from:
@@ -206,7 +214,7 @@ class FetchProtocol:
         return batches
 
     def learn_growth(self, batches: Sequence[RecordBatch]) -> None:
-        """How much larger records are than what was fetched of them, batch headers included."""
+        """Learns the ratio of decompressed to fetched bytes, batch headers included."""
         fetched = sum(len(batch.wire) for batch in batches)
         if fetched:
             growth = sum(len(batch.payload) for batch in batches) / fetched

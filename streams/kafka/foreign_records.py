@@ -1,6 +1,6 @@
-"""Records in internal topics that none of us can have written: they must stop nobody.
+"""Records in internal topics that no worker can have written: they must stop no actor.
 
-They are counted, and told in the log: the first ones of each topic, then ever fewer.
+They are counted. The log names the first ones of each topic, and later ones at growing intervals.
 """
 
 import logging
@@ -33,7 +33,9 @@ _TRANSACTIONAL = 0x10
 
 
 def records_of(batch: RecordBatch) -> list[KafkaRecord]:
-    """The records of a batch; none of one that cannot be read, which is passed over whole."""
+    """The records of a batch; empty for a batch that cannot be read, which is skipped as a
+    whole.
+    """
     try:
         return unpack(batch)
     except CorruptRecords as error:
@@ -58,19 +60,23 @@ def in_transaction(batch: RecordBatch) -> bool | None:
 
 
 def own_key(key: bytes | None) -> str | None:
-    """The key as text; None where it is none: all the keys that we write are UTF-8."""
+    """The key as text; None for a key that is not UTF-8, because emberline writes only UTF-8
+    keys.
+    """
     text = (key or b"").decode(errors="replace")
     return text if text.encode() == (key or b"") else None
 
 
 def names_source(key: bytes | None) -> bool:
-    """Whether a record's key names a campaign or a Canvas: what it says of one must be known."""
+    """Whether a record's key names a campaign or a Canvas, so that the record must not be
+    ignored.
+    """
     text = own_key(key)
     return text is not None and is_source(text)
 
 
 def pass_over(topic: str, partition: int, offset: int, why: str) -> None:
-    """Leave a record out: count it, and warn of the 1st, 2nd, 4th, 8th .. of its topic."""
+    """Skip a record: count it, and warn at the 1st, 2nd, 4th, 8th .. of its topic."""
     COUNTS[topic] += 1
     count = COUNTS[topic]
     if count & (count - 1) == 0:

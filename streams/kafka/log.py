@@ -1,11 +1,11 @@
-"""The seam to Kafka: what shards, coordinator and views ask of a log, and nothing else.
+"""The seam to Kafka: the only operations on logs that shards, coordinator and views use.
 
 An actor is given a `Log` and gets readers, writers and an admin from it. `kafka_log.KafkaLog` is
-the one for brokers; `tests/streams/kafka/test_log_conformance.py` states the contract of these
-protocols, and holds every implementation to it.
+the implementation for brokers. `tests/streams/kafka/test_log_conformance.py` states the contract of
+these protocols and runs it against every implementation.
 
-Each method that is a coroutine may be cancelled, and none waits for ever: each says after what
-time it gives up. Broker trouble is `Recoverable`: to begin again may help, and is always safe.
+Every coroutine method may be cancelled, and every one has a time limit, which its docstring gives.
+Errors of brokers are `Recoverable`: repeating may succeed, and is always safe.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,10 +44,10 @@ SILENCE_S = 30.0
 
 
 class LostRange(Fatal):
-    """The log of an input does not hold the offset that has to be read next.
+    """The log of an input does not hold the next offset to read.
 
-    `log` has the log's bounds, half-open, where they are known; `made_anew` says that the
-    position is one in an earlier topic of that name, whatever the log holds.
+    `log` has the log's bounds, half-open, if they are known. `made_anew` means that the topic was
+    deleted and created again, and the position belongs to the former topic.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class StepFailed(Recoverable):
 
 
 class Fenced(Recoverable):
-    """A newer owner holds this transactional id: this one must let go."""
+    """A newer owner has this transactional id: this owner must stop writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Record:
 class RecordGroup:
     """Many records for one partition, sent as whole batches: `(key, value, timestamp ms)`.
 
-    All have `headers`; `own_headers`, where given, has further ones for each record.
+    All records have `headers`; `own_headers`, if given, has additional headers for each record.
     """
 
     topic: str
@@ -116,94 +116,106 @@ class RecordGroup:
 class LogReader(Protocol):
     """Reads committed records of some partitions, each from a position that the reader holds.
 
-    It joins no group and commits nothing: the positions are its owner's. Offsets of one partition
-    come in order, each once; there is no order between partitions. Records of aborted
-    transactions never come, nor markers: positions pass both. One task reads at a time.
+    It joins no group and commits nothing: its owner stores the positions. Offsets of one partition
+    come in order, each once; partitions have no order among each other. Markers and records of
+    aborted transactions are never returned; positions move past them. Only one task may read at a
+    time.
     """
 
     async def start(self) -> None:
-        """Connects; once, before anything is read. A partition may be without a leader, or of no
-        topic at all: it is read as soon as there is one.
+        """Connects; call once, before reading. A partition may have no leader, or its topic may not
+        exist: it is read as soon as it has a leader.
 
-        Raises `Recoverable` where no broker answers within some seconds.
+        Raises `Recoverable` if no broker answers within some seconds.
         """
 
     async def close(self) -> None:
-        """Lets go of all connections, and of what was asked for. At any time, any number of times;
-        raises nothing, and takes a few seconds at most."""
+        """Closes all connections and drops requests in flight. May be called at any time and
+        repeatedly; raises nothing, and takes a few seconds at most.
+        """
 
     def position(self, partition: Partition) -> int:
-        """The next offset that will be handed over; at once."""
+        """The next offset that will be handed over; does not wait."""
 
     def positions(self) -> dict[Partition, int]:
-        """All positions, as a copy; at once."""
+        """All positions, as a copy; does not wait."""
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Moves a position, at once: the next batches of the partition are those from there.
+        """Moves a position; does not wait. The next batches of the partition are read from there.
 
-        The first of them may begin below `offset`: batches are handed over whole.
+        The first batch may begin below `offset`, because batches are handed over whole.
         """
 
     def lag(self, cursor: Mapping[Partition, int]) -> dict[Partition, int]:
         """Offsets between each of `cursor` and its log's end (the high watermark, so records and
-        markers of open transactions count), as of the last answer; at once.
+        markers of open transactions count), as of the last answer; does not wait.
 
-        At least 1 where no broker has answered for the partition since the start or the last
-        trouble with it: 0 means that there was nothing more.
+        At least 1 if no broker has answered for the partition since the start or since its last
+        error; so 0 means that the log held no further records.
         """
 
     def held_back(self) -> dict[Partition, int]:
-        """Of the lag, offsets that cannot be read yet, as they lie behind the beginning of a
-        transaction that is still open; partitions without any are left out; at once."""
+        """The part of the lag that cannot be read yet, because it lies behind the beginning of an
+        open transaction. Partitions without such offsets are left out; does not wait.
+        """
 
     async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RecordBatch]:
-        """The next batches, decompressed; empty where none came in about `max_wait_ms`.
+        """The next batches, decompressed; empty if none came within about `max_wait_ms`.
 
-        May be empty earlier: positions may have moved past markers. Broker trouble is waited out:
-        it is logged, and the answer is empty. A batch that cannot be read is passed over with a
-        warning, and given to the reader's `unreadable`. Raises `LostRange` where a position lies
-        outside of its log. Cancelled, or after an error, no position has moved: the same call
-        gives what this one would have given.
+        May return empty earlier, if positions moved past markers. Broker errors do not raise: they
+        are logged, and the answer is empty. A batch that cannot be read is skipped with a warning,
+        and passed to the reader's `unreadable`. Raises `LostRange` if a position lies outside of
+        its log. After a cancellation or an error no position has moved: the same call returns the
+        same batches.
         """
 
     async def fetch_sealed(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[SealedBatch]:
-        """As `fetch`, but batches are as the log has them: compressed, and perhaps unreadable."""
+        """As `fetch`, but batches are returned as in the log: compressed, and perhaps
+        unreadable.
+        """
 
     async def progress(self, silence_s: float = SILENCE_S) -> list[RecordBatch]:
-        """As `fetch`, but waits until a position has moved: empty only where it moved past markers
-        and aborted records.
+        """As `fetch`, but waits until a position has moved: empty only if positions moved past
+        markers and aborted records alone.
 
-        For reading up to somewhere: that may take as long as it gets on. Raises `Recoverable`
-        where no position moves for `silence_s`, and `LostRange`.
+        For reading up to a certain offset: this may take any time as long as positions move. Raises
+        `Recoverable` if no position moves for `silence_s`, and `LostRange`.
         """
 
 
 class LogWriter(Protocol):
     """Writes transactions under one transactional id, one at a time. `start` once, then `commit`.
 
-    After any error it is spent: the outcome of the step may be unknown. Its owner closes it,
-    starts another one, and reads what was committed.
+    After any error the writer must not be used again, because the outcome of the step may be
+    unknown. Its owner closes it, starts another writer, and reads what was committed.
     """
 
     @property
     def transactional_id(self) -> str:
-        """The id that fences: of all writers under it, the one that started last may commit."""
+        """The id that fences: of all writers under it, only the last one that started may
+        commit.
+        """
 
     @property
     def producer_id(self) -> int | None:
-        """The id of the writer in what it writes; None before the start and after the close."""
+        """The producer id in the batches of this writer; None before the start and after the
+        close.
+        """
 
     @property
     def appended_ms(self) -> int | None:
-        """The log's time of the last step, UTC ms; None where the log keeps the writer's times."""
+        """The log's append time of the last step, UTC ms; None if the log keeps the writer's
+        timestamps.
+        """
 
     async def start(self) -> None:
-        """Takes the id over. Once it returns, no former writer under this id commits any more, and
-        what such a one left open is aborted.
+        """Fences former writers. Once it returns, no former writer under this id can commit, and
+        transactions that former writers left open are aborted.
 
-        A step that the former one committed before stays, though its markers may be on their way:
-        read up to a record of one's own. Raises `Fenced` where another one took over meanwhile,
-        `StepFailed` where the log does not answer within twice the setting `transaction_timeout`.
+        A step that a former writer committed before remains, though its markers may still be in
+        flight: to see it, read up to a record of your own. Raises `Fenced` if another writer has
+        started meanwhile, and `StepFailed` if the log does not answer within twice the setting
+        `transaction_timeout`.
         """
 
     async def commit(
@@ -215,70 +227,74 @@ class LogWriter(Protocol):
         then: Callable[[list[int]], Sequence[Record]] | None = None,
         ending: Callable[[], None] | None = None,
     ) -> list[int]:
-        """Commits one step: all of it or none. Returns the offsets of `records` followed by those
-        of `then`.
+        """Commits one step, whole or not at all. Returns the offsets of `records`, followed by
+        those of `then`.
 
-        `first` is sent before all others, and its offsets are handed to `then`, whose records join
-        the same transaction: an archive record and the manifest entry that names its offset are
-        committed together. `ending` is called once all is sent, just before the commit: what
-        follows happens only where no other writer has taken over by then.
+        `first` is sent before all others, and its offsets are passed to `then`, whose records join
+        the same transaction: so an archive record and the manifest entry that names its offset are
+        committed together. `ending` is called after everything is sent, just before the commit: if
+        the commit succeeds, no other writer had started before that call.
 
-        Waits for a step under way, then for at most the setting `transaction_timeout`. Raises
-        `Fenced` where another writer has the id, `StepFailed` where the step failed or nobody can
-        say; what `then` and `ending` raise comes through. After either, and when cancelled, the
-        writer is spent, and the step is aborted unless its commit was under way; an open one holds
-        readers back until the next writer under the id starts, or the log gives it up.
+        Waits for a step in progress, then at most the setting `transaction_timeout`. Raises
+        `Fenced` if another writer has the id, `StepFailed` if the step failed or its outcome is
+        unknown; errors of `then` and `ending` pass through. After an error or a cancellation the
+        writer must not be used again. The step is then aborted, unless its commit was in progress.
+        An open step holds readers back until the next writer under the id starts, or the log aborts
+        it by timeout.
         """
 
     async def close(self) -> None:
-        """Lets go of all connections; what was not committed is aborted later, as above. At any
-        time, any number of times; raises no broker trouble, and takes a few seconds at most."""
+        """Closes all connections; an uncommitted step is aborted later, as described above. May be
+        called at any time and repeatedly; raises no broker errors, and takes a few seconds at most.
+        """
 
 
 class LogAdmin(Protocol):
-    """What is asked about logs, and deleted from them. Each call connects by itself."""
+    """Metadata of logs, and deletion of their records. Each call connects separately."""
 
     async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         """`(first offset, last stable offset)` of each partition, half-open.
 
-        A step that was just committed may not be below the end yet. Raises `Recoverable` where
-        no broker answers, or none leads one of them, within 40 s.
+        A step that was just committed may not be below the end yet. Raises `Recoverable` if no
+        broker answers, or a partition has no leader, within 40 s.
         """
 
     async def partitions(self, topics: Sequence[str]) -> list[Partition]:
-        """Every partition of the topics. Raises `Fatal` where there is no such topic,
-        `Recoverable` where no broker answers within some seconds."""
+        """Every partition of the topics. Raises `Fatal` if a topic does not exist, `Recoverable` if
+        no broker answers within some seconds.
+        """
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
-        """Which incarnation each topic is that exists: a topic made anew has another id.
+        """The id of each topic that exists. A topic that is deleted and created again gets another
+        id.
 
-        Raises `Recoverable` where no broker answers within 30 s.
+        Raises `Recoverable` if no broker answers within 30 s.
         """
 
     async def configs(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
-        """The settings of topics, by topic and name, as they are now.
+        """The current settings of topics, by topic and name.
 
-        Raises `Recoverable` where no broker answers within 30 s, or does not tell.
+        Raises `Recoverable` if no broker answers within 30 s, or the broker refuses.
         """
 
     async def delete_below(self, partition: Partition, offset: int) -> None:
-        """Deletes the records below `offset`: the log begins there once it returns.
+        """Deletes the records below `offset`: once it returns, the log begins there.
 
-        Raises `Recoverable` where the broker refuses, as for an offset above the log's end, or
-        none answers within 30 s: then as much is deleted as before, or as was asked for.
+        Raises `Recoverable` if the broker refuses, for example an offset above the log's end, or if
+        no broker answers within 30 s: then either nothing more or everything requested is deleted.
         """
 
 
 class Log(Protocol):
-    """All logs of one cluster. Making a reader or a writer connects to nothing yet."""
+    """All logs of one cluster. Creating a reader or a writer does not connect yet."""
 
     @property
     def address(self) -> str:
-        """Where it is, for messages."""
+        """The cluster's address, for messages."""
 
     @property
     def admin(self) -> LogAdmin:
-        """Asks about logs."""
+        """An admin of these logs."""
 
     def reader(
         self,
@@ -294,11 +310,11 @@ class Log(Protocol):
     ) -> LogReader:
         """A reader from `cursor` on: the next offset to read of each partition.
 
-        `ends`: where logs end at least, for the lag before the first answer. `bytes_per_fetch`
-        bounds, but for the last batch, what one call hands over: decompressed bytes of `fetch`,
-        bytes in the log of `fetch_sealed`. `prefetch`: one more round may be under way meanwhile.
-        `linger_ms`: so long the log may gather before it answers, unless nothing came lately.
-        `name`: for logs.
+        `ends`: lower bounds of the logs' ends, for the lag before the first answer.
+        `bytes_per_fetch` limits what one call hands over, except for the last batch: decompressed
+        bytes for `fetch`, bytes in the log for `fetch_sealed`. `prefetch`: one more round may be in
+        flight meanwhile. `linger_ms`: the log may collect records for this time before it answers,
+        unless no records came recently. `name`: for log messages.
         """
 
     def writer(self, transactional_id: str) -> LogWriter:

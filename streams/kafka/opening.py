@@ -1,4 +1,6 @@
-"""Batches opened for a reader of records: so many as fit, those that can be read."""
+"""Opens batches for a reader of records: as many as fit, and separates those that cannot be
+read.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,10 +13,10 @@ __all__ = ["Opened", "open_batches"]
 
 @dataclass(slots=True)
 class Opened:
-    """`batches` hold together; `unreadable` do not: each with a code and the reason.
+    """`batches` are readable; `unreadable` are not, each with a code and a reason.
 
-    `following` says for each partition of which some were left sealed where the first of those
-    begins.
+    `following` has, for each partition with batches that stay sealed, the offset at which the first
+    of them begins.
     """
 
     batches: list[RecordBatch] = field(default_factory=list)
@@ -23,9 +25,9 @@ class Opened:
 
 
 def open_batches(sealed: Sequence[SealedBatch], most_each: int, most: int) -> Opened:
-    """Open batches, in their order, until they take `most` bytes, the first in any case.
+    """Open batches, in order, until they take `most` bytes; the first batch is always opened.
 
-    None takes more than `most_each`. Work for a thread.
+    One batch takes at most `most_each` bytes. Call it in a thread.
     """
     found = Opened()
     size = 0

@@ -1,7 +1,7 @@
-"""Deleting what has been taken in of a log that is kept until then.
+"""Deletes the processed records of a log without retention.
 
-Such a log has no retention: what time alone deletes could be lost unread. Its one reader moves
-the log's beginning up to where a committed cursor of its own stands.
+Such a log has no retention, because retention could delete a record before it is read. Its only
+reader moves the log's beginning up to the reader's own committed cursor.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ EVERY_S = 600.0
 class Purge:
     """Keeps one partition short. `run` until cancelled.
 
-    `committed` gives the offset below which everything has been taken in, durably, or None
-    before that is known. Asked every `every_s` seconds.
+    `committed` returns the offset below which every record has been processed durably, or None
+    before it is known. It is called every `every_s` seconds.
     """
 
     def __init__(
@@ -41,8 +41,9 @@ class Purge:
         self._id: str | None = None
 
     async def run(self) -> None:
-        """Raises nothing: where the broker refuses, the log keeps what is no longer needed, and
-        a warning says so."""
+        """Raises nothing: if the broker refuses, the log keeps the processed records, and a warning
+        says so.
+        """
         while True:
             try:
                 if self._id is None:
@@ -57,11 +58,11 @@ class Purge:
             await asyncio.sleep(self._every_s)
 
     async def once(self) -> bool:
-        """Delete what can be deleted; False where that is nothing new.
+        """Delete the processed records; False if there is nothing new to delete.
 
-        Raises Recoverable where the log does not, and where the topic has been made anew since
-        `run` began: then the offset is one of the former topic, and what lies below it in this one
-        has not been read.
+        Raises Recoverable if the log refuses, and if the topic was created again since `run` began:
+        then the offset belongs to the former topic, and the records below it in the new topic have
+        not been read.
         """
         offset = self._committed()
         if offset is None or offset <= self._done:

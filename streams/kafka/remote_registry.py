@@ -57,7 +57,7 @@ _REMEDY = "Start the registry, or correct the setting schema_registry_url"
 
 
 class RegistryUnreachable(Recoverable):
-    """The schema registry did not answer, so whether the schema exists is not known."""
+    """The schema registry did not answer, so it is unknown whether the schema exists."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"schema registry: {url}: {reason}", remedy=_REMEDY)
@@ -66,7 +66,7 @@ class RegistryUnreachable(Recoverable):
 
 
 class SchemaAwaited(Recoverable):
-    """The schema registry has to be asked for this id before a record can be read."""
+    """The record cannot be read before the schema registry has been asked for this id."""
 
     def __init__(self, schema_id: int) -> None:
         super().__init__(f"schema id {schema_id} is not known yet", remedy=_REMEDY)
@@ -75,7 +75,7 @@ class SchemaAwaited(Recoverable):
 
 @dataclass(slots=True)
 class _Asking:
-    """Somebody asks for an id; others wait for what becomes of it."""
+    """A request for one id in progress; other callers wait for its result."""
 
     done: threading.Event = field(default_factory=threading.Event)
 
@@ -83,13 +83,11 @@ class _Asking:
 class HttpSource:
     """The schemas of a registry.
 
-    A schema is kept, as its id never changes its meaning. That there is none is kept for
-    `forget_after` seconds, so that a topic of garbage does not ask for every record. Of ids
-    without a schema `misses` are asked for at once, and then 8 a second; further ones are taken
-    as unknown for half a minute, unasked (see `learn`). After a failure nothing is asked for
-    `rest` seconds. No lock is held while a call is under way, and none takes longer than its
-    deadline. Ids of our own files (`registry.OWN_IDS`) are never asked for: no registry gives
-    them out.
+    Schemas are cached for ever, because an id never changes its meaning. A missing schema is cached
+    for `forget_after` seconds, so that a topic of garbage does not cause a request for every
+    record. After a failure no request is made for `rest` seconds. No lock is held during a request,
+    and every request has a deadline. Ids of our own files (`registry.OWN_IDS`) are never requested:
+    no registry assigns them.
     """
 
     def __init__(
@@ -158,16 +156,16 @@ class HttpSource:
         return sorted(left, key=lambda each: (abs(each - most), each))
 
     def known(self, schema_id: int) -> dict[str, Any] | None:
-        """What `writer` returns or raises without asking; None where it would have to ask."""
+        """The result or error of `writer` if it is cached; None if a request would be needed."""
         if schema_id in registry.OWN_IDS:
             return FILES.writer(schema_id)
         with self._lock:
             return self._remembered(schema_id)
 
     def id_of(self, name: str, topic: str) -> int:
-        """The id of our schema `name` for values of `topic`, registered where it is not yet.
+        """The id of our schema `name` for values of `topic`; registers the schema if needed.
 
-        Raises RegistryUnreachable, and Fatal where the registry refuses it.
+        Raises RegistryUnreachable, and Fatal if the registry refuses it.
         """
         subject = f"{topic}-value"
         with self._lock:
@@ -338,9 +336,9 @@ def _reason(answer: RegistryAnswer) -> str:
 
 
 class Known:
-    """What a registry has told so far: for decoding in threads that all shards share.
+    """The cached schemas of a registry: for decoding, in threads that all shards share.
 
-    Nothing is asked here. `SchemaAwaited` says that something has to be: see `learn`.
+    It sends no request. It raises `SchemaAwaited` if a request is needed: see `learn`.
     """
 
     def __init__(self, remote: HttpSource) -> None:
@@ -349,7 +347,8 @@ class Known:
     def writer(self, schema_id: int) -> dict[str, Any]:
         """Return the JSON form of the schema with this id.
 
-        Raises UnknownSchema where the registry has none, SchemaAwaited where it is not asked yet.
+        Raises UnknownSchema if the registry has none, SchemaAwaited if the registry has not been
+        asked yet.
         """
         known = self.remote.known(schema_id)
         if known is None:
@@ -358,11 +357,10 @@ class Known:
 
 
 async def learn(remote: HttpSource, ids: Collection[int]) -> None:
-    """Ask the registry for these, in a thread of its own; unknown ones are known then.
+    """Ask the registry for all these ids, in a separate thread; afterwards `Known` knows them, or
+    knows that they do not exist.
 
-    Where far too many have no schema, the 8 nearest to known ones are asked for, and the others
-    are taken as unknown for a while: what cannot be read costs a bounded number of calls.
-    Raises RegistryUnreachable. When it is cancelled the call under way ends by itself.
+    Raises RegistryUnreachable. If this is cancelled, the request in progress ends by itself.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
@@ -388,9 +386,9 @@ async def learn(remote: HttpSource, ids: Collection[int]) -> None:
 
 
 def source_for(settings: Settings) -> SchemaSource:
-    """Return where workers find the schemas of what others write: a `Known`, or our own files.
+    """Return the source of schemas for records of other programs: a `Known`, or our own files.
 
-    The same one for the same settings: what one shard has learnt serves all. Raises UsageError.
+    Equal settings give the same object, so all shards share its cache. Raises UsageError.
     """
     remote = registry_of(settings)
     return FILES if remote is None else _known(remote)

@@ -1,8 +1,8 @@
-"""The step's writer: one bounded Kafka transaction, all of it or none.
+"""The writer of steps: one bounded Kafka transaction, committed whole or not at all.
 
-Crash-only: after any error, or when the outcome of a commit is unknown, the producer is spent.
-Its owner throws it away, starts a new one (which fences the old one and makes the broker abort
-what it left open) and recovers from what was committed.
+Crash-only: after any error, or if the outcome of a commit is unknown, the producer must not be used
+again. Its owner drops it, starts a new one (which fences the old one and makes the broker abort its
+open transaction) and recovers from the committed records.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class StepProducer:
     async def start(self) -> None:
         """Fences the former owner of the transactional id.
 
-        Raises `StepFailed` when the broker does not answer in time.
+        Raises `StepFailed` if the broker does not answer in time.
         """
         producer = AIOKafkaProducer(
             bootstrap_servers=self._settings.bootstrap_servers,
@@ -76,7 +76,7 @@ class StepProducer:
 
     @property
     def producer_id(self) -> int | None:
-        """The id under which it writes; None while it does not."""
+        """The producer id of its batches; None while it is not started."""
         manager = None if self._producer is None else self._producer._txn_manager
         return None if manager is None else int(manager.producer_id)
 
@@ -91,11 +91,11 @@ class StepProducer:
     ) -> list[int]:
         """Commits one step; returns the offsets of `records` followed by those of `then`.
 
-        `first` is sent before all others and its offsets are handed to `then`, whose records
-        join the same transaction: an archive record and the manifest entry that names its
-        offset are committed together. `ending` is called once all is sent, just before the
-        broker is asked to commit: what follows happens only where nobody else has fenced this
-        producer by then. Raises `Fenced` or `StepFailed`; after either the producer is spent.
+        `first` is sent before all others, and its offsets are passed to `then`, whose records join
+        the same transaction: so an archive record and the manifest entry that names its offset are
+        committed together. `ending` is called after everything is sent, just before the commit
+        request: if the commit succeeds, no other owner had fenced this producer before that call.
+        Raises `Fenced` or `StepFailed`; after either, the producer must not be used again.
         """
         async with self._lock:
             producer = self._producer
@@ -135,7 +135,7 @@ class StepProducer:
             return offsets[: len(chained)]
 
     async def close(self) -> None:
-        """Closes the connections; what was not committed is left for the broker to abort."""
+        """Closes the connections; the broker aborts an uncommitted transaction later."""
         producer, self._producer = self._producer, None
         if producer is None:
             return
@@ -168,8 +168,9 @@ async def _closed(producer: AIOKafkaProducer, spent: bool) -> None:
 
 
 def _hear_out(producer: AIOKafkaProducer) -> None:
-    """Takes the errors of what the library keeps for itself and nobody waits for any more: the
-    step's own error has said why. Else each is logged when it is let go of."""
+    """Retrieves the errors of futures that the library still holds and that no task awaits. The
+    step's own error has been reported; otherwise asyncio would log each of these errors too.
+    """
     accumulator, manager = producer._message_accumulator, producer._txn_manager
     queued = [batch for batches in accumulator._batches.values() for batch in batches]
     kept = [
@@ -190,7 +191,7 @@ def _hear(future: "asyncio.Future[Any]") -> None:
 
 
 class _NoOffset(Exception):
-    """A send was acknowledged without an offset: a duplicate of unknown place."""
+    """The broker acknowledged a send without an offset: a duplicate whose offset is unknown."""
 
 
 def _offset(result: Any) -> int:

@@ -1,7 +1,7 @@
-"""How topics lie on the brokers: partitions, replicas, and which incarnation of a name they are.
+"""Partitions and replicas of topics on the brokers, and the topic ids.
 
-A topic that is deleted and made again has its former name and another id. The client library
-asks in a version of the request that knows no ids, so the newer one stands here (Kafka 2.8).
+A topic that is deleted and created again has the same name and another id. The client library uses
+a version of the request without ids, so this module has the newer version (Kafka 2.8).
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,9 @@ _NO_ID = b"\0" * 16
 
 @dataclass(frozen=True, slots=True)
 class TopicLayout:
-    """`replicas` is that of the partition with the fewest; `topic_id` 32 hex digits."""
+    """`replicas` is the replica count of the partition with the fewest; `topic_id` is 32 hex
+    digits.
+    """
 
     partitions: int
     replicas: int
@@ -41,9 +43,9 @@ class TopicLayout:
 
 
 async def layouts(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicLayout]:
-    """How each of the topics lies, those that do not exist left out; none is created by this.
+    """The layout of each topic that exists; creates no topic.
 
-    Raises Recoverable where the broker does not tell, KafkaError where it does not answer.
+    Raises Recoverable if the broker refuses, KafkaError if it does not answer.
     """
     answer: Any = await admin._send_request(_Metadata(list(names)))
     found: dict[str, TopicLayout] = {}

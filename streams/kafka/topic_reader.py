@@ -1,4 +1,4 @@
-"""Reading whole topics, or what comes after now, as a read_committed consumer sees them."""
+"""Reads whole topics, or only new records, as a read_committed consumer sees them."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -58,9 +58,9 @@ class TopicReader:
         return [located for batch in await self._reader.fetch(wait_ms) for located in _of(batch)]
 
     async def rest(self) -> list[Located]:
-        """Everything that was committed when the reader was opened and is not read yet.
+        """All records that were committed when the reader was opened and are not read yet.
 
-        Takes as long as it gets on. Raises Recoverable where nothing comes.
+        May take any time as long as records come. Raises Recoverable if none comes.
         """
         found: list[Located] = []
         while any(self._reader.position(p) < end for p, end in self._ends.items()):
@@ -77,7 +77,7 @@ async def read_all(kafka: Log, topic: str) -> list[Located]:
 async def read_table(kafka: Log, topic: str, name: str) -> dict[str, dict[str, Any]]:
     """The latest record of every key of a compacted topic, decoded as `name`.
 
-    One that cannot be read is left out with a warning: the one before it holds.
+    A record that cannot be read is skipped with a warning: the previous record of its key counts.
     """
     table: dict[str, dict[str, Any]] = {}
     for _, partition, record in await read_all(kafka, topic):
@@ -93,7 +93,7 @@ async def read_table(kafka: Log, topic: str, name: str) -> dict[str, dict[str, A
 
 
 def records_of(located: Iterable[Located], name: str) -> Iterator[dict[str, Any]]:
-    """The records decoded as `name`; what a stranger wrote among them is passed over, and told."""
+    """The records decoded as `name`; foreign records among them are skipped and reported."""
     for topic, partition, record in located:
         try:
             yield codec.decode(record.value or b"", name)

@@ -1,7 +1,6 @@
-"""Setting single settings of topics, all others left as they are (Kafka 2.3 and newer).
+"""Changes single settings of topics and keeps all others (Kafka 2.3 and newer).
 
-The client library has only the older request, which takes back every setting that it does not
-name.
+The client library has only the older request, which resets every setting that it does not name.
 """
 
 from collections.abc import Mapping

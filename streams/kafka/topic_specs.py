@@ -1,4 +1,4 @@
-"""Every topic: its name, its partitions, its settings, and what is wrong with a found one."""
+"""Every topic: name, partitions, settings, and the comparison with an existing topic."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -74,12 +74,14 @@ class Topics:
 
     @property
     def inputs(self) -> Inputs:
-        """What shards read."""
+        """The topics that shards read."""
         kinds = {topic: event for event, topic in self.events.items()}
         return Inputs(kinds, self.users, self.repartition)
 
     def named(self, name: str) -> str:
-        """The topic that a person means: ours, with or without the prefix, before another's."""
+        """The topic for a name that a person typed, with or without the prefix; our own topics
+        first.
+        """
         known = self.all()
         return self.prefix + name if name not in known and self.prefix + name in known else name
 
@@ -109,11 +111,11 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it should be.
+    """The specification of a topic.
 
-    `configs` are set at creation; only those named in `checked` are compared later, the
-    others are an operator's to tune. Of those, `repaired` may be set at any time without harm:
-    `emberline topics create` and a worker that starts do so.
+    `configs` are set at creation. Only the settings in `checked` are compared later; operators may
+    change the others. The settings in `repaired` (a part of `checked`) may be corrected at any time
+    without harm: `emberline topics create` and a starting worker do so.
     """
 
     name: str
@@ -127,8 +129,9 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicProblem:
-    """One thing that is wrong with a topic. `setting` is `topic`, `partitions`, `replicas`,
-    `incarnation` or a config."""
+    """One difference between a topic and its specification. `setting` is `topic`, `partitions`,
+    `replicas`, `incarnation` or a config.
+    """
 
     topic: str
     setting: str
@@ -139,12 +142,12 @@ class TopicProblem:
 
     @property
     def misleads(self) -> bool:
-        """Whether answers may be wrong, or events are read by nobody, as long as it is so."""
+        """Whether answers may be wrong, or events may stay unread, until the problem is solved."""
         return self.setting in ("topic", "partitions", "incarnation")
 
     @property
     def tolerable(self) -> bool:
-        """Whether it endangers what is kept, and nothing else: a worker may start."""
+        """Whether the problem endangers only the durability of data: then a worker may start."""
         return self.setting in ("replicas", "min.insync.replicas")
 
     def __str__(self) -> str:
@@ -230,11 +233,12 @@ def compare(
     replicas: int | None = None,
     placed: int | None = None,
 ) -> list[TopicProblem]:
-    """What is wrong with a found topic; `partitions` is None where it does not exist.
+    """The differences between an existing topic and its specification; `partitions` is None if the
+    topic does not exist.
 
-    `replicas` is what its worst partition has, `placed` with how many partitions data has been
-    placed under this prefix; None where that is not known. A longer retention, larger messages
-    and more replicas than asked for are fine.
+    `replicas` is the replica count of the partition with the fewest; `placed` is the number of
+    partitions with which data was placed under this prefix, None if unknown. A longer retention,
+    larger messages and more replicas than specified are accepted.
     """
     if partitions is None:
         remedy = "Run `emberline topics create`"
@@ -267,7 +271,7 @@ def compare(
 
 
 def fixed_number(placed: int) -> str:
-    """What to do where data was placed with another number of partitions than the setting."""
+    """The remedy if data was placed with a number of partitions that differs from the setting."""
     return (
         f"Set EMBERLINE_PARTITIONS={placed}; if the topics have got more partitions since, or "
         "another number is wanted: take a new prefix, run `emberline topics create`, have "
@@ -276,7 +280,7 @@ def fixed_number(placed: int) -> str:
 
 
 def _other_partitions(spec: TopicSpec, found: int, placed: int | None) -> str:
-    """What to do about a number of partitions: one that leads to no other complaint."""
+    """The remedy for a wrong number of partitions; following it causes no other problem."""
     if not spec.sharded:
         return (
             "Only its partition 0 is read. Delete the topic and run `emberline topics create`; "

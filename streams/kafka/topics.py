@@ -1,4 +1,4 @@
-"""Topics on the broker: made where they are missing, and compared with what they should be."""
+"""Creates missing topics on the broker, and compares existing ones with their specification."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -51,10 +51,10 @@ _CREATE_S = 20.0
 
 
 async def create(settings: Settings) -> list[str]:
-    """Make every topic that is missing; return the names made, once all of them have leaders.
+    """Create every missing topic; return the created names, once all of them have leaders.
 
-    Existing topics are left as they are: see `check` and `repair`. Raises Recoverable where no
-    broker answers in 30 s, Fatal where the broker refuses.
+    Existing topics stay as they are: see `check` and `repair`. Raises Recoverable if no broker
+    answers in 30 s, Fatal if the broker refuses.
     """
     async with _admin(settings, _CREATE_S) as admin:
         there = await _partitions(admin)
@@ -65,19 +65,19 @@ async def create(settings: Settings) -> list[str]:
 
 
 async def check(settings: Settings) -> list[TopicProblem]:
-    """What is wrong with the topics of these settings; empty when all is well.
+    """The problems of the topics of these settings; empty if there are none.
 
-    Raises Recoverable where no broker answers in 30 s.
+    Raises Recoverable if no broker answers in 30 s.
     """
     async with _admin(settings) as admin:
         return await _problems(admin, settings)
 
 
 async def repair(settings: Settings) -> list[TopicProblem]:
-    """Set every wrong setting that may be set without harm; returns what was wrong, once it
-    is so no more.
+    """Correct every wrong setting that may be corrected without harm; returns these problems, once
+    they are solved.
 
-    Raises Recoverable where no broker answers in 30 s, Fatal where the broker refuses.
+    Raises Recoverable if no broker answers in 30 s, Fatal if the broker refuses.
     """
     async with _admin(settings) as admin:
         wrong = [problem for problem in await _problems(admin, settings) if problem.repairable]
@@ -93,18 +93,18 @@ async def repair(settings: Settings) -> list[TopicProblem]:
 
 
 async def inspect(settings: Settings) -> tuple[list[TopicProblem], dict[str, TopicLayout]]:
-    """What is wrong with the topics, and how those that exist lie.
+    """The problems of the topics, and the layout of those that exist.
 
-    Raises Recoverable where no broker answers in 30 s.
+    Raises Recoverable if no broker answers in 30 s.
     """
     async with _admin(settings) as admin:
         return await _inspected(admin, settings)
 
 
 async def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
-    """Which incarnation each topic is that exists: a topic made anew has another id.
+    """The id of each topic that exists. A topic that is deleted and created again gets another id.
 
-    Raises Recoverable where no broker answers in 30 s.
+    Raises Recoverable if no broker answers in 30 s.
     """
     async with _admin(settings) as admin:
         return {name: found.topic_id for name, found in (await layouts(admin, names)).items()}
@@ -135,18 +135,18 @@ async def _inspected(
 
 
 async def configs(settings: Settings, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The settings of topics, by topic and name, as they are now.
+    """The current settings of topics, by topic and name.
 
-    Raises Recoverable where no broker answers in 30 s, or does not tell.
+    Raises Recoverable if no broker answers in 30 s, or the broker refuses.
     """
     async with _admin(settings) as admin:
         return await _configs(admin, names)
 
 
 async def partitions(settings: Settings) -> dict[str, int]:
-    """Number of partitions of every topic there is, whosesoever it is.
+    """Number of partitions of every topic of the cluster, also of topics of other programs.
 
-    Raises Recoverable where no broker answers in 30 s.
+    Raises Recoverable if no broker answers in 30 s.
     """
     async with _admin(settings) as admin:
         return await _partitions(admin)

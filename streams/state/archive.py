@@ -1,7 +1,7 @@
-"""The archive: segments of expired sources, kept for ever, each one record.
+"""The archive: segments of expired sources, kept for ever, one record for each segment.
 
-The headers of a record say everything that is needed to rebuild the manifest by a scan:
-segment id, source, epoch, rows, partition count, checksum, what it replaces, and the index.
+The headers of a record contain everything that is needed to rebuild the manifest by a scan: segment
+id, source, epoch, rows, partition count, checksum, the segments that it replaces, and the index.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -22,7 +22,7 @@ _JUMP = 16
 
 
 class ArchiveMismatch(Fatal):
-    """An archived record is not the segment that the manifest says."""
+    """An archived record is not the segment that the manifest names."""
 
 
 def append(
@@ -53,8 +53,8 @@ async def read(
 ) -> AsyncIterator[tuple[SegmentIndex, bytes]]:
     """The segments at `entries` (segment id -> entry), verified, in the order of their offsets.
 
-    Raises `ArchiveMismatch` where a record is gone or its id or checksum differ, `Recoverable`
-    when the broker gives nothing for 30 s.
+    Raises `ArchiveMismatch` if a record is missing or its id or checksum differs, `Recoverable` if
+    the broker returns nothing for 30 s.
     """
     topic = Topics(settings.prefix).archive
     wanted = {entry.offset: (segment_id, entry) for segment_id, entry in entries.items()}

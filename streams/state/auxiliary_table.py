@@ -1,9 +1,9 @@
-"""Side tables: counts, roster and external ids of events, kept like the hot table but folded in
-their own way.
+"""Auxiliary tables: counts, roster and external ids of events. They are stored like the hot table,
+but each has its own fold.
 
-A step writes deltas (`e`, `q`, `x`); a flush folds them into a run (`a`, `r`, `y`); runs of one
-level are folded into one of the next where there are too many. A step replaces parts by their fold
-whole or not at all, so a sum is never added twice.
+A step writes deltas (`e`, `q`, `x`); a flush folds them into a run (`a`, `r`, `y`); when one level
+has too many runs, they are folded into one run of the next level. A step replaces parts by their
+fold as a whole or not at all, so no count is added twice.
 """
 
 import io
@@ -63,7 +63,9 @@ def schema_of(key: bytes) -> pl.Schema:
 
 
 def weight(frame: pl.DataFrame) -> int:
-    """Bytes that a delta takes in memory, about: many are small, and a frame is something too."""
+    """About how many bytes a delta takes in memory; the overhead of a frame counts, because many
+    deltas are small.
+    """
     return int(frame.estimated_size()) + _FRAME_BYTES
 
 
@@ -75,7 +77,8 @@ def encode(frame: pl.DataFrame) -> bytes:
 
 
 def decode(data: bytes) -> pl.DataFrame:
-    """What `encode` wrote, or an earlier release, which did not seal it.
+    """The frame of bytes that `encode` of this or an earlier release wrote; earlier releases did
+    not seal them.
 
     Raises `CorruptSegment`.
     """
@@ -98,15 +101,17 @@ def flush(
     new_id: Callable[[], str],
     limit: int,
 ) -> list[Put]:
-    """Folds deltas into a run of level 0 and deletes them; nothing where there are none."""
+    """Folds deltas into a run of level 0 and deletes them; returns nothing if there are no
+    deltas.
+    """
     if not deltas:
         return []
     return _run(table, deltas.values(), 0, new_id(), limit) + [(key, None) for key in deltas]
 
 
 def oldest(deltas: Mapping[bytes, pl.DataFrame], max_bytes: int) -> dict[bytes, pl.DataFrame]:
-    """The deltas to flush next, in the order in which they came: at most so much in memory, and
-    at least one. Those without rows go with what came before: it may hold theirs.
+    """The deltas to flush next, in their order: at most this many bytes in memory, and at least one
+    delta. A delta without rows goes with the delta before it, which may hold its rows.
     """
     chosen: dict[bytes, pl.DataFrame] = {}
     room = max_bytes
@@ -119,8 +124,8 @@ def oldest(deltas: Mapping[bytes, pl.DataFrame], max_bytes: int) -> dict[bytes, 
 
 
 def choose(runs: Mapping[bytes, int], fan_in: int, max_bytes: int) -> list[bytes]:
-    """The keys of the runs to merge next: of one level with more than `fan_in` runs, whole
-    runs of at most `max_bytes` together; none where a merge of two would weigh more.
+    """The keys of the runs to merge next: whole runs of one level that has more than `fan_in` runs,
+    with at most `max_bytes` in total; empty if already two of them are larger.
     """
     levels: dict[int, dict[str, list[bytes]]] = {}
     for key in sorted(runs):

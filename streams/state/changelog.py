@@ -1,8 +1,8 @@
-"""The changelog: reading a shard's durable state back, up to one's own fence.
+"""The changelog: reads a shard's durable state back, up to the new owner's fence.
 
-`end_offsets` of a read_committed consumer is the last stable offset and says nothing about
-what is still in flight. So a new owner, after fencing the old one, commits a record with an
-id of its own and reads until it sees that record: then it has everything.
+`end_offsets` of a read_committed consumer is the last stable offset and does not show transactions
+that are still in flight. Therefore a new owner first fences the old owner, then commits a record
+with a new id and reads until it sees that record. It has read everything then.
 """
 
 import asyncio
@@ -39,7 +39,9 @@ class WrongPartitions(Fatal):
 
 
 def fence(settings: Settings, partition: int, owner: str) -> Record:
-    """The record that says in the changelog who owns the shard; `owner` is of one life only."""
+    """The record that names the owner of the shard in the changelog; every takeover has a new
+    `owner` id.
+    """
     return Record(Topics(settings.prefix).changelog, keys.FENCE, owner.encode(), partition)
 
 
@@ -53,9 +55,10 @@ async def recover(
 ) -> tuple[HotTable, int]:
     """Brings the state store up to this owner's fence and loads the hot table from it.
 
-    The writer must have been started, which fences the former owner. Returns the table and
-    the changelog offset after the fence. Raises `WrongPartitions` for another N, `StepFailed`
-    or `Fenced` from the fence's commit, `Recoverable` when the changelog stays silent.
+    The writer must have been started, which fences the former owner. Returns the table and the
+    changelog offset after the fence. Raises `WrongPartitions` if the number of partitions differs,
+    `StepFailed` or `Fenced` from the commit of the fence, `Recoverable` if no record of the
+    changelog comes.
     """
     topic = Topics(settings.prefix).changelog
     (fence_offset,) = await writer.commit([fence(settings, partition, owner)])
@@ -95,7 +98,7 @@ async def recover(
 
 
 def load(state_store: StateStore, limit: int = _AUXILIARY_BYTES) -> HotTable:
-    """The hot table that the state store's entries make.
+    """The hot table built from the entries of the state store.
 
     `limit`: the bytes that the deltas of the auxiliary tables may take before they are folded.
     """
@@ -116,7 +119,7 @@ def load(state_store: StateStore, limit: int = _AUXILIARY_BYTES) -> HotTable:
 
 
 def _check(origin: ChangelogOrigin | None, partitions: int, partition: int) -> None:
-    """Raises `WrongPartitions` and `Fatal` for a changelog that is not for these settings."""
+    """Raises `WrongPartitions` or `Fatal` if the changelog does not match these settings."""
     if origin is not None and origin.partitions != partitions:
         raise WrongPartitions(
             f"changelog[{partition}] was built with {origin.partitions} partitions, "
@@ -131,15 +134,18 @@ def _check(origin: ChangelogOrigin | None, partitions: int, partition: int) -> N
 
 
 def _useful(state_store: StateStore, origin: ChangelogOrigin | None, fence: int) -> bool:
-    """Whether a state store is of this incarnation of the topic and does not lie past its end."""
+    """Whether a state store belongs to this incarnation of the topic and its offset is not beyond
+    the log's end.
+    """
     mine = state_store.get(keys.ORIGIN)
     known = ChangelogOrigin(**json.loads(mine)) if mine is not None else None
     return known is not None and known == origin and state_store.position() <= fence
 
 
 async def tombstones_ms(kafka: Log, topic: str) -> int:
-    """How long a compacted topic keeps tombstones, now: what was last at its end longer ago
-    than half of that may hold keys whose deletion nobody tells any more."""
+    """How long a compacted topic keeps tombstones, by its current settings. A store that was last
+    up to date more than half of this ago may hold keys whose tombstones are gone.
+    """
     found = (await kafka.admin.configs([topic])).get(topic, {}).get("delete.retention.ms", "")
     return int(found) if found.isdecimal() else DELETE_RETENTION_MS
 
@@ -147,9 +153,8 @@ async def tombstones_ms(kafka: Log, topic: str) -> int:
 async def _origin(
     reader: LogReader, owner: str
 ) -> tuple[ChangelogOrigin | None, list[KafkaRecord]]:
-    """The origin record, which stands before everything but fences; None for a new changelog.
-
-    And all that was read to find it, from the log's start.
+    """The origin record, which stands before everything but fences, or None for a new changelog;
+    and all records read to find it, from the log's start.
     """
     head: list[KafkaRecord] = []
     while True:
@@ -165,8 +170,9 @@ async def _origin(
 async def _replay(
     reader: LogReader, head: list[KafkaRecord], state_store: StateStore, owner: str
 ) -> int:
-    """Brings `head` and what follows it, up to the owner's fence, into the state store. Returns the
-    time (UTC ms) of the last record before that fence, 0 where there is none."""
+    """Writes `head` and all following records, up to the owner's fence, into the state store.
+    Returns the time (UTC ms) of the last record before that fence, 0 if there is none.
+    """
     replay = Replay(state_store)
     last_ms = 0
     try:
@@ -190,8 +196,9 @@ def _is_fence(record: KafkaRecord, owner: str) -> bool:
 
 
 async def _records(reader: LogReader) -> list[KafkaRecord]:
-    """The next records of a reader of one partition; at least one. Raises Recoverable where
-    nothing comes."""
+    """The next records of a reader of one partition; at least one. Raises Recoverable if none
+    comes.
+    """
     while True:
         batches = await reader.progress()
         if found := [record for batch in batches for record in _entries(batch)]:

@@ -1,7 +1,7 @@
-"""How segments are laid out: flush, merge and separation, as pure plans of changelog entries.
+"""Changes to the set of segments: flush, merge and separation, as pure plans of changelog entries.
 
-Every plan replaces rows by the same rows elsewhere, so applying it changes no answer. Which
-segments to merge is only a matter of cost: the fold is a join, so any set may be merged.
+Every plan replaces rows by the same rows in other segments, so it changes no answer. The choice of
+segments to merge affects only the cost: the fold is a join, so any set may be merged.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +26,9 @@ NewId = Callable[[], str]
 
 @dataclass(frozen=True, slots=True)
 class SegmentLimits:
-    """Bounds of one segment: rows, encoded bytes, and rows of a source that get their own."""
+    """Limits of one segment: rows, encoded bytes, and the number of rows from which a source gets
+    its own segments.
+    """
 
     rows: int
     bytes: int
@@ -59,7 +61,7 @@ def flush(deltas: Mapping[bytes, pl.DataFrame], new_id: NewId, limits: SegmentLi
 
 
 def lay(rows: pl.DataFrame, new_id: NewId, limits: SegmentLimits) -> list[Put]:
-    """Folds rows into segments of level 0; makes the profile-wide rows."""
+    """Folds rows into segments of level 0, and derives the profile-wide rows."""
     rows = fold(rows)
     sourced = rows.filter(pl.col("source") != PROFILE)
     return store(sourced, 0, new_id, limits) + store(wide(rows), 0, new_id, limits)
@@ -99,10 +101,12 @@ def remove(segments: Iterable[SegmentIndex]) -> list[Put]:
 def choose_merge(
     segments: Iterable[SegmentIndex], fan_in: int, max_bytes: int
 ) -> list[SegmentIndex]:
-    """The segments to merge next, or none where at most `fan_in` of a level overlap anywhere.
+    """The segments to merge next; empty if nowhere more than `fan_in` segments of one level
+    overlap.
 
-    Takes the lowest level in which more than `fan_in` segments overlap at some (source, user),
-    and of it the segments at the first such place, up to about `max_bytes` and at least two.
+    Takes the lowest level in which more than `fan_in` segments overlap at some (source, user), and
+    the segments of that level at the first such place: at least two, and about `max_bytes` in
+    total.
     """
     levels: dict[int, list[SegmentIndex]] = {}
     for index in segments:

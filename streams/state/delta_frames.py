@@ -1,8 +1,8 @@
-"""Deltas as few frames, however many small steps made them.
+"""Many small deltas in few frames.
 
-Looking through a frame costs some 100 us beside its rows, so hundreds of deltas of some
-hundred rows each would cost their readers more than all else. Small ones are put together as
-they come, each row twice at most; a delta is then a slice of the frame that it went into.
+Reading a frame costs about 100 us besides its rows, so hundreds of deltas of some hundred rows each
+would cost readers more than all other data. Small deltas are concatenated as they come, and each
+row is copied at most twice; a delta is then a slice of a larger frame.
 """
 
 from collections.abc import Iterator, MutableMapping
@@ -20,7 +20,7 @@ _FAN_IN = 8
 
 @dataclass(eq=False, slots=True)
 class _Chunk:
-    """A frame, and where in it the deltas lie that are still there: first row and rows."""
+    """A frame, and for each remaining delta in it the first row and the number of rows."""
 
     frame: pl.DataFrame
     held: dict[bytes, tuple[int, int]]
@@ -30,7 +30,7 @@ class _Chunk:
 class DeltaFrames(MutableMapping[bytes, pl.DataFrame]):
     """The deltas of one table by key, in the order in which they came.
 
-    To be changed and asked in one thread; frames that were given out never change.
+    Use it from one thread only; frames that were handed out never change.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,9 @@ class DeltaFrames(MutableMapping[bytes, pl.DataFrame]):
             del self[key]
 
     def frames(self) -> tuple[pl.DataFrame, ...]:
-        """The rows of all deltas and no others. A frame stays the same object while it can."""
+        """The rows of all deltas and no others. A frame stays the same object as long as
+        possible.
+        """
         self.settle()
         return tuple(chunk.frame for chunk in self._chunks)
 
@@ -85,7 +87,7 @@ class DeltaFrames(MutableMapping[bytes, pl.DataFrame]):
         return found
 
     def settle(self) -> None:
-        """Few frames again, without the rows of deltas that have gone."""
+        """Rebuilds few frames, without the rows of deleted deltas."""
         for chunk in tuple(self._ragged):
             self._join([chunk])
         self._gather([c for c in self._chunks if c.frame.height < _SMALL_ROWS])

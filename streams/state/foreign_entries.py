@@ -1,10 +1,10 @@
-"""Records in a changelog that no shard can have written: they must stop none.
+"""Records in a changelog that no shard can have written: they must stop no shard.
 
-A shard writes in transactions, whole entries under keys of its own. What came otherwise and is
-no such entry is a stranger's and is left out, so that the entry before it under its key holds. A
-record of a transaction is never judged: if that cannot be read, the log is damaged, and a
-person has to know. Nor is what reads as an entry: a topic that was brought back from a backup
-has all of its records without transactions.
+A shard writes valid entries, in transactions. A record outside a transaction that is no valid entry
+comes from another program; it is skipped, so that the previous entry of its key counts. A record
+outside a transaction that is a valid entry is accepted, because a topic that was restored from a
+backup has all of its records without transactions. A record of a transaction is always accepted: if
+it cannot be read, the log is damaged, and an operator must know.
 """
 
 import re
@@ -37,7 +37,7 @@ _RUNS = {table.run for table in auxiliary.TABLES}
 
 
 def fault(key: bytes | None, value: bytes | None) -> str | None:
-    """Why a record is no entry of a shard; None where it may be one."""
+    """Why a record is no entry of a shard; None if it may be one."""
     if key is None or not _KEY.fullmatch(key):
         return "its key is none of ours"
     if value is None:
@@ -61,7 +61,7 @@ def fault(key: bytes | None, value: bytes | None) -> str | None:
 
 
 def _try(key: bytes, value: bytes) -> None:
-    """Raises where the hot table cannot take the entry in, or could not go on from it."""
+    """Raises if the hot table cannot apply the entry, or could not continue after it."""
     table = HotTable()
     table.apply([(key, value)])
     numbers = [table.next_sequence, *table.cursor.values()]

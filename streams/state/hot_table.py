@@ -1,8 +1,8 @@
-"""The hot table: what a shard holds, rebuilt by applying changelog entries one after another.
+"""The hot table: the contents of a shard, rebuilt by applying changelog entries in order.
 
-Recovery and the live shard use the same `apply`, so a step that has been committed looks the
-same whether it was made here or read back. Segment bytes stay in the state store; here are the
-deltas as frames, and of each segment its index.
+Recovery and the running shard use the same `apply`, so a committed step has the same effect in
+both. The hot table has the deltas as frames and the index of each segment; segment bytes stay in
+the state store.
 """
 
 import builtins
@@ -44,7 +44,7 @@ class ManifestEntry:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The lifecycle version of a source that the shard has carried out, and its state."""
+    """The lifecycle version of a source that the shard has applied, and its state."""
 
     version: int
     state: str
@@ -56,7 +56,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class ChangelogOrigin:
-    """Written once at a changelog's birth: a random incarnation, N, and the format."""
+    """Written once, when the changelog is created: a random incarnation, N, and the format."""
 
     incarnation: str
     partitions: int
@@ -69,7 +69,7 @@ class ChangelogOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Segments by id, and the ids of those with rows of a source; nobody changes it."""
+    """Segments by id, and for each source the ids of the segments with its rows; never changed."""
 
     segments: Mapping[str, SegmentIndex]
     by_source: Mapping[str, tuple[str, ...]]
@@ -117,7 +117,7 @@ class HotTable:
         return self.deltas.rows
 
     def cursor_put(self, offsets: Mapping[str, int]) -> Put:
-        """The entry that moves the cursor, and remembers how far steps are numbered."""
+        """The entry that moves the cursor; it also stores the last sequence number of steps."""
         fields = {
             "offsets": dict(offsets),
             "sequence": self.next_sequence + 1,
@@ -128,7 +128,7 @@ class HotTable:
     def apply(
         self, puts: Iterable[Put], frames: Mapping[bytes, pl.DataFrame] | None = None
     ) -> None:
-        """Takes in committed entries in order; `frames` saves decoding deltas made here.
+        """Applies committed entries in order; `frames` saves decoding deltas that were made here.
 
         Raises `CorruptSegment` for a delta that cannot be decoded.
         """
@@ -186,9 +186,10 @@ class HotTable:
             self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
 
     def fold_auxiliary(self) -> None:
-        """Save memory: fold the deltas of a table into one, under its first key.
+        """Save memory: fold the deltas of a table into one, under the key of the first.
 
-        The others stay, without rows, until a flush deletes them: it takes whole deltas.
+        The other deltas stay, without rows, until a flush deletes them, because a flush takes whole
+        deltas.
         """
         for table in auxiliary.TABLES:
             held = self.auxiliary[table.delta]
@@ -261,7 +262,7 @@ class HotTable:
         return [index for index in self.segments_of(source) if len(index.sources) == 1]
 
     def shared_segments(self, sources: Iterable[str]) -> list[SegmentIndex]:
-        """The segments in which one of `sources` shares with others."""
+        """The segments that hold rows of one of `sources` and rows of other sources."""
         ids = {segment_id for source in sources for segment_id in self.by_source.get(source, ())}
         return [self.segments[i] for i in sorted(ids) if len(self.segments[i].sources) > 1]
 
@@ -273,12 +274,13 @@ class HotTable:
         return index.id in self.manifest.get(source, {})
 
     def rows_in_segments(self, source: str) -> int:
-        """Stored rows of `source` in segments; the same key may count in several."""
+        """Stored rows of `source` in segments; one key may count several times."""
         return sum(self.segments[i].sources[source] for i in self.by_source.get(source, ()))
 
     def layout(self) -> Layout:
-        """The segments and where each source has rows, as they are now; made once for all
-        who ask until a segment comes or goes."""
+        """The current segments, and the ids by source. The object is made once and reused until a
+        segment is added or removed.
+        """
         if self._layout is None:
             self._layout = Layout(dict(self.segments), dict(self.by_source))
         return self._layout

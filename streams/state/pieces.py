@@ -1,6 +1,6 @@
-"""A value in as many pieces as it takes: one entry must fit a record, whatever it tells of.
+"""Splits a value into pieces, so that each entry fits into one record, whatever the value's size.
 
-The first piece begins with `+` and the number of pieces (u32, big-endian) where there are more.
+If there are several pieces, the first begins with `+` and the number of pieces (u32, big-endian).
 """
 
 import struct

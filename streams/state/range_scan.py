@@ -1,8 +1,8 @@
-"""Reading all rows of one source, folded, without holding them all.
+"""Reads all rows of one source, folded, without holding all of them in memory.
 
-Every flush makes segments that reach over all of a source's users, so no segment is done with
-before the last. Users are taken in ranges of about as many rows each: a segment is decoded once
-for every range, which costs less than holding what all of them have.
+Every flush makes segments that cover all of a source's users, so every segment is needed until the
+end. The scan takes ranges of users with about equal numbers of rows, and decodes each segment once
+for every range. This costs less than holding all rows.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ async def range_scan(
 ) -> AsyncIterator[pl.DataFrame]:
     """Folded frames in `interaction.SCHEMA`, in ascending ranges of users; none is empty.
 
-    `deltas` have rows of the source only. `load` gives a segment's bytes and is called in
-    threads. No key stands in two frames.
+    `deltas` have rows of the source only. `load` returns a segment's bytes and is called in
+    threads. No key is in two frames.
     """
     rows = _Rows(source, segments, deltas, load)
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Replaying a changelog into its state store, so that little of it is written, and most early."""
+"""Replays a changelog into its state store, with few writes, most of them early."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ class Replay:
     """Entries on their way to the state store. `add` them in the order of the log, `write` now and
     then, `finish` at the end; `close` in any case.
 
-    Most entries are deltas that a flush deletes soon after: what is put and deleted within
-    one stretch (`stretch_bytes`) is never written. Segments stay, and are most of the bytes:
-    they are written while more is read (`ahead_bytes` at a time), ahead of the state store's
-    position. That does no harm: what lies after the position is read again after a crash, to
-    the same end.
+    Most entries are deltas that a flush deletes soon after: an entry that is put and deleted within
+    one stretch (`stretch_bytes`) is never written. Segments stay, and are most of the bytes: they
+    are written while reading goes on (`ahead_bytes` at a time), before the state store's position
+    moves. This is safe: after a crash, all entries after the position are read again, with the same
+    result.
     """
 
     def __init__(
@@ -39,15 +39,15 @@ class Replay:
         self._writing: asyncio.Future[None] | None = None
 
     def add(self, key: bytes, value: bytes | None) -> None:
-        """Take in one entry; None deletes."""
+        """Add one entry; None deletes the key."""
         stretch = self._segments if keys.kind(key) == _SEGMENT else self._waiting
         stretch.put(key, value)
 
     async def write(self, position: int, stamp_ms: int | None = None) -> None:
-        """Start writing what has become much; `position` is that after the last entry, whose
-        time is `stamp_ms`.
+        """Start writing the entries that exceed the limits; `position` is the offset after the last
+        entry, whose time is `stamp_ms`.
 
-        Waits for what was being written before. Raises what the state store raises.
+        Waits for the previous write. Raises the errors of the state store.
         """
         if self._waiting.weight + self._segments.weight > self._stretch_bytes:
             await self._begin(self._segments.taken() | self._waiting.taken(), position, stamp_ms)

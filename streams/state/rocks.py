@@ -1,4 +1,4 @@
-"""Disposable RocksDB stores: one that cannot be opened is emptied, one in use is not."""
+"""Disposable RocksDB stores: a store that cannot be opened is emptied, unless it is in use."""
 
 import gc
 import logging
@@ -41,27 +41,27 @@ class StoreBusy(Fatal):
 
 
 class StoreHeld(Recoverable):
-    """This process has a local store open still; in a moment it will not."""
+    """This process still has a local store open, and closes it in a moment."""
 
 
 class StoreClosed(Recoverable):
-    """A local store was closed while somebody still read from it: the answer breaks off."""
+    """A local store was closed during a read: the answer ends incomplete."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"{folder} has been closed", remedy="Ask again")
 
 
 class StoreDamaged(Recoverable):
-    """What a local store gives is not what was written. It is emptied when it is next opened."""
+    """A local store returned other data than was written. It is emptied when it is next opened."""
 
     def __init__(self, folder: Path, why: object) -> None:
         super().__init__(f"{folder} is damaged ({why})", remedy="It is filled anew")
 
 
 def store_options(cache: Cache, *, memtable_bytes: int, open_files: int) -> Options:
-    """The options that all local stores have in common: raw keys and values, blocks in `cache`.
+    """The options of all local stores: raw keys and values, blocks in `cache`.
 
-    Nothing is compressed: every value that is large is compressed already.
+    Nothing is compressed, because large values are compressed already.
     """
     blocks = BlockBasedOptions()
     blocks.set_block_cache(cache)
@@ -79,8 +79,9 @@ def store_options(cache: Cache, *, memtable_bytes: int, open_files: int) -> Opti
 
 @contextmanager
 def using(folder: Path) -> Iterator[None]:
-    """Reads and writes of the store in `folder`: a write fails, too, where a compaction finds
-    damage. Raises `StoreDamaged`, and marks the folder then."""
+    """Wraps reads and writes of the store in `folder`; a write also fails if a compaction finds
+    damage. Raises `StoreDamaged`, and then marks the folder.
+    """
     try:
         yield
     except Exception as error:
@@ -92,7 +93,7 @@ def using(folder: Path) -> Iterator[None]:
 
 
 def is_damaged(folder: Path) -> bool:
-    """Whether a use found so since the store was opened."""
+    """Whether damage was found since the store was opened."""
     return (folder / _MARK).exists()
 
 
@@ -113,15 +114,15 @@ class StoreSnapshot:
             return value
 
     def cut(self) -> None:
-        """Nothing can be read any more."""
+        """Ends the snapshot: later reads fail."""
         self._snapshot = None
 
 
 class OpenSnapshots:
-    """The views of one store that somebody still has. For several threads.
+    """The open snapshots of one store. May be used by several threads.
 
-    A snapshot keeps its store open: a reader who takes its time, or has stopped reading, would
-    keep whoever comes next from it.
+    A snapshot keeps its store open, so a slow or stopped reader would keep the store from its next
+    owner.
     """
 
     def __init__(self) -> None:
@@ -129,13 +130,13 @@ class OpenSnapshots:
         self._lock = threading.Lock()
 
     def add(self, view: StoreSnapshot) -> StoreSnapshot:
-        """The same view, which `cut` will end."""
+        """Register a snapshot, which `cut` will end; returns the same snapshot."""
         with self._lock:
             self._views.add(view)
         return view
 
     def cut(self) -> None:
-        """End them all: a read that is under way comes to its end, the next one fails."""
+        """End all snapshots: a read in progress finishes, the next one fails."""
         with self._lock:
             views = list(self._views)
             self._views.clear()
@@ -144,7 +145,7 @@ class OpenSnapshots:
 
 
 def open_store(folder: Path, options: Options) -> Rdict:
-    """The store in `folder`, made where there is none. Blocking.
+    """The store in `folder`, created if it does not exist. Blocking.
 
     Raises `StoreHeld` and `StoreBusy`.
     """
@@ -175,7 +176,7 @@ def open_store(folder: Path, options: Options) -> Rdict:
 
 
 def close_store(folder: Path, store: Rdict) -> None:
-    """Close a store. What of it the disk does not take any more, the changelog has. Blocking."""
+    """Close a store. Data that the disk no longer accepts is still in the changelog. Blocking."""
     try:
         store.close()
     except Exception as error:

@@ -1,9 +1,9 @@
-"""The state store: a shard's changelog in RocksDB, same keys, same values.
+"""The state store: a shard's changelog in RocksDB, with the same keys and values.
 
-Disposable. It is written only after a transaction has committed, one write batch a step,
-together with the changelog offset up to which it is applied and the broker's time of the last
-record below it. The write-ahead log is off: a crash loses the last few megabytes of the
-memtable, values and offset alike, and recovery reads them from the changelog again.
+Disposable. It is written only after a transaction has committed: one write batch for each step,
+with the changelog offset up to which the store is applied and the broker's time of the last record
+below it. The write-ahead log is off: a crash loses the last few megabytes of the memtable, values
+and offset together, and recovery reads them from the changelog again.
 """
 
 import shutil
@@ -59,13 +59,13 @@ class StateStore:
         self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub says method
 
     def position(self) -> int:
-        """The changelog offset from which to go on reading; 0 for an empty store."""
+        """The changelog offset at which reading continues; 0 for an empty store."""
         return self._stamp()[0]
 
     def stamp_ms(self) -> int:
-        """When the last record below `position` was appended: UTC ms, the broker's clock.
+        """When the last record below `position` was appended: UTC ms, by the broker's clock.
 
-        What was deleted since may be known by a tombstone alone.
+        Keys deleted since then may have only a tombstone in the changelog, and tombstones expire.
         """
         return self._stamp()[1]
 
@@ -109,10 +109,10 @@ class StateStore:
         position: int | None,
         stamp_ms: int | None = None,
     ) -> None:
-        """Writes one committed step (None deletes) and the position after it, all or nothing.
+        """Writes one committed step (None deletes) and the position after it, atomically.
 
-        With None for the position it stays, and what is written here is read again. `stamp_ms`
-        is the broker's time of the last record; where it does not tell, the local clock counts.
+        With position None the position stays, and recovery reads the entries again. `stamp_ms` is
+        the broker's time of the last record; if it is None, the local clock counts.
         """
         batch = WriteBatch(raw_mode=True)
         for key, value in puts:
@@ -127,25 +127,28 @@ class StateStore:
             self._store.write(batch, self._unlogged)
 
     def snapshot(self) -> StoreSnapshot:
-        """The store as it is now, readable by key while later steps change it, until it closes."""
+        """The store as it is now, readable by key while later steps change it, until the store
+        closes.
+        """
         return self._views.add(StoreSnapshot(self._store.snapshot(), self.folder))
 
     def check(self) -> None:
-        """Raises `StoreDamaged` where a read found so, whoever read."""
+        """Raises `StoreDamaged` if any read has found damage."""
         if is_damaged(self.folder):
             raise StoreDamaged(self.folder, "found by a read")
 
     def clear(self) -> None:
-        """Throws everything away and starts empty."""
+        """Deletes everything and starts empty."""
         self._views.cut()
         self._store.close()
         shutil.rmtree(self.folder)
         self._store = open_store(self.folder, _options(self._cache))
 
     def close(self, *, flush: bool = False) -> None:
-        """Closes the store; `flush` writes the memtable first, so that nothing is read again.
+        """Closes the store; `flush` writes the memtable first, so that recovery reads nothing
+        again.
 
-        Whoever still reads from a snapshot is cut off: `StoreClosed`.
+        Reads of open snapshots end with `StoreClosed`.
         """
         self._views.cut()
         if flush:
@@ -154,7 +157,7 @@ class StateStore:
 
 
 def _options(cache: Cache) -> Options:
-    """Values of segments are large and are written once: they lie in files of their own."""
+    """Values of segments are large and written once: they are stored in separate files."""
     options = store_options(cache, memtable_bytes=_MEMTABLE, open_files=_OPEN_FILES)
     options.set_enable_blob_files(True)
     options.set_min_blob_size(4096)

@@ -1,4 +1,4 @@
-"""A shard's store: hot table, state store and producer as one thing that changes by steps."""
+"""A shard's store: hot table, state store and producer as one unit that steps change."""
 
 import asyncio
 import secrets
@@ -34,11 +34,12 @@ Put = tuple[bytes, bytes | None]
 
 @dataclass
 class Step:
-    """What one transaction commits.
+    """The contents of one transaction.
 
-    `puts` go to the changelog and, once committed, to the state store and the hot table; `frames`
-    saves decoding deltas made here. `appends` go to the archive first; `manifest_of` turns their
-    offsets into manifest puts of the same step. `records` and `groups` go to other topics.
+    `puts` go to the changelog and, after the commit, to the state store and the hot table; `frames`
+    saves decoding deltas that were made here. `appends` go to the archive first; `manifest_of`
+    turns their offsets into manifest puts of the same step. `records` and `groups` go to other
+    topics.
     """
 
     puts: list[Put] = field(default_factory=list)
@@ -73,7 +74,7 @@ class PinnedShard:
     def delta_rows(
         self, source: str, columns: Sequence[str] = COLUMNS, where: pl.Expr | None = None
     ) -> pl.DataFrame:
-        """The rows of `source` in the deltas of which `where` is true, in no order, not folded."""
+        """The rows of `source` in the deltas for which `where` is true; unordered, not folded."""
         if not self.deltas:
             return empty().select(columns)
         wanted = pl.col("source") == source
@@ -89,8 +90,9 @@ class PinnedShard:
         *,
         packed: bool = False,
     ) -> pl.DataFrame:
-        """One segment's rows of `source`, with these columns, of which `where` is true; with
-        `packed`, users of 24 digits may be Binary: their 12 bytes."""
+        """One segment's rows of `source`, with these columns, for which `where` is true. With
+        `packed`, users of 24 digits may be Binary: their 12 bytes.
+        """
         shared = [source] if len(index.sources) > 1 else None
         return decode(self.bytes_of(index), shared, columns, where, packed=packed)
 
@@ -104,15 +106,15 @@ class PinnedShard:
 class Store:
     """One shard's durable state; opened by `takeover`, changed by `commit`, read at any time.
 
-    It belongs to one owner, and that a commit succeeds is what proves that it is still this
-    one: the transaction's coordinator lets no producer commit that another has fenced, and
-    every new owner fences before it reads. `doubts` counts what has happened since which there
-    may be another, and `owned` says whether a commit has succeeded since the last of them.
+    A store belongs to one owner. Only a successful commit proves that this owner is still the
+    current one: the broker's transaction coordinator refuses the commit of a fenced producer, and
+    every new owner fences before it reads. `doubts` counts the events after which another owner may
+    exist; `owned` says whether a commit has succeeded since the last of them.
 
-    Nothing that is read proves as much. Up to the last stable offset the log shows neither the
-    fence of a new owner whose transaction is open, nor, behind anybody's open transaction,
-    anything at all; the high watermark moves with every record and marker of our own; and both
-    are told by a leader that may have been replaced while it stood still.
+    No read proves ownership. Up to the last stable offset, the log does not show the fence of a new
+    owner whose transaction is open, and it shows nothing behind any open transaction. The high
+    watermark moves with all of our own records and markers. Both values come from a partition
+    leader that may itself have been replaced while it was suspended.
     """
 
     def __init__(
@@ -158,13 +160,13 @@ class Store:
 
     @property
     def owned(self) -> bool:
-        """Whether it has been proven since the last doubt that there is no newer owner."""
+        """Whether a commit since the last doubt has proven that there is no newer owner."""
         return self._proven == self.doubts()
 
     async def prove(self) -> None:
-        """Proves it, by a step of its own where no other has done so meanwhile.
+        """Proves ownership by a step of its own, unless another step has succeeded meanwhile.
 
-        Raises `Fenced` where there is a newer owner, `StepFailed` where nobody can say.
+        Raises `Fenced` if there is a newer owner, `StepFailed` if the outcome is unknown.
         """
         async with self._lock:
             if not self.owned:
@@ -173,7 +175,7 @@ class Store:
                 )
 
     async def close(self) -> None:
-        """Lets go of broker and disk; what was committed stays."""
+        """Releases broker connections and local store; committed data stays."""
         if self._writer is not None:
             await self._writer.close()
         if self._applying is not None:
@@ -190,7 +192,9 @@ class Store:
         return self._state_store
 
     async def commit(self, step: Step) -> None:
-        """Commits a step and applies it. Raises `Fenced` or `StepFailed`: then take over anew."""
+        """Commits a step and applies it. Raises `Fenced` or `StepFailed`: then the shard needs a
+        new takeover.
+        """
         async with self._lock:
             await self._commit(step)
 
@@ -241,9 +245,10 @@ class Store:
             self.table.apply(puts, frames)
 
     async def pin(self) -> "PinnedShard":
-        """Everything as it stands after some step, whatever later steps change.
+        """A consistent view of the store after some step; later steps do not change it.
 
-        Waits while a step is between state store and table, a few milliseconds.
+        Waits while a step is applied to the state store and not yet to the table, a few
+        milliseconds.
         """
         async with self._changing:
             table, layout = self.table, self.table.layout()
@@ -263,7 +268,7 @@ class Store:
         return Record(self._changelog, put[0], put[1], self.partition)
 
     async def read(self, index: SegmentIndex, source: str | None = None) -> pl.DataFrame:
-        """A segment's rows, or only those of one source."""
+        """A segment's rows; with a source, only the rows of that source."""
         return await asyncio.to_thread(self._decode, index, source)
 
     def _decode(self, index: SegmentIndex, source: str | None) -> pl.DataFrame:
@@ -272,7 +277,7 @@ class Store:
         return decode(data, [source] if shared and source is not None else None)
 
     def bytes_of(self, index: SegmentIndex) -> bytes:
-        """A segment's encoded bytes. Raises `KeyError` for one that is not in the hot table, and
+        """A segment's encoded bytes. Raises `KeyError` if the segment is not in the hot table, and
         `CorruptSegment`.
         """
         data = self.state_store.get(keys.segment(index.id))
@@ -282,7 +287,7 @@ class Store:
 
 
 def new_id(now_ms: int) -> str:
-    """A segment id of 24 hex digits: the time it was made, in milliseconds, and chance."""
+    """A segment id of 24 hex digits: its creation time in milliseconds, and random digits."""
     return f"{now_ms:012x}{secrets.token_hex(6)}"
 
 
@@ -292,7 +297,9 @@ def made_ms(segment_id: str) -> int:
 
 
 def bounded(items: Iterable[T], weigh: Callable[[T], int], limit: int) -> Iterator[list[T]]:
-    """Groups of items of at most `limit` together; an item heavier than that goes alone."""
+    """Groups of items with at most `limit` in total; an item heavier than the limit forms its own
+    group.
+    """
     group: list[T] = []
     weight = 0
     for item in items:

@@ -1,14 +1,14 @@
 """Blocks of a `by_user` run: about a thousand interactions of few users, as bytes.
 
-Inside the index a user is packed: 24 lower-case hex digits as their 12 bytes, any other name
-as its UTF-8 with `a` behind it, or `bb` where that would make 12 bytes. So names are short,
-sort fast, and no two are the same. A packed frame has the columns of `interaction.SCHEMA`
-with `user` as Binary and `kind` and `channel` as positions.
+Inside the index a user is packed. 24 lower-case hex digits become 12 bytes; any other name is its
+UTF-8 followed by `a`, or by `bb` if one letter would make 12 bytes. So packed names are short, sort
+fast and are unique. A packed frame has the columns of `interaction.SCHEMA` with `user` as Binary
+and `kind` and `channel` as positions.
 
-A block is an Arrow IPC stream of one batch, lz4 as a whole, without the columns that are null
-throughout, and with `span` (last - first) instead of `last`. Against Parquet with zstd it is
-half as large again and takes a tenth of the time to read. The format is local to a store that
-may be thrown away at any time, so nothing here is versioned but the store itself.
+A block is one Arrow IPC stream of one batch, compressed by lz4 as a whole. Columns that are null in
+all rows are left out, and `span` (last - first) replaces `last`. Compared with Parquet and zstd it
+is half as large again and takes a tenth of the time to read. The format is local to a store that
+may be deleted at any time, so only the store has a version.
 """
 
 import io
@@ -55,7 +55,7 @@ _ASKED = ("source", "kind", "channel", "step", "variation", "detail", "first", "
 
 
 class CorruptBlock(Recoverable):
-    """Bytes of the local index are not what was written: throw the index away."""
+    """Bytes of the local index differ from what was written: delete the index."""
 
 
 def pack_user(user: str) -> bytes:
@@ -90,7 +90,7 @@ def _packed(user: pl.Series) -> pl.Series:
 
 
 def split(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """A sorted frame in pieces of at most `BLOCK_ROWS` rows, of about one size."""
+    """Pieces of a sorted frame, at most `BLOCK_ROWS` rows each, of about equal size."""
     count = -(-frame.height // BLOCK_ROWS)
     for number in range(count):
         start = frame.height * number // count

@@ -1,15 +1,15 @@
-"""Rows by user: an index beside the hot table, and reads that are right without it.
+"""Rows by user: an index beside the hot table. Reads are complete without it.
 
-The law: the rows of every *covered* segment are in the runs; every other segment, and every
-delta, is read itself. So an empty index makes answers slower and never wrong.
+Rule: the rows of every *covered* segment are in the runs; every other segment, and every delta, is
+read itself. So an empty index makes answers slower and never wrong.
 
-- A segment is covered by being indexed, or by replacing only covered ones (merge,
-  separation): its rows are theirs.
-- A merge of runs drops the rows of every source that no covered segment holds, which is what
-  expiry leaves behind. Before it begins, ids that have left the hot table lose their cover:
-  a restored segment that bears one again is read itself until it is indexed anew.
-- Rows that have left the hot table may stay in the runs for long. They belong to a source
-  that is hidden until all of them are back, so whoever reads masks by source.
+- A segment becomes covered when it is indexed, or when it replaces only covered segments (merge,
+  separation): its rows are the rows of those.
+- A merge of runs drops the rows of every source that no covered segment holds; expiry leaves such
+  rows behind. Before the merge begins, segments that have left the hot table lose their cover: if a
+  restore brings a segment id back, the segment is read itself until it is indexed again.
+- Rows that have left the hot table may stay in the runs for long. They belong to a source that is
+  hidden until all of its rows are back, so readers filter by source.
 """
 
 import asyncio
@@ -41,8 +41,8 @@ T = TypeVar("T")
 
 
 class ByUser:
-    """One shard's index. What is in memory changes in the event loop alone; of `index` and
-    `compact` only one may run at a time.
+    """One shard's index. Only the event loop changes the state in memory; only one of `index` and
+    `compact` may run at a time.
     """
 
     def __init__(self, folder: Path, cache: Cache) -> None:
@@ -59,10 +59,10 @@ class ByUser:
         self._segment_filter = SegmentFilter()
 
     def open(self, identity: str) -> None:
-        """Opens what is there of the hot table `identity`. Blocking.
+        """Opens the stored index of the hot table `identity`. Blocking.
 
-        Identity changes with whatever takes rows out of the table other than expiry.
-        Raises as `open_store` does, and `RuntimeError` after `close`.
+        The identity changes whenever rows leave the table other than by expiry. Raises as
+        `open_store` does, and `RuntimeError` after `close`.
         """
         with self._working:
             # whoever opens in a thread may be cancelled, and close, before that thread begins
@@ -75,7 +75,7 @@ class ByUser:
     def close(self) -> None:
         """Closes the store for good; the runs stay on disk.
 
-        Blocking: waits for a step, or an `open`, that is under way.
+        Blocking: waits for a step, or an `open`, in progress.
         """
         with self._working:
             self._closed = True
@@ -84,7 +84,7 @@ class ByUser:
                 store.close()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Its end is what `close` waits for, even where nobody waits for its result."""
+        """Runs a call in a thread; `close` waits for its end, even if the caller was cancelled."""
 
         def held() -> T:
             with self._working:
@@ -100,7 +100,9 @@ class ByUser:
         return self._store
 
     def follow(self, puts: Iterable[Put], table: HotTable) -> None:
-        """A committed step, just before `table` takes it in: what it replaces stays covered."""
+        """Takes note of a committed step, just before `table` applies it: segments that replace
+        covered ones become covered.
+        """
         removed, added = replacement(puts, table)
         if removed <= self.covered:
             self.covered |= added
@@ -145,7 +147,7 @@ class ByUser:
         return run
 
     async def compact(self, table: HotTable) -> bool:
-        """One bounded piece of what keeps runs few; False where there is nothing to do.
+        """One bounded step of merging runs; False if there is nothing to do.
 
         Raises `UserStoreFailed`.
         """
@@ -190,6 +192,6 @@ class ByUser:
             self._gone = list(former)
 
     def distrust(self) -> None:
-        """Forgets everything at once, as something on disk was not what it should be."""
+        """Forgets the whole index at once, because stored data was wrong."""
         self._distrusted = True
         self.runs, self.covered = (), set()

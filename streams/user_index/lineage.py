@@ -1,4 +1,6 @@
-"""Which segments a step replaces, so that what was known of the old holds for the new."""
+"""Which segments a step replaces, so that knowledge about the old segments is kept for the new
+ones.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,11 +15,11 @@ Put = tuple[bytes, bytes | None]
 
 
 def replacement(puts: Iterable[Put], table: HotTable) -> tuple[set[str], set[str]]:
-    """Ids removed and added by a step that `table` has not taken in yet, where the added
-    segments hold rows of the removed ones and no others; two empty sets for any other step.
+    """Ids removed and added by a step that `table` has not applied yet, if the added segments hold
+    exactly the rows of the removed ones; two empty sets for any other step.
 
-    A merge and a separation replace; a step that folds deltas too does not, nor one that adds
-    rows of a source which the removed segments do not have, as a restore does.
+    A merge and a separation replace segments. A step that also folds deltas does not, nor does a
+    step that adds rows of a source without rows in the removed segments, such as a restore.
     """
     written: list[bytes] = []
     removed: list[SegmentIndex] = []

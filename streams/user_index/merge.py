@@ -18,10 +18,11 @@ BLOCKS_PER_STEP = 128
 
 
 class RunMerge:
-    """Writes the folded rows of `runs` as one run, but for sources that are not in `kept`.
+    """Writes the folded rows of `runs` as one run, without the rows of sources that are not in
+    `kept`.
 
-    A crash loses the work done so far and nothing else: the blocks count only with the run's
-    entry, which the caller writes.
+    A crash loses only the work done so far: blocks count only after the caller has written the
+    run's entry.
     """
 
     def __init__(self, store: UserStore, runs: Sequence[Run], kept: frozenset[str]) -> None:
@@ -77,7 +78,8 @@ def load_block(snapshot: Snapshot, run: Run, number: int) -> bytes:
 
 
 def write_blocks(store: UserStore, number: int, start: int, rows: pl.DataFrame) -> Iterator[bytes]:
-    """Writes sorted packed rows as blocks `start` and on of a run; their first users.
+    """Writes sorted packed rows as blocks of a run, numbered from `start`; returns their first
+    users.
 
     Raises `UserStoreFailed`.
     """

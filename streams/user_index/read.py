@@ -1,4 +1,4 @@
-"""Reading the rows of some users, whatever changes meanwhile."""
+"""Reads the rows of some users from a consistent view."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ __all__ = ["PinnedIndex", "SegmentGone", "stored_segment"]
 
 @dataclass(slots=True)
 class PinnedIndex:
-    """A shard's rows as they stood at one moment. Holds snapshots: let go of it soon.
+    """A shard's rows as of one moment. It holds snapshots: release it soon.
 
-    `segments` are those that the runs do not cover, `state store` is None where there are none.
+    `segments` are the segments that the runs do not cover; the state store is None if there are
+    none.
     """
 
     deltas: Sequence[pl.DataFrame]
@@ -34,9 +35,8 @@ class PinnedIndex:
     def find(self, users: Sequence[str]) -> list[Row]:
         """All rows of `users`, folded, sorted by user and source. Blocking.
 
-        The profile-wide rows that a flush would make of the deltas are among them.
-        Rows of sources that should be hidden are among them. Raises `SegmentGone`,
-        `CorruptBlock`, `CorruptSegment`.
+        The result includes the profile-wide rows that a flush would derive from the deltas, and
+        rows of hidden sources. Raises `SegmentGone`, `CorruptBlock`, `CorruptSegment`.
         """
         if not users:
             return []
@@ -48,7 +48,7 @@ class PinnedIndex:
         return folded(found)
 
     def rows(self, users: Sequence[str]) -> pl.DataFrame:
-        """What `find` tells as a frame in `interaction.SCHEMA`."""
+        """The result of `find` as a frame in `interaction.SCHEMA`."""
         return frame_of(self.find(users))
 
     def _indexed(self, users: Sequence[str]) -> Iterator[Row]:

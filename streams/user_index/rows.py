@@ -1,7 +1,7 @@
-"""Interactions of some users as tuples: what fold and profile-wide table do, for few rows.
+"""Interactions of some users as tuples: fold and profile-wide rows, for few rows.
 
-Whoever is asked for has a few dozen rows, and one expression over a frame costs as much as
-hundreds of them. Tests hold that this agrees with `fold` and `wide`.
+A user in a request has a few dozen rows, and one expression over a frame costs as much as hundreds
+of rows. Tests check that the results equal those of `fold` and `wide`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ Row = tuple[str, str, str, Text, Text, Text, Text, int, int]
 
 
 def folded(rows: Iterable[Row]) -> list[Row]:
-    """One row a key: the earliest `first`, the latest `last`. Sorted by user and source."""
+    """One row for each key: the earliest `first`, the latest `last`. Sorted by user and source."""
     found: dict[tuple[str | None, ...], Row] = {}
     for row in rows:
         key = row[:7]

@@ -1,4 +1,4 @@
-"""Runs of the `by_user` index: what memory knows of each, and which to merge."""
+"""Runs of the `by_user` index: their metadata in memory, and the choice of runs to merge."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ _FIRST_TIER_ROWS = 100_000
 class Run:
     """Rows sorted by packed user, in blocks; `firsts` has the first user of each block.
 
-    A user's rows may go on in the next block.
+    A user's rows may continue in the next block.
     """
 
     number: int
@@ -32,7 +32,7 @@ class Run:
 def choose(runs: Iterable[Run]) -> list[Run]:
     """The runs to merge next: those of the lowest tier that has `FAN_IN` of them; or none.
 
-    So every row is rewritten once a tier, and a tier keeps at most `FAN_IN - 1` runs.
+    So every row is rewritten once for each tier, and a tier keeps at most `FAN_IN - 1` runs.
     """
     tiers: dict[int, list[Run]] = {}
     for run in runs:
@@ -53,7 +53,7 @@ def _tier(rows: int) -> int:
 def ranges(runs: Sequence[Run], blocks: int) -> list[tuple[bytes, bytes | None]]:
     """Ranges `[low, high)` of users that cover all of `runs`, each of about `blocks` blocks.
 
-    The blocks of one user are never parted, however many they are.
+    All blocks of one user are in the same range.
     """
     edges = sorted(first for run in runs for first in run.firsts)[::blocks]
     lows = sorted(set(edges))

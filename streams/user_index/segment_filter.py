@@ -1,8 +1,8 @@
-"""Which segments hold rows of a user, without decoding them again for everyone who asks.
+"""Says which segments hold rows of a user, without decoding the segments for every request.
 
-Until the index covers a segment, whoever asks for a user has to look into it: the first time
-its users are decoded, and from then on the hashes of them tell in microseconds that somebody
-is not there. Hashes only rule out: names decide.
+Until the index covers a segment, every request for a user has to look into it. The first request
+decodes the segment's users; from then on their hashes show in microseconds that a user is not in
+the segment. Hashes only exclude segments: the final comparison uses the names.
 """
 
 import io
@@ -34,7 +34,7 @@ class SegmentGone(Recoverable):
 
 
 class SegmentFilter:
-    """Hashes of the users of segments, row by row. Asked in any thread, kept in one."""
+    """Hashes of the users of segments, row by row. Read from any thread, changed in one."""
 
     def __init__(self) -> None:
         self._hashes: dict[str, pl.Series] = {}
@@ -78,14 +78,16 @@ def rows_among(frames: Sequence[pl.DataFrame], users: Sequence[str]) -> list[Row
 
 
 def _hashed(users: Sequence[str]) -> pl.Series:
-    """The hashes by which segments may know these users: by name, or by their bytes."""
+    """The hashes of these users, in both forms that segments use: of the name, and of the packed
+    bytes.
+    """
     hexed = [bytes.fromhex(user) for user in users if _HEX.fullmatch(user)]
     named = _short(pl.Series(users, dtype=pl.String))
     return named.append(_short(pl.Series(hexed, dtype=pl.Binary))) if hexed else named
 
 
 def _hashes(data: bytes) -> pl.Series:
-    """Those of a segment's users, row by row. Raises `CorruptSegment`."""
+    """The hashes of a segment's users, row by row. Raises `CorruptSegment`."""
     try:
         # The column as it is stored: to spell all users out takes thrice as long.
         stored = pl.read_parquet(io.BytesIO(data), columns=[PACKED], use_statistics=False)

@@ -37,16 +37,16 @@ _OPEN_FILES = 64
 
 
 class UserStoreFailed(Recoverable):
-    """The disk does not take or give the index's data."""
+    """The disk does not accept or return the index's data."""
 
 
 class UserStore:
-    """One shard's index under `folder`. Opened by the first of `identity` and read and written
-    from threads, one writer at a time; a snapshot stays readable whatever is written.
+    """One shard's index under `folder`, for the hot table `identity`. Read and written from
+    threads, one writer at a time; a snapshot stays readable during writes.
     """
 
     def __init__(self, folder: Path, cache: Cache, identity: str) -> None:
-        """Opens the store, emptied where it was built from something other than `identity`.
+        """Opens the store, and empties it first if it was built from another `identity`.
 
         Blocking. Raises as `open_store` does, and `StoreDamaged`: then open it again.
         """
@@ -97,7 +97,7 @@ class UserStore:
         return found
 
     def _remove_orphans(self) -> None:
-        """Removes blocks that a crash left without their run, or behind it."""
+        """Removes blocks whose run does not exist, which a crash may have left."""
         low = 0
         for number in [*sorted(run.number for run in self.runs), 0xFFFF_FFFF]:
             if low < number:
@@ -106,7 +106,7 @@ class UserStore:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Raises `StoreDamaged`, or `UserStoreFailed` for another trouble of the disk."""
+        """Raises `StoreDamaged`, or `UserStoreFailed` for another error of the disk."""
         try:
             with using(self.folder):
                 yield
@@ -128,7 +128,7 @@ class UserStore:
         remove: Iterable[Run] = (),
         covered: Iterable[str] | None = None,
     ) -> None:
-        """Writes blocks, a run's entry, removals of such and all covered ids: at once or not.
+        """Writes blocks, a run's entry, removals and all covered ids: atomically or not at all.
 
         Raises `UserStoreFailed` or `StoreDamaged`.
         """
@@ -165,7 +165,7 @@ class UserStore:
         return self._store.snapshot()
 
     def close(self) -> None:
-        """Closes the store; what was written is flushed, where the disk takes it."""
+        """Closes the store and flushes it, if the disk accepts the data."""
         close_store(self.folder, self._store)
 
 
