@@ -1,5 +1,6 @@
-"""Record batches to frames of events and users, with a reject for each record that is none.
+"""Decodes record batches to frames of events and users, with a reject for each record that is
+neither.
 
-Imports all other rooms of `schemas`. Begin with `ingest`: everything that a step needs of fetched
-batches; `decoder` chooses between `blocks` (whole batches) and `singles`.
+Imports all other rooms of `schemas`. Begin with `ingest`, which makes everything that a step needs
+from fetched batches; `decoder` chooses between `blocks` (whole batches) and `singles` (records).
 """

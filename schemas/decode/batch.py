@@ -1,4 +1,4 @@
-"""Kafka's record batches, format v2, as they lie in a fetch response.
+"""Kafka's record batches, format v2, as in a fetch response.
 
     base offset i64, length i32, leader epoch i32, magic i8,
     crc u32                    CRC-32C of all that follows it
@@ -7,10 +7,10 @@
     producer id i64, producer epoch i16, base sequence i32, count i32
     records                    compressed as a whole
 
-`length` counts the bytes after itself. A batch stays as it is (`SealedBatch`) until it is
-opened, into a bounded space: a batch that cannot be opened is one with a fault, which its
-reader puts aside. schemas.decode.batch_records takes the records apart one by one;
-schemas.decode.decoder does it for whole batches.
+`length` counts the bytes after itself. A batch stays compressed (`SealedBatch`) until it is opened,
+into a buffer of bounded size. A batch that cannot be opened gets a fault, and its reader rejects
+it. schemas.decode.batch_records splits a batch into single records; schemas.decode.decoder decodes
+whole batches.
 """
 
 import struct
@@ -61,7 +61,7 @@ class CorruptBatch(Recoverable):
 
 @dataclass(frozen=True, slots=True)
 class BatchHeader:
-    """What a reader has to know of a batch before it looks at its records.
+    """The fields of a batch header that a reader needs before it reads the records.
 
     `control_type` is `ABORT` or `COMMIT` in a control batch that ends a transaction of
     `producer_id`, else None.
@@ -77,16 +77,18 @@ class BatchHeader:
 
     @property
     def next_offset(self) -> int:
-        """The offset at which to go on reading; a compacted batch may end below it."""
+        """The offset at which reading continues; the records of a compacted batch may end
+        below it.
+        """
         return self.base_offset + self.last_offset_delta + 1
 
 
 @dataclass(frozen=True, slots=True)
 class SealedBatch:
-    """A record batch as the log has it: `wire`, its header included.
+    """A record batch as in the log: `wire` is its bytes with the header.
 
-    `codec` is the number of its compression, or None for a format older than v2, of which
-    nothing but the offset is known.
+    `codec` is the number of its compression, or None for a format older than v2, of which only the
+    offset is known.
     """
 
     topic: str
@@ -111,10 +113,10 @@ class SealedBatch:
         return bool(self.codec)
 
     def opened(self, limit: int = BATCH_BYTES) -> RecordBatch:
-        """With its records, or with a fault where those would take more than `limit` bytes,
-        cannot be decompressed, or are more than can be.
+        """The batch with its records. It has a fault instead if the records take more than `limit`
+        bytes, cannot be decompressed, or their count is impossible for their bytes.
 
-        Work for a thread where it is compressed.
+        Call it in a thread if the batch is compressed.
         """
         payload = b""
         fault: tuple[str, str] | None = None
@@ -150,7 +152,7 @@ def parse_batches(
     check_crc: bool = True,
     limit: int = BATCH_BYTES,
 ) -> Iterator[tuple[BatchHeader, RecordBatch | None]]:
-    """As `seal_batches`, each batch opened."""
+    """As `seal_batches`, with each batch opened."""
     for header, batch in seal_batches(raw, topic, partition, check_crc=check_crc):
         yield header, None if batch is None else batch.opened(limit)
 
@@ -158,11 +160,11 @@ def parse_batches(
 def seal_batches(
     raw: bytes | bytearray | memoryview, topic: str, partition: int, *, check_crc: bool = True
 ) -> Iterator[tuple[BatchHeader, SealedBatch | None]]:
-    """Yield the complete batches of a record set; the last may be cut off and is left out.
+    """Yield the complete batches of a record set; an incomplete last batch is left out.
 
-    The second part is None for control batches and for batches that compaction emptied.
-    Batches of aborted transactions are not told apart here: that takes the fetch response's
-    list of them. Raises `CorruptBatch`.
+    The second part is None for control batches and for batches that compaction emptied. Batches of
+    aborted transactions are included: only the fetch response's list identifies them. Raises
+    `CorruptBatch`.
     """
     view = memoryview(raw)
     start = 0
@@ -225,7 +227,7 @@ def _parse(
 def _of_old_format(
     view: memoryview, topic: str, partition: int, base: int
 ) -> tuple[BatchHeader, SealedBatch]:
-    """A message set: what it begins with, offset and length, is as today."""
+    """A message set of an older format: it begins with offset and length like a batch of today."""
     header = BatchHeader(
         base, 0, 1, -1, is_transactional=False, is_control=False, control_type=None
     )
@@ -233,7 +235,7 @@ def _of_old_format(
 
 
 def _control_type(records: bytes) -> int | None:
-    """Brokers write the marker, as the only record of its batch, uncompressed."""
+    """Brokers write the marker as the only record of its batch, uncompressed."""
     try:
         _, at = read_varint(records, 0)
         _, at = read_varint(records, at + 1)

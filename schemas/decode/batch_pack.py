@@ -1,4 +1,6 @@
-"""Records as one batch, as a broker would hand it on: for reading what is about to be sent."""
+"""Packs records into one batch, as a broker would return it: for checking records before they are
+sent.
+"""
 
 from collections.abc import Sequence
 

@@ -1,13 +1,13 @@
-"""The records of one batch, one by one: for control topics, rejects and mixed batches.
+"""The single records of one batch: for control topics, rejects and mixed batches.
 
     length, attributes i8, timestamp delta, offset delta,
     key length (-1: none), key, value length (-1: none), value,
     header count, then per header: key length, key, value length (-1: none), value
 
-All numbers but the attributes are zigzag varints, as in Avro. Of a batch the first `count`
-records are read and what lies behind them is passed over, as the Java client does. No number
-in it is believed before it is checked, and no record makes more than a bounded multiple of its
-bytes: of more than `MOST_HEADERS` headers none is read.
+All numbers except the attributes are zigzag varints, as in Avro. The first `count` records are
+read, and bytes behind them are ignored, as by the Java client. Every number is checked before it is
+used, and the memory for a record is limited to a multiple of its bytes: if a record has more than
+`MOST_HEADERS` headers, none of them is read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ _HALF, _WHOLE = 1 << 63, 1 << 64
 
 
 class CorruptRecords(Fatal):
-    """A batch that cannot be read: `code` is the reject's, `detail` says why."""
+    """A batch that cannot be read: `code` is the code of its reject, `detail` says why."""
 
     def __init__(self, batch: "RecordBatch", code: str, detail: str) -> None:
         super().__init__(
@@ -57,10 +57,9 @@ class CorruptRecords(Fatal):
 class RecordBatch:
     """A record batch whose records are still bytes.
 
-    `payload` holds the records, decompressed. Timestamps are the broker's, milliseconds;
-    with `log_append_time` every record has `max_timestamp`. `fault`, where there is one, is
-    (code, detail): why the records cannot be read, and then `payload` is empty. `wire` are the
-    bytes of the batch as the log has them.
+    `payload` holds the records, decompressed. Timestamps are the broker's, in milliseconds; with
+    `log_append_time` every record has `max_timestamp`. `fault`, if set, is (code, detail): why the
+    records cannot be read; then `payload` is empty. `wire` is the batch as in the log.
     """
 
     topic: str
@@ -82,7 +81,9 @@ class RecordBatch:
 
 
 class KafkaRecord(NamedTuple):
-    """One record; `timestamp` in milliseconds. A header key that is no UTF-8 is mended."""
+    """One record; `timestamp` in milliseconds. In a header key, bytes that are not UTF-8 are
+    replaced.
+    """
 
     offset: int
     timestamp: int
@@ -99,7 +100,7 @@ def unpack(batch: RecordBatch) -> list[KafkaRecord]:
 def chunks(batch: RecordBatch) -> Iterator[list[KafkaRecord]]:
     """The records of a batch, some thousands at a time.
 
-    Raises `CorruptRecords` before the first where not all of them can be read.
+    Raises `CorruptRecords` before the first chunk if any record cannot be read.
     """
     if batch.count > _CHUNK:
         for _ in _walk(batch):
@@ -115,8 +116,8 @@ def chunks(batch: RecordBatch) -> Iterator[list[KafkaRecord]]:
 
 
 def unpack_proven(batch: RecordBatch) -> list[KafkaRecord]:
-    """As `unpack`, several times as fast, for a batch that is known to hold together, with few
-    headers: one that schemas.decode.blocks has read.
+    """As `unpack`, several times as fast, for a batch with few headers that schemas.decode.blocks
+    has read, and that is therefore known to be valid.
     """
     header = HEADER.pack(
         batch.base_offset,

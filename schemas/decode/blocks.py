@@ -1,12 +1,13 @@
-"""Whole record batches read as one Avro block.
+"""Reads whole record batches as one Avro block.
 
-Kafka's record and Avro's binary encoding write numbers and lengths alike, so a record schema
-that puts the record's own fields around the event's reads a batch without any work per
-record. Offset deltas, constant framing, the sum of the lengths and a record of zeros at the
-very end tell whether every record was read at its place.
+Kafka's record format and Avro's binary encoding write numbers and lengths in the same way. So a
+record schema that has the fields of the Kafka record around the fields of the event reads a batch
+without any work for single records. Offset deltas, constant framing, the sum of the lengths and a
+record of zeros at the very end prove that every record was read at its correct position.
 
-What Polars is lenient in (the index of a union, the byte of a boolean, numbers of too many bits),
-schemas.decode.one is too; and columns that nobody reads are not looked at, not even for UTF-8.
+Polars accepts some invalid bytes (the index of a union, the byte of a boolean, numbers of too many
+bits); schemas.decode.one accepts the same. Fields that are not read are not checked, not even for
+UTF-8.
 """
 
 import io
@@ -45,10 +46,10 @@ class Misfit(EmberlineError):
 
 
 class Shape(NamedTuple):
-    """What all records of a batch must have in common to be read together.
+    """The properties that all records of a batch must share to be read together.
 
-    `layout` are the names of all headers of forwarded records, `origin` the first one's value,
-    which all must have alike; for other records they are empty and None.
+    `layout` has the names of all headers of forwarded records, and `origin` the value of the first
+    header, which must be equal in all records; for other records they are empty and None.
     """
 
     schema_id: int
@@ -66,9 +67,9 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """`frame` has the columns of a view, and `batch` (UInt32: the batch's number), `offset`
-    and `timestamp` (Int64); `longest` is the length of the longest record, `broken` whether
-    some event breaks a rule of schemas.decode.check other than the length of texts.
+    """`frame` has the columns of a view, and `batch` (UInt32: the batch's number), `offset` and
+    `timestamp` (Int64). `longest` is the length of the longest record. `broken` says whether some
+    event breaks a rule of schemas.decode.check other than the length of texts.
     """
 
     frame: pl.DataFrame
@@ -78,17 +79,17 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """The columns to read, and what to make of them."""
+    """The columns to read, and the expressions over them."""
 
     names: list[str]
     columns: list[pl.Expr]
 
 
 def peek(batch: RecordBatch, *, forwarded: bool = False) -> Shape | None:
-    """The shape of the batch's first record; None if it is no Avro in Confluent framing, has very
-    many headers, or the batch cannot hold as many records as it says.
+    """The shape of the batch's first record. None if the record is not Avro in Confluent framing or
+    has very many headers, or if the batch is too small for the number of records that it claims.
 
-    A `forwarded` one must have the headers of schemas.decode.forward.
+    A `forwarded` record must have the headers of schemas.decode.forward.
     """
     data = batch.payload
     if batch.count * LEAST_BYTES > len(data):
@@ -112,7 +113,9 @@ def peek(batch: RecordBatch, *, forwarded: bool = False) -> Shape | None:
 
 
 def _layout(data: bytes, at: int, headers: int) -> tuple[tuple[str, ...], bytes] | None:
-    """The names of the headers at `at`, and the first one's value, if they are a layout."""
+    """The names of the headers at `at`, and the value of the first one; None if they form no
+    layout.
+    """
     layout = next((one for one in LAYOUTS if len(one) == headers), None)
     if layout is None:
         return None
@@ -137,8 +140,8 @@ def read_batches(
     view: Projection,
     max_bytes: int,
 ) -> Read:
-    """Read batches of one shape. Raises `Misfit` unless every record is certainly read right
-    and none is longer than `max_bytes`.
+    """Read batches of one shape. Raises `Misfit` unless it is proven that every record was read
+    correctly and none is longer than `max_bytes`.
     """
     query = _query(shape, plan, view)
     head, end = _wrapping(plan, shape.null_key, shape.headers, shape.frame)
@@ -173,7 +176,9 @@ def read_batches(
 
 @lru_cache(maxsize=1024)
 def _query(shape: Shape, plan: DecodePlan, view: Projection) -> _Query:
-    """One query for everything: each costs far more than what it does with a few rows."""
+    """One query for everything, because the fixed cost of a query exceeds its cost for a few
+    rows.
+    """
     names = list(_FRAMING)
     names += ["key"] if shape.null_key else []
     names += [f"header_key_{number}" for number in range(len(shape.layout))]
@@ -223,7 +228,7 @@ def _query(shape: Shape, plan: DecodePlan, view: Projection) -> _Query:
 
 
 def _per_record(batches: Sequence[Numbered]) -> list[pl.Series]:
-    """What each record takes from its batch, repeated for every record."""
+    """The values that records take from their batch, repeated for every record."""
     columns = (
         ("batch", pl.UInt32, [number for number, _ in batches]),
         ("base_offset", pl.Int64, [batch.base_offset for _, batch in batches]),
@@ -252,7 +257,9 @@ def _per_record(batches: Sequence[Numbered]) -> list[pl.Series]:
 
 @lru_cache(maxsize=1024)
 def _wrapping(plan: DecodePlan, null_key: bool, headers: int, frame: bytes) -> tuple[bytes, bytes]:
-    """The container's head for records of one shape, and the record that ends the block."""
+    """The header of a container file for records of one shape, and the record that ends the
+    block.
+    """
     fields: list[Mapping[str, Any]] = [
         {"name": "length", "type": "long"},
         {"name": "attributes", "type": "boolean"},

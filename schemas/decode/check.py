@@ -1,4 +1,4 @@
-"""What an event must fulfil beyond its schema: the reasons for `rejected`, over columns."""
+"""The rules for events beyond their schema, which give the reasons for `rejected`; over columns."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ Rule: TypeAlias = tuple[pl.Expr, str, pl.Expr]
 
 @dataclass(frozen=True, slots=True)
 class RecordLimits:
-    """`max_field_bytes` bounds every text field, `max_record_bytes` key and value together."""
+    """`max_field_bytes` limits every text field, `max_record_bytes` key and value together."""
 
     max_field_bytes: int = 512
     max_record_bytes: int = 900_000
@@ -44,9 +44,9 @@ RULED = frozenset({"id", "user_id", "time", *_SOURCES, _INDEX})
 
 
 def broken(columns: Mapping[str, pl.Expr], timestamp: pl.Expr) -> pl.Expr:
-    """Whether an event breaks a rule, but for the lengths of texts, which are not looked at.
+    """Whether an event breaks a rule. The rule for lengths of texts is not checked here.
 
-    `columns` gives each field of the event, `timestamp` the broker's.
+    `columns` gives each field of the event, `timestamp` the broker's timestamp.
     """
     return _broken(_rules(columns, timestamp))
 
@@ -54,10 +54,10 @@ def broken(columns: Mapping[str, pl.Expr], timestamp: pl.Expr) -> pl.Expr:
 def check(
     frame: pl.DataFrame, texts: Collection[str], max_field_bytes: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Split into (good, bad); bad has `code` and `detail` beside the columns of `frame`.
+    """Split into (good, bad); bad has `code` and `detail` besides the columns of `frame`.
 
-    `frame` has those fields of `RULED` that the event has, and `timestamp`. `texts` are the
-    fields whose length is checked.
+    `frame` has the fields of `RULED` that the event has, and `timestamp`. `texts` are the fields
+    whose length is checked.
     """
     columns = {name: pl.col(name) for name in frame.columns}
     rules = _rules(columns, pl.col("timestamp")) + _lengths(texts, max_field_bytes)
@@ -78,7 +78,7 @@ def _broken(rules: Sequence[Rule]) -> pl.Expr:
 
 
 def _rules(columns: Mapping[str, pl.Expr], timestamp: pl.Expr) -> list[Rule]:
-    """The weightiest first."""
+    """The rules, the most important first."""
     time = columns["time"]
     campaign, canvas = (columns[name] for name in _SOURCES)
     rules = [

@@ -1,9 +1,9 @@
-"""The records of a batch out of what its producer compressed, into a bounded space.
+"""Decompresses the records of a batch into a buffer of bounded size.
 
-A few kilobytes can hold gigabytes of zeros, so nothing is believed of a size: output goes into
-a space of `limit` bytes of which only what is written costs memory. Like the Java client, this
-takes what a broker takes: bytes behind the last frame are passed over, and further frames are
-read as the continuation of the first.
+A few kilobytes can decompress to gigabytes of zeros, so no claimed size is trusted: output goes
+into a buffer of `limit` bytes, of which only written pages take memory. Like the Java client, this
+accepts everything that a broker accepts: bytes behind the last frame are ignored, and further
+frames continue the first.
 
     1  gzip     members, one after another
     2  snappy   the xerial stream (header, then blocks with their lengths), or one raw block
@@ -42,10 +42,10 @@ _Reader: TypeAlias = Callable[[bytes, int], int | None]
 
 
 def decompress(data: bytes, codec: int, limit: int) -> bytes:
-    """At most `limit` bytes out of `data`.
+    """Decompress `data` to at most `limit` bytes.
 
-    Raises `Undecodable`: `too_large` where it becomes more, `undecodable` where it is none of
-    this codec's, or `codec` is none.
+    Raises `Undecodable`: `too_large` if the output is larger; `undecodable` if the data is not of
+    this codec, or `codec` is unknown.
     """
     if codec not in CODECS:
         raise Undecodable("undecodable", f"compression codec {codec} is unknown")
@@ -120,7 +120,7 @@ def _snappy(data: bytes, space: memoryview, limit: int) -> int:
 
 
 def _snappy_block(block: bytes, space: memoryview, size: int, limit: int) -> int:
-    """The size of all with this block. What it says of its own size is checked first."""
+    """The total size after this block. The size that the block claims is checked first."""
     if cramjam.snappy.decompress_raw_len(block) > limit - size:
         raise _too_large(limit)
     return size + int(cramjam.snappy.decompress_raw_into(block, space[size:]))
@@ -143,7 +143,7 @@ def _frames(
 
 
 def _whole(data: bytes, end_of: _Reader) -> Iterator[tuple[int, int]]:
-    """Where the whole frames lie, from the beginning on."""
+    """The positions of the complete frames at the beginning."""
     at = 0
     while True:
         start = at

@@ -1,9 +1,9 @@
-"""Fetched record batches to a frame of events: the fast way first, then the sure ways.
+"""Decodes fetched record batches to a frame of events: the fast way first, then the slower ways.
 
-Batches of one shape are read together as Avro blocks (schemas.decode.blocks). Where that
-fails, each batch is tried alone; where that fails too, its records are told apart and read
-in groups or one by one (schemas.decode.singles). Nothing is read wrong silently: every way
-either proves that it read each record at its place, or gives up.
+Batches of one shape are read together as Avro blocks (schemas.decode.blocks). If that fails, each
+batch is tried alone. If that fails too, the batch is split into records, which are read in groups
+or one by one (schemas.decode.singles). No record is read wrongly without an error: every way proves
+that it read each record at its correct position, or gives up.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,8 +30,8 @@ _PLACE_COLUMNS = [pl.col(name) for name in _PLACE]
 
 @dataclass(frozen=True, slots=True)
 class DecodedEvents:
-    """`frame` holds the good events: the fields asked for, `batch` (UInt32: the batch's
-    number), `offset` and `timestamp` (Int64; the broker's, milliseconds).
+    """`frame` holds the good events: the requested fields, `batch` (UInt32: the batch's number),
+    `offset` and `timestamp` (Int64; the broker's, milliseconds).
     """
 
     frame: pl.DataFrame
@@ -48,9 +48,9 @@ def decode(
 ) -> DecodedEvents:
     """Decode the records of `batches`, numbered from 0, all of them events of kind `event`.
 
-    `columns` names the fields wanted; default are all. The order of the rows is not defined.
-    Raises `UnknownSchema` where `event` is none, and Recoverable where `source` cannot be asked
-    now.
+    `columns` names the requested fields; the default is all. The order of the rows is not defined.
+    Raises `UnknownSchema` if `event` is no kind of event, and Recoverable if `source` does not
+    answer.
     """
     types = event_types(event)
     asked = {name: types[name] for name in types if columns is None or name in columns}
@@ -82,7 +82,7 @@ class Decoder:
         limits: RecordLimits,
         source: SchemaSource,
     ) -> None:
-        """As for `decode`; what cannot be used goes to `rejects`. Raises `UnknownSchema`."""
+        """As for `decode`; unusable records and batches go to `rejects`. Raises `UnknownSchema`."""
         self._rejects = rejects
         self._event = event
         self._view = view
@@ -96,7 +96,7 @@ class Decoder:
         self.frames: list[pl.DataFrame] = []
 
     def read_alike(self, shape: Shape | None, batches: Sequence[Numbered]) -> list[Numbered]:
-        """Read batches of one shape; give back those that must be read record by record."""
+        """Read batches of one shape; return the batches that must be read record by record."""
         if shape is None:
             return list(batches)
         try:

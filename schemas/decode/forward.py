@@ -1,15 +1,15 @@
-"""Records on their way to the shard of their user, through the topic `repartition`.
+"""Records in the topic `repartition`, on their way to the shard of their user.
 
-The value is the original one and the key the user's id. Headers say what the record had where
-its producer wrote it, all as text but for the key:
+The value is the original value and the key is the user's id. Headers describe the producer's
+record, as text except for the key:
 
-    topic, partition, offset    its place
+    topic, partition, offset    its position
     stamp                       its timestamp in milliseconds; the topic itself keeps the
-                                broker's time, so that nothing is deleted for being old
-    key                         its key; absent where it had none
+                                broker's time, so that no record is deleted because it is old
+    key                         its key; absent if it had none
 
-A record of an earlier release has the header `topic` alone, and its own key and timestamp are
-the original ones.
+A record of an earlier release has only the header `topic`, and its own key and timestamp are the
+original ones.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 class RecordPosition(NamedTuple):
-    """Where a producer's record lies."""
+    """The position of a producer's record."""
 
     topic: str
     partition: int
@@ -51,9 +51,9 @@ class RecordPosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Records of one topic for the shard `target`, all with a key or all without one.
+    """Records of one topic for the shard `target`. Either all of them have a key, or none has.
 
-    So the shard that gets them finds batches of one shape. `users` has the user of each.
+    So the target shard gets batches of one shape. `users` has the user of each record.
     """
 
     topic: str
@@ -63,32 +63,32 @@ class Forward:
     users: list[str] = field(default_factory=list)
 
     def add(self, record: KafkaRecord, user: str) -> None:
-        """One more."""
+        """Add one record."""
         self.records.append(record)
         self.users.append(user)
 
     @property
     def headers(self) -> Headers:
-        """What all of them have first."""
+        """The headers that all records have first."""
         return ((TOPIC, self.topic.encode()), (PARTITION, b"%d" % self.partition))
 
     def own_headers(self) -> list[Headers]:
-        """What each has besides."""
+        """The additional headers of each record."""
         return [_own(record) for record in self.records]
 
     def keyed(self) -> Sequence[tuple[bytes, bytes | None]]:
-        """Key and value of each, as they are written."""
+        """Key and value of each record, as they are written."""
         pairs = zip(self.users, self.records, strict=True)
         return [(user.encode(), record.value) for user, record in pairs]
 
 
 def topic_of(record: KafkaRecord) -> str:
-    """The name of the topic that a forwarded record came from; empty where it does not say."""
+    """The name of the topic that a forwarded record came from; empty if no header names it."""
     return (_header(record, TOPIC) or b"").decode(errors="replace")
 
 
 def place_of(record: KafkaRecord) -> RecordPosition | None:
-    """Where a forwarded record came from; None where it does not say all of it."""
+    """The position of the record that was forwarded; None if the headers are incomplete."""
     partition, offset = _number(record, PARTITION), _number(record, OFFSET)
     if partition is None or offset is None or not topic_of(record):
         return None
@@ -96,7 +96,7 @@ def place_of(record: KafkaRecord) -> RecordPosition | None:
 
 
 def restored(record: KafkaRecord) -> KafkaRecord:
-    """A forwarded record with the key and the timestamp that it had, and its headers."""
+    """A forwarded record with its original key and timestamp, and its headers."""
     stamp = _number(record, STAMP)
     if stamp is None:
         return record
@@ -113,7 +113,7 @@ def _header(record: KafkaRecord, name: str) -> bytes | None:
 
 
 def _number(record: KafkaRecord, name: str) -> int | None:
-    """A header that is a decimal number of 64 bits, written in the one way there is."""
+    """The value of a header that is a decimal number of 64 bits in canonical form."""
     text = _header(record, name)
     if text is None or len(text) > 20 or not text.lstrip(b"-").isdigit():
         return None

@@ -1,4 +1,4 @@
-"""Everything a step needs of fetched batches: interactions, forwards, rejects."""
+"""Makes everything that a step needs from fetched batches: interactions, forwards, rejects."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -31,12 +31,14 @@ _MANY = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """`interactions` are in `interaction.SCHEMA`, not folded: events of one step rarely share a
-    key, so the fold at the flush does it once for less than twice. Events without a source
-    are rows of `profile.PROFILE` there. `events` counts the events taken in, without rejects
-    and forwards. `counts` (`counts.COUNT_SCHEMA`) leaves repeated events out, and is added up
-    only where that shortens it; `externals` (`external.EXTERNAL_SCHEMA`) are what is new of
-    external ids; `hashes` are those of the ids of all the events taken in.
+    """The decoded events of one part of a fetch.
+
+    `interactions` are in `interaction.SCHEMA`, not folded: events of one step rarely share a key,
+    so folding only at the flush costs less than folding twice. Events without a source are rows of
+    `profile.PROFILE` there. `events` counts the accepted events, without rejects and forwards.
+    `counts` (`counts.COUNT_SCHEMA`) excludes repeated events, and is summed only if that makes it
+    shorter. `externals` (`external.EXTERNAL_SCHEMA`) are the new external ids. `hashes` are the
+    hashes of the ids of all accepted events.
     """
 
     interactions: pl.DataFrame
@@ -58,13 +60,12 @@ def ingest(
     window: Window | None = None,
     said: Said | None = None,
 ) -> Ingested:
-    """Take in batches of the event topics and of `repartition`, for the shard `partition`.
+    """Decode batches of the event topics and of `repartition`, for the shard `partition`.
 
-    `window` knows the ids seen before, and learns those of these events. `said` does the same
-    with external ids; without it, there are none.
-
-    `inputs` says of what each topic is. Events from `repartition` are never forwarded again.
-    Raises what schemas.decode.decoder raises.
+    `window` knows the event ids seen before, and learns the ids of these events. `said` does the
+    same with external ids; without it the result has none. `inputs` gives the kind of each topic.
+    Events from `repartition` are never forwarded again. Raises the errors of
+    schemas.decode.decoder.
     """
     intake = _Intake(inputs, limits, source)
     for number, batch in enumerate(batches):
@@ -91,7 +92,7 @@ def ingest(
 
 
 def _counts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Counts of the events that are not repeats, added up where there are many."""
+    """Counts of the events that are not repeats, summed if there are many."""
     if not rows["fresh"].all():
         rows = rows.filter("fresh")
     sourced = rows["source"] != PROFILE
@@ -136,7 +137,7 @@ class _Intake:
             self._groups.setdefault((event, shape), []).append((number, batch))
 
     def read(self) -> pl.DataFrame:
-        """The columns of `VIEWS` and of `Decoder.frames`; `rejects` is complete then."""
+        """The columns of `VIEWS` and of `Decoder.frames`; afterwards `rejects` is complete."""
         for (event, shape), group in self._groups.items():
             left = self._decoder(event).read_alike(shape, group)
             self.proven |= {number for number, _ in group} - {number for number, _ in left}
@@ -197,7 +198,7 @@ def _placed(
     partitions: int,
     inputs: Inputs,
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Split into (ours, misplaced); misplaced has the column `target` besides."""
+    """Split into (ours, misplaced); misplaced has the additional column `target`."""
     target = partition_of(rows["user"], partitions).alias("target")
     misplaced = target != partition
     if not misplaced.any():

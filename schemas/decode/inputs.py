@@ -1,4 +1,6 @@
-"""The topics that a shard reads, by their names: what a record is, its topic decides."""
+"""The topics that a shard reads, by name. The topic of a record decides what kind of record
+it is.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +10,11 @@ __all__ = ["Inputs"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Names of topics, each compared whole: a prefix may end in any character or be empty.
+    """Names of topics. Names are compared as a whole, because a prefix may end in any character or
+    be empty.
 
-    `events` gives the kind of event by topic. Through `repartition` come misplaced records of
-    all the others.
+    `events` gives the kind of event by topic. `repartition` has misplaced records of all other
+    topics.
     """
 
     events: Mapping[str, str]

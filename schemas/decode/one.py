@@ -1,9 +1,9 @@
-"""One body at a time, read as the block reader of Polars reads it, but so that nothing panics.
+"""Reads one body at a time with the same result as the block reader of Polars, but without panics.
 
-What is valid must not depend on the way a record is read, so this takes exactly what a block
-takes: the index of a union that is none of its branches counts as the second, a boolean is true
-if its byte is 1, a number of more bits than its type keeps the lowest; and texts must be UTF-8
-where they are kept, while those that nobody reads are passed over.
+The validity of a record must not depend on the way it is read, so this accepts exactly what a block
+accepts: the index of a union that names none of its branches counts as the second branch; a boolean
+is true if its byte is 1; a number with more bits than its type keeps the lowest bits; texts must be
+UTF-8 if they are kept, and texts that are not read are skipped.
 """
 
 import struct
@@ -24,8 +24,8 @@ _HALF_INT, _INT = 1 << 31, 1 << 32
 
 
 class _Step(NamedTuple):
-    """One field of the writer's: its type; whether it may be null, and then whether null is the
-    first of the two; whether it is kept; the numbers that an enum may be, None for others.
+    """One field of the writer: its type; whether it may be null, and then whether null is the first
+    branch; whether it is kept; the allowed numbers of an enum, None for other types.
     """
 
     name: str
@@ -38,14 +38,14 @@ class _Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BodyReader:
-    """Reads bodies of one writer's schema; `types` are the columns that rows become."""
+    """Reads bodies of one writer's schema; `types` are the columns of the resulting rows."""
 
     steps: Sequence[_Step]
     types: Mapping[str, type[pl.DataType]]
     columns: Sequence[pl.Expr]
 
     def row(self, data: bytes, at: int) -> tuple[object, ...]:
-        """The values of the body that begins at `at` and ends with `data`.
+        """The values of the body that begins at `at` and ends at the end of `data`.
 
         Raises `Undecodable`.
         """
@@ -64,7 +64,7 @@ class BodyReader:
         return tuple(values)
 
     def frame(self, rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
-        """The fields of ours, of rows that `row` gave."""
+        """A frame of our fields, from rows that `row` returned."""
         columns = zip(*rows, strict=True) if rows else ([] for _ in self.types)
         pairs = zip(self.types.items(), columns, strict=True)
         wire = pl.DataFrame([pl.Series(name, values, kind) for (name, kind), values in pairs])

@@ -1,8 +1,7 @@
-"""How bytes of one writer's schema become columns of ours.
+"""The plan by which bytes of one writer's schema become our columns.
 
-Polars reads what is laid out as records of primitives and of unions of null with one of
-them; enums are read as their position. Whatever else a writer's schema has is left to
-schemas.records.codec, record by record.
+Polars reads records of primitives and of unions of null with a primitive; enums are read as their
+position. Records of any other schema are read one by one, by schemas.records.codec.
 """
 
 import json
@@ -53,10 +52,10 @@ _ZERO_BYTES = {"float": 4, "double": 8}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodePlan:
-    """`wire` are the writer's fields as Polars shall read them, renamed to their positions;
-    `columns` gives each field of ours as an expression, `needs` the column it rests on, if
-    any; `zeros` is a record of zeros, which tells whether a block ended where it should;
-    `accepts` has, by column, the positions that an enum may have.
+    """`wire` are the writer's fields as Polars reads them, renamed to their positions. `columns`
+    gives each of our fields as an expression, and `needs` the column that the expression uses, if
+    any. `zeros` is a record of zeros, which shows whether a block ended at the correct position.
+    `accepts` has, by column, the allowed positions of an enum.
     """
 
     wire: tuple[Mapping[str, Any], ...]
@@ -76,8 +75,8 @@ def event_types(event: str) -> Mapping[str, pl.DataType]:
 def plan(event: str, schema_id: int, source: SchemaSource) -> DecodePlan | None:
     """The plan for records of `event` written with `schema_id`, or None if there is none.
 
-    None says nothing about the records: schemas.records.codec decides what becomes of them. Raises
-    Recoverable where `source` cannot be asked now.
+    None does not mean that the records are bad: schemas.records.codec decides that. Raises
+    Recoverable if `source` does not answer.
     """
     try:
         return _plan(event, schema_id, source)
@@ -125,7 +124,7 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> DecodePlan | None
 
 
 def container_header(fields: Iterable[Mapping[str, Any]]) -> bytes:
-    """The head of an Avro container file of records with these fields; blocks follow it."""
+    """The header of an Avro container file of records with these fields; blocks follow it."""
     schema = json.dumps({"type": "record", "name": "R", "fields": list(fields)}).encode()
     metadata = ((b"avro.schema", schema), (b"avro.codec", b"null"))
     pairs = b"".join(varint(len(k)) + k + varint(len(v)) + v for k, v in metadata)
@@ -153,7 +152,7 @@ def _column(field: Mapping[str, Any], written: Any, at: int | None) -> pl.Expr |
 
 
 def _positions(field: Mapping[str, Any], written: Any) -> dict[int, int] | None:
-    """For each position of the writer's enum that we know or have a default for, our own."""
+    """For each position of the writer's enum that is known or has a default, our own position."""
     base, _ = _base(registry.layout(field["type"]))
     written_base, _ = _base(written)
     if not _is_enum(base) or not _is_enum(written_base):
@@ -168,7 +167,7 @@ def _positions(field: Mapping[str, Any], written: Any) -> dict[int, int] | None:
 
 
 def _base(kind: Any) -> tuple[Any, list[Any]]:
-    """The type without null, and the union it stands in, if it does."""
+    """The type without null, and the union around it, if there is one."""
     if not isinstance(kind, list):
         return kind, []
     others = [branch for branch in kind if branch != "null"]

@@ -1,4 +1,4 @@
-"""Records and batches that cannot be used, as they go to the topic `rejected`."""
+"""Unusable records and batches, as they are written to the topic `rejected`."""
 
 from dataclasses import dataclass, field
 
@@ -16,12 +16,13 @@ _SPARE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Where a record lay, why it cannot be used (the codes of the contract), and its bytes.
+    """The position of a record, the code (of the table in docs/rejected.md) why it is unusable, and
+    its bytes.
 
-    The place is that of the producer's record, whatever way it went. `key` and `value` are the
-    original bytes, None where there were none; together they are cut to
-    `Limits.max_record_bytes`. `detail` has at most 1,000 characters: it may quote what a
-    stranger wrote, and must leave key, value and headers room in one record.
+    The position is that of the producer's record, also if the record was forwarded. `key` and
+    `value` are the original bytes, None if there were none; together they are cut to
+    `Limits.max_record_bytes`. `detail` has at most 1,000 characters, because it may quote foreign
+    text and must leave room for key, value and headers in one record.
     """
 
     topic: str
@@ -34,13 +35,13 @@ class Reject:
 
     @property
     def weight(self) -> int:
-        """What it adds to `rejected`, about: bytes."""
+        """About how many bytes it adds to `rejected`."""
         own = len(self.key or b"") + len(self.value or b"")
         return own + sum(len(name) + len(value) for name, value in self.headers)
 
     @property
     def headers(self) -> tuple[tuple[str, bytes], ...]:
-        """The headers of its record in `rejected`, below 5,000 bytes together."""
+        """The headers of its record in `rejected`, below 5,000 bytes in total."""
         return (
             ("topic", self.topic.encode()),
             ("partition", str(self.partition).encode()),
@@ -52,25 +53,27 @@ class Reject:
 
 
 class Rejects:
-    """Gathers the rejects of one step, each batch's bounded by a multiple of the batch.
+    """Collects the rejects of one step; the size of each batch's rejects is limited to a multiple
+    of the batch.
 
-    Where the rejects of a batch's records would take more than `_GROWTH` times the bytes that
-    it has in the log, which only what was made to do so does, the batch is put aside as one.
+    If the rejects of a batch's records would take more than `_GROWTH` times the bytes of the batch
+    in the log, the batch is rejected as a whole. Only a batch that was made for this purpose
+    reaches that limit.
     """
 
     def __init__(self, limits: RecordLimits, repartition: str | None = None) -> None:
-        """Records of the topic `repartition` are forwarded ones."""
+        """Records of the topic `repartition` are treated as forwarded records."""
         self._limits = limits
         self._repartition = repartition
         self._of: dict[tuple[str, int, int], _OfBatch] = {}
 
     @property
     def found(self) -> list[Reject]:
-        """All of them, batch by batch."""
+        """All rejects, batch by batch."""
         return [one for batch in self._of.values() for one in batch.rejects]
 
     def add(self, batch: RecordBatch, record: KafkaRecord, code: str, detail: str) -> None:
-        """One record of `batch`."""
+        """Add one record of `batch`."""
         of = self._of_batch(batch)
         of.count += 1
         if of.whole:
@@ -86,7 +89,7 @@ class Rejects:
             of.whole = True
 
     def add_batch(self, batch: RecordBatch, code: str, detail: str) -> None:
-        """All of `batch`."""
+        """Add the whole `batch`."""
         of = self._of_batch(batch)
         of.rejects = [reject_batch(batch, code, detail, self._limits)]
         of.whole = True
@@ -106,8 +109,8 @@ class _OfBatch:
 def reject_batch(
     batch: RecordBatch, code: str, detail: str, limits: RecordLimits = DEFAULT_LIMITS
 ) -> Reject:
-    """The reject of a whole batch: the place of its first record, and its bytes in the log, from
-    its header on, as many as fit.
+    """The reject of a whole batch: the position of its first record, and the batch as in the log
+    with its header, cut to the size limit.
     """
     detail = f"a batch of {batch.count} records up to offset {batch.last_offset}: {detail}"
     value = bytes(batch.wire[: limits.max_record_bytes])

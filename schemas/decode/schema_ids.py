@@ -1,4 +1,4 @@
-"""Which schemas the records of some batches were written with."""
+"""The schema ids of the records of some batches."""
 
 import contextlib
 from collections.abc import Iterable
@@ -11,8 +11,9 @@ __all__ = ["schema_ids"]
 
 
 def schema_ids(batches: Iterable[RecordBatch]) -> set[int]:
-    """The ids in the framing of all records; none of a batch that cannot be taken apart, which is
-    rejected as a whole."""
+    """The ids in the framing of all records. A batch that cannot be split into records adds none,
+    because it is rejected as a whole.
+    """
     found: set[int | None] = set()
     for batch in batches:
         with contextlib.suppress(EmberlineError):

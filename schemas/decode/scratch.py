@@ -1,4 +1,6 @@
-"""A thread's scratch space, which it keeps: fresh pages cost as much as what is done in them."""
+"""A reusable buffer for each thread, because fresh memory pages cost as much as the work in
+them.
+"""
 
 import mmap
 import threading
@@ -15,8 +17,8 @@ _of_thread = threading.local()
 
 @contextmanager
 def scratch(size: int) -> Iterator[memoryview]:
-    """`size` bytes, of which only those that are written cost memory; what stands there is of no
-    meaning. Not to be asked for again by the same thread within.
+    """A buffer of `size` bytes with undefined contents; only written pages take memory. The same
+    thread must not request it again while it is in use.
     """
     space: mmap.mmap | None = getattr(_of_thread, "space", None)
     if space is None or len(space) < size:

@@ -1,8 +1,9 @@
-"""Records whose boundaries are known: mixed batches, and what no faster way could read.
+"""Decodes records with known boundaries: of mixed batches, and of batches that no faster way could
+read.
 
-Bodies of one schema id are read as one Avro block, each followed by its running number as one
-more field, so that a body that is too short or too long is noticed. What remains is read one
-by one.
+Bodies of one schema id are read as one Avro block. Each body is followed by its running number as
+an additional field, which detects a body that is too short or too long. The remaining records are
+read one by one.
 """
 
 import io
@@ -42,8 +43,8 @@ def decode_records(
 ) -> tuple[pl.DataFrame, list[Failure]]:
     """Decode the values of `records`: (frame, failures).
 
-    The frame has `fields` and `position` (UInt32), the place in `records`; what the others hold
-    decides nothing. Raises Recoverable where `source` cannot be asked now.
+    The frame has `fields` and `position` (UInt32), the index in `records`; other fields do not
+    affect the result. Raises Recoverable if `source` does not answer.
     """
     failures: list[Failure] = []
     groups: dict[int, list[int]] = {}
@@ -79,7 +80,7 @@ def _blocks(
     chosen: DecodePlan,
     fields: Collection[str],
 ) -> tuple[list[pl.DataFrame], list[int]]:
-    """Read in blocks, halving those that fail: (frames, positions to read one by one)."""
+    """Read in blocks, and halve blocks that fail: (frames, positions to read one by one)."""
     frames: list[pl.DataFrame] = []
     left: list[int] = []
     waiting = [positions]
@@ -168,7 +169,7 @@ def _reader(
     source: SchemaSource,
     readers: dict[int, BodyReader | None],
 ) -> BodyReader | None:
-    """The reader for bodies of this schema, where there is a plan."""
+    """The reader for bodies of this schema, if there is a plan."""
     if len(data) < _FRAME.size or data[0]:
         return None
     (_, schema_id) = _FRAME.unpack_from(data)
@@ -181,7 +182,9 @@ def _reader(
 def _checked(
     found: Mapping[str, object], event: str, fields: Collection[str]
 ) -> Mapping[str, object]:
-    """The fields, of which numbers fit their columns: a writer may have had more bits."""
+    """The fields, after a check that numbers fit their columns: a writer's type may have more
+    bits.
+    """
     for name in fields:
         value, kind = found[name], event_types(event)[name]
         if isinstance(value, int) and not isinstance(value, bool):

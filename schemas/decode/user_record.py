@@ -1,8 +1,8 @@
-"""One record of the users topic: what it says, or why it cannot mean that.
+"""Reads and checks one record of the users topic.
 
-A key is the user's id: as plain text, as a JSON string or `{"user_id": ..}`, or either of these,
-or an Avro string, behind a Confluent frame. A record's user is its `user_id`, and its key may
-only agree; a deletion (a null value) names the user by its key.
+A key is the user's id: plain text, a JSON string or `{"user_id": ..}`; or, behind a Confluent
+frame, one of the last two or an Avro string. The user of a record is its `user_id`, and the key
+must agree with it. The key of a deletion (a null value) names the user.
 """
 
 import json
@@ -52,9 +52,9 @@ def read_user_record(
 
 
 def key_users(key: bytes | None) -> tuple[str, ...]:
-    """The users that a key may name, the one of a deletion first; none where it is no text.
+    """The users that a key may name, for a deletion the first counts; empty if the key is no text.
 
-    Plain text that is JSON as well may be meant either way.
+    Plain text that is also JSON may be meant in both ways.
     """
     if not key:
         return ()
@@ -102,7 +102,7 @@ def _aliases(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _texts(
     user: str, fields: Mapping[str, Any] | None, *, stored: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """The texts of a record by name, or, `stored`, those of its row."""
+    """The texts of a record by name; with `stored`, those of its row."""
     yield "user_id", user
     if fields is None:
         return
@@ -117,7 +117,7 @@ def _texts(
 
 
 def _avro_text(body: bytes) -> str | None:
-    """The text where the bytes are one Avro string and nothing else: its length proves it."""
+    """The text if the bytes are exactly one Avro string, which its length proves."""
     try:
         length, at = read_varint(body, 0)
         return body[at:].decode() if length == len(body) - at else None

@@ -1,6 +1,7 @@
-"""The users topic: single records to roster rows, misplaced ones to their shard.
+"""Decodes the users topic: single records to roster rows, misplaced records to forwards.
 
-They are few beside events, so they are read one by one: see schemas.decode.user_record.
+These records are few compared with events, so they are read one by one: see
+schemas.decode.user_record.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ __all__ = ["TakenUsers", "of_users", "take_users"]
 
 @dataclass(frozen=True, slots=True)
 class TakenUsers:
-    """`rows` are in `roster.ROSTER_SCHEMA`, numbered in the order in which they came."""
+    """`rows` are in `roster.ROSTER_SCHEMA`, numbered in their order of arrival."""
 
     rows: pl.DataFrame
     forwards: list[Forward]
@@ -35,9 +36,9 @@ class TakenUsers:
 
 
 def of_users(batch: RecordBatch, inputs: Inputs) -> bool:
-    """Whether a batch is of the users topic, or was forwarded from it.
+    """Whether a batch is from the users topic, or was forwarded from it.
 
-    Forwarded batches are of one topic each: their first record speaks for them.
+    All records of a forwarded batch are from one topic, so the first record decides.
     """
     if batch.topic != inputs.repartition:
         return batch.topic == inputs.users

@@ -1,4 +1,4 @@
-"""The header of a record batch, format v2: schemas.decode.batch says what stands in it."""
+"""The header of a record batch, format v2; schemas.decode.batch describes its fields."""
 
 import struct
 

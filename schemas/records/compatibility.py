@@ -1,8 +1,8 @@
-"""What would break if one schema took the place of another.
+"""Finds what would break if one schema replaced another.
 
-Programs are not upgraded in one moment: records written with the old schema are read with the
-new one (kept topics, producers of last year), and the other way round (consumers of last
-year, two versions of the worker side by side). So a change has to be compatible both ways.
+Programs are not upgraded at the same moment: records of the old schema are read with the new one
+(kept topics, old producers), and the other way round (old consumers, two versions of the worker
+side by side). So a change must be compatible both ways.
 """
 
 import json
@@ -21,10 +21,10 @@ Raw = Mapping[str, Any]
 
 
 def problems(old: Raw, new: Raw) -> list[str]:
-    """Return what makes the change from `old` to `new` a breaking one, a line each; [] is good.
+    """Return the reasons why the change from `old` to `new` is breaking, one line each; [] is good.
 
-    Beyond Avro's own rules a symbol that an enum loses is reported (readers would take it for
-    the default, silently), and a logical type that changes (milliseconds to microseconds).
+    Beyond Avro's own rules it reports an enum symbol that is removed (readers would silently take
+    the default), and a logical type that changes (milliseconds to microseconds).
     """
     try:
         before, after = parse(json.dumps(old)), parse(json.dumps(new))
@@ -38,7 +38,7 @@ def problems(old: Raw, new: Raw) -> list[str]:
 
 
 def reused_ids(old: Mapping[int, Raw], new: Mapping[int, Raw]) -> list[str]:
-    """Return the ids of `old` that `new` lacks or uses for other bytes, a line each.
+    """Return the ids of `old` that `new` lacks or uses for another schema, one line each.
 
     Takes id -> schema of two releases. Records outlive releases, so an id keeps its meaning.
     """

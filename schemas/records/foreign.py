@@ -1,9 +1,9 @@
-"""Writers' schemas that come from elsewhere: checked before anything is read with them.
+"""Checks writers' schemas from other places before they are used for reading.
 
-A schema may make a reader work without end: an array of items that take no bytes may claim
-2^62 of them; types that name each other grow twofold with every step; a type in itself is read
-as deep as the bytes say. Such schemas are refused, so that reading a record costs a bounded
-multiple of its size, whatever the registry says.
+A schema can make a reader work without end: an array of items of zero bytes may claim 2^62 items;
+types that reference each other double with every level; a recursive type is read as deep as the
+bytes say. Such schemas are refused, so that the cost of reading a record is limited to a multiple
+of its size, whatever schema the registry returns.
 """
 
 import json
@@ -28,12 +28,14 @@ _REPEATED = frozenset({"array", "map"})
 
 
 class BadSchema(Exception):
-    """A schema that nothing is read with; its text says why."""
+    """A schema that must not be used for reading; the text says why."""
 
 
 @dataclass(slots=True)
 class _Cost:
-    """Of a type with everything in it: its parts, those that take no bytes, its least bytes."""
+    """The cost of a type with all parts: number of parts, number of parts of zero bytes, least
+    bytes.
+    """
 
     parts: int = 0
     empty: int = 0
@@ -46,7 +48,7 @@ class _Cost:
 
 
 def parsed(text: str) -> Any:
-    """The JSON of a schema. Raises BadSchema for one that is too long, too deep, or none."""
+    """The JSON of a schema. Raises BadSchema if it is too long or too deep, or is no JSON."""
     if len(text) > CHARACTERS:
         raise BadSchema(f"{len(text)} characters are more than {CHARACTERS}")
     try:
@@ -58,7 +60,9 @@ def parsed(text: str) -> Any:
 
 
 def check(schema: Any) -> None:
-    """Raise BadSchema for what Avro does not allow, and for what costs too much to read with."""
+    """Raise BadSchema for a schema that Avro does not allow, or that costs too much to read
+    with.
+    """
     try:
         fastavro.parse_schema(json.loads(json.dumps(schema)))
         empty = _Costs().of(schema, "", 1, frozenset()).empty
@@ -69,15 +73,15 @@ def check(schema: Any) -> None:
 
 
 def inlined(schema: Any, others: Mapping[str, Any]) -> Any:
-    """The schema with the types it takes from `others` (full name -> schema) in their places.
+    """The schema, with the types of `others` (full name -> schema) inserted where they are used.
 
-    Avro defines a type where it is first used; with references it is defined elsewhere.
+    Avro defines a type at its first use; a schema with references defines it elsewhere.
     """
     return _Inliner(others).of(schema, "")
 
 
 def names(schema: Any) -> Iterator[tuple[str, Any]]:
-    """The named types that a schema defines, by full name, each with its namespace written."""
+    """The named types that a schema defines, by full name, each with an explicit namespace."""
     waiting: list[tuple[Any, str]] = [(schema, "")]
     while waiting:
         one, namespace = waiting.pop()
@@ -120,7 +124,7 @@ def _full_name(name: str, own: Any, around: str) -> tuple[str, str]:
 
 
 class _Costs:
-    """Adds up a schema's parts; a named type is counted once and added where it is named."""
+    """Sums the parts of a schema; a named type is computed once and added wherever it is used."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Cost] = {}

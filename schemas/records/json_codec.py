@@ -1,11 +1,10 @@
-"""Records as JSON: what a person types into a console producer.
+"""Records as JSON, as a person types them into a console producer.
 
-The same fields as in Avro. A field that is absent or null takes its default; one that the schema
-does not have is ignored, unless it shows that the record is meant for another topic, or is a
-misspelt one of ours (schemas.records.misspelt). Everything else is checked strictly: a boolean is
-no number, a number is no text, a time is an integer of milliseconds. A symbol of an enum may be in
-any case. A text field that the schema marks `"content": "json"` takes an object as well and keeps
-it as its JSON text.
+The fields are those of Avro. A missing or null field takes its default. An unknown field is
+ignored, unless it shows that the record is meant for another topic, or it is a misspelt field
+(schemas.records.misspelt). Everything else is checked strictly: a boolean is no number, a number is
+no text, a time is an integer of milliseconds. An enum symbol may have any case. A text field that
+the schema marks `"content": "json"` also accepts an object and stores its JSON text.
 """
 
 import json
@@ -39,7 +38,7 @@ _SAYS: Mapping[str, frozenset[str]] = {
 
 
 def decode(data: bytes, name: str, fields: frozenset[str] | None = None) -> dict[str, object]:
-    """Return the record `name` in this JSON, with all its fields, or those of `fields`.
+    """Return the record `name` of this JSON, with all fields, or only those of `fields`.
 
     Raises Undecodable with code bad_json or missing_field.
     """
@@ -66,7 +65,7 @@ def _names(name: str) -> frozenset[str]:
 
 
 def _look(name: str, value: dict[str, object]) -> None:
-    """Look at the fields that are not ours: is it another event, or is one misspelt?"""
+    """Check the unknown fields: do they belong to another event, or is one misspelt?"""
     known = _names(name)
     for event, fields in _SAYS.items() if name in _SAYS or name == "user" else ():
         if event != name and value.get("type") == event:

@@ -1,4 +1,4 @@
-"""The lifecycle's words and records: what the codec's dictionaries mean.
+"""The types of the lifecycle: states, commands, reports, definitions, made from decoded records.
 
 Times are UTC milliseconds since 1970.
 """
@@ -34,7 +34,7 @@ SOURCE_KINDS = ("campaign", "canvas")
 
 
 class State(StrEnum):
-    """Where a source stands."""
+    """The lifecycle state of a source."""
 
     ACTIVE = "ACTIVE"
     STOPPED = "STOPPED"
@@ -52,7 +52,7 @@ VISIBLE = frozenset(State) - HIDDEN
 
 
 class Status(StrEnum):
-    """What a definition says of its campaign, Canvas, segment or Content Card."""
+    """The status of a campaign, Canvas, segment or Content Card in its definition."""
 
     DRAFT = "DRAFT"
     ACTIVE = "ACTIVE"
@@ -61,12 +61,12 @@ class Status(StrEnum):
 
     @property
     def stopped(self) -> bool:
-        """Whether the retention runs: an archived one counts as stopped, a draft does not."""
+        """Whether the retention runs: an archived source counts as stopped, a draft does not."""
         return self in (Status.STOPPED, Status.ARCHIVED)
 
 
 class CommandType(StrEnum):
-    """What an operator can ask for."""
+    """The commands of operators."""
 
     RESTORE = "restore"
     HOLD = "hold"
@@ -82,7 +82,7 @@ class CommandType(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a request, or of one source in it."""
+    """The outcome of a request, or of one source in it."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -92,12 +92,12 @@ class Outcome(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing more will be told."""
+        """Whether no further result follows."""
         return self in (Outcome.REFUSED, Outcome.COMPLETED, Outcome.FAILED)
 
 
 class CommandRefusal(StrEnum):
-    """Why a command is not carried out."""
+    """Why a command is refused."""
 
     UNKNOWN_SOURCE = "unknown_source"
     NOT_EXPIRED = "not_expired"
@@ -109,7 +109,7 @@ class CommandRefusal(StrEnum):
 
 
 class Phase(StrEnum):
-    """What a shard reports of a source."""
+    """The kind of a shard's report about a source."""
 
     EXPIRED = "expired"
     RESTORED = "restored"
@@ -119,7 +119,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DefinitionPart:
-    """A step or variation: its id, and what it is called."""
+    """A step or variation: its id and its name."""
 
     id: str
     name: str = ""
@@ -127,7 +127,7 @@ class DefinitionPart:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What the catalog says under one key. `filters` is the filter as JSON text."""
+    """The definition under one key of the catalog. `filters` is the filter as JSON text."""
 
     key: str
     status: Status
@@ -143,7 +143,7 @@ class Definition:
 
     @property
     def kind(self) -> str:
-        """`campaign`, `canvas`, `segment` or `content_card`: as the key says."""
+        """`campaign`, `canvas`, `segment` or `content_card`, from the key."""
         return kind_of(self.key)
 
     @classmethod
@@ -166,7 +166,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What an operator asks for. `type` may be a word that nobody knows: it is refused."""
+    """A command of an operator. `type` may be an unknown word: then the command is refused."""
 
     type: str
     sources: tuple[str, ...] = ()
@@ -182,7 +182,7 @@ class Command:
 
     @property
     def who(self) -> str | None:
-        """Who asks, for the audit. `requested_by` is whatever somebody wrote, and says so."""
+        """The name for the audit. `requested_by` is not verified, and the text says so."""
         if self.actor is not None:
             return self.actor
         return f"{self.requested_by} (unverified)" if self.requested_by else None
@@ -205,7 +205,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class ReportItem:
-    """What one shard has done for one source at one version. Sizes are the shard's own."""
+    """The work that one shard has done for one source at one version. Sizes are the shard's own."""
 
     source: str
     version: int
@@ -221,7 +221,7 @@ class ReportItem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One shard's news about one or many sources."""
+    """One shard's report about one or many sources."""
 
     partition: int
     items: tuple[ReportItem, ...]
@@ -285,7 +285,7 @@ class SourceState:
 
     @property
     def hidden(self) -> bool:
-        """Whether the source's data takes part in no answer."""
+        """Whether the source's data is excluded from every answer."""
         return self.state in HIDDEN
 
     @classmethod
@@ -304,7 +304,7 @@ class SourceState:
         return cls(**known)
 
     def to_record(self) -> dict[str, Any]:
-        """As the `state` schema has it."""
+        """The record for the `state` schema."""
         record = {name: getattr(self, name) for name in self.__dataclass_fields__}
         record["state"] = self.state.value
         record["kind"] = kind_of(self.source)

@@ -1,9 +1,9 @@
-"""Fields of JSON records that are spelt nearly like one of ours.
+"""Fields of JSON records whose names are similar to one of ours.
 
-What is not ours is passed over: programs may send more than is read here. But a field that is
-nearly one of ours, in a record that lacks the right one, is a mistake. In a command or a
-definition, where it would decide in silence, the record is refused; in events and users it is
-counted here, for `/status` and the end of an import.
+Unknown fields are ignored, because programs may send more than is read here. But a field that is
+similar to one of ours, in a record without the correct one, is a mistake. In a command or a
+definition it would silently change the decision, so the record is refused. In events and users the
+mistake is counted, for `/status` and for the end of an import.
 """
 
 import logging
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Misspelling:
-    """`count` records of the type `record` had `written` where `meant` was meant."""
+    """`count` records of the type `record` had the field `written`, where `meant` is correct."""
 
     record: str
     written: str
@@ -40,7 +40,7 @@ class Misspelling:
 
 
 class MisspellingCounts:
-    """Counts misspellings. Safe for use by several threads; bounded, whatever is noted."""
+    """Counts misspellings. May be used by several threads; its size is limited."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,7 +56,9 @@ class MisspellingCounts:
         present: Collection[str] = (),
         likeness: float = _LIKENESS,
     ) -> None:
-        """Count `written`, which is none of `known`, if it is nearly one that is not `present`."""
+        """Count `written`, which is not in `known`, if it is similar to a known name that is not
+        `present`.
+        """
         field = (record, written[:80])
         with self._lock:
             if field not in self._meant:
@@ -72,7 +74,7 @@ class MisspellingCounts:
             _log.warning("%s has %r, which is not read: is %s meant?", record, field[1], meant)
 
     def found(self) -> list[Misspelling]:
-        """All that were counted, the most frequent first."""
+        """All counted misspellings, the most frequent first."""
         with self._lock:
             counted = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
             return [
@@ -86,8 +88,9 @@ MISSPELT = MisspellingCounts()
 
 
 def like(written: str, known: Collection[str], likeness: float = _LIKENESS) -> str | None:
-    """The one of `known` that was meant: `campaignId`, `chanel`, `campaign` for campaign_id; or
-    `external_id` for external_user_id, which has all its words, two at least."""
+    """The name of `known` that was meant: `campaignId`, `chanel`, or `campaign` for campaign_id;
+    also `external_id` for external_user_id, which contains all its words, at least two.
+    """
     plain = _plain(written)
     for name in known:
         if _plain(name) == plain or name.startswith(f"{written.casefold()}_"):
@@ -100,8 +103,9 @@ def like(written: str, known: Collection[str], likeness: float = _LIKENESS) -> s
 
 
 def look(record: str, value: Mapping[str, object], known: Collection[str]) -> None:
-    """Look at the unknown fields of a JSON record. Raises Undecodable for a misspelt command or
-    definition."""
+    """Check the unknown fields of a JSON record. Raises Undecodable for a misspelt field of a
+    command or a definition.
+    """
     strange = [name for name in value if name not in known and value[name] is not None]
     if not strange:
         return

@@ -1,13 +1,13 @@
 """The Avro schemas of all records, their names and their ids.
 
-`registry.json` says which file an id stands for; the file's stem is the record's name. Bytes
-outlive releases, so an id never changes its meaning: a changed schema gets a new id, and the
-old id goes on pointing at the file of the release it came with. The highest id of a name below
-`OWN` is the one that is written.
+`registry.json` gives the file of each id; the file's stem is the record's name. Bytes outlive
+releases, so an id never changes its meaning: a changed schema gets a new id, and the old id keeps
+the file of the release that introduced it. Records are written with the highest id of their name
+below `OWN`.
 
-A schema registry counts from 1 too. So each id stands there a second time, `OWN` higher, where
-no registry gets to: what `send` and `import` write without a registry carries these, and is
-told apart whatever the workers are set to.
+A schema registry also counts from 1. So each schema has a second id there, `OWN` higher, in a range
+where no registry assigns ids. `send` and `import` write these ids without a registry, and workers
+understand them with any setting.
 """
 
 import json
@@ -79,15 +79,15 @@ class UnknownSchema(EmberlineError):
 
 
 class SchemaSource(Protocol):
-    """Where the schemas of writers are found by id. Hashable, by identity."""
+    """A source of writers' schemas by id. Hashable, by identity."""
 
     def __hash__(self) -> int: ...
 
     def writer(self, schema_id: int) -> Schema:
         """Return the JSON form of a schema. Callers share it and must not change it.
 
-        Raises UnknownSchema where there is certainly none, and Recoverable where that cannot
-        be told now.
+        Raises UnknownSchema if the id certainly has no schema, and Recoverable if this is unknown
+        at the moment.
         """
         ...
 
@@ -111,12 +111,14 @@ def schema_id(name: str) -> int:
 
 
 def own_id(name: str) -> int:
-    """Return the id of this name that no schema registry gives out."""
+    """Return the id of this name that no schema registry assigns."""
     return OWN + schema_id(name)
 
 
 def time_units(schema: Schema) -> dict[str, int]:
-    """Return parts of a millisecond by field, for the fields of a schema that are times."""
+    """For the time fields of a schema: how many of the field's units make a millisecond, by
+    field.
+    """
     found: dict[str, int] = {}
     for field in schema.get("fields", ()):
         kind = field["type"]
@@ -141,7 +143,7 @@ def raw(name: str) -> Schema:
 
 @cache
 def schema(name: str) -> Schema:
-    """Return a record's schema as fastavro wants it, parsed once."""
+    """Return a record's schema as parsed by fastavro, cached."""
     parsed = fastavro.parse_schema(raw(name))
     if not isinstance(parsed, dict):
         raise UnknownSchema(name, "not a record")
@@ -149,7 +151,7 @@ def schema(name: str) -> Schema:
 
 
 def by_id(schema_id: int) -> tuple[str, Schema]:
-    """Return (name, parsed schema) of an id, which may be one of an earlier release."""
+    """Return (name, parsed schema) of an id; the schema may be of an earlier release."""
     parsed = fastavro.parse_schema(FILES.writer(schema_id))
     if not isinstance(parsed, dict):
         raise UnknownSchema(schema_id, "not a record")
@@ -158,25 +160,28 @@ def by_id(schema_id: int) -> tuple[str, Schema]:
 
 @lru_cache(maxsize=1024)
 def record_name(avro_name: str) -> str | None:
-    """Return our name of a record by its Avro name, namespace or not: ExpiringSoon, or None."""
+    """Return our name of a record by its Avro name, with or without namespace (ExpiringSoon), or
+    None.
+    """
     short = avro_name.rpartition(".")[2]
     return next((name for name in _IDS if raw(name)["name"] == short), None)
 
 
 def layout(schema: Any) -> Any:
-    """Return only what decides the bytes of a schema: times are plain longs, no defaults.
+    """Return only the parts of a schema that determine the bytes: times are plain longs, no
+    defaults.
 
-    What a reader that resolves nothing needs. Polars refuses a field with an enum and a
-    default (avro-error: OutOfSpec), so hand it this.
+    This is enough for a reader that resolves nothing. Polars refuses a field with an enum and a
+    default (avro-error: OutOfSpec), so pass it this form.
     """
     return without(schema, {"logicalType", "doc", "default", "aliases"})
 
 
 def aligned(writer: Schema, reader: Schema) -> Schema:
-    """Return the writer's layout with the symbols of its enums in the reader's case.
+    """Return the writer's layout with its enum symbols in the reader's case.
 
-    Producers write `email` for EMAIL; Avro alone would take that for the default, in silence.
-    Raises UnknownSchema where two symbols differ in nothing but their case.
+    Producers write `email` for EMAIL; plain Avro would silently read the default instead. Raises
+    UnknownSchema if two symbols differ only in case.
     """
     known = {field["name"]: field for field in layout(reader)["fields"]}
     known |= {
@@ -205,7 +210,7 @@ def _symbols(kind: Any) -> list[str]:
 
 
 def _renamed(schema: Any, wanted: Mapping[str, list[str]]) -> Any:
-    """A copy with the symbols of the enums of these names in the case in which they are wanted."""
+    """A copy with the enum symbols of these names in the required case."""
     if isinstance(schema, list):
         return [_renamed(branch, wanted) for branch in schema]
     if not isinstance(schema, dict):

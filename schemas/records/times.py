@@ -1,4 +1,4 @@
-"""The one rule for times that enter: UTC milliseconds, neither seconds nor microseconds.
+"""The one rule for incoming times: UTC milliseconds, neither seconds nor microseconds.
 
 Events obey the same rule over columns (`schemas.decode.check`).
 """
@@ -16,9 +16,10 @@ FARTHEST = 4_102_444_800_000
 
 
 def fault(name: str, value: int | None, *, now: int | None = None) -> str | None:
-    """What is wrong with the time in the field `name`, or None.
+    """The fault of the time in the field `name`, or None.
 
-    With `now` (UTC ms) a time may lie at most a day ahead of it; without, anywhere before 2100.
+    With `now` (UTC ms) a time may be at most a day ahead of it; without `now`, anywhere before
+    2100.
     """
     if value is None:
         return None

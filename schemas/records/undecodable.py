@@ -20,10 +20,10 @@ REMEDIES = {
 
 
 class Undecodable(EmberlineError):
-    """A record that cannot be read, now or later: it belongs into `rejected`.
+    """A record that can never be read: it goes to `rejected`.
 
-    `code` is one of those that have a remedy here; `detail` names the field, as a path from
-    the record's root, where there is one.
+    `code` is one of the codes with a remedy here; `detail` names the field, if there is one, as a
+    path from the record's root.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -32,5 +32,5 @@ class Undecodable(EmberlineError):
         self.detail = detail
 
     def __reduce__(self) -> tuple[type["Undecodable"], tuple[str, str]]:
-        """Survive the way back from a worker process, which pickles errors by their arguments."""
+        """Needed because a worker process pickles errors by their arguments."""
         return type(self), (self.code, self.detail)

@@ -1,4 +1,4 @@
-"""Zigzag varints of 64 bits: how Avro and Kafka's record batches write a number."""
+"""Zigzag varints of 64 bits, the number format of Avro and of Kafka's record batches."""
 
 __all__ = ["read_varint", "varint"]
 
@@ -20,7 +20,7 @@ def varint(value: int) -> bytes:
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """The zigzag varint of 64 bits at `at`, and the position after it.
 
-    Raises `IndexError` at the end, and where it goes on for more than ten bytes.
+    Raises `IndexError` at the end of the data, and after more than ten bytes.
     """
     byte = data[at]
     if byte < 0x80:

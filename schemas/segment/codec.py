@@ -1,18 +1,18 @@
-"""The segment codec: interactions as compact Parquet, and back.
+"""The segment codec: encodes interactions as compact Parquet, and decodes them.
 
-Layout, one Parquet file of one row group, zstd, no statistics, rows sorted by (source, user):
+One Parquet file of one row group, zstd, no statistics, rows sorted by (source, user):
 
     source     String
-    user_hex   Binary   the user's 12 bytes, where every user of the file is 24 lower-case hex
+    user_hex   Binary   the user's 12 bytes, if every user of the file is 24 lower-case hex
     user       String   otherwise
     kind       UInt8    position in interaction.KINDS
     channel    UInt8    position in interaction.CHANNELS
     step, variation, detail   String
-    first      UInt32   milliseconds after the file's `base`; Int64 where they do not fit
-    span       UInt32   last - first; Int64 where it does not fit
+    first      UInt32   milliseconds after the file's `base`; Int64 if they do not fit
+    span       UInt32   last - first; Int64 if it does not fit
 
-Columns that are null throughout are left out. Key-value metadata: `emberline` is the number
-of the format, `base` the smallest `first`.
+Columns that are null in all rows are left out. Key-value metadata: `emberline` is the number of the
+format, `base` the smallest `first`.
 """
 
 import io
@@ -35,11 +35,11 @@ _COLUMNS = frozenset({"source", "user_hex", "user", "kind", "first", "span", *_O
 
 
 def encode(frame: pl.DataFrame, *, presorted: bool = False) -> bytes:
-    """Encode a frame in `interaction.SCHEMA`, sorted by (source, user) unless it is already.
+    """Encode a frame in `interaction.SCHEMA`; sorts it by (source, user) unless it is sorted
+    already.
 
-    The column `PACKED` beside those saves packing the users.
-
-    About 12-17 bytes a row at 50,000 rows; some 2 kB a file however few the rows.
+    An additional column `PACKED` saves packing the users. The result has about 12-17 bytes for each
+    row at 50,000 rows, and a fixed part of about 2 kB.
     """
     if not presorted:
         frame = in_order(frame)
@@ -85,14 +85,13 @@ def decode(
 ) -> pl.DataFrame:
     """Decode a segment to a frame in `interaction.SCHEMA`, sorted by (source, user).
 
-    With `sources`, only the rows of those; with `columns`, only those; with `where`, only the
-    rows of which it is true; with `users`, only those of users in [low, high), where all rows
-    are of one source. What is not asked for is mostly not decoded, nor held. With `packed`,
-    which goes with a `where` that does not ask of users, users of 24 digits may be Binary: their
-    12 bytes.
+    The arguments select rows and columns: `sources` only their rows; `columns` only these columns;
+    `where` only rows for which it is true; `users` only users in [low, high), for a segment with
+    one source. Most of the rest is neither decoded nor held. With `packed`, and a `where` that does
+    not use the users, users of 24 digits may be Binary: their 12 bytes.
 
-    Raises `CorruptSegment` where the bytes do not hold together; bytes that are a well-formed
-    file with other rows in it are told apart by `checksum` alone.
+    Raises `CorruptSegment` if the bytes are inconsistent. Only `checksum` detects bytes that are a
+    valid file with other rows.
     """
     try:
         metadata = pl.read_parquet_metadata(io.BytesIO(data))
@@ -126,7 +125,7 @@ def _stored(
     where: pl.Expr | None,
     by_user: bool,
 ) -> pl.LazyFrame:
-    """What the file has of these columns, as it is stored; with the users if `by_user`."""
+    """These columns of the file in stored form; with the users if `by_user`."""
     there = pl.read_parquet_schema(io.BytesIO(data))
     if not _COLUMNS.issuperset(there):
         raise ValueError(f"unexpected columns {list(there)}")
@@ -146,7 +145,7 @@ def _stored(
 
 
 def _between(stored: pl.DataFrame, low: str | None, high: str | None) -> pl.DataFrame:
-    """The rows, sorted by user, of users in [low, high): a copy, which holds nothing else."""
+    """The rows, sorted by user, of users in [low, high): a copy that holds no other memory."""
     packed = "user_hex" in stored.columns
     users = stored["user_hex" if packed else "user"]
 
@@ -183,7 +182,7 @@ def _expand(
 
 
 def _column(name: str, base: int, there: Collection[str]) -> pl.Expr:
-    """A column of interactions, from those of a file; users may still be packed."""
+    """A column of interactions, from stored columns of a file; users may still be packed."""
     first = pl.col("first").cast(pl.Int64) + base
     match name:
         case "user" if "user_hex" in there:

@@ -1,8 +1,8 @@
-"""How a sorted frame of interactions is cut into segments.
+"""Cuts a sorted frame of interactions into segments.
 
-A cut falls after every `rows` rows and at both edges of every source with at least
-`own_rows` rows: so a large source has segments of its own, and small ones share. It falls,
-too, where more sources would share than an index can name.
+A cut falls after every `rows` rows and at both edges of every source with at least `own_rows` rows:
+so a large source has its own segments, and small sources share segments. A cut also falls where a
+segment would have more sources than an index can name.
 """
 
 from itertools import pairwise
@@ -56,7 +56,7 @@ def cut_encoded(
 ) -> list[tuple[pl.DataFrame, bytes]]:
     """Cut as `cut` does and encode; a piece of more than `bytes_` bytes is halved.
 
-    A single row is let through whatever its size.
+    A single row may have any size.
     """
     encoded: list[tuple[pl.DataFrame, bytes]] = []
     packed = pack_users(frame["user"])
@@ -75,7 +75,7 @@ def cut_encoded(
 
 
 def _even(frame: pl.DataFrame, rows: int) -> list[pl.DataFrame]:
-    """Pieces of about one size, so that no cut leaves a tiny segment at the end."""
+    """Pieces of about equal size, so that no cut leaves a very small segment at the end."""
     count = -(-frame.height // rows)
     bounds = [frame.height * index // count for index in range(count + 1)] if count else [0]
     return [frame[start:end] for start, end in pairwise(bounds)]

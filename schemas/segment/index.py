@@ -1,4 +1,4 @@
-"""What a shard keeps in memory of a segment."""
+"""The part of a segment that a shard keeps in memory."""
 
 import builtins
 from collections.abc import Iterable, Mapping
@@ -19,11 +19,11 @@ _VERIFIED: set[tuple[str, str]] = set()
 
 @dataclass(frozen=True, slots=True)
 class SegmentIndex:
-    """One segment: where its rows lie in the order of (source, user), and what it weighs.
+    """One segment: the range of its rows in the order of (source, user), and its sizes.
 
-    `rows` and `bytes` count rows and encoded bytes; `checksum` is that of the encoded bytes;
-    `low` and `high` are the first and the last (source, user), inclusive; `sources` says how
-    many rows each source has in it.
+    `rows` and `bytes` count rows and encoded bytes; `checksum` is that of the encoded bytes; `low`
+    and `high` are the first and the last (source, user), inclusive; `sources` gives the number of
+    rows of each source.
     """
 
     id: str
@@ -51,8 +51,8 @@ class SegmentIndex:
 
 
 def build(id: str, level: int, frame: pl.DataFrame, data: bytes) -> SegmentIndex:
-    """Index the segment `id`: `frame` are its rows sorted by (source, user), at least one,
-    and `data` its encoded bytes.
+    """Index the segment `id`: `frame` has its rows sorted by (source, user), at least one, and
+    `data` is its encoded bytes.
     """
     runs = frame.select(pl.col("source").rle()).unnest("source")
     ends = frame.select("source", "user")
@@ -69,10 +69,10 @@ def build(id: str, level: int, frame: pl.DataFrame, data: bytes) -> SegmentIndex
 
 
 def verified(index: SegmentIndex, data: bytes) -> bytes:
-    """`data`, if it is the segment that the index speaks of. Raises `CorruptSegment`.
+    """Return `data` if it is the segment of this index. Raises `CorruptSegment`.
 
-    For whatever is to be decoded: a native reader that sees damaged bytes may abort the process.
-    Each segment is compared once in a process; what is kept of it has checksums of its own.
+    Call it before decoding: a native reader may abort the process on damaged bytes. A process
+    compares each segment once; the parts that it keeps have their own checksums.
     """
     known = (index.id, index.checksum)
     if len(data) == index.bytes and known in _VERIFIED:

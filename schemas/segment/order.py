@@ -1,8 +1,8 @@
 """The order of rows in a segment: by source, then by user, as UTF-8 bytes.
 
-Users of 24 lower-case hex digits, which most are, lie in the order of the numbers they spell:
-so one number of 64 bits, the source's rank above the head of the user's, sorts four times as
-fast as the two texts.
+Most users are 24 lower-case hex digits, whose order is the order of the numbers that they spell.
+For these, one number of 64 bits, the rank of the source above the highest bits of the user, sorts
+four times as fast as the two texts.
 """
 
 import polars as pl
@@ -20,9 +20,9 @@ _MOST_RANK_BITS = 20
 
 
 def in_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """Sort interactions by (source, user); rows that agree in both come in any order.
+    """Sort interactions by (source, user); rows with equal source and user come in any order.
 
-    The column `PACKED` is made use of where `frame` has it.
+    Uses the column `PACKED` if `frame` has it.
     """
     if frame.height >= FEW:
         packed = frame[PACKED] if PACKED in frame.columns else pack_users(frame["user"])
@@ -37,7 +37,7 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def pack_users(user: pl.Series) -> pl.Series | None:
-    """The users as 12 bytes each where all of them are 24 lower-case hex digits."""
+    """The users as 12 bytes each, if all of them are 24 lower-case hex digits."""
     if not (user.str.len_bytes() == _DIGITS).all():
         return None
     packed = user.str.decode("hex", strict=False)
@@ -47,7 +47,7 @@ def pack_users(user: pl.Series) -> pl.Series | None:
 
 
 def _by_number(source: pl.Series, packed: pl.Series) -> pl.Series | None:
-    """The order of rows, or None where the numbers do not tell users of a source apart."""
+    """The order of rows, or None if the numbers do not distinguish all users of a source."""
     names = source.unique().sort()
     bits = max(1, (len(names) - 1).bit_length())
     if bits > _MOST_RANK_BITS:

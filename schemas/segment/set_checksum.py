@@ -1,7 +1,7 @@
-"""Checksums over sets of segments: sums, so that shards are added up in any order.
+"""Checksums over sets of segments: sums, so that shards may be added in any order.
 
-Apart from the other modules of segments, because the coordinator and small commands need only
-this and should not load Polars for it.
+This module is separate from the other modules of segments, because the coordinator and small
+commands need only this and should not load Polars for it.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ EMPTY_CHECKSUM = "0" * 32
 
 
 def set_checksum(segments: Iterable[tuple[str, str]]) -> str:
-    """A checksum over a multiset of (segment id, checksum) that no order changes, as hex.
+    """A checksum over a multiset of (segment id, checksum), independent of order, as hex.
 
     The sum, modulo 2**128, of the hash of each member; the empty set has 32 zeros.
     """
@@ -26,5 +26,5 @@ def set_checksum(segments: Iterable[tuple[str, str]]) -> str:
 
 
 def combine(checksums: Iterable[str]) -> str:
-    """The checksum of the union of multisets whose checksums are given."""
+    """The checksum of the union of the multisets that have these checksums."""
     return f"{sum(int(value, 16) for value in checksums) % _MODULUS:032x}"

@@ -1,7 +1,7 @@
-"""Users as numbers: 24 lower-case hex digits, which most users are, spell one of 96 bits.
+"""Users as numbers: most users are 24 lower-case hex digits, which spell a number of 96 bits.
 
-Texts, their bytes and their numbers have one order; numbers compare and sort several times as
-fast as texts, and take no more room than a pointer to one.
+Texts, their bytes and their numbers have the same order. Numbers compare and sort several times as
+fast as texts, and take no more room than a pointer to a text.
 """
 
 import polars as pl

@@ -1,5 +1,5 @@
-"""Rows: what an interaction is, how rows are folded and counted, who the users are.
+"""Rows: interactions, their fold, counts, and users.
 
-Imports `schemas.records`. Begin with `interaction`, then `fold`. No bytes of batches and no
-segments here.
+Imports `schemas.records`. Begin with `interaction`, then `fold`. This room knows neither batches
+nor segments.
 """

@@ -1,8 +1,8 @@
 """Counts: the additive table, which no expiry changes.
 
-A count is not a join: the same event twice would count twice. So counts are written in the
-same step as the cursor, and an event whose id was seen shortly before is not counted again
-(`schemas.tables.repeats`). Adding up is the fold: group by the key, sum.
+A count is not a join: the same event twice would count twice. So counts are written in the same
+step as the cursor, and an event whose id was seen recently is not counted again
+(`schemas.tables.repeats`). The fold of this table groups by the key and sums.
 """
 
 import polars as pl
@@ -34,7 +34,7 @@ _DAY_MS = 86_400_000
 
 
 def count(rows: pl.DataFrame) -> pl.DataFrame:
-    """Counts of interactions that come from events not counted before, not added up.
+    """Counts of interactions of events that were not counted before; not summed.
 
     Takes rows in `interaction.SCHEMA` whose `first` is the event's time.
     """
@@ -52,7 +52,7 @@ def count(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def count_feed_views(users: pl.Series) -> pl.DataFrame:
-    """Counts of feed views: one row a user, given the user of each view."""
+    """Counts of feed views, from the user of each view: one row for each user."""
     views = pl.DataFrame({"user": users.cast(pl.String)}).group_by("user").len("count")
     return views.select(
         pl.lit(FEED_VIEWS).alias("source"),

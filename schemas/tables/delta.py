@@ -1,8 +1,8 @@
-"""What a step writes of a frame: bytes that are made and read fast, for they are soon folded.
+"""The bytes of a frame in a delta: fast to write and read, because a delta is soon folded.
 
-Four bytes for the number of rows, then the rows: few as one Arrow IPC stream, whose fixed cost
-is a quarter of Parquet's; many as Parquet, which is smaller. Both carry the types of columns.
-All of it is sealed (schemas.tables.sealed); earlier releases did not.
+Four bytes for the number of rows, then the rows: few rows as one Arrow IPC stream, whose fixed cost
+is a quarter of Parquet's; many rows as Parquet, which is smaller. Both contain the column types.
+The bytes are sealed (schemas.tables.sealed); earlier releases did not seal them.
 """
 
 import io
@@ -36,7 +36,9 @@ def encode(frame: pl.DataFrame) -> bytes:
 
 
 def decode(data: bytes, schema: pl.Schema) -> pl.DataFrame:
-    """What `encode` wrote. Raises `CorruptSegment` where it is no frame in `schema`."""
+    """The frame of bytes that `encode` wrote. Raises `CorruptSegment` if they are no frame in
+    `schema`.
+    """
     try:
         whole = unsealed(data) if is_sealed(data) else data
         (rows,) = _ROWS.unpack_from(whole)

@@ -1,8 +1,8 @@
-"""External ids that events say of their users.
+"""External ids of users, from their events.
 
-    user, external, time (of the event that said it last, UTC milliseconds)
+    user, external, time (of the latest event with this id, UTC milliseconds)
 
-What the users topic says of a user counts more, whatever it says: see `as_roster`.
+A record of the users topic always takes precedence: see `as_roster`.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _BEFORE_ALL = -(1 << 62)
 
 
 def last_said(frame: pl.DataFrame) -> pl.DataFrame:
-    """The row with the latest time of each user, sorted by user; whatever their order."""
+    """The row with the latest time of each user, sorted by user; the input may have any order."""
     return (
         frame.sort("time", "external")
         .group_by("user")
@@ -33,7 +33,7 @@ def last_said(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_roster(frame: pl.DataFrame) -> pl.DataFrame:
-    """As rows of the roster that any row of the users topic outweighs."""
+    """Rows of the roster; any row of the users topic takes precedence over them."""
     return frame.select(
         "user",
         "external",
@@ -46,15 +46,18 @@ def as_roster(frame: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass
 class Said:
-    """Passes on what is new: each user with each external id once a day of the events.
+    """Passes on new external ids: each pair of user and external id once for each day of the
+    events.
 
-    It remembers the last million; what it has forgotten is said again, which changes nothing.
+    It remembers the last million pairs; a forgotten pair is passed on again, which changes nothing.
     """
 
     _window: Window = field(default_factory=lambda: Window(_REMEMBERED))
 
     def news(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """`EXTERNAL_SCHEMA` of events with `user`, `external` and `first`, their time."""
+        """Rows in `EXTERNAL_SCHEMA` from events with `user`, `external` and `first`, the event's
+        time.
+        """
         named = rows["external"]
         if named.null_count() == len(named):
             return pl.DataFrame(schema=EXTERNAL_SCHEMA)

@@ -1,4 +1,4 @@
-"""The fold: the one expression that adds interactions, whatever they come from."""
+"""The fold: the one expression that aggregates interactions of any origin."""
 
 import polars as pl
 
@@ -10,8 +10,8 @@ __all__ = ["fold"]
 def fold(frame: pl.DataFrame) -> pl.DataFrame:
     """Merge the rows of `frame` that share a key: the earliest `first`, the latest `last`.
 
-    Idempotent, commutative and associative, so the order of arrival and repeated delivery
-    change nothing. Takes and returns frames in `interaction.SCHEMA`; the order of the rows
-    of the result is not defined.
+    Idempotent, commutative and associative, so order of arrival and repeated delivery do not change
+    the result. Takes and returns frames in `interaction.SCHEMA`; the order of the resulting rows is
+    not defined.
     """
     return frame.group_by(KEY).agg(pl.col("first").min(), pl.col("last").max()).select(COLUMNS)

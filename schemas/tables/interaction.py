@@ -1,8 +1,8 @@
 """The interaction: one row of hot data.
 
-The key `(source, user, kind, channel, step, variation, detail)` says what happened to whom;
-`first` and `last` say when, in milliseconds since the epoch, UTC. A part of the key that
-does not apply to a kind is null.
+The key `(source, user, kind, channel, step, variation, detail)` says what happened to which user;
+`first` and `last` say when, in milliseconds since the epoch, UTC. A part of the key that does not
+apply to a kind is null.
 """
 
 import polars as pl

@@ -1,8 +1,9 @@
-"""Which shard a user belongs to: Kafka's default partitioner, over whole columns.
+"""The shard of a user: Kafka's default partitioner, over whole columns.
 
-The hash is the murmur2 of Kafka's Java client. Users go in groups of as many words of four bytes,
-word by word, so that every operation is one over a column; few of a group one by one. Users of one
-length, which most are, go together. The work is proportional to the bytes.
+The hash is the murmur2 of Kafka's Java client. Users are grouped by their number of words of four
+bytes, and each group is processed word by word, so that every operation works on a whole column;
+small groups are processed user by user. Users of the same length, which are the majority, form one
+group. The work is proportional to the bytes.
 """
 
 import struct
@@ -64,12 +65,12 @@ def _hash(key: bytes) -> int:
 
 
 def _exactly(users: pl.Series, lengths: pl.Series, words: int) -> pl.Series:
-    """The hashes (UInt32) of users who have `words` whole words, and no byte more."""
+    """The hashes (UInt32) of users of exactly `words` whole words."""
     return _last(_body(_apart(users.cast(pl.Binary), words), words, lengths))
 
 
 def _by_words(users: pl.Series, lengths: pl.Series, words: int) -> pl.Series:
-    """The hashes (UInt32) of users who have all `words` whole words, and up to three bytes more."""
+    """The hashes (UInt32) of users of `words` whole words and up to three more bytes."""
     padded = (users + "\0" * _WORD).cast(pl.Binary).bin.head(_WORD * (words + 1))
     apart = _apart(padded, words + 1)
     hashed = _body(apart, words + 1, lengths, last=False)
@@ -82,10 +83,11 @@ def _apart(data: pl.Series, words: int) -> pl.Series:
 
 
 def _body(apart: pl.Series, words: int, lengths: pl.Series, *, last: bool = True) -> pl.Series:
-    """The hashes, before their last mixing, of arrays of `words`, of each the `last` or not.
+    """The hashes before the final mixing step, of the first or, with `last`, the last `words`
+    words.
 
-    Arithmetic wraps at 2**32. Whole columns one after another cost a fraction of one query,
-    which would take the words apart anew for each place where they stand in it.
+    Arithmetic wraps at 2**32. Operations on whole columns cost a fraction of one query, which would
+    extract the words again for each position.
     """
     mixed = apart.explode() * _FACTOR
     mixed = (mixed ^ mixed // (1 << 24)) * _FACTOR

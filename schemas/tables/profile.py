@@ -1,12 +1,12 @@
-"""The profile-wide table: what happened to a user, whatever the source, for ever.
+"""The profile-wide table: the interactions of a user with all sources, kept for ever.
 
-It lives in the hot table beside the sources, under a name that no source has, so that deltas,
-segments, merge and recovery are the same; nothing expires it. A row packs `PROFILE_SCHEMA`
-into `interaction.SCHEMA`: step holds the origin (campaign or canvas), variation the word
-`cleared` where a signal says that a fact no longer holds.
+It is stored in the hot table under a name that no source has, so deltas, segments, merge and
+recovery are the same; it never expires. A row packs `PROFILE_SCHEMA` into `interaction.SCHEMA`:
+step holds the origin (campaign or canvas), variation the word `cleared` if a signal says that a
+fact no longer holds.
 
-Rows of events with a source are not written twice: the flush makes them from the source's
-rows (`wide`), and a reader of deltas does the same.
+Rows of events with a source are not written twice: the flush derives them from the source's rows
+(`wide`), and a reader of deltas does the same.
 """
 
 import polars as pl

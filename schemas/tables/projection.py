@@ -1,15 +1,15 @@
-"""From events to rows: interactions of their source, or rows of the profile-wide table.
+"""Turns events into rows: interactions of their source, or rows of the profile-wide table.
 
 send        received
 open        opened, or machine_opened
 click       clicked, or bot_clicked; detail = link alias
-variant     exited; else entered, and control beside it for users held out
+variant     exited; else entered, and an additional row control for users held out
 conversion  converted; detail = index, null as 0
 signal      profile-wide only: kind = its type, detail = its value
 
-`campaign_id` may be written `campaign:ID` as well, `canvas_id` `canvas:ID`.
+`campaign_id` may also be `campaign:ID`, `canvas_id` also `canvas:ID`.
 
-What has no source is a row of `PROFILE`, packed as schemas.tables.profile says.
+An event without a source becomes a row of `PROFILE`, packed as in schemas.tables.profile.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -43,7 +43,9 @@ _NO_TEXT = pl.lit(None, pl.String)
 
 
 def with_control(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of a view of `VIEWS`, with one of kind `control` more for each user held out."""
+    """Rows of a view of `VIEWS`, with an additional row of kind `control` for each user held
+    out.
+    """
     if not rows["held_out"].any():
         return rows
     more = rows.filter("held_out").with_columns(pl.lit("control", _KIND).alias("kind"))
@@ -82,7 +84,7 @@ def _of_message(event: str, field: Field) -> dict[str, pl.Expr]:
 
 
 def _source(kind: str, name: pl.Expr) -> pl.Expr:
-    """A producer may write the whole source for its id, as filters and commands have it."""
+    """Producers may write the whole source in place of its id, as filters and commands do."""
     return pl.lit(kind) + name.str.strip_prefix(kind)
 
 

@@ -1,7 +1,7 @@
-"""The window of event ids seen lately, so that a repeated event is not counted twice.
+"""The window of recent event ids, so that a repeated event is not counted twice.
 
-Ids are kept as 64-bit hashes: among a million of them a new id is taken for a repeat with a
-chance of one in 18 million million.
+Ids are kept as 64-bit hashes: with a million of them, the probability that a new id is mistaken for
+a repeat is one in 18 million million.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _PACKED = pl.Schema({"h": pl.UInt64})
 
 
 def hashes(ids: pl.Series) -> pl.Series:
-    """UInt64 hashes of ids, the same in every process and version: they are kept."""
+    """UInt64 hashes of ids, the same in every process and version, because they are stored."""
     return stable_hash(ids)
 
 
@@ -31,15 +31,15 @@ def hashes(ids: pl.Series) -> pl.Series:
 class Window:
     """The hashes of the last events; at most about `limit`.
 
-    Kept as sorted blocks, each of a stretch of time, the older the larger: a step searches
-    about twenty of them and sorts each hash a few times in all, however small the steps are.
+    Kept as sorted blocks, each for a stretch of time; older blocks are larger. A step searches
+    about twenty blocks, and each hash is sorted only a few times, even with small steps.
     """
 
     limit: int
     blocks: list[pl.Series] = field(default_factory=list)
 
     def fresh(self, found: pl.Series) -> pl.Series:
-        """For each hash whether it stands neither in the window nor before in `found`."""
+        """For each hash whether it is new: neither in the window nor earlier in `found`."""
         if len(found) < FEW:
             return found.is_first_distinct() & ~self._known(found)
         # Searched in order, neighbours share their way through a block. Mostly all are fresh,
@@ -52,7 +52,7 @@ class Window:
         return found.is_first_distinct() & ~known[order.arg_sort()]
 
     def _known(self, asked: pl.Series) -> pl.Series:
-        """One query for all blocks: it costs more than a search."""
+        """One query for all blocks, because a query costs more than a search."""
         column = pl.col("asked")
         found = [
             block.gather(block.search_sorted(column).clip(0, size - 1)) == column
@@ -65,7 +65,7 @@ class Window:
 
     @classmethod
     def of(cls, limit: int, pieces: Iterable[pl.Series]) -> "Window":
-        """The window that adding `pieces` one after another makes, each sorted once."""
+        """The window that results from adding `pieces` in order, with each sorted once."""
         window = cls(limit)
         gathered: list[pl.Series] = []
         for piece in pieces:
@@ -78,7 +78,7 @@ class Window:
         return window
 
     def add(self, found: pl.Series) -> None:
-        """Takes hashes in and forgets the oldest blocks that the limit no longer needs."""
+        """Adds hashes and drops the oldest blocks that exceed the limit."""
         if found.is_empty():
             return
         self.blocks.append(found.sort())

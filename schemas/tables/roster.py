@@ -1,11 +1,11 @@
-"""The roster: what producers say of users, the last word winning.
+"""The roster: the users of the topic `users`; the last record of a user counts.
 
     user, external, aliases (JSON), merged_into, deleted, sequence
 
-`sequence` grows with every record a shard takes in, so the fold by the highest one does not
-depend on the order in which parts are merged. `aliases` is a list of names where none has a
-label, as every release has written it, else `{"names": [..], "labels": [..]}`; an empty label
-is none.
+`sequence` grows with every record that a shard processes, and the fold keeps the row with the
+highest one, so the order in which parts are merged does not matter. `aliases` is a list of names if
+none has a label, as every release has written it; otherwise `{"names": [..], "labels": [..]}`, with
+an empty label for none.
 """
 
 import json
@@ -46,7 +46,7 @@ Older releases took `merged_into` that was empty or the user's own id: that is n
 
 
 class Alias(NamedTuple):
-    """Name and label identify a user together; the label is empty where there is none."""
+    """Name and label identify a user together; the label is empty if there is none."""
 
     name: str
     label: str = ""
@@ -61,9 +61,9 @@ def aliases_of(text: str | None) -> tuple[Alias, ...]:
 
 
 def borne(rows: pl.DataFrame) -> pl.DataFrame:
-    """`row` and `name` of every external id and every alias, whatever its label.
+    """`row` and `name` of every external id and every alias, with any label.
 
-    `rows` are in `ROSTER_SCHEMA` with the column `row`.
+    `rows` are in `ROSTER_SCHEMA` with the additional column `row`.
     """
     with_aliases = rows.filter(pl.col("aliases").is_not_null())
     labelled = pl.col("aliases").str.starts_with("{")
@@ -111,7 +111,7 @@ def latest(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def aliases_text(record: Mapping[str, Any]) -> str | None:
-    """The aliases of a user's record as a row has them."""
+    """The aliases of a user's record, in the form of a row."""
     given = [Alias(name) for name in record.get("aliases") or ()]
     given += [
         Alias(each["alias_name"], each["alias_label"]) for each in record.get("user_aliases") or ()

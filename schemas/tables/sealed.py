@@ -1,9 +1,9 @@
-"""Bytes with their checksum before them, for what native readers take apart.
+"""Bytes preceded by their checksum, for data that native readers decode.
 
-    mark, then BLAKE2b of 128 bits of what follows, then that
+    mark, then the checksum (BLAKE2b of 128 bits) of the data, then the data
 
-Readers of Parquet and Arrow abort the process on some damaged bytes, where no error can be
-caught: so the checksum is compared before they see any. What earlier releases wrote has no mark.
+Readers of Parquet and Arrow abort the process on some damaged bytes, and no error can be caught. So
+the checksum is compared before they read any bytes. Data of earlier releases has no mark.
 """
 
 from hashlib import blake2b
@@ -21,12 +21,12 @@ def sealed(data: bytes) -> bytes:
 
 
 def is_sealed(data: bytes) -> bool:
-    """Whether `sealed` made this; else nothing tells whether it is whole."""
+    """Whether `sealed` made these bytes; otherwise their integrity cannot be checked."""
     return data.startswith(_MARK)
 
 
 def unsealed(data: bytes) -> bytes:
-    """What was sealed. Raises `ValueError` where the checksum is another."""
+    """The sealed data. Raises `ValueError` if the checksum differs."""
     body = data[_HEAD:]
     if not is_sealed(data) or data[len(_MARK) : _HEAD] != _digest(body):
         raise ValueError("its checksum does not match")

@@ -1,9 +1,9 @@
-"""A 64-bit hash of texts that may be stored: the same in every process and version of a library.
+"""A 64-bit hash of texts that may be stored: the same in every process and library version.
 
-The text's bytes, in words of four, times an odd number of 64 bits for each place, added up, and
-the length too. Zeros behind a text add nothing, so texts of any lengths go together. Two texts
-whose lowest differing bit stands at place b of its word have the same hash with a chance of one
-in 2**(64 - b); it is no hash against those who seek two such.
+The hash is a sum: each word of four bytes times an odd 64-bit factor of its position, plus the
+length. Trailing zeros add nothing, so texts of different lengths can be processed together. Two
+texts whose lowest differing bit is bit b of its word have the same hash with probability 1 in
+2**(64 - b). The hash does not resist an attacker who searches for two texts with the same hash.
 """
 
 from functools import lru_cache
@@ -50,9 +50,9 @@ def _words(size: int) -> int:
 
 
 def _sum(pieces: pl.Series, start: int, words: int) -> pl.Series:
-    """What so many words (Binary), which begin at the byte `start`, add. It wraps at 2**64.
+    """The contribution of these words (Binary), which begin at the byte `start`. It wraps at 2**64.
 
-    Arithmetic of whole arrays, one after another, costs a fraction of a query over their places.
+    Operations on whole arrays cost a fraction of a query over their positions.
     """
     apart = pieces.bin.reinterpret(dtype=pl.Array(pl.UInt32, words), endianness="little")
     return (apart.cast(pl.Array(pl.UInt64, words)) * _factors(start // _WORD, words)).arr.sum()
@@ -69,7 +69,7 @@ def _of_length(lengths: pl.Series) -> pl.Series:
 
 
 def _factor(place: int) -> int:
-    """An odd number for each place that looks like chance (SplitMix64)."""
+    """A pseudo-random odd number for each position (SplitMix64)."""
     mixed = (place + 2) * 0x9E37_79B9_7F4A_7C15 & _MASK
     mixed = (mixed ^ mixed >> 30) * 0xBF58_476D_1CE4_E5B9 & _MASK
     mixed = (mixed ^ mixed >> 27) * 0x94D0_49BB_1331_11EB & _MASK

@@ -1,4 +1,4 @@
-"""What is wanted of events: columns made of their fields, whatever schema they were written in."""
+"""Projections of events: columns made from their fields, for any writer's schema."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Field: TypeAlias = Callable[[str], pl.Expr]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """`build` makes the columns, each with its name, of the fields named in `needs`."""
+    """`build` makes the columns, each with its name, from the fields named in `needs`."""
 
     needs: frozenset[str]
     build: Callable[[Field], Sequence[pl.Expr]]
@@ -29,5 +29,5 @@ def fields(types: Mapping[str, pl.DataType]) -> Projection:
 
 
 def select(frame: pl.DataFrame, columns: Sequence[pl.Expr]) -> pl.DataFrame:
-    """`frame.select(columns)`, in the way that suits its height."""
+    """`frame.select(columns)`, in the way that is fastest for its height."""
     return frame.select_seq(columns) if frame.height < FEW else frame.select(columns)

@@ -1,4 +1,4 @@
-"""Text for people: the word that may have been meant, and text of others made safe to show.
+"""Text for people: the nearest correct word, and foreign text made safe to show.
 
 Imports no other room. Begin with `nearest`.
 """

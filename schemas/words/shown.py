@@ -1,8 +1,8 @@
-"""Text of others on its way to people: on a terminal, in a table, in a log.
+r"""Makes foreign text safe for people: on a terminal, in a table, in a log.
 
-Names, tags, ids and details are whatever somebody wrote. Nothing in them may move the cursor,
-change colours, turn the direction of writing or begin a line: such characters are written as
-Python and JSON write them, `\\x1b`, `\\n`, `\\u202e`.
+Other people choose names, tags, ids and details. None of their characters may move the cursor,
+change colours, change the writing direction or begin a line: such characters are escaped as in
+Python and JSON, `\x1b`, `\n`, `\u202e`.
 """
 
 import re
@@ -17,21 +17,21 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def shown(text: str) -> str:
-    """The text in one line, with what a terminal would act on, or hide, written out."""
+    """The text in one line; characters that a terminal would interpret or hide are escaped."""
     if _PLAIN.fullmatch(text):
         return text
     return "".join(_written(char) if _acts(char) else char for char in text)
 
 
 def json_shown(text: str) -> str:
-    """JSON in one line that says the same, with such characters as JSON's escapes."""
+    """Equivalent JSON in one line, with such characters as JSON escapes."""
     if _PLAIN.fullmatch(text):
         return text
     return "".join(_escaped(char) if _acts(char) else char for char in text)
 
 
 def width(text: str) -> int:
-    """How many columns of a terminal a shown text takes."""
+    """The number of terminal columns that a shown text takes."""
     if text.isascii():
         return len(text)
     return sum(map(_columns, text))
