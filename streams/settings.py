@@ -250,6 +250,10 @@ class Settings:
         return f"{self.prefix}workers"
 
 
+SET = "(set)"
+"""Shown instead of a secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class SettingLine:
     """One setting as it is shown: a secret's value is `(set)` or empty."""
@@ -289,7 +293,7 @@ def describe(settings: Settings) -> list[SettingLine]:
     for part in _parts():
         value = values.show(getattr(settings, part.name))
         if part.metadata["secret"]:
-            value = "(set)" if value else ""
+            value = SET if value else ""
         origin = settings.origins[part.name]
         lines.append(SettingLine(part.name, value, origin, part.metadata["doc"]))
     return lines

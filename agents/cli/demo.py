@@ -15,7 +15,7 @@ from agents.tools.demo.generator import generate
 from agents.tools.demo.scenario import Scenario, of_day, of_files
 from agents.tools.demo.screen import Screen
 from agents.tools.demo.show import PACE, Stage, play
-from agents.tools.demo.worker import environment
+from agents.tools.demo.worker import exports
 
 __all__ = ["command"]
 
@@ -119,7 +119,7 @@ def _addresses(stage: Stage, screen: Screen) -> None:
     screen.line("to ask them:")
     screen.exact(f"export KAFKA_BOOTSTRAP_SERVERS={stage.settings.bootstrap_servers}")
     screen.exact(f"export EMBERLINE_PREFIX={stage.settings.prefix} EMBERLINE_HTTP_PORT={port}")
-    known = environment(stage.settings)
+    known = exports(stage.settings)
     pace = {f"EMBERLINE_{name.upper()}" for name in PACE if name != "http_port"} & known.keys()
     screen.exact(f"export {' '.join(f'{name}={known[name]}' for name in sorted(pace))}")
     screen.exact(f"{sys.argv[0]} status")

@@ -1,19 +1,20 @@
 """Processes of their own: any program, measured and ended; and the worker among them."""
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from schemas.errors import Fatal
-from streams.settings import Settings, describe
+from streams.settings import SET, Settings, describe
 
 __all__ = ["COMMAND", "Child", "WorkerProcess", "environment", "environment_of"]
 
@@ -23,6 +24,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _ROOT = Path(__file__).parents[2]  # where the packages lie, installed or in a work tree
 _KB = 1024
 _POLL_S = 0.05
+_PR_SET_PDEATHSIG = 1
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -33,26 +35,44 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The environment in which a child loads exactly these settings."""
+    """The environment in which a child loads exactly these settings, secrets among them."""
+    shown = {line.name: line.value for line in describe(settings)}
+    secrets = {name: getattr(settings, name) for name in shown if shown[name] == SET}
     return environment(
-        **{f"EMBERLINE_{line.name.upper()}": line.value for line in describe(settings)}
+        **{f"EMBERLINE_{name.upper()}": value for name, value in (shown | secrets).items()}
     )
 
 
 class Child:
     """A process and its output in a file. A context manager that leaves no process behind.
 
-    `out` is a file for its standard output alone; without one, that goes to `log` too.
+    `out` is a file for its standard output alone; without one, that goes to `log` too. A child
+    with a session of its own gets no Ctrl-C from the terminal: whoever started it ends it in its
+    order. One that dies with its parent ends with the thread that makes it, however that ends;
+    on Linux only.
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, env: Mapping[str, str], out: Path | None = None
+        self,
+        command: Sequence[str],
+        log: Path,
+        env: Mapping[str, str],
+        out: Path | None = None,
+        *,
+        own_session: bool = False,
+        dies_with_parent: bool = False,
     ) -> None:
         self.command = list(command)
         self.log = log
         with log.open("ab") as file, (out or log).open("ab" if out is None else "wb") as output:
             self._process = subprocess.Popen(
-                self.command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=file
+                self.command,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=file,
+                start_new_session=own_session,
+                preexec_fn=_die_with_parent() if dies_with_parent else None,
             )
 
     @property
@@ -107,6 +127,11 @@ class Child:
             self._process.kill()
             self._process.wait()
 
+    def leave(self) -> None:
+        """Let it run on by itself: from now on it counts as ended here."""
+        # otherwise Popen warns that it is lost while it still runs, which is the purpose here
+        self._process.returncode = 0
+
     def kill(self) -> None:
         """End it at once, as a crash would."""
         self._process.kill()
@@ -127,12 +152,35 @@ class WorkerProcess(Child):
     `url` is its address: known at once where the settings have a port, else when it is ready.
     """
 
-    def __init__(self, settings: Settings, log: Path, **variables: str) -> None:
+    quoted = 500
+    """So many characters of its log are in an error."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: Path,
+        variables: Mapping[str, str] | None = None,
+        *,
+        own_session: bool = False,
+        dies_with_parent: bool = False,
+    ) -> None:
         self.url = f"http://127.0.0.1:{settings.http_port}" if settings.http_port else ""
         self.facts: dict[str, Any] = {}
         self._announced = log.with_suffix(".ready")
-        command = [*COMMAND, "worker", "--json"]
-        super().__init__(command, log, environment_of(settings) | variables, self._announced)
+        super().__init__(
+            [*COMMAND, "worker", "--json"],
+            log,
+            environment_of(settings) | dict(variables or {}),
+            self._announced,
+            own_session=own_session,
+            dies_with_parent=dies_with_parent,
+        )
+
+    def check(self) -> None:
+        """Raise Fatal where it has ended: it runs until it is stopped."""
+        code = self._process.poll()
+        if code is not None:
+            raise self._fatal(f"The worker has ended with code {code}")
 
     async def ready(self, seconds: float = 120.0) -> dict[str, Any]:
         """Wait until it says that all its shards are; what it says of itself.
@@ -142,10 +190,23 @@ class WorkerProcess(Child):
         deadline = time.monotonic() + seconds
         while not (line := self._announced.read_bytes()).endswith(b"\n"):
             self.check()
-            if not self.running() or time.monotonic() > deadline:
-                raise Fatal(f"The worker is not ready: {self.tail(500)}", remedy=f"See {self.log}")
+            if time.monotonic() > deadline:
+                raise self._fatal(f"The worker is not ready after {seconds:.0f} s")
             await asyncio.sleep(_POLL_S)
         self.facts = json.loads(line.splitlines()[0])
         address = str(self.facts["address"])
         self.url = address if "://" in address else f"http://{address}"
         return self.facts
+
+    def _fatal(self, what: str) -> Fatal:
+        end = f": {self.tail(self.quoted)}" if self.quoted else ""
+        return Fatal(f"{what}{end}", remedy=f"See {self.log}")
+
+
+def _die_with_parent() -> Callable[[], object] | None:
+    """What a child does before it becomes its program; None where there is no such thing."""
+    if sys.platform != "linux":
+        return None
+    # found before the fork: little is safe to do after it
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -2,9 +2,9 @@
 
 import asyncio
 import io
-import json
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -12,6 +12,7 @@ import polars as pl
 
 from agents.tools.bench.field import Field
 from agents.tools.process import WorkerProcess
+from agents.tools.worker_http import WorkerHttp
 from schemas.errors import Fatal
 
 __all__ = ["Worker"]
@@ -26,7 +27,7 @@ class Worker(WorkerProcess):
     """`emberline worker` with the settings of a field. Ends when its `with` block does."""
 
     def __init__(self, field: Field, **variables: str) -> None:
-        super().__init__(field.settings, field.folder / "worker.log", **variables)
+        super().__init__(field.settings, field.folder / "worker.log", variables)
 
     async def settled(self, seconds: float = 120.0) -> None:
         """Wait until it has nothing left to do beside: less than a tenth of a core for 1 s."""
@@ -47,10 +48,11 @@ class Worker(WorkerProcess):
         """Wait until it answers for all of these sources. Raises Fatal after so many seconds."""
         deadline = time.monotonic() + seconds
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+            http = WorkerHttp(self, session)
             for source in sources:
                 while True:
-                    async with session.get(f"{self.url}/sources/{source}") as answer:
-                        if answer.status == 200:
+                    async with http.answer(f"/sources/{source}") as answer:
+                        if answer.status == HTTPStatus.OK:
                             break
                     self.check()
                     if time.monotonic() > deadline:
@@ -59,17 +61,9 @@ class Worker(WorkerProcess):
 
     async def rows(self, session: aiohttp.ClientSession, source: str) -> pl.DataFrame:
         """All interactions of a source. Raises Fatal where it answers with a problem."""
-        url = f"{self.url}/sources/{source}/interactions?format=parquet"
-        async with session.get(url) as answer:
-            body = await answer.read()
-            if answer.status != 200:
-                raise Fatal(f"{url} answers {answer.status}: {body[:300].decode()}")
-            return pl.read_parquet(io.BytesIO(body))
+        path = f"/sources/{source}/interactions?format=parquet"
+        return pl.read_parquet(io.BytesIO(await WorkerHttp(self, session).body(path)))
 
     async def get(self, session: aiohttp.ClientSession, path: str) -> Any:
         """A JSON answer. Raises Fatal where it answers with a problem."""
-        async with session.get(self.url + path) as answer:
-            body = await answer.read()
-            if answer.status != 200:
-                raise Fatal(f"{path} answers {answer.status}: {body[:300].decode()}")
-            return json.loads(body)
+        return await WorkerHttp(self, session).json(path)

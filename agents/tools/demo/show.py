@@ -100,7 +100,7 @@ async def play(
             screen.line(f"worker {worker.pid} at {worker.url}, {settings.partitions} shards")
             await _acts(settings, scenario, worker, facts, screen)
         except EmberlineError:
-            failed(worker.tail())
+            failed(worker.last_lines())
             raise
         stage = Stage(settings, worker.url, worker.pid, broker.pid, worker.log)
         facts.seconds = time.monotonic() - start

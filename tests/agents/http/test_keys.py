@@ -1,10 +1,8 @@
 """Keys: kept hashed, known again, revoked; and the command line that does so."""
 
-import asyncio
 import json
 import os
 import stat
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +17,7 @@ from agents.http.keys import Keys, Scope
 from schemas.errors import Fatal, UsageError
 from streams.settings import load
 from streams.trusted import is_loopback
+from tests.rigs.worker import running
 
 
 @pytest.fixture
@@ -318,12 +317,7 @@ def test_the_command_shows_a_key_once(file: Path, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_worker_without_keys_does_not_start_on_a_network(tmp_path: Path) -> None:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agents.cli", "worker", "--http-host", "0.0.0.0",
-        "--data-dir", str(tmp_path), "--set", f"keys_file={tmp_path / 'none.json'}",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        _, said = await child.communicate()
-    assert child.returncode == 1
-    assert "emberline keys add" in said.decode()
+    flags = {"http_host": "0.0.0.0", "data_dir": tmp_path / "data", "keys_file": tmp_path / "none"}
+    async with running(load(flags, env={}, file=tmp_path / "none.toml")) as worker:
+        assert await worker.ended() == 1
+        assert "emberline keys add" in worker.log.read_text()

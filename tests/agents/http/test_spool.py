@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 from agents.http.spool import clean_up, spool
+from streams.settings import load
 from tests.rigs.dummies import until
+from tests.rigs.worker import running
 
 KILLED = """
 import os, signal, sys
@@ -51,15 +53,15 @@ def test_what_a_killed_worker_left_is_swept_and_nothing_else(tmp_path: Path) -> 
 
 
 async def test_a_worker_sweeps_at_its_start(tmp_path: Path) -> None:
-    await asyncio.to_thread(_killed, tmp_path)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    await asyncio.to_thread(_killed, folder)
     # it waits for a broker that will not come: what it does before is enough
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agents.cli", "worker", "--data-dir", str(tmp_path),
-        "--set", f"keys_file={tmp_path / 'none.json'}", "--http-port", "0",
-        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
-    )  # fmt: skip
-    try:
-        await until(lambda: not _left(tmp_path))
-    finally:
-        child.kill()
-        await child.wait()
+    flags = {
+        "bootstrap_servers": "127.0.0.1:1",
+        "data_dir": folder,
+        "http_port": 0,
+        "keys_file": tmp_path / "none.json",
+    }
+    async with running(load(flags, env={}, file=tmp_path / "none.toml")):
+        await until(lambda: not _left(folder))

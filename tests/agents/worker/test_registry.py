@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import polars as pl
 import pytest
 
+from agents.tools.process import COMMAND, Child, environment_of
 from agents.tools.publish import Chunk, publish
 from schemas.records import registry
 from schemas.records.codec import framed_id
@@ -20,7 +19,9 @@ from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
+from streams.settings_values import Address
 from tests.rigs.registry_server import RegistryServer, serving, written
+from tests.rigs.worker import running
 
 pytestmark = pytest.mark.connected
 
@@ -45,31 +46,12 @@ def send(user: str, **more: Any) -> dict[str, Any]:
     return {"id": f"of-{user}", "user_id": user, "time": NOW, "campaign_id": "c", **more}
 
 
-@asynccontextmanager
-async def emberline(settings: Settings, *args: str, url: str) -> AsyncIterator[Any]:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "EMBERLINE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-        "EMBERLINE_PREFIX": settings.prefix,
-        "EMBERLINE_PARTITIONS": str(settings.partitions),
-        "EMBERLINE_DATA_DIR": str(settings.data_dir),
-        "EMBERLINE_HTTP_PORT": "0",
-        "EMBERLINE_SCHEMA_REGISTRY_URL": url,
-    }
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agents.cli", *args, env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        yield child
-    finally:
-        if child.returncode is None:
-            child.kill()
-        await child.wait()
-
-
 async def cli(settings: Settings, *args: str, url: str) -> None:
-    async with emberline(settings, *args, url=url) as child, asyncio.timeout(DEADLINE_S):
-        assert await child.wait() == 0
+    """Run one command with the registry at `url`, or with none."""
+    log = settings.data_dir.parent / f"{args[0]}.log"
+    env = environment_of(replace(settings, schema_registry_url=Address(url)))
+    with Child([*COMMAND, *args], log, env) as child:
+        assert await asyncio.to_thread(child.wait, DEADLINE_S) == 0, child.tail()
 
 
 class Asked:
@@ -116,12 +98,11 @@ async def test_one_authority_and_an_outage(settings: Settings, topics: Topics) -
     with serving() as remote:
         assert remote.register(f"{topics.event('send')}-value", SWAPPED) == 1
         async with (
-            emberline(settings, "worker", "--json", url=remote.url) as worker,
+            running(replace(settings, schema_registry_url=Address(remote.url))) as worker,
             aiohttp.ClientSession() as session,
         ):
-            async with asyncio.timeout(DEADLINE_S):
-                facts = json.loads(await worker.stdout.readline())
-            asked = Asked(session, facts["address"])
+            await worker.ready(DEADLINE_S)
+            asked = Asked(session, worker.url)
             # a producer with the registry; the command line with it, and one that was not told
             await publish_event(settings, SWAPPED, 1, send("theirs"))
             await cli(settings, "send", "send", json.dumps(send("ours")), url=remote.url)

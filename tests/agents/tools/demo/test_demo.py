@@ -20,7 +20,7 @@ from agents.tools.demo.malformed import MALFORMED
 from agents.tools.demo.scenario import of_day, of_files
 from agents.tools.demo.screen import Screen
 from agents.tools.demo.show import demo_settings
-from agents.tools.demo.worker import DemoWorker, environment
+from agents.tools.demo.worker import DemoWorker, exports
 from agents.tools.oracle import Interactions, expect, row_key
 from schemas.errors import Fatal, UsageError
 from schemas.tables.fold import fold
@@ -91,7 +91,7 @@ async def test_a_worker_that_ends_is_told(settings: Settings, tmp_path: Path) ->
     async with DemoWorker(settings, tmp_path, keep=False) as worker:
         with pytest.raises(Fatal, match="ended with code 1"):
             await worker.ready(DEMO_S)
-        assert "emberline topics create" in worker.tail()
+        assert "emberline topics create" in worker.last_lines()
 
 
 @pytest.mark.connected
@@ -172,7 +172,7 @@ def test_settings_reach_the_worker() -> None:
     given = load({"retention": "PT9S", "segment_rows": 100}, env={}, file=Path("none.toml"))
     settings = demo_settings(given)
     assert (str(settings.retention), settings.partitions) == ("PT9S", 4)
-    again = load(env=environment(settings), file=Path("none.toml"))
+    again = load(env=exports(settings), file=Path("none.toml"))
     assert again == settings
 
 

@@ -1,0 +1,51 @@
+"""A worker asked over HTTP by the program that started it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import orjson
+
+from agents.tools.process import WorkerProcess
+from schemas.errors import Fatal
+
+__all__ = ["WorkerHttp"]
+
+_QUOTED = 300
+
+
+class WorkerHttp:
+    """The answers of one worker, asked in `session`, which belongs to whoever made it."""
+
+    def __init__(self, worker: WorkerProcess, session: aiohttp.ClientSession) -> None:
+        self._worker = worker
+        self._session = session
+
+    @asynccontextmanager
+    async def answer(self, path: str, accept: str = "*/*") -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer, whatever its status. Raises Fatal where none comes, or it breaks off."""
+        try:
+            async with self._session.get(
+                self._worker.url + path, headers={"Accept": accept}
+            ) as answer:
+                yield answer
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self._worker.check()
+            raise Fatal(
+                f"The worker does not answer GET {path}: {error!r}",
+                remedy=f"See {self._worker.log}",
+            ) from error
+
+    async def body(self, path: str, accept: str = "*/*") -> bytes:
+        """A whole answer. Raises Fatal where it is a problem, too."""
+        async with self.answer(path, accept) as answer:
+            body = await answer.read()
+            if answer.status != HTTPStatus.OK:
+                raise Fatal(f"{path} answers {answer.status}: {body[:_QUOTED].decode()}")
+            return body
+
+    async def json(self, path: str) -> Any:
+        """A JSON answer. Raises Fatal where it is a problem."""
+        return orjson.loads(await self.body(path, "application/json"))
