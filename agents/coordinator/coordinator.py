@@ -1,8 +1,8 @@
 """The coordinator: the one actor that decides every source's lifecycle.
 
-A thin shell around `agents.coordinator.rules`: read inputs, decide, commit everything that follows
-in one transaction, and only then go on from the new state. Any doubt: drop it all and take over
-anew.
+A thin shell around `agents.coordinator.rules`: it reads inputs, decides, commits all outputs in one
+transaction, and only then continues from the new state. After any error or doubt it drops its
+memory and begins again with a takeover.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ _STATES_BYTES = 4_000_000
 
 @dataclass(slots=True)
 class _Term:
-    """One term: from a takeover to the first doubt."""
+    """One term: from a takeover to the first error or doubt."""
 
     writer: LogWriter
     state: CoordinatorState
@@ -112,19 +112,19 @@ class Coordinator:
 
     @property
     def transactional_id(self) -> str:
-        """The id that fences: whoever initialised it last is the coordinator."""
+        """The id that fences: the last process that initialised it is the coordinator."""
         return f"{self._settings.prefix}coordinator"
 
     @property
     def state(self) -> CoordinatorState:
-        """What it knew after its last commit."""
+        """The state after its last commit."""
         return self._state
 
     async def run(self) -> None:
-        """Take over and decide until cancelled; recover from trouble with the broker.
+        """Take over and decide until cancelled; recover from errors of the broker.
 
-        Raises Fenced once another coordinator has taken over: the caller must not start this
-        one again unless control is assigned here anew. Raises Fatal where a person has to act.
+        Raises Fenced after another coordinator has taken over: the caller must start this one again
+        only if the group assigns control here again. Raises Fatal if a person has to act.
         """
         while True:
             try:
@@ -164,7 +164,9 @@ class Coordinator:
             await writer.close()
 
     async def _still_owner(self) -> None:
-        """Raise Fenced where somebody else took over since: to fence back would be a war."""
+        """Raise Fenced if another coordinator has taken over since: otherwise both would fence each
+        other again and again.
+        """
         if self._owner is None:
             return
         start, end = (await self._kafka.admin.bounds([self._own]))[self._own]
@@ -186,7 +188,9 @@ class Coordinator:
         return _Term(writer, current, dict(found.cursor), found.cursor, skew_ms, at)
 
     async def _recovered(self, current: CoordinatorState, lost: frozenset[str]) -> CoordinatorState:
-        """With what `lifecycle.state` says of sources whose own record somebody has destroyed."""
+        """The state, completed from `lifecycle.state` for sources whose own records have been
+        overwritten.
+        """
         if not lost:
             return current
         shown: dict[str, SourceState] = {}
@@ -201,11 +205,11 @@ class Coordinator:
         return replace(current, sources={**current.sources, **again})
 
     async def _compare_catalog(self, term: _Term) -> None:
-        """Read the whole catalog once: what we know and it does not hold was deleted.
+        """Read the whole catalog once: a known definition that it does not hold was deleted.
 
-        Of what was taken in before, only the last record of each key counts, and says nothing
-        new as a rule: the topic keeps history until it is compacted, and a source that stopped
-        long ago must not be found active, and its data brought back, by reading that again.
+        Of records that were processed before, only the last record of each key counts, and usually
+        it changes nothing. The topic keeps history until it is compacted; reading an old record
+        again must not make a source active that stopped long ago, and so restore its data.
         """
         topic = self._topics.catalog
         partitions = [(name, 0) for name in self._inputs]
@@ -270,8 +274,9 @@ class Coordinator:
     async def _read_or_ask(
         self, batches: Sequence[RecordBatch], start: int
     ) -> tuple[list[Item], int | None]:
-        """The catalog's records from `start` on, and the offset before which they end, if the
-        registry, which is asked for every schema that is needed, does not answer."""
+        """The catalog's records from `start` on. If the registry, which is asked for every needed
+        schema, does not answer, also the offset at which they end.
+        """
         topic, now = self._topics.catalog, self._clock.now_ms()
         while True:
             awaited: dict[str, Awaited] = {}
@@ -287,8 +292,9 @@ class Coordinator:
                 return items, awaited[topic].offset
 
     async def _tell_again(self, term: _Term) -> None:
-        """Write the states anew that their topic has lost: somebody may have deleted it, and
-        until it names an expired source, nobody can say that it is one."""
+        """Write again the states that their topic has lost, because the topic may have been
+        deleted: a worker cannot know that a source is expired until the topic says so.
+        """
         topic = self._topics.state
         term.watched = (await self._kafka.admin.bounds([(topic, 0)]))[topic, 0][1]
         written: dict[str, int] = {}
@@ -360,12 +366,14 @@ class Coordinator:
         return read(self._topics, batches, term.cursor, now, source=self._schemas, awaited=awaited)
 
     def _rejected(self, batch: RecordBatch, code: str, detail: str) -> Record:
-        """A batch that cannot be read, as it goes to `rejected`."""
+        """The reject of a batch that cannot be read."""
         made = reject_batch(batch, code, detail)
         return Record(self._topics.rejected, made.key, made.value, headers=made.headers)
 
     async def _measure_skew(self, term: _Term) -> None:
-        """Compare the clocks, at most once a minute: the broker stamps what we append."""
+        """Compare the clocks, at most once a minute, by the broker's timestamp of a record that we
+        append.
+        """
         now = self._clock.now_ms()
         if abs(now - term.measured_at) < _SKEW_EVERY_MS:
             return
@@ -379,7 +387,7 @@ class Coordinator:
             await self._step(term, some)
 
     async def _step(self, term: _Term, items: Sequence[Item], *, extra: Input | None = None) -> int:
-        """Decide and commit; the new state counts only once the transaction has.
+        """Decide and commit; the new state counts only after the transaction has committed.
 
         Returns the offset of the cursor's record.
         """
@@ -400,7 +408,9 @@ class Coordinator:
     def _decided(
         self, current: CoordinatorState, inputs: Sequence[Input], now: int
     ) -> tuple[CoordinatorState, list[RecordGroup]]:
-        """The next state and what to write, by topic: many records go fastest as batches."""
+        """The next state and the records to write, by topic: many records are fastest as
+        batches.
+        """
         decision = decide(current, inputs, now, self._policy)
         by_topic: dict[str, list[tuple[bytes | None, bytes | None, int]]] = {}
         for output in decision.outputs:
@@ -418,19 +428,21 @@ async def _ended(purging: "asyncio.Task[None]", reader: LogReader) -> None:
 
 
 def _written(output: Output, now: int, marked: bool) -> tuple[bytes | None, bytes, int]:
-    """An output as a record: key, value, time; `marked` with the id that no registry gives out."""
+    """An output as a record: key, value, time; `marked` with the schema id that no registry
+    assigns.
+    """
     key = None if output.key is None else output.key.encode()
     schema_id = own_id(output.schema) if marked else None
     return key, codec.encode(output.schema, output.record, schema_id), now
 
 
 def _weight(item: Item) -> int:
-    """A report tells of up to a thousand sources, each of which may be done now."""
+    """The weight of a report: it has up to a thousand sources, and may complete each of them."""
     return 1 + len(item.meaning.report.items) // 10 if isinstance(item.meaning, ReportRead) else 1
 
 
 def _foreign(batches: Sequence[RecordBatch], topic: str, own: int | None) -> list[StateForeign]:
-    """The records of `lifecycle.state` that the producer `own` has not written."""
+    """The records of `lifecycle.state` that a producer other than `own` has written."""
     found = []
     for batch in batches:
         if batch.topic != topic or producer_of(batch) in (None, own):
@@ -445,7 +457,7 @@ def _foreign(batches: Sequence[RecordBatch], topic: str, own: int | None) -> lis
 
 
 def _claimed(value: bytes | None) -> int:
-    """The version that a state record has, as readers take it; -1 where they do not."""
+    """The version in a state record as readers accept it; -1 if they do not accept the record."""
     try:
         found = SourceState.from_record(codec.decode(value or b"", "state")).version
     except Undecodable:
@@ -454,7 +466,7 @@ def _claimed(value: bytes | None) -> int:
 
 
 def _note_key(keys: set[str], item: Item) -> None:
-    """Keep the set of keys that the catalog holds up to date; an unreadable one is there."""
+    """Update the set of keys that the catalog holds; an unreadable record counts as present."""
     match item.meaning:
         case DefinitionRead(key=key, definition=None):
             keys.discard(key)

@@ -1,4 +1,4 @@
-"""Inputs of the coordinator that wait for a schema registry, while the others go on."""
+"""Inputs of the coordinator that wait for a schema registry, while other inputs are processed."""
 
 import asyncio
 import logging
@@ -19,9 +19,9 @@ _log = logging.getLogger(__name__)
 
 
 class Held:
-    """Batches that are read again once the registry has told their schemas.
+    """Batches that are read again after the registry has returned their schemas.
 
-    It is asked in a task of its own, one call after the other; a failure is told once.
+    A separate task asks the registry, one call after the other; a failure is logged once.
     """
 
     def __init__(self, remote: HttpSource | None) -> None:
@@ -34,13 +34,14 @@ class Held:
         return any(batch.topic == topic for batch in self._batches)
 
     def again(self, fetched: Sequence[RecordBatch]) -> list[RecordBatch]:
-        """What is held, then what was fetched since."""
+        """The held batches, followed by batches fetched since."""
         return [*self._batches, *fetched]
 
     def keep(self, batches: Sequence[RecordBatch], awaited: Mapping[str, Awaited]) -> None:
-        """Hold what `awaited` says could not be read of `batches`, and have it asked for.
+        """Hold the part of `batches` that, as `awaited` says, could not be read, and ask for its
+        schemas.
 
-        Raises Recoverable where that is too much: then it is read from the topic again.
+        Raises Recoverable if that is too much to hold: then it is read from the topic again.
         """
         self._batches = [
             batch

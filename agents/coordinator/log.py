@@ -1,7 +1,7 @@
-"""The `coordinator` topic: whose turn it is, how far the inputs were read, what is known.
+"""The `coordinator` topic: the current owner, the cursor of the inputs, and the state.
 
-Read back to our own owner record after fencing: then nothing of a former owner is missing
-and nothing of it can follow.
+After fencing, a new owner reads the topic up to its own owner record: then no record of a former
+owner is missing, and none can follow.
 """
 
 import json
@@ -38,8 +38,9 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the topic says: the state, the cursor (topic -> next offset), and when and where our
-    owner record was appended (`appended_at` null: the topic keeps the producer's times)."""
+    """The contents of the topic: the state, the cursor (topic -> next offset), and the time and
+    offset of our owner record (`appended_at` null: the topic keeps the producer's times).
+    """
 
     state: CoordinatorState
     cursor: Mapping[str, int]
@@ -50,18 +51,18 @@ class Found:
 
 
 def owner_record(settings: Settings, owner: str) -> Record:
-    """Says that `owner` has taken over."""
+    """The record that says that `owner` has taken over."""
     value = {"owner": owner, "partitions": settings.partitions, "format": _FORMAT}
     return _record(settings, _OWNER, json.dumps(value).encode())
 
 
 def cursor_record(settings: Settings, cursor: Mapping[str, int]) -> Record:
-    """Says how far the inputs were read."""
+    """The record of the cursor: how far the inputs have been processed."""
     return _record(settings, CURSOR, json.dumps(dict(cursor)).encode())
 
 
 def cursor_of(value: bytes | None) -> dict[str, int]:
-    """What a cursor's record says. Raises ledger.Unreadable."""
+    """The cursor in a record. Raises ledger.Unreadable."""
     try:
         found = _json(value)
         if not all(type(at) is int and 0 <= at < 1 << 63 for at in found.values()):
@@ -74,9 +75,9 @@ def cursor_of(value: bytes | None) -> dict[str, int]:
 async def read_back(settings: Settings, kafka: Log, owner: str, start: int) -> Found:
     """Read from offset `start` to the owner record of `owner`.
 
-    A record that none of us can have written is passed over: the one before it under its key
-    holds. Raises Recoverable where nothing comes, Fatal where the topic was written with another
-    number of partitions or format.
+    A foreign record is skipped: the previous record of its key counts. Raises Recoverable if no
+    record comes, Fatal if the topic was written with another number of partitions or another
+    format.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
     reader = kafka.reader({partition: start}, name="coordinator-log")
@@ -112,7 +113,7 @@ def _pass_over_bad(batch: RecordBatch, kept: Mapping[str, KafkaRecord]) -> froze
 
 
 def _fault(key: str, value: bytes | None) -> str | None:
-    """Why a record cannot be one of ours, or None."""
+    """Why a record cannot be one of the coordinator's, or None."""
     if key == _OWNER:
         return None
     if value is None:
@@ -128,7 +129,7 @@ def _fault(key: str, value: bytes | None) -> str | None:
 async def _before(
     settings: Settings, kafka: Log, start: int, end: int, keys: frozenset[str]
 ) -> dict[str, KafkaRecord]:
-    """The latest record of each of `keys` within `[start, end)` that can be read."""
+    """The latest readable record of each of `keys` within `[start, end)`."""
     found: dict[str, KafkaRecord] = {}
     if not keys:
         return found
@@ -148,9 +149,9 @@ async def _before(
 
 
 async def last_owner(settings: Settings, kafka: Log, start: int, end: int) -> str | None:
-    """Who has taken over last, among the offsets `[start, end)`.
+    """The last owner that has taken over, among the offsets `[start, end)`.
 
-    Raises Recoverable where nothing comes.
+    Raises Recoverable if no record comes.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
     reader = kafka.reader({partition: start}, name="coordinator-owner")
@@ -170,7 +171,7 @@ async def last_owner(settings: Settings, kafka: Log, start: int, end: int) -> st
 async def appended_at(settings: Settings, kafka: Log, offset: int) -> int | None:
     """The broker's time (UTC ms) at which the record at `offset` was appended.
 
-    None where the topic keeps the producer's times. Raises Recoverable where nothing comes.
+    None if the topic keeps the producer's times. Raises Recoverable if no record comes.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
     reader = kafka.reader({partition: offset}, name="coordinator-clock")
@@ -202,7 +203,7 @@ def _found(
 
 
 def _json(value: bytes | None) -> dict[str, Any]:
-    """The JSON object that a value is. Raises ValueError."""
+    """The JSON object in a value. Raises ValueError."""
     try:
         found = json.loads(value or b"")
     except RecursionError as error:
@@ -213,7 +214,7 @@ def _json(value: bytes | None) -> dict[str, Any]:
 
 
 def _checked_owner(settings: Settings, record: KafkaRecord) -> str | None:
-    """The owner that a record names; None where it cannot be read, so that no owner wrote it."""
+    """The owner that a record names; None if it cannot be read, because then no owner wrote it."""
     topic = Topics(settings.prefix).coordinator
     try:
         found = _json(record.value)

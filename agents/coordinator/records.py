@@ -1,4 +1,6 @@
-"""Records of the coordinator's input topics, as inputs of the rules, or as rejects. Pure."""
+"""Turns records of the coordinator's input topics into inputs of the rules, or into rejects.
+Pure.
+"""
 
 import json
 from collections.abc import Callable, Iterable
@@ -33,13 +35,15 @@ ActorOf = Callable[[KafkaRecord], str | None]
 
 
 def _unproven(_: KafkaRecord) -> str | None:
-    """Nobody: no worker writes commands yet."""
+    """Proves no sender, because workers do not write commands yet."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One record taken in: what it means, the reject it makes, and where to go on reading."""
+    """One record that was read: its meaning, its reject, and the offset at which reading
+    continues.
+    """
 
     topic: str
     next_offset: int
@@ -49,7 +53,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """Where a topic is read no further: the registry has to be asked for this schema first."""
+    """A topic cannot be read further: the registry has to be asked for this schema first."""
 
     offset: int
     schema_id: int
@@ -57,7 +61,7 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class _Writers:
-    """Who commands are from, and the schemas of definitions and commands."""
+    """The senders of commands, and the schemas of definitions and commands."""
 
     actor_of: ActorOf
     source: SchemaSource
@@ -72,13 +76,14 @@ def read(
     source: SchemaSource = FILES,
     awaited: dict[str, Awaited] | None = None,
 ) -> list[Item]:
-    """The records at or above `cursor` (topic -> offset), the catalog's first, then commands.
+    """The records at or above `cursor` (topic -> offset): first the catalog's records, then
+    commands.
 
-    So a definition that was written just before a command is known when that is decided. Times
-    in definitions are judged by `now`, UTC milliseconds. `actor_of` says whom the record of a
-    command proves to be its sender; `requested_by` is only what somebody wrote. Definitions and
-    commands have the schemas of `source`; where one has to be asked for first, the topic's
-    records from there on are left out, and `awaited` says so by topic.
+    So a definition that was written just before a command is known when the command is decided.
+    Times in definitions are checked against `now`, UTC milliseconds. `actor_of` gives the proven
+    sender of a command's record; `requested_by` is not verified. `source` has the schemas of
+    definitions and commands. If the registry has to be asked for a schema first, the topic's
+    remaining records are left out, and `awaited` gets an entry for the topic.
     """
     writers = _Writers(actor_of, source)
     order = (topics.catalog, topics.control, topics.shard_reports)
@@ -97,7 +102,9 @@ def read(
 def _of_batch(
     topics: Topics, batch: RecordBatch, start: int, now: int, writers: _Writers
 ) -> tuple[list[Item], Awaited | None]:
-    """The records of a batch from offset `start` on. Its rejects are bounded by its size."""
+    """The records of a batch from offset `start` on. The size of its rejects is limited by its own
+    size.
+    """
     rejects = Rejects(DEFAULT_LIMITS)
     try:
         records = unpack(batch)
@@ -166,7 +173,7 @@ def _command(command: Command, position: str) -> CommandRead | CommandUnreadable
 def definition(
     record: KafkaRecord, now: int, source: SchemaSource = FILES
 ) -> tuple[DefinitionRead | DefinitionUnreadable, Undecodable | None]:
-    """What a catalog record means, and what is wrong with it."""
+    """The meaning of a catalog record, and its fault, if any."""
     key, value = _text(record.key), record.value
     if value is None:
         return DefinitionRead(key, None), None
@@ -198,7 +205,7 @@ def _unreadable(
 
 
 def _request_id(value: bytes | None) -> str | None:
-    """The request id in JSON that is no command, so that its sender learns of the refusal."""
+    """The request id in JSON that is no valid command, so that its sender gets the refusal."""
     try:
         found = json.loads(value or b"")
     except (ValueError, RecursionError):

@@ -83,8 +83,8 @@ def _apart(data: pl.Series, words: int) -> pl.Series:
 
 
 def _body(apart: pl.Series, words: int, lengths: pl.Series, *, last: bool = True) -> pl.Series:
-    """The hashes before the final mixing step, of the first or, with `last`, the last `words`
-    words.
+    """The hashes before the final mixing step, of rows of `words` words each; without `last`, the
+    last word of each row is left out.
 
     Arithmetic wraps at 2**32. Operations on whole columns cost a fraction of one query, which would
     extract the words again for each position.

@@ -1,4 +1,4 @@
-"""Changes to the catalog that are only thought of: definitions stopped, filters removed. Pure."""
+"""Hypothetical changes to the catalog: definitions stopped, filters removed. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -14,8 +14,9 @@ __all__ = ["AsIf", "without"]
 
 @dataclass(frozen=True, slots=True)
 class AsIf:
-    """`stopped` has keys of definitions; `without` too, or `KEY@PATH` for one part of a filter,
-    with a JSON path as explanations show it (`canvas:c@$.filters.and[0]`)."""
+    """`stopped` has keys of definitions. `without` has keys of definitions, or `KEY@PATH` for one
+    part of a filter, with a JSON path as explanations show it (`canvas:c@$.filters.and[0]`).
+    """
 
     stopped: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
@@ -30,9 +31,9 @@ class AsIf:
 
 
 def without(as_if: AsIf, catalog: Mapping[str, Definition]) -> dict[str, Definition]:
-    """The definitions from which something is removed, as they would be.
+    """The changed definitions, after the removals.
 
-    Raises UsageError for a definition or a path that is not there.
+    Raises UsageError for a definition or a path that does not exist.
     """
     for key in as_if.stopped:
         _known(key, catalog)

@@ -1,8 +1,8 @@
-"""How large what is told to the coordinator may be.
+"""Limits on the size of the coordinator's inputs.
 
-Everything that it takes in comes out again in records of its own, several times and in JSON
-too. A command or definition that makes one larger than a record may be could never be passed:
-its step would be tried for ever. So it is refused where it is read.
+The coordinator writes every input again in records of its own, several times and also as JSON. A
+command or definition that leads to a record above the size limit could never be committed: its step
+would be repeated for ever. So it is refused when it is read.
 """
 
 import json
@@ -46,7 +46,7 @@ _SURELY_SMALL = 100_000
 
 
 def command_fault(command: Command) -> str | None:
-    """What is wrong with a command's size, or None."""
+    """Why a command is too large, or None."""
     words = {
         "type": command.type,
         "request_id": command.request_id or "",
@@ -69,7 +69,7 @@ def command_fault(command: Command) -> str | None:
 
 
 def unfit(definition: Definition, now: int | None = None) -> tuple[str, str] | None:
-    """`(code, detail)` where a definition cannot be kept, or None. `now`: UTC milliseconds."""
+    """`(code, detail)` if a definition cannot be stored, or None. `now`: UTC milliseconds."""
     kind, _, name = definition.key.partition(":")
     if kind not in KEY_KINDS or not name:
         named = ", ".join(f"{kind}:ID" for kind in KEY_KINDS)
@@ -92,13 +92,15 @@ def unfit(definition: Definition, now: int | None = None) -> tuple[str, str] | N
 
 
 def is_catalog_key(key: str) -> bool:
-    """Whether a definition may stand under a key."""
+    """Whether a key can be the key of a definition."""
     kind, _, name = key.partition(":")
     return kind in KEY_KINDS and bool(name) and len(key.encode(errors="replace")) <= KEY_BYTES
 
 
 def report_fault(report: Report) -> str | None:
-    """What is wrong with a report, or None: what is in it is added up, and written again."""
+    """The fault of a report, or None. Reports are checked because their figures are added up and
+    written again.
+    """
     if not 0 <= report.partition < HUGE:
         return f"partition {report.partition}"
     for item in report.items:
@@ -117,17 +119,17 @@ def report_fault(report: Report) -> str | None:
 
 
 def clipped(text: str | None, most: int = REASON) -> str | None:
-    """Free text, cut to what a record has room for."""
+    """Free text, cut to the space that a record has for it."""
     return text if text is None or len(text) <= most else f"{text[: most - 1]}…"
 
 
 def shared(text: str | None, records: int) -> str | None:
-    """Free text that so many records repeat, cut to a part of what they may have together."""
+    """Free text that many records repeat, cut to one record's share of their common limit."""
     return clipped(text, max(80, min(REASON, REASONS // max(1, records))))
 
 
 def is_request_id(text: str) -> bool:
-    """Whether a request may be called so."""
+    """Whether a text can be a request id."""
     return bool(text) and _is_word(text, WORD)
 
 

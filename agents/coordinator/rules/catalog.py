@@ -17,7 +17,7 @@ STRANGE_AUDITED = 20
 
 
 def read(builder: DecisionBuilder, record: DefinitionRead) -> None:
-    """A definition or a deletion. One older than the one we have is ignored."""
+    """Process a definition or a deletion. A definition older than the known one is ignored."""
     if record.definition is None:
         _deleted(builder, record.key)
         return
@@ -43,9 +43,9 @@ def read(builder: DecisionBuilder, record: DefinitionRead) -> None:
 
 
 def unreadable(builder: DecisionBuilder, record: DefinitionUnreadable) -> None:
-    """A record that cannot be used: the definition, and its references, stay as they were.
+    """Process an unusable record: the previous definition and its references stay.
 
-    It is quarantined: what it can be seen to name stays hot.
+    The record is quarantined: the sources that it may name stay hot.
     """
     if not is_catalog_key(record.key):
         # it is in `rejected` too; the audit is kept for ever
@@ -71,9 +71,9 @@ def unreadable(builder: DecisionBuilder, record: DefinitionUnreadable) -> None:
 
 
 def deleted_while_away(builder: DecisionBuilder, snapshot: CatalogSnapshot) -> None:
-    """Whatever we know and the whole catalog does not hold was deleted while nobody looked.
+    """Treat every known definition that is missing from the whole catalog as deleted.
 
-    Every source is reconciled again, as the policy may have changed as well.
+    Every source is reconciled again, because the policy may have changed as well.
     """
     for key in sorted((builder.catalog.keys() | builder.quarantined.keys()) - snapshot.keys):
         _deleted(builder, key)
@@ -92,7 +92,7 @@ def _older(definition: Definition, former: Definition) -> bool:
 
 
 def _quarantine(builder: DecisionBuilder, key: str, record: Quarantined | None) -> None:
-    """Quarantine what cannot be read of a definition that is taken in."""
+    """Quarantine the unreadable parts of an accepted definition."""
     if builder.quarantine(key, record) and record is not None:
         builder.audit(
             _about(builder, key),
@@ -103,7 +103,7 @@ def _quarantine(builder: DecisionBuilder, key: str, record: Quarantined | None) 
 
 
 def _about(builder: DecisionBuilder, key: str) -> Source | str:
-    """What an audit entry on a catalog key is about."""
+    """The subject of an audit entry on a catalog key."""
     return builder.sources.get(key) or key
 
 
@@ -133,7 +133,9 @@ def _defined(builder: DecisionBuilder, definition: Definition) -> None:
 
 
 def _stopped_at(definition: Definition, source: Source, now: int) -> int | None:
-    """When it stopped: as told, or when we first read that it had (null or future)."""
+    """When the definition stopped: the time in the definition, or, if that is null or in the
+    future, the time of the first record that says so.
+    """
     if not definition.status.stopped:
         return None
     stopped_at = definition.stopped_at
@@ -163,14 +165,14 @@ def _resumed(builder: DecisionBuilder, source: Source) -> None:
 
 
 def _stopped_again(builder: DecisionBuilder, source: Source) -> None:
-    """What was to be restored only because it was active again stays where it is."""
+    """Drop a pending restore that was requested only because the source was active again."""
     later = source.work.then_restore if source.work else None
     if source.work is not None and later is not None and later.why is Why.RESUMED:
         builder.put(replace(source, work=replace(source.work, then_restore=None)))
 
 
 def _deleted(builder: DecisionBuilder, key: str) -> None:
-    """A deleted definition counts as stopped at that moment and keeps its last tags."""
+    """A deleted definition counts as stopped at that moment, and keeps its last tags."""
     builder.quarantine(key, None)
     if key in builder.catalog:
         builder.undefine(key)

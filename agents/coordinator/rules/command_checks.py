@@ -1,4 +1,4 @@
-"""Whether a command can be carried out for one source, and if not, why."""
+"""Checks whether a command is allowed for one source, and if not, why."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ _LATE = 10
 
 @dataclass(frozen=True, slots=True)
 class CommandCheck:
-    """`code` null: it can be carried out, and `message` says what will happen."""
+    """With `code` null the command is allowed, and `message` says what it will do."""
 
     code: CommandRefusal | None
     message: str
 
 
 def check_command(command: CommandType, name: str, source: Source | None) -> CommandCheck:
-    """Judge a command about one source; `source` is null where nothing is known of it.
+    """Check a command for one source; `source` is null if the source is unknown.
 
-    Raises KeyError for a command that is not about sources.
+    Raises KeyError for a command that does not concern sources.
     """
     if source is None or (source.state is State.UNKNOWN and command in _NEEDS_DEFINITION):
         return CommandCheck(CommandRefusal.UNKNOWN_SOURCE, f"{name}: no such source in the catalog")

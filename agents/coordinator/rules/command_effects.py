@@ -1,4 +1,4 @@
-"""Carrying out an accepted command for one source."""
+"""Carries out an accepted command for one source."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ __all__ = ["carry_out"]
 
 @dataclass(frozen=True, slots=True)
 class _Effect:
-    """What is to be done, by whom and in which request."""
+    """The change to make, its sender and its request."""
 
     source: Source
     command: Command
@@ -35,7 +35,9 @@ def carry_out(
     request_id: str,
     found: CommandCheck,
 ) -> None:
-    """Do what `found` has allowed. Work of the shards is told as completed when they are done."""
+    """Do what `found` has allowed. For work of the shards, the result `completed` follows after
+    they have finished.
+    """
     _EFFECTS[kind](builder, _Effect(source, command, request_id, found.message))
 
 
@@ -52,10 +54,10 @@ def _expire(builder: DecisionBuilder, effect: _Effect) -> None:
 
 
 def _cancel(builder: DecisionBuilder, effect: _Effect) -> None:
-    """End what is under way: a restore that waits, a restore, or an expiry.
+    """Cancel the work under way: a waiting restore, a restore, or an expiry.
 
-    The shards turn round: what has gone to the archive comes back, or the other way, and what
-    has not moved stays.
+    The shards reverse direction: archived data comes back, or restored data is archived again; data
+    that has not moved stays.
     """
     work = effect.source.work
     if work is None:

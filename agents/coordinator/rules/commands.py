@@ -1,4 +1,4 @@
-"""Commands: accepted or refused, per source and as a whole, and carried out."""
+"""Commands: accept or refuse them, for each source and as a whole, and carry them out."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -30,9 +30,10 @@ REFUSED_AUDITED = 20
 
 
 def read(builder: DecisionBuilder, item: CommandRead) -> None:
-    """Carry out a command, or refuse it; one that was read before is told again instead.
+    """Carry out a command, or refuse it. If the request id is known, send the earlier results again
+    instead.
 
-    It is known by its request id, under which another command is refused.
+    A different command with a known request id is refused.
     """
     command = item.command
     request_id = command.request_id or item.position
@@ -69,7 +70,7 @@ def read(builder: DecisionBuilder, item: CommandRead) -> None:
 
 
 def unreadable(builder: DecisionBuilder, item: CommandUnreadable) -> None:
-    """Refuse what cannot be decoded, by the request id as far as that is known."""
+    """Refuse a command that cannot be decoded, under its request id if that is known."""
     if item.request_id in builder.requests:
         return
     # it is in `rejected` too: of very many that nobody can ask after, some are answered
@@ -96,9 +97,10 @@ def _refuse(
 
 
 def _imported(builder: DecisionBuilder, request: Request, command: Command) -> None:
-    """Events of these sources are imported: what is old in them must not expire at once.
+    """Process the start of an import for these sources: old events must not make them expire at
+    once.
 
-    A source that is not known yet is from now on, as its events will make it so anyway.
+    An unknown source becomes known here, as its events would make it known anyway.
     """
     names = dict.fromkeys(command.sources)
     strange = [name for name in names if not (is_source(name) and is_catalog_key(name))]
@@ -241,9 +243,9 @@ def _sources(
 
 
 def _told(refused: Mapping[str, CommandCheck], command: Command) -> frozenset[str]:
-    """The refused sources that a result is told of each; the others are counted.
+    """The refused sources that get a result each; the others are only counted.
 
-    A short command may name very many: what is written must not be many times what was read.
+    A short command may name very many sources, and the output must not be many times the input.
     """
     most = {CommandRefusal.UNKNOWN_SOURCE: UNKNOWN_TOLD}
     found: Counter[CommandRefusal | None] = Counter()
@@ -264,7 +266,9 @@ def _untold(refused: Mapping[str, CommandCheck], named: frozenset[str]) -> str:
 def _audit_refused(
     builder: DecisionBuilder, request: Request, refused: Mapping[str, CommandCheck]
 ) -> None:
-    """Some of the refused sources by name, and how many there are: the audit is kept for ever."""
+    """Audit some of the refused sources by name, and the number of all, because the audit is kept
+    for ever.
+    """
     for name in islice(refused, REFUSED_AUDITED):
         found = refused[name]
         builder.audit(
@@ -292,9 +296,10 @@ def _refusal(found: CommandCheck) -> RequestResult:
 
 
 def _resolve(builder: DecisionBuilder, command: Command, kind: CommandType) -> tuple[str, ...]:
-    """The sources that are meant, each once, in the order named, those of the tag after them.
+    """The sources of a command, each once: first the named ones in their order, then those of the
+    tag.
 
-    `cancel` takes request ids too: they stand for their sources that are still open.
+    `cancel` also takes request ids: each stands for its sources without a final result.
     """
     names: dict[str, None] = {}
     for name in command.sources:
@@ -314,7 +319,7 @@ def _resolve(builder: DecisionBuilder, command: Command, kind: CommandType) -> t
 
 
 def _together(refused: Mapping[str, CommandCheck]) -> tuple[str, str]:
-    """One code for the whole request: theirs where they agree."""
+    """One code for the whole request: the common code of all sources, if there is one."""
     codes = {found.code for found in refused.values() if found.code is not None}
     code = codes.pop() if len(codes) == 1 else CommandRefusal.INVALID_COMMAND
     if len(refused) == 1:

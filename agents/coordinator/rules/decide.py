@@ -1,4 +1,4 @@
-"""The one rule: `(state, inputs, now) -> (state', outputs)`."""
+"""The top rule: `(state, inputs, now) -> (state', outputs)`."""
 
 from collections.abc import Sequence
 
@@ -23,9 +23,9 @@ __all__ = ["decide"]
 
 
 def decide(state: CoordinatorState, inputs: Sequence[Input], now: int, policy: Policy) -> Decision:
-    """Take in `inputs`, in order, at the moment `now` (UTC ms).
+    """Process `inputs`, in order, at the moment `now` (UTC ms).
 
-    Catalog records next to each other are reconciled together, before anything else is decided.
+    Adjacent catalog records are reconciled together, before anything else is decided.
     """
     builder = DecisionBuilder(state, policy, now)
     for item in inputs:

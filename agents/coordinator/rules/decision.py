@@ -1,5 +1,6 @@
-"""The state while a batch of inputs is being decided: copies that may change, and a list of
-what is written. `finish` turns it into the next state."""
+"""The state while a batch of inputs is being decided: copies that may change, and the list of
+outputs. `finish` turns it into the next state.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ Changed = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The next state, what to write to the outbound topics, and which bookkeeping changed."""
+    """The next state, the outputs for topics, and the changed bookkeeping."""
 
     state: CoordinatorState
     outputs: tuple[Output, ...]
@@ -28,7 +29,7 @@ class Decision:
 
 
 class DecisionBuilder:
-    """The next state while it is made. Read its mappings freely; change them by the methods."""
+    """Builds the next state. Read its mappings freely; change them only by the methods."""
 
     def __init__(self, state: CoordinatorState, policy: Policy, now: int) -> None:
         self.policy = policy
@@ -52,17 +53,17 @@ class DecisionBuilder:
         self._changed: dict[Changed, None] = {}
 
     def once(self, what: str, most: int = 1) -> bool:
-        """Whether this is among the first `most` times that `what` happens in these inputs."""
+        """Whether this is one of the first `most` occurrences of `what` in these inputs."""
         self._times[what] += 1
         return self._times[what] <= most
 
     def define(self, definition: Definition) -> None:
-        """Keep a definition."""
+        """Store a definition."""
         self.catalog[definition.key] = definition
         self._changed["definition", definition.key] = None
 
     def undefine(self, key: str) -> None:
-        """Forget a definition."""
+        """Remove a definition."""
         self.catalog.pop(key, None)
         self.used.pop(key, None)
         self._changed["definition", key] = None
@@ -80,10 +81,10 @@ class DecisionBuilder:
         return True
 
     def put(self, source: Source, *, publish: bool = False) -> Source:
-        """Keep a source; returns it as kept.
+        """Store a source; returns the stored one.
 
-        A change of what the lifecycle is about (see `_core`) makes a new version. Whatever
-        `lifecycle.state` shows is published where it changed, or where `publish` asks for it.
+        A change of the fields in `_core` makes a new version. The record of `lifecycle.state` is
+        published if it has changed, or if `publish` requests it.
         """
         old = self.sources.get(source.source)
         if old is None or _core(old) != _core(source):
@@ -98,22 +99,22 @@ class DecisionBuilder:
         return source
 
     def note(self, source: Source) -> Source:
-        """Keep what is not durable of a source: nothing is written."""
+        """Store non-durable fields of a source: nothing is written."""
         self.sources[source.source] = source
         return source
 
     def put_sweep(self, **changes: Any) -> None:
-        """Change where the sweep stands."""
+        """Change the state of the sweep."""
         self.sweep = replace(self.sweep, **changes)
         self._changed["sweep", ""] = None
 
     def put_request(self, request: Request) -> None:
-        """Keep a request."""
+        """Store a request."""
         self.requests[request.request_id] = request
         self._changed["request", request.request_id] = None
 
     def forget_request(self, request: Request) -> None:
-        """Forget a request and what was told of it."""
+        """Remove a request and its results."""
         del self.requests[request.request_id]
         self._changed["request", request.request_id] = None
         for source in request.sources:
@@ -121,7 +122,7 @@ class DecisionBuilder:
             self._changed["result", f"{request.request_id}\x1f{source}"] = None
 
     def put_result(self, request_id: str, source: str, result: RequestResult) -> None:
-        """Keep what was told last of one source in a request."""
+        """Store the last result of one source in a request."""
         self.results[request_id, source] = result
         self._changed["result", f"{request_id}\x1f{source}"] = None
 
@@ -130,9 +131,9 @@ class DecisionBuilder:
         self._emitted.append(output)
 
     def audit(self, source: Source | str | None, decision: str, **facts: Any) -> None:
-        """Write down one decision, on a source or under another key of the catalog.
+        """Write one audit entry, about a source or another key of the catalog.
 
-        A source's version is noted unless `facts` says otherwise.
+        The entry has the source's version unless `facts` gives another.
         """
         name = source.source if isinstance(source, Source) else source
         if isinstance(source, Source):
@@ -140,7 +141,7 @@ class DecisionBuilder:
         self.emit(outputs.audit(name, decision, self.now, **facts))
 
     def finish(self) -> Decision:
-        """The next state. State records come first: one each, however often a source changed."""
+        """The next state. State records come first, one for each changed source."""
         states = tuple(outputs.state(self.sources[name]) for name in self._published)
         state = CoordinatorState(
             catalog=self.catalog,
@@ -156,10 +157,10 @@ class DecisionBuilder:
 
 
 def _core(source: Source) -> tuple[object, ...]:
-    """What a version counts the changes of.
+    """The fields whose changes make a new version.
 
-    Shards act on a version of EXPIRING or RESTORING once, so while a source is hidden only its
-    state makes a new one: a hold or a new tag must not start the work again.
+    Shards act on a version of EXPIRING or RESTORING once. So while a source is hidden, only its
+    state makes a new version: a hold or a new tag must not start the work again.
     """
     if source.state in HIDDEN:
         return (source.state, source.epoch)

@@ -1,7 +1,7 @@
-"""Why a source is hot or not, through whom, what would change it, and when. Pure.
+"""Explains why a source is hot or not: what uses it, what would change its state, and when. Pure.
 
-Every "if" is answered by the rules themselves: the change is decided upon in a state that
-holds only what has to do with the source, and that nobody ever sees.
+Every "if" is answered by the rules themselves: they decide the change in a temporary state that
+contains only the records that concern the source.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ __all__ = ["Change", "Explanation", "Link", "Reason", "explain"]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One definition's use of the next in a chain: at a JSON path within the definition."""
+    """One use in a chain: a definition uses the next one, at a JSON path within the definition."""
 
     definition: str
     path: str
@@ -59,7 +59,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that could happen today, and where the source would stand then."""
+    """A change that could happen today, and the resulting state of the source."""
 
     change: str
     then: Outlook
@@ -67,7 +67,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`now` is where the source stands; `as_if` what was asked about, if something was."""
+    """`now` is the present state of the source; `as_if` the state after the hypothetical changes,
+    if there were any.
+    """
 
     record: SourceState
     summary: str
@@ -78,7 +80,7 @@ class Explanation:
     """Why the source's own definition cannot be read, or None."""
 
     def facts(self, now: int) -> dict[str, Any]:
-        """For programs: as `GET /sources/{source}/explain` answers."""
+        """The same for programs: the answer of `GET /sources/{source}/explain`."""
         record = self.record
         return {
             "source": record.source,
@@ -110,9 +112,9 @@ def explain(
 ) -> Explanation:
     """Explain one source by its record and the catalog, at the moment `now` (UTC ms).
 
-    `catalog` holds all definitions by key, `quarantined` what is quarantined of those that cannot
-    be read (without it that is found in the catalog itself). Raises UsageError where `as_if`
-    names a definition or a filter that is not there.
+    `catalog` holds all definitions by key. `quarantined` holds the quarantine of unreadable
+    definitions; without it, it is computed from the catalog. Raises UsageError if `as_if` names a
+    definition or a filter that does not exist.
     """
     asked = None if as_if is None else _asked(as_if, catalog, now)
     state = _state(
@@ -164,7 +166,7 @@ def _state(
     quarantined: Mapping[str, Quarantined],
     policy: Policy,
 ) -> CoordinatorState:
-    """The source and whoever uses it, directly or through segments; nothing else matters."""
+    """A state with the source and the definitions that use it, directly or through segments."""
     direct = {key: readable_uses(definition) for key, definition in catalog.items()}
     used = used_with(direct, quarantined, ((record.source,), catalog, quarantined))
     users: dict[str, list[str]] = {}
@@ -246,7 +248,7 @@ def _stopped(definition: Definition) -> Definition:
 def _changes(
     record: SourceState, state: CoordinatorState, policy: Policy, now: int
 ) -> Iterable[Change]:
-    """What could happen to the source in its present state, the nearest first."""
+    """The changes that are possible for the source in its present state, the most likely first."""
 
     def then(inputs: Sequence[Input]) -> Outlook:
         return _decided(state, record.source, inputs, now, policy)

@@ -1,4 +1,4 @@
-"""What happens to the coordinator."""
+"""The inputs of the coordinator's rules."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class DefinitionRead:
-    """A catalog record; a definition of None deletes. `again`: it was taken in before."""
+    """A catalog record; a definition of None deletes. `again`: the record was processed before."""
 
     key: str
     definition: Definition | None
@@ -28,9 +28,9 @@ class DefinitionRead:
 
 @dataclass(frozen=True, slots=True)
 class DefinitionUnreadable:
-    """A catalog record that cannot be used. `key` is empty where the record has none.
+    """A catalog record that cannot be used. `key` is empty if the record has none.
 
-    `words` are what it may name. `active` null: its status is unknown too.
+    `words` are the names that it may contain. `active` null: its status is unknown too.
     """
 
     key: str
@@ -41,14 +41,16 @@ class DefinitionUnreadable:
 
 @dataclass(frozen=True, slots=True)
 class CatalogSnapshot:
-    """The whole catalog has been read, and these are its keys: what is missing was deleted."""
+    """The keys of the whole catalog, which has been read: a key that is missing was deleted."""
 
     keys: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class CommandRead:
-    """A command. `position` is `topic-partition-offset`: its request id where it has none."""
+    """A command. `position` is `topic-partition-offset`, which serves as request id if it has
+    none.
+    """
 
     command: Command
     position: str
@@ -56,9 +58,9 @@ class CommandRead:
 
 @dataclass(frozen=True, slots=True)
 class CommandUnreadable:
-    """A command that cannot be decoded, with the request id as far as it can be known.
+    """A command that cannot be decoded, with its request id if that can be read.
 
-    `named`: the id is that of who asks, and not only the record's place.
+    `named`: the id comes from the sender, and is not the record's position.
     """
 
     request_id: str
@@ -76,16 +78,16 @@ class ReportRead:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed. `skew_ms`: the broker's clock less ours, null while unknown."""
+    """Time has passed. `skew_ms`: the broker's clock minus ours, null while unknown."""
 
     skew_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StateForeign:
-    """Somebody else has written a record of a source to `lifecycle.state`.
+    """Another producer has written a record of a source to `lifecycle.state`.
 
-    `version` is the one that it claims, -1 where it cannot be read or has no value.
+    `version` is the version in that record, -1 if it cannot be read or has no value.
     """
 
     source: str

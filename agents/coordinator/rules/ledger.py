@@ -1,14 +1,14 @@
-"""The state as records of the compacted topic `coordinator`, and back.
+r"""Encodes the state as records of the compacted topic `coordinator`, and decodes them.
 
     s/<source>            a source's bookkeeping
-    k/<catalog key>       the last definition that was taken in
-    a/<catalog key>       what is quarantined of the latest one, where that cannot be read
+    k/<catalog key>       the last definition that was accepted
+    a/<catalog key>       the quarantine of the latest definition, if it cannot be read
     r/<request id>        a request
-    t/<request id>\\x1f<source>   what was told last of one source in it
-    w                     where the sweep stands
+    t/<request id>\x1f<source>   the last result of one source in it
+    w                     the state of the sweep
 
-Values are JSON without the fields that have their default; a null value deletes. Other keys
-(`o` the owner, `c` the cursors) are the actor's.
+Values are JSON without the fields that have their default; a null value deletes. Other keys (`o`
+the owner, `c` the cursors) belong to the actor.
 """
 
 import json
@@ -64,12 +64,12 @@ class Unreadable(Fatal):
 
 
 def known(key: str) -> bool:
-    """Whether a key has the form of one that `entries` makes."""
+    """Whether a key has one of the forms that `entries` makes."""
     return key == SWEEP or key[:2] in ("s/", "k/", "a/", "r/", "t/")
 
 
 def foreign(key: str) -> bool:
-    """Whether a known key names something that no source and no definition can be."""
+    """Whether a key of a known form names something that is neither a source nor a definition."""
     letter, _, name = key.partition("/")
     return (letter == "s" and not is_source(name)) or (
         letter in "ka" and not all(name.partition(":"))
@@ -93,7 +93,7 @@ def load(
 ) -> CoordinatorState:
     """The state that the records, in the order of the topic, describe.
 
-    A record that cannot be read is raised as Unreadable, or handed to `unreadable` and left out.
+    For a record that cannot be read, raises Unreadable, or calls `unreadable` and skips the record.
     """
     values: dict[str, Any] = {}
     for key, value in records:
@@ -152,9 +152,10 @@ def _plain(value: Any) -> Any:
 
 
 def parsed(key: str, value: bytes) -> Any:
-    """What a record under a known key says. Raises Unreadable.
+    """The contents of a record under a key of a known form. Raises Unreadable.
 
-    By the key's letter it is a Source, Definition, Quarantined, Request, RequestResult or Sweep.
+    The key's letter determines the type: Source, Definition, Quarantined, Request, RequestResult or
+    Sweep.
     """
     try:
         plain = json.loads(value)
@@ -212,7 +213,7 @@ def _work(plain: dict[str, Any]) -> Work:
 
 
 def _bits(partitions: Collection[int]) -> str:
-    """Numbers as the digits of one: thousands of them take little room."""
+    """Numbers as the bits of one number, so that thousands of them take little space."""
     return f"{sum(1 << partition for partition in partitions):x}"
 
 
@@ -222,13 +223,15 @@ def _partitions(bits: str) -> frozenset[int]:
 
 
 def _of(kind: type[_Kind], plain: Mapping[str, Any]) -> _Kind:
-    """A value of one of our types; what a later version knows besides is left out."""
+    """A value of one of our types; fields that only a later version knows are left out."""
     hints = _hints(cast(Hashable, kind))
     return _checked(kind(**{name: value for name, value in plain.items() if name in hints}))
 
 
 def _checked(value: _Kind) -> _Kind:
-    """A value of which every field has its type: what is not would stop the rules later."""
+    """A value after a check that every field has its type: a wrong type would stop the rules
+    later.
+    """
     for name, hint in _hints(cast(Hashable, type(value))).items():
         found = getattr(value, name)
         if not _fits(hint, found):

@@ -1,4 +1,4 @@
-"""Definitions that could not be answered: what `POST /audience` would refuse of them. Pure."""
+"""Checks definitions for parts that `POST /audience` would refuse. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ _ALIKE = 0.8
 class Finding:
     """One use that cannot be answered: the definition, the JSON path in it, the source.
 
-    `what` is the source's state or `legacy-deleted`. Where no source is to blame it is
-    `unreadable`, or the code of a refusal (`unknown_segment`), and `source` says in words what
-    is wrong. `through` has the segments between.
+    `what` is the source's state or `legacy-deleted`. If no source is the cause, `what` is
+    `unreadable` or the code of a refusal (`unknown_segment`), and `source` describes the fault in
+    words. `through` has the segments between definition and source.
     """
 
     key: str
@@ -44,10 +44,9 @@ class Finding:
 def lint(
     definition: Definition, catalog: Mapping[str, Definition], state: PlanFacts, now_ms: int
 ) -> Iterator[Finding]:
-    """What a definition rests on in vain, each once, also through segments of the catalog.
+    """The unanswerable uses of a definition, each once, also through segments of the catalog.
 
-    `state` is what its filter is planned against, `now_ms` (UTC milliseconds) what its
-    durations are counted back from.
+    The filter is planned against `state`; its periods end at `now_ms` (UTC milliseconds).
     """
     reported: set[tuple[str, str, str]] = set()
     # nothing that was said of a part is said again of it in other words
@@ -63,7 +62,7 @@ def lint(
 def _planned(
     definition: Definition, _: Mapping[str, Definition], state: PlanFacts, now_ms: int
 ) -> Iterator[Finding]:
-    """What a worker that is asked the filter would refuse."""
+    """The refusals of a worker that is asked this filter."""
     try:
         # Opaque, so that a filter which nobody knows does not hide what else is wrong.
         node = parse_text(definition.filters, opaque=True)
@@ -80,7 +79,7 @@ def _planned(
 def _read(
     definition: Definition, _: Mapping[str, Definition], state: PlanFacts, now_ms: int
 ) -> Iterator[Finding]:
-    """What keeps the coordinator from reading it."""
+    """The reasons why the coordinator cannot read it."""
     try:
         uses(definition)
     except UnreadableFilter as error:
@@ -92,7 +91,7 @@ def _read(
 
 
 def _misspelt(name: str) -> bool:
-    """Whether a filter that is none of ours is meant to be one: a platform has others too."""
+    """Whether an unknown filter is a misspelt one of ours: a platform has other filters too."""
     return nearest(name, VOCABULARY, cutoff=_ALIKE) is not None
 
 
@@ -109,7 +108,9 @@ def _refused(key: str, refusal: FilterRefusal) -> Iterator[Finding]:
 def _used(
     definition: Definition, catalog: Mapping[str, Definition], state: PlanFacts, _: int
 ) -> Iterator[Finding]:
-    """What it and its segments name, in `references` too and beside what cannot be planned."""
+    """The sources that it and its segments name, also in `references` and beside unplannable
+    parts.
+    """
     for path, target in _targets(definition):
         for source, through in _sources(target, catalog):
             what = _hidden(source, state)

@@ -1,7 +1,7 @@
-"""What the coordinator says: records for the outbound topics, each with its event id.
+"""The outputs of the coordinator: records for the outbound topics, each with its event id.
 
-An event id is a hash of what makes the fact that fact (source, epoch, kind, version, request),
-so the same fact told again has the same id.
+An event id is a hash of the parts that identify the fact (source, epoch, kind, version, request),
+so the same fact sent again has the same id.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class Output:
 
 
 def event_id(*parts: object) -> str:
-    """32 hex digits that depend on nothing but the parts."""
+    """32 hex digits that depend only on the parts."""
     text = "\x1f".join("" if part is None else str(part) for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -97,9 +97,9 @@ def expiring_soon(source: Source, due_at: int, notice: str, now: int) -> Output:
 def result(
     request_id: str, source: str | None, reported: RequestResult, *, about: str = ""
 ) -> Output:
-    """What became of a request (`source` null) or of one source in it.
+    """The result of a request (`source` null) or of one source in it.
 
-    `about` tells a second command that came under the same id from the request itself.
+    `about` distinguishes a second command under the same id from the request itself.
     """
     identity = (
         request_id,

@@ -1,4 +1,4 @@
-"""What the rules are told to go by: the part of the settings that decides lifecycles."""
+"""The policy of the rules: the settings that affect the lifecycle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Frozen for the life of a coordinator. Periods ending in `_ms` are milliseconds."""
+    """Constant for the life of a coordinator. Periods whose names end in `_ms` are milliseconds."""
 
     partitions: int
     retention: Period = field(default_factory=lambda: Period(months=3))
@@ -55,7 +55,7 @@ class Policy:
 
 
 def _midnight(date: str) -> int | None:
-    """The beginning of an ISO date in UTC milliseconds; None for none."""
+    """The beginning of an ISO date in UTC milliseconds; None for an empty text."""
     if not date:
         return None
     return int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()) * 1000

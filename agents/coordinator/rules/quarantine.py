@@ -1,8 +1,8 @@
-"""Catalog records that cannot be read: quarantined, and what they can be seen to name stays hot.
+"""Quarantines catalog records that cannot be read: the sources that they may name stay hot.
 
-Nothing expires because of what nobody could read. Of such a record only words are known; each
-may be an id. Which of them names something is found when it is asked who uses what, as a
-campaign may become known after the Canvas that uses it. Pure.
+No source expires because of an unreadable record. Of such a record only words are known, and each
+word may be an id. The words are compared with the known keys whenever the uses are computed,
+because a campaign may become known after the Canvas that uses it. Pure.
 """
 
 import json
@@ -39,10 +39,10 @@ _HEX = re.compile(r"(?=([0-9a-fA-F]{24}))")
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """Why the latest record under a key cannot be read, and what it is taken to use.
+    """Why the latest record under a key cannot be read, and the keys that it may use.
 
-    `words` may be ids, `kept` are the keys that the former record used. `active`: nothing says
-    whether it is, so it counts as active.
+    `words` may be ids; `kept` are the keys that the previous record used. `active` also holds if
+    the status is unknown.
     """
 
     detail: str
@@ -51,7 +51,7 @@ class Quarantined:
     active: bool = False
 
     def uses(self, known: Iterable[Collection[str]]) -> tuple[Use, ...]:
-        """What it keeps hot, of the keys in `known`."""
+        """The uses of keys in `known`, which keep those sources hot."""
         spaces = tuple(known)
         found = {Use(key, UNREADABLE) for key in self.kept}
         for word in self.words:
@@ -64,9 +64,9 @@ class Quarantined:
 def quarantine_of(
     definition: Definition, former: Definition | None, old: Quarantined | None
 ) -> Quarantined | None:
-    """What is quarantined of a definition whose filter or references cannot be read, or None.
+    """The quarantine of a definition whose filter or references cannot be read, or None.
 
-    `former` is the definition before it, `old` what was quarantined of that.
+    `former` is the previous definition, `old` the quarantine of that one.
     """
     try:
         uses(definition)
@@ -80,7 +80,7 @@ def quarantine_of(
 
 
 def readable_uses(definition: Definition) -> tuple[Use, ...]:
-    """The uses of a definition; where its filter cannot be read, those that it lists."""
+    """The uses of a definition; if its filter cannot be read, only those in its `references`."""
     try:
         return uses(definition)
     except UnreadableFilter:
@@ -88,7 +88,9 @@ def readable_uses(definition: Definition) -> tuple[Use, ...]:
 
 
 def joined(words: Collection[str], old: Quarantined | None) -> tuple[str, ...]:
-    """Words of a record and of the unreadable ones before it, the new ones first to have room."""
+    """Words of a record and of the unreadable records before it; the new ones come first in the
+    limited space.
+    """
     return tuple(sorted(_bounded((*words, *(old.words if old is not None else ())))))
 
 
@@ -97,7 +99,7 @@ def used_with(
     quarantined: Mapping[str, Quarantined],
     known: Iterable[Collection[str]],
 ) -> Mapping[str, Collection[Use]]:
-    """Who uses what, with what the quarantined records are seen to use."""
+    """The users of each key, with the uses of the quarantined records."""
     if not quarantined:
         return used
     spaces = tuple(known)
@@ -123,12 +125,12 @@ def exempt(
 
 
 def words_of_definition(definition: Definition) -> tuple[str, ...]:
-    """Whatever a definition's filter and references may name."""
+    """Every word in a definition's filter and references that may be a name."""
     return tuple(_bounded(_words(definition)))
 
 
 def words_of_bytes(value: bytes) -> tuple[str, ...]:
-    """Whatever a record may name that is no definition: JSON, Avro, or neither."""
+    """Every word that may be a name, in a record that is no definition: JSON, Avro, or neither."""
     text = value.decode(errors="replace")
     try:
         return tuple(_bounded(_inside(json.loads(text, object_pairs_hook=list))))
@@ -149,7 +151,9 @@ def _words(definition: Definition) -> Iterator[str]:
 
 
 def _inside(tree: Any) -> Iterator[str]:
-    """Every string and number in JSON whose objects are lists of pairs, names of fields too."""
+    """Every string and number in JSON whose objects are lists of pairs; names of fields
+    included.
+    """
     waiting = [tree]
     while waiting:
         part = waiting.pop()
@@ -172,7 +176,7 @@ def _number(value: float) -> Iterator[str]:
 
 
 def _loose(text: str) -> Iterator[str]:
-    """The words of a text that is no JSON, also where a byte of a length stands before one."""
+    """The words of a text that is no JSON; a byte of a length may stand before a word."""
     for word in _SPLIT.split(text):
         for part in (word, word.strip(":"), *(word.split(":") if ":" in word else ())):
             yield part
@@ -184,7 +188,7 @@ def _loose(text: str) -> Iterator[str]:
 
 
 def _bounded(words: Iterable[str]) -> Iterator[str]:
-    """Each once, as many as there is room for. Those longer than any key name nothing."""
+    """Each word once, as many as the limit allows; words longer than any key are left out."""
     room = WORDS_BYTES
     seen: set[str] = set()
     for word in words:

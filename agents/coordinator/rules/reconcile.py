@@ -1,4 +1,4 @@
-"""Bring sources in line with the catalog, the references and the holds."""
+"""Brings sources into agreement with the catalog, the references and the holds."""
 
 from dataclasses import replace
 
@@ -12,9 +12,9 @@ __all__ = ["reconcile", "reconcile_all"]
 
 
 def reconcile_all(builder: DecisionBuilder) -> None:
-    """Reconcile every source that the announcements may have touched.
+    """Reconcile every source that the processed records may have affected.
 
-    Once for many catalog records: who uses what is found anew for the whole catalog.
+    It runs once for many catalog records, because it computes the uses of the whole catalog.
     """
     if builder.exempt_stale:
         former = builder.exempt
@@ -37,7 +37,7 @@ def reconcile_all(builder: DecisionBuilder) -> None:
 
 
 def reconcile(builder: DecisionBuilder, source: Source) -> Source:
-    """Keep a source with its references as they are now and, while visible, its state."""
+    """Store a source with its current references and, if it is visible, its state."""
     source = _referenced(builder, source)
     old = builder.sources.get(source.source)
     if source.state in HIDDEN:

@@ -1,4 +1,4 @@
-"""A source whose own record is destroyed, by what `lifecycle.state` says of it. Pure."""
+"""Recovers a source whose own record is lost, from its record in `lifecycle.state`. Pure."""
 
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.state import Source, Totals, Why, Work, WorkOrigin
@@ -8,8 +8,9 @@ __all__ = ["recovered"]
 
 
 def recovered(state: SourceState, now: int, policy: Policy) -> Source:
-    """The source as it was told last. Work that was under way begins anew, by the next version:
-    which shards have done theirs is not known any more."""
+    """The source as last published. Work under way begins again with the next version, because it
+    is no longer known which shards have finished.
+    """
     shared = Source.__dataclass_fields__.keys() & SourceState.__dataclass_fields__.keys()
     facts = {name: getattr(state, name) for name in shared}
     archived = Totals(

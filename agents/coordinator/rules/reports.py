@@ -1,4 +1,6 @@
-"""Shard reports: a set of partitions for each (source, version), and sources nobody defined."""
+"""Shard reports: a set of partitions for each (source, version), and sources without a
+definition.
+"""
 
 from dataclasses import replace
 
@@ -22,7 +24,7 @@ _FINISHES = {Phase.EXPIRED: State.EXPIRING, Phase.RESTORED: State.RESTORING}
 
 
 def read(builder: DecisionBuilder, report: Report) -> None:
-    """Take in one shard's news. What is stale or told before changes nothing."""
+    """Process one shard's report. A stale or repeated report changes nothing."""
     if not 0 <= report.partition < builder.policy.partitions:
         if builder.once("report_ignored"):
             builder.audit(
@@ -40,7 +42,9 @@ def read(builder: DecisionBuilder, report: Report) -> None:
 
 
 def overdue(builder: DecisionBuilder) -> None:
-    """Shards that have not reported in time are stuck: audited, shown, and told once more."""
+    """Find shards that have not reported in time: audit them, show them, and publish their states
+    again.
+    """
     for source in list(builder.sources.values()):
         work = source.work
         if work is None or builder.now < work.deadline:
@@ -68,9 +72,10 @@ def overdue(builder: DecisionBuilder) -> None:
 
 
 def foreign(builder: DecisionBuilder, item: StateForeign) -> None:
-    """Say anew where a source stands: somebody else has written over it.
+    """Publish the state of a source again, because another producer has written over it.
 
-    Readers go by the highest version, so a higher one than ours is gone beyond.
+    Readers accept the highest version, so the new version must exceed a foreign one that is higher
+    than ours.
     """
     source = builder.sources.get(item.source)
     if source is None:

@@ -1,4 +1,6 @@
-"""Requests: what is told of each, so that the same id is told again and nothing done twice."""
+"""Requests and their results, so that a repeated request id gets the same results and no second
+effect.
+"""
 
 import hashlib
 import json
@@ -42,14 +44,14 @@ def tell_whole(
     done: int = 0,
     total: int = 0,
 ) -> None:
-    """Tell, and remember, what has become of a whole request."""
+    """Send and store the result of a whole request."""
     result = RequestResult(outcome, code, message, done, total, builder.now)
     builder.put_request(replace(request, whole=result))
     builder.emit(outputs.result(request.request_id, None, result))
 
 
 def tell(builder: DecisionBuilder, request_id: str, source: str, result: RequestResult) -> None:
-    """Tell, and remember, what has become of one source in a request."""
+    """Send and store the result of one source in a request."""
     result = replace(result, time=builder.now)
     builder.put_result(request_id, source, result)
     builder.emit(outputs.result(request_id, source, result))
@@ -73,9 +75,9 @@ def finish(
     *,
     code: str | None = None,
 ) -> None:
-    """Tell one source's end, and the whole request's where it was the last.
+    """Send the final result of one source, and, if it was the last source, of the whole request.
 
-    Nothing happens for a source whose end was told, or for work that nobody asked for.
+    Does nothing for a source that has its final result, or for work that no request asked for.
     """
     if request_id is None or request_id not in builder.requests:
         return
@@ -89,7 +91,7 @@ def finish(
 
 
 def close_if_done(builder: DecisionBuilder, request: Request) -> None:
-    """Tell a whole request's end once every source's is told."""
+    """Send the final result of a whole request once all of its sources have theirs."""
     total = len(request.sources) + request.untold
     if request.whole is not None and request.whole.outcome.final:
         return
@@ -122,7 +124,7 @@ def _tell_progress(builder: DecisionBuilder, request: Request, total: int) -> No
 def progress(
     builder: DecisionBuilder, request_id: str | None, source: str, done: int, total: int
 ) -> None:
-    """Tell how far one source has come, in segments of all shards together."""
+    """Send the progress of one source, in segments of all shards together."""
     if request_id is None or request_id not in builder.requests:
         return
     if len(builder.requests[request_id].sources) > _PROGRESS_SOURCES:
@@ -139,21 +141,21 @@ def progress(
 
 
 def asked(command: Command) -> str:
-    """The same for two commands that ask for the same, whoever asks and in whatever order."""
+    """A text that is equal for two commands that ask for the same, for any sender and any order."""
     names = [sorted(set(command.sources)), sorted(set(command.users))]
     parts = [command.type, command.tag, command.dry_run, *names]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def repeats(known: Request, command: Command) -> bool:
-    """Whether a command that comes under a known request's id asks for the same."""
+    """Whether a command with a known request id asks for the same as that request."""
     if known.asked:
         return known.asked == asked(command)
     return (known.type, known.dry_run) == (command.type, command.dry_run)
 
 
 def refuse_reuse(builder: DecisionBuilder, known: Request, command: Command) -> None:
-    """Refuse another command under a known request's id; of that one nothing changes."""
+    """Refuse a different command under a known request id; the known request does not change."""
     former = known.type or "a command that could not be read"
     other = f"another {former}" if known.type == command.type else former
     message = f"the request id was used before, for {other}: take one of its own"
@@ -171,9 +173,9 @@ def refuse_reuse(builder: DecisionBuilder, known: Request, command: Command) -> 
 
 
 def retell(builder: DecisionBuilder, request: Request, command: Command) -> None:
-    """Say again what was told last, with the same event ids and times.
+    """Send the last results again, with the same event ids and times.
 
-    Of all its sources once in a batch of inputs, however often they ask.
+    At most once for each request in a batch of inputs, however often the command is repeated.
     """
     if request.request_id not in builder.retold:
         builder.retold.add(request.request_id)
@@ -186,7 +188,7 @@ def retell(builder: DecisionBuilder, request: Request, command: Command) -> None
 
 
 def forget_old(builder: DecisionBuilder) -> None:
-    """Forget finished requests that are older than the policy keeps them."""
+    """Remove finished requests that are older than the policy's limit."""
     horizon = builder.now - builder.policy.requests_kept_ms
     for request in list(builder.requests.values()):
         if request.time < horizon and request.finished >= len(request.sources):

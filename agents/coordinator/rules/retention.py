@@ -1,4 +1,4 @@
-"""When a source is due, and what it is while it is visible."""
+"""Computes the due time of a source, and its state while it is visible."""
 
 from dataclasses import replace
 
@@ -11,7 +11,9 @@ __all__ = ["base", "due", "periods", "with_own_state"]
 
 
 def periods(source: Source, policy: Policy) -> tuple[Period, ...]:
-    """The retentions that apply: the general one and the longer ones by tag and kind."""
+    """The retentions that apply to a source: the general one, and those of its tags and its
+    kind.
+    """
     by_tag = tuple(
         policy.retention_by_tag[tag] for tag in source.tags if tag in policy.retention_by_tag
     )
@@ -22,7 +24,7 @@ def periods(source: Source, policy: Policy) -> tuple[Period, ...]:
 def base(source: Source, policy: Policy) -> tuple[int, str]:
     """The moment from which the retention runs (UTC ms), and what happened then.
 
-    Never the time of an event: a backfill of old events expires nothing early.
+    Times of events do not count, so an import of old events lets nothing expire early.
     """
     moments = [
         (source.stopped_at, "deleted" if source.deleted else "stopped"),
@@ -36,17 +38,17 @@ def base(source: Source, policy: Policy) -> tuple[int, str]:
 
 
 def due(source: Source, policy: Policy) -> tuple[int, str]:
-    """When a stopped source is due (UTC ms), and why then. The longest retention counts."""
+    """The due time of a stopped source (UTC ms), and its reason. The longest retention counts."""
     start, why = base(source, policy)
     when, period = max((add_ms(start, period), str(period)) for period in periods(source, policy))
     return when, f"{why}, then {period}"
 
 
 def with_own_state(source: Source, policy: Policy) -> Source:
-    """A visible source with its state and due time as its own facts make them.
+    """A visible source with the state and due time that follow from its own facts.
 
-    A draft is as hot as an active one. A hold shows before an exemption: it is somebody's
-    decision, and outlasts the other.
+    A draft is as hot as an active source. HELD takes precedence over EXEMPT, because an operator
+    decided the hold, and it outlasts the exemption.
     """
     if not source.defined:
         state = State.UNKNOWN

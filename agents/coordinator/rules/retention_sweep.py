@@ -1,7 +1,8 @@
-"""The sweep: at every interval, announce what is due soon and expire what is due.
+"""The retention sweep decides that sources expire: at every interval it announces sources that are
+due soon, and expires sources that are due.
 
-A sweep of too many at once asks for a confirmation. What is asked has a name, made of the
-sources and their due times: a confirmation names it, and holds for exactly that.
+A sweep of too many sources asks for a confirmation. Such a sweep has an ID, computed from the
+sources and their due times; a confirmation names the ID and is valid for exactly these.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ _NAMED = 20
 
 
 def wait_ms(state: CoordinatorState, now: int, policy: Policy) -> int:
-    """How long until the next tick is needed, 0 where it is needed now."""
+    """Milliseconds until the next tick is needed, 0 if it is needed now."""
     next_at = state.sweep.next_at
     if next_at > now + policy.sweep_interval_ms:
         return 0
@@ -34,7 +35,7 @@ def wait_ms(state: CoordinatorState, now: int, policy: Policy) -> int:
 
 
 def tick(builder: DecisionBuilder, skew_ms: int | None) -> None:
-    """Time has passed: look after overdue shards, and sweep where it is time to."""
+    """Process the passing of time: check overdue shards, and sweep if the interval has passed."""
     overdue(builder)
     interval = builder.policy.sweep_interval_ms
     # A clock that was set back must not put off the sweep until it has caught up
@@ -72,7 +73,9 @@ def _skewed(builder: DecisionBuilder, skew_ms: int | None) -> bool:
 
 
 def _announce(builder: DecisionBuilder, source: Source) -> None:
-    """Tell the nearest notice that has come; farther ones that were missed are not told."""
+    """Announce the nearest notice period that has begun; farther ones that were missed are
+    skipped.
+    """
     due_at = _due(source)
     if due_at <= builder.now:
         return
@@ -121,13 +124,15 @@ def _order(source: Source) -> tuple[int, str]:
 
 
 def name_of(due: Iterable[Source]) -> str:
-    """A name for these sources, due at these times: whatever changes in them makes another."""
+    """The ID of a sweep of these sources with these due times; any change in them gives
+    another ID.
+    """
     text = "\n".join(f"{_due(source)} {source.source}" for source in due)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _approved(builder: DecisionBuilder, due: list[Source]) -> list[Source] | None:
-    """What was approved of all that is due, in order; None where that has changed since."""
+    """The approved part of the due sources, in order; None if that part has changed since."""
     if not builder.sweep.approved:
         return None
     found = [source for source in due if _order(source) <= builder.sweep.approved_to]

@@ -1,7 +1,7 @@
-"""What the coordinator knows: frozen values, replaced and never changed.
+"""The state of the coordinator: frozen values that are replaced and never changed.
 
-Everything here but `CoordinatorState.used` and `CoordinatorState.exempt` (derived from the
-catalog) is durable: `agents.coordinator.rules.ledger` writes it as the records of the
+Everything here is durable, except `CoordinatorState.used` and `CoordinatorState.exempt`, which are
+derived from the catalog: `agents.coordinator.rules.ledger` writes it as the records of the
 `coordinator` topic.
 """
 
@@ -47,7 +47,7 @@ class Totals:
 
     @classmethod
     def sum(cls, parts: "Collection[Totals]") -> "Totals":
-        """Of all shards together; the checksum does not depend on their order."""
+        """The sum over all shards; the checksum does not depend on their order."""
         return cls(
             interactions=sum(part.interactions for part in parts),
             late_interactions=sum(part.late_interactions for part in parts),
@@ -68,7 +68,7 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkOrigin:
-    """Who asked for a restore or an expiry. `request_id` null: the rules themselves."""
+    """The sender of a restore or an expiry. `request_id` null: the rules themselves."""
 
     why: Why
     at: int
@@ -80,7 +80,7 @@ class WorkOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the shards are doing for one version of a source, and who has finished."""
+    """The work of the shards for one version of a source, and the shards that have finished."""
 
     origin: WorkOrigin
     started_at: int
@@ -133,7 +133,7 @@ class Source:
 
     @property
     def defined(self) -> bool:
-        """Whether a definition is or was there."""
+        """Whether a definition exists or existed."""
         return self.status is not None or self.deleted
 
     def shown(self) -> SourceState:
@@ -167,7 +167,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class RequestResult:
-    """The last result sent for a request, whole or per source."""
+    """The last result sent for a request, of the whole or of one source."""
 
     outcome: Outcome
     code: str | None = None
@@ -179,12 +179,12 @@ class RequestResult:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command that has been read: remembered so that the same id does nothing twice.
+    """A command that has been read, stored so that the same id has no second effect.
 
-    `sources` are those that it names or its tag resolved to, less the `untold`; what was told of
-    each stands in `CoordinatorState.results`. `asked` stands for all that the command asks for
-    (`requests.asked`; empty where it could not be read, or was read before this was kept).
-    `finished` counts the sources with a final outcome, `completed` the good ones.
+    `sources` are the sources that it names or that its tag resolved to, without the `untold`;
+    `CoordinatorState.results` has the last result of each. `asked` identifies everything that the
+    command asks for (`requests.asked`; empty if it could not be read, or was read before this field
+    existed). `finished` counts the sources with a final outcome, `completed` the successful ones.
     """
 
     request_id: str
@@ -205,7 +205,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class RetentionSweep:
-    """Where the regular search for due sources stands."""
+    """The state of the regular search for due sources."""
 
     next_at: int = 0
     paused: bool = False
@@ -223,7 +223,7 @@ class RetentionSweep:
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorState:
-    """All of it. The mappings are never changed in place."""
+    """The whole state. The mappings are never changed in place."""
 
     catalog: Mapping[str, Definition] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The four steps of a source's way to the archive and back."""
+"""The four transitions of a source to the archive and back."""
 
 from dataclasses import replace
 
@@ -25,7 +25,9 @@ def start_restoring(builder: DecisionBuilder, source: Source, origin: WorkOrigin
 
 
 def restore_later(builder: DecisionBuilder, source: Source, origin: WorkOrigin) -> Source:
-    """Restore a source once it has expired: half-way back is no safer than all the way."""
+    """Restore a source once its expiry has finished, because reversing an expiry half-way is no
+    safer.
+    """
     builder.audit(
         source,
         "restore_after_expiry",
@@ -65,7 +67,7 @@ def expired(builder: DecisionBuilder, source: Source) -> Source:
 
 
 def restored(builder: DecisionBuilder, source: Source) -> Source:
-    """Every shard has verified its part: the source is visible again, all of it at once.
+    """Every shard has verified its part: the source becomes visible in all shards at once.
 
     A cancelled expiry makes no event.
     """

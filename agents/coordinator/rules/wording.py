@@ -1,4 +1,4 @@
-"""Where a source stands or would stand, in sentences for people. Pure."""
+"""Describes the present or possible state of a source in sentences for people. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """Where a source would stand. Times are UTC milliseconds."""
+    """A possible state of a source. Times are UTC milliseconds."""
 
     state: State
     due_at: int | None
@@ -33,11 +33,11 @@ class Outlook:
 
     @classmethod
     def of(cls, source: Source) -> "Outlook":
-        """As the rules have it."""
+        """The outlook that the rules compute for a source."""
         return cls(source.state, source.due_at, source.due_because, source.exempt_by, source.held)
 
     def sentence(self, now: int) -> str:
-        """What it would do: goes on after "it"."""
+        """What the source would do: continues a sentence after "it"."""
         match self.state:
             case State.STOPPED if self.due_at is not None and self.due_at <= now:
                 return "would expire at the next sweep"
@@ -58,7 +58,7 @@ def chain(exemption: Exemption) -> str:
 
 
 def moment(when: int, now: int) -> str:
-    """A day in UTC, or the second where that is less than two days away."""
+    """A day in UTC, or a second if that is less than two days away."""
     if not -(1 << 46) < when < 1 << 47:
         return f"{when} ms"  # beyond what a calendar here can show
     found = _EPOCH + timedelta(milliseconds=when)
@@ -68,7 +68,7 @@ def moment(when: int, now: int) -> str:
 
 
 def summary(record: SourceState, changes: Sequence[tuple[str, Outlook]], now: int) -> str:
-    """One sentence: why, and what would change it."""
+    """One sentence: the reason, and what would change the state."""
     return "; ".join((_why(record, now), *_what_if(changes, now)))
 
 
