@@ -1,4 +1,4 @@
-"""How a worker's memory and threads are shared out among the shards it holds."""
+"""Divides a worker's memory and threads among its shards."""
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,9 +30,10 @@ _LOOK_UPS = 32
 
 
 def answers(memory_budget: int) -> dict[str, int]:
-    """How many answers of each kind a worker works out at once, see agents/http/admission.py:
-    half of their part for audiences and streams, half for files. At least two of each, so that
-    one key does not keep out all others."""
+    """The number of answers of each kind that a worker computes at once, see
+    agents/http/admission.py: half of the memory for answers is for audiences and streams, half for
+    files. At least two of each kind, so that one key does not block all others.
+    """
     share = memory_budget * _ANSWERS
     streams = int(share / 2 / ANSWER_BYTES)
     return {
@@ -45,7 +46,7 @@ def answers(memory_budget: int) -> dict[str, int]:
 
 @dataclass
 class Budget:
-    """Bounds for one shard, given that the worker holds `shards` of them now."""
+    """Limits for one shard, while the worker holds `shards` of them."""
 
     settings: Settings
     shards: int = 1
@@ -58,18 +59,18 @@ class Budget:
 
     @property
     def delta_rows(self) -> int:
-        """Rows in the deltas at which they are flushed."""
+        """The number of rows in the deltas at which they are flushed."""
         share = int(self.settings.memory_budget * _DELTAS / DELTA_ROW_BYTES / max(1, self.shards))
         return max(1, min(self.settings.delta_rows, share))
 
     @property
     def direct_rows(self) -> int:
-        """Rows of one step from which on they become segments at once."""
+        """The number of rows in one step from which they become segments directly."""
         return max(1, self.delta_rows // _DIRECT)
 
     @property
     def delta_rows_full(self) -> int:
-        """Rows in the deltas at which ingest waits for the flush."""
+        """The number of rows in the deltas at which ingest waits for the flush."""
         return 2 * self.delta_rows
 
     @property

@@ -1,7 +1,7 @@
-"""Who goes first in a worker: questions, then ingest, then lifecycle work, then the background.
+"""Priorities in a worker: queries, then ingest, then lifecycle work, then background work.
 
-They share few cores, and Polars takes all of them for whatever it is asked. So those who can
-do with less while others are at work do so. Nobody waits for long, and nobody for ever.
+All of them share few cores, and Polars uses all cores for any operation. So work with a lower
+priority pauses or shrinks while work with a higher one runs. Every wait has a time limit.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _TURN_S = 0.1
 
 
 class Scheduler:
-    """One worker's. Belongs to its event loop."""
+    """The scheduler of one worker. Use it in the worker's event loop only."""
 
     def __init__(self) -> None:
         #: Held while one shard merges or indexes: ingest keeps the other cores.
@@ -37,12 +37,12 @@ class Scheduler:
 
     @property
     def asked(self) -> bool:
-        """Whether questions are being answered."""
+        """Whether a query is being answered."""
         return not self._quiet.is_set()
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """While a piece of an answer is worked out."""
+        """A context in which a part of an answer is computed."""
         self._asked += 1
         self._quiet.clear()
         if self._closing is not None:
@@ -55,10 +55,11 @@ class Scheduler:
                 self._closing = asyncio.get_running_loop().call_later(_PIECES_S, self._quiet.set)
 
     async def gather(self) -> None:
-        """Ingest, about to take in a few events: while questions are answered more are awaited.
+        """Called by ingest before it takes in a few events: while queries are answered, it waits
+        for more events.
 
-        Many events at once cost a fraction of what they cost one by one, so this leaves the
-        cores to the questions and still takes in whatever comes.
+        Many events together cost a fraction of the same events one by one, so this leaves the cores
+        to the queries and still takes in all events.
         """
         try:
             async with asyncio.timeout(_GATHER_S):
@@ -67,7 +68,9 @@ class Scheduler:
             return
 
     def events_came(self, *, load: bool) -> None:
-        """Ingest has work; `load` says that it catches up with a log of waiting events."""
+        """Note that ingest has work; `load` says that it is catching up with a log of waiting
+        events.
+        """
         now = time.monotonic()
         if load:
             if self._loaded + _COMING_S < now:
@@ -76,8 +79,9 @@ class Scheduler:
         self._came = now
 
     def leaves_room(self, seconds: float) -> bool:
-        """Whether what can wait need not: nothing is asked and ingest keeps up, or that has not
-        been so for longer than `seconds`."""
+        """Whether background work may run: no query is open and ingest keeps up, or this has not
+        been the case for longer than `seconds`.
+        """
         now = time.monotonic()
         if self._quiet.is_set() and self._loaded + _COMING_S <= now:
             self._busy_since = float("inf")
@@ -86,15 +90,19 @@ class Scheduler:
         return self._busy_since + seconds <= now
 
     def keeping_up(self, seconds: float) -> bool:
-        """Whether ingest does not catch up now, or has done so for longer than `seconds`."""
+        """Whether ingest is not catching up now, or has been catching up for longer than
+        `seconds`.
+        """
         now = time.monotonic()
         return self._loaded + _COMING_S <= now or self._loaded_since + seconds <= now
 
     @asynccontextmanager
     async def lifecycle(self) -> AsyncIterator[bool]:
-        """A piece of an expiry or a restore: while events come, one shard's at a time.
+        """A context for one step of an expiry or a restore: while events come, only one shard at a
+        time runs such a step.
 
-        Gives False where it is another's turn still: ask again, there may be deltas to flush.
+        Yields False if it is still another shard's turn: try again later, because deltas may have
+        to be flushed meanwhile.
         """
         if self._came + _COMING_S < time.monotonic():
             yield True

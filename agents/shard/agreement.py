@@ -1,8 +1,8 @@
-"""Whether a shard may answer: it is the owner, and what it has applied is what its view says.
+"""Checks whether a shard may answer: it is the owner, and it has applied what its view says.
 
-A view tells what the lifecycle wants, the hot table what this shard has carried out. An answer
-needs both to agree: a shard that has moved a source to the archive, and not brought it back,
-has nothing to say of one that the view calls visible, whichever number is higher.
+A view has the desired state of a source, the hot table the state that this shard has applied. An
+answer needs both to agree: a shard that has archived a source and not restored it cannot answer for
+a source that the view shows as visible, whichever version is higher.
 """
 
 from weakref import WeakKeyDictionary
@@ -22,11 +22,11 @@ _agreed: "WeakKeyDictionary[Store, tuple[int, int]]" = WeakKeyDictionary()
 def disagreement(
     source: str, record: SourceState | None, worked: int, done: Applied | None
 ) -> str | None:
-    """Why a shard that has applied `done` may not answer for a source; None where it may.
+    """Why a shard that has applied `done` may not answer for a source; None if it may.
 
-    `record` is what the view says of the source, `worked` the last version that it knows
-    shards had to carry out. A source that has been in the archive comes back in every shard,
-    whether or not that has rows of it.
+    `record` is the source's record in the view, `worked` the last version of it that shards had to
+    carry out. A source that was archived must be restored in every shard, also in shards without
+    rows of it.
     """
     if done is not None and (record is None or done.version > record.version):
         return f"has applied version {done.version} of {source}, which is not read here yet"
@@ -51,8 +51,9 @@ def check_owned(context: ShardContext) -> None:
 
 
 def check_held(context: ShardContext, source: str, version: int | None) -> None:
-    """Raises `NotHeld` unless the shard is the owner, its view of the source is exactly
-    `version`, the source is visible, and what the shard has applied agrees."""
+    """Raises `NotHeld` unless the shard is the owner, its view of the source has exactly `version`,
+    the source is visible, and the shard has applied the same.
+    """
     check_owned(context)
     record = context.view.get(source)
     seen = record.version if record is not None else None
@@ -64,7 +65,7 @@ def check_held(context: ShardContext, source: str, version: int | None) -> None:
 
 
 def check_applied(context: ShardContext, source: str) -> None:
-    """Raises `NotHeld` where what the shard has applied of the source does not agree."""
+    """Raises `NotHeld` if the shard's applied state of the source does not agree with the view."""
     done = context.store.table.applied.get(source)
     why = disagreement(source, context.view.get(source), context.view.worked(source), done)
     if why is not None:
@@ -72,7 +73,7 @@ def check_applied(context: ShardContext, source: str) -> None:
 
 
 def check_all(context: ShardContext) -> None:
-    """Raises `NotHeld` where that is so for any source. Looks only after changes."""
+    """Raises `NotHeld` if any source does not agree. Checks again only after changes."""
     view, table = context.view, context.store.table
     mark = (view.changes, table.works)
     if _agreed.get(context.store) == mark:

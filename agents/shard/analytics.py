@@ -1,9 +1,9 @@
-"""What one shard knows of a source's figures: totals from the counts, and unique users.
+"""One shard's figures of a source: totals from the counts, and numbers of unique users.
 
-The counts never expire. Unique users are counted in the hot rows as long as those are all
-there; an expiry keeps the numbers first (`n/<source>`), and they stand until every row is
-back. So the figures are the same before, during and after. A user belongs to one shard: the
-numbers of all shards add up.
+The counts never expire. Unique users are counted in the hot rows while all rows are there. An
+expiry first stores the numbers (`n/<source>`), and these count until every row is back. So the
+figures are the same before, during and after an expiry. A user belongs to one shard, so the numbers
+of all shards add up.
 """
 
 import json
@@ -45,8 +45,9 @@ Rows = list[list[int | str | None]]
 
 @dataclass(frozen=True)
 class Figures:
-    """One shard's part: `totals` has TOTAL_COLUMNS and a count in each row, `uniques` has
-    UNIQUE_COLUMNS and a number of users."""
+    """One shard's part: `totals` has TOTAL_COLUMNS and a count in each row; `uniques` has
+    UNIQUE_COLUMNS and a number of users.
+    """
 
     totals: Rows
     uniques: Rows
@@ -76,10 +77,11 @@ def unique_users(
     segments: Sequence[SegmentIndex],
     deltas: Sequence[pl.DataFrame],
 ) -> Rows:
-    """How many users have an interaction of each sort, in these segments and deltas. Blocks.
+    """The number of unique users for each combination of UNIQUE_COLUMNS, in these segments and
+    deltas. Blocking.
 
-    Users are told apart by 64-bit hashes: 8 bytes of memory a row, and among ten million
-    users the chance that the number is off by one is one in 370,000.
+    Users are distinguished by 64-bit hashes: 8 bytes of memory for each row, and with ten million
+    users the probability that the number is off by one is one in 370,000.
     """
     columns = ("user", *UNIQUE_COLUMNS)
     frames = chain(
@@ -110,7 +112,7 @@ def pack(uniques: Rows, limit: int = _PIECE_BYTES) -> list[bytes]:
 
 
 def unpack(stored: Sequence[bytes]) -> Rows:
-    """What `pack` made."""
+    """The numbers in values that `pack` made."""
     rows: Rows = []
     for data in (pieces.body(stored[0]), *stored[1:]):
         rows += json.loads(zlib.decompress(data))

@@ -1,4 +1,4 @@
-"""One shard's part of an audience: pinned at once, evaluated slice by slice in threads."""
+"""One shard's part of an audience: pinned at one moment, evaluated slice by slice in threads."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ _DEFER_S = 10.0
 
 @dataclass
 class Audiences:
-    """Answers of one shard. Keeps its users between questions."""
+    """Answers of one shard. Keeps the list of its users between queries."""
 
     context: ShardContext
     scheduler: Scheduler
@@ -41,7 +41,7 @@ class Audiences:
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def keep_fresh(self) -> None:
-        """Once there was a question, takes in users as they come. Runs until cancelled."""
+        """After the first query, adds new users to the list as they come. Runs until cancelled."""
         await self._asked.wait()
         store, seen = self.context.store, -1
         while True:
@@ -54,10 +54,10 @@ class Audiences:
             await updating
 
     async def find(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
-        """Pin the shard; what is returned then yields the matching users in ascending order,
-        whatever changes meanwhile.
+        """Pin the shard; the result then yields the matching users in ascending order, unaffected
+        by later changes.
 
-        Raises `NotHeld` where the shard does not hold exactly the versions that `plan` pins.
+        Raises `NotHeld` if the shard does not hold exactly the versions that `plan` pins.
         """
         self._asked.set()
         async with self._turn:
@@ -69,7 +69,9 @@ class Audiences:
         return self._found(plan, pinned, updating)
 
     def _updating(self, pinned: PinnedShard) -> asyncio.Future[Everybody]:
-        """Everybody of a pin, soon. Whoever pins calls this before the next pin is made."""
+        """The user list as of a pin, as a future. The caller must call this before the next pin is
+        made.
+        """
         updating = asyncio.get_running_loop().run_in_executor(
             _USER_LISTS, self._user_list.of, pinned
         )

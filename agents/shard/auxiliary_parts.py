@@ -1,4 +1,4 @@
-"""The parts of a shard's auxiliary table, each decoded once however often it is asked for."""
+"""The parts of a shard's auxiliary table, each decoded once and cached."""
 
 import asyncio
 import threading
@@ -24,10 +24,10 @@ _PAUSE_S = 0.005
 
 
 class AuxiliaryParts(Generic[T, J]):
-    """Runs and deltas of one auxiliary table: each as `keep` makes it, all together as `join` does.
+    """Runs and deltas of one auxiliary table: `keep` converts each part, `join` joins all parts.
 
-    Parts are immutable and have keys of their own: what has come since the last question is
-    decoded, what has gone is forgotten, and the rest stays.
+    Parts are immutable and have unique keys: new parts are decoded, deleted parts are dropped, and
+    the others stay cached.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class AuxiliaryParts(Generic[T, J]):
         self._lock = threading.Lock()
 
     async def all(self, store: Store) -> J:
-        """Everything as it stands after some step, not folded.
+        """All parts as of some step, not folded.
 
-        Raises `NotHeld` where the shard changes faster than it can be read.
+        Raises `NotHeld` if the shard changes faster than it can be read.
         """
         for _ in range(_ATTEMPTS):
             deltas = dict(store.table.auxiliary[self._table.delta])

@@ -1,7 +1,8 @@
-"""Reading what others write with schemas of a registry: asked for beside, never waited for within.
+"""Reads records of other programs with schemas of a registry, and never waits for the registry
+inside of decoding.
 
-A shard whose registry does not answer keeps its records and its place: it goes on answering, and
-says how far behind it is. Nothing is lost, and no other shard waits.
+While its registry does not answer, a shard keeps its records and its position. It continues to
+answer, and reports its lag. Nothing is lost, and no other shard waits.
 """
 
 import asyncio
@@ -24,9 +25,9 @@ _log = logging.getLogger(__name__)
 
 
 class Awaiting:
-    """Reads again whatever needed a schema, once the registry has told of it.
+    """Repeats reads that need a schema after the registry has returned it.
 
-    `reason` says what is waited for, empty where nothing is.
+    `reason` says what the shard waits for; it is empty if there is nothing.
     """
 
     def __init__(self, what: str, remote: HttpSource | None) -> None:
@@ -37,8 +38,9 @@ class Awaiting:
     async def read(
         self, read: Callable[[], Awaitable[T]], ids: Callable[[], Awaitable[Collection[int]]]
     ) -> T:
-        """What `read` returns; `ids` are those of all its records: asked for at once, as each
-        would be found alone otherwise. Raises what `read` raises, but for `SchemaAwaited`.
+        """The result of `read`. `ids` returns the schema ids of all its records, which are
+        requested together; otherwise each read would find only the next unknown id. Raises the
+        errors of `read` except `SchemaAwaited`.
         """
         pause = _FIRST_S
         while True:

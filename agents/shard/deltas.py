@@ -1,6 +1,8 @@
-"""The entries of a step's delta: rows, counts, users and hashes, each cut so that it fits a record.
+"""The entries of a step's delta: rows, counts, users and hashes, each split so that it fits into a
+record.
 
-One entry too large for a record could never be committed: its step would be tried for ever.
+An entry that is too large for a record could never be committed: its step would be repeated for
+ever.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +30,7 @@ T = TypeVar("T", pl.DataFrame, pl.Series)
 
 @dataclass(frozen=True, slots=True)
 class DeltaEntry:
-    """One entry: the letter of its key, its value, and the frame in it where it is kept as one."""
+    """One entry: the letter of its key, its value, and its frame, if the hot table keeps one."""
 
     letter: bytes
     data: bytes
@@ -38,10 +40,10 @@ class DeltaEntry:
 def parts(
     taken: Ingested, rows: pl.DataFrame, users: TakenUsers, row_bytes: int
 ) -> list[DeltaEntry]:
-    """The entries for what was taken in; those of `rows`, which are interactions of it, have at
-    most `row_bytes` bytes.
+    """The entries for decoded events; entries of `rows`, the interactions, have at most `row_bytes`
+    bytes.
 
-    A single row is let through whatever its size.
+    A single row may have any size.
     """
     found = [
         DeltaEntry(ROWS, data, frame)

@@ -1,8 +1,8 @@
-"""The ingest of one shard: fetch, decode, lay out, commit, in four stages at once.
+"""The ingest of one shard: four concurrent stages, which are fetch, decode, lay out, commit.
 
-While one step commits, the next batches are decoded and laid out in threads, and those after
-them are fetched: group commit. Fetched batches pass through the ingest agent of the Faust app
-(`deliver`), which hands them back by `offer`.
+While one step commits, the next batches are decoded and laid out in threads, and the batches after
+them are fetched. Fetched batches go through the ingest agent of the Faust app (`deliver`), which
+returns them by `offer`.
 """
 
 import asyncio
@@ -49,17 +49,17 @@ _SHORT_REST_MS = _DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class FetchedBatches:
-    """What one fetch brought a shard: whole record batches, in offset order by partition.
+    """The batches of one fetch for a shard: whole record batches, in offset order by partition.
 
-    They are as the log has them until they are decoded, a bounded part at a time: what they
-    become may be far more.
+    They stay as in the log until they are decoded, one bounded part at a time, because they may
+    decompress to much more.
     """
 
     batches: Sequence[SealedBatch]
 
 
 class IngestLoop:
-    """One shard's ingest, from its cursor on."""
+    """One shard's ingest, starting at its cursor."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class IngestLoop:
         self.rejected = 0
 
     async def start(self) -> None:
-        """Checks that no input has lost what is to be read next, and goes to the cursor.
+        """Checks that every input still holds the next offset to read, and starts at the cursor.
 
         Raises `LostRange` or `Recoverable`.
         """
@@ -129,7 +129,9 @@ class IngestLoop:
             await context.store.commit(Step(puts=[table.cursor_put(first)]))
 
     async def _tell_rest(self, rested_ms: int) -> None:
-        """Says where deletions of users may have gone before anybody read them."""
+        """Warns if deletions of users may have been lost, because the shard was not running for too
+        long.
+        """
         topic, partition = self._topics.users, self._context.partition
         if rested_ms < _SHORT_REST_MS:
             return
@@ -151,19 +153,19 @@ class IngestLoop:
         await together(self._fetch(), self._decode(), self._commit())
 
     def offer(self, fetched: FetchedBatches) -> None:
-        """Takes a fetched batch back from the agent; `_fetch` bounds how many there are."""
+        """Takes fetched batches back from the agent; `_fetch` limits their number."""
         self._inbox.put_nowait(fetched)
 
     @property
     def waits_for(self) -> str:
-        """What keeps the ingest from going on, empty where nothing does."""
+        """What ingest waits for; empty if there is nothing."""
         return self._awaiting.reason
 
     def lag(self) -> dict[str, int]:
         """Offsets still to fold, by topic, as of the last answers of the broker.
 
-        0 only where all that was acknowledged is folded, behind an open transaction too; at
-        least 1 where no broker answers for the topic.
+        0 only if every acknowledged record is folded, also behind an open transaction; at least 1
+        if no broker answers for the topic.
         """
         if self._reader is None:
             return {}
@@ -172,7 +174,7 @@ class IngestLoop:
         return {topic: lag for (topic, _), lag in self._reader.lag(folded).items()}
 
     def held_back(self) -> dict[str, int]:
-        """Of the lag, offsets behind a transaction that a producer has not ended, by topic."""
+        """The part of the lag that lies behind an open transaction of a producer, by topic."""
         if self._reader is None:
             return {}
         return {topic: count for (topic, _), count in self._reader.held_back().items()}
@@ -250,11 +252,15 @@ class IngestLoop:
 
     @property
     def _announces(self) -> bool:
-        """Whether sources are unreported, and the view that knows the others has been read."""
+        """Whether there are unreported sources, and the view has been read, which knows the
+        reported ones.
+        """
         return self._steps.unreported and self._context.view.caught_up.is_set()
 
     async def _commit_rest(self) -> None:
-        """Nothing came: report new sources, and positions that moved past transaction markers."""
+        """During a pause: report new sources, and commit positions that moved past transaction
+        markers.
+        """
         if self._announces and self._budget.scheduler.keeping_up(_ANNOUNCE_S):
             await self._context.store.commit(Step(records=self._steps.announcements()))
         if self._steps.unreported or self._unfolded:

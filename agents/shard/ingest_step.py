@@ -1,4 +1,4 @@
-"""What ingest writes: steps of decoded parts, with rejects, forwards and new sources."""
+"""Makes the steps of ingest: decoded parts, with rejects, forwards and reports of new sources."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -21,7 +21,7 @@ _FORMER_PER_STEP = 1_000
 
 
 class StepMaker:
-    """Makes the steps of one shard's ingest, each from the hot table as it is then."""
+    """Makes the steps of one shard's ingest, each from the current hot table."""
 
     def __init__(self, context: ShardContext) -> None:
         self._context = context
@@ -42,14 +42,16 @@ class StepMaker:
         return bool(self._unreported)
 
     def recall(self) -> None:
-        """Sources of the hot table are unreported again: the report may not have been committed."""
+        """Marks all sources of the hot table as unreported: their reports may not have been
+        committed.
+        """
         table = self._context.store.table
         known = {source: table.rows_in_segments(source) for source in table.by_source}
         for source in (known.keys() | table.sources_in_deltas()) - {PROFILE}:
             self._unreported[source] = known.get(source, 0)
 
     def announcements(self) -> list[Record]:
-        """Tells the coordinator, once, of sources that the lifecycle does not know."""
+        """Reports to the coordinator, once, the sources that are not in `lifecycle.state`."""
         view, rows = self._context.view, self._unreported
         self._unreported = {}
         reported = {source: 0 for source in rows if view.get(source) is None}
@@ -59,7 +61,7 @@ class StepMaker:
         return self._reports(reported, rows)
 
     def step(self, group: Sequence[LaidOutPart]) -> Step:
-        """All of them in one transaction, with the cursor after the last."""
+        """One step of all these parts, with the cursor after the last part."""
         table = self._context.store.table
         frames: dict[bytes, pl.DataFrame] = {}
         step = Step(frames=frames)
@@ -83,8 +85,9 @@ class StepMaker:
         return step
 
     def _forgotten(self) -> list[Put]:
-        """Deletes the oldest hashes of event ids that the window no longer needs, and those
-        that a former version wrote."""
+        """Deletes the oldest hashes of event ids that exceed the window, and hashes that a former
+        version wrote.
+        """
         window = self._context.store.table.window
         spare = sum(window.values()) - self._context.settings.repeat_window
         former = sorted(self._context.store.table.former)[:_FORMER_PER_STEP]
@@ -97,8 +100,8 @@ class StepMaker:
         return puts
 
     def _late_rows(self, rows: Mapping[str, int]) -> list[Record]:
-        """Tells the coordinator, once for each expiry, of expired sources that have late rows:
-        those can be restored, even where nothing of them was archived.
+        """Reports to the coordinator, once for each expiry, expired sources with late rows, so that
+        they can be restored even if the archive has no rows of them.
         """
         view = self._context.view
         if self._archived[0] != view.changes:
@@ -114,7 +117,7 @@ class StepMaker:
         return self._reports(self._late_unreported(rows.keys() & self._archived[1]), rows)
 
     def _late_unreported(self, sources: Iterable[str]) -> dict[str, int]:
-        """Those that are on their way to the archive or there, and were not told as late."""
+        """Those of the sources that are EXPIRING or EXPIRED and not yet reported as late."""
         reported: dict[str, int] = {}
         for source in sources:
             record = self._context.view.get(source)
@@ -145,7 +148,9 @@ class StepMaker:
         ]
 
     def _rejected(self, taken: Ingested | TakenUsers) -> list[RecordGroup]:
-        """As a group: a topic of garbage makes more of them than can be sent one by one."""
+        """The rejects as a group, because a topic of garbage makes more of them than can be sent
+        one by one.
+        """
         if not taken.rejects:
             return []
         now = self._context.clock.now_ms()

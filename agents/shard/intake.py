@@ -1,7 +1,8 @@
-"""From fetched batches to what a step writes of them: decoding, then laying out.
+"""Turns fetched batches into the parts of a step: decodes them (by `schemas.decode`), then lays
+them out.
 
-Both are work for threads and know no broker. Decoding goes in order, as it learns the ids of
-events; what it gives can be laid out beside the decoding of what follows.
+Both run in threads and do not use the broker. Decoding goes in order, because it remembers event
+ids; a decoded part can be laid out while the next one is decoded.
 """
 
 from collections import deque
@@ -37,9 +38,9 @@ _RECORD_BYTES = 980_000
 
 @dataclass(frozen=True, slots=True)
 class DecodedPart:
-    """One bounded part of a step: what is in its batches, and where they end.
+    """One bounded part of a step: the decoded contents of its batches, and the cursor after them.
 
-    `last` says that it is the last part of what one fetch brought.
+    `last` marks the last part of one fetch.
     """
 
     ingested: Ingested
@@ -50,9 +51,9 @@ class DecodedPart:
 
 @dataclass(frozen=True, slots=True)
 class LaidOutPart:
-    """A decoded part with its entries: `parts` become deltas, `puts` are segments already.
+    """A decoded part with its entries: `parts` become deltas, `puts` are finished segments.
 
-    `sources` says how many rows each source has.
+    `sources` gives the number of rows of each source.
     """
 
     decoded: DecodedPart
@@ -62,17 +63,17 @@ class LaidOutPart:
 
 
 def limits_of(settings: Settings) -> RecordLimits:
-    """How long fields and records may be."""
+    """The largest sizes of fields and records."""
     longest = settings.max_field_bytes
     # what is handed on to another shard is keyed by its user, besides all that it has
     return RecordLimits(longest, min(DEFAULT_LIMITS.max_record_bytes, _RECORD_BYTES - longest))
 
 
 class Intake:
-    """Decodes for one shard, and knows what it has seen.
+    """Decodes for one shard, and remembers the event ids and external ids that it has seen.
 
-    Rows of at least `direct_rows` become segments at once: as deltas they would be written,
-    kept and deleted only to be flushed soon after.
+    If there are at least `direct_rows` rows, they become segments directly: as deltas they would be
+    written, kept and deleted, only to be flushed soon after.
     """
 
     def __init__(self, context: ShardContext) -> None:
@@ -86,7 +87,7 @@ class Intake:
         self._user_sequence = 0
 
     def recall(self) -> None:
-        """Knows the ids again that the hot table remembers. Work for a thread."""
+        """Restores the memory of event ids from the hot table. Call it in a thread."""
         table, state_store = self._context.store.table, self._context.store.state_store
         held = (state_store.get(key) for key in sorted(table.window))
         pieces = (repeats.unpack(value) for value in held if value is not None)
@@ -96,15 +97,17 @@ class Intake:
         self._user_sequence = table.next_sequence << _USERS_PER_STEP_BITS
 
     def parts(self, batches: Sequence[SealedBatch]) -> "FetchParts":
-        """What one fetch brought, to be decoded a part at a time."""
+        """The batches of one fetch, to be decoded part by part."""
         settings = self._context.settings
         return FetchParts(
             batches, min(settings.step_bytes, _STEP_EVENTS_BYTES), settings.max_batch_bytes
         )
 
     def decode_next(self, fetch: "FetchParts") -> DecodedPart:
-        """Open and decode the next part. Work for a thread. Raises what schemas.decode.ingest
-        raises; after `SchemaAwaited` nothing has been learnt, and the same part is the next."""
+        """Open and decode the next part. Call it in a thread. Raises the errors of
+        schemas.decode.ingest; after `SchemaAwaited` nothing has been remembered, and the same part
+        is decoded next.
+        """
         batches = fetch.opened()
         try:
             return self.decode(batches, last=not fetch.left)
@@ -113,7 +116,7 @@ class Intake:
             raise
 
     def decode(self, batches: Sequence[RecordBatch], last: bool) -> DecodedPart:
-        """Raises what schemas.decode.ingest raises."""
+        """Decode these batches. Raises the errors of schemas.decode.ingest."""
         context = self._context
         partitions = context.settings.partitions
         users = take_users(
@@ -157,10 +160,10 @@ class Intake:
 
 
 class FetchParts:
-    """What one fetch brought, cut into parts that fit a step, of about one size.
+    """The batches of one fetch, divided into parts of about equal size that fit into a step.
 
-    Only the part that is decoded is opened, and there is one decoder for all shards: so what
-    batches may become counts once in a worker, however many of them come.
+    Only the part that is being decoded is opened, and one decoder serves all shards. So the memory
+    for opened batches is needed once in a worker, however many batches come.
     """
 
     def __init__(self, batches: Sequence[SealedBatch], step_bytes: int, batch_bytes: int) -> None:
@@ -196,11 +199,11 @@ class FetchParts:
         return part
 
     def give_back(self, part: list[RecordBatch]) -> None:
-        """Take a part back that could not be decoded yet."""
+        """Take back a part that could not be decoded yet."""
         self._given_back = part
 
     def schema_ids(self) -> set[int]:
-        """Ids of the schemas that the records of the part given back were written with."""
+        """Schema ids of the records in the part that was given back."""
         return schema_ids(self._given_back)
 
     def _next(self) -> RecordBatch | None:
@@ -211,5 +214,7 @@ class FetchParts:
 
 
 def _weight(size: int, count: int) -> int:
-    """Bytes of a batch; tiny records, each perhaps a reject, weigh more than they have."""
+    """Bytes of a batch, with a minimum for each record: every tiny record may become a larger
+    reject.
+    """
     return max(size, count * _LEAST_RECORD_BYTES)

@@ -1,9 +1,9 @@
-"""Whether this worker still owns what it holds, or another may own it by now.
+"""Whether this worker still owns its shards, or another worker may own them by now.
 
-Shards ask before and after they pin an answer. Two things count. The group has to have
-acknowledged the worker lately. And whenever something has happened since which a shard may
-have another owner, the shard has to prove that it has none before it answers again
-(`Store.prove`): once for each such event, not for each question.
+Shards check this before and after they pin an answer. There are two conditions. The group must have
+acknowledged the worker recently. And after every event that may have given a shard another owner,
+the shard must prove that it has none before it answers again (`Store.prove`): once for each such
+event, not for each query.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ LOOK_S = 0.5
 
 
 class Ownership:
-    """One for all shards of a worker.
+    """One object for all shards of a worker.
 
-    `silent_s` says for how many seconds the group has not acknowledged this worker, `lapses`
-    how often that has been too long; `now` gives seconds that pass while the process stands
-    still, too. Belongs to one event loop.
+    `silent_s` returns the seconds since the group last acknowledged this worker, `lapses` how often
+    that has been too long; `now` returns seconds that also count while the process is suspended.
+    Use it in one event loop only.
     """
 
     def __init__(self, now: Callable[[], float] = steady_s) -> None:
@@ -39,27 +39,28 @@ class Ownership:
 
     @property
     def in_touch(self) -> bool:
-        """Whether the group has heard of this worker lately: if not, what it holds may be
-        another's by now, who knows more."""
+        """Whether the group has acknowledged this worker recently. If not, another worker with
+        newer data may own its shards by now.
+        """
         return self.silent_s() < SESSION_S
 
     def check(self) -> None:
-        """Raises NotHeld where it is not in touch."""
+        """Raises NotHeld if the group has not acknowledged this worker recently."""
         if not self.in_touch:
             raise NotHeld(
                 "the group has not acknowledged this worker lately: another may have its shards"
             )
 
     def doubt(self) -> None:
-        """Something has happened since which shards held here may have another owner."""
+        """Note an event after which shards held here may have another owner."""
         self._doubts += 1
         self._doubted.set()
 
     def doubts(self) -> int:
-        """How often that has been so: a number to compare with one from before.
+        """The number of such events so far, to compare with an earlier number.
 
-        Notices, too, that the group was silent or that the process stood still since it was
-        asked last: until then nobody can have been told otherwise.
+        The call also detects that the group was silent, or that the process was suspended, since
+        the previous call.
         """
         now, lapses = self._now(), self.lapses()
         if now - self._looked > STILL_S or lapses != self._lapses:
@@ -68,8 +69,9 @@ class Ownership:
         return self._doubts
 
     async def watch(self) -> None:
-        """Look again and again until cancelled, so that a long time without a look says that
-        the process stood still."""
+        """Check repeatedly until cancelled, so that a long time between two checks shows that the
+        process was suspended.
+        """
         while True:
             self.doubts()
             await asyncio.sleep(LOOK_S)

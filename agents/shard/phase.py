@@ -7,17 +7,17 @@ __all__ = ["IllegalTransition", "ShardLife", "ShardPhase"]
 
 
 class ShardPhase(StrEnum):
-    """What a shard does at the moment.
+    """The current phase of a shard.
 
         STARTING ──> RECOVERING ──> RUNNING
                          │             │
                          └──> STOPPED <┘
 
-    STARTING: made, `run` was not called yet. RECOVERING: it fences the former owner, reads the
-    changelog, and goes to its cursor. RUNNING: it ingests, works and answers. STOPPED: it has
-    failed or was cancelled, and closes what it holds. STOPPED is final: the supervisor makes a new
-    shard. Whether a running shard has proven that it is still the owner is no phase: that
-    changes with every generation of the group (`Store.owned`).
+    STARTING: created, `run` was not called yet. RECOVERING: it fences the former owner, reads the
+    changelog, and moves to its cursor. RUNNING: it ingests, works and answers. STOPPED: it has
+    failed or was cancelled, and closes its resources. STOPPED is final: the supervisor creates a
+    new shard. The proof that a running shard is still the owner is not a phase, because it is
+    needed again after every generation of the group (`Store.owned`).
     """
 
     STARTING = "starting"
@@ -35,7 +35,7 @@ _LEGAL: Mapping[ShardPhase, frozenset[ShardPhase]] = {
 
 
 class IllegalTransition(RuntimeError):
-    """A phase was to follow another that it cannot follow: a defect of this program."""
+    """A transition to a phase that cannot follow the present one: a defect of this program."""
 
 
 class ShardLife:

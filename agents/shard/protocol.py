@@ -1,4 +1,4 @@
-"""A shard as the rest of its worker sees it."""
+"""A shard as the other rooms of its worker see it."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,25 +18,25 @@ __all__ = ["Actor", "NotHeld", "Shard", "ShardStatus", "SourceSize"]
 
 
 class Actor(Protocol):
-    """Something that runs until it is cancelled."""
+    """An object that runs until it is cancelled."""
 
     async def run(self) -> None:
         """Take over, then work until cancelled.
 
-        Raises Fenced (a newer owner has it), Recoverable (start again), Fatal (give up).
-        Cancelled, it lets go of everything before it ends: its successor may start at once.
-        That it is cancelled once more meanwhile changes nothing.
+        Raises Fenced (there is a newer owner), Recoverable (start again), Fatal (give up). When
+        cancelled, it releases everything before it ends, so that its successor may start at once. A
+        second cancellation meanwhile changes nothing.
         """
         ...
 
 
 class NotHeld(Recoverable):
-    """A shard does not hold the asked version of a source, or has not recovered yet."""
+    """A shard does not hold the requested version of a source, or has not recovered yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSize:
-    """What one shard holds of one source, hot and in the archive."""
+    """One shard's data of one source, hot and in the archive."""
 
     rows: int = 0
     bytes: int = 0
@@ -46,7 +46,7 @@ class SourceSize:
     archived_segments: int = 0
 
     def __add__(self, other: "SourceSize") -> "SourceSize":
-        """The same of two shards together."""
+        """The sizes of two shards together."""
         return SourceSize(
             self.rows + other.rows,
             self.bytes + other.bytes,
@@ -59,15 +59,14 @@ class SourceSize:
 
 @dataclass(frozen=True, slots=True)
 class ShardStatus:
-    """A shard as people and lag tools see it.
+    """The status of a shard, for people and for tools that watch the lag.
 
-    `cursor` has the next offset and `lag` the records still to fold, both by topic; `lag` is at
-    least 1 where no broker answers for the topic, and 0 only where all is folded. `held_back`
-    has those of the lag that cannot be read yet, as a producer has not ended its transaction;
-    topics without any are left out.
-    `waits_for` says what keeps ingest from going on, empty where nothing does.
-    `recovery_s` is how long its take-over lasted, from its start until it was ready: seconds,
-    None before.
+    `cursor` has the next offset and `lag` the records still to fold, both by topic. `lag` is at
+    least 1 if no broker answers for the topic, and 0 only if everything is folded. `held_back` has
+    the part of the lag that cannot be read yet, because a producer has not ended its transaction;
+    topics without such records are left out. `waits_for` says what ingest waits for; it is empty if
+    there is nothing. `recovery_s` is the duration of the takeover in seconds, from the start until
+    the shard was ready; None before.
     """
 
     phase: ShardPhase = ShardPhase.STARTING
@@ -83,66 +82,66 @@ class ShardStatus:
 
     @property
     def events_behind(self) -> int:
-        """Records still to fold, of all topics."""
+        """Records still to fold, in all topics."""
         return sum(self.lag.values())
 
     @property
     def events_held_back(self) -> int:
-        """Those of them that wait for a producer to end its transaction."""
+        """Those records that wait for a producer to end its transaction."""
         return sum(self.held_back.values())
 
 
 class Shard(Actor, Protocol):
-    """What the worker asks of a shard."""
+    """The operations of a shard that its worker uses."""
 
     @property
     def partition(self) -> int:
-        """Which shard."""
+        """The number of the shard."""
         ...
 
     @property
     def ready(self) -> bool:
-        """Whether it has recovered and runs."""
+        """Whether it has recovered and is running."""
         ...
 
     @property
     def status(self) -> ShardStatus:
-        """Figures for people."""
+        """The status, for people."""
         ...
 
     def read(self, source: str, version: int | None) -> AsyncIterator[pl.DataFrame]:
         """The folded rows of a visible source.
 
-        Raises NotHeld, before the first frame, where the shard does not hold exactly that
-        version or is not ready.
+        Raises NotHeld, before the first frame, if the shard does not hold exactly that version or
+        is not ready.
         """
         ...
 
     async def audience(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
-        """The users that match, as of now: ascending, each once, in parts; none is empty.
+        """The matching users, as of now: ascending, each once, in non-empty parts.
 
-        Raises NotHeld, before the first part, where the shard does not hold exactly the
-        versions that the plan pins or is not ready.
+        Raises NotHeld, before the first part, if the shard does not hold exactly the versions that
+        the plan pins or is not ready.
         """
         ...
 
     async def users(self, users: Sequence[str]) -> UsersRead:
-        """Everything about at most 50 users, hidden sources masked.
+        """All data about at most 50 users, without rows of hidden sources.
 
-        Raises NotHeld where the shard is not ready or this worker's view is behind it.
+        Raises NotHeld if the shard is not ready or this worker's view is behind it.
         """
         ...
 
     async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
-        """Who bears one of these external ids or aliases. Raises NotHeld."""
+        """The users with one of these external ids or aliases. Raises NotHeld."""
         ...
 
     async def identify(self, users: pl.Series) -> pl.DataFrame:
-        """The last roster rows of those of `users` who have one. Raises NotHeld."""
+        """The last roster row of each of `users` that has one. Raises NotHeld."""
         ...
 
     def sources(self) -> Mapping[str, SourceSize]:
-        """Sizes of all sources that it has anything of. Raises NotHeld before it is ready."""
+        """Sizes of all sources with data in this shard. Raises NotHeld before it is ready."""
         ...
 
     async def analytics(self, source: str) -> Figures:
@@ -150,9 +149,10 @@ class Shard(Actor, Protocol):
         ...
 
     async def offer(self, fetched: object) -> None:
-        """Take one fetched batch back from the ingest agent.
+        """Take fetched batches back from the ingest agent.
 
-        Must not wait for the batch's processing: all shards' batches pass the same agent.
-        A shard bounds what it has fetched and not folded before it fetches.
+        Must not wait until they are processed, because the batches of all shards go through the
+        same agent. A shard limits the batches that it has fetched and not folded before it fetches
+        more.
         """
         ...

@@ -1,4 +1,4 @@
-"""Answers from one shard: the rows of a visible source, and what it holds of each."""
+"""Answers of one shard: the rows of a visible source, and the sizes of all sources."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ __all__ = ["read", "sizes"]
 async def read(
     context: ShardContext, source: str, version: int | None
 ) -> AsyncIterator[pl.DataFrame]:
-    """Folded rows of `source` as of now, whatever changes while they are read.
+    """Folded rows of `source` as of now, unaffected by later changes.
 
     Raises `NotHeld` before the first frame as `check_held` does.
     """
@@ -32,7 +32,9 @@ async def read(
 
 
 def sizes(context: ShardContext) -> dict[str, SourceSize]:
-    """Stored rows and bytes of every source, hot and archived; shared bytes by share of rows."""
+    """Stored rows and bytes of every source, hot and archived; bytes of a shared segment are
+    divided by rows.
+    """
     table = context.store.table
     found: dict[str, SourceSize] = {}
     for index in table.segments.values():

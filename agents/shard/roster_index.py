@@ -1,8 +1,8 @@
-"""The roster of a shard, to be looked up by user, external id and alias.
+"""The roster of a shard, with lookups by user, external id and alias.
 
-Each part is sorted by user, and beside it lie the hashes of its external ids and aliases, in
-order, with the rows that they stand in. So a question costs a few binary searches a part,
-however long the roster is. Hashes only find candidates: names decide.
+Each part is sorted by user. Beside it are the sorted hashes of its external ids and aliases, with
+their row numbers. So a lookup costs a few binary searches in each part, however long the roster is.
+Hashes only find candidates: the final comparison uses the names.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,8 @@ _NOBODY = pl.Series("user", [], dtype=pl.String)
 @dataclass(frozen=True, slots=True)
 class RosterPart:
     """`rows` in `ROSTER_SCHEMA`; `names` has `hash` and `row` of every external id and alias;
-    `deleted` are the users that it says were deleted."""
+    `deleted` are the users with a deletion in this part.
+    """
 
     rows: pl.DataFrame
     names: pl.DataFrame
@@ -30,7 +31,7 @@ class RosterPart:
 
 
 def part(frame: pl.DataFrame) -> RosterPart:
-    """A run or delta of the roster, in `ROSTER_SCHEMA`, made ready for questions."""
+    """A run or delta of the roster, in `ROSTER_SCHEMA`, prepared for lookups."""
     rows = frame.sort("user").with_row_index("row")
     names = borne(rows).select(hash=pl.col("name").hash(), row="row")
     deleted = rows.filter("deleted")["user"]
@@ -38,7 +39,7 @@ def part(frame: pl.DataFrame) -> RosterPart:
 
 
 def deleted(roster: Sequence[RosterPart]) -> pl.Series:
-    """The users who are deleted now: those who once were and have no later word, ascending."""
+    """The users who are deleted now: those with a deletion and no later record, ascending."""
     once = pl.concat([_NOBODY, *(each.deleted for each in roster)]).unique().sort()
     if not len(once):
         return once
@@ -50,7 +51,7 @@ def deleted(roster: Sequence[RosterPart]) -> pl.Series:
 
 
 def people(roster: Sequence[RosterPart], users: Iterable[str]) -> dict[str, Person]:
-    """Those of `users` whom the roster names, as its last row on each says."""
+    """The last row of each of `users` that is in the roster."""
     found: dict[str, tuple[int, Person]] = {}
     wanted = pl.Series(list(dict.fromkeys(users)), dtype=pl.String)
     for each in roster if len(wanted) else ():
@@ -65,10 +66,10 @@ def people(roster: Sequence[RosterPart], users: Iterable[str]) -> dict[str, Pers
 def matches(
     roster: Sequence[RosterPart], externals: Iterable[str], aliases: Iterable[Alias]
 ) -> list[Match]:
-    """Everyone who bears one of these identifiers now. Deleted users bear none.
+    """All users who have one of these identifiers now. Deleted users have none.
 
-    An alias is borne by name and label together; one without a label is another alias.
-    Who bore an identifier once is a candidate only: their last row decides.
+    Name and label identify an alias together; an alias without a label is another alias. A user who
+    had an identifier earlier is only a candidate: the user's last row decides.
     """
     external, alias = set(externals), set(aliases)
     wanted = external | {each.name for each in alias}

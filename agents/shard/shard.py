@@ -1,4 +1,4 @@
-"""A shard: partition p of everything, taken over, ingested into, worked on, and read."""
+"""A shard: partition p of every topic, with takeover, ingest, work and answers."""
 
 import asyncio
 import time
@@ -55,7 +55,7 @@ Deliver = Callable[["Shard", object], Awaitable[None]]
 
 
 class Shard:
-    """One shard of this worker. `run` once; after it has ended make a new one."""
+    """One shard of this worker. Call `run` once; after it has ended, create a new shard."""
 
     def __init__(
         self,
@@ -91,17 +91,17 @@ class Shard:
 
     @property
     def partition(self) -> int:
-        """Which shard."""
+        """The number of the shard."""
         return self._context.partition
 
     @property
     def ready(self) -> bool:
-        """Whether it has recovered, runs, and has proven that it is still the owner."""
+        """Whether it has recovered, is running, and has proven that it is still the owner."""
         return self._life.phase is ShardPhase.RUNNING and self._store.owned
 
     @property
     def status(self) -> ShardStatus:
-        """Figures for people."""
+        """The status, for people."""
         table = self._store.table
         return ShardStatus(
             phase=self._life.phase,
@@ -119,8 +119,8 @@ class Shard:
     async def run(self) -> None:
         """Takes the shard over and works until cancelled.
 
-        Raises `Fenced` when a newer owner has it, `Recoverable` when starting again may help,
-        `Fatal` when a person has to act, `IllegalTransition` when it is called again.
+        Raises `Fenced` if there is a newer owner, `Recoverable` if starting again may help, `Fatal`
+        if a person has to act, `IllegalTransition` if it is called again.
         """
         self._life.enter(ShardPhase.RECOVERING)
         try:
@@ -153,7 +153,9 @@ class Shard:
                 await self._store.prove()
 
     async def _let_go(self) -> None:
-        """Closes all of it, whatever of it fails: the successor may be this very process."""
+        """Releases all resources, even if some fail, because the next owner may be this same
+        process.
+        """
         async with AsyncExitStack() as held:
             held.push_async_callback(self._store.close)
             held.push_async_callback(asyncio.to_thread, self._users.close)
@@ -174,15 +176,15 @@ class Shard:
         return await self._audiences.find(plan)
 
     async def users(self, users: Sequence[str]) -> UsersRead:
-        """Everything about some users; see `ShardUsers.read`."""
+        """All data about some users; see `ShardUsers.read`."""
         return await self._answered(self._people.read(users))
 
     async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
-        """Who bears one of these identifiers; see `ShardUsers.find`."""
+        """The users with one of these identifiers; see `ShardUsers.find`."""
         return await self._answered(self._people.find(externals, aliases))
 
     async def identify(self, users: pl.Series) -> pl.DataFrame:
-        """What the roster says of many users; see `ShardUsers.identify`."""
+        """The roster rows of many users; see `ShardUsers.identify`."""
         return await self._answered(self._people.identify(users))
 
     def sources(self) -> dict[str, SourceSize]:
@@ -202,7 +204,7 @@ class Shard:
         return await asyncio.to_thread(measure, pinned, source)
 
     async def _answered(self, answer: Coroutine[Any, Any, T]) -> T:
-        """An answer that is the owner's when it is begun and when it has been given."""
+        """An answer during which the shard was the owner, at its beginning and at its end."""
         try:
             self._check_ready()
             found = await answer
@@ -212,21 +214,24 @@ class Shard:
         return found
 
     async def offer(self, fetched: object) -> None:
-        """Takes one of its fetches back from the ingest agent. Raises TypeError for anything
-        else: its place in the queue would never be free again."""
+        """Takes its own fetched batches back from the ingest agent. Raises TypeError for anything
+        else, because its slot in the queue would never become free again.
+        """
         if not isinstance(fetched, FetchedBatches):
             raise TypeError(f"shard {self.partition} is offered a {type(fetched).__name__}")
         self._ingest.offer(fetched)
 
     def _purge(self) -> Purge:
-        """Forwarded events go once they are folded, and not before."""
+        """Deletes forwarded events only after they are folded."""
         context = self._context
         topic = Topics(context.settings.prefix).repartition
         table = context.store.table
         return Purge(context.kafka, (topic, context.partition), lambda: table.cursor.get(topic))
 
     def _identity(self) -> str:
-        """What the index by user is of: another changelog's is worth nothing."""
+        """The identity of the hot table for the index by user: an index of another changelog is
+        useless.
+        """
         origin = self._store.table.origin
         if origin is None:
             raise RuntimeError("a recovered table has an origin")
@@ -239,7 +244,7 @@ class Shard:
 
 
 def _gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Of several errors at once the one that decides: unforeseen or fatal, then fenced."""
+    """The decisive one of several errors: unforeseen or fatal errors come before Fenced."""
     leaves: list[BaseException] = []
     for error in group.exceptions:
         leaves += [_gravest(error)] if isinstance(error, BaseExceptionGroup) else [error]

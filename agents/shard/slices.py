@@ -1,7 +1,7 @@
-"""A pinned shard in slices of its users, each of which is evaluated by itself.
+"""A pinned shard in slices of its users, each of which is evaluated separately.
 
-Every leaf is about one user, so a filter is true of a user whatever slice the user is in. The
-first slices are small: the first users are known soon, and memory is that of one slice.
+Every leaf is about one user, so a filter gives the same result for a user in any slice. The first
+slices are small: so the first users are known soon. The memory needed is that of one slice.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -28,10 +28,10 @@ GROWTH = 4
 
 @dataclass
 class Fresh:
-    """What a question asks of the deltas and counts, made once for all its slices, by user;
-    and what lies behind a slice in the segments that were decoded for it.
+    """The data of deltas and counts that a query needs, prepared once for all its slices, by user;
+    and rows of decoded segments that lie beyond the current slice.
 
-    `user` has the form that `everybody` has.
+    `user` has the same form as in `everybody`.
     """
 
     pinned: PinnedShard
@@ -56,7 +56,7 @@ class Fresh:
         where: pl.Expr,
         high: str | None,
     ) -> pl.DataFrame:
-        """A segment's rows of a source below `high` that were in no slice before."""
+        """A segment's rows of a source below `high` that were in no earlier slice."""
         name = (index.id, source, *columns, str(where))
         frame = self._behind.pop(name, None)
         if frame is None:
@@ -103,7 +103,7 @@ class Fresh:
 class Slice:
     """Implements `agents.filters.Data` for the users in [low, high) of a pinned shard.
 
-    Blocks. None as a bound leaves that end open.
+    Blocking. A bound of None is open.
     """
 
     pinned: PinnedShard
@@ -117,7 +117,7 @@ class Slice:
         return self.everybody.between(self.low, self.high)
 
     def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> Iterator[pl.DataFrame]:
-        """The rows of a source of which `where` is true, not folded."""
+        """The rows of a source for which `where` is true, not folded."""
         for index in self._segments(source):
             yield self.fresh.segment(index, source, columns, where, self.high)
         yield from self._cut(self.fresh.rows(source, columns, where), columns)
@@ -131,7 +131,7 @@ class Slice:
         yield from self._cut(self.fresh.profile(kinds), columns)
 
     def feed_views(self) -> pl.DataFrame:
-        """How often each user viewed the feed."""
+        """The number of feed views of each user."""
         (counts,) = self.fresh.feed_views()
         return next(self._cut([counts], counts.columns), counts.clear())
 
@@ -151,7 +151,7 @@ class Slice:
 
 
 def slices(pinned: PinnedShard, everybody: Everybody) -> Iterator[Slice]:
-    """All users, in order, each in one slice; at least one slice."""
+    """All users, in order, each in exactly one slice; at least one slice."""
     fresh = Fresh(pinned, everybody)
     low: str | None = None
     for high in _bounds(everybody):
@@ -161,7 +161,7 @@ def slices(pinned: PinnedShard, everybody: Everybody) -> Iterator[Slice]:
 
 
 def _bounds(everybody: Everybody) -> Iterator[str]:
-    """Where to cut, by the longest run: the others are much shorter, or alike."""
+    """The bounds of the slices, from the longest run: the others are much shorter, or similar."""
     if not everybody.runs:
         return
     longest = max(everybody.runs, key=len)

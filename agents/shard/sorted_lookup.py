@@ -1,4 +1,4 @@
-"""Where in a sorted column some values stand."""
+"""Finds values in a sorted column."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _FEW = 16
 
 
 def positions(held: pl.Series, wanted: pl.Series) -> Iterator[int]:
-    """Every place in a sorted series where any of these values stands."""
+    """Every position in a sorted series that has one of these values."""
     if not len(held):
         return
     few = len(wanted) <= _FEW

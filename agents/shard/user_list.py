@@ -1,4 +1,4 @@
-"""The users of one shard in order: kept between questions, extended by what is new."""
+"""The sorted list of the users of one shard: cached between queries and extended by new users."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -24,11 +24,11 @@ _NO_TEXTS = pl.Series("user", [], dtype=pl.String)
 
 @dataclass(frozen=True, slots=True)
 class Everybody:
-    """The users of a shard as of a pin: sorted runs without a user in common, and `gone`,
-    sorted too: who was deleted or merged into another, wherever seen.
+    """The users of a shard as of a pin: sorted, disjoint runs; and `gone`, sorted too: all deleted
+    or merged users.
 
-    `numbered` says that all of them are 24 digits each: `user` is Binary, 12 bytes, with its
-    `number` (`schemas.segment.user_number`). It is String otherwise.
+    With `numbered`, all users are 24 hex digits each: `user` is Binary, 12 bytes, with its `number`
+    (`schemas.segment.user_number`). Otherwise `user` is String.
     """
 
     runs: tuple[pl.DataFrame, ...]
@@ -39,14 +39,15 @@ class Everybody:
         return sum(map(len, self.runs))
 
     def between(self, low: str | None, high: str | None) -> Roster:
-        """The live users in [low, high); None leaves that end open."""
+        """The live users in [low, high); a bound of None is open."""
         parts = [part for run in self.runs if len(part := self.cut(run, low, high))]
         users = reduce(_merged, sorted(parts, key=len), _nobody(self.numbered))
         return Roster(_without(users, self.cut(self.gone, low, high)))
 
     def cut(self, rows: pl.DataFrame, low: str | None, high: str | None) -> pl.DataFrame:
-        """The part of rows, sorted by user, of users in [low, high), who are of this shard;
-        None leaves that end open."""
+        """Of rows sorted by user, those of this shard's users in [low, high); a bound of None is
+        open.
+        """
         begin = 0 if low is None else self._place(rows, low)
         end = len(rows) if high is None else self._place(rows, high)
         return rows.slice(begin, max(0, end - begin))
@@ -56,7 +57,7 @@ class Everybody:
         return bisect_left(rows["user"], bytes.fromhex(user) if self.numbered else user)
 
     def formed(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows with `user` as in this shard, from String or, packed, Binary."""
+        """The rows with `user` in the form of this shard, from String or, packed, Binary."""
         users = rows["user"]
         if not self.numbered:
             return rows.with_columns(_texts(users))
@@ -67,10 +68,10 @@ class Everybody:
 
 @dataclass
 class UserList:
-    """One shard's users. Nothing makes a user unseen, so each part is read once.
+    """One shard's users. Users are never removed from it, so each part of the store is read once.
 
-    Not for several threads at once: pins have to come in the order in which they were made,
-    or an answer would have users who were first seen after its moment.
+    Not for several threads at once: pins must come in the order in which they were made, otherwise
+    an answer would contain users who were first seen after its moment.
     """
 
     _runs: list[pl.DataFrame] = field(default_factory=list)
@@ -82,7 +83,7 @@ class UserList:
     _numbered: bool = True
 
     def of(self, pinned: PinnedShard) -> Everybody:
-        """Everybody at the moment of the pin. Blocks."""
+        """The users at the moment of the pin. Blocking."""
         for parts in _together(self._news(pinned)):
             users = self._formed(parts)
             self._take(users.sort(_key(users)))
@@ -92,7 +93,7 @@ class UserList:
         return Everybody(tuple(self._runs), self._gone, self._numbered)
 
     def _news(self, pinned: PinnedShard) -> Iterator[pl.Series]:
-        """The users of what is there since the pin before."""
+        """The users of the parts that are new since the previous pin."""
         for index in pinned.segments_of(PROFILE):
             if index.id not in self._segments:
                 yield _once(pinned.segment_rows(index, PROFILE, ("user",), packed=True))["user"]
@@ -100,7 +101,7 @@ class UserList:
         yield from (delta["user"] for delta in pinned.deltas if id(delta) not in known)
 
     def _hear(self, pinned: PinnedShard) -> None:
-        """Take in what producers said of users since."""
+        """Add the roster's new records."""
         runs, deltas = pinned.runs.get(ROSTER.run, ()), pinned.auxiliary.get(ROSTER.delta, ())
         former_runs, former = self._auxiliary
         more = runs == former_runs and _same(deltas[: len(former)], former)
@@ -119,7 +120,9 @@ class UserList:
         self._auxiliary = (runs, deltas)
 
     def _formed(self, parts: list[pl.Series]) -> pl.DataFrame:
-        """Users in the form of this shard, which changes with the first who is no number."""
+        """Users in the form of this shard, which changes with the first user who is not 24 hex
+        digits.
+        """
         if self._numbered:
             # Many are small: what is done to each costs more than what is done to its users.
             texts = pl.concat([_NO_TEXTS, *(part for part in parts if part.dtype == pl.String)])
@@ -133,7 +136,7 @@ class UserList:
         return pl.concat([_texts(part) for part in parts]).to_frame()
 
     def _take(self, users: pl.DataFrame) -> None:
-        """Take in users who are in order."""
+        """Add sorted users."""
         fresh = _once(users)
         for run in self._runs:
             fresh = _without(fresh, run)
@@ -169,7 +172,7 @@ def _texts(users: pl.Series) -> pl.Series:
 
 
 def _together(parts: Iterable[pl.Series]) -> Iterator[list[pl.Series]]:
-    """The same in few lots: each is looked up in all users that are known."""
+    """The same users in fewer lots, because each lot is looked up in all known users."""
     waiting: list[pl.Series] = []
     for part in parts:
         waiting.append(part)
@@ -181,7 +184,7 @@ def _together(parts: Iterable[pl.Series]) -> Iterator[list[pl.Series]]:
 
 
 def _once(users: pl.DataFrame) -> pl.DataFrame:
-    """Users whose repetitions stand side by side, each once."""
+    """Sorted users without repetitions."""
     keys = users[_key(users)]
     return users.filter(keys.ne_missing(keys.shift()))
 
@@ -194,7 +197,7 @@ def _merged(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
 
 
 def _without(users: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    """The users who are not among others, who are sorted."""
+    """The users who are not in `others`, a sorted list."""
     if not len(users) or not len(others):
         return users
     _, among = positions(others[_key(others)], users[_key(users)])

@@ -1,4 +1,4 @@
-"""Answers from one shard about some users: their rows of all visible sources."""
+"""Answers of one shard about some users: their rows of all visible sources."""
 
 import asyncio
 from collections import Counter
@@ -29,10 +29,10 @@ _PAUSE_S = 0.005
 class UserRows:
     """One user's interactions in one shard.
 
-    `rows` are folded, in `interaction.SCHEMA`, sorted by source, and of visible sources only.
-    `hidden` says how many rows of which hidden sources the shard came upon: what has moved to
-    the archive is among them only until the index drops it. `changes` is the state view's
-    count of changes that decided what is visible.
+    `rows` are folded, in `interaction.SCHEMA`, sorted by source, and only of visible sources.
+    `hidden` gives the number of rows of hidden sources that the shard found; archived rows are
+    among them only until the index drops them. `changes` is the state view's count of changes as of
+    the moment that decided which sources are visible.
     """
 
     rows: pl.DataFrame
@@ -48,10 +48,11 @@ async def read_user(context: ShardContext, index: ByUser, user: str) -> UserRows
 async def read_users(
     context: ShardContext, index: ByUser, users: Sequence[str]
 ) -> dict[str, UserRows]:
-    """The rows of at most `MOST_USERS` users as of one moment, blocks read once for all.
+    """The rows of at most `MOST_USERS` users as of one moment; each block is read once for all
+    users.
 
-    A user that the shard has never heard of has no rows. Raises `ValueError` for too many
-    users, `NotHeld` as `check_owned` and `check_all` do, or where the shard changes too fast.
+    An unknown user has no rows. Raises `ValueError` for too many users, and `NotHeld` as
+    `check_owned` and `check_all` do, or if the shard changes too fast.
     """
     if len(users) > MOST_USERS:
         raise ValueError(f"{len(users)} users in one read, at most {MOST_USERS} are allowed")

@@ -1,4 +1,6 @@
-"""One shard's answers about users: who bears an identifier, who they are, what happened to them."""
+"""One shard's answers about users: who has an identifier, who the users are, what happened to
+them.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -40,7 +42,7 @@ def _some(parts: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame, ...]:
 def _told(
     roster: Sequence[RosterPart], views: Sequence[pl.DataFrame], users: Sequence[str]
 ) -> tuple[dict[str, Person], dict[str, int]]:
-    """Who the users are, and how often each has viewed the feed."""
+    """The users' identities, and the number of feed views of each."""
     counts: dict[str, int] = {}
     wanted = pl.Series(users, dtype=pl.String)
     for each in views:
@@ -71,7 +73,7 @@ class ShardUsers:
     _deleted: tuple[tuple[RosterPart, ...], pl.Series] = ((), _NOBODY)
 
     async def read(self, users: Sequence[str]) -> UsersRead:
-        """Everything about at most `user_read.MOST_USERS` users. Raises as `read_users` does."""
+        """All data about at most `user_read.MOST_USERS` users. Raises as `read_users` does."""
         found = await read_users(self.context, self.index, users)
         roster = await self._named()
         views = await self._views.all(self.context.store)
@@ -84,14 +86,14 @@ class ShardUsers:
         return UsersRead(facts, self._archived_now())
 
     async def find(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
-        """Everyone here who bears one of the identifiers. Raises `NotHeld`."""
+        """All users here with one of the identifiers. Raises `NotHeld`."""
         roster = await self._named()
         return await execute(partial(matches, roster, externals, aliases))
 
     async def living(self, rows: AsyncIterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
-        """Without the rows of users who were deleted as it begins; no frame is empty.
+        """The frames without rows of users who were deleted before it begins; no frame is empty.
 
-        Raises `NotHeld` before the first frame, and what `rows` raises.
+        Raises `NotHeld` before the first frame, and the errors of `rows`.
         """
         roster = await self._roster.all(self.context.store)
         if self._deleted[0] is not roster:
@@ -111,7 +113,7 @@ class ShardUsers:
                 await rows.aclose()
 
     async def identify(self, users: pl.Series) -> pl.DataFrame:
-        """The last rows, in `ROSTER_SCHEMA`, of those whom the roster names. Raises `NotHeld`."""
+        """The last rows, in `ROSTER_SCHEMA`, of the users that the roster has. Raises `NotHeld`."""
         roster = await self._named()
         among = pl.col("user").is_in(users.implode())
 
@@ -122,7 +124,7 @@ class ShardUsers:
         return await asyncio.to_thread(named)
 
     async def _named(self) -> tuple[RosterPart, ...]:
-        """What the users topic and events say of users. Raises `NotHeld`."""
+        """The roster rows of users, from the users topic and from events. Raises `NotHeld`."""
         store = self.context.store
         return (*await self._roster.all(store), *await self._externals.all(store))
 

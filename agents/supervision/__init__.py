@@ -1,5 +1,5 @@
-"""Which actors run in this worker: started, restarted after an error, let go.
+"""Which actors run in this worker: starts them, restarts them after an error, stops them.
 
-Imports `agents.shard.protocol`: it knows what an actor can do, not how it is made. Begin with
-`shard_manager`.
+Imports `agents.shard.protocol`: it knows the interface of an actor, not its construction. Begin
+with `shard_manager`.
 """

@@ -1,4 +1,4 @@
-"""Waiting for the broker: one voice for a whole worker, however many parts of it wait."""
+"""Waits for the broker, with one check and one log message for a whole worker."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ WATCH_EVERY_S = 2.0
 
 
 class BrokerGate:
-    """Lets through as soon as a broker answers: one question for all who wait."""
+    """Opens as soon as a broker answers: one check for all waiting tasks."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -25,9 +25,9 @@ class BrokerGate:
         self._answered_at = float("-inf")
 
     async def passed(self) -> None:
-        """Return once a broker answers; meanwhile say every few seconds what is awaited.
+        """Return once a broker answers; meanwhile log every few seconds what is awaited.
 
-        Waits for ever: whoever does not want to cancels.
+        Waits without a time limit: the caller may cancel it.
         """
         loop = asyncio.get_running_loop()
         asked = loop.time()
@@ -47,7 +47,7 @@ class BrokerGate:
             log.info("the broker at %s answers", self._settings.bootstrap_servers)
 
     async def run(self) -> None:
-        """Say when the broker goes and when it comes back, until cancelled."""
+        """Log when the broker stops answering and when it answers again, until cancelled."""
         while True:
             await self.passed()
             await asyncio.sleep(WATCH_EVERY_S)

@@ -1,7 +1,7 @@
-"""The shards that run in this worker, and the coordinator where it is this worker's.
+"""Runs the shards that are assigned to this worker, and the coordinator if it is assigned here.
 
-An assignment only says what should run. Every actor has a supervisor with a task of its own, so a
-cold shard delays no other, and nothing here makes the group wait.
+An assignment only sets what should run. Every actor has a supervisor with its own task, so a shard
+that recovers slowly delays no other, and the group never waits for this module.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ MakeActor = Callable[[], Actor]
 
 
 class ShardManager:
-    """Keeps running what this worker is assigned, and nothing else.
+    """Runs exactly the actors that are assigned to this worker.
 
-    `on_failed` is called once with the error that has to end the process: a Fatal one, or
-    an unforeseen one. `companions` run whatever is assigned. `deliver` and
-    `request_rejoin` belong to the app, see agents/worker/app.py. `ownership` learns of every
-    new generation; the worker's shards have the same.
+    `on_failed` is called once with the error that has to end the process: a Fatal one, or an
+    unforeseen one. `companions` run with any assignment. `deliver` and `request_rejoin` belong to
+    the app, see agents/worker/app.py. `ownership` is shared with the worker's shards, and is
+    notified of every new generation.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ShardManager:
 
     @property
     def shards(self) -> dict[int, Shard | None]:
-        """Shards assigned here; None between two lives of one."""
+        """The shards assigned here; None for a shard that is being restarted."""
         return {
             partition: supervisor.actor
             for partition, supervisor in sorted(self._supervisors.items())
@@ -83,7 +83,7 @@ class ShardManager:
 
     @property
     def coordinates(self) -> bool:
-        """Whether the coordinator is this worker's."""
+        """Whether the coordinator is assigned to this worker."""
         return self._control is not None
 
     @property
@@ -95,15 +95,15 @@ class ShardManager:
 
     @property
     def in_touch(self) -> bool:
-        """Whether the group has heard of this worker lately; see `Ownership`."""
+        """Whether the group has acknowledged this worker recently; see `Ownership`."""
         return self._ownership.in_touch
 
     def check_in_touch(self) -> None:
-        """Raises NotHeld where it has not."""
+        """Raises NotHeld if the group has not."""
         self._ownership.check()
 
     def start(self) -> None:
-        """Start what runs whatever is assigned."""
+        """Start the actors that run with any assignment."""
         self._watch = asyncio.create_task(self._ownership.watch(), name="ownership")
         self._watch.add_done_callback(self._watched)
         self._companions = [
@@ -114,11 +114,12 @@ class ShardManager:
     async def assigned(
         self, partitions: frozenset[int], control: bool, generation: int, directory: Directory
     ) -> None:
-        """Start what is new, leave what is not held any more, let the rest go on.
+        """Start newly assigned actors, stop those that are not assigned any more, and keep the
+        others.
 
-        What is held goes on only where this worker has taken part in the generation before:
-        else others may have had it since, whose work it has not seen, and it is taken over
-        anew. Never waits, so assignments take effect in the order of the calls.
+        An actor is kept only if this worker took part in the previous generation. Otherwise another
+        worker may have owned the shard meanwhile and changed it, so the shard is taken over again.
+        Never waits, so assignments take effect in the order of the calls.
         """
         log.info(
             "generation %d: shards %s%s",
@@ -152,7 +153,7 @@ class ShardManager:
             self._control.renew(generation)
 
     async def stop(self) -> None:
-        """Cancel everything and wait until all of it has let go."""
+        """Cancel all actors and wait until all of them have released their resources."""
         for supervisor in self._supervisors.values():
             self._leave(supervisor)
         for other in (*self._companions, *filter(None, [self._control])):

@@ -1,4 +1,4 @@
-"""A supervisor runs one actor, and runs it again after an error, while it is assigned here."""
+"""A supervisor runs one actor, and restarts it after an error, while it is assigned here."""
 
 import asyncio
 import logging
@@ -23,10 +23,10 @@ CANCEL_AGAIN_S = 3.0
 
 
 class Gate(Protocol):
-    """Where an actor waits before each of its lives (agents/supervision/broker_gate.py)."""
+    """An actor waits here before each start (agents/supervision/broker_gate.py)."""
 
     async def passed(self) -> None:
-        """Return once there is a point in starting."""
+        """Return once a start can succeed."""
         ...
 
 
@@ -35,7 +35,7 @@ A = TypeVar("A", bound=Actor, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class SupervisionContext:
-    """What all supervisors of a worker share."""
+    """The objects that all supervisors of a worker share."""
 
     gate: Gate
     request_rejoin: Callable[[], None]
@@ -43,12 +43,12 @@ class SupervisionContext:
 
 
 class Supervisor(Generic[A]):
-    """Runs the actor that `make` makes; makes another one after an error that can mend.
+    """Runs the actor that `make` creates; creates another one after a recoverable error.
 
-    A fenced actor is not started again within the generation that it was fenced in: its
-    successor may be alive, and would be fenced in turn. `after` are the tasks of former
-    supervisors of the same name, which have to let go first. A supervisor that is left starts
-    nothing any more, whatever became of the cancellation.
+    A fenced actor is not restarted within the same generation: its successor may be alive, and
+    would be fenced in turn. `after` are the tasks of former supervisors of the same name, which
+    have to end first. After `leave` a supervisor starts no actor any more, even if the cancellation
+    has no effect.
     """
 
     def __init__(
@@ -74,10 +74,11 @@ class Supervisor(Generic[A]):
         self._renewed.set()
 
     def leave(self) -> asyncio.Task[None]:
-        """End what runs here. The task returned ends when that has, after 30 s in any case.
+        """Stop the actor. The returned task ends when the actor has ended, and after 30 s at the
+        latest.
 
-        It is cancelled at once, and again where that had no effect: code on the way may take
-        a cancellation for its own.
+        The actor is cancelled at once, and again if that had no effect: some code may have taken
+        the cancellation as its own.
         """
         self._left = True
         self.task.cancel()

@@ -1,4 +1,4 @@
-"""Watching topics while a worker runs: somebody may change, add to, delete or remake them."""
+"""Watches topics while a worker runs: somebody may change, extend, delete or recreate them."""
 
 import asyncio
 import logging
@@ -19,10 +19,10 @@ EVERY_S = 60.0
 
 
 class TopicWatch:
-    """Compares the topics now and then with what they should be, and with what they were.
+    """Regularly compares the topics with their specification, and with their former layout.
 
-    `findings` is what was wrong when that was last looked at; each is logged when it is first
-    seen, and when it is gone.
+    `findings` are the problems of the last check; each is logged when it appears, and when it is
+    solved.
     """
 
     def __init__(self, settings: Settings, *, every_s: float = EVERY_S) -> None:
@@ -34,12 +34,13 @@ class TopicWatch:
 
     @property
     def misleading(self) -> list[TopicProblem]:
-        """Those with which answers may be wrong, or events are read by nobody."""
+        """The problems that may make answers wrong, or leave events unread."""
         return [problem for problem in self.findings if problem.misleads]
 
     def unread(self, shard: int) -> dict[str, int]:
-        """Records by topic in partitions that no shard reads, told by the shard whose number
-        is theirs modulo the number of shards."""
+        """Records by topic in additional partitions that no shard reads. The shard whose number
+        equals the partition modulo the number of shards reports them.
+        """
         found: dict[str, int] = {}
         for (topic, partition), records in self._unread.items():
             if partition % self._settings.partitions == shard:
@@ -47,7 +48,7 @@ class TopicWatch:
         return found
 
     async def run(self) -> None:
-        """Look every now and then, until cancelled."""
+        """Check regularly, until cancelled."""
         while True:
             try:
                 await self.once()
@@ -56,7 +57,7 @@ class TopicWatch:
             await asyncio.sleep(self._every_s)
 
     async def once(self) -> None:
-        """Look now. Raises Recoverable where the broker does not tell; what was found stays."""
+        """Check now. Raises Recoverable if the broker refuses; then the former findings stay."""
         problems, there = await topic_admin.inspect(self._settings)
         topics = Topics(self._settings.prefix)
         read = {*topics.events.values(), topics.users, topics.repartition}

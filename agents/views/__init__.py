@@ -1,4 +1,4 @@
-"""What this worker has read of `lifecycle.state` and of the definitions.
+"""This worker's copies of `lifecycle.state` and of the definitions.
 
 Imports `agents.coordinator` (whose log holds the definitions). Begin with `state_view`.
 """

@@ -1,8 +1,9 @@
-"""What the coordinator has made of the `catalog` topic, as this worker has read it.
+"""This worker's copy of the definitions, as the coordinator has accepted them.
 
-Of two records of one key the older may be all that compaction leaves of `catalog`; the
-coordinator has ignored it, and remembers. So its log is read and not the topic itself: then a
-worker that has just started and one that has seen it all answer alike.
+Of two records of one key, compaction may leave only the older one in `catalog`. The coordinator has
+ignored that one, and its log remembers the newer. So the view reads the coordinator's log instead
+of the topic: then a worker that has just started and a worker that has read everything give the
+same answers.
 """
 
 import asyncio
@@ -49,7 +50,9 @@ class CatalogEntry:
 
 
 class CatalogView:
-    """The present definition of every key. Fed by one task, read by many, all in one loop."""
+    """The present definition of every key. One task updates it and many read it, all in one event
+    loop.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[str, CatalogEntry] = {}
@@ -89,10 +92,10 @@ class CatalogView:
         return (entry for entry in self if entry.definition.kind == "segment")
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
-        """Take in one record of the coordinator's log; most are about something else.
+        """Process one record of the coordinator's log; most records concern something else.
 
-        The coordinator has judged what `catalog` says: what it has written last of a definition
-        holds, for every worker alike. Raises ledger.Unreadable.
+        The coordinator has judged the records of `catalog`: the definition that it has written last
+        counts, for every worker. Raises ledger.Unreadable.
         """
         name = own_key(key) or ""
         letter, _, rest = name.partition("/")
@@ -110,7 +113,7 @@ class CatalogView:
                 self.sweep = found or RetentionSweep()
 
     def put(self, entry: CatalogEntry) -> None:
-        """Take in a definition that no record has told yet, whatever its age."""
+        """Add a definition that is in no record yet, whatever its age."""
         self._put(entry.definition.key, entry)
 
     def _put(self, key: str, entry: CatalogEntry | None) -> None:
@@ -135,11 +138,11 @@ class CatalogView:
 
 
 async def follow(settings: Settings, kafka: Log, view: CatalogView) -> None:
-    """Feed `view` from the coordinator's log until cancelled.
+    """Update `view` from the coordinator's log until cancelled.
 
-    It has caught up once it holds whatever the coordinator makes of all that stood in `catalog`
-    when the reading began. Waits out a broker that stops answering; raises Recoverable where none
-    answers at the start.
+    The view has caught up once the coordinator has processed all records that were in `catalog`
+    when the reading began, and the view has read the results. Waits while a broker does not answer;
+    raises Recoverable if none answers at the start.
     """
     topics = Topics(settings.prefix)
     log_at, catalog_at = (topics.coordinator, 0), (topics.catalog, 0)
@@ -170,9 +173,9 @@ async def follow(settings: Settings, kafka: Log, view: CatalogView) -> None:
 async def _last_record(
     kafka: Log, catalog: tuple[str, int], taken: int, span: tuple[int, int]
 ) -> int:
-    """The last offset at or above `taken` that holds a record; -1 where none does.
+    """The last offset at or above `taken` that holds a record; -1 if none does.
 
-    The log's end says less: behind the last record there may stand marks of transactions.
+    The log's end is not enough: transaction markers may follow the last record.
     """
     start, end = span
     last = -1
@@ -190,7 +193,8 @@ async def _last_record(
 
 
 async def read(settings: Settings, kafka: Log, now: int) -> CatalogView:
-    """All definitions as the coordinator keeps them, those too that it has still to take in.
+    """All definitions of the coordinator, including those of `catalog` that it has not processed
+    yet.
 
     `now`: UTC milliseconds. Raises as `topic_reader.read_all`.
     """

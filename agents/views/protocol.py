@@ -1,4 +1,4 @@
-"""What others need of the two views: what a test or a command may stand in for."""
+"""The interfaces of the two views, which tests and commands may implement too."""
 
 import asyncio
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class SourceStates(SourceRecords, Protocol):
 
     @property
     def caught_up(self) -> asyncio.Event:
-        """Set once it has been read to what was its end at the start."""
+        """Set once the topic has been read up to its end as of the start."""
         ...
 
 

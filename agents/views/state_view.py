@@ -1,4 +1,4 @@
-"""What `lifecycle.state` says, as this worker has read it."""
+"""This worker's copy of `lifecycle.state`."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -15,9 +15,9 @@ __all__ = ["StateView", "follow"]
 
 
 class StateView:
-    """The present record of every source, with what its readers wait for.
+    """The present record of every source, and events that readers can wait for.
 
-    Fed by one task, read by many, all in one event loop.
+    One task updates it and many read it, all in one event loop.
     """
 
     def __init__(self) -> None:
@@ -44,21 +44,24 @@ class StateView:
         return iter([self._sources[name] for name in sorted(self._sources)])
 
     def get(self, source: str) -> SourceState | None:
-        """The record of a source; None where there is none."""
+        """The record of a source; None if there is none."""
         return self._sources.get(source)
 
     def hidden(self, source: str) -> bool:
-        """Whether the source's data takes part in no answer. An unheard-of one is visible."""
+        """Whether the source's data is excluded from every answer. An unknown source is visible."""
         found = self._sources.get(source)
         return found is not None and found.hidden
 
     def worked(self, source: str) -> int:
-        """The last version that shards had to carry out, as far as it has been read: 0 where
-        there is none. The log may have been compacted past it."""
+        """The last version that shards had to carry out, of the records read so far; 0 if there is
+        none. The log may have been compacted past it.
+        """
         return self._worked.get(source, 0)
 
     def brought_back(self) -> frozenset[str]:
-        """The visible sources that have been in the archive, as far as that has been read."""
+        """The visible sources that have been in the archive, according to the records read so
+        far.
+        """
         return frozenset(self._back)
 
     def in_states(self, states: Iterable[State]) -> Iterator[SourceState]:
@@ -67,10 +70,10 @@ class StateView:
         return iter([self._sources[name] for name in names])
 
     def apply(self, key: bytes | None, value: bytes | None) -> SourceState | None:
-        """Take in one record; returns it. A null value forgets the source.
+        """Process one record; returns it. A null value deletes the source.
 
-        A lower version than the one we have is ignored: it can only be an old copy. Raises
-        Undecodable.
+        A record with a lower version than the known one is ignored: it can only be an old copy.
+        Raises Undecodable.
         """
         if value is None:
             former = self._sources.pop((key or b"").decode(errors="replace"), None)
@@ -99,7 +102,7 @@ class StateView:
         return source
 
     async def advance(self, position: int) -> None:
-        """All records below `position` have been applied: wake who waits."""
+        """Note that all records below `position` have been applied, and wake waiting readers."""
         async with self._changed:
             self.position = max(self.position, position)
             self._changed.notify_all()
@@ -117,13 +120,13 @@ class StateView:
 
 
 async def follow(settings: Settings, kafka: Log, view: StateView) -> None:
-    """Feed `view` from the beginning of `lifecycle.state` until cancelled.
+    """Update `view` from the beginning of `lifecycle.state` until cancelled.
 
-    Waits out a broker that stops answering; raises Recoverable where none answers at the start.
-    A record that cannot be read, or deletes a source, is none of the coordinator's: it is left
-    out with a warning, and what was read before holds. Where nothing was, hiding would depend
-    on nothing: the view has not caught up before the coordinator has told the source again, as
-    it does at once.
+    Waits while a broker does not answer; raises Recoverable if none answers at the start. A record
+    that cannot be read, or that deletes a source, does not come from the coordinator: it is skipped
+    with a warning, and the previous record counts. If there was no previous record, the source's
+    state is unknown; then the view does not catch up until the coordinator has published the source
+    again, which it does at once.
     """
     partition = (Topics(settings.prefix).state, 0)
     start, end = (await kafka.admin.bounds([partition]))[partition]

@@ -1,1 +1,1 @@
-"""A shard's background work: one piece at a time, each a bounded step."""
+"""A shard's background work: one job at a time, in bounded steps."""

@@ -1,4 +1,4 @@
-"""Flush and merge: keeping deltas few and segments large."""
+"""Flush and merge: keep deltas few and segments large."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ _WINDOW_ROWS = 90_000
 
 
 def mergeable(context: ShardContext) -> list[SegmentIndex]:
-    """Segments that a merge may take: none archived.
+    """The segments that a merge may take: archived ones are excluded.
 
-    A segment of one source that is at least half full is left alone: merging it would cost
-    more than reading it twice.
+    A segment of one source that is at least half full is excluded too: merging it would cost more
+    than reading it twice.
     """
     table, limits = context.store.table, context.limits
     return [
@@ -39,7 +39,9 @@ def mergeable(context: ShardContext) -> list[SegmentIndex]:
 
 
 async def compact(context: ShardContext) -> bool:
-    """Merge one crowd of segments, or runs of an auxiliary table; False when none is left."""
+    """Merge one set of overlapping segments, or runs of an auxiliary table; False if none is
+    left.
+    """
     chosen = layout.choose_merge(
         mergeable(context),
         context.settings.fan_in,
@@ -74,8 +76,9 @@ async def _compact_auxiliary(context: ShardContext) -> bool:
 
 
 async def _compact_window(context: ShardContext) -> bool:
-    """Puts small entries of hashes together: a shard with few events makes one a step, and each
-    step looks through all of them."""
+    """Joins small entries of hashes: a shard with few events makes one in each step, and each step
+    searches all of them.
+    """
     chosen = window_merge(context.store.table.window)
     if not chosen:
         return False
@@ -90,7 +93,7 @@ async def _compact_window(context: ShardContext) -> bool:
 
 
 def window_merge(window: Mapping[bytes, int]) -> list[bytes]:
-    """The entries to put together, oldest first; none where they are few, or large already."""
+    """The entries to join, oldest first; empty if they are few, or large already."""
     if len(window) <= _WINDOW_ENTRIES:
         return []
     chosen: list[bytes] = []

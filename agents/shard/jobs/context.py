@@ -1,4 +1,4 @@
-"""What every piece of a shard's work needs, and the reports it sends."""
+"""The objects that every part of a shard's work needs, and the reports that it sends."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ _AUXILIARY_BYTES = 64_000_000
 
 @dataclass(frozen=True)
 class ShardContext:
-    """What one shard works with: settings, log, store, clock, lifecycle view, ownership."""
+    """The objects of one shard: settings, log, store, clock, lifecycle view, ownership."""
 
     settings: Settings
     kafka: Log
@@ -45,13 +45,13 @@ class ShardContext:
 
     @property
     def limits(self) -> SegmentLimits:
-        """Bounds of a segment."""
+        """The limits of a segment."""
         settings = self.settings
         return SegmentLimits(settings.segment_rows, settings.segment_bytes, settings.own_rows)
 
     @property
     def work_bytes(self) -> int:
-        """Bytes of one step of a long job: short, as ingest commits between such steps."""
+        """Bytes of one step of a long job: small, because ingest commits between such steps."""
         return min(self.settings.step_bytes, _WORK_BYTES)
 
     def new_id(self) -> str:
@@ -59,8 +59,9 @@ class ShardContext:
         return new_id(self.clock.now_ms())
 
     async def flush(self) -> None:
-        """Folds all deltas of rows, as they stand now, into segments, and those of counts and
-        users into runs, as far as a step goes: one step."""
+        """Folds all present deltas of rows into segments, and those of counts and users into runs,
+        within the limits of a step: one step.
+        """
         await self._flush(dict(self.store.table.deltas))
 
     async def flush_auxiliary(self) -> None:
@@ -84,7 +85,7 @@ class ShardContext:
             await self.store.commit(Step(puts=puts))
 
     def reports(self, items: Iterable[ReportItem]) -> list[Record]:
-        """Shard reports to go out with a step; one record tells of up to a thousand sources."""
+        """Shard reports to send with a step; one record reports up to a thousand sources."""
         topic = Topics(self.settings.prefix).shard_reports
         return [
             Record(
@@ -108,5 +109,5 @@ def _item_weight(item: ReportItem) -> int:
 
 
 def stopwatch() -> float:
-    """Seconds on a clock that only goes forward."""
+    """Seconds on a monotonic clock."""
     return time.monotonic()

@@ -1,7 +1,7 @@
-"""Expiry in a shard: flush, cut, count users, COPY, VERIFY, DROP, for many sources at once.
+"""Expiry in a shard: flush, separate, count users, COPY, VERIFY, DROP, for many sources at once.
 
-Each call of `step` commits at most one bounded transaction. The job itself lives in memory
-only: after a crash a new one finds in hot table and manifest what is already done.
+Each call of `step` commits at most one bounded transaction. The job itself is only in memory: after
+a crash a new job finds the finished work in hot table and manifest.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ _COUNTED_ROWS = 2_000_000
 
 
 class Expire:
-    """Moves sources to the archive; `versions` maps each to its version and epoch.
+    """Moves sources to the archive; `versions` maps each source to its version and epoch.
 
-    With `late` it archives the late rows of sources that have expired already: the same work
+    With `late` it archives the late rows of sources that have already expired: the same work,
     without a report and without a new applied version.
     """
 
@@ -54,7 +54,7 @@ class Expire:
         return set(self._versions)
 
     async def step(self) -> bool:
-        """Does the next piece; False once everything is done.
+        """Does the next step; False once the job is done.
 
         Raises `Fenced`, `StepFailed`, `ArchiveMismatch`.
         """
@@ -72,7 +72,9 @@ class Expire:
         return self._context.store.table
 
     async def _flush(self) -> bool:
-        """Only rows that are there now have to go: later ones are late, and stay."""
+        """Only the rows that are present now have to be archived: rows that come later are late,
+        and stay.
+        """
         if self._flushed:
             return False
         self._flushed = True
@@ -102,10 +104,10 @@ class Expire:
         return True
 
     async def _count(self) -> bool:
-        """Keeps the numbers of unique users, while all rows are here to be counted.
+        """Stores the numbers of unique users while all rows are here.
 
-        Where they are kept already, rows may have been dropped, or some brought back by a
-        restore that was cancelled: those numbers stand.
+        If numbers are stored already, they stay: rows may have been dropped since, or a cancelled
+        restore may have brought back only some of them.
         """
         table, store = self._table, self._context.store
         if self._own is None:
@@ -181,7 +183,7 @@ class Expire:
         return self._versions[_only(index)][1]
 
     async def _verify(self) -> bool:
-        """Reads back what is about to be dropped: the archive must hold it, byte for byte."""
+        """Reads back what will be dropped: the archive must hold the same bytes."""
         if not self._unverified:
             return False
         chunk = next(bounded(self._unverified, lambda index: index.bytes, _VERIFY_BYTES))
@@ -196,7 +198,7 @@ class Expire:
         return True
 
     async def _drop(self) -> bool:
-        """Drops exactly the verified segments, and says so in the same step."""
+        """Drops exactly the verified segments, and reports this in the same step."""
         if not self._undropped:
             return False
         puts: list[Put] = []

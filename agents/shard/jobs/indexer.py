@@ -1,7 +1,7 @@
-"""Keeping the index by user up with the hot table: the work that everything else precedes.
+"""Keeps the index by user up to date with the hot table, with the lowest priority.
 
-Answers are right without it; so it takes segments only when they are many or have lain for
-a while, and rests as long as it has worked.
+Answers are correct without the index. So the indexer takes segments only when they are many or have
+waited for a while, and pauses as long as it has worked.
 """
 
 from agents.shard.jobs.context import ShardContext, stopwatch
@@ -19,7 +19,7 @@ _DUE_AGE_MS = 30_000
 
 
 class Indexer:
-    """Covers one shard's segments, and merges the runs that this makes."""
+    """Indexes one shard's segments, and merges the resulting runs."""
 
     def __init__(self, context: ShardContext, users: ByUser) -> None:
         self._context = context
@@ -28,11 +28,11 @@ class Indexer:
 
     @property
     def rest_s(self) -> float:
-        """Seconds until `step` does something again, if there is something."""
+        """Seconds until `step` has work again, if there is any."""
         return max(0.0, self._rest_until - stopwatch())
 
     async def step(self) -> bool:
-        """Writes one run, or a piece of merging runs; False where nothing is due.
+        """Writes one run, or a part of a merge of runs; False if nothing is due.
 
         Raises `UserStoreFailed`.
         """
@@ -60,9 +60,9 @@ class Indexer:
         return True
 
     def _due(self) -> list[SegmentIndex]:
-        """The next segments to cover, oldest first.
+        """The next segments to index, oldest first.
 
-        Those with nothing but hidden sources are about to go to the archive.
+        Segments with only hidden sources are left out, because they will soon be archived.
         """
         context = self._context
         waiting = sorted(

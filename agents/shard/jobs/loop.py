@@ -1,8 +1,8 @@
-"""The work loop: what a shard does besides ingest, one bounded step at a time.
+"""The work loop: the work of a shard besides ingest, one bounded step at a time.
 
-Lifecycle comes first, then flush, late rows, merge, the index by user; but deltas that are
-full are flushed between the steps of a long job, as ingest waits for it. Jobs are found by
-comparing the lifecycle's desired state with what the shard has applied: nothing is queued.
+Lifecycle comes first, then flush, late rows, merge, the index by user. But full deltas are flushed
+between the steps of a long job, because ingest waits for that. There is no queue: the loop finds
+jobs by comparing the desired state of sources with the state that the shard has applied.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ Versions = dict[str, tuple[int, int]]
 
 
 class WorkLoop:
-    """One shard's background work; `wake` makes it look again at once."""
+    """One shard's background work; `wake` makes it look for work at once."""
 
     def __init__(self, context: ShardContext, budget: Budget, indexer: Indexer) -> None:
         self._context = context
@@ -46,7 +46,7 @@ class WorkLoop:
         self.room.set()
 
     def wake(self) -> None:
-        """Something may have become due."""
+        """Look for work, because something may have become due."""
         self._woken.set()
 
     async def run(self) -> None:
@@ -80,14 +80,14 @@ class WorkLoop:
 
     @property
     def flush_due(self) -> bool:
-        """Whether deltas are to be flushed, of rows or of counts and users."""
+        """Whether deltas have to be flushed, of rows or of counts and users."""
         table, budget = self._context.store.table, self._budget
         return (
             table.delta_rows >= budget.delta_rows or table.auxiliary_bytes >= budget.auxiliary_bytes
         )
 
     def check_room(self) -> None:
-        """Lets ingest wait where the deltas are full, and go on where they are not."""
+        """Makes ingest wait while the deltas are full, and continue when they are not."""
         table, budget = self._context.store.table, self._budget
         if (
             table.delta_rows >= budget.delta_rows_full
@@ -151,8 +151,9 @@ class WorkLoop:
     def _late(self) -> Versions:
         """Expired sources whose late rows are many, or have waited long.
 
-        The view may lag, above all in a worker that has just started: a source that it calls
-        expired may have been restored here since. What this shard did last decides.
+        The view may be behind, above all in a worker that has just started: a source that is
+        expired in the view may have been restored here since. So the state that this shard has
+        applied decides.
         """
         context, table = self._context, self._context.store.table
         oldest = context.clock.now_ms() - milliseconds(context.settings.late_age)

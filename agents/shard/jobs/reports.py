@@ -1,8 +1,8 @@
-"""What a shard reports of sources that it has expired or restored, and reports once more.
+"""Reports of a shard about sources that it has expired or restored, and their repetition.
 
-A report may be lost: its topic made anew, or skipped. The coordinator then waits for it, and the
-source stays hidden. So what a shard has done, while the lifecycle still asks for it, is told
-again after a while. Telling twice does no harm.
+A report may be lost, if its topic is created again, or skipped by an operator. Then the coordinator
+waits for it, and the source stays hidden. So a shard repeats its report after a while, as long as
+the lifecycle still waits for it. Repeated reports do no harm.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _PER_STEP = 2_000
 
 
 def expired(table: HotTable, source: str, version: int) -> ReportItem:
-    """All of the source that was hot is in the archive."""
+    """The report that all hot rows of the source are in the archive."""
     entries = table.manifest.get(source, {})
     return {"source": source, "version": version, "phase": "expired", **_archived(entries)}
 
@@ -35,8 +35,9 @@ def restored(
     entries: Mapping[str, ManifestEntry],
     recent: Mapping[str, int],
 ) -> ReportItem:
-    """All of the source that was in the archive, at `entries`, is hot again; `recent` are the
-    rows in the deltas by source."""
+    """The report that all archived rows of the source, at `entries`, are hot again; `recent` gives
+    the rows in the deltas by source.
+    """
     brought = sum(entry.rows for entry in entries.values())
     hot = table.rows_in_segments(source) + recent.get(source, 0)
     return {
@@ -49,7 +50,7 @@ def restored(
 
 
 def _archived(entries: Mapping[str, ManifestEntry]) -> ReportItem:
-    """What a source has in the archive: rows, bytes, segments, and a checksum over the set."""
+    """The archived data of a source: rows, bytes, segments, and a checksum over the set."""
     return {
         "interactions": sum(entry.rows for entry in entries.values()),
         "bytes": sum(entry.bytes for entry in entries.values()),
@@ -59,8 +60,8 @@ def _archived(entries: Mapping[str, ManifestEntry]) -> ReportItem:
 
 
 class Reminder:
-    """Reports once more, `first_s` seconds after it is first seen to be waited for, and then as
-    often as the coordinator looks for shards that are late.
+    """Repeats reports: first `first_s` seconds after it notices that the lifecycle still waits, and
+    then once every `shard_deadline`, the interval at which the coordinator looks for late shards.
     """
 
     def __init__(self, context: ShardContext, first_s: float = _FIRST_S) -> None:
@@ -72,7 +73,9 @@ class Reminder:
         self._look_at = 0.0
 
     async def step(self) -> bool:
-        """Tells of what is due; False where nothing is. Raises `Fenced`, `StepFailed`."""
+        """Sends the reports that are due; False if there are none. Raises `Fenced`,
+        `StepFailed`.
+        """
         if stopwatch() < self._look_at:
             return False
         self._look_at = stopwatch() + min(_LOOK_S, self._first_s)

@@ -1,7 +1,7 @@
-"""Restore in a shard: every archived segment of the sources back into the hot table.
+"""Restore in a shard: copies every archived segment of the sources back into the hot table.
 
-The manifest's entries as they stood at the start are written back, each verified by id and
-checksum, and the set is reported. The rows stay hidden until all shards have done so.
+The job writes back the manifest's entries as of its start, verifies each by id and checksum, and
+reports the set. The rows stay hidden until all shards have done so.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -20,7 +20,7 @@ _PROGRESS_S = 1.0
 
 
 class Restore:
-    """Brings sources back; `versions` maps each to its version and epoch."""
+    """Restores sources; `versions` maps each source to its version and epoch."""
 
     def __init__(self, context: ShardContext, versions: Mapping[str, tuple[int, int]]) -> None:
         self._context = context
@@ -44,7 +44,7 @@ class Restore:
         return set(self._versions)
 
     async def step(self) -> bool:
-        """Does the next piece; False once everything is done.
+        """Does the next step; False once the job is done.
 
         Raises `Fenced`, `StepFailed`, `ArchiveMismatch`.
         """
@@ -103,6 +103,6 @@ class Restore:
         await self._context.store.commit(Step(puts=puts, records=self._context.reports(items)))
 
     async def close(self) -> None:
-        """Ends the reading of the archive when the job is given up half-way."""
+        """Ends the reading of the archive if the job is abandoned."""
         if self._reading is not None and hasattr(self._reading, "aclose"):
             await self._reading.aclose()
