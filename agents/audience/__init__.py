@@ -1,4 +1,4 @@
-"""An audience over all shards: who matches a filter.
+"""An audience over all shards: the users who match a filter.
 
 Imports `agents.scatter`. Begin with `audience`.
 """

@@ -1,4 +1,4 @@
-"""Users of all shards in one order."""
+"""Merges the users of all shards into one order."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
@@ -13,13 +13,13 @@ Users = AsyncGenerator[pl.Series, None]
 
 @dataclass
 class _Stream:
-    """`head` is what has been read of it and not yielded."""
+    """`head` is the part that has been read and not yielded."""
 
     users: Users
     head: pl.Series
 
     async def fill(self) -> bool:
-        """Reads on where nothing is left; False at the end."""
+        """Reads more if `head` is empty; False at the end."""
         while not len(self.head):
             found = await anext(self.users, None)
             if found is None:
@@ -28,16 +28,16 @@ class _Stream:
         return True
 
     def take(self, last: str) -> pl.Series:
-        """Its users up to this one."""
+        """Its users up to and including this one."""
         at = int(self.head.search_sorted(last, side="right"))
         taken, self.head = self.head.head(at), self.head.slice(at)
         return taken
 
 
 async def ascending(streams: Sequence[Users]) -> Users:
-    """What all streams yield, merged; each yields series of users in ascending order.
+    """The merged items of all streams; each yields series of users in ascending order.
 
-    Holds one series of each stream. Raises what a stream raises.
+    Holds one series of each stream. Raises the errors of the streams.
     """
     async with AsyncExitStack() as held:
         for users in streams:

@@ -1,4 +1,4 @@
-"""An audience over all shards: one question, one generation, all of them or none."""
+"""An audience over all shards: one query, one generation, all shards or none."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ __all__ = ["Audience", "Question", "RefusedAnswer"]
 
 
 class RefusedAnswer(Fatal):
-    """The question is understood and has no answer now: `refused` says why."""
+    """The filter is valid and cannot be answered now: `refused` says why."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.detail)
@@ -39,8 +39,8 @@ class Question:
 class Audience(Gatherer[pl.Series]):
     """The matching users of all shards: series of users, each shard's in ascending order.
 
-    Entering plans the question. It raises RefusedAnswer, FilterError (a range that is empty
-    at this `now`, or too much to ask at once) and Unavailable. `plan` is known once entered.
+    Entering the context plans the filter. It raises RefusedAnswer, FilterError (a range that is
+    empty at this `now`, or too many sources) and Unavailable. `plan` is set after entering.
     """
 
     def __init__(self, context: WorkerContext, question: Question) -> None:

@@ -1,4 +1,4 @@
-"""Sources, segments and tags as this worker knows them now: what a filter is planned against."""
+"""The sources, segments and tags that this worker knows now: a filter is planned against them."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,11 @@ __all__ = ["LivePlanFacts"]
 
 @dataclass(slots=True)
 class LivePlanFacts:
-    """Implements `agents.filters.PlanFacts`; must not outlive the turn of the loop it is made in.
+    """Implements `agents.filters.PlanFacts`; valid only until the event loop's next turn.
 
-    A source's state is its lifecycle record's, its parts are its definition's. Data without a
-    definition has a record too: the shards report it and the coordinator writes UNKNOWN.
+    The state of a source comes from its lifecycle record, its parts from its definition. A source
+    with data and without a definition has a record too: the shards report it and the coordinator
+    writes UNKNOWN.
     """
 
     states: SourceRecords
@@ -22,7 +23,7 @@ class LivePlanFacts:
     _undefined: dict[str, set[str]] | None = None
 
     def source(self, key: str) -> SourceView | None:
-        """The source; None where it has neither data nor a definition."""
+        """The source; None if it has neither data nor a definition."""
         record, entry = self.states.get(key), self.catalog.get(key)
         if not is_source(key) or (record is None and entry is None):
             return None
@@ -38,7 +39,7 @@ class LivePlanFacts:
         )
 
     def segment(self, key: str) -> SegmentView | None:
-        """The segment; None where no definition is there."""
+        """The segment; None if it has no definition."""
         entry = self.catalog.get(key)
         if entry is None or entry.definition.kind != "segment":
             return None
@@ -50,8 +51,9 @@ class LivePlanFacts:
         return frozenset(found | self._deleted().get(tag, set())) or None
 
     def _deleted(self) -> dict[str, set[str]]:
-        """Sources without a definition by tag. A filter may name a thousand tags: all records
-        are looked through once, and not for each."""
+        """Sources without a definition by tag. A filter may name a thousand tags, so all records
+        are read once for all tags.
+        """
         if self._undefined is None:
             self._undefined = {}
             for record in self.states:

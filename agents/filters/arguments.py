@@ -1,4 +1,4 @@
-"""Reading the arguments of one leaf, each checked as it is asked for."""
+"""Reads the arguments of one leaf and checks each."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, get_args
@@ -30,8 +30,8 @@ _Word = TypeVar("_Word", Action, By)
 class Arguments:
     """The arguments of the leaf at `path`. Null counts as absent.
 
-    Every reader raises FilterError for what it does not take; `finish` for what nobody asked
-    for.
+    Every reader raises FilterError for a value that it does not accept; `finish` raises it for an
+    argument that no reader has read.
     """
 
     def __init__(self, node: Mapping[str, Any], name: str, path: str) -> None:
@@ -57,7 +57,7 @@ class Arguments:
         return qualify(kind, name)
 
     def text(self, name: str) -> str:
-        """A text that must be there."""
+        """A required text."""
         value = self.optional_text(name)
         if value is None:
             raise self._missing(name)
@@ -82,11 +82,11 @@ class Arguments:
         raise self._bad("channel", value, hint(value, CHANNELS))
 
     def action(self) -> Action:
-        """What was done with a message."""
+        """The action of the user on a message."""
         return self._word("action", self.text("action"), get_args(Action))
 
     def by(self) -> By:
-        """Who engaged: a person, a machine, or any of the two."""
+        """Whether a person, a machine, or either of them engaged."""
         return self._word("by", self.optional_text("by") or "any", get_args(By))
 
     def index(self) -> int | None:
@@ -119,7 +119,7 @@ class Arguments:
         return comparator, n
 
     def span(self, bounds: Literal["any", "one at most", "required"]) -> Span:
-        """`after` and `before`: how many of them the filter takes is `bounds`."""
+        """`after` and `before`; `bounds` says how many of them the filter takes."""
         found = Span(self._moment("after"), self._moment("before")).checked(self._path)
         if bounds == "required" and not found:
             detail = f"{self._name} without a bound says nothing"
@@ -131,7 +131,7 @@ class Arguments:
         return found
 
     def finish(self) -> None:
-        """Refuses what no reader has asked for."""
+        """Raise FilterError for an argument that no reader has read."""
         for name in self._node:
             if name not in self._asked:
                 raise FilterError(

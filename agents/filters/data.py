@@ -1,4 +1,4 @@
-"""What an evaluation reads of one shard."""
+"""The data of one shard that an evaluation reads."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
@@ -11,29 +11,31 @@ __all__ = ["Data"]
 
 
 class Data(Protocol):
-    """One shard as of one moment, its users already mapped to those they were merged into.
+    """One shard as of one moment. Rows of merged users are already mapped to the other user.
 
-    Chunks need not be folded, sorted or disjoint: the same key may stand in several rows. No
-    chunk is kept. The methods may be called from several threads at once.
+    Chunks need not be folded, sorted or disjoint: the same key may be in several rows. The
+    evaluation keeps no chunk. The methods may be called from several threads at once.
     """
 
     def roster(self) -> Roster:
-        """Every live user of this shard: those of the `users` topic and those seen in events,
-        less deleted and merged ones. Rows of others are ignored; `user` has everywhere the type
-        that it has here, String or Binary."""
+        """Every live user of this shard: users of the `users` topic and users of events, without
+        deleted and merged users. Rows of other users are ignored. `user` has the same type, String
+        or Binary, in all frames.
+        """
 
     def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> Iterator[pl.DataFrame]:
-        """The rows of a source, with these columns of `schemas.tables.interaction.SCHEMA` at least.
+        """The rows of a source, with at least these columns of `schemas.tables.interaction.SCHEMA`.
 
-        All rows of which `where` is true; others do no harm.
+        All rows for which `where` is true must be included; other rows do no harm.
         """
 
     def profile(self, columns: Sequence[str], kinds: Collection[str]) -> Iterator[pl.DataFrame]:
-        """Rows of the profile-wide table, with these columns of `PROFILE_SCHEMA` at least.
+        """Rows of the profile-wide table, with at least these columns of `PROFILE_SCHEMA`.
 
-        All rows of these kinds; rows of other kinds do no harm.
+        All rows of these kinds must be included; rows of other kinds do no harm.
         """
 
     def feed_views(self) -> pl.DataFrame:
-        """`user` and `count`, Int64: how often each viewed the feed. Counts of the same user
-        add up; who is missing has none."""
+        """`user` and `count`, Int64: the number of feed views of each user. Counts of the same user
+        add up; a user without a row has none.
+        """

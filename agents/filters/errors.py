@@ -1,4 +1,4 @@
-"""What is wrong with a filter as it was written, and where."""
+"""The error of a filter, with its position."""
 
 from schemas.errors import UsageError
 
@@ -23,8 +23,8 @@ CODES = (
 class FilterError(UsageError):
     """A filter that cannot be understood or can never be decided.
 
-    `path` is the JSON path of the offending node or argument (`$.and[0].campaign`), `code`
-    one of `CODES`, `detail` what is wrong there, `remedy` what would be allowed.
+    `path` is the JSON path of the wrong node or argument (`$.and[0].campaign`), `code` is one of
+    `CODES`, `detail` says what is wrong there, `remedy` what is allowed.
     """
 
     def __init__(self, path: str, code: str, detail: str, *, remedy: str) -> None:

@@ -1,4 +1,4 @@
-"""Who matches, of one shard."""
+"""Finds the matching users of one shard."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
@@ -24,10 +24,9 @@ Runner = Callable[[Callable[[Job], Marks], Iterable[Job]], Iterable[Marks]]
 def evaluate(plan: FilterPlan, data: Data, run: Runner = map) -> pl.Series:
     """The users of one shard that match: unique, String, in ascending order.
 
-    Every source is read once, whatever the number of leaves on it, and none where nobody is
-    left who could match. Held at once: the roster, some bits for each of its users and each
-    leaf, and the rows that wait to be marked there (about as many as the roster has, or two
-    million, for each job that runs).
+    Every source is read once, for all leaves on it, and not at all if no remaining user can match.
+    Memory: the roster, some bits for each of its users and each leaf, and a buffer of rows for each
+    running job (about as many rows as the roster has, at least two million).
     """
     roster = data.roster()
     for step in rounds(plan.tree):

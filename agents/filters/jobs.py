@@ -1,4 +1,6 @@
-"""A plan's tree as one Polars expression, and the scans that fill the columns it reads."""
+"""Compiles a plan's tree to one Polars expression, and to the scans that fill the columns it
+reads.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,8 +23,9 @@ Scope = tuple[str, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One pass: the rows of these sources, or of the profile-wide table where `sources` is None,
-    answer these measures; each belongs to a column. `views` are answered by the feed views."""
+    """One pass over the rows of these sources, or of the profile-wide table if `sources` is None.
+    It answers these measures; each belongs to a column. `views` are answered by the feed views.
+    """
 
     sources: Scope
     measures: tuple[tuple[str, Measure], ...]
@@ -31,9 +34,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """Who matches, as an expression over boolean columns, and the jobs that make them.
+    """An expression over boolean columns that says which users match, and the jobs that make the
+    columns.
 
-    A column may come from several jobs: then it is true where one of them says so.
+    If several jobs make one column, it is true if one of them says so.
     """
 
     matches: pl.Expr
@@ -42,7 +46,9 @@ class Compiled:
 
 
 def compiled(tree: PlanNode) -> Compiled:
-    """The jobs of a plan, every source read by one of them and once, and what to make of it."""
+    """The jobs of a plan, which read every source exactly once, and the expression over their
+    columns.
+    """
     asked = _Asked()
     matches = asked.expression(tree)
     return Compiled(matches, tuple(asked.columns.values()), tuple(asked.jobs()))

@@ -1,4 +1,4 @@
-"""What every leaf means: which measures it asks for, and how they combine."""
+"""The meaning of every leaf: its measures, and how they combine."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -122,8 +122,9 @@ def _last(
     cleared: bool | None = None,
     grouped: bool = False,
 ) -> pl.Expr:
-    """The latest row lies in the span: one lies at or after its beginning, none at its end or
-    after it. So no latest time has to be kept for anybody."""
+    """The latest row is in the span: some row is at or after its beginning, and none at or after
+    its end. So no latest time has to be stored for any user.
+    """
     after, before = span.bounds()
 
     def some(since: int | None) -> pl.Expr:

@@ -1,8 +1,7 @@
-"""What is asked of rows, per user, so that any mixture of folded and unfolded rows answers.
+"""Measures: questions about one user's rows that have the same answer for folded and unfolded rows.
 
-Each measure is a truth about a user that more rows can only add to: that some row exists, that
-a latest time passes another. So duplicates and order do not matter, and chunks can be taken
-one by one.
+Each measure is a fact that additional rows can only make true: some row exists, or a latest time is
+after another. So duplicates and order do not matter, and chunks can be processed one by one.
 """
 
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ __all__ = ["Compares", "ConvertedSince", "Measure", "Rows", "StillSet"]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some row is one of these: of any of the kinds, and of each part that is not None.
+    """Some row matches: it has one of the kinds, and equals each part that is not None.
 
-    `since`: `last` is then or later. `until`: `first` is before that. `grouped`: a `detail`
-    that goes on after a colon is taken as well. `named`: that column, of any value, is not null.
+    `since`: `last` is then or later. `until`: `first` is before that. `grouped`: a `detail` that
+    continues after a colon matches as well. `named`: that column is not null.
     """
 
     kinds: tuple[str, ...]
@@ -44,11 +43,11 @@ class Rows:
         return frozenset(name for name, wanted in read.items() if wanted)
 
     def all_kinds(self) -> frozenset[str]:
-        """The kinds of the rows that matter."""
+        """The kinds of the relevant rows."""
         return frozenset(self.kinds)
 
     def expression(self) -> pl.Expr:
-        """True, or else false or null, for each row."""
+        """For each row true if it matches, else false or null."""
         found = reduce(pl.Expr.or_, (pl.col("kind") == kind for kind in self.kinds))
         for name in ("channel", "step", "variation", "origin", "cleared"):
             wanted = getattr(self, name)
@@ -69,39 +68,39 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class ConvertedSince:
-    """The last conversion (of that index, None: of any) is not before the last receipt.
+    """The last conversion (of that index; None: of any) is not before the last receipt.
 
-    True without any receipt: there is none that the conversion could be older than.
+    Also true without any receipt.
     """
 
     index: int | None
 
     def columns(self) -> frozenset[str]:
-        """The columns that the two sides read."""
+        """The columns that both sides read."""
         return self.conversions().columns() | self.receipts().columns() | {"last"}
 
     def all_kinds(self) -> frozenset[str]:
-        """The kinds of the rows that matter."""
+        """The kinds of the relevant rows."""
         return frozenset(("converted", "received"))
 
     def expression(self) -> pl.Expr:
-        """The rows of either side."""
+        """The rows of both sides."""
         return self.conversions().expression() | self.receipts().expression()
 
     def conversions(self) -> Rows:
-        """The rows of one side."""
+        """The conversion rows."""
         return Rows(("converted",), detail=None if self.index is None else str(self.index))
 
     def receipts(self) -> Rows:
-        """The rows of the other."""
+        """The receipt rows."""
         return Rows(("received",))
 
 
 @dataclass(frozen=True, slots=True)
 class StillSet:
-    """For some value (that one, where it is not None) the fact was set and not cleared since.
+    """For some value (this one, if not None) the fact was set and not cleared since.
 
-    Cleared at the very moment it was set counts as cleared.
+    A fact that is cleared at the moment it is set counts as cleared.
     """
 
     kind: FactKind
@@ -112,7 +111,7 @@ class StillSet:
         return frozenset(("kind", "detail", "cleared", "last"))
 
     def all_kinds(self) -> frozenset[str]:
-        """The kinds of the rows that matter."""
+        """The kinds of the relevant rows."""
         return frozenset((self.kind,))
 
     def expression(self) -> pl.Expr:
@@ -123,7 +122,7 @@ class StillSet:
 
 @dataclass(frozen=True, slots=True)
 class Compares:
-    """The number of feed views compares so with `n`."""
+    """The number of feed views compares to `n` as the comparator says."""
 
     comparator: Comparator
     n: int

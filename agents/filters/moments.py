@@ -1,6 +1,6 @@
-"""The times in a filter: a moment, or a duration back from now; half-open [after, before).
+"""The times in a filter: a moment, or a period before now; ranges are half-open [after, before).
 
-`P30D` is 30 x 24 hours; months and years are calendar in UTC, clamped to the month's end.
+`P30D` is 30 x 24 hours; months and years are calendar ones in UTC, clamped to the month's end.
 """
 
 import re
@@ -28,7 +28,7 @@ _REMEDY = (
 
 
 def moment(value: object, path: str) -> Moment:
-    """What a `before` or `after` says. Raises FilterError (`bad_time`)."""
+    """The value of a `before` or `after`. Raises FilterError (`bad_time`)."""
     if not isinstance(value, str):
         raise FilterError(path, "bad_time", f"{value!r} is not a time", remedy=_REMEDY)
     if value.startswith("P"):
@@ -62,7 +62,7 @@ def _back(now_ms: int, length: Period, path: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """[after, before), either end open where it is None."""
+    """[after, before); a bound of None is open."""
 
     after: Moment | None = None
     before: Moment | None = None
@@ -72,9 +72,9 @@ class Span:
         return self.after is not None or self.before is not None
 
     def at(self, now_ms: int, path: str) -> "Span":
-        """The same in milliseconds alone; `path` is the leaf's.
+        """The same span in milliseconds only; `path` is the leaf's.
 
-        Raises FilterError for a span that holds no moment (`impossible_range`).
+        Raises FilterError for an empty span (`impossible_range`).
         """
 
         def fixed(bound: Moment | None, name: str) -> int | None:
@@ -83,7 +83,9 @@ class Span:
         return Span(fixed(self.after, "after"), fixed(self.before, "before")).checked(path)
 
     def checked(self, path: str) -> "Span":
-        """Itself, where its two ends can be compared and are in order. Raises FilterError."""
+        """The span itself, if its two bounds can be compared and are in order. Raises
+        FilterError.
+        """
         after, before = self.after, self.before
         if isinstance(after, int) and isinstance(before, int) and after >= before:
             raise FilterError(
@@ -95,7 +97,7 @@ class Span:
         return self
 
     def bounds(self) -> tuple[int | None, int | None]:
-        """(after, before) in milliseconds. Raises TypeError before `at` has fixed them."""
+        """(after, before) in milliseconds. Raises TypeError before `at` has resolved them."""
         if isinstance(self.after, Period) or isinstance(self.before, Period):
             raise TypeError("a span with a duration has no bounds before `now` is known")
         return self.after, self.before

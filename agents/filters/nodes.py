@@ -1,7 +1,7 @@
-"""A filter as typed nodes. `path` and `name` say where a leaf stands and how it was called.
+"""A filter as typed nodes. `path` and `name` are the position and the filter name of a leaf.
 
-A leaf's `has` is part of it: `has: false` is the complement within the leaf's domain, `Not`
-the complement within the roster.
+A leaf includes its `has`: `has: false` is the complement within the leaf's domain, `Not` the
+complement within the roster.
 """
 
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ FactKind = Literal["feature_flag", "hard_bounce", "spam_report", "invalid_phone"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """What every leaf has. `path` takes no part in comparison."""
+    """The fields of every leaf. `path` is ignored in comparisons."""
 
     name: str
     has: bool = True
@@ -63,14 +63,14 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """All of them; the roster where there are none."""
+    """Users who match all of them; the whole roster if there are none."""
 
     parts: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """Any of them; nobody where there are none."""
+    """Users who match any of them; no user if there are none."""
 
     parts: tuple["Node", ...]
 
@@ -87,7 +87,7 @@ Node = And | Or | Not | Filter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opaque(Filter):
-    """A leaf that nobody here knows: kept for the coordinator, refused in queries."""
+    """A leaf of an unknown filter: kept for the coordinator, refused in queries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +99,14 @@ class InSegment(Filter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFilter(Filter):
-    """Rests on the interactions of one source (full key)."""
+    """Uses the interactions of one source (full key)."""
 
     source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClickedAlias(SourceFilter):
-    """Clicked that alias, any click where none is named; in a step, where one is named."""
+    """Clicked that alias, or any alias if none is named; in that step, if one is named."""
 
     step: str | None = None
     alias: str | None = None
@@ -114,7 +114,7 @@ class ClickedAlias(SourceFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClickedOpened(SourceFilter):
-    """Opened or clicked a message of the source, of the step where one is named."""
+    """Opened or clicked a message of the source; of that step, if one is named."""
 
     action: Action
     step: str | None = None
@@ -123,26 +123,26 @@ class ClickedOpened(SourceFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted(SourceFilter):
-    """Converted on the event of that index, on any where it is None; not in the control group."""
+    """Converted on the event of that index, or on any if it is None; not in the control group."""
 
     index: int | None = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnteredVariation(SourceFilter):
-    """Entered that variation of a Canvas, any where none is named."""
+    """Entered that variation of a Canvas, or any if none is named."""
 
     variation: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InControlGroup(SourceFilter):
-    """Was held out. The domain of `has: false` is the users who entered."""
+    """Was in the control group. The domain of `has: false` are the users who entered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastReceived(SourceFilter):
-    """The last receipt lies in the span; false for who never received."""
+    """The last receipt is in the span; false for users without a receipt."""
 
     span: Span
     step: str | None = None
@@ -150,7 +150,7 @@ class LastReceived(SourceFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received(SourceFilter):
-    """Received, at some time on that side of the bound; the span has one bound at most."""
+    """Received at some time on that side of the bound; the span has at most one bound."""
 
     span: Span = ALWAYS
     step: str | None = None
@@ -165,7 +165,7 @@ class ReceivedVariant(SourceFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagFilter(Filter):
-    """Rests on the interactions of every source that has the tag now."""
+    """Uses the interactions of every source that has the tag now."""
 
     tag: str
     span: Span = ALWAYS
@@ -173,12 +173,12 @@ class TagFilter(Filter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedWithTag(TagFilter):
-    """Received from any of them; the span has one bound at most."""
+    """Received from any of them; the span has at most one bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClickedOpenedWithTag(TagFilter):
-    """Opened or clicked a message of any of them; the span has one bound at most."""
+    """Opened or clicked a message of any of them; the span has at most one bound."""
 
     action: Action
     channel: str | None = None
@@ -186,17 +186,17 @@ class ClickedOpenedWithTag(TagFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastReceivedWithTag(TagFilter):
-    """The last receipt from any of them lies in the span."""
+    """The last receipt from any of them is in the span."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileFilter(Filter):
-    """Rests on the profile-wide table, which never expires."""
+    """Uses the profile-wide table, which never expires."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastReceivedAnywhere(ProfileFilter):
-    """The last receipt, on that channel where one is set, lies in the span."""
+    """The last receipt, on that channel if one is set, is in the span."""
 
     span: Span
     channel: str | None = None
@@ -204,12 +204,12 @@ class LastReceivedAnywhere(ProfileFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeverReceived(ProfileFilter):
-    """In the roster, and nothing was ever received."""
+    """In the roster, and without any receipt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastEngaged(ProfileFilter):
-    """The last open or click lies in the span."""
+    """The last open or click is in the span."""
 
     span: Span
     channel: str | None = None
@@ -225,23 +225,23 @@ class ClickedAliasAnywhere(ProfileFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastViewedFeed(ProfileFilter):
-    """The last view of the feed lies in the span."""
+    """The last view of the feed is in the span."""
 
     span: Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastEnrolledInControlGroup(ProfileFilter):
-    """The last time the user was held out from any campaign lies in the span."""
+    """The last time that the user entered a campaign's control group is in the span."""
 
     span: Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastKeyword(ProfileFilter):
-    """The last inbound keyword of that category lies in the span.
+    """The last inbound keyword of that category is in the span.
 
-    With a subscription group only those that name it: the signal's value is `CATEGORY` or
+    With a subscription group only keywords of that group count: the signal's value is `CATEGORY` or
     `CATEGORY:GROUP`.
     """
 
@@ -252,7 +252,7 @@ class LastKeyword(ProfileFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact(ProfileFilter):
-    """Set, and not cleared since; `value` None: whatever the signal's value."""
+    """Set, and not cleared since; `value` None: any value of the signal."""
 
     kind: FactKind
     value: str | None = None
@@ -260,7 +260,7 @@ class Fact(ProfileFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedViews(ProfileFilter):
-    """How often the feed was viewed; 0 for users without a view."""
+    """Compares the number of feed views, which is 0 for users without a view."""
 
     comparator: Comparator
     n: int

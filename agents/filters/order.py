@@ -1,4 +1,4 @@
-"""In which order the parts of a plan are evaluated: those that leave few users come first."""
+"""Orders the parts of a plan for evaluation: parts that leave few users come first."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,10 @@ __all__ = ["rounds"]
 
 
 def rounds(tree: PlanNode) -> list[PlanNode]:
-    """Steps that have to hold one after another, for those users that are left.
+    """Groups of plan nodes to evaluate one after another; each round evaluates only users that the
+    earlier rounds have left.
 
-    No source is in two of them, nor is the profile-wide table: each is read once.
+    No source is in two rounds, nor is the profile-wide table, so each is read once.
     """
     groups: list[tuple[frozenset[str | None], list[PlanNode]]] = []
     for part in _parts(tree):

@@ -1,4 +1,4 @@
-"""From the JSON of a filter to typed nodes, once."""
+"""Parses the JSON of a filter into typed nodes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,17 +18,18 @@ _SHAPES = 'Use {"and": [..]}, {"or": [..]}, {"not": ..} or {"filter": NAME, ..}'
 
 
 def parse(tree: object, *, opaque: bool = False) -> Node:
-    """The nodes of a filter. Raises FilterError, naming the path, for anything not understood.
+    """The nodes of a filter. Raises FilterError, naming the path, for anything that is not
+    understood.
 
-    With `opaque` a leaf of an unknown name, or an object of an unknown shape, becomes an
-    `Opaque` leaf: so definitions can be looked at whose segmentation rests on more than
-    interactions. Queries are parsed without.
+    With `opaque` a leaf of an unknown name, or an object of an unknown shape, becomes an `Opaque`
+    leaf: definitions may contain filters of the platform that do not concern interactions. Queries
+    are parsed without `opaque`.
     """
     return _Parser(opaque).node(tree, "$", 1)
 
 
 def parse_text(text: str | None, *, opaque: bool = False) -> Node | None:
-    """The same of a definition's JSON text; None where it has no filter."""
+    """The nodes of the filter in a definition's JSON text; None if it has no filter."""
     try:
         tree = references.parse(text)
     except UnreadableFilter as error:
@@ -39,8 +40,9 @@ def parse_text(text: str | None, *, opaque: bool = False) -> Node | None:
 
 
 def leaves(node: Node) -> Iterator[tuple[Filter, bool]]:
-    """Every leaf as written, with whether it is negative: an odd number of `not` and
-    `has: false` on its path, its own included."""
+    """Every leaf as written, and whether it is negative: an odd number of `not` and `has: false` on
+    its path, including its own.
+    """
     pending = [(node, False)]
     while pending:
         one, negative = pending.pop()
@@ -53,7 +55,7 @@ def leaves(node: Node) -> Iterator[tuple[Filter, bool]]:
 
 
 def uses(node: Node) -> frozenset[Use]:
-    """What the filter uses directly: `references.uses` of a filter that can be parsed."""
+    """The direct uses of the filter: `references.uses` of a filter that can be parsed."""
     found = set()
     for leaf, _ in leaves(node):
         if isinstance(leaf, SourceFilter):

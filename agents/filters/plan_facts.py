@@ -1,4 +1,4 @@
-"""What a plan has to know of sources, segments and tags: as they are at one moment."""
+"""The facts about sources, segments and tags that a plan needs, as of one moment."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ __all__ = ["FixedPlanFacts", "PlanFacts", "SegmentView", "SourceView"]
 class SourceView:
     """One source that has data or a definition.
 
-    `version` is that of its lifecycle record, None where there is none yet. `steps` and
-    `variations` are the ids its definition lists; empty where there is no definition or it
-    lists none, and then nothing can be said about an id.
+    `version` is the version of its lifecycle record, None if there is none yet. `steps` and
+    `variations` are the ids that its definition lists. If there is no definition or it lists none,
+    they are empty, and then any id is accepted.
     """
 
     state: State = State.UNKNOWN
@@ -26,28 +26,28 @@ class SourceView:
 
     @property
     def hidden(self) -> bool:
-        """Whether its data takes part in no answer."""
+        """Whether its data is excluded from every answer."""
         return self.state in HIDDEN
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentView:
-    """A segment's definition: its filters as JSON text, None where it has none."""
+    """A segment's definition: its filters as JSON text, None if it has none."""
 
     filters: str | None
 
 
 class PlanFacts(Protocol):
-    """Looked up while one query is planned; must not change meanwhile."""
+    """Lookups while one query is planned; they must not change meanwhile."""
 
     def source(self, key: str) -> SourceView | None:
-        """The source; None where it has neither data nor a definition."""
+        """The source; None if it has neither data nor a definition."""
 
     def segment(self, key: str) -> SegmentView | None:
-        """The segment; None where no definition is there."""
+        """The segment; None if it has no definition."""
 
     def tagged(self, tag: str) -> Collection[str] | None:
-        """The sources that have the tag now; None for a tag that nothing has."""
+        """The sources that have the tag now; None for an unknown tag."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a plan is: a filter that can be evaluated, and what it was planned against."""
+"""A plan: a filter that can be evaluated, and the versions that it was planned against."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Everybody in the roster, or nobody: a leaf that was dropped."""
+    """The whole roster, or no user: replaces a leaf that was left out."""
 
     everybody: bool
 
 
 @dataclass(frozen=True, slots=True)
 class LeafQuery:
-    """One leaf, and the sources whose rows answer it; None: the profile-wide table does."""
+    """One leaf, and the sources whose rows answer it; None: the profile-wide table."""
 
     leaf: Filter
     sources: tuple[str, ...] | None = None
@@ -59,7 +59,7 @@ PlanNode = Constant | LeafQuery | AllOf | AnyOf | Complement
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """A source whose hidden data an answer does without, and the leaf that asked for it."""
+    """A hidden source that an answer leaves out, and the leaf that names it."""
 
     source: str
     filter: str
@@ -68,11 +68,11 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class FilterPlan:
-    """An expanded filter: segments replaced by their filters, times in milliseconds.
+    """An expanded filter: segments are replaced by their filters, times are in milliseconds.
 
-    `pins` are the sources whose rows are read, with the version of each (None: it has no
-    lifecycle record yet): every shard must hold exactly those. `excluded_expired` is what the
-    answer does without; it is then never longer than with it.
+    `pins` are the sources whose rows are read, with the version of each (None: no lifecycle record
+    yet); every shard must hold exactly these. `excluded_expired` are the sources that the answer
+    leaves out; with them the answer could only be longer.
     """
 
     tree: PlanNode

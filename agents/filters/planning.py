@@ -1,4 +1,4 @@
-"""From a filter to a plan, or to everything that stands in its way."""
+"""Plans a filter, or collects all reasons why it cannot be answered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,12 +62,11 @@ _Views = Sequence[tuple[str, SourceView]]
 def plan(
     node: Node, plan_facts: PlanFacts, *, now_ms: int, on_expired: OnExpired = OnExpired.REFUSE
 ) -> FilterPlan | Refused:
-    """Expands segments and tags, looks every name up, and decides about hidden data.
+    """Expands segments and tags, looks up every name, and decides about hidden data.
 
-    `now_ms` is the query's one moment, in UTC milliseconds. Raises FilterError where a range
-    of the filter itself is impossible at that moment, and (`too_large`) where the leaves ask
-    more than MAX_PAIRS sources altogether; whatever else stands in the way is collected, from
-    all leaves, in `Refused`.
+    `now_ms` is the one moment of the query, in UTC milliseconds. Raises FilterError if a range of
+    the filter itself is impossible at that moment, and (`too_large`) if the leaves read more than
+    MAX_PAIRS sources in total. All other reasons, of all leaves, are collected in `Refused`.
     """
     planner = _Planner(plan_facts, now_ms, on_expired, Tags(plan_facts))
     tree = planner.step(resolve(node, now_ms), _Scope())
@@ -79,7 +78,7 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """Where the planner stands. `flipped`: an odd number of negations lies above."""
+    """The planner's position. `flipped`: an odd number of negations lies above."""
 
     flipped: bool = False
     depth: int = 1
@@ -181,7 +180,7 @@ class _Planner:
         return LeafQuery(leaf, (leaf.source,))
 
     def _known(self, leaf: SourceFilter, view: SourceView, scope: _Scope) -> bool:
-        """Whether the step and the variation are among those that the definition lists."""
+        """Whether the definition lists the step and the variation."""
         step = variation = None
         if isinstance(leaf, ClickedAlias | ClickedOpened | LastReceived | Received):
             step = leaf.step

@@ -1,8 +1,8 @@
-"""Who uses a source: the one reading of filters that exemption rests on.
+"""Finds which definitions use a source: exemptions from expiry follow from this.
 
-A filter is walked as `leaves`; a leaf names a source (the 14 specific filters), a segment
-(`in_segment`), a tag, or nothing of interest. A root is an active campaign, Canvas, Content
-Card (or segment, a setting); it keeps hot what it uses, also through segments.
+A filter is walked leaf by leaf (`leaves`). A leaf names a source (the 14 filters about one source),
+a segment (`in_segment`), a tag, or nothing relevant. A root is an active campaign, Canvas or
+Content Card (or segment, a setting); it keeps the sources hot that it uses, also through segments.
 """
 
 import json
@@ -49,9 +49,9 @@ CHAIN_CHARACTERS = 1_000
 
 
 class UnreadableFilter(ValueError):
-    """A filter that cannot be walked: no JSON, not a filter's shape, too deep, too large.
+    """A filter that cannot be walked: no JSON, not of a filter's shape, too deep, or too large.
 
-    `path` says where in the filter, as a JSON path.
+    `path` is the JSON path of the fault.
     """
 
     def __init__(self, path: str, detail: str) -> None:
@@ -62,9 +62,9 @@ class UnreadableFilter(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FilterLeaf:
-    """One leaf: where it stands, what it is called, its arguments, and its polarity.
+    """One leaf: its path, its name, its arguments, and its polarity.
 
-    `negative` counts every `not` and every `has: false` on the path, the leaf's own included.
+    `negative` counts every `not` and every `has: false` on the path, including the leaf's own.
     """
 
     path: str
@@ -100,13 +100,12 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def leaves(tree: object) -> Iterator[FilterLeaf]:
-    """Every leaf of a filter, in the order they are written.
+    """Every leaf of a filter, in written order.
 
-    A leaf that is none of ours, or a dictionary that is neither and, or, not nor a leaf, is
-    opaque, and so is whatever it holds. But it must not be meant as one of ours: raises
-    UnreadableFilter for a name that is nearly one of our filters, for one of ours that names no
-    source, for ours within what is opaque, for a node that is no dictionary, for more than
-    MAX_DEPTH levels or MAX_NODES nodes.
+    A leaf with an unknown name is opaque, and so is a dictionary that is neither and, or, not nor a
+    leaf; everything inside it is opaque too. Raises UnreadableFilter for a misspelt name of one of
+    our filters, for one of our filters that names no source or stands inside an opaque part, for a
+    node that is no dictionary, and for more than MAX_DEPTH levels or MAX_NODES nodes.
     """
     pending: list[tuple[str, object, bool, int]] = [("$", tree, False, 1)]
     if tree is None or tree == {}:
@@ -163,13 +162,13 @@ def _leaf(
 
 
 class _Strange:
-    """Looks through what is none of ours for anything that is meant to be. One a filter."""
+    """Searches opaque parts for filters that may be meant as ours. One object for each filter."""
 
     def __init__(self) -> None:
         self._compared: set[str] = set()
 
     def meant(self, path: str, name: str) -> str | None:
-        """The filter that a strange name nearly is."""
+        """The filter that an unknown name probably means."""
         self._compared.add(name)
         if len(self._compared) > MAX_STRANGE:
             # each is compared with all of ours: so many cost too much
@@ -177,7 +176,7 @@ class _Strange:
         return meant(name)
 
     def check(self, path: str, node: object) -> None:
-        """Raises UnreadableFilter where one of our filters, or nearly, stands in `node`."""
+        """Raises UnreadableFilter if `node` contains one of our filters, or a misspelt one."""
         waiting = [node]
         while waiting:
             part = waiting.pop()
@@ -199,12 +198,12 @@ def _listed(value: object, path: str) -> list[object]:
 
 
 def qualify(kind: str, name: str) -> str:
-    """The full key of what an argument names: it takes the bare id or the full key."""
+    """The full key for an argument, which may have the bare id or the full key."""
     return name if name.startswith(f"{kind}:") else f"{kind}:{name}"
 
 
 def _argument(name: str) -> str | None:
-    """The argument of a filter that names what it uses; None for filters that use nothing."""
+    """The argument that names what a filter uses; None for filters that use nothing."""
     return "segment" if name == "in_segment" else SOURCE_FILTERS.get(name)
 
 
@@ -235,7 +234,7 @@ def uses(definition: Definition) -> tuple[Use, ...]:
 
 
 def listed(definition: Definition) -> tuple[Use, ...]:
-    """The uses that a definition lists beside its filter, each once, sorted."""
+    """The uses that a definition lists in `references`, each once, sorted."""
     return tuple(sorted({Use(key, "references") for key in definition.references}))
 
 
@@ -246,10 +245,10 @@ def exemptions(
     segments_are_roots: bool,
     active: Collection[str] = (),
 ) -> dict[str, tuple[Exemption, ...]]:
-    """Source -> why it stays hot, nearest first, at most EXEMPTIONS_SHOWN.
+    """Source -> the reasons why it stays hot, nearest first, at most EXEMPTIONS_SHOWN.
 
-    `used` says for each catalog key what it uses directly; `active` has keys that count as
-    active whatever the catalog says. A root does not keep itself hot.
+    `used` gives the direct uses of each catalog key; keys in `active` count as active whatever
+    their definition says. A root does not keep itself hot.
     """
     found_active = {key for key, one in catalog.items() if one.status is Status.ACTIVE}
     roots = {
@@ -262,7 +261,7 @@ def exemptions(
 
 @dataclass(frozen=True, slots=True)
 class _Users:
-    """Who uses a source or segment directly, as (user, filter), sorted: roots and segments."""
+    """The direct users of a source or segment, as (user, filter), sorted: roots and segments."""
 
     sources: frozenset[str]
     roots: Mapping[str, list[tuple[str, str]]]
@@ -284,11 +283,11 @@ class _Users:
 
 
 def _nearest(source: str, users: _Users) -> tuple[Exemption, ...]:
-    """Backwards from the source, segment by segment, until enough roots are found.
+    """Searches backwards from the source, segment by segment, until enough roots are found.
 
-    Backwards, because a source has few users and a catalog many roots. Of the sorted roots of
-    one segment the first ones suffice: fewer than EXEMPTIONS_SHOWN are known already, and one
-    is perhaps the source itself.
+    Backwards is cheaper, because a source has few users and a catalog many roots. Of the sorted
+    roots of one segment the first ones suffice: fewer than EXEMPTIONS_SHOWN are known already, and
+    one may be the source itself.
     """
     found: dict[str, Exemption] = {}
     level: list[tuple[str, tuple[str, ...], str]] = [(source, (), "")]
@@ -314,7 +313,9 @@ def _nearest(source: str, users: _Users) -> tuple[Exemption, ...]:
 
 
 def _shown(chain: tuple[str, ...]) -> tuple[str, ...]:
-    """The part of a chain that a record has room for, the segment nearest to the root at least."""
+    """The part of a chain that fits into a record; it contains at least the segment nearest to the
+    root.
+    """
     room, count = CHAIN_CHARACTERS, 0
     for segment in chain[:CHAIN_SHOWN]:
         room -= len(segment)

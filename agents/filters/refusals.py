@@ -1,4 +1,4 @@
-"""Why a filter is not answered: data for a program, and a sentence for a person."""
+"""The reasons why a filter is not answered: data for programs, and a sentence for people."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ __all__ = ["Code", "FilterPath", "FilterRefusal", "OnExpired", "Refused"]
 
 
 class OnExpired(StrEnum):
-    """What to do with a leaf that rests on hidden data."""
+    """What to do with a leaf that needs hidden data."""
 
     REFUSE = "refuse"
     EXCLUDE = "exclude"
 
 
 class Code(StrEnum):
-    """Why; the first of them in this order stands for a refusal as a whole."""
+    """The reason; of several reasons, the first in this order represents the refusal as a whole."""
 
     UNKNOWN_FILTER = "unknown_filter"
     UNKNOWN_SEGMENT = "unknown_segment"
@@ -33,7 +33,7 @@ class Code(StrEnum):
 
     @property
     def status(self) -> int:
-        """The HTTP status: 410 deleted for good, 409 hidden, 400 what was asked."""
+        """The HTTP status: 410 deleted for good, 409 hidden, 400 an error in the query."""
         return {Code.LEGACY_DELETED: 410, Code.SOURCE_HIDDEN: 409}.get(self, 400)
 
 
@@ -44,8 +44,9 @@ _RANK = {code: rank for rank, code in enumerate(Code)}
 
 @dataclass(frozen=True, slots=True, order=True)
 class FilterPath:
-    """Where a leaf stands: its path in the filter that was sent, or, through segments, the
-    path of the outermost `in_segment`, the chain of segments, and the path in the last one."""
+    """The position of a leaf: its path in the filter that was sent. For a leaf in a segment: the
+    path of the outermost `in_segment`, the chain of segments, and the path in the last one.
+    """
 
     path: str
     through: tuple[str, ...] = ()
@@ -59,7 +60,9 @@ class FilterPath:
 
 @dataclass(frozen=True, slots=True)
 class FilterRefusal:
-    """One leaf that stands in the way. `sources` maps each offending source to its state."""
+    """One leaf that prevents the answer. `sources` maps each source that prevents it to its
+    state.
+    """
 
     code: Code
     at: FilterPath
@@ -70,13 +73,13 @@ class FilterRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """All that stands in the way of an answer; never empty."""
+    """All reasons that prevent an answer; never empty."""
 
     refusals: tuple[FilterRefusal, ...]
 
     @property
     def code(self) -> Code:
-        """What stands for all: the first of `Code` that occurs."""
+        """The code for all reasons: the first of `Code` that occurs."""
         return min((refusal.code for refusal in self.refusals), key=_RANK.__getitem__)
 
     @property
@@ -86,14 +89,15 @@ class Refused:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Every source that stands in the way, sorted."""
+        """Every source that prevents the answer, sorted."""
         return tuple(sorted({source for source, _ in self._standing()}))
 
     @property
     def restore(self) -> dict[str, list[str]] | None:
-        """The body of the restore call that would mend it: whatever is hidden and not being
-        restored. None where a restore mends nothing: other things stand in the way as well,
-        or all that is hidden is coming back already."""
+        """The body of the restore call that would make the answer possible: all hidden sources that
+        are not being restored. None if a restore would not help: there are other reasons as well,
+        or all hidden sources are being restored already.
+        """
         if any(refusal.code is not Code.SOURCE_HIDDEN for refusal in self.refusals):
             return None
         wanted = {source for source, state in self._standing() if state is not State.RESTORING}
@@ -101,7 +105,7 @@ class Refused:
 
     @property
     def detail(self) -> str:
-        """One sentence for each leaf; of many, for the first."""
+        """One sentence for each leaf; if there are many, only for the first ones."""
         texts = [f"{one.filter} at {one.at}: {one.detail}" for one in self.refusals[:_TOLD]]
         if len(self.refusals) > _TOLD:
             texts.append(f"and {len(self.refusals) - _TOLD:,} more")

@@ -1,4 +1,4 @@
-"""Durations to moments, against the one `now` of a query."""
+"""Resolves periods to moments, against the one `now` of a query."""
 
 from dataclasses import replace
 
@@ -33,10 +33,10 @@ _TIMED = (
 
 
 def resolve(node: Node, now_ms: int) -> Node:
-    """The filter with every duration counted back from `now_ms` (UTC milliseconds).
+    """The filter with every period subtracted from `now_ms` (UTC milliseconds).
 
-    What is resolved stays as it is. Raises FilterError for a range that is empty at this
-    `now` (`impossible_range`) or reaches before the year 1 (`bad_time`).
+    Moments stay unchanged. Raises FilterError for a range that is empty at this `now`
+    (`impossible_range`) or reaches before the year 1 (`bad_time`).
     """
     if isinstance(node, And):
         return And(tuple(resolve(part, now_ms) for part in node.parts))

@@ -8,16 +8,18 @@ __all__ = ["Roster", "positions"]
 
 
 def positions(run: pl.Series, keys: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Where each of `keys` is in `run`, which is sorted and not empty, and whether it is."""
+    """For each of `keys` its position in `run`, which is sorted and not empty, and whether it is
+    there.
+    """
     index = run.search_sorted(keys).clip(upper_bound=len(run) - 1)
     return index, run.gather(index) == keys
 
 
 class Roster:
-    """Unique users in ascending order; marks are series as long as it is.
+    """Unique users in ascending order; marks are series of the same length.
 
-    `users` has the column `user`: String; or Binary of 12 bytes, and their `number` beside them
-    (`schemas.segment.user_number`). Shared by threads: nothing here changes once it is made.
+    `users` has the column `user`: String; or Binary of 12 bytes, with the column `number`
+    (`schemas.segment.user_number`). Shared by threads: it never changes after its creation.
     """
 
     def __init__(self, users: pl.DataFrame) -> None:
@@ -34,7 +36,7 @@ class Roster:
         return users.bin.encode("hex") if self._numbered else users
 
     def filter(self, marks: pl.Series) -> "Roster":
-        """Those who are marked."""
+        """The marked users."""
         return Roster(self._users.filter(marks))
 
     def located(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Whether a word is one of our filters, or is meant to be one. Pure."""
+"""Whether a word is one of our filters, or a misspelt one. Pure."""
 
 from functools import lru_cache
 
@@ -62,16 +62,18 @@ _SHORTEST, _LONGEST = 6, 60
 
 @lru_cache(maxsize=4096)
 def meant(name: str) -> str | None:
-    """The filter that a name nearly is, or is in another case; None for a foreign one."""
+    """The filter of ours that a name resembles or equals in another case; None for a foreign
+    name.
+    """
     if not _SHORTEST <= len(name) <= _LONGEST:
         return None
     return nearest(name, FILTERS, cutoff=_ALIKE)
 
 
 def alike(word: str) -> bool:
-    """Whether a word may be, or nearly be, a filter that keeps a source hot.
+    """Whether a word may be, or resemble, a filter that keeps a source hot.
 
-    Says yes too often, never no where `meant` finds such a one; costs far less.
+    It may wrongly say yes, but never wrongly no, compared with `meant`; it costs far less.
     """
     if not _SHORTEST <= len(word) <= _LONGEST:
         return False

@@ -1,4 +1,4 @@
-"""The sources that the tags of one filter stand for."""
+"""The sources of the tags in one filter."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Views = tuple[tuple[str, SourceView], ...]
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """The sources of one tag, each sorted by key and in one of these.
+    """The sources of one tag, sorted by key; each is in one of these groups.
 
     `lost` has neither data nor a definition, `gone` is legacy-deleted.
     """
@@ -27,20 +27,20 @@ class Tagged:
 
 @dataclass
 class Tags:
-    """Looks each tag up once, however many leaves ask for it."""
+    """Looks up each tag once, for all leaves that name it."""
 
     plan_facts: PlanFacts
     _keys: dict[str, Collection[str] | None] = field(default_factory=dict)
     _found: dict[str, Tagged] = field(default_factory=dict)
 
     def keys(self, tag: str) -> Collection[str] | None:
-        """Who has it; None for a tag that nothing has."""
+        """The keys of the sources; None for an unknown tag."""
         if tag not in self._keys:
             self._keys[tag] = self.plan_facts.tagged(tag)
         return self._keys[tag]
 
     def sources(self, tag: str) -> Tagged:
-        """They themselves."""
+        """The sources themselves."""
         if tag not in self._found:
             keys = sorted(self.keys(tag) or ())
             self._found[tag] = _sorted_out([(key, self.plan_facts.source(key)) for key in keys])

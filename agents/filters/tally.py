@@ -1,4 +1,4 @@
-"""Answering measures from chunks of rows, within memory bounded by the roster."""
+"""Answers measures from chunks of rows, in memory proportional to the roster."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ _NEVER = -(2**63)
 
 
 class Tally(ABC):
-    """Takes chunks in, one after another; gives marks on the roster at the end.
+    """Takes chunks, one after another; returns marks on the roster at the end.
 
-    What it holds between chunks is bounded by the roster's length, or two million rows.
+    Between chunks it holds at most as many rows as the roster has users, or two million.
     """
 
     def __init__(self, roster: Roster) -> None:
@@ -26,7 +26,7 @@ class Tally(ABC):
         self._held = 0
 
     def take(self, chunk: pl.DataFrame) -> None:
-        """Take the relevant rows of `chunk` in."""
+        """Add the relevant rows of `chunk`."""
         found = self._relevant(chunk)
         if not found.height:
             return
@@ -53,7 +53,7 @@ class Tally(ABC):
 
     @abstractmethod
     def _mark(self, rows: pl.DataFrame) -> None:
-        """Take relevant rows into account; they have `index` instead of `user`."""
+        """Process relevant rows; they have `index` instead of `user`."""
 
     @abstractmethod
     def _marks(self) -> list[pl.Series]:

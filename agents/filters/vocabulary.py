@@ -1,4 +1,4 @@
-"""Every filter by name: how its arguments are read. The one list of what a query may say."""
+"""Every filter by name, with the reader of its arguments: the complete list for queries."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

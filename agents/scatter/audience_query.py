@@ -20,7 +20,7 @@ __all__ = ["AudienceQuery"]
 class AudienceQuery(StreamQuery[pl.Series]):
     """The matching users of a shard in ascending order, in parts.
 
-    `encoded` is the plan as another worker reads it, written once for all shards.
+    `encoded` is the plan as sent to other workers, encoded once for all shards.
     """
 
     plan: FilterPlan
@@ -45,7 +45,7 @@ class AudienceQuery(StreamQuery[pl.Series]):
         return cls(decode(body), body)
 
     async def here(self, context: WorkerContext, shard: Shard) -> ShardStream[pl.Series]:
-        """Raises NotHeld where the shard does not hold the versions that the plan pins."""
+        """Raises NotHeld if the shard does not hold the versions that the plan pins."""
         # before the pin: what is folded after that is not in the answer
         status = shard.status
         waiting = status.events_behind + sum(context.topics.unread(shard.partition).values())

@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 
 async def ask(context: WorkerContext, partition: int, query: ShardQuery[T]) -> T:
-    """A shard's answer; a stream is to be closed.
+    """A shard's answer; the caller must close a stream.
 
-    This worker is in touch with its group, and both workers are of one generation, before and
-    after. Raises Recoverable: NotHeld where the shard is not there, holds other versions or is of
-    another generation; Truncated where another worker does not answer, its answer breaks off, or
-    it is not one. Reading a stream raises the same.
+    Before and after the answer, the group must have acknowledged this worker recently, and both
+    workers must have the same generation. Raises Recoverable. NotHeld: the shard is not there,
+    holds other versions or has another generation. Truncated: the other worker does not answer, or
+    its answer is incomplete or invalid. Reading a stream raises the same errors.
     """
     manager = context.manager
     manager.check_in_touch()
@@ -46,7 +46,7 @@ async def ask(context: WorkerContext, partition: int, query: ShardQuery[T]) -> T
 
 
 def worker_of(context: WorkerContext, partition: int) -> str | None:
-    """The address of the worker that has a shard; None where it is this one. Raises NotHeld."""
+    """The address of the worker that has a shard; None for this worker. Raises NotHeld."""
     if partition in context.manager.shards:
         return None
     address = context.manager.directory.shards.get(partition)

@@ -1,4 +1,4 @@
-"""What the handlers of all routes know of their worker."""
+"""The objects of a worker that the handlers of all routes need."""
 
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ __all__ = ["CONTEXT", "WorkerContext"]
 
 
 def _no_catalog() -> CatalogView:
-    """Empty, and nothing more will come."""
+    """An empty catalog that has caught up."""
     view = CatalogView()
     view.caught_up.set()
     return view

@@ -1,4 +1,4 @@
-"""What keeps a question to the shards from its answer."""
+"""The errors of queries to shards."""
 
 from collections.abc import Sequence
 
@@ -16,12 +16,15 @@ __all__ = [
 
 
 class Unavailable(Recoverable):
-    """Not all shards hold what the question needs, in one generation; after some patience."""
+    """Within the time for attempts, the shards did not all hold the required versions in one
+    generation.
+    """
 
 
 class ShardFailed(Fatal):
-    """A shard's answer ended in what is no ordinary error: a native library panicked, or what it
-    waited for was cancelled. Asking again gives the same."""
+    """A shard's answer ended with an unexpected error: a native library panicked, or a task inside
+    was cancelled. Repeating the query would fail again.
+    """
 
 
 class UnknownSource(UsageError):
@@ -33,7 +36,7 @@ class UnknownSource(UsageError):
 
 
 class HiddenSource(UsageError):
-    """The data of `source` takes part in no answer in this `state`."""
+    """The data of `source` is excluded from every answer in this `state`."""
 
     def __init__(self, source: str, state: State) -> None:
         super().__init__(f"{source} is {state.value}: its data takes part in no answer")
@@ -50,7 +53,7 @@ class DeletedSource(UsageError):
 
 
 class AmbiguousUser(UsageError):
-    """More users bear an identifier than are looked at; `users` are some of them."""
+    """An identifier belongs to more users than are examined; `users` are some of them."""
 
     def __init__(self, message: str, users: Sequence[str]) -> None:
         super().__init__(message)

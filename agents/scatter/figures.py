@@ -1,4 +1,4 @@
-"""A source's figures, of one shard and of all."""
+"""A source's figures, of one shard and of all shards."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ __all__ = ["FiguresQuery", "figures"]
 class FiguresQuery(UnaryQuery[Figures]):
     """A shard's figures of a source, hidden or not.
 
-    The shards of one worker are asked one after the other: each may hold a few segments in
+    The shards of one worker are asked one after the other, because each may hold a few segments in
     memory.
     """
 
@@ -54,7 +54,7 @@ class FiguresQuery(UnaryQuery[Figures]):
         return json.dumps(asdict(found)).encode()
 
     async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> Figures:
-        """Raises Truncated for rows that are none."""
+        """Raises Truncated for invalid rows."""
         found = Figures(**await json_of(answer))
         if not (_rows(found.totals, TOTAL_COLUMNS) and _rows(found.uniques, UNIQUE_COLUMNS)):
             raise Truncated(f"{answer.url} sends something else than figures")

@@ -1,4 +1,4 @@
-"""One answer of all shards: given in one generation, by all of them or none, retried a while."""
+"""One answer of all shards of one generation, or none; attempts are repeated for a while."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -29,7 +29,7 @@ T = TypeVar("T")
 async def gather(
     context: WorkerContext, queries: Iterable[tuple[int, UnaryQuery[T]]], failing: str
 ) -> list[T]:
-    """The answers to queries by shard, in their order; each shard may be asked several.
+    """The answers to queries by shard, in their order; a shard may get several queries.
 
     Raises Unavailable, whose message begins with `failing`.
     """
@@ -38,17 +38,17 @@ async def gather(
 
 
 class Gatherer(ABC, Generic[T]):
-    """An asynchronous context manager, and an iterator over what all shards yield.
+    """An asynchronous context manager, and an iterator over the items of all shards.
 
-    Entering opens the stream of every shard, in one generation: nothing that happens later changes
-    the answer, and one that has begun lacks a shard only if that shard breaks off. Entering
-    raises Unavailable. `lag` (events: the shard furthest behind), `held_back` (events that wait
-    for a producer to end its transaction: the shard with the most) and `evaluated_at_ms` are
-    known once entered.
+    Entering opens the stream of every shard, in one generation; it raises Unavailable. Later events
+    do not change the answer. After entering, the answer lacks a shard only if iterating raises.
+    `lag` (events of the shard with the largest lag), `held_back` (events that wait for a producer
+    to end its transaction, of the shard with the most) and `evaluated_at_ms` are set after
+    entering.
 
-    Iterating yields the items of each shard in their order, shards in any order; it raises
-    Recoverable where a shard breaks off, ShardFailed where it panics. At most one item a shard
-    and two more are in memory.
+    Iterating yields the items of each shard in their order, and the shards in any order. It raises
+    Recoverable if the stream of a shard ends early, ShardFailed if a shard panics. In memory are at
+    most one item for each shard and two more.
     """
 
     def __init__(
@@ -64,9 +64,10 @@ class Gatherer(ABC, Generic[T]):
 
     @abstractmethod
     def query(self) -> StreamQuery[T]:
-        """What every shard is asked. Called for each attempt: meanwhile sources may have changed,
-        or be hidden. Raises Recoverable where that may do in a moment; anything else, Unavailable
-        among it, ends it."""
+        """The query for every shard. Called for each attempt, because sources may have changed or
+        become hidden meanwhile. A Recoverable error leads to another attempt; any other error, also
+        Unavailable, ends the attempts.
+        """
 
     async def __aenter__(self) -> Self:
         self._parts = await retried(self._opened, self._failing)
@@ -101,8 +102,9 @@ class Gatherer(ABC, Generic[T]):
                 yield item[0]
 
     def streams(self) -> list[AsyncGenerator[T, None]]:
-        """Instead of iterating: the items of each shard by themselves, in their order. Raises
-        what iterating raises. At most two items a shard are in memory."""
+        """Use it instead of iterating: the items of each shard separately, in their order. Raises
+        the errors of iterating. In memory are at most two items for each shard.
+        """
         parts, self._parts = self._parts, []
         queues = [asyncio.Queue[_Told[T]](1) for _ in parts]
         self._pumps = [
@@ -120,7 +122,7 @@ class Gatherer(ABC, Generic[T]):
 async def _all_or_none(
     context: WorkerContext, queries: Sequence[tuple[int, ShardQuery[T]]], wait_s: float | None
 ) -> list[T]:
-    """One attempt, within `wait_s`. What was opened of one that fails is closed."""
+    """One attempt, within `wait_s`. If it fails, all opened streams are closed."""
     context.manager.check_in_touch()
     generation = context.manager.generation
     turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -170,7 +172,9 @@ async def _told(queue: "asyncio.Queue[_Told[T]]") -> AsyncGenerator[T, None]:
 
 
 async def _pump(part: ShardStream[T], ready: "asyncio.Queue[_Told[T]]") -> None:
-    """Every end but its own cancellation is told: whoever waits at the queue has no other sign."""
+    """Puts every end except its own cancellation into the queue, because the waiting task has no
+    other sign of it.
+    """
     try:
         async with aclosing(part):
             async for item in part.items:
@@ -187,7 +191,7 @@ async def _pump(part: ShardStream[T], ready: "asyncio.Queue[_Told[T]]") -> None:
 
 
 def cancelled_here(error: BaseException) -> bool:
-    """Whether it is the cancellation of the task that runs, and not of what that waited for."""
+    """Whether the running task itself was cancelled, and not a task that it waited for."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and bool(task and task.cancelling())
 

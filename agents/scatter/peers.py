@@ -23,7 +23,7 @@ IDLE_S = 5.0
 
 
 class Peers:
-    """The connections of one worker to all others. Belongs to an event loop; to be closed."""
+    """The connections of one worker to all others. Use it in one event loop, and close it."""
 
     def __init__(self, settings: Settings, keyring: KeyRing, clock: Clock) -> None:
         self._settings = settings
@@ -40,10 +40,10 @@ class Peers:
         params: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask another worker; the request is signed, and no other address is followed to.
+        """Send a signed request to another worker; redirects are not followed.
 
-        Raises aiohttp.ClientError, TimeoutError, OSError; Recoverable where there is nothing to
-        sign with.
+        Raises aiohttp.ClientError, TimeoutError, OSError; Recoverable if there is no secret to sign
+        with.
         """
         asked = URL(url).update_query(params or {})
         headers = {}
@@ -61,7 +61,7 @@ class Peers:
             yield answer
 
     def _client(self) -> aiohttp.ClientSession:
-        """Made when it is first needed."""
+        """The client, created at its first use."""
         if self._session is None:
             # no limit for a whole answer, which may be long; silence is limited instead
             limits = aiohttp.ClientTimeout(total=None, sock_connect=2.0, sock_read=30.0)

@@ -1,4 +1,4 @@
-"""Users over all shards: found by what they are called, read where they live."""
+"""Users over all shards: finds them by identifier, and reads them in their shards."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,10 +41,10 @@ _FAILING = "The users cannot be read now"
 
 @dataclass
 class Resolved:
-    """Who the users that were asked for are now; None where there is nobody.
+    """For each requested user the user who is valid now; None if there is none.
 
-    `gone` says of those whom the roster knows, and who are nobody any more, why. `archived` are the
-    sources whose archive in one of these users' shards has rows.
+    `gone` says why a user of the roster has no valid user. `archived` are the sources with archived
+    rows in one of these users' shards.
     """
 
     users: dict[str, UserFacts | None] = field(default_factory=dict)
@@ -61,7 +61,7 @@ def by_shard(context: WorkerContext, users: Iterable[str]) -> dict[int, list[str
 
 
 async def read(context: WorkerContext, users: Iterable[str]) -> UsersRead:
-    """Everything about users, however many: whoever asks bounds that. Raises Unavailable."""
+    """All data about these users; the caller limits their number. Raises Unavailable."""
     states_read(context)
     groups = [
         (shard, found[at : at + MOST_USERS])
@@ -81,9 +81,9 @@ async def read(context: WorkerContext, users: Iterable[str]) -> UsersRead:
 async def find(
     context: WorkerContext, externals: Sequence[str], aliases: Sequence[Alias]
 ) -> list[Match]:
-    """Who bears one of these identifiers, in any shard.
+    """The users with one of these identifiers, in all shards.
 
-    Raises AmbiguousUser where far too many do, and Unavailable.
+    Raises AmbiguousUser if there are far too many, and Unavailable.
     """
     query = FindQuery(externals, aliases)
     shards = range(context.settings.partitions)
@@ -102,7 +102,7 @@ async def find(
 
 
 async def identify(context: WorkerContext, users: pl.Series) -> pl.DataFrame:
-    """The roster's last rows of those of many users who have one. Raises Unavailable."""
+    """The last roster row of each of these users that has one. Raises Unavailable."""
     placed = await asyncio.to_thread(partition_of, users, context.settings.partitions)
     queries = [
         (shard, IdentifyQuery(users.filter(placed == shard))) for shard in placed.unique().to_list()
@@ -112,10 +112,10 @@ async def identify(context: WorkerContext, users: pl.Series) -> pl.DataFrame:
 
 
 async def resolve(context: WorkerContext, users: Iterable[str]) -> Resolved:
-    """Follows merges from each of `users` to who is there now.
+    """Follows the merges of each of `users` to the user who is valid now.
 
-    Nobody is there where a user is unknown or deleted, and where merges lead in a circle or
-    through more than `MOST_MERGES`. Raises Unavailable.
+    There is none if a user is unknown or deleted, and if merges form a cycle or are more than
+    `MOST_MERGES`. Raises Unavailable.
     """
     at = {user: user for user in users}
     known: dict[str, UserFacts] = {}
@@ -138,7 +138,7 @@ async def resolve(context: WorkerContext, users: Iterable[str]) -> Resolved:
 
 
 def _masked(context: WorkerContext, facts: UserFacts) -> UserFacts:
-    """Without the rows of sources that were deleted for good: those take part in no answer."""
+    """Without the rows of sources that were deleted for good: no answer has them."""
     records = map(context.states.get, set(facts.rows["source"].to_list()))
     gone = [each.source for each in records if each is not None and each.legacy_deleted]
     if not gone:
@@ -155,7 +155,7 @@ def _next(user: str, known: Mapping[str, UserFacts]) -> str:
 
 
 def _why(asked: str, now: str, known: Mapping[str, UserFacts]) -> str:
-    """Why nobody is there for a user of the roster."""
+    """Why a user of the roster has no valid user."""
     if asked == now or now not in known:
         merged = asked != now or _next(asked, known) != asked
         return "its merges lead in a circle, or too far" if merged else "it was deleted"

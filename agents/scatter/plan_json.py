@@ -1,10 +1,10 @@
-"""A plan as JSON, on its way from the worker that was asked to the shards of another.
+"""Encodes a plan as JSON for the shards of another worker.
 
     {"now": ms, "pins": {source: version or null}, "tree": STEP}
     STEP  {"constant": bool} | {"both": [STEP]} | {"either": [STEP]} | {"rest": STEP}
         | {"leaf": [CLASS, {field: value}], "sources": [source] or null}
 
-A span is `[after, before]` in milliseconds. Nothing in it can name other code than the leaves.
+A span is `[after, before]` in milliseconds. CLASS can name only a class of leaves.
 """
 
 from dataclasses import fields
@@ -44,13 +44,13 @@ MOST_BYTES = 16 << 20
 
 
 class BadPlan(Recoverable):
-    """A plan that this version does not understand: another worker runs another one."""
+    """A plan that this version does not understand: the other worker has another version."""
 
 
 def encode(plan: FilterPlan) -> bytes:
-    """All that an evaluation needs; what was excluded is nothing to a shard.
+    """The parts of a plan that an evaluation needs; shards do not need the excluded sources.
 
-    Raises FilterError (`too_large`) for one that no worker would read.
+    Raises FilterError (`too_large`) for a plan that no worker would accept.
     """
     # Segments repeat what they say: a long text of one of them is not written first, to be
     # measured, as often as it is named.
@@ -81,7 +81,7 @@ def _letters(step: PlanNode) -> int:
 
 
 def decode(data: bytes) -> FilterPlan:
-    """What `encode` wrote. Raises BadPlan."""
+    """The plan that `encode` wrote. Raises BadPlan."""
     try:
         found = orjson.loads(data)
         pins = {_text(key): _version(version) for key, version in found["pins"].items()}

@@ -1,9 +1,10 @@
-"""What a shard can be asked: how it is answered here, and how it travels to another worker.
+"""Queries to a shard: how a shard of this worker answers them, and how they are sent to another
+worker.
 
     {method} /internal/shards/{partition}/{name}     the query's parameters and body
 
-The answer is a JSON object or frames (see wire.py), whole or as a stream; its headers say of which
-generation it is, and those of a stream how far the shard is behind.
+The answer is a JSON object or frames (see wire.py), as a whole or as a stream. Its headers have the
+generation, and those of a stream also the lag of the shard.
 """
 
 from abc import ABC, abstractmethod
@@ -50,7 +51,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardStream(Generic[T]):
-    """Pinned: `items` is what the shard yields. To be closed."""
+    """A pinned shard: `items` are its results. The caller must close it."""
 
     items: AsyncGenerator[T, None]
     lag: int = 0
@@ -58,13 +59,13 @@ class ShardStream(Generic[T]):
     held: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def aclose(self) -> None:
-        """Let go of the shard, however much was read."""
+        """Release the shard, at any time."""
         await self.items.aclose()
         await self.held.aclose()
 
 
 class ShardQuery(ABC, Generic[T]):
-    """One question to one shard; T is its answer."""
+    """One query to one shard; T is the type of its answer."""
 
     name: ClassVar[str]
     method: ClassVar[Literal["GET", "POST"]] = "POST"
@@ -87,8 +88,9 @@ class ShardQuery(ABC, Generic[T]):
     @classmethod
     @abstractmethod
     async def received(cls, params: Mapping[str, str], body: bytes) -> Self:
-        """The query that another worker sent. Raises UsageError where it is none, Recoverable
-        where the other worker runs another version."""
+        """The query that another worker sent. Raises UsageError if it is invalid, Recoverable if
+        the other worker has another version.
+        """
 
     @abstractmethod
     async def here(self, context: WorkerContext, shard: Shard) -> T:
@@ -96,33 +98,34 @@ class ShardQuery(ABC, Generic[T]):
 
     @abstractmethod
     async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> T:
-        """The answer of another worker, which is there as long as `held` is open; a stream takes
-        that over. Raises Truncated, what aiohttp raises, and what a wrong shape raises
-        (ValueError, KeyError, TypeError, AttributeError, PolarsError)."""
+        """The answer of another worker, which is valid while `held` is open; a stream takes over
+        `held`. Raises Truncated, the errors of aiohttp, and the errors of an invalid shape
+        (ValueError, KeyError, TypeError, AttributeError, PolarsError).
+        """
 
 
 class UnaryQuery(ShardQuery[T]):
-    """A query whose answer comes as a whole."""
+    """A query with one complete answer."""
 
     media: ClassVar[str] = JSON
 
     @abstractmethod
     async def pack(self, found: T) -> bytes:
-        """The answer as it is sent; what `read` reads."""
+        """The answer as bytes, which `read` reads."""
 
 
 class StreamQuery(ShardQuery[ShardStream[T]]):
-    """A query whose answer comes in frames, each of them an item, as fast as it is read."""
+    """A query with an answer in frames, one for each item, sent as fast as they are read."""
 
     wait_s = None
 
     @abstractmethod
     def to_frame(self, item: T) -> pl.DataFrame:
-        """An item as it is sent."""
+        """An item as a frame."""
 
     @abstractmethod
     def from_frame(self, frame: pl.DataFrame) -> T:
-        """What `to_frame` made. Raises Truncated."""
+        """The item in a frame that `to_frame` made. Raises Truncated."""
 
     async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> ShardStream[T]:
         """See ShardQuery; the shard has been pinned."""
@@ -137,7 +140,7 @@ class StreamQuery(ShardQuery[ShardStream[T]]):
 
 
 async def frames_of(answer: aiohttp.ClientResponse) -> AsyncGenerator[pl.DataFrame, None]:
-    """The frames of another worker's answer. Raises Truncated where it breaks off."""
+    """The frames of another worker's answer. Raises Truncated if it is incomplete."""
     try:
         async for frame in unpack(answer.content):
             yield frame

@@ -1,4 +1,6 @@
-"""How long a question waits for shards that are on their way: the same for all questions."""
+"""How long a query waits for shards that are moving or recovering: the same limit for all
+queries.
+"""
 
 import asyncio
 import logging
@@ -20,10 +22,10 @@ T = TypeVar("T")
 
 
 async def retried(attempt: Callable[[], Awaitable[T]], failing: str) -> T:
-    """The first answer of `attempt`, which is repeated while it raises Recoverable.
+    """The first result of `attempt`, which is repeated while it raises Recoverable.
 
-    Raises Unavailable, whose message begins with `failing`, when the patience is at its end, and
-    at once where an attempt itself raises Unavailable. Any other error ends it too.
+    Raises Unavailable, whose message begins with `failing`, after the time limit, and at once if an
+    attempt raises Unavailable. Any other error also ends the attempts.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + PATIENCE_S

@@ -1,4 +1,4 @@
-"""One source's rows: of one shard, and from all shards of one version, from all or from none."""
+"""One source's rows: of one shard, or from all shards of one version, all or none."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack
@@ -21,7 +21,7 @@ __all__ = ["RowsQuery", "SourceRows"]
 
 @dataclass(frozen=True, slots=True)
 class RowsQuery(StreamQuery[pl.DataFrame]):
-    """Rows of `source` at exactly `version`. Once it is answered the first frame is there."""
+    """Rows of `source` at exactly `version`. The answer begins only with its first frame."""
 
     source: str
     version: int
@@ -43,15 +43,16 @@ class RowsQuery(StreamQuery[pl.DataFrame]):
         return cls(params.get("source", ""), version)
 
     async def here(self, context: WorkerContext, shard: Shard) -> ShardStream[pl.DataFrame]:
-        """Raises NotHeld where the shard holds another version."""
+        """Raises NotHeld if the shard holds another version."""
         async with AsyncExitStack() as held:
             return await _begun(shard.read(self.source, self.version), held)
 
     async def read(
         self, answer: aiohttp.ClientResponse, held: AsyncExitStack
     ) -> ShardStream[pl.DataFrame]:
-        """An answer that breaks off before its first frame has not begun. How far the shard is
-        behind is nothing to rows of one version."""
+        """An answer that ends before its first frame counts as not begun. The lag of the shard does
+        not matter for rows of one version.
+        """
         return await _begun(self._items(answer), held)
 
     def to_frame(self, item: pl.DataFrame) -> pl.DataFrame:
@@ -74,7 +75,7 @@ class SourceRows(Gatherer[pl.DataFrame]):
         self._source = source
 
     def query(self) -> RowsQuery:
-        """Of the version that is visible now."""
+        """The query for the version that is visible now."""
         return RowsQuery(self._source, visible(self._context, self._source).version)
 
 

@@ -26,7 +26,7 @@ BySource = Mapping[str, SourceSize]
 
 @dataclass(frozen=True, slots=True)
 class SizesQuery(UnaryQuery[BySource]):
-    """The sizes of those of `sources` of which a shard has anything."""
+    """The sizes of those of `sources` with data in a shard."""
 
     sources: Sequence[str]
 
@@ -72,7 +72,7 @@ class Sizes:
 
 
 async def sizes(context: WorkerContext, sources: Sequence[str]) -> Sizes:
-    """Sizes of `sources` in all shards; a shard that cannot say now is left out."""
+    """Sizes of `sources` in all shards; a shard that cannot answer now is left out."""
     query = SizesQuery(sources)
     shards = range(context.settings.partitions)
     found = await asyncio.gather(*(_known(context, shard, query) for shard in shards))

@@ -1,4 +1,4 @@
-"""Why another process could not be asked, in words for people."""
+"""Why a request to another process failed, in words for people."""
 
 import os
 
@@ -8,7 +8,7 @@ __all__ = ["trouble"]
 
 
 def trouble(error: BaseException) -> str:
-    """What went wrong with a call, without the names and parts of the libraries that made it."""
+    """The error of a call, without names from inside the libraries."""
     if isinstance(error, TimeoutError):
         return "it does not answer in time"
     if isinstance(error, aiohttp.ClientConnectorError):

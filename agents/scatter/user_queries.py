@@ -1,4 +1,4 @@
-"""What one shard is asked about users: read, found by what they are called, identified."""
+"""Queries about users to one shard: read them, find them by identifier, identify them."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ ANSWER_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class UsersQuery(UnaryQuery[UsersRead]):
-    """Everything about at most 50 users."""
+    """All data about at most 50 users."""
 
     users: Sequence[str]
 
@@ -51,7 +51,7 @@ class UsersQuery(UnaryQuery[UsersRead]):
         return await shard.users(self.users)
 
     async def pack(self, found: UsersRead) -> bytes:
-        """Two frames: what is told of the users, then all their rows."""
+        """Two frames: the users' facts, then all their rows."""
         return await execute(partial(_pack_users, found))
 
     async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> UsersRead:
@@ -62,7 +62,7 @@ class UsersQuery(UnaryQuery[UsersRead]):
 
 @dataclass(frozen=True, slots=True)
 class FindQuery(UnaryQuery[list[Match]]):
-    """Who bears one of these identifiers."""
+    """The users with one of these identifiers."""
 
     externals: Sequence[str]
     aliases: Sequence[Alias]
@@ -142,7 +142,7 @@ class IdentifyQuery(UnaryQuery[pl.DataFrame]):
 
 
 def _pack_users(read: UsersRead) -> bytes:
-    """As one worker sends it to another: what is told of the users, then all their rows."""
+    """The bytes sent between workers: the users' facts, then all their rows."""
     header = {
         "archived": read.archived,
         "users": [

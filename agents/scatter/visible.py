@@ -1,4 +1,4 @@
-"""Which sources can be asked about, as this worker knows their states."""
+"""The sources that can be queried, by the states that this worker knows."""
 
 from agents.scatter.context import WorkerContext
 from agents.scatter.errors import DeletedSource, HiddenSource, Unavailable, UnknownSource
@@ -23,7 +23,7 @@ def known(context: WorkerContext, source: str) -> SourceState:
 
 
 def visible(context: WorkerContext, source: str) -> SourceState:
-    """The source's record, if its data may take part in answers.
+    """The source's record, if its data is visible.
 
     Raises Unavailable, UnknownSource, DeletedSource, HiddenSource.
     """

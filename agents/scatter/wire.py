@@ -1,9 +1,9 @@
-"""How one worker sends frames to another: Arrow IPC streams, each with its length before it.
+"""Frames between workers: Arrow IPC streams, each preceded by its length.
 
-    uint32 big-endian length, so many bytes of an Arrow IPC stream      once a frame
-    uint32 0                                                            the end, nothing is missing
+    uint32 big-endian length, so many bytes of an Arrow IPC stream      for each frame
+    uint32 0                                                            the end: complete
 
-A stream that stops without its end is not whole: the reader raises `Truncated`.
+A stream without this end is incomplete: the reader raises `Truncated`.
 """
 
 import asyncio
@@ -29,19 +29,19 @@ _ASIDE = 1 << 18
 
 
 class Truncated(Recoverable):
-    """Another worker's answer broke off, or is not one."""
+    """Another worker's answer is incomplete or invalid."""
 
 
 class Reader(Protocol):
-    """Where the bytes come from."""
+    """A source of bytes."""
 
     async def readexactly(self, n: int) -> bytes:
-        """So many bytes; raises asyncio.IncompleteReadError where there are fewer."""
+        """Exactly this many bytes; raises asyncio.IncompleteReadError if there are fewer."""
         ...
 
 
 def pack(frame: pl.DataFrame) -> bytes:
-    """One frame as it is sent."""
+    """The bytes of one frame."""
     buffer = io.BytesIO()
     frame.write_ipc_stream(buffer, compression="lz4")
     data = buffer.getvalue()
@@ -51,7 +51,7 @@ def pack(frame: pl.DataFrame) -> bytes:
 async def unpack(reader: Reader) -> AsyncGenerator[pl.DataFrame, None]:
     """The frames of a stream, up to its end.
 
-    Raises Truncated where the end is missing, and where a frame is none.
+    Raises Truncated if the end is missing, or a frame is invalid.
     """
     while True:
         try:
@@ -70,7 +70,7 @@ async def unpack(reader: Reader) -> AsyncGenerator[pl.DataFrame, None]:
 
 
 async def unpack_all(data: bytes) -> list[pl.DataFrame]:
-    """The frames of a stream that is here as a whole. Raises Truncated."""
+    """The frames of a complete stream in memory. Raises Truncated."""
     reader = asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
@@ -78,8 +78,9 @@ async def unpack_all(data: bytes) -> list[pl.DataFrame]:
 
 
 async def json_of(answer: aiohttp.ClientResponse) -> dict[str, Any]:
-    """The object that another worker answers. Raises Truncated for anything else, and for more
-    than a frame may have."""
+    """The JSON object in another worker's answer. Raises Truncated for anything else, and for more
+    bytes than a frame may have.
+    """
     found = bytearray()
     async for piece in answer.content.iter_any():
         found += piece
@@ -95,7 +96,7 @@ async def json_of(answer: aiohttp.ClientResponse) -> dict[str, Any]:
 
 
 def lists_of(body: bytes, *names: str) -> dict[str, list[Any]]:
-    """The JSON that another worker asks with: an object with these lists. Raises UsageError."""
+    """The JSON object in another worker's query, with these lists. Raises UsageError."""
     try:
         found = orjson.loads(body)
     except ValueError as error:

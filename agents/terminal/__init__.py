@@ -1,4 +1,4 @@
-"""What people read on a terminal: tables, lines, text of others made safe.
+"""Output for people on a terminal: tables, lines, foreign text made safe.
 
 Imports no other room of `agents`. Begin with `say`.
 """

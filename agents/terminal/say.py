@@ -1,4 +1,4 @@
-"""What the command line prints: whole lines, in which nothing of others acts on the terminal."""
+"""Prints for the command line: whole lines, in which foreign text cannot control the terminal."""
 
 import codecs
 import json
@@ -17,7 +17,9 @@ _LINE = 79
 def say(
     text: str = "", *, lead: str = "", err: bool = False, bold: bool = False, dim: bool = False
 ) -> None:
-    """Print one line, to stderr with `err`. `lead` is ours, and printed as it is before it."""
+    """Print one line, to stderr with `err`. `lead` is our own text, and is printed unchanged before
+    it.
+    """
     line = shown(text)
     if bold or dim:
         # False would end what another style has begun
@@ -26,7 +28,7 @@ def say(
 
 
 def live(text: str, *, err: bool = False, columns: int = _LINE) -> None:
-    """Print a line over the one before; `say` or an empty `say()` ends it."""
+    """Print a line that replaces the previous one; `say` or an empty `say()` ends it."""
     line = shown(text)
     click.echo(f"\r{line}{' ' * max(0, columns - width(line))}", nl=False, err=err)
 
@@ -37,24 +39,24 @@ def emit(facts: object) -> None:
 
 
 class Sink(Protocol):
-    """Takes bytes: a file, or standard output."""
+    """Accepts bytes: a file, or standard output."""
 
     def write(self, data: bytes, /) -> Any:
-        """Take all of them."""
+        """Write all of them."""
         ...
 
     def flush(self) -> None:
-        """Let them be seen."""
+        """Make them visible."""
         ...
 
 
 def stdout() -> Sink:
-    """Where answers go that are passed on as they come: exactly, but for a terminal."""
+    """Standard output for answers that are passed on: unchanged, except on a terminal."""
     return _Terminal() if sys.stdout.isatty() else sys.stdout.buffer
 
 
 class _Terminal:
-    """Lines of JSON or CSV; what a terminal would act on is written as JSON's escapes."""
+    """Lines of JSON or CSV; characters that control a terminal are written as JSON escapes."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")

@@ -1,7 +1,7 @@
-"""Tables for people: columns as wide as their content, numbers to the right.
+"""Tables for people: columns as wide as their content, numbers aligned to the right.
 
-On a terminal a table that is too wide for it has its widest columns folded, so that no row runs
-over into the next; elsewhere a row is a line.
+On a terminal, a table that is too wide has its widest columns folded, so that no row continues on
+the next line; elsewhere each row is one line.
 """
 
 import shutil
@@ -36,7 +36,9 @@ def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 def lines(
     head: Sequence[str], rows: Iterable[Sequence[object]], columns: int | None = None
 ) -> Iterator[str]:
-    """The lines of a table, the head's first; with `columns` none is longer where that can be."""
+    """The lines of a table, the header first; with `columns` no line is longer, if that is
+    possible.
+    """
     body = [[_cell(value) for value in row] for row in rows]
     numeric = [
         bool(body) and all(row[i].replace(",", "").isdecimal() or not row[i] for row in body)
@@ -59,8 +61,9 @@ def lines(
 
 
 def when(ms: int | None, timespec: str = "seconds") -> str:
-    """Milliseconds since 1970 as a time in UTC, as exact as `timespec` says; empty for None, and
-    the number where no calendar has it."""
+    """Milliseconds since 1970 as a time in UTC, with the precision of `timespec`; empty for None,
+    and the number itself if it is outside of the calendar.
+    """
     if ms is None:
         return ""
     try:
@@ -71,7 +74,7 @@ def when(ms: int | None, timespec: str = "seconds") -> str:
 
 
 def folded(text: str, columns: int) -> list[str]:
-    """The text in lines of at most so many columns, cut at spaces where there are some."""
+    """The text in lines of at most this many columns, cut at spaces if there are any."""
     if width(text) <= columns:
         return [text]
     found: list[str] = []
@@ -92,7 +95,7 @@ def folded(text: str, columns: int) -> list[str]:
 
 
 def _fitting(text: str, columns: int) -> int:
-    """How many characters fit, one at least."""
+    """How many characters fit, at least one."""
     used = 0
     for at, char in enumerate(text):
         used += width(char)
@@ -110,8 +113,9 @@ def _words(body: Sequence[Sequence[str]], columns: int) -> list[int]:
 
 
 def _narrow(widths: list[int], least: Sequence[int], columns: int) -> None:
-    """Take from the widest column, and again, until all fit or none can give; `least` is how
-    narrow each may get."""
+    """Repeatedly narrow the widest column, until all fit or no column can be narrowed; `least` is
+    the least width of each.
+    """
     room = columns - len(_GAP) * (len(widths) - 1)
     while sum(widths) > room:
         able = [i for i, size in enumerate(widths) if size > least[i]]
@@ -129,7 +133,9 @@ def _cell(value: object) -> str:
 
 
 def _clipped(text: str) -> str:
-    """Every row is as wide as the widest: one name of a megabyte would be one in each."""
+    """Clip cells, because every row is as wide as the widest: one name of a megabyte would widen
+    all.
+    """
     return text if len(text) <= _MOST else f"{text[: _MOST - 1]}…"
 
 

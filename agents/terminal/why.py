@@ -1,4 +1,4 @@
-"""Why a source stands where it does, in a few words for a table."""
+"""Why a source has its state, in a few words for a table."""
 
 from schemas.records.lifecycle import SourceState
 

@@ -1,4 +1,4 @@
-"""What is told of one user: who they are, what they received, what they did, what is hidden.
+"""The answer about one user: identity, interactions, signals, and hidden data.
 
 Imports `agents.views`. Begin with `profile`.
 """

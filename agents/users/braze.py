@@ -1,7 +1,7 @@
-"""A user as Braze's user exports show them. Field names and nesting are theirs.
+"""A user in the format of Braze's user exports, with Braze's field names and nesting.
 
-As there, what is null, false or empty may be missing: fields of which this service holds
-nothing (names, addresses, purchases) always are.
+As in Braze, null, false or empty fields may be missing. Fields without data in this service (names,
+addresses, purchases) are always missing.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -39,7 +39,7 @@ def user_object(
     names: Names,
     fields: Collection[str],
 ) -> Mapping[str, Any]:
-    """The export object of one user, with those of `fields` that are there."""
+    """The export object of one user, with the available ones of `fields`."""
     found: dict[str, Any] = {}
     if person is not None and person.external is not None:
         found["external_id"] = person.external

@@ -1,7 +1,7 @@
-"""What one user and one source have to do with each other, gathered from the folded rows.
+"""One user's history with one source, collected from folded rows.
 
-Times are UTC milliseconds. `converted` and `in_control` mean what the filters of the same
-names mean: a campaign's latest message counts, and users held out do not convert.
+Times are UTC milliseconds. `converted` and `in_control` have the meaning of the filters of these
+names: a campaign's latest message counts, and users in the control group do not convert.
 """
 
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ NAMING = ("received", "entered", "control")
 
 @dataclass(slots=True)
 class FirstLast:
-    """From the first to the last of things alike."""
+    """The first and the last time of similar interactions."""
 
     first: int
     last: int
 
     def widen(self, first: int, last: int) -> None:
-        """Takes in another span."""
+        """Extend to include another span."""
         self.first, self.last = min(self.first, first), max(self.last, last)
 
 
@@ -41,9 +41,9 @@ def _put(spans: dict[Any, FirstLast], key: Any, first: int, last: int) -> None:
 class ProfileEntry:
     """One source in one user's profile.
 
-    `kinds` has a span for every interaction kind that there is; `opened_on` and `clicked_on`
-    say on which channels, `steps` at which steps messages were received, `seen` by which
-    variation anything came, `aliases` what was clicked, `conversions` spans by index.
+    `kinds` has a span for every kind of interaction that occurred; `opened_on` and `clicked_on` the
+    channels; `steps` the steps of received messages; `seen` the spans by variation; `aliases` the
+    clicked aliases; `conversions` spans by index.
     """
 
     source: str
@@ -68,7 +68,7 @@ class ProfileEntry:
         first: int,
         last: int,
     ) -> None:
-        """Takes in one folded row."""
+        """Add one folded row."""
         _put(self.kinds, kind, first, last)
         if kind == "received":
             if channel is not None:
@@ -91,11 +91,11 @@ class ProfileEntry:
                 self._rank, self.variation = rank, variation
 
     def span(self, kind: str) -> FirstLast | None:
-        """When it happened, None where it did not."""
+        """The span of a kind, None if it did not occur."""
         return self.kinds.get(kind)
 
     def last(self, kind: str) -> int | None:
-        """When it happened last."""
+        """The last time of a kind."""
         span = self.kinds.get(kind)
         return None if span is None else span.last
 
@@ -111,17 +111,17 @@ class ProfileEntry:
 
     @property
     def in_control(self) -> bool:
-        """Whether the user was held out."""
+        """Whether the user was in the control group."""
         return "control" in self.kinds
 
     @property
     def opened(self) -> bool:
-        """Whether anything was opened, by software included."""
+        """Whether a message was opened, by a person or by software."""
         return "opened" in self.kinds or "machine_opened" in self.kinds
 
     @property
     def clicked(self) -> bool:
-        """Whether anything was clicked by a person."""
+        """Whether a person clicked."""
         return "clicked" in self.kinds
 
     @property
@@ -134,12 +134,12 @@ class ProfileEntry:
 
     @property
     def reached(self) -> bool:
-        """Whether more is known than that the user has entered or left."""
+        """Whether the user has more interactions than entering and leaving."""
         return bool(self.kinds.keys() - {"entered", "exited"})
 
 
 def entries(rows: pl.DataFrame) -> list[ProfileEntry]:
-    """One entry a source, in the order of the sources.
+    """One entry for each source, in the order of the sources.
 
     `rows` are one user's, folded, in `interaction.SCHEMA`.
     """

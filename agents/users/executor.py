@@ -1,7 +1,7 @@
-"""Threads for answers about users alone: short work that waits for nothing longer.
+"""Separate threads for answers about users: short work that should not wait for long work.
 
-The threads that everything else shares may all be busy with flushes, merges and audiences of
-seconds; whoever asks for a profile should not have to queue behind those.
+The shared threads may all be busy with flushes, merges and audiences for seconds; a request for a
+profile should not wait for those.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What one shard knows of some users."""
+"""One shard's data about some users."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ __all__ = ["UserFacts", "UsersRead"]
 
 @dataclass(frozen=True, slots=True)
 class UserFacts:
-    """One user in their shard.
+    """One user's data in the user's shard.
 
-    `person` is None where the roster does not name them. `rows` are folded, of visible sources
-    and of the profile-wide table; `hidden` counts rows by hidden source.
+    `person` is None if the roster does not have the user. `rows` are folded, of visible sources and
+    of the profile-wide table; `hidden` counts rows by hidden source.
     """
 
     user: str
@@ -26,14 +26,14 @@ class UserFacts:
 
     @property
     def known(self) -> bool:
-        """Whether the roster names the user, or any event ever did."""
+        """Whether the user is in the roster or in any event."""
         return self.person is not None or self.rows.height > 0 or bool(self.hidden)
 
 
 @dataclass(frozen=True, slots=True)
 class UsersRead:
-    """Users of one shard. `archived` are the hidden sources of which the shard's archive has
-    rows: rows of these users may be among them without anybody knowing until a restore.
+    """Users of one shard. `archived` are the hidden sources with rows in the shard's archive; which
+    users these rows belong to is unknown until a restore.
     """
 
     facts: Mapping[str, UserFacts]

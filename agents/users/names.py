@@ -1,4 +1,4 @@
-"""What sources, variations and steps are called."""
+"""Names of sources, variations and steps."""
 
 from agents.views.protocol import DefinitionLookup, SourceLookup
 
@@ -6,21 +6,21 @@ __all__ = ["Names"]
 
 
 class Names:
-    """Names by id; what has none is called by its id."""
+    """Names by id; without a name the id is used."""
 
     def __init__(self, sources: SourceLookup, catalog: DefinitionLookup) -> None:
         self._sources = sources
         self._catalog = catalog
 
     def source(self, source: str) -> str:
-        """A campaign's or Canvas's name: a deleted definition's last one too."""
+        """The name of a campaign or Canvas; for a deleted definition its last name."""
         entry, record = self._catalog.get(source), self._sources.get(source)
         named = entry.definition.name if entry is not None else ""
         kept = record.name if record is not None else ""
         return named or kept or source.partition(":")[2]
 
     def state(self, source: str) -> str | None:
-        """Where the source stands."""
+        """The state of the source."""
         record = self._sources.get(source)
         return None if record is None else record.state.value
 

@@ -1,7 +1,7 @@
-"""Which shard a few users belong to: `schemas.tables.placement` for single names.
+"""The shard of a few users: the same as `schemas.tables.placement`, for single names.
 
-That one works on whole columns, and takes milliseconds for one name; this one takes
-microseconds a name. A test holds that they agree.
+That module works on whole columns and takes milliseconds for one name; this one takes microseconds.
+A test checks that both agree.
 """
 
 __all__ = ["partition_of_user"]

@@ -1,4 +1,4 @@
-"""Who a user is, as the roster says."""
+"""The identity of a user, from the roster."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,9 +11,9 @@ __all__ = ["Match", "Person"]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """The last word on one user. `merged_into` is the user that this one has become.
+    """The last roster row of one user. `merged_into` is the user into whom this one was merged.
 
-    Where the users topic says nothing of the user, `external` is what events say.
+    If the users topic has no record of the user, `external` comes from events.
     """
 
     user: str
@@ -30,23 +30,24 @@ class Person:
 
     @property
     def became(self) -> str | None:
-        """The other user that this one has become."""
+        """The user into whom this one was merged."""
         return self.merged_into if self.merged_into not in ("", self.user) else None
 
     def to_json(self) -> dict[str, Any]:
-        """As workers send it to each other."""
+        """The JSON that workers send to each other."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Person":
-        """What `to_json` wrote."""
+        """The person in JSON that `to_json` wrote."""
         return cls(**{**fields, "aliases": tuple(Alias(*each) for each in fields["aliases"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A user who bears an identifier: `by` is `external` or `alias`, which has a label too.
-    `in_roster`: the users topic says so, and not only events."""
+    """A user with an identifier: `by` is `external` or `alias`, which has a label too. `in_roster`:
+    the identifier comes from the users topic, and not only from events.
+    """
 
     by: str
     identifier: str

@@ -1,4 +1,4 @@
-"""A profile as `GET /users/{id}` shows it."""
+"""A profile as in `GET /users/{id}`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +40,7 @@ def profile(facts: UserFacts, archived: tuple[str, ...], names: Names) -> dict[s
 
 
 def hidden_entries(hidden: Mapping[str, int], names: Names) -> list[dict[str, Any]]:
-    """The hidden sources of which there is something."""
+    """The hidden sources of which the user has rows."""
     return [
         {
             "source": source,
@@ -53,7 +53,7 @@ def hidden_entries(hidden: Mapping[str, int], names: Names) -> list[dict[str, An
 
 
 def unchecked(archived: tuple[str, ...], hidden: Mapping[str, int]) -> dict[str, Any]:
-    """The archived sources that may hide more: whose rows they are only a restore can tell."""
+    """The archived sources that may have more rows of the user: only a restore can show that."""
     others = [source for source in archived if source not in hidden]
     return {"count": len(others), "sources": others[:MOST_NAMED]}
 

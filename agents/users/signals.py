@@ -1,4 +1,4 @@
-"""What signals say of a user, whatever the source: facts that hold, keywords, feed views."""
+"""The signals of a user, independent of sources: current facts, keywords, feed views."""
 
 from dataclasses import dataclass, field
 
@@ -14,9 +14,9 @@ FACTS = ("hard_bounce", "spam_report", "invalid_phone", "feature_flag")
 
 @dataclass(slots=True)
 class Signals:
-    """`facts` has, for every kind of `FACTS`, when each value that holds was last set;
-    `keywords` when each category came in last; `feed_viewed` when the feed was viewed last.
-    Times are UTC milliseconds.
+    """`facts` has, for every kind of `FACTS`, the last time each current value was set; `keywords`
+    the last time of each category; `feed_viewed` the last view of the feed. Times are UTC
+    milliseconds.
     """
 
     facts: dict[str, dict[str | None, int]] = field(default_factory=dict)
@@ -24,12 +24,12 @@ class Signals:
     feed_viewed: int | None = None
 
     def since(self, kind: str) -> int | None:
-        """When the fact was last set, None where it does not hold."""
+        """The last time the fact was set, None if it does not hold."""
         return max(self.facts.get(kind, {}).values(), default=None)
 
 
 def signals(rows: pl.DataFrame) -> Signals:
-    """From one user's rows in `interaction.SCHEMA`, those of the profile-wide table among them."""
+    """The signals in one user's rows in `interaction.SCHEMA`, profile-wide rows included."""
     found = Signals()
     cleared: dict[tuple[str, str | None], int] = {}
     for source, _, kind, _, _, variation, detail, _, last in rows.rows():

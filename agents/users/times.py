@@ -1,4 +1,4 @@
-"""Times as people and Braze's exports write them."""
+"""Times in the format of people and of Braze's exports."""
 
 from datetime import datetime, timedelta
 from functools import lru_cache

@@ -1,9 +1,9 @@
-"""User Data of one source as CSV: Braze's columns first, ours behind them.
+"""User Data of one source as CSV: Braze's columns first, then ours.
 
-Braze documents the columns of a segment's User Data and says that the recipients of a campaign
-have three more: name and id of the variation, and whether the user is in the control group.
-Columns of which this service holds nothing are there and empty, so that programs that read
-them by name or by place go on. Ours begin with `emberline_`.
+Braze documents the columns of a segment's User Data, and three more for the recipients of a
+campaign: name and id of the variation, and whether the user is in the control group. Columns
+without data in this service are present and empty, so programs that read columns by name or by
+position continue to work. Our columns begin with `emberline_`.
 """
 
 import json
@@ -48,13 +48,12 @@ def header() -> bytes:
 def lines(
     rows: pl.DataFrame, roster: pl.DataFrame, source: str, names: Names, *, safe: bool = False
 ) -> tuple[bytes, int]:
-    """A line for each recipient, in the order of user ids; and how many there are.
+    """A line for each recipient, in the order of user ids; and the number of lines.
 
-    With `safe` no cell is a formula to a spreadsheet: one that would be gets an apostrophe first.
-
-    `rows` are folded rows of `source`, all of each of their users; `roster` has the last rows
-    of those users whom the roster names, deleted and merged ones among them: they have no line.
-    Recipients of a campaign are those of whom more is known than that they entered or left.
+    With `safe`, a cell that a spreadsheet would read as a formula begins with an apostrophe. `rows`
+    are folded rows of `source`, with all rows of each of their users. `roster` has the last roster
+    row of each of those users, if there is one; deleted and merged users get no line. Recipients of
+    a campaign are users with more interactions than entering and leaving.
     """
     gone = roster.filter(GONE)
     kept = _by_user(rows.join(gone.select("user"), on="user", how="anti"), source)
@@ -78,7 +77,7 @@ def lines(
 
 
 def _harmless(text: pl.Expr) -> pl.Expr:
-    """Spreadsheets work out what begins so, and show what follows an apostrophe as it is."""
+    """Spreadsheets evaluate a cell that begins so, and show text after an apostrophe unchanged."""
     return pl.when(text.str.contains(_FORMULA)).then(pl.lit("'") + text).otherwise(text)
 
 

@@ -32,7 +32,7 @@ CHANNEL_BATCHES = 64
 
 @dataclass(frozen=True, slots=True)
 class _Handover:
-    """A fetched batch on its way through the ingest agent to the shard that fetched it."""
+    """Fetched batches on their way through the ingest agent to the shard that fetched them."""
 
     shard: Shard
     fetched: object
@@ -44,7 +44,7 @@ class _Boot(BootStrategy):
     enable_kafka_producer = False
 
     def tables(self) -> Iterable[ServiceT]:
-        """None: shards keep what they know themselves."""
+        """None: shards keep their own state."""
         return []
 
     def web_components(self) -> Iterable[ServiceT]:
@@ -67,14 +67,16 @@ class App(faust.App):
         """Make no folders: shards keep theirs in `data_dir`."""
 
     async def on_start(self) -> None:
-        """Let the conductor subscribe at once: it waits for tables that do not exist."""
+        """Let the conductor subscribe at once: otherwise it waits for tables that do not exist."""
         await super().on_start()
         self.manager.start()
         tables: Any = self.tables
         tables._tables_registered.set()
 
     async def on_stop(self) -> None:
-        """Shards let go before the group is left, so that their successors start at once."""
+        """Shards release their resources before the worker leaves the group, so that their
+        successors start at once.
+        """
         await self.manager.stop()
         await super().on_stop()
 
@@ -104,9 +106,9 @@ def build_app(
 ) -> App:
     """The app of one worker, not started yet; call it in the loop that will run it.
 
-    `on_failed` gets every error that has to end the process, `on_held` the number of shards
-    held, before those start. Every actor waits at `gate` before it starts. `companions` are
-    actors that run whatever is assigned. `ownership` is that of the shards that are made.
+    `on_failed` gets every error that must end the process. `on_held` gets the number of assigned
+    shards, before they start. Every actor waits at `gate` before it starts. `companions` are actors
+    that run with any assignment. `ownership` is shared with the shards.
     """
     ownership = ownership or Ownership()
     app = App(
@@ -163,7 +165,7 @@ def build_app(
 def _ingest_agent(
     app: App, on_failed: Callable[[BaseException], None]
 ) -> Callable[[Shard, object], Awaitable[None]]:
-    """Define the agent; return what sends it a shard's fetched batch."""
+    """Define the agent; return the function that sends a shard's fetched batches to it."""
     channel: ChannelT[Any] = app.channel(maxsize=CHANNEL_BATCHES)
 
     async def ingest(handovers: StreamT[Any]) -> None:

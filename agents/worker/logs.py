@@ -1,4 +1,4 @@
-"""What a worker writes to its log: plain lines, and of a flood only the first drops."""
+"""The log of a worker: plain lines, with a limit on repeated messages."""
 
 import logging
 import sys
@@ -19,20 +19,20 @@ _CHATTY = (*_QUIET, "streams.kafka.fetch")
 
 
 class Plain(logging.Formatter):
-    """A line a message, whatever is quoted in it; traces have their own lines."""
+    """One line for each message, whatever text it quotes; tracebacks have several lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """The line, with what a terminal would act on written out."""
+        """The line, with terminal control characters escaped."""
         return shown(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        """The trace, line by line."""
+        """The traceback, line by line."""
         return "\n".join(map(shown, super().formatException(ei).split("\n")))
 
 
 class _Harmless(logging.Filter):
-    """Drops one line: Kafka 4 answers an older client's quick next transaction with
-    NOT_ENOUGH_REPLICAS, and aiokafka tries again, successfully.
+    """Drops one message: Kafka 4 answers an older client's next transaction with
+    NOT_ENOUGH_REPLICAS if it comes too soon, and aiokafka repeats the request successfully.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -44,9 +44,9 @@ class _Harmless(logging.Filter):
 
 
 class _Flood(logging.Filter):
-    """Lets the same thing be said once in `EVERY_S` seconds.
+    """Allows the same message once in `EVERY_S` seconds.
 
-    aiokafka retries ten times a second in every client, and says so each time.
+    aiokafka retries ten times a second in every client, and logs each time.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class _Flood(logging.Filter):
 
 
 def configure(*, verbose: bool = False, stream: TextIO = sys.stderr) -> None:
-    """Send the log of this process to `stream`; `verbose` adds what libraries tell."""
+    """Send the log of this process to `stream`; `verbose` adds the messages of libraries."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Plain(FORMAT))
     if not verbose:

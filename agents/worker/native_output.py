@@ -1,9 +1,9 @@
-"""What native libraries print past the logging: panics that are caught do not flood the log.
+"""Redirects the direct output of native libraries, so that caught panics do not fill the log.
 
-Polars prints a panic to file descriptor 2 before it becomes an exception, which its caller
-expects of garbage and handles. Here that descriptor becomes a pipe: panics go to the log at the
-level debug, a line each; all else goes on to where it went before. Python's own stderr never
-passes the pipe.
+Polars prints a panic to file descriptor 2 before the panic becomes an exception, which the caller
+expects for invalid data and handles. This module replaces the descriptor by a pipe: panics go to
+the log at level debug, one record for each line; all other output goes to the former descriptor.
+Python's own stderr does not use the pipe.
 """
 
 import faulthandler
@@ -29,7 +29,7 @@ _SHOWN = 200
 
 
 def divert() -> TextIO:
-    """Begin; returns the stream to the former stderr, which `sys.stderr` is from now on."""
+    """Begin; returns a stream to the former stderr, for use as `sys.stderr`."""
     former = os.dup(_STDERR)
     reading, writing = os.pipe()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
@@ -48,7 +48,7 @@ def divert() -> TextIO:
 
 
 def without_panics(lines: Iterable[bytes]) -> Iterable[bytes]:
-    """The lines that belong to no panic; each of those is logged at the level debug."""
+    """The lines that belong to no panic; lines of panics are logged at level debug."""
     panicked: str | None = None
     said = False
     for line in lines:

@@ -1,4 +1,4 @@
-"""What has to be true before a worker starts, each with its remedy where it is not."""
+"""The conditions that a worker checks before it starts; each error names its remedy."""
 
 import fcntl
 import logging
@@ -24,7 +24,8 @@ LOCK = "worker.lock"
 def locked(folder: Path) -> Iterator[None]:
     """Keep other workers out of a data folder.
 
-    Raises Fatal where one is in it already. The lock ends with the process, however it ends.
+    Raises Fatal if another worker uses it. The lock ends with the process, also if the process is
+    killed.
     """
     try:
         _private(folder)
@@ -51,8 +52,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _private(folder: Path) -> None:
-    """For its owner alone: every user's rows are in it. One that is not known to be a worker's
-    keeps its mode, whatever else is there."""
+    """Make the folder private to its owner, because it has every user's rows. A folder that is not
+    known to be a worker's keeps its mode.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
     if not stat.S_IMODE(found.st_mode) & 0o077:
@@ -64,11 +66,11 @@ def _private(folder: Path) -> None:
 
 
 async def topics_checked(settings: Settings) -> None:
-    """Wait for the broker, then compare the topics with what they should be.
+    """Wait for the broker, then compare the topics with their specification.
 
-    Settings of our own topics that a former version made otherwise are set, and named in the
-    log. Raises Fatal naming the missing topics, or the first wrong one, its setting and the
-    remedy; the others are in the log.
+    Settings of our own topics that an earlier version created differently are corrected, and
+    logged. Raises Fatal naming the missing topics, or the first wrong topic, its setting and the
+    remedy; the others are logged.
     """
     gate = BrokerGate(settings)
     while True:

@@ -47,7 +47,7 @@ Ready = Callable[[App], None]
 
 
 class _Worker(faust.Worker):
-    """Faust's worker, with signals and logging left to us."""
+    """Faust's worker without its handling of signals and logging, which is done here."""
 
     def __init__(self, app: App) -> None:
         super().__init__(
@@ -61,7 +61,7 @@ class _Worker(faust.Worker):
         self.spinner = None
 
     def install_signal_handlers(self) -> None:
-        """None: they are installed before the preflight already."""
+        """Does nothing: they are installed before the preflight."""
 
 
 class _Follower:
@@ -75,11 +75,11 @@ class _Follower:
 
 
 async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
-    """Be a worker until SIGTERM or SIGINT; returns after an orderly end.
+    """Run a worker until SIGTERM or SIGINT; returns after an orderly end.
 
-    `on_ready` is called once, when all that was assigned first has recovered. Raises Fatal
-    with the one line that says what has to be done; whatever else went wrong becomes one.
-    An end that takes more than 10 s is cut short: all that counts is in Kafka.
+    `on_ready` is called once, after the first assignment has recovered. Raises Fatal with one line
+    that says what to do; unforeseen errors become one too. If the end takes more than 10 s it is
+    cut short: all important data is in Kafka.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,7 +98,7 @@ async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
 
 
 async def _before(work: Any, stopping: asyncio.Event) -> bool:
-    """Whether `work` ended before the worker has to stop. Raises what it raises."""
+    """Whether `work` ended before the worker has to stop. Raises the errors of `work`."""
     task, stop = asyncio.ensure_future(work), asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -201,7 +201,7 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
 
 
 def _told(error: BaseException) -> EmberlineError:
-    """What is wrong in one line; said at once too, as the end may be cut short."""
+    """The error in one line; it is also logged at once, because the end may be cut short."""
     if isinstance(error, EmberlineError):
         log.error("the worker stops: %s", error)
         return error
