@@ -1,18 +1,24 @@
-"""The clock of all decisions, injected. Local bookkeeping (timeouts, measurements) uses the
-machine's clock directly.
+"""Time and chance, injected: the clock of all decisions and measurements, and random numbers.
+
+Waiting is a matter of the event loop.
 """
 
 import time
+from random import Random, SystemRandom
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock", "steady_s"]
+__all__ = ["SYSTEM_CLOCK", "SYSTEM_RANDOM", "Clock", "ManualClock", "SystemClock", "steady_s"]
 
 
 class Clock(Protocol):
-    """Gives the current time in UTC milliseconds since 1970."""
+    """Gives the time of day, which may be corrected, and seconds that only go forward."""
 
     def now_ms(self) -> int:
         """UTC milliseconds since 1970-01-01."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds since some moment, for durations: never less than before."""
         ...
 
 
@@ -23,6 +29,15 @@ class SystemClock:
         """UTC milliseconds since 1970-01-01."""
         return time.time_ns() // 1_000_000
 
+    def monotonic_s(self) -> float:
+        """As `time.monotonic`."""
+        return time.monotonic()
+
+
+SYSTEM_CLOCK: Clock = SystemClock()
+SYSTEM_RANDOM: Random = SystemRandom()
+"""The system's: safe for names that nobody else may have."""
+
 
 class ManualClock:
     """A clock that moves only when `set` or `advance` is called: for tests and for what-if
@@ -31,6 +46,7 @@ class ManualClock:
 
     def __init__(self, now_ms: int = 0) -> None:
         self._now = now_ms
+        self._passed_ms = 0
 
     def now_ms(self) -> int:
         """UTC milliseconds since 1970-01-01, as last set."""
@@ -38,11 +54,17 @@ class ManualClock:
 
     def set(self, now_ms: int) -> None:
         """Set the time. Backwards is allowed, as for a clock that is corrected."""
+        self._passed_ms += max(0, now_ms - self._now)
         self._now = now_ms
 
     def advance(self, ms: int) -> None:
         """Move the time forward by this many milliseconds."""
         self._now += ms
+        self._passed_ms += ms
+
+    def monotonic_s(self) -> float:
+        """Seconds by which it has moved forward."""
+        return self._passed_ms / 1000
 
 
 #: The monotonic clock of Linux stands still while the machine sleeps; this one does not.

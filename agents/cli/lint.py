@@ -17,7 +17,7 @@ from agents.views.catalog_view import CatalogEntry, CatalogView
 from agents.views.state_view import StateView
 from schemas.errors import UsageError
 from streams.clock import SystemClock
-from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.environment import Environment
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -60,10 +60,10 @@ def check(ctx: click.Context, files: list[Path], as_json: bool) -> None:
 
 async def _read(settings: Settings) -> tuple[CatalogView, StateView]:
     """As a worker has them that has read everything."""
-    topics = Topics(settings.prefix)
+    environment, topics = Environment.of(settings), Topics(settings.prefix)
     catalog, records = await asyncio.gather(
-        catalog_view.read(settings, KafkaLog(settings), SystemClock().now_ms()),
-        read_all(KafkaLog(settings), topics.state),
+        catalog_view.read(environment),
+        read_all(environment.kafka, topics.state),
     )
     states = StateView()
     for _, _, record in records:

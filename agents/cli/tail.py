@@ -13,7 +13,7 @@ from schemas.errors import Recoverable, UsageError
 from schemas.records.codec import Undecodable, decode
 from schemas.words.nearest import nearest
 from streams.kafka.fetch import Fetcher
-from streams.kafka.log import Partition
+from streams.kafka.log import Partition, ReaderOptions
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics, partitions
 from streams.settings import Settings
@@ -59,7 +59,7 @@ async def tail(
     ends = {partition: end for partition, (_, end) in spans.items()}
     # markers of transactions take offsets too: some more than asked for
     starts = {one: max(begin, end - 2 * last) for one, (begin, end) in spans.items()}
-    fetcher = Fetcher(settings, starts, bytes_per_fetch=_FETCH_BYTES, name="tail")
+    fetcher = Fetcher(settings, starts, ReaderOptions(bytes_per_fetch=_FETCH_BYTES, name="tail"))
     await fetcher.start()
     try:
         for line in await _until(fetcher, ends, last):

@@ -7,7 +7,6 @@ memory and begins again with a takeover.
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -40,15 +39,14 @@ from schemas.records import codec
 from schemas.records.lifecycle import SourceState
 from schemas.records.registry import own_id
 from schemas.records.undecodable import Undecodable
-from streams.clock import Clock
 from streams.ending import to_the_end
+from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import names_source, own_key, pass_over, producer_of, records_of
-from streams.kafka.log import Fenced, Log, LogReader, LogWriter, Record, RecordGroup
+from streams.kafka.log import Fenced, LogReader, LogWriter, ReaderOptions, Record, RecordGroup
 from streams.kafka.purge import Purge
 from streams.kafka.remote_registry import RegistryUnreachable, learn, registry_of, source_for
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
-from streams.settings import Settings
 from streams.state.store import bounded
 
 __all__ = ["Coordinator"]
@@ -88,16 +86,15 @@ class Coordinator:
 
     def __init__(
         self,
-        settings: Settings,
-        kafka: Log,
-        clock: Clock,
+        environment: Environment,
         policy: Policy | None = None,
         *,
         items_per_step: int = _ITEMS_PER_STEP,
     ) -> None:
-        self._settings = settings
-        self._kafka = kafka
-        self._clock = clock
+        self._environment = environment
+        self._settings = settings = environment.settings
+        self._kafka = environment.kafka
+        self._clock = environment.clock
         self._policy = policy or Policy.of(settings)
         self._topics = Topics(settings.prefix)
         self._items_per_step = items_per_step
@@ -177,7 +174,7 @@ class Coordinator:
     async def _take_over(self, writer: LogWriter) -> _Term:
         own = self._own
         start, _ = (await self._kafka.admin.bounds([own]))[own]
-        owner = uuid.uuid4().hex
+        owner = self._environment.new_id()
         at = self._clock.now_ms()
         await writer.commit([log_topic.owner_record(self._settings, owner)])
         self._owner = owner
@@ -238,9 +235,7 @@ class Coordinator:
                 term.rejects.append(self._rejected(batch, code, detail))
 
         reader = self._kafka.reader(
-            {(topic, 0): start},
-            unreadable=unreadable,
-            name="coordinator-catalog",
+            {(topic, 0): start}, ReaderOptions(unreadable=unreadable, name="coordinator-catalog")
         )
         await reader.start()
         try:
@@ -325,8 +320,10 @@ class Coordinator:
         positions[self._topics.state, 0] = term.watched
         reader = self._kafka.reader(
             positions,
-            unreadable=lambda *what: term.rejects.append(self._rejected(*what)),
-            name="coordinator",
+            ReaderOptions(
+                unreadable=lambda *what: term.rejects.append(self._rejected(*what)),
+                name="coordinator",
+            ),
         )
         await reader.start()
         reports = self._topics.shard_reports

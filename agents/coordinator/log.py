@@ -15,7 +15,7 @@ from schemas.decode.batch import KafkaRecord, RecordBatch
 from schemas.errors import Fatal
 from schemas.records.lifecycle import is_source
 from streams.kafka.foreign_records import own_key, pass_over, records_of
-from streams.kafka.log import Log, Record
+from streams.kafka.log import Log, ReaderOptions, Record
 from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -80,7 +80,7 @@ async def read_back(settings: Settings, kafka: Log, owner: str, start: int) -> F
     format.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
-    reader = kafka.reader({partition: start}, name="coordinator-log")
+    reader = kafka.reader({partition: start}, ReaderOptions(name="coordinator-log"))
     await reader.start()
     kept: dict[str, KafkaRecord] = {}
     try:
@@ -134,7 +134,7 @@ async def _before(
     if not keys:
         return found
     partition = (Topics(settings.prefix).coordinator, 0)
-    reader = kafka.reader({partition: start}, name="coordinator-former")
+    reader = kafka.reader({partition: start}, ReaderOptions(name="coordinator-former"))
     await reader.start()
     try:
         while reader.position(partition) < end:
@@ -154,7 +154,7 @@ async def last_owner(settings: Settings, kafka: Log, start: int, end: int) -> st
     Raises Recoverable if no record comes.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
-    reader = kafka.reader({partition: start}, name="coordinator-owner")
+    reader = kafka.reader({partition: start}, ReaderOptions(name="coordinator-owner"))
     await reader.start()
     owner: str | None = None
     try:
@@ -174,7 +174,7 @@ async def appended_at(settings: Settings, kafka: Log, offset: int) -> int | None
     None if the topic keeps the producer's times. Raises Recoverable if no record comes.
     """
     partition = (Topics(settings.prefix).coordinator, 0)
-    reader = kafka.reader({partition: offset}, name="coordinator-clock")
+    reader = kafka.reader({partition: offset}, ReaderOptions(name="coordinator-clock"))
     await reader.start()
     try:
         while True:

@@ -5,9 +5,10 @@ priority pauses or shrinks while work with a higher one runs. Every wait has a t
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+
+from streams.clock import SYSTEM_CLOCK, Clock
 
 __all__ = ["Scheduler"]
 
@@ -24,7 +25,8 @@ _TURN_S = 0.1
 class Scheduler:
     """The scheduler of one worker. Use it in the worker's event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now = clock.monotonic_s
         #: Held while one shard merges or indexes: ingest keeps the other cores.
         self.background = asyncio.Lock()
         self._lifecycle = asyncio.Lock()
@@ -71,7 +73,7 @@ class Scheduler:
         """Note that ingest has work; `load` says that it is catching up with a log of waiting
         events.
         """
-        now = time.monotonic()
+        now = self._now()
         if load:
             if self._loaded + _COMING_S < now:
                 self._loaded_since = now
@@ -82,7 +84,7 @@ class Scheduler:
         """Whether background work may run: no query is open and ingest keeps up, or this has not
         been the case for longer than `seconds`.
         """
-        now = time.monotonic()
+        now = self._now()
         if self._quiet.is_set() and self._loaded + _COMING_S <= now:
             self._busy_since = float("inf")
             return True
@@ -93,7 +95,7 @@ class Scheduler:
         """Whether ingest is not catching up now, or has been catching up for longer than
         `seconds`.
         """
-        now = time.monotonic()
+        now = self._now()
         return self._loaded + _COMING_S <= now or self._loaded_since + seconds <= now
 
     @asynccontextmanager
@@ -104,7 +106,7 @@ class Scheduler:
         Yields False if it is still another shard's turn: try again later, because deltas may have
         to be flushed meanwhile.
         """
-        if self._came + _COMING_S < time.monotonic():
+        if self._came + _COMING_S < self._now():
             yield True
             return
         try:

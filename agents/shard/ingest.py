@@ -7,7 +7,6 @@ returns them by `offer`.
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.loop import WorkLoop
 from schemas.decode.batch import SealedBatch
 from streams.ending import together
-from streams.kafka.log import LogReader, LostRange, Partition
+from streams.kafka.log import LogReader, LostRange, Partition, ReaderOptions
 from streams.kafka.remote_registry import registry_of
 from streams.kafka.topics import Topics
 from streams.period import milliseconds
@@ -113,11 +112,13 @@ class IngestLoop:
             await self._tell_rest(context.store.table.rested_ms)
         self._reader = context.kafka.reader(
             positions,
-            ends={key: end for key, (_, end) in logs.items()},
-            bytes_per_fetch=self._budget.fetch_bytes,
-            prefetch=True,
-            linger_ms=round(milliseconds(context.settings.linger)),
-            name=f"shard-{context.partition}",
+            ReaderOptions(
+                ends={key: end for key, (_, end) in logs.items()},
+                bytes_per_fetch=self._budget.fetch_bytes,
+                prefetch=True,
+                linger_ms=round(milliseconds(context.settings.linger)),
+                name=f"shard-{context.partition}",
+            ),
         )
         await self._reader.start()
         self._folded = positions
@@ -268,6 +269,6 @@ class IngestLoop:
         positions = {topic: offset for (topic, _), offset in self._folded.items()}
         table = self._context.store.table
         # a state store's age counts from the last record: a quiet shard writes one now and then
-        quiet_s = time.monotonic() - self._context.store.written_at
+        quiet_s = self._context.clock.monotonic_s() - self._context.store.written_at
         if positions != table.cursor or quiet_s > _QUIET_S:
             await self._context.store.commit(Step(puts=[table.cursor_put(positions)]))

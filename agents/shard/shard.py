@@ -1,7 +1,6 @@
 """A shard: partition p of every topic, with takeover, ingest, work and answers."""
 
 import asyncio
-import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -38,12 +37,11 @@ from agents.users.person import Match
 from agents.views.state_view import StateView
 from schemas.errors import Fatal
 from schemas.tables.roster import Alias
-from streams.clock import Clock
 from streams.ending import to_the_end, together
-from streams.kafka.log import Fenced, Log
+from streams.kafka.environment import Environment
+from streams.kafka.log import Fenced
 from streams.kafka.purge import Purge
 from streams.kafka.topics import Topics
-from streams.settings import Settings
 from streams.state.store import Store
 from streams.user_index.by_user import ByUser
 
@@ -59,24 +57,20 @@ class Shard:
 
     def __init__(
         self,
-        settings: Settings,
-        kafka: Log,
+        environment: Environment,
         partition: int,
         view: StateView,
-        clock: Clock,
         cache: Cache,
         budget: Budget,
         deliver: Deliver,
         ownership: Ownership | None = None,
     ) -> None:
-        folder = Path(settings.data_dir) / f"shard-{partition}"
-        self._store = Store(settings, kafka, partition, folder, cache)
+        folder = Path(environment.settings.data_dir)
+        self._store = Store(environment, partition, folder / f"shard-{partition}", cache)
         self._ownership = ownership or Ownership()
         self._store.doubts = self._ownership.doubts
-        self._context = ShardContext(
-            settings, kafka, partition, self._store, view, clock, self._ownership
-        )
-        self._users = ByUser(Path(settings.data_dir) / f"users-{partition}", cache)
+        self._context = ShardContext(environment, partition, self._store, view, self._ownership)
+        self._users = ByUser(folder / f"users-{partition}", cache)
         self._store.follow = self._users.follow
         self._audiences = Audiences(self._context, budget.scheduler)
         self._people = ShardUsers(self._context, self._users)
@@ -124,11 +118,11 @@ class Shard:
         """
         self._life.enter(ShardPhase.RECOVERING)
         try:
-            started = time.monotonic()
+            started = self._context.clock.monotonic_s()
             await self._store.takeover()
             await asyncio.to_thread(self._users.open, self._identity())
             await self._ingest.start()
-            self._recovery_s = time.monotonic() - started
+            self._recovery_s = self._context.clock.monotonic_s() - started
             self._life.enter(ShardPhase.RUNNING)
             await together(
                 self._ingest.run(),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from agents.coordinator import log as coordinator_log
 from agents.worker.preflight import locked
+from streams.kafka.environment import Environment
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Partition
 from streams.kafka.offsets import bounds
@@ -61,7 +62,7 @@ async def skip(settings: Settings) -> list[Skipped]:
 async def _shard(settings: Settings, partition: int) -> list[Skipped]:
     topics = Topics(settings.prefix)
     folder = Path(settings.data_dir) / f"shard-{partition}"
-    store = Store(settings, KafkaLog(settings), partition, folder, shared_cache(_CACHE_BYTES))
+    store = Store(Environment.of(settings), partition, folder, shared_cache(_CACHE_BYTES))
     try:
         await store.takeover()
         inputs = (*topics.events.values(), topics.users, topics.repartition)

@@ -21,9 +21,9 @@ from schemas.decode.reject import reject_batch
 from schemas.errors import Recoverable, UsageError
 from schemas.records import codec
 from streams.clock import Clock
+from streams.kafka.environment import Environment
 from streams.kafka.fetch import Fetcher
-from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.log import Record
+from streams.kafka.log import ReaderOptions, Record
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -104,7 +104,7 @@ def _coordinator_inputs(topics: Topics) -> tuple[str, ...]:
 
 async def _of_shard(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
     folder = Path(settings.data_dir) / f"shard-{at.partition}"
-    store = Store(settings, KafkaLog(settings), at.partition, folder, shared_cache(_CACHE_BYTES))
+    store = Store(Environment.of(settings), at.partition, folder, shared_cache(_CACHE_BYTES))
     try:
         await store.takeover()
         passed, records = await _passed(settings, at, store.table.cursor, reason, clock)
@@ -159,7 +159,9 @@ async def _next(settings: Settings, at: At, first: int) -> tuple[SealedBatch | N
     there are markers of transactions only.
     """
     topic_partition = (at.topic, at.partition)
-    fetcher = Fetcher(settings, {topic_partition: first}, check_crc=False, name="skip")
+    fetcher = Fetcher(
+        settings, {topic_partition: first}, ReaderOptions(check_crc=False, name="skip")
+    )
     await fetcher.start()
     try:
         async with asyncio.timeout(_READ_S):

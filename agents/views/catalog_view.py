@@ -20,12 +20,12 @@ from agents.coordinator.rules.quarantine import Quarantined, readable_uses
 from agents.coordinator.rules.state import CoordinatorState, RetentionSweep
 from schemas.records.lifecycle import Definition, DefinitionPart, is_source
 from schemas.records.registry import FILES
+from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import own_key, pass_over, records_of
-from streams.kafka.log import Log
+from streams.kafka.log import Log, ReaderOptions
 from streams.kafka.remote_registry import registry_of
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
-from streams.settings import Settings
 
 __all__ = ["CatalogEntry", "CatalogView", "follow", "read"]
 
@@ -137,18 +137,19 @@ class CatalogView:
         self.changes += 1
 
 
-async def follow(settings: Settings, kafka: Log, view: CatalogView) -> None:
+async def follow(environment: Environment, view: CatalogView) -> None:
     """Update `view` from the coordinator's log until cancelled.
 
     The view has caught up once the coordinator has processed all records that were in `catalog`
     when the reading began, and the view has read the results. Waits while a broker does not answer;
     raises Recoverable if none answers at the start.
     """
+    settings, kafka = environment.settings, environment.kafka
     topics = Topics(settings.prefix)
     log_at, catalog_at = (topics.coordinator, 0), (topics.catalog, 0)
     spans = await kafka.admin.bounds([log_at, catalog_at])
     start, end = spans[log_at]
-    reader = kafka.reader({log_at: start}, name="catalog-view")
+    reader = kafka.reader({log_at: start}, ReaderOptions(name="catalog-view"))
     await reader.start()
     last: int | None = None
     try:
@@ -181,7 +182,7 @@ async def _last_record(
     last = -1
     if taken >= end:
         return last
-    reader = kafka.reader({catalog: max(start, taken)}, name="catalog-end")
+    reader = kafka.reader({catalog: max(start, taken)}, ReaderOptions(name="catalog-end"))
     await reader.start()
     try:
         while reader.position(catalog) < end:
@@ -192,12 +193,14 @@ async def _last_record(
     return last
 
 
-async def read(settings: Settings, kafka: Log, now: int) -> CatalogView:
+async def read(environment: Environment) -> CatalogView:
     """All definitions of the coordinator, including those of `catalog` that it has not processed
     yet.
 
-    `now`: UTC milliseconds. Raises as `topic_reader.read_all`.
+    Raises as `topic_reader.read_all`.
     """
+    settings, kafka = environment.settings, environment.kafka
+    now = environment.clock.now_ms()
     view, topics = CatalogView(), Topics(settings.prefix)
     for _, partition, record in await read_all(kafka, topics.coordinator):
         try:

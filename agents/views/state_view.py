@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from agents.coordinator.rules.bounds import HUGE
 from schemas.records import codec
 from schemas.records.lifecycle import WORKING, SourceState, State
+from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import names_source, pass_over, records_of
-from streams.kafka.log import Log
+from streams.kafka.log import ReaderOptions
 from streams.kafka.topics import Topics
-from streams.settings import Settings
 
 __all__ = ["StateView", "follow"]
 
@@ -119,7 +119,7 @@ class StateView:
         return self.changes
 
 
-async def follow(settings: Settings, kafka: Log, view: StateView) -> None:
+async def follow(environment: Environment, view: StateView) -> None:
     """Update `view` from the beginning of `lifecycle.state` until cancelled.
 
     Waits while a broker does not answer; raises Recoverable if none answers at the start. A record
@@ -128,9 +128,10 @@ async def follow(settings: Settings, kafka: Log, view: StateView) -> None:
     state is unknown; then the view does not catch up until the coordinator has published the source
     again, which it does at once.
     """
+    settings, kafka = environment.settings, environment.kafka
     partition = (Topics(settings.prefix).state, 0)
     start, end = (await kafka.admin.bounds([partition]))[partition]
-    reader = kafka.reader({partition: start}, name="state-view")
+    reader = kafka.reader({partition: start}, ReaderOptions(name="state-view"))
     await reader.start()
     damaged: set[str] = set()
     try:

@@ -16,6 +16,7 @@ from agents.coordinator.coordinator import Coordinator
 from agents.http.keyring import check_exposure
 from agents.http.spool import clean_up
 from agents.resources.budget import Budget
+from agents.resources.scheduler import Scheduler
 from agents.shard.ownership import Ownership
 from agents.shard.shard import Shard
 from agents.supervision.broker_gate import BrokerGate
@@ -28,8 +29,7 @@ from agents.web import access_log
 from agents.worker.app import App, build_app
 from agents.worker.preflight import locked, topics_checked
 from schemas.errors import EmberlineError, Fatal
-from streams.clock import SystemClock
-from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.environment import Environment
 from streams.settings import Settings
 from streams.state.state_store import shared_cache
 
@@ -168,12 +168,13 @@ async def _announce(app: App, on_ready: Ready) -> None:
 
 def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
     view, catalog = StateView(), CatalogView()
-    clock, budget, kafka = SystemClock(), Budget(settings), KafkaLog(settings)
+    environment = Environment.of(settings)
+    budget = Budget(settings, scheduler=Scheduler(environment.clock))
     gate, ownership, watch = BrokerGate(settings), Ownership(), TopicWatch(settings)
     cache = shared_cache(budget.cache_bytes)
 
     def make_shard(partition: int, deliver: Deliver) -> Shard:
-        return Shard(settings, kafka, partition, view, clock, cache, budget, deliver, ownership)
+        return Shard(environment, partition, view, cache, budget, deliver, ownership)
 
     def on_held(shards: int) -> None:
         budget.shards = shards
@@ -182,14 +183,12 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
         settings,
         gate=gate,
         make_shard=make_shard,
-        make_coordinator=lambda: Coordinator(settings, kafka, clock),
+        make_coordinator=lambda: Coordinator(environment),
         states=view,
         catalog=catalog,
         companions={
-            "state view": lambda: _Follower(partial(state_view.follow, settings, kafka, view)),
-            "catalog view": lambda: _Follower(
-                partial(catalog_view.follow, settings, kafka, catalog)
-            ),
+            "state view": lambda: _Follower(partial(state_view.follow, environment, view)),
+            "catalog view": lambda: _Follower(partial(catalog_view.follow, environment, catalog)),
             "broker watch": lambda: gate,
             "topic watch": lambda: watch,
         },

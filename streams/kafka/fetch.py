@@ -9,10 +9,9 @@ control batches.
 
 import asyncio
 import logging
-import random
-import time
 from collections.abc import Iterable, Mapping
 from functools import partial
+from random import Random
 
 from aiokafka import errors as kafka_errors
 from aiokafka.protocol.fetch import FetchRequest
@@ -20,10 +19,11 @@ from aiokafka.structs import TopicPartition
 
 from schemas.decode.batch import CorruptBatch, RecordBatch, SealedBatch
 from schemas.errors import Recoverable
+from streams.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
 from streams.kafka import bootstrap
 from streams.kafka.aborted import committed
 from streams.kafka.fetch_protocol import FetchProtocol, PartitionAnswer
-from streams.kafka.log import IDLE_WAIT_MS, SILENCE_S, Partition, Unreadable
+from streams.kafka.log import DEFAULT_OPTIONS, IDLE_WAIT_MS, SILENCE_S, Partition, ReaderOptions
 from streams.kafka.opening import open_batches
 from streams.settings import Settings
 
@@ -47,8 +47,8 @@ UNPACK_IN_THREAD = 64_000
 class Fetcher:
     """Fetches whole record batches of `(topic, partition)` pairs, from a cursor.
 
-    `cursor` maps each partition to the next offset to read, `ends` to a lower bound of its log's
-    end. Every broker gets separate requests, so a silent broker delays only its own partitions.
+    `cursor` maps each partition to the next offset to read; for the options see `ReaderOptions`.
+    Every broker gets separate requests, so a silent broker delays only its own partitions.
     `bytes_per_fetch` limits the answers of one round, except for the last batch: `fetch` counts
     decompressed bytes, and learns from each answer how much to request; `fetch_sealed` counts bytes
     as in the log. With `prefetch` one more round may be in flight while the caller works on the
@@ -62,34 +62,31 @@ class Fetcher:
         self,
         settings: Settings,
         cursor: Mapping[Partition, int],
+        options: ReaderOptions = DEFAULT_OPTIONS,
         *,
-        ends: Mapping[Partition, int] | None = None,
-        bytes_per_fetch: int = 8_000_000,
-        bytes_per_partition: int = 3_000_000,
-        prefetch: bool = False,
-        linger_ms: int = 0,
-        check_crc: bool = True,
-        unreadable: Unreadable | None = None,
-        name: str = "fetcher",
+        clock: Clock = SYSTEM_CLOCK,
+        random: Random = SYSTEM_RANDOM,
     ) -> None:
         self._settings = settings
+        self._now = clock.monotonic_s
+        self._random = random
         self._protocol = FetchProtocol(
             cursor,
-            ends=ends,
-            bytes_per_fetch=bytes_per_fetch,
-            bytes_per_partition=bytes_per_partition,
-            linger_ms=linger_ms,
+            ends=options.ends,
+            bytes_per_fetch=options.bytes_per_fetch,
+            bytes_per_partition=options.bytes_per_partition,
+            linger_ms=options.linger_ms,
         )
         self._leaders_asked = 0.0
-        self._bytes = bytes_per_fetch
-        self._prefetch = prefetch
-        self._unpack = partial(committed, check_crc=check_crc)
-        self._name = name
+        self._bytes = options.bytes_per_fetch
+        self._prefetch = options.prefetch
+        self._unpack = partial(committed, check_crc=options.check_crc)
+        self._name = options.name
         self._client: bootstrap.Client | None = None
         #: Questions under way or answered and not handed over, by broker.
         self._pending: dict[int, asyncio.Task[list[PartitionAnswer]]] = {}
         self._asked: dict[int, list[Partition]] = {}
-        self._unreadable = unreadable
+        self._unreadable = options.unreadable
         self._trouble_said = 0.0
 
     async def start(self) -> None:
@@ -208,13 +205,13 @@ class Fetcher:
         For reading up to a certain offset: this may take any time as long as positions move. Raises
         `Recoverable` if no position moves for `silence_s`, and `LostRange`.
         """
-        heard = time.monotonic()
+        heard = self._now()
         before = self.positions()
         while True:
             batches = await self.fetch()
             if batches or self._protocol.positions != before:
                 return batches
-            if time.monotonic() > heard + silence_s:
+            if self._now() > heard + silence_s:
                 at = ", ".join(f"{t}[{n}] offset {o}" for (t, n), o in sorted(before.items())[:5])
                 raise Recoverable(
                     f"nothing came for {silence_s:.0f} s of what is to be read next: {at}",
@@ -232,7 +229,7 @@ class Fetcher:
         """
         wait_s = max_wait_ms / 1000 + ANSWER_S
         if resting := self._protocol.resting:
-            wait_s = max(0.0, min(wait_s, min(resting.values()) - time.monotonic()))
+            wait_s = max(0.0, min(wait_s, min(resting.values()) - self._now()))
         await asyncio.wait(
             self._pending.values(), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
         )
@@ -259,7 +256,7 @@ class Fetcher:
         by_leader = self._by_leader(client)
         self._seek_leaders(client, by_leader)
         protocol = self._protocol
-        protocol.awake(time.monotonic())
+        protocol.awake(self._now())
         taken = {one for some in self._asked.values() for one in some} | protocol.resting.keys()
         share = max(1, len(by_leader))
         for node, led in by_leader:
@@ -292,7 +289,7 @@ class Fetcher:
             log.warning(f"{self._name}: no broker leads {_named(gone)}: not read until one does")
         if back:
             log.warning(f"{self._name}: {_named(back)} has a leader again and is read on")
-        now = time.monotonic()
+        now = self._now()
         if self._protocol.leaderless and now - self._leaders_asked > LEADERS_EVERY_S:
             self._leaders_asked = now
             client.force_metadata_update()
@@ -306,7 +303,7 @@ class Fetcher:
         share: int,
     ) -> list[PartitionAnswer]:
         """One question to one broker, of `share` that are asked at a time."""
-        random.shuffle(wanted)  # the broker fills a response in this order: none may starve
+        self._random.shuffle(wanted)  # the broker fills a response in this order: none may starve
         asked = self._protocol.ask(wanted, share, max_wait_ms)
         request = FetchRequest(
             asked.wait_ms, asked.least, asked.most, READ_COMMITTED, asked.topics()
@@ -341,7 +338,7 @@ class Fetcher:
 
     def _trouble(self, partitions: Iterable[Partition], what: str) -> None:
         """Leaves these alone for a moment, and has the client ask who leads them."""
-        now = time.monotonic()
+        now = self._now()
         if now - self._trouble_said > TROUBLE_EVERY_S:
             self._trouble_said = now
             log.warning(

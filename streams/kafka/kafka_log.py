@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from random import Random
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -9,10 +10,18 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from schemas.errors import Fatal, Recoverable
+from streams.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
 from streams.kafka import bootstrap, offsets
 from streams.kafka import topics as topic_admin
 from streams.kafka.fetch import Fetcher
-from streams.kafka.log import LogAdmin, LogReader, LogWriter, Partition, Unreadable
+from streams.kafka.log import (
+    DEFAULT_OPTIONS,
+    LogAdmin,
+    LogReader,
+    LogWriter,
+    Partition,
+    ReaderOptions,
+)
 from streams.kafka.step import StepProducer
 from streams.settings import Settings
 
@@ -24,8 +33,12 @@ _DELETE_S = 30.0
 class KafkaLog:
     """The logs of the cluster that the settings name; see `log.Log`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock = SYSTEM_CLOCK, random: Random = SYSTEM_RANDOM
+    ) -> None:
         self._settings = settings
+        self._clock = clock
+        self._random = random
         self._admin = KafkaAdmin(settings)
 
     @property
@@ -41,27 +54,10 @@ class KafkaLog:
     def reader(
         self,
         cursor: Mapping[Partition, int],
-        *,
-        ends: Mapping[Partition, int] | None = None,
-        bytes_per_fetch: int = 8_000_000,
-        bytes_per_partition: int = 3_000_000,
-        prefetch: bool = False,
-        linger_ms: int = 0,
-        unreadable: Unreadable | None = None,
-        name: str = "reader",
+        options: ReaderOptions = DEFAULT_OPTIONS,
     ) -> LogReader:
         """A group-less fetcher."""
-        return Fetcher(
-            self._settings,
-            cursor,
-            ends=ends,
-            bytes_per_fetch=bytes_per_fetch,
-            bytes_per_partition=bytes_per_partition,
-            prefetch=prefetch,
-            linger_ms=linger_ms,
-            unreadable=unreadable,
-            name=name,
-        )
+        return Fetcher(self._settings, cursor, options, clock=self._clock, random=self._random)
 
     def writer(self, transactional_id: str) -> LogWriter:
         """A transactional producer."""

@@ -16,6 +16,7 @@ from schemas.decode.batch import RecordBatch, SealedBatch
 from schemas.errors import Fatal, Recoverable
 
 __all__ = [
+    "DEFAULT_OPTIONS",
     "IDLE_WAIT_MS",
     "SILENCE_S",
     "Fenced",
@@ -25,6 +26,7 @@ __all__ = [
     "LogWriter",
     "LostRange",
     "Partition",
+    "ReaderOptions",
     "Record",
     "RecordGroup",
     "StepFailed",
@@ -111,6 +113,31 @@ class RecordGroup:
     headers: tuple[tuple[str, bytes], ...]
     records: Sequence[tuple[bytes | None, bytes | None, int]] = field(default_factory=list)
     own_headers: Sequence[tuple[tuple[str, bytes], ...]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderOptions:
+    """How a reader reads.
+
+    `ends`: lower bounds of the logs' ends, for the lag before the first answer.
+    `bytes_per_fetch` limits what one call hands over, except for the last batch: decompressed
+    bytes for `fetch`, bytes in the log for `fetch_sealed`. `prefetch`: one more round may be in
+    flight meanwhile. `linger_ms`: the log may collect records for this time before it answers,
+    unless no records came recently. `check_crc`: batches with a wrong checksum are not handed over.
+    `unreadable` takes batches that `fetch` skips. `name`: for log messages.
+    """
+
+    ends: Mapping[Partition, int] = field(default_factory=dict)
+    bytes_per_fetch: int = 8_000_000
+    bytes_per_partition: int = 3_000_000
+    prefetch: bool = False
+    linger_ms: int = 0
+    check_crc: bool = True
+    unreadable: Unreadable | None = None
+    name: str = "reader"
+
+
+DEFAULT_OPTIONS = ReaderOptions()
 
 
 class LogReader(Protocol):
@@ -299,23 +326,9 @@ class Log(Protocol):
     def reader(
         self,
         cursor: Mapping[Partition, int],
-        *,
-        ends: Mapping[Partition, int] | None = None,
-        bytes_per_fetch: int = 8_000_000,
-        bytes_per_partition: int = 3_000_000,
-        prefetch: bool = False,
-        linger_ms: int = 0,
-        unreadable: Unreadable | None = None,
-        name: str = "reader",
+        options: ReaderOptions = DEFAULT_OPTIONS,
     ) -> LogReader:
-        """A reader from `cursor` on: the next offset to read of each partition.
-
-        `ends`: lower bounds of the logs' ends, for the lag before the first answer.
-        `bytes_per_fetch` limits what one call hands over, except for the last batch: decompressed
-        bytes for `fetch`, bytes in the log for `fetch_sealed`. `prefetch`: one more round may be in
-        flight meanwhile. `linger_ms`: the log may collect records for this time before it answers,
-        unless no records came recently. `name`: for log messages.
-        """
+        """A reader from `cursor` on: the next offset to read of each partition."""
 
     def writer(self, transactional_id: str) -> LogWriter:
         """A writer under this id."""

@@ -11,7 +11,7 @@ from schemas.errors import Recoverable
 from schemas.records import codec
 from streams.kafka import foreign_records as strangers
 from streams.kafka.foreign_records import pass_over
-from streams.kafka.log import Log, LogReader, Partition
+from streams.kafka.log import Log, LogReader, Partition, ReaderOptions
 
 __all__ = ["Located", "TopicReader", "read_all", "read_table", "records_of"]
 
@@ -41,7 +41,7 @@ class TopicReader:
         spans = await kafka.admin.bounds(await kafka.admin.partitions(tuple(topics)))
         ends = {partition: end for partition, (_, end) in spans.items()}
         starts = {partition: start for partition, (start, _) in spans.items()}
-        reader = kafka.reader(ends if from_end else starts, name="reader")
+        reader = kafka.reader(ends if from_end else starts, ReaderOptions(name="reader"))
         try:
             await reader.start()
             yield cls(reader, ends)

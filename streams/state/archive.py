@@ -10,7 +10,7 @@ from schemas.decode.batch import unpack
 from schemas.errors import Fatal
 from schemas.segment.codec import checksum
 from schemas.segment.index import SegmentIndex
-from streams.kafka.log import Log, Record
+from streams.kafka.log import Log, ReaderOptions, Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state.hot_table import ManifestEntry
@@ -62,7 +62,7 @@ async def read(
     if not order:
         return
     partition_key = (topic, partition)
-    reader = kafka.reader({partition_key: order[-1]}, name=f"archive-{partition}")
+    reader = kafka.reader({partition_key: order[-1]}, ReaderOptions(name=f"archive-{partition}"))
     await reader.start()
     try:
         while order:

@@ -8,13 +8,12 @@ with a new id and reads until it sees that record. It has read everything then.
 import asyncio
 import json
 import logging
-import time
-import uuid
 
 from schemas.decode.batch import KafkaRecord, RecordBatch, unpack
 from schemas.errors import Fatal
+from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import in_transaction, pass_over
-from streams.kafka.log import Log, LogReader, LogWriter, Record
+from streams.kafka.log import Log, LogReader, LogWriter, ReaderOptions, Record
 from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import DELETE_RETENTION_MS, Topics
 from streams.settings import Settings
@@ -46,8 +45,7 @@ def fence(settings: Settings, partition: int, owner: str) -> Record:
 
 
 async def recover(
-    settings: Settings,
-    kafka: Log,
+    environment: Environment,
     partition: int,
     writer: LogWriter,
     state_store: StateStore,
@@ -60,15 +58,14 @@ async def recover(
     `StepFailed` or `Fenced` from the commit of the fence, `Recoverable` if no record of the
     changelog comes.
     """
+    settings, kafka = environment.settings, environment.kafka
     topic = Topics(settings.prefix).changelog
     (fence_offset,) = await writer.commit([fence(settings, partition, owner)])
-    now_ms = writer.appended_ms or int(time.time() * 1000)
+    now_ms = writer.appended_ms or environment.clock.now_ms()
     start, _ = (await kafka.admin.bounds([(topic, partition)]))[topic, partition]
     reader = kafka.reader(
         {(topic, partition): start},
-        bytes_per_partition=4_000_000,
-        prefetch=True,
-        name=f"changelog-{partition}",
+        ReaderOptions(bytes_per_partition=4_000_000, prefetch=True, name=f"changelog-{partition}"),
     )
     await reader.start()
     try:
@@ -90,7 +87,7 @@ async def recover(
     table = await asyncio.to_thread(load, state_store)
     table.rested_ms = max(0, now_ms - last_ms) if last_ms else 0
     if table.origin is None:
-        table.origin = ChangelogOrigin(uuid.uuid4().hex, settings.partitions, FORMAT)
+        table.origin = ChangelogOrigin(environment.new_id(), settings.partitions, FORMAT)
         put = (keys.ORIGIN, table.origin.to_json())
         (offset,) = await writer.commit([Record(topic, put[0], put[1], partition)])
         state_store.apply([put], offset + 1, writer.appended_ms)

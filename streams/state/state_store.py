@@ -8,7 +8,6 @@ and offset together, and recovery reads them from the changelog again.
 
 import shutil
 import struct
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from rocksdict import (
     WriteOptions,
 )
 
+from streams.clock import SYSTEM_CLOCK, Clock
 from streams.state.rocks import (
     OpenSnapshots,
     StoreDamaged,
@@ -49,10 +49,11 @@ def shared_cache(capacity: int) -> Cache:
 class StateStore:
     """One shard's store under `folder`. Not thread-safe for writes: one step at a time."""
 
-    def __init__(self, folder: Path, cache: Cache) -> None:
+    def __init__(self, folder: Path, cache: Cache, clock: Clock = SYSTEM_CLOCK) -> None:
         """Opens the store. Blocking. Raises as `open_store` does."""
         self.folder = folder
         self._cache = cache
+        self._clock = clock
         self._store = open_store(folder, _options(cache))
         self._views = OpenSnapshots()
         self._unlogged = WriteOptions()
@@ -121,7 +122,7 @@ class StateStore:
             else:
                 batch.put(key, value)
         if position is not None:
-            at = int(time.time() * 1000) if stamp_ms is None else stamp_ms
+            at = self._clock.now_ms() if stamp_ms is None else stamp_ms
             batch.put(_POSITION, _STAMP.pack(position, at))
         with using(self.folder):
             self._store.write(batch, self._unlogged)

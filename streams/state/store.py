@@ -1,12 +1,10 @@
 """A shard's store: hot table, state store and producer as one unit that steps change."""
 
 import asyncio
-import secrets
-import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import TypeVar
 
 import polars as pl
@@ -15,9 +13,10 @@ from rocksdict import Cache
 from schemas.segment.codec import decode
 from schemas.segment.index import SegmentIndex, verified
 from schemas.tables.interaction import COLUMNS, empty
-from streams.kafka.log import Log, LogWriter, Record, RecordGroup
+from streams.clock import SYSTEM_RANDOM
+from streams.kafka.environment import Environment
+from streams.kafka.log import LogWriter, Record, RecordGroup
 from streams.kafka.topics import Topics
-from streams.settings import Settings
 from streams.state import keys
 from streams.state.auxiliary_table import AuxiliaryTable
 from streams.state.auxiliary_table import decode as decode_auxiliary
@@ -118,22 +117,21 @@ class Store:
     """
 
     def __init__(
-        self, settings: Settings, kafka: Log, partition: int, folder: Path, cache: Cache
+        self, environment: Environment, partition: int, folder: Path, cache: Cache
     ) -> None:
-        self._settings = settings
-        self._kafka = kafka
-        self._changelog = Topics(settings.prefix).changelog
+        self._environment = environment
+        self._changelog = Topics(environment.settings.prefix).changelog
         self._cache = cache
         self._folder = folder
         self.partition = partition
         self.table = HotTable()
         self.steps = 0
-        #: When the changelog was last written to, on the monotonic clock.
+        #: When the changelog was last written to, by the clock's monotonic seconds.
         self.written_at = 0.0
         #: Told of every step just before the table changes: for indexes beside it.
         self.follow: Callable[[Sequence[Put], HotTable], None] | None = None
         self.doubts: Callable[[], int] = lambda: 0
-        self._owner = uuid.uuid4().hex
+        self._owner = environment.new_id()
         self._proven = -1
         self._state_store: StateStore | None = None
         self._writer: LogWriter | None = None
@@ -143,20 +141,19 @@ class Store:
 
     async def takeover(self) -> None:
         """Fences the former owner and recovers. Raises as `changelog.recover` does."""
-        self._state_store = await asyncio.to_thread(StateStore, self._folder, self._cache)
-        self._writer = self._kafka.writer(f"{self._settings.prefix}shard-{self.partition}")
+        environment = self._environment
+        self._state_store = await asyncio.to_thread(
+            StateStore, self._folder, self._cache, environment.clock
+        )
+        name = f"{environment.settings.prefix}shard-{self.partition}"
+        self._writer = environment.kafka.writer(name)
         doubts = self.doubts()
         await self._writer.start()
         self.table, _ = await recover(
-            self._settings,
-            self._kafka,
-            self.partition,
-            self._writer,
-            self._state_store,
-            self._owner,
+            environment, self.partition, self._writer, self._state_store, self._owner
         )
         self._proven = doubts
-        self.written_at = time.monotonic()
+        self.written_at = self._environment.clock.monotonic_s()
 
     @property
     def owned(self) -> bool:
@@ -171,7 +168,7 @@ class Store:
         async with self._lock:
             if not self.owned:
                 await self._commit(
-                    Step(records=[fence(self._settings, self.partition, self._owner)])
+                    Step(records=[fence(self._environment.settings, self.partition, self._owner)])
                 )
 
     async def close(self) -> None:
@@ -239,7 +236,7 @@ class Store:
         async with self._changing:
             if written:
                 await asyncio.to_thread(self.state_store.apply, puts, max(written) + 1, stamp_ms)
-                self.written_at = time.monotonic()
+                self.written_at = self._environment.clock.monotonic_s()
             if self.follow is not None:
                 self.follow(puts, self.table)
             self.table.apply(puts, frames)
@@ -286,9 +283,9 @@ class Store:
         return verified(index, data)
 
 
-def new_id(now_ms: int) -> str:
+def new_id(now_ms: int, random: Random = SYSTEM_RANDOM) -> str:
     """A segment id of 24 hex digits: its creation time in milliseconds, and random digits."""
-    return f"{now_ms:012x}{secrets.token_hex(6)}"
+    return f"{now_ms:012x}{random.getrandbits(48):012x}"
 
 
 def made_ms(segment_id: str) -> int:

@@ -18,10 +18,9 @@ from schemas.decode.batch import unpack
 from schemas.records import codec
 from schemas.records.lifecycle import State
 from schemas.tables.interaction import KEY
-from streams.clock import SystemClock
 from streams.kafka import topics as topic_admin
+from streams.kafka.environment import Environment
 from streams.kafka.fetch import Fetcher
-from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
 from streams.state.state_store import shared_cache
@@ -141,9 +140,7 @@ async def start(
 
     cache = shared_cache(8 << 20)
     budget = Budget(settings, shards)
-    shard = Shard(
-        settings, KafkaLog(settings), 0, view, SystemClock(), cache, budget, deliver, ownership
-    )
+    shard = Shard(Environment.of(settings), 0, view, cache, budget, deliver, ownership)
     stand = Stand(settings, view, shard, asyncio.create_task(shard.run()))
     await stand.until(lambda: shard.ready)
     return stand

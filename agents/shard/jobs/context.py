@@ -1,7 +1,6 @@
 """The objects that every part of a shard's work needs, and the reports that it sends."""
 
 import asyncio
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from agents.shard.ownership import Ownership
 from agents.views.state_view import StateView
 from schemas.records.codec import encode
 from streams.clock import Clock
+from streams.kafka.environment import Environment
 from streams.kafka.log import Log, Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -33,15 +33,28 @@ _AUXILIARY_BYTES = 64_000_000
 
 @dataclass(frozen=True)
 class ShardContext:
-    """The objects of one shard: settings, log, store, clock, lifecycle view, ownership."""
+    """The objects of one shard: environment, store, lifecycle view, ownership."""
 
-    settings: Settings
-    kafka: Log
+    environment: Environment
     partition: int
     store: Store
     view: StateView
-    clock: Clock
     ownership: Ownership = field(default_factory=Ownership)
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the deployment."""
+        return self.environment.settings
+
+    @property
+    def kafka(self) -> Log:
+        """All logs."""
+        return self.environment.kafka
+
+    @property
+    def clock(self) -> Clock:
+        """The time of day, and seconds that only go forward."""
+        return self.environment.clock
 
     @property
     def limits(self) -> SegmentLimits:
@@ -56,7 +69,7 @@ class ShardContext:
 
     def new_id(self) -> str:
         """A new segment id, which starts with the time."""
-        return new_id(self.clock.now_ms())
+        return new_id(self.clock.now_ms(), self.environment.random)
 
     async def flush(self) -> None:
         """Folds all present deltas of rows into segments, and those of counts and users into runs,
@@ -106,8 +119,3 @@ class ShardContext:
 
 def _item_weight(item: ReportItem) -> int:
     return max(_ITEM_BYTES, 2 * len(str(item["source"]).encode()))
-
-
-def stopwatch() -> float:
-    """Seconds on a monotonic clock."""
-    return time.monotonic()

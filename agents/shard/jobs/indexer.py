@@ -4,7 +4,7 @@ Answers are correct without the index. So the indexer takes segments only when t
 waited for a while, and pauses as long as it has worked.
 """
 
-from agents.shard.jobs.context import ShardContext, stopwatch
+from agents.shard.jobs.context import ShardContext
 from schemas.segment.index import SegmentIndex
 from streams.state.store import bounded, made_ms
 from streams.user_index.by_user import ByUser
@@ -29,19 +29,19 @@ class Indexer:
     @property
     def rest_s(self) -> float:
         """Seconds until `step` has work again, if there is any."""
-        return max(0.0, self._rest_until - stopwatch())
+        return max(0.0, self._rest_until - self._context.clock.monotonic_s())
 
     async def step(self) -> bool:
         """Writes one run, or a part of a merge of runs; False if nothing is due.
 
         Raises `UserStoreFailed`.
         """
-        began = stopwatch()
+        began = self._context.clock.monotonic_s()
         if began < self._rest_until:
             return False
         if not await self._step():
             return False
-        ended = stopwatch()
+        ended = self._context.clock.monotonic_s()
         self._rest_until = ended + (ended - began)
         return True
 

@@ -9,7 +9,7 @@ import asyncio
 
 from agents.resources.budget import Budget
 from agents.shard.jobs.compact import compact
-from agents.shard.jobs.context import ShardContext, stopwatch
+from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.expire import Expire
 from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.reports import Reminder
@@ -131,8 +131,8 @@ class WorkLoop:
             return Expire(self._context, expiring)
         if restoring := self._pending(State.RESTORING):
             return Restore(self._context, restoring)
-        if stopwatch() >= self._late_at:
-            self._late_at = stopwatch() + _LATE_EVERY_S
+        if self._context.clock.monotonic_s() >= self._late_at:
+            self._late_at = self._context.clock.monotonic_s() + _LATE_EVERY_S
             if late := self._late():
                 return Expire(self._context, late, late=True)
         return None

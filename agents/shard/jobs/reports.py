@@ -7,7 +7,7 @@ the lifecycle still waits for it. Repeated reports do no harm.
 
 from collections.abc import Mapping
 
-from agents.shard.jobs.context import ReportItem, ShardContext, stopwatch
+from agents.shard.jobs.context import ReportItem, ShardContext
 from schemas.records.lifecycle import State
 from schemas.segment.set_checksum import set_checksum
 from streams.period import seconds
@@ -76,16 +76,16 @@ class Reminder:
         """Sends the reports that are due; False if there are none. Raises `Fenced`,
         `StepFailed`.
         """
-        if stopwatch() < self._look_at:
+        if self._context.clock.monotonic_s() < self._look_at:
             return False
-        self._look_at = stopwatch() + min(_LOOK_S, self._first_s)
+        self._look_at = self._context.clock.monotonic_s() + min(_LOOK_S, self._first_s)
         items = self._items()
         if items:
             await self._context.store.commit(Step(records=self._context.reports(items)))
         return bool(items)
 
     def _items(self) -> list[ReportItem]:
-        table, now = self._context.store.table, stopwatch()
+        table, now = self._context.store.table, self._context.clock.monotonic_s()
         former, self._due = self._due, {}
         recent = table.deltas.sources()
         items: list[ReportItem] = []

@@ -6,7 +6,7 @@ reports the set. The rows stay hidden until all shards have done so.
 
 from collections.abc import AsyncIterator, Mapping
 
-from agents.shard.jobs.context import ReportItem, ShardContext, stopwatch
+from agents.shard.jobs.context import ReportItem, ShardContext
 from agents.shard.jobs.reports import restored
 from schemas.records.lifecycle import State
 from schemas.segment.index import SegmentIndex
@@ -35,7 +35,7 @@ class Restore:
         }
         self._total = len(self._missing)
         self._reading: AsyncIterator[tuple[SegmentIndex, bytes]] | None = None
-        self._told = stopwatch()
+        self._told = context.clock.monotonic_s()
         self._done = False
 
     @property
@@ -73,9 +73,9 @@ class Restore:
         await context.store.commit(Step(puts=puts, records=context.reports(self._progress())))
 
     def _progress(self) -> list[ReportItem]:
-        if not self._missing or stopwatch() < self._told + _PROGRESS_S:
+        if not self._missing or self._context.clock.monotonic_s() < self._told + _PROGRESS_S:
             return []
-        self._told = stopwatch()
+        self._told = self._context.clock.monotonic_s()
         done = self._total - len(self._missing)
         return [
             {

@@ -24,6 +24,7 @@ from schemas.records import codec
 from schemas.records.lifecycle import State
 from streams.clock import ManualClock
 from streams.kafka import topics as topic_admin
+from streams.kafka.environment import Environment
 from streams.kafka.fetch import Fetcher
 from streams.kafka.foreign_records import COUNTS
 from streams.kafka.kafka_log import KafkaLog
@@ -58,7 +59,7 @@ class CoordinatorRig:
         self._writer = writer
 
     def coordinator(self) -> Coordinator:
-        return Coordinator(self.settings, KafkaLog(self.settings), self.clock, self.policy)
+        return Coordinator(Environment.of(self.settings, self.clock), self.policy)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Coordinator]:
@@ -136,7 +137,7 @@ async def rig(settings: Settings, topics: Topics) -> AsyncIterator[CoordinatorRi
 @pytest.fixture
 async def view(settings: Settings, topics: Topics) -> AsyncIterator[StateView]:
     seen = StateView()
-    task = asyncio.create_task(follow(settings, KafkaLog(settings), seen))
+    task = asyncio.create_task(follow(Environment.of(settings), seen))
     yield seen
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -478,7 +479,7 @@ async def test_what_somebody_else_writes_to_the_states_is_written_over(
         assert found == coordinator.state.sources[A].version
         # nothing but that and what came after is left for a worker that starts now
         late = StateView()
-        following = asyncio.create_task(follow(rig.settings, KafkaLog(rig.settings), late))
+        following = asyncio.create_task(follow(Environment.of(rig.settings), late))
         async with asyncio.timeout(DEADLINE_S):
             await late.caught_up.wait()
         assert late.hidden(A)
@@ -532,7 +533,7 @@ async def test_nothing_expires_while_the_broker_has_another_time(
 async def test_another_number_of_partitions_is_refused(rig: CoordinatorRig) -> None:
     async with rig.running():
         pass
-    other = Coordinator(replace(rig.settings, partitions=8), KafkaLog(rig.settings), rig.clock)
+    other = Coordinator(Environment.of(replace(rig.settings, partitions=8), rig.clock))
     with pytest.raises(Fatal, match="EMBERLINE_PARTITIONS=4"):
         await asyncio.wait_for(other.run(), DEADLINE_S)
 

@@ -4,6 +4,7 @@ import pytest
 
 from agents.resources import scheduler as scheduling
 from agents.resources.scheduler import Scheduler
+from streams.clock import ManualClock
 
 
 async def at_once(pieces: Scheduler, wanted: int) -> int:
@@ -106,50 +107,47 @@ def test_ingest_keeps_up_unless_events_wait() -> None:
     assert here.keeping_up(0.0)
 
 
-def test_a_load_is_over_when_none_comes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("agents.resources.scheduler.time.monotonic", lambda: now)
-    here = Scheduler()
+def test_a_load_is_over_when_none_comes_any_more() -> None:
+    clock = ManualClock()
+    here = Scheduler(clock)
     here.events_came(load=True)
-    now += 0.9
+    clock.advance(900)
     here.events_came(load=True)
-    now += 0.9
+    clock.advance(900)
     assert not here.keeping_up(60.0)
     assert here.keeping_up(1.5)
-    now += 0.2
+    clock.advance(200)
     assert here.keeping_up(60.0)
     here.events_came(load=True)
     # another load: its time begins anew
     assert not here.keeping_up(1.5)
 
 
-def test_what_can_wait_waits_no_longer_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("agents.resources.scheduler.time.monotonic", lambda: now)
-    here = Scheduler()
+def test_what_can_wait_waits_no_longer_than_it_must() -> None:
+    clock = ManualClock()
+    here = Scheduler(clock)
     assert here.leaves_room(60.0)
     for _ in range(118):
-        now += 0.5
+        clock.advance(500)
         here.events_came(load=True)
         assert not here.leaves_room(60.0)
-    now += 1.5
+    clock.advance(1_500)
     here.events_came(load=True)
     assert here.leaves_room(60.0)
     # a pause, and everything begins anew
-    now += 1.5
+    clock.advance(1_500)
     assert here.leaves_room(60.0)
     here.events_came(load=True)
     assert not here.leaves_room(60.0)
 
 
-async def test_questions_without_end_put_it_off_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("agents.resources.scheduler.time.monotonic", lambda: now)
-    here = Scheduler()
+async def test_questions_without_end_put_it_off_as_long() -> None:
+    clock = ManualClock()
+    here = Scheduler(clock)
     with here.asking():
         assert not here.leaves_room(60.0)
-        now += 30.0
+        clock.advance(30_000)
         here.events_came(load=False)
         assert not here.leaves_room(60.0)
-        now += 30.0
+        clock.advance(30_000)
         assert here.leaves_room(60.0)

@@ -15,8 +15,7 @@ from agents.views.state_view import StateView
 from schemas.records import codec
 from schemas.segment.index import SegmentIndex
 from schemas.tables.interaction import SCHEMA
-from streams.clock import SystemClock
-from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.environment import Environment
 from streams.kafka.step import MAX_BATCH_BYTES
 from streams.settings import load
 from streams.state import compaction_plan as layout
@@ -52,8 +51,8 @@ def test_numbers_of_a_former_version_are_one_piece() -> None:
 
 def test_a_report_of_many_sources_with_long_names_is_several(tmp_path: Path) -> None:
     settings = load({"data_dir": tmp_path}, env={})
-    store = Store(settings, KafkaLog(settings), 0, tmp_path, shared_cache(1_000_000))
-    context = ShardContext(settings, KafkaLog(settings), 0, store, StateView(), SystemClock())
+    store = Store(Environment.of(settings), 0, tmp_path, shared_cache(1_000_000))
+    context = ShardContext(Environment.of(settings), 0, store, StateView())
     names = [f"campaign:{n:05d}" + "é" * 4_990 for n in range(300)] + ["campaign:short"] * 1_500
 
     records = context.reports({"source": n, "version": 1, "phase": "seen"} for n in names)

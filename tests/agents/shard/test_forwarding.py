@@ -17,10 +17,9 @@ from agents.tools.oracle import expect, rows_of
 from agents.views.state_view import StateView
 from schemas.records import codec
 from schemas.tables.interaction import KEY
-from streams.clock import SystemClock
 from streams.kafka import topics as topic_admin
+from streams.kafka.environment import Environment
 from streams.kafka.fetch import Fetcher
-from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.offsets import bounds
 from streams.kafka.purge import Purge
 from streams.kafka.topic_repair import set_configs
@@ -58,11 +57,9 @@ async def running(settings: Settings, partition: int) -> Any:
 
     cache = shared_cache(8 << 20)
     shard = Shard(
-        settings,
-        KafkaLog(settings),
+        Environment.of(settings),
         partition,
         view,
-        SystemClock(),
         cache,
         Budget(settings),
         deliver,

@@ -17,8 +17,7 @@ from schemas.records import codec
 from schemas.segment.codec import decode
 from schemas.tables.fold import fold
 from schemas.tables.profile import PROFILE, wide
-from streams.clock import SystemClock
-from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.environment import Environment
 from streams.settings import load
 from streams.state import auxiliary_table as auxiliary
 from streams.state import keys
@@ -32,8 +31,8 @@ def intake(tmp_path: Path) -> Intake:
     settings = load(
         {"partitions": 1, "prefix": "t.", "step_bytes": 200_000, "data_dir": tmp_path}, env={}
     )
-    store = Store(settings, KafkaLog(settings), 0, tmp_path, shared_cache(1_000_000))
-    return Intake(ShardContext(settings, KafkaLog(settings), 0, store, StateView(), SystemClock()))
+    store = Store(Environment.of(settings), 0, tmp_path, shared_cache(1_000_000))
+    return Intake(ShardContext(Environment.of(settings), 0, store, StateView()))
 
 
 def sends(count: int, first: int = 0) -> RecordBatch:

@@ -18,9 +18,8 @@ from agents.shard.audience import Audiences
 from agents.shard.jobs.context import ShardContext
 from agents.views.state_view import StateView
 from schemas.tables import delta
-from streams.clock import SystemClock
 from streams.kafka import topics as topic_admin
-from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.environment import Environment
 from streams.settings import Settings, load
 from streams.state import keys, range_scan
 from streams.state.state_store import shared_cache
@@ -46,9 +45,9 @@ async def context(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[Sha
     }
     settings: Settings = load(flags, env={}, file=tmp_path / "none.toml")
     await topic_admin.create(settings)
-    store = Store(settings, KafkaLog(settings), 0, tmp_path / "store", shared_cache(8 << 20))
+    store = Store(Environment.of(settings), 0, tmp_path / "store", shared_cache(8 << 20))
     await store.takeover()
-    yield ShardContext(settings, KafkaLog(settings), 0, store, StateView(), SystemClock())
+    yield ShardContext(Environment.of(settings), 0, store, StateView())
     await store.close()
 
 

@@ -16,6 +16,7 @@ from schemas.decode.batch import parse_batches, unpack
 from schemas.errors import UsageError
 from schemas.records import codec
 from streams.clock import SystemClock
+from streams.kafka.environment import Environment
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import LostRange, Record
 from streams.kafka.step import StepProducer
@@ -141,7 +142,7 @@ async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_it(alone: Se
 
 async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:
     topic = Topics(alone.prefix).control
-    coordinator = Coordinator(alone, KafkaLog(alone), SystemClock())
+    coordinator = Coordinator(Environment.of(alone))
     task = asyncio.create_task(coordinator.run())
     async with asyncio.timeout(DEADLINE_S):
         await coordinator.running.wait()
@@ -153,10 +154,10 @@ async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:
     await writer.close()
     await cut(alone, topic, 3)
     with pytest.raises(LostRange, match="control"):
-        await asyncio.wait_for(Coordinator(alone, KafkaLog(alone), SystemClock()).run(), DEADLINE_S)
+        await asyncio.wait_for(Coordinator(Environment.of(alone)).run(), DEADLINE_S)
 
     assert await skip(alone) == [Skipped(topic, 0, 0, 3)]
-    await taken_in(Coordinator(alone, KafkaLog(alone), SystemClock()), 2)
+    await taken_in(Coordinator(Environment.of(alone)), 2)
 
 
 async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Settings) -> None:
@@ -164,18 +165,18 @@ async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Se
     writer = StepProducer(alone, f"{alone.prefix}writer")
     await writer.start()
     await writer.commit([Record(topic, None, b"{}") for _ in range(5)])
-    coordinator = Coordinator(alone, KafkaLog(alone), SystemClock())
+    coordinator = Coordinator(Environment.of(alone))
     await taken_in(coordinator, 5)
     await make_anew(alone, topic)
     await writer.commit([Record(topic, None, b'{"type": "pause", "request_id": "new"}')])
     await writer.close()
     with pytest.raises(LostRange, match="control"):
-        await asyncio.wait_for(Coordinator(alone, KafkaLog(alone), SystemClock()).run(), DEADLINE_S)
+        await asyncio.wait_for(Coordinator(Environment.of(alone)).run(), DEADLINE_S)
 
     (moved,) = await skip(alone)
     assert (moved.topic, moved.to) == (topic, 0)
     assert moved.first >= 5
-    again = Coordinator(alone, KafkaLog(alone), SystemClock())
+    again = Coordinator(Environment.of(alone))
     await taken_in(again, 6)
     assert "new" in again.state.requests
 
@@ -223,6 +224,6 @@ async def test_a_command_is_passed_over_by_hand(alone: Settings) -> None:
     await writer.close()
     passed = await skip_batch(alone, At(topic, 0, 0), "", SystemClock())
     assert (passed.first, passed.to) == (0, 1)
-    coordinator = Coordinator(alone, KafkaLog(alone), SystemClock())
+    coordinator = Coordinator(Environment.of(alone))
     await taken_in(coordinator, 1)
     assert set(coordinator.state.requests) == {"second"}

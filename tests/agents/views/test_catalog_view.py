@@ -19,8 +19,8 @@ from agents.views.catalog_view import CatalogView, follow, read
 from agents.views.state_view import StateView
 from schemas.records import codec
 from schemas.records.lifecycle import Definition, SourceState, State
-from streams.clock import SystemClock
-from streams.kafka.kafka_log import KafkaLog
+from streams.clock import ManualClock
+from streams.kafka.environment import Environment
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.desk import START, Desk
@@ -125,7 +125,7 @@ def test_records_are_looked_through_once_however_many_tags_are_asked() -> None:
 @asynccontextmanager
 async def following(settings: Settings) -> AsyncIterator[CatalogView]:
     view = CatalogView()
-    task = asyncio.create_task(follow(settings, KafkaLog(settings), view))
+    task = asyncio.create_task(follow(Environment.of(settings), view))
     try:
         async with asyncio.timeout(DEADLINE_S):
             await view.caught_up.wait()
@@ -137,7 +137,7 @@ async def following(settings: Settings) -> AsyncIterator[CatalogView]:
 
 @asynccontextmanager
 async def coordinating(settings: Settings) -> AsyncIterator[None]:
-    coordinator = Coordinator(settings, KafkaLog(settings), SystemClock())
+    coordinator = Coordinator(Environment.of(settings))
     task = asyncio.create_task(coordinator.run())
     try:
         yield
@@ -178,7 +178,7 @@ async def test_a_new_worker_and_an_old_one_answer_alike_whatever_compaction_leav
         await admin.close()
         async with following(settings) as after:
             assert after.get(a) == before.get(a)
-        assert (await read(settings, KafkaLog(settings), START)).get(a) == before.get(a)
+        assert (await read(Environment.of(settings, ManualClock(START)))).get(a) == before.get(a)
     found = before.get(a)
     assert found is not None
     assert (found.definition.name, found.steps) == ("new", {"s": "Step"})
@@ -190,7 +190,7 @@ async def test_a_new_worker_and_an_old_one_answer_alike_whatever_compaction_leav
 async def test_it_follows_what_the_coordinator_takes_in(settings: Settings, topics: Topics) -> None:
     await write(settings, told("campaign:a"), told("canvas:x", filters="not json"))
     # what the coordinator has still to take in counts for who reads once
-    once = await read(settings, KafkaLog(settings), START)
+    once = await read(Environment.of(settings, ManualClock(START)))
     assert once.get("campaign:a") is not None
     assert "not JSON" in once.quarantined["canvas:x"].detail
     async with coordinating(settings), following(settings) as view:

@@ -7,8 +7,8 @@ import pytest
 from agents.views.state_view import StateView, follow
 from schemas.records import codec
 from schemas.records.lifecycle import WORKING, SourceState, State
+from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import COUNTS
-from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Record
 from streams.kafka.step import StepProducer
 from streams.kafka.topics import Topics
@@ -66,7 +66,7 @@ async def test_follow_reads_what_was_there_and_what_comes(
     view = StateView()
     first = Record(topics.state, b"campaign:a", record("campaign:a", State.ACTIVE, 1))
     await producer.commit([first])
-    task = asyncio.create_task(follow(settings, KafkaLog(settings), view))
+    task = asyncio.create_task(follow(Environment.of(settings), view))
     try:
         async with asyncio.timeout(30):
             await view.caught_up.wait()
@@ -99,7 +99,7 @@ async def test_what_is_no_state_is_left_out_and_a_damaged_source_is_waited_for(
     for key, value in [*strangers, (b"campaign:a", b"damaged")]:
         await producer.commit([Record(topics.state, key, value)])
     view = StateView()
-    task = asyncio.create_task(follow(settings, KafkaLog(settings), view))
+    task = asyncio.create_task(follow(Environment.of(settings), view))
     try:
         async with asyncio.timeout(30):
             while COUNTS[topics.state] < len(strangers) + 1:

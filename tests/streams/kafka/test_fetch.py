@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from schemas.decode.batch import unpack
 from schemas.errors import Recoverable
 from streams.kafka.fetch import RETRY_S, Fetcher
-from streams.kafka.log import Partition
+from streams.kafka.log import Partition, ReaderOptions
 from streams.settings import Settings
 
 DEADLINE_S = 60.0
@@ -37,13 +37,13 @@ async def test_no_broker_at_the_start_is_something_that_mends() -> None:
 
 def test_lag_is_counted_from_the_cursor_that_is_asked_about() -> None:
     ends = {FIRST: 10, SECOND: 10}
-    fetcher = Fetcher(Settings(), {FIRST: 10, SECOND: 4}, ends=ends)
+    fetcher = Fetcher(Settings(), {FIRST: 10, SECOND: 4}, ReaderOptions(ends=ends))
     assert fetcher.lag({FIRST: 7, SECOND: 4}) == {FIRST: 3, SECOND: 6}
 
 
 def test_a_log_of_which_nothing_was_heard_is_not_one_without_lag() -> None:
     """Where committed records end may be known: what lies behind an open transaction is not."""
-    fetcher = Fetcher(Settings(), {FIRST: 3, SECOND: 3}, ends={FIRST: 3})
+    fetcher = Fetcher(Settings(), {FIRST: 3, SECOND: 3}, ReaderOptions(ends={FIRST: 3}))
     assert fetcher.lag({FIRST: 3, SECOND: 3}) == {FIRST: 1, SECOND: 1}
 
 
@@ -58,7 +58,9 @@ async def test_a_question_from_before_a_seek_is_not_answered_after_it(
             await producer.send_and_wait(topic, value)
         settings = Settings(bootstrap_servers=broker)
         # so few bytes that each answer has one batch, and the next is asked for beforehand
-        fetcher = Fetcher(settings, {(topic, 0): 0}, bytes_per_fetch=1, prefetch=True)
+        fetcher = Fetcher(
+            settings, {(topic, 0): 0}, ReaderOptions(bytes_per_fetch=1, prefetch=True)
+        )
         await fetcher.start()
         try:
             read: list[bytes | None] = []
@@ -82,7 +84,9 @@ async def test_what_an_open_transaction_holds_back_is_lag_and_named(
     writer = AIOKafkaProducer(bootstrap_servers=broker, transactional_id=f"{prefix}open")
     async with _producing(broker, [topic]) as producer:
         await writer.start()
-        fetcher = Fetcher(Settings(bootstrap_servers=broker), {key: 0}, ends={key: 0})
+        fetcher = Fetcher(
+            Settings(bootstrap_servers=broker), {key: 0}, ReaderOptions(ends={key: 0})
+        )
         await fetcher.start()
         try:
             await writer.begin_transaction()
@@ -112,7 +116,7 @@ async def test_the_bytes_of_a_fetch_are_those_of_its_records(broker: str, prefix
         for _ in range(300):
             await producer.send_and_wait(topic, b"\0" * 20_000)
         settings = Settings(bootstrap_servers=broker)
-        fetcher = Fetcher(settings, {(topic, 0): 0}, bytes_per_fetch=1_000_000)
+        fetcher = Fetcher(settings, {(topic, 0): 0}, ReaderOptions(bytes_per_fetch=1_000_000))
         await fetcher.start()
         try:
             sizes: list[int] = []

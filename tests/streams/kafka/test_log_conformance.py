@@ -25,6 +25,7 @@ from streams.kafka.log import (
     LogWriter,
     LostRange,
     Partition,
+    ReaderOptions,
     Record,
     RecordGroup,
     StepFailed,
@@ -297,7 +298,7 @@ async def test_reading_goes_on_at_the_position_that_was_set(log: Log, at: Partit
 async def test_a_seek_while_an_answer_is_awaited_wins(log: Log, at: Partition) -> None:
     async with writing(log, "w") as writer:
         await writer.commit([record(at, b"one")])
-        reader = log.reader({at: 0}, prefetch=True)
+        reader = log.reader({at: 0}, ReaderOptions(prefetch=True))
         try:
             await reader.start()
             assert await values(reader, 1) == [b"one"]
@@ -311,7 +312,7 @@ async def test_lag_is_counted_from_the_cursor_asked_about_and_never_0_unheard(
     log: Log, at: Partition
 ) -> None:
     async with writing(log, "w") as writer:
-        reader = log.reader({at: 0}, ends={at: 0})
+        reader = log.reader({at: 0}, ReaderOptions(ends={at: 0}))
         try:
             assert reader.lag({at: 0}) == {at: 1}, "nothing was heard yet"
             await reader.start()

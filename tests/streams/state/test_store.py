@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from schemas.tables.counts import COUNT_SCHEMA
 from schemas.tables.delta import encode
 from schemas.tables.profile import PROFILE
+from streams.kafka.environment import Environment
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Fenced
 from streams.kafka.topic_reader import read_all
@@ -44,7 +45,7 @@ async def store(settings: Settings, topics: Topics) -> AsyncIterator[Store]:
 
 def make(settings: Settings, folder: str = "one") -> Store:
     return Store(
-        settings, KafkaLog(settings), 2, Path(settings.data_dir) / folder, shared_cache(8 << 20)
+        Environment.of(settings), 2, Path(settings.data_dir) / folder, shared_cache(8 << 20)
     )
 
 
@@ -190,7 +191,7 @@ async def test_a_changelog_from_a_backup_is_read_although_no_shard_has_written_i
     await producer.stop()
 
     folder = Path(settings.data_dir) / "three"
-    again = Store(settings, KafkaLog(settings), 3, folder, shared_cache(8 << 20))
+    again = Store(Environment.of(settings), 3, folder, shared_cache(8 << 20))
     await again.takeover()
     try:
         table = again.table
@@ -224,7 +225,7 @@ async def test_a_state_store_of_another_incarnation_is_thrown_away(
     await store.close()
     shutil.copytree(Path(settings.data_dir) / "one", Path(settings.data_dir) / "moved")
     other = Store(
-        settings, KafkaLog(settings), 3, Path(settings.data_dir) / "moved", shared_cache(8 << 20)
+        Environment.of(settings), 3, Path(settings.data_dir) / "moved", shared_cache(8 << 20)
     )
     await other.takeover()
     try:

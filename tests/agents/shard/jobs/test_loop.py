@@ -13,8 +13,7 @@ from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.loop import WorkLoop
 from agents.views.state_view import StateView
 from schemas.tables.roster import roster_rows
-from streams.clock import SystemClock
-from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.environment import Environment
 from streams.settings import load
 from streams.state import auxiliary_table as auxiliary
 from streams.state import keys
@@ -62,12 +61,10 @@ class Held:
     def __init__(self, folder: Path) -> None:
         settings = load({"memory_budget": 100_000_000, "data_dir": folder}, env={})
         cache = shared_cache(1_000_000)
-        self.store = Store(settings, KafkaLog(settings), 0, folder, cache)
+        self.store = Store(Environment.of(settings), 0, folder, cache)
         self.store._state_store = StateStore(folder / "state", cache)
         self.budget = Budget(settings, shards=16)
-        context = ShardContext(
-            settings, KafkaLog(settings), 0, self.store, StateView(), SystemClock()
-        )
+        context = ShardContext(Environment.of(settings), 0, self.store, StateView())
         self.loop = WorkLoop(context, self.budget, cast(Indexer, cast(Any, Nothing())))
 
 
