@@ -1,4 +1,5 @@
-"""What every HTTP interface needs, whatever it answers: problems, keys, signatures, limits.
+"""The parts that every HTTP interface needs: problems, keys, signatures, limits. It has no routes:
+a new HTTP call goes into a module of `agents/web/routes`.
 
-Knows no shard and no source. Begin with `route` and `problems`.
+Does not know shards or sources. Begin with `route` and `problems`.
 """

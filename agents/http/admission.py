@@ -1,9 +1,10 @@
-"""How many answers are worked out at once: in all, by what they cost, and by key.
+"""Limits how many answers are computed at once: in total, by their cost, and by key.
 
-Memory is what bounds them: an audience or a stream holds some frames of every shard, a file
-more. So each kind of work has a number of slots, from the memory budget, and one key has never
-all of them. Who finds no slot waits, in order, for a while; who would wait behind too many is
-refused at once. Whoever leaves gives the slot back, and whoever leaves the queue was never in.
+The limit comes from memory: an audience or a stream holds some frames of every shard, a file more.
+So each kind of work has a number of slots, from the memory budget, and one key never gets all of
+them. A request without a free slot waits in order for a limited time; if too many are waiting
+already, it is refused at once. A request that ends returns its slot, and a request that gives up
+waiting leaves the queue.
 """
 
 import asyncio
@@ -24,8 +25,9 @@ RETRY_AFTER_S = 5
 
 
 class Work(StrEnum):
-    """What an answer takes: a look-up, a question of all users, all rows of a source as they
-    come, or all rows as one file."""
+    """The kind of work of an answer: a look-up, a query over all users, all rows of a source as a
+    stream, or all rows as one file.
+    """
 
     LOOK_UP = "look-ups"
     AUDIENCE = "audiences"
@@ -34,7 +36,7 @@ class Work(StrEnum):
 
 
 class Slots:
-    """Those of one kind. Belongs to an event loop."""
+    """The slots of one kind of work. Use it in one event loop only."""
 
     def __init__(self, kind: Work, most: int) -> None:
         self._kind = kind
@@ -45,19 +47,19 @@ class Slots:
 
     @property
     def held(self) -> int:
-        """Places that are taken."""
+        """The number of occupied slots."""
         return self._held.total()
 
     @property
     def waiting(self) -> int:
-        """Who waits for one."""
+        """The number of waiting requests."""
         return len(self._waiting)
 
     @asynccontextmanager
     async def slot(self, key: str | None) -> AsyncIterator[None]:
-        """A slot for as long as the block takes; `key` None: nobody is told from anybody.
+        """A slot for the duration of the block; with `key` None all callers count as one.
 
-        Raises Problem: 429 where it is the key that has too many, or else 503.
+        Raises Problem: 429 if this key has too many, otherwise 503.
         """
         await self._enter(key)
         try:
@@ -95,7 +97,7 @@ class Slots:
         self._call()
 
     def _call(self) -> None:
-        """Give what is free to the first for whom it is."""
+        """Give free slots to the first waiting requests that may have them."""
         for turn, key in list(self._waiting.items()):
             if self.held >= self._most:
                 return

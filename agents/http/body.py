@@ -1,4 +1,4 @@
-"""Bodies of requests: bounded, and JSON."""
+"""Bodies of requests: limited in size, and JSON."""
 
 import asyncio
 from typing import Any
@@ -24,8 +24,9 @@ every character of them escaped, still fit."""
 
 
 async def read(request: web.Request, most: int = MOST_BYTES) -> bytes:
-    """The whole body. Raises Problem (413) for one that is longer than `most` bytes, and (408)
-    for one that does not come within `BODY_S`."""
+    """The whole body. Raises Problem (413) if it is longer than `most` bytes, and (408) if it does
+    not arrive within `BODY_S`.
+    """
     if BODY in request:
         return request[BODY]
     try:
@@ -48,10 +49,10 @@ async def _read(request: web.Request, most: int) -> bytes:
 
 
 async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, Any]:
-    """A JSON object with these members at most. Raises Problem (400, 413, 415).
+    """A JSON object with at most these members. Raises Problem (400, 413, 415).
 
-    A page of another site may send a form or plain text to anybody without asking first, and
-    nothing else: so JSON has to be called JSON.
+    A page of another site can send a form or plain text without a preflight request, but not JSON;
+    so the content type must be JSON.
     """
     sent = request.content_type if hdrs.CONTENT_TYPE in request.headers else "nothing"
     if sent != _JSON and not sent.endswith("+json"):

@@ -1,9 +1,9 @@
-"""How many connections are held at once, by whom, and for how long without a request.
+"""Limits connections: how many, for each address, and how long without a request.
 
-A connection without a whole request costs a descriptor, and the worker needs descriptors for
-the broker and its stores: so they are counted, in all and by address, and at the bound the one
-that has been without a request for longest makes room. Those whose request is being answered
-are left alone; where there are no others, the new one is closed.
+Every connection takes a file descriptor, and the worker needs descriptors for the broker and its
+stores. So connections are counted, in total and by address. At the limit, the connection that has
+been without a request for longest is closed. Connections whose request is being answered stay open;
+if there are no others, the new connection is closed.
 """
 
 import asyncio
@@ -40,7 +40,9 @@ _SAY_EVERY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Connections at once, those of one address, and seconds without a whole request."""
+    """The largest number of connections, in total and of one address, and the seconds without a
+    whole request.
+    """
 
     total: int
     by_address: int
@@ -48,8 +50,9 @@ class ConnectionLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """As the settings have it, and never more than half of the descriptors of the process;
-        no address has all."""
+        """The limits of the settings, and at most half of the file descriptors of the process; no
+        address can have all.
+        """
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = max(_LEAST, descriptors // _SHARE)
         total = min(settings.http_connections, most)
@@ -66,7 +69,9 @@ class ConnectionLimits:
 
 
 def raise_descriptors() -> None:
-    """Take as many descriptors as this process may have: the default of many shells is few."""
+    """Raise the limit of file descriptors to the allowed maximum: the default of many shells is
+    low.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -74,7 +79,7 @@ def raise_descriptors() -> None:
 
 
 class Runner(web.AppRunner):
-    """Runs an application within limits; a handler whose client leaves is cancelled."""
+    """Runs an application within limits; if a client leaves, its handler is cancelled."""
 
     __slots__ = ("_limits",)
 
@@ -100,8 +105,9 @@ class Runner(web.AppRunner):
 async def listen(runner: web.AppRunner, host: str, port: int) -> None:
     """Serve at an address. Raises OSError.
 
-    asyncio accepts as many connections in one go as its backlog says, before any of them can be
-    counted or closed: so it is told few, and the system, which keeps the rest waiting, many.
+    asyncio accepts as many connections at once as its backlog says, before any of them can be
+    counted or closed. So asyncio gets a small backlog, and the system, which keeps the others
+    waiting, a large one.
     """
     site = web.TCPSite(runner, host, port, backlog=ACCEPTED)
     await site.start()
@@ -113,8 +119,9 @@ async def listen(runner: web.AppRunner, host: str, port: int) -> None:
 
 
 class Handler(RequestHandler):
-    """aiohttp's, which answers what is no HTTP with the bytes it cannot read, and logs them: a key
-    may be among them."""
+    """aiohttp's handler without its error page for invalid HTTP: that page and the log quote the
+    bytes, and a key may be among them.
+    """
 
     __slots__ = ()
 
@@ -125,7 +132,7 @@ class Handler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what never was a request, or to what no handler has answered."""
+        """The answer to invalid HTTP, or to a request that no handler has answered."""
         if isinstance(exc, ConnectionError) and (
             request.transport is None or request.transport.is_closing()
         ):
@@ -146,10 +153,10 @@ class Handler(RequestHandler):
 
 
 class Server(web.Server):
-    """aiohttp's, with the connections counted."""
+    """aiohttp's server, with counted connections."""
 
     def __init__(self, made: web.Server, limits: ConnectionLimits) -> None:
-        """`made` is what the application has made of itself: not to be used beside this one."""
+        """`made` is the server that the application has created: do not use it besides this one."""
         super().__init__(
             made.request_handler,
             request_factory=made.request_factory,
@@ -171,11 +178,11 @@ class Server(web.Server):
         self._not_http_said = float("-inf")
 
     def __call__(self) -> RequestHandler:
-        """One connection's."""
+        """The protocol of one connection."""
         return Handler(self, loop=self._loop, **self._options)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Count it, and let another go where there are too many."""
+        """Count the connection, and close another if there are too many."""
         super().connection_made(handler, transport)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if isinstance(peer, tuple) and peer else ""
@@ -188,7 +195,7 @@ class Server(web.Server):
             self._drop(next(iter(self._idle)))
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Count it no more."""
+        """Stop counting the connection."""
         self._forget(handler)
         super().connection_lost(handler, exc)
 
@@ -202,7 +209,9 @@ class Server(web.Server):
                 self._rest(handler)
 
     def not_http(self, address: str | None, why: str) -> None:
-        """Count bytes that are no request. One line in a while: each would fill the log."""
+        """Count bytes that are no request, and log one line from time to time, so that they do not
+        fill the log.
+        """
         self._not_http += 1
         now = time.monotonic()
         if now >= self._not_http_said + _SAY_EVERY_S:

@@ -1,4 +1,4 @@
-"""What rows look like on the way out: NDJSON, CSV, Parquet; and which of them is asked for."""
+"""The formats of rows: NDJSON, CSV, Parquet; and the choice among them."""
 
 import io
 import json
@@ -32,12 +32,12 @@ MEDIA_TYPES = {
 
 
 def ndjson(frame: pl.DataFrame) -> bytes:
-    """One JSON object a row, a line each; absent parts are null."""
+    """One JSON object for each row, one on each line; missing parts are null."""
     return _written(frame.select(COLUMNS).write_ndjson)
 
 
 def csv(frame: pl.DataFrame) -> bytes:
-    """One line a row, without the header; absent parts are empty."""
+    """One line for each row, without the header; missing parts are empty."""
     rows = frame.select(COLUMNS)
     return rows.write_csv(include_header=False).encode()
 
@@ -48,12 +48,15 @@ def csv_header() -> bytes:
 
 
 def completion(count: int, *, complete: bool = True, **more: Any) -> bytes:
-    """The last line of NDJSON: nothing is missing, unless it was not asked for."""
+    """The last line of NDJSON, which says that the answer is complete, apart from what was excluded
+    on request.
+    """
     return json.dumps({"complete": complete, "count": count, **more}).encode() + b"\n"
 
 
 def choose(wanted: str | None, accept: str) -> str:
-    """`ndjson`, `csv` or `parquet`: `?format=` before `Accept`, NDJSON where both leave it open.
+    """`ndjson`, `csv` or `parquet`: `?format=` takes precedence over `Accept`; NDJSON if both allow
+    it.
 
     Raises Problem (400, 406).
     """
@@ -72,7 +75,7 @@ def choose(wanted: str | None, accept: str) -> str:
 
 
 def prefer(accept: str, offered: Sequence[str]) -> str:
-    """The media type that `Accept` asks for; the first one where it leaves that open.
+    """The media type that `Accept` prefers; the first one if it has no preference.
 
     Raises Problem (406).
     """

@@ -1,4 +1,4 @@
-"""The keys file as a running worker reads it: again whenever it has changed."""
+"""The keys file as a running worker reads it: again after every change."""
 
 import logging
 import os
@@ -21,19 +21,20 @@ KEEP_S = 60.0
 
 
 class KeysLost(Recoverable):
-    """The file of the keys has been away, damaged or unreadable for too long: nobody is known."""
+    """The keys file has been missing, damaged or unreadable for too long: no key is accepted."""
 
 
 class KeyRing:
-    """The present keys, None where there has never been a file.
+    """The present keys, None if there has never been a keys file.
 
-    A key that is added or revoked counts a second later. A file that vanishes, is damaged, or
-    cannot be trusted any more opens nothing: the former keys stand for `KEEP_S`, so that a slip
-    of the hand can be mended, and then no key is known until the file is whole again.
+    An added or revoked key takes effect a second later. If the file is missing, damaged, or can no
+    longer be trusted, access does not become open: the previous keys are valid for `KEEP_S`, so
+    that the operator can correct a mistake; after that no key is accepted until the file is valid
+    again.
     """
 
     def __init__(self, file: Path, now: Callable[[], float] = time.monotonic) -> None:
-        """`now` is a clock's seconds."""
+        """`now` returns the seconds of a clock."""
         self._file = file
         self._now = now
         self._looked_at = float("-inf")
@@ -46,7 +47,7 @@ class KeyRing:
 
     @property
     def keys(self) -> Keys | None:
-        """As they are now. Raises Recoverable while there are none that hold."""
+        """The present keys. Raises Recoverable while no keys are valid."""
         now = self._now()
         if now >= self._looked_at + LOOK_AGAIN_S:
             self._looked_at = now
@@ -61,7 +62,7 @@ class KeyRing:
 
     @property
     def lost(self) -> bool:
-        """Whether no key is known any more."""
+        """Whether no key is accepted any more."""
         try:
             _ = self.keys
         except KeysLost:
@@ -70,8 +71,9 @@ class KeyRing:
 
     @property
     def trouble(self) -> str:
-        """What is wrong with the file, and for how long the former keys hold; empty while it is
-        well."""
+        """The fault of the file, and how long the previous keys remain valid; empty if there is no
+        fault.
+        """
         if self.lost:
             return f"{self._why}; no key is known any more"
         if self._failed_at is None:
@@ -119,8 +121,9 @@ class KeyRing:
 
 
 def check_exposure(settings: Settings) -> None:
-    """Raise Fatal where the worker would serve other machines without keys; say it loudly where
-    it serves this one without."""
+    """Raise Fatal if the worker would serve other machines without keys; warn if it serves this
+    machine without keys.
+    """
     keys = Keys.load(settings.keys_file)
     if settings.require_keys and (keys is None or not keys.keys):
         raise Fatal(

@@ -1,7 +1,7 @@
-"""Keys of the HTTP interface: who may do what, kept hashed in a file that all workers share.
+"""Keys of the HTTP interface with their scopes, stored as hashes in a file that all workers share.
 
-The file also holds a random secret, from which the key derives by which workers sign what they
-ask each other. Keys are long and random, so that one round of SHA-256 protects them.
+The file also holds a random secret. From it workers derive the key that signs their requests to
+each other. Keys are long and random, so one round of SHA-256 protects them.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _SECRET_CHARS = 32
 
 
 class Scope(StrEnum):
-    """What a key allows. `admin` allows everything that is not among workers."""
+    """The permissions of a key. `admin` allows everything except routes between workers."""
 
     READ = "read"
     EXPORT = "users.export"
@@ -39,7 +39,7 @@ ISSUED = (Scope.READ, Scope.EXPORT, Scope.OPERATE, Scope.ADMIN)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as it is kept: `hash` is SHA-256 in hex, `created_at` UTC milliseconds."""
+    """A stored key: `hash` is SHA-256 in hex, `created_at` UTC milliseconds."""
 
     name: str
     scopes: tuple[Scope, ...]
@@ -47,21 +47,22 @@ class Key:
     created_at: int
 
     def allows(self, scope: Scope) -> bool:
-        """Whether who has this key may call routes of `scope`."""
+        """Whether the holder of this key may call routes of `scope`."""
         return scope in self.scopes or (Scope.ADMIN in self.scopes and scope is not Scope.WORKER)
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The content of a keys file. Changes make a new value; `save` writes it whole."""
+    """The content of a keys file. Changes make a new value; `save` writes it as a whole."""
 
     keys: tuple[Key, ...] = ()
     secret: str = ""
 
     @classmethod
     def load(cls, file: Path) -> "Keys | None":
-        """None where there is no such file. Raises Fatal for one that cannot be read, or that
-        others than its owner may write."""
+        """None if the file does not exist. Raises Fatal for a file that cannot be read, or that
+        others than its owner may write.
+        """
         try:
             content = keys_file.read(file)
             if content is None:
@@ -81,9 +82,9 @@ class Keys:
             ) from error
 
     def save(self, file: Path) -> None:
-        """Write the file, whole or not at all, see keys_file.replace. Raises Fatal.
+        """Write the file atomically, see keys_file.replace. Raises Fatal.
 
-        For a change of what is there `change` it: between load and save another may write.
+        To change an existing file use `change`: between load and save another process may write.
         """
         content = {
             "format": _FORMAT,
@@ -94,9 +95,9 @@ class Keys:
 
     @classmethod
     def change(cls, file: Path, change: "Callable[[Keys], Keys]") -> "Keys":
-        """Replace what the file has by what `change` makes of it, while nobody else changes it.
+        """Replace the file's content by the result of `change`, while no other process changes it.
 
-        Raises what `change` raises, and Fatal.
+        Raises the errors of `change`, and Fatal.
         """
         with keys_file.locked(file):
             former = cls.load(file) or cls()
@@ -106,7 +107,9 @@ class Keys:
         return changed
 
     def add(self, name: str, scopes: Iterable[Scope], now_ms: int) -> "tuple[Keys, str]":
-        """With one more key, and that key: it is shown once. Raises UsageError."""
+        """The keys with an additional one, and that key: it is shown only once. Raises
+        UsageError.
+        """
         if any(key.name == name for key in self.keys):
             raise UsageError(
                 f"There is a key {name!r} already",
@@ -121,7 +124,7 @@ class Keys:
         return replace(self, keys=(*self.keys, key)), token
 
     def revoke(self, name: str) -> "Keys":
-        """Without the key of that name. Raises UsageError where there is none."""
+        """The keys without the one of that name. Raises UsageError if there is none."""
         left = tuple(key for key in self.keys if key.name != name)
         if len(left) == len(self.keys):
             raise UsageError(
@@ -130,14 +133,15 @@ class Keys:
         return replace(self, keys=left)
 
     def find(self, token: str) -> Key | None:
-        """Whose key this is."""
+        """The stored entry of this key."""
         hashed = _hash(token)
         return next((key for key in self.keys if hmac.compare_digest(key.hash, hashed)), None)
 
     @property
     def signing_key(self) -> bytes:
-        """By which workers that share the file sign what they ask each other; empty where the
-        file has no secret. It is never sent."""
+        """The key with which workers that share the file sign requests to each other; empty if the
+        file has no secret. It is never sent.
+        """
         if not self.secret:
             return b""
         return hmac.digest(self.secret.encode(), b"emberline request between workers", "sha256")

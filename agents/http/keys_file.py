@@ -1,7 +1,8 @@
-"""The file of the keys: read only where nobody else may write it, changed by one at a time.
+"""The keys file: read only if nobody except its owner may write it, and changed by one process at a
+time.
 
-A change takes the lock of `FILE.lock`, reads, and puts a new file in the place of the old one,
-of the same owner and mode: whoever could read it still can, whoever runs the command.
+A change takes the lock of `FILE.lock`, reads the file, and replaces it by a new one with the same
+owner and mode: so the same users can read it, whoever runs the command.
 """
 
 import fcntl
@@ -25,9 +26,10 @@ _MODE = 0o600
 
 
 def read(file: Path) -> bytes | None:
-    """The content; None where there is no such file. Blocking.
+    """The content; None if the file does not exist. Blocking.
 
-    Raises ValueError for a file that others than its owner may write, or that is none; OSError.
+    Raises ValueError if others than its owner may write the file, or it is no regular file;
+    OSError.
     """
     try:
         # never to wait for somebody at the other end of a pipe
@@ -53,8 +55,9 @@ def read(file: Path) -> bytes | None:
 
 
 def _check_folder(folder: Path, owner: int) -> None:
-    """Who may write a folder may put another file in the place of this one; where each may only
-    remove what is theirs (/tmp), a first one may still be anybody's."""
+    """A user who may write the folder could replace the file. In a folder where users can remove
+    only their own files (/tmp), anybody could create the first one.
+    """
     found = folder.stat()
     if not found.st_mode & stat.S_IWOTH:
         return
@@ -66,7 +69,7 @@ def _check_folder(folder: Path, owner: int) -> None:
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Keep others from changing the file meanwhile. Blocking. Raises Fatal after `LOCK_S`."""
+    """Keep other processes from changing the file. Blocking. Raises Fatal after `LOCK_S`."""
     file = file.resolve()
     lock = file.with_name(f"{file.name}.lock")
     deadline = time.monotonic() + LOCK_S
@@ -97,8 +100,9 @@ def locked(file: Path) -> Iterator[None]:
 
 
 def replace(file: Path, content: bytes) -> None:
-    """Put a new file in the place of this one: whole or not at all, of its owner and mode. A
-    first one is for its owner alone; root gives it to the owner of the folder. Raises Fatal."""
+    """Replace the file atomically, with its owner and mode. A first file is private to its owner;
+    root gives it to the owner of the folder. Raises Fatal.
+    """
     file = file.resolve()
     part: Path | None = None
     try:
@@ -121,7 +125,7 @@ def replace(file: Path, content: bytes) -> None:
 
 
 def _give(handle: int, file: Path) -> None:
-    """Owner and mode of `file`, or the folder's owner where there is none yet."""
+    """Set owner and mode of `file`; if there is none yet, the folder's owner."""
     mine = os.fstat(handle)
     try:
         former = os.stat(file)

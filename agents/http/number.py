@@ -6,7 +6,7 @@ _MOST_DIGITS = 18
 
 
 def number(text: str) -> int | None:
-    """The number that digits name; None for anything else, and for more than 64 bits hold.
+    """The number in decimal digits; None for anything else, and for more than 64 bits.
 
     Python's own `int` raises ValueError for some thousands of digits.
     """

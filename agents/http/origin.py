@@ -1,8 +1,8 @@
-"""Without keys only programs of this machine are served: what tells that somebody else asks.
+"""Without keys only programs of this machine are served: checks of the request's origin.
 
-A worker without keys listens to the loopback address. Others still get at it in two ways: by a
-proxy that runs on this machine, and by a page that a browser on this machine shows. Both say so
-in headers that neither a page nor who asks a proxy can leave out.
+A worker without keys listens to the loopback address. Requests from elsewhere can still arrive in
+two ways: through a proxy on this machine, and from a page in a browser on this machine. Both add
+headers that neither the page nor the client of the proxy can remove.
 """
 
 import re
@@ -32,9 +32,9 @@ _REMEDY = "make a key with `emberline keys add`"
 
 
 def check_origin(request: web.Request, own_host: str, address: str) -> None:
-    """Raise Problem (403) where the request comes from another machine or from another's page.
+    """Raise Problem (403) if the request comes from another machine or from a page of another site.
 
-    `own_host` is the name that the worker was told to listen at, `address` what to ask instead.
+    `own_host` is the host name that the worker listens at, `address` the address to use instead.
     """
     _check_host(request, own_host.lower(), address)
     _check_proxy(request.headers)
@@ -42,8 +42,9 @@ def check_origin(request: web.Request, own_host: str, address: str) -> None:
 
 
 def _check_host(request: web.Request, own_host: str, address: str) -> None:
-    """A page in a browser here may ask what its own name leads to, and whoever holds that
-    name can let it lead to this machine; but the browser tells the name."""
+    """A page in a browser here may send requests to the host name of its own site, whose owner can
+    make the name resolve to this machine; but the browser sends the name in the header.
+    """
     for host in request.headers.getall(hdrs.HOST, ()):
         name = _PORT.sub("", host).strip("[]").lower()
         if name != own_host and not is_loopback(name):
@@ -65,7 +66,7 @@ def _check_proxy(headers: Mapping[str, str]) -> None:
 
 
 def _check_site(request: web.Request) -> None:
-    """`Origin` and `Sec-Fetch-*` are set by browsers alone; no script of a page can change them."""
+    """Only browsers set `Origin` and `Sec-Fetch-*`; no script of a page can change them."""
     site = request.headers.get("Sec-Fetch-Site", "none").lower()
     own = request.headers.get(hdrs.HOST, "").lower()
     foreign = [

@@ -1,4 +1,6 @@
-"""Queries name only what a route takes: a misspelt filter would select everything in silence."""
+"""Accepts only parameters that a route describes: a misspelt filter would silently select
+everything.
+"""
 
 from collections.abc import Iterable
 
@@ -14,9 +16,9 @@ __all__ = ["known_parameters"]
 
 
 def known_parameters(routes: Iterable[Route]) -> Middleware:
-    """Middleware that refuses (400) a parameter which the route does not describe.
+    """Middleware that refuses (400) a parameter that the route does not describe.
 
-    Routes that are free to all (whether the worker lives) take any, as probes add their own.
+    Routes without a scope (such as health checks) accept any, because probes add their own.
     """
     taken = {
         route.path: [one.name for one in route.parameters if one.where == "query"]

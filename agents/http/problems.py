@@ -118,7 +118,7 @@ SEND_S = 60.0
 
 
 class Problem(Exception):
-    """Ends a request with a problem document. `members` are added to it as they are."""
+    """Ends a request with a problem document. `members` are added to the document unchanged."""
 
     def __init__(
         self, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
@@ -130,7 +130,7 @@ class Problem(Exception):
         self.members = members
 
     def response(self) -> web.Response:
-        """As it is sent."""
+        """The HTTP response."""
         status, title = CODES[self.code]
         body = {"status": status, "title": title, "detail": self.detail, "code": self.code}
         headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
@@ -153,7 +153,7 @@ def unknown_source(source: str) -> Problem:
 
 
 def source_hidden(source: str, state: str) -> Problem:
-    """409, with the body of the restore call that would mend it."""
+    """409, with the body of the restore call that brings the source back."""
     detail = (
         f"{source} is {state}: its data takes part in no answer until it is restored"
         if state != State.RESTORING
@@ -180,9 +180,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Middleware: every error becomes a problem document, also those of aiohttp itself.
+    """Middleware: every error becomes a problem document, including errors of aiohttp itself.
 
-    An answer that has begun cannot: its connection is broken off by whoever writes it.
+    After an answer has begun this is impossible: the code that sends it closes its connection.
     """
     try:
         response = await _answered(request, handler)

@@ -1,7 +1,7 @@
-"""The bytes on disk of all answers that are made there before they are sent: never more than set.
+"""Limits the disk space of all answers that are written to disk before they are sent.
 
-Bytes are counted before they are written, by what they take in memory, which on disk is less;
-then by what they take there.
+Bytes are counted before they are written, by their size in memory, which is larger than on disk;
+afterwards by their size on disk.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ __all__ = ["Quota", "Spooled"]
 
 
 class Spooled:
-    """One answer's folder, and its part of the quota."""
+    """One answer's folder, and its share of the quota."""
 
     def __init__(self, quota: "Quota", folder: Path) -> None:
         self.folder = folder
@@ -23,18 +23,18 @@ class Spooled:
         self._quota = quota
 
     def take(self, count: int) -> None:
-        """Before so many more bytes are written. Raises Problem (503)."""
+        """Reserve this many bytes before writing them. Raises Problem (503)."""
         self._quota.take(count)
         self.bytes += count
 
     def give(self, count: int) -> None:
-        """So many of them were not needed, or are gone."""
+        """Return this many bytes, which were not needed or have been deleted."""
         self._quota.used -= count
         self.bytes -= count
 
 
 class Quota:
-    """One worker's."""
+    """The quota of one worker."""
 
     def __init__(self, data_dir: Path, most: int) -> None:
         self.used = 0
@@ -53,7 +53,7 @@ class Quota:
 
     @contextmanager
     def folder(self) -> Iterator[Spooled]:
-        """A new folder, gone at the end with its bytes."""
+        """A new folder; at the end it is deleted and its bytes are returned."""
         with spool(self._data_dir) as path:
             found = Spooled(self, path)
             try:

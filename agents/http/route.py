@@ -1,7 +1,7 @@
-"""What a route is: where, who may call it, what it takes and what it answers.
+"""A route: its path, its scope, its parameters and its answers.
 
-Each stands in `ROUTES` beside its handler. From it come the application's router, the check of
-scopes, and `/openapi.json`: what is not described is not served.
+Each route is in `ROUTES` beside its handler. The application's router, the check of scopes and
+`/openapi.json` are made from it, so only described routes are served.
 """
 
 import re
@@ -37,13 +37,13 @@ class Parameter:
 
 
 def path(name: str, doc: str, **schema: Any) -> Parameter:
-    """A part of the path: a text unless `schema` says otherwise."""
+    """A part of the path: a text, unless `schema` says otherwise."""
     found = {"type": "string", "minLength": 1, **schema}
     return Parameter(name=name, where="path", schema=found, doc=doc, required=True)
 
 
 def query(name: str, doc: str, *, required: bool = False, **schema: Any) -> Parameter:
-    """A part of the query: a text unless `schema` says otherwise."""
+    """A part of the query: a text, unless `schema` says otherwise."""
     found = {"type": "string", **schema}
     return Parameter(name=name, where="query", schema=found, doc=doc, required=required)
 
@@ -55,13 +55,14 @@ def ref(name: str) -> Schema:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route. `scope` None: free to all; `note` adds to what the description says of it.
-    `work` is what an answer takes, see admission.py; None where the handler itself asks for it.
+    """One route. `scope` None: no key needed. `note` is an addition to the description of the
+    scope. `work` is the kind of work of an answer, see admission.py; None if the handler itself
+    asks for a slot.
 
-    `answers` has the schema of a good answer (200) by media type, `body` that of a JSON
-    request. `problems` are codes of agents/http/problems.py; those that any route may have
-    need not be named. Routes of scope `worker` are no part of the contract. A part of the
-    path in braces takes any text without a slash, braces among it.
+    `answers` has the schema of a successful answer (200) by media type, `body` the schema of a JSON
+    request. `problems` are codes of agents/http/problems.py; codes that every route may have need
+    not be listed. Routes of scope `worker` are not part of the contract. A part of the path in
+    braces matches any text without a slash, braces included.
     """
 
     method: Literal["GET", "POST"]
@@ -78,7 +79,7 @@ class Route:
 
     @property
     def pattern(self) -> str:
-        """The path for aiohttp, whose own pattern of a part takes no braces."""
+        """The path for aiohttp, whose default pattern of a part accepts no braces."""
         return _PART.sub(r"{\1:[^/]+}", self.path)
 
 

@@ -1,12 +1,12 @@
-"""Requests between workers are signed with a secret that never travels.
+"""Signs requests between workers with a secret that is never sent.
 
     Emberline-Signature: v1 TIME NONCE BODY MAC
 
-TIME is UTC milliseconds, NONCE 32 random hex digits, BODY the SHA-256 of the body in hex, and MAC
-the HMAC-SHA256, in hex, over the lines `v1`, method, host and port that are asked, path with
-query, TIME, NONCE, BODY. So a request is worth something once, for half a minute, at the one
-worker that it was made for: whoever sees it, or was asked by mistake, cannot ask anything else
-with it, nor hand it on.
+TIME is UTC milliseconds, NONCE 32 random hex digits, BODY the SHA-256 of the body in hex. MAC is
+the HMAC-SHA256, in hex, over the lines `v1`, method, host and port of the receiver, path with
+query, TIME, NONCE, BODY. So a request is valid once, for half a minute, at the one worker for which
+it was made. A process that sees or receives the request cannot make another one from it, nor
+forward it.
 """
 
 import hashlib
@@ -39,16 +39,16 @@ _SHAPE = re.compile(r"v1 ([0-9]{1,15}) ([0-9a-f]{32}) ([0-9a-f]{64}) ([0-9a-f]{6
 
 
 class SignatureRefused(Exception):
-    """Why a request is not one of another worker's."""
+    """Why a request does not come from another worker."""
 
 
 class Stale(SignatureRefused):
-    """A worker has signed it, and it comes too early, too late or again."""
+    """A worker has signed the request, but it is too early, too late or repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What a signature is over; `host` as `netloc` gives it, `target` path and query as sent."""
+    """The signed parts; `host` as returned by `netloc`, `target` is path and query as sent."""
 
     method: str
     host: str
@@ -67,13 +67,15 @@ class Signed:
 
 @dataclass
 class Nonces:
-    """Those of the requests that could come again, at most so many: past that none is taken."""
+    """The nonces of requests that could be repeated. Their number is limited: above the limit no
+    request is accepted.
+    """
 
     most: int = MOST_NONCES
     _until: dict[str, int] = field(default_factory=dict)
 
     def take(self, nonce: str, now_ms: int) -> None:
-        """Raises Stale for one that was there, and while there is no room to remember it."""
+        """Raises Stale for a known nonce, and while there is no space to store it."""
         # in the order in which they were taken, so also that of their ends
         while self._until and (oldest := next(iter(self._until.items())))[1] < now_ms:
             del self._until[oldest[0]]
@@ -86,7 +88,7 @@ class Nonces:
 
 
 def netloc(url: str) -> str:
-    """Host and port of an address, in one spelling."""
+    """Host and port of an address, in normalised form."""
     found = URL(url)
     return f"{(found.raw_host or '').lower()}:{found.port}"
 
@@ -108,7 +110,8 @@ def sign(key: bytes, method: str, url: URL, body: bytes, now_ms: int) -> str:
 def verify(
     key: bytes, header: str, method: str, host: str, target: str, nonces: Nonces, now_ms: int
 ) -> str:
-    """The hash that the body has to have. `host` is the receiver's own, whatever it was asked by.
+    """The hash that the body must have. `host` is the receiver's own, independent of the request's
+    header.
 
     Raises SignatureRefused.
     """

@@ -1,4 +1,4 @@
-"""Folders of answers that are made on disk before they are sent."""
+"""Folders of answers that are written to disk before they are sent."""
 
 import logging
 import shutil
@@ -16,16 +16,16 @@ _PREFIX, _SUFFIX = "export-", ".part"
 
 @contextmanager
 def spool(data_dir: Path) -> Iterator[Path]:
-    """A new folder in the worker's own, gone at the end."""
+    """A new folder in the worker's own folder, deleted at the end."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, suffix=_SUFFIX, dir=data_dir) as name:
         yield Path(name)
 
 
 def clean_up(data_dir: Path) -> None:
-    """Remove what a worker that was killed has left. Blocking.
+    """Remove the folders that a killed worker has left. Blocking.
 
-    Only for who holds the lock of the data folder: nobody else's answer is being made there.
+    The caller must hold the lock of the data folder: so no other worker is writing answers there.
     """
     for left in data_dir.glob(f"{_PREFIX}*{_SUFFIX}"):
         log.info("removing %s, the rest of an answer that was broken off", left)

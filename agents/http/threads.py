@@ -1,4 +1,4 @@
-"""Work in a thread that is not left alone."""
+"""Waits for work in a thread, even after a cancellation."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,10 +10,11 @@ T = TypeVar("T")
 
 
 async def whole(work: Callable[[], T]) -> T:
-    """The result of `work`, in a thread; who is cancelled meanwhile waits for its end.
+    """The result of `work`, in a thread; if the caller is cancelled meanwhile, it still waits for
+    the end of the thread.
 
-    A thread cannot be cancelled: what it uses, a folder, memory that was counted, is given back
-    only when it does not use it any more.
+    A thread cannot be cancelled: its resources, such as a folder or reserved memory, are released
+    only when it no longer uses them.
     """
     doing = asyncio.ensure_future(asyncio.to_thread(work))
     try:

@@ -1,8 +1,9 @@
-"""The worker's HTTP interface, on Faust's web server: `routes/` has a module a resource.
+"""The worker's HTTP interface, on Faust's web server: `routes/` has one module for each resource,
+and a new HTTP call goes there.
 
-Beside it is what all routes share: who is let in (`guard.py`), how an answer is sent
-(`answer.py`, `stream.py`) and written down (`access_log.py`), which errors are which problems
-(`refusals.py`, `answer_problems.py`), and the description of all (`openapi.py`, `shapes.py`).
+The other modules are shared by all routes: the check of keys (`guard.py`), sending an answer
+(`answer.py`, `stream.py`), the access log (`access_log.py`), errors as problems (`refusals.py`,
+`answer_problems.py`), and the OpenAPI description (`openapi.py`, `shapes.py`).
 
 Imports all rooms before it. Begin with `server`, which lists the routes.
 """

@@ -1,15 +1,15 @@
-"""Who took out which users: a log of its own, a JSON object a line.
+"""The access log: which key read which users, one JSON object on each line.
 
     time    when the answer ended, RFC 3339
     key     name of the key; null without keys
-    from    address that asked: a proxy's where one stands between
-    route   method and path, as /openapi.json has it
-    of      what was asked for: a source, a segment, identifiers, a filter
-    rows    rows or users that the answer had, also where it broke off
+    from    address of the client; a proxy's if there is one in between
+    route   method and path, as in /openapi.json
+    of      the subject of the request: a source, a segment, identifiers, a filter
+    rows    rows or users in the answer, also if it was not sent completely
     status  of the answer; 499: the client left before it began
     whole   whether all of it was sent
 
-Refusals of a key that lacks the scope are told too. The logger is `emberline.access`; the setting
+Refusals of a key that lacks the scope are logged too. The logger is `emberline.access`; the setting
 `access_log` names a file for it.
 """
 
@@ -38,7 +38,7 @@ log = logging.getLogger(LOGGER)
 
 @dataclass(slots=True)
 class Access:
-    """What is known of one answer."""
+    """The facts about one answer."""
 
     of: Any = None
     rows: int = 0
@@ -49,23 +49,23 @@ ACCESS: web.RequestKey[Access] = web.RequestKey("access", Access)
 
 
 def note(request: web.Request, of: Any) -> None:
-    """From here on the answer is one that has users in it: `of` is what was asked for."""
+    """Mark the answer as one that has users in it: `of` is the subject of the request."""
     _access(request).of = of
 
 
 def count(request: web.Request, rows: int) -> None:
-    """So many more rows or users are about to be sent."""
+    """Count rows or users that are about to be sent."""
     _access(request).rows += rows
 
 
 def broken(request: web.Request) -> None:
-    """The answer is not sent as a whole."""
+    """Mark the answer as incomplete."""
     if ACCESS in request:
         request[ACCESS].whole = False
 
 
 def write(request: web.Request, route: str, status: int, now_ms: int) -> None:
-    """Tell what was taken out, where something was."""
+    """Log the answer, if it has users in it."""
     found = request.get(ACCESS)
     if found is None:
         return
@@ -85,7 +85,9 @@ def write(request: web.Request, route: str, status: int, now_ms: int) -> None:
 
 
 class _Owners(WatchedFileHandler):
-    """Where the file is moved away a new one is begun: that one, too, for its owner alone."""
+    """A file handler: if the file is moved away, it creates a new one, which is private to its
+    owner too.
+    """
 
     def _open(self) -> Any:
         def private(path: str, flags: int) -> int:
@@ -95,7 +97,9 @@ class _Owners(WatchedFileHandler):
 
 
 def configure(file: str) -> None:
-    """Tell it to this file, for its owner alone, instead of the worker's log. Raises Fatal."""
+    """Write the access log to this file, private to its owner, instead of the worker's log. Raises
+    Fatal.
+    """
     if not file:
         return
     path = Path(file).expanduser()

@@ -9,5 +9,5 @@ __all__ = ["json_answer"]
 
 
 def json_answer(found: Any) -> web.Response:
-    """200; never to be kept by whoever stands between, as it tells of a person."""
+    """200; caches must not store it, because it contains personal data."""
     return web.json_response(body=orjson.dumps(found), headers={"Cache-Control": "no-store"})

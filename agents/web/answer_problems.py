@@ -1,4 +1,4 @@
-"""What keeps a question from its answer, as problems: of the filter, of a source, of the shards."""
+"""Turns errors of queries into problems: of the filter, of a source, of the shards."""
 
 from aiohttp import web
 
@@ -26,8 +26,9 @@ __all__ = ["answer_problems"]
 
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Middleware: errors of filters, audiences and `agents.scatter` become problems (400, 404,
-    409, 410), and 503 says of all that is Recoverable that asking again may do."""
+    """Middleware: errors of filters, audiences and `agents.scatter` become problems (400, 404, 409,
+    410); Recoverable errors become 503, after which the client may ask again.
+    """
     try:
         return await handler(request)
     except FilterError as error:

@@ -1,4 +1,4 @@
-"""Who asks: the key that a request has shown, and what that allows beyond its route."""
+"""The caller of a request: its key, and permissions beyond the route's scope."""
 
 from contextlib import AbstractAsyncContextManager
 
@@ -16,7 +16,7 @@ KEY: web.RequestKey[Key | None] = web.RequestKey("key", Key)
 
 
 def caller(request: web.Request) -> Key | None:
-    """The key that was shown; None without keys, and where none was needed."""
+    """The key of the request; None without keys, and for routes that need none."""
     return request.get(KEY)
 
 
@@ -28,8 +28,9 @@ def slot(request: web.Request, work: Work) -> AbstractAsyncContextManager[None]:
 
 
 def require(request: web.Request, scope: Scope, instead: str = "") -> None:
-    """Raise Problem (403) unless the key allows `scope`, which the route alone does not ask for.
-    `instead` says what would do without."""
+    """Raise Problem (403) unless the key allows `scope`, which the route alone does not require.
+    `instead` names a request that does not need it.
+    """
     key = caller(request)
     if key is not None and not key.allows(scope):
         raise lacking(key, scope, instead)

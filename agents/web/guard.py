@@ -1,4 +1,4 @@
-"""Who may call what, how often, with how much, and how long it may take."""
+"""Limits of requests: who may call which route, how often, with which body, and for how long."""
 
 import asyncio
 import hashlib
@@ -46,7 +46,9 @@ class Bucket:
     at: float
 
     def wait(self, now: float) -> float:
-        """Take one token, 0; or the seconds until there is one. `now`: a clock's seconds."""
+        """Take one token and return 0; or return the seconds until there is one. `now`: a clock's
+        seconds.
+        """
         self.tokens = min(self.rate * BURST_S, self.tokens + (now - self.at) * self.rate)
         self.at = now
         if self.tokens < 1:
@@ -58,9 +60,9 @@ class Bucket:
 class Guard:
     """Middleware over described routes; others need the scope `admin`.
 
-    Without a keys file everything is allowed: such a worker listens to its own machine only,
-    and answers programs of that machine only, see agents/http/origin.py. Then no rate is limited
-    either, nor is that of other workers.
+    Without a keys file everything is allowed: such a worker listens to its own machine only, and
+    answers programs of that machine only, see agents/http/origin.py. Then there are no rate limits.
+    Requests of other workers have no rate limit either.
     """
 
     def __init__(self, context: WorkerContext, routes: Iterable[Route]) -> None:
@@ -122,7 +124,7 @@ class Guard:
     async def _watched(
         self, request: web.Request, answering: Coroutine[Any, Any, web.StreamResponse]
     ) -> web.StreamResponse:
-        """Tell the access log of the answer, however it ends."""
+        """Write the answer to the access log, however it ends."""
         status: int | None = None
         try:
             response = await answering
@@ -151,7 +153,7 @@ class Guard:
         return admitted
 
     async def _check_worker(self, request: web.Request, keys: Keys | None) -> None:
-        """Another worker has signed it, see agents/http/signature.py."""
+        """Check the signature of another worker, see agents/http/signature.py."""
         if keys is None:
             return
         context = self._context
@@ -232,8 +234,9 @@ def _unauthorized(detail: str) -> Problem:
 async def _limited(
     request: web.Request, handler: Handler, limit_s: float | None
 ) -> web.StreamResponse:
-    """Give up an answer that does not begin in time; one that has may take as long as it has
-    a reader."""
+    """Cancel an answer that does not begin in time; an answer that has begun may continue as long
+    as its client reads.
+    """
     try:
         async with asyncio.timeout(limit_s) as limit:
             request[_LIMIT] = limit

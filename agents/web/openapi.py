@@ -1,4 +1,4 @@
-"""GET /openapi.json: the contract of the HTTP interface, made from the routes themselves."""
+"""GET /openapi.json: the contract of the HTTP interface, made from the routes."""
 
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -22,7 +22,7 @@ _DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict)
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:
-    """An OpenAPI 3.1 document of all routes but those among workers."""
+    """An OpenAPI 3.1 document of all routes except those between workers."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         if route.scope is not Scope.WORKER:
@@ -52,7 +52,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def install(app: web.Application, routes: Iterable[Route]) -> None:
-    """Keep the document where the handler finds it."""
+    """Store the document for the handler."""
     app[_DOCUMENT] = document(routes)
 
 

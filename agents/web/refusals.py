@@ -1,4 +1,4 @@
-"""Filters that are not answered, as problems."""
+"""Refused filters as problems."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,14 +16,15 @@ thousands of sources, and be asked in as many leaves."""
 
 
 def filter_problem(error: FilterError) -> Problem:
-    """400: `path` is the JSON path, within the filter, of what is wrong."""
+    """400: `path` is the JSON path of the fault within the filter."""
     return Problem(error.code, error.message, path=error.path, remedy=error.remedy)
 
 
 def refused_problem(refused: Refused) -> Problem:
-    """What stands in the way, leaf by leaf; `restore` is the body of the restore call that
-    would mend it, where one would, and names every source. Of the rest the first are described,
-    and `refusals_total` and `sources_total` say how many there are."""
+    """The reasons of a refusal, leaf by leaf. `restore` is the body of the restore call that would
+    help, if there is one; it names every source. The other lists have only the first entries, and
+    `refusals_total` and `sources_total` give their full length.
+    """
     first = next(each for each in refused.refusals if each.code is refused.code)
     sources = refused.sources
     members: dict[str, Any] = {
@@ -39,7 +40,9 @@ def refused_problem(refused: Refused) -> Problem:
 
 
 def excluded_members(excluded: Sequence[Excluded]) -> dict[str, Any]:
-    """What an answer does without, and for which leaves: the first, and how many in all."""
+    """The sources that an answer leaves out, and the leaves that name them: the first ones, and the
+    total.
+    """
     found: list[dict[str, str]] = []
     room = MOST_NAMES
     for each in excluded:

@@ -1,4 +1,6 @@
-"""Faust's web server with our routes and none of its own."""
+"""Faust's web server with our routes only. A module of `agents/web/routes` is served if it is
+listed here.
+"""
 
 import asyncio
 import socket
@@ -47,7 +49,7 @@ _EVERYWHERE = {"0.0.0.0", "::"}
 
 
 def routes(app: web.Application, context: WorkerContext) -> None:
-    """Add all routes to an application that has none."""
+    """Add all routes to an application without routes."""
     app[CONTEXT] = context
     app.middlewares.append(problems)
     Guard(context, ROUTES).install(app)
@@ -72,13 +74,13 @@ class Web(driver.Web):
         )
 
     def init_server(self) -> None:
-        """Our routes only: Faust's pages show tables and graphs to anybody."""
+        """Our routes only: Faust's pages would show tables and graphs to everybody."""
         routes(self.web_app, self._context)
 
     async def start_server(self) -> None:
-        """Listen, and find out at which address others reach this worker.
+        """Listen, and determine the address at which other workers reach this one.
 
-        Raises Fatal where the port is taken.
+        Raises Fatal if the port is in use.
         """
         settings = self._context.settings
         await self._runner.setup()
@@ -97,6 +99,6 @@ class Web(driver.Web):
         self._context.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def stop_server(self) -> None:
-        """Break off what is still being sent after a moment."""
+        """Wait a moment, then close the connections of answers that are still being sent."""
         await self._context.peers.close()
         await self._runner.cleanup()

@@ -1,4 +1,4 @@
-"""What the answers look like: JSON schemas by name, for `/openapi.json`."""
+"""The JSON schemas of answers by name, for `/openapi.json`."""
 
 from collections.abc import Mapping
 from typing import Any

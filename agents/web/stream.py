@@ -1,4 +1,4 @@
-"""Streaming a body: bounded by the client's pace, and never whole-looking when it is not."""
+"""Streams a body: as fast as the client reads, and recognisably incomplete if it fails."""
 
 import asyncio
 import logging
@@ -30,11 +30,11 @@ def check_version(request: web.Request) -> None:
 async def stream(
     request: web.Request, pieces: AsyncIterable[bytes], headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """Answer 200 with `pieces`; when they fail, break the connection off.
+    """Answer 200 with `pieces`; if they fail, close the connection without the end of the body.
 
-    The status is sent at once: whatever can be found out before, has to be before. Raises
-    Problem (400) for a client of HTTP/1.0: there the end of a body is that of the connection,
-    and one that broke off would look whole.
+    The status is sent at once, so all checks must be made before. Raises Problem (400) for a client
+    of HTTP/1.0: there the end of a body is the end of the connection, so an incomplete body would
+    look complete.
     """
     check_version(request)
     response = web.StreamResponse(headers=headers)

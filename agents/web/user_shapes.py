@@ -1,4 +1,4 @@
-"""What the answers about users look like: JSON schemas, for `/openapi.json`."""
+"""The JSON schemas of answers about users, for `/openapi.json`."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def _or_null(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _some(properties: dict[str, Any], required: tuple[str, ...]) -> dict[str, Any]:
-    """An object of which only some members are always there."""
+    """An object of which only some members are always present."""
     return {
         "type": "object",
         "properties": properties,

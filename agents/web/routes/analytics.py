@@ -1,7 +1,7 @@
 """GET /sources/{source}/analytics: totals and unique users, summed over all shards.
 
-The body depends on the figures alone, so that it is the same, byte for byte, before, during
-and after an expiry.
+The body depends only on the figures, so it is identical in every byte before, during and after an
+expiry.
 """
 
 import json
@@ -25,7 +25,7 @@ _EPOCH = date(1970, 1, 1)
 
 
 async def analytics(request: web.Request) -> web.Response:
-    """Figures of all shards; hidden sources have them like all others.
+    """Figures of all shards, also of hidden sources.
 
     Raises Unavailable, UnknownSource.
     """

@@ -1,4 +1,4 @@
-"""POST /audience: who matches a filter, as pages of JSON or as one NDJSON stream."""
+"""POST /audience: the users who match a filter, as pages of JSON or as one NDJSON stream."""
 
 import asyncio
 import io
@@ -86,7 +86,9 @@ async def _page(request: web.Request, context: WorkerContext, wanted: Asked) -> 
 
 
 async def _first(found: Audience, after: str | None, limit: int) -> tuple[int, list[str], bool]:
-    """How many match; the first `limit` of them after a user; whether there are more."""
+    """The number of matching users; the first `limit` of them after a user; whether there are
+    more.
+    """
     count = 0
     head = pl.Series("user", [], dtype=pl.String)
     async with aclosing(aiter(found)) as parts:
@@ -144,9 +146,10 @@ async def _stream(
 async def _lines(
     request: web.Request, found: Audience, limit: int | None
 ) -> AsyncGenerator[bytes, None]:
-    """A line a user: with a limit the first ones, as in a page, else in no order. The last line
-    says `complete` only where no limit has cut them off, and names what was excluded, which may
-    be much, where something was."""
+    """One line for each user: with a limit the first ones, as in a page, otherwise in any order.
+    The last line says `complete` only if no limit has cut the answer. It also lists the excluded
+    sources, if there are any; that list may be long.
+    """
     excluded = _excluded(found)
     more: dict[str, Any] = {"excluded_expired": excluded} if excluded else {}
     count = 0

@@ -1,4 +1,4 @@
-"""What `POST /audience` is asked: checked, and the cursor from page to page."""
+"""The request of `POST /audience`: checked, with the cursor from page to page."""
 
 import base64
 from collections.abc import Iterable, Mapping
@@ -27,20 +27,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page begins: after this user, of that question."""
+    """The start of a page: after this user, in the answer to that query."""
 
     after: str
     now_ms: int
     digest: str
 
     def __str__(self) -> str:
-        """As it is sent."""
+        """The text of the cursor."""
         text = orjson.dumps([self.after, self.now_ms, self.digest])
         return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
     @classmethod
     def read(cls, text: object) -> Self:
-        """What was sent. Raises Problem (400)."""
+        """The cursor in a text. Raises Problem (400)."""
         try:
             if not isinstance(text, str):
                 raise ValueError("it is no text")

@@ -1,4 +1,6 @@
-"""GET /sources/{source}/explain: why it is hot, through what, what would change it, when."""
+"""GET /sources/{source}/explain: why a source is hot, what uses it, what would change that, and
+when.
+"""
 
 import asyncio
 from typing import Any
@@ -20,7 +22,9 @@ _MOST = 100
 
 
 async def explain_source(request: web.Request) -> web.Response:
-    """The explanation, and what would be `as_if_stopped`, `as_if_without`: nothing changes."""
+    """The explanation, also for hypothetical changes (`as_if_stopped`, `as_if_without`), which are
+    not made.
+    """
     context = request.app[CONTEXT]
     source = request.match_info["source"]
     if not (context.states.caught_up.is_set() and context.catalog.caught_up.is_set()):

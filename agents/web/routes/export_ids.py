@@ -1,4 +1,4 @@
-"""POST /users/export/ids: up to 50 users in the shape of Braze's export of users by identifier."""
+"""POST /users/export/ids: up to 50 users in the format of Braze's export of users by identifier."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -25,10 +25,10 @@ _Asked = tuple[str, str, str]
 
 
 async def export_ids(request: web.Request) -> web.Response:
-    """Users in the order in which they were asked for, each once, and who is not known.
+    """Users in the order of the request, each once, and the unknown identifiers.
 
-    `excluded_expired` is ours: what expired sources hide of these users. Raises Problem (400,
-    413, 503).
+    `excluded_expired` is our own field: the data of these users in expired sources. Raises Problem
+    (400, 413, 503).
     """
     context = request.app[CONTEXT]
     asked = wanted(await body.read_object(request, IDS_MEMBERS))
@@ -59,7 +59,7 @@ async def export_ids(request: web.Request) -> web.Response:
 
 
 def excluded(found: Iterable[UserFacts], archived: tuple[str, ...], names: Names) -> dict[str, Any]:
-    """What is hidden of these users: per source, and by user which sources."""
+    """The hidden data of these users: for each source, and for each user the sources."""
     sums: dict[str, int] = {}
     users: dict[str, list[str]] = {}
     for facts in found:

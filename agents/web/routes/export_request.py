@@ -1,4 +1,4 @@
-"""What the exports of users are asked for: checked. Names are Braze's."""
+"""The requests of the user exports: checked. Names are Braze's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def segment_of(body: Mapping[str, Any]) -> str:
 
 
 def fields_of(body: Mapping[str, Any]) -> frozenset[str]:
-    """Which fields are wanted: all that there are where none is named. Raises Problem (400)."""
+    """The requested fields; all fields if none is named. Raises Problem (400)."""
     named = _texts("fields_to_export", body.get("fields_to_export"))
     unknown = sorted(set(named) - KNOWN_FIELDS)
     if unknown:
@@ -75,7 +75,9 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
 
 
 def _aliases(value: object) -> tuple[Alias, ...]:
-    """Alias objects: name and label identify together, no label finds what has none."""
+    """Alias objects: name and label identify an alias together; no label means an alias without a
+    label.
+    """
     listed = [value] if isinstance(value, dict) else value
     if listed is None:
         return ()

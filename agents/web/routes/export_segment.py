@@ -1,4 +1,4 @@
-"""POST /users/export/segment: all users of a segment, streamed, a user a line."""
+"""POST /users/export/segment: all users of a segment, streamed, one user on each line."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -32,8 +32,8 @@ GROUPS = 2
 
 
 async def export_segment(request: web.Request) -> web.StreamResponse:
-    """NDJSON of export objects; its last line says that nothing is missing, how many there are,
-    and in `excluded_expired` what expired sources hide of them.
+    """NDJSON of export objects. Its last line says that the answer is complete and how many users
+    it has; `excluded_expired` there has the data of these users in expired sources.
 
     Raises Problem (400, 413), FilterError, RefusedAnswer, Recoverable.
     """
@@ -71,7 +71,7 @@ def _groups(part: pl.Series) -> list[list[str]]:
 
 
 class UserLines:
-    """Writes users down and counts them, and what is hidden of them."""
+    """Writes and counts users, and sums up their hidden data."""
 
     def __init__(self, names: Names, fields: frozenset[str]) -> None:
         self._names = names
@@ -82,10 +82,11 @@ class UserLines:
         self._shown: set[str] = set()
 
     def lines(self, found: UsersRead) -> bytes:
-        """The users' lines; who was deleted or merged since the segment was read is left out.
+        """The users' lines; users who were deleted or merged since the segment was read are left
+        out.
 
-        Raises Recoverable where a source that was there for users before is hidden now, or
-        the other way round: a half of it is no answer.
+        Raises Recoverable if a source was visible for earlier users and is hidden now, or the other
+        way round: the answer would be inconsistent.
         """
         self._archived.update(found.archived)
         for facts in found.facts.values():

@@ -1,4 +1,6 @@
-"""GET /healthz, /readyz, /status: whether the worker lives, can answer, and what it holds."""
+"""GET /healthz, /readyz, /status: whether the worker runs, whether it can answer, and its
+figures.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -27,12 +29,12 @@ MOST_MISSPELT = 50
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """The process lives."""
+    """The process runs."""
     return web.json_response({"status": "ok"})
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """All that is assigned here has recovered, and the sources' states are read."""
+    """All assigned actors have recovered, and the sources' states have been read."""
     context = request.app[CONTEXT]
     awaited = _awaited(context)
     if awaited:
@@ -80,7 +82,7 @@ def _sweep(sweep: RetentionSweep) -> dict[str, Any]:
 
 
 def _unreadable(quarantined: Mapping[str, Quarantined]) -> dict[str, Any]:
-    """How many definitions cannot be read, and why the first of them."""
+    """The number of definitions that cannot be read, and the reasons for the first of them."""
     first = sorted(quarantined)[:_UNREADABLE]
     return {
         "count": len(quarantined),
@@ -104,7 +106,7 @@ def _awaited(context: WorkerContext) -> list[str]:
 
 
 def _waiting(context: WorkerContext) -> list[str]:
-    """What keeps shards from taking events in, while they answer."""
+    """What the ingest of shards waits for, while they answer."""
     why: dict[str, list[int]] = {}
     for partition, shard in context.manager.shards.items():
         if shard is not None and shard.status.waits_for:

@@ -88,7 +88,7 @@ async def _parquet(
 async def _made(
     request: web.Request, context: WorkerContext, source: str, spooled: Spooled
 ) -> Path:
-    """The whole file, which alone is left of what it was made from."""
+    """The complete file; the parts that it was made from are deleted."""
     async with SourceRows(context, source) as rows:
         await _spool(request, rows, spooled)
     parts = spooled.bytes

@@ -1,6 +1,6 @@
-"""What workers ask of each other's shards: a route for each query of `agents.scatter`.
+"""The routes by which workers query each other's shards: one for each query of `agents.scatter`.
 
-Not part of the contract: may change with any version.
+Not part of the contract: they may change with any version.
 """
 
 import asyncio
@@ -49,8 +49,9 @@ _QUERIES: tuple[type[UnaryQuery[Any] | StreamQuery[Any]], ...] = (
 
 
 def _answered(kind: type[UnaryQuery[Any] | StreamQuery[Any]]) -> Handler:
-    """The handler of one kind of query. It raises Problem for a query that is none (400) and
-    where the shard is not here (503), and Recoverable where the shard cannot answer now."""
+    """The handler of one kind of query. It raises Problem for an invalid query (400) and if the
+    shard is not here (503), and Recoverable if the shard cannot answer now.
+    """
 
     async def handler(request: web.Request) -> web.StreamResponse:
         context = request.app[CONTEXT]

@@ -1,4 +1,4 @@
-"""GET /sources and /sources/{source}: where every source stands, why, and how large it is."""
+"""GET /sources and /sources/{source}: the state of every source, its reason, and its size."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -26,8 +26,8 @@ MOST = 1000
 async def list_sources(request: web.Request) -> web.Response:
     """Pages of sources in order; `?name= kind= state= tag= limit= cursor=`.
 
-    `name` is found anywhere in a source's name or id, in any case; `next` is the cursor of
-    the following page, null on the last.
+    `name` matches any part of a source's name or id, in any case; `next` is the cursor of the
+    following page, null on the last.
     """
     context = request.app[CONTEXT]
     limit = _limit(request.query.get("limit"))
@@ -48,7 +48,7 @@ async def list_sources(request: web.Request) -> web.Response:
 
 
 async def one_source(request: web.Request) -> web.Response:
-    """One source. `sizes` is null while not all shards are there to be summed."""
+    """One source. `sizes` is null unless all shards have answered."""
     context = request.app[CONTEXT]
     source = request.match_info["source"]
     record = known(context, source)
@@ -79,7 +79,7 @@ def _matching(states: Iterable[SourceState], query: Mapping[str, str]) -> Iterab
 
 
 def _described(record: SourceState, measured: Sizes) -> dict[str, Any]:
-    """The lifecycle record, times in milliseconds as there, with `why` and `sizes`."""
+    """The lifecycle record, with times in milliseconds, and with `why` and `sizes`."""
     size = asdict(measured.by_source[record.source])
     return record.to_record() | {
         "visible": not record.hidden and not record.legacy_deleted,
@@ -89,7 +89,7 @@ def _described(record: SourceState, measured: Sizes) -> dict[str, Any]:
 
 
 def why(record: SourceState) -> list[str]:
-    """Sentences for people: what holds the source in its state."""
+    """Sentences for people: the reason of the source's state."""
     reasons = []
     for exemption in record.exempt_by:
         through = f" through {', '.join(exemption.through)}" if exemption.through else ""

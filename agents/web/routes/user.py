@@ -22,9 +22,9 @@ BY = ("user", "external", "alias")
 
 
 async def one_user(request: web.Request) -> web.Response:
-    """The user whom `id` names: a user id, else an external id, else an alias; `?by=` says
-    which of them. An alias has no label, or that of `?label=`, which says that it is an alias.
-    Who was merged into another is the other.
+    """The user whom `id` names: a user id, else an external id, else an alias; `?by=` selects one
+    of them. The alias has the label of `?label=`, or none; `?label=` also implies an alias. For a
+    merged user the answer is the other user.
 
     Raises Problem: 400, 404 (nobody), 409 (several), 503.
     """

@@ -1,4 +1,4 @@
-"""The routes that tell of users."""
+"""The list of the routes about users."""
 
 from agents.http.admission import Work
 from agents.http.keys import Scope

@@ -1,4 +1,4 @@
-"""GET /sources/{source}/users.csv: User Data of everyone whom a campaign or Canvas reached."""
+"""GET /sources/{source}/users.csv: User Data of all users whom a campaign or Canvas reached."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -20,7 +20,7 @@ _HEADERS = {"Content-Type": "text/csv; charset=utf-8", "Cache-Control": "no-stor
 
 
 async def users_csv(request: web.Request) -> web.StreamResponse:
-    """A line a user, no order promised. Raises Problem (404, 409, 410, 503)."""
+    """One line for each user, in any order. Raises Problem (404, 409, 410, 503)."""
     context, source = request.app[CONTEXT], request.match_info["source"]
     access_log.note(request, {"source": source})
     async with SourceRows(context, source) as rows:
