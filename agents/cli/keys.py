@@ -26,7 +26,7 @@ def command() -> None:
     required=True,
     type=Word([scope.value for scope in ISSUED]),
     help="What it allows; may be repeated. read: counts and states; users.export: rows, users and "
-    "their ids; operate: commands, which no HTTP call takes yet; admin: all.",
+    "their ids; operate: restore, hold, expire, cancel; admin: all.",
 )
 @click.option("--if-missing", is_flag=True, help="Do nothing where there is one of this name.")
 @json_option

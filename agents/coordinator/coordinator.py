@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from agents.coordinator import log as log_topic
 from agents.coordinator.held import Held
-from agents.coordinator.records import Awaited, Item, read
+from agents.coordinator.records import ActorOf, Awaited, Item, read, unproven
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.bounds import HUGE
 from agents.coordinator.rules.decide import decide
@@ -89,6 +89,7 @@ class Coordinator:
         environment: Environment,
         policy: Policy | None = None,
         *,
+        actor_of: ActorOf = unproven,
         items_per_step: int = _ITEMS_PER_STEP,
     ) -> None:
         self._environment = environment
@@ -97,6 +98,7 @@ class Coordinator:
         self._clock = environment.clock
         self._policy = policy or Policy.of(settings)
         self._topics = Topics(settings.prefix)
+        self._actor_of = actor_of
         self._items_per_step = items_per_step
         self._own = (self._topics.coordinator, 0)
         self._schemas, self._remote = source_for(settings), registry_of(settings)
@@ -360,7 +362,7 @@ class Coordinator:
         self, term: _Term, batches: Sequence[RecordBatch], awaited: dict[str, Awaited]
     ) -> list[Item]:
         now = self._clock.now_ms()
-        return read(self._topics, batches, term.cursor, now, source=self._schemas, awaited=awaited)
+        return read(self._topics, batches, term.cursor, now, self._actor_of, self._schemas, awaited)
 
     def _rejected(self, batch: RecordBatch, code: str, detail: str) -> Record:
         """The reject of a batch that cannot be read."""

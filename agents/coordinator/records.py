@@ -27,15 +27,15 @@ from streams.kafka.log import Record
 from streams.kafka.remote_registry import SchemaAwaited
 from streams.kafka.topics import Topics
 
-__all__ = ["ActorOf", "Awaited", "Item", "definition", "read"]
+__all__ = ["ActorOf", "Awaited", "Item", "definition", "read", "unproven"]
 
 
 ActorOf = Callable[[KafkaRecord], str | None]
 """Who is proven, by headers that only a worker can make, to have sent a command; or None."""
 
 
-def _unproven(_: KafkaRecord) -> str | None:
-    """Proves no sender, because workers do not write commands yet."""
+def unproven(_: KafkaRecord) -> str | None:
+    """Proves no sender."""
     return None
 
 
@@ -72,7 +72,7 @@ def read(
     batches: Iterable[RecordBatch],
     cursor: dict[str, int],
     now: int,
-    actor_of: ActorOf = _unproven,
+    actor_of: ActorOf = unproven,
     source: SchemaSource = FILES,
     awaited: dict[str, Awaited] | None = None,
 ) -> list[Item]:

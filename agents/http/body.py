@@ -8,7 +8,15 @@ from aiohttp import hdrs, web
 
 from agents.http.problems import Problem, bad_request
 
-__all__ = ["BODY", "MOST", "MOST_BYTES", "MOST_WORKER_BYTES", "read", "read_object"]
+__all__ = [
+    "BODY",
+    "MOST",
+    "MOST_BYTES",
+    "MOST_WORKER_BYTES",
+    "read",
+    "read_object",
+    "read_optional",
+]
 
 BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 """What has been read of a request already: that of another worker, to check its signature."""
@@ -46,6 +54,16 @@ async def _read(request: web.Request, most: int) -> bytes:
         found += piece
         too_long = len(found) > most
     raise Problem("request_too_large", f"A body of at most {most:,} bytes is read here")
+
+
+async def read_optional(request: web.Request, names: frozenset[str]) -> dict[str, Any]:
+    """As `read_object`; an empty object where the request has no body. Raises Problem.
+
+    A page of another site cannot have sent that: it is told by its origin, and has no key.
+    """
+    if not request.can_read_body:
+        return {}
+    return await read_object(request, names)
 
 
 async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, Any]:

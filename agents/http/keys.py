@@ -142,9 +142,17 @@ class Keys:
         """The key with which workers that share the file sign requests to each other; empty if the
         file has no secret. It is never sent.
         """
-        if not self.secret:
-            return b""
-        return hmac.digest(self.secret.encode(), b"emberline request between workers", "sha256")
+        return self._derived(b"emberline request between workers")
+
+    @property
+    def command_key(self) -> bytes:
+        """The key with which workers prove the actor of a command, see agents/coordinator/proof.py;
+        empty if the file has no secret. It is never sent.
+        """
+        return self._derived(b"emberline command of a key")
+
+    def _derived(self, purpose: bytes) -> bytes:
+        return hmac.digest(self.secret.encode(), purpose, "sha256") if self.secret else b""
 
 
 def _hash(token: str) -> str:

@@ -20,8 +20,8 @@ def known_parameters(routes: Iterable[Route]) -> Middleware:
 
     Routes without a scope (such as health checks) accept any, because probes add their own.
     """
-    taken = {
-        route.path: [one.name for one in route.parameters if one.where == "query"]
+    taken: dict[tuple[str, str], list[str]] = {
+        (route.method, route.path): [one.name for one in route.parameters if one.where == "query"]
         for route in routes
         if route.scope not in (None, Scope.WORKER)
     }
@@ -29,7 +29,8 @@ def known_parameters(routes: Iterable[Route]) -> Middleware:
     @web.middleware
     async def known(request: web.Request, handler: Handler) -> web.StreamResponse:
         resource = request.match_info.route.resource
-        names = taken.get("" if resource is None else resource.canonical)
+        at = "" if resource is None else resource.canonical
+        names = taken.get((request.method, at))
         unknown = [] if names is None else [name for name in request.query if name not in names]
         if unknown and names is not None:
             remedy = hint(unknown[0], names) if names else "It takes none"

@@ -21,12 +21,16 @@ of the segment that it names |
 | `cross_site` | 403 | without keys, a page of another site asks |
 | `not_found` | 404 | there is nothing at this address |
 | `unknown_source` | 404 | no event and no definition names the source |
+| `unknown_request` | 404 | no request has this id, or it was forgotten |
+| `unknown_definition` | 404 | the catalog has nothing under this key |
 | `unknown_user` | 404 | nobody is there: never heard of, deleted, or merged into nobody |
 | `method_not_allowed` | 405 | the address takes other methods |
 | `not_acceptable` | 406 | none of the formats offered is one that the client accepts |
 | `body_timeout` | 408 | the body did not come in time |
 | `source_hidden` | 409 | the source's data is archived, or on its way; `restore` says what to \
 ask for to bring it back (`emberline restore`) |
+| `command_refused` | 409 | the coordinator refuses all that was asked; `refusal` has its code |
+| `key_reused` | 409 | the `Idempotency-Key` was used for another command |
 | `ambiguous_user` | 409 | several users bear the identifier; `users` names them |
 | `stale_cursor` | 409 | the cursor is of another question: begin with the first page |
 | `legacy_deleted` | 410 | the source's data was deleted for good under the older policy |
@@ -36,6 +40,8 @@ ask for to bring it back (`emberline restore`) |
 `Retry-After` |
 | `internal` | 500 | an error that nobody foresaw; the worker's log has it |
 | `shards_unavailable` | 503 | not all shards are there; ask again after `Retry-After` |
+| `control_unavailable` | 503 | Kafka does not acknowledge the command: send it again with the \
+same `Idempotency-Key` |
 | `busy` | 503 | the worker has as much work under way as its memory allows; ask again after \
 `Retry-After` |
 | `keys_lost` | 503 | the keys file has been away or unreadable for a minute: no key is known |
@@ -93,10 +99,14 @@ CODES: Mapping[str, tuple[int, str]] = {
     "not_found": (404, "There is nothing here"),
     "unknown_source": (404, "No such source"),
     "unknown_user": (404, "No such user"),
+    "unknown_request": (404, "No such request"),
+    "unknown_definition": (404, "No such definition"),
     "method_not_allowed": (405, "This address takes other methods"),
     "not_acceptable": (406, "None of the formats is acceptable"),
     "body_timeout": (408, "The body takes too long"),
     "source_hidden": (409, "The source's data is not available now"),
+    "command_refused": (409, "The command is refused"),
+    "key_reused": (409, "The Idempotency-Key was used before"),
     "ambiguous_user": (409, "Several users are called so"),
     "stale_cursor": (409, "The cursor is of another question"),
     "legacy_deleted": (410, "The source's data was deleted for good"),
@@ -105,6 +115,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "too_many_requests": (429, "Too many requests"),
     "internal": (500, "An unforeseen error"),
     "shards_unavailable": (503, "Not all shards are there"),
+    "control_unavailable": (503, "The command is not acknowledged"),
     "busy": (503, "The worker has as much to do as it takes"),
     "keys_lost": (503, "The keys file cannot be read"),
     "not_ready": (503, "The worker is not ready"),

@@ -15,7 +15,17 @@ from aiohttp import web
 from agents.http.admission import Work
 from agents.http.keys import Scope
 
-__all__ = ["SOURCE", "Handler", "Parameter", "Route", "Schema", "path", "query", "ref"]
+__all__ = [
+    "SOURCE",
+    "Handler",
+    "Parameter",
+    "Route",
+    "Schema",
+    "header",
+    "path",
+    "query",
+    "ref",
+]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Schema = Mapping[str, Any]
@@ -30,7 +40,7 @@ class Parameter:
     """One parameter of a path or a query."""
 
     name: str
-    where: Literal["path", "query"]
+    where: Literal["path", "query", "header"]
     schema: Schema
     doc: str
     required: bool = False
@@ -48,6 +58,11 @@ def query(name: str, doc: str, *, required: bool = False, **schema: Any) -> Para
     return Parameter(name=name, where="query", schema=found, doc=doc, required=required)
 
 
+def header(name: str, doc: str, **schema: Any) -> Parameter:
+    """A header of the request: a text unless `schema` says otherwise."""
+    return Parameter(name=name, where="header", schema={"type": "string", **schema}, doc=doc)
+
+
 def ref(name: str) -> Schema:
     """A schema of agents/web/shapes.py by its name."""
     return {"$ref": f"#/components/schemas/{name}"}
@@ -59,8 +74,10 @@ class Route:
     scope. `work` is the kind of work of an answer, see admission.py; None if the handler itself
     asks for a slot.
 
-    `answers` has the schema of a successful answer (200) by media type, `body` the schema of a JSON
-    request. `problems` are codes of agents/http/problems.py; codes that every route may have need
+    `answers` has the schema of a successful answer by media type, `statuses` its possible statuses;
+    with `location` it may have that header. `body` is the schema of a JSON request, which may be
+    absent if `body_optional`. With `etag` the answer has an ETag, and 304 is possible too.
+    `problems` are codes of agents/http/problems.py; codes that every route may have need
     not be listed. Routes of scope `worker` are not part of the contract. A part of the path in
     braces matches any text without a slash, braces included.
     """
@@ -74,6 +91,10 @@ class Route:
     work: Work | None = Work.LOOK_UP
     parameters: tuple[Parameter, ...] = ()
     body: Schema | None = None
+    body_optional: bool = False
+    statuses: tuple[int, ...] = (200,)
+    location: bool = False
+    etag: bool = False
     answers: Mapping[str, Schema] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 

@@ -8,13 +8,17 @@ from agents.http.admission import Admission
 from agents.http.keyring import KeyRing
 from agents.http.quota import Quota
 from agents.http.signature import Nonces
+from agents.requests.commands import Commands
 from agents.resources.budget import answers
 from agents.scatter.peers import Peers
 from agents.supervision.shard_manager import ShardManager
 from agents.supervision.topic_watch import TopicWatch
 from agents.views.catalog_view import CatalogView
 from agents.views.protocol import SourceStates
+from agents.views.request_view import RequestView
 from streams.clock import Clock, SystemClock
+from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.log import Log
 from streams.settings import Settings
 
 __all__ = ["CONTEXT", "WorkerContext"]
@@ -23,6 +27,13 @@ __all__ = ["CONTEXT", "WorkerContext"]
 def _no_catalog() -> CatalogView:
     """An empty catalog that has caught up."""
     view = CatalogView()
+    view.caught_up.set()
+    return view
+
+
+def _no_requests() -> RequestView:
+    """As above."""
+    view = RequestView()
     view.caught_up.set()
     return view
 
@@ -38,6 +49,9 @@ class WorkerContext:
     topics: TopicWatch = field(init=False)
     clock: Clock = field(default_factory=SystemClock)
     address: str = ""
+    kafka: Log = field(default=None, repr=False)  # type: ignore[assignment]  # set below
+    requests: RequestView = field(default_factory=_no_requests)
+    commands: Commands = field(init=False, repr=False)
     keyring: KeyRing = field(init=False)
     admission: Admission = field(init=False)
     spools: Quota = field(init=False)
@@ -45,11 +59,13 @@ class WorkerContext:
     peers: Peers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.kafka = self.kafka or KafkaLog(self.settings)
         self.topics = TopicWatch(self.settings)
         self.keyring = KeyRing(self.settings.keys_file)
         self.admission = Admission(answers(self.settings.memory_budget))
         self.spools = Quota(self.settings.data_dir, self.settings.spool_bytes)
         self.peers = Peers(self.settings, self.keyring, self.clock)
+        self.commands = Commands(self.settings, self.kafka, self.keyring, self.clock, self.requests)
 
 
 CONTEXT: web.AppKey[WorkerContext] = web.AppKey("context", WorkerContext)

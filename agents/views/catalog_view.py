@@ -18,6 +18,7 @@ from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.quarantine import Quarantined, readable_uses
 from agents.coordinator.rules.state import CoordinatorState, RetentionSweep
+from agents.views.request_view import RequestView
 from schemas.records.lifecycle import Definition, DefinitionPart, is_source
 from schemas.records.registry import FILES
 from streams.kafka.environment import Environment
@@ -137,8 +138,10 @@ class CatalogView:
         self.changes += 1
 
 
-async def follow(environment: Environment, view: CatalogView) -> None:
-    """Update `view` from the coordinator's log until cancelled.
+async def follow(
+    environment: Environment, view: CatalogView, requests: RequestView | None = None
+) -> None:
+    """Update `view`, and `requests`, from the coordinator's log until cancelled.
 
     The view has caught up once the coordinator has processed all records that were in `catalog`
     when the reading began, and the view has read the results. Waits while a broker does not answer;
@@ -160,10 +163,18 @@ async def follow(environment: Environment, view: CatalogView) -> None:
                     last = await _last_record(kafka, catalog_at, taken, spans[catalog_at])
                 if taken > last:
                     view.caught_up.set()
+            if requests is not None:
+                if reader.position(log_at) >= end:
+                    requests.caught_up.set()
+                await requests.advance(reader.position(log_at))
             for batch in await reader.fetch():
+                # a log of months is a hundred thousand records: others have their turn between
+                await asyncio.sleep(0)
                 for record in records_of(batch):
                     try:
                         view.apply(record.key, record.value)
+                        if requests is not None:
+                            requests.apply(record.key, record.value, record.offset)
                     except ledger.Unreadable as error:
                         # what was read before holds, as it does for the coordinator
                         pass_over(batch.topic, batch.partition, record.offset, error.message)

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from agents.http.keys import Scope
 from agents.http.problems import CODES
-from agents.http.route import Parameter, Route
+from agents.http.route import Parameter, Route, header
+from agents.web.request_shapes import REQUESTS
 from agents.web.shapes import COMPONENTS
 
 __all__ = ["ROUTES", "document", "install"]
@@ -18,6 +19,7 @@ _GUARDED = (
     *("unauthorized", "forbidden", "too_many_requests", "request_too_large"),
     *("busy", "keys_lost", "time_limit"),
 )
+_IF_NONE_MATCH = header("If-None-Match", "The `ETag` of an answer that is there already")
 _DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict)
 
 
@@ -38,7 +40,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": {**COMPONENTS, "Problem": _problem(CODES)},
+            "schemas": {**COMPONENTS, **REQUESTS, "Problem": _problem(CODES)},
             "securitySchemes": {
                 "key": {
                     "type": "http",
@@ -70,11 +72,12 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     if route.scope is not None:
         found["description"] = f"Takes a key of scope `{route.scope.value}`.{route.note}"
-    if route.parameters:
-        found["parameters"] = [_parameter(parameter) for parameter in route.parameters]
+    parameters = [*route.parameters, *([_IF_NONE_MATCH] if route.etag else [])]
+    if parameters:
+        found["parameters"] = [_parameter(parameter) for parameter in parameters]
     if route.body is not None:
         content = {"application/json": {"schema": route.body}}
-        found["requestBody"] = {"required": True, "content": content}
+        found["requestBody"] = {"required": not route.body_optional, "content": content}
     return found
 
 
@@ -95,7 +98,13 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 def _responses(route: Route) -> dict[str, Any]:
     content = {media: {"schema": schema} for media, schema in route.answers.items()}
-    found: dict[str, Any] = {"200": {"description": route.summary, "content": content}}
+    good: dict[str, Any] = {"description": route.summary, "content": content}
+    if route.location or route.etag:
+        names = ["Location"] * route.location + ["ETag"] * route.etag
+        good["headers"] = {name: {"schema": {"type": "string"}} for name in names}
+    found: dict[str, Any] = {str(status): good for status in route.statuses}
+    if route.etag:
+        found["304"] = {"description": "As `If-None-Match` has it"}
     codes = {*route.problems, *_ALWAYS, *(_GUARDED if route.scope is not None else ())}
     if route.body is not None:
         codes |= {"unsupported_media_type", "body_timeout"}

@@ -24,6 +24,7 @@ from agents.web.routes import (
     health,
     interactions,
     internal,
+    requests,
     sources,
     users,
 )
@@ -37,6 +38,7 @@ ROUTES: tuple[Route, ...] = (
     *interactions.ROUTES,
     *analytics.ROUTES,
     *explain.ROUTES,
+    *requests.ROUTES,
     *audience.ROUTES,
     *users.ROUTES,
     *openapi.ROUTES,
@@ -100,5 +102,6 @@ class Web(driver.Web):
 
     async def stop_server(self) -> None:
         """Wait a moment, then close the connections of answers that are still being sent."""
+        await self._context.commands.close()
         await self._context.peers.close()
         await self._runner.cleanup()

@@ -17,6 +17,7 @@ from agents.supervision.supervisor import Gate
 from agents.supervision.topic_watch import TopicWatch
 from agents.views.catalog_view import CatalogView
 from agents.views.protocol import SourceStates
+from agents.views.request_view import RequestView
 from agents.web.server import Web
 from streams.group.membership import Assigned, Membership
 from streams.group.transport import SCHEME
@@ -98,6 +99,7 @@ def build_app(
     make_coordinator: MakeActor | None,
     states: SourceStates,
     catalog: CatalogView | None = None,
+    requests: RequestView | None = None,
     watch: TopicWatch | None = None,
     companions: Mapping[str, MakeActor] = MappingProxyType({}),
     ownership: Ownership | None = None,
@@ -153,9 +155,9 @@ def build_app(
     )
     ownership.silent_s = app.membership.silent_s
     ownership.lapses = lambda: app.membership.lapses
-    app.context = WorkerContext(settings, app.manager, states)
-    if catalog is not None:
-        app.context.catalog = catalog
+    known = {"catalog": catalog, "requests": requests}
+    given: dict[str, Any] = {name: view for name, view in known.items() if view is not None}
+    app.context = WorkerContext(settings, app.manager, states, **given)
     if watch is not None:
         app.context.topics = watch
     app.timer(TELL_OFFSETS_S)(_tell_offsets(app))

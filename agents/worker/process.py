@@ -13,7 +13,8 @@ from typing import Any
 import faust
 
 from agents.coordinator.coordinator import Coordinator
-from agents.http.keyring import check_exposure
+from agents.coordinator.proof import proven
+from agents.http.keyring import KeyRing, KeysLost, check_exposure
 from agents.http.spool import clean_up
 from agents.resources.budget import Budget
 from agents.resources.scheduler import Scheduler
@@ -24,12 +25,15 @@ from agents.supervision.shard_manager import Deliver
 from agents.supervision.topic_watch import TopicWatch
 from agents.views import catalog_view, state_view
 from agents.views.catalog_view import CatalogView
+from agents.views.request_view import RequestView
 from agents.views.state_view import StateView
 from agents.web import access_log
 from agents.worker.app import App, build_app
 from agents.worker.preflight import locked, topics_checked
+from schemas.decode.batch_records import KafkaRecord
 from schemas.errors import EmberlineError, Fatal
 from streams.kafka.environment import Environment
+from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state.state_store import shared_cache
 
@@ -167,7 +171,8 @@ async def _announce(app: App, on_ready: Ready) -> None:
 
 
 def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
-    view, catalog = StateView(), CatalogView()
+    view, catalog, requests = StateView(), CatalogView(), RequestView()
+    keyring, control = KeyRing(settings.keys_file), Topics(settings.prefix).control
     environment = Environment.of(settings)
     budget = Budget(settings, scheduler=Scheduler(environment.clock))
     gate, ownership, watch = BrokerGate(settings), Ownership(), TopicWatch(settings)
@@ -176,6 +181,13 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
     def make_shard(partition: int, deliver: Deliver) -> Shard:
         return Shard(environment, partition, view, cache, budget, deliver, ownership)
 
+    def actor_of(record: KafkaRecord) -> str | None:
+        try:
+            keys = keyring.keys
+        except KeysLost:
+            return None
+        return None if keys is None else proven(keys.command_key, control, record)
+
     def on_held(shards: int) -> None:
         budget.shards = shards
 
@@ -183,12 +195,15 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
         settings,
         gate=gate,
         make_shard=make_shard,
-        make_coordinator=lambda: Coordinator(environment),
+        make_coordinator=lambda: Coordinator(environment, actor_of=actor_of),
         states=view,
         catalog=catalog,
+        requests=requests,
         companions={
             "state view": lambda: _Follower(partial(state_view.follow, environment, view)),
-            "catalog view": lambda: _Follower(partial(catalog_view.follow, environment, catalog)),
+            "catalog view": lambda: _Follower(
+                partial(catalog_view.follow, environment, catalog, requests)
+            ),
             "broker watch": lambda: gate,
             "topic watch": lambda: watch,
         },

@@ -105,6 +105,7 @@ class CommandRefusal(StrEnum):
     NOTHING_ARCHIVED = "nothing_archived"
     LEGACY_DELETED = "legacy_deleted"
     NOT_RESTORING = "not_restoring"
+    ALREADY_EXPIRED = "already_expired"
     INVALID_COMMAND = "invalid_command"
 
 
@@ -176,6 +177,8 @@ class Command:
     request_id: str | None = None
     requested_by: str = ""
     notify_email: str | None = None
+    notify: tuple[str, ...] = ()
+    """Mail addresses that are told once all of the request is over."""
     reason: str | None = None
     actor: str | None = None
     """Who has been proven to ask: the name of a key. Never a field of the record itself."""
@@ -186,6 +189,12 @@ class Command:
         if self.actor is not None:
             return self.actor
         return f"{self.requested_by} (unverified)" if self.requested_by else None
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """All addresses that are to be told, each once."""
+        one = (self.notify_email,) if self.notify_email else ()
+        return tuple(dict.fromkeys((*self.notify, *one)))
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Command":
@@ -199,8 +208,24 @@ class Command:
             request_id=record.get("request_id") or None,
             requested_by=record.get("requested_by", ""),
             notify_email=record.get("notify_email"),
+            notify=tuple(record.get("notify", ())),
             reason=record.get("reason"),
         )
+
+    def to_record(self) -> dict[str, Any]:
+        """As the `command` schema has it: without the actor, which a signature proves."""
+        return {
+            "type": self.type,
+            "sources": list(self.sources),
+            "tag": self.tag,
+            "users": list(self.users),
+            "dry_run": self.dry_run,
+            "request_id": self.request_id,
+            "requested_by": self.requested_by,
+            "notify_email": self.notify_email,
+            "notify": list(self.notify),
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True, slots=True)

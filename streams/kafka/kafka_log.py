@@ -13,10 +13,12 @@ from schemas.errors import Fatal, Recoverable
 from streams.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
 from streams.kafka import bootstrap, offsets
 from streams.kafka import topics as topic_admin
+from streams.kafka.append import Appender
 from streams.kafka.fetch import Fetcher
 from streams.kafka.log import (
     DEFAULT_OPTIONS,
     LogAdmin,
+    LogAppender,
     LogReader,
     LogWriter,
     Partition,
@@ -62,6 +64,10 @@ class KafkaLog:
     def writer(self, transactional_id: str) -> LogWriter:
         """A transactional producer."""
         return StepProducer(self._settings, transactional_id)
+
+    def appender(self, name: str = "appender") -> LogAppender:
+        """An idempotent producer."""
+        return Appender(self._settings, name)
 
 
 class KafkaAdmin:

@@ -22,6 +22,7 @@ __all__ = [
     "Fenced",
     "Log",
     "LogAdmin",
+    "LogAppender",
     "LogReader",
     "LogWriter",
     "LostRange",
@@ -276,6 +277,24 @@ class LogWriter(Protocol):
         """
 
 
+class LogAppender(Protocol):
+    """Appends single records outside of any step: each is there or not, by itself.
+
+    Connects at the first one. Several tasks may append at a time; there is no order between them.
+    """
+
+    async def append(self, record: Record) -> int:
+        """Appends a record and returns its offset, once it is kept as safely as any other.
+
+        Raises `Recoverable` where that is not known within 10 s: the record may be there all the
+        same, once. May be called again after that.
+        """
+
+    async def close(self) -> None:
+        """Lets go of all connections; at any time, any number of times; raises nothing, and takes
+        a few seconds at most."""
+
+
 class LogAdmin(Protocol):
     """Metadata of logs, and deletion of their records. Each call connects separately."""
 
@@ -332,3 +351,6 @@ class Log(Protocol):
 
     def writer(self, transactional_id: str) -> LogWriter:
         """A writer under this id."""
+
+    def appender(self, name: str = "appender") -> LogAppender:
+        """An appender; `name`: for logs."""

@@ -16,11 +16,14 @@ from agents.http.connections import ConnectionLimits, Runner, listen
 from agents.scatter.context import WorkerContext
 from agents.supervision.shard_manager import ShardManager
 from agents.views.catalog_view import CatalogEntry
+from agents.views.request_view import RequestView
 from agents.web.server import routes
 from schemas.records.lifecycle import SourceState, State
 from streams.group.shard_plan import Directory
 from streams.settings import Settings, load
+from tests.rigs.desk import Desk
 from tests.rigs.dummies import DummyShard, States, rows
+from tests.rigs.paper import PaperLog
 
 A = "campaign:a"
 
@@ -43,7 +46,16 @@ class Site:
             in_touch=True,
             check_in_touch=lambda: None,
         )
-        self.context = WorkerContext(settings, cast(ShardManager, self.manager), self.states)
+        self.requests = RequestView()
+        self.requests.caught_up.set()
+        self.paper = PaperLog(Desk(partitions=settings.partitions), self.requests)
+        self.context = WorkerContext(
+            settings,
+            cast(ShardManager, self.manager),
+            self.states,
+            kafka=self.paper,
+            requests=self.requests,
+        )
         for shard in self.shards.values():
             shard.ready = True
             shard.versions[A] = 1

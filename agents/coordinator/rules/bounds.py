@@ -34,6 +34,8 @@ REASON = 10_000
 REASONS = 100_000
 """Characters of free text of all sources of one command together."""
 KEY_BYTES = 600
+RECIPIENTS = 20
+"""Addresses that one command may name."""
 MAX_SOURCES = 50_000
 """Sources of one request: all of them are told of in one transaction."""
 KEY_KINDS = (*SOURCE_KINDS, "segment", "content_card")
@@ -63,6 +65,10 @@ def command_fault(command: Command) -> str | None:
         return f"{count} sources are more than {MAX_SOURCES}: ask in parts"
     if not all(map(_is_text, command.sources)):
         return f"a source is longer than {TEXT} characters or is no text"
+    if len(command.notify) > RECIPIENTS:
+        return f"{len(command.notify)} addresses to notify are more than {RECIPIENTS}"
+    if not all(_is_word(address, WORD) for address in command.notify):
+        return f"an address in notify is longer than {WORD} characters or holds control characters"
     if len(command.reason or "") > REASON:
         return f"reason is longer than {REASON} characters"
     return None

@@ -18,6 +18,8 @@ class CommandCheck:
 
     code: CommandRefusal | None
     message: str
+    already: bool = False
+    """Whether it is so already: nothing has to be done."""
 
 
 def check_command(command: CommandType, name: str, source: Source | None) -> CommandCheck:
@@ -38,7 +40,7 @@ def _restore(source: Source) -> CommandCheck:
         )
     pending = source.work is not None and source.work.then_restore is not None
     if source.state is State.RESTORING or pending:
-        return CommandCheck(CommandRefusal.ALREADY_RESTORING, "a restore is under way")
+        return CommandCheck(CommandRefusal.ALREADY_RESTORING, "a restore is under way", True)
     if source.state is State.EXPIRING:
         late = (
             f"; {_late(source)} not done: `emberline cancel {source.source}` brings it back"
@@ -48,7 +50,8 @@ def _restore(source: Source) -> CommandCheck:
         )
         return CommandCheck(None, f"is expiring; will be restored as soon as it has expired{late}")
     if source.state is not State.EXPIRED:
-        return CommandCheck(CommandRefusal.NOT_EXPIRED, f"is {source.state}: its data is available")
+        message = f"is {source.state}: its data is available"
+        return CommandCheck(CommandRefusal.NOT_EXPIRED, message, True)
     totals = source.archived
     if not totals.segments and not totals.late_interactions:
         return CommandCheck(CommandRefusal.NOTHING_ARCHIVED, "no data of it is in the archive")
@@ -65,13 +68,17 @@ def _late(source: Source) -> str:
 
 
 def _hold(source: Source) -> CommandCheck:
+    if source.held is not None:
+        return CommandCheck(None, f"was held already, by {source.held.by or 'somebody'}", True)
     if source.state in HIDDEN:
         return CommandCheck(None, f"hold recorded; is {source.state} and is not brought back by it")
     return CommandCheck(None, "held: does not expire until released")
 
 
 def _unhold(source: Source) -> CommandCheck:
-    return CommandCheck(None, "released" if source.held is not None else "was not held")
+    if source.held is None:
+        return CommandCheck(None, "was not held", True)
+    return CommandCheck(None, "released")
 
 
 def _cancel(source: Source) -> CommandCheck:
@@ -81,17 +88,22 @@ def _cancel(source: Source) -> CommandCheck:
         return CommandCheck(None, "restore cancelled before it began; once more ends the expiry")
     if source.state is State.EXPIRING:
         return CommandCheck(None, "expiry cancelled; what is in the archive already comes back")
-    return CommandCheck(CommandRefusal.NOT_RESTORING, f"is {source.state}: nothing is under way")
+    message = f"is {source.state}: nothing is under way"
+    return CommandCheck(CommandRefusal.NOT_RESTORING, message, True)
 
 
 def _expire(source: Source) -> CommandCheck:
     if source.state is State.STOPPED:
         return CommandCheck(None, "will expire now")
+    if source.state in (State.EXPIRING, State.EXPIRED):
+        message = f"is {source.state} already"
+        return CommandCheck(CommandRefusal.ALREADY_EXPIRED, message, True)
     because = {
         State.ACTIVE: "is not stopped",
         State.HELD: "is held; release it first with `emberline unhold`",
         State.EXEMPT: "is in use",
-    }.get(source.state, f"is {source.state} already")
+        State.RESTORING: "is being restored; end that first with `emberline cancel`",
+    }.get(source.state, f"is {source.state}")
     if source.state is State.EXEMPT:
         because += f" by {source.exempt_by[0].root} ({source.exempt_by[0].filter})"
     return CommandCheck(CommandRefusal.INVALID_COMMAND, because)

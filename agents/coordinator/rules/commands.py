@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from agents.coordinator.rules import requests
-from agents.coordinator.rules.bounds import MAX_SOURCES, is_catalog_key, shared
+from agents.coordinator.rules.bounds import MAX_SOURCES, clipped, is_catalog_key, shared
 from agents.coordinator.rules.command_checks import CommandCheck, check_command
 from agents.coordinator.rules.command_effects import carry_out
 from agents.coordinator.rules.decision import DecisionBuilder
@@ -25,6 +25,8 @@ REFUSED_TOLD = 1_000
 """Known sources that one request is refused for with one code, with a result each."""
 STRANGE_TOLD = 100
 """Commands without an id that cannot be read, and are answered, in one batch of inputs."""
+REASON_KEPT = 1_000
+"""Characters of the reason that are kept with the request."""
 REFUSED_AUDITED = 20
 """Refused sources of one request that have an entry of their own in the audit."""
 
@@ -52,6 +54,9 @@ def read(builder: DecisionBuilder, item: CommandRead) -> None:
         actor=command.who,
         dry_run=command.dry_run,
         asked=requests.asked(command),
+        tag=command.tag,
+        reason=clipped(command.reason, REASON_KEPT),
+        notify=command.recipients,
     )
     try:
         kind = CommandType(command.type)
@@ -125,6 +130,7 @@ def _imported(builder: DecisionBuilder, request: Request, command: Command) -> N
 
 
 def _sweep(builder: DecisionBuilder, request: Request, command: Command, kind: CommandType) -> None:
+    already = kind in _ALREADY and _ALREADY[kind] is builder.sweep.paused
     message, changes = _SWEEPS[kind](builder, command)
     if changes is None:
         _refuse(builder, request, message)
@@ -141,7 +147,8 @@ def _sweep(builder: DecisionBuilder, request: Request, command: Command, kind: C
             detail=message,
             request_id=request.request_id,
         )
-    requests.tell_whole(builder, request, Outcome.COMPLETED, _dry(command, message))
+    message = _dry(command, f"so already: {message}" if already else message)
+    requests.tell_whole(builder, request, Outcome.COMPLETED, message, already=already)
 
 
 def _pause(builder: DecisionBuilder, command: Command) -> tuple[str, dict[str, Any] | None]:
@@ -189,6 +196,8 @@ _SWEEPS: Mapping[
     CommandType.CONFIRM: _confirm,
 }
 """What is told, and what changes of the sweep; None where it is refused."""
+_ALREADY: Mapping[CommandType, bool] = {CommandType.PAUSE: True, CommandType.RESUME: False}
+"""Whether the sweep is paused where that is so already."""
 _AUDITED: Mapping[CommandType, str] = {
     CommandType.PAUSE: "sweep_paused",
     CommandType.RESUME: "sweep_resumed",
@@ -201,7 +210,10 @@ def _sources(
 ) -> None:
     names = _resolve(builder, command, kind)
     if not names:
-        if command.tag is None:
+        if kind is CommandType.CANCEL and any(one in builder.requests for one in command.sources):
+            message = _dry(command, "so already: nothing of the request is under way")
+            requests.tell_whole(builder, request, Outcome.COMPLETED, message, already=True)
+        elif command.tag is None:
             _refuse(builder, request, "name at least one source, or a tag")
         else:
             message = f"no source has the tag {command.tag!r}"
@@ -215,7 +227,10 @@ def _sources(
     refused = {name: found for name, found in checks.items() if found.code is not None}
     named = _told(refused, command)
     listed = tuple(name for name in names if name not in refused or name in named)
-    request = replace(request, sources=listed, untold=len(names) - len(listed))
+    untold_already = sum(found.already for name, found in refused.items() if name not in named)
+    request = replace(
+        request, sources=listed, untold=len(names) - len(listed), untold_already=untold_already
+    )
     builder.put_request(request)
     if len(refused) < len(names):
         message = f"{len(names) - len(refused)} of {len(names)} accepted"
@@ -227,7 +242,8 @@ def _sources(
         if found.code is not None:
             requests.tell(builder, request.request_id, name, _refusal(found))
             continue
-        accepted = RequestResult(Outcome.ACCEPTED, None, _dry(command, found.message))
+        message = _dry(command, found.message)
+        accepted = RequestResult(Outcome.ACCEPTED, None, message, already=found.already)
         requests.tell(builder, request.request_id, name, accepted)
         if command.dry_run:
             requests.finish(builder, request.request_id, name, Outcome.COMPLETED, accepted.message)
@@ -292,7 +308,8 @@ def _audit_refused(
 
 
 def _refusal(found: CommandCheck) -> RequestResult:
-    return RequestResult(Outcome.REFUSED, found.code.value if found.code else None, found.message)
+    code = found.code.value if found.code else None
+    return RequestResult(Outcome.REFUSED, code, found.message, already=found.already)
 
 
 def _resolve(builder: DecisionBuilder, command: Command, kind: CommandType) -> tuple[str, ...]:

@@ -168,7 +168,8 @@ def parsed(key: str, value: bytes) -> Any:
                 return _quarantined(plain)
             case "r":
                 whole = _result(plain.get("whole"))
-                return _of(Request, {**plain, "whole": whole, "sources": ()})
+                notify = tuple(plain.get("notify", ()))
+                return _of(Request, {**plain, "whole": whole, "sources": (), "notify": notify})
             case "t":
                 return _result(plain)
             case _:

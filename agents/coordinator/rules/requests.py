@@ -43,9 +43,10 @@ def tell_whole(
     code: str | None = None,
     done: int = 0,
     total: int = 0,
+    already: bool = False,
 ) -> None:
     """Send and store the result of a whole request."""
-    result = RequestResult(outcome, code, message, done, total, builder.now)
+    result = RequestResult(outcome, code, message, done, total, builder.now, already)
     builder.put_request(replace(request, whole=result))
     builder.emit(outputs.result(request.request_id, None, result))
 
@@ -85,7 +86,8 @@ def finish(
     if former is None or former.outcome.final:
         return
     done = former.total if outcome is Outcome.COMPLETED else former.done
-    result = RequestResult(outcome, code, message, done, former.total)
+    already = former.already and outcome is Outcome.COMPLETED
+    result = RequestResult(outcome, code, message, done, former.total, already=already)
     tell(builder, request_id, source, result)
     close_if_done(builder, builder.requests[request_id])
 

@@ -175,6 +175,9 @@ class RequestResult:
     done: int = 0
     total: int = 0
     time: int = 0
+    already: bool = False
+    """Whether nothing had to be done, as it was so: also where the control topic calls it
+    refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,12 @@ class Request:
     """Who asks, as the audit has it: says whether that was verified."""
     untold: int = 0
     """Refused sources that no result is told of: they are counted only."""
+    untold_already: int = 0
+    """Of those, the ones that were as was asked before."""
+    tag: str | None = None
+    reason: str | None = None
+    notify: tuple[str, ...] = ()
+    """Mail addresses that are told once all of the request is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -415,6 +415,20 @@ async def test_a_topic_that_is_not_there_is_waited_for(log: Log, kept: Kept, at:
         assert reader.lag({missing: 0}) == {missing: 1}
 
 
+async def test_single_records_are_appended_by_many_at_once(log: Log, at: Partition) -> None:
+    appender = log.appender()
+    try:
+        offsets = await asyncio.gather(*(appender.append(record(at, b"%d" % n)) for n in range(20)))
+        async with reading(log, (at, 0)) as reader:
+            found = await values(reader, 20)
+        assert [found[offset] for offset in offsets] == [b"%d" % n for n in range(20)]
+        await appender.close()  # and once more: it connects anew
+        assert await appender.append(record(at, b"more")) == 20
+    finally:
+        for _ in range(2):
+            await appender.close()
+
+
 async def test_closing_twice_is_closing_once(log: Log, at: Partition) -> None:
     reader, writer = log.reader({at: 0}), log.writer(f"w-{RUN}")
     await reader.close()  # before the start too
@@ -434,6 +448,7 @@ async def test_closing_twice_is_closing_once(log: Log, at: Partition) -> None:
 async def test_where_nothing_answers_each_call_gives_up(kept: Kept, at: Partition) -> None:
     log = kept.unreachable
     reader, writer = log.reader({at: 0}), log.writer(f"w-{RUN}")
+    appender = log.appender()
     asked: list[Awaitable[object]] = [
         reader.start(),
         writer.start(),
@@ -442,6 +457,7 @@ async def test_where_nothing_answers_each_call_gives_up(kept: Kept, at: Partitio
         log.admin.topic_ids([at[0]]),
         log.admin.configs([at[0]]),
         log.admin.delete_below(at, 1),
+        appender.append(record(at, b"lost")),
     ]
     async with asyncio.timeout(DEADLINE_S):
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -449,3 +465,4 @@ async def test_where_nothing_answers_each_call_gives_up(kept: Kept, at: Partitio
     assert isinstance(answers[1], StepFailed)
     await reader.close()
     await writer.close()
+    await appender.close()

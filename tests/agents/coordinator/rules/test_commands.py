@@ -146,7 +146,7 @@ def test_expire_by_an_operator_says_why_it_cannot() -> None:
     refused(desk, "invalid_command", "expire")
     desk.command("unhold", A)
     assert outcomes(desk.command("expire", A), None) == [("accepted", None)]
-    refused(desk, "invalid_command", "expire")
+    refused(desk, "already_expired", "expire")
     said = desk.finish(A)
     (event,) = of(said, "expired")
     assert event["reason"] == "operator"

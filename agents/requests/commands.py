@@ -1,0 +1,93 @@
+"""Commands on their way to the coordinator: signed, written to `control`, remembered until read."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from agents.coordinator.proof import sign
+from agents.http.keyring import KeyRing
+from agents.views.request_view import RequestView
+from schemas.errors import Recoverable
+from schemas.records import codec
+from schemas.records.lifecycle import Command
+from schemas.records.registry import own_id
+from streams.clock import Clock
+from streams.kafka.log import Log, LogAppender, Record
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+
+__all__ = ["Commands", "NotSent", "Sent", "TooLong"]
+
+MOST_BYTES = 900_000
+"""Of one command: it is one record."""
+MOST_SENT = 1_000
+
+
+class NotSent(Recoverable):
+    """It is not known whether Kafka has the command: to send it again, under its id, is safe."""
+
+
+class TooLong(Exception):
+    """A command that no record has room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A command that the coordinator has not been seen to read yet; `time`: UTC milliseconds."""
+
+    command: Command
+    time: int
+
+
+class Commands:
+    """Those of one worker. Connects to Kafka at the first one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        kafka: Log,
+        keyring: KeyRing,
+        clock: Clock,
+        requests: RequestView,
+    ) -> None:
+        self._topic = Topics(settings.prefix).control
+        self._kafka = kafka
+        self._keyring = keyring
+        self._clock = clock
+        self._requests = requests
+        self._appender: LogAppender | None = None
+        self._sent: OrderedDict[str, Sent] = OrderedDict()
+
+    def sent(self, request_id: str) -> Sent | None:
+        """A command of this worker that the coordinator has not been seen to read."""
+        return None if self._requests.get(request_id) is not None else self._sent.get(request_id)
+
+    async def send(self, command: Command) -> None:
+        """Write a command that has a request id; its `actor`, if any, is proven to the coordinator.
+
+        Raises NotSent, TooLong.
+        """
+        if command.request_id is None:
+            raise ValueError("a command that is sent has a request id")
+        value = codec.encode("command", command.to_record(), own_id("command"))
+        if len(value) > MOST_BYTES:
+            raise TooLong
+        now = self._clock.now_ms()
+        headers: tuple[tuple[str, bytes], ...] = ()
+        keys = self._keyring.keys
+        if command.actor is not None and keys is not None and keys.command_key:
+            headers = sign(keys.command_key, self._topic, command.actor, value, now)
+        if self._appender is None:
+            self._appender = self._kafka.appender("commands")
+        key = command.request_id.encode()
+        try:
+            await self._appender.append(Record(self._topic, key, value, headers=headers))
+        except Recoverable as error:
+            raise NotSent(error.message, remedy=error.remedy) from error
+        self._sent[command.request_id] = Sent(command, now)
+        while len(self._sent) > MOST_SENT:
+            self._sent.popitem(last=False)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._appender is not None:
+            await self._appender.close()

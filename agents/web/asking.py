@@ -1,0 +1,126 @@
+"""From a call that changes something to its answer: sent once, waited for, told as it stands."""
+
+import asyncio
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from agents.coordinator.rules.requests import repeats
+from agents.coordinator.rules.state import Request
+from agents.http.admission import Work
+from agents.http.problems import Problem, legacy_deleted, shards_unavailable, unknown_source
+from agents.requests.commands import NotSent, TooLong
+from agents.requests.facts import part_facts, request_facts, sent_facts
+from agents.scatter.context import CONTEXT, WorkerContext
+from agents.web.caller import slot
+from agents.web.command_body import wait_of
+from schemas.records.lifecycle import Command, CommandRefusal, CommandType, Outcome
+
+__all__ = ["MOST_PARTS", "asked", "described", "requests_read", "unknown_request"]
+
+MOST_PARTS = 1_000
+"""Sources of a request in one answer."""
+
+
+def requests_read(context: WorkerContext) -> None:
+    """Raises Problem (503) while this worker does not know which requests there are."""
+    if not context.requests.caught_up.is_set():
+        raise shards_unavailable("This worker has not read the requests yet")
+
+
+def unknown_request(request_id: str) -> Problem:
+    """404."""
+    detail = f"No request is called {request_id[:250]!r}, or it was forgotten after 30 days"
+    return Problem("unknown_request", detail, request_id=request_id)
+
+
+async def asked(
+    request: web.Request, command: Command, *, always_202: bool = False, one: str | None = None
+) -> web.Response:
+    """Send a command unless it was sent before, wait for what the coordinator makes of it, and
+    answer with the request as it stands; see docs/operating.md.
+
+    `one`: the source that the address names, whose refusal is the answer. Raises Problem.
+    """
+    context, wait_s = request.app[CONTEXT], wait_of(request)
+    requests_read(context)
+    request_id = command.request_id or ""
+    known = context.requests.get(request_id)
+    if known is None:
+        async with slot(request, Work.LOOK_UP):
+            await _sent(context, command)
+        try:
+            async with asyncio.timeout(wait_s):
+                await context.requests.until_decided(request_id)
+        except TimeoutError:
+            pass  # it stays in the topic: the answer says so
+        known = context.requests.get(request_id)
+    where = {"Location": _address(command, request_id)}
+    if known is None:
+        sent = context.commands.sent(request_id)
+        if sent is None:
+            raise unknown_request(request_id)
+        return web.json_response(
+            sent_facts(sent) | {"sources": [], "next": None}, status=202, headers=where
+        )
+    if not repeats(known, command):
+        raise Problem(
+            "key_reused",
+            f"The Idempotency-Key {request_id!r} was used for another "
+            f"{known.type or 'command'}: take one of its own",
+            request_id=request_id,
+        )
+    _check_refused(context, known, one)
+    found = described(context, known)
+    over = found["state"] != "running"
+    return web.json_response(found, status=200 if over and not always_202 else 202, headers=where)
+
+
+def described(
+    context: WorkerContext, request: Request, after: str = "", limit: int = MOST_PARTS
+) -> dict[str, Any]:
+    """A request with a page of its parts, those behind `after` in the order of the sources."""
+    parts = context.requests.parts(request.request_id)
+    names = sorted(name for name in parts if name > after) if after else sorted(parts)
+    page = list(islice(names, limit))
+    return request_facts(request, context.requests) | {
+        "sources": part_facts(((name, parts[name]) for name in page), context.states),
+        "next": page[-1] if len(names) > limit else None,
+    }
+
+
+async def _sent(context: WorkerContext, command: Command) -> None:
+    try:
+        await context.commands.send(command)
+    except NotSent as error:
+        detail = f"{error.message}. {error.remedy}"
+        raise Problem("control_unavailable", detail, request_id=command.request_id) from error
+    except TooLong as error:
+        raise Problem("request_too_large", "No record has room for this: ask in parts") from error
+
+
+def _address(command: Command, request_id: str) -> str:
+    kind = "restores" if command.type == CommandType.RESTORE else "requests"
+    return f"/{kind}/{quote(request_id, safe='')}"
+
+
+def _check_refused(context: WorkerContext, request: Request, one: str | None) -> None:
+    whole = request.whole
+    if whole is None or whole.outcome is not Outcome.REFUSED or whole.already:
+        return
+    parts = context.requests.parts(request.request_id)
+    code, message = whole.code, whole.message
+    if one is not None and one in parts:
+        part = parts[one]
+        if part.already:
+            return
+        code, message = part.code, part.message
+        if code == CommandRefusal.UNKNOWN_SOURCE:
+            raise unknown_source(one)
+        if code == CommandRefusal.LEGACY_DELETED:
+            raise legacy_deleted(one)
+    elif parts:
+        return
+    raise Problem("command_refused", message, refusal=code, request_id=request.request_id)

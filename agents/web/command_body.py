@@ -1,0 +1,178 @@
+"""What a call that changes something says of it: the body, the id, how long to wait."""
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from agents.coordinator.rules.bounds import (
+    MAX_SOURCES,
+    REASON,
+    RECIPIENTS,
+    TEXT,
+    WORD,
+    command_fault,
+)
+from agents.http.number import number
+from agents.http.problems import bad_request
+from agents.http.route import Schema, header, query
+from agents.web.caller import caller
+from schemas.records.lifecycle import Command, is_source
+
+__all__ = [
+    "COMMON",
+    "IDEMPOTENCY_KEY",
+    "MANY",
+    "SCHEMA_COMMON",
+    "SCHEMA_MANY",
+    "WAIT",
+    "command_of",
+    "schema",
+    "wait_of",
+]
+
+LOCAL = "local"
+"""Who asks where there are no keys: some program of the worker's machine."""
+WAIT_S = 5
+MOST_WAIT_S = 30
+
+MANY = frozenset({"sources", "tag"})
+COMMON = frozenset({"dry_run", "reason", "notify"})
+
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+_ID = re.compile(r"[!-~]{1,250}")
+
+SCHEMA_MANY: Mapping[str, Schema] = {
+    "sources": {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": TEXT},
+        "minItems": 1,
+        "maxItems": MAX_SOURCES,
+        "description": "`campaign:ID` and `canvas:ID`",
+    },
+    "tag": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": TEXT,
+        "description": "All sources that have it when the command is read",
+    },
+}
+SCHEMA_COMMON: Mapping[str, Schema] = {
+    "dry_run": {"type": "boolean", "description": "Check, and change nothing"},
+    "reason": {"type": ["string", "null"], "maxLength": REASON, "description": "For the audit"},
+    "notify": {
+        "type": "array",
+        "items": {"type": "string", "maxLength": WORD, "pattern": r"^[^@\s]+@[^@\s]+$"},
+        "maxItems": RECIPIENTS,
+        "description": "Mail addresses that are told once all of the request is over",
+    },
+}
+
+IDEMPOTENCY_KEY = header(
+    "Idempotency-Key",
+    "The id of the request: with the same one nothing is done twice",
+    pattern="^[!-~]{1,250}$",
+)
+WAIT = query(
+    "wait",
+    "Seconds to wait for the coordinator's answer",
+    type="integer",
+    minimum=0,
+    maximum=MOST_WAIT_S,
+    default=WAIT_S,
+)
+
+
+def schema(members: Mapping[str, Schema], *needed: str, one_of: tuple[str, ...] = ()) -> Schema:
+    """Of a body with these members and the common ones: all `needed`, and one `one_of` at least."""
+    found: dict[str, Any] = {
+        "type": "object",
+        "properties": {**members, **SCHEMA_COMMON},
+        "additionalProperties": False,
+    }
+    if needed:
+        found["required"] = list(needed)
+    if one_of:
+        found["anyOf"] = [{"required": [name]} for name in one_of]
+    return found
+
+
+def command_of(
+    request: web.Request, kind: str, body: Mapping[str, Any], sources: tuple[str, ...] = ()
+) -> Command:
+    """The command that a request asks for, with its id, and who asks. Raises Problem (400).
+
+    `sources` are those that the address names; `body` may name them otherwise.
+    """
+    key = caller(request)
+    command = Command(
+        type=kind,
+        sources=sources or _texts(body, "sources", MAX_SOURCES),
+        tag=_text(body, "tag"),
+        dry_run=_flag(body, "dry_run"),
+        request_id=_request_id(request),
+        requested_by=LOCAL if key is None else key.name,
+        notify=_texts(body, "notify", RECIPIENTS),
+        reason=_text(body, "reason", null=True),
+        actor=None if key is None else key.name,
+    )
+    for address in command.notify:
+        if _ADDRESS.fullmatch(address) is None:
+            raise bad_request(f"notify: {address[:80]!r} is no mail address")
+    fault = command_fault(command)
+    if fault is not None:
+        raise bad_request(fault)
+    return command
+
+
+def wait_of(request: web.Request) -> float:
+    """Seconds to wait for the coordinator's answer. Raises Problem (400)."""
+    text = request.query.get("wait")
+    if text is None:
+        return WAIT_S
+    found = number(text)
+    if found is None or found > MOST_WAIT_S:
+        raise bad_request(f"wait is a number of seconds from 0 to {MOST_WAIT_S}, not {text[:40]!r}")
+    return found
+
+
+def _request_id(request: web.Request) -> str:
+    found = request.headers.get("Idempotency-Key")
+    if found is None:
+        return uuid.uuid4().hex
+    if len(found) > 1 and found[0] == found[-1] == '"':
+        found = found[1:-1]  # as a structured header has a text
+    if _ID.fullmatch(found) is None:
+        raise bad_request("Idempotency-Key is 1 to 250 printable ASCII characters without a space")
+    if is_source(found):
+        raise bad_request("Idempotency-Key is not the name of a source")
+    return found
+
+
+def _texts(body: Mapping[str, Any], name: str, most: int) -> tuple[str, ...]:
+    found = body.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
+        raise bad_request(f"{name} is a list of texts, none of them empty")
+    if name in body and not found and name == "sources":
+        raise bad_request("sources names one source at least")
+    if len(found) > most:
+        raise bad_request(f"{len(found)} {name} are more than {most}: ask in parts")
+    return tuple(found)
+
+
+def _text(body: Mapping[str, Any], name: str, *, null: bool = False) -> str | None:
+    if name not in body or (null and body[name] is None):
+        return None
+    found = body[name]
+    if not isinstance(found, str) or not (found or null):
+        raise bad_request(f"{name} is a text")
+    return found
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    found = body.get(name, False)
+    if not isinstance(found, bool):
+        raise bad_request(f"{name} is true or false")
+    return found

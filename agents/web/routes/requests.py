@@ -1,0 +1,271 @@
+"""Requests of operators: restores and all others, asked for, listed, looked at, cancelled."""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from aiohttp import web
+
+from agents.coordinator.rules.state import Request
+from agents.http import body
+from agents.http.keys import Scope
+from agents.http.number import number
+from agents.http.problems import bad_request
+from agents.http.route import SOURCE, Handler, Route, Schema, path, query, ref
+from agents.requests.facts import STATES, request_facts, sent_facts, state_of
+from agents.scatter.context import CONTEXT
+from agents.web.answer import tagged
+from agents.web.asking import MOST_PARTS, asked, described, requests_read, unknown_request
+from agents.web.command_body import (
+    COMMON,
+    IDEMPOTENCY_KEY,
+    MANY,
+    SCHEMA_MANY,
+    WAIT,
+    command_of,
+    schema,
+)
+from schemas.records.lifecycle import CommandType
+from schemas.words.nearest import hint
+
+__all__ = ["ROUTES"]
+
+DEFAULT_LIMIT = 100
+MOST = 1_000
+_LISTED = tuple(state for state in STATES if state != "sent")
+_ABOUT_ONE = (CommandType.HOLD, CommandType.UNHOLD, CommandType.EXPIRE)
+_ABOUT_MANY = (*_ABOUT_ONE, CommandType.RESTORE, CommandType.CANCEL)
+
+
+async def restore(request: web.Request) -> web.Response:
+    """Ask for sources to be brought back."""
+    found = await body.read_object(request, MANY | COMMON)
+    _check_named(found)
+    command = command_of(request, CommandType.RESTORE.value, found)
+    return await asked(request, command, always_202=True)
+
+
+async def ask(request: web.Request) -> web.Response:
+    """Any command about sources."""
+    found = await body.read_object(request, MANY | COMMON | {"type"})
+    _check_named(found)
+    kind = found.get("type")
+    if kind not in _ABOUT_MANY:
+        raise bad_request(f"type is not {str(kind)[:80]!r}. {hint(str(kind), _ABOUT_MANY)}")
+    return await asked(request, command_of(request, str(kind), found))
+
+
+def _about_one(kind: CommandType) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        found = await body.read_optional(request, COMMON)
+        source = request.match_info["source"]
+        return await asked(request, command_of(request, kind.value, found, (source,)), one=source)
+
+    return handler
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """Cancel what of a request is still under way."""
+    found = await body.read_optional(request, COMMON)
+    request_id = request.match_info["id"]
+    context = request.app[CONTEXT]
+    requests_read(context)
+    if context.requests.get(request_id) is None and context.commands.sent(request_id) is None:
+        raise unknown_request(request_id)
+    command = command_of(request, CommandType.CANCEL.value, found, (request_id,))
+    return await asked(request, command)
+
+
+def _listing(takes: Callable[[Request], bool]) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        """Newest first; `next` is the cursor of the following page, null on the last."""
+        context = request.app[CONTEXT]
+        requests_read(context)
+        state = request.query.get("state")
+        if state is not None and state not in _LISTED:
+            raise bad_request(f"state is not {state[:80]!r}. {hint(state, _LISTED)}")
+        view = context.requests
+        limit, before = _limit(request, MOST, DEFAULT_LIMIT), _before(request.query.get("cursor"))
+        found = (
+            one
+            for one in view.newest(before)
+            if takes(one) and (state is None or state_of(one, view) == state)
+        )
+        page = list(islice(found, limit + 1))
+        more, page = len(page) > limit, page[:limit]
+        return tagged(
+            request,
+            {
+                "requests": [request_facts(one, view) for one in page],
+                "next": f"{page[-1].time}.{page[-1].request_id}" if more else None,
+            },
+        )
+
+    return handler
+
+
+async def one_request(request: web.Request) -> web.Response:
+    """One request, with a page of its parts."""
+    context = request.app[CONTEXT]
+    requests_read(context)
+    request_id = request.match_info["id"]
+    limit, after = _limit(request, MOST_PARTS, MOST_PARTS), request.query.get("cursor", "")
+    found = context.requests.get(request_id)
+    if found is not None:
+        return tagged(request, described(context, found, after, limit))
+    sent = context.commands.sent(request_id)
+    if sent is None:
+        raise unknown_request(request_id)
+    return tagged(request, sent_facts(sent) | {"sources": [], "next": None})
+
+
+def _check_named(found: dict[str, Any]) -> None:
+    if not {"sources", "tag"} & found.keys():
+        raise bad_request("Name sources, or a tag")
+
+
+def _limit(request: web.Request, most: int, default: int) -> int:
+    text = request.query.get("limit")
+    if text is None:
+        return default
+    found = number(text)
+    if found is None or not 0 < found <= most:
+        raise bad_request(f"limit is a number from 1 to {most}, not {text[:40]!r}")
+    return found
+
+
+def _before(cursor: str | None) -> tuple[int, str] | None:
+    if cursor is None:
+        return None
+    time, _, request_id = cursor.partition(".")
+    found = number(time)
+    if found is None or not request_id:
+        raise bad_request("cursor is `next` of the page before")
+    return found, request_id
+
+
+_ID = path("id", "The request's id: its Idempotency-Key, or what the worker has made")
+_REASONS = schema({})
+_PAGES = (
+    query("limit", "Most requests of a page", type="integer", minimum=1, maximum=MOST,
+          default=DEFAULT_LIMIT),
+    query("cursor", "`next` of the page before"),
+)  # fmt: skip
+_PART_PAGES = (
+    query("limit", "Most sources of a page", type="integer", minimum=1, maximum=MOST_PARTS,
+          default=MOST_PARTS),
+    query("cursor", "`next` of the page before: a source"),
+)  # fmt: skip
+_STATE = query("state", "Those that stand so only", enum=list(_LISTED))
+_SENT = ("bad_request", "key_reused", "command_refused", "shards_unavailable",
+         "control_unavailable")  # fmt: skip
+_ONE: Schema = {"application/json": ref("Request")}
+_LIST: Schema = {"application/json": ref("Requests")}
+
+
+def _commanding(path_: str, handler: Handler, summary: str, **more: Any) -> Route:
+    """A call that makes a request: its answer is that."""
+    given: dict[str, Any] = {"statuses": (200, 202), "body": _REASONS, "body_optional": True} | more
+    return Route(
+        method="POST",
+        path=path_,
+        handler=handler,
+        summary=summary,
+        scope=Scope.OPERATE,
+        work=None,  # it waits longer than it works
+        parameters=(*given.pop("parameters", ()), IDEMPOTENCY_KEY, WAIT),
+        location=True,
+        answers=_ONE,
+        problems=(*_SENT, *given.pop("problems", ())),
+        **given,
+    )
+
+
+_OF_ONE = {
+    CommandType.HOLD: "Keep a source hot until it is released",
+    CommandType.UNHOLD: "Release a source from a hold",
+    CommandType.EXPIRE: "Move a source to the archive now, whatever its date",
+}
+
+ROUTES = (
+    _commanding(
+        "/restores",
+        restore,
+        "Bring sources back from the archive",
+        body=schema(SCHEMA_MANY, one_of=("sources", "tag")),
+        body_optional=False,
+        statuses=(202,),
+    ),
+    Route(
+        method="GET",
+        path="/restores",
+        handler=_listing(lambda one: one.type == CommandType.RESTORE),
+        summary="Restores and how far they are, newest first, in pages",
+        scope=Scope.READ,
+        parameters=(_STATE, *_PAGES),
+        etag=True,
+        answers=_LIST,
+        problems=("bad_request", "shards_unavailable"),
+    ),
+    Route(
+        method="GET",
+        path="/restores/{id}",
+        handler=one_request,
+        summary="One restore, source by source",
+        scope=Scope.READ,
+        parameters=(_ID, *_PART_PAGES),
+        etag=True,
+        answers=_ONE,
+        problems=("bad_request", "unknown_request", "shards_unavailable"),
+    ),
+    _commanding(
+        "/restores/{id}/cancel",
+        cancel,
+        "Cancel what of a request is still under way",
+        parameters=(_ID,),
+        problems=("unknown_request",),
+    ),
+    *(
+        _commanding(
+            f"/sources/{{source}}/{kind.value}",
+            _about_one(kind),
+            summary,
+            parameters=(SOURCE,),
+            problems=("unknown_source", "legacy_deleted"),
+        )
+        for kind, summary in _OF_ONE.items()
+    ),
+    _commanding(
+        "/requests",
+        ask,
+        "Ask for something about many sources",
+        body=schema(
+            {"type": {"enum": [kind.value for kind in _ABOUT_MANY]}, **SCHEMA_MANY},
+            "type",
+            one_of=("sources", "tag"),
+        ),
+        body_optional=False,
+    ),
+    Route(
+        method="GET",
+        path="/requests",
+        handler=_listing(lambda one: True),
+        summary="Requests of every type, newest first, in pages",
+        scope=Scope.READ,
+        parameters=(_STATE, *_PAGES),
+        etag=True,
+        answers=_LIST,
+        problems=("bad_request", "shards_unavailable"),
+    ),
+    Route(
+        method="GET",
+        path="/requests/{id}",
+        handler=one_request,
+        summary="One request, source by source",
+        scope=Scope.READ,
+        parameters=(_ID, *_PART_PAGES),
+        etag=True,
+        answers=_ONE,
+        problems=("bad_request", "unknown_request", "shards_unavailable"),
+    ),
+)

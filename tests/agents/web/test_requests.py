@@ -1,0 +1,306 @@
+"""Commands over real HTTP, read by a coordinator on paper."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from agents.http.keys import Keys, Scope
+from schemas.records import codec
+from schemas.records.lifecycle import SourceState, State
+from tests.rigs.desk import DAY, MONTH3
+from tests.rigs.site import Site, serving, settings
+
+A, B, C = "campaign:a", "campaign:b", "canvas:c"
+
+
+class Operator:
+    """Calls one worker; `desk` is the coordinator that reads what it is sent."""
+
+    def __init__(self, site: Site, session: aiohttp.ClientSession) -> None:
+        self.site = site
+        self.desk = site.paper.desk
+        self.session = session
+        self.headers: dict[str, str] = {}
+
+    async def post(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
+        given = {name.replace("_", "-"): value for name, value in headers.items()} | self.headers
+        url = self.site.context.address + path
+        async with self.session.post(url, json=body, headers=given) as answer:
+            return answer.status, await answer.json(content_type=None), answer.headers
+
+    async def get(self, path: str, **headers: str) -> tuple[int, Any, Any]:
+        given = {name.replace("_", "-"): value for name, value in headers.items()} | self.headers
+        url = self.site.context.address + path
+        async with self.session.get(url, headers=given) as answer:
+            body = await answer.json(content_type=None) if answer.status != 304 else None
+            return answer.status, body, answer.headers
+
+
+@pytest.fixture
+async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
+    """A has expired, B is stopped, C is active; all have the tag `t`."""
+    records = [
+        SourceState(A, State.EXPIRED, 3, name="Spring", tags=("t",)),
+        SourceState(B, State.STOPPED, 2, due_at=77, tags=("t",)),
+        SourceState(C, State.ACTIVE, 1, tags=("t",)),
+    ]
+    site = Site(settings(tmp_path), set(range(4)), *records)
+    desk = site.paper.desk
+    desk.expired(A, tags=("t",))
+    desk.define(B, "STOPPED", tags=("t",))
+    desk.define(C, tags=("t",))
+    await site.paper.tell()
+    async with serving(site) as session:
+        yield Operator(site, session)
+
+
+async def test_a_restore_is_accepted_and_looked_at(operator: Operator) -> None:
+    body = {"sources": [A, "campaign:none"], "reason": "again", "notify": ["ann@example.com"]}
+    status, found, headers = await operator.post("/restores", body)
+    assert status == 202
+    assert headers["Location"] == f"/restores/{found['request_id']}"
+    assert (found["state"], found["reason"], found["actor"]) == (
+        "running",
+        "again",
+        "local (unverified)",
+    )
+    assert found["notify"] == ["ann@example.com"]
+    first, second = found["sources"]
+    assert (first["source"], first["name"], first["outcome"]) == (A, "Spring", "accepted")
+    assert (second["outcome"], second["code"]) == ("refused", "unknown_source")
+    operator.desk.finish(A)
+    await operator.site.paper.tell()
+    status, found, _ = await operator.get(headers["Location"])
+    assert (status, found["state"]) == (200, "failed")
+    assert found["counts"] == {
+        "total": 2, "running": 0, "completed": 1, "already": 0, "refused": 1, "failed": 0
+    }  # fmt: skip
+
+
+async def test_the_command_is_the_one_that_others_write_too(operator: Operator) -> None:
+    await operator.post("/restores", {"tag": "t", "dry_run": True}, Idempotency_Key="mine")
+    (record,) = operator.site.paper.sent
+    assert record.key == b"mine"
+    found = codec.decode(record.value or b"", "command")
+    assert (found["type"], found["tag"], found["dry_run"]) == ("restore", "t", True)
+    assert (found["request_id"], found["requested_by"]) == ("mine", "local")
+
+
+async def test_what_is_so_already_is_success(operator: Operator) -> None:
+    _, found, _ = await operator.post("/restores", {"sources": [B, C]})
+    assert (found["state"], found["already"], found["code"]) == ("finished", True, None)
+    assert [part["already"] for part in found["sources"]] == [True, True]
+    by_source = {part["source"]: part for part in found["sources"]}
+    assert by_source[B]["available_until"] == 77
+    assert by_source[C]["available_because"] == "it is active"
+    await operator.post("/restores", {"sources": [A]})
+    _, found, _ = await operator.post("/restores", {"sources": [A]})
+    assert (found["state"], found["sources"][0]["code"]) == ("finished", "already_restoring")
+    for path, message in (("hold", "was held already"), ("unhold", "was not held")):
+        await operator.post(f"/sources/{B}/{path}")
+        status, found, _ = await operator.post(f"/sources/{B}/{path}")
+        assert (status, found["state"], found["already"]) == (200, "finished", True)
+        assert message in found["sources"][0]["message"]
+    operator.desk.finish(A)
+    for _ in range(2):
+        status, found, _ = await operator.post(f"/sources/{A}/expire")
+        assert status == 202 or found["state"] == "finished", found
+
+
+async def test_of_many_untold_parts_those_that_were_so_count_as_such(tmp_path: Path) -> None:
+    site = Site(settings(tmp_path), {0})
+    for number in range(1_200):
+        site.paper.desk.define(f"campaign:{number}", tags=("t",))
+    async with serving(site) as session:
+        operator = Operator(site, session)
+        _, found, _ = await operator.post("/restores", {"tag": "t"})
+    assert (found["state"], found["counts"]["already"]) == ("finished", 1_200)
+    assert len(found["sources"]) == 1_000
+
+
+async def test_the_same_key_is_the_same_request_and_sends_once(operator: Operator) -> None:
+    for _ in range(3):
+        status, found, _ = await operator.post("/restores", {"sources": [A]}, Idempotency_Key="k")
+        assert (status, found["request_id"], found["state"]) == (202, "k", "running")
+    assert len(operator.site.paper.sent) == 1
+    status, found, _ = await operator.post("/restores", {"sources": [B]}, Idempotency_Key="k")
+    assert (status, found["code"]) == (409, "key_reused")
+    status, found, _ = await operator.post(f"/sources/{A}/hold", Idempotency_Key='"k"')
+    assert (status, found["code"]) == (409, "key_reused")
+
+
+async def test_a_reuse_that_this_worker_has_not_read_yet_is_found_out_too(
+    operator: Operator,
+) -> None:
+    paper = operator.site.paper
+    operator.desk.command("restore", B, request_id="k")
+    # the view learns of it only with what follows the new command
+    status, found, _ = await operator.post("/restores", {"sources": [A]}, Idempotency_Key="k")
+    assert len(paper.sent) == 1
+    assert (status, found["code"]) == (409, "key_reused")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        (f"/sources/{A}/nothing", None, 404, "not_found"),
+        ("/sources/campaign:none/hold", None, 404, "unknown_source"),
+        (f"/sources/{C}/expire", None, 409, "command_refused"),
+        ("/restores", {"tag": "nobody"}, 409, "command_refused"),
+        ("/requests", {"type": "hold", "tag": "nobody"}, 409, "command_refused"),
+        ("/restores/none/cancel", None, 404, "unknown_request"),
+        ("/restores", {}, 400, "bad_request"),
+        ("/restores", {"sources": []}, 400, "bad_request"),
+        ("/restores", {"sources": [""]}, 400, "bad_request"),
+        ("/restores", {"sources": A}, 400, "bad_request"),
+        ("/restores", {"tag": ""}, 400, "bad_request"),
+        ("/restores", {"sources": [A], "dry_run": "yes"}, 400, "bad_request"),
+        ("/restores", {"sources": [A], "notify": ["nowhere"]}, 400, "bad_request"),
+        ("/restores", {"sources": [A], "notify": ["a@b"] * 21}, 400, "bad_request"),
+        ("/restores", {"sources": [A], "reason": "x" * 10_001}, 400, "bad_request"),
+        ("/restores", {"sources": ["x" * 1_001]}, 400, "bad_request"),
+        ("/restores", {"source": A}, 400, "bad_request"),
+        ("/requests", {"sources": [A], "type": "erase"}, 400, "bad_request"),
+        ("/requests", {"sources": [A], "type": 7}, 400, "bad_request"),
+        ("/restores?wait=31", {"sources": [A]}, 400, "bad_request"),
+        ("/restores?wait=x", {"sources": [A]}, 400, "bad_request"),
+    ],
+)
+async def test_what_is_refused_is_a_problem_that_says_why(
+    operator: Operator, path: str, body: Any, status: int, code: str
+) -> None:
+    found = await operator.post(path, body)
+    assert (found[0], found[1]["code"]) == (status, code)
+    assert found[1]["detail"]
+    if status == 400:
+        assert not operator.site.paper.sent
+
+
+@pytest.mark.parametrize("key", ["", "x" * 251, "a b", "ä", A])
+async def test_a_key_that_is_no_id_is_refused(operator: Operator, key: str) -> None:
+    status, found, _ = await operator.post("/restores", {"sources": [A]}, Idempotency_Key=key)
+    assert (status, found["code"]) == (400, "bad_request")
+
+
+async def test_a_coordinator_that_is_silent_leaves_the_request_sent(operator: Operator) -> None:
+    paper = operator.site.paper
+    paper.silent = True
+    status, found, headers = await operator.post("/restores?wait=0", {"sources": [A]})
+    assert status == 202, found
+    assert (status, found["state"], found["sources"]) == (202, "sent", [])
+    status, found, _ = await operator.get(headers["Location"])
+    assert (status, found["state"]) == (200, "sent")
+    paper.silent = False
+    await paper.read(paper.sent[0])
+    _, found, _ = await operator.get(headers["Location"])
+    assert found["state"] == "running"
+
+
+async def test_a_broker_that_does_not_acknowledge_is_told_and_the_key_is_good_again(
+    operator: Operator,
+) -> None:
+    operator.site.paper.broken = True
+    status, found, headers = await operator.post("/restores", {"sources": [A]}, Idempotency_Key="k")
+    assert (status, found["code"], found["request_id"]) == (503, "control_unavailable", "k")
+    assert "Retry-After" in headers
+    operator.site.paper.broken = False
+    status, _, _ = await operator.post("/restores", {"sources": [A]}, Idempotency_Key="k")
+    assert status == 202
+
+
+async def test_cancel_ends_what_is_under_way_and_then_nothing_is(operator: Operator) -> None:
+    await operator.post("/restores", {"sources": [A, B]}, Idempotency_Key="r/1 2".replace(" ", ""))
+    status, found, headers = await operator.post("/restores/r%2F12/cancel", {"reason": "mistake"})
+    assert (status, found["type"], found["state"]) == (202, "cancel", "running")
+    assert [part["source"] for part in found["sources"]] == [A]
+    assert headers["Location"].startswith("/requests/")
+    _, former, _ = await operator.get("/restores/r%2F12")
+    assert (former["state"], former["counts"]["failed"]) == ("failed", 1)
+    operator.desk.finish(A)
+    await operator.site.paper.tell()
+    status, found, _ = await operator.post("/restores/r%2F12/cancel")
+    assert (status, found["state"], found["already"]) == (200, "finished", True)
+
+
+async def test_lists_have_pages_and_states(operator: Operator) -> None:
+    for number in range(5):
+        operator.desk.now += 1
+        await operator.post("/restores", {"sources": [B]}, Idempotency_Key=f"r{number}")
+    await operator.post("/restores", {"sources": [A]}, Idempotency_Key="open")
+    await operator.post("/requests", {"type": "hold", "sources": [B]}, Idempotency_Key="hold")
+    names: list[str] = []
+    path = "/restores?limit=2"
+    while path:
+        _, found, _ = await operator.get(path)
+        names += [one["request_id"] for one in found["requests"]]
+        path = found["next"] and f"/restores?limit=2&cursor={found['next']}"
+    assert names == ["r4", "open", "r3", "r2", "r1", "r0"]
+    _, found, _ = await operator.get("/restores?state=running")
+    assert [one["request_id"] for one in found["requests"]] == ["open"]
+    _, found, _ = await operator.get("/requests?state=finished")
+    assert {one["request_id"] for one in found["requests"]} == {f"r{n}" for n in range(5)} | {
+        "hold"
+    }
+    for wrong in ("state=ended", "limit=0", "cursor=x", "cursor=5."):
+        status, found, _ = await operator.get(f"/restores?{wrong}")
+        assert (status, found["code"]) == (400, "bad_request")
+
+
+async def test_parts_have_pages(operator: Operator) -> None:
+    await operator.post("/requests", {"type": "hold", "tag": "t"}, Idempotency_Key="all")
+    _, found, _ = await operator.get("/requests/all?limit=2")
+    assert [part["source"] for part in found["sources"]] == [A, B]
+    _, found, _ = await operator.get(f"/requests/all?limit=2&cursor={found['next']}")
+    assert ([part["source"] for part in found["sources"]], found["next"]) == ([C], None)
+
+
+async def test_an_answer_that_is_there_already_is_304_until_it_changes(operator: Operator) -> None:
+    await operator.post("/restores", {"sources": [A]}, Idempotency_Key="k")
+    for path in ("/restores", "/restores/k"):
+        _, _, headers = await operator.get(path)
+        status, _, again = await operator.get(path, If_None_Match=headers["ETag"])
+        assert (status, again["ETag"]) == (304, headers["ETag"])
+    operator.desk.finish(A)
+    await operator.site.paper.tell()
+    status, _, _ = await operator.get("/restores/k", If_None_Match=headers["ETag"])
+    assert status == 200
+
+
+async def test_a_worker_that_has_not_read_the_requests_says_so(operator: Operator) -> None:
+    operator.site.requests.caught_up.clear()
+    for status, found, _ in (
+        await operator.get("/restores"),
+        await operator.get("/requests/x"),
+        await operator.post("/restores", {"sources": [A]}),
+    ):
+        assert (status, found["code"]) == (503, "shards_unavailable")
+
+
+async def test_scopes_and_the_actor_are_those_of_the_key(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    keys, reads = Keys().add("ann", [Scope.READ], 1)
+    keys, operates = keys.add("bob", [Scope.OPERATE], 2)
+    keys.save(file)
+    saved = Keys.load(file)
+    assert saved is not None
+    site = Site(settings(tmp_path, keys_file=file), {0})
+    site.paper.desk.define(B, "STOPPED")
+    site.paper.desk.tick(MONTH3 + DAY)
+    site.paper.key = saved.command_key
+    async with serving(site) as session:
+        operator = Operator(site, session)
+        assert (await operator.post("/restores", {"sources": [B]}))[0] == 401
+        operator.headers = {"Authorization": f"Bearer {reads}"}
+        status, found, _ = await operator.post("/restores", {"sources": [B]})
+        assert (status, found["scope"]) == (403, "operate")
+        operator.headers = {"Authorization": f"Bearer {operates}"}
+        status, found, headers = await operator.post(f"/sources/{B}/hold", {"reason": "law"})
+        assert (status, found["actor"]) == (200, "bob")
+        assert (await operator.get(headers["Location"]))[0] == 403
+        operator.headers = {"Authorization": f"Bearer {reads}"}
+        assert (await operator.get(headers["Location"]))[1]["actor"] == "bob"
+    (entry,) = [one for one in site.paper.desk.said if one.record.get("decision") == "hold"]
+    assert entry.record["by"] == "bob"
