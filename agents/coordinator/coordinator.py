@@ -42,7 +42,15 @@ from schemas.records.undecodable import Undecodable
 from streams.ending import to_the_end
 from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import names_source, own_key, pass_over, producer_of, records_of
-from streams.kafka.log import Fenced, LogReader, LogWriter, ReaderOptions, Record, RecordGroup
+from streams.kafka.log import (
+    Fenced,
+    LogReader,
+    LogWriter,
+    LostRange,
+    ReaderOptions,
+    Record,
+    RecordGroup,
+)
 from streams.kafka.purge import Purge
 from streams.kafka.remote_registry import RegistryUnreachable, learn, registry_of, source_for
 from streams.kafka.topic_reader import read_all
@@ -70,6 +78,8 @@ class _Term:
     cursor: dict[str, int]
     #: The cursor as last committed: what lies below it is not needed again.
     committed: Mapping[str, int]
+    #: Of which incarnation of its topic each offset of the cursor is.
+    ids: Mapping[str, str]
     skew_ms: int | None = None
     measured_at: int = 0
     #: Where to go on reading `lifecycle.state`, to see whether somebody else writes to it.
@@ -134,6 +144,11 @@ class Coordinator:
                 log.warning("coordinator: %s", error)
                 await asyncio.sleep(_FENCED_GRACE_S)
                 await self._retrying(self._still_owner)
+            except LostRange as error:
+                if not error.made_anew or error.partition[0] == self._topics.control:
+                    raise
+                log.warning("coordinator: %s was made anew", error.partition[0])
+                await self._retrying(self._still_owner)
             except (Recoverable, OSError) as error:
                 _log_trouble(error)
                 await asyncio.sleep(_RETRY_S)
@@ -184,7 +199,7 @@ class Coordinator:
         current = await self._recovered(found.state, found.lost)
         self._state = current
         skew_ms = None if found.appended_at is None else found.appended_at - at
-        return _Term(writer, current, dict(found.cursor), found.cursor, skew_ms, at)
+        return _Term(writer, current, dict(found.cursor), found.cursor, found.ids, skew_ms, at)
 
     async def _recovered(self, current: CoordinatorState, lost: frozenset[str]) -> CoordinatorState:
         """The state, completed from `lifecycle.state` for sources whose own records have been
@@ -213,15 +228,22 @@ class Coordinator:
         topic = self._topics.catalog
         partitions = [(name, 0) for name in self._inputs]
         limits = await self._kafka.admin.bounds(partitions)
+        ids = await self._kafka.admin.topic_ids(self._inputs)
         for name in self._inputs:
             first, last = limits[name, 0]
             at = term.cursor.get(name, first)
-            # The catalog is read whole anyway, and below 0 is no position at all. Elsewhere a
-            # position outside the log is a lost range: a person has to know of lost commands.
-            if at < 0 or (name == topic and not first <= at <= last):
+            anew = at > 0 and term.ids.get(name, ids.get(name)) != ids.get(name)
+            # Elsewhere a position outside the log, or one of a former topic, is a lost range: a
+            # person has to know of lost commands.
+            if anew and name == self._topics.control:
+                raise LostRange((name, 0), at, log=limits[name, 0], made_anew=True)
+            # The catalog is read whole anyway, what is missed of reports is reported again, and
+            # below 0 is no position at all.
+            if at < 0 or anew or (name == topic and not first <= at <= last):
                 log.warning("coordinator: %s is read from its beginning", name)
                 term.cursor.pop(name)
             term.cursor.setdefault(name, first)
+        term.ids = ids
         start, end = limits[topic, 0]
         known = term.cursor[topic]
         keys: set[str] = set()
@@ -237,7 +259,12 @@ class Coordinator:
                 term.rejects.append(self._rejected(batch, code, detail))
 
         reader = self._kafka.reader(
-            {(topic, 0): start}, ReaderOptions(unreadable=unreadable, name="coordinator-catalog")
+            {(topic, 0): start},
+            ReaderOptions(
+                ids=ids if topic in ids else None,
+                unreadable=unreadable,
+                name="coordinator-catalog",
+            ),
         )
         await reader.start()
         try:
@@ -313,16 +340,18 @@ class Coordinator:
         )
         now = self._clock.now_ms()
         records = [_written(output, now, self._marked) for output in outputs]
-        cursor = log_topic.cursor_record(self._settings, term.cursor)
+        cursor = log_topic.cursor_record(self._settings, term.cursor, term.ids)
         for some in bounded(records, lambda record: len(record[1]), _STATES_BYTES):
             await term.writer.commit([cursor], groups=[RecordGroup(topic, 0, (), some)])
 
     async def _decide(self, term: _Term) -> None:
         positions = {(name, 0): term.cursor[name] for name in self._inputs}
         positions[self._topics.state, 0] = term.watched
+        ids = {**await self._kafka.admin.topic_ids([self._topics.state]), **term.ids}
         reader = self._kafka.reader(
             positions,
             ReaderOptions(
+                ids=ids if len(ids) == len(positions) else None,
                 unreadable=lambda *what: term.rejects.append(self._rejected(*what)),
                 name="coordinator",
             ),
@@ -397,7 +426,7 @@ class Coordinator:
         now = self._clock.now_ms()
         current, groups = await asyncio.to_thread(self._decided, term.state, inputs, now)
         records = [*term.rejects, *(item.reject for item in items if item.reject is not None)]
-        records.append(log_topic.cursor_record(self._settings, cursor))
+        records.append(log_topic.cursor_record(self._settings, cursor, term.ids))
         offsets = await term.writer.commit(records, groups=groups)
         term.rejects.clear()
         term.state = self._state = current

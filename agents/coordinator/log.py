@@ -6,7 +6,8 @@ owner is missing, and none can follow.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.coordinator.rules import ledger
@@ -26,6 +27,7 @@ __all__ = [
     "appended_at",
     "cursor_of",
     "cursor_record",
+    "ids_of",
     "last_owner",
     "owner_record",
     "read_back",
@@ -33,6 +35,7 @@ __all__ = [
 
 _OWNER = "o"
 CURSOR = "c"
+_IDS = "topic-ids"
 _FORMAT = 1
 
 
@@ -46,6 +49,8 @@ class Found:
     cursor: Mapping[str, int]
     offset: int
     appended_at: int | None
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """Of which incarnation of its topic each offset of the cursor is; former versions say none."""
     lost: frozenset[str] = frozenset()
     """Sources of which no record can be read: somebody has written over it."""
 
@@ -56,9 +61,21 @@ def owner_record(settings: Settings, owner: str) -> Record:
     return _record(settings, _OWNER, json.dumps(value).encode())
 
 
-def cursor_record(settings: Settings, cursor: Mapping[str, int]) -> Record:
-    """The record of the cursor: how far the inputs have been processed."""
-    return _record(settings, CURSOR, json.dumps(dict(cursor)).encode())
+def cursor_record(settings: Settings, cursor: Mapping[str, int], ids: Mapping[str, str]) -> Record:
+    """The record of the cursor: how far the inputs have been processed, and, in a header, the
+    ids of their topics."""
+    told = ((_IDS, json.dumps(dict(ids)).encode()),)
+    return replace(_record(settings, CURSOR, json.dumps(dict(cursor)).encode()), headers=told)
+
+
+def ids_of(record: KafkaRecord) -> dict[str, str]:
+    """The ids beside a cursor; none where a former version wrote it."""
+    for key, value in record.headers:
+        if key == _IDS:
+            with suppress(ValueError):
+                found = _json(value)
+                return {name: one for name, one in found.items() if isinstance(one, str)}
+    return {}
 
 
 def cursor_of(value: bytes | None) -> dict[str, int]:
@@ -194,12 +211,13 @@ def _found(
 ) -> Found:
     records = {**{key: one for key, one in kept.items() if key not in bad}, **earlier}
     cursor = cursor_of(records[CURSOR].value) if CURSOR in records else {}
+    ids = ids_of(records[CURSOR]) if CURSOR in records else {}
     state = ledger.load(
         ((key, record.value) for key, record in records.items()),
         segments_are_roots=settings.segments_are_roots,
     )
     lost = (key[2:] for key in bad - earlier.keys() if key.startswith("s/"))
-    return Found(state, cursor, offset, appended_at, frozenset(filter(is_source, lost)))
+    return Found(state, cursor, offset, appended_at, ids, frozenset(filter(is_source, lost)))
 
 
 def _json(value: bytes | None) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class IngestLoop:
         self._unfolded: deque[dict[Partition, int]] = deque()
         self._folded: dict[Partition, int] = {}
         self._reader: LogReader | None = None
+        self._ended = ""
         self.events = 0
         self.forwarded = 0
         self.rejected = 0
@@ -113,6 +114,7 @@ class IngestLoop:
         self._reader = context.kafka.reader(
             positions,
             ReaderOptions(
+                ids=ids if ids.keys() == set(inputs) else None,
                 ends={key: end for key, (_, end) in logs.items()},
                 bytes_per_fetch=self._budget.fetch_bytes,
                 prefetch=True,
@@ -150,8 +152,12 @@ class IngestLoop:
             await self._reader.close()
 
     async def run(self) -> None:
-        """Ingests until cancelled. Raises `LostRange`, `Fenced`, `StepFailed`."""
-        await together(self._fetch(), self._decode(), self._commit())
+        """Ingests until cancelled. Raises `LostRange`, `Fenced`, `StepFailed`.
+
+        Where a topic was made anew it fetches no more: a person has to act. What was folded stays
+        and is answered, its lag is not known, and `waits_for` says why.
+        """
+        await together(self._fetch_on(), self._decode(), self._commit())
 
     def offer(self, fetched: FetchedBatches) -> None:
         """Takes fetched batches back from the agent; `_fetch` limits their number."""
@@ -160,7 +166,7 @@ class IngestLoop:
     @property
     def waits_for(self) -> str:
         """What ingest waits for; empty if there is nothing."""
-        return self._awaiting.reason
+        return self._ended or self._awaiting.reason
 
     def lag(self) -> dict[str, int]:
         """Offsets still to fold, by topic, as of the last answers of the broker.
@@ -179,6 +185,15 @@ class IngestLoop:
         if self._reader is None:
             return {}
         return {topic: count for (topic, _), count in self._reader.held_back().items()}
+
+    async def _fetch_on(self) -> None:
+        try:
+            await self._fetch()
+        except LostRange as error:
+            if not error.made_anew:
+                raise
+            self._ended = str(error)
+            log.error(f"shard {self._context.partition} takes no more events in: {error}")
 
     async def _fetch(self) -> None:
         if self._reader is None:

@@ -68,9 +68,8 @@ async def _shard(settings: Settings, partition: int) -> list[Skipped]:
         inputs = (*topics.events.values(), topics.users, topics.repartition)
         table = store.table
         ids = await topic_ids(settings, inputs)
-        anew = {name for name, known in table.cursor_ids.items() if ids.get(name, known) != known}
         logs = [(name, partition) for name in inputs]
-        lost = await _lost(settings, logs, table.cursor, anew)
+        lost = await _lost(settings, logs, table.cursor, _anew(table.cursor_ids, ids))
         if lost:
             table.cursor_ids = ids
             moved = {one.topic: one.to for one in lost}
@@ -84,8 +83,8 @@ async def _shard(settings: Settings, partition: int) -> list[Skipped]:
 @asynccontextmanager
 async def in_place_of_coordinator(
     settings: Settings,
-) -> AsyncIterator[tuple[StepProducer, Mapping[str, int]]]:
-    """The coordinator's producer, which fences it, and its cursor as its log has it."""
+) -> AsyncIterator[tuple[StepProducer, coordinator_log.Found]]:
+    """The coordinator's producer, which fences it, and what its log says."""
     topic = Topics(settings.prefix).coordinator
     producer = StepProducer(settings, f"{settings.prefix}coordinator")
     try:
@@ -94,20 +93,27 @@ async def in_place_of_coordinator(
         start, _ = (await bounds(settings, [(topic, 0)]))[topic, 0]
         await producer.commit([coordinator_log.owner_record(settings, owner)])
         found = await coordinator_log.read_back(settings, KafkaLog(settings), owner, start)
-        yield producer, found.cursor
+        yield producer, found
     finally:
         await producer.close()
 
 
 async def _coordinator(settings: Settings) -> list[Skipped]:
     topics = Topics(settings.prefix)
-    async with in_place_of_coordinator(settings) as (producer, cursor):
+    async with in_place_of_coordinator(settings) as (producer, found):
         inputs = (topics.catalog, topics.control, topics.shard_reports)
-        lost = await _lost(settings, [(name, 0) for name in inputs], cursor)
+        ids = await topic_ids(settings, inputs)
+        logs = [(name, 0) for name in inputs]
+        lost = await _lost(settings, logs, found.cursor, _anew(found.ids, ids))
         if lost:
-            moved = dict(cursor) | {one.topic: one.to for one in lost}
-            await producer.commit([coordinator_log.cursor_record(settings, moved)])
+            moved = dict(found.cursor) | {one.topic: one.to for one in lost}
+            await producer.commit([coordinator_log.cursor_record(settings, moved, ids)])
         return lost
+
+
+def _anew(known: Mapping[str, str], ids: Mapping[str, str]) -> set[str]:
+    """The topics whose id is another one now."""
+    return {name for name, former in known.items() if ids.get(name, former) != former}
 
 
 async def _lost(

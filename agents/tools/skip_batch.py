@@ -116,9 +116,10 @@ async def _of_shard(settings: Settings, at: At, reason: str, clock: Clock) -> Pa
 
 
 async def _of_coordinator(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
-    async with in_place_of_coordinator(settings) as (producer, cursor):
-        passed, records = await _passed(settings, at, cursor, reason, clock)
-        moved = coordinator_log.cursor_record(settings, {**cursor, at.topic: passed.to})
+    async with in_place_of_coordinator(settings) as (producer, found):
+        passed, records = await _passed(settings, at, found.cursor, reason, clock)
+        cursor = {**found.cursor, at.topic: passed.to}
+        moved = coordinator_log.cursor_record(settings, cursor, found.ids)
         await producer.commit([moved, *records])
         return passed
 

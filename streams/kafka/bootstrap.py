@@ -239,6 +239,10 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
             raise refusal()
         return answer.coordinator_id
 
+    async def ask_any(self, request: Any) -> Any:
+        """What any broker can answer. Raises KafkaError where none does."""
+        return await self._of_any(self._ranked(), request)
+
     def get_random_node(self) -> Any:
         """The broker that answered last; None before any broker is known."""
         return next(iter(self._ranked()), None)

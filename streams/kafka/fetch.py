@@ -9,9 +9,10 @@ control batches.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from random import Random
+from typing import Any
 
 from aiokafka import errors as kafka_errors
 from aiokafka.protocol.fetch import FetchRequest
@@ -22,9 +23,18 @@ from schemas.errors import Recoverable
 from streams.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
 from streams.kafka import bootstrap
 from streams.kafka.aborted import committed
-from streams.kafka.fetch_protocol import FetchProtocol, PartitionAnswer
-from streams.kafka.log import DEFAULT_OPTIONS, IDLE_WAIT_MS, SILENCE_S, Partition, ReaderOptions
+from streams.kafka.fetch_by_id import FetchById, named
+from streams.kafka.fetch_protocol import FetchProtocol, FetchQuestion, PartitionAnswer
+from streams.kafka.log import (
+    DEFAULT_OPTIONS,
+    IDLE_WAIT_MS,
+    SILENCE_S,
+    LostRange,
+    Partition,
+    ReaderOptions,
+)
 from streams.kafka.opening import open_batches
+from streams.kafka.topic_layout import ids_told
 from streams.settings import Settings
 
 __all__ = ["Fetcher"]
@@ -40,6 +50,8 @@ TOGETHER_S = 0.02
 TROUBLE_EVERY_S = 5.0
 #: So often a broker is asked who leads a partition that has no leader.
 LEADERS_EVERY_S = 0.5
+#: A topic has been made anew where brokers say so for so long: one may be behind the others.
+ANEW_AFTER_S = 2.0
 #: Responses larger than this are unpacked in a thread, so that the event loop stays free.
 UNPACK_IN_THREAD = 64_000
 
@@ -77,6 +89,9 @@ class Fetcher:
             bytes_per_partition=options.bytes_per_partition,
             linger_ms=options.linger_ms,
         )
+        self._ids = dict(options.ids or {})
+        #: Since when brokers have known another topic of a name.
+        self._other_since: dict[str, float] = {}
         self._leaders_asked = 0.0
         self._bytes = options.bytes_per_fetch
         self._prefetch = options.prefetch
@@ -305,11 +320,8 @@ class Fetcher:
         """One question to one broker, of `share` that are asked at a time."""
         self._random.shuffle(wanted)  # the broker fills a response in this order: none may starve
         asked = self._protocol.ask(wanted, share, max_wait_ms)
-        request = FetchRequest(
-            asked.wait_ms, asked.least, asked.most, READ_COMMITTED, asked.topics()
-        )
         try:
-            response = await client.send(node, request)
+            response = await self._response(client, node, asked)
         except kafka_errors.KafkaError as error:
             timed_out = isinstance(error, kafka_errors.RequestTimedOutError)
             self._protocol.silent(asked, timed_out=timed_out)
@@ -318,6 +330,8 @@ class Fetcher:
         heard = self._protocol.heard(asked, response)
         for partition, why in heard.refused:
             self._trouble([partition], f"{partition[0]}[{partition[1]}]: {why}")
+        if heard.other:
+            await self._check_ids(client, heard.other)
         if heard.lost is not None:
             raise heard.lost
         answers: list[PartitionAnswer] = []
@@ -335,6 +349,42 @@ class Fetcher:
                 continue
             answers.append(PartitionAnswer(raw.partition, raw.asked_from, got, following))
         return answers
+
+    async def _response(self, client: bootstrap.Client, node: int, asked: FetchQuestion) -> Any:
+        """The answer in the shape of version 4 to 11 of the request. Raises KafkaError."""
+        if self._ids:
+            try:
+                answer = await client.send(node, FetchById(asked, READ_COMMITTED, self._ids))
+            except NotImplementedError:
+                log.warning(
+                    "%s: brokers before Kafka 3.1 cannot be asked by a topic's id: a topic that is "
+                    "made anew while workers run is found within a minute only",
+                    self._name,
+                )
+                self._ids = {}
+            else:
+                error = kafka_errors.for_code(answer.error_code)
+                if error is not kafka_errors.NoError:
+                    raise error
+                return named(answer, self._ids)
+        request = FetchRequest(
+            asked.wait_ms, asked.least, asked.most, READ_COMMITTED, asked.topics()
+        )
+        return await client.send(node, request)
+
+    async def _check_ids(self, client: bootstrap.Client, refused: Sequence[Partition]) -> None:
+        """Raises `LostRange` where one of these is of a topic that was made anew."""
+        try:
+            told = await ids_told(client, {topic for topic, _ in refused})
+        except (kafka_errors.KafkaError, Recoverable):
+            return  # it is asked for again
+        now = self._now()
+        for partition in refused:
+            topic, _ = partition
+            if told.get(topic, self._ids[topic]) == self._ids[topic]:
+                self._other_since.pop(topic, None)
+            elif now - self._other_since.setdefault(topic, now) >= ANEW_AFTER_S:
+                raise LostRange(partition, self._protocol.positions[partition], made_anew=True)
 
     def _trouble(self, partitions: Iterable[Partition], what: str) -> None:
         """Leaves these alone for a moment, and has the client ask who leads them."""

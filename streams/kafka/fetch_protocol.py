@@ -21,6 +21,8 @@ LEAST_BYTES = 16_000
 #: The first answer is small and the next ones twice as large each, so that work on the first
 #: begins while the others are under way.
 FIRST_BYTES = 1_000_000
+#: Unknown topic id, inconsistent topic id.
+_OTHER_TOPIC = frozenset({100, 103})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class FetchResponse:
 
     sent: list[PartitionBytes] = field(default_factory=list)
     refused: list[tuple[Partition, str]] = field(default_factory=list)
+    #: Of what is refused, where the leader knows no topic of this id.
+    other: list[Partition] = field(default_factory=list)
     lost: LostRange | None = None
     size: int = 0
 
@@ -193,6 +197,10 @@ class FetchProtocol:
     def _refused(
         self, found: FetchResponse, partition: Partition, asked_from: int, code: int
     ) -> None:
+        if code in _OTHER_TOPIC:
+            found.other.append(partition)
+            found.refused.append((partition, "the leader knows no topic with the id it had"))
+            return
         error = kafka_errors.for_code(code)
         if error is not kafka_errors.OffsetOutOfRangeError:
             found.refused.append((partition, error.__name__))

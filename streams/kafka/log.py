@@ -65,11 +65,13 @@ class LostRange(Fatal):
         self.partition = partition
         self.position = position
         self.log = log
+        self.made_anew = made_anew or (log is not None and position > log[1])
         where = f"{topic}[{number}]"
-        if log is not None and (made_anew or position > log[1]):
+        if self.made_anew:
+            end = "" if log is None else f" and the log ends at {log[1]}"
             super().__init__(
-                f"{where}: offset {position} is to be read next and the log ends at {log[1]}: the "
-                "topic was deleted and made anew",
+                f"{where}: offset {position} is to be read next{end}: the topic was deleted and "
+                "made anew",
                 remedy="Restore the topic from a backup; or stop the workers and have the new log "
                 "read from its beginning with `emberline topics skip`",
             )
@@ -125,9 +127,13 @@ class ReaderOptions:
     bytes for `fetch`, bytes in the log for `fetch_sealed`. `prefetch`: one more round may be in
     flight meanwhile. `linger_ms`: the log may collect records for this time before it answers,
     unless no records came recently. `check_crc`: batches with a wrong checksum are not handed over.
-    `unreadable` takes batches that `fetch` skips. `name`: for log messages.
+    `unreadable` takes batches that `fetch` skips. `name`: for log messages. `ids`: the id of each
+    topic to which the positions belong (32 hex digits). If a topic was deleted and made anew,
+    nothing of the new one is read: the reader raises `LostRange` with `made_anew`, and no position
+    moves.
     """
 
+    ids: Mapping[str, str] | None = None
     ends: Mapping[Partition, int] = field(default_factory=dict)
     bytes_per_fetch: int = 8_000_000
     bytes_per_partition: int = 3_000_000

@@ -24,8 +24,9 @@ from aiokafka.protocol.types import (
 )
 
 from schemas.errors import Recoverable
+from streams.kafka.bootstrap import Client
 
-__all__ = ["TopicLayout", "layouts"]
+__all__ = ["TopicLayout", "Uuid", "ids_told", "layouts"]
 
 _UNKNOWN_TOPIC = 3
 _NO_ID = b"\0" * 16
@@ -47,7 +48,19 @@ async def layouts(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str,
 
     Raises Recoverable if the broker refuses, KafkaError if it does not answer.
     """
-    answer: Any = await admin._send_request(_Metadata(list(names)))
+    return _layouts(await admin._send_request(_Metadata(list(names))))
+
+
+async def ids_told(client: Client, names: Iterable[str]) -> dict[str, str]:
+    """The ids of topics as any broker knows them, those that do not exist left out.
+
+    Raises as `layouts`.
+    """
+    answer = await client.ask_any(_Metadata(list(names)))
+    return {name: found.topic_id for name, found in _layouts(answer).items()}
+
+
+def _layouts(answer: Any) -> dict[str, TopicLayout]:
     found: dict[str, TopicLayout] = {}
     for code, name, topic_id, _, partitions, _, _ in answer.topics:
         if code == _UNKNOWN_TOPIC:
@@ -62,7 +75,9 @@ async def layouts(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str,
     return found
 
 
-class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # untyped
+class Uuid(AbstractType[bytes]):  # type: ignore[misc]  # untyped
+    """A topic's id: 16 bytes."""
+
     @classmethod
     def encode(cls, value: bytes) -> bytes:
         return value
@@ -106,7 +121,7 @@ class _MetadataResponse(Response):  # type: ignore[misc]  # untyped
             CompactArray(
                 ("error_code", Int16),
                 ("name", CompactString("utf-8")),
-                ("topic_id", _Uuid),
+                ("topic_id", Uuid),
                 ("is_internal", Boolean),
                 ("partitions", CompactArray(_PARTITION)),
                 ("authorized_operations", Int32),
@@ -127,7 +142,7 @@ class _MetadataStruct(RequestStruct):  # type: ignore[misc]  # untyped
         (
             "topics",
             CompactArray(
-                ("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields)
+                ("topic_id", Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields)
             ),
         ),
         ("allow_auto_topic_creation", Boolean),

@@ -23,7 +23,7 @@ from streams.kafka.step import StepProducer
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.shard import DEADLINE_S, alone, events, start
+from tests.rigs.shard import DEADLINE_S, SMALL, alone, events, start
 from tests.rigs.topics import make_anew
 
 __all__ = ["alone"]
@@ -128,16 +128,40 @@ async def test_a_new_topic_that_is_longer_than_the_old_one_was_is_not_taken_for_
         await again.stop()
 
 
-async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_it(alone: Settings) -> None:
+@pytest.mark.parametrize("longer", [False, True])
+async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_its_ingest(
+    alone: Settings, longer: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing of it is read, however long it is; what was folded is answered on."""
     topic = Topics(alone.prefix).event("send")
     stand = await start(alone)
     try:
-        await stand.send(events(200), 0)
+        await stand.send(events(60), 0)
+        cursor, taken = stand.shard.status.cursor[topic], stand.shard._ingest.events
+        held = await stand.rows(SMALL)
         await make_anew(alone, topic)
-        with pytest.raises(LostRange, match="emberline topics skip"):
-            await asyncio.wait_for(stand.task, DEADLINE_S)
+        count = 200 if longer else 20
+        sent = [codec.encode(kind, one) for kind, one in events(count, seed=1) if kind == "send"]
+        assert (cursor < len(sent)) is longer
+        await publish(alone, [Chunk("interactions.send", [b"any"] * len(sent), sent)])
+        await stand.until(lambda: "deleted and made anew" in stand.shard.status.waits_for)
+        assert "emberline topics skip" in caplog.text
+        status = stand.shard.status
+        assert (status.cursor[topic], stand.shard._ingest.events) == (cursor, taken)
+        assert status.lag[topic] >= 1
+        assert await stand.rows(SMALL) == held
     finally:
         await stand.stop()
+    with pytest.raises(LostRange, match=r"deleted and made anew.*emberline topics skip"):
+        await start(alone)
+
+    (moved,) = await skip(alone)
+    assert moved == Skipped(topic, 0, cursor, 0)
+    again = await start(alone, StateView())
+    try:
+        await again.until(lambda: again.shard._ingest.events == len(sent))
+    finally:
+        await again.stop()
 
 
 async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:
@@ -179,6 +203,68 @@ async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Se
     again = Coordinator(Environment.of(alone))
     await taken_in(again, 6)
     assert "new" in again.state.requests
+
+
+async def test_a_control_topic_that_is_made_anew_under_a_coordinator_ends_it(
+    alone: Settings,
+) -> None:
+    """However long it is: none of its commands passes unread."""
+    topic = Topics(alone.prefix).control
+    writer = StepProducer(alone, f"{alone.prefix}writer")
+    await writer.start()
+    await writer.commit([Record(topic, None, b"{}") for _ in range(2)])
+    coordinator = Coordinator(Environment.of(alone))
+    task = asyncio.create_task(coordinator.run())
+    async with asyncio.timeout(DEADLINE_S):
+        while not coordinator.running.is_set() or len(coordinator.state.requests) < 2:
+            assert not task.done()
+            await asyncio.sleep(0.05)
+    await make_anew(alone, topic)
+    await writer.commit([Record(topic, None, b"{}") for _ in range(6)])
+    await writer.close()
+    for ended in (task, Coordinator(Environment.of(alone)).run()):
+        with pytest.raises(LostRange, match=r"control.*deleted and made anew"):
+            await asyncio.wait_for(ended, DEADLINE_S)
+
+    (moved,) = await skip(alone)
+    assert (moved.topic, moved.to) == (topic, 0)
+    assert await skip(alone) == []
+    await taken_in(Coordinator(Environment.of(alone)), 6)
+
+
+async def test_reports_and_definitions_that_are_made_anew_are_read_from_their_beginning(
+    alone: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    topics = Topics(alone.prefix)
+    writer = StepProducer(alone, f"{alone.prefix}writer")
+    await writer.start()
+
+    async def write(count: int) -> None:
+        strange = [Record(topics.shard_reports, None, b"{}") for _ in range(count)]
+        made = [b'{"key":"campaign:%d","status":"ACTIVE"}' % number for number in range(count)]
+        keys = [b"campaign:%d" % number for number in range(count)]
+        defined = zip(keys, made, strict=True)
+        await writer.commit([*strange, *(Record(topics.catalog, *one) for one in defined)])
+
+    async def known(count: int) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(coordinator.state.catalog) < count or not coordinator.running.is_set():
+                assert not task.done(), task.result()
+                await asyncio.sleep(0.05)
+
+    await write(2)
+    coordinator = Coordinator(Environment.of(alone))
+    task = asyncio.create_task(coordinator.run())
+    await known(2)
+    await make_anew(alone, topics.catalog)
+    await make_anew(alone, topics.shard_reports)
+    await write(5)
+    await writer.close()
+    await known(5)
+    assert f"{topics.shard_reports} is read from its beginning" in caplog.text
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await skip(alone) == []
 
 
 async def test_one_batch_is_passed_over_by_hand_and_audited(alone: Settings) -> None:
