@@ -1,11 +1,11 @@
 """The command line, `emberline`.
 
-A command is a module of this package with a click command in it, named below. It is imported
-when it is used, so one command costs nothing to the others; a module that is not part of an
-installation is not listed.
+A command is a click command in a module of this package, which is listed below. Its module is
+imported only when the command is used, so one command does not slow down the others. A module that
+is not part of an installation is not listed in the help.
 
-In a command: `settings_of(ctx)` for the settings with all flags in them, `json_option` and
-`emit` for `--json`, `run` for coroutines. Errors are raised, not printed. Begin with `audit`.
+For a command use `settings_of(ctx)` for the settings with all flags, `json_option` and `emit` for
+`--json`, `run` for coroutines. Raise errors instead of printing them. Begin with `audit`.
 """
 
 from agents.cli.group import Group

@@ -1,4 +1,6 @@
-"""What the operators' commands share: sources or a tag in, an outcome for each out."""
+"""The common parts of the operators' commands: sources or a tag as arguments, one result for each
+source.
+"""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -78,7 +80,7 @@ def carry_out(
     as_json: bool,
     notify_email: str | None = None,
 ) -> NoReturn:
-    """Send the command, show its results, and end with 1 where something was refused."""
+    """Send the command, show its results, and exit with 1 if something was refused."""
     if needs_sources and not sources and tag is None:
         raise UsageError(
             f"{kind}: no source is named", remedy="Name campaign:ID, canvas:ID or --tag TAG"
@@ -108,7 +110,7 @@ def carry_out(
 
 
 def _show(result: Mapping[str, Any]) -> None:
-    """One result as a line; progress only where a person looks on, on one line."""
+    """One result as a line; progress is shown only on a terminal, on one line."""
     bad = result["outcome"] in ("refused", "failed")
     if bad or (result["outcome"] == "progress" and not sys.stdout.isatty()):
         return
@@ -131,7 +133,7 @@ def _complain(settings: Settings, bad: Iterable[Mapping[str, Any]]) -> None:
 
 
 async def _sources(settings: Settings) -> list[str]:
-    """What there is, for a hint; nothing where that cannot be read now."""
+    """The known sources, for a hint; empty if they cannot be read now."""
     try:
         return sorted(await read_table(KafkaLog(settings), Topics(settings.prefix).state, "state"))
     except EmberlineError:

@@ -1,4 +1,4 @@
-"""`emberline audience`: who matches a filter, from a running worker."""
+"""`emberline audience`: the users who match a filter, from a running worker."""
 
 import json
 import sys
@@ -50,7 +50,7 @@ def command(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """With --json the answer as the worker gives it: count, the first users, what was left out."""
+    """With --json the worker's answer: count, the first users, the excluded sources."""
     body: dict[str, Any] = {"filter": _filter(filter_), "on_expired": on_expired}
     if now is not None:
         body["now"] = now
@@ -74,14 +74,14 @@ def command(
 
 
 async def count(settings: Settings, body: dict[str, Any]) -> dict[str, Any]:
-    """The worker's answer as one page. Raises Fatal or Recoverable where there is none."""
+    """The worker's answer as one page. Raises Fatal or Recoverable if there is none."""
     return await asked(settings, "POST", "/audience", json=body)
 
 
 async def stream(settings: Settings, body: dict[str, Any], sink: Sink) -> list[str]:
     """Write all users to `sink`, NDJSON; returns the expired sources that were left out.
 
-    Raises Fatal or Recoverable where there is no answer, or not a whole one.
+    Raises Fatal or Recoverable if there is no answer, or an incomplete one.
     """
     tail = b""
     headers = {"Accept": _NDJSON}

@@ -19,7 +19,7 @@ __all__ = ["command"]
 @json_option
 @click.pass_context
 def command(ctx: click.Context, source: str | None, last: int | None, as_json: bool) -> None:
-    """What is about the whole system has no source and is shown without SOURCE only."""
+    """Entries about the whole system have no source and are shown only without SOURCE."""
     settings = settings_of(ctx)
     located = run(read_all(KafkaLog(settings), Topics(settings.prefix).audit))
     records = list(records_of(located, "audit"))

@@ -1,4 +1,4 @@
-"""`emberline bench`: what the worker does in a second, measured as whole processes."""
+"""`emberline bench`: throughput and latency of the worker, measured on whole processes."""
 
 import asyncio
 import dataclasses
@@ -62,7 +62,7 @@ def _measure(
     work: Callable[[Ground, Options, Say], Coroutine[Any, Any, BenchReport]],
     options: Options,
 ) -> None:
-    """Run a benchmark on a broker, print what it found; exit code 1 where states differ."""
+    """Run a benchmark on a broker and print its results; exit code 1 if states differ."""
 
     def say(sentence: str) -> None:
         out(sentence, err=True)
@@ -137,6 +137,6 @@ def _query(ctx: click.Context, as_json: bool, **given: Any) -> None:
 
 
 def _partitions(ctx: click.Context) -> int:
-    """Shards: as many as the settings say, if anybody said it, else 4."""
+    """The number of shards: from the settings if it is set there, else 4."""
     settings = settings_of(ctx)
     return 4 if settings.origins["partitions"] == "default" else settings.partitions

@@ -1,4 +1,4 @@
-"""`emberline broker`: a Kafka broker to try things with, until Ctrl-C."""
+"""`emberline broker`: a Kafka broker for experiments, until Ctrl-C."""
 
 import signal
 from pathlib import Path
@@ -37,7 +37,7 @@ _HOW = {
 @json_option
 @click.pass_context
 def command(ctx: click.Context, folder: Path | None, port: int, keep: bool, as_json: bool) -> None:
-    """Start or find a broker, say where it is, wait for its end."""
+    """Start or find a broker, print its address, wait for its end."""
     folder = folder or settings_of(ctx).data_dir / "broker"
     # the default action of SIGTERM would leave no time for an orderly end
     signal.signal(signal.SIGTERM, signal.default_int_handler)

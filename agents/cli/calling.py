@@ -1,4 +1,4 @@
-"""Calls to a running worker: its address, the key, and problems told as errors."""
+"""Calls to a running worker: its address, the key, and problems as errors."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ _REMEDIES = {
 
 
 def address(settings: Settings) -> str:
-    """The worker's address as the settings have it."""
+    """The worker's address from the settings."""
     host = _ANYWHERE.get(settings.http_host, settings.http_host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
 
@@ -49,10 +49,10 @@ async def call(
     json: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """Ask the worker; what it answers, with status 200.
+    """Send a request to the worker; returns its answer with status 200.
 
-    Raises UsageError where it does not understand what was asked, Fatal where it refuses or
-    is not there, Recoverable where it may answer later or breaks off.
+    Raises UsageError if the worker does not understand the request, Fatal if it refuses or is not
+    there, Recoverable if it may answer later or its answer is incomplete.
     """
     base = address(settings)
     sent = {**key_header(settings), **(headers or {})}
@@ -83,7 +83,7 @@ async def call(
 
 
 async def asked(settings: Settings, method: str, path: str, *, json: Any = None) -> dict[str, Any]:
-    """The worker's answer as one JSON object. Raises what `call` raises."""
+    """The worker's answer as one JSON object. Raises the errors of `call`."""
     async with call(settings, method, path, json=json) as answer:
         body = await answer.read()
     try:
@@ -99,7 +99,7 @@ async def asked(settings: Settings, method: str, path: str, *, json: Any = None)
 
 
 async def _meant(session: aiohttp.ClientSession, base: str, body: bytes) -> str:
-    """A question with the source that may have been meant by one that nobody knows, or empty."""
+    """ "Did you mean ..?" with a known source that is similar to an unknown one, or empty."""
     try:
         problem = json.loads(body)
         if problem["code"] != "unknown_source":

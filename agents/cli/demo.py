@@ -1,4 +1,4 @@
-"""`emberline demo`: everything the product promises, shown and checked in two minutes."""
+"""`emberline demo`: shows and checks the promises of the product in two minutes."""
 
 import signal
 import sys
@@ -49,7 +49,7 @@ def command(
     keep: bool,
     as_json: bool,
 ) -> None:
-    """Ends with 0 only if every claim was checked and is true."""
+    """Exits with 0 only if every claim was checked and is true."""
     own = (*files, *more_files)
     now_ms = time.time_ns() // 1_000_000
 

@@ -1,4 +1,4 @@
-"""`emberline explain`: why a source is hot, what would change it."""
+"""`emberline explain`: why a source is hot, and what would change that."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -82,7 +82,7 @@ def _explain(ctx: click.Context, source: str, as_if: AsIf, as_json: bool) -> Non
 
 
 def links_lines(reasons: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Who uses what, each once: chains of segments have much in common."""
+    """The uses, each once: chains of segments often share parts."""
     lines = (
         f"  {link['definition']} uses {link['target']} at {link['path']} ({link['filter']})"
         for reason in reasons

@@ -36,7 +36,7 @@ __all__ = ["command", "fetch"]
 def command(
     ctx: click.Context, source: str, format_: str, output: Path | None, as_json: bool
 ) -> None:
-    """All rows or an error: what breaks off is never left looking whole."""
+    """All rows or an error: an incomplete answer never looks complete."""
     if as_json and output is None:
         raise UsageError("--json needs --output: the rows themselves go to stdout")
     if format_ == "parquet" and output is None and sys.stdout.isatty():
@@ -53,7 +53,7 @@ def command(
 async def fetch(settings: Settings, source: str, format_: str, sink: Sink) -> int:
     """Write the worker's answer to `sink`; returns its length in bytes.
 
-    Raises Fatal or Recoverable where there is no answer, or not a whole one.
+    Raises Fatal or Recoverable if there is no answer, or an incomplete one.
     """
     path = f"/sources/{quote(source, safe=':')}/interactions?format={format_}"
     size, tail = 0, b""

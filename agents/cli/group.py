@@ -1,4 +1,4 @@
-"""The group of all commands: loaded when used, errors told in one line."""
+"""The group of all commands: imported when used, errors shown in one line."""
 
 import importlib
 import importlib.util
@@ -21,12 +21,12 @@ _FAILURE, _WRONG_USE, _INTERRUPTED = 1, 2, 130
 
 
 class Words(click.Group):
-    """A group of commands that tells a wrong one the nearest."""
+    """A group of commands that suggests the nearest command for an unknown one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, and says which command may have been meant. Raises UsageError."""
+        """As in click, and suggests the nearest command. Raises UsageError."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             near = nearest(name, self.list_commands(ctx))
@@ -47,7 +47,7 @@ class Group(Words):
         self._about = {name: about for name, (_, about) in commands.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the commands whose module is there."""
+        """Names of the commands whose module is installed."""
         return [name for name in self._modules if self._there(name)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -71,11 +71,11 @@ class Group(Words):
         return importlib.util.find_spec(self._modules[name].partition(":")[0]) is not None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Settings flags count wherever they stand: before the command or after it."""
+        """Settings flags count in any position: before the command or after it."""
         return super().parse_args(ctx, hoisted(args))
 
     def _run(self, *args: Any, **more: Any) -> Any:
-        """As click does; of several errors at once the one that says what to do is raised."""
+        """As in click; of several errors at once it raises the one with a remedy."""
         try:
             return super().main(*args, **more)
         except ExceptionGroup as group:
@@ -124,7 +124,7 @@ def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
 
 
 def _unforeseen(error: Exception) -> tuple[str, str]:
-    """What happened and what to do, where no command has foreseen it."""
+    """The message and remedy for an error that no command expects."""
     library = type(error).__module__.partition(".")[0]
     said = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename and error.strerror:

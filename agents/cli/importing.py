@@ -1,4 +1,4 @@
-"""`emberline import`: events, definitions and users of files, with progress."""
+"""`emberline import`: imports events, definitions and users from files, with progress."""
 
 import sys
 from dataclasses import asdict
@@ -34,9 +34,9 @@ PLAIN_EVERY_S = 5.0
 def command(
     ctx: click.Context, files: tuple[Path, ...], event: str | None, again: bool, as_json: bool
 ) -> None:
-    """Ends with 1 where records were bad; the others are sent all the same.
+    """Exits with 1 if there were bad records; the others are sent anyway.
 
-    An import that was interrupted goes on where it was acknowledged.
+    An interrupted import continues after the acknowledged part.
     """
     kind = kind_of_record(event) if event else None
     shown = _Shown(quiet=as_json)
@@ -59,7 +59,7 @@ def command(
 
 
 class _Shown:
-    """Progress on one line of a terminal, on a line every few seconds elsewhere."""
+    """Progress: on a terminal in one line, elsewhere a line every few seconds."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet

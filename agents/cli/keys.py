@@ -1,4 +1,4 @@
-"""`emberline keys`: who may call the worker's HTTP interface."""
+"""`emberline keys`: the keys of the worker's HTTP interface."""
 
 import click
 
@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 @click.group("keys", cls=Words, help="Give out, list and revoke the keys of the HTTP interface.")
 def command() -> None:
-    """Kept hashed in the file of the setting keys_file, which all workers share."""
+    """Keys are stored as hashes in the file of the setting keys_file, which all workers share."""
 
 
 @command.command("add", help="Make a key and print it: it is shown this once.")
@@ -34,7 +34,7 @@ def command() -> None:
 def add(
     ctx: click.Context, name: str, scopes: tuple[str, ...], if_missing: bool, as_json: bool
 ) -> None:
-    """A worker that runs knows it a second later."""
+    """A running worker accepts the key a second later."""
     file = settings_of(ctx).keys_file
     made: list[str] = []
 
@@ -60,7 +60,7 @@ def add(
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """Never the keys themselves: nobody knows them."""
+    """Never shows the keys themselves, because only their hashes are stored."""
     keys = Keys.load(settings_of(ctx).keys_file) or Keys()
     rows = [(key.name, ", ".join(key.scopes), key.created_at) for key in keys.keys]
     if as_json:
@@ -74,7 +74,9 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def revoke(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Without its file every key would be gone, and only this machine be served."""
+    """Revokes a key and keeps the file: without a keys file a worker would serve its own machine
+    without keys.
+    """
     file = settings_of(ctx).keys_file
     Keys.change(file, lambda keys: keys.revoke(name))
     if as_json:

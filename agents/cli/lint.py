@@ -26,7 +26,7 @@ __all__ = ["check", "definitions"]
 
 
 def check(ctx: click.Context, files: list[Path], as_json: bool) -> None:
-    """Print what is wrong with the definitions in files; exit code 1 where anything is."""
+    """Print the faults of definitions in files; exit code 1 if there are any."""
     given = [(file, entry) for file in files for entry in definitions(file)]
     catalog, states = run(_read(settings_of(ctx)))
     # definitions that come together are judged together
@@ -59,7 +59,7 @@ def check(ctx: click.Context, files: list[Path], as_json: bool) -> None:
 
 
 async def _read(settings: Settings) -> tuple[CatalogView, StateView]:
-    """As a worker has them that has read everything."""
+    """The sources and definitions, as a worker has them after it has read everything."""
     environment, topics = Environment.of(settings), Topics(settings.prefix)
     catalog, records = await asyncio.gather(
         catalog_view.read(environment),

@@ -1,4 +1,4 @@
-"""Flags that every command takes, and what they make of the settings."""
+"""The flags of every command, and the settings made from them."""
 
 import asyncio
 import logging
@@ -47,7 +47,7 @@ RESERVED = (*_FLAGS, *_MORE)
 
 
 def global_options(group: C) -> C:
-    """Give the group the flags of the settings, and what turns them into settings."""
+    """Add the settings flags to the group, and the callback that turns them into settings."""
     options: list[click.Parameter] = [
         click.Option([flag], metavar="VALUE", help=_SHORT[name]) for flag, name in _FLAGS.items()
     ]
@@ -121,7 +121,7 @@ def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def hoisted(args: list[str]) -> list[str]:
-    """Move settings flags, with their values, to the front; what follows `--` stays."""
+    """Move settings flags, with their values, to the front; arguments after `--` stay."""
     flags: list[str] = []
     others: list[str] = []
     rest = iter(args)
@@ -138,25 +138,26 @@ def hoisted(args: list[str]) -> list[str]:
 
 
 class Word(click.Choice[str]):
-    """One of a few words, in any case; another one is told the nearest."""
+    """One of a few words, in any case; for another word the nearest is suggested."""
 
     def __init__(self, words: Iterable[str]) -> None:
         super().__init__(list(words), case_sensitive=False)
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        """What is wrong, and which word may have been meant."""
+        """The error, with the nearest word."""
         return f"there is no {str(value)[:80]!r}. {hint(str(value), self.choices)}"
 
 
 def json_option(function: Callable[..., T]) -> Callable[..., T]:
-    """Give a command `--json` (parameter `as_json`): facts for programs instead of people."""
+    """Add `--json` to a command (parameter `as_json`): facts for programs instead of people."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
 def key_header(settings: Settings) -> dict[str, str]:
-    """What shows a worker the key of these settings, if they have one.
+    """The header with the key of these settings, if they have one.
 
-    Raises UsageError where it would go where a file says that merely lies in this folder.
+    Raises UsageError if the target address comes from a settings file of the current folder and the
+    key does not.
     """
     if not settings.api_key:
         return {}

@@ -1,4 +1,4 @@
-"""`emberline profile`: one user, as a running worker tells it."""
+"""`emberline profile`: one user, from a running worker."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -28,7 +28,7 @@ __all__ = ["command", "read"]
 def command(
     ctx: click.Context, user: str, by: str | None, label: str | None, as_json: bool
 ) -> None:
-    """The worker's answer, or an error: never a part of it."""
+    """The worker's complete answer, or an error."""
     found = run(read(settings_of(ctx), user, by, label))
     if as_json:
         emit(found)
@@ -39,7 +39,7 @@ def command(
 async def read(
     settings: Settings, user: str, by: str | None, label: str | None = None
 ) -> dict[str, Any]:
-    """The profile. Raises Fatal or Recoverable where there is none."""
+    """The profile. Raises Fatal or Recoverable if there is none."""
     given = {name: value for name, value in (("by", by), ("label", label)) if value is not None}
     path = f"/users/{quote(user, safe='')}"
     return await asked(settings, "GET", f"{path}?{urlencode(given)}" if given else path)
@@ -87,7 +87,7 @@ def _row(entry: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _short(moment: str) -> str:
-    """A time as tables have it: without thousandths of a second."""
+    """A time for tables: without milliseconds."""
     day, _, time = moment.partition("T")
     return f"{day} {time.partition('.')[0].removesuffix('Z')}Z"
 

@@ -1,4 +1,4 @@
-"""`emberline rejected list`: events that could not be taken in, and why."""
+"""`emberline rejected list`: unusable records, and why they were rejected."""
 
 import json
 from collections import Counter
@@ -60,7 +60,7 @@ def list_rejected(ctx: click.Context, code: str | None, last: int | None, as_jso
 
 
 def _lines(row: Mapping[str, Any]) -> Iterator[str]:
-    """One record: where and why, whose, and how it begins."""
+    """One record: position, reason, user, and the beginning of its value."""
     position = f"{row['topic']}[{row['partition']}] offset {row['offset']}"
     yield f"{when(int(row['time']))}  {row['code']}  {position}"
     whose = f"user {row['user']}" if row["user"] else f"key {row['key'] or 'none'}"
@@ -72,7 +72,7 @@ def _lines(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _row(located: Located) -> dict[str, Any]:
-    """A rejected record as facts: `value` is decoded where that can be, else its first bytes."""
+    """A rejected record as facts: `value` is decoded if possible, else its first bytes."""
     _, _, record = located
     headers = {name: _text(value or b"") for name, value in record.headers}
     row: dict[str, Any] = {name: headers.get(name, "") for name in _HEADERS}

@@ -1,4 +1,6 @@
-"""The operators' commands, each a request to the coordinator: they differ in a word and a help."""
+"""The operators' commands. Each sends a request to the coordinator; they differ only in a word and
+a help text.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +15,9 @@ Decorator = Callable[[Any], Any]
 
 
 def _about_sources(kind: str, text: str, *options: Decorator) -> click.Command:
-    """A command on the sources that it names; `options` are its own, before those of all."""
+    """A command about the sources that it names; `options` are its own options, which precede the
+    common ones.
+    """
 
     def callback(
         ctx: click.Context, /, sources: tuple[str, ...], tag: str | None, **given: Any
@@ -24,7 +28,7 @@ def _about_sources(kind: str, text: str, *options: Decorator) -> click.Command:
 
 
 def _about_sweep(kind: str, text: str) -> click.Command:
-    """A command on the retention sweep; it names nothing."""
+    """A command about the retention sweep, without sources."""
 
     def callback(ctx: click.Context, /, **given: Any) -> None:
         carry_out(ctx, kind, needs_sources=False, **given)
@@ -33,7 +37,7 @@ def _about_sweep(kind: str, text: str) -> click.Command:
 
 
 def _about_question(kind: str, text: str) -> click.Command:
-    """A command on one question of the retention sweep."""
+    """A command about one confirmation that the retention sweep asks for."""
 
     def callback(ctx: click.Context, /, question: str, **given: Any) -> None:
         carry_out(ctx, kind, (question,), needs_sources=False, **given)

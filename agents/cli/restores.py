@@ -1,4 +1,4 @@
-"""`emberline restores`: what was asked to be restored, and how far each request is."""
+"""`emberline restores`: restore requests, and their progress."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ __all__ = ["command"]
 @json_option
 @click.pass_context
 def command(ctx: click.Context, only_open: bool, as_json: bool) -> None:
-    """The requests of the last 30 days: so long are commands and their results kept."""
+    """The requests of the last 30 days: commands and their results are kept for that time."""
     requests = run(_requests(settings_of(ctx)))
     shown = [r for r in requests if not (only_open and Outcome(r["outcome"]).final)]
     if as_json:
@@ -59,7 +59,7 @@ async def _requests(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _restores(commands: list[Located]) -> dict[str, dict[str, Any]]:
-    """Restore requests by id, before any result: an id's first command is the request."""
+    """Restore requests by id, before any result: the first command with an id is the request."""
     seen: set[str] = set()
     found: dict[str, dict[str, Any]] = {}
     for topic, partition, record in commands:

@@ -1,4 +1,4 @@
-"""`emberline send`: a few records typed by hand, checked before they are sent."""
+"""`emberline send`: sends a few records typed by hand, after a check."""
 
 import sys
 from pathlib import Path
@@ -28,7 +28,7 @@ _SHOWN = 20
 @json_option
 @click.pass_context
 def command(ctx: click.Context, kind: str, record: str, delete: bool, as_json: bool) -> None:
-    """Send one JSON object, or an array of them; of a file or of the standard input.
+    """Send one JSON object, or an array of them, from the argument, a file or standard input.
 
     With --delete the argument is the key instead: campaign:ID, or a user's id.
     """
@@ -76,7 +76,7 @@ def _key(kind: Kind, key: str) -> bytes:
 def _refuse_faults(
     kind: Kind, pairs: list[tuple[bytes, bytes | None]], faults: dict[int, str]
 ) -> None:
-    """Raise UsageError where workers would reject a record: then none is sent."""
+    """Raise UsageError if workers would reject any record: then none is sent."""
     if not faults:
         return
     if len(pairs) == 1:

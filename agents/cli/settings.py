@@ -1,4 +1,4 @@
-"""`emberline settings`: every setting, its value and where that came from."""
+"""`emberline settings`: every setting with its value and its origin."""
 
 import click
 
@@ -13,7 +13,7 @@ __all__ = ["command"]
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """One line a setting; with --json one object by name."""
+    """One line for each setting; with --json one object by name."""
     lines = describe(settings_of(ctx))
     if as_json:
         facts = {

@@ -33,7 +33,7 @@ WORKER_S = 3.0
 @json_option
 @click.pass_context
 def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
-    """The states as the coordinator has last written them; the worker only where it answers."""
+    """The states that the coordinator has last written; figures of the worker if it answers."""
     settings = settings_of(ctx)
     found, sweep, worker = run(_read(settings))
     counts = Counter(record.state.value for record in found)
@@ -76,7 +76,7 @@ async def _read(settings: Settings) -> tuple[list[SourceState], RetentionSweep, 
 
 
 async def _sweep(settings: Settings) -> RetentionSweep:
-    """Where the sweep stands, as the coordinator has last written it."""
+    """The state of the sweep that the coordinator has last written."""
     records = await read_all(KafkaLog(settings), Topics(settings.prefix).coordinator)
     found = [record for _, _, record in records if record.key == ledger.SWEEP.encode()]
     entries = [(ledger.SWEEP, record.value) for record in found]
@@ -87,8 +87,9 @@ async def _sweep(settings: Settings) -> RetentionSweep:
 
 
 async def worker_facts(settings: Settings) -> dict[str, Any]:
-    """What the worker at the settings' address says of itself, and in `missing_shards` which
-    shards of all workers do not answer it; or, in `error`, why it says nothing."""
+    """The worker's own status, from the settings' address, and in `missing_shards` the shards that
+    no worker answers for; or, in `error`, why there is no status.
+    """
     try:
         async with asyncio.timeout(WORKER_S):
             facts = await asked(settings, "GET", "/status")
@@ -121,13 +122,13 @@ def worker_line(worker: Mapping[str, Any]) -> str:
 
 
 def topic_lines(worker: Mapping[str, Any]) -> Iterator[str]:
-    """What the worker has found wrong with the topics while it runs."""
+    """The problems of topics that the running worker has found."""
     for found in worker.get("topics", ()):
         yield f"topic {TopicProblem(**found)}. {found['remedy']}"
 
 
 def sweep_lines(sweep: RetentionSweep) -> Iterator[str]:
-    """What keeps sources that are due from expiring."""
+    """What keeps due sources from expiring."""
     if sweep.paused:
         yield "The sweep is paused: nothing expires by itself until `emberline resume`"
     if sweep.awaiting:

@@ -1,4 +1,4 @@
-"""Reading a topic's last records for people, as they are and without a consumer group."""
+"""Shows a topic's last records to people, without a consumer group."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ _IDLE_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TailLine:
-    """One record. `value` is decoded where that can be; else its first bytes as text."""
+    """One record. `value` is decoded if possible; else its first bytes as text."""
 
     topic: str
     partition: int
@@ -118,7 +118,7 @@ def _line(batch: RecordBatch, record: KafkaRecord) -> TailLine:
 
 
 def readable(value: bytes) -> object:
-    """A record's value, decoded where that can be; else its first bytes as text."""
+    """A record's value, decoded if possible; else its first bytes as text."""
     try:
         return json.loads(value) if value[:1] == b"{" else decode(value)
     except (Undecodable, ValueError, RecursionError):

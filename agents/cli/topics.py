@@ -1,4 +1,4 @@
-"""`emberline topics`: make, compare and read the topics."""
+"""`emberline topics`: create, compare and read the topics."""
 
 import sys
 from dataclasses import asdict
@@ -28,7 +28,9 @@ def command() -> None:
 @json_option
 @click.pass_context
 def create_topics(ctx: click.Context, as_json: bool) -> None:
-    """Of topics that exist only settings are changed that can do no harm: `check` names others."""
+    """Of existing topics it changes only settings that are safe to change; `check` shows the
+    others.
+    """
     made = run(create(settings_of(ctx)))
     mended = run(repair(settings_of(ctx)))
     if as_json:
@@ -46,7 +48,7 @@ def create_topics(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def check_topics(ctx: click.Context, as_json: bool) -> None:
-    """One line a problem, with its remedy."""
+    """One line for each problem, with its remedy."""
     problems = run(check(settings_of(ctx)))
     if as_json:
         emit({"ok": not problems, "problems": [asdict(problem) for problem in problems]})
@@ -73,7 +75,7 @@ def check_topics(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def skip_lost(ctx: click.Context, at: str | None, reason: str, yes: bool, as_json: bool) -> None:
-    """Cursors that lie outside their log move to its beginning. Stop all workers first."""
+    """Cursors outside of their log move to its beginning. Stop all workers first."""
     # here, as they load what shards are made of, and the other commands on topics need none of it
     from agents.tools.skip import Skipped, skip
     from agents.tools.skip_batch import parse_at, skip_batch
@@ -102,7 +104,7 @@ def skip_lost(ctx: click.Context, at: str | None, reason: str, yes: bool, as_jso
 
 
 def skipped_line(one: "Skipped") -> str:
-    """What was done to a cursor, as a line."""
+    """The move of a cursor, as a line."""
     where = f"{one.topic}[{one.partition}]"
     if one.first < one.to:
         return f"{where}: skipped offsets {one.first} to {one.to - 1}"

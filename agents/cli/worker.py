@@ -1,4 +1,4 @@
-"""`emberline worker`: hold shards, answer over HTTP, until it is stopped."""
+"""`emberline worker`: holds shards and answers over HTTP, until it is stopped."""
 
 import os
 

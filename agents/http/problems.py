@@ -3,27 +3,26 @@
 | code | status | when |
 | --- | --- | --- |
 | `bad_request` | 400 | a parameter is missing or not understood |
-| `bad_node` | 400 | a part of a filter has no shape that a filter has; `path` says which |
+| `bad_node` | 400 | a part of a filter does not have the shape of a filter; `path` says which |
 | `unknown_filter` | 400 | there is no filter of that name |
-| `missing_argument` `unknown_argument` `bad_argument` | 400 | what a filter has to be told, or \
-cannot be |
+| `missing_argument` `unknown_argument` `bad_argument` | 400 | an argument of a filter |
 | `bad_time` `no_bound` `both_bounds` `impossible_range` | 400 | a filter's `before` and `after` |
-| `too_deep` `too_large` | 400 | a filter has too many levels, or too many nodes, or its leaves \
-ask too many sources |
+| `too_deep` `too_large` | 400 | a filter has too many levels or nodes, or its leaves read too \
+many sources |
 | `unknown_segment` `segment_cycle` `unreadable_segment` | 400 | an `in_segment`, or the filter \
 of the segment that it names |
 | `unknown_step` `unknown_variation` | 400 | the definition of the source has no such part |
 | `unknown_tag` | 400 | no source has the tag |
-| `unauthorized` | 401 | no key, or one that is not known: `Authorization: Bearer KEY` |
-| `forbidden` | 403 | the key does not have the scope that this takes |
+| `unauthorized` | 401 | no key, or an unknown key: `Authorization: Bearer KEY` |
+| `forbidden` | 403 | the key does not have the required scope |
 | `foreign_host` | 403 | without keys, the request names another host than this machine |
-| `proxied` | 403 | without keys, the request came by way of a proxy |
-| `cross_site` | 403 | without keys, a page of another site asks |
+| `proxied` | 403 | without keys, the request came through a proxy |
+| `cross_site` | 403 | without keys, the request came from a page of another site |
 | `not_found` | 404 | there is nothing at this address |
 | `unknown_source` | 404 | no event and no definition names the source |
 | `unknown_request` | 404 | no request has this id, or it was forgotten |
 | `unknown_definition` | 404 | the catalog has nothing under this key |
-| `unknown_user` | 404 | nobody is there: never heard of, deleted, or merged into nobody |
+| `unknown_user` | 404 | the user is unknown or deleted, or was merged into a user who is |
 | `method_not_allowed` | 405 | the address takes other methods |
 | `not_acceptable` | 406 | none of the formats offered is one that the client accepts |
 | `body_timeout` | 408 | the body did not come in time |

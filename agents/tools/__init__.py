@@ -1,6 +1,6 @@
-"""What serves producers, operators and developers beside a worker: sending, importing, skipping,
-the oracle, the demo and the benchmarks.
+"""Tools for producers, operators and developers: sending, importing, skipping, the oracle, the demo
+and the benchmarks.
 
-Imports the rooms before it. Begin with `records` (what a file's records become), `demo.show`, or
-`bench`.
+Imports the rooms before it. Begin with `records` (the Kafka records made from a file), `demo.show`,
+or `bench`.
 """

@@ -1,8 +1,8 @@
-"""Avro encoding of events column by column, for producers that make many of them.
+"""Encodes events to Avro column by column, for producers that make many of them.
 
-An event record is flat: strings, times, enums, and those or null. So each field of a column
-becomes bytes by one table look-up, and one `bytes.join` a row puts them behind each other:
-about 1 us an event where an encoder that walks the schema for every record needs 10.
+An event record is flat: strings, times, enums, and unions of these with null. So each value of a
+column is encoded by one table look-up, and one `bytes.join` concatenates each row: about 1 us for
+an event, where an encoder that walks the schema for every record needs 10 us.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ _UNIQUE = frozenset({"id", "time"})
 
 
 class _Memo(dict[Any, bytes]):
-    """Value -> its bytes, made once."""
+    """Value -> its bytes, encoded once."""
 
     def __init__(self, make: Callable[[Any], bytes]) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class _Memo(dict[Any, bytes]):
 
 
 class Encoder:
-    """Encodes rows of one event type, with the Confluent frame, given as columns."""
+    """Encodes rows of one event type, given as columns, with the Confluent frame."""
 
     def __init__(self, event: str, schema_id: int) -> None:
         self._frame = b"\x00" + schema_id.to_bytes(4, "big")
@@ -45,7 +45,7 @@ class Encoder:
         self._memos = {name: _Memo(make) for name, make, _ in self._fields}
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> list[bytes]:
-        """One value a row; a missing column takes the schema's default in every row."""
+        """One value for each row; a missing column takes the schema's default in every row."""
         rows = len(next(iter(columns.values())))
         parts: list[Iterable[bytes]] = [repeat(self._frame, rows)]
         for name, make, default in self._fields:
@@ -63,12 +63,12 @@ class Encoder:
 
 @cache
 def encoder(event: str, schema_id: int | None = None) -> Encoder:
-    """The encoder of an event type, made once; with the id of registry.json where none is given."""
+    """The cached encoder of an event type; without `schema_id` it uses the id of registry.json."""
     return Encoder(event, registry.schema_id(event) if schema_id is None else schema_id)
 
 
 def _maker(avro: Any) -> Callable[[Any], bytes]:
-    """What turns a value of this Avro type into bytes."""
+    """A function that encodes a value of this Avro type."""
     if isinstance(avro, list):
         branches = [(_matches(part), varint(i), _maker(part)) for i, part in enumerate(avro)]
         return lambda value: next(

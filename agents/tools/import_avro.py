@@ -1,4 +1,4 @@
-"""Avro container files, block by block. Times of any unit become integer milliseconds."""
+"""Reads Avro container files block by block. Times of any unit become integer milliseconds."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,10 @@ __all__ = ["AvroFile"]
 
 
 class AvroFile:
-    """An open container file. Raises Fatal, naming block and byte, where it is damaged.
+    """An open container file. Raises Fatal, naming block and byte, if it is damaged.
 
-    Records are read as they are stored, without their logical types: one time that no calendar
-    has would otherwise end the reading of its whole block.
+    Records are read as stored, without logical types: otherwise one time outside of the calendar
+    would end the reading of its whole block.
     """
 
     def __init__(self, file: Path, opened: BinaryIO) -> None:
@@ -44,7 +44,7 @@ class AvroFile:
                 yield self._block - 1, records
 
     def plain(self, kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
-        """A record with its times in milliseconds. Raises Unencodable for one that is none."""
+        """A record with its times in milliseconds. Raises Unencodable for an invalid time."""
         plain = dict(record)
         for name, unit in self._units.items():
             if isinstance(value := plain.get(name), int):

@@ -1,4 +1,4 @@
-"""Files as batches of records ready to be sent: Avro container files and JSON lines."""
+"""Turns files into batches of records to send: Avro container files and JSON lines."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,9 +32,9 @@ class Bad:
 
 @dataclass(slots=True)
 class Batch:
-    """Part of a file: what to send, what is bad, and the place that is reached with it.
+    """Part of a file: the records to send, the bad records, and the position after it.
 
-    `read` is the number of the file's bytes that lie before that place.
+    `read` is the number of the file's bytes before that position.
     """
 
     reached: ImportPosition
@@ -53,7 +53,7 @@ class _Rows:
 
 
 class _Sorter:
-    """Gathers records by kind, in order, and leaves out what would be rejected."""
+    """Collects records by kind, in order, and leaves out records that would be rejected."""
 
     def __init__(self, file: Path, start: ImportPosition, inspection: Inspection | None) -> None:
         self._file = file
@@ -96,10 +96,10 @@ class _Sorter:
 def batches(
     file: Path, kind: Kind | None, start: ImportPosition, inspection: Inspection | None = None
 ) -> Iterator[Batch]:
-    """The rest of a file from `start` on. `kind` is None where the records say what they are.
-    What `inspection` finds is bad and not sent.
+    """The rest of a file from `start` on. `kind` is None if the records name their kind. Records
+    that `inspection` finds bad are not sent.
 
-    An empty file gives nothing. Raises Fatal where the file as a whole cannot be read.
+    An empty file gives nothing. Raises Fatal if the file as a whole cannot be read.
     """
     with file.open("rb") as opened:
         avro = opened.read(len(MAGIC)) == MAGIC
@@ -160,7 +160,7 @@ def _one_record(sorter: _Sorter, container: AvroFile, record: Any, kind: Kind | 
 
 
 def _written(file: Path, schema: Any) -> Kind | None:
-    """What the writer's schema says its records are; None: a field `type` says it."""
+    """The kind of records according to the writer's schema; None: a field `type` names it."""
     if isinstance(schema, dict):
         if (name := record_name(str(schema.get("name")))) in TYPES and name is not None:
             return kind_of_record(name)

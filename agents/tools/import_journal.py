@@ -1,7 +1,7 @@
-"""How far each file has been imported: a small JSON file, so that an import can go on.
+"""How far each file has been imported: a small JSON file, so that an import can continue.
 
-A file is known by its path, size and time of change; a file that has changed begins anew. So
-does one that is sent elsewhere, or as something else.
+A file is identified by its path, size and modification time; a changed file is imported from the
+beginning. So is a file with another target or another kind.
 """
 
 import json
@@ -16,10 +16,10 @@ __all__ = ["ImportPosition", "Journal"]
 
 @dataclass(frozen=True, slots=True)
 class ImportPosition:
-    """How far a file is acknowledged.
+    """The acknowledged part of a file.
 
     `position` is a byte offset in JSON lines, a number of blocks in an Avro container file;
-    `records` and `bad` (some of them) count what lies before it, `blank` the lines without any.
+    `records`, `bad` (a part of them) and `blank` (empty lines) are counts before it.
     """
 
     position: int = 0
@@ -30,9 +30,10 @@ class ImportPosition:
 
 
 class Journal:
-    """The places of all files that were ever begun. One import at a time may use it.
+    """The positions of all files. Only one import at a time may use it.
 
-    `target` says where the files go and as what: the same file has a place for each.
+    `target` says where the files are sent and as what kind: one file has a position for each
+    target.
     """
 
     def __init__(self, path: Path, target: str) -> None:
@@ -51,11 +52,11 @@ class Journal:
             ) from error
 
     def reached(self, file: Path) -> ImportPosition:
-        """Where to go on in a file."""
+        """The position at which a file continues."""
         return self._reached.get(self._key(file), ImportPosition())
 
     def save(self, file: Path, reached: ImportPosition) -> None:
-        """Remember a place, in one go: a crash leaves the former journal or the new one."""
+        """Store a position atomically: after a crash there is the old journal or the new one."""
         self._reached[self._key(file)] = reached
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
@@ -63,7 +64,7 @@ class Journal:
         os.replace(fresh, self._path)
 
     def forget(self, file: Path) -> None:
-        """Let a file begin anew."""
+        """Let a file start from the beginning."""
         self._reached.pop(self._key(file), None)
 
     def _key(self, file: Path) -> str:

@@ -1,4 +1,6 @@
-"""Importing files: in batches, acknowledged before they are remembered, so it can go on."""
+"""Imports files in batches. A position is stored after its batch is acknowledged, so an import can
+continue.
+"""
 
 import asyncio
 import time
@@ -26,7 +28,7 @@ SOURCES_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
-    """Where an import stands. Bytes are of all files together, those of earlier runs included."""
+    """The progress of an import. Bytes are of all files together, earlier runs included."""
 
     file: Path
     records: int
@@ -44,7 +46,7 @@ class ImportProgress:
 
 @dataclass(slots=True)
 class Imported:
-    """What an import did: records sent and bad records in this run, files that were done before."""
+    """The result of an import: sent records and bad records of this run, files finished before."""
 
     records: int = 0
     bad: int = 0
@@ -62,11 +64,11 @@ async def import_files(
     progress: Callable[[ImportProgress], None] = lambda progress: None,
     bad: Callable[[Bad], None] = lambda bad: None,
 ) -> Imported:
-    """Send the records of the files, from where an earlier import of them was acknowledged.
+    """Send the records of the files, starting after the acknowledged part of an earlier import.
 
-    The journal lies in the data folder; another broker, prefix or kind is another import. With
-    `again` every file begins anew. Raises UsageError for a file that is not there, Fatal for
-    one that is damaged, Recoverable where a send fails (then go on by calling again).
+    The journal is in the data folder; another broker, prefix or kind is another import. With
+    `again` every file starts from the beginning. Raises UsageError for a missing file, Fatal for a
+    damaged one, Recoverable if a send fails (call again to continue).
     """
     for file in files:
         if not file.is_file():
@@ -109,7 +111,7 @@ class _Run:
         self._announced: set[str] = set()
 
     async def file(self, publisher: Publisher, file: Path) -> None:
-        """Send what is left of a file."""
+        """Send the rest of a file."""
         start = reached = self._journal.reached(file)
         if start.done:
             self.imported.already += 1
@@ -138,8 +140,9 @@ class _Run:
         return reached
 
     async def _announce(self, publisher: Publisher, file: Path) -> None:
-        """Tell of sources that had no event in this import before: a source that stopped long
-        ago must not expire between its first imported event and its last."""
+        """Report sources that had no event in this import before: a source that stopped long ago
+        must not expire between its first imported event and its last.
+        """
         found = filter(str.isprintable, self._inspection.take_sources())
         fresh = sorted(set(found) - self._announced)
         self._announced.update(fresh)

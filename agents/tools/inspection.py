@@ -1,4 +1,4 @@
-"""Records looked at before they are sent, by the very code that will take them in."""
+"""Checks records before they are sent, with the code that workers use to read them."""
 
 from collections.abc import Sequence
 
@@ -27,9 +27,9 @@ _FILTER = "unreadable_filter"
 
 
 class Inspection:
-    """Finds what workers with these settings would reject.
+    """Finds records that workers with these settings would reject.
 
-    `ids` gives the schema ids that the records carry.
+    `ids` gives the schema ids of the records.
     """
 
     def __init__(self, settings: Settings, clock: Clock = _SYSTEM) -> None:
@@ -43,7 +43,7 @@ class Inspection:
     def faults(
         self, kind: Kind, records: Sequence[tuple[bytes | None, bytes | None]]
     ) -> dict[int, str]:
-        """Position -> what is wrong, of the (key, value) pairs that would be rejected."""
+        """Index -> fault, for the (key, value) pairs that would be rejected."""
         if not records:
             return {}
         topic = self._topics.prefix + kind.topic
@@ -53,7 +53,7 @@ class Inspection:
         return {at: f"{code}: {detail}. {remedies[code]}" for at, code, detail in found}
 
     def take_sources(self) -> set[str]:
-        """The campaigns and Canvases whose events were looked at since this was asked last."""
+        """The campaigns and Canvases of the events checked since the previous call."""
         found, self._sources = self._sources, set()
         return found
 

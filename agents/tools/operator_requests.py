@@ -1,4 +1,4 @@
-"""An operator's request: one command on the control topic, and what becomes of it."""
+"""An operator's request: one command on the control topic, and its results."""
 
 import getpass
 import os
@@ -25,14 +25,14 @@ Result = Mapping[str, Any]
 
 @dataclass(slots=True)
 class RequestAnswer:
-    """What control.results has told of one request so far."""
+    """The results of one request in control.results so far."""
 
     request_id: str
     whole: Result | None = None
     sources: dict[str, Result] = field(default_factory=dict)
 
     def take(self, result: Result) -> None:
-        """Remember the latest result of the request or of one of its sources."""
+        """Store the latest result of the request or of one of its sources."""
         if result["source"] is None:
             # After another outcome, what was refused is another command under the same id.
             if self.whole is None or result["outcome"] != Outcome.REFUSED:
@@ -47,12 +47,14 @@ class RequestAnswer:
 
     @property
     def final(self) -> bool:
-        """Whether nothing more will be told: the whole request's end is told last."""
+        """Whether no further result follows: the final result of the whole request comes last."""
         return self.whole is not None and Outcome(self.whole["outcome"]).final
 
     @property
     def bad(self) -> list[Result]:
-        """Results that refuse or report a failure: those of sources, else the whole one's."""
+        """Results that refuse or report a failure: those of sources, otherwise that of the whole
+        request.
+        """
         whole = [] if self.whole is None else [self.whole]
         for results in (list(self.sources.values()), whole):
             bad = [r for r in results if r["outcome"] in (Outcome.REFUSED, Outcome.FAILED)]
@@ -71,7 +73,7 @@ def command(
     reason: str | None = None,
     notify_email: str | None = None,
 ) -> dict[str, Any]:
-    """A command record; without a request id a fresh one, requested by the logged-in user."""
+    """A command record; without a request id it gets a new one, requested by the logged-in user."""
     return {
         "type": kind,
         "sources": list(sources),
@@ -99,11 +101,12 @@ async def ask(
     patience_s: float = 30.0,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> RequestAnswer:
-    """Send a command and read its results, until it is over or, without `wait`, is accepted.
+    """Send a command and read its results, until the request has ended or, without `wait`, is
+    accepted.
 
-    `on_result` is called with every result as it comes. A request id that was used before is told
-    again by the coordinator. Raises Recoverable when nothing new has been told for
-    `patience_s` seconds.
+    `on_result` is called with every result as it comes. For a known request id the coordinator
+    sends the earlier results again. Raises Recoverable if no new result comes for `patience_s`
+    seconds.
     """
     topics = Topics(settings.prefix)
     request_id = str(record["request_id"])

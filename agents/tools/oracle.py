@@ -1,8 +1,8 @@
-"""The oracle: which interactions a set of events must make, in plain Python dictionaries.
+"""The oracle: the interactions that a set of events must make, in plain Python dictionaries.
 
-It is the second opinion that the demo, the fault tests and the benchmarks compare a worker
-with. So it shares nothing with the code it judges: it imports neither `schemas` nor Polars,
-and every rule is written out again from the contract.
+The demo, the fault tests and the benchmarks compare a worker with it. It shares no code with the
+worker: it imports neither `schemas` nor Polars, and implements every rule of the contract a second
+time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -68,7 +68,7 @@ def _detail(name: str, event: Event) -> str | None:
 
 
 class Expected:
-    """Interactions gathered from events; `add` may be called in any order, with repeats."""
+    """Interactions of events; `add` may be called in any order, with repeats."""
 
     def __init__(self) -> None:
         self.interactions: Interactions = {}
@@ -76,7 +76,7 @@ class Expected:
         self.events = 0
 
     def add(self, name: str, event: Event) -> None:
-        """Fold one valid event of the type `name` (send, open, click, ...) in."""
+        """Fold one valid event of the type `name` (send, open, click, ...)."""
         self.events += 1
         user: str = event["user_id"]
         self.users.add(user)

@@ -1,4 +1,4 @@
-"""Processes of their own: any program, measured and ended; and the worker among them."""
+"""Child processes: any program, measured and ended; and the worker among them."""
 
 import asyncio
 import ctypes
@@ -28,14 +28,16 @@ _PR_SET_PDEATHSIG = 1
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment of a child: this process's without its EMBERLINE_ settings, plus these."""
+    """The environment of a child: this process's without its EMBERLINE_ variables, plus these
+    settings.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("EMBERLINE_")}
     paths = [str(_ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     return kept | {"PYTHONPATH": os.pathsep.join(paths)} | variables
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The environment in which a child loads exactly these settings, secrets among them."""
+    """The environment in which a child loads exactly these settings, including secrets."""
     shown = {line.name: line.value for line in describe(settings)}
     secrets = {name: getattr(settings, name) for name in shown if shown[name] == SET}
     return environment(
@@ -44,11 +46,11 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 class Child:
-    """A process and its output in a file. A context manager that leaves no process behind.
+    """A process with its output in a file. A context manager that leaves no process behind.
 
-    `out` is a file for its standard output alone; without one, that goes to `log` too. A child
-    with a session of its own gets no Ctrl-C from the terminal: whoever started it ends it in its
-    order. One that dies with its parent ends with the thread that makes it, however that ends;
+    `out` is a file for its standard output; without it, standard output goes to `log` too. A child
+    with its own session gets no Ctrl-C from the terminal: its starter ends it in the right order. A
+    child that dies with its parent ends with the thread that creates it, however that thread ends;
     on Linux only.
     """
 
@@ -81,11 +83,11 @@ class Child:
         return self._process.pid
 
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it is still running."""
         return self._process.poll() is None
 
     def check(self) -> None:
-        """Raise Fatal, with the end of its output, where it has ended with an error."""
+        """Raise Fatal, with the end of its output, if it has ended with an error."""
         code = self._process.poll()
         if code:
             raise Fatal(
@@ -103,7 +105,7 @@ class Child:
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def peak(self) -> int:
-        """The most bytes of memory it has had resident (VmHWM)."""
+        """The peak of its resident memory in bytes (VmHWM)."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * _KB
@@ -119,7 +121,7 @@ class Child:
         return self._process.wait(seconds)
 
     def stop(self, seconds: float = 20.0) -> None:
-        """End it: SIGTERM, and SIGKILL where that has not helped after `seconds`."""
+        """End it: by SIGTERM, and by SIGKILL if it still runs after `seconds`."""
         self.send(signal.SIGTERM)
         try:
             self._process.wait(seconds)
@@ -128,7 +130,7 @@ class Child:
             self._process.wait()
 
     def leave(self) -> None:
-        """Let it run on by itself: from now on it counts as ended here."""
+        """Let it run independently: from now on it counts as ended here."""
         # otherwise Popen warns that it is lost while it still runs, which is the purpose here
         self._process.returncode = 0
 
@@ -177,7 +179,7 @@ class WorkerProcess(Child):
         )
 
     def check(self) -> None:
-        """Raise Fatal where it has ended: it runs until it is stopped."""
+        """Raise Fatal if it has ended: it runs until it is stopped."""
         code = self._process.poll()
         if code is not None:
             raise self._fatal(f"The worker has ended with code {code}")

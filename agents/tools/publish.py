@@ -1,7 +1,7 @@
-"""Publishing many events fast: whole record batches a partition, every send awaited.
+"""Publishes many events fast: whole record batches for each partition, every send awaited.
 
-The partitioner is ours, not the client's, so that a batch can be built for one partition and
-handed over as it is: about 3 us of Python an event instead of about 60.
+The partitioner is ours, not the client's, so that a batch can be built for one partition and sent
+unchanged: about 3 us of Python for an event instead of about 60 us.
 """
 
 import asyncio
@@ -54,12 +54,12 @@ class Publishable(Protocol):
 
     @property
     def keys(self) -> Sequence[bytes | None]:
-        """A key each; null keys are spread over the partitions in turn."""
+        """One key for each record; null keys are spread over the partitions in turn."""
         ...
 
     @property
     def values(self) -> Sequence[bytes | None]:
-        """A value each, as long as `keys`."""
+        """One value for each record, as many as `keys`."""
         ...
 
     @property
@@ -94,7 +94,7 @@ class Published:
 def partitions_of(
     keys: Sequence[bytes | None], partitions: int, partitioner: Partitioner
 ) -> list[int]:
-    """The partition of every key: murmur2 as Java clients, crc32 as librdkafka has by default."""
+    """The partition of every key: by murmur2 as in Java clients, or crc32, librdkafka's default."""
     turn = count()
     if partitioner == "crc32":
         return [(next(turn) if k is None else zlib.crc32(k)) % partitions for k in keys]
@@ -117,9 +117,9 @@ def partitions_of(
 class Publisher:
     """Sends chunks to the topics of one prefix. An asynchronous context manager.
 
-    `publish` returns when its records are handed over and at most IN_FLIGHT_BYTES are on their
-    way; `flush` and a clean exit return when the brokers have acknowledged all of them.
-    Not safe for use by several tasks at once.
+    `publish` returns when its records are queued and at most IN_FLIGHT_BYTES are unacknowledged;
+    `flush` and a clean exit return when the brokers have acknowledged all of them. Not safe for use
+    by several tasks at once.
     """
 
     def __init__(self, settings: Settings, *, compression: str = "lz4") -> None:
@@ -138,7 +138,7 @@ class Publisher:
         bootstrap.adopt(self._producer.client, bootstrap.WRITE_S)
 
     async def __aenter__(self) -> Self:
-        """Connect. Raises Recoverable where no broker answers."""
+        """Connect. Raises Recoverable if no broker answers."""
         try:
             await self._producer.start()
         except KafkaError as error:
@@ -152,7 +152,7 @@ class Publisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Flush, unless an error is on its way already, and disconnect."""
+        """Flush, unless there is an error already, and disconnect."""
         try:
             if error is None:
                 await self.flush()
@@ -163,7 +163,7 @@ class Publisher:
             await self._producer.stop()
 
     async def publish(self, chunk: Publishable) -> None:
-        """Hand over the records of a chunk. Raises Recoverable where an earlier send failed."""
+        """Queue the records of a chunk. Raises Recoverable if an earlier send failed."""
         topic = self._settings.prefix + chunk.topic
         partitions = await self._partitions(topic)
         for partition, rows in _by_partition(
@@ -207,7 +207,7 @@ class Publisher:
         await self._settle(IN_FLIGHT_BYTES)
 
     async def _settle(self, most: int) -> None:
-        """Wait, oldest first, until at most so many bytes are on their way."""
+        """Wait, oldest first, until at most this many bytes are unacknowledged."""
         while self._in_flight and (self._bytes > most or self._in_flight[0][0].done()):
             future, size = self._in_flight.popleft()
             self._bytes -= size
@@ -235,7 +235,7 @@ def _failed(topic: str, error: KafkaError) -> Recoverable:
 
 
 def _by_partition(numbers: list[int]) -> Iterator[tuple[int, list[bool]]]:
-    """(partition, one flag a row) for every partition that has rows."""
+    """(partition, one flag for each row) for every partition that has rows."""
     for partition in sorted(set(numbers)):
         yield partition, [p == partition for p in numbers]
 
@@ -250,10 +250,10 @@ async def publish(
 ) -> Published:
     """Publish all chunks and wait for their acknowledgements.
 
-    `rate` offers so many events a second, in slices of 20 ms, and does not wait longer than
-    that rate asks when the brokers are slow; None means as fast as they take them. `progress`
-    is called with the number of events handed over so far. Raises Recoverable where a send
-    fails, Fatal where a topic is missing.
+    `rate` offers this many events a second, in slices of 20 ms, and does not wait longer than this
+    rate requires when the brokers are slow; None means as fast as the brokers accept them.
+    `progress` is called with the number of events queued so far. Raises Recoverable if a send
+    fails, Fatal if a topic is missing.
     """
     async with Publisher(settings, compression=compression) as publisher:
         start = time.monotonic()

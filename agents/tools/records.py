@@ -1,4 +1,4 @@
-"""Records that people and files bring: which topic, which key, checked before they are sent."""
+"""Records from people and files: topic, key and check before they are sent."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -64,11 +64,11 @@ def kind_of_record(name: str) -> Kind:
 
 
 def refuse_unknown_fields(kind: Kind, record: Mapping[str, Any]) -> None:
-    """Raise UsageError where a record typed by hand has a field that its schema does not know.
+    """Raise UsageError if a record typed by hand has a field that its schema does not have.
 
-    The codec passes over such fields, as producers may send more than we read; a person who
-    types one has misspelled another. So has one who types a symbol that no enum has, and that
-    would become its default.
+    The codec ignores such fields, because producers may send more than emberline reads; but a
+    person who types one has probably misspelt another. An enum symbol that does not exist is
+    refused too, because it would be read as the default.
     """
     declared = {name: value for name, value in record.items() if name != "type"}
     schema = raw(kind.name)
@@ -117,7 +117,7 @@ def _refuse_unknown(what: str, schema: Any, value: Any, named: Mapping[str, Any]
 
 
 def _named(schema: Any) -> Iterator[tuple[str, Any]]:
-    """The named types of a schema, which it defines once and may use by name after that."""
+    """The named types of a schema, which are defined once and may then be used by name."""
     if isinstance(schema, list):
         for branch in schema:
             yield from _named(branch)
@@ -136,11 +136,11 @@ def plain_ids(kind: Kind) -> int:
 
 
 def ids_of(settings: Settings) -> Ids:
-    """The ids that records for a prefix carry: those of its schema registry; without one those
-    that are ours under any registry, as its workers may have one.
+    """The schema ids of records for a prefix: those of its schema registry; without one, our own
+    high ids, because the workers may have a registry.
 
-    Our schemas are registered there when the first record of a kind is made: then Recoverable
-    or Fatal may be raised.
+    Our schemas are registered there when the first record of a kind is made; this may raise
+    Recoverable or Fatal.
     """
     remote = registry_of(settings)
     if remote is None:
@@ -159,10 +159,10 @@ def ready(kind: Kind, text: bytes, ids: Ids = plain_ids) -> tuple[bytes, bytes]:
 def ready_record(
     kind: Kind, record: Mapping[str, Any], ids: Ids = plain_ids
 ) -> tuple[bytes, bytes]:
-    """(key, Avro value) of one record out of an Avro file, its times in milliseconds.
+    """(key, Avro value) of one record of an Avro file, with its times in milliseconds.
 
-    Fields that we do not read go; symbols may be in any case. Raises
-    schemas.records.codec.Unencodable where a value does not fit our schema, Undecodable for a
+    Fields that emberline does not read are removed; symbols may be in any case. Raises
+    schemas.records.codec.Unencodable if a value does not fit our schema, Undecodable for a
     definition with a misspelt field.
     """
     symbols = _symbols(kind.name)
@@ -183,7 +183,7 @@ def _writer(kind: Kind, schema_id: int) -> Callable[[Mapping[str, Any]], bytes]:
 
 @cache
 def _symbols(name: str) -> dict[str, dict[str, str]]:
-    """Field -> its enum's symbols by their small letters; none where it is no enum."""
+    """Field -> its enum's symbols by their lower-case form; empty for other types."""
     found = {}
     for field in raw(name)["fields"]:
         kind = field["type"]
@@ -193,7 +193,7 @@ def _symbols(name: str) -> dict[str, dict[str, str]]:
 
 
 def _plain(value: Any, symbols: Mapping[str, str]) -> Any:
-    """An object as its JSON text, a symbol in our case."""
+    """An object becomes its JSON text, a symbol gets our case."""
     if symbols and isinstance(value, str):
         return symbols.get(value.casefold(), value)
     return json.dumps(value) if isinstance(value, Mapping) else value

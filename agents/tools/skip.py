@@ -1,11 +1,11 @@
-"""Accepting that records are gone before they were read: cursors move to where logs begin.
+"""Accepts that unread records are lost: moves cursors to where logs begin.
 
-A cursor before its log's beginning has lost what lies between; one beyond its end, or of a topic
-with another id, belongs to an earlier log of that name, and of the present one nothing has been
-read.
+If a cursor lies before its log's beginning, the records in between are lost. If it lies beyond the
+log's end, or belongs to a topic with another id, it is a cursor of an earlier topic of that name,
+and no record of the present topic has been read.
 
-Each cursor is moved as its owner moves it, under the owner's transactional id: a worker that
-still runs is fenced, and one that takes over meanwhile makes this fail.
+Each cursor is moved as its owner would move it, under the owner's transactional id: a worker that
+still runs is fenced, and if a worker takes over meanwhile, this fails.
 """
 
 import uuid
@@ -35,8 +35,8 @@ _CACHE_BYTES = 8_000_000
 class Skipped:
     """A cursor that moved from `first` to `to`, where its log begins.
 
-    Offsets `[first, to)` were never read and are gone; or, where `first` is the greater, it lay
-    beyond the end of a log that was made anew, which is now read whole.
+    Offsets `[first, to)` were never read and are lost. If `first` is greater, the cursor was beyond
+    the end of a topic that was created again, which is now read completely.
     """
 
     topic: str
@@ -46,10 +46,10 @@ class Skipped:
 
 
 async def skip(settings: Settings) -> list[Skipped]:
-    """Move every cursor that lies outside its log to where that begins; returns those.
+    """Move every cursor that lies outside its log to the log's beginning; returns the moved ones.
 
-    Raises Fatal while a worker uses this data folder, Recoverable (Fenced among them) where a
-    worker elsewhere takes over or the broker does not answer: what was moved by then stays so.
+    Raises Fatal while a worker uses this data folder, Recoverable (such as Fenced) if a worker
+    elsewhere takes over or the broker does not answer: cursors moved by then stay moved.
     """
     lost: list[Skipped] = []
     with locked(settings.data_dir):
@@ -84,7 +84,9 @@ async def _shard(settings: Settings, partition: int) -> list[Skipped]:
 async def in_place_of_coordinator(
     settings: Settings,
 ) -> AsyncIterator[tuple[StepProducer, coordinator_log.Found]]:
-    """The coordinator's producer, which fences it, and what its log says."""
+    """A producer in place of the coordinator, which it fences; and the coordinator's cursor in its
+    log.
+    """
     topic = Topics(settings.prefix).coordinator
     producer = StepProducer(settings, f"{settings.prefix}coordinator")
     try:

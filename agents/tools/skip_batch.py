@@ -1,9 +1,9 @@
-"""Passing one batch over by hand: the last resort, where nothing else brings a reader past it.
+"""Skips one batch by hand: the last resort if a reader cannot get past it.
 
-Whatever can be read around is read around, and put aside, without a person; what is left is a
-batch whose bytes the broker has lost. Its reader's cursor is moved behind it, as its owner moves
-it, in one transaction with an entry in the audit, and with what the log still gives of the batch
-in `rejected`.
+Readers already skip and reject everything that can be skipped without a person. The rest is a batch
+whose bytes the broker has lost. The cursor of its reader is moved behind the batch, as its owner
+would move it, in one transaction with an audit entry; the remaining bytes of the batch in the log
+go to `rejected`.
 """
 
 import asyncio
@@ -38,20 +38,20 @@ _READ_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """A place in a log."""
+    """A position in a log."""
 
     topic: str
     partition: int
     offset: int
 
     def __str__(self) -> str:
-        """As it is typed."""
+        """The text form."""
         return f"{self.topic}:{self.partition}:{self.offset}"
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A cursor that moved from `first` to `to`; `records` were in the batch that it passed."""
+    """A cursor that moved from `first` to `to`; `records` were in the skipped batch."""
 
     topic: str
     partition: int
@@ -61,7 +61,7 @@ class Passed:
 
 
 def parse_at(settings: Settings, text: str) -> At:
-    """The place that TOPIC:PARTITION:OFFSET names. Raises UsageError."""
+    """The position in TOPIC:PARTITION:OFFSET. Raises UsageError."""
     name, _, rest = text.strip().partition(":")
     partition, _, offset = rest.partition(":")
     if not name or not partition.isdecimal() or not offset.isdecimal():
@@ -81,10 +81,10 @@ def parse_at(settings: Settings, text: str) -> At:
 
 
 async def skip_batch(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
-    """Move the cursor behind the batch at `at`, which has to be the next one to be read.
+    """Move the cursor behind the batch at `at`, which must be the next one to read.
 
-    Raises UsageError where it is not, Fatal while a worker uses this data folder, Recoverable
-    (Fenced among them) where a worker elsewhere takes over or the broker does not answer.
+    Raises UsageError if it is not, Fatal while a worker uses this data folder, Recoverable (such as
+    Fenced) if a worker elsewhere takes over or the broker does not answer.
     """
     topics = Topics(settings.prefix)
     with locked(settings.data_dir):
@@ -127,7 +127,7 @@ async def _of_coordinator(settings: Settings, at: At, reason: str, clock: Clock)
 async def _passed(
     settings: Settings, at: At, cursor: Mapping[str, int], reason: str, clock: Clock
 ) -> tuple[Passed, list[Record]]:
-    """What is passed, and what is written of it."""
+    """The skipped batch, and the record of it that is written."""
     begin, end = (await bounds(settings, [(at.topic, at.partition)]))[at.topic, at.partition]
     first = cursor.get(at.topic, begin)
     if not begin <= first < end:
@@ -156,8 +156,8 @@ async def _passed(
 
 
 async def _next(settings: Settings, at: At, first: int) -> tuple[SealedBatch | None, int]:
-    """The batch at `first`, whatever its checksum, and where what follows begins; None where
-    there are markers of transactions only.
+    """The batch at `first`, whatever its checksum, and the offset after it; None if there are only
+    transaction markers.
     """
     topic_partition = (at.topic, at.partition)
     fetcher = Fetcher(

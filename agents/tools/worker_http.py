@@ -1,4 +1,4 @@
-"""A worker asked over HTTP by the program that started it."""
+"""HTTP requests to a worker, by the program that started it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ _QUOTED = 300
 
 
 class WorkerHttp:
-    """The answers of one worker, asked in `session`, which belongs to whoever made it."""
+    """The answers of one worker, over `session`, which its creator closes."""
 
     def __init__(self, worker: WorkerProcess, session: aiohttp.ClientSession) -> None:
         self._worker = worker
@@ -25,7 +25,7 @@ class WorkerHttp:
 
     @asynccontextmanager
     async def answer(self, path: str, accept: str = "*/*") -> AsyncIterator[aiohttp.ClientResponse]:
-        """An answer, whatever its status. Raises Fatal where none comes, or it breaks off."""
+        """An answer with any status. Raises Fatal if there is none, or it is incomplete."""
         try:
             async with self._session.get(
                 self._worker.url + path, headers={"Accept": accept}
@@ -39,7 +39,7 @@ class WorkerHttp:
             ) from error
 
     async def body(self, path: str, accept: str = "*/*") -> bytes:
-        """A whole answer. Raises Fatal where it is a problem, too."""
+        """A complete answer. Raises Fatal for a problem, too."""
         async with self.answer(path, accept) as answer:
             body = await answer.read()
             if answer.status != HTTPStatus.OK:
@@ -47,5 +47,5 @@ class WorkerHttp:
             return body
 
     async def json(self, path: str) -> Any:
-        """A JSON answer. Raises Fatal where it is a problem."""
+        """A JSON answer. Raises Fatal for a problem."""
         return orjson.loads(await self.body(path, "application/json"))

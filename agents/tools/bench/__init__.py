@@ -1,1 +1,3 @@
-"""Benchmarks: what the worker does in a second, beside what its peers do with the same events."""
+"""Benchmarks: the throughput and latency of the worker, compared with other programs on the same
+events.
+"""

@@ -1,4 +1,4 @@
-"""Whether states are the same: a worker's rows, a peer's changelog, the oracle's dictionary."""
+"""Compares states: a worker's rows, a peer's changelog, the oracle's dictionary."""
 
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
@@ -24,7 +24,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=300)
 
 
 def oracle(events: int, sources: int, law: Law) -> Interactions:
-    """What so many benchmark events must make, in plain dictionaries."""
+    """The interactions of this many benchmark events, in plain dictionaries."""
     chunks = bench_events(events, sources, law)
     return expect((chunk.event, record) for chunk in chunks for record in chunk.records())
 
@@ -36,7 +36,7 @@ def as_frame(interactions: Interactions) -> pl.DataFrame:
 
 
 async def worker_equals(worker: Worker, expected: pl.DataFrame, sources: Iterable[str]) -> bool:
-    """Whether the worker's rows of `sources`, read over HTTP, are exactly those expected."""
+    """Whether the worker's rows of `sources`, read over HTTP, are exactly the expected ones."""
     names, parts = list(sources), []
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         for source in names:

@@ -1,4 +1,4 @@
-"""One large source: a crowd of users, each of whom received, entered, and opened or clicked."""
+"""Events of one large source: every user received, entered, and opened or clicked."""
 
 from collections.abc import Iterator
 from random import Random
@@ -17,10 +17,10 @@ _MASK = (1 << 96) - 1
 def crowd(
     campaign: str, interactions: int, seed: int = 7, *, users: str | None = None
 ) -> Iterator[EventChunk]:
-    """Events that make exactly so many interactions of one campaign, every one of its own key.
+    """Events that make exactly this many interactions of one campaign, each with a different key.
 
-    Three a user: a send, a variant, and an open for two users in three, a click for the third.
-    Campaigns have users of their own, or, with `users`, those of that campaign.
+    Three for each user: a send, a variant, and an open for two users in three, a click for the
+    third. Campaigns have separate users or, with `users`, the users of that campaign.
     """
     rng = Random(f"crowd {campaign} {seed}")
     start = rng.getrandbits(96)

@@ -1,4 +1,4 @@
-"""DuckDB over the same rows: the yardstick of `bench query`."""
+"""DuckDB over the same rows, for comparison in `bench query`."""
 
 import importlib
 import importlib.util
@@ -41,7 +41,7 @@ class Duck:
         self._base.execute(f"CREATE TABLE interactions AS SELECT * FROM read_parquet('{files}')")
 
     def answer(self, sql: str) -> tuple[float, int]:
-        """Seconds to have the users in a table, and how many they are."""
+        """Seconds until the users are in a table, and their number."""
         start = time.monotonic()
         self._base.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {sql}")
         seconds = time.monotonic() - start

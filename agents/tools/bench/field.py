@@ -1,4 +1,4 @@
-"""The field a run takes place on: a broker, a fresh prefix, its topics, a folder of its own."""
+"""The environment of a run: a broker, a new prefix, its topics, a folder."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ _REQUEST_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`settings` of the worker of this run, and `folder`, where its logs and stores lie."""
+    """`settings` of the worker of this run, and `folder` with its logs and stores."""
 
     settings: Settings
     folder: Path
@@ -51,7 +51,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where fields are made: a broker's address, and settings that a person has chosen."""
+    """The base of all runs: a broker's address, and the settings that a person has chosen."""
 
     bootstrap: str
     chosen: Mapping[str, object] = dataclasses.field(default_factory=dict)
@@ -59,9 +59,9 @@ class Ground:
 
 @contextmanager
 def ground(settings: Settings, say: Callable[[str], None]) -> Iterator[Ground]:
-    """The ground that `settings` ask for: their broker, or one of our own where none is named.
+    """The base for `settings`: their broker, or a new local one if they name none.
 
-    What every run makes anew (prefix, port, data folder) is not taken from them.
+    Settings that every run creates anew (prefix, port, data folder) are ignored.
     """
     anew = {"bootstrap_servers", "prefix", "http_port", "data_dir", "keys_file"}
     chosen = {
@@ -82,9 +82,9 @@ def ground(settings: Settings, say: Callable[[str], None]) -> Iterator[Ground]:
 
 @asynccontextmanager
 async def field(where: Ground, partitions: int) -> AsyncIterator[Field]:
-    """Make a field; when left, its topics are deleted and its folder is removed.
+    """Create a run's environment; at the end its topics are deleted and its folder is removed.
 
-    After an error the folder stays: it has the logs that the error names.
+    After an error the folder stays, because it has the logs that the error names.
     """
     folder = Path(tempfile.mkdtemp(prefix="emberline-bench-"))
     given = {
@@ -107,7 +107,7 @@ async def field(where: Ground, partitions: int) -> AsyncIterator[Field]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """A port that is not in use at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -115,7 +115,7 @@ def free_port() -> int:
 
 
 async def _delete(settings: Settings) -> None:
-    """Delete every topic of the prefix, the peers' changelogs too."""
+    """Delete every topic of the prefix, including the peers' changelogs."""
     marks = (settings.prefix, settings.prefix.replace(".", "-"))
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=_REQUEST_MS

@@ -1,4 +1,4 @@
-"""What a benchmark found: samples of single runs, summed up, as one object and as a table."""
+"""The results of a benchmark: samples of single runs, summarised as one object and as a table."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median, least and greatest of several runs."""
+    """Median, minimum and maximum of several runs."""
 
     median: float
     min: float
@@ -31,10 +31,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run: `events` handled in `seconds` with `cpu` seconds and at most `rss` bytes.
+    """One run: `events` processed in `seconds`, with `cpu` seconds and at most `rss` bytes.
 
-    `cpu` and `rss` are of all processes together that were measured; None where they were
-    not. `facts` are further numbers by name, such as `p99_s`.
+    `cpu` and `rss` are sums over all measured processes; None if they were not measured. `facts`
+    are further numbers by name, such as `p99_s`.
     """
 
     seconds: float
@@ -46,7 +46,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """The runs of one thing. `rate` says whether events a second or seconds are its figure."""
+    """The runs of one case. `rate` says whether its figure is events a second or seconds."""
 
     samples: Sequence[Sample]
     rate: bool = True
@@ -58,7 +58,7 @@ class Measurement:
         return Spread.of(sample.seconds for sample in self.samples)
 
     def cpu_us_per_event(self) -> float | None:
-        """Median microseconds of CPU an event, over all processes measured."""
+        """Median microseconds of CPU for each event, over all measured processes."""
         costs = [s.cpu / s.events * 1e6 for s in self.samples if s.cpu is not None and s.events]
         return statistics.median(costs) if costs else None
 

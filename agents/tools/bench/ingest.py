@@ -1,4 +1,4 @@
-"""`bench ingest`: how fast events become interactions, beside the peers that do the same."""
+"""`bench ingest`: how fast events become interactions, compared with peers that do the same."""
 
 import random
 import time
@@ -27,7 +27,9 @@ _INSTALL = "pip install 'emberline[bench]'"
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """What is measured. The peers take fewer events, as they would take minutes for all."""
+    """The sizes of the measurement. The peers get fewer events, because they would take minutes for
+    all.
+    """
 
     events: int = 1_000_000
     sources: int = 40
@@ -41,7 +43,7 @@ class IngestOptions:
 
 
 async def ingest(where: Ground, options: IngestOptions, say: Callable[[str], None]) -> BenchReport:
-    """Measure the worker, the peers and bare consumption; `say` is told what goes on."""
+    """Measure the worker, the peers and bare consumption; `say` gets progress messages."""
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = BenchReport("ingest", settings, facts())
     samples: dict[str, list[Sample]] = {}
@@ -94,10 +96,10 @@ async def ingest(where: Ground, options: IngestOptions, say: Callable[[str], Non
 
 
 async def taken_in(here: Field, worker: Worker, watch: Watch) -> Sample:
-    """The time from the first take-over of a shard to the last cursor committed.
+    """The time from the first takeover of a shard to the last committed cursor.
 
-    The cursors are seen as a read_committed consumer of the changelog sees them, so the
-    commits are in it, unlike with the peers; CPU is counted from the take-over on.
+    A read_committed consumer of the changelog watches the cursors, so the time includes the
+    commits, unlike the time of the peers; CPU is counted from the takeover on.
     """
     ends = await here.ends(here.topics.event(event) for event in TOPICS)
     started = time.monotonic()

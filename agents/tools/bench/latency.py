@@ -1,4 +1,4 @@
-"""`bench latency`: how long an event takes from the producer to an answer, under load."""
+"""`bench latency`: the time from producing an event until an answer contains it, under load."""
 
 import asyncio
 import sys
@@ -26,7 +26,7 @@ HOW = (
 
 @dataclass(frozen=True, slots=True)
 class LatencyOptions:
-    """What is offered, and for how long."""
+    """The rate of the offered events, and the duration."""
 
     rate: int = 20_000
     seconds: float = 20.0
@@ -39,8 +39,9 @@ class LatencyOptions:
 async def offered(
     here: Field, rate: int, sources: int, seconds: float, every: float = 0.05
 ) -> AsyncIterator[Child]:
-    """Events offered at a rate by a process of its own, for at most so many seconds, in a lot
-    every so many seconds: few lots leave more of the machine to what is measured."""
+    """Events offered at a rate by a separate process, for at most this many seconds, in one lot
+    every so many seconds: few lots leave more of the machine to the measured worker.
+    """
     given = {"rate": rate, "sources": sources, "events": int(rate * seconds), "every": every}
     command = [sys.executable, "-m", "agents.tools.bench.load"]
     command += [part for name, value in given.items() for part in (f"--{name}", str(value))]
@@ -53,7 +54,7 @@ async def offered(
 
 
 async def warm_up(here: Field, load: Child) -> int:
-    """Wait until what is offered comes in, and a little longer; how many events there are."""
+    """Wait until offered events arrive, and a little longer; returns the number of events."""
     topics = here.topics.events.values()
     before = sum((await here.ends(topics)).values())
     while sum((await here.ends(topics)).values()) <= before:
@@ -65,7 +66,7 @@ async def warm_up(here: Field, load: Child) -> int:
 async def latency(
     where: Ground, options: LatencyOptions, say: Callable[[str], None]
 ) -> BenchReport:
-    """Measure; `say` is told what goes on."""
+    """Measure; `say` gets progress messages."""
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = BenchReport("latency", settings, facts())
     samples = []

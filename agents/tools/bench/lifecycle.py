@@ -1,4 +1,4 @@
-"""`bench lifecycle`: from a command to the event that says that it is done, at two sizes."""
+"""`bench lifecycle`: the time from a command to the event that reports its end, at two sizes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ _OFFERED_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class LifecycleOptions:
-    """How large the sources are, and what is offered beside."""
+    """The sizes of the sources, and the rate of events beside them."""
 
     interactions: int = 10_000_000
     small: int = 100_000
@@ -42,7 +42,7 @@ class LifecycleOptions:
 
 
 class _Stage:
-    """One field with its worker, and the samples of all runs by name."""
+    """One environment with its worker, and the samples of all runs by name."""
 
     def __init__(self, here: Field, worker: Worker, say: Callable[[str], None]) -> None:
         self.here = here
@@ -69,7 +69,7 @@ class _Stage:
         self.archived_sources.append(record["key"])
 
     async def move(self, name: str, kind: str, campaign: str, interactions: int) -> None:
-        """Send a command and wait for the event that says that it is done."""
+        """Send a command and wait for the event that reports its end."""
         settings, source = self.here.settings, f"campaign:{campaign}"
         topic = self.here.topics.expired if kind == "expire" else self.here.topics.restored
         record_name = "expired" if kind == "expire" else "restored"
@@ -97,7 +97,7 @@ class _Stage:
         self.say(f"{name}: {seconds:.2f} s")
 
     async def archive_bytes(self) -> int:
-        """Bytes of the archive's records of the sources measured: keys, values and headers."""
+        """Bytes of the archive's records of the measured sources: keys, values and headers."""
         keys = {source.encode() for source in self.archived_sources}
         return sum(
             len(record.key or b"")
@@ -122,9 +122,10 @@ class _Stage:
 async def lifecycle(
     where: Ground, options: LifecycleOptions, say: Callable[[str], None]
 ) -> BenchReport:
-    """Measure; `say` is told what goes on.
+    """Measure; `say` gets progress messages.
 
-    Every run has sources of its own, as a source that expires again unchanged moves nothing.
+    Every run has its own sources, because a source that expires again without changes moves no
+    data.
     """
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = BenchReport("lifecycle", settings, facts())
@@ -157,7 +158,9 @@ async def lifecycle(
 
 
 async def _beside(stage: _Stage, watch: Watch, options: LifecycleOptions, number: int) -> None:
-    """Expire and restore a large source while events come in; the delay of those."""
+    """Expire and restore a large source while events come in; measures the delay of those
+    events.
+    """
     campaign, rows = f"beside-{number}", options.interactions
     await stage.fill(watch, campaign, rows)
     probe = Probe(stage.here, stage.worker, 60.0)

@@ -1,9 +1,9 @@
-"""A producer as a process of its own: offers benchmark events at a rate until it is ended.
+"""A producer in a separate process: offers benchmark events at a rate until it is stopped.
 
 Run as `python -m agents.tools.bench.load` with --rate, --sources, --events and --every, the seconds
-between two lots of them; the settings are those of its environment. Events are made before the
-first is offered, as making them would take from what is measured. It ends by itself when they
-are out.
+between two lots of events; settings come from its environment. All events are made before the first
+is offered, because making them would take CPU from the measured worker. It ends by itself when all
+events are sent.
 """
 
 import argparse
@@ -17,7 +17,7 @@ __all__ = ["run"]
 
 
 def run() -> None:
-    """Publish at the rate that the command line asks for."""
+    """Publish at the rate that the command line gives."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--sources", type=int, required=True)

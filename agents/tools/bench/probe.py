@@ -1,9 +1,9 @@
-"""From produce to readable: marked events, followed until the worker's hot table has them.
+"""Measures the time from produce to readable, with marked events.
 
-A marked event is readable when the shard's cursor, as GET /status tells it, has passed the
-event's offset: the cursor and the rows become visible together, with the step that committed
-them. Asking for rows every few milliseconds instead would measure the asking. Once a second the
-rows themselves are read over HTTP, and an event that counts as readable must be among them.
+A marked event is readable when the shard's cursor, as in GET /status, has passed the event's
+offset: cursor and rows become visible together, with the step that committed them. Reading rows
+every few milliseconds instead would itself slow the worker. Once a second the rows are read over
+HTTP, and must contain every event that counts as readable.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=_GIVE_UP_S)
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """One marked event and where it lies. `due`: when it was to be produced."""
+    """One marked event and its offset. `due`: the time at which it should be produced."""
 
     source: str
     user: str
@@ -51,10 +51,11 @@ class _Mark:
 
 
 class Probe:
-    """Marks one event every 50 ms. `delays` are the seconds each took to be readable.
+    """Marks one event every 50 ms. `delays` are the seconds until each was readable.
 
-    A delay runs from the instant at which the event was due to be handed to the producer, so
-    a producer that is held up is in it, and ends with the poll, every 20 ms, that finds it.
+    A delay begins at the time at which the event was due to be passed to the producer, so it
+    includes delays of the producer. It ends with the poll, every 20 ms, that finds the event
+    readable.
     """
 
     def __init__(self, field: Field, worker: Worker, seconds: float) -> None:
@@ -82,7 +83,7 @@ class Probe:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
-        """Mark and look inside the block; it ends when every marked event is readable."""
+        """Mark and follow events during the block; it ends when every marked event is readable."""
         stop = asyncio.Event()
         looking = asyncio.create_task(self._run(stop))
         try:
@@ -97,7 +98,7 @@ class Probe:
         return statistics.quantiles(self.delays, n=100, method="inclusive")[98]
 
     def facts(self) -> dict[str, float]:
-        """p50, p99 and the greatest delay in seconds, and how many were measured."""
+        """p50, p99 and the maximum of the delays in seconds, and their number."""
         return {
             "p50_s": statistics.median(self.delays),
             "p99_s": self.p99(),
@@ -162,7 +163,7 @@ class Probe:
         self._marks = left
 
     async def _check(self, session: aiohttp.ClientSession) -> None:
-        """Once a second, read the rows that the cursors promise."""
+        """Once a second, read the rows and compare them with the cursors."""
         while True:
             await asyncio.sleep(_CHECK_S)
             mark = self._latest

@@ -1,4 +1,4 @@
-"""`bench query`: how long an audience takes, beside DuckDB over the same rows."""
+"""`bench query`: the duration of an audience, compared with DuckDB over the same rows."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ QUESTIONS = {"one": (ONE, duck.ONE), "five": (FIVE, duck.FIVE)}
 
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """How much there is to ask about."""
+    """The sizes of the sources."""
 
     interactions: int = 10_000_000
     each: int = 1_000_000
@@ -67,7 +67,9 @@ class _Stage:
         self.counts: dict[str, int] = {}
 
     async def fill(self, watch: Watch, options: QueryOptions) -> None:
-        """All rows folded, flushed and merged, and every source known."""
+        """Publish all rows; wait until they are folded, flushed and merged, and every source is
+        known.
+        """
         settings = self.here.settings
         for name in (_BIG, *_SMALL):
             record = {"key": f"campaign:{name}", "status": Status.ACTIVE.value, "name": name}
@@ -85,7 +87,7 @@ class _Stage:
         await self.worker.settled(_DEADLINE_S)
 
     async def count(self, name: str, question: str, rows: int) -> None:
-        """One question, answered with its count and the first thousand users."""
+        """One query, answered with its count and the first thousand users."""
         body = {"filter": QUESTIONS[question][0]}
         idle, start = self.worker.cpu(), time.monotonic()
         async with self.session.post(f"{self.worker.url}/audience", json=body) as answer:
@@ -96,7 +98,7 @@ class _Stage:
         self.counts[question] = found["count"]
 
     async def stream(self, name: str, question: str, rows: int) -> None:
-        """One question, streamed: when the first row came, and the last."""
+        """One query, streamed: the times of the first row and of the last."""
         body, headers = {"filter": QUESTIONS[question][0]}, {"Accept": "application/x-ndjson"}
         idle, start = self.worker.cpu(), time.monotonic()
         url = f"{self.worker.url}/audience"
@@ -136,7 +138,7 @@ class _Stage:
 
 
 async def query(where: Ground, options: QueryOptions, say: Callable[[str], None]) -> BenchReport:
-    """Measure; `say` is told what goes on."""
+    """Measure; `say` gets progress messages."""
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = BenchReport("query", settings, facts())
     five = len(_SMALL) * options.each

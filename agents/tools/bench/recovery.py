@@ -1,4 +1,6 @@
-"""`bench recovery`: how fast a shard whose disk is gone is back, and a worker with all of them."""
+"""`bench recovery`: how fast a shard with a lost disk recovers, and a worker with all of its
+shards.
+"""
 
 import asyncio
 import shutil
@@ -27,7 +29,7 @@ _LOST = 0
 
 @dataclass(frozen=True, slots=True)
 class RecoveryOptions:
-    """How much there is to recover."""
+    """The amount of data to recover."""
 
     interactions: int = 10_000_000
     partitions: int = 4
@@ -37,7 +39,7 @@ class RecoveryOptions:
 async def recovery(
     where: Ground, options: RecoveryOptions, say: Callable[[str], None]
 ) -> BenchReport:
-    """Measure; `say` is told what goes on. Raises Fatal where not all came in."""
+    """Measure; `say` gets progress messages. Raises Fatal if data is missing."""
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = BenchReport("recovery", settings, facts())
     shard, worker = [], []
@@ -65,7 +67,7 @@ async def recovery(
 
 
 async def _fill(here: Field, interactions: int) -> dict[int, int]:
-    """How many interactions each shard has taken in; each event makes one of its own."""
+    """The number of interactions of each shard; each event makes one."""
     await publish(here.settings, crowd("crowd", interactions))
     async with Watch(here.settings) as watch:
         with Worker(here) as worker:
@@ -77,7 +79,7 @@ async def _fill(here: Field, interactions: int) -> dict[int, int]:
 
 
 async def _run(here: Field, held: dict[int, int], lost: Collection[int]) -> Sample:
-    """One start of a worker after the disks of `lost` are gone."""
+    """One start of a worker after the disks of `lost` were removed."""
     await asyncio.to_thread(_lose, Path(here.settings.data_dir), lost)
     async with Watch(here.settings) as watch:
         started = time.monotonic()

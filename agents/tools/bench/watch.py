@@ -1,7 +1,7 @@
-"""Watching a worker from outside: what its changelog says, as a read_committed consumer sees it.
+"""Watches a worker from outside: reads its changelog as a read_committed consumer.
 
-That a batch is ingested means that a cursor beyond it is committed. The changelog tells that
-without asking the worker for anything, and is little to read beside the events.
+A batch is ingested when a cursor beyond it is committed. The changelog shows this without any
+request to the worker, and is small compared with the events.
 """
 
 import time
@@ -26,8 +26,8 @@ _WAIT_MS = 50
 class Watch:
     """Follows the changelog from its present end. An asynchronous context manager.
 
-    `fenced` says when a worker took each shard over, `committed` when the last cursor of each
-    shard was seen: seconds of the monotonic clock. `cursors` are the cursors themselves.
+    `fenced` has the time of each shard's takeover, `committed` the time when the last cursor of
+    each shard was seen: seconds of the monotonic clock. `cursors` are the cursors themselves.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -59,7 +59,7 @@ class Watch:
         await self._consumer.stop()
 
     async def look(self) -> None:
-        """Take in what has been committed since; waits up to 50 ms for something."""
+        """Read the records committed since; waits up to 50 ms for one."""
         for partition, records in (await self._consumer.getmany(timeout_ms=_WAIT_MS)).items():
             now = time.monotonic()
             for record in records:
@@ -72,14 +72,14 @@ class Watch:
                     self.committed[partition.partition] = now
 
     def behind(self, ends: Mapping[tuple[str, int], int]) -> int:
-        """How many records lie between the cursors and `ends` (offsets by topic, partition)."""
+        """The number of records between the cursors and `ends` (offsets by topic, partition)."""
         return sum(
             max(0, end - self.cursors.get(partition, {}).get(topic, 0))
             for (topic, partition), end in ends.items()
         )
 
     async def taken_over(self, child: Child, seconds: float = 120.0) -> float:
-        """When the first shard was taken over. Raises Fatal after so many seconds."""
+        """The time of the first takeover. Raises Fatal after so many seconds."""
         deadline = time.monotonic() + seconds
         while not self.fenced:
             await self._wait(child, deadline, "has taken no shard over")
@@ -88,7 +88,9 @@ class Watch:
     async def caught_up(
         self, child: Child, ends: Mapping[tuple[str, int], int], seconds: float = 90.0
     ) -> float:
-        """When the last cursor passed `ends`. Raises Fatal after so many seconds at one place."""
+        """The time when the last cursor passed `ends`. Raises Fatal after so many seconds without
+        progress.
+        """
         deadline, behind = time.monotonic() + seconds, self.behind(ends)
         while left := self.behind(ends):
             if left < behind:

@@ -1,1 +1,1 @@
-"""The demo: a seeded day of events, and the show that checks every claim made on it."""
+"""The demo: a seeded day of events; the demo shows and checks every claim."""

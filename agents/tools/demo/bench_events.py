@@ -1,7 +1,7 @@
 """The events of the benchmarks: always the same mix, so that figures can be compared.
 
-Half are sends, a quarter opens, a tenth clicks and the rest variants; users are an eighth of
-the events; sources are drawn by an exponential or a Zipf law.
+Half are sends, a quarter opens, a tenth clicks and the rest variants; the number of users is an
+eighth of the events; sources follow an exponential or a Zipf distribution.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def _uuid(rng: Random) -> str:
 
 
 def bench_users(events: int, seed: int = 7) -> list[str]:
-    """The 24-hex ids of the users of so many events."""
+    """The ids, 24 hex digits each, of the users for this number of events."""
     rng = Random(f"users {seed}")
     return [f"{rng.getrandbits(96):024x}" for _ in range(max(1, events // 8))]
 
@@ -52,10 +52,10 @@ def bench_events(
     start_ms: int = START_MS,
     chunk: int = 20_000,
 ) -> Iterator[EventChunk]:
-    """Exactly `n` events in time order, `chunk` at a time, cut into one chunk a type.
+    """Exactly `n` events in time order, `chunk` at a time, divided into one chunk for each type.
 
-    The same arguments give the same bytes. `start_ms` is the first event's time; 3 ms lie
-    between two events.
+    The same arguments give the same bytes. `start_ms` is the first event's time; consecutive events
+    are 3 ms apart.
     """
     rng = Random(f"events {seed}")
     users = bench_users(n, seed)

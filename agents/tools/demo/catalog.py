@@ -1,4 +1,4 @@
-"""The demo's catalog: thirty campaigns and Canvases, segments, and the parts they play."""
+"""The demo's catalog: thirty campaigns and Canvases, segments, and their roles."""
 
 from dataclasses import dataclass
 from itertools import cycle
@@ -54,7 +54,7 @@ class DemoSource:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Which source shows what, as keys such as `campaign:ID`; None where none does."""
+    """Which source demonstrates what, as keys such as `campaign:ID`; None if none does."""
 
     stopped: tuple[str, ...]
     expiring: tuple[str, ...]
@@ -69,7 +69,9 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Sources, the definitions as the day begins, and those that stop some of them."""
+    """Sources, the definitions at the beginning of the day, and the definitions that stop some of
+    them.
+    """
 
     sources: tuple[DemoSource, ...]
     opening: tuple[dict[str, Any], ...]
@@ -84,9 +86,9 @@ def uuid_text(rng: Random) -> str:
 
 
 def make_catalog(rng: Random, start_ms: int) -> Catalog:
-    """The catalog; `start_ms` is when its first definitions were written.
+    """The catalog; `start_ms` is the time of its first definitions.
 
-    The stops carry no `stopped_at`: a source counts as stopped when the stop is read.
+    The stops have no `stopped_at`: a source counts as stopped when the coordinator reads the stop.
     """
     channels = cycle(CHANNELS)
     sources = tuple(

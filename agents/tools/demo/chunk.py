@@ -14,8 +14,8 @@ __all__ = ["EventChunk", "avro_chunk"]
 class EventChunk:
     """Events of one type, in the order in which they are published.
 
-    `columns` has what was set of the valid events' fields and is empty for malformed ones,
-    whose `rejected` is the code they must be rejected with.
+    `columns` has the fields of valid events that were set. It is empty for malformed events, whose
+    `rejected` is the code that they must be rejected with.
     """
 
     event: str

@@ -1,4 +1,4 @@
-"""Part two: sources are stopped, kept, held, expired."""
+"""Part two of the demo: sources are stopped, kept hot, held, expired."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ POLL_S = 0.2
 async def stop(
     settings: Settings, scenario: Scenario, worker: DemoWorker, facts: Facts, screen: Screen
 ) -> None:
-    """An operator holds one source; the catalog stops several. Shows what becomes of them."""
+    """An operator holds one source; the catalog stops several. Shows the resulting states."""
     roles = scenario.roles
     screen.act(f"{len(roles.stopped)} sources are stopped; retention is {settings.retention}")
     if roles.held is not None:
@@ -79,7 +79,7 @@ def _kept(
 async def _states(
     settings: Settings, wanted: dict[str, State], worker: DemoWorker
 ) -> dict[str, SourceState]:
-    """The records in lifecycle.state, once they are as wanted."""
+    """The records in lifecycle.state, once they have the wanted states."""
     until = time.monotonic() + STATES_S
     topic = Topics(settings.prefix).state
     while True:
@@ -104,7 +104,7 @@ async def expire(
     facts: Facts,
     screen: Screen,
 ) -> None:
-    """Wait for the expiry events; then the rows are refused, and those of others are not."""
+    """Wait for the expiry events; then check that their rows are refused and other rows are not."""
     roles, expected = scenario.roles, scenario.expected
     screen.act("What is due moves to the archive; a read_committed consumer sees")
     deadline = _seconds(settings) + EXPIRY_S
@@ -151,7 +151,7 @@ async def await_events(
 ) -> dict[str, dict[str, Any]]:
     """Lifecycle events by source, each shown as it comes, until all awaited were seen.
 
-    Raises Fatal where one is missing after the deadline, or comes twice.
+    Raises Fatal if one is missing after the deadline, or comes twice.
     """
     start = time.monotonic()
     events: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""What the demo has found out: the facts that it prints, and every claim with its check."""
+"""The results of the demo: the facts that it prints, and every claim with its check."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ __all__ = ["Facts", "difference"]
 
 @dataclass
 class Facts:
-    """The demo's result. It has succeeded when every claim that was made is true."""
+    """The demo's result. It is successful if every claim is true."""
 
     events: int = 0
     interactions: int = 0
@@ -26,7 +26,7 @@ class Facts:
     claims: dict[str, bool] = field(default_factory=dict)
 
     def claim(self, screen: Screen, what: str, good: bool, found: str = "") -> None:
-        """Remember and show a claim that was just checked; `found` says what was otherwise."""
+        """Store and show a claim that was just checked; `found` describes a difference."""
         self.claims[what] = good
         screen.tick(what if good or not found else f"{what}: {found}", good)
 
@@ -36,7 +36,7 @@ class Facts:
         return bool(self.claims) and all(self.claims.values())
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it."""
+        """The object that `--json` prints."""
         return {
             "events": self.events,
             "interactions": self.interactions,
@@ -52,7 +52,7 @@ class Facts:
 
 
 def difference(found: Interactions, expected: Interactions) -> str:
-    """How two sets of rows differ, with an example; empty where they are equal."""
+    """The difference of two sets of rows, with an example; empty if they are equal."""
     if found == expected:
         return ""
     missing = [key for key in expected if key not in found]

@@ -1,8 +1,8 @@
-"""A seeded, realistic day: definitions, users, and events as several producers would send them.
+"""Generates a seeded, realistic day: definitions, users, and events of several producers.
 
-Pure: the same arguments give the same bytes. There are people and machines that open,
-people and bots that click, control groups, Canvas exits, late events and duplicates, a few
-malformed events, some typed as JSON, and a producer that hashes keys by CRC32.
+Pure: the same arguments give the same bytes. People and machines open, people and bots click. There
+are control groups, Canvas exits, late events and duplicates, a few malformed events, some events as
+JSON, and a producer that hashes keys by CRC32.
 """
 
 import json
@@ -49,7 +49,7 @@ class Day:
 
     @property
     def rejected(self) -> int:
-        """How many of the events are malformed."""
+        """The number of malformed events."""
         return len(MALFORMED) if self.events > 10 * len(MALFORMED) else 0
 
     def users(self) -> Iterator[dict[str, Any]]:
@@ -59,7 +59,9 @@ class Day:
             yield {"user_id": user, "external_user_id": f"customer-{number}", "aliases": aliases}
 
     def chunks(self) -> Iterator[EventChunk]:
-        """Exactly `events` events in order of time, one chunk a type and producer at a time."""
+        """Exactly `events` events in order of time, one chunk for each type and producer at a
+        time.
+        """
         rng = Random(f"events {self.seed}")
         valid = self.events - self.rejected
         for start in range(0, valid, CHUNK):
@@ -90,7 +92,7 @@ class Day:
     def _stretch(
         self, rng: Random, rows: int, span: tuple[int, int]
     ) -> Iterator[tuple[str, Columns]]:
-        """`rows` events of all types in a stretch of time `(from, milliseconds)`."""
+        """`rows` events of all types in a period of time `(from, milliseconds)`."""
         sizes = {event: rows * share // 100 for event, share in MIX.items()}
         sizes["send"] += rows - sum(sizes.values())
         if not rows:
@@ -160,9 +162,9 @@ class Day:
 
 
 def generate(seed: int = 7, events: int = 300_000, start_ms: int = 1_760_000_000_000) -> Day:
-    """A day of exactly `events` events that begins at `start_ms`, of `events / 10` users.
+    """A day of exactly `events` events that begins at `start_ms`, with `events / 10` users.
 
-    No event lies more than four hours behind the end of the day.
+    No event is more than four hours before the end of the day.
     """
     rng = Random(f"day {seed}")
     # an even number: see where held-out users' messages go
@@ -193,7 +195,7 @@ def _after(rng: Random, messages: list[Message], rows: int, within_ms: int) -> l
 
 
 def _repeat_some(rng: Random, columns: Columns) -> Columns:
-    """Some events once more, in place of the last ones: the row count stays."""
+    """Some events again, in place of the last ones: the number of rows stays the same."""
     rows = len(columns["id"])
     again = int(rows * DUPLICATE_SHARE)
     if not again:

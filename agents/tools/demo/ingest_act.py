@@ -1,4 +1,4 @@
-"""Part one of the demo: a day of events goes in, and the hot rows equal the oracle's."""
+"""Part one of the demo: a day of events is ingested, and the hot rows equal the oracle's."""
 
 import asyncio
 import time
@@ -69,7 +69,7 @@ async def ingest(
 
 
 class _Rate:
-    """Follows how much is folded, and shows it."""
+    """Follows and shows how many events are folded."""
 
     def __init__(self, worker: DemoWorker, topics: Topics, total: int, screen: Screen) -> None:
         self.ingested = 0
@@ -79,7 +79,7 @@ class _Rate:
         self._screen = screen
 
     async def follow(self, publisher: Publisher) -> None:
-        """Until every event is folded."""
+        """Run until every event is folded."""
         start = time.monotonic()
         while self.ingested < self._total:
             self._worker.check()

@@ -28,7 +28,9 @@ async def restore(
     facts: Facts,
     screen: Screen,
 ) -> None:
-    """Ask for a tag, wait for the restored events, compare with `before`: rows of one's own."""
+    """Restore by tag, wait for the restore events, compare with `before`, the rows of the user's
+    own source.
+    """
     roles = scenario.roles
     screen.act(f"An operator restores everything with the tag {roles.restore_tag!r}")
 

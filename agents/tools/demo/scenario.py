@@ -1,4 +1,4 @@
-"""What a demo plays: the generated day, or the events of one's own files."""
+"""The input of a demo: the generated day, or the events of the user's own files."""
 
 import operator
 from collections import Counter
@@ -27,9 +27,9 @@ STOPPED_AT_MOST = 8
 
 @dataclass(frozen=True)
 class Scenario:
-    """Everything that is published, and what must come of it.
+    """Everything that is published, and the expected result.
 
-    Made before it is published, so that making it takes nothing from the rate that is shown.
+    It is made before publishing begins, so that making it does not reduce the rate that is shown.
     """
 
     events: Sequence[Chunk]
@@ -51,7 +51,7 @@ class Scenario:
 
 
 def of_day(day: Day, partitions: int) -> Scenario:
-    """The generated day, for topics of so many partitions."""
+    """The generated day, for topics with this many partitions."""
     events: list[Chunk] = []
     expected = Expected()
     rejected: Counter[str] = Counter()
@@ -77,7 +77,7 @@ def of_day(day: Day, partitions: int) -> Scenario:
 
 
 def _misplaced(chunk: Chunk, partitions: int) -> int:
-    """How many of a chunk's events lie on another partition than their user's."""
+    """The number of a chunk's events in another partition than their user's."""
     if chunk.partitioner == "murmur2":
         return 0
     found = partitions_of(chunk.keys, partitions, chunk.partitioner)
@@ -85,11 +85,11 @@ def _misplaced(chunk: Chunk, partitions: int) -> int:
 
 
 def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
-    """Events, definitions and users of files; definitions that are missing are made.
+    """Events, definitions and users of files; missing definitions are made.
 
-    The sources with most interactions play the parts, as far as there are enough of them:
-    the first is restored, the second held, the third kept hot by a Canvas through a segment.
-    Raises UsageError where no event names a source.
+    The sources with the most interactions get the roles, as far as there are enough of them: the
+    first is restored, the second held, the third kept hot by a Canvas through a segment. Raises
+    UsageError if no event names a source.
     """
     events: list[Chunk] = []
     expected = Expected()
@@ -159,7 +159,7 @@ def _roles(stopped: Sequence[str]) -> Roles:
 def _definitions(
     sources: Sequence[str], known: Mapping[str, dict[str, Any]], roles: Roles
 ) -> list[dict[str, Any]]:
-    """A definition for every source, active, and those that keep one of them hot."""
+    """An active definition for every source, and those that keep one of them hot."""
     found = []
     for source in sources:
         made: dict[str, Any] = {"key": source, "name": "", "tags": []}

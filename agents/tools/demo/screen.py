@@ -1,4 +1,4 @@
-"""What the demo says: plain text, colours and a live line only on a terminal."""
+"""The output of the demo: plain text; colours and a live line only on a terminal."""
 
 import re
 import sys
@@ -19,9 +19,9 @@ UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 
 
 class Screen:
-    """Prints headings, lines, ticks and a line that changes; nothing at all when `quiet`.
+    """Prints headings, lines, ticks and a line that changes; nothing at all if `quiet`.
 
-    Long ids are cut to their first eight digits, but for `exact` lines.
+    Long ids are cut to their first eight digits, except in `exact` lines.
     """
 
     def __init__(self, quiet: bool) -> None:
@@ -42,7 +42,7 @@ class Screen:
         self._say(f"   {_short(text)}")
 
     def exact(self, text: str) -> None:
-        """A line as a program sees it."""
+        """A line exactly as a program prints it."""
         self._say(f"   {text}")
 
     def tick(self, text: str, good: bool = True) -> None:
@@ -60,7 +60,9 @@ class Screen:
             )
 
     def live(self, text: str, *, last: bool = False, every_s: float = PLAIN_EVERY_S) -> None:
-        """Change the live line; off a terminal a new line, not more often than `every_s`."""
+        """Change the live line; without a terminal print a new line, at most one in `every_s`
+        seconds.
+        """
         now = time.monotonic()
         if self._quiet or (now < self._next and not last):
             return

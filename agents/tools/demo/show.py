@@ -1,4 +1,4 @@
-"""The demo from end to end: broker, topics, worker, the acts, and everything ended again."""
+"""The demo from start to end: broker, topics, worker, the acts, and the shutdown of everything."""
 
 import asyncio
 import shutil
@@ -44,7 +44,7 @@ PACE: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is left running with --keep."""
+    """The addresses and processes that remain with --keep."""
 
     settings: Settings
     url: str
@@ -54,7 +54,7 @@ class Stage:
 
 
 def demo_settings(settings: Settings) -> Settings:
-    """The given settings, at the demo's pace, with a prefix of their own."""
+    """The given settings with the demo's short periods and a new prefix."""
     own = {n: v for n, v in PACE.items() if settings.origins[n] == "default"}
     # its records carry the ids of registry.json, whatever registry others use
     own["schema_registry_url"] = ""
@@ -69,9 +69,9 @@ async def play(
     keep: bool,
     failed: Callable[[str], None],
 ) -> tuple[Facts, Stage]:
-    """Play all acts. `failed` is given the end of the worker's log where an error comes.
+    """Run all acts. After an error, `failed` gets the end of the worker's log.
 
-    Raises what went wrong; claims that turned out false are in the facts.
+    Raises the error; false claims are in the facts.
     """
     start = time.monotonic()
     facts = Facts()
@@ -123,7 +123,7 @@ async def _acts(
 
 
 async def _clear(settings: Settings, folder: Path) -> None:
-    """Take the demo's topics off the broker, which may be a shared one, and its files away."""
+    """Delete the demo's topics from the broker, which may be shared, and its files."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
     try:
         await admin.start()

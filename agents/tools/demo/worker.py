@@ -1,4 +1,4 @@
-"""The demo's worker: the real command in a process of its own, and its HTTP answers."""
+"""The demo's worker: the real command in a separate process, and its HTTP answers."""
 
 import asyncio
 import time

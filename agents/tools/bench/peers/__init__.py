@@ -1,6 +1,6 @@
-"""The peers: the same job written the stock way, each a process of its own.
+"""The peers: the same job in the usual way of other libraries, each in a separate process.
 
-Every peer takes the same arguments (`job.arguments`), tells its progress through a
-`Progress` file, and leaves its final state in its changelog topics, where `state.py` reads
-it to compare it with the oracle's.
+Every peer takes the same arguments (`job.arguments`), reports its progress through a `Progress`
+file, and leaves its final state in its changelog topics, where `state.py` reads it to compare it
+with the oracle's.
 """

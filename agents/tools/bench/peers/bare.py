@@ -1,4 +1,4 @@
-"""Bare consumption: aiokafka hands over record by record, and nothing is done with them.
+"""Bare consumption: aiokafka returns record by record, without any processing.
 
 Run as `python -m agents.tools.bench.peers.bare` with the arguments of `job.arguments`.
 """
@@ -16,9 +16,9 @@ _WAIT_MS = 200
 
 
 async def run(given: PeerArguments) -> None:
-    """Consume `given.events` records with the client's own settings.
+    """Consume `given.events` records with the client's default settings.
 
-    Then it stays until it is told to stop, so that its CPU and memory can still be read.
+    Then it waits until it is stopped, so that its CPU and memory can still be read.
     """
     progress = Progress(given.progress)
     consumer = AIOKafkaConsumer(

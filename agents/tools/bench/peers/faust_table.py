@@ -1,4 +1,4 @@
-"""A stock Faust agent with a RocksDB table, as its documentation writes one.
+"""A stock Faust agent with a RocksDB table, as in its documentation.
 
 Run as `python -m agents.tools.bench.peers.faust_table` with the arguments of `job.arguments`.
 """
@@ -13,7 +13,7 @@ __all__ = ["app"]
 
 
 def app(given: PeerArguments) -> faust.App:
-    """The application: one agent, one table, the framework's defaults wherever it has any."""
+    """The application: one agent, one table, the framework's defaults."""
     name = given.prefix.replace(".", "-") + "faust"
     built = faust.App(
         name,

@@ -1,8 +1,8 @@
-"""The job every peer does, as a person would write it for one event at a time.
+"""The job of every peer, written for one event at a time.
 
-An event makes one interaction: the key `(source, user, kind, channel, step, variation,
-detail)` with the first and the last time it was seen. Only what the four benchmarked topics
-carry is here: send, open, click and variant.
+An event makes one interaction: the key `(source, user, kind, channel, step, variation, detail)`
+with the first and the last time it was seen. Only the four benchmarked topics are covered: send,
+open, click and variant.
 """
 
 import argparse
@@ -24,7 +24,7 @@ Key = tuple[str, str, str, str | None, str | None, str | None, str | None]
 
 
 class PeerArguments(NamedTuple):
-    """What a peer is started with."""
+    """The arguments of a peer."""
 
     bootstrap: str
     prefix: str
@@ -64,7 +64,9 @@ def decoder(event: str) -> Callable[[bytes], dict[str, Any]]:
 
 
 def keys(event: str, record: dict[str, Any]) -> list[Key]:
-    """The interactions that one event of topic `event` makes; none where it names no source."""
+    """The keys of the interactions that one event of topic `event` makes; none if it names no
+    source.
+    """
     if record["campaign_id"] is not None:
         source = "campaign:" + record["campaign_id"]
     elif record["canvas_id"] is not None:

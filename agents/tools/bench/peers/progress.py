@@ -1,8 +1,8 @@
-"""How far a measured process is: a file of 24 bytes, mapped by the process and its parent.
+"""The progress of a measured process: a file of 24 bytes, mapped by the process and its parent.
 
-Layout, little-endian: events handled (int64), when the first and the last of them were
-handled (float64 each, seconds of the monotonic clock, which all processes of one machine
-share). Writing it costs about a third of a microsecond, so it can be done for every event.
+Layout, little-endian: number of processed events (int64), times of the first and the last of them
+(float64 each, seconds of the monotonic clock, which all processes of one machine share). A write
+takes about a third of a microsecond, so it is done for every event.
 """
 
 import mmap
@@ -17,7 +17,7 @@ _LAYOUT = struct.Struct("<qdd")
 
 
 class Reading(NamedTuple):
-    """`events` handled between `first` and `last`, both monotonic seconds (0.0: none yet)."""
+    """`events` processed between `first` and `last`, both monotonic seconds (0.0: none yet)."""
 
     events: int
     first: float
@@ -25,7 +25,7 @@ class Reading(NamedTuple):
 
 
 class Progress:
-    """Opens `path`, making it where it is missing; `add` is the process's, `read` the parent's."""
+    """Opens `path`, and creates it if it is missing; the process calls `add`, its parent `read`."""
 
     def __init__(self, path: Path) -> None:
         with path.open("a+b") as file:
@@ -36,12 +36,12 @@ class Progress:
         self._first = 0.0
 
     def begin(self) -> None:
-        """Start the clock now, before the first event is there."""
+        """Start the clock now, before the first event."""
         self._first = time.monotonic()
         _LAYOUT.pack_into(self._map, 0, 0, self._first, self._first)
 
     def add(self, events: int = 1) -> None:
-        """Count `events` as handled now."""
+        """Count `events` as processed now."""
         now = time.monotonic()
         if not self._first:
             self._first = now
@@ -49,5 +49,5 @@ class Progress:
         _LAYOUT.pack_into(self._map, 0, self._events, self._first, now)
 
     def read(self) -> Reading:
-        """What the process has told so far."""
+        """The progress of the process so far."""
         return Reading(*_LAYOUT.unpack_from(self._map, 0))

@@ -40,7 +40,7 @@ def _remember(event: str) -> Callable[[dict[str, Any], State], None]:
 
 
 def run(given: PeerArguments) -> None:
-    """Consume until the process is told to stop."""
+    """Consume until the process is stopped."""
     progress = Progress(given.progress)
     app = Application(
         broker_address=given.bootstrap,

@@ -1,4 +1,4 @@
-"""Running a peer: its processes started, their progress followed, its final state read."""
+"""Runs a peer: starts its processes, follows their progress, reads the final state."""
 
 import asyncio
 import importlib.util
@@ -27,10 +27,9 @@ def available(package: str) -> bool:
 async def run(field: Field, peer: str, events: int, processes: int = 1) -> Sample:
     """One run of `peer` (a module of this package) over the `events` events of the field.
 
-    The time is from the first to the last event handled, commits after it not counted, which
-    favours the peer. Its CPU is that of its processes from their start to their end without
-    the interpreter's start. Raises Fatal where a process fails or the deadline of 15 minutes
-    passes.
+    The time is from the first to the last processed event, without the commits after it, which
+    favours the peer. The CPU is that of its processes without the interpreter's start. Raises Fatal
+    if a process fails or the deadline of 15 minutes passes.
     """
     folder = field.folder / peer
     folder.mkdir()

@@ -1,7 +1,7 @@
-"""The final state of a peer: what its changelog topics say, as interactions.
+"""The final state of a peer, from its changelog topics, as interactions.
 
-Both peers keep one changelog record a key, with the key as a JSON list and `[first, last]` as
-the value; Quix Streams puts the message's key and `|` before it.
+Both peers write one changelog record for each key, with the key as a JSON list and `[first, last]`
+as the value; Quix Streams puts the message's key and `|` before it.
 """
 
 import json
@@ -55,8 +55,8 @@ async def state(field: Field, peer: str) -> Interactions:
 async def _read(consumer: AIOKafkaConsumer) -> Interactions:
     """All records up to the present ends.
 
-    A partition whose log ends in a transaction marker is never reported as read to its end,
-    so a second without a record counts as the end too: the peer's processes have ended.
+    A partition whose log ends with a transaction marker is never reported as read to its end, so a
+    second without a record also counts as the end: the peer's processes have ended by then.
     """
     found: Interactions = {}
     ends = await consumer.end_offsets(consumer.assignment())
