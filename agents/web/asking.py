@@ -18,10 +18,18 @@ from agents.web.caller import slot
 from agents.web.command_body import wait_of
 from schemas.records.lifecycle import Command, CommandRefusal, CommandType, Outcome
 
-__all__ = ["MOST_PARTS", "asked", "described", "requests_read", "unknown_request"]
+__all__ = ["MOST_PARTS", "SENT_PROBLEMS", "asked", "described", "requests_read", "unknown_request"]
 
 MOST_PARTS = 1_000
 """Sources of a request in one answer."""
+SENT_PROBLEMS = (
+    "bad_request",
+    "key_reused",
+    "command_refused",
+    "shards_unavailable",
+    "control_unavailable",
+)
+"""The codes that every call with a command may have."""
 
 
 def requests_read(context: WorkerContext) -> None:

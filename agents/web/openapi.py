@@ -8,7 +8,7 @@ from aiohttp import web
 
 from agents.http.keys import Scope
 from agents.http.problems import CODES
-from agents.http.route import Parameter, Route, header
+from agents.http.route import Parameter, Route
 from agents.web.request_shapes import REQUESTS
 from agents.web.shapes import COMPONENTS
 
@@ -19,7 +19,6 @@ _GUARDED = (
     *("unauthorized", "forbidden", "too_many_requests", "request_too_large"),
     *("busy", "keys_lost", "time_limit"),
 )
-_IF_NONE_MATCH = header("If-None-Match", "The `ETag` of an answer that is there already")
 _DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict)
 
 
@@ -72,9 +71,8 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     if route.scope is not None:
         found["description"] = f"Takes a key of scope `{route.scope.value}`.{route.note}"
-    parameters = [*route.parameters, *([_IF_NONE_MATCH] if route.etag else [])]
-    if parameters:
-        found["parameters"] = [_parameter(parameter) for parameter in parameters]
+    if route.parameters:
+        found["parameters"] = [_parameter(parameter) for parameter in route.parameters]
     if route.body is not None:
         content = {"application/json": {"schema": route.body}}
         found["requestBody"] = {"required": not route.body_optional, "content": content}
@@ -83,7 +81,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _name(route: Route) -> str:
     words = [word.strip("{}.").replace(".", "_") for word in route.path.split("/") if word]
-    return "_".join([route.method.lower(), *words])
+    return "_".join([route.method.lower(), *(words or ["root"])])
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

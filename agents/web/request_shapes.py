@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.requests.facts import STATES
-from schemas.records.lifecycle import Outcome, State
+from schemas.records.lifecycle import Outcome, State, Status
 
 __all__ = ["REQUESTS"]
 
@@ -77,6 +77,9 @@ _PART = _shape(
     }
 )
 
+_LIST_OF_TEXTS = {"type": "array", "items": _TEXT}
+_PARTS = {"type": "array", "items": _shape({"id": _TEXT, "name": _TEXT})}
+
 REQUESTS: Mapping[str, Any] = {
     "RequestSummary": _shape(_REQUEST),
     "Request": _shape({**_REQUEST, "sources": {"type": "array", "items": _PART}, "next": _NAME}),
@@ -89,4 +92,105 @@ REQUESTS: Mapping[str, Any] = {
             "next": _NAME,
         }
     ),
+    "Sweep": _shape(
+        {
+            "paused": _FLAG,
+            "suspended": {**_FLAG, "description": "the clocks differ"},
+            "next_at": _MOMENT,
+            "interval": _TEXT,
+            "awaiting": {**_COUNT, "description": "sources that wait for a confirmation"},
+            "confirm": {**_NAME, "description": "the id that `confirm` takes"},
+            "confirm_share": {"type": "number"},
+            "hot": _COUNT,
+            "due": _COUNT,
+            "sources": {
+                "type": "array",
+                "items": _shape({"source": _TEXT, "name": _TEXT, "due_at": {"type": "integer"}}),
+                "description": "the first of those that are due",
+            },
+        }
+    ),
+    "Definition": _shape(
+        {
+            "key": _TEXT,
+            "kind": _TEXT,
+            "name": _TEXT,
+            "status": {"enum": [*(status.value for status in Status), None]},
+            "tags": _LIST_OF_TEXTS,
+            "filters": {**_NAME, "description": "the filter as the catalog has it: JSON as text"},
+            "references": _LIST_OF_TEXTS,
+            "stopped_at": _MOMENT,
+            "updated_at": _MOMENT,
+            "legacy_deleted": _FLAG,
+            "steps": _PARTS,
+            "variations": _PARTS,
+            "unreadable": {**_NAME, "description": "why the latest record is not used"},
+        }
+    ),
+    "Audit": _shape(
+        {
+            "entries": {
+                "type": "array",
+                "items": _shape(
+                    {
+                        "offset": _COUNT,
+                        "event_id": _TEXT,
+                        "source": _NAME,
+                        "name": {**_NAME, "description": "of the source"},
+                        "time": {"type": "integer"},
+                        "decision": _TEXT,
+                        "from_state": _NAME,
+                        "to_state": _NAME,
+                        "version": {"type": ["integer", "null"]},
+                        "by": _NAME,
+                        "reason": _NAME,
+                        "detail": _NAME,
+                        "request_id": _NAME,
+                    }
+                ),
+            },
+            "next": {"type": ["integer", "null"]},
+            "end": {**_COUNT, "description": "where to read on for what is decided later"},
+        }
+    ),
+    "Rejected": _shape(
+        {
+            "counts": {
+                "type": "array",
+                "items": _shape(
+                    {
+                        "code": _TEXT,
+                        "topic": _TEXT,
+                        "count": _COUNT,
+                        "last": {"type": "integer"},
+                        "remedy": _NAME,
+                    }
+                ),
+            },
+            "total": _COUNT,
+            "samples": {
+                "type": "array",
+                "items": _shape(
+                    {
+                        **dict.fromkeys(("code", "topic", "partition", "offset", "detail"), _TEXT),
+                        "time": {"type": "integer"},
+                        "user": _NAME,
+                        "event_id": _NAME,
+                        "value": {**_TEXT, "description": "the first bytes, as text"},
+                        "remedy": _NAME,
+                    }
+                ),
+            },
+            "complete": {**_FLAG, "description": "whether all are counted"},
+        }
+    ),
+    "Settings": _shape(
+        {
+            "settings": {
+                "type": "array",
+                "items": _shape(dict.fromkeys(("name", "value", "origin", "doc"), _TEXT)),
+            }
+        }
+    ),
+    "Root": _shape({"name": _TEXT, "openapi": _TEXT}),
 }

@@ -24,8 +24,10 @@ from agents.web.routes import (
     health,
     interactions,
     internal,
+    records,
     requests,
     sources,
+    sweep,
     users,
 )
 from schemas.errors import Fatal
@@ -39,6 +41,8 @@ ROUTES: tuple[Route, ...] = (
     *analytics.ROUTES,
     *explain.ROUTES,
     *requests.ROUTES,
+    *sweep.ROUTES,
+    *records.ROUTES,
     *audience.ROUTES,
     *users.ROUTES,
     *openapi.ROUTES,

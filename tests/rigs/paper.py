@@ -1,23 +1,26 @@
 """A worker's commands without Kafka: a coordinator on paper reads them at once."""
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.coordinator.proof import proven
 from agents.coordinator.rules.inputs import CommandRead
 from agents.views.request_view import RequestView
-from schemas.decode.batch_records import KafkaRecord
+from schemas.decode.batch_pack import packed
+from schemas.decode.batch_records import KafkaRecord, RecordBatch
 from schemas.errors import Recoverable
 from schemas.records import codec
 from schemas.records.lifecycle import Command
-from streams.kafka.log import Record
+from streams.kafka.log import Partition, Record
+from streams.kafka.topics import Topics
 from tests.rigs.desk import Desk
 
 __all__ = ["PaperLog"]
 
 
 class PaperLog:
-    """A log whose appender hands commands to a desk, and whose readers find no broker.
+    """A log whose appender hands commands to a desk; its topics have what the desk has written.
 
     `key` is that by which workers prove whose a command is. While `silent` the coordinator reads
     nothing, while `broken` nothing is acknowledged.
@@ -25,7 +28,10 @@ class PaperLog:
 
     address = "paper"
 
-    def __init__(self, desk: Desk, view: RequestView, key: bytes = b"") -> None:
+    def __init__(
+        self, desk: Desk, view: RequestView, key: bytes = b"", prefix: str = "emberline."
+    ) -> None:
+        self.prefix = prefix
         self.desk = desk
         self.view = view
         self.key = key
@@ -35,10 +41,18 @@ class PaperLog:
 
     @property
     def admin(self) -> Any:
-        raise Recoverable("There is no broker")
+        return _PaperAdmin(self)
 
-    def reader(self, *args: Any, **more: Any) -> Any:
-        raise Recoverable("There is no broker")
+    def reader(self, cursor: Mapping[Partition, int], options: object = None) -> Any:
+        return _PaperReader(self, cursor)
+
+    def records(self, partition: Partition) -> list[tuple[bytes | None, bytes]]:
+        """Key and value of all that the desk has written to a topic."""
+        return [
+            (None if one.key is None else one.key.encode(), codec.encode(one.schema, one.record))
+            for one in self.desk.said
+            if getattr(Topics(self.prefix), one.topic) == partition[0]
+        ]
 
     def writer(self, transactional_id: str) -> Any:
         raise Recoverable("There is no broker")
@@ -73,3 +87,40 @@ class PaperLog:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class _PaperAdmin:
+    def __init__(self, log: PaperLog) -> None:
+        self._log = log
+
+    async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
+        return {one: (0, len(self._log.records(one))) for one in partitions}
+
+    async def partitions(self, topics: Sequence[str]) -> list[Partition]:
+        return [(topic, 0) for topic in topics]
+
+
+class _PaperReader:
+    """Hands over the rest of each partition as one batch that begins at offset 0."""
+
+    def __init__(self, log: PaperLog, cursor: Mapping[Partition, int]) -> None:
+        self._log = log
+        self._positions = dict(cursor)
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def position(self, partition: Partition) -> int:
+        return self._positions[partition]
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        self._positions[partition] = offset
+
+    async def progress(self) -> list[RecordBatch]:
+        found = []
+        for at in self._positions:
+            records = self._log.records(at)
+            found.append(packed(records, at[0], self._log.desk.now))
+            self._positions[at] = len(records)
+        return found

@@ -35,7 +35,13 @@ SHARDS = 4
 class Site:
     """One worker's web server, and what it stands on."""
 
-    def __init__(self, settings: Settings, partitions: set[int], *records: SourceState) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        partitions: set[int],
+        *records: SourceState,
+        desk: Desk | None = None,
+    ) -> None:
         self.states = States(*records)
         self.shards = {p: DummyShard(p) for p in partitions}
         self.manager = SimpleNamespace(
@@ -48,7 +54,7 @@ class Site:
         )
         self.requests = RequestView()
         self.requests.caught_up.set()
-        self.paper = PaperLog(Desk(partitions=settings.partitions), self.requests)
+        self.paper = PaperLog(desk or Desk(partitions=settings.partitions), self.requests)
         self.context = WorkerContext(
             settings,
             cast(ShardManager, self.manager),

@@ -15,7 +15,14 @@ from agents.http.route import SOURCE, Handler, Route, Schema, path, query, ref
 from agents.requests.facts import STATES, request_facts, sent_facts, state_of
 from agents.scatter.context import CONTEXT
 from agents.web.answer import tagged
-from agents.web.asking import MOST_PARTS, asked, described, requests_read, unknown_request
+from agents.web.asking import (
+    MOST_PARTS,
+    SENT_PROBLEMS,
+    asked,
+    described,
+    requests_read,
+    unknown_request,
+)
 from agents.web.command_body import (
     COMMON,
     IDEMPOTENCY_KEY,
@@ -25,13 +32,12 @@ from agents.web.command_body import (
     command_of,
     schema,
 )
+from agents.web.pages import limit_of, limit_parameter
 from schemas.records.lifecycle import CommandType
 from schemas.words.nearest import hint
 
 __all__ = ["ROUTES"]
 
-DEFAULT_LIMIT = 100
-MOST = 1_000
 _LISTED = tuple(state for state in STATES if state != "sent")
 _ABOUT_ONE = (CommandType.HOLD, CommandType.UNHOLD, CommandType.EXPIRE)
 _ABOUT_MANY = (*_ABOUT_ONE, CommandType.RESTORE, CommandType.CANCEL)
@@ -85,7 +91,7 @@ def _listing(takes: Callable[[Request], bool]) -> Handler:
         if state is not None and state not in _LISTED:
             raise bad_request(f"state is not {state[:80]!r}. {hint(state, _LISTED)}")
         view = context.requests
-        limit, before = _limit(request, MOST, DEFAULT_LIMIT), _before(request.query.get("cursor"))
+        limit, before = limit_of(request), _before(request.query.get("cursor"))
         found = (
             one
             for one in view.newest(before)
@@ -109,7 +115,7 @@ async def one_request(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     requests_read(context)
     request_id = request.match_info["id"]
-    limit, after = _limit(request, MOST_PARTS, MOST_PARTS), request.query.get("cursor", "")
+    limit, after = limit_of(request, MOST_PARTS, MOST_PARTS), request.query.get("cursor", "")
     found = context.requests.get(request_id)
     if found is not None:
         return tagged(request, described(context, found, after, limit))
@@ -124,16 +130,6 @@ def _check_named(found: dict[str, Any]) -> None:
         raise bad_request("Name sources, or a tag")
 
 
-def _limit(request: web.Request, most: int, default: int) -> int:
-    text = request.query.get("limit")
-    if text is None:
-        return default
-    found = number(text)
-    if found is None or not 0 < found <= most:
-        raise bad_request(f"limit is a number from 1 to {most}, not {text[:40]!r}")
-    return found
-
-
 def _before(cursor: str | None) -> tuple[int, str] | None:
     if cursor is None:
         return None
@@ -146,19 +142,12 @@ def _before(cursor: str | None) -> tuple[int, str] | None:
 
 _ID = path("id", "The request's id: its Idempotency-Key, or what the worker has made")
 _REASONS = schema({})
-_PAGES = (
-    query("limit", "Most requests of a page", type="integer", minimum=1, maximum=MOST,
-          default=DEFAULT_LIMIT),
-    query("cursor", "`next` of the page before"),
-)  # fmt: skip
+_PAGES = (limit_parameter("requests"), query("cursor", "`next` of the page before"))
 _PART_PAGES = (
-    query("limit", "Most sources of a page", type="integer", minimum=1, maximum=MOST_PARTS,
-          default=MOST_PARTS),
+    limit_parameter("sources", MOST_PARTS, MOST_PARTS),
     query("cursor", "`next` of the page before: a source"),
-)  # fmt: skip
+)
 _STATE = query("state", "Those that stand so only", enum=list(_LISTED))
-_SENT = ("bad_request", "key_reused", "command_refused", "shards_unavailable",
-         "control_unavailable")  # fmt: skip
 _ONE: Schema = {"application/json": ref("Request")}
 _LIST: Schema = {"application/json": ref("Requests")}
 
@@ -176,7 +165,7 @@ def _commanding(path_: str, handler: Handler, summary: str, **more: Any) -> Rout
         parameters=(*given.pop("parameters", ()), IDEMPOTENCY_KEY, WAIT),
         location=True,
         answers=_ONE,
-        problems=(*_SENT, *given.pop("problems", ())),
+        problems=(*SENT_PROBLEMS, *given.pop("problems", ())),
         **given,
     )
 

@@ -8,19 +8,17 @@ from typing import Any
 from aiohttp import web
 
 from agents.http.keys import Scope
-from agents.http.number import number
 from agents.http.problems import bad_request
 from agents.http.route import SOURCE, Route, query, ref
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.sizes import Sizes, sizes
 from agents.scatter.visible import known, states_read
+from agents.web.answer import tagged
+from agents.web.pages import limit_of, limit_parameter
 from schemas.records.lifecycle import SOURCE_KINDS, SourceState, State
 from schemas.words.nearest import hint
 
 __all__ = ["ROUTES", "list_sources", "one_source"]
-
-DEFAULT_LIMIT = 100
-MOST = 1000
 
 
 async def list_sources(request: web.Request) -> web.Response:
@@ -30,20 +28,21 @@ async def list_sources(request: web.Request) -> web.Response:
     following page, null on the last.
     """
     context = request.app[CONTEXT]
-    limit = _limit(request.query.get("limit"))
+    limit = limit_of(request)
     found = sorted(_matching(_states(context), request.query), key=lambda record: record.source)
     after = request.query.get("cursor", "")
     rest = (record for record in found if record.source > after)
     page = list(islice(rest, limit + 1))
     more, page = len(page) > limit, page[:limit]
     measured = await sizes(context, [record.source for record in page])
-    return web.json_response(
+    return tagged(
+        request,
         {
             "sources": [_described(record, measured) for record in page],
             "total": len(found),
             "next": page[-1].source if more else None,
             "missing_shards": measured.missing,
-        }
+        },
     )
 
 
@@ -53,7 +52,8 @@ async def one_source(request: web.Request) -> web.Response:
     source = request.match_info["source"]
     record = known(context, source)
     measured = await sizes(context, [source])
-    return web.json_response(_described(record, measured) | {"missing_shards": measured.missing})
+    found = _described(record, measured) | {"missing_shards": measured.missing}
+    return tagged(request, found)
 
 
 def _states(context: WorkerContext) -> Iterable[SourceState]:
@@ -112,15 +112,6 @@ def why(record: SourceState) -> list[str]:
     return reasons
 
 
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    found = number(text)
-    if found is None or not 0 < found <= MOST:
-        raise bad_request(f"limit is a number from 1 to {MOST}, not {text[:40]!r}")
-    return found
-
-
 ROUTES = (
     Route(
         method="GET",
@@ -133,16 +124,10 @@ ROUTES = (
             query("kind", "Campaigns or Canvases only", enum=list(SOURCE_KINDS)),
             query("state", "Sources in this state only", enum=[state.value for state in State]),
             query("tag", "Sources with this tag only"),
-            query(
-                "limit",
-                "Most sources of a page",
-                type="integer",
-                minimum=1,
-                maximum=MOST,
-                default=DEFAULT_LIMIT,
-            ),
+            limit_parameter("sources"),
             query("cursor", "`next` of the page before"),
         ),
+        etag=True,
         answers={"application/json": ref("Sources")},
         problems=("bad_request", "shards_unavailable"),
     ),
@@ -153,6 +138,7 @@ ROUTES = (
         summary="Where one source stands, why, and how large it is",
         scope=Scope.READ,
         parameters=(SOURCE,),
+        etag=True,
         answers={"application/json": ref("Source")},
         problems=("unknown_source", "shards_unavailable"),
     ),

@@ -55,6 +55,8 @@ def named(value: Any) -> Any:
     if isinstance(value, dict):
         if value.get("name") == "id" and value.get("in") == "path":
             return value | {"schema": {"type": "string", "enum": ["again", "all", "nothing"]}}
+        if value.get("name") == "key" and value.get("in") == "path":
+            return value | {"schema": {"type": "string", "enum": ["canvas:c", "segment:none"]}}
         if value.get("name") == "source" and value.get("in") == "path":
             sources = [A, "campaign:exempt", "canvas:gone", "canvas:unknown", "campaign:old", "x"]
             return value | {"schema": {"type": "string", "enum": sources}}

@@ -1,0 +1,147 @@
+"""How many records were rejected lately, by reason and topic, with samples: read when asked for.
+
+Rejected records may be as many as events, so a worker does not follow them. One answer reads the
+end of each partition of `rejected`, within a limited number of records, bytes and seconds.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.decode.batch import KafkaRecord
+from schemas.records.codec import decode
+from schemas.records.undecodable import REMEDIES, Undecodable
+from streams.kafka.foreign_records import records_of
+from streams.kafka.log import Log, Partition, ReaderOptions
+
+__all__ = ["Rejected", "rejected"]
+
+MOST_RECORDS = 2_000
+"""Offsets of each partition that are read."""
+MOST_BYTES = 64_000_000
+READ_S = 5.0
+_SHOWN = 200
+_FETCH_BYTES = 4_000_000
+
+
+@dataclass(slots=True)
+class Rejected:
+    """`counts` are `[records, time of the last one]` by code and topic. `complete`: whether all
+    records of the topic, or all since the time that was asked for, are counted."""
+
+    counts: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    complete: bool = True
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON, the largest counts first; each code's samples newest first."""
+        ordered = sorted(self.counts.items(), key=lambda one: (-one[1][0], one[0]))
+        return {
+            "counts": [
+                {
+                    "code": code,
+                    "topic": topic,
+                    "count": count,
+                    "last": last,
+                    "remedy": REMEDIES.get(code),
+                }
+                for (code, topic), (count, last) in ordered
+            ],
+            "total": sum(count for count, _ in self.counts.values()),
+            "samples": [
+                one
+                for code in sorted(self.samples)
+                for one in sorted(self.samples[code], key=lambda sample: -sample["time"])
+            ],
+            "complete": self.complete,
+        }
+
+
+async def rejected(kafka: Log, topic: str, since: int | None, samples: int) -> Rejected:
+    """Count the last records, those since a time (UTC milliseconds) only if given; with up to
+    `samples` of each code. Raises Recoverable, and Fatal if there is no such topic."""
+    spans = await kafka.admin.bounds(await kafka.admin.partitions([topic]))
+    starts = {one: max(first, end - MOST_RECORDS) for one, (first, end) in spans.items()}
+    ends = {one: end for one, (_, end) in spans.items()}
+    found = Rejected()
+    cut = {one for one, start in starts.items() if start > spans[one][0]}
+    size = 0
+    reader = kafka.reader(starts, ReaderOptions(bytes_per_fetch=_FETCH_BYTES, name="rejected-page"))
+    try:
+        await reader.start()
+        async with asyncio.timeout(READ_S):
+            while any(reader.position(one) < end for one, end in ends.items()):
+                if size > MOST_BYTES:
+                    found.complete = False
+                    break
+                for batch in await reader.progress():
+                    records = records_of(batch)
+                    size += sum(len(record.value or b"") for record in records)
+                    at = (batch.topic, batch.partition)
+                    # a partition whose read part begins before `since` is complete
+                    if since is not None and records and records[0].timestamp < since:
+                        cut.discard(at)
+                    _take(found, _inside(records, starts, at), since, samples)
+    except TimeoutError:
+        found.complete = False
+    finally:
+        await reader.close()
+    found.complete = found.complete and not cut
+    return found
+
+
+def _inside(
+    records: Iterable[KafkaRecord], starts: Mapping[Partition, int], at: Partition
+) -> Iterable[KafkaRecord]:
+    return (record for record in records if record.offset >= starts[at])
+
+
+def _take(found: Rejected, records: Iterable[KafkaRecord], since: int | None, samples: int) -> None:
+    for record in records:
+        if since is not None and record.timestamp < since:
+            continue
+        headers = {name: _text(value or b"") for name, value in record.headers}
+        code, topic = headers.get("code", ""), headers.get("topic", "")
+        count = found.counts.setdefault((code, topic), [0, 0])
+        count[0] += 1
+        count[1] = max(count[1], record.timestamp)
+        if samples:
+            kept = found.samples.setdefault(code, [])
+            kept.append(_sample(record, headers))
+            if len(kept) > samples:
+                kept.remove(min(kept, key=lambda one: one["time"]))
+
+
+def _sample(record: KafkaRecord, headers: Mapping[str, str]) -> dict[str, Any]:
+    fields = _fields(record.value or b"")
+    return {
+        "code": headers.get("code", ""),
+        "topic": headers.get("topic", ""),
+        "partition": headers.get("partition", ""),
+        "offset": headers.get("offset", ""),
+        "detail": headers.get("detail", ""),
+        "time": record.timestamp,
+        "user": _named(fields.get("user_id")),
+        "event_id": _named(fields.get("id")),
+        "value": _text((record.value or b"")[:_SHOWN]),
+        "remedy": REMEDIES.get(headers.get("code", "")),
+    }
+
+
+def _fields(value: bytes) -> Mapping[str, Any]:
+    """The fields of a record, as far as it can be read."""
+    try:
+        found = json.loads(value) if value[:1] == b"{" else decode(value)
+    except (Undecodable, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _named(value: object) -> str | None:
+    return _text(value.encode(errors="replace"))[:_SHOWN] if isinstance(value, str) else None
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")

@@ -1,0 +1,193 @@
+"""What there is to see besides: definitions, audit, rejected records, settings, and the way in."""
+
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from agents.http.keys import Scope
+from agents.http.problems import Problem, bad_request, shards_unavailable
+from agents.http.route import Route, path, query, ref
+from agents.requests.audit import AuditFilter, newest, oldest
+from agents.requests.rejected import rejected
+from agents.scatter.context import CONTEXT
+from agents.web.access_log import count, note
+from agents.web.answer import json_answer, tagged
+from agents.web.caller import require
+from agents.web.pages import limit_of, limit_parameter, moment_of, moment_parameter
+from schemas.words.nearest import hint, nearest_key
+from streams.kafka.topics import Topics
+from streams.settings import describe
+
+__all__ = ["ROUTES"]
+
+MOST_SAMPLES = 20
+_ORDERS = ("newest", "oldest")
+
+
+async def root(request: web.Request) -> web.Response:
+    """Where to find everything."""
+    return web.json_response(
+        {"name": "emberline", "openapi": "/openapi.json"},
+        headers={"Link": '</openapi.json>; rel="service-desc"'},
+    )
+
+
+async def definition(request: web.Request) -> web.Response:
+    """A definition as the workers use it; `unreadable` says why the latest record is not used."""
+    context, key = request.app[CONTEXT], request.match_info["key"]
+    if not context.catalog.caught_up.is_set():
+        raise shards_unavailable("This worker has not read the definitions yet")
+    entry, aside = context.catalog.get(key), context.catalog.quarantined.get(key)
+    if entry is None and aside is None:
+        near = nearest_key(key, {one.definition.key: None for one in context.catalog})
+        instead = f". Did you mean {near}?" if near else ""
+        raise Problem(
+            "unknown_definition", f"The catalog has nothing under {key[:200]!r}{instead}", key=key
+        )
+    found = None if entry is None else entry.definition
+    return tagged(
+        request,
+        {
+            "key": key,
+            "kind": key.partition(":")[0],
+            "name": "" if found is None else found.name,
+            "status": None if found is None else found.status.value,
+            "tags": [] if found is None else list(found.tags),
+            "filters": None if found is None else found.filters,
+            "references": [] if found is None else list(found.references),
+            "stopped_at": None if found is None else found.stopped_at,
+            "updated_at": None if found is None else found.updated_at,
+            "legacy_deleted": found is not None and found.legacy_deleted,
+            "steps": [] if found is None else [asdict(part) for part in found.steps],
+            "variations": [] if found is None else [asdict(part) for part in found.variations],
+            "unreadable": None if aside is None else aside.detail,
+        },
+    )
+
+
+async def audit(request: web.Request) -> web.Response:
+    """A page of the audit, newest first unless `order` says otherwise."""
+    context, given = request.app[CONTEXT], request.query
+    order = given.get("order", _ORDERS[0])
+    if order not in _ORDERS:
+        raise bad_request(f"order is not {order[:80]!r}. {hint(order, _ORDERS)}")
+    asked = AuditFilter(
+        source=given.get("source"),
+        request=given.get("request"),
+        actor=given.get("actor"),
+        decision=given.get("decision"),
+        since=moment_of(request, "since"),
+        until=moment_of(request, "until"),
+    )
+    page_of = newest if order == _ORDERS[0] else oldest
+    partition = (Topics(context.settings.prefix).audit, 0)
+    limit, cursor = limit_of(request), moment_of(request, "cursor")
+    page = await page_of(context.kafka, partition, asked, limit, cursor)
+    states = context.states
+    entries = [one | {"name": _name(states.get(str(one["source"])))} for one in page.entries]
+    return tagged(request, {"entries": entries, "next": page.next, "end": page.end})
+
+
+async def list_rejected(request: web.Request) -> web.Response:
+    """Counts by reason and topic; samples name users, and need `users.export`."""
+    context, samples = request.app[CONTEXT], moment_of(request, "samples") or 0
+    if samples > MOST_SAMPLES:
+        raise bad_request(f"samples is a number from 0 to {MOST_SAMPLES}")
+    if samples:
+        require(request, Scope.EXPORT, "without samples the counts need `read` only")
+        note(request, "rejected records")
+    since = moment_of(request, "since")
+    topic = Topics(context.settings.prefix).rejected
+    found = (await rejected(context.kafka, topic, since, samples)).facts()
+    if samples:
+        count(request, len(found["samples"]))
+        return json_answer(found)
+    return tagged(request, found)
+
+
+async def settings(request: web.Request) -> web.Response:
+    """Every setting; the value of a secret is `(set)` or empty."""
+    lines = describe(request.app[CONTEXT].settings)
+    return tagged(request, {"settings": [asdict(line) for line in lines]})
+
+
+def _name(record: Any) -> str | None:
+    return None if record is None else record.name
+
+
+_MILLISECONDS = "UTC milliseconds since 1970"
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/",
+        handler=root,
+        summary="Where to find everything",
+        scope=None,
+        answers={"application/json": ref("Root")},
+    ),
+    Route(
+        method="GET",
+        path="/definitions/{key}",
+        handler=definition,
+        summary="A definition as the workers use it",
+        scope=Scope.READ,
+        parameters=(path("key", "`campaign:ID`, `canvas:ID`, `segment:ID` or `content_card:ID`"),),
+        etag=True,
+        answers={"application/json": ref("Definition")},
+        problems=("unknown_definition", "shards_unavailable"),
+    ),
+    Route(
+        method="GET",
+        path="/audit",
+        handler=audit,
+        summary="Decisions and refusals, each with its reason, in pages",
+        scope=Scope.READ,
+        parameters=(
+            query("source", "Decisions on this source only"),
+            query("request", "Decisions of this request only"),
+            query("actor", "Decisions by this actor only, as `by` has it"),
+            query("decision", "This decision only, such as `expired`"),
+            moment_parameter("since", f"From this time on: {_MILLISECONDS}"),
+            moment_parameter("until", f"Before this time: {_MILLISECONDS}"),
+            query("order", "Newest or oldest first", enum=list(_ORDERS), default=_ORDERS[0]),
+            limit_parameter("entries"),
+            moment_parameter("cursor", "`next` of the page before; `end` with order=oldest"),
+        ),
+        etag=True,
+        answers={"application/json": ref("Audit")},
+        problems=("bad_request", "shards_unavailable"),
+    ),
+    Route(
+        method="GET",
+        path="/rejected",
+        handler=list_rejected,
+        summary="How many records were rejected lately, by reason and topic",
+        scope=Scope.READ,
+        note=" Samples need `users.export`.",
+        parameters=(
+            moment_parameter("since", f"Only those from this time on: {_MILLISECONDS}"),
+            query(
+                "samples",
+                "Most samples of each reason",
+                type="integer",
+                minimum=0,
+                maximum=MOST_SAMPLES,
+                default=0,
+            ),
+        ),
+        etag=True,
+        answers={"application/json": ref("Rejected")},
+        problems=("bad_request", "shards_unavailable"),
+    ),
+    Route(
+        method="GET",
+        path="/settings",
+        handler=settings,
+        summary="Every setting, its value, and where that came from; no secrets",
+        scope=Scope.READ,
+        etag=True,
+        answers={"application/json": ref("Settings")},
+    ),
+)
