@@ -118,3 +118,65 @@ def test_no_test_imports_another() -> None:
         if found.startswith("tests.") and found.rpartition(".")[2].startswith("test_")
     ]
     assert wrong == [], "what tests share goes to tests/rigs"
+
+
+MOST_PARAMETERS = 7
+LONG = {
+    # the options of a command line, as they come
+    "agents.cli.asking.carry_out",
+    # the fields of one record
+    "agents.coordinator.rules.outputs.audit",
+    # the one call of the whole room
+    "schemas.decode.ingest.ingest",
+    # limits, each with a default, that tests alone set
+    "streams.kafka.remote_registry.HttpSource.__init__",
+}
+"""Functions with more parameters than that, and why."""
+
+
+def _functions(name: str, node: ast.AST) -> Iterator[tuple[str, ast.arguments]]:
+    """Every function in a module, with its qualified name."""
+    for child in ast.iter_child_nodes(node):
+        inner = name
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            inner = f"{name}.{child.name}"
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield inner, child.args
+        yield from _functions(inner, child)
+
+
+def test_a_function_has_seven_parameters_at_most() -> None:
+    long = set()
+    for name, file in modules():
+        for function, found in _functions(name, ast.parse(file.read_text())):
+            names = [one.arg for one in (*found.posonlyargs, *found.args, *found.kwonlyargs)]
+            names += [one.arg for one in (found.vararg, found.kwarg) if one is not None]
+            if len([one for one in names if one not in ("self", "cls")]) > MOST_PARAMETERS:
+                long.add(function)
+    assert long == LONG, "what goes together is an object with a name"
+
+
+ACTORS = (
+    "streams.state",
+    "agents.coordinator",
+    "agents.coordinator.rules",
+    "agents.resources",
+    "agents.shard",
+    "agents.supervision",
+    "agents.views",
+)
+OUTSIDE = re.compile(
+    r"(aiokafka|time|uuid|secrets|streams\.kafka\.(bootstrap|fetch|kafka_log|offsets|step))\b"
+    r"|random\.(?!Random)|streams\.kafka\.topics\.(check|configs|create|inspect|partitions|repair)"
+)
+
+
+def test_actors_know_the_world_by_their_environment_alone() -> None:
+    wrong = [
+        f"{name} imports {found}"
+        for name, file in modules()
+        if room_of(name) in ACTORS
+        for found in imported(file)
+        if OUTSIDE.match(found)
+    ]
+    assert wrong == [], "logs, time and random numbers are injected: streams/kafka/environment.py"

@@ -12,11 +12,9 @@ from schemas.decode.batch import KafkaRecord, RecordBatch, unpack
 from schemas.errors import Recoverable, UsageError
 from schemas.records.codec import Undecodable, decode
 from schemas.words.nearest import nearest
-from streams.kafka.fetch import Fetcher
-from streams.kafka.log import Partition, ReaderOptions
-from streams.kafka.offsets import bounds
-from streams.kafka.topics import Topics, partitions
-from streams.settings import Settings
+from streams.kafka.environment import Environment
+from streams.kafka.log import LogReader, Partition, ReaderOptions
+from streams.kafka.topics import Topics
 
 __all__ = ["TailLine", "readable", "tail"]
 
@@ -48,18 +46,24 @@ class TailLine:
 
 
 async def tail(
-    settings: Settings, topic: str, *, last: int, follow: bool, show: Callable[[TailLine], None]
+    environment: Environment,
+    topic: str,
+    *,
+    last: int,
+    follow: bool,
+    show: Callable[[TailLine], None],
 ) -> None:
     """Show the last records of all partitions, at most `last`; then, with `follow`, new ones.
 
     Raises UsageError for a topic that does not exist, Recoverable where no broker answers.
     """
-    parts = _parts(await partitions(settings), settings.prefix, topic)
-    spans = await bounds(settings, parts)
+    settings, kafka = environment.settings, environment.kafka
+    parts = _parts(await kafka.admin.topics(), settings.prefix, topic)
+    spans = await kafka.admin.bounds(parts)
     ends = {partition: end for partition, (_, end) in spans.items()}
     # markers of transactions take offsets too: some more than asked for
     starts = {one: max(begin, end - 2 * last) for one, (begin, end) in spans.items()}
-    fetcher = Fetcher(settings, starts, ReaderOptions(bytes_per_fetch=_FETCH_BYTES, name="tail"))
+    fetcher = kafka.reader(starts, ReaderOptions(bytes_per_fetch=_FETCH_BYTES, name="tail"))
     await fetcher.start()
     try:
         for line in await _until(fetcher, ends, last):
@@ -88,7 +92,7 @@ def _parts(there: dict[str, int], prefix: str, topic: str) -> list[Partition]:
     return [(name, part) for part in range(there[name])]
 
 
-async def _until(fetcher: Fetcher, ends: dict[Partition, int], last: int) -> list[TailLine]:
+async def _until(fetcher: LogReader, ends: dict[Partition, int], last: int) -> list[TailLine]:
     lines: list[TailLine] = []
     async with asyncio.timeout(_DEADLINE_S):
         while last and any(fetcher.position(one) < end for one, end in ends.items()):

@@ -10,7 +10,7 @@ from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.tail import TailLine, tail
 from agents.terminal.say import say
-from streams.clock import SystemClock
+from streams.kafka.environment import Environment
 from streams.kafka.topics import check, create, repair
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ def skip_lost(ctx: click.Context, at: str | None, reason: str, yes: bool, as_jso
             "Records that were not read yet will never be. Are all workers stopped?", abort=True
         )
     if batch is not None:
-        passed = run(skip_batch(settings, batch, reason, SystemClock()))
+        passed = run(skip_batch(Environment.of(settings), batch, reason))
         if as_json:
             emit({"skipped": [asdict(passed)]})
         else:
             say(skipped_line(Skipped(passed.topic, passed.partition, passed.first, passed.to)))
         return
-    lost = run(skip(settings))
+    lost = run(skip(Environment.of(settings)))
     if as_json:
         emit({"skipped": [asdict(one) for one in lost]})
         return
@@ -130,4 +130,4 @@ def tail_topic(ctx: click.Context, topic: str, last: int, follow: bool, as_json:
             say(line.text())
         sys.stdout.flush()
 
-    run(tail(settings_of(ctx), topic, last=last, follow=follow, show=show))
+    run(tail(Environment.of(settings_of(ctx)), topic, last=last, follow=follow, show=show))

@@ -1,6 +1,7 @@
 """The meaning of every leaf: its measures, and how they combine."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import polars as pl
@@ -67,36 +68,35 @@ def _sourced(leaf: Filter, ask: Ask) -> pl.Expr:
             kinds = _ACTIONS[leaf.action]
             return ask(Rows(kinds, channel=leaf.channel, since=since, until=until))
         case nodes.LastReceived():
-            return _last(leaf.span, ask, ("received",), step=leaf.step)
+            return _last(leaf.span, ask, Rows(("received",), step=leaf.step))
         case nodes.LastReceivedWithTag():
-            return _last(leaf.span, ask, ("received",))
+            return _last(leaf.span, ask, Rows(("received",)))
     raise TypeError(f"{type(leaf).__name__} rests on no source")
 
 
 def _profile(leaf: nodes.ProfileFilter, ask: Ask) -> pl.Expr:
     match leaf:
         case nodes.LastReceivedAnywhere():
-            return _last(leaf.span, ask, ("received",), channel=leaf.channel)
+            return _last(leaf.span, ask, Rows(("received",), channel=leaf.channel))
         case nodes.NeverReceived():
             return ~ask(Rows(("received",)))
         case nodes.LastEngaged():
-            return _last(leaf.span, ask, _ENGAGED[leaf.by], channel=leaf.channel)
+            return _last(leaf.span, ask, Rows(_ENGAGED[leaf.by], channel=leaf.channel))
         case nodes.ClickedAliasAnywhere():
             return ask(Rows(("clicked",), detail=leaf.alias))
         case nodes.LastViewedFeed():
-            return _last(leaf.span, ask, ("feed_view",), cleared=False)
+            return _last(leaf.span, ask, Rows(("feed_view",), cleared=False))
         case nodes.LastEnrolledInControlGroup():
-            return _last(leaf.span, ask, ("control",), origin="campaign")
+            return _last(leaf.span, ask, Rows(("control",), origin="campaign"))
         case nodes.LastKeyword():
             group = leaf.subscription_group
-            return _last(
-                leaf.span,
-                ask,
+            keyword = Rows(
                 ("inbound_keyword",),
                 cleared=False,
                 detail=leaf.category if group is None else f"{leaf.category}:{group}",
                 grouped=group is None,
             )
+            return _last(leaf.span, ask, keyword)
         case nodes.Fact():
             return ask(StillSet(leaf.kind, leaf.value))
         case nodes.FeedViews():
@@ -110,35 +110,10 @@ def _converted(leaf: nodes.Converted, ask: Ask) -> pl.Expr:
     return ask(since if recurring else since.conversions()) & ~ask(Rows(("control",)))
 
 
-def _last(
-    span: Span,
-    ask: Ask,
-    kinds: tuple[str, ...],
-    *,
-    channel: str | None = None,
-    step: str | None = None,
-    detail: str | None = None,
-    origin: str | None = None,
-    cleared: bool | None = None,
-    grouped: bool = False,
-) -> pl.Expr:
-    """The latest row is in the span: some row is at or after its beginning, and none at or after
-    its end. So no latest time has to be stored for any user.
+def _last(span: Span, ask: Ask, rows: Rows) -> pl.Expr:
+    """The latest of the rows is in the span: some row is at or after its beginning, and none at or
+    after its end. So no latest time has to be stored for any user.
     """
     after, before = span.bounds()
-
-    def some(since: int | None) -> pl.Expr:
-        return ask(
-            Rows(
-                kinds,
-                channel=channel,
-                step=step,
-                detail=detail,
-                origin=origin,
-                cleared=cleared,
-                since=since,
-                grouped=grouped,
-            )
-        )
-
-    return some(after) if before is None else some(after) & ~some(before)
+    some = ask(replace(rows, since=after))
+    return some if before is None else some & ~ask(replace(rows, since=before))

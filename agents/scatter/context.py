@@ -45,8 +45,8 @@ class WorkerContext:
     settings: Settings
     manager: ShardManager
     states: SourceStates
+    topics: TopicWatch
     catalog: CatalogView = field(default_factory=_no_catalog)
-    topics: TopicWatch = field(init=False)
     clock: Clock = field(default_factory=SystemClock)
     address: str = ""
     kafka: Log = field(default=None, repr=False)  # type: ignore[assignment]  # set below
@@ -60,7 +60,6 @@ class WorkerContext:
 
     def __post_init__(self) -> None:
         self.kafka = self.kafka or KafkaLog(self.settings)
-        self.topics = TopicWatch(self.settings)
         self.keyring = KeyRing(self.settings.keys_file)
         self.admission = Admission(answers(self.settings.memory_budget))
         self.spools = Quota(self.settings.data_dir, self.settings.spool_bytes)

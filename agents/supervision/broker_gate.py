@@ -3,8 +3,7 @@
 import asyncio
 import logging
 
-from streams.kafka.bootstrap import answers
-from streams.settings import Settings
+from streams.kafka.log import Log
 
 __all__ = ["BrokerGate"]
 
@@ -19,8 +18,8 @@ WATCH_EVERY_S = 2.0
 class BrokerGate:
     """Opens as soon as a broker answers: one check for all waiting tasks."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, kafka: Log) -> None:
+        self._kafka = kafka
         self._lock = asyncio.Lock()
         self._answered_at = float("-inf")
 
@@ -36,15 +35,15 @@ class BrokerGate:
             # what was answered to another one who waits holds for this one too
             while self._answered_at < asked:
                 begun = loop.time()
-                if await answers(self._settings, "gate", HOST_S):
+                if await self._kafka.admin.answers(HOST_S):
                     self._answered_at = begun
                     break
                 if said is None or loop.time() - said >= SAY_EVERY_S:
-                    log.warning("waiting for the broker at %s", self._settings.bootstrap_servers)
+                    log.warning("waiting for the broker at %s", self._kafka.address)
                     said = loop.time()
                 await asyncio.sleep(PAUSE_S)
         if said is not None:
-            log.info("the broker at %s answers", self._settings.bootstrap_servers)
+            log.info("the broker at %s answers", self._kafka.address)
 
     async def run(self) -> None:
         """Log when the broker stops answering and when it answers again, until cancelled."""

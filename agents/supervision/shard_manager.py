@@ -7,7 +7,7 @@ that recovers slowly delays no other, and the group never waits for this module.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from agents.shard.ownership import Ownership
 from agents.shard.protocol import NotHeld, Shard, ShardStatus, SourceSize
@@ -16,6 +16,7 @@ from streams.group.shard_plan import Directory
 
 __all__ = [
     "Actor",
+    "Actors",
     "Deliver",
     "MakeActor",
     "MakeShard",
@@ -38,33 +39,40 @@ MakeShard = Callable[[int, Deliver], Shard]
 MakeActor = Callable[[], Actor]
 
 
+@dataclass(frozen=True)
+class Actors:
+    """How the actors of one worker are made.
+
+    `companions` run with any assignment. Every actor waits at `gate` before it starts. `ownership`
+    is shared by all shards, and is notified of every new generation.
+    """
+
+    gate: Gate
+    shard: MakeShard
+    coordinator: MakeActor | None = None
+    companions: Mapping[str, MakeActor] = field(default_factory=dict)
+    ownership: Ownership = field(default_factory=Ownership)
+
+
 class ShardManager:
     """Runs exactly the actors that are assigned to this worker.
 
     `on_failed` is called once with the error that has to end the process: a Fatal one, or an
-    unforeseen one. `companions` run with any assignment. `deliver` and `request_rejoin` belong to
-    the app, see agents/worker/app.py. `ownership` is shared with the worker's shards, and is
-    notified of every new generation.
+    unforeseen one. `deliver` and `request_rejoin` belong to the app, see agents/worker/app.py.
     """
 
     def __init__(
         self,
-        gate: Gate,
-        make_shard: MakeShard,
-        make_coordinator: MakeActor | None = None,
+        actors: Actors,
         *,
-        companions: Mapping[str, MakeActor] = MappingProxyType({}),
         deliver: Deliver,
         request_rejoin: Callable[[], None],
         on_failed: Callable[[BaseException], None],
-        ownership: Ownership | None = None,
     ) -> None:
-        self._make_shard = make_shard
-        self._make_coordinator = make_coordinator
-        self._make_companions = companions
+        self._actors = actors
         self._deliver = deliver
-        self._ownership = ownership or Ownership()
-        self._context = SupervisionContext(gate, request_rejoin, on_failed)
+        self._ownership = actors.ownership
+        self._context = SupervisionContext(actors.gate, request_rejoin, on_failed)
         self._supervisors: dict[int, Supervisor[Shard]] = {}
         self._control: Supervisor[Actor] | None = None
         self._companions: list[Supervisor[Actor]] = []
@@ -108,7 +116,7 @@ class ShardManager:
         self._watch.add_done_callback(self._watched)
         self._companions = [
             Supervisor(name, make, self._context, self.generation)
-            for name, make in self._make_companions.items()
+            for name, make in self._actors.companions.items()
         ]
 
     async def assigned(
@@ -143,12 +151,12 @@ class ShardManager:
         if self._control is not None and not (control and went_on):
             self._leave(self._control)
             self._control = None
-        if control and self._make_coordinator is not None:
+        if control and self._actors.coordinator is not None:
             if self._control is None:
                 name = "coordinator"
                 after = self._former(name)
                 self._control = Supervisor(
-                    name, self._make_coordinator, self._context, generation, after
+                    name, self._actors.coordinator, self._context, generation, after
                 )
             self._control.renew(generation)
 
@@ -172,7 +180,7 @@ class ShardManager:
         name = f"shard {partition}"
 
         def make() -> Shard:
-            return self._make_shard(partition, self._deliver)
+            return self._actors.shard(partition, self._deliver)
 
         return Supervisor(name, make, self._context, generation, self._former(name))
 

@@ -5,11 +5,9 @@ import logging
 from collections.abc import Mapping
 
 from schemas.errors import Recoverable
-from streams.kafka import topics as topic_admin
+from streams.kafka.environment import Environment
 from streams.kafka.log import Partition
-from streams.kafka.offsets import bounds
-from streams.kafka.topics import TopicProblem, Topics
-from streams.settings import Settings
+from streams.kafka.topic_specs import TopicProblem, Topics
 
 __all__ = ["TopicWatch"]
 
@@ -25,9 +23,10 @@ class TopicWatch:
     solved.
     """
 
-    def __init__(self, settings: Settings, *, every_s: float = EVERY_S) -> None:
+    def __init__(self, environment: Environment, *, every_s: float = EVERY_S) -> None:
         self.findings: tuple[TopicProblem, ...] = ()
-        self._settings = settings
+        self._settings = environment.settings
+        self._kafka = environment.kafka
         self._every_s = every_s
         self._ids: dict[str, str] = {}
         self._unread: Mapping[Partition, int] = {}
@@ -58,7 +57,7 @@ class TopicWatch:
 
     async def once(self) -> None:
         """Check now. Raises Recoverable if the broker refuses; then the former findings stay."""
-        problems, there = await topic_admin.inspect(self._settings)
+        problems, there = await self._kafka.admin.inspect()
         topics = Topics(self._settings.prefix)
         read = {*topics.events.values(), topics.users, topics.repartition}
         surplus = [
@@ -66,7 +65,7 @@ class TopicWatch:
             for name in sorted(read & there.keys())
             for partition in range(self._settings.partitions, there[name].partitions)
         ]
-        logs = await bounds(self._settings, surplus) if surplus else {}
+        logs = await self._kafka.admin.bounds(surplus) if surplus else {}
         self._unread = {one: end - begin for one, (begin, end) in logs.items() if end > begin}
         for name, found in there.items():
             if self._ids.setdefault(name, found.topic_id) != found.topic_id:

@@ -8,7 +8,6 @@ Each cursor is moved as its owner would move it, under the owner's transactional
 still runs is fenced, and if a worker takes over meanwhile, this fails.
 """
 
-import uuid
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,12 +16,8 @@ from pathlib import Path
 from agents.coordinator import log as coordinator_log
 from agents.worker.preflight import locked
 from streams.kafka.environment import Environment
-from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.log import Partition
-from streams.kafka.offsets import bounds
-from streams.kafka.step import StepProducer
-from streams.kafka.topics import Topics, topic_ids
-from streams.settings import Settings
+from streams.kafka.log import Log, LogWriter, Partition
+from streams.kafka.topics import Topics
 from streams.state.state_store import shared_cache
 from streams.state.store import Step, Store
 
@@ -45,31 +40,33 @@ class Skipped:
     to: int
 
 
-async def skip(settings: Settings) -> list[Skipped]:
+async def skip(environment: Environment) -> list[Skipped]:
     """Move every cursor that lies outside its log to the log's beginning; returns the moved ones.
 
     Raises Fatal while a worker uses this data folder, Recoverable (such as Fenced) if a worker
     elsewhere takes over or the broker does not answer: cursors moved by then stay moved.
     """
     lost: list[Skipped] = []
+    settings = environment.settings
     with locked(settings.data_dir):
         for partition in range(settings.partitions):
-            lost += await _shard(settings, partition)
-        lost += await _coordinator(settings)
+            lost += await _shard(environment, partition)
+        lost += await _coordinator(environment)
     return lost
 
 
-async def _shard(settings: Settings, partition: int) -> list[Skipped]:
+async def _shard(environment: Environment, partition: int) -> list[Skipped]:
+    settings = environment.settings
     topics = Topics(settings.prefix)
     folder = Path(settings.data_dir) / f"shard-{partition}"
-    store = Store(Environment.of(settings), partition, folder, shared_cache(_CACHE_BYTES))
+    store = Store(environment, partition, folder, shared_cache(_CACHE_BYTES))
     try:
         await store.takeover()
         inputs = (*topics.events.values(), topics.users, topics.repartition)
         table = store.table
-        ids = await topic_ids(settings, inputs)
+        ids = await environment.kafka.admin.topic_ids(inputs)
         logs = [(name, partition) for name in inputs]
-        lost = await _lost(settings, logs, table.cursor, _anew(table.cursor_ids, ids))
+        lost = await _lost(environment.kafka, logs, table.cursor, _anew(table.cursor_ids, ids))
         if lost:
             table.cursor_ids = ids
             moved = {one.topic: one.to for one in lost}
@@ -82,31 +79,33 @@ async def _shard(settings: Settings, partition: int) -> list[Skipped]:
 
 @asynccontextmanager
 async def in_place_of_coordinator(
-    settings: Settings,
-) -> AsyncIterator[tuple[StepProducer, coordinator_log.Found]]:
-    """A producer in place of the coordinator, which it fences; and the coordinator's cursor in its
+    environment: Environment,
+) -> AsyncIterator[tuple[LogWriter, coordinator_log.Found]]:
+    """A writer in place of the coordinator, which it fences; and the coordinator's cursor in its
     log.
     """
+    settings, kafka = environment.settings, environment.kafka
     topic = Topics(settings.prefix).coordinator
-    producer = StepProducer(settings, f"{settings.prefix}coordinator")
+    producer = kafka.writer(f"{settings.prefix}coordinator")
     try:
         await producer.start()
-        owner = uuid.uuid4().hex
-        start, _ = (await bounds(settings, [(topic, 0)]))[topic, 0]
+        owner = environment.new_id()
+        start, _ = (await kafka.admin.bounds([(topic, 0)]))[topic, 0]
         await producer.commit([coordinator_log.owner_record(settings, owner)])
-        found = await coordinator_log.read_back(settings, KafkaLog(settings), owner, start)
+        found = await coordinator_log.read_back(settings, kafka, owner, start)
         yield producer, found
     finally:
         await producer.close()
 
 
-async def _coordinator(settings: Settings) -> list[Skipped]:
+async def _coordinator(environment: Environment) -> list[Skipped]:
+    settings = environment.settings
     topics = Topics(settings.prefix)
-    async with in_place_of_coordinator(settings) as (producer, found):
+    async with in_place_of_coordinator(environment) as (producer, found):
         inputs = (topics.catalog, topics.control, topics.shard_reports)
-        ids = await topic_ids(settings, inputs)
+        ids = await environment.kafka.admin.topic_ids(inputs)
         logs = [(name, 0) for name in inputs]
-        lost = await _lost(settings, logs, found.cursor, _anew(found.ids, ids))
+        lost = await _lost(environment.kafka, logs, found.cursor, _anew(found.ids, ids))
         if lost:
             moved = dict(found.cursor) | {one.topic: one.to for one in lost}
             await producer.commit([coordinator_log.cursor_record(settings, moved, ids)])
@@ -119,12 +118,12 @@ def _anew(known: Mapping[str, str], ids: Mapping[str, str]) -> set[str]:
 
 
 async def _lost(
-    settings: Settings,
+    kafka: Log,
     inputs: Sequence[Partition],
     cursor: Mapping[str, int],
     anew: Collection[str] = (),
 ) -> list[Skipped]:
-    logs = await bounds(settings, inputs)
+    logs = await kafka.admin.bounds(inputs)
     return [
         Skipped(topic, partition, cursor[topic], begin)
         for (topic, partition), (begin, end) in sorted(logs.items())

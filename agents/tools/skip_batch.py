@@ -20,11 +20,8 @@ from schemas.decode.batch import SealedBatch
 from schemas.decode.reject import reject_batch
 from schemas.errors import Recoverable, UsageError
 from schemas.records import codec
-from streams.clock import Clock
 from streams.kafka.environment import Environment
-from streams.kafka.fetch import Fetcher
-from streams.kafka.log import ReaderOptions, Record
-from streams.kafka.offsets import bounds
+from streams.kafka.log import Log, ReaderOptions, Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state.state_store import shared_cache
@@ -80,17 +77,17 @@ def parse_at(settings: Settings, text: str) -> At:
     return at
 
 
-async def skip_batch(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
+async def skip_batch(environment: Environment, at: At, reason: str) -> Passed:
     """Move the cursor behind the batch at `at`, which must be the next one to read.
 
     Raises UsageError if it is not, Fatal while a worker uses this data folder, Recoverable (such as
     Fenced) if a worker elsewhere takes over or the broker does not answer.
     """
-    topics = Topics(settings.prefix)
+    settings = environment.settings
     with locked(settings.data_dir):
-        if at.topic in _shard_inputs(topics):
-            return await _of_shard(settings, at, reason, clock)
-        return await _of_coordinator(settings, at, reason, clock)
+        if at.topic in _shard_inputs(Topics(settings.prefix)):
+            return await _of_shard(environment, at, reason)
+        return await _of_coordinator(environment, at, reason)
 
 
 def _shard_inputs(topics: Topics) -> tuple[str, ...]:
@@ -102,12 +99,13 @@ def _coordinator_inputs(topics: Topics) -> tuple[str, ...]:
     return (topics.control, topics.shard_reports)
 
 
-async def _of_shard(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
+async def _of_shard(environment: Environment, at: At, reason: str) -> Passed:
+    settings = environment.settings
     folder = Path(settings.data_dir) / f"shard-{at.partition}"
-    store = Store(Environment.of(settings), at.partition, folder, shared_cache(_CACHE_BYTES))
+    store = Store(environment, at.partition, folder, shared_cache(_CACHE_BYTES))
     try:
         await store.takeover()
-        passed, records = await _passed(settings, at, store.table.cursor, reason, clock)
+        passed, records = await _passed(environment, at, store.table.cursor, reason)
         put = store.table.cursor_put(store.table.cursor | {at.topic: passed.to})
         await store.commit(Step(puts=[put], records=records))
         return passed
@@ -115,20 +113,21 @@ async def _of_shard(settings: Settings, at: At, reason: str, clock: Clock) -> Pa
         await store.close()
 
 
-async def _of_coordinator(settings: Settings, at: At, reason: str, clock: Clock) -> Passed:
-    async with in_place_of_coordinator(settings) as (producer, found):
-        passed, records = await _passed(settings, at, found.cursor, reason, clock)
+async def _of_coordinator(environment: Environment, at: At, reason: str) -> Passed:
+    async with in_place_of_coordinator(environment) as (producer, found):
+        passed, records = await _passed(environment, at, found.cursor, reason)
         cursor = {**found.cursor, at.topic: passed.to}
-        moved = coordinator_log.cursor_record(settings, cursor, found.ids)
+        moved = coordinator_log.cursor_record(environment.settings, cursor, found.ids)
         await producer.commit([moved, *records])
         return passed
 
 
 async def _passed(
-    settings: Settings, at: At, cursor: Mapping[str, int], reason: str, clock: Clock
+    environment: Environment, at: At, cursor: Mapping[str, int], reason: str
 ) -> tuple[Passed, list[Record]]:
     """The skipped batch, and the record of it that is written."""
-    begin, end = (await bounds(settings, [(at.topic, at.partition)]))[at.topic, at.partition]
+    here = (at.topic, at.partition)
+    begin, end = (await environment.kafka.admin.bounds([here]))[here]
     first = cursor.get(at.topic, begin)
     if not begin <= first < end:
         raise UsageError(
@@ -136,16 +135,16 @@ async def _passed(
             f"offsets {begin} to {end - 1}",
             remedy="Use `emberline topics skip` without --at for what is no longer there",
         )
-    batch, following = await _next(settings, at, first)
+    batch, following = await _next(environment.kafka, at, first)
     if not first <= at.offset < following:
         raise UsageError(
             f"{at} is not what is to be read next: that is {at.topic}:{at.partition}:{first}",
             remedy="Only that can be passed over: what lies between would be lost",
         )
     passed = Passed(at.topic, at.partition, first, following, 0 if batch is None else batch.count)
-    topics = Topics(settings.prefix)
+    topics = Topics(environment.settings.prefix)
     text = f"{at.topic}[{at.partition}]: offsets {first} to {following - 1} passed over by hand"
-    now = clock.now_ms()
+    now = environment.clock.now_ms()
     entry = audit(None, "skip", now, by=f"{_person()} (unverified)", reason=reason, detail=text)
     records = [Record(topics.audit, None, codec.encode(entry.schema, entry.record))]
     if batch is not None:
@@ -155,14 +154,12 @@ async def _passed(
     return passed, records
 
 
-async def _next(settings: Settings, at: At, first: int) -> tuple[SealedBatch | None, int]:
+async def _next(kafka: Log, at: At, first: int) -> tuple[SealedBatch | None, int]:
     """The batch at `first`, whatever its checksum, and the offset after it; None if there are only
     transaction markers.
     """
     topic_partition = (at.topic, at.partition)
-    fetcher = Fetcher(
-        settings, {topic_partition: first}, ReaderOptions(check_crc=False, name="skip")
-    )
+    fetcher = kafka.reader({topic_partition: first}, ReaderOptions(check_crc=False, name="skip"))
     await fetcher.start()
     try:
         async with asyncio.timeout(_READ_S):

@@ -1,8 +1,7 @@
 """The Faust app of a worker: group, assignment, ingest agent, timers, web server."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import faust
@@ -11,13 +10,7 @@ from faust.types import ChannelT, StreamT
 from mode import ServiceT
 
 from agents.scatter.context import WorkerContext
-from agents.shard.ownership import Ownership
-from agents.supervision.shard_manager import MakeActor, MakeShard, Shard, ShardManager
-from agents.supervision.supervisor import Gate
-from agents.supervision.topic_watch import TopicWatch
-from agents.views.catalog_view import CatalogView
-from agents.views.protocol import SourceStates
-from agents.views.request_view import RequestView
+from agents.supervision.shard_manager import Actors, Shard, ShardManager
 from agents.web.server import Web
 from streams.group.membership import Assigned, Membership
 from streams.group.transport import SCHEME
@@ -93,26 +86,17 @@ class App(faust.App):
 
 def build_app(
     settings: Settings,
+    actors: Actors,
+    make_context: Callable[[ShardManager], WorkerContext],
     *,
-    gate: Gate,
-    make_shard: MakeShard,
-    make_coordinator: MakeActor | None,
-    states: SourceStates,
-    catalog: CatalogView | None = None,
-    requests: RequestView | None = None,
-    watch: TopicWatch | None = None,
-    companions: Mapping[str, MakeActor] = MappingProxyType({}),
-    ownership: Ownership | None = None,
     on_failed: Callable[[BaseException], None],
     on_held: Callable[[int], None] = lambda shards: None,
 ) -> App:
     """The app of one worker, not started yet; call it in the loop that will run it.
 
     `on_failed` gets every error that must end the process. `on_held` gets the number of assigned
-    shards, before they start. Every actor waits at `gate` before it starts. `companions` are actors
-    that run with any assignment. `ownership` is shared with the shards.
+    shards, before they start.
     """
-    ownership = ownership or Ownership()
     app = App(
         settings.group_id,
         broker=[f"{SCHEME}://{server}" for server in settings.bootstrap_servers.split(",")],
@@ -144,22 +128,14 @@ def build_app(
         on_failed=on_failed,
     )
     app.manager = ShardManager(
-        gate,
-        make_shard,
-        make_coordinator,
-        companions=companions,
+        actors,
         deliver=deliver,
         request_rejoin=app.membership.request_rejoin,
         on_failed=on_failed,
-        ownership=ownership,
     )
-    ownership.silent_s = app.membership.silent_s
-    ownership.lapses = lambda: app.membership.lapses
-    known = {"catalog": catalog, "requests": requests}
-    given: dict[str, Any] = {name: view for name, view in known.items() if view is not None}
-    app.context = WorkerContext(settings, app.manager, states, **given)
-    if watch is not None:
-        app.context.topics = watch
+    actors.ownership.silent_s = app.membership.silent_s
+    actors.ownership.lapses = lambda: app.membership.lapses
+    app.context = make_context(app.manager)
     app.timer(TELL_OFFSETS_S)(_tell_offsets(app))
     return app
 

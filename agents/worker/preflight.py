@@ -10,8 +10,7 @@ from pathlib import Path
 
 from agents.supervision.broker_gate import BrokerGate
 from schemas.errors import Fatal, Recoverable
-from streams.kafka import topics
-from streams.settings import Settings
+from streams.kafka.log import Log
 
 __all__ = ["locked", "topics_checked"]
 
@@ -65,22 +64,22 @@ def _private(folder: Path) -> None:
         log.warning("others may look into the data folder %s: chmod 700 %s", folder, folder)
 
 
-async def topics_checked(settings: Settings) -> None:
+async def topics_checked(kafka: Log) -> None:
     """Wait for the broker, then compare the topics with their specification.
 
     Settings of our own topics that an earlier version created differently are corrected, and
     logged. Raises Fatal naming the missing topics, or the first wrong topic, its setting and the
     remedy; the others are logged.
     """
-    gate = BrokerGate(settings)
+    gate = BrokerGate(kafka)
     while True:
         await gate.passed()
         try:
-            problems = await topics.check(settings)
+            problems, _ = await kafka.admin.inspect()
             if any(problem.repairable for problem in problems):
-                for problem in await topics.repair(settings):
+                for problem in await kafka.admin.repair():
                     log.warning("topic %s, and is now", problem)
-                problems = await topics.check(settings)
+                problems, _ = await kafka.admin.inspect()
         except Recoverable as error:
             log.warning("%s", error)
             continue

@@ -18,10 +18,11 @@ from agents.http.keyring import KeyRing, KeysLost, check_exposure
 from agents.http.spool import clean_up
 from agents.resources.budget import Budget
 from agents.resources.scheduler import Scheduler
+from agents.scatter.context import WorkerContext
 from agents.shard.ownership import Ownership
 from agents.shard.shard import Shard
 from agents.supervision.broker_gate import BrokerGate
-from agents.supervision.shard_manager import Deliver
+from agents.supervision.shard_manager import Actors, Deliver, MakeActor, ShardManager
 from agents.supervision.topic_watch import TopicWatch
 from agents.views import catalog_view, state_view
 from agents.views.catalog_view import CatalogView
@@ -92,10 +93,11 @@ async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
     try:
         check_exposure(settings)
         access_log.configure(settings.access_log)
+        environment = Environment.of(settings)
         with locked(settings.data_dir):
             await asyncio.to_thread(clean_up, settings.data_dir)
-            if await _before(topics_checked(settings), stopping):
-                await _run(settings, stopping, on_ready)
+            if await _before(topics_checked(environment.kafka), stopping):
+                await _run(environment, stopping, on_ready)
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -116,14 +118,14 @@ async def _before(work: Any, stopping: asyncio.Event) -> bool:
         await asyncio.gather(task, stop, return_exceptions=True)
 
 
-async def _run(settings: Settings, stopping: asyncio.Event, on_ready: Ready) -> None:
+async def _run(environment: Environment, stopping: asyncio.Event, on_ready: Ready) -> None:
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_failed(error: BaseException) -> None:
         if not failed.done():
             failed.set_exception(_told(error))
 
-    app = _app(settings, on_failed)
+    app = _app(environment, on_failed)
     worker = _Worker(app)
     gc.collect()
     gc.freeze()
@@ -170,12 +172,12 @@ async def _announce(app: App, on_ready: Ready) -> None:
     on_ready(app)
 
 
-def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
+def _app(environment: Environment, on_failed: Callable[[BaseException], None]) -> App:
+    settings = environment.settings
     view, catalog, requests = StateView(), CatalogView(), RequestView()
     keyring, control = KeyRing(settings.keys_file), Topics(settings.prefix).control
-    environment = Environment.of(settings)
     budget = Budget(settings, scheduler=Scheduler(environment.clock))
-    gate, ownership, watch = BrokerGate(settings), Ownership(), TopicWatch(settings)
+    gate, ownership, watch = BrokerGate(environment.kafka), Ownership(), TopicWatch(environment)
     cache = shared_cache(budget.cache_bytes)
 
     def make_shard(partition: int, deliver: Deliver) -> Shard:
@@ -191,24 +193,26 @@ def _app(settings: Settings, on_failed: Callable[[BaseException], None]) -> App:
     def on_held(shards: int) -> None:
         budget.shards = shards
 
+    def make_coordinator() -> Coordinator:
+        return Coordinator(environment, actor_of=actor_of)
+
+    def make_context(manager: ShardManager) -> WorkerContext:
+        return WorkerContext(
+            settings, manager, view, watch, catalog, kafka=environment.kafka, requests=requests
+        )
+
+    companions: dict[str, MakeActor] = {
+        "state view": lambda: _Follower(partial(state_view.follow, environment, view)),
+        "catalog view": lambda: _Follower(
+            partial(catalog_view.follow, environment, catalog, requests)
+        ),
+        "broker watch": lambda: gate,
+        "topic watch": lambda: watch,
+    }
     return build_app(
         settings,
-        gate=gate,
-        make_shard=make_shard,
-        make_coordinator=lambda: Coordinator(environment, actor_of=actor_of),
-        states=view,
-        catalog=catalog,
-        requests=requests,
-        companions={
-            "state view": lambda: _Follower(partial(state_view.follow, environment, view)),
-            "catalog view": lambda: _Follower(
-                partial(catalog_view.follow, environment, catalog, requests)
-            ),
-            "broker watch": lambda: gate,
-            "topic watch": lambda: watch,
-        },
-        watch=watch,
-        ownership=ownership,
+        Actors(gate, make_shard, make_coordinator, companions, ownership),
+        make_context,
         on_failed=on_failed,
         on_held=on_held,
     )

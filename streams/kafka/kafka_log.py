@@ -25,6 +25,7 @@ from streams.kafka.log import (
     ReaderOptions,
 )
 from streams.kafka.step import StepProducer
+from streams.kafka.topic_specs import TopicLayout, TopicProblem
 from streams.settings import Settings
 
 __all__ = ["KafkaAdmin", "KafkaLog"]
@@ -75,6 +76,26 @@ class KafkaAdmin:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+
+    async def answers(self, host_s: float) -> bool:
+        """As `bootstrap.answers`."""
+        return await bootstrap.answers(self._settings, "gate", host_s)
+
+    async def topics(self) -> dict[str, int]:
+        """As `topics.partitions`."""
+        return await topic_admin.partitions(self._settings)
+
+    async def create(self) -> list[str]:
+        """As `topics.create`."""
+        return await topic_admin.create(self._settings)
+
+    async def inspect(self) -> tuple[list[TopicProblem], dict[str, TopicLayout]]:
+        """As `topics.inspect`."""
+        return await topic_admin.inspect(self._settings)
+
+    async def repair(self) -> list[TopicProblem]:
+        """As `topics.repair`."""
+        return await topic_admin.repair(self._settings)
 
     async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         """As `offsets.bounds`."""

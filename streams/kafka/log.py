@@ -14,6 +14,7 @@ from typing import Protocol
 
 from schemas.decode.batch import RecordBatch, SealedBatch
 from schemas.errors import Fatal, Recoverable
+from streams.kafka.topic_specs import TopicLayout, TopicProblem
 
 __all__ = [
     "DEFAULT_OPTIONS",
@@ -302,7 +303,39 @@ class LogAppender(Protocol):
 
 
 class LogAdmin(Protocol):
-    """Metadata of logs, and deletion of their records. Each call connects separately."""
+    """Metadata of logs, deletion of their records, and the topics of one deployment, which has a
+    specification for each. Each call connects separately.
+    """
+
+    async def answers(self, host_s: float) -> bool:
+        """Whether any broker answers; each has `host_s` seconds. Raises nothing."""
+
+    async def topics(self) -> dict[str, int]:
+        """The number of partitions of every topic of the cluster, also of other programs.
+
+        Raises `Recoverable` if no broker answers within 30 s.
+        """
+
+    async def create(self) -> list[str]:
+        """Creates the missing topics of the deployment. Returns their names, once all of their
+        partitions have leaders; existing topics stay as they are.
+
+        Raises `Recoverable` if no broker answers within 30 s, `Fatal` if the broker refuses.
+        """
+
+    async def inspect(self) -> tuple[list[TopicProblem], dict[str, TopicLayout]]:
+        """The differences between the topics of the deployment and their specification, and the
+        layout of those that exist.
+
+        Raises `Recoverable` if no broker answers within 30 s.
+        """
+
+    async def repair(self) -> list[TopicProblem]:
+        """Corrects every wrong setting that may be corrected without harm; returns these problems,
+        once they are solved.
+
+        Raises `Recoverable` if no broker answers within 30 s, `Fatal` if the broker refuses.
+        """
 
     async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         """`(first offset, last stable offset)` of each partition, half-open.

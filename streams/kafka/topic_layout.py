@@ -5,7 +5,6 @@ a version of the request without ids, so this module has the newer version (Kafk
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -25,22 +24,12 @@ from aiokafka.protocol.types import (
 
 from schemas.errors import Recoverable
 from streams.kafka.bootstrap import Client
+from streams.kafka.topic_specs import TopicLayout
 
-__all__ = ["TopicLayout", "Uuid", "ids_told", "layouts"]
+__all__ = ["Uuid", "ids_told", "layouts"]
 
 _UNKNOWN_TOPIC = 3
 _NO_ID = b"\0" * 16
-
-
-@dataclass(frozen=True, slots=True)
-class TopicLayout:
-    """`replicas` is the replica count of the partition with the fewest; `topic_id` is 32 hex
-    digits.
-    """
-
-    partitions: int
-    replicas: int
-    topic_id: str
 
 
 async def layouts(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicLayout]:

@@ -10,6 +10,7 @@ __all__ = [
     "DELETE_RETENTION_MS",
     "EVENTS",
     "MAX_MESSAGE_BYTES",
+    "TopicLayout",
     "TopicProblem",
     "TopicSpec",
     "Topics",
@@ -125,6 +126,17 @@ class TopicSpec:
     repaired: frozenset[str] = frozenset()
     replicas: int = 1
     sharded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLayout:
+    """`replicas` is the replica count of the partition with the fewest; `topic_id` is 32 hex
+    digits.
+    """
+
+    partitions: int
+    replicas: int
+    topic_id: str
 
 
 @dataclass(frozen=True, slots=True)

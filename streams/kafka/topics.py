@@ -11,12 +11,13 @@ from aiokafka.errors import KafkaError, for_code
 
 from schemas.errors import Fatal, Recoverable
 from streams.kafka import bootstrap
-from streams.kafka.topic_layout import TopicLayout, layouts
+from streams.kafka.topic_layout import layouts
 from streams.kafka.topic_repair import set_configs
 from streams.kafka.topic_specs import (
     DELETE_RETENTION_MS,
     EVENTS,
     MAX_MESSAGE_BYTES,
+    TopicLayout,
     TopicProblem,
     Topics,
     TopicSpec,

@@ -27,6 +27,7 @@ from agents.scatter.context import WorkerContext
 from agents.shard.jobs.context import ShardContext
 from agents.shard.users import ShardUsers
 from agents.supervision.shard_manager import ShardManager
+from agents.supervision.topic_watch import TopicWatch
 from agents.users.facts import UsersRead
 from agents.users.person import Match
 from agents.views.state_view import StateView
@@ -35,6 +36,7 @@ from schemas.tables.delta import encode
 from schemas.tables.placement import partition_of
 from schemas.tables.roster import ROSTER_SCHEMA, Alias
 from streams.group.shard_plan import Directory
+from streams.kafka.environment import Environment
 from streams.settings import load
 from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan as layout
@@ -165,7 +167,9 @@ async def measure(
         shards=held, generation=1, directory=Directory(), check_in_touch=lambda: None
     )
     settings = load({"partitions": SHARDS}, env={}, file=Path("none"))
-    context = WorkerContext(settings, cast(ShardManager, manager), view)
+    context = WorkerContext(
+        settings, cast(ShardManager, manager), view, TopicWatch(Environment.of(settings))
+    )
     app = web.Application()
     routes(app, context)
     runner = web.AppRunner(app)

@@ -15,11 +15,13 @@ from aiohttp import web
 from agents.http.connections import ConnectionLimits, Runner, listen
 from agents.scatter.context import WorkerContext
 from agents.supervision.shard_manager import ShardManager
+from agents.supervision.topic_watch import TopicWatch
 from agents.views.catalog_view import CatalogEntry
 from agents.views.request_view import RequestView
 from agents.web.server import routes
 from schemas.records.lifecycle import SourceState, State
 from streams.group.shard_plan import Directory
+from streams.kafka.environment import Environment
 from streams.settings import Settings, load
 from tests.rigs.desk import Desk
 from tests.rigs.dummies import DummyShard, States, rows
@@ -59,6 +61,7 @@ class Site:
             settings,
             cast(ShardManager, self.manager),
             self.states,
+            TopicWatch(Environment(settings, self.paper)),
             kafka=self.paper,
             requests=self.requests,
         )

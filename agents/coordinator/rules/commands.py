@@ -90,7 +90,7 @@ def _refuse(
     message: str,
     code: CommandRefusal = CommandRefusal.INVALID_COMMAND,
 ) -> None:
-    requests.tell_whole(builder, request, Outcome.REFUSED, message, code=code.value)
+    requests.tell_whole(builder, request, RequestResult(Outcome.REFUSED, code.value, message))
     builder.audit(
         None,
         f"{request.type or 'command'}_refused",
@@ -126,7 +126,8 @@ def _imported(builder: DecisionBuilder, request: Request, command: Command) -> N
             detail=message,
             request_id=request.request_id,
         )
-    requests.tell_whole(builder, request, Outcome.COMPLETED, message, total=len(names))
+    result = RequestResult(Outcome.COMPLETED, None, message, total=len(names))
+    requests.tell_whole(builder, request, result)
 
 
 def _sweep(builder: DecisionBuilder, request: Request, command: Command, kind: CommandType) -> None:
@@ -135,7 +136,7 @@ def _sweep(builder: DecisionBuilder, request: Request, command: Command, kind: C
     if changes is None:
         _refuse(builder, request, message)
         return
-    requests.tell_whole(builder, request, Outcome.ACCEPTED, message)
+    requests.tell_whole(builder, request, RequestResult(Outcome.ACCEPTED, None, message))
     request = builder.requests[request.request_id]
     if not command.dry_run:
         builder.put_sweep(**changes)
@@ -148,7 +149,8 @@ def _sweep(builder: DecisionBuilder, request: Request, command: Command, kind: C
             request_id=request.request_id,
         )
     message = _dry(command, f"so already: {message}" if already else message)
-    requests.tell_whole(builder, request, Outcome.COMPLETED, message, already=already)
+    done = RequestResult(Outcome.COMPLETED, None, message, already=already)
+    requests.tell_whole(builder, request, done)
 
 
 def _pause(builder: DecisionBuilder, command: Command) -> tuple[str, dict[str, Any] | None]:
@@ -212,7 +214,8 @@ def _sources(
     if not names:
         if kind is CommandType.CANCEL and any(one in builder.requests for one in command.sources):
             message = _dry(command, "so already: nothing of the request is under way")
-            requests.tell_whole(builder, request, Outcome.COMPLETED, message, already=True)
+            same = RequestResult(Outcome.COMPLETED, None, message, already=True)
+            requests.tell_whole(builder, request, same)
         elif command.tag is None:
             _refuse(builder, request, "name at least one source, or a tag")
         else:
@@ -235,7 +238,8 @@ def _sources(
     if len(refused) < len(names):
         message = f"{len(names) - len(refused)} of {len(names)} accepted"
         message = _dry(command, message + _untold(refused, named))
-        requests.tell_whole(builder, request, Outcome.ACCEPTED, message, total=len(names))
+        whole = RequestResult(Outcome.ACCEPTED, None, message, total=len(names))
+        requests.tell_whole(builder, request, whole)
     _audit_refused(builder, request, refused)
     for name in listed:
         found = checks[name]
@@ -253,7 +257,8 @@ def _sources(
     if len(refused) == len(names):
         code, message = _together(refused)
         message += _untold(refused, named)
-        requests.tell_whole(builder, request, Outcome.REFUSED, message, code=code, total=len(names))
+        whole = RequestResult(Outcome.REFUSED, code, message, total=len(names))
+        requests.tell_whole(builder, request, whole)
     else:
         requests.close_if_done(builder, request)
 

@@ -34,19 +34,9 @@ CANCELLED = "cancelled"
 """The code of a restore that failed because it was cancelled."""
 
 
-def tell_whole(
-    builder: DecisionBuilder,
-    request: Request,
-    outcome: Outcome,
-    message: str = "",
-    *,
-    code: str | None = None,
-    done: int = 0,
-    total: int = 0,
-    already: bool = False,
-) -> None:
-    """Send and store the result of a whole request."""
-    result = RequestResult(outcome, code, message, done, total, builder.now, already)
+def tell_whole(builder: DecisionBuilder, request: Request, result: RequestResult) -> None:
+    """Send and store the result of a whole request, as of now."""
+    result = replace(result, time=builder.now)
     builder.put_request(replace(request, whole=result))
     builder.emit(outputs.result(request.request_id, None, result))
 
@@ -102,25 +92,20 @@ def close_if_done(builder: DecisionBuilder, request: Request) -> None:
         return
     if request.completed:
         message = f"{request.completed} of {total} completed"
-        tell_whole(
-            builder, request, Outcome.COMPLETED, message, done=request.completed, total=total
-        )
+        completed = RequestResult(Outcome.COMPLETED, None, message, request.completed, total)
+        tell_whole(builder, request, completed)
     else:
-        tell_whole(
-            builder,
-            request,
-            Outcome.FAILED,
-            "nothing was completed",
-            code=CANCELLED,
-            total=total,
-        )
+        message = "nothing was completed"
+        failed = RequestResult(Outcome.FAILED, CANCELLED, message, total=total)
+        tell_whole(builder, request, failed)
 
 
 def _tell_progress(builder: DecisionBuilder, request: Request, total: int) -> None:
     former = request.whole
     if former is not None and request.completed and builder.now - former.time >= _PROGRESS_MS:
         message = f"{request.finished + request.untold} of {total} sources done"
-        tell_whole(builder, request, Outcome.PROGRESS, message, done=request.finished, total=total)
+        so_far = RequestResult(Outcome.PROGRESS, None, message, request.finished, total)
+        tell_whole(builder, request, so_far)
 
 
 def progress(

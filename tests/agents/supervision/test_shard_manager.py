@@ -6,7 +6,7 @@ import pytest
 
 from agents.shard.ownership import Ownership
 from agents.supervision import supervisor as supervisor
-from agents.supervision.shard_manager import Deliver, NotHeld, ShardManager
+from agents.supervision.shard_manager import Actors, Deliver, NotHeld, ShardManager
 from schemas.errors import Fatal, Recoverable
 from streams.group.membership import SESSION_S
 from streams.group.shard_plan import Directory
@@ -44,13 +44,10 @@ class Bench:
         self.failed: list[BaseException] = []
         self._make = make
         self.manager = ShardManager(
-            Open(),
-            self._shard,
-            self._coordinator,
+            Actors(Open(), self._shard, self._coordinator, ownership=self.ownership),
             deliver=self._deliver,
             request_rejoin=self._rejoin,
             on_failed=self.failed.append,
-            ownership=self.ownership,
         )
 
     async def assign(self, generation: int, *partitions: int, control: bool = False) -> None:

@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from agents.supervision.topic_watch import TopicWatch
 from streams.kafka import topics as topic_admin
+from streams.kafka.environment import Environment
 from streams.kafka.topic_repair import set_configs
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -43,7 +44,7 @@ async def test_events_in_added_partitions_are_lag_and_the_remedy_leads_on(
     settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
     click = topics.event("click")
-    watch = TopicWatch(settings)
+    watch = TopicWatch(Environment.of(settings))
     await watch.once()
     assert (watch.findings, watch.unread(0)) == ((), {})
     async with admin_of(settings) as admin:
@@ -71,7 +72,7 @@ async def test_a_setting_that_is_changed_is_told_until_it_is_put_right(
     settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "agents.supervision.topic_watch")
-    watch = TopicWatch(settings)
+    watch = TopicWatch(Environment.of(settings))
     async with admin_of(settings) as admin:
         await set_configs(admin, {topics.archive: {"retention.ms": "1000000"}})
         await found(watch, (topics.archive, "retention.ms"))
@@ -84,7 +85,7 @@ async def test_a_setting_that_is_changed_is_told_until_it_is_put_right(
 async def test_a_topic_that_is_deleted_or_made_anew_is_told(
     settings: Settings, topics: Topics
 ) -> None:
-    watch = TopicWatch(settings)
+    watch = TopicWatch(Environment.of(settings))
     await watch.once()
     async with admin_of(settings) as admin:
         await admin.delete_topics([topics.users])

@@ -15,7 +15,6 @@ from agents.views.state_view import StateView
 from schemas.decode.batch import parse_batches, unpack
 from schemas.errors import UsageError
 from schemas.records import codec
-from streams.clock import SystemClock
 from streams.kafka.environment import Environment
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import LostRange, Record
@@ -65,9 +64,9 @@ async def test_a_shard_goes_on_after_the_loss_was_accepted(alone: Settings) -> N
     with pytest.raises(LostRange, match="emberline topics skip"):
         await start(alone)
 
-    (lost,) = await skip(alone)
+    (lost,) = await skip(Environment.of(alone))
     assert lost == Skipped(topics.event("send"), 0, cursor, cursor + 10)
-    assert await skip(alone) == []
+    assert await skip(Environment.of(alone)) == []
     again = await start(alone, StateView())
     try:
         # the rest of what was deleted is passed
@@ -91,10 +90,10 @@ async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(alone: Sett
     with pytest.raises(LostRange, match=rf"ends at {len(news)}.*emberline topics skip"):
         await start(alone)
 
-    (moved,) = await skip(alone)
+    (moved,) = await skip(Environment.of(alone))
     assert moved == Skipped(topic, 0, cursor, 0)
     assert "read from its beginning, offset 0" in skipped_line(moved)
-    assert await skip(alone) == []
+    assert await skip(Environment.of(alone)) == []
     again = await start(alone, StateView())
     try:
         await again.until(lambda: again.shard._ingest.events == len(news))
@@ -119,7 +118,7 @@ async def test_a_new_topic_that_is_longer_than_the_old_one_was_is_not_taken_for_
     with pytest.raises(LostRange, match=r"deleted and made anew.*emberline topics skip"):
         await start(alone)
 
-    (moved,) = await skip(alone)
+    (moved,) = await skip(Environment.of(alone))
     assert moved == Skipped(topic, 0, cursor, 0)
     again = await start(alone, StateView())
     try:
@@ -155,7 +154,7 @@ async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_its_ingest(
     with pytest.raises(LostRange, match=r"deleted and made anew.*emberline topics skip"):
         await start(alone)
 
-    (moved,) = await skip(alone)
+    (moved,) = await skip(Environment.of(alone))
     assert moved == Skipped(topic, 0, cursor, 0)
     again = await start(alone, StateView())
     try:
@@ -180,7 +179,7 @@ async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:
     with pytest.raises(LostRange, match="control"):
         await asyncio.wait_for(Coordinator(Environment.of(alone)).run(), DEADLINE_S)
 
-    assert await skip(alone) == [Skipped(topic, 0, 0, 3)]
+    assert await skip(Environment.of(alone)) == [Skipped(topic, 0, 0, 3)]
     await taken_in(Coordinator(Environment.of(alone)), 2)
 
 
@@ -197,7 +196,7 @@ async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Se
     with pytest.raises(LostRange, match="control"):
         await asyncio.wait_for(Coordinator(Environment.of(alone)).run(), DEADLINE_S)
 
-    (moved,) = await skip(alone)
+    (moved,) = await skip(Environment.of(alone))
     assert (moved.topic, moved.to) == (topic, 0)
     assert moved.first >= 5
     again = Coordinator(Environment.of(alone))
@@ -226,9 +225,9 @@ async def test_a_control_topic_that_is_made_anew_under_a_coordinator_ends_it(
         with pytest.raises(LostRange, match=r"control.*deleted and made anew"):
             await asyncio.wait_for(ended, DEADLINE_S)
 
-    (moved,) = await skip(alone)
+    (moved,) = await skip(Environment.of(alone))
     assert (moved.topic, moved.to) == (topic, 0)
-    assert await skip(alone) == []
+    assert await skip(Environment.of(alone)) == []
     await taken_in(Coordinator(Environment.of(alone)), 6)
 
 
@@ -264,7 +263,7 @@ async def test_reports_and_definitions_that_are_made_anew_are_read_from_their_be
     assert f"{topics.shard_reports} is read from its beginning" in caplog.text
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert await skip(alone) == []
+    assert await skip(Environment.of(alone)) == []
 
 
 async def test_one_batch_is_passed_over_by_hand_and_audited(alone: Settings) -> None:
@@ -281,8 +280,8 @@ async def test_one_batch_is_passed_over_by_hand_and_audited(alone: Settings) -> 
 
     for wrong in (cursor - 1, cursor + 3):
         with pytest.raises(UsageError, match=f"that is {topic}:0:{cursor}"):
-            await skip_batch(alone, At(topic, 0, wrong), "", SystemClock())
-    passed = await skip_batch(alone, At(topic, 0, cursor + 1), "disk lost", SystemClock())
+            await skip_batch(Environment.of(alone), At(topic, 0, wrong), "")
+    passed = await skip_batch(Environment.of(alone), At(topic, 0, cursor + 1), "disk lost")
     assert passed == Passed(topic, 0, cursor, cursor + 3, 3)
 
     again = await start(alone)
@@ -308,7 +307,7 @@ async def test_a_command_is_passed_over_by_hand(alone: Settings) -> None:
     await writer.commit([Record(topic, None, b"{}")])
     await writer.commit([Record(topic, None, b'{"type": "pause", "request_id": "second"}')])
     await writer.close()
-    passed = await skip_batch(alone, At(topic, 0, 0), "", SystemClock())
+    passed = await skip_batch(Environment.of(alone), At(topic, 0, 0), "")
     assert (passed.first, passed.to) == (0, 1)
     coordinator = Coordinator(Environment.of(alone))
     await taken_in(coordinator, 1)

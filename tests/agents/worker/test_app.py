@@ -8,9 +8,12 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.supervision.shard_manager import Deliver
+from agents.scatter.context import WorkerContext
+from agents.supervision.shard_manager import Actors, Deliver, ShardManager
+from agents.supervision.topic_watch import TopicWatch
 from agents.worker.app import App, build_app
 from schemas.records.lifecycle import SourceState, State
+from streams.kafka.environment import Environment
 from streams.kafka.log import Fenced
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -23,6 +26,7 @@ class Worker:
     """An app with dummy shards."""
 
     def __init__(self, settings: Settings, *records: SourceState) -> None:
+        self.settings = settings
         self.made: list[DummyShard] = []
         self.coordinators = 0
         self.failed: list[BaseException] = []
@@ -30,12 +34,14 @@ class Worker:
         self.deliver: Deliver
         self.app: App = build_app(
             settings,
-            gate=Open(),
-            make_shard=self._shard,
-            make_coordinator=self._coordinator,
-            states=self.states,
+            Actors(Open(), self._shard, self._coordinator),
+            self._context,
             on_failed=self.failed.append,
         )
+
+    def _context(self, manager: ShardManager) -> WorkerContext:
+        watch = TopicWatch(Environment.of(self.settings))
+        return WorkerContext(self.settings, manager, self.states, watch)
 
     def _shard(self, partition: int, deliver: Deliver) -> DummyShard:
         self.deliver = deliver

@@ -7,6 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from agents.worker.preflight import topics_checked
 from schemas.errors import Fatal
+from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_repair import set_configs
 from streams.kafka.topics import Topics, check
 from streams.settings import Settings
@@ -42,7 +43,7 @@ async def test_a_worker_sets_what_a_former_version_made_otherwise_and_starts(
         },
     )
 
-    await topics_checked(settings)
+    await topics_checked(KafkaLog(settings))
 
     assert await check(settings) == []
     said = f"{topics.repartition}: retention.ms is 604800000, must be -1, and is now"
@@ -55,6 +56,6 @@ async def test_a_worker_refuses_what_somebody_may_have_meant(
     await altered(settings, {topics.changelog: {"delete.retention.ms": "60000"}})
 
     with pytest.raises(Fatal, match=r"changelog: delete\.retention\.ms is 60000") as caught:
-        await topics_checked(settings)
+        await topics_checked(KafkaLog(settings))
 
     assert "--add-config delete.retention.ms=86400000" in caught.value.remedy

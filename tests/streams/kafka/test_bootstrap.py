@@ -72,7 +72,7 @@ async def checking(settings: Settings) -> None:
 
 
 async def sixteen_shards_at_the_gate(settings: Settings) -> None:
-    gate = BrokerGate(settings)
+    gate = BrokerGate(KafkaLog(settings))
     await asyncio.gather(*(gate.passed() for _ in range(16)))
 
 

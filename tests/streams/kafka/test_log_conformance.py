@@ -407,6 +407,23 @@ async def test_partitions_and_their_topics_are_known(log: Log, kept: Kept) -> No
         await log.admin.partitions([topics.changelog, missing])
 
 
+async def test_the_topics_of_a_deployment_are_as_specified(log: Log, kept: Kept) -> None:
+    assert await log.admin.answers(1.0)
+    assert not await kept.unreachable.admin.answers(0.05)
+    problems, layouts = await log.admin.inspect()
+    assert problems == []
+    assert {name: one.topic_id for name, one in layouts.items()} == await log.admin.topic_ids(
+        layouts
+    )
+    there = await log.admin.topics()
+    assert {name: there[name] for name in layouts} == {
+        name: one.partitions for name, one in layouts.items()
+    }
+    # nothing is missing, nothing is wrong
+    assert await log.admin.create() == []
+    assert await log.admin.repair() == []
+
+
 async def test_a_topic_that_is_not_there_is_waited_for(log: Log, kept: Kept, at: Partition) -> None:
     missing = (f"{kept.topics.changelog}-missing", 0)
     async with reading(log, (missing, 0), (at, 0)) as reader, writing(log, "w") as writer:
@@ -458,6 +475,10 @@ async def test_where_nothing_answers_each_call_gives_up(kept: Kept, at: Partitio
         log.admin.configs([at[0]]),
         log.admin.delete_below(at, 1),
         appender.append(record(at, b"lost")),
+        log.admin.topics(),
+        log.admin.create(),
+        log.admin.inspect(),
+        log.admin.repair(),
     ]
     async with asyncio.timeout(DEADLINE_S):
         answers = await asyncio.gather(*asked, return_exceptions=True)
