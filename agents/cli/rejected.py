@@ -1,8 +1,9 @@
 """`emberline rejected list`: unusable records, and why they were rejected."""
 
+import heapq
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import click
@@ -14,13 +15,15 @@ from agents.terminal.say import say
 from agents.terminal.table import when
 from schemas.records.undecodable import REMEDIES
 from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.topic_reader import Located, read_all
+from streams.kafka.topic_reader import Located, read_each
 from streams.kafka.topics import Topics
 
 __all__ = ["command"]
 
 _HEADERS = ("topic", "partition", "offset", "code", "detail")
 _SHOWN = 200
+#: A rejected value has up to a megabyte; as a rule some hundred bytes.
+_AT_A_TIME = 1_000
 
 
 @click.group("rejected", cls=Words, help="Look at records that were rejected.")
@@ -37,26 +40,65 @@ def command() -> None:
 @click.pass_context
 def list_rejected(ctx: click.Context, code: str | None, last: int | None, as_json: bool) -> None:
     """Topic, partition and offset are those of the original record."""
-    settings = settings_of(ctx)
-    located = sorted(
-        run(read_all(KafkaLog(settings), Topics(settings.prefix).rejected)),
-        key=lambda one: one[2].timestamp,
-    )
-    rows = [row for row in map(_row, located) if code is None or row["code"] == code]
-    rows = rows[-last:] if last else rows
+    show = emit if as_json else _show
+    counts: Counter[str] = Counter()
+
+    async def rows() -> AsyncIterator[dict[str, Any]]:
+        settings = settings_of(ctx)
+        topic = Topics(settings.prefix).rejected
+        async for located in read_each(KafkaLog(settings), topic):
+            row = _row(located)
+            if code is None or row["code"] == code:
+                yield row
+
+    async def list_them() -> None:
+        async for row in _last(rows(), last) if last else _in_time(rows()):
+            counts[row["code"]] += 1
+            show(row)
+
+    run(list_them())
     if as_json:
-        for row in rows:
-            emit(row)
         return
-    for row in rows:
-        for line in _lines(row):
-            say(line)
-    counts = Counter(row["code"] for row in rows)
     if not counts:
         say("none")
     for name, n in sorted(counts.items()):
         remedy = REMEDIES.get(name)
         say(f"{n:,} {name}{f': {remedy}' if remedy else ''}")
+
+
+async def _last(rows: AsyncIterator[dict[str, Any]], count: int) -> AsyncIterator[dict[str, Any]]:
+    """The last rows by time, in that order; no others are kept."""
+    kept: list[tuple[int, int, dict[str, Any]]] = []
+    number = 0
+    async for row in rows:
+        number += 1  # rows of one time stay in their order, and are never compared
+        entry = (int(row["time"]), number, row)
+        heapq.heappush(kept, entry) if len(kept) < count else heapq.heappushpop(kept, entry)
+    for _, _, row in sorted(kept):
+        yield row
+
+
+async def _in_time(rows: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    """All rows, so many at a time in the order of their times: the topic may be larger than the
+    memory."""
+    some: list[dict[str, Any]] = []
+    async for row in rows:
+        some.append(row)
+        if len(some) == _AT_A_TIME:
+            for each in sorted(some, key=_time):
+                yield each
+            some.clear()
+    for each in sorted(some, key=_time):
+        yield each
+
+
+def _time(row: Mapping[str, Any]) -> int:
+    return int(row["time"])
+
+
+def _show(row: Mapping[str, Any]) -> None:
+    for line in _lines(row):
+        say(line)
 
 
 def _lines(row: Mapping[str, Any]) -> Iterator[str]:

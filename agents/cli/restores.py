@@ -1,5 +1,6 @@
 """`emberline restores`: restore requests, and their progress."""
 
+from collections.abc import AsyncIterable
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ from agents.terminal.table import show, when
 from schemas.records import codec
 from schemas.records.lifecycle import CommandType, Outcome
 from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.topic_reader import Located, TopicReader, records_of
+from streams.kafka.topic_reader import Located, read_each, records_of
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
@@ -41,16 +42,13 @@ def command(ctx: click.Context, only_open: bool, as_json: bool) -> None:
 
 async def _requests(settings: Settings) -> list[dict[str, Any]]:
     topics = Topics(settings.prefix)
-    async with TopicReader.open(
-        KafkaLog(settings), [topics.control, topics.control_results]
-    ) as reader:
-        located = await reader.rest()
-    restores = _restores([one for one in located if one[0] == topics.control])
-    results = [one for one in located if one[0] == topics.control_results]
-    for result in records_of(results, "result"):
-        request = restores.get(str(result["request_id"]))
-        if request is not None:
-            _take(request, result)
+    kafka = KafkaLog(settings)
+    restores = await _restores(read_each(kafka, topics.control))
+    async for located in read_each(kafka, topics.control_results):
+        for result in records_of([located], "result"):
+            request = restores.get(str(result["request_id"]))
+            if request is not None:
+                _take(request, result)
     return [
         request | {"sources": list(request["sources"].values())}
         for request in restores.values()
@@ -58,11 +56,11 @@ async def _requests(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _restores(commands: list[Located]) -> dict[str, dict[str, Any]]:
+async def _restores(commands: AsyncIterable[Located]) -> dict[str, dict[str, Any]]:
     """Restore requests by id, before any result: the first command with an id is the request."""
     seen: set[str] = set()
     found: dict[str, dict[str, Any]] = {}
-    for topic, partition, record in commands:
+    async for topic, partition, record in commands:
         try:
             asked = codec.decode(record.value or b"", "command")
         except codec.Undecodable:

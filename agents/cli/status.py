@@ -19,7 +19,7 @@ from agents.terminal.why import why
 from schemas.errors import EmberlineError
 from schemas.records.lifecycle import SourceState, State
 from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.topic_reader import read_all, read_table
+from streams.kafka.topic_reader import read_each, read_table
 from streams.kafka.topics import TopicProblem, Topics
 from streams.settings import Settings
 
@@ -77,9 +77,12 @@ async def _read(settings: Settings) -> tuple[list[SourceState], RetentionSweep, 
 
 async def _sweep(settings: Settings) -> RetentionSweep:
     """The state of the sweep that the coordinator has last written."""
-    records = await read_all(KafkaLog(settings), Topics(settings.prefix).coordinator)
-    found = [record for _, _, record in records if record.key == ledger.SWEEP.encode()]
-    entries = [(ledger.SWEEP, record.value) for record in found]
+    topic = Topics(settings.prefix).coordinator
+    entries = [
+        (ledger.SWEEP, record.value)
+        async for _, _, record in read_each(KafkaLog(settings), topic)
+        if record.key == ledger.SWEEP.encode()
+    ]
     roots = settings.segments_are_roots
     # what somebody else has written there says nothing
     state = ledger.load(entries, segments_are_roots=roots, unreadable=lambda error: None)

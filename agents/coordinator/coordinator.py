@@ -53,7 +53,7 @@ from streams.kafka.log import (
 )
 from streams.kafka.purge import Purge
 from streams.kafka.remote_registry import RegistryUnreachable, learn, registry_of, source_for
-from streams.kafka.topic_reader import read_all
+from streams.kafka.topic_reader import read_each
 from streams.kafka.topics import Topics
 from streams.state.store import bounded
 
@@ -208,7 +208,7 @@ class Coordinator:
         if not lost:
             return current
         shown: dict[str, SourceState] = {}
-        for _, _, record in await read_all(self._kafka, self._topics.state):
+        async for _, _, record in read_each(self._kafka, self._topics.state):
             with suppress(Undecodable):
                 state = SourceState.from_record(codec.decode(record.value or b"", "state"))
                 if state.source in lost and record.key == state.source.encode():
@@ -322,7 +322,7 @@ class Coordinator:
         topic = self._topics.state
         term.watched = (await self._kafka.admin.bounds([(topic, 0)]))[topic, 0][1]
         written: dict[str, int] = {}
-        for _, _, record in await read_all(self._kafka, topic):
+        async for _, _, record in read_each(self._kafka, topic):
             # What is deleted, or cannot be read, says nothing any more of what came before it.
             written.pop(own_key(record.key) or "", None)
             with suppress(Undecodable):

@@ -25,7 +25,7 @@ from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import own_key, pass_over, records_of
 from streams.kafka.log import Log, ReaderOptions
 from streams.kafka.remote_registry import registry_of
-from streams.kafka.topic_reader import read_all
+from streams.kafka.topic_reader import read_each
 from streams.kafka.topics import Topics
 
 __all__ = ["CatalogEntry", "CatalogView", "follow", "read"]
@@ -208,18 +208,19 @@ async def read(environment: Environment) -> CatalogView:
     """All definitions of the coordinator, including those of `catalog` that it has not processed
     yet.
 
-    Raises as `topic_reader.read_all`.
+    Raises as `topic_reader.read_each`.
     """
     settings, kafka = environment.settings, environment.kafka
     now = environment.clock.now_ms()
     view, topics = CatalogView(), Topics(settings.prefix)
-    for _, partition, record in await read_all(kafka, topics.coordinator):
+    async for _, partition, record in read_each(kafka, topics.coordinator):
         try:
             view.apply(record.key, record.value)
         except ledger.Unreadable as error:
             pass_over(topics.coordinator, partition, record.offset, error.message)
     taken = view.taken_in.get(topics.catalog, 0)
-    later = [one for _, _, one in await read_all(kafka, topics.catalog) if one.offset >= taken]
+    read_now = read_each(kafka, topics.catalog)
+    later = [one async for _, _, one in read_now if one.offset >= taken]
     kept = {entry.definition.key: entry.definition for entry in view}
     used = {key: readable_uses(definition) for key, definition in kept.items()}
     state = CoordinatorState(catalog=kept, quarantined=dict(view.quarantined), used=used)

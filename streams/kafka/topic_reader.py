@@ -1,6 +1,6 @@
 """Reads whole topics, or only new records, as a read_committed consumer sees them."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from streams.kafka import foreign_records as strangers
 from streams.kafka.foreign_records import pass_over
 from streams.kafka.log import Log, LogReader, Partition, ReaderOptions
 
-__all__ = ["Located", "TopicReader", "read_all", "read_table", "records_of"]
+__all__ = ["Located", "TopicReader", "read_all", "read_each", "read_table", "records_of"]
 
 WAIT_MS = 250
 
@@ -62,10 +62,14 @@ class TopicReader:
 
         May take any time as long as records come. Raises Recoverable if none comes.
         """
-        found: list[Located] = []
+        return [located async for located in self.each()]
+
+    async def each(self) -> AsyncIterator[Located]:
+        """The same records, one by one: a fetch is in memory, and not the topic."""
         while any(self._reader.position(p) < end for p, end in self._ends.items()):
-            found += [located for batch in await self._reader.progress() for located in _of(batch)]
-        return found
+            for batch in await self._reader.progress():
+                for located in _of(batch):
+                    yield located
 
 
 async def read_all(kafka: Log, topic: str) -> list[Located]:
@@ -74,13 +78,20 @@ async def read_all(kafka: Log, topic: str) -> list[Located]:
         return await reader.rest()
 
 
+async def read_each(kafka: Log, topic: str) -> AsyncGenerator[Located, None]:
+    """The same records, one by one, for topics that may be larger than the memory."""
+    async with TopicReader.open(kafka, [topic]) as reader:
+        async for located in reader.each():
+            yield located
+
+
 async def read_table(kafka: Log, topic: str, name: str) -> dict[str, dict[str, Any]]:
     """The latest record of every key of a compacted topic, decoded as `name`.
 
     A record that cannot be read is skipped with a warning: the previous record of its key counts.
     """
     table: dict[str, dict[str, Any]] = {}
-    for _, partition, record in await read_all(kafka, topic):
+    async for _, partition, record in read_each(kafka, topic):
         key = (record.key or b"").decode(errors="replace")
         if record.value is None:
             table.pop(key, None)
