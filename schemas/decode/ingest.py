@@ -76,8 +76,7 @@ def ingest(
     forwards = [] if misplaced is None else list(_forwards(misplaced, batches, intake.proven))
     seen = hashes(rows["id"])
     window = Window(0) if window is None else window
-    fresh = window.fresh(seen)
-    window.add(seen)
+    fresh = window.take(seen)
     externals = pl.DataFrame(schema=EXTERNAL_SCHEMA) if said is None else said.news(rows)
     taken = with_control(rows.hstack([fresh.alias("fresh")]))
     return Ingested(

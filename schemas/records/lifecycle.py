@@ -6,7 +6,7 @@ Times are UTC milliseconds since 1970.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "HIDDEN",
@@ -116,6 +116,9 @@ class Phase(StrEnum):
     RESTORED = "restored"
     SEEN = "seen"
     PROGRESS = "progress"
+
+
+_PHASES = {phase.value: phase for phase in Phase}
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +231,7 @@ class Command:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class ReportItem:
+class ReportItem(NamedTuple):
     """The work that one shard has done for one source at one version. Sizes are the shard's own."""
 
     source: str
@@ -242,6 +244,13 @@ class ReportItem:
     checksum: str = ""
     done: int = 0
     total: int = 0
+
+    def numbers(self) -> tuple[int, ...]:
+        """All that is counted in it."""
+        return (
+            *(self.version, self.interactions, self.late_interactions, self.bytes),
+            *(self.segments, self.done, self.total),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +266,7 @@ class Report:
         return cls(
             partition=record["partition"],
             items=tuple(
-                ReportItem(**{**item, "phase": Phase(item["phase"])}) for item in record["items"]
+                ReportItem(**{**item, "phase": _PHASES[item["phase"]]}) for item in record["items"]
             ),
         )
 

@@ -25,8 +25,8 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     byte = data[at]
     if byte < 0x80:
         return (byte >> 1) ^ -(byte & 1), at + 1
-    value = shift = 0
-    for place in range(at, at + _VARINT_BYTES):
+    value, shift = byte & 0x7F, 7
+    for place in range(at + 1, at + _VARINT_BYTES):
         byte = data[place]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:

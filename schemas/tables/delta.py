@@ -14,7 +14,7 @@ from schemas.errors import CorruptSegment
 from schemas.tables.sealed import is_sealed, sealed, unsealed
 from schemas.tables.view import FEW
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "height"]
 
 _ROWS = struct.Struct(">I")
 _PARQUET = b"PAR1"
@@ -58,6 +58,18 @@ def decode(data: bytes, schema: pl.Schema) -> pl.DataFrame:
     if frame.schema != schema:
         raise _corrupt(len(data), f"unexpected columns {frame.schema}")
     return frame
+
+
+def height(data: bytes) -> int | None:
+    """The rows of what `encode` wrote, without reading them; None where its bytes are not sealed,
+    so that only reading tells. Raises `CorruptSegment` where they are not what was sealed."""
+    if not is_sealed(data):
+        return None
+    try:
+        (rows,) = _ROWS.unpack_from(unsealed(data))
+    except (ValueError, struct.error) as error:
+        raise _corrupt(len(data), str(error)) from error
+    return int(rows)
 
 
 def _corrupt(size: int, why: str) -> CorruptSegment:

@@ -5,8 +5,8 @@ read.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from schemas.decode.batch import RecordBatch, SealedBatch, chunks
-from schemas.decode.batch_records import CorruptRecords
+from schemas.decode.batch import RecordBatch, SealedBatch
+from schemas.decode.batch_records import CorruptRecords, proven
 
 __all__ = ["Opened", "open_batches"]
 
@@ -38,10 +38,7 @@ def open_batches(sealed: Sequence[SealedBatch], most_each: int, most: int) -> Op
         opened = batch.opened(most_each)
         size += len(opened.payload)
         try:
-            for _ in chunks(opened):
-                pass
+            found.batches.append(proven(opened))
         except CorruptRecords as error:
             found.unreadable.append((opened, error.code, error.detail))
-        else:
-            found.batches.append(opened)
     return found

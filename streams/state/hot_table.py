@@ -17,7 +17,7 @@ import polars as pl
 from schemas.segment.index import SegmentIndex
 from schemas.tables import delta
 from schemas.tables.interaction import SCHEMA
-from schemas.tables.repeats import unpack
+from schemas.tables.repeats import packed
 from streams.state import auxiliary_table as auxiliary
 from streams.state import keys, pieces
 from streams.state.delta_frames import DeltaFrames
@@ -212,7 +212,7 @@ class HotTable:
         if value is None:
             self.window.pop(key, None)
         else:
-            self.window[key] = len(unpack(value))
+            self.window[key] = packed(value)
             self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
 
     def _uniques(self, source: str, value: bytes | None) -> None:

@@ -56,8 +56,7 @@ def bare_worker() -> None:
         (layout, "wide", lambda rows: rows.filter(pl.col("source") == PROFILE)),
         (ingest_module, "_counts", lambda rows: pl.DataFrame(schema=COUNT_SCHEMA)),
         (ingest_module, "hashes", lambda ids: ids),
-        (Window, "fresh", lambda _, found: pl.repeat(True, len(found), eager=True)),
-        (Window, "add", lambda _, found: None),
+        (Window, "take", lambda _, found: pl.repeat(True, len(found), eager=True)),
         (intake, "parts", rows_only),
         (Indexer, "step", nothing),
     ):

@@ -42,6 +42,7 @@ KEY_KINDS = (*SOURCE_KINDS, "segment", "content_card")
 HUGE = 1 << 53
 """Sums of such numbers, over all shards, are still written."""
 _CHECKSUM = re.compile(r"[0-9a-f]{0,32}")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _LABEL_BYTES = 20_000
 _DEFINITION_BYTES = 600_000
 _SURELY_SMALL = 100_000
@@ -100,7 +101,11 @@ def unfit(definition: Definition, now: int | None = None) -> tuple[str, str] | N
 def is_catalog_key(key: str) -> bool:
     """Whether a key can be the key of a definition."""
     kind, _, name = key.partition(":")
-    return kind in KEY_KINDS and bool(name) and len(key.encode(errors="replace")) <= KEY_BYTES
+    return kind in KEY_KINDS and bool(name) and _key_bytes(key) <= KEY_BYTES
+
+
+def _key_bytes(key: str) -> int:
+    return len(key) if key.isascii() else len(key.encode(errors="replace"))
 
 
 def report_fault(report: Report) -> str | None:
@@ -110,16 +115,15 @@ def report_fault(report: Report) -> str | None:
     if not 0 <= report.partition < HUGE:
         return f"partition {report.partition}"
     for item in report.items:
-        numbers = (item.version, item.interactions, item.late_interactions, item.bytes)
-        more = (item.segments, item.done, item.total)
-        if not is_source(item.source) or not is_catalog_key(item.source):
+        if not is_source(item.source) or _key_bytes(item.source) > KEY_BYTES:
             return f"{item.source[:80]!r} is no source"
         # control characters are part of an id like any others: events make such sources
         if not _is_text(item.source):
             return f"{item.source[:80]!r} is no text"
-        if not all(0 <= number < HUGE for number in (*numbers, *more)):
+        numbers = item.numbers()
+        if min(numbers) < 0 or max(numbers) >= HUGE:
             return f"a number of {item.source} is negative, or larger than any"
-        if not _CHECKSUM.fullmatch(item.checksum):
+        if item.checksum and not _CHECKSUM.fullmatch(item.checksum):
             return f"{item.checksum[:80]!r} is no checksum"
     return None
 
@@ -145,4 +149,4 @@ def _is_word(text: str, most: int = TEXT) -> bool:
 
 def _is_text(text: str, most: int = TEXT) -> bool:
     # half a surrogate pair, which JSON can spell, has no UTF-8: it could never be written
-    return len(text) <= most and not any("\ud800" <= char <= "\udfff" for char in text)
+    return len(text) <= most and (text.isascii() or _SURROGATES.search(text) is None)

@@ -5,8 +5,22 @@ from dataclasses import replace
 import pytest
 from aiokafka.record.util import calc_crc32c
 
-from schemas.decode.batch import ABORT, COMMIT, CorruptBatch, KafkaRecord, parse_batches, unpack
-from schemas.decode.batch_records import MOST_HEADERS, CorruptRecords, chunks, unpack_proven
+from schemas.decode.batch import (
+    ABORT,
+    COMMIT,
+    CorruptBatch,
+    KafkaRecord,
+    RecordBatch,
+    parse_batches,
+    unpack,
+)
+from schemas.decode.batch_records import (
+    MOST_HEADERS,
+    CorruptRecords,
+    chunks,
+    proven,
+    unpack_proven,
+)
 from schemas.records.varint import read_varint, varint
 from tests.rigs.record_batches import CODECS, NOW, Produced, batch, wire, with_payload
 
@@ -116,10 +130,42 @@ def test_log_append_time() -> None:
     assert {record.timestamp for record in unpack_proven(found)} == {found.max_timestamp}
 
 
-def test_a_header_key_that_is_no_text() -> None:
+def with_header_key(key: bytes) -> RecordBatch:
     found = batch([Produced(b"v", headers=[("abc", b"x")])])
-    odd = with_payload(found, found.payload.replace(b"abc", b"\xff\xfe\xfd"))
+    return with_payload(found, found.payload.replace(b"abc", key))
 
+
+def with_headers(count: int) -> RecordBatch:
+    record = batch([Produced(b"v", b"k")]).payload
+    body = record[1:-1] + varint(count) + bytes(2 * count)
+    return with_payload(batch([Produced(b"v", b"k")]), varint(len(body)) + body)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        batch(RECORDS),
+        batch(RECORDS, attributes=0x08),
+        with_payload(batch(RECORDS), batch(RECORDS).payload + b"\0garbage"),
+        with_header_key(b"abc"),
+        with_header_key(b"\xff\xfe\xfd"),
+        with_headers(MOST_HEADERS),
+        with_headers(MOST_HEADERS + 1),
+        replace(batch([Produced(b"v")]), base_timestamp=-(2**63)),
+    ],
+)
+def test_a_batch_that_was_looked_at_once_reads_the_same_the_second_time(odd: RecordBatch) -> None:
+    assert unpack(proven(odd)) == unpack(odd)
+
+
+def test_a_batch_that_cannot_be_read_is_not_proven() -> None:
+    found = batch(RECORDS)
+    with pytest.raises(CorruptRecords):
+        proven(with_payload(found, found.payload[:-1]))
+
+
+def test_a_header_key_that_is_no_text() -> None:
+    odd = with_header_key(b"\xff\xfe\xfd")
     assert unpack(odd)[0].headers == [("\ufffd\ufffd\ufffd", b"x")]
 
 
@@ -149,9 +195,7 @@ def test_offsets_that_are_out_of_order(offsets: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("count", [1, MOST_HEADERS, MOST_HEADERS + 1, 500_000])
 def test_headers_cost_no_more_than_some(count: int) -> None:
     """A million empty headers are 2 MB that zstd makes of 180 bytes, and were 2 GB here."""
-    record = batch([Produced(b"v", b"k")]).payload
-    body = record[1:-1] + varint(count) + bytes(2 * count)
-    one = with_payload(batch([Produced(b"v", b"k")]), varint(len(body)) + body)
+    one = with_headers(count)
     tracemalloc.start()
     try:
         (found,) = unpack(one)
