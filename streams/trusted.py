@@ -30,9 +30,9 @@ def check_file(settings: Settings, secret: str, *targets: str) -> None:
         if settings.origins[target] == FOLDERS_FILE:
             variable = f"EMBERLINE_{target.upper()}"
             raise UsageError(
-                f"{secret} would be sent where {FOLDERS_FILE} of the present folder says "
-                f"({target})",
-                remedy=f"If that is meant, set {variable} or --set {target}=VALUE, or "
+                f"{secret} would be sent to an address that {FOLDERS_FILE} of the current folder "
+                f"sets ({target})",
+                remedy=f"If this is intended, set {variable} or --set {target}=VALUE, or "
                 f"give --config {FOLDERS_FILE}",
             )
 

@@ -96,7 +96,7 @@ async def stream(settings: Settings, body: dict[str, Any], sink: Sink) -> list[s
         if "complete" not in last:
             raise ValueError("another line")
     except ValueError as error:
-        raise Recoverable("The users broke off", remedy="Throw them away and try again") from error
+        raise Recoverable("The answer is incomplete", remedy="Discard it and try again") from error
     sink.flush()
     return list(last.get("excluded_expired", ()))
 
@@ -118,4 +118,4 @@ def _filter(text: str) -> Any:
 
 
 def _warn(sources: list[str]) -> None:
-    say(f"left out, as their data is archived: {', '.join(sources)}", err=True)
+    say(f"left out, because their data is archived: {', '.join(sources)}", err=True)

@@ -55,7 +55,7 @@ def command(ctx: click.Context, folder: Path | None, port: int, keep: bool, as_j
             say(f"Kafka at {broker.bootstrap_servers} {_HOW[broker.how or 'java']}")
         if keep or broker.how in ("external", "reused"):
             if not as_json and broker.pid:
-                say(f"It goes on until somebody ends process {broker.pid}")
+                say(f"It runs until you end process {broker.pid}")
             return
         if not as_json:
             say("Ctrl-C ends it")

@@ -74,7 +74,7 @@ async def call(
     except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
         if begun:
             raise Recoverable(
-                f"The answer to {path} broke off", remedy="Throw it away and try again"
+                f"The answer to {path} is incomplete", remedy="Discard it and try again"
             ) from error
         raise Fatal(
             f"No worker answers at {base}: {trouble(error)}",
@@ -92,7 +92,7 @@ async def asked(settings: Settings, method: str, path: str, *, json: Any = None)
         found = None
     if not isinstance(found, dict):
         raise Fatal(
-            f"What answers at {address(settings)} is no worker: {path} gives no JSON object",
+            f"The program at {address(settings)} is no worker: {path} gives no JSON object",
             remedy="Set --http-host and --http-port to those of a worker",
         )
     return found

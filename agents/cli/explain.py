@@ -54,7 +54,7 @@ def command(
     as_if = AsIf(as_if_stopped, as_if_without)
     if linting:
         if as_if:
-            raise UsageError("--lint checks files as they are", remedy="Leave --as-if-.. out")
+            raise UsageError("--lint takes no --as-if-..", remedy="Leave that option out")
         # here, as it loads the filter language, and explaining needs nothing of it
         from agents.cli.lint import check
 

@@ -40,7 +40,7 @@ def command(
     if as_json and output is None:
         raise UsageError("--json needs --output: the rows themselves go to stdout")
     if format_ == "parquet" and output is None and sys.stdout.isatty():
-        raise UsageError("Parquet is nothing for a terminal", remedy="Name a file with --output")
+        raise UsageError("A terminal cannot show Parquet", remedy="Name a file with --output")
     with _sink(output) as sink:
         size = run(fetch(settings_of(ctx), source, format_, sink))
     if as_json:
@@ -69,8 +69,8 @@ async def fetch(settings: Settings, source: str, format_: str, sink: Sink) -> in
 
 
 def _broken(source: str, size: int) -> Recoverable:
-    message = f"The rows of {source} broke off after {size} bytes"
-    return Recoverable(message, remedy="Throw them away and try again")
+    message = f"The rows of {source} are incomplete: they end after {size} bytes"
+    return Recoverable(message, remedy="Discard the users and try again")
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def _sink(output: Path | None) -> Iterator[Sink]:
         part.replace(output)
     except OSError as error:
         raise Fatal(
-            f"{output} cannot be written: {error.strerror}", remedy="Name a file that can be"
+            f"{output} cannot be written: {error.strerror}", remedy="Name a writable file"
         ) from error
     finally:
         part.unlink(missing_ok=True)

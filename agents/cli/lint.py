@@ -80,7 +80,7 @@ def definitions(file: Path) -> list[CatalogEntry]:
     found = [_definition(where, record) for where, record in _records(file, text)]
     if not found:
         # A check that checks nothing must not look like one that was passed.
-        raise UsageError(f"{file}: no definition in it", remedy="One definition a line")
+        raise UsageError(f"{file}: it has no definition", remedy="Write one on each line")
     return found
 
 
@@ -98,7 +98,7 @@ def _json(where: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: not JSON: {error}", remedy="One definition a line") from error
+        raise UsageError(f"{where}: not JSON: {error}", remedy="Write one on each line") from error
 
 
 def _definition(where: str, record: Any) -> CatalogEntry:

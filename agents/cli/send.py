@@ -85,7 +85,7 @@ def _refuse_faults(
         say(f"[{at}]: {fault}", err=True)
     raise UsageError(
         f"{len(faults)} of {len(pairs)} records would be rejected: nothing was sent",
-        remedy="Mend them, or send the others alone",
+        remedy="Correct them, or send only the others",
     )
 
 

@@ -41,7 +41,7 @@ def create_topics(ctx: click.Context, as_json: bool) -> None:
     for problem in mended:
         say(f"{problem.topic}: set {problem.setting} to {problem.expected}")
     if not made and not mended:
-        say("all topics are there already")
+        say("all topics exist already")
 
 
 @command.command("check", help="Compare the topics with what they should be; exit code 1 if not.")
@@ -109,7 +109,7 @@ def skipped_line(one: "Skipped") -> str:
     if one.first < one.to:
         return f"{where}: skipped offsets {one.first} to {one.to - 1}"
     return (
-        f"{where}: offset {one.first} was to be read next of a log that was made anew since: "
+        f"{where}: offset {one.first} was to be read next of a log that was created again since: "
         f"it is read from its beginning, offset {one.to}"
     )
 

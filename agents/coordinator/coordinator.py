@@ -147,7 +147,7 @@ class Coordinator:
             except LostRange as error:
                 if not error.made_anew or error.partition[0] == self._topics.control:
                     raise
-                log.warning("coordinator: %s was made anew", error.partition[0])
+                log.warning("coordinator: %s was created again", error.partition[0])
                 await self._retrying(self._still_owner)
             except (Recoverable, OSError) as error:
                 _log_trouble(error)
@@ -336,7 +336,7 @@ class Coordinator:
         if not outputs:
             return
         log.warning(
-            "coordinator: %d states are not in %s: they are told again", len(outputs), topic
+            "coordinator: %d states are not in %s: they are published again", len(outputs), topic
         )
         now = self._clock.now_ms()
         records = [_written(output, now, self._marked) for output in outputs]

@@ -49,7 +49,7 @@ class Held:
             if batch.topic in awaited and batch.next_offset > awaited[batch.topic].offset
         ]
         if sum(len(batch.payload) for batch in self._batches) > _MOST_BYTES:
-            raise Recoverable("Too much waits for the schema registry to be kept in memory")
+            raise Recoverable("Too many records wait for the schema registry")
         asking = self._asking
         if asking is not None and asking.done():
             self._tell(asking)

@@ -121,14 +121,14 @@ class _Planner:
         if isinstance(node, TagFilter):
             return self._tag(node, scope)
         if isinstance(node, Opaque):
-            detail = f"it rests on {node.name or 'something'!r}, which is not known here"
+            detail = f"it uses {node.name or 'something'!r}, which is not known here"
             return self._refuse(Code.UNKNOWN_FILTER, node, scope, detail)
         return LeafQuery(node)
 
     def _segment(self, leaf: InSegment, scope: _Scope) -> PlanNode:
         if leaf.segment in scope.through:
             chain = " > ".join((*scope.through, leaf.segment))
-            return self._refuse(Code.SEGMENT_CYCLE, leaf, scope, f"segments in a circle: {chain}")
+            return self._refuse(Code.SEGMENT_CYCLE, leaf, scope, f"segments form a cycle: {chain}")
         if self.nodes > MAX_EXPANDED_NODES or scope.depth > MAX_EXPANDED_DEPTH:
             detail = (
                 f"with its segments the filter has more than {MAX_EXPANDED_NODES} nodes "
@@ -201,12 +201,12 @@ class _Planner:
     def _tag(self, leaf: TagFilter, scope: _Scope) -> PlanNode:
         keys = self.tags.keys(leaf.tag)
         if keys is None:
-            return self._refuse(Code.UNKNOWN_TAG, leaf, scope, f"nothing has the tag {leaf.tag!r}")
+            return self._refuse(Code.UNKNOWN_TAG, leaf, scope, f"no source has tag {leaf.tag!r}")
         self._count(len(keys), leaf, scope)
         found = self.tags.sources(leaf.tag)
         if found.lost:
             lost = _some(found.lost, len(found.lost))
-            detail = f"{lost}: tagged, but neither data nor a definition is there"
+            detail = f"{lost}: it has the tag, but neither data nor a definition"
             return self._refuse(Code.UNKNOWN_SOURCE, leaf, scope, detail)
         # Hidden data may hold the later receipt: without it the last one is not the last.
         uncertain = isinstance(leaf, LastReceivedWithTag) and leaf.span.before is not None
@@ -227,8 +227,8 @@ class _Planner:
             raise FilterError(
                 at.path,
                 "too_large",
-                f"{leaf.name}{via} asks {sources:,} sources: with it the leaves up to here ask "
-                f"{self.pairs:,}, each leaf's counted anew, of {MAX_PAIRS:,} that one filter may",
+                f"{leaf.name}{via} reads {sources:,} sources; the leaves up to here read "
+                f"{self.pairs:,} (counted for each leaf), and a filter may read {MAX_PAIRS:,}",
                 remedy="Ask in parts, or by tags that fewer sources have",
             )
 

@@ -95,7 +95,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         # the last would win, and what stands in the others be lost
-        raise ValueError("a name stands twice in one object")
+        raise ValueError("a name occurs twice in one object")
     return found
 
 
@@ -127,7 +127,7 @@ def leaves(tree: object) -> Iterator[FilterLeaf]:
             continue
         for word in node:
             if word not in words and word.strip().casefold() in _WORDS:
-                raise UnreadableFilter(path, f"{word!r} is no part of a filter: write it small")
+                raise UnreadableFilter(path, f"{word!r} is no part of a filter: use lower case")
         strange.check(path, {key: part for key, part in node.items() if key not in words})
         if "not" in words:
             pending.append((f"{path}.not", node["not"], not negative, depth + 1))
@@ -172,7 +172,7 @@ class _Strange:
         self._compared.add(name)
         if len(self._compared) > MAX_STRANGE:
             # each is compared with all of ours: so many cost too much
-            raise UnreadableFilter(path, f"more than {MAX_STRANGE} names that are none of ours")
+            raise UnreadableFilter(path, f"more than {MAX_STRANGE} unknown names")
         return meant(name)
 
     def check(self, path: str, node: object) -> None:
@@ -188,7 +188,7 @@ class _Strange:
             elif isinstance(part, str) and alike(part):
                 near = self.meant(path, part)
                 if near is not None and _argument(near) is not None:
-                    raise UnreadableFilter(path, f"{part[:80]!r} within what is no filter of ours")
+                    raise UnreadableFilter(path, f"{part[:80]!r} inside an unknown filter")
 
 
 def _listed(value: object, path: str) -> list[object]:

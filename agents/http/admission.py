@@ -116,14 +116,14 @@ class Slots:
         if key is not None:
             return Problem(
                 "too_many_requests",
-                f"The key {key!r} has as many {self._kind} under way as one key may "
-                f"({self._by_key}), and more wait",
+                f"The key {key!r} already runs {self._by_key} {self._kind}, the most for one key, "
+                "and the queue is full",
                 headers=headers,
             )
         return Problem(
             "busy",
-            f"The worker has as many {self._kind} under way as its memory allows ({self._most}), "
-            "and more wait: ask again later",
+            f"The worker already runs {self._most} {self._kind}, the most that its memory allows, "
+            "and the queue is full: ask again later",
             headers=headers,
         )
 

@@ -41,7 +41,7 @@ async def read(request: web.Request, most: int = MOST_BYTES) -> bytes:
         async with asyncio.timeout(BODY_S):
             return await _read(request, most)
     except TimeoutError as error:
-        raise Problem("body_timeout", f"The body has not come within {BODY_S:.0f} s") from error
+        raise Problem("body_timeout", f"The body did not arrive within {BODY_S:.0f} s") from error
 
 
 async def _read(request: web.Request, most: int) -> bytes:
@@ -53,7 +53,7 @@ async def _read(request: web.Request, most: int) -> bytes:
             return bytes(found)
         found += piece
         too_long = len(found) > most
-    raise Problem("request_too_large", f"A body of at most {most:,} bytes is read here")
+    raise Problem("request_too_large", f"The body may have at most {most:,} bytes")
 
 
 async def read_optional(request: web.Request, names: frozenset[str]) -> dict[str, Any]:
@@ -76,10 +76,10 @@ async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, 
     if sent != _JSON and not sent.endswith("+json"):
         raise Problem(
             "unsupported_media_type",
-            f"The body is {_JSON}, and said to be {sent[:80]}: send Content-Type: {_JSON}",
+            f"The body must be {_JSON}, not {sent[:80]}: send Content-Type: {_JSON}",
         )
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-        raise Problem("unsupported_media_type", "The body is sent as it is, not compressed")
+        raise Problem("unsupported_media_type", "Send the body uncompressed")
     try:
         found = orjson.loads(await read(request, request.get(MOST, MOST_BYTES)))
     except ValueError as error:

@@ -215,7 +215,7 @@ class Server(web.Server):
         self._not_http += 1
         now = time.monotonic()
         if now >= self._not_http_said + _SAY_EVERY_S:
-            log.info("%d requests were no HTTP, the last of %s: %s", self._not_http, address, why)
+            log.info("%d requests were invalid, the last of %s: %s", self._not_http, address, why)
             self._not_http_said, self._not_http = now, 0
 
     def _drop(self, handler: RequestHandler) -> None:
@@ -228,7 +228,7 @@ class Server(web.Server):
         now = time.monotonic()
         if now >= self._said + _SAY_EVERY_S:
             log.warning(
-                "%d connections without a request made room for others, the last of %s: at most "
+                "%d connections without a request were closed, the last of %s: at most "
                 "%d are held, %d of one address",
                 self._dropped,
                 address,

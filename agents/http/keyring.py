@@ -114,7 +114,7 @@ class KeyRing:
 
     def _failed(self, now: float, why: str) -> None:
         if self._failed_at is None or why != self._why:
-            log.error("%s; the former keys hold for %.0f s", why, KEEP_S)
+            log.error("%s; the previous keys remain valid for %.0f s", why, KEEP_S)
         self._why = why
         if self._failed_at is None:
             self._failed_at = now

@@ -50,7 +50,7 @@ def _check_host(request: web.Request, own_host: str, address: str) -> None:
         if name != own_host and not is_loopback(name):
             raise Problem(
                 "foreign_host",
-                f"Without keys a worker is not asked by the name {name[:80]!r}: ask "
+                f"Without keys a worker refuses requests to the host {name[:80]!r}: use "
                 f"{address}, or {_REMEDY}",
             )
 
@@ -60,8 +60,8 @@ def _check_proxy(headers: Mapping[str, str]) -> None:
         if name in _PROXY or name.startswith(_PROXY_PREFIX):
             raise Problem(
                 "proxied",
-                f"The header {name[:40]} says that a proxy asks for somebody else, and without "
-                f"keys nobody can be told from anybody: {_REMEDY}",
+                f"The header {name[:40]} shows that the request came through a proxy, and a worker "
+                f"without keys refuses proxies: {_REMEDY}",
             )
 
 
@@ -77,7 +77,8 @@ def _check_site(request: web.Request) -> None:
     if site not in _OWN_SITE or foreign:
         raise Problem(
             "cross_site",
-            f"A page of {(foreign or [site])[0][:80]!r} asks, and without keys none may: {_REMEDY}",
+            f"The request comes from a page of {(foreign or [site])[0][:80]!r}, and a worker "
+            f"without keys refuses other sites: {_REMEDY}",
         )
 
 

@@ -46,7 +46,7 @@ class Quota:
         if self.used + count > self._most:
             raise Problem(
                 "busy",
-                f"Answers being made take {self.used:,} bytes on disk, of {self._most:,} at most "
+                f"Unfinished answers use {self.used:,} of at most {self._most:,} bytes on disk "
                 "(spool_bytes): ask again later, or for NDJSON or CSV, which need none",
             )
         self.used += count

@@ -28,7 +28,7 @@ def clean_up(data_dir: Path) -> None:
     The caller must hold the lock of the data folder: so no other worker is writing answers there.
     """
     for left in data_dir.glob(f"{_PREFIX}*{_SUFFIX}"):
-        log.info("removing %s, the rest of an answer that was broken off", left)
+        log.info("removing %s, left by an incomplete answer", left)
         try:
             shutil.rmtree(left)
         except OSError as error:

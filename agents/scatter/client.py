@@ -51,7 +51,7 @@ def worker_of(context: WorkerContext, partition: int) -> str | None:
         return None
     address = context.manager.directory.shards.get(partition)
     if address is None:
-        raise NotHeld(f"nobody serves shard {partition} yet")
+        raise NotHeld(f"no worker serves shard {partition} yet")
     return address
 
 

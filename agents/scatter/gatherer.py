@@ -161,7 +161,7 @@ async def _next(queue: "asyncio.Queue[_Told[T]]") -> _Told[T]:
         async with asyncio.timeout(SILENCE_S):
             return await queue.get()
     except TimeoutError as error:
-        raise NotHeld(f"nothing has come from a shard for {SILENCE_S:.0f} s") from error
+        raise NotHeld(f"a shard has sent nothing for {SILENCE_S:.0f} s") from error
 
 
 async def _told(queue: "asyncio.Queue[_Told[T]]") -> AsyncGenerator[T, None]:

@@ -92,8 +92,8 @@ async def find(
     if len(matches) > MOST_BEARERS:
         many = matches[0]
         raise AmbiguousUser(
-            f"{len(matches):,} users bear what was asked for, such as the {many.by} "
-            f"{many.identifier!r}: an identifier is one user's",
+            f"{len(matches):,} users have the requested identifiers, such as the {many.by} "
+            f"{many.identifier!r}: an identifier must belong to one user",
             sorted(match.user for match in matches)[:MOST_NAMED],
         )
     # whom the users topic names outweighs whom events name

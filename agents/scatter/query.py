@@ -131,7 +131,7 @@ class StreamQuery(ShardQuery[ShardStream[T]]):
         """See ShardQuery; the shard has been pinned."""
         behind, held_back = (number(answer.headers.get(name, "")) for name in (LAG, HELD_BACK))
         if behind is None or held_back is None:
-            raise Truncated(f"{answer.url} does not say how far it is behind")
+            raise Truncated(f"{answer.url} does not report its lag")
         return ShardStream(self._items(answer), behind, held_back, held.pop_all())
 
     async def _items(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[T, None]:

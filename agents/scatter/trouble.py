@@ -14,9 +14,9 @@ def trouble(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"it cannot be reached{_reason(error.os_error)}"
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
-        return "its answer broke off"
+        return "its answer is incomplete"
     if isinstance(error, ConnectionError | aiohttp.ClientOSError):
-        return "the connection broke off"
+        return "the connection was closed"
     if isinstance(error, aiohttp.InvalidURL):
         return "its address is none"
     if isinstance(error, OSError):

@@ -62,7 +62,7 @@ async def unpack(reader: Reader) -> AsyncGenerator[pl.DataFrame, None]:
                 raise Truncated(f"a frame of {length} bytes is announced")
             data = await reader.readexactly(length)
         except EOFError as error:
-            raise Truncated("the answer broke off") from error
+            raise Truncated("the answer is incomplete") from error
         if length < _ASIDE:
             yield _read(data)
         else:

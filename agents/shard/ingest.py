@@ -141,8 +141,8 @@ class IngestLoop:
         kept_ms = await tombstones_ms(self._context.kafka, topic)
         if rested_ms > kept_ms:
             log.warning(
-                "shard %d rested for %.1f days, and %s keeps deletions for %.1f (delete."
-                "retention.ms): write the deletions of users of that time once more",
+                "shard %d was not running for %.1f days, and %s keeps deletions for %.1f days "
+                "(delete.retention.ms): write the deletions of users of that time again",
                 *(partition, rested_ms / _DAY_MS, topic, kept_ms / _DAY_MS),
             )
 
@@ -154,8 +154,8 @@ class IngestLoop:
     async def run(self) -> None:
         """Ingests until cancelled. Raises `LostRange`, `Fenced`, `StepFailed`.
 
-        Where a topic was made anew it fetches no more: a person has to act. What was folded stays
-        and is answered, its lag is not known, and `waits_for` says why.
+        If a topic was created again, it stops fetching, because a person has to act. Folded rows
+        are still answered, the lag is unknown, and `waits_for` says why.
         """
         await together(self._fetch_on(), self._decode(), self._commit())
 
@@ -193,7 +193,7 @@ class IngestLoop:
             if not error.made_anew:
                 raise
             self._ended = str(error)
-            log.error(f"shard {self._context.partition} takes no more events in: {error}")
+            log.error(f"shard {self._context.partition} cannot take in events: {error}")
 
     async def _fetch(self) -> None:
         if self._reader is None:

@@ -48,7 +48,7 @@ class Ownership:
         """Raises NotHeld if the group has not acknowledged this worker recently."""
         if not self.in_touch:
             raise NotHeld(
-                "the group has not acknowledged this worker lately: another may have its shards"
+                "the group has not acknowledged this worker recently: another may own its shards"
             )
 
     def doubt(self) -> None:

@@ -141,7 +141,7 @@ class ShardManager:
         # a member that says nothing new may be told its generation once more
         went_on = generation in (former, former + 1)
         if not went_on and (self._supervisors or self._control):
-            log.warning("generation %d was the last one here: all is taken over anew", former)
+            log.warning("generation %d was the last one here: shards are taken over again", former)
         for partition in self._supervisors.keys() - (partitions if went_on else set()):
             self._leave(self._supervisors.pop(partition))
         for partition in sorted(partitions):

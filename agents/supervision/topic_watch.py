@@ -79,7 +79,7 @@ class TopicWatch:
                 log.error(f"topic {problem}. {problem.remedy}")
         for problem in self.findings:
             if problem not in problems:
-                log.warning(f"no longer so: topic {problem}")
+                log.warning(f"solved: topic {problem}")
 
 
 def _made_anew(topic: str, former: str, found: str) -> TopicProblem:
@@ -88,7 +88,7 @@ def _made_anew(topic: str, former: str, found: str) -> TopicProblem:
         "incarnation",
         found,
         former,
-        "It was deleted and made anew while workers ran, and they may have passed over records "
+        "It was deleted and created again while workers ran, and they may have passed over records "
         "of the new one: stop them, run `emberline topics skip`, which has it read from its "
         "beginning, and start them again",
     )

@@ -50,7 +50,7 @@ class AvroFile:
             if isinstance(value := plain.get(name), int):
                 plain[name] = value // unit
                 if abs(plain[name]) > LATEST:
-                    raise Unencodable(kind, f"{name}: {value} is a time that no calendar has")
+                    raise Unencodable(kind, f"{name}: {value} is a time outside of the calendar")
         return plain
 
     def _next(self, skip: bool) -> list[dict[str, Any]] | None:

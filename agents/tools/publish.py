@@ -223,7 +223,7 @@ class Publisher:
         except (KafkaError, TimeoutError) as error:
             raise Fatal(
                 f"There is no topic {topic} at {self._settings.bootstrap_servers}",
-                remedy="Make the topics with `emberline topics create`, or mend the prefix",
+                remedy="Make the topics with `emberline topics create`, or correct the prefix",
             ) from error
 
 

@@ -62,14 +62,14 @@ def parse_at(settings: Settings, text: str) -> At:
     name, _, rest = text.strip().partition(":")
     partition, _, offset = rest.partition(":")
     if not name or not partition.isdecimal() or not offset.isdecimal():
-        raise UsageError(f"{text!r} is no place in a topic", remedy="Write TOPIC:PARTITION:OFFSET")
+        raise UsageError(f"{text!r} is no topic position", remedy="Write TOPIC:PARTITION:OFFSET")
     topics = Topics(settings.prefix)
     at = At(topics.named(name), int(partition), int(offset))
     inputs = {*_shard_inputs(topics), *_coordinator_inputs(topics)}
     if at.topic not in inputs:
         raise UsageError(
-            f"{at.topic} is no topic of which a batch can be passed over",
-            remedy=f"Those are {', '.join(sorted(inputs))}; restore others from a replica",
+            f"A batch of {at.topic} cannot be skipped",
+            remedy=f"Only of {', '.join(sorted(inputs))}; restore others from a replica",
         )
     most = 1 if at.topic in _coordinator_inputs(topics) else settings.partitions
     if at.partition >= most:
@@ -131,19 +131,19 @@ async def _passed(
     first = cursor.get(at.topic, begin)
     if not begin <= first < end:
         raise UsageError(
-            f"{at.topic}[{at.partition}]: offset {first} is to be read next, and the log has "
+            f"{at.topic}[{at.partition}]: the next offset to read is {first}, and the log has "
             f"offsets {begin} to {end - 1}",
-            remedy="Use `emberline topics skip` without --at for what is no longer there",
+            remedy="Use `emberline topics skip` without --at for records that are lost",
         )
     batch, following = await _next(environment.kafka, at, first)
     if not first <= at.offset < following:
         raise UsageError(
-            f"{at} is not what is to be read next: that is {at.topic}:{at.partition}:{first}",
-            remedy="Only that can be passed over: what lies between would be lost",
+            f"{at} is not the next batch to read: that is {at.topic}:{at.partition}:{first}",
+            remedy="Only that one can be skipped: the batches in between would be lost",
         )
     passed = Passed(at.topic, at.partition, first, following, 0 if batch is None else batch.count)
     topics = Topics(environment.settings.prefix)
-    text = f"{at.topic}[{at.partition}]: offsets {first} to {following - 1} passed over by hand"
+    text = f"{at.topic}[{at.partition}]: offsets {first} to {following - 1} skipped by hand"
     now = environment.clock.now_ms()
     entry = audit(None, "skip", now, by=f"{_person()} (unverified)", reason=reason, detail=text)
     records = [Record(topics.audit, None, codec.encode(entry.schema, entry.record))]
@@ -171,7 +171,7 @@ async def _next(kafka: Log, at: At, first: int) -> tuple[SealedBatch | None, int
     except TimeoutError:
         raise Recoverable(
             f"{at.topic}[{at.partition}] gave nothing at offset {first} for {_READ_S:.0f} s",
-            remedy="Look whether an open transaction holds it back, and at the broker",
+            remedy="Check whether an open transaction holds it back, and the broker",
         ) from None
     finally:
         await fetcher.close()

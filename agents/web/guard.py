@@ -178,13 +178,13 @@ class Guard:
             key = _bearer(request, keys)
             if key is not None:
                 raise lacking(key, Scope.WORKER) from error
-            raise _unauthorized(f"Workers ask this of each other, and {error}") from error
+            raise _unauthorized(f"Only workers may send this request, and {error}") from error
         request[body.BODY] = found
 
     def _check_key(self, request: web.Request, scope: Scope, keys: Keys | None) -> None:
         if keys is None:
             if self._context.settings.require_keys:
-                raise _unauthorized("This worker has no keys, and serves nobody without")
+                raise _unauthorized("This worker requires a key, and has no keys")
             return
         key = _bearer(request, keys)
         if key is None:
@@ -215,7 +215,7 @@ class Guard:
         if wait:
             raise Problem(
                 "too_many_requests",
-                f"The key {key.name!r} may ask {rate} times a second",
+                f"The key {key.name!r} may send {rate} requests a second",
                 headers={hdrs.RETRY_AFTER: str(math.ceil(wait))},
             )
 

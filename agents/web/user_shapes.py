@@ -146,7 +146,7 @@ _ALIAS = {
     "properties": {"alias_name": _TEXT, "alias_label": {"type": "string"}},
     "required": ["alias_name"],
 }
-_NOT_KNOWN = {"type": "null", "description": "users are not known by it here"}
+_NOT_KNOWN = {"type": "null", "description": "it does not identify users here"}
 IDS_REQUEST = _some(
     {
         "external_ids": _or_null(_list(_TEXT, maxItems=MOST_USERS)),

@@ -61,7 +61,7 @@ def _private(folder: Path) -> None:
     if found.st_uid == os.geteuid() and ((folder / LOCK).exists() or not any(folder.iterdir())):
         folder.chmod(0o700)
     else:
-        log.warning("others may look into the data folder %s: chmod 700 %s", folder, folder)
+        log.warning("other users may read the data folder %s: chmod 700 %s", folder, folder)
 
 
 async def topics_checked(kafka: Log) -> None:

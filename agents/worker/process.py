@@ -228,6 +228,6 @@ def _told(error: BaseException) -> EmberlineError:
 
 
 def _cut_short(code: int) -> None:
-    log.warning("not ended after %.0f s: exiting as it is", STOP_S)
+    log.warning("not ended after %.0f s: exiting now", STOP_S)
     logging.shutdown()
     os._exit(code)

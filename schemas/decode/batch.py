@@ -194,7 +194,7 @@ def _parse(
     if check_crc and calc_crc32c(view[_CRC_END:]) != crc:
         raise CorruptBatch(
             f"{where}: checksum mismatch",
-            remedy="Check the broker's disk; if nothing brings the batch back, pass it over with "
+            remedy="Check the broker's disk; if the batch cannot be recovered, skip it with "
             f"`emberline topics skip --at {topic}:{partition}:{base}`",
         )
     is_control = bool(attributes & 0x20)

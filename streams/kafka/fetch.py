@@ -50,7 +50,7 @@ TOGETHER_S = 0.02
 TROUBLE_EVERY_S = 5.0
 #: So often a broker is asked who leads a partition that has no leader.
 LEADERS_EVERY_S = 0.5
-#: A topic has been made anew where brokers say so for so long: one may be behind the others.
+#: A topic has been created again where brokers say so for so long: one may be behind the others.
 ANEW_AFTER_S = 2.0
 #: Responses larger than this are unpacked in a thread, so that the event loop stays free.
 UNPACK_IN_THREAD = 64_000
@@ -229,8 +229,8 @@ class Fetcher:
             if self._now() > heard + silence_s:
                 at = ", ".join(f"{t}[{n}] offset {o}" for (t, n), o in sorted(before.items())[:5])
                 raise Recoverable(
-                    f"nothing came for {silence_s:.0f} s of what is to be read next: {at}",
-                    remedy="Look at the brokers: whether they run, and lead these partitions",
+                    f"no record came for {silence_s:.0f} s from {at}",
+                    remedy="Check that the brokers run, and that these partitions have leaders",
                 )
 
     def _handed_over(self, node: int) -> asyncio.Task[list[PartitionAnswer]]:
@@ -358,7 +358,7 @@ class Fetcher:
             except NotImplementedError:
                 log.warning(
                     "%s: brokers before Kafka 3.1 cannot be asked by a topic's id: a topic that is "
-                    "made anew while workers run is found within a minute only",
+                    "created again while workers run is found within a minute only",
                     self._name,
                 )
                 self._ids = {}
@@ -373,7 +373,7 @@ class Fetcher:
         return await client.send(node, request)
 
     async def _check_ids(self, client: bootstrap.Client, refused: Sequence[Partition]) -> None:
-        """Raises `LostRange` where one of these is of a topic that was made anew."""
+        """Raises `LostRange` where one of these is of a topic that was created again."""
         try:
             told = await ids_told(client, {topic for topic, _ in refused})
         except (kafka_errors.KafkaError, Recoverable):

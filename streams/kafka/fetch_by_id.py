@@ -1,4 +1,4 @@
-"""Fetching from topics by their ids: a topic that was deleted and made anew has another one.
+"""Fetching from topics by their ids: a topic that was deleted and created again has another one.
 
 By name nobody can tell, between two answers, that a log is another one's: its offsets may go on
 where those of the former one ended. By id the leader refuses. The client library has the request

@@ -81,7 +81,7 @@ def pass_over(topic: str, partition: int, offset: int, why: str) -> None:
     count = COUNTS[topic]
     if count & (count - 1) == 0:
         log.warning(
-            "%s[%d] offset %d is no record of ours and left out (%d so far): %.200s",
+            "%s[%d] offset %d is a foreign record and is skipped (%d so far): %.200s",
             topic,
             partition,
             offset,

@@ -120,7 +120,7 @@ class KafkaAdmin:
             if not numbers:
                 raise Fatal(
                     f"There is no topic {topic} at {servers}",
-                    remedy="Make the topics with `emberline topics create`, or mend the prefix",
+                    remedy="Make the topics with `emberline topics create`, or correct the prefix",
                 )
         return [(topic, n) for topic, numbers in found.items() for n in sorted(numbers or ())]
 

@@ -72,7 +72,7 @@ class LostRange(Fatal):
             end = "" if log is None else f" and the log ends at {log[1]}"
             super().__init__(
                 f"{where}: offset {position} is to be read next{end}: the topic was deleted and "
-                "made anew",
+                "created again",
                 remedy="Restore the topic from a backup; or stop the workers and have the new log "
                 "read from its beginning with `emberline topics skip`",
             )
@@ -129,7 +129,7 @@ class ReaderOptions:
     flight meanwhile. `linger_ms`: the log may collect records for this time before it answers,
     unless no records came recently. `check_crc`: batches with a wrong checksum are not handed over.
     `unreadable` takes batches that `fetch` skips. `name`: for log messages. `ids`: the id of each
-    topic to which the positions belong (32 hex digits). If a topic was deleted and made anew,
+    topic to which the positions belong (32 hex digits). If a topic was deleted and created again,
     nothing of the new one is read: the reader raises `LostRange` with `made_anew`, and no position
     moves.
     """

@@ -53,7 +53,7 @@ class Purge:
             except Recoverable as error:
                 topic, partition = self._partition
                 log.warning(
-                    "%s[%d] keeps records that have been taken in: %s", topic, partition, error
+                    "%s[%d] keeps records that have been processed: %s", topic, partition, error
                 )
             await asyncio.sleep(self._every_s)
 
@@ -69,7 +69,7 @@ class Purge:
             return False
         if self._id is not None and await self._present_id() != self._id:
             raise Recoverable(
-                "the topic was deleted and made anew, and nothing of it is deleted",
+                "the topic was deleted and created again: none of its records is deleted",
                 remedy="Stop the workers and run `emberline topics skip`",
             )
         await self._kafka.admin.delete_below(self._partition, offset)

@@ -117,7 +117,7 @@ class Caller:
             if len(content) > ANSWER_BYTES:
                 raise CallFailed(f"an answer of more than {ANSWER_BYTES} bytes")
             if answer.length:
-                raise CallFailed("the answer broke off")
+                raise CallFailed("the answer is incomplete")
             return RegistryAnswer(answer.status, content)
         finally:
             answer.close()

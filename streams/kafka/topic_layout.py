@@ -56,7 +56,7 @@ def _layouts(answer: Any) -> dict[str, TopicLayout]:
             continue
         if code:
             raise Recoverable(
-                f"The broker does not tell how topic {name} lies: {for_code(code).__name__}",
+                f"The broker does not describe topic {name}: {for_code(code).__name__}",
                 remedy="Try again, or check the rights of this client",
             )
         replicas = min((len(part[4]) for part in partitions), default=0)

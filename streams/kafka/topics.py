@@ -221,7 +221,7 @@ async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str
         for code, message, _, name, entries in answer.resources:
             if code:
                 raise Recoverable(
-                    f"The broker does not tell the settings of topic {name}: "
+                    f"The broker does not return the settings of topic {name}: "
                     f"{message or for_code(code).__name__}",
                     remedy="Try again, or check the rights of this client",
                 )

@@ -74,7 +74,7 @@ async def recover(
         if not state_store.position() or not _useful(state_store, origin, fence_offset):
             await asyncio.to_thread(state_store.clear)
         elif abs(now_ms - state_store.stamp_ms()) > await tombstones_ms(kafka, topic) // 2:
-            log.info("shard %d has been away for long and is filled anew", partition)
+            log.info("shard %d was not running for long: its store is filled again", partition)
             await asyncio.to_thread(state_store.clear)
         position = max(start, state_store.position())
         if position > start:

@@ -180,4 +180,4 @@ def close_store(folder: Path, store: Rdict) -> None:
     try:
         store.close()
     except Exception as error:
-        log.warning("%s is not closed well and will be filled anew: %s", folder, error)
+        log.warning("%s was not closed properly and will be filled again: %s", folder, error)

@@ -71,7 +71,7 @@ def _hold(source: Source) -> CommandCheck:
     if source.held is not None:
         return CommandCheck(None, f"was held already, by {source.held.by or 'somebody'}", True)
     if source.state in HIDDEN:
-        return CommandCheck(None, f"hold recorded; is {source.state} and is not brought back by it")
+        return CommandCheck(None, f"hold recorded; is {source.state}: a hold restores nothing")
     return CommandCheck(None, "held: does not expire until released")
 
 
@@ -85,9 +85,9 @@ def _cancel(source: Source) -> CommandCheck:
     if source.state is State.RESTORING:
         return CommandCheck(None, "restore cancelled; goes back to the archive")
     if source.work is not None and source.work.then_restore is not None:
-        return CommandCheck(None, "restore cancelled before it began; once more ends the expiry")
+        return CommandCheck(None, "restore cancelled before it began; cancel again for the expiry")
     if source.state is State.EXPIRING:
-        return CommandCheck(None, "expiry cancelled; what is in the archive already comes back")
+        return CommandCheck(None, "expiry cancelled; the data already archived comes back")
     message = f"is {source.state}: nothing is under way"
     return CommandCheck(CommandRefusal.NOT_RESTORING, message, True)
 

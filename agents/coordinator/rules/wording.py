@@ -95,7 +95,7 @@ def _why(record: SourceState, now: int) -> str:
         case State.UNKNOWN:
             return "hot because it has events and no definition: nothing expires by accident"
         case State.EXPIRING:
-            return f"hidden: its data is on its way to the archive{late}"
+            return f"hidden: its data is being moved to the archive{late}"
         case State.EXPIRED:
             since = f" since {moment(record.expired_at, now)}" if record.expired_at else ""
             used = _used_in_vain(record)
@@ -103,7 +103,7 @@ def _why(record: SourceState, now: int) -> str:
                 f"in the archive{since}{used}; `emberline restore {record.source}` brings it back"
             )
         case State.RESTORING:
-            return f"hidden: its data is on its way back{late}"
+            return f"hidden: its data is being moved back{late}"
         case State.STOPPED:
             return _stopped(record, now)
 
@@ -123,4 +123,4 @@ def _stopped(record: SourceState, now: int) -> str:
 def _used_in_vain(record: SourceState) -> str:
     if not record.exempt_by:
         return ""
-    return f", and what rests on it is refused: {chain(record.exempt_by[0])}"
+    return f", and filters that use it are refused: {chain(record.exempt_by[0])}"

@@ -102,7 +102,7 @@ def of_files(files: Sequence[Path], now_ms: int) -> Scenario:
         for batch in batches(file, None, ImportPosition()):
             if batch.bad:
                 bad = batch.bad[0]
-                raise UsageError(f"{bad.where}: {bad.why}", remedy="Mend it, or leave it out")
+                raise UsageError(f"{bad.where}: {bad.why}", remedy="Correct it, or leave it out")
             for chunk in batch.chunks:
                 if chunk.topic == "catalog":
                     found = (codec.decode(v or b"", "definition") for v in chunk.values)

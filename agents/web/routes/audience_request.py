@@ -51,7 +51,7 @@ class Cursor:
                 raise ValueError("it has other parts")
             rfc3339(now_ms)
         except (ValueError, TypeError, OverflowError) as error:
-            raise bad_request(f"cursor is not one that was given here: {error}") from error
+            raise bad_request(f"cursor was not issued here: {error}") from error
         return cls(after, now_ms, digest)
 
 
@@ -88,7 +88,7 @@ def asked(body: Mapping[str, Any], now_ms: int) -> Asked:
     now = now_ms if body.get("now") is None else _moment(body["now"])
     if cursor is not None:
         if body.get("now") is not None and now != cursor.now_ms:
-            raise bad_request("now is another one than the cursor's: leave it out")
+            raise bad_request("now differs from the cursor's: leave it out")
         now = cursor.now_ms
     try:
         node = parse(body["filter"])

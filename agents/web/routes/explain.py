@@ -36,7 +36,7 @@ async def explain_source(request: web.Request) -> web.Response:
         *(tuple(request.query.getall(name, ())) for name in ("as_if_stopped", "as_if_without"))
     )
     if len(as_if.stopped) + len(as_if.without) > _MOST:
-        raise bad_request(f"At most {_MOST} definitions can be thought otherwise at once")
+        raise bad_request(f"At most {_MOST} definitions can be changed at once")
     catalog = {entry.definition.key: entry.definition for entry in context.catalog}
     quarantined = dict(context.catalog.quarantined)
     policy, now = Policy.of(context.settings), context.clock.now_ms()

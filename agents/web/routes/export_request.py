@@ -32,7 +32,7 @@ def wanted(body: Mapping[str, Any]) -> Wanted:
     """The body of `/users/export/ids`. Raises Problem (400)."""
     for name in _UNKNOWN_HERE:
         if body.get(name) is not None:
-            raise bad_request(f"{name}: users are not known by it here; send their external ids")
+            raise bad_request(f"{name}: it does not identify users here; send their external ids")
     externals = _texts("external_ids", body.get("external_ids"))
     aliases = _aliases(body.get("user_aliases"))
     single = body.get("braze_id")

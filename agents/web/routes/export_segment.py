@@ -95,7 +95,7 @@ class UserLines:
         if torn:
             raise Recoverable(
                 f"{min(torn)} expired or came back while the segment was exported",
-                remedy="Throw this away and export it again",
+                remedy="Discard this export and repeat it",
             )
         lines: list[Any] = []
         for facts in found.facts.values():

@@ -82,5 +82,5 @@ def _nobody(asked: str, by: str | None, label: str, why: str | None = None) -> P
     because = f": {why}" if why else ""
     under = f" and the label {label!r}" if label else " without a label" if by == "alias" else ""
     return Problem(
-        "unknown_user", f"There is nobody with the {named} {asked!r}{under}{because}", user=asked
+        "unknown_user", f"There is no user with the {named} {asked!r}{under}{because}", user=asked
     )

@@ -121,7 +121,7 @@ async def test_definitions_are_checked_as_in_ci(told: Settings, tmp_path: Path) 
         lines.write_text(empty)
         said = await emberline(told, "explain", "--lint", str(array), str(lines))
         assert said.exit_code == 2
-        assert f"{lines}: no definition in it" in said.stderr
+        assert f"{lines}: it has no definition" in said.stderr
 
 
 @pytest.mark.connected

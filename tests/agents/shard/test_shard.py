@@ -364,7 +364,7 @@ async def test_a_shard_that_rested_for_long_says_what_it_may_have_missed(
         state_store.close(flush=True)
         again = await start(alone)
         await again.stop()
-        assert (f"rested for {days}.0 days" in caplog.text) == told
+        assert (f"not running for {days}.0 days" in caplog.text) == told
 
 
 async def test_users_alone_are_folded_by_what_they_weigh(alone: Settings) -> None:

@@ -79,7 +79,7 @@ async def test_a_setting_that_is_changed_is_told_until_it_is_put_right(
         assert watch.misleading == [], "what is answered now is right"
         await set_configs(admin, {topics.archive: {"retention.ms": "-1"}})
     await found(watch)
-    assert any("no longer so" in line for line in caplog.messages)
+    assert any("solved" in line for line in caplog.messages)
 
 
 async def test_a_topic_that_is_deleted_or_made_anew_is_told(

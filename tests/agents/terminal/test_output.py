@@ -105,11 +105,11 @@ def test_a_call_that_failed_is_told_without_the_parts_of_a_library() -> None:
     refused = aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "Connect call failed"))  # type: ignore[arg-type]
     errors = {
         refused: "it cannot be reached: connection refused",
-        aiohttp.ServerDisconnectedError(): "its answer broke off",
-        aiohttp.ClientPayloadError("x"): "its answer broke off",
+        aiohttp.ServerDisconnectedError(): "its answer is incomplete",
+        aiohttp.ClientPayloadError("x"): "its answer is incomplete",
         aiohttp.ServerTimeoutError(): "it does not answer in time",
         TimeoutError(): "it does not answer in time",
-        ConnectionResetError(104, "reset"): "the connection broke off",
+        ConnectionResetError(104, "reset"): "the connection was closed",
         aiohttp.InvalidURL("x"): "its address is none",
         ValueError("garbage"): "its answer makes no sense",
     }

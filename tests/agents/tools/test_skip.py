@@ -115,7 +115,7 @@ async def test_a_new_topic_that_is_longer_than_the_old_one_was_is_not_taken_for_
     sent = [codec.encode("send", event) for kind, event in events(200, seed=1) if kind == "send"]
     assert 0 < cursor < len(sent)
     await publish(alone, [Chunk("interactions.send", [b"any"] * len(sent), sent)])
-    with pytest.raises(LostRange, match=r"deleted and made anew.*emberline topics skip"):
+    with pytest.raises(LostRange, match=r"deleted and created again.*emberline topics skip"):
         await start(alone)
 
     (moved,) = await skip(Environment.of(alone))
@@ -143,7 +143,7 @@ async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_its_ingest(
         sent = [codec.encode(kind, one) for kind, one in events(count, seed=1) if kind == "send"]
         assert (cursor < len(sent)) is longer
         await publish(alone, [Chunk("interactions.send", [b"any"] * len(sent), sent)])
-        await stand.until(lambda: "deleted and made anew" in stand.shard.status.waits_for)
+        await stand.until(lambda: "deleted and created again" in stand.shard.status.waits_for)
         assert "emberline topics skip" in caplog.text
         status = stand.shard.status
         assert (status.cursor[topic], stand.shard._ingest.events) == (cursor, taken)
@@ -151,7 +151,7 @@ async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_its_ingest(
         assert await stand.rows(SMALL) == held
     finally:
         await stand.stop()
-    with pytest.raises(LostRange, match=r"deleted and made anew.*emberline topics skip"):
+    with pytest.raises(LostRange, match=r"deleted and created again.*emberline topics skip"):
         await start(alone)
 
     (moved,) = await skip(Environment.of(alone))
@@ -222,7 +222,7 @@ async def test_a_control_topic_that_is_made_anew_under_a_coordinator_ends_it(
     await writer.commit([Record(topic, None, b"{}") for _ in range(6)])
     await writer.close()
     for ended in (task, Coordinator(Environment.of(alone)).run()):
-        with pytest.raises(LostRange, match=r"control.*deleted and made anew"):
+        with pytest.raises(LostRange, match=r"control.*deleted and created again"):
             await asyncio.wait_for(ended, DEADLINE_S)
 
     (moved,) = await skip(Environment.of(alone))

@@ -24,9 +24,9 @@ def test_a_place_is_named_with_or_without_the_prefix(name: str) -> None:
         (":1:4", "TOPIC:PARTITION:OFFSET"),
         ("interactions.send:4:0", "has 4 partitions"),
         ("control:1:0", "has 1 partitions"),
-        ("changelog:0:0", "no topic of which"),
-        ("catalog:0:0", "no topic of which"),
-        ("elsewhere:0:0", "no topic of which"),
+        ("changelog:0:0", "cannot be skipped"),
+        ("catalog:0:0", "cannot be skipped"),
+        ("elsewhere:0:0", "cannot be skipped"),
     ],
 )
 def test_what_is_no_place_of_an_input_is_refused(text: str, said: str) -> None:

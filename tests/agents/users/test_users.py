@@ -384,7 +384,7 @@ async def _command(sites: Sites) -> None:
     port = int(address.rpartition(":")[2])
     settings = replace(sites.settings, http_port=port)
     assert await read(settings, "ext-3", "external") == PROFILE
-    with pytest.raises(EmberlineError, match="nobody with the alias 'ext-3'"):
+    with pytest.raises(EmberlineError, match="no user with the alias 'ext-3'"):
         await read(settings, "ext-3", "alias")
     done = await asyncio.to_thread(
         CliRunner().invoke, main, ["--http-port", str(port), "profile", "eins", "--label", "de"]

@@ -375,7 +375,7 @@ async def test_the_command_writes_what_is_whole_and_tells_the_rest(
         with pytest.raises(UsageError, match="there is no filter"):
             await count(settings, {"filter": {"filter": "x"}})
         second.shards[3].breaks = Recoverable("the store is gone")
-        with pytest.raises(Recoverable, match="broke off"):
+        with pytest.raises(Recoverable, match="incomplete"):
             await stream(settings, {"filter": LEAF}, io.BytesIO())
     with pytest.raises(EmberlineError, match="No worker answers"):
         await count(settings, {"filter": LEAF})

@@ -370,7 +370,7 @@ async def test_export_writes_what_is_whole_and_refuses_the_rest(alone: Settings)
         assert size == len(sink.getvalue())
         assert sorted(await _ndjson(sink.getvalue())) == USERS
         second.shards[3].breaks = Recoverable("the store is gone")
-        with pytest.raises(EmberlineError, match="broke off"):
+        with pytest.raises(EmberlineError, match="incomplete"):
             await fetch(settings, A, "ndjson", io.BytesIO())
         first.states.records[A] = SourceState(A, State.EXPIRED, 2)
         with pytest.raises(EmberlineError, match="emberline restore campaign:a"):

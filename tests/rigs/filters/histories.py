@@ -39,7 +39,7 @@ INTERACTIONS = (
 SIGNALS = ("hard_bounce", "spam_report", "invalid_phone", "feature_flag")
 
 
-# Hypothesis checks a strategy once, and one made anew at every draw each time: that was most of
+# Hypothesis checks a strategy once, and one created again at every draw each time: that was most of
 # the time of these tests. So what is drawn from is made once.
 @cache
 def some(values: tuple[Any, ...]) -> SearchStrategy[Any]:

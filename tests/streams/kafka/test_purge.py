@@ -50,13 +50,13 @@ async def test_a_log_is_kept_until_it_has_been_taken_in(settings: Settings, topi
 async def test_a_broker_that_refuses_is_told_of_and_ends_nothing(
     settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # above the end: what a topic made anew would look like
+    # above the end: what a topic created again would look like
     purge = Purge(KafkaLog(settings), (topics.repartition, 0), lambda: 1_000, every_s=0.01)
     running = asyncio.create_task(purge.run())
     try:
         async with asyncio.timeout(30):
             while True:
-                if "keeps records that have been taken in" in caplog.text:
+                if "keeps records that have been processed" in caplog.text:
                     break
                 assert not running.done()
                 await asyncio.sleep(0.01)
@@ -84,7 +84,7 @@ async def test_nothing_is_deleted_of_a_topic_that_was_made_anew(
             await producer.commit([Record(place[0], None, b"unread") for _ in range(10)])
             await producer.close()
             committed[0] = 7  # of the former topic
-            while "made anew" not in caplog.text:
+            while "created again" not in caplog.text:
                 assert not running.done()
                 await asyncio.sleep(0.05)
     finally:

@@ -116,8 +116,8 @@ def _used(desk: Desk) -> None:
         (_stopped_hold, _unhold, "hot because ann holds it: court"),
         (_unknown, lambda desk: desk.define(A, "STOPPED"), "nothing expires by accident"),
         (_expired, _restore, "`emberline restore campaign:a` brings it back"),
-        (_expired_and_used, _restore, "what rests on it is refused: canvas:c (active)"),
-        (_restoring, lambda desk: desk.finish(A), "on its way back"),
+        (_expired_and_used, _restore, "filters that use it are refused: canvas:c (active)"),
+        (_restoring, lambda desk: desk.finish(A), "being moved back"),
         (_used, lambda desk: stops(desk, C), "hot because canvas:c (active)"),
     ],
 )
@@ -145,7 +145,7 @@ def test_states_in_which_nothing_is_to_be_done() -> None:
     assert found.summary.startswith("hot until 2024-02-14 (stopped, then P3M): nothing active")
     desk.command("expire", A)
     assert desk.source(A).state is State.EXPIRING
-    assert told(desk).summary.startswith("hidden: its data is on its way to the archive")
+    assert told(desk).summary.startswith("hidden: its data is being moved to the archive")
     desk.finish(A)
     desk.define(A, "STOPPED", legacy_deleted=True)
     found = told(desk)

@@ -114,8 +114,8 @@ def test_findings(definition: Definition, found: list[Finding]) -> None:
     ("definition", "path", "what", "words"),
     [
         (defined("canvas:x", within("none")), "$.filters", "unknown_segment", "no segment:none"),
-        (defined("canvas:x", within("round")), "$.filters", "segment_cycle", "in a circle"),
-        (defined("segment:round", within("round")), "$.filters", "segment_cycle", "in a circle"),
+        (defined("canvas:x", within("round")), "$.filters", "segment_cycle", "form a cycle"),
+        (defined("segment:round", within("round")), "$.filters", "segment_cycle", "form a cycle"),
         (defined("canvas:x", within("broken")), "$.filters", "unreadable_segment", "$.and[0]"),
         (defined("canvas:x", tagged("received_with_tag", "none")), "$.filters", "unknown_tag",
          "'none'"),
