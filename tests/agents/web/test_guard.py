@@ -36,7 +36,9 @@ async def asked(
         return answer.status, json.loads(body) if answer.status != 200 else body, answer
 
 
-async def test_every_route_asks_for_its_scope_and_only_health_is_free(tmp_path: Path) -> None:
+async def test_every_route_asks_for_its_scope_and_only_health_and_the_way_in_are_free(
+    tmp_path: Path,
+) -> None:
     given = Given(tmp_path, http_rate=0)
     site = Site(given.settings, set(range(SHARDS)), active())
     async with serving(site) as session:
@@ -58,7 +60,7 @@ async def test_every_route_asks_for_its_scope_and_only_health_is_free(tmp_path: 
                     scope is Scope.ADMIN and route.scope is not Scope.WORKER
                 )
                 assert (status == 403) == (not allowed), (route.path, scope)
-        assert {r.path for r in ROUTES if r.scope is None} == {"/healthz", "/readyz"}
+        assert {r.path for r in ROUTES if r.scope is None} == {"/", "/healthz", "/readyz"}
         for wrong in ("Bearer nonsense", "Basic abc", given.tokens[Scope.ADMIN]):
             headers = {"Authorization": wrong}
             assert (await asked(session, f"{site.context.address}/status", headers))[0] == 401
@@ -74,7 +76,7 @@ async def test_workers_know_each_other_by_the_file(tmp_path: Path) -> None:
             async with session.get(first.path(rest), headers=given.header(Scope.ADMIN)) as answer:
                 assert answer.status == 200
                 body = await answer.text()
-        assert '"missing_shards": []' in body
+        assert '"missing_shards":[]' in body
 
 
 OWN = ["127.0.0.1:6066", "127.8.9.1", "localhost", "LOCALHOST:1", "[::1]:6066", "[::1]"]
