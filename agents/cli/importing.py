@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.terminal.misspelt import misspelt_lines
+from agents.terminal.lines import misspelt_lines
 from agents.terminal.say import live, say
 from agents.tools.import_files import Bad
 from agents.tools.importer import ImportProgress, import_files

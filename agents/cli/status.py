@@ -12,10 +12,9 @@ from agents.cli.calling import address, asked
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.state import RetentionSweep
-from agents.terminal.misspelt import misspelt_lines
+from agents.terminal.lines import misspelt_lines, why
 from agents.terminal.say import say
 from agents.terminal.table import show, when
-from agents.terminal.why import why
 from schemas.errors import EmberlineError
 from schemas.records.lifecycle import SourceState, State
 from streams.kafka.kafka_log import KafkaLog

@@ -1,5 +1,5 @@
-"""Accepts only parameters that a route describes: a misspelt filter would silently select
-everything.
+"""Parameters of requests: only those that a route describes, as a misspelt filter would silently
+select everything; and whole numbers in them.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,9 @@ from agents.http.problems import bad_request
 from agents.http.route import Handler, Route
 from schemas.words.nearest import hint
 
-__all__ = ["known_parameters"]
+__all__ = ["known_parameters", "number"]
+
+_MOST_DIGITS = 18
 
 
 def known_parameters(routes: Iterable[Route]) -> Middleware:
@@ -38,3 +40,11 @@ def known_parameters(routes: Iterable[Route]) -> Middleware:
         return await handler(request)
 
     return known
+
+
+def number(text: str) -> int | None:
+    """The number in decimal digits; None for anything else, and for more than 64 bits.
+
+    Python's own `int` raises ValueError for some thousands of digits.
+    """
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None

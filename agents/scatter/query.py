@@ -17,7 +17,7 @@ import aiohttp
 import polars as pl
 
 from agents.http.body import MOST_WORKER_BYTES
-from agents.http.number import number
+from agents.http.parameters import number
 from agents.scatter.context import WorkerContext
 from agents.scatter.trouble import trouble
 from agents.scatter.wire import Truncated, unpack

@@ -8,7 +8,7 @@ from typing import Any, Self
 import aiohttp
 import polars as pl
 
-from agents.http.number import number
+from agents.http.parameters import number
 from agents.scatter.context import WorkerContext
 from agents.scatter.gatherer import Gatherer
 from agents.scatter.query import ShardStream, StreamQuery

@@ -11,11 +11,11 @@ from typing import Any, Self
 import aiohttp
 import polars as pl
 
+from agents.resources.threads import execute
 from agents.scatter.context import WorkerContext
 from agents.scatter.query import FRAMES, UnaryQuery
 from agents.scatter.wire import END, Truncated, json_of, lists_of, pack, unpack, unpack_all
 from agents.supervision.shard_manager import Shard
-from agents.users.executor import execute
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.person import Match, Person
 from schemas.errors import UsageError

@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 import polars as pl
 
+from agents.resources.threads import execute
 from agents.shard.protocol import NotHeld
-from agents.users.executor import execute
 from streams.state.auxiliary_table import AuxiliaryTable, decode
 from streams.state.state_store import StateStore
 from streams.state.store import Store

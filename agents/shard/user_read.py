@@ -8,10 +8,10 @@ from functools import partial
 
 import polars as pl
 
+from agents.resources.threads import execute
 from agents.shard.agreement import check_all, check_owned
 from agents.shard.jobs.context import ShardContext
 from agents.shard.protocol import NotHeld
-from agents.users.executor import execute
 from streams.user_index.block import CorruptBlock
 from streams.user_index.by_user import ByUser
 from streams.user_index.read import PinnedIndex, SegmentGone

@@ -9,12 +9,12 @@ from functools import partial
 
 import polars as pl
 
+from agents.resources.threads import execute
 from agents.shard.auxiliary_parts import AuxiliaryParts
 from agents.shard.jobs.context import ShardContext
 from agents.shard.roster_index import RosterPart, deleted, matches, part, people
 from agents.shard.sorted_lookup import positions
 from agents.shard.user_read import read_users
-from agents.users.executor import execute
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.person import Match, Person
 from schemas.tables.counts import FEED_VIEWS

@@ -10,7 +10,7 @@ from typing import Any
 from agents.users.entry import ProfileEntry
 from agents.users.names import Names
 from agents.users.person import Person
-from agents.users.times import iso
+from schemas.records.times import iso
 
 __all__ = ["FIELDS", "KNOWN_FIELDS", "user_object"]
 

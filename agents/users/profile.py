@@ -7,7 +7,7 @@ from agents.users.entry import FirstLast, ProfileEntry, entries
 from agents.users.facts import UserFacts
 from agents.users.names import Names
 from agents.users.signals import Signals, signals
-from agents.users.times import iso
+from schemas.records.times import iso
 
 __all__ = ["MOST_NAMED", "hidden_entries", "profile", "unchecked"]
 

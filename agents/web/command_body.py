@@ -15,7 +15,7 @@ from agents.coordinator.rules.bounds import (
     WORD,
     command_fault,
 )
-from agents.http.number import number
+from agents.http.parameters import number
 from agents.http.problems import bad_request
 from agents.http.route import Schema, header, query
 from agents.web.caller import caller

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from agents.http.number import number
+from agents.http.parameters import number
 from agents.http.problems import bad_request
 from agents.http.route import Parameter, query
 

@@ -1,9 +1,13 @@
-"""The one rule for incoming times: UTC milliseconds, neither seconds nor microseconds.
+"""Times: the one rule for incoming ones, UTC milliseconds, neither seconds nor microseconds; and
+their text.
 
 Events obey the same rule over columns (`schemas.decode.check`).
 """
 
-__all__ = ["EARLIEST", "FARTHEST", "LATENESS", "LATEST", "fault"]
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+__all__ = ["EARLIEST", "FARTHEST", "LATENESS", "LATEST", "fault", "iso"]
 
 EARLIEST = 946_684_800_000
 """2000-01-01 in milliseconds: an earlier time is a time in seconds."""
@@ -13,6 +17,8 @@ LATENESS = 86_400_000
 """How far, in milliseconds, an event's time may lie after its broker timestamp."""
 FARTHEST = 4_102_444_800_000
 """2100-01-01 in milliseconds: a later time is a sign of microseconds."""
+
+_EPOCH = datetime(1970, 1, 1)  # without a zone, as `isoformat` would write it
 
 
 def fault(name: str, value: int | None, *, now: int | None = None) -> str | None:
@@ -30,3 +36,11 @@ def fault(name: str, value: int | None, *, now: int | None = None) -> str | None
     if now is not None and value > now + LATENESS:
         return f"{name} {value} is more than a day ahead"
     return None
+
+
+@lru_cache(4_096)  # the same few moments stand all over a profile
+def iso(ms: int | None) -> str | None:
+    """UTC milliseconds as RFC 3339 with milliseconds: `2026-03-01T09:00:00.000Z`."""
+    if ms is None:
+        return None
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds") + "Z"

@@ -4,13 +4,20 @@ The plan is balanced to within one shard, sticky, and the same on every member t
 """
 
 import json
+import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.group.peer import checked_address
+__all__ = ["Claim", "Directory", "GroupPlan", "checked_address", "plan"]
 
-__all__ = ["Claim", "Directory", "GroupPlan", "plan"]
+log = logging.getLogger(__name__)
+
+_SHAPE = re.compile(
+    r"http://(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9._-]{0,252}):([0-9]{1,5})"
+)
+_PORTS = range(1, 1 << 16)
 
 _HUGE = 1 << 53
 _SHARDS = 1_000_000
@@ -147,3 +154,17 @@ def _claims(members: Mapping[str, Claim], partitions: int) -> dict[str, list[int
     for partition, member in sorted(right.items()):
         kept[member].append(partition)
     return kept
+
+
+def checked_address(text: object) -> str:
+    """Return `http://HOST:PORT` unchanged, and an empty text for anything else.
+
+    A member of the group can claim any text. Workers send no request to an address with a user, a
+    path, a query or another scheme.
+    """
+    found = _SHAPE.fullmatch(text) if isinstance(text, str) else None
+    if found is not None and int(found[1]) in _PORTS:
+        return found[0]
+    if text:
+        log.warning("a member of the group claims the address %.80r, which is none", text)
+    return ""

@@ -5,8 +5,8 @@ import json
 import time
 from typing import Any
 
+from agents.terminal.lines import why
 from agents.terminal.table import when
-from agents.terminal.why import why
 from agents.tools.demo.facts import Facts, difference
 from agents.tools.demo.scenario import Scenario
 from agents.tools.demo.screen import Screen

@@ -6,11 +6,11 @@ from typing import Any
 from aiohttp import web
 
 from agents.http import body
+from agents.resources.threads import execute
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.people import find, resolve
 from agents.users.braze import user_object
 from agents.users.entry import entries
-from agents.users.executor import execute
 from agents.users.facts import UserFacts
 from agents.users.names import Names
 from agents.users.profile import hidden_entries, unchecked

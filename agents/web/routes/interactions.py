@@ -15,7 +15,7 @@ from agents.http.keys import Scope
 from agents.http.problems import Problem, shards_unavailable
 from agents.http.quota import Spooled
 from agents.http.route import SOURCE, Route, query
-from agents.http.threads import whole
+from agents.resources.threads import whole
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.errors import Unavailable
 from agents.scatter.rows import SourceRows

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from agents.http import body
 from agents.http.keys import Scope
-from agents.http.number import number
+from agents.http.parameters import number
 from agents.http.problems import bad_request, shards_unavailable
 from agents.http.route import Handler, Route
 from agents.scatter.audience_query import AudienceQuery

@@ -9,7 +9,7 @@ from aiohttp import web
 from agents.coordinator.rules.state import Request
 from agents.http import body
 from agents.http.keys import Scope
-from agents.http.number import number
+from agents.http.parameters import number
 from agents.http.problems import bad_request
 from agents.http.route import SOURCE, Handler, Route, Schema, path, query, ref
 from agents.requests.facts import STATES, request_facts, sent_facts, state_of

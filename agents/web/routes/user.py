@@ -5,9 +5,9 @@ from functools import partial
 from aiohttp import web
 
 from agents.http.problems import Problem, bad_request
+from agents.resources.threads import execute
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.people import MOST_NAMED, Resolved, find, resolve
-from agents.users.executor import execute
 from agents.users.facts import UserFacts
 from agents.users.names import Names
 from agents.users.profile import profile

@@ -16,8 +16,8 @@ from agents.http.admission import Slots, Work
 from agents.http.keys import Scope
 from agents.http.problems import Problem
 from agents.http.quota import Quota
-from agents.http.threads import whole
 from agents.resources.budget import answers
+from agents.resources.threads import whole
 from agents.web import stream
 from agents.web.routes import interactions
 from schemas.errors import Recoverable

@@ -19,8 +19,7 @@ from agents.http.signature import HEADER, WINDOW_MS, Nonces, SignatureRefused, n
 from agents.scatter import retry
 from agents.scatter.wire import END, pack
 from schemas.errors import EmberlineError
-from streams.group.peer import checked_address
-from streams.group.shard_plan import Directory
+from streams.group.shard_plan import Directory, checked_address
 from streams.settings import load
 from tests.rigs.dummies import rows
 from tests.rigs.given import Given

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from agents.users.entry import entries
 from agents.users.names import Names
 from agents.users.signals import signals
-from agents.users.times import iso
 from agents.users.user_csv import header, lines
 from agents.views.catalog_view import CatalogView
 from agents.views.state_view import StateView
+from schemas.records.times import iso
 from schemas.tables.fold import fold
 from schemas.tables.interaction import SCHEMA
 from schemas.tables.profile import CLEARED, PROFILE

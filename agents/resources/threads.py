@@ -1,12 +1,25 @@
-"""Waits for work in a thread, even after a cancellation."""
+"""Work in threads: answers about users, and work that is waited for to its end.
+
+Answers about users have their own threads, because their work is short and should not wait for long
+work: the shared threads may all be busy with flushes, merges and audiences for seconds.
+"""
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["whole"]
+__all__ = ["execute", "whole"]
 
 T = TypeVar("T")
+
+_THREADS = 2
+_threads = ThreadPoolExecutor(_THREADS, "users")
+
+
+async def execute(work: Callable[[], T]) -> T:
+    """The result of some milliseconds of work outside the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)
 
 
 async def whole(work: Callable[[], T]) -> T:

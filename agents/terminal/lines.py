@@ -1,8 +1,11 @@
-"""Why a source has its state, in a few words for a table."""
+"""Findings as lines for people: why a source has its state; misspelt fields of producers."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from schemas.records.lifecycle import SourceState
 
-__all__ = ["why"]
+__all__ = ["misspelt_lines", "why"]
 
 
 def why(record: SourceState) -> str:
@@ -18,3 +21,12 @@ def why(record: SourceState) -> str:
         more = f" and {len(rest)} more" if rest else ""
         return f"{first.filter} of {first.root}{through}{more}"
     return record.due_because or record.message or ""
+
+
+def misspelt_lines(found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line for each finding of schemas.records.misspelt, given as dictionaries."""
+    return [
+        f"{one['count']:,} times {one['record']} had {one['written']!r}, which is not read: "
+        f"is {one['meant']} meant?"
+        for one in found
+    ]
