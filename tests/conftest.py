@@ -1,8 +1,8 @@
-"""Fixtures for every test: one broker a session, unique topic prefixes, settings, topics.
+"""Fixtures for every test: one broker for the session, unique topic prefixes, settings, topics.
 
-Asynchronous tests run in a loop of their own each (pytest-asyncio's default, function scope),
-so everything tied to a loop is made by the test or by a function-scoped fixture. The broker
-is a process and `broker` only its address: it lives for the session and belongs to no loop.
+Every asynchronous test runs in its own event loop (pytest-asyncio's default, function scope), so
+objects that belong to a loop are made by the test or by a function-scoped fixture. The broker is a
+process and `broker` only its address: it lives for the session and belongs to no loop.
 """
 
 import uuid

@@ -1,4 +1,4 @@
-"""What the pages in docs say is what the code does: filters, reject codes."""
+"""The pages of docs agree with the code: filters, reject codes."""
 
 import re
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The order of rooms: a room imports those before it, no room imports one after it.
+"""The order of rooms: a room imports only rooms before it.
 
-Two things are held, nothing else: the order, and that there are no cycles, which follows from
-it. What each room is for stands in the docstring of its `__init__.py`.
+The tests check only two things: the order, and that there are no cycles, which follows from it. The
+docstring of each room's `__init__.py` says what the room is for.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""The files around the program: what they promise about each other."""
+"""The files around the program agree with each other."""
 
 import re
 import tomllib

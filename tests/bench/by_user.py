@@ -1,8 +1,8 @@
-"""How fast users are read from one shard, and what their index costs.
+"""How fast users are read from one shard, and the cost of their index.
 
     python -m tests.bench.by_user [rows] [users] [sources]
 
-Needs no broker. Prints milliseconds a read, and microseconds of CPU a row indexed.
+Needs no broker. Prints milliseconds for each read, and microseconds of CPU for each indexed row.
 """
 
 import asyncio

@@ -1,10 +1,10 @@
-"""What the tables beside the hot table cost ingest.
+"""The cost of the tables beside the hot table during ingest.
 
     python -m tests.bench.tables [runs] [events]
 
-Runs `bench ingest`'s worker with all tables and, alternating, one without profile-wide rows,
-counts, the window of event ids and the index by user; and bare consumption of the same topics.
-The worker without them is the same program with those parts taken out at its start.
+Alternates between `bench ingest`'s worker with all tables, one without profile-wide rows, counts,
+the window of event ids and the index by user, and bare consumption of the same topics. The worker
+without them is the same program with those parts removed at its start.
 """
 
 import asyncio

@@ -1,11 +1,11 @@
-"""How fast one worker tells of users over HTTP.
+"""How fast one worker answers about users over HTTP.
 
     python -m tests.bench.users [users] [rows] [sources]
 
-Needs no broker: shards are filled by hand, the web server and its client are real, and share
-one process. Prints milliseconds an answer, right after ingest (nothing is indexed: the first
-answers and those after them), once the index has been built, and for one user of each shard
-who has had something from every source. `late` is how long the event loop was held up at most.
+Needs no broker: the test fills the shards directly; the web server and its client are real, and
+share one process. Prints milliseconds for each answer: right after ingest (nothing is indexed: the
+first answers and later ones), after the index is built, and for one user of each shard with rows of
+every source. `late` is the longest time that the event loop was blocked.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The broker goes and comes back, or is not there yet: the worker waits, says so, and goes on."""
+"""The broker stops and returns, or is not there yet: the worker waits, says so, and continues."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A worker that stood still while others did its work answers nothing from its former life."""
+"""A worker that was suspended while others took over its shards answers nothing from before."""
 
 import asyncio
 import signal

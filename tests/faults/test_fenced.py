@@ -1,4 +1,4 @@
-"""A worker that stands still until it has lost its shards: it must not disturb the new owner."""
+"""A worker that is suspended until it has lost its shards must not disturb the new owner."""
 
 import signal
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""One of three brokers hangs: workers go on answering, and whoever starts meanwhile gets on."""
+"""One of three brokers hangs: workers continue to answer, and a worker can start meanwhile."""
 
 import asyncio
 import os

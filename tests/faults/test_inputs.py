@@ -1,4 +1,4 @@
-"""Malformed records: each is rejected once, with its reason, and harms nothing beside it."""
+"""Malformed records: each is rejected once, with its reason, and affects no other record."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Workers killed at random instants: nothing lost, nothing told twice, never half a source."""
+"""Workers killed at random times: nothing lost, no event twice, never half a source."""
 
 import asyncio
 import os

@@ -1,4 +1,6 @@
-"""What a worker must not work with: it ends at once, naming the place and the remedy."""
+"""Conditions under which a worker must not run: it ends at once, naming the place and the
+remedy.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""A worker under everything hostile at once goes on, stays small, and answers right."""
+"""A worker under all hostile inputs at once continues, stays small, and gives correct answers."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Hostile batches through ingest: each record is taken or put aside, in bounded space."""
+"""Hostile batches through ingest: each record is accepted or rejected, in bounded memory."""
 
 import itertools
 import time

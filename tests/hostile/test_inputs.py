@@ -1,7 +1,8 @@
-"""Hostile inputs by the thousand, each kind in a process of its own: no crash, no loop, bounds.
+"""Thousands of hostile inputs, each kind in a separate process: no crash, no endless loop, bounded
+size.
 
-`pytest tests/hostile --hostile N` makes N of them. A failure names the kind and the seed; the
-same seed makes the same inputs.
+`pytest tests/hostile --hostile N` makes N of them. A failure names the kind and the seed; the same
+seed makes the same inputs.
 """
 
 import multiprocessing

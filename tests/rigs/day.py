@@ -1,4 +1,6 @@
-"""Events and definitions for the connected tests of answers: from the second opinion's facts."""
+"""Events and definitions for the connected tests of answers, with the facts of the independent
+evaluation.
+"""
 
 import json
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""A coordinator on paper: the rules, a clock, and everything that was said."""
+"""The coordinator's rules without Kafka: a clock, the state, and all outputs."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Shards and states without Kafka, for tests of what stands around them."""
+"""Shards and states without Kafka, for tests of the code around them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Records that another shard forwarded, as they are fetched."""
+"""Records forwarded by another shard, as they are fetched."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,7 @@
-"""A schema registry over real HTTP, by the documented interface of Confluent's: the parts that
-are used here, and the ways in which one can misbehave. It is this project's own, no Confluent
-code runs in these tests.
+"""A schema registry over real HTTP, with the documented interface of Confluent's: the calls that
+emberline uses, and the ways in which a registry can fail.
+
+It is part of this project; no Confluent code runs in these tests.
 """
 
 import base64

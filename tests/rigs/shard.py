@@ -1,4 +1,4 @@
-"""One shard on a real broker, told its lifecycle through its state view."""
+"""One shard on a real broker, whose lifecycle the test sets through its state view."""
 
 import asyncio
 from collections.abc import Callable, Iterable

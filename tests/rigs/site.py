@@ -1,4 +1,4 @@
-"""A worker's web server on dummy shards, asked over real HTTP."""
+"""A worker's web server on dummy shards, with requests over real HTTP."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Topics as accidents and mistakes leave them."""
+"""Topics in the states that accidents and mistakes leave."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A hot table with state store and index by user, without a broker, and what should be in it."""
+"""A hot table with state store and index by user, without a broker, and the expected rows."""
 
 import itertools
 import shutil

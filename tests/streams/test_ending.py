@@ -1,4 +1,4 @@
-"""No cancellation is lost on the way, and none cuts off what has to be done."""
+"""No cancellation is lost, and none interrupts work that must finish."""
 
 import asyncio
 from contextlib import suppress

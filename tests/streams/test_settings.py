@@ -1,4 +1,4 @@
-"""Settings: what wins, where it came from, and how a wrong one is told."""
+"""Settings: precedence, origins, and the errors for wrong ones."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Streams of users merged into one order, and what becomes of them when one fails."""
+"""Merging streams of users into one order, also if one stream fails."""
 
 from collections.abc import AsyncGenerator
 

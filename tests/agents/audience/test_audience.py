@@ -1,4 +1,4 @@
-"""Audiences over real HTTP from real workers, against the second opinion."""
+"""Audiences over real HTTP from real workers, compared with an independent evaluation."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The operators' commands on a real broker, with a coordinator that answers as it is told."""
+"""The operators' commands on a real broker, with a coordinator whose answers the test sets."""
 
 import asyncio
 import json

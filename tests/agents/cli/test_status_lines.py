@@ -1,4 +1,4 @@
-"""What `emberline status` says of the worker and of the sweep."""
+"""The lines of `emberline status` about the worker and the sweep."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A settings file that merely lies in the present folder does not say where a key goes."""
+"""A settings file of the current folder cannot choose the address that a key is sent to."""
 
 import os
 from collections.abc import Callable

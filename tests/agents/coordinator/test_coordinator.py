@@ -1,4 +1,4 @@
-"""The coordinator on a real broker: takeover, one transaction a step, fencing, crashes."""
+"""The coordinator on a real broker: takeover, one transaction for each step, fencing, crashes."""
 
 import asyncio
 import json

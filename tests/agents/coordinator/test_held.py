@@ -1,4 +1,4 @@
-"""What waits for a schema registry is kept in order, and the other topics go on."""
+"""Records that wait for a schema registry stay in order, and the other topics are processed."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Input records as the rules see them."""
+"""Records of the input topics as inputs of the rules."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""Laws: whatever the history and the filter, a second opinion in plain Python agrees."""
+"""Properties: for any history and any filter, the result equals that of an independent evaluation
+in plain Python.
+"""
 
 from random import Random
 from typing import Any

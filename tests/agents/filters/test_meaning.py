@@ -1,6 +1,6 @@
 """The tables of the filter language, row by row, as examples.
 
-Each example names events, the filter, and who is meant. The roster is ann, bob, cy and dee.
+Each example has events, the filter, and the matching users. The roster is ann, bob, cy and dee.
 """
 
 from concurrent.futures import ThreadPoolExecutor

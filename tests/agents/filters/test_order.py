@@ -1,4 +1,4 @@
-"""Parts of a plan in the order in which they are evaluated."""
+"""The order in which the parts of a plan are evaluated."""
 
 from typing import Any
 

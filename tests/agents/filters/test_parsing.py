@@ -1,4 +1,4 @@
-"""What a filter may say, and how everything else is refused: code, path, and what is allowed."""
+"""Valid filters, and the refusal of invalid ones: code, path, and the allowed values."""
 
 import json
 from typing import Any

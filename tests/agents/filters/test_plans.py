@@ -1,4 +1,4 @@
-"""What a plan refuses, what it does without, and what it pins."""
+"""Plans: the refusals, the excluded sources, and the pinned versions."""
 
 import json
 from typing import Any

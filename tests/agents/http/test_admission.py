@@ -1,4 +1,4 @@
-"""Work under way is bounded by its kind, by key, on disk, and by who still waits for it."""
+"""Running work is limited by kind, by key and on disk, and so is the queue."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Connections: so many at once, of one address, and for so long without a request."""
+"""Limits of connections: in total, of one address, and in time without a request."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Keys: kept hashed, known again, revoked; and the command line that does so."""
+"""Keys: stored as hashes, found, revoked; also on the command line."""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""What workers ask each other: signed, for one worker, once, soon; and nothing else is taken."""
+"""Requests between workers: signed for one worker, valid once and for a short time; others are
+refused.
+"""
 
 import dataclasses
 import io

@@ -1,4 +1,4 @@
-"""Folders of answers: gone with the answer, or with the next start of a worker."""
+"""Folders of answers are deleted with the answer, or at the next start of a worker."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""One shard is asked in one way, here and of another worker; all shards are asked in one way."""
+"""One client asks one shard, here or on another worker; one gatherer asks all shards."""
 
 import asyncio
 import json

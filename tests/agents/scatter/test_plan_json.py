@@ -1,4 +1,4 @@
-"""A plan that went to another worker is the same plan."""
+"""A plan that was sent to another worker is the same plan."""
 
 from typing import Any
 

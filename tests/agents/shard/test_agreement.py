@@ -1,4 +1,4 @@
-"""What a shard has applied of a source, and what its view says: when both agree."""
+"""When the state that a shard has applied and the state in its view agree."""
 
 import pytest
 

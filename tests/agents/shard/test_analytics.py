@@ -1,5 +1,6 @@
-"""Figures of a source on a real shard: the same bytes before, during and after an expiry, and
-after the restore."""
+"""Figures of a source on a real shard: the same bytes before, during and after an expiry, and after
+the restore.
+"""
 
 import json
 from collections import Counter, defaultdict

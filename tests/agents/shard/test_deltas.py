@@ -1,4 +1,4 @@
-"""The entries of a step's delta: everything is in them, and each fits a record."""
+"""The entries of a step's delta: they are complete, and each fits into a record."""
 
 import secrets
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Entries and reports that grow with what they tell of: each still fits its record."""
+"""Entries and reports that grow with their content: each still fits into its record."""
 
 import json
 import secrets

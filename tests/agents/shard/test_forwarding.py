@@ -1,4 +1,4 @@
-"""Events of another shard, whatever stamps their producer gave them: none is lost on the way."""
+"""Events of another shard, with any timestamps of their producer: none is lost on the way."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The lag of a shard on a real broker: 0 says that everything is folded, and nothing else."""
+"""The lag of a shard on a real broker: it is 0 only if everything is folded."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Decoded parts become deltas or, where they are large, segments; nothing is lost on the way."""
+"""Decoded parts become deltas or, if they are large, segments; no row is lost."""
 
 import tracemalloc
 from collections.abc import Sequence

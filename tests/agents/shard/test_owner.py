@@ -1,4 +1,4 @@
-"""Who answers for a shard: its owner, who proves it after every doubt, and nobody else."""
+"""Only the owner of a shard answers for it, and it proves its ownership after every doubt."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -1,4 +1,4 @@
-"""A shard's phases follow each other as drawn, and in no other way."""
+"""A shard's phases change only by the drawn transitions."""
 
 import pytest
 

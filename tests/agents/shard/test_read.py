@@ -1,4 +1,4 @@
-"""Reading a source on a real broker's shard while deltas come and go."""
+"""Reading a source on a real broker's shard while deltas are added and flushed."""
 
 import asyncio
 from collections.abc import AsyncIterator

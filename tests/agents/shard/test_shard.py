@@ -1,7 +1,7 @@
 """A shard on a real broker: ingest, expiry, restore, late rows, crashes in between.
 
-The lifecycle is told to the shard directly, through its state view; what the shard reports is
-read from the topic as the coordinator would.
+The test sets the lifecycle directly, through the shard's state view; it reads the shard's reports
+from the topic as the coordinator would.
 """
 
 import asyncio

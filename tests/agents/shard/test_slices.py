@@ -1,4 +1,4 @@
-"""Slices of a pinned shard give what the whole gives."""
+"""The slices of a pinned shard together give the same result as the whole shard."""
 
 from pathlib import Path
 from random import Random

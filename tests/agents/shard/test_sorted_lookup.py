@@ -1,4 +1,4 @@
-"""Places of values in a sorted column."""
+"""Positions of values in a sorted column."""
 
 import polars as pl
 import pytest

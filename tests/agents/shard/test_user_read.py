@@ -1,4 +1,4 @@
-"""Users' rows from a running shard: right before, while and after the index is built."""
+"""Users' rows from a running shard: correct before, while and after the index is built."""
 
 import asyncio
 from collections.abc import AsyncIterator

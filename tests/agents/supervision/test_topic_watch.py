@@ -1,4 +1,6 @@
-"""Topics that somebody changes while workers run: found, named, counted, each with a remedy."""
+"""Topics that are changed while workers run: the change is found, named and counted, with a
+remedy.
+"""
 
 import asyncio
 import logging

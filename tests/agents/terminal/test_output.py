@@ -1,4 +1,4 @@
-"""What commands print: by one way, in whole lines, as wide as the terminal."""
+"""The output of commands: by one function, in whole lines, as wide as the terminal."""
 
 import io
 import json

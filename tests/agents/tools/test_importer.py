@@ -1,4 +1,4 @@
-"""Importing files: every record arrives, bad ones are named, an interrupted import goes on."""
+"""Importing files: every record arrives, bad ones are named, an interrupted import continues."""
 
 import json
 from dataclasses import replace

@@ -1,5 +1,6 @@
-"""What is sent or imported is looked at by the code that takes it in: the same rules, the same
-words, and nothing is sent that would be rejected."""
+"""Records are checked before sending by the code that workers read them with: the same rules and
+the same words, and no record is sent that would be rejected.
+"""
 
 import json
 from pathlib import Path

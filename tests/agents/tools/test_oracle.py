@@ -1,4 +1,4 @@
-"""The oracle: the contract's table of kinds, once more, by examples."""
+"""The oracle, checked against the contract's table of kinds by examples."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A measured process: its cost is read, its failure is told, and it never stays behind."""
+"""A measured process: its cost is read, its failure is reported, and it never stays behind."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Publishing: partitioners as other clients have them, and nothing lost on a real broker."""
+"""Publishing: the partitioners of other clients, and no loss on a real broker."""
 
 import zlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Skipping what is gone: a shard and a coordinator that refuse to start go on afterwards."""
+"""Skipping lost records: a shard and a coordinator that refused to start continue afterwards."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What `topics skip --at` takes for a place."""
+"""The positions that `topics skip --at` accepts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Entries of a profile, against the CSV of the same rows and against examples."""
+"""Entries of a profile, compared with the CSV of the same rows and with examples."""
 
 import csv
 import io

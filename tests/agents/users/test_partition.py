@@ -1,4 +1,4 @@
-"""Single users are placed as whole columns of them are; an empty name is no user."""
+"""The partition of a single user equals that of a whole column; an empty name is no user."""
 
 import polars as pl
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Who bears an identifier: the last word counts, wherever it stands."""
+"""Who has an identifier: the last row counts, in whatever part it is."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Definitions as a worker has them after each record."""
+"""A worker's definitions after each record."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""What lifecycle.state says, as it is read."""
+"""A worker's copy of lifecycle.state."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Who took out which users is told in a log of its own; keys are told nowhere."""
+"""A separate log says who exported which users; no log contains keys."""
 
 import asyncio
 import json

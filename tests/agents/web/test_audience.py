@@ -1,4 +1,4 @@
-"""POST /audience over real HTTP on dummy shards: pages, streams, refusals, parts that fail."""
+"""POST /audience over real HTTP on dummy shards: pages, streams, refusals, failing parts."""
 
 import asyncio
 import io

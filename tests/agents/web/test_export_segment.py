@@ -1,4 +1,4 @@
-"""A segment's export shows each source of all users, or of none."""
+"""A segment's export shows each source for all users, or for none."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""Who is let in, how often, with how much, and for how long."""
+"""Who may send requests, how often, with which body, and for how long."""
 
 import asyncio
 import io

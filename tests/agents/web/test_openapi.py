@@ -1,4 +1,4 @@
-"""The server keeps the contract that it publishes: schemathesis asks it whatever it likes."""
+"""The server keeps the contract that it publishes: schemathesis generates the requests."""
 
 import asyncio
 import json

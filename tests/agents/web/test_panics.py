@@ -1,4 +1,4 @@
-"""Native libraries panic past `Exception`: whoever asked has an answer at once all the same."""
+"""Panics of native libraries are no `Exception`; the client still gets an answer at once."""
 
 import asyncio
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""Panics of native libraries that are caught stay out of what a worker prints."""
+"""Caught panics of native libraries do not appear in a worker's output."""
 
 import subprocess
 import sys

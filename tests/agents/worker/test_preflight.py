@@ -1,4 +1,4 @@
-"""What is true of a worker's folder before it starts."""
+"""The checks of a worker's folder before the start."""
 
 import stat
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a worker does about its topics before it starts."""
+"""The checks and corrections of topics before a worker starts."""
 
 import asyncio
 

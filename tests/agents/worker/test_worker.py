@@ -1,4 +1,4 @@
-"""The worker as a process: its exit codes, its one line, its end, and another broker's absence."""
+"""The worker as a process: its exit codes, its one line of error, its end, and a missing broker."""
 
 import asyncio
 import os

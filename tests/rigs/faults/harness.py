@@ -1,7 +1,7 @@
-"""Real workers as processes of their own, to be killed and stopped: the stage of the fault tests.
+"""Real workers as separate processes, which fault tests kill and stop.
 
-Everything that is started here is ended here: `Cluster` is a context manager. Every wait has a
-deadline and says, when it passes, what it waited for and how the workers' logs end.
+`Cluster` is a context manager that ends everything it has started. Every wait has a deadline; its
+error says what it waited for and how the workers' logs end.
 """
 
 import asyncio

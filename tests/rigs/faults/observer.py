@@ -1,4 +1,4 @@
-"""Watching from outside while workers die: no answer that looks complete may lack anything."""
+"""Reads from outside while workers die: no answer that looks complete may lack rows."""
 
 import asyncio
 from collections import Counter
@@ -17,11 +17,11 @@ REFUSALS = {0, 404, 409, 503}
 
 
 class Observer:
-    """Reads source after source from a worker chosen by seed, and compares with before.
+    """Reads source after source from a worker chosen by seed, and compares with earlier answers.
 
-    Rows never go: an answer that is complete has every row of the complete answer before it,
-    with spans that are at least as wide. `violations` is what was wrong, `answers` counts HTTP
-    statuses (0: none).
+    Rows never disappear: a complete answer has every row of the complete answer before it, with
+    spans that are at least as wide. `violations` lists the errors, `answers` counts HTTP statuses
+    (0: none).
     """
 
     def __init__(self, cluster: Cluster, sources: list[str], seed: int) -> None:

@@ -1,4 +1,4 @@
-"""An operator by seed: stops sources, starts them again, has them restored."""
+"""A seeded operator: stops sources, starts them again, restores them."""
 
 import asyncio
 import time

@@ -1,7 +1,7 @@
-"""Three brokers, each a process of its own, as a cluster that is to survive one of them.
+"""Three brokers, each a separate process, as a cluster that must survive one of them.
 
-Everything has three replicas and takes writes while two of them are there. A broker is frozen
-by SIGSTOP: as one without power, it keeps its connections and answers nothing.
+Everything has three replicas and accepts writes while two of them are there. SIGSTOP freezes a
+broker: like a broker without power, it keeps its connections and answers nothing.
 """
 
 import base64

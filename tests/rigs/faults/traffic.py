@@ -1,4 +1,4 @@
-"""Seeded traffic: events that are published while workers die, and what they must make."""
+"""Seeded events that are published while workers die, and the expected interactions."""
 
 import asyncio
 from random import Random
@@ -23,9 +23,9 @@ LATE_MS = 600_000
 class Traffic:
     """Events of a few sources and users, one chunk of one type at a time.
 
-    The same seed publishes the same chunks in the same order; how far `run` gets depends on
-    the time it is given. `expected` has everything that was handed to the producer, and the
-    producer has delivered all of it when `run` ends.
+    The same seed publishes the same chunks in the same order; the time given to `run` determines
+    how many. `expected` has everything that was passed to the producer; when `run` ends, the
+    producer has delivered all of it.
     """
 
     def __init__(self, settings: Settings, seed: int, users: int = 240) -> None:

@@ -1,7 +1,8 @@
-"""Every filter once more, over plain Python events: the second opinion.
+"""An independent evaluation of every filter, over plain Python events.
 
-It shares nothing with what it judges: it reads the JSON of a filter, not parsed nodes; single
-events, not folded rows; sets of users, not frames. Times are milliseconds since 1970.
+It shares no code with the product: it reads the JSON of a filter instead of parsed nodes, single
+events instead of folded rows, and sets of users instead of frames. Times are milliseconds since
+1970.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A filter's plan in the world of the second opinion's facts."""
+"""A filter's plan against the facts of the independent evaluation."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A shard made of events, and the facts as a plan sees them."""
+"""A shard made from events, and the facts for plans."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-"""Record batches as attackers and broken producers make them: their checksum is right.
+"""Record batches of attackers and broken producers; their checksum is valid.
 
-`hostile_batches(seed)` goes on for ever; each has the kind of damage, the bytes as a log has
-them, and how many records it says it has. The same seed gives the same batches.
+`hostile_batches(seed)` never ends; each item has the kind of damage, the bytes as in a log, and the
+number of records that the batch claims. The same seed gives the same batches.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""Damage, seeded: what garbage, mistakes and attacks make of good values and good bytes."""
+"""Seeded damage to good values and good bytes, as by garbage, mistakes and attacks."""
 
 from collections.abc import Mapping
 from random import Random

@@ -1,4 +1,4 @@
-"""Hostile HTTP requests, seeded: what probes, broken clients and attackers send to a port."""
+"""Seeded hostile HTTP requests, as from probes, broken clients and attackers."""
 
 import json
 from collections.abc import Iterator

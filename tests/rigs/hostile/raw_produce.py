@@ -1,4 +1,4 @@
-"""Writing record batches to a broker as they are, which no producer's library would."""
+"""Writes record batches to a broker unchanged, which no producer library does."""
 
 import asyncio
 from collections.abc import Sequence

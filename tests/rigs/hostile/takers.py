@@ -1,8 +1,8 @@
-"""What takes each kind of hostile input, and what must hold of it whatever comes.
+"""The code that processes each kind of hostile input, and its promises.
 
-Every taker makes `count` inputs from a seed, lets the product's own code take them, and raises
-AssertionError where a promise breaks. Output is bounded by a multiple of the input: nothing
-that anybody sends may grow in the topics, in memory or in answers.
+Every taker makes `count` inputs from a seed, passes them to the product's own code, and raises
+AssertionError if a promise is broken. Output is limited to a multiple of the input, in topics, in
+memory and in answers.
 """
 
 import json

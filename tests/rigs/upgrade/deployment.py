@@ -1,4 +1,4 @@
-"""The deployment of the upgrade test: its settings, and what its worker answers."""
+"""The deployment of the upgrade test: its settings, and its worker's answers."""
 
 import json
 from pathlib import Path

@@ -3,8 +3,8 @@
     python -m tests.rigs.upgrade.record CHECKOUT BOOTSTRAP_SERVERS [FOLDER]
 
 CHECKOUT is a work tree of the commit f04fdb3 with its `.venv`. Its own code publishes a history,
-runs the worker, expires two sources and restores one of them. What its worker answers, all its
-topics with their offsets, and its local stores go to FOLDER.
+runs the worker, expires two sources and restores one of them. The worker's answers, all its topics
+with their offsets, and its local stores go to FOLDER.
 """
 
 import asyncio

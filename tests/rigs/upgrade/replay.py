@@ -1,8 +1,8 @@
-"""Puts the fixture of the upgrade test into fresh topics, every record at its former offset.
+"""Writes the fixture of the upgrade test into new topics, every record at its original offset.
 
-Cursors and manifests hold offsets, so these must be the same. Where an offset was a transaction's
-marker, another transaction ends there: records up to it are written in a transaction, or, where
-more than one offset is missing, an aborted transaction fills what is left.
+Cursors and manifests contain offsets, so the offsets must be the same. Where the original log has a
+transaction marker, another transaction ends: the records before it are written in a transaction,
+or, if more than one offset is missing, an aborted transaction fills the gap.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Decompression takes what brokers take, and never more space than it may."""
+"""Decompression accepts what brokers accept, and never takes more space than allowed."""
 
 import gzip
 import random

@@ -1,4 +1,4 @@
-"""The fast ways read exactly what the codec reads, whatever lies in a batch."""
+"""The fast decoders read exactly what the codec reads, for any batch."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What a record that went by way of another shard still says: its place, its key, its time."""
+"""A record that was forwarded through another shard keeps its position, its key and its time."""
 
 from collections.abc import Sequence
 from dataclasses import replace

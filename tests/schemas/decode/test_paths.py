@@ -1,9 +1,9 @@
-"""The same bytes mean the same, whatever way they take.
+"""The same bytes have the same result on every path.
 
-A record is read with its whole batch, in a group, or by itself; it stands alone, among good
-ones or beside bad ones; it comes to its user's shard at once or by way of another. For every
-field and every kind of damage the outcome is one: its rows, or its reject, with the producer's
-topic, partition, offset, key and bytes.
+A record is read with its whole batch, in a group, or alone; its batch has only this record, good
+records or bad records; it reaches its user's shard directly or is forwarded. For every field and
+every kind of damage there is one result: its rows, or its reject, with the producer's topic,
+partition, offset, key and bytes.
 """
 
 import struct

@@ -1,4 +1,4 @@
-"""The reject of a record: what is kept of it, and that it always fits a record."""
+"""The reject of a record: its parts, and that it always fits into a record."""
 
 from schemas.decode.batch import unpack
 from schemas.decode.reject import reject

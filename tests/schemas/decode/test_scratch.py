@@ -1,4 +1,4 @@
-"""Scratch space is kept, but not the memory of a large use of it."""
+"""The scratch buffer is kept, but not the memory of a large use."""
 
 from schemas.decode.scratch import KEPT_BYTES, scratch
 

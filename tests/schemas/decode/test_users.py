@@ -1,4 +1,4 @@
-"""Users taken in record by record: each has its row, its way to its shard, or its reject."""
+"""User records, one by one: each becomes a row, a forward to its shard, or a reject."""
 
 import io
 import json

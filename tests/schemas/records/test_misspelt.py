@@ -1,4 +1,4 @@
-"""Fields that are nearly ours: refused where they would decide in silence, counted elsewhere."""
+"""Misspelt fields: refused if they would silently change a decision, counted otherwise."""
 
 import json
 from typing import Any

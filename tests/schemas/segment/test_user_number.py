@@ -1,4 +1,4 @@
-"""Users of 24 lower-case hex digits are numbers, in the order of the texts; others are not."""
+"""Users of 24 lower-case hex digits are numbers, in the order of the texts; other users are not."""
 
 import polars as pl
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Counts: one for every event that is not a repeat, by source, day and what it was."""
+"""Counts: one for every event that is not a repeat, by source, day and kind."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Deltas come back as they were, few rows or many, and broken bytes are told."""
+"""Deltas of few or many rows are decoded unchanged, and damaged bytes raise an error."""
 
 import random
 

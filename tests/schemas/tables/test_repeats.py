@@ -1,4 +1,4 @@
-"""The window of event ids: what was seen lately is not fresh."""
+"""The window of event ids: an id that was seen recently is not new."""
 
 import polars as pl
 import pytest

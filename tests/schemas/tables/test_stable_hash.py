@@ -1,4 +1,4 @@
-"""A hash that is stored: the same for ever, at any length, and at a cost of its bytes."""
+"""A hash that is stored: the same for ever, for any length, at a cost proportional to its bytes."""
 
 import polars as pl
 import pytest

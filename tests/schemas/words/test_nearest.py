@@ -1,4 +1,4 @@
-"""A wrong word is told the nearest right one; strange ones cost little."""
+"""For a wrong word the nearest correct one is suggested; unusual words cost little."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Foreign text on its way to people: nothing in it acts, and JSON still says the same."""
+"""Foreign text for people: nothing in it controls the terminal, and JSON stays equivalent."""
 
 import json
 import unicodedata

@@ -1,4 +1,4 @@
-"""What a local broker is started with."""
+"""The configuration of a local broker."""
 
 import socket
 from pathlib import Path

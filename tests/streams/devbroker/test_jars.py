@@ -1,4 +1,4 @@
-"""Java and Kafka's jars: found, resolved once, never half."""
+"""Java and Kafka's jars: found, downloaded once, never incomplete."""
 
 import re
 import stat

@@ -1,4 +1,4 @@
-"""The probe, against servers that are no broker or no good one."""
+"""The probe, against servers that are no broker or a faulty one."""
 
 import socket
 import struct

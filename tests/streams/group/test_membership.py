@@ -1,4 +1,4 @@
-"""What counts as a word from the group, and from when on."""
+"""What counts as an acknowledgement of the group, and from which time."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""A broker that hangs takes connections and answers nothing: nobody may wait for it for long."""
+"""A broker that hangs accepts connections and answers nothing: no request may wait for it for
+long.
+"""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Fetching without a group: where no broker answers, where none leads a partition, and the lag."""
+"""Fetching without a group: no broker answers, a partition has no leader, and the lag."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What is asked of brokers and what is made of their answers, without a broker."""
+"""The requests to brokers and the evaluation of their answers, without a broker."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,7 @@
-"""The contract of `streams.kafka.log`, as every implementation keeps it.
+"""The contract of `streams.kafka.log`, which every implementation must fulfil.
 
-Another implementation is held to it by one more entry of `IMPLEMENTATIONS`: what makes its `Kept`.
-The tests use nothing but the protocols.
+To test another implementation, add an entry to `IMPLEMENTATIONS`: the function that makes its
+`Kept`. The tests use only the protocols.
 """
 
 import asyncio

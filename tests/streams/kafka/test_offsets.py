@@ -1,4 +1,4 @@
-"""Where logs begin and end, asked of a real broker."""
+"""The beginnings and ends of logs, from a real broker."""
 
 import asyncio
 import dataclasses

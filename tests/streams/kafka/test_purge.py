@@ -1,4 +1,4 @@
-"""What has been taken in of a log is deleted, and nothing above it."""
+"""The processed records of a log are deleted, and none above them."""
 
 import asyncio
 

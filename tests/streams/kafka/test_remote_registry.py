@@ -1,5 +1,6 @@
-"""Schemas of a registry over HTTP: asked for once, never taken for what they are not, and never
-waited for longer than said, whatever the registry answers."""
+"""Schemas of a registry over HTTP: requested once, never mistaken for others, and with a limited
+wait, for any answer of the registry.
+"""
 
 import asyncio
 import io

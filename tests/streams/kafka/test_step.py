@@ -1,4 +1,4 @@
-"""A producer that loses its transactional id says so, wherever in a step that happens."""
+"""A producer that loses its transactional id raises Fenced, at any point of a step."""
 
 import asyncio
 import gc

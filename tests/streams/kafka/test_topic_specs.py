@@ -1,4 +1,4 @@
-"""Names and settings of topics, and what is found wrong with them."""
+"""Names and settings of topics, and the problems found in them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Topics on a real broker: made, found right, found wrong."""
+"""Topics on a real broker: created, checked as correct, checked as wrong."""
 
 import asyncio
 import dataclasses

@@ -1,4 +1,4 @@
-"""Layout plans: whatever is flushed, merged or separated, the rows stay the same."""
+"""Compaction plans: flush, merge and separation keep the rows the same."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Deltas put together are the deltas, whatever comes and goes."""
+"""Concatenated deltas equal the single deltas, after any additions and removals."""
 
 import polars as pl
 import pytest

@@ -1,4 +1,4 @@
-"""What entries leave in the hot table."""
+"""The contents of the hot table after entries were applied."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Reading one source: every row once, in ranges of users, however its segments overlap."""
+"""Reading one source: every row once, in ranges of users, for any overlap of segments."""
 
 import itertools
 from collections.abc import Iterator

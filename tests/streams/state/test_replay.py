@@ -1,4 +1,4 @@
-"""A replay leaves in the state store what a plain dictionary would hold."""
+"""After a replay the state store holds the same as a plain dictionary."""
 
 import tempfile
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A shard's store on a real broker: what was committed is there again, whoever takes over."""
+"""A shard's store on a real broker: committed data is there again after any takeover."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""Blocks of the index by user: users of any name keep it, rows stay what they were."""
+"""Blocks of the index by user: users with any name and their rows stay unchanged."""
 
 import polars as pl
 import pytest

@@ -1,4 +1,4 @@
-"""The index by user: whatever happens to it and to the table, reads tell the truth."""
+"""The index by user: reads are correct after any change to the index and to the table."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Rows as tuples: they fold and widen as frames do."""
+"""Rows as tuples: they are folded and widened as frames are."""
 
 import polars as pl
 import pytest

@@ -1,4 +1,4 @@
-"""Runs of the index by user: where a user may stand, what is merged, and in which ranges."""
+"""Runs of the index by user: the positions of users, the choice of merges, and the ranges."""
 
 from hypothesis import given
 from hypothesis import strategies as st

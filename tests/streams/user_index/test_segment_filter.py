@@ -1,4 +1,4 @@
-"""Segments that the index does not cover yet: looked into once, then asked by hash."""
+"""Segments that the index does not cover yet: read once, then checked by hash."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whatever stands in control and catalog, what follows from it fits records of its own."""
+"""Any input in control and catalog leads to records that fit the size limit."""
 
 import json
 from typing import Any

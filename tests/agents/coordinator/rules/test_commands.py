@@ -1,4 +1,4 @@
-"""What operators ask for: accepted, refused with each code, told again."""
+"""Commands of operators: accepted, refused with each code, repeated."""
 
 from collections.abc import Sequence
 from dataclasses import replace

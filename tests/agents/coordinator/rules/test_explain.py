@@ -1,4 +1,4 @@
-"""What is explained is what the coordinator would do: each "if" is done, and compared."""
+"""An explanation predicts what the coordinator does: the test makes each change and compares."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The sweep's guards and notices, and the shards that do not answer."""
+"""The guards and notices of the sweep, and shards that do not answer."""
 
 from collections.abc import Sequence
 from dataclasses import replace

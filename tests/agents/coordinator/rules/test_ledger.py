@@ -1,4 +1,4 @@
-"""The coordinator's records: small whatever the size of the cluster, and read across versions."""
+"""The coordinator's records: small for any size of the cluster, and readable across versions."""
 
 import json
 from typing import Any

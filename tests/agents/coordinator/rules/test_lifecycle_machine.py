@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, the lifecycle's promises hold."""
+"""The promises of the lifecycle hold for any inputs in any order."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Definitions that rest on what is expired or legacy-deleted, or cannot be answered at all."""
+"""Definitions that use expired or legacy-deleted sources, or cannot be answered at all."""
 
 import json
 from typing import Any

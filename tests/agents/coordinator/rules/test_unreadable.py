@@ -1,4 +1,4 @@
-"""What cannot be read in the catalog changes nothing, and lets nothing expire."""
+"""Unreadable records of the catalog change nothing, and let no source expire."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The work loop makes room for ingest, whatever became of the bounds meanwhile."""
+"""The work loop makes room for ingest, also if the limits change meanwhile."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The benchmarks themselves, at a size that says nothing about speed but everything else."""
+"""The benchmarks themselves, at a size too small to measure speed."""
 
 import pytest
 

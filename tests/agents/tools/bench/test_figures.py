@@ -1,4 +1,4 @@
-"""Samples become figures: medians with their range, costs an event, ratios."""
+"""Samples become figures: medians with their range, costs for each event, ratios."""
 
 from agents.tools.bench.figures import BenchReport, Measurement, Sample, Spread
 

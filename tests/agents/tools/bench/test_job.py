@@ -1,4 +1,4 @@
-"""The peers' job is the same job: their keys are those of the oracle."""
+"""The peers do the same job: their keys equal those of the oracle."""
 
 from agents.tools.bench.crowd import crowd
 from agents.tools.bench.peers.job import TOPICS, decoder, keys

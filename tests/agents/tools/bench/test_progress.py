@@ -1,4 +1,4 @@
-"""Progress is read by another mapping of the same file while it is written."""
+"""Another mapping of the same file reads the progress while it is written."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The generated day: reproducible, exact in number, valid where it says so."""
+"""The generated day: reproducible, exact in number, valid except for the malformed events."""
 
 import itertools
 from collections import Counter
