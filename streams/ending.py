@@ -12,9 +12,9 @@ __all__ = ["to_the_end", "together", "within"]
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-#: What is given up is cancelled, and has so long to notice.
+#: Abandoned work is cancelled, and has this long to end.
 NOTICE_S = 1.0
-#: What has not ended so long after it was cancelled has lost the cancellation.
+#: Work that has not ended this long after its cancellation has lost the cancellation.
 AGAIN_S = 3.0
 
 

@@ -326,7 +326,7 @@ def _read(part: "dataclasses.Field[Any]", value: object, where: str) -> object:
 
 def _from_file(file: Path) -> Iterator[tuple[str, object, str]]:
     try:
-        # never to wait for somebody at the other end of a pipe, nor to read without end
+        # never wait for the other end of a pipe, nor read without end
         handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return

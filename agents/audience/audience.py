@@ -60,5 +60,5 @@ class Audience(Gatherer[pl.Series]):
         if isinstance(found, Refused):
             raise RefusedAnswer(found)
         self.plan = found
-        # Also where all shards are here: an answer does not depend on who holds what.
+        # Also if all shards are here: an answer does not depend on the assignment.
         return AudienceQuery.of(found)

@@ -66,7 +66,7 @@ def command(
 
 
 def _explain(ctx: click.Context, source: str, as_if: AsIf, as_json: bool) -> None:
-    # The worker's retention decides, which may not be that of who asks.
+    # The worker's retention decides, which may differ from the caller's setting.
     facts = run(_explained(settings_of(ctx), source, as_if))
     if as_json:
         emit(facts)

@@ -79,8 +79,9 @@ async def _last(rows: AsyncIterator[dict[str, Any]], count: int) -> AsyncIterato
 
 
 async def _in_time(rows: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    """All rows, so many at a time in the order of their times: the topic may be larger than the
-    memory."""
+    """All rows in the order of their times, some at a time, because the topic may be larger than
+    the memory.
+    """
     some: list[dict[str, Any]] = []
     async for row in rows:
         some.append(row)

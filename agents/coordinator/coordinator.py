@@ -82,7 +82,7 @@ class _Term:
     ids: Mapping[str, str]
     skew_ms: int | None = None
     measured_at: int = 0
-    #: Where to go on reading `lifecycle.state`, to see whether somebody else writes to it.
+    #: The next offset of `lifecycle.state`, which is read to detect records of other producers.
     watched: int = 0
     #: Batches that cannot be opened, for `rejected`: they go with the next step.
     rejects: list[Record] = field(default_factory=list)
@@ -112,7 +112,7 @@ class Coordinator:
         self._items_per_step = items_per_step
         self._own = (self._topics.coordinator, 0)
         self._schemas, self._remote = source_for(settings), registry_of(settings)
-        #: Those who read with the registry find no other schema under what we write.
+        #: Readers with a registry find no other schema under the ids that we write.
         self._marked = self._remote is not None
         self._inputs = (self._topics.catalog, self._topics.control, self._topics.shard_reports)
         self._owner: str | None = None
@@ -253,7 +253,7 @@ class Coordinator:
 
         def unreadable(batch: RecordBatch, code: str, detail: str) -> None:
             nonlocal all_read
-            # which keys it holds nobody knows: none of those that are missing was deleted
+            # its keys are unknown, so a missing key does not mean a deletion
             all_read = False
             if batch.next_offset > known:
                 term.rejects.append(self._rejected(batch, code, detail))

@@ -41,7 +41,7 @@ class Arguments:
         self._asked = ["filter"]
 
     def has(self) -> bool:
-        """`has`, true where it is absent."""
+        """`has`, true if it is absent."""
         value = self._value("has")
         if value is not None and not isinstance(value, bool):
             raise self._bad("has", value, "Use true or false")
@@ -90,7 +90,7 @@ class Arguments:
         return self._word("by", self.optional_text("by") or "any", get_args(By))
 
     def index(self) -> int | None:
-        """A conversion's index, 0 where it is absent; None for `any`."""
+        """A conversion's index, 0 if it is absent; None for `any`."""
         value = self._value("index")
         if value is None:
             return 0

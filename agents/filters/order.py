@@ -36,7 +36,7 @@ def _parts(step: PlanNode) -> Iterator[PlanNode]:
 
 
 def _scopes(step: PlanNode) -> Iterator[str | None]:
-    """The sources a step rests on; None for the profile-wide table."""
+    """The sources that a plan node reads; None for the profile-wide table."""
     match step:
         case LeafQuery(_, sources):
             yield from (None,) if sources is None else sources

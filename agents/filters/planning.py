@@ -149,7 +149,7 @@ class _Planner:
                 detail = f"the filter of {leaf.segment} cannot be used: {error}"
                 return self._refuse(Code.UNREADABLE_SEGMENT, leaf, scope, detail)
             if node is None:
-                # Nothing is known of who is in it: everybody would be a guess.
+                # Its users are unknown: the whole roster would be a guess.
                 detail = f"{leaf.segment} has no filter"
                 return self._refuse(Code.UNREADABLE_SEGMENT, leaf, scope, detail)
             self.parsed[leaf.segment] = node
@@ -236,7 +236,7 @@ class _Planner:
         negative = scope.flipped ^ (not leaf.has)
         if self.on_expired is OnExpired.EXCLUDE and not negative:
             self._exclude(leaf, views, scope)
-            # Below an odd number of `not` it is everybody who can only shorten the answer.
+            # Under an odd number of `not`, the whole roster can only shorten the answer.
             return Constant(scope.flipped)
         states = _some([f"{key} is {view.state}" for key, view in views[:_NAMED]], len(views))
         return self._refuse(Code.SOURCE_HIDDEN, leaf, scope, states, views)

@@ -57,9 +57,10 @@ async def _read(request: web.Request, most: int) -> bytes:
 
 
 async def read_optional(request: web.Request, names: frozenset[str]) -> dict[str, Any]:
-    """As `read_object`; an empty object where the request has no body. Raises Problem.
+    """As `read_object`; an empty object if the request has no body. Raises Problem.
 
-    A page of another site cannot have sent that: it is told by its origin, and has no key.
+    A page of another site could send a request without a body; but its origin is checked, and it
+    has no key.
     """
     if not request.can_read_body:
         return {}

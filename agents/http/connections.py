@@ -136,7 +136,7 @@ class Handler(RequestHandler):
         if isinstance(exc, ConnectionError) and (
             request.transport is None or request.transport.is_closing()
         ):
-            # the client has left: there is no one to answer and nothing to mend
+            # the client has left: no answer is possible, and no retry
             response = web.Response(status=status)
             response.force_close()
             return response

@@ -32,7 +32,7 @@ def read(file: Path) -> bytes | None:
     OSError.
     """
     try:
-        # never to wait for somebody at the other end of a pipe
+        # never wait for the other end of a pipe
         handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return None

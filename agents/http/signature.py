@@ -122,7 +122,7 @@ def verify(
     signed = Signed(method, host, target, int(time_ms), nonce, body_hash)
     if not hmac.compare_digest(signed.mac(key), mac):
         raise SignatureRefused("the signature is of another secret, request or worker")
-    # only now: the time of a stranger says nothing
+    # only after the MAC: an unsigned time proves nothing
     off_ms = now_ms - signed.time_ms
     if abs(off_ms) > WINDOW_MS:
         raise Stale(

@@ -1,6 +1,5 @@
-"""Requests of operators as a worker has them: how it sends commands, and what it tells of them.
+"""Requests of operators over HTTP: how a worker sends commands, and what it answers about them.
 
-Imports `agents.views` and `agents.http` (whose keys prove who asks). Commands take the control
-topic, as those of everybody else; what became of them comes from the coordinator's log. Begin with
-`commands`.
+Imports `agents.views` and `agents.http` (whose keys prove the sender). Commands go to the topic
+`control`, like all commands; their results come from the coordinator's log. Begin with `commands`.
 """

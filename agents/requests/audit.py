@@ -1,6 +1,6 @@
-"""A page of `lifecycle.audit`, read from the topic itself: forwards, or backwards in growing spans.
+"""A page of `lifecycle.audit`, read from the topic: forwards, or backwards in growing spans.
 
-The audit is kept for ever, so nothing of it is held in memory, and one page reads a limited part.
+The audit is kept for ever, so none of it is held in memory, and one page reads a limited part.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _FETCH_BYTES = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries a page has; None: any. Times are UTC milliseconds, `until` is exclusive."""
+    """The entries that a page has; None: any. Times are UTC milliseconds, `until` is exclusive."""
 
     source: str | None = None
     request: str | None = None
@@ -39,7 +39,7 @@ class AuditFilter:
     until: int | None = None
 
     def takes(self, entry: dict[str, Any]) -> bool:
-        """Whether an entry is one of them."""
+        """Whether an entry matches."""
         at = entry["time"]
         return (
             self.source in (None, entry["source"])
@@ -150,6 +150,6 @@ def _entries(
 
 
 def _all_before(records: Iterable[KafkaRecord], since: int) -> bool:
-    """Whether all were appended before a time: then so were those before them."""
+    """Whether all records were appended before a time; then the records before them were too."""
     stamps = [record.timestamp for record in records]
     return bool(stamps) and max(stamps) < since

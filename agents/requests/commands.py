@@ -1,4 +1,6 @@
-"""Commands on their way to the coordinator: signed, written to `control`, remembered until read."""
+"""Sends commands to the coordinator: signed, written to `control`, remembered until they are
+read.
+"""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -23,23 +25,25 @@ MOST_SENT = 1_000
 
 
 class NotSent(Recoverable):
-    """It is not known whether Kafka has the command: to send it again, under its id, is safe."""
+    """It is unknown whether Kafka has the command; sending it again, under its id, is safe."""
 
 
 class TooLong(Exception):
-    """A command that no record has room for."""
+    """A command that does not fit into a record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A command that the coordinator has not been seen to read yet; `time`: UTC milliseconds."""
+    """A command that the coordinator has not yet read, as far as is known; `time`: UTC
+    milliseconds.
+    """
 
     command: Command
     time: int
 
 
 class Commands:
-    """Those of one worker. Connects to Kafka at the first one."""
+    """The commands of one worker. Connects to Kafka at the first one."""
 
     def __init__(
         self,
@@ -58,7 +62,7 @@ class Commands:
         self._sent: OrderedDict[str, Sent] = OrderedDict()
 
     def sent(self, request_id: str) -> Sent | None:
-        """A command of this worker that the coordinator has not been seen to read."""
+        """A command of this worker that the coordinator has not yet read, as far as is known."""
         return None if self._requests.get(request_id) is not None else self._sent.get(request_id)
 
     async def send(self, command: Command) -> None:

@@ -1,4 +1,4 @@
-"""What is told of a request, as JSON; docs/operating.md explains each member. Pure."""
+"""The JSON of a request; docs/operating.md explains each member. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -57,7 +57,7 @@ def request_facts(request: Request, view: RequestView) -> dict[str, Any]:
 
 
 def sent_facts(sent: Sent) -> dict[str, Any]:
-    """A request that the coordinator has not been seen to read."""
+    """A request that the coordinator has not yet read, as far as is known."""
     command = sent.command
     return {
         "request_id": command.request_id,
@@ -81,7 +81,7 @@ def sent_facts(sent: Sent) -> dict[str, Any]:
 def part_facts(
     parts: Iterable[tuple[str, RequestResult]], states: SourceLookup
 ) -> list[dict[str, Any]]:
-    """What was told last of each source, and where it stands."""
+    """The last result of each source, and the source's state."""
     return [_part(source, told, states.get(source)) for source, told in parts]
 
 
@@ -103,7 +103,7 @@ def _part(source: str, told: RequestResult, record: SourceState | None) -> dict[
 
 
 def _available(record: SourceState | None) -> tuple[int | None, str | None]:
-    """Until when a source's data is there, or why there is no such date."""
+    """Until when a source's data is available, or why there is no such date."""
     if record is None or record.state in HIDDEN or record.legacy_deleted:
         return None, None
     if record.due_at is not None:

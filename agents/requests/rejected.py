@@ -1,7 +1,7 @@
-"""How many records were rejected lately, by reason and topic, with samples: read when asked for.
+"""Recent rejected records by reason and topic, with samples, read at each request.
 
-Rejected records may be as many as events, so a worker does not follow them. One answer reads the
-end of each partition of `rejected`, within a limited number of records, bytes and seconds.
+There may be as many rejected records as events, so a worker does not follow the topic. One answer
+reads the end of each partition of `rejected`, within limits of records, bytes and seconds.
 """
 
 import asyncio
@@ -131,7 +131,7 @@ def _sample(record: KafkaRecord, headers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _fields(value: bytes) -> Mapping[str, Any]:
-    """The fields of a record, as far as it can be read."""
+    """The readable fields of a record."""
     try:
         found = json.loads(value) if value[:1] == b"{" else decode(value)
     except (Undecodable, ValueError, RecursionError):

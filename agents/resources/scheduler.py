@@ -12,11 +12,11 @@ from streams.clock import SYSTEM_CLOCK, Clock
 
 __all__ = ["Scheduler"]
 
-#: Events wait for so long at most to be taken in together while questions are answered.
+#: Events wait at most this long, to be taken in together, while queries are answered.
 _GATHER_S = 1.5
-#: A question is answered in pieces: it is over when none has followed for so long.
+#: A query is answered in parts: it has ended when no part has followed for this time.
 _PIECES_S = 0.05
-#: Events that came so lately come still.
+#: Events that came within this time are still coming.
 _COMING_S = 1.0
 #: So long a shard waits for its turn before it looks what else there is to do.
 _TURN_S = 0.1

@@ -32,7 +32,7 @@ __all__ = ["FetchedBatches", "IngestLoop"]
 log = logging.getLogger(__name__)
 
 _STAGE = 2
-#: A fetch of so much means that events wait in the log.
+#: A fetch of this many bytes means that more events wait in the log.
 _LOAD_BYTES = 2_000_000
 #: Positions that moved without a record (transaction markers) are committed this often.
 _IDLE_CURSOR_S = 30.0

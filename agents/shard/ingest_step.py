@@ -27,12 +27,12 @@ class StepMaker:
         self._context = context
         self._topics = Topics(context.settings.prefix)
         self._seen: set[str] = set()
-        #: Rows of sources that the coordinator may not know of, until it is told.
+        #: Rows of sources that the coordinator may not know, until they are reported.
         self._unreported: dict[str, int] = {}
         #: Sources of rows that came before the view was read.
         self._before_view: set[str] = set()
         #: Sources on their way to the archive or there, as of that many changes of the view,
-        #: and the version at which late rows of each were told.
+        #: and the version at which late rows of each were reported.
         self._archived: tuple[int, set[str]] = (-1, set())
         self._late_reported: dict[str, int] = {}
 

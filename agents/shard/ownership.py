@@ -15,7 +15,7 @@ from streams.group.membership import SESSION_S
 
 __all__ = ["Ownership"]
 
-#: Nobody has looked for so long although somebody always does: the process stood still.
+#: After this time without a check the process was suspended, because checks are regular.
 STILL_S = 2.0
 LOOK_S = 0.5
 

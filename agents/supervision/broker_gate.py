@@ -32,7 +32,7 @@ class BrokerGate:
         asked = loop.time()
         said = None
         async with self._lock:
-            # what was answered to another one who waits holds for this one too
+            # the answer to another waiting task is valid for this one too
             while self._answered_at < asked:
                 begun = loop.time()
                 if await self._kafka.admin.answers(HOST_S):

@@ -18,7 +18,7 @@ REJOIN_AFTER_S = 5.0
 FIRST_PAUSE_S = 0.2
 LAST_PAUSE_S = 10.0
 LEAVE_S = 30.0
-#: A cancellation that has had no effect for so long was lost on its way.
+#: A cancellation without effect for this time was lost.
 CANCEL_AGAIN_S = 3.0
 
 
@@ -123,7 +123,7 @@ class Supervisor(Generic[A]):
                 log.info("%s: %s; it was left", self.name, error)
             elif isinstance(error, Fenced):
                 log.warning("%s: %s; waiting for a new generation of the group", self.name, error)
-                # whoever fenced it may be of a generation that this worker has not heard of yet
+                # the new owner may have a generation that this worker does not know yet
                 await self._later_than(self._generation)
             else:
                 log.warning("%s: %s; recovering in %.1f s", self.name, error, pause)

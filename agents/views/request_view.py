@@ -1,6 +1,7 @@
-"""Requests and what became of them, as the coordinator's log tells this worker.
+"""Requests and their results, from the coordinator's log.
 
-Bounded: of very many requests the oldest that are over are forgotten; `control.results` has them.
+Its size is limited: of very many requests the oldest finished ones are dropped; `control.results`
+still has them.
 """
 
 import asyncio
@@ -23,7 +24,9 @@ _NO_PARTS: Mapping[str, RequestResult] = MappingProxyType({})
 
 
 class RequestView:
-    """The requests of the last 30 days. Fed by one task, read by many, all in one event loop."""
+    """The requests of the last 30 days. One task updates it and many read it, all in one event
+    loop.
+    """
 
     def __init__(self, most_requests: int = MOST_REQUESTS, most_parts: int = MOST_PARTS) -> None:
         self._most_requests = most_requests
@@ -48,11 +51,11 @@ class RequestView:
         return len(self._requests)
 
     def get(self, request_id: str) -> Request | None:
-        """A request, its sources left out: those are in `parts`."""
+        """A request without its sources: those are in `parts`."""
         return self._requests.get(request_id)
 
     def parts(self, request_id: str) -> Mapping[str, RequestResult]:
-        """What was told last of each source of a request."""
+        """The last result of each source of a request."""
         return self._parts.get(request_id, _NO_PARTS)
 
     def tally(self, request_id: str) -> Counter[str]:
@@ -67,7 +70,7 @@ class RequestView:
         return (self._requests[name] for _, name in reversed(order[:end]) if name in self._requests)
 
     def running(self) -> list[Request]:
-        """Those that are not over, oldest first."""
+        """Unfinished requests, oldest first."""
         found = [self._requests[name] for name in self._open]
         return sorted(found, key=lambda one: (one.time, one.request_id))
 
@@ -79,7 +82,7 @@ class RequestView:
             yield name
 
     def decided(self, request_id: str) -> bool:
-        """Whether it is known what the coordinator has made of all of a request."""
+        """Whether the coordinator's decision on the whole request is known."""
         request = self._requests.get(request_id)
         if request is None or request.whole is None:
             return False
@@ -94,7 +97,7 @@ class RequestView:
             await self._changed.wait_for(lambda: self.decided(request_id))
 
     def apply(self, key: bytes | None, value: bytes | None, offset: int = 0) -> None:
-        """Take in one record of the coordinator's log; those of other things change nothing.
+        """Process one record of the coordinator's log; records of other kinds change nothing.
 
         Raises ledger.Unreadable.
         """
@@ -115,7 +118,7 @@ class RequestView:
         self._make_room()
 
     async def advance(self, position: int) -> None:
-        """All records below `position` have been applied: wake who waits."""
+        """Note that all records below `position` have been applied, and wake waiting readers."""
         async with self._changed:
             if position != self.position:
                 self.position = position
@@ -156,7 +159,7 @@ class RequestView:
         self._tallies.pop(request_id, None)
 
     def _make_room(self) -> None:
-        """Forget the oldest that are over; parts of requests that are not there go first."""
+        """Drop the oldest finished requests; parts without a request are dropped first."""
         if len(self._requests) <= self._most_requests and self._count <= self._most_parts:
             return
         if self._count > self._most_parts:

@@ -1,4 +1,4 @@
-"""From a call that changes something to its answer: sent once, waited for, told as it stands."""
+"""Handles a call that changes something: sends the command once, waits for the result, answers."""
 
 import asyncio
 from itertools import islice
@@ -33,7 +33,7 @@ SENT_PROBLEMS = (
 
 
 def requests_read(context: WorkerContext) -> None:
-    """Raises Problem (503) while this worker does not know which requests there are."""
+    """Raises Problem (503) while this worker has not read the requests."""
     if not context.requests.caught_up.is_set():
         raise shards_unavailable("This worker has not read the requests yet")
 
@@ -47,10 +47,10 @@ def unknown_request(request_id: str) -> Problem:
 async def asked(
     request: web.Request, command: Command, *, always_202: bool = False, one: str | None = None
 ) -> web.Response:
-    """Send a command unless it was sent before, wait for what the coordinator makes of it, and
-    answer with the request as it stands; see docs/operating.md.
+    """Send a command unless it was sent before, wait for the coordinator's decision, and answer
+    with the present state of the request; see docs/operating.md.
 
-    `one`: the source that the address names, whose refusal is the answer. Raises Problem.
+    `one`: the source in the address; if it is refused, the refusal is the answer. Raises Problem.
     """
     context, wait_s = request.app[CONTEXT], wait_of(request)
     requests_read(context)
@@ -89,7 +89,7 @@ async def asked(
 def described(
     context: WorkerContext, request: Request, after: str = "", limit: int = MOST_PARTS
 ) -> dict[str, Any]:
-    """A request with a page of its parts, those behind `after` in the order of the sources."""
+    """A request with a page of its parts, those after `after` in the order of the sources."""
     parts = context.requests.parts(request.request_id)
     names = sorted(name for name in parts if name > after) if after else sorted(parts)
     page = list(islice(names, limit))

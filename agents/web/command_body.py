@@ -1,4 +1,4 @@
-"""What a call that changes something says of it: the body, the id, how long to wait."""
+"""Reads a call that changes something: the body, the id, the time to wait."""
 
 import re
 import uuid
@@ -86,7 +86,9 @@ WAIT = query(
 
 
 def schema(members: Mapping[str, Schema], *needed: str, one_of: tuple[str, ...] = ()) -> Schema:
-    """Of a body with these members and the common ones: all `needed`, and one `one_of` at least."""
+    """The schema of a body with these members and the common ones: all `needed`, and at least one
+    of `one_of`.
+    """
     found: dict[str, Any] = {
         "type": "object",
         "properties": {**members, **SCHEMA_COMMON},
@@ -102,9 +104,9 @@ def schema(members: Mapping[str, Schema], *needed: str, one_of: tuple[str, ...] 
 def command_of(
     request: web.Request, kind: str, body: Mapping[str, Any], sources: tuple[str, ...] = ()
 ) -> Command:
-    """The command that a request asks for, with its id, and who asks. Raises Problem (400).
+    """The command of a request, with its id and its sender. Raises Problem (400).
 
-    `sources` are those that the address names; `body` may name them otherwise.
+    `sources` are those in the address; otherwise `body` may name them.
     """
     key = caller(request)
     command = Command(

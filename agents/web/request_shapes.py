@@ -1,4 +1,4 @@
-"""What is told of requests, as JSON schemas."""
+"""The JSON schemas of answers about requests."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -43,7 +43,7 @@ async def stream(
         await response.prepare(request)
         loop, sent, waited = asyncio.get_running_loop(), 0, 0.0
         async for piece in pieces:
-            # who stops reading, or reads by the byte, must not keep segments alive for ever
+            # a client that stops reading, or reads slowly, must not hold segments for ever
             begin = loop.time()
             async with asyncio.timeout(STALL_S):
                 await response.write(piece)

@@ -34,7 +34,7 @@ def divert() -> TextIO:
     reading, writing = os.pipe()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    # a full pipe must drop what is printed, and never hold up who prints
+    # a full pipe must drop output, and never block the writer
     os.set_blocking(writing, False)
     os.dup2(writing, _STDERR)
     os.close(writing)

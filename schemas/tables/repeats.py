@@ -15,7 +15,7 @@ from schemas.tables.view import FEW, select
 
 __all__ = ["Window", "hashes", "pack", "packed", "unpack"]
 
-#: A block is sorted anew until it is so many times the size of what comes in.
+#: A block is sorted again until it is this many times the size of the new hashes.
 _TIER = 8
 #: No block has more than this part of the window: what is forgotten is forgotten by blocks.
 _BLOCKS = 2

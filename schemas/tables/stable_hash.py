@@ -37,7 +37,7 @@ def stable_hash(texts: pl.Series) -> pl.Series:
     pieces, lengths = pieces.gather(order), lengths.gather(order)
     found = _of_length(lengths)
     for start in range(0, longest, _STRETCH):
-        # the longest stand first; who has nothing here has its hash
+        # the longest come first; a text without bytes here already has its hash
         pieces = pieces.head(int((lengths > start).sum()))
         words = _words(min(longest - start, _STRETCH))
         more = _sum(pieces.bin.slice(start, words * _WORD), start, words)

@@ -21,7 +21,7 @@ _ONE_NODE = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "1",
-    # nobody else is going to join: do not wait for them
+    # no other member will join: do not wait
     "group.initial.rebalance.delay.ms": "0",
     # a misspelt topic must be an error
     "auto.create.topics.enable": "false",

@@ -11,13 +11,14 @@ __all__ = ["run_in"]
 async def run_in(
     loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, None]], seconds: float
 ) -> None:
-    """Run `work` in `loop` and wait until it has ended; raises what it raises.
+    """Run `work` in `loop` and wait until it has ended; raises the errors of `work`.
 
-    Raises TimeoutError after so many seconds: a loop that has ended runs nothing. What is no longer
-    waited for ends by itself where it has begun, and does not begin any more.
+    Raises TimeoutError after this many seconds, because a loop that has ended runs nothing. Work
+    that has begun then ends by itself; work that has not begun never begins.
 
-    Not `asyncio.run_coroutine_threadsafe`: a loop that ends before the turn of what was handed
-    to it leaves a coroutine there that nobody ever awaits. Here none is made before its turn.
+    `asyncio.run_coroutine_threadsafe` is not used: if a loop ends before it runs the call, it
+    leaves a coroutine that is never awaited. Here the coroutine is created only when its turn
+    comes.
     """
     done: concurrent.futures.Future[None] = concurrent.futures.Future()
 

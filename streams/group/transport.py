@@ -203,10 +203,11 @@ class _Thread(driver.AIOKafkaConsumerThread):
             log.debug("offsets for lag tools not committed: the group's thread is silent")
 
     async def _commit_told(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """One attempt: the next one is a few seconds away.
+        """One attempt; the next one follows after a few seconds.
 
-        Not the consumer's `commit`: it tries on for ever, and leaves a task behind when it is
-        cancelled, whose error nobody takes. This one ends with the time limit of the request.
+        The consumer's own `commit` is not used: it retries for ever, and after a cancellation it
+        leaves a task whose error is never retrieved. This call ends with the time limit of the
+        request.
         """
         held = self._consumer.assignment()
         held_offsets = {

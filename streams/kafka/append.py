@@ -1,4 +1,4 @@
-"""Single records appended to a log, outside of any transaction, each acknowledged."""
+"""Appends single records to a log, without a transaction, each acknowledged."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ _MOST_BYTES = 990_000
 
 
 class Appender:
-    """See `log.LogAppender`. Connects at the first record, and anew after trouble."""
+    """See `log.LogAppender`. Connects at the first record, and again after an error."""
 
     def __init__(self, settings: Settings, name: str) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class Appender:
     async def append(self, record: Record) -> int:
         """Append one record and return its offset once all in-sync replicas have it.
 
-        Raises Recoverable where that is not known within 10 s: it may be there all the same.
+        Raises Recoverable if this is not known within 10 s: the record may have been appended.
         """
         producer: AIOKafkaProducer | None = None
         try:
@@ -57,7 +57,7 @@ class Appender:
             ) from error
 
     async def close(self) -> None:
-        """Disconnect. What is on its way may arrive or not."""
+        """Disconnect. Records in flight may or may not arrive."""
         await self._drop(self._producer)
 
     async def _started(self) -> AIOKafkaProducer:

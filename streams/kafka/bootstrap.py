@@ -38,9 +38,9 @@ WRITE_S = 4.0
 CONNECT_S = 1.5
 #: An answer that waits for other members of the group: for one that hangs, until its session ends.
 JOIN_S = 12.0
-#: After so long without an answer the next broker is asked too.
+#: After this time without an answer the next broker is asked too.
 NEXT_S = 0.25
-#: A broker that was silent is asked last for so long.
+#: A broker that was silent is asked last for this time.
 SHUNNED_S = 15.0
 CLOSE_S = 1.0
 _MOST_ADDRESSES = 1_000

@@ -1,4 +1,4 @@
-"""What actors run on."""
+"""The environment of actors: settings, logs, clock and randomness."""
 
 from dataclasses import dataclass
 from random import Random
@@ -15,7 +15,7 @@ _ID_BITS = 128
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Settings, logs, time and chance of one deployment: all that its actors know of the world.
+    """Settings, logs, clock and randomness of one deployment: actors use nothing else from outside.
 
     With a simulated log and clock the same actors run in a simulation.
     """
@@ -31,5 +31,5 @@ class Environment:
         return cls(settings, KafkaLog(settings), clock)
 
     def new_id(self) -> str:
-        """A name that nobody else has, of 32 hex digits: of an owner, of a log's incarnation."""
+        """A unique name of 32 hex digits: for an owner, or for a log's incarnation."""
         return f"{self.random.getrandbits(_ID_BITS):032x}"

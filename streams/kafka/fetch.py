@@ -45,10 +45,10 @@ READ_COMMITTED = 1
 RETRY_S = 0.1
 #: So long a broker may take to answer after the wait that it was asked for.
 ANSWER_S = 0.25
-#: When one broker has answered, the others are given so long to be handed over together.
+#: After one broker has answered, answers of others within this time are returned with it.
 TOGETHER_S = 0.02
 TROUBLE_EVERY_S = 5.0
-#: So often a broker is asked who leads a partition that has no leader.
+#: The interval of requests for the leader of a partition without one.
 LEADERS_EVERY_S = 0.5
 #: A topic has been created again where brokers say so for so long: one may be behind the others.
 ANEW_AFTER_S = 2.0
@@ -317,7 +317,7 @@ class Fetcher:
         max_wait_ms: int,
         share: int,
     ) -> list[PartitionAnswer]:
-        """One question to one broker, of `share` that are asked at a time."""
+        """One request to one broker; `share` is the number of brokers asked at a time."""
         self._random.shuffle(wanted)  # the broker fills a response in this order: none may starve
         asked = self._protocol.ask(wanted, share, max_wait_ms)
         try:

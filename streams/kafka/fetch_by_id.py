@@ -1,9 +1,9 @@
-"""Fetching from topics by their ids: a topic that was deleted and created again has another one.
+"""Fetches from topics by their ids. A topic that is deleted and created again has another id.
 
-By name nobody can tell, between two answers, that a log is another one's: its offsets may go on
-where those of the former one ended. By id the leader refuses. The client library has the request
-up to version 11, which knows no ids, so version 13 stands here (Kafka 3.1); its answers are given
-the shape of version 11.
+A fetch by name cannot detect, between two answers, that the topic is a new one: its offsets may
+continue after those of the former topic. A fetch by id is refused by the leader then. The client
+library has the request only up to version 11, which has no ids, so this module has version 13
+(Kafka 3.1) and converts its answers to version 11.
 """
 
 from collections.abc import Mapping
@@ -35,8 +35,9 @@ _UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class NamedAnswer:
-    """An answer in the shape of version 11: `(topic, [(number, code, high watermark, last stable
-    offset, beginning, aborted, preferred replica, bytes)])`."""
+    """An answer in the form of version 11: `(topic, [(number, code, high watermark, last stable
+    offset, beginning, aborted, preferred replica, bytes)])`.
+    """
 
     topics: list[tuple[str, list[tuple[Any, ...]]]]
     API_VERSION: int = 11
@@ -124,9 +125,9 @@ class _FetchStruct(RequestStruct):  # type: ignore[misc]  # untyped
 
 
 class FetchById(Request[_FetchStruct]):  # type: ignore[misc]  # untyped
-    """One question, of topics whose ids (32 hex digits) are all in `ids`.
+    """One request, for topics whose ids (32 hex digits) are all in `ids`.
 
-    Raises NotImplementedError where it is sent to a broker that does not know it.
+    Raises NotImplementedError if it is sent to a broker that does not support it.
     """
 
     API_KEY = 1

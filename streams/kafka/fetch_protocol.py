@@ -110,7 +110,7 @@ class FetchProtocol:
         self._bytes = bytes_per_fetch
         self._reach = min(FIRST_BYTES, bytes_per_fetch)
         self._partition_bytes = min(bytes_per_partition, bytes_per_fetch)
-        #: Decompressed bytes for each byte fetched, lately.
+        #: Decompressed bytes for each fetched byte, recently.
         self._growth = 1.0
         self._linger_ms = linger_ms
         self._busy = False

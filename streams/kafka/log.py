@@ -43,7 +43,7 @@ Unreadable = Callable[[RecordBatch, str, str], None]
 
 #: How long a reader waits for something new before its answer is empty.
 IDLE_WAIT_MS = 500
-#: Reading up to somewhere is given up when nothing moves for so long.
+#: Reading up to an offset ends with an error when no position moves for this time.
 SILENCE_S = 30.0
 
 

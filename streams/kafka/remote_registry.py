@@ -190,7 +190,7 @@ class HttpSource:
         return found
 
     def _told(self, schema_id: int) -> dict[str, Any] | None:
-        """The same; after a failure nothing is asked for a while. Under the lock."""
+        """The same; after a failure no request is made for a while. Call it with the lock held."""
         found = self._remembered(schema_id)
         if found is None and self._failed is not None and self._monotonic() < self._failed[0]:
             error = self._failed[1]

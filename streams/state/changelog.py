@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 #: 2: deltas are Arrow IPC streams.
 FORMAT = 2
 _AUXILIARY_BYTES = 32_000_000
-#: A recovery that reads nothing for so long gives up and starts again.
+#: A recovery that reads nothing for this time fails and starts again.
 
 
 class WrongPartitions(Fatal):

@@ -90,7 +90,7 @@ class HotTable:
     deltas: DeltaFrames = field(default_factory=DeltaFrames)
     next_sequence: int = 0
     segments: dict[str, SegmentIndex] = field(default_factory=dict)
-    #: Ids that nobody changes: who pins the table shares them.
+    #: Ids that never change: pins of the table share them.
     by_source: dict[str, tuple[str, ...]] = field(default_factory=dict)
     manifest: dict[str, dict[str, ManifestEntry]] = field(default_factory=dict)
     applied: dict[str, Applied] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class HotTable:
     runs: dict[bytes, dict[bytes, int]] = field(default_factory=_by_letter)
     #: Bytes that the auxiliary tables' deltas take in memory, about.
     auxiliary_bytes: int = 0
-    #: How many hashes of event ids seen lately each entry holds; the state store has them.
+    #: The number of recent event id hashes in each entry; the state store has the hashes.
     window: dict[bytes, int] = field(default_factory=dict)
     #: Keys of a former version's hashes, to be deleted.
     former: set[bytes] = field(default_factory=set)
@@ -107,7 +107,7 @@ class HotTable:
     uniques: dict[str, int] = field(default_factory=dict)
     #: Grows with every change of `applied`.
     works: int = 0
-    #: How long nobody had written to the shard when it was taken over, milliseconds.
+    #: Time since the last write to the shard when it was taken over, milliseconds.
     rested_ms: int = 0
     _layout: Layout | None = None
 

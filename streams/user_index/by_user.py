@@ -65,7 +65,7 @@ class ByUser:
         `open_store` does, and `RuntimeError` after `close`.
         """
         with self._working:
-            # whoever opens in a thread may be cancelled, and close, before that thread begins
+            # an open in a thread may be cancelled, and closed, before that thread begins
             if self._closed:
                 raise RuntimeError("the index by user was closed")
             self._store = UserStore(self._folder, self._cache, identity)

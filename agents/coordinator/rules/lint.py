@@ -64,7 +64,7 @@ def _planned(
 ) -> Iterator[Finding]:
     """The refusals of a worker that is asked this filter."""
     try:
-        # Opaque, so that a filter which nobody knows does not hide what else is wrong.
+        # Opaque, so that an unknown filter does not hide other faults.
         node = parse_text(definition.filters, opaque=True)
         found = None if node is None else plan(node, state, now_ms=now_ms)
     except FilterError as error:

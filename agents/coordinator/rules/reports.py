@@ -83,7 +83,7 @@ def foreign(builder: DecisionBuilder, item: StateForeign) -> None:
     if item.version >= source.version:
         work = source.work
         if work is not None:
-            # the shards begin anew with the new version
+            # the shards begin again with the new version
             work = replace(work, reported=frozenset(), totals=Totals(), progress={})
         source = replace(source, version=item.version + 1, work=work)
     if builder.once("foreign_state", FOREIGN_AUDITED):

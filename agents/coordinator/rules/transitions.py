@@ -14,7 +14,7 @@ __all__ = ["expired", "restore_later", "restored", "start_expiring", "start_rest
 
 def start_expiring(builder: DecisionBuilder, source: Source, origin: WorkOrigin) -> Source:
     """Hide a source and let every shard move it to the archive."""
-    # from here on counted anew: what was late before is archived with the rest
+    # late rows are counted again from here: earlier ones are archived with the rest
     source = replace(source, archived=replace(source.archived, late_interactions=0))
     return _start(builder, source, State.EXPIRING, origin)
 
@@ -84,7 +84,7 @@ def restored(builder: DecisionBuilder, source: Source) -> Source:
     )
     source = reconcile(builder, source)
     if work.origin.why is Why.CANCELLED:
-        # that it was about to expire has been told to nobody, nor is that it does not
+        # its expiry was not announced, so its end is not announced either
         builder.audit(source, "expiry_cancelled", by=work.origin.actor)
     else:
         builder.emit(outputs.restored(source, work, totals))

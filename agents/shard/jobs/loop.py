@@ -21,7 +21,7 @@ from streams.state.store import made_ms
 __all__ = ["WorkLoop"]
 
 _IDLE_S = 1.0
-#: Questions, and ingest that catches up, put background work off for at most so long.
+#: Queries, and ingest that catches up, delay background work for at most this time.
 _DEFER_S = 60.0
 #: How soon a shard asks again whose turn in the background it is.
 _TURN_S = 0.1

@@ -57,7 +57,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question and how much of its answer is wanted; `limit` None: what is usual."""
+    """A query and how much of its answer is requested; `limit` None: the default."""
 
     question: Question
     filter: Any

@@ -1,4 +1,6 @@
-"""What there is to see besides: definitions, audit, rejected records, settings, and the way in."""
+"""Records to look at: definitions, audit, rejected records, settings; and the root of the
+interface.
+"""
 
 from dataclasses import asdict
 from typing import Any
@@ -26,7 +28,7 @@ _ORDERS = ("newest", "oldest")
 
 
 async def root(request: web.Request) -> web.Response:
-    """Where to find everything."""
+    """The list of all calls."""
     return web.json_response(
         {"name": "emberline", "openapi": "/openapi.json"},
         headers={"Link": '</openapi.json>; rel="service-desc"'},

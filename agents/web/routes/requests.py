@@ -1,4 +1,4 @@
-"""Requests of operators: restores and all others, asked for, listed, looked at, cancelled."""
+"""Requests of operators, restores and others: created, listed, shown, cancelled."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -44,7 +44,7 @@ _ABOUT_MANY = (*_ABOUT_ONE, CommandType.RESTORE, CommandType.CANCEL)
 
 
 async def restore(request: web.Request) -> web.Response:
-    """Ask for sources to be brought back."""
+    """Request a restore of sources."""
     found = await body.read_object(request, MANY | COMMON)
     _check_named(found)
     command = command_of(request, CommandType.RESTORE.value, found)
@@ -52,7 +52,7 @@ async def restore(request: web.Request) -> web.Response:
 
 
 async def ask(request: web.Request) -> web.Response:
-    """Any command about sources."""
+    """Request any command about sources."""
     found = await body.read_object(request, MANY | COMMON | {"type"})
     _check_named(found)
     kind = found.get("type")
@@ -71,7 +71,7 @@ def _about_one(kind: CommandType) -> Handler:
 
 
 async def cancel(request: web.Request) -> web.Response:
-    """Cancel what of a request is still under way."""
+    """Cancel the unfinished part of a request."""
     found = await body.read_optional(request, COMMON)
     request_id = request.match_info["id"]
     context = request.app[CONTEXT]
@@ -153,7 +153,7 @@ _LIST: Schema = {"application/json": ref("Requests")}
 
 
 def _commanding(path_: str, handler: Handler, summary: str, **more: Any) -> Route:
-    """A call that makes a request: its answer is that."""
+    """A call that creates a request and answers with it."""
     given: dict[str, Any] = {"statuses": (200, 202), "body": _REASONS, "body_optional": True} | more
     return Route(
         method="POST",
