@@ -99,7 +99,7 @@ def carry_out(
             settings_of(ctx),
             record,
             wait=wait,
-            patience_s=seconds(parse(deadline)),
+            silence_s=seconds(parse(deadline)),
             on_result=(lambda result: None) if as_json else _show,
         )
     )

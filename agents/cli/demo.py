@@ -14,7 +14,7 @@ from agents.tools.demo.facts import Facts
 from agents.tools.demo.generator import generate
 from agents.tools.demo.scenario import Scenario, of_day, of_files
 from agents.tools.demo.screen import Screen
-from agents.tools.demo.show import PACE, Stage, play
+from agents.tools.demo.show import OWN_SETTINGS, Stage, play
 from agents.tools.demo.worker import exports
 
 __all__ = ["command"]
@@ -120,8 +120,10 @@ def _addresses(stage: Stage, screen: Screen) -> None:
     screen.exact(f"export KAFKA_BOOTSTRAP_SERVERS={stage.settings.bootstrap_servers}")
     screen.exact(f"export EMBERLINE_PREFIX={stage.settings.prefix} EMBERLINE_HTTP_PORT={port}")
     known = exports(stage.settings)
-    pace = {f"EMBERLINE_{name.upper()}" for name in PACE if name != "http_port"} & known.keys()
-    screen.exact(f"export {' '.join(f'{name}={known[name]}' for name in sorted(pace))}")
+    shown = {
+        f"EMBERLINE_{name.upper()}" for name in OWN_SETTINGS if name != "http_port"
+    } & known.keys()
+    screen.exact(f"export {' '.join(f'{name}={known[name]}' for name in sorted(shown))}")
     screen.exact(f"{sys.argv[0]} status")
     screen.line("to end them:")
     screen.exact(f"kill {' '.join(pids)}")

@@ -10,11 +10,11 @@ from typing import TypeVar
 from agents.scatter.errors import Unavailable
 from schemas.errors import Recoverable
 
-__all__ = ["PATIENCE_S", "PAUSE_S", "retried"]
+__all__ = ["PAUSE_S", "RETRY_S", "retried"]
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 5.0
+RETRY_S = 5.0
 """An attempt that fails later than this is the last one."""
 PAUSE_S = 0.1
 
@@ -28,7 +28,7 @@ async def retried(attempt: Callable[[], Awaitable[T]], failing: str) -> T:
     attempt raises Unavailable. Any other error also ends the attempts.
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE_S
+    deadline = loop.time() + RETRY_S
     while True:
         try:
             return await attempt()

@@ -24,7 +24,7 @@ from schemas.tables.repeats import Window
 from streams.kafka.remote_registry import SchemaAwaited, source_for
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.state import compaction_plan as layout
+from streams.state import compaction_plan
 from streams.state.store import Put
 
 __all__ = ["DecodedPart", "FetchParts", "Intake", "LaidOutPart", "limits_of"]
@@ -153,7 +153,7 @@ class Intake:
         sources.pop(PROFILE, None)
         puts: list[Put] = []
         if rows.height >= max(1, direct_rows):
-            puts = layout.lay(rows, context.new_id, context.limits)
+            puts = compaction_plan.lay(rows, context.new_id, context.limits)
             rows = empty()
         entries = parts(decoded.ingested, rows, decoded.users, context.settings.segment_bytes)
         return LaidOutPart(decoded, entries, puts, sources)

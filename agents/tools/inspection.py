@@ -80,7 +80,7 @@ class Inspection:
             elif isinstance(item.meaning, DefinitionUnreadable):
                 found.append((at, "undecodable", item.meaning.detail))
             elif isinstance(item.meaning, DefinitionRead) and item.meaning.definition is not None:
-                # workers would keep it aside, and what it names hot
+                # workers would quarantine it, and keep hot what it names
                 try:
                     uses(item.meaning.definition)
                 except UnreadableFilter as error:

@@ -98,14 +98,14 @@ async def ask(
     record: Mapping[str, Any],
     *,
     wait: bool = True,
-    patience_s: float = 30.0,
+    silence_s: float = 30.0,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> RequestAnswer:
     """Send a command and read its results, until the request has ended or, without `wait`, is
     accepted.
 
     `on_result` is called with every result as it comes. For a known request id the coordinator
-    sends the earlier results again. Raises Recoverable if no new result comes for `patience_s`
+    sends the earlier results again. Raises Recoverable if no new result comes for `silence_s`
     seconds.
     """
     topics = Topics(settings.prefix)
@@ -117,8 +117,8 @@ async def ask(
         await publish(settings, [Chunk("control", [request_id.encode()], [value])])
         heard = time.monotonic()
         while not (answer.final or (answer.answered and not wait)):
-            if time.monotonic() - heard > patience_s:
-                raise _unheard(request_id, answer, patience_s)
+            if time.monotonic() - heard > silence_s:
+                raise _unanswered(request_id, answer, silence_s)
             for result in records_of(await reader.some(), "result"):
                 if result["request_id"] == request_id:
                     heard = time.monotonic()
@@ -127,14 +127,14 @@ async def ask(
     return answer
 
 
-def _unheard(request_id: str, answer: RequestAnswer, patience_s: float) -> Recoverable:
+def _unanswered(request_id: str, answer: RequestAnswer, silence_s: float) -> Recoverable:
     if answer.answered:
         return Recoverable(
-            f"Request {request_id} was accepted, and nothing was heard for {patience_s:.0f} s",
+            f"Request {request_id} was accepted, and nothing was heard for {silence_s:.0f} s",
             remedy="It goes on: look at `emberline restores` and `emberline status`",
         )
     return Recoverable(
-        f"No answer to request {request_id} within {patience_s:.0f} s",
+        f"No answer to request {request_id} within {silence_s:.0f} s",
         remedy="Is a worker running (`emberline worker`) with this prefix? "
         "The command stays in the control topic and is carried out when one comes up",
     )

@@ -148,9 +148,9 @@ async def _passed(
     entry = audit(None, "skip", now, by=f"{_person()} (unverified)", reason=reason, detail=text)
     records = [Record(topics.audit, None, codec.encode(entry.schema, entry.record))]
     if batch is not None:
-        aside = reject_batch(batch.opened(0), "undecodable", "passed over by hand")
+        rejected = reject_batch(batch.opened(0), "undecodable", "passed over by hand")
         target = at.partition if at.topic in _shard_inputs(topics) else 0
-        records.append(Record(topics.rejected, None, aside.value, target, aside.headers))
+        records.append(Record(topics.rejected, None, rejected.value, target, rejected.headers))
     return passed, records
 
 

@@ -131,13 +131,13 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
 
     async def _connect(self, host: str, port: int, **more: Any) -> AIOKafkaConnection:
         """Raises KafkaConnectionError."""
-        patience_ms = self._request_timeout_ms
+        timeout_ms = self._request_timeout_ms
         try:
             connection = await create_conn(
                 host,
                 port,
                 client_id=self._client_id,
-                request_timeout_ms=min(patience_ms, int(CONNECT_S * 1000)),
+                request_timeout_ms=min(timeout_ms, int(CONNECT_S * 1000)),
                 ssl_context=self._ssl_context,
                 security_protocol=self._security_protocol,
                 max_idle_ms=self._connections_max_idle_ms,
@@ -152,7 +152,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         except (OSError, TimeoutError, kafka_errors.KafkaError) as error:
             _health.silent((host, port))
             raise kafka_errors.KafkaConnectionError(f"{host}:{port}: {error!r}") from error
-        connection._request_timeout = patience_ms / 1000
+        connection._request_timeout = timeout_ms / 1000
         return connection
 
     async def _get_conn(
@@ -188,15 +188,15 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         if connection is None:
             raise kafka_errors.NodeNotReadyError(f"broker {node_id} cannot be connected to")
         writer = connection._writer
-        patience = connection._request_timeout
+        timeout_s = connection._request_timeout
         if isinstance(request, JoinGroupRequest | SyncGroupRequest):
-            connection._request_timeout = max(JOIN_S, patience)
+            connection._request_timeout = max(JOIN_S, timeout_s)
         try:
             # the time limit is that of the moment in which the request is written
             expected = not (isinstance(request, ProduceRequest) and request.required_acks == 0)
             answer = connection.send(request, expect_response=expected)
         finally:
-            connection._request_timeout = patience
+            connection._request_timeout = timeout_s
         try:
             return await answer
         except TimeoutError as error:

@@ -103,7 +103,7 @@ class HttpSource:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._caller = Caller(url, user=user, password=password, deadline_s=timeout)
-        self._patience = 3 * timeout
+        self._wait_s = 3 * timeout
         self._forget_after = forget_after
         self._rest = rest
         self._misses = float(misses)
@@ -261,7 +261,7 @@ class HttpSource:
         others: dict[str, Any] = {}
         seen: set[tuple[str, str]] = set()
         waiting = [content]
-        until = self._monotonic() + self._patience
+        until = self._monotonic() + self._wait_s
         while waiting:
             listed = waiting.pop()
             for one in listed if isinstance(listed, list) else [None]:

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 from schemas.decode.batch import KafkaRecord, RecordBatch
 from schemas.errors import Recoverable
 from schemas.records import codec
-from streams.kafka import foreign_records as strangers
+from streams.kafka import foreign_records
 from streams.kafka.foreign_records import pass_over
 from streams.kafka.log import Log, LogReader, Partition, ReaderOptions
 
@@ -113,4 +113,4 @@ def records_of(located: Iterable[Located], name: str) -> Iterator[dict[str, Any]
 
 
 def _of(batch: RecordBatch) -> Iterable[Located]:
-    return ((batch.topic, batch.partition, record) for record in strangers.records_of(batch))
+    return ((batch.topic, batch.partition, record) for record in foreign_records.records_of(batch))

@@ -72,12 +72,12 @@ class DeltaFrames(MutableMapping[bytes, pl.DataFrame]):
         """The rows of all deltas and no others. A frame stays the same object as long as
         possible.
         """
-        self.settle()
+        self.rebuild()
         return tuple(chunk.frame for chunk in self._chunks)
 
     def sources(self) -> dict[str, int]:
         """How many rows each source has."""
-        self.settle()
+        self.rebuild()
         found: dict[str, int] = {}
         for chunk in self._chunks:
             if chunk.sources is None:
@@ -86,7 +86,7 @@ class DeltaFrames(MutableMapping[bytes, pl.DataFrame]):
                 found[source] = found.get(source, 0) + rows
         return found
 
-    def settle(self) -> None:
+    def rebuild(self) -> None:
         """Rebuilds few frames, without the rows of deleted deltas."""
         for chunk in tuple(self._ragged):
             self._join([chunk])

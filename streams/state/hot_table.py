@@ -158,7 +158,7 @@ class HotTable:
                     self.origin = ChangelogOrigin(**json.loads(value))
                 case _:
                     pass  # segment bytes and the fence leave no trace in memory
-        self.deltas.settle()
+        self.deltas.rebuild()
 
     def _cursor(self, fields: Mapping[str, Any]) -> None:
         self.cursor = dict(fields["offsets"])

@@ -19,14 +19,13 @@ import polars as pl
 
 from schemas.tables.delta import encode
 from schemas.tables.interaction import CHANNELS, KINDS, SCHEMA
-from streams.state import compaction_plan as layout
-from streams.state import keys
+from streams.state import compaction_plan, keys
 from streams.state.hot_table import HotTable, Put
 from streams.state.state_store import StateStore, shared_cache
 from streams.state.store import bounded, new_id
 from streams.user_index.by_user import ByUser
 
-LIMITS = layout.SegmentLimits(rows=50_000, bytes=900_000, own_rows=4_000)
+LIMITS = compaction_plan.SegmentLimits(rows=50_000, bytes=900_000, own_rows=4_000)
 FLUSH_ROWS = 300_000
 RUN_ROWS = 250_000
 READS = 400
@@ -70,7 +69,7 @@ class Bench:
         self.names = user_names(users)
         for number in range(-(-rows // FLUSH_ROWS)):
             self.commit_delta(events(number, min(FLUSH_ROWS, rows), self.names, sources))
-            self.commit(layout.flush(self.table.deltas, lambda: new_id(START), LIMITS))
+            self.commit(compaction_plan.flush(self.table.deltas, lambda: new_id(START), LIMITS))
         self.rows = sum(index.rows for index in self.table.segments.values())
         for number in range(40):
             self.commit_delta(events(1_000 + number, 2_500, self.names, sources))

@@ -36,7 +36,7 @@ from schemas.tables.counts import COUNT_SCHEMA
 from schemas.tables.profile import PROFILE
 from schemas.tables.repeats import Window
 from streams.settings import load
-from streams.state import compaction_plan as layout
+from streams.state import compaction_plan
 
 BARE = (sys.executable, "-c", "from tests.bench.tables import bare_worker; bare_worker()")
 
@@ -53,7 +53,7 @@ def bare_worker() -> None:
         return False
 
     for where, name, part in (
-        (layout, "wide", lambda rows: rows.filter(pl.col("source") == PROFILE)),
+        (compaction_plan, "wide", lambda rows: rows.filter(pl.col("source") == PROFILE)),
         (ingest_module, "_counts", lambda rows: pl.DataFrame(schema=COUNT_SCHEMA)),
         (ingest_module, "hashes", lambda ids: ids),
         (Window, "take", lambda _, found: pl.repeat(True, len(found), eager=True)),

@@ -39,8 +39,7 @@ from streams.group.shard_plan import Directory
 from streams.kafka.environment import Environment
 from streams.settings import load
 from streams.state import auxiliary_table as auxiliary
-from streams.state import compaction_plan as layout
-from streams.state import keys
+from streams.state import compaction_plan, keys
 from streams.state.hot_table import HotTable, Put
 from streams.state.state_store import StateStore, shared_cache
 from streams.state.store import bounded, new_id
@@ -95,7 +94,7 @@ class Shard:
         self.flush()
 
     def flush(self) -> None:
-        puts = layout.flush(self.table.deltas, lambda: new_id(START), LIMITS)
+        puts = compaction_plan.flush(self.table.deltas, lambda: new_id(START), LIMITS)
         for each in auxiliary.TABLES:
             found = self.table.auxiliary[each.delta]
             puts += auxiliary.flush(each, found, lambda: new_id(START), 900_000)

@@ -12,8 +12,7 @@ from schemas.segment.index import SegmentIndex
 from schemas.tables import delta
 from schemas.tables.interaction import SCHEMA
 from schemas.tables.profile import wide
-from streams.state import compaction_plan as layout
-from streams.state import keys
+from streams.state import compaction_plan, keys
 from streams.state.hot_table import HotTable, Put
 from streams.state.state_store import StateStore, shared_cache
 from streams.user_index.by_user import ByUser
@@ -21,7 +20,7 @@ from tests.rigs.rows import as_dict
 
 __all__ = ["LIMITS", "Rig", "Rows"]
 
-LIMITS = layout.SegmentLimits(rows=40, bytes=900_000, own_rows=25)
+LIMITS = compaction_plan.SegmentLimits(rows=40, bytes=900_000, own_rows=25)
 Rows = dict[tuple[object, ...], tuple[int, int]]
 
 
@@ -67,13 +66,13 @@ class Rig:
 
     def flush(self) -> None:
         if self.table.deltas:
-            self.commit(layout.flush(self.table.deltas, self.new_id, LIMITS))
+            self.commit(compaction_plan.flush(self.table.deltas, self.new_id, LIMITS))
 
     def merge(self) -> None:
         free = [i for i in self.table.segments.values() if i.id not in self._archived()]
-        if chosen := layout.choose_merge(free, 2, 1_000_000):
+        if chosen := compaction_plan.choose_merge(free, 2, 1_000_000):
             read = [(index, self.read(index)) for index in chosen]
-            self.commit(layout.merge(read, self.new_id, LIMITS))
+            self.commit(compaction_plan.merge(read, self.new_id, LIMITS))
 
     def _archived(self) -> set[str]:
         return {keys.name(key) for puts in self.archive.values() for key, _ in puts}
@@ -82,7 +81,7 @@ class Rig:
         self.hidden.add(source)
         self.flush()
         for index in self.table.shared_segments([source]):
-            puts = layout.separate(index, self.read(index), [source], self.new_id, LIMITS)
+            puts = compaction_plan.separate(index, self.read(index), [source], self.new_id, LIMITS)
             self.commit(puts)
 
     def drop(self, source: str) -> None:
@@ -94,7 +93,7 @@ class Rig:
                 data = self.state_store.get(keys.segment(index.id))
                 puts = [(keys.index(index.id), index.to_json()), (keys.segment(index.id), data)]
                 self.archive.setdefault(source, []).extend(puts)
-        self.commit(layout.remove(own))
+        self.commit(compaction_plan.remove(own))
 
     def bring(self, source: str) -> None:
         """Half a restore: the source stays hidden."""

@@ -73,7 +73,7 @@ def restored(builder: DecisionBuilder, source: Source) -> Source:
     """
     work = _work(source)
     totals = work.totals
-    # settle decides which visible state it comes back to
+    # reconcile decides which visible state it comes back to
     source = replace(
         source,
         state=State.UNKNOWN,

@@ -9,7 +9,7 @@ from agents.shard.jobs.context import ShardContext
 from schemas.segment.index import SegmentIndex
 from schemas.tables import repeats
 from streams.state import auxiliary_table as auxiliary
-from streams.state import compaction_plan as layout
+from streams.state import compaction_plan
 from streams.state.store import Put, Step
 
 __all__ = ["compact", "mergeable", "window_merge"]
@@ -42,7 +42,7 @@ async def compact(context: ShardContext) -> bool:
     """Merge one set of overlapping segments, or runs of an auxiliary table; False if none is
     left.
     """
-    chosen = layout.choose_merge(
+    chosen = compaction_plan.choose_merge(
         mergeable(context),
         context.settings.fan_in,
         min(_MERGE_BYTES, context.settings.step_bytes),
@@ -50,7 +50,7 @@ async def compact(context: ShardContext) -> bool:
     if not chosen:
         return await _compact_auxiliary(context)
     frames = [(index, await context.store.read(index)) for index in chosen]
-    puts = await asyncio.to_thread(layout.merge, frames, context.new_id, context.limits)
+    puts = await asyncio.to_thread(compaction_plan.merge, frames, context.new_id, context.limits)
     await context.store.commit(Step(puts=puts))
     return True
 

@@ -16,7 +16,7 @@ from streams.kafka.log import Log, Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state import auxiliary_table as auxiliary
-from streams.state import compaction_plan as layout
+from streams.state import compaction_plan
 from streams.state.compaction_plan import SegmentLimits
 from streams.state.store import Put, Step, Store, bounded, new_id
 
@@ -89,7 +89,7 @@ class ShardContext:
         ]
 
         def plan() -> list[Put]:
-            puts = layout.flush(deltas, self.new_id, self.limits) if deltas else []
+            puts = compaction_plan.flush(deltas, self.new_id, self.limits) if deltas else []
             for each, parts in tables:
                 puts += auxiliary.flush(each, parts, self.new_id, self.settings.segment_bytes)
             return puts

@@ -13,8 +13,7 @@ from agents.shard.jobs.reports import expired
 from schemas.records.lifecycle import State
 from schemas.segment.index import SegmentIndex
 from streams.kafka.log import Record
-from streams.state import archive, keys
-from streams.state import compaction_plan as layout
+from streams.state import archive, compaction_plan, keys
 from streams.state.hot_table import Applied, HotTable, ManifestEntry
 from streams.state.store import Put, Step, bounded
 
@@ -97,7 +96,12 @@ class Expire:
             frame = await context.store.read(index)
             leaving = self.sources & index.sources.keys()
             puts += await asyncio.to_thread(
-                layout.separate, index, frame, sorted(leaving), context.new_id, context.limits
+                compaction_plan.separate,
+                index,
+                frame,
+                sorted(leaving),
+                context.new_id,
+                context.limits,
             )
             weight += index.bytes
         await context.store.commit(Step(puts=puts))
@@ -207,7 +211,7 @@ class Expire:
             source = self._undropped[-1]
             own = self._segments()[source]
             room = max(1, (_PUTS_PER_STEP - len(puts)) // 2)
-            puts += layout.remove(own[:room])
+            puts += compaction_plan.remove(own[:room])
             del own[:room]
             if not own:
                 done.append(self._undropped.pop())

@@ -38,7 +38,7 @@ async def stop(
     screen.act(f"{len(roles.stopped)} sources are stopped; retention is {settings.retention}")
     if roles.held is not None:
         request = command("hold", (roles.held,), reason="price dispute, case 4711")
-        answer = await ask(settings, request, patience_s=STATES_S)
+        answer = await ask(settings, request, silence_s=STATES_S)
         facts.claim(screen, "an operator holds one of them", not answer.bad, str(answer.bad))
     await publish(settings, scenario.stops)
     wanted = dict.fromkeys(roles.expiring, State.STOPPED)

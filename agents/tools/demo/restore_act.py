@@ -43,7 +43,7 @@ async def restore(
 
     start = time.monotonic()
     request = command("restore", tag=roles.restore_tag, reason="spring campaign review")
-    answer = await ask(settings, request, patience_s=RESTORE_S, on_result=on_result)
+    answer = await ask(settings, request, silence_s=RESTORE_S, on_result=on_result)
     facts.claim(screen, "the request was carried out", not answer.bad, str(answer.bad))
     awaited = set(roles.restored)
     events = await await_events(reader, "restored", awaited, RESTORE_S, worker, screen, scenario)

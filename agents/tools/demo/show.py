@@ -29,10 +29,10 @@ from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
-__all__ = ["PACE", "Stage", "demo_settings", "play"]
+__all__ = ["OWN_SETTINGS", "Stage", "demo_settings", "play"]
 
 READY_S = 60.0
-PACE: dict[str, Any] = {
+OWN_SETTINGS: dict[str, Any] = {
     "partitions": 4,
     "retention": "PT20S",
     "sweep_interval": "PT1S",
@@ -55,7 +55,7 @@ class Stage:
 
 def demo_settings(settings: Settings) -> Settings:
     """The given settings with the demo's short periods and a new prefix."""
-    own = {n: v for n, v in PACE.items() if settings.origins[n] == "default"}
+    own = {n: v for n, v in OWN_SETTINGS.items() if settings.origins[n] == "default"}
     # its records carry the ids of registry.json, whatever registry others use
     own["schema_registry_url"] = ""
     return replace(settings, **own, prefix=f"demo-{uuid.uuid4().hex[:8]}.")

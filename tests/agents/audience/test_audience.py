@@ -145,7 +145,7 @@ class Site:
 
 async def _expire(settings: Settings, source: str) -> None:
     request = command("expire", (source,), reason="test")
-    answer = await ask(settings, request, wait=True, patience_s=DEADLINE_S)
+    answer = await ask(settings, request, wait=True, silence_s=DEADLINE_S)
     assert not answer.bad, answer
 
 

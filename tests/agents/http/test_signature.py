@@ -37,7 +37,7 @@ URL_ = URL(
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "PAUSE_S", 0.01)
-    monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(retry, "RETRY_S", 0.1)
 
 
 def check(header: str, **changed: Any) -> str:

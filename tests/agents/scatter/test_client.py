@@ -42,7 +42,7 @@ DEADLINE_S = 10.0
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "PAUSE_S", 0.01)
-    monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(retry, "RETRY_S", 0.1)
 
 
 @pytest.fixture

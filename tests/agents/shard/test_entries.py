@@ -18,8 +18,7 @@ from schemas.tables.interaction import SCHEMA
 from streams.kafka.environment import Environment
 from streams.kafka.step import MAX_BATCH_BYTES
 from streams.settings import load
-from streams.state import compaction_plan as layout
-from streams.state import keys, pieces
+from streams.state import compaction_plan, keys, pieces
 from streams.state.hot_table import HotTable
 from streams.state.state_store import shared_cache
 from streams.state.store import Store
@@ -66,7 +65,7 @@ def test_a_report_of_many_sources_with_long_names_is_several(tmp_path: Path) -> 
 def test_a_segment_and_its_index_fit_one_record_of_the_archive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(layout, "_ARCHIVED_BYTES", 20_000)
+    monkeypatch.setattr(compaction_plan, "_ARCHIVED_BYTES", 20_000)
     count = 1_000
     fields = {
         "source": ["campaign:" + "\x01" * 500] * count,
@@ -78,9 +77,9 @@ def test_a_segment_and_its_index_fit_one_record_of_the_archive(
     }
     nothing = {name: [None] * count for name in SCHEMA if name not in fields}
     frame = pl.DataFrame(fields | nothing, schema=SCHEMA)
-    limits = layout.SegmentLimits(rows=10_000, bytes=18_000, own_rows=100)
+    limits = compaction_plan.SegmentLimits(rows=10_000, bytes=18_000, own_rows=100)
 
-    puts = dict(layout.store(frame, 0, lambda: secrets.token_hex(12), limits))
+    puts = dict(compaction_plan.store(frame, 0, lambda: secrets.token_hex(12), limits))
 
     told = [value for key, value in puts.items() if keys.kind(key) == b"i"]
     assert sum(SegmentIndex.from_json(value or b"").rows for value in told) == count

@@ -346,7 +346,7 @@ async def test_users_are_told_of_by_either_worker_and_what_expired_is_counted(si
     await _csv(sites)
     await _rows(sites)
     request = command("expire", ("campaign:b",), reason="test")
-    answer = await ask(sites.settings, request, wait=True, patience_s=DEADLINE_S)
+    answer = await ask(sites.settings, request, wait=True, silence_s=DEADLINE_S)
     assert not answer.bad, answer
     await _hidden(sites)
 

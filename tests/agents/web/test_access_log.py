@@ -123,7 +123,7 @@ async def test_counts_and_states_are_not_told_and_refusals_are(
 async def test_what_breaks_off_and_who_leaves_is_told_with_what_was_sent(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(retry, "RETRY_S", 0.0)
     given = Given(tmp_path, http_rate=0)
     site = Site(given.settings, set(range(SHARDS)), active())
     header = given.header(Scope.EXPORT)

@@ -20,7 +20,7 @@ __all__ = ["alone"]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(retry, "RETRY_S", 0.0)
     monkeypatch.setattr(retry, "PAUSE_S", 0.01)
 
 

@@ -36,7 +36,7 @@ NDJSON = "application/x-ndjson"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "PAUSE_S", 0.01)
-    monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(retry, "RETRY_S", 0.1)
 
 
 def two(settings: Settings) -> tuple[Site, Site]:
@@ -317,7 +317,7 @@ async def test_without_all_shards_there_is_no_answer(
 async def test_a_shard_that_comes_back_in_time_is_waited_for(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(retry, "RETRY_S", 30.0)
     first, second = two(alone)
     second.shards[3].ready = False
     async with serving(first, second) as session:

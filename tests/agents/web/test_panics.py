@@ -31,7 +31,7 @@ def broken(request: pytest.FixtureRequest) -> BaseException:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     # a wait for the limit would take longer than the test allows
-    monkeypatch.setattr(retry, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(retry, "RETRY_S", 60.0)
 
 
 async def test_a_page_and_a_file_are_refused_at_once(

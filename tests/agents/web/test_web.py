@@ -32,7 +32,7 @@ __all__ = ["alone"]
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "PAUSE_S", 0.01)
-    monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(retry, "RETRY_S", 0.1)
 
 
 USERS = sorted(f"u{p}-{n}" for p in range(SHARDS) for n in range(3))
@@ -156,7 +156,7 @@ async def test_without_all_shards_there_is_no_answer(
 async def test_a_shard_that_comes_back_in_time_is_waited_for(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(retry, "RETRY_S", 30.0)
     first, second = two(alone)
     second.shards[3].ready = False
     async with serving(first, second) as session:
@@ -231,7 +231,7 @@ async def test_a_worker_out_of_touch_with_its_group_does_not_answer(
     def lost() -> None:
         raise NotHeld("this worker has not heard from its group for 12 s")
 
-    monkeypatch.setattr(retry, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(retry, "RETRY_S", 0.0)
     site = Site(alone, {0, 1, 2, 3}, SourceState(A, State.ACTIVE, 1))
     async with serving(site) as session:
         site.manager.in_touch, site.manager.check_in_touch = False, lost

@@ -44,7 +44,7 @@ async def test_a_former_deployment_starts_on_this_worker(former: Settings, store
         assert told[f"rows of {deployment.EXPIRED}"] == ["source_hidden"]
 
         request = command("restore", (deployment.EXPIRED,), reason="upgrade")
-        answer = await ask(former, request, patience_s=DEADLINE_S)
+        answer = await ask(former, request, silence_s=DEADLINE_S)
         assert not answer.bad
         async with asyncio.timeout(DEADLINE_S):
             url = f"{address}/sources/{deployment.EXPIRED}"

@@ -17,7 +17,7 @@ IDS = {
     "signal": 6,
     "user": 17,
     "definition": 8,
-    "command": 9,
+    "command": 18,
     "result": 10,
     "expired": 11,
     "restored": 12,

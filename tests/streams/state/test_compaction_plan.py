@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from schemas.segment.codec import decode
 from schemas.segment.index import SegmentIndex
 from schemas.tables.profile import PROFILE, wide
-from streams.state import compaction_plan as layout
-from streams.state import keys
+from streams.state import compaction_plan, keys
 from streams.state.hot_table import HotTable, Put
 from tests.rigs.rows import as_dict, random_rows
 
-LIMITS = layout.SegmentLimits(rows=40, bytes=900_000, own_rows=25)
+LIMITS = compaction_plan.SegmentLimits(rows=40, bytes=900_000, own_rows=25)
 
 
 class Shelf:
@@ -41,7 +40,7 @@ class Shelf:
         self.apply([(key, b"")], {key: frame})
 
     def flush(self) -> None:
-        self.apply(layout.flush(self.table.deltas, self.new_id, LIMITS))
+        self.apply(compaction_plan.flush(self.table.deltas, self.new_id, LIMITS))
 
     def read(self, index: SegmentIndex) -> pl.DataFrame:
         return decode(self.data[keys.segment(index.id)])
@@ -84,12 +83,12 @@ def test_a_flush_keeps_every_row_and_leaves_no_delta(seed: int, flushes: int) ->
 def test_merging_ends_and_changes_no_row(seed: int, flushes: int, fan_in: int) -> None:
     shelf, frames = filled(seed, flushes, count=30)
     for _ in range(200):
-        chosen = layout.choose_merge(shelf.table.segments.values(), fan_in, 1_000_000)
+        chosen = compaction_plan.choose_merge(shelf.table.segments.values(), fan_in, 1_000_000)
         if not chosen:
             break
         assert len({index.level for index in chosen}) == 1
         read = [(index, shelf.read(index)) for index in chosen]
-        shelf.apply(layout.merge(read, shelf.new_id, LIMITS))
+        shelf.apply(compaction_plan.merge(read, shelf.new_id, LIMITS))
     else:
         pytest.fail("merging does not end")
     assert shelf.rows() == as_dict(frames)
@@ -110,7 +109,9 @@ def test_separation_leaves_the_sources_alone_in_their_segments(
     shelf, frames = filled(seed, 2)
     sources = {f"campaign:{number:04d}" for number in leaving}
     for index in shelf.table.shared_segments(sources):
-        puts = layout.separate(index, shelf.read(index), sorted(sources), shelf.new_id, LIMITS)
+        puts = compaction_plan.separate(
+            index, shelf.read(index), sorted(sources), shelf.new_id, LIMITS
+        )
         shelf.apply(puts)
     assert not shelf.table.shared_segments(sources)
     assert shelf.rows() == as_dict(frames)
@@ -141,8 +142,8 @@ def test_a_segment_index_never_names_more_than_a_record_holds(count: int, length
     shelf = Shelf()
     rows = random_rows(3, count, sources=count, users=10)
     shelf.add(rows.with_columns(pl.col("source").str.pad_end(length, "\x01")))
-    limits = layout.SegmentLimits(50_000, 900_000, 4_000)
-    shelf.apply(layout.flush(shelf.table.deltas, shelf.new_id, limits))
+    limits = compaction_plan.SegmentLimits(50_000, 900_000, 4_000)
+    shelf.apply(compaction_plan.flush(shelf.table.deltas, shelf.new_id, limits))
     assert len(shelf.table.segments) > 1
     assert max(len(index.to_json()) for index in shelf.table.segments.values()) < 950_000
     assert sum(index.rows for index in shelf.table.segments.values()) >= rows["source"].n_unique()

@@ -42,7 +42,7 @@ def test_the_frames_are_the_deltas(steps: list[tuple[str, int]]) -> None:
             else:
                 for key in some:
                     del plain[key], deltas[key]
-                deltas.settle()
+                deltas.rebuild()
             assert deltas.keys() == plain.keys()
             assert deltas.rows == sum(map(len, plain.values()))
         for key, frame in plain.items():
@@ -59,7 +59,7 @@ def test_many_small_deltas_are_few_frames_that_stay() -> None:
     deltas = DeltaFrames()
     for number in range(2_000):
         deltas[b"%04d" % number] = random_rows(number, 20)
-        deltas.settle()
+        deltas.rebuild()
     frames = deltas.frames()
     assert len(frames) < 24
     deltas[b"more"] = random_rows(1, 20)

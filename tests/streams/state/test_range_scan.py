@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.segment.index import SegmentIndex
-from streams.state import compaction_plan as layout
-from streams.state import keys, range_scan
+from streams.state import compaction_plan, keys, range_scan
 from tests.rigs.rows import as_dict, random_rows
 
-LIMITS = layout.SegmentLimits(rows=40, bytes=900_000, own_rows=15)
+LIMITS = compaction_plan.SegmentLimits(rows=40, bytes=900_000, own_rows=15)
 SOURCE = "campaign:0001"
 RANGE = 30
 
@@ -32,7 +31,7 @@ def stored(frames: list[pl.DataFrame]) -> tuple[list[SegmentIndex], dict[str, by
     puts = {
         key: value or b""
         for frame in frames
-        for key, value in layout.lay(frame, lambda: f"{next(numbers):024x}", LIMITS)
+        for key, value in compaction_plan.lay(frame, lambda: f"{next(numbers):024x}", LIMITS)
     }
     indexes = [SegmentIndex.from_json(v) for k, v in puts.items() if keys.kind(k) == b"i"]
     data = {keys.name(k): v for k, v in puts.items() if keys.kind(k) != b"i"}

@@ -21,8 +21,7 @@ from streams.kafka.topic_repair import set_configs
 from streams.kafka.topics import Topics, configs
 from streams.settings import Settings, load
 from streams.state import auxiliary_table as auxiliary
-from streams.state import compaction_plan as layout
-from streams.state import keys
+from streams.state import compaction_plan, keys
 from streams.state.changelog import WrongPartitions
 from streams.state.hot_table import Applied, ManifestEntry
 from streams.state.range_scan import range_scan
@@ -32,7 +31,7 @@ from tests.rigs.rows import as_dict, random_rows
 
 pytestmark = pytest.mark.connected
 
-LIMITS = layout.SegmentLimits(rows=100, bytes=900_000, own_rows=60)
+LIMITS = compaction_plan.SegmentLimits(rows=100, bytes=900_000, own_rows=60)
 
 
 @pytest.fixture
@@ -71,7 +70,9 @@ async def fill(store: Store) -> list[pl.DataFrame]:
     frames = [random_rows(seed, 300) for seed in range(3)]
     for number, frame in enumerate(frames[:2]):
         await store.commit(delta(store, frame, number + 1))
-    await store.commit(Step(puts=layout.flush(dict(store.table.deltas), segment_id, LIMITS)))
+    await store.commit(
+        Step(puts=compaction_plan.flush(dict(store.table.deltas), segment_id, LIMITS))
+    )
     await store.commit(delta(store, frames[2], 3))
     return frames
 
