@@ -76,7 +76,7 @@ def test_every_reject_code_is_there_with_its_remedy() -> None:
     assert dict(rows) == REMEDIES
 
 
-def test_what_keeps_a_source_hot_is_told_in_the_same_words() -> None:
+def test_every_page_states_the_same_rule_for_hot_sources() -> None:
     texts = [(DOCS.parent / "README.md").read_text(), PAGE]
     texts += [line.doc for line in describe(Settings()) if line.name == "segments_are_roots"]
     rule = KEEPS_HOT.removesuffix(".")

@@ -16,7 +16,7 @@ from tests.rigs.faults.traffic import Traffic
 
 @pytest.mark.connected
 @pytest.mark.slow
-async def test_a_worker_that_stood_still_gives_way_and_comes_back(
+async def test_a_suspended_worker_gives_way_and_comes_back(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
     small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load

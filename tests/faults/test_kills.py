@@ -26,7 +26,7 @@ GAP_S = (0.3, 11.0)
 @pytest.mark.connected
 @pytest.mark.slow
 @pytest.mark.timeout(600 + 15 * KILLS)
-async def test_killed_workers_lose_nothing_and_tell_nothing_twice(
+async def test_killed_workers_lose_nothing_and_repeat_no_event(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
     small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load

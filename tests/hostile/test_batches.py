@@ -25,7 +25,7 @@ def _weight(rejects: list[Reject]) -> int:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_each_batch_is_taken_or_put_aside_and_good_ones_beside_it_are_taken(seed: int) -> None:
+def test_each_batch_is_accepted_or_rejected_and_good_ones_around_it_are_accepted(seed: int) -> None:
     seen: set[str] = set()
     for hostile in itertools.islice(hostile_batches(seed), BATCHES):
         topic = TOPICS.event(hostile.event)

@@ -27,7 +27,7 @@ def take(kind: str, seed: int, count: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("kind", sorted(TAKERS))
-def test_whatever_comes_is_taken_or_put_aside(kind: str, request: pytest.FixtureRequest) -> None:
+def test_every_input_is_accepted_or_rejected(kind: str, request: pytest.FixtureRequest) -> None:
     wanted = max(1, request.config.getoption("--hostile") // len(TAKERS))
     taken, seed = 0, 0
     spawn = multiprocessing.get_context("spawn")

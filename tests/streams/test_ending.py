@@ -100,7 +100,7 @@ async def fails(begin: asyncio.Event) -> None:
     raise KeyError("of its own")
 
 
-async def test_where_one_fails_the_others_end_and_its_error_is_told() -> None:
+async def test_if_one_fails_the_others_end_and_its_error_is_raised() -> None:
     ended: list[str] = []
     begin = asyncio.Event()
     begin.set()

@@ -111,13 +111,13 @@ def test_values_in_all_their_forms(tmp_path: Path) -> None:
         ("retention_by_kind", "campain=P1Y"),
     ],
 )
-def test_a_bad_value_is_told_with_place_and_remedy(name: str, value: object) -> None:
+def test_the_error_of_a_bad_value_has_place_and_remedy(name: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}: {name}: ") as caught:
         load({name: value}, {}, Path("none.toml"))
     assert caught.value.remedy
 
 
-def test_an_unknown_name_is_told_with_the_nearest(tmp_path: Path) -> None:
+def test_the_error_of_an_unknown_name_has_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"emberline\.toml: there is no setting 'partition'") as it:
         settings_from(tmp_path, "partition = 3")
     assert it.value.remedy.startswith("Did you mean partitions?")
@@ -182,7 +182,7 @@ def test_a_misspelt_variable_is_an_error(tmp_path: Path, variable: str, meant: s
         load(env={variable: "s3cret"}, file=tmp_path / "none")
 
 
-def test_a_variable_of_another_program_is_told_and_of_a_service_not(
+def test_a_variable_of_another_program_is_logged_and_of_a_service_not(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     env = {

@@ -268,7 +268,7 @@ def test_settings_outside_of_the_group() -> None:
         ("settings --set release=at-next-swep", "Did you mean at-next-sweep?"),
     ],
 )
-def test_a_wrong_word_is_told_the_nearest(runner: CliRunner, typed: str, told: str) -> None:
+def test_a_wrong_word_gets_the_nearest_as_a_hint(runner: CliRunner, typed: str, told: str) -> None:
     assert told in one_line(runner.invoke(main, typed.split()), 2)
 
 

@@ -143,7 +143,7 @@ async def test_a_refusal_ends_with_1_and_its_code(settings: Settings, topics: To
 
 
 @pytest.mark.connected
-async def test_a_source_that_is_not_there_is_told_the_nearest(
+async def test_an_unknown_source_gets_the_nearest_as_a_hint(
     settings: Settings, topics: Topics
 ) -> None:
     def decide(request: dict[str, Any]) -> list[Told]:
@@ -186,7 +186,7 @@ async def test_pause_and_resume_name_no_source(settings: Settings, topics: Topic
 
 
 @pytest.mark.connected
-async def test_nobody_answers(settings: Settings, topics: Topics) -> None:
+async def test_no_coordinator_answers(settings: Settings, topics: Topics) -> None:
     done = await emberline(settings, "hold", "campaign:a", "--deadline", "PT1S")
     assert done.exit_code == 1
     assert "Is a worker running" in done.stderr
@@ -351,7 +351,7 @@ def test_wrong_use_ends_with_2(args: list[str], said: str) -> None:
     assert said in done.stderr
 
 
-def test_a_registry_that_does_not_answer_is_told_and_nothing_is_sent() -> None:
+def test_a_registry_that_does_not_answer_is_reported_and_nothing_is_sent() -> None:
     flags = ["--set", "schema_registry_url=http://ann:s3cret@127.0.0.1:1"]
     done = CliRunner().invoke(main, ["send", "send", EVENT, *flags])
     assert done.exit_code == 1

@@ -24,7 +24,7 @@ def test_unknown_is_not_none() -> None:
     assert "how far behind is not known" in line
 
 
-def test_why_a_worker_says_nothing_is_told() -> None:
+def test_the_reason_of_a_missing_answer_is_shown() -> None:
     assert worker_line({"error": "401. Set EMBERLINE_API_KEY"}) == "401. Set EMBERLINE_API_KEY"
 
 

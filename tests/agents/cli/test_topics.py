@@ -82,7 +82,7 @@ def test_no_broker_is_one_line(settings: Settings) -> None:
     assert result.stderr.startswith("emberline: The Kafka broker at 127.0.0.1:1 does not answer")
 
 
-def test_a_named_broker_is_told(broker: str, tmp_path: Path) -> None:
+def test_a_named_broker_is_shown(broker: str, tmp_path: Path) -> None:
     args = ["broker", "--json", "--folder", str(tmp_path)]
     result = CliRunner().invoke(main, args, env={"KAFKA_BOOTSTRAP_SERVERS": broker})
     assert result.exit_code == 0, result.output
@@ -92,7 +92,7 @@ def test_a_named_broker_is_told(broker: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_a_broker_runs_until_it_is_told_to_end(tmp_path: Path, end: signal.Signals) -> None:
+def test_a_broker_runs_until_it_is_ended(tmp_path: Path, end: signal.Signals) -> None:
     env = {name: text for name, text in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
     command = [sys.executable, "-m", "agents.cli", "broker", "--json", "--folder", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=env)

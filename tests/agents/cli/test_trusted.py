@@ -106,7 +106,7 @@ def _deep() -> None:
 
 
 @pytest.mark.parametrize("make", [_endless, _a_pipe, _large, _no_text, _deep])
-def test_what_lies_here_neither_holds_up_a_command_nor_takes_its_memory(
+def test_a_file_of_the_folder_neither_delays_a_command_nor_takes_its_memory(
     make: Callable[[], None],
 ) -> None:
     make()

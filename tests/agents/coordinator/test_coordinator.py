@@ -181,7 +181,7 @@ async def test_a_source_goes_to_the_archive_and_back(rig: CoordinatorRig, view: 
         assert results[-1]["source"] is None
 
 
-async def test_takeover_goes_on_where_the_last_one_stopped(
+async def test_takeover_continues_where_the_last_one_stopped(
     rig: CoordinatorRig, view: StateView
 ) -> None:
     async with rig.running() as first:
@@ -231,7 +231,7 @@ async def test_takeover_does_not_live_through_the_past_again(
     assert len(await rig.records(rig.topics.rejected)) == rejected
 
 
-async def test_states_that_their_topic_has_lost_are_told_again(rig: CoordinatorRig) -> None:
+async def test_states_that_their_topic_has_lost_are_published_again(rig: CoordinatorRig) -> None:
     topic = rig.topics.state
     async with rig.running() as coordinator:
         await rig.define(A, "ACTIVE")
@@ -339,7 +339,7 @@ async def test_what_cannot_be_read_is_rejected_and_refused(
     assert found_a.state is State.EXEMPT
 
 
-async def test_a_batch_that_cannot_be_opened_is_put_aside_and_passed(
+async def test_a_batch_that_cannot_be_opened_is_rejected_and_skipped(
     rig: CoordinatorRig, view: StateView
 ) -> None:
     """A bomb among the commands, and a definition with bytes behind its payload."""
@@ -386,7 +386,7 @@ async def test_a_definition_in_a_batch_that_cannot_be_opened_is_not_taken_for_de
     assert places == [(topic.encode(), str(end).encode(), b"too_large")]
 
 
-async def test_records_of_strangers_in_its_topic_stop_no_coordinator(
+async def test_foreign_records_in_its_topic_stop_no_coordinator(
     rig: CoordinatorRig, view: StateView, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with rig.running():
@@ -459,7 +459,7 @@ async def test_a_source_whose_record_is_destroyed_is_known_by_its_state(
 
 
 @pytest.mark.parametrize("forged", [b"garbage", None, 1, 1 << 40, 1 << 62])
-async def test_what_somebody_else_writes_to_the_states_is_written_over(
+async def test_states_of_another_producer_are_overwritten(
     rig: CoordinatorRig, view: StateView, forged: bytes | int | None
 ) -> None:
     if isinstance(forged, int):
@@ -538,7 +538,7 @@ async def test_another_number_of_partitions_is_refused(rig: CoordinatorRig) -> N
         await asyncio.wait_for(other.run(), DEADLINE_S)
 
 
-async def test_restoring_is_told_soon_after_the_command(
+async def test_restoring_is_published_soon_after_the_command(
     rig: CoordinatorRig, view: StateView
 ) -> None:
     async with rig.running():

@@ -104,7 +104,7 @@ STRANGE_ITEMS: list[dict[str, object]] = [
 
 @pytest.mark.parametrize("form", ["json", "avro"])
 @pytest.mark.parametrize("strange", STRANGE_ITEMS)
-def test_a_strange_report_is_put_aside(strange: dict[str, object], form: str) -> None:
+def test_an_invalid_report_is_rejected(strange: dict[str, object], form: str) -> None:
     report = {"partition": 0, "time": 0, "items": [GOOD, GOOD | strange]}
     text = json.dumps(report).encode()
     value = text if form == "json" else codec.encode("report", report)
@@ -113,7 +113,7 @@ def test_a_strange_report_is_put_aside(strange: dict[str, object], form: str) ->
     assert item.reject is not None
 
 
-def test_a_batch_that_cannot_be_read_is_put_aside_whole() -> None:
+def test_a_batch_that_cannot_be_read_is_rejected_as_a_whole() -> None:
     good = batch(TOPICS.control, (None, b'{"type":"pause"}'))
     bad = replace(good, payload=good.payload[:-1])
     (item,) = read(TOPICS, [bad], {}, NOW)
@@ -123,7 +123,7 @@ def test_a_batch_that_cannot_be_read_is_put_aside_whole() -> None:
     assert read(TOPICS, [bad], {TOPICS.control: bad.next_offset}, NOW) == []
 
 
-def test_very_many_strange_records_make_little() -> None:
+def test_very_many_invalid_records_make_little_output() -> None:
     made = batch(TOPICS.control, *[(None, b"x" * 50)] * 5_000)
     small = replace(made, wire=b"w" * 14_000)
     items = read(TOPICS, [small], {}, NOW)

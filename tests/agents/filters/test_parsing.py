@@ -120,12 +120,12 @@ def test_every_refusal_has_an_example() -> None:
     assert {code for _, code, _ in REFUSED} == set(CODES) - {"too_deep", "too_large"}
 
 
-def test_an_unknown_filter_is_told_the_nearest() -> None:
+def test_an_unknown_filter_gets_the_nearest_as_a_hint() -> None:
     with pytest.raises(FilterError, match="Use received_from_campaign"):
         parse({"filter": "received_from_campain"})
 
 
-def test_an_unknown_argument_is_told_what_the_filter_takes() -> None:
+def test_the_error_of_an_unknown_argument_lists_the_known_ones() -> None:
     with pytest.raises(FilterError, match="It takes has, campaign, after, before"):
         parse({**RECEIVED, "step": "s"})
 

@@ -155,7 +155,7 @@ def test_exclude_drops_where_the_answer_can_only_become_shorter(tree: Any, dropp
         assert found.code is Code.SOURCE_HIDDEN
 
 
-def test_a_dropped_leaf_lets_nobody_in_wherever_it_stands() -> None:
+def test_a_dropped_leaf_adds_no_user_in_any_position() -> None:
     assert accepted(received("old"), exclude=True).tree == Constant(False)
     # "not (entered and not held out)": without its data this would be everybody.
     tree = {"filter": "in_campaign_control_group", "campaign": "old", "has": False}
@@ -183,7 +183,7 @@ def test_hidden_sources_of_a_tag_are_left_out_and_named() -> None:
         {"not": tagged("mixed", "last_received_with_tag", before="P1D", has=False)},
     ],
 )
-def test_tags_fail_closed_where_hidden_data_could_take_somebody_out(tree: Any) -> None:
+def test_tags_fail_closed_if_hidden_data_could_remove_a_user(tree: Any) -> None:
     found = refused(tree)
     assert (found.code, found.sources) == (Code.SOURCE_HIDDEN, (BACK, OLD))
     assert found.restore == {"sources": [OLD]}
@@ -236,7 +236,7 @@ def test_unknown_leaves_of_a_definition_are_refused_where_it_is_planned() -> Non
     assert [one.code for one in found.refusals] == [Code.UNKNOWN_FILTER, Code.SOURCE_HIDDEN]
 
 
-def test_a_tagged_source_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_source_with_the_tag_is_refused() -> None:
     plan_facts = FixedPlanFacts({}, {}, {"t": ["campaign:x"]})
     found = plan(parse(tagged("t")), plan_facts, now_ms=NOW)
     assert isinstance(found, Refused)
@@ -287,7 +287,7 @@ def test_leaves_may_not_ask_any_number_of_sources(state: State, name: str) -> No
     assert (caught.value.path, caught.value.code) == (f"$.or[{most}]", "too_large")
 
 
-def test_too_many_sources_through_segments_are_told_where_the_segment_stands() -> None:
+def test_too_many_sources_through_segments_name_the_segments_position() -> None:
     tree = {"or": [segment("s"), {"not": segment("s")}]}
     with pytest.raises(FilterError, match=r"segment:s.* 51,000") as caught:
         plan(parse(tree), Crowd(State.ACTIVE), now_ms=NOW)

@@ -77,7 +77,7 @@ def test_polarity_counts_every_negation_on_the_path() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 3, ["7"], "", "canvas:7", "campaign:"])
-def test_one_of_ours_that_names_no_source_cannot_be_read(value: object) -> None:
+def test_a_filter_that_names_no_source_cannot_be_read(value: object) -> None:
     with pytest.raises(UnreadableFilter, match=r"received_from_campaign .* no campaign"):
         used({"filter": "received_from_campaign", "campaign": value})
 

@@ -88,7 +88,7 @@ async def test_who_waits_too_long_behind_too_many_or_leaves_is_out(
     assert (slots.held, slots.waiting) == (0, 0)
 
 
-async def test_a_place_that_is_given_to_who_leaves_goes_on() -> None:
+async def test_a_slot_given_to_a_request_that_leaves_is_passed_on() -> None:
     slots = Slots(Work.FILE, 1)
 
     async def enter() -> None:
@@ -290,7 +290,7 @@ async def dawdling(content: aiohttp.StreamReader) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_client_that_reads_by_the_byte_is_let_go(
+async def test_a_client_that_reads_by_the_byte_is_disconnected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "SLOWEST", 1 << 40)

@@ -51,7 +51,9 @@ def held(opened: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> int
 
 
 @pytest.mark.parametrize("more", [{"http_connections": 40}, {"http_connections_by_address": 40}])
-async def test_239_half_sent_requests_keep_nobody_out(tmp_path: Path, more: dict[str, int]) -> None:
+async def test_239_half_sent_requests_keep_no_client_out(
+    tmp_path: Path, more: dict[str, int]
+) -> None:
     site = Site(settings(tmp_path, **more), set(range(SHARDS)), active())
     most = ConnectionLimits.of(site.context.settings)
     bound = min(most.total, most.by_address)
@@ -180,7 +182,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
         assert (status, problem["code"]) == (408, "body_timeout")
 
 
-async def test_an_answer_that_nobody_reads_is_broken_off(
+async def test_an_answer_that_no_client_reads_is_aborted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(problems, "SEND_S", 0.1)

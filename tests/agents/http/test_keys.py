@@ -194,7 +194,7 @@ def test_a_file_that_is_lost_closes_the_door_after_a_while(
     assert ring.trouble == ""
 
 
-def test_a_mode_that_is_mended_is_noticed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corrected_mode_is_noticed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the file's content or time of writing changes."""
     monkeypatch.setattr(keyring, "LOOK_AGAIN_S", 0.0)
     Keys().add("one", [Scope.READ], 5)[0].save(file)
@@ -266,7 +266,7 @@ def test_changes_at_the_same_time_lose_nothing(file: Path) -> None:
     assert sorted(key.name for key in found.keys) == sorted(names)
 
 
-def test_a_change_that_somebody_holds_up_gives_up(
+def test_a_change_that_cannot_get_the_lock_ends_with_an_error(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys_file, "LOCK_S", 0.05)

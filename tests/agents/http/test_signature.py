@@ -161,7 +161,7 @@ async def listening(stranger: Stranger) -> tuple[web.AppRunner, str]:
     return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
-async def test_a_stranger_among_the_workers_learns_nothing_to_ask_with(tmp_path: Path) -> None:
+async def test_a_foreign_worker_learns_nothing_that_it_could_sign_with(tmp_path: Path) -> None:
     """It is asked like a worker; what it hears is worth nothing at another worker, and it cannot
     send the asking one on to a third."""
     given = Given(tmp_path, http_rate=0)
@@ -252,7 +252,7 @@ async def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:
         assert session
 
 
-async def test_a_command_follows_nobody_with_its_key(tmp_path: Path) -> None:
+async def test_a_command_follows_no_redirect_with_its_key(tmp_path: Path) -> None:
     third = Stranger(lambda request: web.json_response({"count": 1, "excluded_expired": []}))
     elsewhere, third_url = await listening(third)
     stranger = Stranger(lambda request: web.Response(

@@ -73,7 +73,7 @@ async def test_lifecycle_work_takes_turns_while_events_come() -> None:
     assert await at_once(here, 3) == 1
 
 
-async def test_who_waits_long_for_a_turn_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_wait_for_a_turn_ends_with_false(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduling, "_TURN_S", 0.0)
     here = Scheduler()
     here.events_came(load=False)

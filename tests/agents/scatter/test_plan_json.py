@@ -62,7 +62,7 @@ def test_the_largest_plan_of_usual_ids_can_be_sent() -> None:
     assert len(encode(asked(MAX_PAIRS // 1_000, uuid))) < MOST_BYTES // 4
 
 
-def test_a_plan_that_nobody_would_read_is_refused_before_it_is_sent() -> None:
+def test_a_plan_that_no_worker_would_accept_is_refused_before_it_is_sent() -> None:
     with pytest.raises(FilterError, match="longer than") as caught:
         encode(asked(30, "campaign:" + "x" * 580))
     assert (caught.value.path, caught.value.code) == ("$", "too_large")

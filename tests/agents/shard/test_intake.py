@@ -117,7 +117,7 @@ def test_many_bombs_at_once_take_the_space_of_one_part(intake: Intake, codec: st
     assert events == 40
 
 
-def test_a_batch_above_the_setting_is_put_aside_whole_with_its_bytes(intake: Intake) -> None:
+def test_a_batch_above_the_setting_is_rejected_as_a_whole_with_its_bytes(intake: Intake) -> None:
     good = sends(10)
     values = [bytes(850_000)] * 20
     bomb = batch([Produced(v) for v in values], topic=good.topic, base_offset=50, codec=4)

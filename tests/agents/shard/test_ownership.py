@@ -18,7 +18,7 @@ class Watch:
         return self.now
 
 
-def test_a_process_that_stood_still_doubts_once() -> None:
+def test_a_process_that_was_suspended_doubts_once() -> None:
     watch = Watch()
     ownership = Ownership(watch)
     before = ownership.doubts()

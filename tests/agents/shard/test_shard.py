@@ -72,7 +72,7 @@ async def test_sources_without_a_definition_are_reported_once(stand: Stand) -> N
     assert sorted(item["source"] for item in seen) == [A, SMALL, B]
 
 
-async def test_news_that_was_not_told_is_told_after_a_restart(alone: Settings) -> None:
+async def test_sources_that_were_not_reported_are_reported_after_a_restart(alone: Settings) -> None:
     first = await start(alone, caught_up=False)
     await first.send(events(100), 0)
     assert not await first.reports("seen")
@@ -89,7 +89,7 @@ async def test_news_that_was_not_told_is_told_after_a_restart(alone: Settings) -
         await second.stop()
 
 
-async def test_late_rows_that_came_before_the_view_was_read_are_told(alone: Settings) -> None:
+async def test_late_rows_that_came_before_the_view_was_read_are_reported(alone: Settings) -> None:
     stand = await start(alone, caught_up=False)
     try:
         await stand.send(events(30, sources=(A,)), 0)
@@ -155,7 +155,7 @@ async def test_an_expiry_that_is_cancelled_half_way_loses_nothing(stand: Stand) 
     assert {item["source"] for item in await stand.reports("restored")} == {A, B}
 
 
-async def test_a_report_that_was_lost_is_told_again(stand: Stand) -> None:
+async def test_a_report_that_was_lost_is_sent_again(stand: Stand) -> None:
     await stand.send(events(300), 0)
     stand.shard._work._reminder = Reminder(stand.shard._context, first_s=0.05)
     for number, (state, phase) in enumerate(
@@ -252,7 +252,7 @@ async def test_a_view_that_lags_behind_a_restore_drops_nothing(alone: Settings) 
 
 
 @pytest.mark.parametrize("disk", ["warm", "cold"])
-async def test_a_new_owner_goes_on_where_the_old_one_was_cut_off(
+async def test_a_new_owner_continues_where_the_old_one_was_interrupted(
     alone: Settings, disk: str
 ) -> None:
     first = await start(alone)
@@ -454,7 +454,9 @@ async def test_a_large_record_with_a_large_header_is_rejected_and_passed(stand: 
     await stand.send(events(10), 0)
 
 
-async def test_what_a_broker_takes_and_no_client_of_ours_writes_stops_nothing(stand: Stand) -> None:
+async def test_batches_that_a_broker_accepts_and_no_client_writes_stop_nothing(
+    stand: Stand,
+) -> None:
     """Bombs, bytes behind the payload, garbage with a right checksum: the shard goes on, in the
     same life, and each batch is taken in, or put aside with its place."""
     topics = Topics(stand.settings.prefix)

@@ -97,7 +97,7 @@ async def test_assignments_start_keep_and_leave(bench: Bench) -> None:
     assert bench.failed == []
 
 
-async def test_recoverable_starts_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_recoverable_starts_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.01)
     await bench.assign(1, 0)
     for lives in (1, 2, 3):
@@ -153,7 +153,7 @@ async def test_a_successor_waits_until_the_place_is_free() -> None:
     assert bench.failed == []
 
 
-async def test_a_place_that_is_never_let_go_is_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_actor_that_never_ends_is_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "LEAVE_S", 0.1)
     lets_go, log = asyncio.Event(), list[str]()
     bench = Bench(lambda partition: Slow(partition, lets_go, log))
@@ -178,7 +178,7 @@ async def test_a_worker_that_its_group_has_not_heard_of_says_so(bench: Bench) ->
     bench.manager.check_in_touch()
 
 
-async def test_what_is_held_goes_on_from_one_generation_to_the_next(bench: Bench) -> None:
+async def test_held_shards_continue_from_one_generation_to_the_next(bench: Bench) -> None:
     await bench.assign(7, 0, control=True)
     await until(lambda: bench.manager.ready and bench.coordinators)
     await bench.assign(7, 0, control=True)  # told once more: the group has not changed
@@ -189,7 +189,7 @@ async def test_what_is_held_goes_on_from_one_generation_to_the_next(bench: Bench
 
 
 @pytest.mark.parametrize("generation", [9, 12, 3])
-async def test_what_is_held_is_taken_over_anew_after_a_generation_elsewhere(
+async def test_held_shards_are_taken_over_again_after_a_missed_generation(
     bench: Bench, generation: int
 ) -> None:
     """Somebody else may have had it in between, even if it is given to this worker again."""

@@ -70,7 +70,7 @@ async def test_events_in_added_partitions_are_lag_and_the_remedy_leads_on(
     assert len(said) == 1, "once, however often it is looked at"
 
 
-async def test_a_setting_that_is_changed_is_told_until_it_is_put_right(
+async def test_a_changed_setting_is_reported_until_it_is_corrected(
     settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "agents.supervision.topic_watch")
@@ -84,7 +84,7 @@ async def test_a_setting_that_is_changed_is_told_until_it_is_put_right(
     assert any("solved" in line for line in caplog.messages)
 
 
-async def test_a_topic_that_is_deleted_or_made_anew_is_told(
+async def test_a_topic_that_is_deleted_or_created_again_is_reported(
     settings: Settings, topics: Topics
 ) -> None:
     watch = TopicWatch(Environment.of(settings))

@@ -100,7 +100,7 @@ def test_folding_keeps_every_word() -> None:
     assert table.folded("漢", 1) == ["漢"]
 
 
-def test_a_call_that_failed_is_told_without_the_parts_of_a_library() -> None:
+def test_the_error_of_a_failed_call_has_no_names_of_a_library() -> None:
     key = None
     refused = aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "Connect call failed"))  # type: ignore[arg-type]
     errors = {

@@ -106,7 +106,7 @@ async def test_bad_records_are_named_and_the_rest_arrives(
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "avro"])
-def test_a_file_goes_on_where_it_was_left(
+def test_a_file_continues_after_its_acknowledged_part(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agents.tools.import_files.BATCH_BYTES", 5_000)
@@ -126,7 +126,7 @@ def test_a_file_goes_on_where_it_was_left(
         assert rest == every[at + 1 :]
 
 
-def test_a_changed_file_begins_anew(tmp_path: Path) -> None:
+def test_a_changed_file_begins_again(tmp_path: Path) -> None:
     file, path = tmp_path / "a.jsonl", tmp_path / "data" / "import.json"
     file.write_text("one")
     Journal(path, "here").save(file, ImportPosition(3, 1, done=True))

@@ -26,7 +26,7 @@ def test_cpu_and_memory_are_those_of_the_process(tmp_path: Path) -> None:
         os.kill(child.pid, 0)
 
 
-def test_a_process_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_process_has_its_last_output(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "raise SystemExit('no such thing')"]
     with Child(command, tmp_path / "log", environment()) as child:
         child.wait(20)

@@ -51,7 +51,7 @@ async def taken_in(coordinator: Coordinator, requests: int) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_shard_goes_on_after_the_loss_was_accepted(alone: Settings) -> None:
+async def test_a_shard_continues_after_the_loss_was_accepted(alone: Settings) -> None:
     topics = Topics(alone.prefix)
     first = await start(alone)
     sent = events(200)
@@ -76,7 +76,7 @@ async def test_a_shard_goes_on_after_the_loss_was_accepted(alone: Settings) -> N
         await again.stop()
 
 
-async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(alone: Settings) -> None:
+async def test_a_topic_that_was_created_again_is_read_from_its_beginning(alone: Settings) -> None:
     topic = Topics(alone.prefix).event("send")
     first = await start(alone)
     sent = events(200)
@@ -128,7 +128,7 @@ async def test_a_new_topic_that_is_longer_than_the_old_one_was_is_not_taken_for_
 
 
 @pytest.mark.parametrize("longer", [False, True])
-async def test_a_topic_that_is_made_anew_under_a_running_shard_ends_its_ingest(
+async def test_a_topic_that_is_created_again_under_a_running_shard_ends_its_ingest(
     alone: Settings, longer: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing of it is read, however long it is; what was folded is answered on."""
@@ -183,7 +183,7 @@ async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:
     await taken_in(Coordinator(Environment.of(alone)), 2)
 
 
-async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Settings) -> None:
+async def test_commands_of_a_control_topic_that_was_created_again_are_read(alone: Settings) -> None:
     topic = Topics(alone.prefix).control
     writer = StepProducer(alone, f"{alone.prefix}writer")
     await writer.start()
@@ -204,7 +204,7 @@ async def test_commands_of_a_control_topic_that_was_made_anew_are_read(alone: Se
     assert "new" in again.state.requests
 
 
-async def test_a_control_topic_that_is_made_anew_under_a_coordinator_ends_it(
+async def test_a_control_topic_that_is_created_again_under_a_coordinator_ends_it(
     alone: Settings,
 ) -> None:
     """However long it is: none of its commands passes unread."""
@@ -231,7 +231,7 @@ async def test_a_control_topic_that_is_made_anew_under_a_coordinator_ends_it(
     await taken_in(Coordinator(Environment.of(alone)), 6)
 
 
-async def test_reports_and_definitions_that_are_made_anew_are_read_from_their_beginning(
+async def test_reports_and_definitions_that_are_created_again_are_read_from_their_beginning(
     alone: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     topics = Topics(alone.prefix)

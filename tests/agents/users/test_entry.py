@@ -89,7 +89,7 @@ def test_another_value_of_a_fact_is_not_cleared_with_it() -> None:
     assert found.since("hard_bounce") == 5
 
 
-def test_times_are_told_in_milliseconds() -> None:
+def test_times_are_shown_in_milliseconds() -> None:
     assert iso(None) is None
     assert iso(1_772_355_600_007) == "2026-03-01T09:00:00.007Z"
 

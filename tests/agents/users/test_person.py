@@ -94,7 +94,7 @@ def test_nobody() -> None:
     assert people(empty, ["u"]) == {}
 
 
-def test_who_became_nobody_or_themselves_in_an_older_release_is_there() -> None:
+def test_users_merged_into_nobody_or_themselves_by_an_older_release_are_there() -> None:
     told: list[tuple[str, dict[str, Any] | None]] = [
         ("u1", {"merged_into": ""}),
         ("u2", {"merged_into": "u2"}),

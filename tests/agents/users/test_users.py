@@ -338,7 +338,7 @@ BRAZE_5 = {
 NOTHING = {"entries": 0, "sources": [], "users": {}, "unchecked": {"count": 0, "sources": []}}
 
 
-async def test_users_are_told_of_by_either_worker_and_what_expired_is_counted(sites: Sites) -> None:
+async def test_either_worker_answers_about_users_and_counts_expired_data(sites: Sites) -> None:
     await _profiles(sites)
     await _command(sites)
     await _exports(sites)

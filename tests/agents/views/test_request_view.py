@@ -140,7 +140,7 @@ def test_parts_are_bounded_too() -> None:
     assert len(view.parts("r19")) == 10
 
 
-def test_what_has_changed_since_an_offset_is_told_the_latest_first() -> None:
+def test_changes_since_an_offset_are_listed_the_latest_first() -> None:
     desk = desk_with_expired(A)
     reader = Reader(desk)
     desk.command("restore", A, request_id="a")
@@ -153,7 +153,7 @@ def test_what_has_changed_since_an_offset_is_told_the_latest_first() -> None:
     assert list(view.changed_since(len(desk.log))) == []
 
 
-def test_other_records_of_the_log_change_nothing_and_damaged_ones_are_told() -> None:
+def test_other_records_of_the_log_change_nothing_and_damaged_ones_are_errors() -> None:
     view = RequestView()
     view.apply(b"s/campaign:a", b"{}", 1)
     view.apply(b"w", b"{}", 1)

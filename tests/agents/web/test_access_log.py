@@ -57,7 +57,7 @@ async def written(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
                                                         "alias": []}, 0),
     ],
 )  # fmt: skip
-async def test_each_export_is_told(
+async def test_each_export_is_logged(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     path: str,
@@ -86,7 +86,7 @@ async def test_each_export_is_told(
     }  # fmt: skip
 
 
-async def test_counts_and_states_are_not_told_and_refusals_are(
+async def test_counts_and_states_are_not_logged_and_refusals_are(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = Given(tmp_path, http_rate=0)
@@ -120,7 +120,7 @@ async def test_counts_and_states_are_not_told_and_refusals_are(
         assert (line["of"], line["rows"], line["status"]) == ({"any": "ann"}, 0, 404)
 
 
-async def test_what_breaks_off_and_who_leaves_is_told_with_what_was_sent(
+async def test_incomplete_answers_are_logged_with_the_rows_sent(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "RETRY_S", 0.0)
@@ -152,7 +152,7 @@ async def test_what_breaks_off_and_who_leaves_is_told_with_what_was_sent(
         assert (line["status"], line["whole"]) == (499, False)
 
 
-async def test_without_keys_it_is_told_all_the_same_and_long_questions_are_cut(
+async def test_without_keys_exports_are_logged_too_and_long_questions_are_cut(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = Given(tmp_path, http_rate=0)
@@ -215,7 +215,7 @@ async def test_what_is_no_http_is_not_quoted(
     assert SECRET not in "".join(logging.Formatter().format(record) for record in ours)
 
 
-async def test_users_who_have_no_line_are_not_told(
+async def test_users_without_a_line_are_not_counted_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = Given(tmp_path, http_rate=0)

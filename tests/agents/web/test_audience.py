@@ -256,7 +256,7 @@ async def test_a_tag_of_a_thousand_sources_makes_no_endless_answer(alone: Settin
             assert problem["path"] == "$.or[33]"
 
 
-async def test_a_plan_too_long_for_another_worker_is_nobodys_fault_but_the_filters(
+async def test_a_plan_too_long_for_another_worker_is_an_error_of_the_filter(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_json, "MOST_BYTES", 100)
@@ -356,7 +356,7 @@ def test_every_code_is_in_the_documented_list() -> None:
     assert all(CODES[code][0] == 400 for code in FILTER_CODES)
 
 
-async def test_the_command_writes_what_is_whole_and_tells_the_rest(
+async def test_the_command_writes_complete_answers_and_reports_others(
     alone: Settings, tmp_path: Path
 ) -> None:
     first, second = two(alone)

@@ -35,7 +35,7 @@ def written() -> UserLines:
     return UserLines(cast(Names, NoNames()), frozenset({"braze_id"}))
 
 
-def test_what_stays_as_it_is_is_told(written: UserLines) -> None:
+def test_an_unchanged_source_is_exported(written: UserLines) -> None:
     written.lines(read(facts("u1", A, b=2), archived=("campaign:c",)))
     written.lines(read(facts("u2", A, b=1), facts("u3"), archived=("campaign:c",)))
 

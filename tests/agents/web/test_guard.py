@@ -276,7 +276,7 @@ async def test_a_body_is_said_to_be_json(tmp_path: Path, path: str) -> None:
         assert (await asked(session, url, typed, **more))[0] == 400
 
 
-async def test_a_worker_that_requires_keys_serves_nobody_without(tmp_path: Path) -> None:
+async def test_a_worker_that_requires_keys_serves_no_request_without(tmp_path: Path) -> None:
     flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none",
              "require_keys": True}  # fmt: skip
     settings = load(flags, env={}, file=tmp_path / "none")
@@ -323,7 +323,7 @@ def test_everything_that_is_served_is_described(tmp_path: Path) -> None:
     assert all(path.startswith("/internal/") for _, path in internal)
 
 
-async def test_commands_say_that_a_key_is_wanted_and_not_that_nobody_is_there(
+async def test_commands_say_that_a_key_is_missing_and_not_that_no_worker_answers(
     tmp_path: Path,
 ) -> None:
     given = Given(tmp_path)

@@ -91,7 +91,7 @@ async def test_a_shard_that_falls_silent_is_not_waited_for_for_ever(
                 await answer.read()
 
 
-async def test_a_shard_that_cannot_be_opened_is_told_at_once(
+async def test_a_shard_that_cannot_be_opened_is_reported_at_once(
     alone: Settings, broken: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def breaks(self: DummyShard, *asked: Any) -> Any:

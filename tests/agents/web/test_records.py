@@ -49,7 +49,7 @@ async def site(tmp_path: Path) -> Site:
     )
 
 
-async def test_the_sweep_is_paused_and_goes_on(site: Site) -> None:
+async def test_the_sweep_is_paused_and_continued(site: Site) -> None:
     async with serving(site) as session:
         for path, again in (("pause", False), ("pause", True), ("resume", False), ("resume", True)):
             status, found = await post(session, site, f"/sweep/{path}", {"reason": "why"})
@@ -82,7 +82,7 @@ async def test_what_the_sweep_asks_is_confirmed_and_nothing_else(site: Site) -> 
     assert desk.source(A).state is State.EXPIRING
 
 
-async def test_a_definition_is_told_as_the_workers_use_it(site: Site) -> None:
+async def test_a_definition_is_shown_as_the_workers_use_it(site: Site) -> None:
     tree = json.dumps({"filter": "in_segment", "segment": "s"})
     define(site, "canvas:c", name="Welcome", filters=tree, steps=[{"id": "1", "name": "First"}])
     site.context.catalog.quarantined["canvas:c"] = Quarantined("the filter is no filter")

@@ -199,7 +199,7 @@ async def test_a_coordinator_that_is_silent_leaves_the_request_sent(operator: Op
     assert found["state"] == "running"
 
 
-async def test_a_broker_that_does_not_acknowledge_is_told_and_the_key_is_good_again(
+async def test_a_missing_acknowledgement_is_reported_and_the_key_may_be_used_again(
     operator: Operator,
 ) -> None:
     operator.site.paper.broken = True

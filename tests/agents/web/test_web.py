@@ -334,7 +334,7 @@ async def test_the_label_of_an_alias_is_a_text(alone: Settings) -> None:
                 assert answer.status == status
 
 
-async def test_a_client_that_stops_reading_is_let_go(
+async def test_a_client_that_stops_reading_is_disconnected(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "STALL_S", 0.1)

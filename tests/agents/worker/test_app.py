@@ -151,7 +151,7 @@ async def test_a_fenced_shard_waits_for_a_new_generation(
         assert worker.app.manager.generation > generation
 
 
-async def test_cursors_are_told_to_lag_tools(
+async def test_cursors_are_committed_for_lag_tools(
     settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agents.worker.app.TELL_OFFSETS_S", 0.2)

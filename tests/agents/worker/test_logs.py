@@ -34,7 +34,7 @@ def test_the_harmless_line_is_dropped_and_a_flood_is_thinned(log: io.StringIO) -
     ]
 
 
-def test_verbose_tells_everything(log: io.StringIO) -> None:
+def test_verbose_logs_everything(log: io.StringIO) -> None:
     logs.configure(verbose=True, stream=log)
     library = logging.getLogger("aiokafka.producer.sender")
     for _ in range(3):

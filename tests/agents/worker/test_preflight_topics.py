@@ -50,7 +50,7 @@ async def test_a_worker_sets_what_a_former_version_made_otherwise_and_starts(
     assert said in caplog.text
 
 
-async def test_a_worker_refuses_what_somebody_may_have_meant(
+async def test_a_worker_refuses_settings_that_may_be_intended(
     settings: Settings, topics: Topics
 ) -> None:
     await altered(settings, {topics.changelog: {"delete.retention.ms": "60000"}})

@@ -73,7 +73,7 @@ def test_bytes_behind_the_payload_are_passed_over(name: str, behind: bytes) -> N
 
 
 @pytest.mark.parametrize("name", FRAMED)
-def test_a_second_frame_goes_on_with_the_first(name: str) -> None:
+def test_a_second_frame_continues_the_first(name: str) -> None:
     codec, encode = ENCODERS[name]
     both = encode(text(1_000)) + encode(text(500, 2))
     assert decompress(both, codec, LIMIT) == text(1_000) + text(500, 2)
@@ -83,7 +83,7 @@ def test_a_second_frame_goes_on_with_the_first(name: str) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ENCODERS)
-def test_damage_of_any_kind_is_told_and_takes_no_space(name: str, seed: int) -> None:
+def test_damage_of_any_kind_is_an_error_and_takes_no_space(name: str, seed: int) -> None:
     codec, encode = ENCODERS[name]
     whole = encode(text(3_000))
     chance = random.Random(seed)
@@ -100,7 +100,7 @@ def test_damage_of_any_kind_is_told_and_takes_no_space(name: str, seed: int) -> 
         assert len(found) <= LIMIT
 
 
-def test_a_codec_that_nobody_knows() -> None:
+def test_an_unknown_codec() -> None:
     with pytest.raises(Undecodable, match="codec 7"):
         decompress(b"x", 7, LIMIT)
 

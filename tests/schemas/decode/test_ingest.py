@@ -218,7 +218,7 @@ def test_what_a_record_is_does_not_hang_on_how_the_prefix_ends(prefix: str) -> N
 
 
 @pytest.mark.parametrize("topic", ["other.send", "send", "xt.interactions.send"])
-def test_a_topic_that_only_ends_like_one_of_ours_is_another(topic: str) -> None:
+def test_a_topic_with_only_the_same_ending_is_another_topic(topic: str) -> None:
     found = ingest([batch([Produced(value("send", OURS[0], 1))], topic=topic)], 1, N, INPUTS)
 
     assert (found.events, [reject.code for reject in found.rejects]) == (0, ["undecodable"])

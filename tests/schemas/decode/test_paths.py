@@ -226,7 +226,7 @@ def _with(event: str, name: str, raw: bytes) -> Written:
 
 @pytest.mark.parametrize("damage", ["no UTF-8", "long"])
 @pytest.mark.parametrize("name", ["url"])
-def test_a_field_that_nobody_reads_costs_no_event(name: str, damage: str) -> None:
+def test_a_field_that_is_not_read_rejects_no_event(name: str, damage: str) -> None:
     """Tracking links have often more bytes than a field may have."""
     one = _with("click", name, TEXT_DAMAGE[damage](b"x"))
     for around in _neighbours("click"):

@@ -19,7 +19,7 @@ def refused(name: str, data: bytes | dict[str, Any]) -> tuple[str, str]:
     return caught.value.code, caught.value.detail
 
 
-def test_json_needs_to_be_told_which_record_it_is() -> None:
+def test_json_needs_the_name_of_its_record() -> None:
     with pytest.raises(Undecodable):
         decode(b"{}")
 

@@ -81,7 +81,7 @@ def test_a_field_with_some_of_the_words_of_ours_is_counted(tally: MisspellingCou
     read("definition", {"key": "campaign:a", "status": "STOPPED", "deleted": False})
 
 
-def test_strange_names_cost_and_keep_a_bounded_amount(
+def test_unknown_names_cost_and_keep_a_bounded_amount(
     tally: MisspellingCounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[str] = []

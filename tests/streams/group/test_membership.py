@@ -54,7 +54,7 @@ def assigned(generation: int) -> Assigned:
     return Assigned(frozenset({0}), False, generation, Directory())
 
 
-async def test_an_assignment_counts_once_the_host_has_been_told(bench: Bench) -> None:
+async def test_an_assignment_counts_once_the_shard_manager_has_it(bench: Bench) -> None:
     bench.now += 6
     await bench.membership.assigned(assigned(3), bench.now)
     assert bench.told == [6.0]

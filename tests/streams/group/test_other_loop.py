@@ -70,7 +70,7 @@ async def test_what_is_no_longer_waited_for_ends_by_itself(
     assert await asyncio.to_thread(ended.wait, 10)
 
 
-async def test_a_loop_that_ends_first_leaves_nothing_that_nobody_awaits() -> None:
+async def test_a_loop_that_ends_first_leaves_no_coroutine_unawaited() -> None:
     loop = asyncio.new_event_loop()
     begun: list[int] = []
 

@@ -160,7 +160,7 @@ def test_positions_move_when_answers_are_handed_over_unless_a_seek_came_first() 
     assert found.positions == {A0: 12, A1: 5, B0: 30}
 
 
-def test_a_partition_without_a_leader_is_told_once_and_told_back() -> None:
+def test_a_partition_without_a_leader_is_reported_once_and_its_return_too() -> None:
     found = protocol()
     heard(found, part(A0), part(A1), part(B0))
     assert found.led({A0, A1, B0}) == (set(), set())

@@ -285,7 +285,7 @@ async def test_an_empty_step_is_one(log: Log) -> None:
         assert await writer.commit([]) == []
 
 
-async def test_reading_goes_on_at_the_position_that_was_set(log: Log, at: Partition) -> None:
+async def test_reading_continues_at_the_position_that_was_set(log: Log, at: Partition) -> None:
     async with writing(log, "w") as writer, reading(log, (at, 0)) as reader:
         offsets = [(await writer.commit([record(at, b"%d" % n)]))[0] for n in range(3)]
         assert await values(reader, 3) == [b"0", b"1", b"2"]

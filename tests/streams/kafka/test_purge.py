@@ -47,7 +47,7 @@ async def test_a_log_is_kept_until_it_has_been_taken_in(settings: Settings, topi
         await asyncio.wait([running])
 
 
-async def test_a_broker_that_refuses_is_told_of_and_ends_nothing(
+async def test_a_broker_that_refuses_is_logged_and_ends_nothing(
     settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
     # above the end: what a topic created again would look like
@@ -65,7 +65,7 @@ async def test_a_broker_that_refuses_is_told_of_and_ends_nothing(
         await asyncio.wait([running])
 
 
-async def test_nothing_is_deleted_of_a_topic_that_was_made_anew(
+async def test_nothing_is_deleted_of_a_topic_that_was_created_again(
     settings: Settings, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = (topics.repartition, 0)

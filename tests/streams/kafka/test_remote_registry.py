@@ -83,7 +83,7 @@ def test_the_registrys_id_1_with_the_same_types_in_another_order(remote: Registr
     assert registry.own_id("send") not in (1, 2)
 
 
-def test_an_id_of_ours_is_never_asked_for(remote: RegistryServer) -> None:
+def test_our_own_id_is_never_requested(remote: RegistryServer) -> None:
     source = HttpSource(remote.url)
     for name in registry.NAMES:
         assert source.writer(registry.own_id(name)) == registry.raw(name)
@@ -105,13 +105,15 @@ def test_our_schemas_are_registered_once_and_found_again(remote: RegistryServer)
 
 
 @pytest.mark.parametrize("status", [401, 403, 409, 422])
-def test_a_registry_that_refuses_our_schema_is_told(remote: RegistryServer, status: int) -> None:
+def test_a_registry_that_refuses_our_schema_is_an_error(
+    remote: RegistryServer, status: int
+) -> None:
     remote.raw["/subjects/t.users-value"] = (status, b'{"message": "incompatible"}')
     with pytest.raises(Fatal, match="incompatible"):
         HttpSource(remote.url).id_of("user", "t.users")
 
 
-def test_a_registry_that_gives_out_an_id_of_ours_is_strange(remote: RegistryServer) -> None:
+def test_a_registry_that_assigns_our_own_id_is_an_error(remote: RegistryServer) -> None:
     given = json.dumps({"id": registry.own_id("user")}).encode()
     remote.raw["/subjects/t.users-value"] = (200, given)
     with pytest.raises(RegistryUnreachable):

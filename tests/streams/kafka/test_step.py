@@ -44,7 +44,7 @@ async def test_one_that_is_fenced_between_two_sends_is_fenced(
         await producer.close()
 
 
-async def test_a_fenced_producer_leaves_no_error_that_nobody_has_heard(
+async def test_a_fenced_producer_leaves_no_unretrieved_error(
     settings: Settings, topics: Topics
 ) -> None:
     """Python logs such an error, with a traceback, whenever it collects its future."""

@@ -52,7 +52,7 @@ def spoil(folder: Path, which: Callable[[int], Iterable[int]]) -> None:
     table.write_bytes(data)
 
 
-def test_a_store_is_free_at_once_however_slowly_somebody_reads(folder: Path) -> None:
+def test_a_store_is_free_at_once_however_slow_a_reader_is(folder: Path) -> None:
     store, views = opened(folder), OpenSnapshots()
     store[b"a"] = b"1"
     slow = views.add(StoreSnapshot(store.snapshot(), folder))
@@ -111,7 +111,7 @@ def test_a_snapshot_of_a_closed_store_holds_it(folder: Path) -> None:
     opened(folder).close()
 
 
-def test_a_store_that_only_a_cycle_holds_is_let_go(folder: Path) -> None:
+def test_a_store_that_only_a_cycle_holds_is_released(folder: Path) -> None:
     class Holder:
         def __init__(self) -> None:
             self.store = opened(folder)
@@ -136,7 +136,7 @@ def test_another_processes_store_is_left_alone(folder: Path) -> None:
     opened(folder).close()
 
 
-def test_a_store_whose_folder_went_is_closed_and_made_anew(folder: Path) -> None:
+def test_a_store_whose_folder_went_is_closed_and_created_again(folder: Path) -> None:
     store = opened(folder)
     store[b"a"] = b"1"
     shutil.rmtree(folder)

@@ -139,7 +139,7 @@ STRANGE = [
 ]
 
 
-async def test_records_of_strangers_in_the_changelog_stop_no_shard(
+async def test_foreign_records_in_the_changelog_stop_no_shard(
     store: Store, settings: Settings
 ) -> None:
     """What a shard cannot have written is left out, and the entry before it holds."""

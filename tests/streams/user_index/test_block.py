@@ -55,7 +55,7 @@ def test_splitting_keeps_order_and_bound(rows: int) -> None:
 
 @given(cut=st.integers(0, 2_000))
 @example(cut=325)  # right after the schema
-def test_damaged_bytes_are_told(cut: int) -> None:
+def test_damaged_bytes_are_an_error(cut: int) -> None:
     data = block.encode(block.pack(random_rows(1, 100)))
     with pytest.raises(block.CorruptBlock):
         block.decode(data[: min(cut, len(data) - 1)])

@@ -213,7 +213,7 @@ async def test_a_read_in_hand_survives_merges_of_segments_and_runs(rig: Rig) -> 
     assert rig.found(USERS) == rig.expected(USERS)
 
 
-async def test_distrust_starts_anew(rig: Rig) -> None:
+async def test_distrust_starts_again(rig: Rig) -> None:
     filled(rig, 4)
     await settle(rig)
     rig.users.distrust()

@@ -58,7 +58,7 @@ def test_users_of_any_name_are_found(rig: Rig) -> None:
         assert sorted(map(str, found)) == expected(rig, [user])
 
 
-def test_damaged_segments_are_told(rig: Rig) -> None:
+def test_damaged_segments_are_an_error(rig: Rig) -> None:
     segments = list(rig.table.segments.values())
     rig.state_store.apply([(keys.segment(index.id), b"PAR1") for index in segments], 1)
     with pytest.raises(CorruptSegment):
@@ -73,7 +73,7 @@ def test_segments_that_are_covered_are_forgotten(rig: Rig) -> None:
     assert segment_filter._hashes.keys() == kept
 
 
-def test_a_segment_that_has_gone_is_told(rig: Rig) -> None:
+def test_a_segment_that_has_gone_is_an_error(rig: Rig) -> None:
     segments = list(rig.table.segments.values())
     rig.drop(next(iter(segments[0].sources)))
     with pytest.raises(SegmentGone):

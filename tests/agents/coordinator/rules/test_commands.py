@@ -17,7 +17,7 @@ B = "canvas:b"
 DONE = [("accepted", None), ("completed", None)]
 
 
-def test_restore_by_name_told_from_accepted_to_completed() -> None:
+def test_restore_by_name_has_results_from_accepted_to_completed() -> None:
     desk = Desk()
     desk.expired(A)
     said = desk.command("restore", A)
@@ -225,7 +225,7 @@ def test_dry_run_judges_and_does_nothing() -> None:
     assert not desk.state.sweep.paused
 
 
-def test_same_request_id_is_told_again_and_done_once() -> None:
+def test_the_same_request_id_gets_its_results_again_and_is_done_once() -> None:
     desk = Desk()
     desk.expired(A)
     first = desk.command("restore", A, B, request_id="same")
@@ -322,7 +322,7 @@ def test_hold_of_an_active_or_hidden_source_is_recorded() -> None:
     assert desk.source("campaign:c").state is State.HELD
 
 
-def test_progress_of_a_large_request_is_told_as_a_whole() -> None:
+def test_progress_of_a_large_request_is_reported_as_a_whole() -> None:
     desk = Desk()
     names = [f"campaign:{number}" for number in range(101)]
     for name in names:
@@ -413,7 +413,7 @@ def test_what_is_repeated_for_each_source_is_short() -> None:
     assert desk.source(names[0]).held is not None
 
 
-def test_a_repeated_command_is_told_again_in_full_once_in_a_batch() -> None:
+def test_a_repeated_command_gets_all_results_again_once_in_a_batch() -> None:
     desk = Desk()
     desk.expired()
     names = (A, *(f"campaign:{number}" for number in range(50)))
@@ -525,7 +525,7 @@ def test_importing_what_is_hidden_brings_nothing_back() -> None:
     assert (desk.source(A).state, desk.source(A).version) == (State.EXPIRED, version)
 
 
-def test_a_misspelt_command_is_told_the_nearest() -> None:
+def test_a_misspelt_command_gets_the_nearest_as_a_hint() -> None:
     (whole,) = of(Desk().command("restor", A), "control_results")
     assert whole["code"] == "invalid_command"
     assert "Did you mean restore?" in whole["message"]

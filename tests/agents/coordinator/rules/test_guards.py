@@ -30,7 +30,7 @@ def refused(said: Sequence[Output]) -> bool:
     return outcomes(said, None)[-1] == ("refused", "invalid_command")
 
 
-def test_a_sweep_of_too_many_asks_once_and_goes_on_when_confirmed() -> None:
+def test_a_sweep_of_too_many_asks_once_and_continues_when_confirmed() -> None:
     desk = Desk(sweep_confirm_share=0.5)
     desk.define(A)
     names = due(desk, 3)
@@ -179,7 +179,7 @@ def test_each_notice_once_for_a_due_date() -> None:
     assert len({one["event_id"] for one in notices}) == 2
 
 
-def test_notices_survive_a_restart_and_begin_anew_for_a_new_due_date() -> None:
+def test_notices_survive_a_restart_and_begin_again_for_a_new_due_date() -> None:
     desk = Desk()
     desk.define(A, "STOPPED")
     due_at = desk.source(A).due_at or 0
@@ -208,7 +208,7 @@ def test_no_notice_while_exempt_or_held() -> None:
     assert not of(desk.tick(80 * DAY), "expiring_soon")
 
 
-def test_a_shard_that_does_not_answer_is_stuck_shown_and_told_again() -> None:
+def test_a_shard_that_does_not_answer_is_stuck_shown_and_asked_again() -> None:
     desk = Desk(partitions=3, shard_deadline_ms=1000)
     desk.define(A, "STOPPED")
     desk.tick(MONTH3 + DAY)

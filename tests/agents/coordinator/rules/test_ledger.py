@@ -103,12 +103,12 @@ def test_a_confirmation_of_an_earlier_version_is_asked_for_again() -> None:
         (f"a/{A}", {"detail": "x", "words": [1]}),
     ],
 )
-def test_a_value_of_another_type_is_no_record_of_ours(key: str, value: object) -> None:
+def test_a_value_of_another_type_is_a_foreign_record(key: str, value: object) -> None:
     with pytest.raises(ledger.Unreadable):
         ledger.parsed(key, json.dumps(value).encode())
 
 
-def test_work_under_way_begins_anew_where_its_record_is_destroyed() -> None:
+def test_work_under_way_begins_again_if_its_record_is_destroyed() -> None:
     desk = Desk()
     desk.expired(A, tags=("x",))
     desk.command("restore", A)

@@ -229,7 +229,7 @@ def test_deleted_counts_as_stopped_and_keeps_its_tags() -> None:
     assert desk.source(A).state is State.EXPIRING
 
 
-def test_deleted_while_nobody_looked() -> None:
+def test_deleted_while_no_coordinator_ran() -> None:
     desk = Desk()
     desk.define(A)
     desk.define(B, references=(A,))
@@ -370,7 +370,7 @@ def test_same_definition_again_changes_nothing() -> None:
     assert desk.define(A, "STOPPED", filters=USES_A) == []
 
 
-def test_an_older_definition_that_is_read_again_is_not_told_again() -> None:
+def test_an_older_definition_that_is_read_again_is_not_audited_again() -> None:
     desk = Desk()
     desk.define(A, updated_at=START + 2)
     older = Definition(A, Status.STOPPED, updated_at=START + 1)

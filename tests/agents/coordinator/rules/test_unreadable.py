@@ -97,7 +97,7 @@ def test_what_an_unreadable_filter_names_stays_hot(filters: str) -> None:
         None,
     ],
 )
-def test_filters_that_are_none_of_ours_stay_opaque(filters: object) -> None:
+def test_unknown_filters_stay_opaque(filters: object) -> None:
     desk = Desk()
     desk.define(A, "STOPPED")
     assert "unreadable_filter" not in decisions(desk.define(C, filters=json.dumps(filters)))
@@ -134,7 +134,7 @@ def test_one_unreadable_record_after_another_keeps_what_the_readable_one_used() 
     assert {desk.source(name).state for name in (A, "campaign:2")} == {State.STOPPED}
 
 
-def test_the_same_unreadable_definition_again_is_told_once() -> None:
+def test_the_same_unreadable_definition_again_is_audited_once() -> None:
     desk = Desk()
     assert "unreadable_filter" in decisions(desk.define(C, filters="not json"))
     assert desk.define(C, filters="not json") == []
@@ -226,7 +226,7 @@ def test_every_filter_is_known_to_the_spelling() -> None:
     assert set(VOCABULARY) == FILTERS
 
 
-def test_many_strange_names_cost_little_and_pass_for_nothing() -> None:
+def test_many_unknown_names_cost_little_and_match_no_filter() -> None:
     names = [f"received_from_campaig{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(600)]
     strange = json.dumps({"list": names})
     began = time.monotonic()

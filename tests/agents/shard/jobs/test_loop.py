@@ -75,7 +75,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
     opened.store.state_store.close()
 
 
-async def test_ingest_goes_on_once_shards_are_handed_away(held: Held) -> None:
+async def test_ingest_continues_once_shards_move_away(held: Held) -> None:
     held.store.table.deltas.rows = held.budget.delta_rows_full
     held.loop.check_room()
     assert not held.loop.room.is_set()

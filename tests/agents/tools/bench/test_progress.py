@@ -6,11 +6,11 @@ from pathlib import Path
 from agents.tools.bench.peers.progress import Progress
 
 
-def test_nothing_told_reads_as_nothing(tmp_path: Path) -> None:
+def test_no_progress_reads_as_nothing(tmp_path: Path) -> None:
     assert Progress(tmp_path / "progress").read() == (0, 0.0, 0.0)
 
 
-def test_the_parent_sees_what_the_process_tells(tmp_path: Path) -> None:
+def test_the_parent_sees_the_progress_of_the_process(tmp_path: Path) -> None:
     told, seen = Progress(tmp_path / "progress"), Progress(tmp_path / "progress")
     before = time.monotonic()
     told.add()

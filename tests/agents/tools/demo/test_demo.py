@@ -87,7 +87,7 @@ async def test_own_events_and_a_worker_that_stays(broker: str, tmp_path: Path) -
 
 
 @pytest.mark.connected
-async def test_a_worker_that_ends_is_told(settings: Settings, tmp_path: Path) -> None:
+async def test_a_worker_that_ends_is_reported(settings: Settings, tmp_path: Path) -> None:
     async with DemoWorker(settings, tmp_path, keep=False) as worker:
         with pytest.raises(Fatal, match="ended with code 1"):
             await worker.ready(DEMO_S)
@@ -95,7 +95,7 @@ async def test_a_worker_that_ends_is_told(settings: Settings, tmp_path: Path) ->
 
 
 @pytest.mark.connected
-async def test_a_worker_that_is_killed_is_told(settings: Settings, tmp_path: Path) -> None:
+async def test_a_worker_that_is_killed_is_reported(settings: Settings, tmp_path: Path) -> None:
     await topic_admin.create(settings)
     async with DemoWorker(settings, tmp_path, keep=False) as worker:
         await worker.ready(DEMO_S)
@@ -176,7 +176,7 @@ def test_settings_reach_the_worker() -> None:
     assert again == settings
 
 
-def test_a_difference_is_told_with_an_example() -> None:
+def test_a_difference_is_shown_with_an_example() -> None:
     assert difference({KEY: (1, 2)}, {KEY: (1, 2)}) == ""
     assert "1 rows missing" in difference({}, {KEY: (1, 2)})
     assert "1 too many" in difference({KEY: (1, 2)}, {})
