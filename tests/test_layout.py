@@ -180,3 +180,17 @@ def test_actors_know_the_world_by_their_environment_alone() -> None:
         if OUTSIDE.match(found)
     ]
     assert wrong == [], "logs, time and random numbers are injected: streams/kafka/environment.py"
+
+
+ALIKE = {"Shard"}
+"""A protocol and what keeps it."""
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    found = [
+        node.name
+        for _, file in modules()
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert {name for name in found if found.count(name) > 1} == ALIKE

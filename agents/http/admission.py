@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from agents.http.problems import Problem
 
-__all__ = ["Admission", "Slots", "Work"]
+__all__ = ["Admission", "Slots", "WorkKind"]
 
 WAIT_S = 20.0
 """So long a request waits for a slot."""
@@ -24,7 +24,7 @@ QUEUE = 4
 RETRY_AFTER_S = 5
 
 
-class Work(StrEnum):
+class WorkKind(StrEnum):
     """The kind of work of an answer: a look-up, a query over all users, all rows of a source as a
     stream, or all rows as one file.
     """
@@ -38,7 +38,7 @@ class Work(StrEnum):
 class Slots:
     """The slots of one kind of work. Use it in one event loop only."""
 
-    def __init__(self, kind: Work, most: int) -> None:
+    def __init__(self, kind: WorkKind, most: int) -> None:
         self._kind = kind
         self._most = most
         self._by_key = max(1, most - 1 if most < QUEUE else most * 3 // 4)
@@ -133,4 +133,4 @@ class Admission:
 
     def __init__(self, places: Mapping[str, int]) -> None:
         """`places` as `agents.resources.budget.answers` gives them."""
-        self.slots = {kind: Slots(kind, places[kind.name.lower()]) for kind in Work}
+        self.slots = {kind: Slots(kind, places[kind.name.lower()]) for kind in WorkKind}

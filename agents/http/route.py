@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from agents.http.admission import Work
+from agents.http.admission import WorkKind
 from agents.http.keys import Scope
 
 __all__ = [
@@ -88,7 +88,7 @@ class Route:
     summary: str
     scope: Scope | None
     note: str = ""
-    work: Work | None = Work.LOOK_UP
+    work: WorkKind | None = WorkKind.LOOK_UP
     parameters: tuple[Parameter, ...] = ()
     body: Schema | None = None
     body_optional: bool = False

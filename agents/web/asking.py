@@ -9,7 +9,7 @@ from aiohttp import web
 
 from agents.coordinator.rules.requests import repeats
 from agents.coordinator.rules.state import Request
-from agents.http.admission import Work
+from agents.http.admission import WorkKind
 from agents.http.problems import Problem, legacy_deleted, shards_unavailable, unknown_source
 from agents.requests.commands import NotSent, TooLong
 from agents.requests.facts import part_facts, request_facts, sent_facts
@@ -57,7 +57,7 @@ async def asked(
     request_id = command.request_id or ""
     known = context.requests.get(request_id)
     if known is None:
-        async with slot(request, Work.LOOK_UP):
+        async with slot(request, WorkKind.LOOK_UP):
             await _sent(context, command)
         try:
             async with asyncio.timeout(wait_s):

@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
 
-from agents.http.admission import Work
+from agents.http.admission import WorkKind
 from agents.http.keys import Key, Scope
 from agents.http.problems import Problem
 from agents.scatter.context import CONTEXT
@@ -20,7 +20,7 @@ def caller(request: web.Request) -> Key | None:
     return request.get(KEY)
 
 
-def slot(request: web.Request, work: Work) -> AbstractAsyncContextManager[None]:
+def slot(request: web.Request, work: WorkKind) -> AbstractAsyncContextManager[None]:
     """A slot for work of this kind, see admission.py. Raises Problem (429, 503)."""
     key = caller(request)
     slots = request.app[CONTEXT].admission.slots[work]

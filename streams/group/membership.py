@@ -12,13 +12,13 @@ from streams.group.assignor import ShardAssignor
 from streams.group.shard_plan import Directory
 from streams.settings import Settings
 
-__all__ = ["SESSION_S", "Assigned", "Link", "Membership"]
+__all__ = ["SESSION_S", "Assigned", "Membership", "TransportLink"]
 
 SESSION_S = 10.0
 """A worker that the group has not heard of for so long may lose its shards to others."""
 
 
-class Link(Protocol):
+class TransportLink(Protocol):
     """The interface of the transport that the membership uses."""
 
     @property
@@ -75,7 +75,7 @@ class Membership:
         self.on_assigned = on_assigned
         self.on_failed = on_failed
         self._member_file = settings.data_dir / "member"
-        self._link: Link | None = None
+        self._link: TransportLink | None = None
         self._heard = steady_s()
         self._told: int | None = None
         self._lock = threading.Lock()
@@ -118,7 +118,7 @@ class Membership:
             return float("inf")
         return steady_s() - self._heard
 
-    def attach(self, link: Link) -> None:
+    def attach(self, link: TransportLink) -> None:
         """Called by the transport when it has started."""
         self._link = link
 

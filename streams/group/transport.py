@@ -179,7 +179,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     @property
     def generation(self) -> int:
-        """See `Link.generation`: known as soon as all members have joined, before the
+        """See `TransportLink.generation`: known as soon as all members have joined, before the
         assignment.
         """
         generation: int = self._consumer._coordinator.generation

@@ -13,7 +13,7 @@ from aiohttp import web
 from agents.audience.ascending import ascending
 from agents.audience.audience import Audience
 from agents.http import body, formats
-from agents.http.admission import Work
+from agents.http.admission import WorkKind
 from agents.http.keys import Scope
 from agents.http.problems import bad_request
 from agents.http.route import Route, ref
@@ -190,7 +190,7 @@ ROUTES = (
         handler=audience,
         summary="The users that match a filter, in pages of JSON or as one NDJSON stream",
         scope=Scope.READ,
-        work=Work.AUDIENCE,
+        work=WorkKind.AUDIENCE,
         note=" That gives the count, in a page with `limit` 0; users take `users.export`.",
         body=ref("AudienceRequest"),
         answers={_MEDIA[0]: ref("Audience"), _MEDIA[1]: {"type": "string"}},

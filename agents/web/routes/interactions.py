@@ -10,7 +10,7 @@ import polars as pl
 from aiohttp import web
 
 from agents.http import formats
-from agents.http.admission import Work
+from agents.http.admission import WorkKind
 from agents.http.keys import Scope
 from agents.http.problems import Problem, shards_unavailable
 from agents.http.quota import Spooled
@@ -44,7 +44,7 @@ async def interactions(request: web.Request) -> web.StreamResponse:
     headers = {"Content-Type": formats.MEDIA_TYPES[format_], "Cache-Control": "no-store"}
     if format_ == "parquet":
         return await _parquet(request, context, source, headers)
-    async with slot(request, Work.ROWS), SourceRows(context, source) as rows:
+    async with slot(request, WorkKind.ROWS), SourceRows(context, source) as rows:
         pieces = _ndjson(request, rows) if format_ == "ndjson" else _csv(request, rows)
         return await stream(request, pieces, headers)
 
@@ -73,7 +73,7 @@ async def _parquet(
     check_version(request)
     with context.spools.folder() as spooled:
         try:
-            async with slot(request, Work.FILE):
+            async with slot(request, WorkKind.FILE):
                 done = await _made(request, context, source, spooled)
         except Unavailable:
             raise

@@ -1,6 +1,6 @@
 """The list of the routes about users."""
 
-from agents.http.admission import Work
+from agents.http.admission import WorkKind
 from agents.http.keys import Scope
 from agents.http.route import SOURCE, Route, path, query
 from agents.web.routes.export_ids import export_ids
@@ -42,7 +42,7 @@ ROUTES = (
         handler=export_segment,
         summary="All users of a segment, an export object a line, streamed",
         scope=Scope.EXPORT,
-        work=Work.AUDIENCE,
+        work=WorkKind.AUDIENCE,
         body=SEGMENT_REQUEST,
         answers={"application/x-ndjson": {"type": "string"}},
         problems=(
@@ -57,7 +57,7 @@ ROUTES = (
         handler=users_csv,
         summary="User Data of everyone whom a source reached, as CSV, streamed",
         scope=Scope.EXPORT,
-        work=Work.ROWS,
+        work=WorkKind.ROWS,
         parameters=(SOURCE,),
         answers={"text/csv": {"type": "string"}},
         problems=(

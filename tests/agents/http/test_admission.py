@@ -12,7 +12,7 @@ import pytest
 
 from agents.filters.plan_nodes import FilterPlan
 from agents.http import admission
-from agents.http.admission import Slots, Work
+from agents.http.admission import Slots, WorkKind
 from agents.http.keys import Scope
 from agents.http.problems import Problem
 from agents.http.quota import Quota
@@ -34,7 +34,7 @@ def left(folder: Path) -> list[Path]:
 
 
 async def test_places_are_given_in_order_and_no_key_has_all() -> None:
-    slots = Slots(Work.AUDIENCE, 2)
+    slots = Slots(WorkKind.AUDIENCE, 2)
     order: list[str] = []
     go = {name: asyncio.Event() for name in ("a1", "a2", "b1", "b2")}
 
@@ -62,7 +62,7 @@ async def test_places_are_given_in_order_and_no_key_has_all() -> None:
 async def test_who_waits_too_long_behind_too_many_or_leaves_is_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    slots = Slots(Work.AUDIENCE, 2)
+    slots = Slots(WorkKind.AUDIENCE, 2)
 
     async def enter(key: str | None) -> None:
         async with slots.slot(key):
@@ -89,7 +89,7 @@ async def test_who_waits_too_long_behind_too_many_or_leaves_is_out(
 
 
 async def test_a_slot_given_to_a_request_that_leaves_is_passed_on() -> None:
-    slots = Slots(Work.FILE, 1)
+    slots = Slots(WorkKind.FILE, 1)
 
     async def enter() -> None:
         async with slots.slot(None):
@@ -156,7 +156,7 @@ async def test_a_hundred_files_by_one_key_stay_within_the_budget(
             await answer.read()
             return answer.status, answer.headers.get("Retry-After")
 
-    slots = site.context.admission.slots[Work.FILE]
+    slots = site.context.admission.slots[WorkKind.FILE]
     async with (
         serving(site),
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
