@@ -63,7 +63,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def imported(file: Path) -> Iterator[str]:
-    """What a module imports of ours: modules, and names in them."""
+    """The modules of the project that a module imports, and names in them."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
@@ -83,6 +83,16 @@ def test_every_room_says_what_it_is_for() -> None:
         text = (ROOT / room.replace(".", "/") / "__init__.py").read_text()
         said = ast.get_docstring(ast.parse(text)) or ""
         assert "Begin with" in " ".join(said.split()), f"{room} does not say where to begin"
+
+
+def test_the_drawing_of_the_architecture_page_has_the_rooms_in_their_order() -> None:
+    drawing = (ROOT / "docs/architecture.md").read_text().split("\n## ", 1)[0]
+    drawn, package = [], ""
+    for indent, name in re.findall(r"^( {4}| {6})(\w+)", drawing, re.MULTILINE):
+        package = name if len(indent) == 4 else package
+        drawn.append(package if name == package else f"{package}.{name}")
+    rooms = [room for room in ORDER if room.count(".") == 1]
+    assert [room for room in reversed(drawn) if "." in room] == rooms
 
 
 @pytest.mark.parametrize("room", ORDER)

@@ -74,7 +74,7 @@ async def test_killed_workers_lose_nothing_and_repeat_no_event(
 
 
 async def _told_once(cluster: Cluster, topics: Topics) -> None:
-    """Every expiry and restore is told once, and each epoch of a source follows the one before."""
+    """Every expiry and restore has one event, and the epochs of a source are consecutive."""
     expired = await records(cluster.settings, topics.expired, "expired")
     restored = await records(cluster.settings, topics.restored, "restored")
     ends = Counter((event["source"], event["epoch"]) for event in expired)

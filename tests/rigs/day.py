@@ -19,7 +19,7 @@ _SIGNALS = {"hard_bounce", "spam_report", "invalid_phone", "feature_flag", "inbo
 
 
 def some(strategy: SearchStrategy[Any], count: int) -> list[Any]:
-    """So many examples of a strategy, the same every time."""
+    """This many examples of a strategy, the same every time."""
     found: list[Any] = []
 
     @limits(max_examples=count, database=None, derandomize=True, phases=[Phase.generate])
@@ -32,8 +32,9 @@ def some(strategy: SearchStrategy[Any], count: int) -> list[Any]:
 
 
 def told(events: Iterable[Event]) -> list[Event]:
-    """The events that producers can tell, with those that come of them: who is held out has
-    entered too."""
+    """The events that producers can send, and the events that follow from them: a user in the
+    control group has entered too.
+    """
     found = []
     for event in events:
         found.append(event)

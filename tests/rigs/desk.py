@@ -109,7 +109,7 @@ class Desk:
         return self.take(Tick(skew_ms))
 
     def source(self, name: str) -> Source:
-        """What is known of a source."""
+        """The coordinator's record of a source."""
         return self.state.sources[name]
 
     def expired(self, name: str = "campaign:a", **facts: Any) -> Source:
@@ -127,7 +127,7 @@ def of(said: Sequence[Output], topic: str) -> list[dict[str, Any]]:
 
 
 def outcomes(said: Sequence[Output], source: str | None) -> list[tuple[str, str | None]]:
-    """What was told of one source (or of the whole request): outcome and code."""
+    """The results of one source (or of the whole request): outcome and code."""
     results = of(said, "control_results")
     return [(one["outcome"], one["code"]) for one in results if one["source"] == source]
 

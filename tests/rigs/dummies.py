@@ -134,7 +134,7 @@ def rows(source: str, *users: str) -> pl.DataFrame:
 
 
 async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait for a condition that nobody signals; fails after `seconds`."""
+    """Wait for a condition that has no signal; fails after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # it is nobody's to signal
             await asyncio.sleep(0.02)

@@ -113,7 +113,7 @@ async def test_if_one_fails_the_others_end_and_its_error_is_raised() -> None:
 async def test_a_cancellation_while_one_has_failed_already_is_not_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where a TaskGroup of Python 3.11 raises its group, and the caller goes on."""
+    """Here a TaskGroup of Python 3.11 raises its group, and the caller would continue."""
     monkeypatch.setattr(ending, "AGAIN_S", 0.01)
     begin, lets_go = asyncio.Event(), asyncio.Event()
 

@@ -42,7 +42,7 @@ def _settings(broker: str, prefix: str, folder: Path) -> Settings:
 
 
 def _history() -> tuple[Facts, list[Event]]:
-    """Facts of some hundreds of events, and the events that producers tell."""
+    """The facts of some hundreds of events, and the events that producers send."""
     events = [
         event for known in day.some(histories.facts(hidden=False), 14) for event in known.events
     ]

@@ -237,7 +237,7 @@ async def test_status_audit_and_rejected_read_their_topics(
 
 
 async def _rejects(settings: Settings) -> None:
-    """Whose record it is, which, what is wrong with it, and what to do."""
+    """Checks the user, the record, the fault and the remedy."""
     event = {"id": "e1", "user_id": "ada", "time": 1_767_225_600, "campaign_id": "c"}
     values = [
         json.dumps(event).encode(),

@@ -48,7 +48,7 @@ LAST = "last-"
 
 
 class CoordinatorRig:
-    """A prefix on the broker with a clock, a writer, and readers for what is said."""
+    """A prefix on the broker with a clock, a writer, and readers of the outputs."""
 
     def __init__(self, settings: Settings, topics: Topics, writer: StepProducer) -> None:
         self.settings = settings
@@ -279,7 +279,7 @@ async def test_a_second_coordinator_fences_the_first(rig: CoordinatorRig, view: 
 async def test_events_once_whatever_becomes_of_a_commit(
     rig: CoordinatorRig, view: StateView, monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
-    """The step that tells of the expiry fails before, or after, it was committed."""
+    """The step with the expiry event fails before, or after, it was committed."""
     commit = StepProducer.commit
     failed: list[int] = []
 

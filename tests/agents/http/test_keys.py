@@ -149,7 +149,7 @@ def _a_link_in_an_open_folder(file: Path) -> None:
 
 
 def _of_anybody_in_a_shared_folder(file: Path) -> None:
-    """As in /tmp, where whoever comes first makes a file."""
+    """As in /tmp, where any user can create the file first."""
     if os.geteuid() != 0:
         pytest.skip("only root can give a file away")
     os.chown(file, 12345, -1)

@@ -83,7 +83,7 @@ async def test_there_is_lag_until_a_backlog_is_folded_and_none_afterwards(
 
 
 async def test_events_behind_an_open_transaction_are_lag_and_named(alone: Settings) -> None:
-    """They are acknowledged, and nobody folds them before the producer ends its transaction."""
+    """They are acknowledged, and no shard folds them before the producer ends its transaction."""
     click = Topics(alone.prefix).event("click")
     writer = AIOKafkaProducer(
         bootstrap_servers=alone.bootstrap_servers, transactional_id=f"{alone.prefix}slow"

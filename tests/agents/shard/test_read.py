@@ -52,7 +52,7 @@ async def context(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[Sha
 
 
 async def put(context: ShardContext, seeds: range) -> list[pl.DataFrame]:
-    """So many small deltas, in one step."""
+    """This many small deltas, in one step."""
     sequence = context.store.table.next_sequence
     frames = {
         keys.delta(sequence + at, 0): random_rows(seed, 9, users=2_000)

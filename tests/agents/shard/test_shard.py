@@ -457,8 +457,9 @@ async def test_a_large_record_with_a_large_header_is_rejected_and_passed(stand: 
 async def test_batches_that_a_broker_accepts_and_no_client_writes_stop_nothing(
     stand: Stand,
 ) -> None:
-    """Bombs, bytes behind the payload, garbage with a right checksum: the shard goes on, in the
-    same life, and each batch is taken in, or put aside with its place."""
+    """Bombs, bytes behind the payload, garbage with a valid checksum: the shard continues without a
+    restart, and each batch is accepted, or rejected with its position.
+    """
     topics = Topics(stand.settings.prefix)
     topic, broker = topics.event("open"), stand.settings.bootstrap_servers
     good = event_value("open", 1)

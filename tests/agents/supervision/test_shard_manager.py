@@ -15,7 +15,7 @@ from tests.rigs.dummies import DummyShard, Open, until
 
 
 class Slow(DummyShard):
-    """Takes its time to let go."""
+    """Ends slowly after a cancellation."""
 
     def __init__(self, partition: int, lets_go: asyncio.Event, log: list[str]) -> None:
         super().__init__(partition)

@@ -118,7 +118,9 @@ def test_the_error_of_a_failed_call_has_no_names_of_a_library() -> None:
 
 @pytest.mark.parametrize("ms", [1 << 62, -(1 << 62), 253_402_300_800_000])
 def test_a_time_that_no_calendar_has_is_a_number(ms: int) -> None:
-    """Whoever writes a record says when: one in the year 100,000 ended every list it was in."""
+    """The writer of a record chooses its time: a record of the year 100,000 made every list
+    fail.
+    """
     assert table.when(ms) == f"{ms} ms"
 
 

@@ -77,7 +77,7 @@ def test_users_and_definitions_too(settings: Settings) -> None:
 
 
 def test_a_filter_that_workers_would_keep_aside_is_a_fault(settings: Settings) -> None:
-    """It was sent without a word, and kept hot what nobody meant."""
+    """It was sent without an error, and kept sources hot by mistake."""
     filters = (
         ("not json", True),
         ('{"filter": "received_from_campaign", "campain": "x"}', True),

@@ -85,7 +85,7 @@ def _grandchild(folder: Path, life: str, end: str) -> int:
 
 
 def _ended(pid: int) -> bool:
-    """Whether a process that is no child of ours is gone, or waits for somebody to notice."""
+    """Whether a process that is not our child is gone, or is a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except FileNotFoundError:

@@ -41,7 +41,7 @@ async def cut(settings: Settings, topic: str, offset: int) -> None:
 
 
 async def taken_in(coordinator: Coordinator, requests: int) -> None:
-    """Let it run until it knows so many requests."""
+    """Let it run until it knows this many requests."""
     task = asyncio.create_task(coordinator.run())
     async with asyncio.timeout(DEADLINE_S):
         while not coordinator.running.is_set() or len(coordinator.state.requests) < requests:

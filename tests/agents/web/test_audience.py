@@ -67,7 +67,7 @@ async def post(
 async def test_the_lag_is_not_that_of_a_time_after_the_answer(
     alone: Settings, monkeypatch: pytest.MonkeyPatch, partition: int
 ) -> None:
-    """What is folded between the pin and the answer's head is not in the answer."""
+    """Events that are folded between the pin and the answer's head are not in the answer."""
     first, second = two(alone)
     shard = (first.shards | second.shards)[partition]
     shard.lag = {"interactions.send": 5}

@@ -244,7 +244,7 @@ async def test_a_worker_out_of_touch_with_its_group_does_not_answer(
 
 
 async def misled(site: Site, ask: Callable[[str], Awaitable[tuple[int, Any]]]) -> None:
-    """Whoever reads from a worker that knows better would not learn what is missing."""
+    """A worker with a newer view would otherwise return an answer with missing rows."""
     watch = site.context.topics
     watch.findings = (
         TopicProblem("x.interactions.send", "partitions", "6", "4", "Take a new prefix"),

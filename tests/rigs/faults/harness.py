@@ -203,7 +203,7 @@ class Cluster:
 
 
 def difference(found: Interactions, wanted: Interactions) -> str:
-    """What tells two sets of rows apart, shortly."""
+    """The difference of two sets of rows, in short."""
     missing = [key for key in wanted if key not in found]
     extra = [key for key in found if key not in wanted]
     other = [key for key in wanted if key in found and found[key] != wanted[key]]

@@ -45,7 +45,7 @@ class Node:
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """It goes on where it was."""
+        """Continue the frozen broker."""
         os.kill(self._process.pid, signal.SIGCONT)
 
     def end(self) -> None:
@@ -65,7 +65,7 @@ class ThreeBrokers:
 
 @contextmanager
 def three_brokers(folder: Path) -> Iterator[ThreeBrokers]:
-    """Up inside the block. Needs Java, and the jars that any other broker of ours needs."""
+    """Three running brokers inside the block. Needs Java, and the jars of the local broker."""
     java, run = _runner()
     ports = [free_ports() for _ in range(3)]
     voters = ",".join(f"{n}@127.0.0.1:{ports[n - 1][1]}" for n in (1, 2, 3))

@@ -41,7 +41,7 @@ class Event(NamedTuple):
 
 @dataclass
 class SourceFacts:
-    """What is known of a source; `state` as in `lifecycle.state`."""
+    """The facts of a source; `state` as in `lifecycle.state`."""
 
     state: str = "STOPPED"
     legacy: bool = False

@@ -62,7 +62,7 @@ def hostile_batches(seed: int, base_offset: int = 0) -> Iterator[HostileBatch]:
 
 
 def wire_of(payload: bytes | bytearray, count: int, compression: int, base_offset: int) -> bytes:
-    """A batch of these bytes, compressed already, whatever they are."""
+    """A batch of these bytes, which count as compressed."""
     size = HEADER.size - LENGTH_END + len(payload)
     last = max(0, min(count, 1 << 20) - 1)
     head = HEADER.pack(

@@ -52,7 +52,7 @@ HEADERS = (
 
 
 def requests(seed: int, count: int) -> Iterator[bytes]:
-    """So many requests as bytes, most of them whole."""
+    """This many requests as bytes, most of them complete."""
     rng = Random(f"http {seed}")
     for _ in range(count):
         body = json.dumps(

@@ -53,8 +53,9 @@ GOOD_EVENT: dict[str, dict[str, Any]] = {
 
 
 def events(seed: int, count: int) -> int:
-    """Events of all kinds, alone, beside good ones, and forwarded: each is taken in or rejected
-    once, and the good ones beside it are taken in."""
+    """Events of all kinds, alone, among good ones, and forwarded: each is accepted or rejected
+    once, and the good ones around it are accepted.
+    """
     taken = 0
     for number in range(0, count, GROUP):
         rng = Random(f"events {seed} {number}")
@@ -133,7 +134,7 @@ def commands(seed: int, count: int) -> int:
 
 
 def reports(seed: int, count: int) -> int:
-    """Records in an internal topic: whoever wrote them, the coordinator goes on."""
+    """Records in an internal topic: the coordinator continues, whoever wrote them."""
     item = {"source": "campaign:a", "version": 1, "phase": "expired", "checksum": "0" * 32}
     good = {"partition": 0, "time": NOW, "items": [item]}
     return _coordinate("reports", seed, count, TOPICS.shard_reports, "report", good)

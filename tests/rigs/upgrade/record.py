@@ -182,7 +182,7 @@ async def record(checkout: Path, broker: str, target: Path) -> None:
 
 
 def _kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """What a store needs; its logs and locks are left out, and nobody is named."""
+    """The files that a store needs, without logs and locks, and without names of users."""
     name = Path(member.name).name
     if name.startswith("LOG") or name in ("LOCK", "worker.lock", "lock"):
         return None

@@ -114,7 +114,7 @@ def random_batches(draw: st.DrawFn, event: str) -> list[RecordBatch]:
 
 
 def verdict(event: str, row: dict[str, Any], timestamp: int, limit: int) -> str | None:
-    """The rules of decode_check once more, in plain Python."""
+    """The rules of schemas.decode.check, in plain Python."""
     if any(row.get(n) == "" for n in ("id", "user_id", "campaign_id", "canvas_id")):
         return "missing_field"
     if row["campaign_id"] is not None and row["canvas_id"] is not None:

@@ -22,7 +22,7 @@ ORDER = ["source", "user"]
 
 
 def sized(sizes: list[int]) -> pl.DataFrame:
-    """One source for each size, with so many users."""
+    """One source for each size, with this many users."""
     return frame_of(
         [
             (f"campaign:{s:03}", f"{user:024x}", "received", "EMAIL", None, None, None, user, user)

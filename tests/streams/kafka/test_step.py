@@ -15,7 +15,7 @@ pytestmark = pytest.mark.connected
 
 
 async def taken(settings: Settings, name: str) -> None:
-    """Take the transactional id over, and let go."""
+    """Take the transactional id over, and close."""
     other = StepProducer(settings, name)
     await other.start()
     await other.close()

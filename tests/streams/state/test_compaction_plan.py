@@ -46,11 +46,11 @@ class Shelf:
         return decode(self.data[keys.segment(index.id)])
 
     def rows(self) -> dict[tuple[object, ...], tuple[int, int]]:
-        """What is held of sources."""
+        """The rows of sources in the table."""
         return as_dict(frame.filter(pl.col("source") != PROFILE) for frame in self._frames())
 
     def profile(self) -> dict[tuple[object, ...], tuple[int, int]]:
-        """What is held profile-wide, deltas included."""
+        """The profile-wide rows in the table, deltas included."""
         return as_dict([wide(frame) for frame in self.table.deltas.values()]) | as_dict(
             frame.filter(pl.col("source") == PROFILE) for frame in self._frames()
         )

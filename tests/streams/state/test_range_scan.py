@@ -26,7 +26,7 @@ def small_ranges() -> Iterator[None]:
 
 
 def stored(frames: list[pl.DataFrame]) -> tuple[list[SegmentIndex], dict[str, bytes]]:
-    """The segments of the source that so many flushes make, and the bytes of all."""
+    """The segments of the source after this many flushes, and the bytes of all."""
     numbers = itertools.count()
     puts = {
         key: value or b""

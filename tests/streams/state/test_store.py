@@ -237,7 +237,7 @@ async def test_a_state_store_of_another_incarnation_is_thrown_away(
 
 
 def counted(times: int) -> bytes:
-    """A delta of the counts: so many events of one day."""
+    """A delta of the counts: this many events of one day."""
     fields = dict.fromkeys(COUNT_SCHEMA) | {"source": "campaign:a", "count": times}
     return encode(pl.DataFrame([fields], schema=COUNT_SCHEMA))
 

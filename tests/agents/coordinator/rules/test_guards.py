@@ -14,7 +14,7 @@ A = "campaign:a"
 
 
 def due(desk: Desk, count: int) -> list[str]:
-    """So many stopped sources, all of them due."""
+    """This many stopped sources, all of them due."""
     names = [f"campaign:{number:03}" for number in range(count)]
     for name in names:
         desk.define(name, "STOPPED")

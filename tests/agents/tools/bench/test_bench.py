@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
 
 def quiet(sentence: str) -> None:
-    """Nobody listens."""
+    """Ignores progress messages."""
 
 
 def names(report: BenchReport) -> set[str]:
