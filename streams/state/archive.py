@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from schemas.decode.batch import unpack
 from schemas.errors import Fatal
 from schemas.segment.codec import checksum
-from schemas.segment.index import SegmentIndex
+from schemas.segment.index import SegmentIndex, remember
 from streams.kafka.log import Log, ReaderOptions, Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -74,6 +74,7 @@ async def read(
                     segment_id, entry = wanted[order.pop()]
                     headers = dict(record.headers)
                     data = record.value or b""
+                    # what is read back is compared in full: hot data is dropped on its word
                     if (
                         headers.get("segment") != segment_id.encode()
                         or checksum(data) != entry.checksum
@@ -81,7 +82,10 @@ async def read(
                         raise _mismatch(
                             partition_key, record.offset, segment_id, entry, "is another record"
                         )
-                    yield SegmentIndex.from_json(headers["index"] or b""), data
+                    found = SegmentIndex.from_json(headers["index"] or b"")
+                    if found.checksum == entry.checksum:
+                        remember(found, data)
+                    yield found, data
             if order and order[-1] - reader.position(partition_key) > _JUMP:
                 reader.seek(partition_key, order[-1])
     finally:

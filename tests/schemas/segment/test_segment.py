@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from random import Random
 
 import polars as pl
@@ -238,11 +239,16 @@ def test_bytes_that_are_not_those_of_the_index_are_never_decoded() -> None:
     frame = in_order(random_rows(5, 40))
     data = encode(frame, presorted=True)
     index = build("one", 0, frame, data)
+    read = replace(index, id="read")  # this process has not made it
     for at in range(0, len(data), 7):
         damaged = data[:at] + bytes([data[at] ^ 0x20]) + data[at + 1 :]
-        with pytest.raises(CorruptSegment, match="segment one of"):
-            verified(index, damaged)
+        for found in (index, read):
+            with pytest.raises(CorruptSegment, match=f"segment {found.id} of"):
+                verified(found, damaged)
     assert verified(index, data) is data
+    assert verified(read, data) is data
+    with pytest.raises(CorruptSegment, match="segment read of"):
+        verified(read, bytes([data[0] ^ 1]) + data[1:])
     assert verified(index, bytes(bytearray(data))) == data
     with pytest.raises(CorruptSegment):
         verified(index, data[:-1])
