@@ -155,6 +155,40 @@ async def test_an_expiry_that_is_cancelled_half_way_loses_nothing(stand: Stand) 
     assert {item["source"] for item in await stand.reports("restored")} == {A, B}
 
 
+async def test_a_restore_that_is_cancelled_half_way_loses_nothing(stand: Stand) -> None:
+    """Nothing is answered from what it has brought back by then, and the next one brings all."""
+    sent = events(1000)
+    await stand.send(sent, 0)
+    table = stand.shard._store.table
+    for source in (A, B):
+        await stand.tell(source, State.EXPIRING, 5)
+        await stand.applied(source, 5)
+    (expired,) = [item for item in await stand.reports("expired") if item["source"] == A]
+    archived = set(table.manifest[A])
+    await stand.tell(A, State.RESTORING, 7)
+    await stand.until(lambda: bool(table.by_source.get(A)))
+    await stand.tell(A, State.EXPIRING, 8)
+    # of this one nothing has begun
+    await stand.tell(B, State.RESTORING, 7)
+    await stand.tell(B, State.EXPIRING, 8)
+    late = events(60, seed=1, sources=(A,))
+    await stand.send(late, len(sent))
+    for source in (A, B):
+        with pytest.raises(NotHeld):
+            await stand.rows(source, 8)
+        await stand.applied(source, 8)
+    assert not table.own_segments(A)
+    assert set(table.manifest[A]) >= archived
+    again = [item for item in await stand.reports("expired") if item["source"] == A][-1]
+    assert again["version"] == 8
+    assert again["interactions"] >= expired["interactions"]
+    for source in (A, B):
+        await stand.tell(source, State.RESTORING, 9)
+        await stand.applied(source, 9)
+        await stand.tell(source, State.STOPPED, 10)
+        assert await stand.rows(source, 10) == rows_of(expect([*sent, *late]), source)
+
+
 async def test_a_report_that_was_lost_is_sent_again(stand: Stand) -> None:
     await stand.send(events(300), 0)
     stand.shard._work._reminder = Reminder(stand.shard._context, first_s=0.05)
