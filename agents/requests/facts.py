@@ -1,17 +1,21 @@
 """The JSON of a request; docs/operating.md explains each member. Pure."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from agents.coordinator.rules.state import Request, RequestResult
+from agents.coordinator.rules.state import Request, RequestResult, WorkProgress
 from agents.requests.commands import Sent
 from agents.views.protocol import SourceLookup
 from agents.views.request_view import RequestView
-from schemas.records.lifecycle import HIDDEN, Outcome, SourceState, State
+from schemas.records.lifecycle import HIDDEN, WORKING, CommandType, Outcome, SourceState, State
 
-__all__ = ["STATES", "part_facts", "request_facts", "sent_facts", "state_of"]
+__all__ = ["STATES", "part_facts", "progress_facts", "request_facts", "sent_facts", "state_of"]
 
 STATES = ("sent", "running", "finished", "failed")
+MOST_SUMMED = 5_000
+"""Parts of a request whose progress is added up."""
+_MOVES = (CommandType.RESTORE, CommandType.EXPIRE)
 _COUNTS = ("running", "completed", "already", "refused", "failed")
 _BECAUSE = {
     State.ACTIVE: "it is active",
@@ -32,7 +36,7 @@ def state_of(request: Request, view: RequestView) -> str:
     return "finished" if told_of_sources or whole.outcome is Outcome.COMPLETED else "failed"
 
 
-def request_facts(request: Request, view: RequestView) -> dict[str, Any]:
+def request_facts(request: Request, view: RequestView, states: SourceLookup) -> dict[str, Any]:
     """A request without its parts."""
     whole = request.whole
     counts = _counts(request, view)
@@ -52,7 +56,7 @@ def request_facts(request: Request, view: RequestView) -> dict[str, Any]:
         "message": "" if whole is None else whole.message,
         "already": nothing_else or (whole is not None and whole.already),
         "counts": counts,
-        "progress": None,
+        "progress": _together(request, view, states),
     }
 
 
@@ -79,26 +83,87 @@ def sent_facts(sent: Sent) -> dict[str, Any]:
 
 
 def part_facts(
-    parts: Iterable[tuple[str, RequestResult]], states: SourceLookup
+    request: Request, names: Iterable[str], view: RequestView, states: SourceLookup
 ) -> list[dict[str, Any]]:
-    """The last result of each source, and the source's state."""
-    return [_part(source, told, states.get(source)) for source, told in parts]
+    """The result of each of these sources of a request, and the state of the source."""
+    parts = view.parts(request.request_id)
+    found = []
+    for source in names:
+        result, record = parts[source], states.get(source)
+        until, because = _available(record)
+        found.append(
+            {
+                "source": source,
+                "name": "" if record is None else record.name,
+                "state": None if record is None else record.state.value,
+                "outcome": result.outcome.value,
+                "code": result.code,
+                "already": result.already,
+                "message": result.message,
+                "time": result.time,
+                "progress": _shown(_progress(request, result, record, view)),
+                "available_until": until,
+                "available_because": because,
+            }
+        )
+    return found
 
 
-def _part(source: str, told: RequestResult, record: SourceState | None) -> dict[str, Any]:
-    until, because = _available(record)
+def progress_facts(record: SourceState, view: RequestView) -> dict[str, Any] | None:
+    """How far the shards are with a source; None if they do not work on it, or nothing is known."""
+    if record.state not in WORKING:
+        return None
+    return _shown(view.progress(record.source, record.version))
+
+
+def _progress(
+    request: Request, result: RequestResult, record: SourceState | None, view: RequestView
+) -> WorkProgress | None:
+    if record is None or request.dry_run or request.type not in _MOVES or result.already:
+        return None
+    whole = WorkProgress(
+        record.version, 0, record.segments, 0, record.bytes, request.time, result.time
+    )
+    if result.outcome is Outcome.COMPLETED:
+        return replace(whole, done=whole.total, bytes_done=whole.bytes)
+    if result.outcome.final or record.state not in WORKING:
+        return None
+    found = view.progress(record.source, record.version)
+    return whole if found is None and record.state is State.RESTORING else found
+
+
+def _together(request: Request, view: RequestView, states: SourceLookup) -> dict[str, Any] | None:
+    """Of all parts of a request that runs; None if they are too many to be added up each time."""
+    parts = view.parts(request.request_id)
+    if (request.whole is not None and request.whole.outcome.final) or len(parts) > MOST_SUMMED:
+        return None
+    each = [_progress(request, part, states.get(name), view) for name, part in parts.items()]
+    known = [one for one in each if one is not None]
+    if not known:
+        return None
+    return _shown(
+        WorkProgress(
+            version=0,
+            done=sum(one.done for one in known),
+            total=sum(one.total for one in known),
+            bytes_done=sum(one.bytes_done for one in known),
+            bytes=sum(one.bytes for one in known) if all(one.bytes for one in known) else 0,
+            since=request.time,
+            time=max(one.time for one in known),
+        )
+    )
+
+
+def _shown(found: WorkProgress | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    left = found.seconds_left
     return {
-        "source": source,
-        "name": "" if record is None else record.name,
-        "state": None if record is None else record.state.value,
-        "outcome": told.outcome.value,
-        "code": told.code,
-        "already": told.already,
-        "message": told.message,
-        "time": told.time,
-        "progress": None,
-        "available_until": until,
-        "available_because": because,
+        "done": found.done,
+        "total": found.total,
+        "bytes_done": found.bytes_done,
+        "bytes": found.bytes or None,
+        "seconds_left": None if left is None else round(left, 1),
     }
 
 

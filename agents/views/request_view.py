@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from agents.coordinator.rules import ledger
-from agents.coordinator.rules.state import Request, RequestResult
+from agents.coordinator.rules.state import Request, RequestResult, WorkProgress
 from streams.kafka.foreign_records import own_key
 
 __all__ = ["RequestView"]
@@ -41,6 +41,9 @@ class RequestView:
         self._open: set[str] = set()
         #: Where each request was changed last, ascending: what changed since is at the end.
         self._changed_at: dict[str, int] = {}
+        self._progress: dict[str, WorkProgress] = {}
+        #: Where the progress of each source was written last, ascending.
+        self._progress_at: dict[str, int] = {}
         self._changed = asyncio.Condition()
         self.position = 0
         """The next offset of the log to be read."""
@@ -57,6 +60,15 @@ class RequestView:
     def parts(self, request_id: str) -> Mapping[str, RequestResult]:
         """The last result of each source of a request."""
         return self._parts.get(request_id, _NO_PARTS)
+
+    def progress(self, source: str, version: int) -> WorkProgress | None:
+        """How far the shards are with this version of a source."""
+        found = self._progress.get(source)
+        return found if found is not None and found.version == version else None
+
+    def progress_since(self, offset: int) -> Iterator[str]:
+        """The sources whose progress was written at this offset or later, the latest first."""
+        return _since(self._progress_at, offset)
 
     def tally(self, request_id: str) -> Counter[str]:
         """How many sources of a request are `running`, `completed`, `already` as was asked,
@@ -76,10 +88,7 @@ class RequestView:
 
     def changed_since(self, offset: int) -> Iterator[str]:
         """The ids of what has changed at this offset of the log or later, the latest first."""
-        for name in reversed(self._changed_at):
-            if self._changed_at[name] < offset:
-                return
-            yield name
+        return _since(self._changed_at, offset)
 
     def decided(self, request_id: str) -> bool:
         """Whether the coordinator's decision on the whole request is known."""
@@ -103,9 +112,12 @@ class RequestView:
         """
         name = own_key(key) or ""
         letter, _, rest = name.partition("/")
-        if letter not in ("r", "t") or not ledger.known(name):
+        if letter not in ("r", "t", "p") or not ledger.known(name):
             return
         found = None if value is None else ledger.parsed(name, value)
+        if letter == "p":
+            self._put_progress(rest, found, offset)
+            return
         if letter == "r":
             self._put(rest, found)
         else:
@@ -123,6 +135,13 @@ class RequestView:
             if position != self.position:
                 self.position = position
                 self._changed.notify_all()
+
+    def _put_progress(self, source: str, progress: WorkProgress | None, offset: int) -> None:
+        self._progress.pop(source, None)
+        self._progress_at.pop(source, None)
+        if progress is not None:
+            self._progress[source] = progress
+            self._progress_at[source] = offset
 
     def _has_parts(self, request: Request) -> bool:
         return request.finished > 0 or request.untold > 0 or bool(self.parts(request.request_id))
@@ -176,6 +195,13 @@ class RequestView:
             if request_id not in self._open:
                 self._put(request_id, None)
                 self._changed_at.pop(request_id, None)
+
+
+def _since(at: Mapping[str, int], offset: int) -> Iterator[str]:
+    for name in reversed(dict(at)):
+        if at[name] < offset:
+            return
+        yield name
 
 
 def _kind(told: RequestResult) -> str:

@@ -93,8 +93,9 @@ def described(
     parts = context.requests.parts(request.request_id)
     names = sorted(name for name in parts if name > after) if after else sorted(parts)
     page = list(islice(names, limit))
-    return request_facts(request, context.requests) | {
-        "sources": part_facts(((name, parts[name]) for name in page), context.states),
+    view, states = context.requests, context.states
+    return request_facts(request, view, states) | {
+        "sources": part_facts(request, page, view, states),
         "next": page[-1] if len(names) > limit else None,
     }
 

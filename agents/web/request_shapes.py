@@ -31,7 +31,10 @@ _PROGRESS = {
                 "done": {**_COUNT, "description": "segments"},
                 "total": {**_COUNT, "description": "segments; grows until every shard has told"},
                 "bytes_done": _COUNT,
-                "bytes": _COUNT,
+                "bytes": {
+                    "type": ["integer", "null"],
+                    "description": "in all; null for an expiry that is not over",
+                },
                 "seconds_left": {
                     "type": ["number", "null"],
                     "minimum": 0,

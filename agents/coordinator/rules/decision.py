@@ -103,6 +103,10 @@ class DecisionBuilder:
         self.sources[source.source] = source
         return source
 
+    def put_progress(self, source: str) -> None:
+        """Write how far the shards are with a source; nothing of it is read back."""
+        self._changed["progress", source] = None
+
     def put_sweep(self, **changes: Any) -> None:
         """Change the state of the sweep."""
         self.sweep = replace(self.sweep, **changes)

@@ -6,6 +6,7 @@ r"""Encodes the state as records of the compacted topic `coordinator`, and decod
     r/<request id>        a request
     t/<request id>\x1f<source>   the last result of one source in it
     w                     the state of the sweep
+    p/<source>            how far the shards are, for the workers only: not read back
 
 Values are JSON without the fields that have their default; a null value deletes. Other keys (`o`
 the owner, `c` the cursors) belong to the actor.
@@ -30,6 +31,7 @@ from agents.coordinator.rules.state import (
     Why,
     Work,
     WorkOrigin,
+    WorkProgress,
 )
 from schemas.errors import Fatal
 from schemas.records.lifecycle import Definition, Exemption, Hold, Outcome, State, is_source
@@ -48,6 +50,7 @@ _LETTER = {
     "result": "t",
     "sweep": "w",
     "quarantined": "a",
+    "progress": "p",
 }
 
 
@@ -65,13 +68,13 @@ class Unreadable(Fatal):
 
 def known(key: str) -> bool:
     """Whether a key has one of the forms that `entries` makes."""
-    return key == SWEEP or key[:2] in ("s/", "k/", "a/", "r/", "t/")
+    return key == SWEEP or key[:2] in ("s/", "k/", "a/", "r/", "t/", "p/")
 
 
 def foreign(key: str) -> bool:
     """Whether a key of a known form names something that is neither a source nor a definition."""
     letter, _, name = key.partition("/")
-    return (letter == "s" and not is_source(name)) or (
+    return (letter in "sp" and not is_source(name)) or (
         letter in "ka" and not all(name.partition(":"))
     )
 
@@ -116,6 +119,9 @@ def _entry(state: CoordinatorState, changed: Changed) -> LogEntry:
             value = state.sources.get(key)
         case "definition":
             value = state.catalog.get(key)
+        case "progress":
+            found = state.sources.get(key)
+            value = None if found is None else found.progress()
         case "quarantined":
             value = state.quarantined.get(key)
         case "request":
@@ -172,6 +178,8 @@ def parsed(key: str, value: bytes) -> Any:
                 return _of(Request, {**plain, "whole": whole, "sources": (), "notify": notify})
             case "t":
                 return _result(plain)
+            case "p":
+                return _of(WorkProgress, plain)
             case _:
                 return _sweep(plain)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -203,6 +211,7 @@ def _work(plain: dict[str, Any]) -> Work:
     plain["then_restore"] = _origin(plain["then_restore"]) if plain.get("then_restore") else None
     plain["stuck"] = tuple(plain.get("stuck", ()))
     plain.pop("progress", None)
+    plain.pop("shown_at", None)
     plain["reported"] = _partitions(plain.get("reported", "0"))
     plain["totals"] = _of(Totals, plain.get("totals", {}))
     # as an earlier version kept them: of each partition

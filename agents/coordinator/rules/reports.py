@@ -15,6 +15,8 @@ __all__ = ["foreign", "overdue", "read"]
 
 FOREIGN_AUDITED = 20
 """Strange records in `lifecycle.state` that are audited in one batch of inputs."""
+PROGRESS_MS = 1_000
+"""How often the progress of a source is written at most."""
 STUCK_SHOWN = 100
 """Late shards in a source's record: there may be thousands."""
 STUCK_NAMED = 20
@@ -114,8 +116,9 @@ def _worked(
     if partition in work.reported:
         return
     if item.phase is Phase.PROGRESS:
-        done = max(item.done, work.progress.get(partition, 0))
-        work = replace(work, progress={**work.progress, partition: done})
+        done, total, size = work.progress.get(partition, (0, 0, 0))
+        part = (max(item.done, done), max(item.total, total), max(item.bytes, size))
+        work = replace(work, progress={**work.progress, partition: part})
         source = builder.note(replace(source, work=work))
     elif _FINISHES[item.phase] is source.state:
         source = builder.put(replace(source, work=_reported(work, partition, item)))
@@ -140,13 +143,18 @@ def _reported(work: Work, partition: int, item: ReportItem) -> Work:
         work,
         reported=work.reported | {partition},
         totals=Totals.sum((work.totals, totals)),
-        progress={**work.progress, partition: item.segments},
+        progress={**work.progress, partition: (item.segments, item.segments, item.bytes)},
         stuck=tuple(other for other in work.stuck if other != partition),
     )
 
 
 def _progress(builder: DecisionBuilder, source: Source) -> None:
-    if source.state is State.RESTORING and source.work is not None:
-        done = sum(source.work.progress.values())
-        total = max(done, source.archived.segments)
-        requests.progress(builder, source.work.origin.request_id, source.source, done, total)
+    work = source.work
+    if work is None or builder.now - work.shown_at < PROGRESS_MS:
+        return
+    source = builder.note(replace(source, work=replace(work, shown_at=builder.now)))
+    builder.put_progress(source.source)
+    found = source.progress()
+    if found is not None and found.done:
+        request_id = work.origin.request_id
+        requests.progress(builder, request_id, source.source, found.done, found.total)

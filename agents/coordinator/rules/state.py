@@ -32,6 +32,7 @@ __all__ = [
     "Why",
     "Work",
     "WorkOrigin",
+    "WorkProgress",
 ]
 
 
@@ -90,11 +91,36 @@ class Work:
     """The partitions that have finished."""
     totals: Totals = Totals()
     """Of those together: one by one, those of thousands would be no record any more."""
-    progress: Mapping[int, int] = field(default_factory=dict, compare=False)
-    """Segments done so far, by partition; not durable."""
+    progress: Mapping[int, tuple[int, int, int]] = field(default_factory=dict, compare=False)
+    """Segments done, segments in all and bytes done, by partition; not durable."""
+    shown_at: int = field(default=0, compare=False)
+    """When the progress was written last, for the workers; 0: never, or by a former coordinator."""
     stuck: tuple[int, ...] = ()
     """The first of the partitions that are late."""
     then_restore: WorkOrigin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkProgress:
+    """How far the shards are with one version of a source. Times are UTC milliseconds.
+
+    `bytes` is 0 while it is not known. `total` may grow until every shard has reported.
+    """
+
+    version: int
+    done: int
+    total: int
+    bytes_done: int
+    bytes: int
+    since: int
+    time: int
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the rate so far; None while there is none."""
+        if not self.done or self.time <= self.since:
+            return None
+        return (self.total - self.done) * (self.time - self.since) / self.done / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +161,25 @@ class Source:
     def defined(self) -> bool:
         """Whether a definition exists or existed."""
         return self.status is not None or self.deleted
+
+    def progress(self) -> WorkProgress | None:
+        """How far the shards are, as last reported; None if they have reported nothing."""
+        work = self.work
+        if work is None or not work.shown_at or not work.progress:
+            return None
+        parts = list(work.progress.values())
+        done = sum(part[0] for part in parts)
+        restoring = self.state is State.RESTORING
+        bytes_done = sum(part[2] for part in parts)
+        return WorkProgress(
+            version=self.version,
+            done=done,
+            total=max(done, self.archived.segments if restoring else sum(p[1] for p in parts)),
+            bytes_done=bytes_done,
+            bytes=max(bytes_done, self.archived.bytes) if restoring else 0,
+            since=work.started_at,
+            time=work.shown_at,
+        )
 
     def shown(self) -> SourceState:
         """The record of `lifecycle.state`."""

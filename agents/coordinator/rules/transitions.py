@@ -45,7 +45,7 @@ def expired(builder: DecisionBuilder, source: Source) -> Source:
     late = max(archived.late_interactions, source.archived.late_interactions)
     archived = replace(archived, late_interactions=late)
     source = replace(source, state=State.EXPIRED, archived=archived)
-    source = replace(source, work=None, message=None)
+    source = _forgotten(builder, source)
     again = work.origin.why is Why.CANCELLED
     if not again:
         source = replace(source, epoch=source.epoch + 1, expired_at=builder.now)
@@ -74,14 +74,8 @@ def restored(builder: DecisionBuilder, source: Source) -> Source:
     work = _work(source)
     totals = work.totals
     # reconcile decides which visible state it comes back to
-    source = replace(
-        source,
-        state=State.UNKNOWN,
-        restored_at=builder.now,
-        archived=totals,
-        work=None,
-        message=None,
-    )
+    source = replace(source, state=State.UNKNOWN, restored_at=builder.now, archived=totals)
+    source = _forgotten(builder, source)
     source = reconcile(builder, source)
     if work.origin.why is Why.CANCELLED:
         # its expiry was not announced, so its end is not announced either
@@ -112,6 +106,13 @@ def _start(builder: DecisionBuilder, source: Source, state: State, origin: WorkO
         request_id=origin.request_id,
     )
     return source
+
+
+def _forgotten(builder: DecisionBuilder, source: Source) -> Source:
+    """The source without its work, whose progress, if it was written, is deleted."""
+    if source.work is not None and source.work.shown_at:
+        builder.put_progress(source.source)
+    return replace(source, work=None, message=None)
 
 
 def _work(source: Source) -> Work:

@@ -5,11 +5,11 @@ a crash a new job finds the finished work in hot table and manifest.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from agents.shard.analytics import pack, unique_users
-from agents.shard.jobs.context import ShardContext
-from agents.shard.jobs.reports import expired
+from agents.shard.jobs.context import ReportItem, ShardContext
+from agents.shard.jobs.reports import PROGRESS_S, PROGRESS_SOURCES, expired
 from schemas.records.lifecycle import State
 from schemas.segment.index import SegmentIndex
 from streams.kafka.log import Record
@@ -46,6 +46,7 @@ class Expire:
         self._uncopied: list[SegmentIndex] | None = None
         self._unverified: list[SegmentIndex] = []
         self._undropped = sorted(self._versions)
+        self._told = context.clock.monotonic_s()
 
     @property
     def sources(self) -> set[str]:
@@ -154,10 +155,36 @@ class Expire:
         chunk = next(bounded(self._uncopied, lambda index: index.bytes, self._context.work_bytes))
         appends = await asyncio.to_thread(self._records, chunk)
         await self._context.store.commit(
-            Step(appends=appends, manifest_of=lambda offsets: self._manifest_of(chunk, offsets))
+            Step(
+                appends=appends,
+                manifest_of=lambda offsets: self._manifest_of(chunk, offsets),
+                records=self._context.reports(self._progress(chunk)),
+            )
         )
         del self._uncopied[: len(chunk)]
         return True
+
+    def _progress(self, chunk: Iterable[SegmentIndex]) -> list[ReportItem]:
+        """How far the sources of a chunk are once it is in the archive."""
+        now = self._context.clock.monotonic_s()
+        if self._late or now < self._told + PROGRESS_S:
+            return []
+        self._told = now
+        copied = {index.id for index in chunk}
+        some = dict.fromkeys(_only(index) for index in chunk)
+        return [self._progress_of(source, copied) for source in list(some)[-PROGRESS_SOURCES:]]
+
+    def _progress_of(self, source: str, copied: Set[str]) -> ReportItem:
+        own = self._segments()[source]
+        done = [one for one in own if one.id in copied or self._table.archived(one)]
+        return {
+            "source": source,
+            "version": self._versions[source][0],
+            "phase": "progress",
+            "done": len(done),
+            "total": len(own),
+            "bytes": sum(index.bytes for index in done),
+        }
 
     def _records(self, chunk: Iterable[SegmentIndex]) -> list[Record]:
         context = self._context

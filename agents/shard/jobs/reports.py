@@ -14,11 +14,15 @@ from streams.period import seconds
 from streams.state.hot_table import HotTable, ManifestEntry
 from streams.state.store import Step
 
-__all__ = ["Reminder", "expired", "restored"]
+__all__ = ["PROGRESS_S", "PROGRESS_SOURCES", "Reminder", "expired", "restored"]
 
 #: A report that has just gone out is taken in within this.
 _FIRST_S = 30.0
 _LOOK_S = 5.0
+PROGRESS_S = 1.0
+"""How often a job reports its progress at most."""
+PROGRESS_SOURCES = 50
+"""Sources of one report of progress."""
 _PER_STEP = 2_000
 
 

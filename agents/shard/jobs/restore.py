@@ -7,7 +7,7 @@ reports the set. The rows stay hidden until all shards have done so.
 from collections.abc import AsyncIterator, Mapping
 
 from agents.shard.jobs.context import ReportItem, ShardContext
-from agents.shard.jobs.reports import restored
+from agents.shard.jobs.reports import PROGRESS_S, PROGRESS_SOURCES, restored
 from schemas.records.lifecycle import State
 from schemas.segment.index import SegmentIndex
 from streams.state import archive, keys
@@ -15,8 +15,6 @@ from streams.state.hot_table import Applied, ManifestEntry
 from streams.state.store import Put, Step
 
 __all__ = ["Restore"]
-
-_PROGRESS_S = 1.0
 
 
 class Restore:
@@ -33,7 +31,8 @@ class Restore:
             for segment_id, entry in entries.items()
             if segment_id not in table.segments
         }
-        self._total = len(self._missing)
+        self._left = {source: _left(self._entries[source], self._missing) for source in versions}
+        self._changed: dict[str, None] = {}
         self._reading: AsyncIterator[tuple[SegmentIndex, bytes]] | None = None
         self._told = context.clock.monotonic_s()
         self._done = False
@@ -70,23 +69,31 @@ class Restore:
             puts += [(keys.index(index.id), index.to_json()), (keys.segment(index.id), data)]
             weight += len(data)
             del self._missing[index.id]
+            (source,) = index.sources
+            segments, size = self._left[source]
+            self._left[source] = (segments - 1, size - index.bytes)
+            self._changed[source] = None
         await context.store.commit(Step(puts=puts, records=context.reports(self._progress())))
 
     def _progress(self) -> list[ReportItem]:
-        if not self._missing or self._context.clock.monotonic_s() < self._told + _PROGRESS_S:
+        if not self._missing or self._context.clock.monotonic_s() < self._told + PROGRESS_S:
             return []
         self._told = self._context.clock.monotonic_s()
-        done = self._total - len(self._missing)
-        return [
-            {
-                "source": source,
-                "version": version,
-                "phase": "progress",
-                "done": done,
-                "total": self._total,
-            }
-            for source, version in self._versions.items()
-        ]
+        some = list(self._changed)[-PROGRESS_SOURCES:]
+        self._changed.clear()
+        return [self._progress_of(source) for source in some if self._left[source][0]]
+
+    def _progress_of(self, source: str) -> ReportItem:
+        """What is done of a source; one of which nothing is left is reported as restored soon."""
+        entries, (segments, size) = self._entries[source], self._left[source]
+        return {
+            "source": source,
+            "version": self._versions[source],
+            "phase": "progress",
+            "done": len(entries) - segments,
+            "total": len(entries),
+            "bytes": sum(entry.bytes for entry in entries.values()) - size,
+        }
 
     async def _report(self) -> None:
         table = self._context.store.table
@@ -106,3 +113,11 @@ class Restore:
         """Ends the reading of the archive if the job is abandoned."""
         if self._reading is not None and hasattr(self._reading, "aclose"):
             await self._reading.aclose()
+
+
+def _left(
+    entries: Mapping[str, ManifestEntry], missing: Mapping[str, ManifestEntry]
+) -> tuple[int, int]:
+    """Segments and bytes that are not there yet."""
+    left = [entry.bytes for name, entry in entries.items() if name in missing]
+    return len(left), sum(left)

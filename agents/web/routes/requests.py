@@ -102,7 +102,7 @@ def _listing(takes: Callable[[Request], bool]) -> Handler:
         return tagged(
             request,
             {
-                "requests": [request_facts(one, view) for one in page],
+                "requests": [request_facts(one, view, context.states) for one in page],
                 "next": f"{page[-1].time}.{page[-1].request_id}" if more else None,
             },
         )

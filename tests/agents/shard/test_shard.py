@@ -15,7 +15,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 
-from agents.shard.jobs import compact
+from agents.shard.jobs import compact, context, expire, restore
 from agents.shard.jobs.reports import Reminder
 from agents.supervision.shard_manager import NotHeld
 from agents.tools.oracle import expect, rows_of
@@ -136,6 +136,35 @@ async def test_expiry_moves_exactly_the_source_and_restore_brings_it_back(stand:
     for figure in ("interactions", "bytes", "segments", "checksum"):
         assert restored[A][figure] == expired[A][figure]
     assert restored[A]["late_interactions"] == 0
+
+
+async def test_jobs_report_how_far_each_source_is(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for job in (expire, restore):
+        monkeypatch.setattr(job, "PROGRESS_S", 0.0)
+    monkeypatch.setattr(context, "_WORK_BYTES", 1)  # a segment a step
+    await stand.send(events(1000), 0)
+    for source in (A, B):
+        await stand.tell(source, State.EXPIRING, 5)
+    for source in (A, B):
+        await stand.applied(source, 5)
+    ends = {item["source"]: item for item in await stand.reports("expired")}
+    for source in (A, B):
+        await stand.tell(source, State.RESTORING, 7)
+    for source in (A, B):
+        await stand.applied(source, 7)
+    told = await stand.reports("progress")
+    for version in (5, 7):
+        for source in (A, B):
+            mine = [one for one in told if (one["source"], one["version"]) == (source, version)]
+            done = [one["done"] for one in mine]
+            assert done == sorted(set(done)), "each time more"
+            for one in mine:
+                assert one["total"] == ends[source]["segments"]
+                assert 0 < one["done"] <= one["total"]
+                assert 0 < one["bytes"] <= ends[source]["bytes"]
+    assert {one["version"] for one in told} == {5, 7}
 
 
 async def test_an_expiry_that_is_cancelled_half_way_loses_nothing(stand: Stand) -> None:

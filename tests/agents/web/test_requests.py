@@ -9,7 +9,7 @@ import pytest
 
 from agents.http.keys import Keys, Scope
 from schemas.records import codec
-from schemas.records.lifecycle import SourceState, State
+from schemas.records.lifecycle import Phase, SourceState, State
 from tests.rigs.desk import DAY, MONTH3
 from tests.rigs.site import Site, serving, settings
 
@@ -304,3 +304,39 @@ async def test_scopes_and_the_actor_are_those_of_the_key(tmp_path: Path) -> None
         assert (await operator.get(headers["Location"]))[1]["actor"] == "bob"
     (entry,) = [one for one in site.paper.desk.said if one.record.get("decision") == "hold"]
     assert entry.record["by"] == "bob"
+
+
+async def test_progress_is_told_by_source_and_together_with_the_time_left(tmp_path: Path) -> None:
+    site = Site(settings(tmp_path), {0})
+    desk = site.paper.desk
+    for source in (A, B):
+        desk.define(source, "STOPPED")
+    desk.tick(MONTH3 + DAY)
+    for source in (A, B):
+        desk.finish(source, segments=5, bytes=500)
+    async with serving(site) as session:
+        operator = Operator(site, session)
+        await operator.post("/restores", {"sources": [A, B, C]}, Idempotency_Key="r")
+        site.states.records = {name: one.shown() for name, one in desk.state.sources.items()}
+        _, found, _ = await operator.get("/restores/r")
+        nothing = {"done": 0, "total": 20, "bytes_done": 0, "bytes": 2_000, "seconds_left": None}
+        assert found["progress"] == {**nothing, "total": 40, "bytes": 4_000}
+        assert [part["progress"] for part in found["sources"]] == [nothing, nothing, None]
+        desk.now += 2_000
+        desk.report(A, 0, segments=5, bytes=500)
+        desk.report(A, 1, segments=5, bytes=500)
+        desk.now += 1_000
+        desk.report(A, 1, phase=Phase.PROGRESS, done=1, total=5, bytes=1)
+        desk.report(A, 2, phase=Phase.PROGRESS, done=1, total=5, bytes=100)
+        await site.paper.tell()
+        _, found, _ = await operator.get("/restores/r")
+        so_far = {"done": 11, "bytes_done": 1_100, "seconds_left": 2.5}
+        assert found["sources"][0]["progress"] == {**nothing, **so_far}
+        assert found["progress"]["seconds_left"] == 7.9
+        _, listed, _ = await operator.get("/restores")
+        assert listed["requests"][0]["progress"] == found["progress"]
+        desk.finish(A, segments=5, bytes=500)
+        site.states.records = {name: one.shown() for name, one in desk.state.sources.items()}
+        await site.paper.tell()
+        _, found, _ = await operator.get("/restores/r")
+        assert found["sources"][0]["progress"]["done"] == 20
