@@ -60,6 +60,8 @@ LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3
 lock:
 	@$(LOCK) -o requirements.lock
 	@$(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
+	@for lock in requirements.lock requirements-bench.lock; do \
+	  { git show HEAD:$$lock | grep '^#'; cat $$lock; } > $$lock.new && mv $$lock.new $$lock; done
 
 clean:
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
