@@ -145,7 +145,7 @@ async def test_reading_up_to_somewhere_lasts_as_long_as_it_gets_on(
                 while time.monotonic() < began + 2.5 * silence_s:
                     await producer.send_and_wait(topic, b"one more")
                     assert await fetcher.progress(silence_s)
-                with pytest.raises(Recoverable, match=rf"nothing came .* {topic}\[0\] offset"):
+                with pytest.raises(Recoverable, match=rf"no record came .* {topic}\[0\] offset"):
                     await fetcher.progress(silence_s)
         finally:
             await fetcher.close()
