@@ -7,7 +7,7 @@ STAMP := $(VENV)/.made-from-lock
 BENCH_STAMP := $(VENV)/.made-from-bench-lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo test lint types format unit bench lock clean
+.PHONY: help setup demo test lint types format unit bench reference lock clean
 
 help:
 	@echo 'make demo    a day of events through a real broker: expiry, archive, restore, checked'
@@ -17,6 +17,7 @@ help:
 	@echo 'make types   mypy'
 	@echo 'make bench   the benchmarks, with the programs they compare with'
 	@echo 'make setup   .venv with the locked packages (the others do this by themselves)'
+	@echo 'make reference  write docs/reference from the code'
 	@echo 'make lock    choose package versions anew'
 
 setup: $(STAMP)
@@ -53,6 +54,9 @@ bench: $(BENCH_STAMP)
 $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 	@$(PIP) install --quiet --require-hashes -r requirements-bench.lock
 	@touch $@
+
+reference: $(STAMP)
+	@$(BIN)/python -m agents.reference
 
 # needs uv, which this project uses for nothing else
 LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

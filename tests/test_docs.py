@@ -1,4 +1,4 @@
-"""The pages of docs agree with the code: filters, reject codes."""
+"""The pages of docs agree with the code: filters, codes, the generated reference."""
 
 import re
 from pathlib import Path
@@ -9,14 +9,15 @@ from agents.coordinator.rules.wording import KEEPS_HOT
 from agents.filters.errors import FilterError
 from agents.filters.parsing import parse
 from agents.filters.vocabulary import VOCABULARY
-from schemas.records.undecodable import REMEDIES
+from agents.reference.__main__ import files
+from agents.reference.filters import TABLES
 from schemas.tables.interaction import CHANNELS
 from streams.kafka.topic_specs import Topics
 from streams.settings import Settings, describe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 PAGE = (DOCS / "filters.md").read_text()
 ROOMS = ("schemas/", "streams/", "agents/")
 VALUES = {
@@ -70,10 +71,15 @@ def test_arguments_are_those_of_the_table(name: str) -> None:
         parse({"filter": name, **full, "nonsense": 1})
 
 
-def test_every_reject_code_is_there_with_its_remedy() -> None:
-    page = (DOCS / "rejected.md").read_text()
-    rows = re.findall(r"^\| `([a-z_]+)` \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
-    assert dict(rows) == REMEDIES
+def test_the_help_about_filters_has_the_rows_of_the_page() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    cells = [tuple(cell.strip() for cell in row.strip("|").split("|")) for row in rows]
+    assert cells == [row for rows in TABLES.values() for row in rows]
+
+
+def test_the_reference_is_what_the_code_gives() -> None:
+    found = {file.name: file.read_text() for file in (DOCS / "reference").iterdir()}
+    assert found == files(), "run `make reference`"
 
 
 def test_every_page_states_the_same_rule_for_hot_sources() -> None:

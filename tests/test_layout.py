@@ -37,6 +37,7 @@ ORDER = (
     "agents.shard",
     "agents.supervision",
     "agents.http",
+    "agents.reference",
     "agents.requests",
     "agents.scatter",
     "agents.audience",

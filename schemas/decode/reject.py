@@ -16,8 +16,8 @@ _SPARE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The position of a record, the code (of the table in docs/rejected.md) why it is unusable, and
-    its bytes.
+    """The position of a record, its bytes, and the code why it is unusable (one of
+    schemas.records.undecodable).
 
     The position is that of the producer's record, also if the record was forwarded. `key` and
     `value` are the original bytes, None if there were none; together they are cut to

@@ -2,9 +2,27 @@
 
 from schemas.errors import EmberlineError
 
-__all__ = ["REMEDIES", "Undecodable"]
+__all__ = ["MEANINGS", "REMEDIES", "Undecodable"]
 
-#: What to do, by code; docs/rejected.md says what each code means.
+MEANINGS = {
+    "undecodable": "the bytes are no record of this topic",
+    "unknown_schema": "no schema has the id in the record's frame",
+    "bad_json": "not JSON; or a field has another type, belongs to the record of "
+    "another topic, or, in definitions and commands, is misspelt",
+    "missing_field": "a field that is needed is missing or empty; an id, an alias or "
+    "`merged_into` of a user is an empty text",
+    "two_sources": "`campaign_id` and `canvas_id` are both set",
+    "too_long": "a field that is kept is longer than the setting `max_field_bytes`",
+    "too_large": "the record, or its content once it is read, is larger than the limit",
+    "bad_time": "a time before 2000-01-01, which is a sign of seconds, or too far "
+    "ahead: more than a day after the record reached the broker, in a definition after "
+    "2099",
+    "bad_key": "the key of a user's record names another user than `user_id`, or that "
+    "of a deletion no user",
+    "bad_merge": "`merged_into` of a user is that user",
+}
+"""What each code means, in the order of the reference."""
+
 REMEDIES = {
     "undecodable": "Write Avro in Confluent framing, or a JSON object",
     "unknown_schema": "Write with an id of schemas/registry.json or of the schema registry",
@@ -17,6 +35,7 @@ REMEDIES = {
     "bad_key": "Write the record's user_id as its key, as text or as the schema `string`",
     "bad_merge": "Write the user_id of another user, or null",
 }
+"""What to do, by code."""
 
 
 class Undecodable(EmberlineError):

@@ -116,7 +116,7 @@ async def test_refusals(
     async with serving(site) as session, session.get(site.path()) as answer:
         problem = await answer.json(content_type="application/problem+json")
     assert (answer.status, problem["status"], problem["code"]) == (status, status, code)
-    assert CODES[code] == (status, problem["title"])
+    assert CODES[code][:2] == (status, problem["title"])
     if status == 409:
         assert problem["restore"] == {"sources": [A]}
 
