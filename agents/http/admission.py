@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import StrEnum
 
-from agents.http.problems import Problem
+from agents.http.problems import Problem, try_again
+from streams.clock import SYSTEM_CLOCK, Clock
 
 __all__ = ["Admission", "Slots", "WorkKind"]
 
@@ -38,8 +39,9 @@ class WorkKind(StrEnum):
 class Slots:
     """The slots of one kind of work. Use it in one event loop only."""
 
-    def __init__(self, kind: WorkKind, most: int) -> None:
+    def __init__(self, kind: WorkKind, most: int, clock: Clock = SYSTEM_CLOCK) -> None:
         self._kind = kind
+        self._clock = clock
         self._most = most
         self._by_key = max(1, most - 1 if most < QUEUE else most * 3 // 4)
         self._held: Counter[str | None] = Counter()
@@ -112,7 +114,7 @@ class Slots:
         return self.held < self._most and (key is None or self._held[key] < self._by_key)
 
     def _refusal(self, key: str | None) -> Problem:
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        headers = try_again(RETRY_AFTER_S, self._clock.now_ms())
         if key is not None:
             return Problem(
                 "too_many_requests",
@@ -131,6 +133,6 @@ class Slots:
 class Admission:
     """The slots of one worker, by kind."""
 
-    def __init__(self, places: Mapping[str, int]) -> None:
+    def __init__(self, places: Mapping[str, int], clock: Clock = SYSTEM_CLOCK) -> None:
         """`places` as `agents.resources.budget.answers` gives them."""
-        self.slots = {kind: Slots(kind, places[kind.name.lower()]) for kind in WorkKind}
+        self.slots = {kind: Slots(kind, places[kind.name.lower()], clock) for kind in WorkKind}

@@ -194,7 +194,8 @@ CODES: Mapping[str, ProblemCode] = {
     "too_many_requests": ProblemCode(
         429,
         "Too many requests",
-        "the key asks too often, or for too much at once; ask again after `Retry-After`",
+        "the key asks too often, or for too much at once; ask again after `Retry-After`, or from "
+        "`X-RateLimit-Reset` on",
     ),
     "internal": ProblemCode(
         500,

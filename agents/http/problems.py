@@ -5,6 +5,7 @@
 import asyncio
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "problems",
     "shards_unavailable",
     "source_hidden",
+    "try_again",
     "unknown_source",
 ]
 
@@ -46,7 +48,9 @@ class Problem(Exception):
     def response(self) -> web.Response:
         """The HTTP response."""
         status, title, _ = CODES[self.code]
+        # RFC 9457 has `detail`; clients of the platform's API read `message`
         body = {"status": status, "title": title, "detail": self.detail, "code": self.code}
+        body["message"] = self.detail
         headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
         return web.Response(
             status=status,
@@ -54,6 +58,14 @@ class Problem(Exception):
             content_type="application/problem+json",
             headers=headers | self.headers,
         )
+
+
+def try_again(wait_s: float, now_ms: int) -> dict[str, str]:
+    """The headers of a refusal that holds for `wait_s` more seconds: how many seconds, rounded up,
+    and, as the platform has it, the second since 1970 from which on a request is taken again.
+    """
+    reset = math.ceil(now_ms / 1000 + wait_s)
+    return {"Retry-After": str(math.ceil(wait_s)), "X-RateLimit-Reset": str(reset)}
 
 
 def bad_request(detail: str) -> Problem:

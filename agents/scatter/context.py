@@ -61,7 +61,7 @@ class WorkerContext:
     def __post_init__(self) -> None:
         self.kafka = self.kafka or KafkaLog(self.settings)
         self.keyring = KeyRing(self.settings.keys_file)
-        self.admission = Admission(answers(self.settings.memory_budget))
+        self.admission = Admission(answers(self.settings.memory_budget), self.clock)
         self.spools = Quota(self.settings.data_dir, self.settings.spool_bytes)
         self.peers = Peers(self.settings, self.keyring, self.clock)
         self.commands = Commands(self.settings, self.kafka, self.keyring, self.clock, self.requests)

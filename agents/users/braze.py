@@ -50,8 +50,8 @@ def user_object(
     found["braze_id"] = user
     if not {"campaigns_received", "canvases_received"}.isdisjoint(fields):
         listed = list(entries)
-        campaigns = [_campaign(e, names) for e in listed if e.campaign and e.reached]
-        canvases = [_canvas(e, names) for e in listed if not e.campaign]
+        campaigns = [_campaign(e, names) for e in listed if e.campaign and e.receiver]
+        canvases = [_canvas(e, names) for e in listed if not e.campaign and e.receiver]
         found |= {"campaigns_received": campaigns} if campaigns else {}
         found |= {"canvases_received": canvases} if canvases else {}
     return {name: value for name, value in found.items() if name in fields}
@@ -67,6 +67,8 @@ def _campaign(entry: ProfileEntry, names: Names) -> dict[str, Any]:
         "clicked_triggered_in_app_message": "IN_APP" in entry.clicked_on,
     }
     found["converted"] = entry.converted
+    if entry.converted:
+        found["multiple_converted"] = {_conversion(each): True for each in entry.converted_by}
     found["api_campaign_id"] = entry.id
     if entry.variation is not None:
         found["variation_name"] = names.variation(entry.source, entry.variation)
@@ -83,6 +85,7 @@ def _canvas(entry: ProfileEntry, names: Names) -> dict[str, Any]:
     if entry.variation is not None:
         found["variation_name"] = names.variation(entry.source, entry.variation)
     found["in_control"] = entry.in_control
+    _dated(found, "last_entered_control_at", entry.last("control"))
     _dated(found, "last_exited", entry.last("exited"))
     found["steps_received"] = [
         {
@@ -93,6 +96,11 @@ def _canvas(entry: ProfileEntry, names: Names) -> dict[str, Any]:
         for step, span in sorted(entry.steps.items())
     ]
     return found
+
+
+def _conversion(index: int) -> str:
+    """The platform's name of a conversion event: they have letters, and the first is primary."""
+    return f"{'' if index else 'Primary '}Conversion Event - {chr(ord('A') + index)}"
 
 
 def _dated(found: dict[str, Any], name: str, at: int | None) -> None:

@@ -11,10 +11,15 @@ import polars as pl
 
 from schemas.tables.profile import PROFILE
 
-__all__ = ["NAMING", "FirstLast", "ProfileEntry", "entries"]
+__all__ = ["NAMING", "RECEIPTS", "FirstLast", "ProfileEntry", "entries"]
 
 NAMING = ("received", "entered", "control")
 """Kinds that say best which variation a user has."""
+
+RECEIPTS = {"campaign": ("received", "control"), "canvas": ("received", "control", "entered")}
+"""Kinds that make a user one of a source's receivers, by the kind of source: users in the control
+group would have received the message.
+"""
 
 
 @dataclass(slots=True)
@@ -133,9 +138,18 @@ class ProfileEntry:
         return not self.campaign or received is None or converted >= received
 
     @property
-    def reached(self) -> bool:
-        """Whether the user has more interactions than entering and leaving."""
-        return bool(self.kinds.keys() - {"entered", "exited"})
+    def converted_by(self) -> tuple[int, ...]:
+        """The indexes of the conversion events that count, in order."""
+        if not self.converted:
+            return ()
+        received = self.last("received") if self.campaign else None
+        spans = sorted(self.conversions.items())
+        return tuple(index for index, span in spans if received is None or span.last >= received)
+
+    @property
+    def receiver(self) -> bool:
+        """Whether the user is one of the source's receivers, see `RECEIPTS`."""
+        return not self.kinds.keys().isdisjoint(RECEIPTS[self.source.partition(":")[0]])
 
 
 def entries(rows: pl.DataFrame) -> list[ProfileEntry]:

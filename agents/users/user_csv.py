@@ -2,22 +2,23 @@
 
 Braze documents the columns of a segment's User Data, and three more for the recipients of a
 campaign: name and id of the variation, and whether the user is in the control group. Columns
-without data in this service are present and empty, so programs that read columns by name or by
-position continue to work. Our columns begin with `emberline_`.
+without data in this service are present and empty, so programs that read columns by name continue
+to work. Columns have no fixed positions: Braze adds some in between. Our columns begin with
+`emberline_`.
 """
 
 import json
 
 import polars as pl
 
-from agents.users.entry import NAMING
+from agents.users.entry import NAMING, RECEIPTS
 from agents.users.names import Names
 from schemas.tables.roster import GONE, aliases_of
 
 __all__ = ["BRAZE_COLUMNS", "COLUMNS", "OUR_COLUMNS", "header", "lines"]
 
 BRAZE_COLUMNS = (
-    *("Appboy ID", "country", "created_at", "devices", "date_of_birth", "email"),
+    *("Appboy ID", "country", "created_at", "created_from", "devices", "date_of_birth", "email"),
     *("unsubscribed_from_emails_at", "user_id", "first_name", "first_session", "gender"),
     *("google_ad_ids", "city", "IDFAs", "IDFVs", "language", "last_app_version_used"),
     *("last_name", "last_session", "number_of_google_ad_ids", "number_of_IDFAs"),
@@ -48,12 +49,12 @@ def header() -> bytes:
 def lines(
     rows: pl.DataFrame, roster: pl.DataFrame, source: str, names: Names, *, safe: bool = False
 ) -> tuple[bytes, int]:
-    """A line for each recipient, in the order of user ids; and the number of lines.
+    """A line for each receiver, in the order of user ids; and the number of lines.
 
     With `safe`, a cell that a spreadsheet would read as a formula begins with an apostrophe. `rows`
     are folded rows of `source`, with all rows of each of their users. `roster` has the last roster
-    row of each of those users, if there is one; deleted and merged users get no line. Recipients of
-    a campaign are users with more interactions than entering and leaving.
+    row of each of those users, if there is one; deleted and merged users get no line. Receivers are
+    those of `agents.users.entry.RECEIPTS`.
     """
     gone = roster.filter(GONE)
     kept = _by_user(rows.join(gone.select("user"), on="user", how="anti"), source)
@@ -100,10 +101,10 @@ def _by_user(rows: pl.DataFrame, source: str) -> pl.DataFrame:
         _joined(pl.col("channel").filter(kind == "received")).alias("emberline_channels"),
         _joined(pl.col("step").filter(kind == "received")).alias("emberline_steps_received"),
         counts.alias("emberline_converted"),
-        (~kind.is_in(("entered", "exited"))).any().alias("reached"),
+        kind.is_in(RECEIPTS[source.partition(":")[0]]).any().alias("receiver"),
         *(_iso(at).alias(f"emberline_last_{name}") for name, at in lasts.items()),
     )
-    return grouped.filter("reached") if campaign else grouped
+    return grouped.filter("receiver")
 
 
 def _iso(ms: pl.Expr) -> pl.Expr:

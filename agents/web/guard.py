@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import logging
-import math
 import time
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from agents.http import body
 from agents.http.keyring import KeysLost
 from agents.http.keys import Key, Keys, Scope
 from agents.http.origin import check_origin
-from agents.http.problems import CODES, Problem
+from agents.http.problems import CODES, Problem, try_again
 from agents.http.route import Handler, Route
 from agents.http.signature import HEADER, SignatureRefused, Stale, netloc, verify
 from agents.scatter.context import WorkerContext
@@ -216,7 +215,7 @@ class Guard:
             raise Problem(
                 "too_many_requests",
                 f"The key {key.name!r} may send {rate} requests a second",
-                headers={hdrs.RETRY_AFTER: str(math.ceil(wait))},
+                headers=try_again(wait, self._context.clock.now_ms()),
             )
 
 

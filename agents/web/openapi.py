@@ -124,12 +124,13 @@ def _responses(route: Route) -> dict[str, Any]:
 def _problem(codes: Iterable[str]) -> dict[str, Any]:
     return {
         "type": "object",
-        "required": ["status", "title", "detail", "code"],
+        "required": ["status", "title", "detail", "code", "message"],
         "properties": {
             "status": {"type": "integer"},
             "title": {"type": "string"},
             "detail": {"type": "string"},
             "code": {"enum": list(codes)},
+            "message": {"type": "string", "description": "As `detail`"},
         },
     }
 

@@ -96,6 +96,7 @@ _CAMPAIGN = {
     "last_received": _TIME,
     "engaged": shape(dict.fromkeys(_ENGAGED, _FLAG)),
     "converted": _FLAG,
+    "multiple_converted": {"type": "object", "additionalProperties": {"const": True}},
     "api_campaign_id": _TEXT,
     "variation_name": _TEXT,
     "variation_api_id": _TEXT,
@@ -108,6 +109,7 @@ _CANVAS = {
     "last_entered": _TIME,
     "variation_name": _TEXT,
     "in_control": _FLAG,
+    "last_entered_control_at": _TIME,
     "last_exited": _TIME,
     "steps_received": _list(
         shape({"name": _TEXT, "api_canvas_step_id": _TEXT, "last_received": _TIME})
@@ -132,14 +134,16 @@ EXPORTED = shape(
         "message": {"const": "success"},
         "users": _list(USER_OBJECT),
         "invalid_user_ids": _TEXTS,
+        "unknown_fields": {**_TEXTS, "description": "Names in fields_to_export that no export has"},
         "excluded_expired": shape(
             {**_HIDDEN, "users": {"type": "object", "additionalProperties": _TEXTS}}
         ),
     }
 )
 _FIELDS = _list(
-    {"enum": sorted(KNOWN_FIELDS)},
-    description=f"All that there are where none is named. Filled here: {', '.join(FIELDS)}",
+    {**_TEXT, "examples": sorted(KNOWN_FIELDS)},
+    description=f"All that there are where none is named. Filled here: {', '.join(FIELDS)}. "
+    "Unknown names are passed over; `unknown_fields` of the answer has them",
 )
 _ALIAS = {
     "type": "object",

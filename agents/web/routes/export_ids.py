@@ -47,10 +47,11 @@ async def export_ids(request: web.Request) -> web.Response:
         return {
             "message": "success",
             "users": [
-                user_object(each.user, each.person, entries(each.rows), names, asked.fields)
+                user_object(each.user, each.person, entries(each.rows), names, asked.fields.known)
                 for each in found
             ],
             "invalid_user_ids": invalid,
+            "unknown_fields": list(asked.fields.unknown),
             "excluded_expired": excluded(found, archived, names),
         }
 

@@ -9,13 +9,34 @@ from agents.shard.user_read import MOST_USERS
 from agents.users.braze import FIELDS, KNOWN_FIELDS
 from schemas.tables.roster import Alias
 
-__all__ = ["IDS_MEMBERS", "SEGMENT_MEMBERS", "Wanted", "fields_of", "segment_of", "wanted"]
+__all__ = [
+    "IDS_MEMBERS",
+    "SEGMENT_MEMBERS",
+    "Fields",
+    "Wanted",
+    "fields_of",
+    "segment_of",
+    "wanted",
+]
 
+MOST_FIELDS = 1_000
+NAME_SHOWN = 100
+"""So much of an unknown name of a field the answer repeats."""
 _UNKNOWN_HERE = ("device_id", "email_address", "phone")
 IDS_MEMBERS = frozenset(
     {"external_ids", "user_aliases", "braze_id", "fields_to_export", *_UNKNOWN_HERE}
 )
 SEGMENT_MEMBERS = frozenset({"segment_id", "fields_to_export"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What an export has of each user: `known` fields. `unknown` are the requested names that no
+    export has; the answer says so.
+    """
+
+    known: frozenset[str]
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +46,7 @@ class Wanted:
     externals: tuple[str, ...]
     aliases: tuple[Alias, ...]
     users: tuple[str, ...]
-    fields: frozenset[str]
+    fields: Fields
 
 
 def wanted(body: Mapping[str, Any]) -> Wanted:
@@ -38,13 +59,12 @@ def wanted(body: Mapping[str, Any]) -> Wanted:
     single = body.get("braze_id")
     # Braze takes one; more in a list do no harm
     users = _texts("braze_id", [single] if isinstance(single, str) else single)
-    sent = [body.get(name) for name in ("external_ids", "user_aliases", "braze_id")]
-    longest = max(len(each) for each in [*sent, ()] if isinstance(each, list | tuple))
-    count = max(longest, len(externals) + len(aliases) + len(users))
-    if not count:
+    for name in ("external_ids", "user_aliases", "braze_id"):
+        sent = body.get(name)
+        if isinstance(sent, list) and len(sent) > MOST_USERS:
+            raise bad_request(f"{name} has at most {MOST_USERS} at once, not {len(sent):,}")
+    if not (externals or aliases or users):
         raise bad_request("Send external_ids, user_aliases or braze_id")
-    if count > MOST_USERS:
-        raise bad_request(f"At most {MOST_USERS} users are exported at once, not {count}")
     return Wanted(externals, aliases, users, fields_of(body))
 
 
@@ -56,14 +76,13 @@ def segment_of(body: Mapping[str, Any]) -> str:
     return found
 
 
-def fields_of(body: Mapping[str, Any]) -> frozenset[str]:
+def fields_of(body: Mapping[str, Any]) -> Fields:
     """The requested fields; all fields if none is named. Raises Problem (400)."""
     named = _texts("fields_to_export", body.get("fields_to_export"))
-    unknown = sorted(set(named) - KNOWN_FIELDS)
-    if unknown:
-        listed = ", ".join(name[:40] for name in unknown[:5])
-        raise bad_request(f"fields_to_export: no export has {listed}; here are {', '.join(FIELDS)}")
-    return frozenset(named or FIELDS)
+    if len(named) > MOST_FIELDS:
+        raise bad_request(f"fields_to_export has at most {MOST_FIELDS} names, not {len(named):,}")
+    unknown = tuple(name[:NAME_SHOWN] for name in named if name not in KNOWN_FIELDS)
+    return Fields(frozenset(named or FIELDS) & KNOWN_FIELDS, unknown)
 
 
 def _texts(name: str, value: object) -> tuple[str, ...]:

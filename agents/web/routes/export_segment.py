@@ -21,7 +21,7 @@ from agents.users.facts import UsersRead
 from agents.users.names import Names
 from agents.users.profile import hidden_entries, unchecked
 from agents.web import access_log
-from agents.web.routes.export_request import SEGMENT_MEMBERS, fields_of, segment_of
+from agents.web.routes.export_request import SEGMENT_MEMBERS, Fields, fields_of, segment_of
 from agents.web.stream import stream
 from schemas.errors import Recoverable
 
@@ -48,7 +48,7 @@ async def export_segment(request: web.Request) -> web.StreamResponse:
 
 
 async def _lines(
-    request: web.Request, found: Audience, fields: frozenset[str]
+    request: web.Request, found: Audience, fields: Fields
 ) -> AsyncGenerator[bytes, None]:
     context = request.app[CONTEXT]
     names = Names(context.states, context.catalog)
@@ -73,7 +73,7 @@ def _groups(part: pl.Series) -> list[list[str]]:
 class UserLines:
     """Writes and counts users, and sums up their hidden data."""
 
-    def __init__(self, names: Names, fields: frozenset[str]) -> None:
+    def __init__(self, names: Names, fields: Fields) -> None:
         self._names = names
         self._fields = fields
         self._count = self._entries = 0
@@ -107,7 +107,7 @@ class UserLines:
             for source, rows in facts.hidden.items():
                 self._hidden[source] = self._hidden.get(source, 0) + rows
             listed = entries(facts.rows)
-            lines.append(user_object(facts.user, person, listed, self._names, self._fields))
+            lines.append(user_object(facts.user, person, listed, self._names, self._fields.known))
         return b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
 
     def completion(self) -> bytes:
@@ -118,4 +118,5 @@ class UserLines:
             "unchecked": unchecked(tuple(sorted(self._archived)), self._hidden),
         }
         last = {"complete": True, "count": self._count, "excluded_expired": excluded}
+        last["unknown_fields"] = self._fields.unknown
         return orjson.dumps(last, option=orjson.OPT_APPEND_NEWLINE)

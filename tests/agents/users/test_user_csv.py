@@ -36,6 +36,7 @@ def test_the_columns_of_braze_come_first_and_ours_are_named() -> None:
     ours = COLUMNS[len(BRAZE_COLUMNS) :]
     assert all(name.startswith("emberline_") for name in ours)
     assert not any(name.startswith("emberline_") for name in BRAZE_COLUMNS)
+    assert {"created_at", "created_from"} < set(BRAZE_COLUMNS)
 
 
 def test_a_user_of_whom_nothing_but_the_id_is_known() -> None:
@@ -53,20 +54,23 @@ def test_a_user_of_whom_nothing_but_the_id_is_known() -> None:
     ]
 
 
-def test_deleted_and_merged_users_have_no_line_and_entering_is_no_receipt() -> None:
+def test_only_receivers_have_a_line_and_deleted_and_merged_users_have_none() -> None:
     rows = frame(
         "campaign:a",
         {"user": "u1", "kind": "received"},
         {"user": "u2", "kind": "received"},
         {"user": "u3", "kind": "entered", "variation": "v"},
-        {"user": "u4", "kind": "opened", "channel": "PUSH", "variation": "v"},
+        {"user": "u4", "kind": "control", "variation": "v"},
+        {"user": "u5", "kind": "opened", "channel": "PUSH", "variation": "v"},
+        {"user": "u6", "kind": "converted", "detail": "0"},
+        {"user": "u7", "kind": "exited"},
     )
     roster = roster_rows([("u1", None), ("u2", {"merged_into": "u4"})], 0)
     (line,) = read(lines(rows, roster, "campaign:a", NAMES))
     assert (line["Appboy ID"], line["variation_api_id"], line["variation_name"]) == ("u4", "v", "v")
     canvas = rows.with_columns(source=pl.lit("canvas:a"))
     found = read(lines(canvas, roster, "canvas:a", NAMES))
-    assert [row["Appboy ID"] for row in found] == ["u3", "u4"]
+    assert [row["Appboy ID"] for row in found] == ["u3", "u4"], "who enters a Canvas receives it"
 
 
 def test_the_variation_is_the_latest_and_a_conversion_counts_for_the_latest_message() -> None:

@@ -269,6 +269,7 @@ BRAZE_A = {
         "clicked_triggered_in_app_message": False,
     },
     "converted": True,
+    "multiple_converted": {"Conversion Event - B": True},
     "api_campaign_id": "a",
     "variation_name": "Red",
     "variation_api_id": "v1",
@@ -414,25 +415,37 @@ async def _exports(sites: Sites) -> None:
         "message": "success",
         "users": [BRAZE_2, BRAZE_1, BRAZE_5],
         "invalid_user_ids": ["who", "ext-4", "eins", "one"],
+        "unknown_fields": [],
         "excluded_expired": NOTHING,
     }
     assert await sites.both_post("/users/export/ids", body) == (200, expected)
     fields = {"fields_to_export": ["braze_id", "email", "canvases_received"]}
     status, found = await sites.both_post("/users/export/ids", {"braze_id": "u1", **fields})
     assert found["users"] == [{"braze_id": "u1", "canvases_received": [BRAZE_C]}]
+    fields = {"fields_to_export": ["shoe_size", "braze_id", "hat"]}
+    status, found = await sites.both_post("/users/export/ids", {"braze_id": "u1", **fields})
+    assert (found["users"], found["unknown_fields"]) == ([{"braze_id": "u1"}], ["shoe_size", "hat"])
     status, found = await sites.both_post("/users/export/ids", {"external_ids": ["same"]})
     assert [user["braze_id"] for user in found["users"]] == ["u8", "u9"]
     many = [f"x{number}" for number in range(50)]
-    assert (await sites.post("/users/export/ids", {"external_ids": many}))[0] == 200
+    each_kind = {
+        "external_ids": many,
+        "user_aliases": [{"alias_name": name, "alias_label": "crm"} for name in many],
+        "braze_id": ["u1", *many[1:]],
+    }
+    status, found = await sites.post("/users/export/ids", each_kind)
+    assert (status, len(found["invalid_user_ids"])) == (200, 149), "50 of each kind"
+    assert [user["braze_id"] for user in found["users"]] == ["u1"]
     for bad in (
         {},
         {"external_ids": [*many, "x50"]},
         {"external_ids": ["ext-1"] * 51},
-        {"external_ids": many, "braze_id": "u1"},
+        {"user_aliases": [{"alias_name": name} for name in [*many, "x50"]]},
+        {"braze_id": [*many, "x50"]},
         {"external_ids": "ext-1"},
         {"user_aliases": [{"alias_label": "x"}]},
         {"email_address": "a@b"},
-        {"external_ids": ["ext-1"], "fields_to_export": ["shoe_size"]},
+        {"external_ids": ["ext-1"], "fields_to_export": [""]},
         {"external_ids": ["ext-1"], "more": 1},
     ):
         status, found = await sites.post("/users/export/ids", bad)
@@ -445,7 +458,8 @@ async def _segment(sites: Sites) -> None:
         assert status == 200
         *users, last = map(json.loads, text.splitlines())
         excluded = {key: value for key, value in NOTHING.items() if key != "users"}
-        assert last == {"complete": True, "count": 2, "excluded_expired": excluded}
+        completion = {"complete": True, "count": 2, "unknown_fields": []}
+        assert last == {**completion, "excluded_expired": excluded}
         assert sorted(users, key=lambda user: str(user["braze_id"])) == [
             BRAZE_1,
             BRAZE_5,

@@ -1,5 +1,6 @@
 """A segment's export shows each source for all users, or for none."""
 
+import json
 from typing import Any, cast
 
 import polars as pl
@@ -7,6 +8,7 @@ import pytest
 
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.names import Names
+from agents.web.routes.export_request import Fields
 from agents.web.routes.export_segment import UserLines
 from schemas.errors import Recoverable
 from tests.rigs.dummies import rows
@@ -32,12 +34,14 @@ class NoNames:
 
 @pytest.fixture
 def written() -> UserLines:
-    return UserLines(cast(Names, NoNames()), frozenset({"braze_id"}))
+    return UserLines(cast(Names, NoNames()), Fields(frozenset({"braze_id"}), ("shoe_size",)))
 
 
 def test_an_unchanged_source_is_exported(written: UserLines) -> None:
     written.lines(read(facts("u1", A, b=2), archived=("campaign:c",)))
     written.lines(read(facts("u2", A, b=1), facts("u3"), archived=("campaign:c",)))
+    last = json.loads(written.completion())
+    assert (last["complete"], last["count"], last["unknown_fields"]) == (True, 3, ["shoe_size"])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,10 @@ async def test_a_key_that_asks_too_often_waits(tmp_path: Path) -> None:
         found = [await asked(session, url, given.header(Scope.READ)) for _ in range(3)]
         assert [status for status, _, _ in found] == [200, 200, 429]
         assert found[2][1]["code"] == "too_many_requests"
+        assert found[2][1]["message"] == found[2][1]["detail"]
         assert int(found[2][2].headers["Retry-After"]) == 1
+        # the first second in which the next request is taken: `rate` is one a second
+        assert time.time() - 30 < int(found[2][2].headers["X-RateLimit-Reset"]) < time.time() + 2
         # another key has a bucket of its own
         assert (await asked(session, url, given.header(Scope.ADMIN)))[0] == 200
         # nor may what it is refused be asked for without end: each is a line of the access log

@@ -117,6 +117,7 @@ async def test_refusals(
         problem = await answer.json(content_type="application/problem+json")
     assert (answer.status, problem["status"], problem["code"]) == (status, status, code)
     assert CODES[code][:2] == (status, problem["title"])
+    assert problem["message"] == problem["detail"], "clients of the platform read this member"
     if status == 409:
         assert problem["restore"] == {"sources": [A]}
 
