@@ -125,7 +125,7 @@ def _merged(one: pl.Series, other: pl.Series) -> pl.Series:
 
 def _pairs(ordered: pl.Series) -> int:
     """How many of a sorted series equal the one before."""
-    return int((ordered == ordered.shift()).sum())
+    return int((ordered[1:] == ordered[:-1]).sum())
 
 
 def pack(found: pl.Series) -> bytes:
