@@ -11,7 +11,7 @@ For a command use `settings_of(ctx)` for the settings with all flags, `json_opti
 from agents.cli.group import Group
 from agents.cli.options import global_options
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "SECTIONS", "main"]
 
 COMMANDS = {
     "demo": (
@@ -82,14 +82,32 @@ COMMANDS = {
         "agents.cli.settings:command",
         "Print every setting, its value, and where that came from.",
     ),
+    "completion": (
+        "agents.cli.completion:command",
+        "Print the program that completes commands, sources, tags and states in SHELL.",
+    ),
+    "version": ("agents.cli.version:command", "Print the version."),
 }
 """Name -> `module:attribute` and the first words of its help, in the order of the list. The words
 stand here too, so that the list of commands imports none of them; a test holds them equal."""
+
+SECTIONS = {
+    "Begin": ("demo", "broker", "topics", "worker", "settings", "keys"),
+    "Send": ("send", "import"),
+    "Look": ("status", "explain", "audience", "profile", "export", "audit", "rejected"),
+    "Operate": (
+        *("restore", "restores", "cancel", "hold", "unhold", "expire"),
+        *("pause", "resume", "confirm", "notify"),
+    ),
+    "More": ("help", "version", "completion", "bench"),
+}
+"""The headings of the help and their commands. A command under no heading comes last."""
 
 main = global_options(
     Group(
         "emberline",
         COMMANDS,
+        SECTIONS,
         help="Keeps engagement data hot as long as it is used, archives the rest, "
         "and brings it back on request.",
     )

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from agents.cli.completing import SOURCE, TAG
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.terminal.say import say
 from agents.tools.operator_requests import RequestAnswer, ask, command
@@ -27,10 +28,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def sources_argument(function: F) -> F:
     """SOURCE... and --tag, at least one of them."""
-    function = click.option("--tag", metavar="TAG", help="All sources with this tag as well.")(
-        function
-    )
-    return click.argument("sources", nargs=-1, metavar="[SOURCE]...")(function)
+    tag = click.option("--tag", type=TAG, metavar="TAG", help="All sources with this tag as well.")
+    sources = click.argument("sources", type=SOURCE, nargs=-1, metavar="[SOURCE]...")
+    return sources(tag(function))
 
 
 def request_options(function: F) -> F:

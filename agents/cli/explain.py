@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from agents.cli.calling import asked
+from agents.cli.completing import SOURCE
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.coordinator.rules.as_if import AsIf
 from agents.coordinator.rules.wording import KEEPS_HOT
@@ -22,7 +23,7 @@ __all__ = ["command", "links_lines"]
     "explain",
     help=f"Say why SOURCE is hot, through what, what would change it, and when. {KEEPS_HOT}",
 )
-@click.argument("names", nargs=-1, required=True, metavar="SOURCE | --lint FILE...")
+@click.argument("names", nargs=-1, required=True, type=SOURCE, metavar="SOURCE | --lint FILE...")
 @click.option(
     "--as-if-stopped", multiple=True, metavar="KEY", help="As if this definition stopped."
 )

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 
 from agents.cli.calling import call
+from agents.cli.completing import SOURCE
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.terminal.say import Sink, say, stdout
 from schemas.errors import Fatal, Recoverable, UsageError
@@ -18,7 +19,7 @@ __all__ = ["command", "fetch"]
 
 
 @click.command("export", help="Write all rows of SOURCE, such as campaign:ID.")
-@click.argument("source")
+@click.argument("source", type=SOURCE)
 @click.option(
     "--format",
     "format_",

@@ -1,19 +1,22 @@
-"""The group of all commands: imported when used, errors shown in one line."""
+"""The group of all commands: imported when used, errors shown in one line, and as JSON."""
 
 import importlib
 import importlib.util
 import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.utils import make_default_short_help
 
-from agents.cli.options import hoisted
+from agents.cli.options import emit, hoisted
 from agents.terminal.say import say
 from schemas.errors import EmberlineError, UsageError
 from schemas.words.nearest import nearest
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["Group", "Words"]
 
@@ -36,13 +39,21 @@ class Words(click.Group):
 
 
 class Group(Words):
-    """Commands by name -> `module:attribute` and what it does, imported one at a time.
+    """Commands by name -> `module:attribute` and what it does, imported one at a time. `sections`
+    are the headings of the help, each with its commands.
 
     Exit codes: 0, 1 for a failure, 2 for wrong use, 130 for Ctrl-C, and what `ctx.exit` says.
     """
 
-    def __init__(self, name: str, commands: Mapping[str, tuple[str, str]], **rest: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        commands: Mapping[str, tuple[str, str]],
+        sections: Mapping[str, Sequence[str]] | None = None,
+        **rest: Any,
+    ) -> None:
         super().__init__(name, no_args_is_help=True, **rest)
+        self._sections = sections or {}
         self._modules = {name: module for name, (module, _) in commands.items()}
         self._about = {name: about for name, (_, about) in commands.items()}
 
@@ -60,12 +71,33 @@ class Group(Words):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing any."""
+        """The list of commands by sections, without importing any."""
         names = self.list_commands(ctx)
-        room = formatter.width - 6 - max(map(len, names))
-        rows = [(name, make_default_short_help(self._about[name], room)) for name in names]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        longest = max(map(len, names))
+        room = formatter.width - 6 - longest
+        told = {name for section in self._sections.values() for name in section}
+        others = {"Commands": [name for name in names if name not in told]}
+        for title, section in {**self._sections, **others}.items():
+            rows = [
+                (f"{name:{longest}}", make_default_short_help(self._about[name], room))
+                for name in section
+                if name in names
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """The names of commands, without importing any; elsewhere as in click."""
+        from click.shell_completion import CompletionItem
+
+        if not incomplete.startswith("-"):
+            return [
+                CompletionItem(name, help=self._about[name])
+                for name in self.list_commands(ctx)
+                if name.startswith(incomplete)
+            ]
+        return super().shell_complete(ctx, incomplete)
 
     def _there(self, name: str) -> bool:
         return importlib.util.find_spec(self._modules[name].partition(":")[0]) is not None
@@ -83,36 +115,46 @@ class Group(Words):
             raise next((e for e in leaves if isinstance(e, EmberlineError)), leaves[0]) from group
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> NoReturn:
-        """Run, and end the process with the exit code. An error is one line on stderr."""
+        """Run, and end the process with the exit code. An error is one line on stderr and, with
+        `--json`, the last object on stdout as well.
+        """
         for stream in (sys.stdout, sys.stderr):
             # a terminal that cannot show a letter gets its number, and no error
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        given = sys.argv[1:] if args is None else args
+        tell = _tell_json if _wants_json(given) else _tell
         try:
             code = self._run(args, *rest, **(more | {"standalone_mode": False}))
         except (click.Abort, KeyboardInterrupt):
             sys.exit(_INTERRUPTED)
         except click.exceptions.NoArgsIsHelpError as error:
             for line in error.format_message().splitlines():
-                say(line, err=True)
-            sys.exit(_WRONG_USE)
+                say(line)
+            sys.exit(0)
         except click.ClickException as error:
             where = getattr(error, "ctx", None)
             path = where.command_path if where is not None else "emberline"
-            sys.exit(_tell(error.format_message(), f"See `{path} --help`", error.exit_code))
+            sys.exit(tell(error.format_message(), f"See `{path} --help`", error.exit_code))
         except UsageError as error:
-            sys.exit(_tell(error.message, error.remedy, _WRONG_USE))
+            sys.exit(tell(error.message, error.remedy, _WRONG_USE))
         except EmberlineError as error:
-            sys.exit(_tell(error.message, error.remedy, _FAILURE))
+            sys.exit(tell(error.message, error.remedy, _FAILURE))
         except BrokenPipeError:
             # who read has had enough (`| head`): nothing is wrong, but stdout is gone
             sys.stdout = None
             sys.exit(_FAILURE)
         except Exception as error:
-            if "--verbose" in (sys.argv if args is None else args):
+            if "--verbose" in given:
                 raise
-            sys.exit(_tell(*_unforeseen(error), _FAILURE))
+            sys.exit(tell(*_unforeseen(error), _FAILURE))
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _wants_json(args: Sequence[str]) -> bool:
+    """Whether `--json` is an option of the command line; what follows `--` is none."""
+    options = list(args)
+    return "--json" in (options[: options.index("--")] if "--" in options else options)
 
 
 def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
@@ -141,5 +183,15 @@ def _tell(what: str, remedy: str, code: int) -> int:
     line = what.rstrip(".")
     if remedy:
         line = f"{line}. {remedy.rstrip('.')}"
-    say("emberline: " + " ".join(line.split()), err=True)
+    say(f"emberline: {_one_line(line)}", err=True)
     return code
+
+
+def _tell_json(what: str, remedy: str, code: int) -> int:
+    facts = {"message": _one_line(what), "remedy": _one_line(remedy) or None, "exit_code": code}
+    emit({"error": facts})
+    return _tell(what, remedy, code)  # logs have it in words
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

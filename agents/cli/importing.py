@@ -1,14 +1,15 @@
 """`emberline import`: imports events, definitions and users from files, with progress."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.terminal.amounts import period, size
 from agents.terminal.lines import misspelt_lines
-from agents.terminal.say import live, say
+from agents.terminal.progress import LiveLine
+from agents.terminal.say import say
 from agents.tools.import_files import Bad
 from agents.tools.importer import ImportProgress, import_files
 from agents.tools.records import TYPES, kind_of_record
@@ -17,6 +18,7 @@ from schemas.records.misspelt import MISSPELT
 __all__ = ["command"]
 
 SHOWN_BAD = 20
+LIVE_EVERY_S = 0.2
 PLAIN_EVERY_S = 5.0
 
 
@@ -59,26 +61,25 @@ def command(
 
 
 class _Shown:
-    """Progress: on a terminal in one line, elsewhere a line every few seconds."""
+    """Progress: on a terminal one live line, elsewhere a line every few seconds."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
-        self._live = sys.stderr.isatty()
+        self._live = LiveLine("Import", "bytes", quiet=quiet)
         self._next = 0.0
         self._bad = 0
-        self._open = False
 
     def progress(self, now: ImportProgress) -> None:
         if self._quiet or now.seconds < self._next:
             return
-        self._next = now.seconds + (0.2 if self._live else PLAIN_EVERY_S)
-        left = "" if now.seconds_left is None else f", {now.seconds_left:.0f} s left"
-        line = (
-            f"{now.done_bytes / 1e6:,.1f} of {now.total_bytes / 1e6:,.1f} MB, "
-            f"{now.records:,} records, {now.per_second:,.0f}/s{left}"
-        )
-        (live if self._live else say)(line, err=True)
-        self._open = self._live
+        records = f"{now.records:,} records, {now.per_second:,.0f}/s"
+        if self._live.shows:
+            self._next = now.seconds + LIVE_EVERY_S
+            self._live.show(now.done_bytes, now.total_bytes, more=records)
+            return
+        self._next = now.seconds + PLAIN_EVERY_S
+        left = "" if now.seconds_left is None else f", {period(now.seconds_left)} left"
+        say(f"{size(now.done_bytes)} of {size(now.total_bytes)}, {records}{left}", err=True)
 
     def bad(self, one: Bad) -> None:
         self._bad += 1
@@ -90,7 +91,5 @@ class _Shown:
             say("further bad records are counted only", err=True)
 
     def end(self) -> None:
-        """Close the live line."""
-        if self._open:
-            say(err=True)
-            self._open = False
+        """Erase the live line."""
+        self._live.clear()

@@ -46,11 +46,11 @@ def add(
         return keys
 
     Keys.change(file, added)
-    if not made:
-        return
-    (token,) = made
+    token = made[0] if made else None
     if as_json:
         emit({"name": name, "scopes": list(scopes), "key": token, "file": str(file)})
+    elif token is None:
+        say(f"There is a key {name} already: nothing was made.", err=True)
     else:
         say(token)
         say(f"Kept hashed in {file}; it cannot be shown again.", err=True)
@@ -64,7 +64,8 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     keys = Keys.load(settings_of(ctx).keys_file) or Keys()
     rows = [(key.name, ", ".join(key.scopes), key.created_at) for key in keys.keys]
     if as_json:
-        emit([{"name": n, "scopes": s.split(", "), "created_at": at} for n, s, at in rows])
+        listed = [{"name": n, "scopes": s.split(", "), "created_at": at} for n, s, at in rows]
+        emit({"keys": listed})
     else:
         show(("name", "scopes", "created"), [(n, s, when(at)) for n, s, at in rows])
 
@@ -81,3 +82,5 @@ def revoke(ctx: click.Context, name: str, as_json: bool) -> None:
     Keys.change(file, lambda keys: keys.revoke(name))
     if as_json:
         emit({"name": name, "revoked": True})
+    else:
+        say(f"Revoked {name}: workers refuse it a second later.", err=True)

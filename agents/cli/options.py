@@ -19,6 +19,7 @@ __all__ = [
     "RESERVED",
     "Word",
     "emit",
+    "given_settings",
     "global_options",
     "hoisted",
     "json_option",
@@ -108,6 +109,16 @@ def settings_of(ctx: click.Context) -> Settings:
     """The settings of this run, read once. Raises UsageError."""
     given = ctx.find_object(_Given)
     return given.settings() if given is not None else load()
+
+
+def given_settings(ctx: click.Context) -> Settings:
+    """The settings while a word is completed: no command runs then, only its flags are known.
+    Raises UsageError.
+    """
+    params = ctx.find_root().params
+    flags = {name: params.get(name) for name in _FLAGS.values()}
+    config = params.get("config")
+    return _Given({**flags, **_pairs(params.get("pairs") or ())}, config).settings()
 
 
 def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:

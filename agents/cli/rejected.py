@@ -11,7 +11,7 @@ import click
 from agents.cli.group import Words
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.cli.tail import readable
-from agents.terminal.say import say
+from agents.terminal.say import emit_end, say
 from agents.terminal.table import when
 from schemas.records.undecodable import REMEDIES
 from streams.kafka.kafka_log import KafkaLog
@@ -58,6 +58,7 @@ def list_rejected(ctx: click.Context, code: str | None, last: int | None, as_jso
 
     run(list_them())
     if as_json:
+        emit_end(counts.total(), counts=counts)
         return
     if not counts:
         say("none")

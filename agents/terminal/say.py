@@ -9,7 +9,7 @@ import click
 
 from schemas.words.shown import json_shown, shown, width
 
-__all__ = ["Sink", "emit", "live", "say", "stdout"]
+__all__ = ["Sink", "emit", "emit_end", "live", "say", "stdout"]
 
 _LINE = 79
 
@@ -36,6 +36,11 @@ def live(text: str, *, err: bool = False, columns: int = _LINE) -> None:
 def emit(facts: object) -> None:
     """Print one JSON value on one line."""
     click.echo(json_shown(json.dumps(facts, default=str, ensure_ascii=False)))
+
+
+def emit_end(count: int, **more: object) -> None:
+    """Print the last of several objects: without it, readers know that some are missing."""
+    emit({"complete": True, "count": count, **more})
 
 
 class Sink(Protocol):

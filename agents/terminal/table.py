@@ -1,19 +1,22 @@
 """Tables for people: columns as wide as their content, numbers aligned to the right.
 
-On a terminal, a table that is too wide has its widest columns folded, so that no row continues on
-the next line; elsewhere each row is one line.
+Elsewhere than on a terminal each row is one line. On a terminal columns without content are left
+out, long ids are cut to their first digits if the table is too wide, and then the widest columns
+are folded. If even that is too wide, each row is a block of lines.
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import zip_longest
 
+from agents.terminal.amounts import when
+from agents.terminal.colours import Paint, painter
 from agents.terminal.say import say
-from schemas.words.shown import shown, width
+from schemas.words.shown import clusters, shown, width
 
-__all__ = ["folded", "lines", "show", "when"]
+__all__ = ["columns", "folded", "lines", "show", "terminal_lines", "when"]
 
 _GAP = "  "
 _LEAST = 10
@@ -22,55 +25,116 @@ _MOST = 1_000
 """Characters of a cell; all of them are in what `--json` prints."""
 _WORD = 24
 """Words are cut only where columns as wide as their longest words, up to this, do not fit."""
+_UUID = re.compile(r"\b([0-9a-f]{8})-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\b")
+
+Rows = Iterable[Sequence[object]]
 
 
-def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def columns() -> int | None:
+    """The width of the terminal that standard output is; None if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def show(head: Sequence[str], rows: Rows) -> None:
     """Print a table; None is an empty cell, integers have thousands separators."""
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    first, *rest = lines(head, rows, columns)
-    say(first, bold=True)
-    for line in rest:
-        say(line)
+    wide = columns()
+    if wide is None:
+        for line in lines(head, rows):
+            say(line)
+        return
+    for line in terminal_lines(head, rows, wide, painter()):
+        say(lead=line)
 
 
-def lines(
-    head: Sequence[str], rows: Iterable[Sequence[object]], columns: int | None = None
-) -> Iterator[str]:
+def lines(head: Sequence[str], rows: Rows, columns: int | None = None) -> Iterator[str]:
     """The lines of a table, the header first; with `columns` no line is longer, if that is
     possible.
     """
-    body = [[_cell(value) for value in row] for row in rows]
-    numeric = [
-        bool(body) and all(row[i].replace(",", "").isdecimal() or not row[i] for row in body)
-        for i in range(len(head))
-    ]
-    widths = [max(map(width, column)) for column in zip(head, *body, strict=True)]
+    table = _Table(head, [[_cell(value) for value in row] for row in rows])
     if columns is not None:
-        heads = [max(_LEAST, width(name)) for name in head]
-        for least in ([min(_WORD, word) for word in _words(body, len(head))], heads):
+        table.fit(columns)
+    yield from table.lines()
+
+
+def terminal_lines(head: Sequence[str], rows: Rows, columns: int, paint: Paint) -> Iterator[str]:
+    """The lines for a terminal of so many columns, in colours."""
+    body = [[_cell(value) for value in row] for row in rows]
+    kept = [i for i in range(len(head)) if not body or any(row[i] for row in body)]
+    names = [head[i] for i in kept]
+    body = [[row[i] for i in kept] for row in body]
+    if not _Table(names, body).fits(columns):
+        body = [[_UUID.sub("\\1…", cell) for cell in row] for row in body]
+    table = _Table(names, body)
+    table.fit(columns)
+    if table.fits(columns) or not body:
+        yield from table.lines(paint)
+    else:
+        yield from _blocks(names, body, columns, paint)
+
+
+class _Table:
+    """Cells that are safe to print, and the widths of their columns."""
+
+    def __init__(self, head: Sequence[str], body: Sequence[Sequence[str]]) -> None:
+        self._head = head
+        self._body = body
+        self._numeric = [
+            bool(body) and all(row[i].replace(",", "").isdecimal() or not row[i] for row in body)
+            for i in range(len(head))
+        ]
+        self._widths = [max(map(width, column)) for column in zip(head, *body, strict=True)]
+
+    def fits(self, columns: int) -> bool:
+        """Whether no line is longer."""
+        return sum(self._widths) + len(_GAP) * (len(self._widths) - 1) <= columns
+
+    def fit(self, columns: int) -> None:
+        """Make columns narrower until all lines fit, or none can be made narrower."""
+        heads = [max(_LEAST, width(name)) for name in self._head]
+        for least in ([min(_WORD, word) for word in self._words()], heads):
             floor = [
-                size if fixed else max(name, word)
-                for size, fixed, name, word in zip(widths, numeric, heads, least, strict=True)
+                size if numeric else max(name, word)
+                for size, numeric, name, word in zip(
+                    self._widths, self._numeric, heads, least, strict=True
+                )
             ]
-            _narrow(widths, floor, columns)
-    yield _line(head, widths, numeric)
-    for row in body:
-        parts = [folded(cell, size) for cell, size in zip(row, widths, strict=True)]
-        for cells in zip_longest(*parts, fillvalue=""):
-            yield _line(cells, widths, numeric)
+            _narrow(self._widths, floor, columns)
+
+    def lines(self, paint: Paint | None = None) -> Iterator[str]:
+        """The header and the rows; coloured with `paint`."""
+        yield self._bold(self._line(self._head), paint)
+        styled = [i for i, name in enumerate(self._head) if name in _STYLED]
+        for row in self._body:
+            parts = [folded(cell, size) for cell, size in zip(row, self._widths, strict=True)]
+            for cells in zip_longest(*parts, fillvalue=""):
+                painted = {i: paint(row[i], cells[i]) for i in styled} if paint else {}
+                yield self._line(cells, painted)
+
+    def _bold(self, line: str, paint: Paint | None) -> str:
+        return line if paint is None else f"\x1b[1m{line}\x1b[0m"
+
+    def _line(self, cells: Sequence[str], painted: dict[int, str] | None = None) -> str:
+        parts = []
+        last = max((i for i, cell in enumerate(cells) if cell), default=0)
+        for i, (cell, size, right) in enumerate(
+            zip(cells[: last + 1], self._widths, self._numeric, strict=False)
+        ):
+            room = " " * (size - width(cell))
+            text = painted.get(i, cell) if painted else cell
+            # nothing follows the last cell, and no line ends with spaces
+            parts.append(room + text if right else text + room * (i < last))
+        return _GAP.join(parts).rstrip()
+
+    def _words(self) -> list[int]:
+        """The width of the longest word of each column."""
+        return [
+            max((width(word) for row in self._body for word in row[i].split(" ")), default=0)
+            for i in range(len(self._head))
+        ]
 
 
-def when(ms: int | None, timespec: str = "seconds") -> str:
-    """Milliseconds since 1970 as a time in UTC, with the precision of `timespec`; empty for None,
-    and the number itself if it is outside of the calendar.
-    """
-    if ms is None:
-        return ""
-    try:
-        moment = datetime.fromtimestamp(ms / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return f"{ms} ms"  # whoever writes a record says when: it may be no time of ours
-    return moment.isoformat(sep=" ", timespec=timespec).removesuffix("+00:00") + "Z"
+_STYLED = ("state", "outcome", "from", "to")
+"""Columns whose words have colours."""
 
 
 def folded(text: str, columns: int) -> list[str]:
@@ -87,29 +151,21 @@ def folded(text: str, columns: int) -> list[str]:
         if line:
             found.append(line)
         line = word
-        while width(line) > columns and len(line) > 1:
-            at = _fitting(line, columns)
+        while width(line) > columns and (at := _fitting(line, columns)) < len(line):
             found.append(line[:at])
             line = line[at:]
     return [*found, line]
 
 
 def _fitting(text: str, columns: int) -> int:
-    """How many characters fit, at least one."""
-    used = 0
-    for at, char in enumerate(text):
-        used += width(char)
+    """How many characters fit, at least those that readers see as one."""
+    used = at = 0
+    for cluster, size in clusters(text):
+        used += size
         if used > columns and at:
             return at
+        at += len(cluster)
     return len(text)
-
-
-def _words(body: Sequence[Sequence[str]], columns: int) -> list[int]:
-    """The width of the longest word of each column."""
-    return [
-        max((width(word) for row in body for word in row[i].split(" ")), default=0)
-        for i in range(columns)
-    ]
 
 
 def _narrow(widths: list[int], least: Sequence[int], columns: int) -> None:
@@ -122,6 +178,22 @@ def _narrow(widths: list[int], least: Sequence[int], columns: int) -> None:
         if not able:
             return
         widths[max(able, key=lambda i: widths[i])] -= 1
+
+
+def _blocks(
+    head: Sequence[str], body: Sequence[Sequence[str]], columns: int, paint: Paint
+) -> Iterator[str]:
+    """Each row as lines: its first cell, then the head and the content of each other cell."""
+    names = max(map(width, head))
+    room = max(_LEAST, columns - names - 2 * len(_GAP))
+    for row in body:
+        for line in folded(row[0], columns):
+            yield f"\x1b[1m{line}\x1b[0m"
+        for name, cell in zip(head[1:], row[1:], strict=True):
+            for at, line in enumerate(folded(cell, room) if cell else ()):
+                label = name if at == 0 else ""
+                text = paint(cell, line) if name in _STYLED else line
+                yield f"{_GAP}{label}{' ' * (names - width(label))}{_GAP}{text}"
 
 
 def _cell(value: object) -> str:
@@ -137,11 +209,3 @@ def _clipped(text: str) -> str:
     all.
     """
     return text if len(text) <= _MOST else f"{text[: _MOST - 1]}…"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
-    parts = []
-    for cell, size, right in zip(cells, widths, numeric, strict=True):
-        room = " " * (size - width(cell))
-        parts.append(room + cell if right else cell + room)
-    return _GAP.join(parts).rstrip()

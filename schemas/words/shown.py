@@ -7,11 +7,20 @@ Python and JSON, `\x1b`, `\n`, `\u202e`.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
-__all__ = ["json_shown", "shown", "width"]
+__all__ = ["clusters", "json_shown", "shown", "width"]
 
 #: The width of two characters: emoji and Persian words are joined and held apart by these.
 _JOINERS = "\u200c\u200d"
+_JOINER = "\u200d"
+_EMOJI_FORM = "\ufe0f"
+"""After a character that is also a sign of text, such as a heart."""
+_SKIN = ("\U0001f3fb", "\U0001f3ff")
+_FLAGS = ("\U0001f1e6", "\U0001f1ff")
+"""Letters that are a flag by twos."""
+_JAMO = ("\u1160", "\u11ff")
+"""Vowels and ends of Korean syllables, which are drawn into the letter before."""
 _PLAIN = re.compile(r"[\x20-\x7e]*")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -34,7 +43,36 @@ def width(text: str) -> int:
     """The number of terminal columns that a shown text takes."""
     if text.isascii():
         return len(text)
-    return sum(map(_columns, text))
+    return sum(columns for _, columns in clusters(text))
+
+
+def clusters(text: str) -> Iterator[tuple[str, int]]:
+    """The characters as readers see them, each with its columns: a letter and its accents, an emoji
+    and what is joined to it, the two letters of a flag.
+    """
+    start, columns, joined, flag = 0, 0, False, False
+    for at, char in enumerate(text):
+        own = 1 if char.isascii() else _columns(char)
+        second = flag and _is_flag(char)
+        if at > start and (second or joined or own == 0 or (columns == 2 and _is_skin(char))):
+            if second or char == _EMOJI_FORM:
+                columns = 2
+            flag = False
+        else:
+            if at > start:
+                yield text[start:at], columns
+            start, columns, flag = at, own, _is_flag(char)
+        joined = char == _JOINER and columns == 2
+    if text:
+        yield text[start:], columns
+
+
+def _is_skin(char: str) -> bool:
+    return _SKIN[0] <= char <= _SKIN[1]
+
+
+def _is_flag(char: str) -> bool:
+    return _FLAGS[0] <= char <= _FLAGS[1]
 
 
 def _acts(char: str) -> bool:
@@ -57,6 +95,8 @@ def _escaped(char: str) -> str:
 
 
 def _columns(char: str) -> int:
-    if char in _JOINERS or unicodedata.category(char) in ("Mn", "Me"):
+    if char in _JOINERS or _JAMO[0] <= char <= _JAMO[1]:
+        return 0
+    if unicodedata.category(char) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1

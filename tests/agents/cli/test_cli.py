@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from click.utils import make_default_short_help
 
-from agents.cli import COMMANDS, main
+from agents.cli import COMMANDS, SECTIONS, main
 from agents.cli.group import Group
 from agents.cli.options import RESERVED, global_options, hoisted, settings_of
 from schemas.errors import Fatal, UsageError
@@ -91,6 +92,7 @@ HEAVY = (
     "aiokafka",
     "fastavro",
     "agents.filters.nodes",
+    "rich",
 )
 """Modules that cost a start a tenth of a second, more or less."""
 
@@ -207,10 +209,61 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert option.is_eager
 
 
-def test_no_command_shows_the_help(runner: CliRunner) -> None:
-    result = runner.invoke(main, [])
-    assert result.exit_code == 2
-    assert "Commands:" in result.stderr
+@pytest.mark.parametrize("words", [[], ["topics"], ["keys"]])
+def test_no_command_shows_the_help_and_is_no_error(runner: CliRunner, words: list[str]) -> None:
+    result = runner.invoke(main, words)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith(" ".join(["Usage: emberline", *words]))
+
+
+def test_the_help_has_sections_and_every_command_is_in_one(runner: CliRunner) -> None:
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert len(listed) == len(set(listed))
+    assert set(COMMANDS) <= set(listed)
+    lines = runner.invoke(main, ["--help"], prog_name="emberline").stdout.splitlines()
+    heads = [line.rstrip(":") for line in lines if line.endswith(":") and line[0] != " "]
+    assert heads == ["Options", *SECTIONS]
+    group = Group("g", {"a": ("agents.cli:main", "A."), "b": ("agents.cli:main", "B.")}, {"X": "b"})
+    found = group.get_help(click.Context(group))
+    assert found.index("X:") < found.index("  b  ") < found.index("Commands:")
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "remedy", "code"),
+    [
+        (Fatal("a is\nwrong.", remedy="Mend it."), "a is wrong.", "Mend it.", 1),
+        (UsageError("b is wrong"), "b is wrong", None, 2),
+        (ValueError("evil \x1b[2J"), "This is a defect: ValueError: evil \x1b[2J", "Run it", 1),
+    ],
+)
+def test_with_json_an_error_is_the_last_object(
+    runner: CliRunner, error: Exception, message: str, remedy: str | None, code: int
+) -> None:
+    group = failing(error)
+    fail = group.get_command(click.Context(group), "fail")
+    assert fail is not None
+    fail.params.append(click.Option(["--json"], is_flag=True, expose_value=False))
+    result = runner.invoke(group, ["fail", "--json"])
+    assert result.exit_code == code
+    assert result.stderr == runner.invoke(group, ["fail"]).stderr
+    (line,) = result.stdout.splitlines()
+    found = json.loads(line)["error"]
+    assert (found["message"], found["exit_code"]) == (message, code)
+    assert str(found["remedy"]).startswith(str(remedy))
+    assert runner.invoke(group, ["fail"]).stdout == ""
+
+
+def test_with_json_wrong_use_is_json_too(runner: CliRunner) -> None:
+    for args in (["setings", "--json"], ["restore", "--json"], ["status", "--json", "--nope"]):
+        result = runner.invoke(main, args)
+        assert result.exit_code == 2
+        assert json.loads(result.stdout)["error"]["exit_code"] == 2
+
+
+def test_the_version(runner: CliRunner) -> None:
+    version = metadata.version("emberline")
+    assert runner.invoke(main, ["version"]).stdout == f"emberline {version}\n"
+    assert json.loads(runner.invoke(main, ["version", "--json"]).stdout)["emberline"] == version
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,9 @@ async def test_status_audit_and_rejected_read_their_topics(
     assert facts["worker"] is None
     assert facts["sweep"]["paused"] is False
     shown = await emberline(settings, "audit", "campaign:a", "--json")
-    assert json.loads(shown.stdout)["decision"] == "exempt"
+    decided, end = map(json.loads, shown.stdout.splitlines())
+    assert decided["decision"] == "exempt"
+    assert end == {"complete": True, "count": 1}
     misspelt = await emberline(settings, "audit", "campain:a")
     assert misspelt.exit_code == 2
     assert "Did you mean campaign:a?" in misspelt.stderr
@@ -272,7 +274,8 @@ async def _rejects(settings: Settings) -> None:
     assert "seconds?" in listed.stdout
     assert not set("\x1b\x07\x9b") & set(listed.stdout)
     rows = (await emberline(settings, "rejected", "list", "--json")).stdout.splitlines()
-    facts = [json.loads(row) for row in rows]
+    *facts, end = [json.loads(row) for row in rows]
+    assert (end["complete"], end["counts"]) == (True, {"bad_time": 2, "undecodable": 1})
     assert [(fact["user"], fact["event_id"]) for fact in facts] == [
         ("ada", "e1"), ("bob", "e2\x1b[31m"), (None, None)
     ]  # fmt: skip

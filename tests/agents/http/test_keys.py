@@ -305,7 +305,7 @@ def test_the_command_shows_a_key_once(file: Path, monkeypatch: pytest.MonkeyPatc
     assert said("add", "ci", "--scope", "read", "--if-missing") == ""
     said("add", "ci", "--scope", "read", code=2)
     said("add", "x", "--scope", "worker", code=2)
-    (listed,) = json.loads(said("list", "--json"))
+    (listed,) = json.loads(said("list", "--json"))["keys"]
     assert (listed["name"], listed["scopes"]) == ("ci", ["read", "operate"])
     assert token not in said("list")
     keys = Keys.load(file)
@@ -313,7 +313,7 @@ def test_the_command_shows_a_key_once(file: Path, monkeypatch: pytest.MonkeyPatc
     assert keys.find(token)
     said("revoke", "ci")
     said("revoke", "ci", code=2)
-    assert json.loads(said("list", "--json")) == []
+    assert json.loads(said("list", "--json")) == {"keys": []}
 
 
 async def test_a_worker_without_keys_does_not_start_on_a_network(tmp_path: Path) -> None:

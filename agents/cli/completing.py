@@ -1,0 +1,96 @@
+"""What completes a word: sources and tags, asked of the worker, quickly and silently.
+
+A worker that does not answer at once, or wants another key, gives no words and no error.
+"""
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import click
+
+from agents.cli.options import given_settings, key_header
+from schemas.errors import EmberlineError
+from schemas.words.shown import shown
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = ["SOURCE", "TAG", "SourceWord", "TagWord"]
+
+ANSWER_S = 0.5
+"""A person waits for no more."""
+_MOST = 50
+_READ = 500
+_MOST_BYTES = 4_000_000
+
+
+class SourceWord(click.ParamType):
+    """A source: its key, or the beginning of its id or of its name."""
+
+    name = "source"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        """Keys that begin so; else keys whose name or id does."""
+        from click.shell_completion import CompletionItem
+
+        small = incomplete.casefold()
+        found = list(_sources(ctx, name=incomplete, limit=_MOST))
+        whole = [one for one in found if one["source"].casefold().startswith(small)]
+        others = [
+            one
+            for one in found
+            if one["name"].casefold().startswith(small)
+            or one["source"].partition(":")[2].casefold().startswith(small)
+        ]
+        return [
+            CompletionItem(one["source"], help=shown(f"{one['name']}, {one['state']}"))
+            for one in whole or others
+        ]
+
+
+class TagWord(click.ParamType):
+    """A tag of sources."""
+
+    name = "tag"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        """The tags of the first sources, as far as they begin so."""
+        from click.shell_completion import CompletionItem
+
+        tags = {tag for one in _sources(ctx, limit=_READ) for tag in one["tags"]}
+        return [CompletionItem(tag) for tag in sorted(tags) if tag.startswith(incomplete)][:_MOST]
+
+
+SOURCE, TAG = SourceWord(), TagWord()
+
+
+def _sources(ctx: click.Context, **query: object) -> Iterator[dict[str, Any]]:
+    """Sources that the worker knows; none if anything is amiss. Words with control characters are
+    left out: a shell would run what it completes.
+    """
+    try:
+        answer = _asked(given_settings(ctx), f"/sources?{urlencode(query)}")
+        for one in answer["sources"]:
+            texts = (one["source"], one["name"], *one["tags"])
+            if all(isinstance(text, str) and shown(text) == text for text in texts):
+                yield one
+    except (EmberlineError, OSError, HTTPException, ValueError, LookupError, TypeError):
+        return  # whoever completes a word wants no message in the line
+
+
+def _asked(settings: Settings, path: str) -> Any:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http_host, settings.http_host)
+    connection = HTTPConnection(host, settings.http_port, timeout=ANSWER_S)
+    try:
+        connection.request("GET", path, headers=key_header(settings))
+        return json.loads(connection.getresponse().read(_MOST_BYTES))
+    finally:
+        connection.close()
