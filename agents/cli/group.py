@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.utils import make_default_short_help
 
+from agents.cli.loading import importing
 from agents.cli.options import emit, hoisted
 from agents.terminal.say import say
 from schemas.errors import EmberlineError, UsageError
@@ -66,7 +67,8 @@ class Group(Words):
         if name not in self._modules or not self._there(name):
             return None
         module, _, attribute = self._modules[name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        with importing():
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         command.epilog = command.epilog or "Settings are flags here too: see `emberline --help`."
         return command
 

@@ -1,6 +1,5 @@
 """`emberline status`: every source's state, due date and reason, and the worker's figures."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -8,23 +7,16 @@ from typing import Any
 
 import click
 
-from agents.cli.calling import address, asked
+from agents.cli.loading import importing
 from agents.cli.options import Word, emit, json_option, run, settings_of
-from agents.coordinator.rules import ledger
-from agents.coordinator.rules.state import RetentionSweep
+from agents.coordinator.rules.sweep_state import RetentionSweep
 from agents.terminal.lines import misspelt_lines, why
 from agents.terminal.say import say
 from agents.terminal.table import show, when
-from schemas.errors import EmberlineError
-from schemas.records.lifecycle import SourceState, State
-from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.topic_reader import read_each, read_table
-from streams.kafka.topics import TopicProblem, Topics
-from streams.settings import Settings
+from schemas.records.lifecycle import State
+from streams.kafka.topic_specs import TopicProblem
 
-__all__ = ["command", "sweep_lines", "worker_facts", "worker_line"]
-
-WORKER_S = 3.0
+__all__ = ["command", "sweep_lines", "worker_line"]
 
 
 @click.command("status", help="Show every source's state, when it is due and why.")
@@ -33,8 +25,10 @@ WORKER_S = 3.0
 @click.pass_context
 def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
     """The states that the coordinator has last written; figures of the worker if it answers."""
-    settings = settings_of(ctx)
-    found, sweep, worker = run(_read(settings))
+    with importing():
+        from agents.cli.status_facts import read  # HTTP and Kafka: help needs neither
+
+    found, sweep, worker = run(read(settings_of(ctx)))
     counts = Counter(record.state.value for record in found)
     shown = [r for r in found if state is None or r.state == state]
     if as_json:
@@ -62,45 +56,6 @@ def command(ctx: click.Context, state: str | None, as_json: bool) -> None:
     more = (*unreadable_lines(worker), *misspelt_lines(worker.get("misspelt", ())))
     for line in (*sweep_lines(sweep), worker_line(worker), *topic_lines(worker), *more):
         say(line)
-
-
-async def _read(settings: Settings) -> tuple[list[SourceState], RetentionSweep, dict[str, Any]]:
-    table, sweep, worker = await asyncio.gather(
-        read_table(KafkaLog(settings), Topics(settings.prefix).state, "state"),
-        _sweep(settings),
-        worker_facts(settings),
-    )
-    states = [SourceState.from_record(record) for record in table.values()]
-    return sorted(states, key=lambda r: (r.state.value, r.source)), sweep, worker
-
-
-async def _sweep(settings: Settings) -> RetentionSweep:
-    """The state of the sweep that the coordinator has last written."""
-    topic = Topics(settings.prefix).coordinator
-    entries = [
-        (ledger.SWEEP, record.value)
-        async for _, _, record in read_each(KafkaLog(settings), topic)
-        if record.key == ledger.SWEEP.encode()
-    ]
-    roots = settings.segments_are_roots
-    # what somebody else has written there says nothing
-    state = ledger.load(entries, segments_are_roots=roots, unreadable=lambda error: None)
-    return state.sweep
-
-
-async def worker_facts(settings: Settings) -> dict[str, Any]:
-    """The worker's own status, from the settings' address, and in `missing_shards` the shards that
-    no worker answers for; or, in `error`, why there is no status.
-    """
-    try:
-        async with asyncio.timeout(WORKER_S):
-            facts = await asked(settings, "GET", "/status")
-            sizes = await asked(settings, "GET", "/sources?limit=1") if facts.get("ready") else {}
-    except EmberlineError as error:
-        return {"error": str(error)}
-    except TimeoutError:
-        return {"error": f"The worker at {address(settings)} does not answer in time"}
-    return facts | {"missing_shards": sizes.get("missing_shards", [])}
 
 
 def worker_line(worker: Mapping[str, Any]) -> str:

@@ -17,7 +17,8 @@ from agents.coordinator.rules import ledger
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.quarantine import Quarantined, readable_uses
-from agents.coordinator.rules.state import CoordinatorState, RetentionSweep
+from agents.coordinator.rules.state import CoordinatorState
+from agents.coordinator.rules.sweep_state import RetentionSweep
 from agents.views.request_view import RequestView
 from schemas.records.lifecycle import Definition, DefinitionPart, is_source
 from schemas.records.registry import FILES

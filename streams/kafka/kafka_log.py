@@ -13,7 +13,6 @@ from schemas.errors import Fatal, Recoverable
 from streams.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
 from streams.kafka import bootstrap, offsets
 from streams.kafka import topics as topic_admin
-from streams.kafka.append import Appender
 from streams.kafka.fetch import Fetcher
 from streams.kafka.log import (
     DEFAULT_OPTIONS,
@@ -24,7 +23,6 @@ from streams.kafka.log import (
     Partition,
     ReaderOptions,
 )
-from streams.kafka.step import StepProducer
 from streams.kafka.topic_specs import TopicLayout, TopicProblem
 from streams.settings import Settings
 
@@ -64,10 +62,14 @@ class KafkaLog:
 
     def writer(self, transactional_id: str) -> LogWriter:
         """A transactional producer."""
+        from streams.kafka.step import StepProducer  # the commands that only read need none
+
         return StepProducer(self._settings, transactional_id)
 
     def appender(self, name: str = "appender") -> LogAppender:
         """An idempotent producer."""
+        from streams.kafka.append import Appender  # as above
+
         return Appender(self._settings, name)
 
 

@@ -13,19 +13,17 @@ the owner, `c` the cursors) belong to the actor.
 """
 
 import json
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
-from functools import cache
-from types import UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
+from agents.coordinator.rules.checked import MALFORMED, checked, value_of
 from agents.coordinator.rules.decision import Changed, Decision
 from agents.coordinator.rules.quarantine import Quarantined, exempt, readable_uses
 from agents.coordinator.rules.state import (
     CoordinatorState,
     Request,
     RequestResult,
-    RetentionSweep,
     Source,
     Totals,
     Why,
@@ -33,15 +31,14 @@ from agents.coordinator.rules.state import (
     WorkOrigin,
     WorkProgress,
 )
+from agents.coordinator.rules.sweep_state import SWEEP, RetentionSweep, sweep_of
 from schemas.errors import Fatal
 from schemas.records.lifecycle import Definition, Exemption, Hold, Outcome, State, is_source
 
 __all__ = ["SWEEP", "LogEntry", "Unreadable", "entries", "foreign", "known", "load", "parsed"]
 
 LogEntry = tuple[str, bytes | None]
-SWEEP = "w"
 _Kind = TypeVar("_Kind")
-_HUGE = 1 << 62
 
 _LETTER = {
     "source": "s",
@@ -169,20 +166,20 @@ def parsed(key: str, value: bytes) -> Any:
             case "s":
                 return _of_key(key, source := _source(plain), source.source)
             case "k":
-                return _of_key(key, made := _checked(Definition.from_record(plain)), made.key)
+                return _of_key(key, made := checked(Definition.from_record(plain)), made.key)
             case "a":
                 return _quarantined(plain)
             case "r":
                 whole = _result(plain.get("whole"))
                 notify = tuple(plain.get("notify", ()))
-                return _of(Request, {**plain, "whole": whole, "sources": (), "notify": notify})
+                return value_of(Request, {**plain, "whole": whole, "sources": (), "notify": notify})
             case "t":
                 return _result(plain)
             case "p":
-                return _of(WorkProgress, plain)
+                return value_of(WorkProgress, plain)
             case _:
-                return _sweep(plain)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                return sweep_of(plain)
+    except MALFORMED as error:
         raise Unreadable(key, f"{type(error).__name__} {error}") from error
 
 
@@ -197,13 +194,13 @@ def _source(plain: dict[str, Any]) -> Source:
     plain["tags"] = tuple(plain.get("tags", ()))
     plain["noticed"] = tuple(plain.get("noticed", ()))
     plain["exempt_by"] = tuple(
-        _checked(Exemption(item["root"], tuple(item["through"]), item["filter"]))
+        checked(Exemption(item["root"], tuple(item["through"]), item["filter"]))
         for item in plain.get("exempt_by", ())
     )
-    plain["held"] = _of(Hold, plain["held"]) if plain.get("held") else None
-    plain["archived"] = _of(Totals, plain.get("archived", {}))
+    plain["held"] = value_of(Hold, plain["held"]) if plain.get("held") else None
+    plain["archived"] = value_of(Totals, plain.get("archived", {}))
     plain["work"] = _work(plain["work"]) if plain.get("work") else None
-    return _of(Source, plain)
+    return value_of(Source, plain)
 
 
 def _work(plain: dict[str, Any]) -> Work:
@@ -213,13 +210,13 @@ def _work(plain: dict[str, Any]) -> Work:
     plain.pop("progress", None)
     plain.pop("shown_at", None)
     plain["reported"] = _partitions(plain.get("reported", "0"))
-    plain["totals"] = _of(Totals, plain.get("totals", {}))
+    plain["totals"] = value_of(Totals, plain.get("totals", {}))
     # as an earlier version kept them: of each partition
     reports = plain.pop("reports", {})
     if reports:
         plain["reported"] = frozenset(map(int, reports))
-        plain["totals"] = Totals.sum([_of(Totals, sizes) for sizes in reports.values()])
-    return _of(Work, plain)
+        plain["totals"] = Totals.sum([value_of(Totals, sizes) for sizes in reports.values()])
+    return value_of(Work, plain)
 
 
 def _bits(partitions: Collection[int]) -> str:
@@ -232,55 +229,8 @@ def _partitions(bits: str) -> frozenset[int]:
     return frozenset(at for at in range(found.bit_length()) if found >> at & 1)
 
 
-def _of(kind: type[_Kind], plain: Mapping[str, Any]) -> _Kind:
-    """A value of one of our types; fields that only a later version knows are left out."""
-    hints = _hints(cast(Hashable, kind))
-    return _checked(kind(**{name: value for name, value in plain.items() if name in hints}))
-
-
-def _checked(value: _Kind) -> _Kind:
-    """A value after a check that every field has its type: a wrong type would stop the rules
-    later.
-    """
-    for name, hint in _hints(cast(Hashable, type(value))).items():
-        found = getattr(value, name)
-        if not _fits(hint, found):
-            raise ValueError(f"{name} {found!r:.80}")
-    return value
-
-
-@cache
-def _hints(kind: Hashable) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _fits(hint: Any, value: object) -> bool:
-    if hint is int:
-        return type(value) is int and abs(value) < _HUGE
-    if hint in (str, bool):
-        return type(value) is hint
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(arm, value) for arm in get_args(hint))
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        first, *rest = get_args(hint)
-        arms = [first] * len(value) if rest == [...] else [first, *rest]
-        return len(value) == len(arms) and all(map(_fits, arms, value))
-    return isinstance(value, origin or hint)
-
-
-def _sweep(plain: dict[str, Any]) -> RetentionSweep:
-    # an earlier version's confirmation named nothing: it is asked for again
-    if plain.pop("confirmed", None) or not plain.get("question"):
-        plain.pop("awaiting", None)
-    due_at, source = plain.pop("approved_to", (0, ""))
-    return _of(RetentionSweep, {**plain, "approved_to": (int(due_at), str(source))})
-
-
 def _quarantined(plain: dict[str, Any]) -> Quarantined:
-    return _checked(
+    return checked(
         Quarantined(
             detail=plain["detail"],
             words=tuple(plain.get("words", ())),
@@ -291,14 +241,14 @@ def _quarantined(plain: dict[str, Any]) -> Quarantined:
 
 
 def _origin(plain: dict[str, Any]) -> WorkOrigin:
-    return _of(WorkOrigin, {**plain, "why": Why(plain["why"])})
+    return value_of(WorkOrigin, {**plain, "why": Why(plain["why"])})
 
 
 def _result(plain: dict[str, Any] | None) -> RequestResult | None:
     return (
         None
         if plain is None
-        else _of(RequestResult, {**plain, "outcome": Outcome(plain["outcome"])})
+        else value_of(RequestResult, {**plain, "outcome": Outcome(plain["outcome"])})
     )
 
 

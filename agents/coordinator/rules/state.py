@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agents.coordinator.rules.quarantine import Quarantined
+from agents.coordinator.rules.sweep_state import RetentionSweep
 from agents.filters.references import Use
 from schemas.records.lifecycle import (
     Definition,
@@ -26,7 +27,6 @@ __all__ = [
     "CoordinatorState",
     "Request",
     "RequestResult",
-    "RetentionSweep",
     "Source",
     "Totals",
     "Why",
@@ -258,24 +258,6 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class RetentionSweep:
-    """The state of the regular search for due sources."""
-
-    next_at: int = 0
-    paused: bool = False
-    awaiting: int = 0
-    """How many sources wait for a confirmation; 0: none is asked for."""
-    question: str = ""
-    """Names what is to be confirmed: these sources, due at these times."""
-    approved: str = ""
-    """What the next sweep may start without a question, named likewise: it was confirmed, or is
-    the rest of a full batch."""
-    approved_to: tuple[int, str] = (0, "")
-    """Due time and name of the last source that was approved."""
-    skewed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class CoordinatorState:
     """The whole state. The mappings are never changed in place."""
 
@@ -284,7 +266,7 @@ class CoordinatorState:
     requests: Mapping[str, Request] = field(default_factory=dict)
     results: Mapping[tuple[str, str], RequestResult] = field(default_factory=dict)
     """By (request id, source)."""
-    sweep: RetentionSweep = RetentionSweep()
+    sweep: RetentionSweep = field(default_factory=RetentionSweep)
     quarantined: Mapping[str, Quarantined] = field(default_factory=dict)
     """By catalog key, where the latest record cannot be read."""
     used: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)

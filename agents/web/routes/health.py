@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from agents.coordinator.rules.quarantine import Quarantined
-from agents.coordinator.rules.state import RetentionSweep
+from agents.coordinator.rules.sweep_state import RetentionSweep
 from agents.http.keys import Scope
 from agents.http.problems import Problem
 from agents.http.route import Route, ref

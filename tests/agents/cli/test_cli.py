@@ -113,7 +113,7 @@ HEAVY = (
         ("restore --help", "aiokafka fastavro"),
         ("confirm --help", "aiokafka fastavro"),
         ("topics --help", "aiokafka fastavro"),
-        ("status --help", "aiokafka fastavro aiohttp.client"),
+        ("status --help", ""),
         ("explain --help", "aiohttp.client"),
     ],
 )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from agents.cli.status import sweep_lines, worker_line
-from agents.coordinator.rules.state import RetentionSweep
+from agents.coordinator.rules.sweep_state import RetentionSweep
 
 
 def worker(**more: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from agents.cli.export import fetch
-from agents.cli.status import worker_facts, worker_line
+from agents.cli.status import worker_line
+from agents.cli.status_facts import worker_facts
 from agents.http.keyring import check_exposure
 from agents.http.keys import Scope
 from agents.web.guard import Bucket

@@ -1,0 +1,58 @@
+"""What `emberline status` shows: it reads two topics, and asks the worker."""
+
+import asyncio
+import json
+from typing import Any
+
+from agents.cli.calling import address, asked
+from agents.coordinator.rules.checked import MALFORMED
+from agents.coordinator.rules.sweep_state import SWEEP, RetentionSweep, sweep_of
+from schemas.errors import EmberlineError
+from schemas.records.lifecycle import SourceState
+from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.topic_reader import read_each, read_table
+from streams.kafka.topic_specs import Topics
+from streams.settings import Settings
+
+__all__ = ["read", "worker_facts"]
+
+WORKER_S = 3.0
+
+
+async def read(settings: Settings) -> tuple[list[SourceState], RetentionSweep, dict[str, Any]]:
+    """The sources by state and name, the sweep, and the worker as `worker_facts` gives it."""
+    table, sweep, worker = await asyncio.gather(
+        read_table(KafkaLog(settings), Topics(settings.prefix).state, "state"),
+        _sweep(settings),
+        worker_facts(settings),
+    )
+    states = [SourceState.from_record(record) for record in table.values()]
+    return sorted(states, key=lambda r: (r.state.value, r.source)), sweep, worker
+
+
+async def _sweep(settings: Settings) -> RetentionSweep:
+    """The state of the sweep that the coordinator has last written."""
+    topic = Topics(settings.prefix).coordinator
+    latest = None
+    async for _, _, record in read_each(KafkaLog(settings), topic):
+        if record.key == SWEEP.encode():
+            latest = record.value
+    try:
+        return RetentionSweep() if latest is None else sweep_of(json.loads(latest))
+    except MALFORMED:
+        return RetentionSweep()  # what somebody else has written there says nothing
+
+
+async def worker_facts(settings: Settings) -> dict[str, Any]:
+    """The worker's own status, from the settings' address, and in `missing_shards` the shards that
+    no worker answers for; or, in `error`, why there is no status.
+    """
+    try:
+        async with asyncio.timeout(WORKER_S):
+            facts = await asked(settings, "GET", "/status")
+            sizes = await asked(settings, "GET", "/sources?limit=1") if facts.get("ready") else {}
+    except EmberlineError as error:
+        return {"error": str(error)}
+    except TimeoutError:
+        return {"error": f"The worker at {address(settings)} does not answer in time"}
+    return facts | {"missing_shards": sizes.get("missing_shards", [])}
