@@ -17,7 +17,6 @@ from agents.views.catalog_view import CatalogView
 from agents.views.protocol import SourceStates
 from agents.views.request_view import RequestView
 from streams.clock import Clock, SystemClock
-from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Log
 from streams.settings import Settings
 
@@ -46,10 +45,10 @@ class WorkerContext:
     manager: ShardManager
     states: SourceStates
     topics: TopicWatch
+    kafka: Log = field(repr=False)
     catalog: CatalogView = field(default_factory=_no_catalog)
     clock: Clock = field(default_factory=SystemClock)
     address: str = ""
-    kafka: Log = field(default=None, repr=False)  # type: ignore[assignment]  # set below
     requests: RequestView = field(default_factory=_no_requests)
     commands: Commands = field(init=False, repr=False)
     keyring: KeyRing = field(init=False)
@@ -59,7 +58,6 @@ class WorkerContext:
     peers: Peers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.kafka = self.kafka or KafkaLog(self.settings)
         self.keyring = KeyRing(self.settings.keys_file)
         self.admission = Admission(answers(self.settings.memory_budget), self.clock)
         self.spools = Quota(self.settings.data_dir, self.settings.spool_bytes)

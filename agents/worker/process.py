@@ -198,7 +198,7 @@ def _app(environment: Environment, on_failed: Callable[[BaseException], None]) -
 
     def make_context(manager: ShardManager) -> WorkerContext:
         return WorkerContext(
-            settings, manager, view, watch, catalog, kafka=environment.kafka, requests=requests
+            settings, manager, view, watch, environment.kafka, catalog, requests=requests
         )
 
     companions: dict[str, MakeActor] = {

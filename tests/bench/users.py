@@ -166,8 +166,9 @@ async def measure(
         shards=held, generation=1, directory=Directory(), check_in_touch=lambda: None
     )
     settings = load({"partitions": SHARDS}, env={}, file=Path("none"))
+    environment = Environment.of(settings)
     context = WorkerContext(
-        settings, cast(ShardManager, manager), view, TopicWatch(Environment.of(settings))
+        settings, cast(ShardManager, manager), view, TopicWatch(environment), environment.kafka
     )
     app = web.Application()
     routes(app, context)

@@ -40,8 +40,9 @@ class Worker:
         )
 
     def _context(self, manager: ShardManager) -> WorkerContext:
-        watch = TopicWatch(Environment.of(self.settings))
-        return WorkerContext(self.settings, manager, self.states, watch)
+        environment = Environment.of(self.settings)
+        watch = TopicWatch(environment)
+        return WorkerContext(self.settings, manager, self.states, watch, environment.kafka)
 
     def _shard(self, partition: int, deliver: Deliver) -> DummyShard:
         self.deliver = deliver
