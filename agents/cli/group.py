@@ -77,8 +77,8 @@ class Group(Words):
         names = self.list_commands(ctx)
         longest = max(map(len, names))
         room = formatter.width - 6 - longest
-        told = {name for section in self._sections.values() for name in section}
-        others = {"Commands": [name for name in names if name not in told]}
+        listed = {name for section in self._sections.values() for name in section}
+        others = {"Commands": [name for name in names if name not in listed]}
         for title, section in {**self._sections, **others}.items():
             rows = [
                 (f"{name:{longest}}", make_default_short_help(self._about[name], room))

@@ -64,8 +64,8 @@ def owner_record(settings: Settings, owner: str) -> Record:
 def cursor_record(settings: Settings, cursor: Mapping[str, int], ids: Mapping[str, str]) -> Record:
     """The record of the cursor: how far the inputs have been processed, and, in a header, the
     ids of their topics."""
-    told = ((_IDS, json.dumps(dict(ids)).encode()),)
-    return replace(_record(settings, CURSOR, json.dumps(dict(cursor)).encode()), headers=told)
+    headers = ((_IDS, json.dumps(dict(ids)).encode()),)
+    return replace(_record(settings, CURSOR, json.dumps(dict(cursor)).encode()), headers=headers)
 
 
 def ids_of(record: KafkaRecord) -> dict[str, str]:

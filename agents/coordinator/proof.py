@@ -49,5 +49,5 @@ def proven(key: bytes, topic: str, record: KafkaRecord) -> str | None:
 
 
 def _mac(key: bytes, topic: str, time_ms: int, actor: bytes, value: bytes) -> str:
-    told = ("v1", topic, str(time_ms), actor.hex(), hashlib.sha256(value).hexdigest())
-    return hmac.new(key, "\n".join(told).encode(), hashlib.sha256).hexdigest()
+    parts = ("v1", topic, str(time_ms), actor.hex(), hashlib.sha256(value).hexdigest())
+    return hmac.new(key, "\n".join(parts).encode(), hashlib.sha256).hexdigest()

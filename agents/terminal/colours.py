@@ -4,22 +4,24 @@
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from schemas.records.lifecycle import State
 
 __all__ = ["STYLES", "Paint", "painter"]
 
 Paint = Callable[[str, str], str]
 """(word, text) -> the text in the colour of the word."""
 
-STYLES = {
-    "ACTIVE": "green",
-    "STOPPED": "yellow",
-    "EXEMPT": "cyan",
-    "HELD": "blue",
-    "UNKNOWN": "magenta",
-    "EXPIRING": "bold yellow",
-    "EXPIRED": "bright_black",
-    "RESTORING": "bold cyan",
+STYLES: Mapping[str, str] = {
+    State.ACTIVE: "green",
+    State.STOPPED: "yellow",
+    State.EXEMPT: "cyan",
+    State.HELD: "blue",
+    State.UNKNOWN: "magenta",
+    State.EXPIRING: "bold yellow",
+    State.EXPIRED: "bright_black",
+    State.RESTORING: "bold cyan",
     "accepted": "cyan",
     "progress": "cyan",
     "running": "cyan",

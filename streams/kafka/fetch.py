@@ -375,13 +375,13 @@ class Fetcher:
     async def _check_ids(self, client: bootstrap.Client, refused: Sequence[Partition]) -> None:
         """Raises `LostRange` where one of these is of a topic that was created again."""
         try:
-            told = await ids_told(client, {topic for topic, _ in refused})
+            ids = await ids_told(client, {topic for topic, _ in refused})
         except (kafka_errors.KafkaError, Recoverable):
             return  # it is asked for again
         now = self._now()
         for partition in refused:
             topic, _ = partition
-            if told.get(topic, self._ids[topic]) == self._ids[topic]:
+            if ids.get(topic, self._ids[topic]) == self._ids[topic]:
                 self._other_since.pop(topic, None)
             elif now - self._other_since.setdefault(topic, now) >= ANEW_AFTER_S:
                 raise LostRange(partition, self._protocol.positions[partition], made_anew=True)

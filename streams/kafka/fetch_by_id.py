@@ -48,11 +48,11 @@ def named(answer: Any, ids: Mapping[str, str]) -> NamedAnswer:
     names = {topic_id: name for name, topic_id in ids.items()}
     topics = []
     for topic_id, partitions, _ in answer.topics or ():
-        told = [
+        answers = [
             (*fields, [(producer, first) for producer, first, _ in aborted or ()], replica, data)
             for *fields, aborted, replica, data, _ in partitions
         ]
-        topics.append((names[topic_id.hex()], told))
+        topics.append((names[topic_id.hex()], answers))
     return NamedAnswer(topics)
 
 

@@ -36,6 +36,6 @@ async def _csv(request: web.Request, source: str, rows: SourceRows) -> AsyncGene
         users = frame["user"].unique()
         roster = await identify(context, users)
         make = partial(lines, frame, roster, source, names, safe=context.settings.csv_safe)
-        told, count = await asyncio.to_thread(make)
+        text, count = await asyncio.to_thread(make)
         access_log.count(request, count)
-        yield told
+        yield text
