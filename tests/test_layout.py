@@ -29,6 +29,7 @@ ORDER = (
     "agents",  # nothing
     "agents.terminal",
     "agents.resources",
+    "agents.names",
     "agents.filters",
     "agents.coordinator.rules",
     "agents.coordinator",

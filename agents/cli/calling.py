@@ -1,6 +1,5 @@
 """Calls to a running worker: its address, the key, and problems as errors."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,18 +12,15 @@ import orjson
 from agents.cli.options import key_header
 from agents.scatter.trouble import trouble
 from schemas.errors import EmberlineError, Fatal, Recoverable, UsageError
-from schemas.words.nearest import nearest_key
 from streams.settings import Settings
 
 __all__ = ["address", "asked", "call"]
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=90)
 _MOST_PROBLEM = 1 << 20
-_HINT_S = 5.0
-_COMPARED = 1_000
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _REMEDIES = {
-    "unknown_source": "`emberline status` lists the sources; write campaign:ID or canvas:ID",
+    "unknown_source": "`emberline status` lists the sources",
     "shards_unavailable": "Try again in a moment",
     "unauthorized": "Set EMBERLINE_API_KEY to a key that `emberline keys add` gave out",
     "too_many_requests": "Wait for what is under way, or ask later",
@@ -65,8 +61,7 @@ async def call(
         ):
             if answer.status != HTTPStatus.OK:
                 problem = await answer.content.read(_MOST_PROBLEM)
-                near = await _meant(session, base, problem)
-                raise _refusal(path, answer.status, problem, near)
+                raise _refusal(path, answer.status, problem)
             begun = True
             yield answer
     except BrokenPipeError:
@@ -98,24 +93,7 @@ async def asked(settings: Settings, method: str, path: str, *, json: Any = None)
     return found
 
 
-async def _meant(session: aiohttp.ClientSession, base: str, body: bytes) -> str:
-    """ "Did you mean ..?" with a known source that is similar to an unknown one, or empty."""
-    try:
-        problem = json.loads(body)
-        if problem["code"] != "unknown_source":
-            return ""
-        async with (
-            asyncio.timeout(_HINT_S),
-            session.get(f"{base}/sources?limit={_COMPARED}", allow_redirects=False) as answer,
-        ):
-            known = [each["source"] for each in (await answer.json())["sources"]]
-        near = nearest_key(problem["source"], known)
-    except (ValueError, KeyError, TypeError, AttributeError, aiohttp.ClientError, TimeoutError):
-        return ""  # what was asked for is told all the same
-    return f"Did you mean {near}? " if near else ""
-
-
-def _refusal(path: str, status: int, body: bytes, near: str = "") -> EmberlineError:
+def _refusal(path: str, status: int, body: bytes) -> EmberlineError:
     try:
         problem = json.loads(body)
         detail, code = str(problem["detail"]), str(problem["code"])
@@ -127,11 +105,13 @@ def _refusal(path: str, status: int, body: bytes, near: str = "") -> EmberlineEr
     if status == 503:
         return Recoverable(detail, remedy=_REMEDIES.get(code, "Try again in a moment"))
     kind = UsageError if status == 400 else Fatal
-    return kind(detail, remedy=near + _remedy(code, problem))
+    return kind(detail, remedy=_remedy(code, problem))
 
 
 def _remedy(code: str, problem: Mapping[str, Any]) -> str:
     restore = problem.get("restore")
     if code == "source_hidden" and isinstance(restore, dict) and restore.get("sources"):
         return f"Bring it back with `emberline restore {' '.join(restore['sources'])}`"
+    if problem.get("nearest"):
+        return ""  # the detail names them
     return str(problem.get("remedy") or _REMEDIES.get(code, ""))

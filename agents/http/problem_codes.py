@@ -122,7 +122,7 @@ CODES: Mapping[str, ProblemCode] = {
     "unknown_source": ProblemCode(
         404,
         "No such source",
-        "no event and no definition names the source",
+        "no event and no definition names the source; `nearest` has those that may be meant",
     ),
     "unknown_user": ProblemCode(
         404,
@@ -155,6 +155,12 @@ CODES: Mapping[str, ProblemCode] = {
         "The source's data is not available now",
         "the source's data is archived, or on its way; `restore` is the body of the call "
         "that brings it back",
+    ),
+    "ambiguous_source": ProblemCode(
+        409,
+        "Several sources may be meant",
+        "a text may mean several sources, or is too short to change one; `candidates` has them "
+        "with key, name and state",
     ),
     "command_refused": ProblemCode(
         409,

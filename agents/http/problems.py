@@ -6,17 +6,19 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from agents.http.problem_codes import CODES
-from schemas.records.lifecycle import State
+from agents.names.resolve import AmbiguousSource, UnknownName
+from schemas.records.lifecycle import SourceState, State
 
 __all__ = [
     "CODES",
     "Problem",
+    "ambiguous_source",
     "bad_request",
     "legacy_deleted",
     "problems",
@@ -29,6 +31,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 2
+_SHOWN = 1_000
+"""Characters of a text or a name that a problem repeats."""
 SEND_S = 60.0
 """So long a client may take to read an answer in one piece."""
 
@@ -73,9 +77,29 @@ def bad_request(detail: str) -> Problem:
     return Problem("bad_request", detail)
 
 
-def unknown_source(source: str) -> Problem:
-    """404."""
-    return Problem("unknown_source", f"No event and no definition names {source!r}", source=source)
+def unknown_source(error: UnknownName) -> Problem:
+    """404, with the sources that may be meant."""
+    nearest = _listed(error.nearest)
+    meant = f". {error.remedy}" if nearest else ""
+    detail = f"No event and no definition names {error.text[:_SHOWN]!r}{meant}"
+    return Problem("unknown_source", detail, source=error.text[:_SHOWN], nearest=nearest)
+
+
+def ambiguous_source(error: AmbiguousSource) -> Problem:
+    """409, with the sources that may be meant."""
+    return Problem(
+        "ambiguous_source",
+        f"{error.message}. {error.remedy}",
+        source=error.text[:_SHOWN],
+        candidates=_listed(error.candidates),
+        more=error.more,
+    )
+
+
+def _listed(found: Iterable[SourceState]) -> list[dict[str, str]]:
+    return [
+        {"source": one.source, "name": one.name[:_SHOWN], "state": one.state.value} for one in found
+    ]
 
 
 def source_hidden(source: str, state: str) -> Problem:

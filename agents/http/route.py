@@ -25,6 +25,7 @@ __all__ = [
     "path",
     "query",
     "ref",
+    "source_query",
 ]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -44,6 +45,8 @@ class Parameter:
     schema: Schema
     doc: str
     required: bool = False
+    source: bool = False
+    """Whether it names a source: agents/web/source_names.py finds its key."""
 
 
 def path(name: str, doc: str, **schema: Any) -> Parameter:
@@ -56,6 +59,12 @@ def query(name: str, doc: str, *, required: bool = False, **schema: Any) -> Para
     """A part of the query: a text, unless `schema` says otherwise."""
     found = {"type": "string", **schema}
     return Parameter(name=name, where="query", schema=found, doc=doc, required=required)
+
+
+def source_query(name: str, doc: str) -> Parameter:
+    """A part of the query that names a source, by whatever people call it."""
+    schema = {"type": "string", "minLength": 1}
+    return Parameter(name=name, where="query", schema=schema, doc=f"{doc}: {_CALLED}", source=True)
 
 
 def header(name: str, doc: str, **schema: Any) -> Parameter:
@@ -104,4 +113,13 @@ class Route:
         return _PART.sub(r"{\1:[^/]+}", self.path)
 
 
-SOURCE = path("source", "`campaign:ID` or `canvas:ID`", examples=["campaign:welcome"])
+_CALLED = "its key (`campaign:ID`, `canvas:ID`), its id, its name, or a beginning that is unique"
+SOURCE = Parameter(
+    name="source",
+    where="path",
+    schema={"type": "string", "minLength": 1, "examples": ["campaign:welcome"]},
+    doc=f"The source: {_CALLED}",
+    required=True,
+    source=True,
+)
+"""A source in a path."""

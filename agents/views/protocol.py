@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Protocol
 
+from agents.names.index import NameIndex
 from agents.views.catalog_view import CatalogEntry
 from schemas.records.lifecycle import SourceState
 
@@ -27,7 +28,12 @@ class SourceRecords(SourceLookup, Protocol):
 
 
 class SourceStates(SourceRecords, Protocol):
-    """The same, and whether it has been read."""
+    """The same, by what people call a source too, and whether it has been read."""
+
+    @property
+    def names(self) -> NameIndex:
+        """The same records, by key, id, name and their beginnings."""
+        ...
 
     @property
     def caught_up(self) -> asyncio.Event:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 
 from agents.coordinator.rules.bounds import HUGE
+from agents.names.index import NameIndex
 from schemas.records import codec
 from schemas.records.lifecycle import WORKING, SourceState, State
 from streams.kafka.environment import Environment
@@ -28,6 +29,8 @@ class StateView:
         self._worked: dict[str, int] = {}
         #: Visible sources that have been in the archive.
         self._back: set[str] = set()
+        self.names = NameIndex()
+        """The same records by what people call them."""
         self._changed = asyncio.Condition()
         self.changes = 0
         """Grows with every record applied: a reader compares it with what it last saw."""
@@ -81,6 +84,7 @@ class StateView:
                 self._worked.pop(former.source, None)
                 self._back.discard(former.source)
                 self._names[former.state].discard(former.source)
+                self.names.drop(former.source)
             self.changes += 1
             return None
         source = SourceState.from_record(codec.decode(value, "state"))
@@ -91,6 +95,7 @@ class StateView:
             if former is not None:
                 self._names[former.state].discard(former.source)
             self._sources[source.source] = source
+            self.names.put(source)
             self._names[source.state].add(source.source)
             if source.state in WORKING:
                 self._worked[source.source] = source.version

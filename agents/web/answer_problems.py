@@ -9,9 +9,9 @@ from agents.http.problems import (
     legacy_deleted,
     shards_unavailable,
     source_hidden,
-    unknown_source,
 )
 from agents.http.route import Handler
+from agents.scatter.context import CONTEXT
 from agents.scatter.errors import (
     AmbiguousUser,
     DeletedSource,
@@ -19,6 +19,7 @@ from agents.scatter.errors import (
     UnknownSource,
 )
 from agents.web.refusals import filter_problem, refused_problem
+from agents.web.source_names import unknown_key
 from schemas.errors import Recoverable
 
 __all__ = ["answer_problems"]
@@ -36,7 +37,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except RefusedAnswer as error:
         raise refused_problem(error.refused) from error
     except UnknownSource as error:
-        raise unknown_source(error.source) from error
+        raise unknown_key(request.app[CONTEXT], error.source) from error
     except HiddenSource as error:
         raise source_hidden(error.source, error.state.value) from error
     except DeletedSource as error:

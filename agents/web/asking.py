@@ -10,12 +10,13 @@ from aiohttp import web
 from agents.coordinator.rules.requests import repeats
 from agents.coordinator.rules.state import Request
 from agents.http.admission import WorkKind
-from agents.http.problems import Problem, legacy_deleted, shards_unavailable, unknown_source
+from agents.http.problems import Problem, legacy_deleted, shards_unavailable
 from agents.requests.commands import NotSent, TooLong
 from agents.requests.facts import part_facts, request_facts, sent_facts
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.web.caller import slot
 from agents.web.command_body import wait_of
+from agents.web.source_names import understood, unknown_key
 from schemas.records.lifecycle import Command, CommandRefusal, CommandType, Outcome
 
 __all__ = ["MOST_PARTS", "SENT_PROBLEMS", "asked", "described", "requests_read", "unknown_request"]
@@ -24,6 +25,8 @@ MOST_PARTS = 1_000
 """Sources of a request in one answer."""
 SENT_PROBLEMS = (
     "bad_request",
+    "unknown_source",
+    "ambiguous_source",
     "key_reused",
     "command_refused",
     "shards_unavailable",
@@ -71,7 +74,9 @@ async def asked(
         if sent is None:
             raise unknown_request(request_id)
         return web.json_response(
-            sent_facts(sent) | {"sources": [], "next": None}, status=202, headers=where
+            sent_facts(sent) | {"sources": [], "next": None, "understood": understood(request)},
+            status=202,
+            headers=where,
         )
     if not repeats(known, command):
         raise Problem(
@@ -81,7 +86,7 @@ async def asked(
             request_id=request_id,
         )
     _check_refused(context, known, one)
-    found = described(context, known)
+    found = described(context, known) | {"understood": understood(request)}
     over = found["state"] != "running"
     return web.json_response(found, status=200 if over and not always_202 else 202, headers=where)
 
@@ -127,7 +132,7 @@ def _check_refused(context: WorkerContext, request: Request, one: str | None) ->
             return
         code, message = part.code, part.message
         if code == CommandRefusal.UNKNOWN_SOURCE:
-            raise unknown_source(one)
+            raise unknown_key(context, one)
         if code == CommandRefusal.LEGACY_DELETED:
             raise legacy_deleted(one)
     elif parts:

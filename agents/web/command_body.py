@@ -2,7 +2,8 @@
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -18,8 +19,10 @@ from agents.coordinator.rules.bounds import (
 from agents.http.parameters import number
 from agents.http.problems import bad_request
 from agents.http.route import Schema, header, query
+from agents.scatter.context import CONTEXT
 from agents.web.caller import caller
-from schemas.records.lifecycle import Command, is_source
+from agents.web.source_names import keys_of
+from schemas.records.lifecycle import Command, CommandType, is_source
 
 __all__ = [
     "COMMON",
@@ -50,7 +53,8 @@ SCHEMA_MANY: Mapping[str, Schema] = {
         "items": {"type": "string", "minLength": 1, "maxLength": TEXT},
         "minItems": 1,
         "maxItems": MAX_SOURCES,
-        "description": "`campaign:ID` and `canvas:ID`",
+        "description": "`campaign:ID` and `canvas:ID`; or ids, names, and beginnings of at least "
+        "4 characters that are unique",
     },
     "tag": {
         "type": "string",
@@ -104,9 +108,10 @@ def schema(members: Mapping[str, Schema], *needed: str, one_of: tuple[str, ...] 
 def command_of(
     request: web.Request, kind: str, body: Mapping[str, Any], sources: tuple[str, ...] = ()
 ) -> Command:
-    """The command of a request, with its id and its sender. Raises Problem (400).
+    """The command of a request, with its id and its sender. Raises Problem (400, 404, 409).
 
-    `sources` are those in the address; otherwise `body` may name them.
+    `sources` are those in the address, by key; otherwise `body` may name them, by whatever people
+    call them.
     """
     key = caller(request)
     command = Command(
@@ -126,7 +131,9 @@ def command_of(
     fault = command_fault(command)
     if fault is not None:
         raise bad_request(fault)
-    return command
+    if sources:
+        return command
+    return replace(command, sources=keys_of(request, command.sources, _stays(request, kind)))
 
 
 def wait_of(request: web.Request) -> float:
@@ -138,6 +145,17 @@ def wait_of(request: web.Request) -> float:
     if found is None or found > MOST_WAIT_S:
         raise bad_request(f"wait is a number of seconds from 0 to {MOST_WAIT_S}, not {text[:40]!r}")
     return found
+
+
+def _stays(request: web.Request, kind: str) -> Callable[[str], bool]:
+    """Which texts are no sources: `cancel` takes ids of requests too."""
+    context = request.app[CONTEXT]
+
+    def stays(text: str) -> bool:
+        requests, commands = context.requests, context.commands
+        return requests.get(text) is not None or commands.sent(text) is not None
+
+    return stays if kind == CommandType.CANCEL else lambda text: False
 
 
 def _request_id(request: web.Request) -> str:

@@ -106,6 +106,8 @@ def _responses(route: Route) -> dict[str, Any]:
     codes = {*route.problems, *_ALWAYS, *(_GUARDED if route.scope is not None else ())}
     if route.body is not None:
         codes |= {"unsupported_media_type", "body_timeout"}
+    if any(parameter.source for parameter in route.parameters):
+        codes |= {"unknown_source", "ambiguous_source", "shards_unavailable"}
     if any(parameter.where == "path" for parameter in route.parameters):
         codes.add("not_found")
     by_status: dict[int, list[str]] = {}

@@ -82,10 +82,17 @@ _PART = _shape(
 
 _LIST_OF_TEXTS = {"type": "array", "items": _TEXT}
 _PARTS = {"type": "array", "items": _shape({"id": _TEXT, "name": _TEXT})}
+_WHOLE = {**_REQUEST, "sources": {"type": "array", "items": _PART}, "next": _NAME}
+_UNDERSTOOD = {
+    "type": "array",
+    "items": _shape({"given": _TEXT, "source": _TEXT, "name": _TEXT}),
+    "description": "sources that were named otherwise than by key, and what that was taken for",
+}
 
 REQUESTS: Mapping[str, Any] = {
     "RequestSummary": _shape(_REQUEST),
-    "Request": _shape({**_REQUEST, "sources": {"type": "array", "items": _PART}, "next": _NAME}),
+    "Request": _shape(_WHOLE),
+    "AskedRequest": _shape({**_WHOLE, "understood": _UNDERSTOOD}),
     "Requests": _shape(
         {
             "requests": {

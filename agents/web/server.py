@@ -30,6 +30,7 @@ from agents.web.routes import (
     sweep,
     users,
 )
+from agents.web.source_names import resolved_sources
 from schemas.errors import Fatal
 
 __all__ = ["ROUTES", "Web", "routes"]
@@ -61,6 +62,7 @@ def routes(app: web.Application, context: WorkerContext) -> None:
     Guard(context, ROUTES).install(app)
     app.middlewares.append(known_parameters(ROUTES))
     app.middlewares.append(answer_problems)
+    app.middlewares.append(resolved_sources(ROUTES))
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, route.handler)
     openapi.install(app, ROUTES)

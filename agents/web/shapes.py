@@ -141,6 +141,7 @@ COMPONENTS: Mapping[str, Any] = {
     "Analytics": shape(
         {
             "source": _TEXT,
+            "name": _TEXT,
             "totals": _list(
                 shape(
                     {

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 import polars as pl
 
 from agents.filters.plan_nodes import FilterPlan
+from agents.names.index import NameIndex
 from agents.shard.analytics import Figures
 from agents.shard.phase import ShardPhase
 from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize
@@ -29,6 +30,10 @@ class States:
 
     def __iter__(self) -> Iterator[SourceState]:
         return iter(list(self.records.values()))
+
+    @property
+    def names(self) -> NameIndex:
+        return NameIndex(self.records.values())
 
 
 class Open:

@@ -1,7 +1,7 @@
 """GET /sources/{source}/analytics: totals and unique users, summed over all shards.
 
-The body depends only on the figures, so it is identical in every byte before, during and after an
-expiry.
+The body depends only on the figures and the name, so it is identical in every byte before, during
+and after an expiry.
 """
 
 import json
@@ -18,6 +18,7 @@ from agents.scatter.context import CONTEXT
 from agents.scatter.figures import figures
 from agents.scatter.visible import known
 from agents.shard.analytics import TOTAL_COLUMNS, UNIQUE_COLUMNS, Rows
+from agents.web.source_names import source_of
 
 __all__ = ["ROUTES", "analytics"]
 
@@ -30,11 +31,12 @@ async def analytics(request: web.Request) -> web.Response:
     Raises Unavailable, UnknownSource.
     """
     context = request.app[CONTEXT]
-    source = request.match_info["source"]
-    known(context, source)
+    source = source_of(request)
+    record = known(context, source)
     found = await figures(context, source)
     body = {
         "source": source,
+        "name": record.name,
         "totals": [
             {**_named(TOTAL_COLUMNS, sort), "day": _day(sort[0]), "count": count}
             for sort, count in _summed(each.totals for each in found)

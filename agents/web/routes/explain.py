@@ -11,9 +11,10 @@ from agents.coordinator.rules.as_if import AsIf
 from agents.coordinator.rules.explain import explain
 from agents.coordinator.rules.policy import Policy
 from agents.http.keys import Scope
-from agents.http.problems import bad_request, shards_unavailable, unknown_source
+from agents.http.problems import bad_request, shards_unavailable
 from agents.http.route import SOURCE, Route, query, ref
 from agents.scatter.context import CONTEXT
+from agents.web.source_names import definition_key, source_of, unknown_key
 from schemas.errors import UsageError
 
 __all__ = ["ROUTES", "explain_source"]
@@ -26,17 +27,16 @@ async def explain_source(request: web.Request) -> web.Response:
     not made.
     """
     context = request.app[CONTEXT]
-    source = request.match_info["source"]
+    source = source_of(request)
     if not (context.states.caught_up.is_set() and context.catalog.caught_up.is_set()):
         raise shards_unavailable("This worker has not read states and definitions yet")
     record = context.states.get(source)
     if record is None:
-        raise unknown_source(source)
-    as_if = AsIf(
-        *(tuple(request.query.getall(name, ())) for name in ("as_if_stopped", "as_if_without"))
-    )
-    if len(as_if.stopped) + len(as_if.without) > _MOST:
+        raise unknown_key(context, source)
+    given = [request.query.getall(name, []) for name in ("as_if_stopped", "as_if_without")]
+    if sum(map(len, given)) > _MOST:
         raise bad_request(f"At most {_MOST} definitions can be changed at once")
+    as_if = AsIf(*(tuple(_meant(request, text) for text in texts) for texts in given))
     catalog = {entry.definition.key: entry.definition for entry in context.catalog}
     quarantined = dict(context.catalog.quarantined)
     policy, now = Policy.of(context.settings), context.clock.now_ms()
@@ -47,6 +47,12 @@ async def explain_source(request: web.Request) -> web.Response:
     except UsageError as error:
         raise bad_request(str(error)) from error
     return web.json_response(found.facts(now), headers={"Cache-Control": "no-store"})
+
+
+def _meant(request: web.Request, text: str) -> str:
+    """A definition, or a part of its filter (`KEY@$..`), with the key of a source that is named."""
+    key, at, path = text.partition("@$")
+    return definition_key(request, key) + at + path
 
 
 _KEYS: dict[str, Any] = {"type": "array", "items": {"type": "string"}, "maxItems": _MOST}

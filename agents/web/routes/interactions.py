@@ -21,6 +21,7 @@ from agents.scatter.errors import Unavailable
 from agents.scatter.rows import SourceRows
 from agents.web import access_log
 from agents.web.caller import slot
+from agents.web.source_names import source_headers, source_of
 from agents.web.stream import check_version, stream
 from schemas.errors import Recoverable
 from schemas.tables.interaction import empty
@@ -38,10 +39,14 @@ _PART_BYTES = 10_000
 async def interactions(request: web.Request) -> web.StreamResponse:
     """Stream all rows as NDJSON, CSV or Parquet."""
     context = request.app[CONTEXT]
-    source = request.match_info["source"]
+    source = source_of(request)
     access_log.note(request, {"source": source})
     format_ = formats.choose(request.query.get("format"), request.headers.get("Accept", "*/*"))
-    headers = {"Content-Type": formats.MEDIA_TYPES[format_], "Cache-Control": "no-store"}
+    headers = {
+        "Content-Type": formats.MEDIA_TYPES[format_],
+        "Cache-Control": "no-store",
+        **source_headers(request, source),
+    }
     if format_ == "parquet":
         return await _parquet(request, context, source, headers)
     async with slot(request, WorkKind.ROWS), SourceRows(context, source) as rows:

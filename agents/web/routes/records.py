@@ -9,7 +9,7 @@ from aiohttp import web
 
 from agents.http.keys import Scope
 from agents.http.problems import Problem, bad_request, shards_unavailable
-from agents.http.route import Route, path, query, ref
+from agents.http.route import Route, path, query, ref, source_query
 from agents.requests.audit import AuditFilter, newest, oldest
 from agents.requests.rejected import rejected
 from agents.scatter.context import CONTEXT
@@ -17,6 +17,7 @@ from agents.web.access_log import count, note
 from agents.web.answer import json_answer, tagged
 from agents.web.caller import require
 from agents.web.pages import limit_of, limit_parameter, moment_of, moment_parameter
+from agents.web.source_names import definition_key, source_asked
 from schemas.words.nearest import hint, nearest_key
 from streams.kafka.topics import Topics
 from streams.settings import describe
@@ -37,9 +38,10 @@ async def root(request: web.Request) -> web.Response:
 
 async def definition(request: web.Request) -> web.Response:
     """A definition as the workers use it; `unreadable` says why the latest record is not used."""
-    context, key = request.app[CONTEXT], request.match_info["key"]
+    context = request.app[CONTEXT]
     if not context.catalog.caught_up.is_set():
         raise shards_unavailable("This worker has not read the definitions yet")
+    key = definition_key(request, request.match_info["key"])
     entry, aside = context.catalog.get(key), context.catalog.quarantined.get(key)
     if entry is None and aside is None:
         near = nearest_key(key, {one.definition.key: None for one in context.catalog})
@@ -75,7 +77,7 @@ async def audit(request: web.Request) -> web.Response:
     if order not in _ORDERS:
         raise bad_request(f"order is not {order[:80]!r}. {hint(order, _ORDERS)}")
     asked = AuditFilter(
-        source=given.get("source"),
+        source=source_asked(request),
         request=given.get("request"),
         actor=given.get("actor"),
         decision=given.get("decision"),
@@ -135,10 +137,16 @@ ROUTES = (
         handler=definition,
         summary="A definition as the workers use it",
         scope=Scope.READ,
-        parameters=(path("key", "`campaign:ID`, `canvas:ID`, `segment:ID` or `content_card:ID`"),),
+        parameters=(
+            path(
+                "key",
+                "`campaign:ID`, `canvas:ID`, `segment:ID` or `content_card:ID`; a campaign or "
+                "Canvas as in other calls",
+            ),
+        ),
         etag=True,
         answers={"application/json": ref("Definition")},
-        problems=("unknown_definition", "shards_unavailable"),
+        problems=("unknown_definition", "ambiguous_source", "shards_unavailable"),
     ),
     Route(
         method="GET",
@@ -147,7 +155,7 @@ ROUTES = (
         summary="Decisions and refusals, each with its reason, in pages",
         scope=Scope.READ,
         parameters=(
-            query("source", "Decisions on this source only"),
+            source_query("source", "Decisions on this source only"),
             query("request", "Decisions of this request only"),
             query("actor", "Decisions by this actor only, as `by` has it"),
             query("decision", "This decision only, such as `expired`"),

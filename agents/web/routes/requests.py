@@ -33,6 +33,7 @@ from agents.web.command_body import (
     schema,
 )
 from agents.web.pages import limit_of, limit_parameter
+from agents.web.source_names import source_of
 from schemas.records.lifecycle import CommandType
 from schemas.words.nearest import hint
 
@@ -64,7 +65,7 @@ async def ask(request: web.Request) -> web.Response:
 def _about_one(kind: CommandType) -> Handler:
     async def handler(request: web.Request) -> web.Response:
         found = await body.read_optional(request, COMMON)
-        source = request.match_info["source"]
+        source = source_of(request)
         return await asked(request, command_of(request, kind.value, found, (source,)), one=source)
 
     return handler
@@ -149,6 +150,7 @@ _PART_PAGES = (
 )
 _STATE = query("state", "Those that stand so only", enum=list(_LISTED))
 _ONE: Schema = {"application/json": ref("Request")}
+_ASKED: Schema = {"application/json": ref("AskedRequest")}
 _LIST: Schema = {"application/json": ref("Requests")}
 
 
@@ -164,7 +166,7 @@ def _commanding(path_: str, handler: Handler, summary: str, **more: Any) -> Rout
         work=None,  # it waits longer than it works
         parameters=(*given.pop("parameters", ()), IDEMPOTENCY_KEY, WAIT),
         location=True,
-        answers=_ONE,
+        answers=_ASKED,
         problems=(*SENT_PROBLEMS, *given.pop("problems", ())),
         **given,
     )

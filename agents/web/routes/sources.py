@@ -15,6 +15,7 @@ from agents.scatter.sizes import Sizes, sizes
 from agents.scatter.visible import known, states_read
 from agents.web.answer import tagged
 from agents.web.pages import limit_of, limit_parameter
+from agents.web.source_names import source_of
 from schemas.records.lifecycle import SOURCE_KINDS, SourceState, State
 from schemas.words.nearest import hint
 
@@ -49,7 +50,7 @@ async def list_sources(request: web.Request) -> web.Response:
 async def one_source(request: web.Request) -> web.Response:
     """One source. `sizes` is null unless all shards have answered."""
     context = request.app[CONTEXT]
-    source = request.match_info["source"]
+    source = source_of(request)
     record = known(context, source)
     measured = await sizes(context, [source])
     found = _described(record, measured) | {"missing_shards": measured.missing}

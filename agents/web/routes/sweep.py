@@ -83,7 +83,7 @@ def _commanding(path: str, handler: Handler, summary: str, **more: Any) -> Route
         parameters=(IDEMPOTENCY_KEY, WAIT),
         statuses=(200, 202),
         location=True,
-        answers={"application/json": ref("Request")},
+        answers={"application/json": ref("AskedRequest")},
         problems=SENT_PROBLEMS,
         **given,
     )

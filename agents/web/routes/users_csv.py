@@ -12,6 +12,7 @@ from agents.scatter.rows import SourceRows
 from agents.users.names import Names
 from agents.users.user_csv import header, lines
 from agents.web import access_log
+from agents.web.source_names import source_headers, source_of
 from agents.web.stream import stream
 
 __all__ = ["users_csv"]
@@ -21,10 +22,11 @@ _HEADERS = {"Content-Type": "text/csv; charset=utf-8", "Cache-Control": "no-stor
 
 async def users_csv(request: web.Request) -> web.StreamResponse:
     """One line for each user, in any order. Raises Problem (404, 409, 410, 503)."""
-    context, source = request.app[CONTEXT], request.match_info["source"]
+    context, source = request.app[CONTEXT], source_of(request)
     access_log.note(request, {"source": source})
     async with SourceRows(context, source) as rows:
-        return await stream(request, _csv(request, source, rows), _HEADERS)
+        headers = {**_HEADERS, **source_headers(request, source)}
+        return await stream(request, _csv(request, source, rows), headers)
 
 
 async def _csv(request: web.Request, source: str, rows: SourceRows) -> AsyncGenerator[bytes, None]:

@@ -48,6 +48,7 @@ async def test_figures_of_all_shards_add_up_whatever_the_state(
     named = {"kind": "received", "channel": "EMAIL", "step": None, "variation": "v1"}
     assert json.loads(bodies[0]) == {
         "source": A,
+        "name": "",
         "totals": [
             {"day": "2025-10-09", **named, "detail": None, "count": 4},
             {"day": "2025-10-10", **named, "detail": None, "count": 6},

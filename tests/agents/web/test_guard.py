@@ -352,7 +352,7 @@ async def test_commands_say_that_a_key_is_missing_and_not_that_no_worker_answers
             await fetch(settings, A, "ndjson", io.BytesIO())
         admin = {"http_port": port, "api_key": given.tokens[Scope.ADMIN]}
         settings = load(admin, env={}, file=tmp_path / "none")
-        for wrong in (A.partition(":")[2], A.replace("campaign", "campain")):
+        for wrong in (A.replace("campaign", "canvas"), A.replace("campaign", "campain")):
             with pytest.raises(Fatal, match=f"Did you mean {A}"):
                 await fetch(settings, wrong, "ndjson", io.BytesIO())
     with pytest.raises(Fatal, match=r"No worker answers at http://127\.0\.0\.1:1: it cannot"):

@@ -59,6 +59,7 @@ def named(value: Any) -> Any:
             return value | {"schema": {"type": "string", "enum": ["canvas:c", "segment:none"]}}
         if value.get("name") == "source" and value.get("in") == "path":
             sources = [A, "campaign:exempt", "canvas:gone", "canvas:unknown", "campaign:old", "x"]
+            sources += ["spring", "campaign:st", "un", "campaign:"]
             return value | {"schema": {"type": "string", "enum": sources}}
         return {key: named(item) for key, item in value.items()}
     return [named(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,44 @@
+"""The form in which names are compared: two names that people may take for one are equal in it."""
+
+import re
+import unicodedata
+
+__all__ = ["MOST", "form", "hidden"]
+
+MOST = 256
+"""Characters of a form; the rest of a longer name is not compared."""
+_RAW = 4 * MOST
+_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+#: Emoji and Persian words have joiners, emoji have selectors of their style.
+_HARMLESS = frozenset("\u200c\u200d\ufe0e\ufe0f")
+
+
+def form(text: str) -> str:
+    """The text in Unicode's form NFC, without case, without characters that nobody sees, and with
+    single spaces.
+    """
+    text = text[:_RAW]
+    if not _PLAIN.fullmatch(text):
+        text = "".join(
+            " " if char.isspace() else char
+            for char in text
+            if char.isspace() or not (char in _HARMLESS or _unseen(char))
+        )
+        text = " ".join(text.split())
+    if text.isascii():
+        return text.lower()[:MOST]
+    decomposed = unicodedata.normalize("NFD", text).casefold()
+    return unicodedata.normalize("NFC", decomposed)[:MOST]
+
+
+def hidden(text: str) -> bool:
+    """Whether a text has characters that nobody sees: controls, marks of direction, and such."""
+    if text.isascii() and text.isprintable():
+        return False
+    return any(char not in _HARMLESS and _unseen(char) for char in text[:_RAW])
+
+
+def _unseen(char: str) -> bool:
+    return unicodedata.category(char) in _HIDDEN or char in _BLANK
