@@ -143,6 +143,11 @@ class Settings:
         values.size(1_000_000, _HUGE),
         "bytes in data_dir of answers that are made on disk before they are sent",
     )
+    export_keep: Period = _setting(
+        "PT4H",
+        values.interval,
+        "how long the file that /users/export/segment has made can be downloaded",
+    )
     http_idle: Period = _setting(
         "PT20S", values.interval, "a connection without a whole request is closed after this long"
     )

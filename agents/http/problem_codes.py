@@ -139,6 +139,16 @@ CODES: Mapping[str, ProblemCode] = {
         "No such definition",
         "the catalog has nothing under this key",
     ),
+    "unknown_export": ProblemCode(
+        404,
+        "No such export",
+        "no worker has a file of this name: its time is over, or its worker has ended",
+    ),
+    "export_unfinished": ProblemCode(
+        404,
+        "The export is not there yet",
+        "the file is being made; ask again after `Retry-After`",
+    ),
     "method_not_allowed": ProblemCode(
         405,
         "This address takes other methods",
@@ -186,6 +196,11 @@ CODES: Mapping[str, ProblemCode] = {
         410,
         "The source's data was deleted for good",
         "the source's data was deleted for good under the older policy",
+    ),
+    "export_failed": ProblemCode(
+        410,
+        "The export failed",
+        "the file could not be made; `detail` says why: begin another export",
     ),
     "request_too_large": ProblemCode(
         413,

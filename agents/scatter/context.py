@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from agents.http.admission import Admission
+from agents.http.kept_files import KeptFiles
 from agents.http.keyring import KeyRing
 from agents.http.quota import Quota
 from agents.http.signature import Nonces
@@ -18,6 +19,7 @@ from agents.views.protocol import SourceStates
 from agents.views.request_view import RequestView
 from streams.clock import Clock, SystemClock
 from streams.kafka.log import Log
+from streams.period import seconds
 from streams.settings import Settings
 
 __all__ = ["CONTEXT", "WorkerContext"]
@@ -54,6 +56,7 @@ class WorkerContext:
     keyring: KeyRing = field(init=False)
     admission: Admission = field(init=False)
     spools: Quota = field(init=False)
+    exports: KeptFiles = field(init=False, repr=False)
     nonces: Nonces = field(default_factory=Nonces, repr=False)
     peers: Peers = field(init=False, repr=False)
 
@@ -61,6 +64,8 @@ class WorkerContext:
         self.keyring = KeyRing(self.settings.keys_file)
         self.admission = Admission(answers(self.settings.memory_budget), self.clock)
         self.spools = Quota(self.settings.data_dir, self.settings.spool_bytes)
+        keep_s = seconds(self.settings.export_keep)
+        self.exports = KeptFiles(self.spools, self.clock, keep_s)
         self.peers = Peers(self.settings, self.keyring, self.clock)
         self.commands = Commands(self.settings, self.kafka, self.keyring, self.clock, self.requests)
 

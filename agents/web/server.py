@@ -21,6 +21,7 @@ from agents.web.routes import (
     analytics,
     audience,
     explain,
+    export_file,
     health,
     interactions,
     internal,
@@ -46,6 +47,7 @@ ROUTES: tuple[Route, ...] = (
     *records.ROUTES,
     *audience.ROUTES,
     *users.ROUTES,
+    *export_file.ROUTES,
     *openapi.ROUTES,
     *internal.ROUTES,
 )
@@ -109,5 +111,6 @@ class Web(driver.Web):
     async def stop_server(self) -> None:
         """Wait a moment, then close the connections of answers that are still being sent."""
         await self._context.commands.close()
+        await self._context.exports.close()
         await self._context.peers.close()
         await self._runner.cleanup()

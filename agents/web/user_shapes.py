@@ -6,7 +6,15 @@ from agents.shard.user_read import MOST_USERS
 from agents.users.braze import FIELDS, KNOWN_FIELDS
 from agents.web.shapes import shape
 
-__all__ = ["EXPORTED", "IDS_REQUEST", "PROFILE", "SEGMENT_REQUEST", "USER_OBJECT"]
+__all__ = [
+    "ARCHIVE",
+    "ARCHIVE_STATE",
+    "EXPORTED",
+    "IDS_REQUEST",
+    "PROFILE",
+    "SEGMENT_REQUEST",
+    "USER_OBJECT",
+]
 
 _TEXT = {"type": "string", "minLength": 1}
 _NAME = {"type": ["string", "null"]}
@@ -140,6 +148,26 @@ EXPORTED = shape(
         ),
     }
 )
+_UNKNOWN_FIELDS = {**_TEXTS, "description": "Names in fields_to_export that no export has"}
+ARCHIVE = shape(
+    {
+        "message": {"const": "success"},
+        "object_prefix": {**_TEXT, "description": "The files in the archive begin with it"},
+        "url": {**_TEXT, "description": "Where the archive will be; needs a key as this call does"},
+        "unknown_fields": _UNKNOWN_FIELDS,
+    }
+)
+ARCHIVE_STATE = shape(
+    {
+        "object_prefix": _TEXT,
+        "state": {"enum": ["making", "ready", "failed"]},
+        "detail": {**_NAME, "description": "Why it failed"},
+        "available_until": _MAYBE_TIME,
+        "count": {"type": ["integer", "null"], "description": "Users in the archive"},
+        "excluded_expired": _or_null(shape(_HIDDEN)),
+        "unknown_fields": _or_null(_UNKNOWN_FIELDS),
+    }
+)
 _FIELDS = _list(
     {**_TEXT, "examples": sorted(KNOWN_FIELDS)},
     description=f"All that there are where none is named. Filled here: {', '.join(FIELDS)}. "
@@ -164,5 +192,11 @@ IDS_REQUEST = _some(
     (),
 )
 SEGMENT_REQUEST = _some(
-    {"segment_id": _TEXT, "fields_to_export": _or_null(_FIELDS)}, ("segment_id",)
+    {
+        "segment_id": _TEXT,
+        "fields_to_export": _or_null(_FIELDS),
+        "callback_endpoint": {"description": "Asks for a file; nothing is ever sent there"},
+        "output_format": {"description": "Asks for a file, which is always a ZIP file"},
+    },
+    ("segment_id",),
 )

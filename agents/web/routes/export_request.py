@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agents.http.formats import MEDIA_TYPES
 from agents.http.problems import bad_request
 from agents.shard.user_read import MOST_USERS
 from agents.users.braze import FIELDS, KNOWN_FIELDS
@@ -14,6 +15,7 @@ __all__ = [
     "SEGMENT_MEMBERS",
     "Fields",
     "Wanted",
+    "archive_asked",
     "fields_of",
     "segment_of",
     "wanted",
@@ -26,7 +28,8 @@ _UNKNOWN_HERE = ("device_id", "email_address", "phone")
 IDS_MEMBERS = frozenset(
     {"external_ids", "user_aliases", "braze_id", "fields_to_export", *_UNKNOWN_HERE}
 )
-SEGMENT_MEMBERS = frozenset({"segment_id", "fields_to_export"})
+_PLATFORMS = frozenset({"callback_endpoint", "output_format"})
+SEGMENT_MEMBERS = frozenset({"segment_id", "fields_to_export", *_PLATFORMS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,18 @@ def segment_of(body: Mapping[str, Any]) -> str:
     if not isinstance(found, str) or not found:
         raise bad_request("segment_id is the id of a segment")
     return found
+
+
+def archive_asked(body: Mapping[str, Any], accept: str) -> bool:
+    """Whether a request for a segment wants the platform's answer instead of a stream.
+
+    It does if the body has `callback_endpoint` or `output_format`, which only clients of the
+    platform send, or if `Accept` names JSON; it does not if `Accept` names NDJSON.
+    """
+    named = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    if MEDIA_TYPES["ndjson"] in named:
+        return False
+    return "application/json" in named or not _PLATFORMS.isdisjoint(body)
 
 
 def fields_of(body: Mapping[str, Any]) -> Fields:

@@ -3,11 +3,20 @@
 from agents.http.admission import WorkKind
 from agents.http.keys import Scope
 from agents.http.route import SOURCE, Route, path, query
+from agents.web.routes.export_archive import FILES
+from agents.web.routes.export_file import FILE_NAME, export_file
 from agents.web.routes.export_ids import export_ids
 from agents.web.routes.export_segment import export_segment
 from agents.web.routes.user import BY, one_user
 from agents.web.routes.users_csv import users_csv
-from agents.web.user_shapes import EXPORTED, IDS_REQUEST, PROFILE, SEGMENT_REQUEST
+from agents.web.user_shapes import (
+    ARCHIVE,
+    ARCHIVE_STATE,
+    EXPORTED,
+    IDS_REQUEST,
+    PROFILE,
+    SEGMENT_REQUEST,
+)
 
 __all__ = ["ROUTES"]
 
@@ -40,14 +49,36 @@ ROUTES = (
         method="POST",
         path="/users/export/segment",
         handler=export_segment,
-        summary="All users of a segment, an export object a line, streamed",
+        summary="All users of a segment, an export object a line, streamed; or as a file",
         scope=Scope.EXPORT,
-        work=WorkKind.AUDIENCE,
+        note=" The answer is a stream, unless the body has `callback_endpoint` or `output_format`, "
+        "or `Accept` names JSON: then a ZIP file is made, which `url` has.",
+        work=None,
         body=SEGMENT_REQUEST,
-        answers={"application/x-ndjson": {"type": "string"}},
+        answers={"application/x-ndjson": {"type": "string"}, "application/json": ARCHIVE},
         problems=(
             *("bad_request", "unknown_segment", "segment_cycle", "unreadable_segment"),
             *("unknown_source", "source_hidden", "legacy_deleted", "request_too_large"),
+            "shards_unavailable",
+        ),
+    ),
+    Route(
+        method="GET",
+        path=f"{FILES}/{{file}}",
+        handler=export_file,
+        summary="The file of an export of a segment, or what is known of it",
+        scope=Scope.EXPORT,
+        work=None,
+        parameters=(
+            path(
+                "file",
+                "`object_prefix` of the export with `.zip`: the file; without: its state",
+                pattern=FILE_NAME,
+            ),
+        ),
+        answers={"application/zip": {"type": "string"}, "application/json": ARCHIVE_STATE},
+        problems=(
+            *("bad_request", "unknown_export", "export_unfinished", "export_failed"),
             "shards_unavailable",
         ),
     ),

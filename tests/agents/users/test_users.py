@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import zipfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -464,6 +465,17 @@ async def _segment(sites: Sites) -> None:
             BRAZE_1,
             BRAZE_5,
         ]
+    platforms = {"segment_id": "g", "callback_endpoint": "", "output_format": "zip"}
+    status, told = await sites.post("/users/export/segment", platforms)
+    assert (status, told["message"]) == (200, "success")
+    for worker in range(2):
+        url = told["url"].replace(*(sites.workers[n].facts["address"] for n in (0, worker)))
+        async with sites.session.get(url) as answer:
+            assert (answer.status, answer.content_type) == (200, "application/zip")
+            archive = zipfile.ZipFile(io.BytesIO(await answer.read()))
+        (name,) = archive.namelist()
+        assert name.startswith(told["object_prefix"])
+        assert [json.loads(line) for line in archive.read(name).splitlines()] == users
     for body, code in (
         ({"segment_id": "nowhere"}, "unknown_segment"),
         ({"fields_to_export": []}, "bad_request"),

@@ -8,8 +8,8 @@ import pytest
 
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.names import Names
+from agents.web.routes.export_lines import UserLines
 from agents.web.routes.export_request import Fields
-from agents.web.routes.export_segment import UserLines
 from schemas.errors import Recoverable
 from tests.rigs.dummies import rows
 
