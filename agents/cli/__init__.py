@@ -32,7 +32,7 @@ COMMANDS = {
     "restore": ("agents.cli.requests:restore", "Bring archived sources back from the archive."),
     "restores": (
         "agents.cli.restores:command",
-        "List restore requests and how far they are, oldest first.",
+        "List restore requests and how far they are; or show one, source by source.",
     ),
     "cancel": (
         "agents.cli.requests:cancel",
@@ -81,6 +81,10 @@ COMMANDS = {
     "settings": (
         "agents.cli.settings:command",
         "Print every setting, its value, and where that came from.",
+    ),
+    "help": (
+        "agents.cli.helping:command",
+        "Explain TOPIC: filters, states, codes, definitions, commands, settings; or a command.",
     ),
     "completion": (
         "agents.cli.completion:command",

@@ -2,28 +2,34 @@
 source.
 """
 
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from agents.cli.completing import SOURCE, TAG
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.told import ToldRequest, states_of
+from agents.requests.availability import availability
 from agents.terminal.say import say
-from agents.tools.operator_requests import RequestAnswer, ask, command
-from schemas.errors import EmberlineError, UsageError
-from schemas.records.lifecycle import CommandRefusal
+from agents.terminal.table import columns
+from schemas.errors import UsageError
+from schemas.records.lifecycle import ALREADY_SO, CommandRefusal, Outcome, SourceState
 from schemas.words.nearest import nearest_key
-from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.topic_reader import read_table
-from streams.kafka.topics import Topics
+from streams.clock import SystemClock
 from streams.period import parse, seconds
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from agents.tools.operator_requests import RequestAnswer
 
 __all__ = ["carry_out", "request_options", "sources_argument"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_CHANGING = ("restore", "hold", "unhold", "expire", "cancel")
+_MOST_SAID = 20
+"""Refusals that a terminal shows one by one."""
 
 
 def sources_argument(function: F) -> F:
@@ -78,13 +84,16 @@ def carry_out(
     request_id: str | None,
     reason: str | None,
     as_json: bool,
-    notify_email: str | None = None,
+    notify: tuple[str, ...] = (),
 ) -> NoReturn:
     """Send the command, show its results, and exit with 1 if something was refused."""
     if needs_sources and not sources and tag is None:
         raise UsageError(
             f"{kind}: no source is named", remedy="Name campaign:ID, canvas:ID or --tag TAG"
         )
+    # Kafka, which only a command that runs needs
+    from agents.tools.operator_requests import ask, command
+
     record = command(
         kind,
         sources,
@@ -92,59 +101,75 @@ def carry_out(
         dry_run=dry_run,
         request_id=request_id,
         reason=reason,
-        notify_email=notify_email,
+        notify=notify,
     )
-    answer = run(
-        ask(
-            settings_of(ctx),
-            record,
-            wait=wait,
-            silence_s=seconds(parse(deadline)),
-            on_result=(lambda result: None) if as_json else _show,
+    settings, told = settings_of(ctx), ToldRequest(kind, quiet=as_json)
+    try:
+        answer = run(
+            ask(
+                settings, record, wait=wait, silence_s=seconds(parse(deadline)), on_result=told.take
+            )
         )
-    )
+    finally:
+        told.end()
+    states: dict[str, SourceState] = {}
+    # of a dry run, and of what is still under way, nothing has changed yet
+    if (
+        wait
+        and not dry_run
+        and kind in _CHANGING
+        and not all(map(_refused, answer.sources.values()))
+    ):
+        states = run(states_of(settings))
     if as_json:
-        emit(_facts(answer))
-    _complain(settings_of(ctx), answer.bad)
+        emit(_facts(answer, states))
+    else:
+        told.report(states, SystemClock().now_ms())
+        _complain(settings, answer.bad)
     ctx.exit(1 if answer.bad else 0)
 
 
-def _show(result: Mapping[str, Any]) -> None:
-    """One result as a line; progress is shown only on a terminal, on one line."""
-    bad = result["outcome"] in ("refused", "failed")
-    if bad or (result["outcome"] == "progress" and not sys.stdout.isatty()):
-        return
-    line = f"{result['source'] or 'request ' + result['request_id']}: {result['outcome']}"
-    if result["message"]:
-        line += f", {result['message']}"
-    say(line)
+def _refused(result: Mapping[str, Any]) -> bool:
+    return bool(result["outcome"] == Outcome.REFUSED and result["code"] not in ALREADY_SO)
 
 
-def _complain(settings: Settings, bad: Iterable[Mapping[str, Any]]) -> None:
+def _complain(settings: Settings, bad: Sequence[Mapping[str, Any]]) -> None:
     known: list[str] | None = None
-    for result in bad:
+    most = len(bad) if columns() is None else _MOST_SAID
+    for result in bad[:most]:
         what = result["source"] or f"request {result['request_id']}"
-        detail = f": {result['message']}" if result["message"] else ""
+        message = result["message"].removeprefix(f"{what}: ")
+        detail = f": {message}" if message else ""
         if result["source"] and result["code"] == CommandRefusal.UNKNOWN_SOURCE:
-            known = run(_sources(settings)) if known is None else known
+            known = sorted(run(states_of(settings))) if known is None else known
             near = nearest_key(result["source"], known)
             detail += f". Did you mean {near}?" if near else ""
         say(f"emberline: {what} {result['outcome']} ({result['code']}){detail}", err=True)
+    if len(bad) > most:
+        say(f"emberline: {len(bad) - most:,} more were refused or failed; see --json", err=True)
 
 
-async def _sources(settings: Settings) -> list[str]:
-    """The known sources, for a hint; empty if they cannot be read now."""
-    try:
-        return sorted(await read_table(KafkaLog(settings), Topics(settings.prefix).state, "state"))
-    except EmberlineError:
-        return []
-
-
-def _facts(answer: RequestAnswer) -> dict[str, Any]:
-    shown = ("outcome", "code", "message", "done", "total", "time")
+def _facts(answer: "RequestAnswer", states: Mapping[str, SourceState]) -> dict[str, Any]:
+    names = ("outcome", "code", "message", "done", "total", "time")
 
     def part(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        return None if result is None else {name: result[name] for name in shown}
+        if result is None:
+            return None
+        return {name: result[name] for name in names} | {"already": result["code"] in ALREADY_SO}
 
-    sources = {source: part(result) for source, result in answer.sources.items()}
-    return {"request_id": answer.request_id, "request": part(answer.whole), "sources": sources}
+    def one(source: str, result: Mapping[str, Any]) -> dict[str, Any]:
+        record = states.get(source)
+        until, because = availability(record)
+        now = {
+            "name": record and record.name,
+            "state": record and record.state.value,
+            "available_until": until,
+            "available_because": because,
+        }
+        return {**(part(result) or {}), **now}
+
+    return {
+        "request_id": answer.request_id,
+        "request": part(answer.whole),
+        "sources": {source: one(source, result) for source, result in answer.sources.items()},
+    }

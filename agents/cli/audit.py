@@ -1,5 +1,6 @@
 """`emberline audit`: every decision and refusal, with its reason."""
 
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,10 +9,12 @@ import click
 
 from agents.cli.completing import SOURCE
 from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.told import states_of
 from agents.terminal.colours import painter
 from agents.terminal.say import emit_end, say
-from agents.terminal.table import columns, show, when
+from agents.terminal.table import columns, folded, show, when
 from schemas.errors import UsageError
+from schemas.records.lifecycle import State
 from schemas.words.nearest import nearest_key
 from schemas.words.shown import shown
 from streams.kafka.kafka_log import KafkaLog
@@ -19,7 +22,7 @@ from streams.kafka.topic_reader import TopicReader, records_of
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
-__all__ = ["command"]
+__all__ = ["audit_lines", "command"]
 
 _AT_A_TIME = 10_000
 """A table of so many rows is printed, and the next one begins: the topic is kept for ever."""
@@ -43,16 +46,22 @@ def command(
 ) -> None:
     """Entries about the whole system have no source and are shown only without SOURCE."""
     screen = columns() is not None and not as_json
-    found = _Found(source, last or (_ON_SCREEN if screen else None), as_json)
-    run(_read(settings_of(ctx), found, follow))
+    settings = settings_of(ctx)
+    states = run(states_of(settings))
+    names = {key: record.name for key, record in states.items()}
+    found = _Found(source, last or (_ON_SCREEN if screen else None), names, as_json=as_json)
+    run(_read(settings, found, follow))
 
 
 class _Found:
     """The entries on one source, or on all; keeps only those that are to be printed."""
 
-    def __init__(self, source: str | None, last: int | None, as_json: bool) -> None:
+    def __init__(
+        self, source: str | None, last: int | None, names: Mapping[str, str], *, as_json: bool
+    ) -> None:
         self._source = source
         self._last = last
+        self._names = names
         self._as_json = as_json
         self._others: dict[str, None] = {}
         self._kept: deque[dict[str, Any]] = deque(maxlen=last or _AT_A_TIME)
@@ -80,17 +89,23 @@ class _Found:
         self._printed += len(self._kept)
         if self._as_json:
             for record in self._kept:
-                emit(record)
+                emit(self._named(record))
+        elif columns() is not None:
+            for record in self._kept:
+                _show_line(self._named(record))
         else:
-            _table(self._kept)
+            _table(map(self._named, self._kept))
         self._kept.clear()
 
     def follow(self, record: Mapping[str, Any]) -> None:
         """Print a new one."""
         if self._as_json:
-            emit(record)
+            emit(self._named(record))
         else:
-            say(lead=_line(record))
+            _show_line(self._named(record))
+
+    def _named(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        return {**record, "name": self._names.get(str(record["source"]))}
 
     def end(self, *, complete: bool) -> None:
         """Print the rest. Raises UsageError if nothing was found on the source."""
@@ -104,7 +119,7 @@ class _Found:
             emit_end(self._printed)
         left = self._matched - self._printed
         if left and not self._as_json:
-            say(f"{left:,} earlier ones are not shown: see --last", err=True)
+            say(f"{left:,} earlier ones are not shown: --last N shows more", err=True)
 
 
 async def _read(settings: Settings, found: _Found, follow: bool) -> None:
@@ -120,25 +135,43 @@ async def _read(settings: Settings, found: _Found, follow: bool) -> None:
                     found.follow(record)
 
 
-def _line(record: Mapping[str, Any]) -> str:
-    """One entry; its states are coloured."""
+_STATES = re.compile("|".join(map(re.escape, State)))
+
+
+def _show_line(record: Mapping[str, Any]) -> None:
+    """One entry: its time, its source and the decision; below it, on a terminal, why."""
+    head, *more = audit_lines(record)
+    wide = columns()
+    if wide is None:
+        say("  ".join([head, *more]))
+        return
     paint = painter()
+    for at, text in enumerate((head, *more)):
+        indent = " " * (4 * (at > 0))
+        for line in folded(shown(text), wide - len(indent)):
+            say(lead=indent + _STATES.sub(lambda found: paint(found[0], found[0]), line))
+
+
+def audit_lines(record: Mapping[str, Any]) -> list[str]:
+    """An entry in one or two lines."""
+    about = str(record["source"] or "everything")
+    if record["name"]:
+        about += f' "{record["name"]}"'
     states = [str(state) for state in (record["from_state"], record["to_state"]) if state]
-    moved = " -> ".join(paint(state, shown(state)) for state in states)
-    head = (
-        f"{when(_number(record['time']))}  {record['source'] or 'everything'}: {record['decision']}"
-    )
-    tail = ", ".join(str(record[name]) for name in ("by", "reason", "detail") if record[name])
-    parts = (shown(head), f"({moved})" if moved else "", shown(tail))
-    return "  ".join(part for part in parts if part)
+    decided = " -> ".join(states) if record["decision"] == "state" else str(record["decision"])
+    if states and record["decision"] != "state":
+        decided += f" ({' -> '.join(states)})"
+    by = f"by {record['by']}" if record["by"] else ""
+    why = "; ".join(str(part) for part in (by, record["reason"], record["detail"]) if part)
+    return [f"{when(_number(record['time']))}  {about}: {decided}", *([why] if why else [])]
 
 
 def _table(records: Iterable[Mapping[str, Any]]) -> None:
     show(
-        ("time", "source", "decision", "from", "to", "by", "reason", "detail"),
+        ("time", "source", "name", "decision", "from", "to", "by", "reason", "detail"),
         [
             (
-                when(_number(r["time"])), r["source"], r["decision"], r["from_state"],
+                when(_number(r["time"])), r["source"], r["name"], r["decision"], r["from_state"],
                 r["to_state"], r["by"], r["reason"], r["detail"],
             )
             for r in records

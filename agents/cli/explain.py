@@ -1,5 +1,6 @@
 """`emberline explain`: why a source is hot, and what would change that."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from agents.cli.completing import SOURCE
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.coordinator.rules.as_if import AsIf
 from agents.coordinator.rules.wording import KEEPS_HOT
-from agents.terminal.say import say
+from agents.terminal.table import prose
 from schemas.errors import UsageError
 from streams.settings import Settings
 
-__all__ = ["command", "links_lines"]
+__all__ = ["called", "command", "links_lines"]
 
 
 @click.command(
@@ -72,24 +73,42 @@ def _explain(ctx: click.Context, source: str, as_if: AsIf, as_json: bool) -> Non
     if as_json:
         emit(facts)
         return
-    say(f"{source} is {facts['state']}: {facts['summary']}")
-    for line in links_lines(facts["reasons"]):
-        say(line)
+    names = facts["names"]
+    prose(
+        f"{called(facts['source'], names)} is {facts['state']}: {called(facts['summary'], names)}"
+    )
+    for line in links_lines(facts["reasons"], names):
+        prose(line, "  ")
     for change in facts["changes"]:
         if change["summary"] not in facts["summary"]:
-            say(f"  {change['summary']}")
+            prose(called(change["summary"], names), "  ")
     if facts["as_if"]:
-        say(f"  as if: {facts['as_if']['summary']}")
+        prose(f"as if: {called(facts['as_if']['summary'], names)}", "  ")
 
 
-def links_lines(reasons: Iterable[Mapping[str, Any]]) -> list[str]:
+def links_lines(reasons: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> list[str]:
     """The uses, each once: chains of segments often share parts."""
     lines = (
-        f"  {link['definition']} uses {link['target']} at {link['path']} ({link['filter']})"
+        f"{called(link['definition'], names)} uses {called(link['target'], names)} "
+        f"at {link['path']} ({link['filter']})"
         for reason in reasons
         for link in reason["links"]
     )
     return list(dict.fromkeys(lines))
+
+
+def called(text: str, names: Mapping[str, str]) -> str:
+    """The text with the name behind each key in it: `campaign:spring "Spring"`. In a command that
+    is to be copied the key stays alone.
+    """
+    known = {key: name for key, name in names.items() if name and name != key}
+    if not known:
+        return text
+    longest = sorted(known, key=len, reverse=True)
+    keys = re.compile(rf"`[^`]*`|(?<![\w:])(?:{'|'.join(map(re.escape, longest))})(?![\w:])")
+    return keys.sub(
+        lambda found: f'{found[0]} "{known[found[0]]}"' if found[0] in known else found[0], text
+    )
 
 
 async def _explained(settings: Settings, source: str, as_if: AsIf) -> dict[str, Any]:

@@ -59,9 +59,12 @@ restore = _about_sources(
     "restore",
     "Bring archived sources back from the archive.",
     click.option(
+        "--notify",
         "--notify-email",
+        "notify",
         metavar="ADDRESS",
-        help="Kept in the command, for a program that sends notices: emberline sends none.",
+        multiple=True,
+        help="Address of mail that gets one message when the request is over. May be repeated.",
     ),
 )
 cancel = _about_sources(

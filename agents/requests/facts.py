@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from agents.coordinator.rules.state import Request, RequestResult, WorkProgress
+from agents.requests.availability import availability
 from agents.requests.commands import Sent
 from agents.views.protocol import SourceLookup
 from agents.views.request_view import RequestView
-from schemas.records.lifecycle import HIDDEN, WORKING, CommandType, Outcome, SourceState, State
+from schemas.records.lifecycle import WORKING, CommandType, Outcome, SourceState, State
 
 __all__ = ["STATES", "part_facts", "progress_facts", "request_facts", "sent_facts", "state_of"]
 
@@ -17,11 +18,6 @@ MOST_SUMMED = 5_000
 """Parts of a request whose progress is added up."""
 _MOVES = (CommandType.RESTORE, CommandType.EXPIRE)
 _COUNTS = ("running", "completed", "already", "refused", "failed")
-_BECAUSE = {
-    State.ACTIVE: "it is active",
-    State.HELD: "it is held",
-    State.UNKNOWN: "it has no definition",
-}
 
 
 def state_of(request: Request, view: RequestView) -> str:
@@ -90,7 +86,7 @@ def part_facts(
     found = []
     for source in names:
         result, record = parts[source], states.get(source)
-        until, because = _available(record)
+        until, because = availability(record)
         found.append(
             {
                 "source": source,
@@ -165,17 +161,6 @@ def _shown(found: WorkProgress | None) -> dict[str, Any] | None:
         "bytes": found.bytes or None,
         "seconds_left": None if left is None else round(left, 1),
     }
-
-
-def _available(record: SourceState | None) -> tuple[int | None, str | None]:
-    """Until when a source's data is available, or why there is no such date."""
-    if record is None or record.state in HIDDEN or record.legacy_deleted:
-        return None, None
-    if record.due_at is not None:
-        return record.due_at, None
-    if record.exempt_by:
-        return None, f"{record.exempt_by[0].root} uses it"
-    return None, _BECAUSE.get(record.state, "nothing says when")
 
 
 def _counts(request: Request, view: RequestView) -> Mapping[str, int]:

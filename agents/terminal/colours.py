@@ -26,6 +26,7 @@ STYLES: Mapping[str, str] = {
     "progress": "cyan",
     "running": "cyan",
     "completed": "green",
+    "so already": "green",
     "finished": "green",
     "refused": "yellow",
     "failed": "red",

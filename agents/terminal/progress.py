@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveLine", "progress_text", "seconds_left"]
 
+_LEAST_S = 0.5
+"""Within less time no rate is known."""
+
 
 def progress_text(
     done: float, total: float | None, unit: str, rate: float | None, left: float | None
@@ -60,13 +63,17 @@ class LiveLine:
         """Whether anybody sees it."""
         return self._shows
 
-    def show(self, done: float, total: float | None, *, more: str = "") -> None:
-        """Draw the line; `more` follows the figures."""
+    def show(
+        self, done: float, total: float | None, *, more: str = "", unit: str | None = None
+    ) -> None:
+        """Draw the line; `more` follows the figures. Another `unit` begins the rate anew."""
         if not self._shows:
             return
+        if unit is not None and unit != self._unit:
+            self._unit, self._first = unit, None
         since, first = self._first = self._first or (self._clock(), done)
         passed = self._clock() - since
-        rate = (done - first) / passed if passed > 0 and done > first else None
+        rate = (done - first) / passed if passed >= _LEAST_S and done > first else None
         text = progress_text(done, total, self._unit, rate, seconds_left(done, total, rate))
         drawn = self._drawn or self._begun()
         figures = f"{text}, {shown(more)}" if more else text
@@ -96,7 +103,7 @@ class LiveLine:
 
         columns: list[Any] = [
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=20, complete_style="cyan", finished_style="green"),
             TextColumn("{task.fields[figures]}", markup=False),
         ]
         self._drawn = Progress(

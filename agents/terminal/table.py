@@ -16,7 +16,7 @@ from agents.terminal.colours import Paint, painter
 from agents.terminal.say import say
 from schemas.words.shown import clusters, shown, width
 
-__all__ = ["columns", "folded", "lines", "show", "terminal_lines", "when"]
+__all__ = ["columns", "folded", "lines", "prose", "show", "terminal_lines", "when"]
 
 _GAP = "  "
 _LEAST = 10
@@ -33,6 +33,18 @@ Rows = Iterable[Sequence[object]]
 def columns() -> int | None:
     """The width of the terminal that standard output is; None if it is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def prose(text: str, indent: str = "") -> None:
+    """Print a sentence; on a terminal it is folded between words, and the rest is indented."""
+    wide = columns()
+    if wide is None:
+        say(f"{indent}{text}")
+        return
+    first, *rest = folded(shown(text), max(_LEAST, wide - len(indent) - len(_GAP)))
+    say(lead=f"{indent}{first}")
+    for line in rest:
+        say(lead=f"{indent}{_GAP}{line}")
 
 
 def show(head: Sequence[str], rows: Rows) -> None:

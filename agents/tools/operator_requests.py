@@ -11,7 +11,7 @@ from typing import Any
 from agents.tools.publish import Chunk, publish
 from schemas.errors import Recoverable
 from schemas.records import codec
-from schemas.records.lifecycle import Outcome
+from schemas.records.lifecycle import ALREADY_SO, Outcome
 from schemas.records.registry import own_id
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader, records_of
@@ -53,14 +53,16 @@ class RequestAnswer:
     @property
     def bad(self) -> list[Result]:
         """Results that refuse or report a failure: those of sources, otherwise that of the whole
-        request.
+        request. What is so already is none of them.
         """
         whole = [] if self.whole is None else [self.whole]
-        for results in (list(self.sources.values()), whole):
-            bad = [r for r in results if r["outcome"] in (Outcome.REFUSED, Outcome.FAILED)]
-            if bad:
-                return bad
-        return []
+        results = list(self.sources.values()) or whole
+        return [
+            result
+            for result in results
+            if result["outcome"] in (Outcome.REFUSED, Outcome.FAILED)
+            and result["code"] not in ALREADY_SO
+        ]
 
 
 def command(
@@ -71,7 +73,7 @@ def command(
     dry_run: bool = False,
     request_id: str | None = None,
     reason: str | None = None,
-    notify_email: str | None = None,
+    notify: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """A command record; without a request id it gets a new one, requested by the logged-in user."""
     return {
@@ -81,7 +83,7 @@ def command(
         "dry_run": dry_run,
         "request_id": request_id or uuid.uuid4().hex,
         "requested_by": _user(),
-        "notify_email": notify_email,
+        "notify": list(notify),
         "reason": reason,
     }
 

@@ -205,6 +205,11 @@ COMPONENTS: Mapping[str, Any] = {
             ),
             "changes": _list(_CHANGE),
             "as_if": {"anyOf": [_CHANGE, {"type": "null"}]},
+            "names": {
+                "type": "object",
+                "additionalProperties": _TEXT,
+                "description": "key to name of all that it speaks of",
+            },
         }
     ),
     "AudienceRequest": {

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 __all__ = [
+    "ALREADY_SO",
     "HIDDEN",
     "VISIBLE",
     "WORKING",
@@ -107,6 +108,17 @@ class CommandRefusal(StrEnum):
     NOT_RESTORING = "not_restoring"
     ALREADY_EXPIRED = "already_expired"
     INVALID_COMMAND = "invalid_command"
+
+
+ALREADY_SO = frozenset(
+    {
+        CommandRefusal.NOT_EXPIRED,
+        CommandRefusal.ALREADY_RESTORING,
+        CommandRefusal.NOT_RESTORING,
+        CommandRefusal.ALREADY_EXPIRED,
+    }
+)
+"""Refusals of what is so already: for the person who asks, these are success."""
 
 
 class Phase(StrEnum):

@@ -5,7 +5,7 @@ contains only the records that concern the source.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -78,6 +78,8 @@ class Explanation:
     as_if: Change | None
     unreadable: str | None = None
     """Why the source's own definition cannot be read, or None."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The names of all definitions that it speaks of, by key."""
 
     def facts(self, now: int) -> dict[str, Any]:
         """The same for programs: the answer of `GET /sources/{source}/explain`."""
@@ -99,6 +101,7 @@ class Explanation:
             ],
             "changes": [_change(change, now) for change in self.changes],
             "as_if": self.as_if and _change(self.as_if, now),
+            "names": dict(self.names),
         }
 
 
@@ -136,7 +139,22 @@ def explain(
     own = state.quarantined.get(record.source)
     if own is not None:
         text += f"; its latest definition cannot be read ({own.detail:.200})"
-    return Explanation(record, text, reasons, changes, then, own.detail if own else None)
+    names = {
+        key: catalog[key].name for key in sorted(_keys(reasons, changes)) if key in catalog
+    } | {record.source: record.name}
+    return Explanation(record, text, reasons, changes, then, own.detail if own else None, names)
+
+
+def _keys(reasons: Iterable[Reason], changes: Iterable[Change]) -> set[str]:
+    """The definitions that an explanation speaks of."""
+    exemptions = [reason.exemption for reason in reasons]
+    exemptions += [exemption for change in changes for exemption in change.then.exempt_by]
+    links = [link for reason in reasons for link in reason.links]
+    return (
+        {exemption.root for exemption in exemptions}
+        | {key for exemption in exemptions for key in exemption.through}
+        | {key for link in links for key in (link.definition, link.target)}
+    )
 
 
 def _change(change: Change, now: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agents.cli import main
-from agents.cli.explain import links_lines
+from agents.cli.explain import called, links_lines
 from agents.tools.publish import Chunk, publish
 from agents.views.catalog_view import CatalogEntry
 from schemas.records import codec
@@ -159,4 +159,15 @@ def test_a_link_that_many_reasons_share_is_shown_once() -> None:
         for n in range(3)
     ]
     reasons = [{"links": links[:n]} for n in (1, 2, 3)]
-    assert links_lines(reasons) == [f"  segment:s{n} uses {A} at $ (in_segment)" for n in range(3)]
+    assert links_lines(reasons, {A: "Spring"}) == [
+        f'segment:s{n} uses {A} "Spring" at $ (in_segment)' for n in range(3)
+    ]
+
+
+def test_names_stand_behind_keys_and_not_in_commands() -> None:
+    names = {A: "春 campaign:ab", "campaign:ab": "AB", C: "", S: S}
+    text = f"{A} and campaign:ab, by {C} and {S}; `emberline hold {A}` keeps xcampaign:a"
+    assert called(text, names) == (
+        f'{A} "春 campaign:ab" and campaign:ab "AB", by {C} and {S}; '
+        f"`emberline hold {A}` keeps xcampaign:a"
+    )

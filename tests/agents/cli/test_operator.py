@@ -76,11 +76,19 @@ async def test_a_restore_waits_for_its_end(settings: Settings, topics: Topics) -
     assert commands[0]["sources"] == ["campaign:a"]
     assert (commands[0]["tag"], commands[0]["reason"]) == ("t", "why")
     listed = await emberline(settings, "restores", "--json")
-    (request,) = [json.loads(line) for line in listed.stdout.splitlines()]
+    request, end = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert end == {"complete": True, "count": 1}
     assert (request["outcome"], request["tag"]) == ("completed", "t")
     assert request["sources"][0]["source"] == "campaign:a"
-    assert "campaign:a" in (await emberline(settings, "restores")).stdout
-    assert "campaign:a" not in (await emberline(settings, "restores", "--open")).stdout
+    assert "tag t" in (await emberline(settings, "restores")).stdout
+    assert request["request_id"] in (await emberline(settings, "restores")).stdout
+    assert "tag t" not in (await emberline(settings, "restores", "--open")).stdout
+    one = await emberline(settings, "restores", request["request_id"][:6])
+    assert "campaign:a" in one.stdout
+    followed = await emberline(settings, "restores", request["request_id"], "--follow", "--json")
+    assert json.loads(followed.stdout.splitlines()[-1])["outcome"] == "completed"
+    assert (await emberline(settings, "restores", "--follow")).exit_code == 2
+    assert "emberline restores" in (await emberline(settings, "restores", "nosuch")).stderr
 
 
 @pytest.mark.connected
@@ -103,7 +111,8 @@ async def test_another_command_under_a_known_id_is_no_part_of_the_request(
         assert refused.exit_code == 1
         assert "used before" in refused.stderr
     listed = await emberline(settings, "restores", "--json")
-    found = [json.loads(line) for line in listed.stdout.splitlines()]
+    *found, end = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert end["complete"]
     assert [(one["request_id"], one["outcome"]) for one in found] == [("restore", "completed")]
 
 
@@ -125,7 +134,7 @@ async def test_without_waiting_acceptance_is_enough(settings: Settings, topics: 
 async def test_a_refusal_ends_with_1_and_its_code(settings: Settings, topics: Topics) -> None:
     def decide(request: dict[str, Any]) -> list[Told]:
         refused = result(
-            request, "refused", "campaign:a", code="not_expired", message="it is ACTIVE"
+            request, "refused", "campaign:a", code="nothing_archived", message="no data"
         )
         return [
             result(request, "accepted", total=2),
@@ -138,7 +147,7 @@ async def test_a_refusal_ends_with_1_and_its_code(settings: Settings, topics: To
         for name in ("restore", "hold", "unhold", "expire", "cancel"):
             done = await emberline(settings, name, "campaign:a", "campaign:b")
             assert done.exit_code == 1
-            assert "campaign:a refused (not_expired): it is ACTIVE" in done.stderr
+            assert "campaign:a refused (nothing_archived): no data" in done.stderr
             assert "campaign:b: completed" in done.stdout
 
 

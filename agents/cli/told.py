@@ -1,0 +1,193 @@
+"""What becomes of a request, for people: a live line while it runs, then each source with the date
+until which its data is available.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from agents.requests.availability import availability
+from agents.terminal.amounts import day, when
+from agents.terminal.lines import why
+from agents.terminal.progress import LiveLine
+from agents.terminal.say import say
+from agents.terminal.table import columns, show
+from schemas.errors import EmberlineError
+from schemas.records.lifecycle import ALREADY_SO, Outcome, SourceState
+from streams.kafka.topic_specs import Topics
+from streams.settings import Settings
+
+__all__ = ["ToldRequest", "available_text", "outcome_counts", "states_of", "tally"]
+
+Result = Mapping[str, Any]
+
+_MOST_ROWS = 50
+"""Sources that a terminal shows one by one; of others it shows how many there are."""
+_BAD = (Outcome.REFUSED, Outcome.FAILED)
+_TITLES = {"restore": "Restore", "expire": "Expire", "cancel": "Cancel"}
+
+
+class ToldRequest:
+    """The results of one request as they come.
+
+    On a terminal they are one live line; elsewhere each result is a line, except progress and what
+    was refused or failed, which is told at the end.
+    """
+
+    def __init__(self, kind: str, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._terminal = columns() is not None
+        # others are over at once
+        self._live = LiveLine(_TITLES.get(kind, kind), quiet=quiet or kind not in _TITLES)
+        self._sources: dict[str, Result] = {}
+        self._whole: Result | None = None
+
+    def take(self, result: Result) -> None:
+        """Show one more result."""
+        if result["source"] is not None:
+            self._sources[result["source"]] = result
+        # after another outcome, what was refused is another command under the same id
+        elif self._whole is None or result["outcome"] != Outcome.REFUSED:
+            self._whole = result
+        if self._quiet:
+            return
+        done, total, unit = tally(self._sources, self._whole)
+        self._live.show(done, total, unit=unit)
+        if self._terminal or _bad(result) or result["outcome"] == Outcome.PROGRESS:
+            return
+        say(_line(result))
+
+    def end(self) -> None:
+        """Erase the live line."""
+        self._live.clear()
+
+    def report(self, states: Mapping[str, SourceState], now_ms: int) -> None:
+        """Show where each source stands that is over."""
+        good = {source: result for source, result in self._sources.items() if not _bad(result)}
+        if not self._terminal:
+            for source in good:
+                if source in states:
+                    say(f"{source}: {available_text(states[source])}")
+            return
+        if self._whole is not None and not self._sources:
+            say(_line(self._whole))
+        if 0 < len(good) <= _MOST_ROWS:
+            show(
+                ("name", "source", "outcome", "state", "data"),
+                [
+                    _row(source, result, states.get(source), now_ms)
+                    for source, result in good.items()
+                ],
+            )
+        elif good:
+            for line in _together(good, states, now_ms):
+                say(line)
+
+    @property
+    def over(self) -> bool:
+        """Whether no further result follows."""
+        return self._whole is not None and Outcome(self._whole["outcome"]).final
+
+    @property
+    def bad(self) -> Sequence[Result]:
+        """What was refused or failed."""
+        return [result for result in self._sources.values() if _bad(result)]
+
+
+def _bad(result: Result) -> bool:
+    """Whether something was refused or failed. What is so already is as was asked."""
+    return result["outcome"] in _BAD and result["code"] not in ALREADY_SO
+
+
+def _outcome(result: Result) -> str:
+    return "so already" if result["code"] in ALREADY_SO else str(result["outcome"])
+
+
+async def states_of(settings: Settings) -> dict[str, SourceState]:
+    """The sources as they stand; empty if they cannot be read now."""
+    # Kafka, which only a command that runs needs
+    from streams.kafka.kafka_log import KafkaLog
+    from streams.kafka.topic_reader import read_table
+
+    try:
+        table = await read_table(KafkaLog(settings), Topics(settings.prefix).state, "state")
+    except EmberlineError:
+        return {}
+    return {source: SourceState.from_record(record) for source, record in table.items()}
+
+
+def tally(sources: Mapping[str, Result], whole: Result | None) -> tuple[float, float | None, str]:
+    """How far a request is: done, total and their unit.
+
+    Segments, if every source that is not over tells them; else sources.
+    """
+    working = [one for one in sources.values() if one["outcome"] not in _BAD]
+    expected = int(whole["total"]) if whole is not None else 0
+    running = [one for one in working if not Outcome(one["outcome"]).final]
+    if working and len(sources) >= expected and all(one["total"] for one in running):
+        total = sum(one["total"] for one in working)
+        if total:
+            done = sum(
+                one["total"] if Outcome(one["outcome"]).final else one["done"] for one in working
+            )
+            return done, total, "segments"
+    over = sum(Outcome(one["outcome"]).final for one in sources.values())
+    if whole is not None and whole["outcome"] == Outcome.PROGRESS:
+        over = max(over, int(whole["done"]))
+    return over, max(expected, len(sources)) or None, "sources"
+
+
+def available_text(record: SourceState, now_ms: int | None = None) -> str:
+    """`available until DATE`, or why the data stays, or why it is not available. Without `now_ms`
+    the date is exact.
+    """
+    until, because = availability(record)
+    if until is not None:
+        return f"available until {when(until) if now_ms is None else day(until, now_ms)}"
+    if because is None:
+        reason = "deleted for good" if record.legacy_deleted else record.state.value
+        return f"not available: {reason}"
+    return f"stays available: {why(record) or because}"
+
+
+def outcome_counts(results: Mapping[str, Result]) -> str:
+    """`9,998 completed, 2 refused`."""
+    counts = Counter(map(_outcome, results.values()))
+    return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items()))
+
+
+def _line(result: Result) -> str:
+    line = f"{result['source'] or 'request ' + result['request_id']}: {_outcome(result)}"
+    return f"{line}, {result['message']}" if result["message"] else line
+
+
+def _row(
+    source: str, result: Result, record: SourceState | None, now_ms: int
+) -> tuple[object, ...]:
+    if record is None:
+        return (None, source, _outcome(result), None, result["message"])
+    data = available_text(record, now_ms)
+    return (record.name, source, _outcome(result), record.state.value, data)
+
+
+def _together(
+    results: Mapping[str, Result], states: Mapping[str, SourceState], now_ms: int
+) -> Iterator[str]:
+    """Many sources in a few lines."""
+    yield outcome_counts(results)
+    dates = [availability(states[source])[0] for source in results if source in states]
+    known = sorted(date for date in dates if date is not None)
+    if known:
+        first, last = day(known[0], now_ms), day(known[-1], now_ms)
+        until = first if first == last else f"{first} to {last}"
+        yield f"{len(known):,} are available until {until}"
+    stays = Counter(
+        because
+        for source in results
+        if source in states and (because := availability(states[source])[1]) is not None
+    )
+    for because, count in stays.most_common(5):
+        yield f"{count:,} stay available: {because}"
+    hidden = sum(states[source].hidden for source in results if source in states)
+    if hidden:
+        yield f"{hidden:,} are not available: `emberline status` lists them"

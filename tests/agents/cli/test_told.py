@@ -1,0 +1,122 @@
+"""What becomes of a request, in words: how far it is, and until when the data is available."""
+
+import io
+import sys
+from typing import Any
+
+import pytest
+
+from agents.cli.told import ToldRequest, available_text, outcome_counts, tally
+from schemas.records.lifecycle import Exemption, Hold, SourceState, State
+
+NOW = 1_800_000_000_000
+DAY = 86_400_000
+
+
+def result(source: str | None, outcome: str, **more: Any) -> dict[str, Any]:
+    facts = {"code": None, "message": "", "done": 0, "total": 0, "time": 1}
+    return {"request_id": "r", "source": source, "outcome": outcome, **facts, **more}
+
+
+def state(source: str, state: State, **more: Any) -> SourceState:
+    return SourceState(source, state, 1, **more)
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        (state("campaign:a", State.STOPPED, due_at=NOW + 90 * DAY), "available until 2027-04-15"),
+        (state("campaign:a", State.STOPPED, due_at=NOW + 5_000),
+         "available until 2027-01-15 08:00:05Z"),
+        (state("campaign:a", State.ACTIVE), "stays available: it is active"),
+        (state("campaign:a", State.HELD, held=Hold("ann", "dispute", 1)),
+         "stays available: held by ann: dispute"),
+        (state("campaign:a", State.EXEMPT, exempt_by=(Exemption("canvas:c", ("segment:s",), "f"),)),
+         "stays available: f of canvas:c through segment:s"),
+        (state("campaign:a", State.EXPIRED), "not available: EXPIRED"),
+        (state("campaign:a", State.RESTORING), "not available: RESTORING"),
+        (state("campaign:a", State.STOPPED, legacy_deleted=True),
+         "not available: deleted for good"),
+    ],
+)  # fmt: skip
+def test_until_when_or_why(record: SourceState, text: str) -> None:
+    assert available_text(record, NOW) == text
+
+
+def test_until_when_is_exact_for_programs() -> None:
+    record = state("campaign:a", State.STOPPED, due_at=NOW + 90 * DAY)
+    assert available_text(record) == "available until 2027-04-15 08:00:00Z"
+
+
+def test_progress_is_in_segments_if_all_tell_theirs_else_in_sources() -> None:
+    whole = result(None, "accepted", total=2)
+    assert tally({}, whole) == (0, 2, "sources")
+    told = {
+        "a": result("a", "progress", done=3, total=10),
+        "b": result("b", "completed", done=5, total=5),
+    }
+    assert tally(told, whole) == (8, 15, "segments")
+    told["a"] = result("a", "accepted")
+    assert tally(told, whole) == (1, 2, "sources")
+    # of a large request the coordinator tells how many are over
+    assert tally({}, result(None, "progress", done=700, total=10_000)) == (700, 10_000, "sources")
+
+
+def test_what_is_so_already_is_counted_apart_and_is_not_bad() -> None:
+    told = ToldRequest("restore", quiet=True)
+    told.take(result("a", "refused", code="not_expired"))
+    told.take(result("b", "refused", code="nothing_archived"))
+    told.take(result("c", "completed"))
+    assert [one["source"] for one in told.bad] == ["b"]
+    assert not told.over
+    told.take(result(None, "completed"))
+    told.take(result(None, "refused", code="invalid_command"))  # another command under the same id
+    assert told.over
+    counts = {"a": result("a", "refused", code="not_expired"), "c": result("c", "completed")}
+    assert outcome_counts(counts) == "1 completed, 1 so already"
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_many_sources_are_told_together_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", screen := Screen())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    told = ToldRequest("restore", quiet=False)
+    states = {}
+    for number in range(10_000):
+        source = f"campaign:{number}"
+        told.take(result(source, "completed"))
+        states[source] = state(source, State.STOPPED, due_at=NOW + 90 * DAY, name="春 🌸")
+    states["campaign:7"] = state("campaign:7", State.ACTIVE)
+    told.take(result(None, "completed"))
+    told.report(states, NOW)
+    assert screen.getvalue().splitlines() == [
+        "10,000 completed",
+        "9,999 are available until 2027-04-15",
+        "1 stay available: it is active",
+    ]
+
+
+def test_few_sources_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", screen := Screen())
+    told = ToldRequest("restore", quiet=False)
+    told.take(result("campaign:a", "completed"))
+    told.take(result("campaign:b", "refused", code="not_expired"))
+    due = state("campaign:a", State.STOPPED, due_at=NOW + 90 * DAY, name="春のキャンペーン")
+    told.report({"campaign:a": due, "campaign:b": state("campaign:b", State.ACTIVE)}, NOW)
+    assert [line.removeprefix("\x1b[1m").removesuffix("\x1b[0m") for line in
+            screen.getvalue().splitlines()] == [
+        "name              source      outcome     state    data",
+        "春のキャンペーン  campaign:a  completed   STOPPED  available until 2027-04-15",
+        "                  campaign:b  so already  ACTIVE   stays available: it is active",
+    ]  # fmt: skip
