@@ -6,6 +6,6 @@ Each page is made from the code: filters, states, codes, definitions, commands, 
 - `python -m agents.reference` (`make reference`) writes the pages to `docs/reference/`;
 - `emberline help TOPIC` prints a page: `pages.NAMES` are its topics.
 
-A page is imported only when it is used. No I/O except in `__main__`. Begin with `page`, then
-`pages`.
+Imports the rooms whose contract it describes. A page is imported only when it is used. No I/O
+except in `__main__`. Begin with `page`, then `pages`.
 """

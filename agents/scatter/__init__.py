@@ -6,6 +6,9 @@ and answer are sent between workers (`wire.py`); `agents/web/routes/internal.py`
 `client.py` asks one shard, over the signed connections of `peers.py`. `gatherer.py` asks all
 shards, and repeats the attempt as `retry.py` says. Failures are errors of `errors.py`.
 
-Imports `agents.supervision`, and `agents.filters` and `agents.http` for the messages. It makes no
-problem documents: `agents/web/answer_problems.py` does. Begin with `client`, then `gatherer`.
+`context.py` holds the objects of a worker that the handlers of all routes need.
+
+Imports the rooms before it: the shards (`agents.supervision`), filters, users, views and requests.
+It makes no problem documents: `agents/web/answer_problems.py` does. Begin with `client`, then
+`gatherer`.
 """
