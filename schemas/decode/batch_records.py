@@ -149,6 +149,8 @@ def unpack_proven(batch: RecordBatch) -> list[KafkaRecord]:
         batch.count,
     )
     try:
+        if not _plain(batch):
+            return list(_walk(batch))
         return [
             KafkaRecord(
                 record.offset,
@@ -162,6 +164,25 @@ def unpack_proven(batch: RecordBatch) -> list[KafkaRecord]:
     # Header keys that are no text, or bytes behind the records: what `unpack` takes.
     except (CorruptRecordException, ValueError, IndexError):
         return list(_walk(batch))
+
+
+def _plain(batch: RecordBatch) -> bool:
+    """Whether the client library reads the records of a valid batch where they are.
+
+    It takes the attributes for a varint, which has more than one byte if the first bit is set; to
+    everybody else attributes are one byte, and brokers accept any.
+    """
+    data, at = batch.payload, 0
+    for _ in range(batch.count):
+        length = data[at]
+        if length < 0x80:
+            length, at = length >> 1, at + 1
+        else:
+            length, at = read_varint(data, at)
+        if data[at] >= 0x80:
+            return False
+        at += length
+    return True
 
 
 def _walk(batch: RecordBatch) -> Iterator[KafkaRecord]:

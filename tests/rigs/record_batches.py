@@ -9,6 +9,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from schemas.decode.batch import RecordBatch, parse_batches
+from schemas.records.varint import varint
 from streams.kafka.topic_specs import Topics
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -65,3 +66,12 @@ def batch(
 def with_payload(found: RecordBatch, payload: bytes, count: int | None = None) -> RecordBatch:
     """The batch with other bytes for its records."""
     return replace(found, payload=payload, count=found.count if count is None else count)
+
+
+def two_readings(value: bytes, partition: int = 0) -> RecordBatch:
+    """One record with the first bit of its attributes set: a reader that takes the attributes for a
+    varint finds another whole record at another offset."""
+    framed = varint(len(value)) + value
+    key = b"\x01" + varint(9 + len(framed)) + b"k" * 9
+    record = b"\x80" + varint(-200) + varint(0) + varint(len(key)) + key + framed + varint(0)
+    return with_payload(batch([Produced(value)], partition=partition), varint(len(record)) + record)

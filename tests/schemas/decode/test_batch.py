@@ -22,7 +22,15 @@ from schemas.decode.batch_records import (
     unpack_proven,
 )
 from schemas.records.varint import read_varint, varint
-from tests.rigs.record_batches import CODECS, NOW, Produced, batch, wire, with_payload
+from tests.rigs.record_batches import (
+    CODECS,
+    NOW,
+    Produced,
+    batch,
+    two_readings,
+    wire,
+    with_payload,
+)
 
 RECORDS = [
     Produced(b"one", b"k1", NOW),
@@ -156,6 +164,14 @@ def with_headers(count: int) -> RecordBatch:
 )
 def test_a_batch_that_was_looked_at_once_reads_the_same_the_second_time(odd: RecordBatch) -> None:
     assert unpack(proven(odd)) == unpack(odd)
+
+
+def test_attributes_are_one_byte_whatever_is_in_it() -> None:
+    found = two_readings(b"value")
+
+    assert unpack(found)[0].offset == 0
+    assert unpack_proven(found) == unpack(found)
+    assert unpack(proven(found)) == unpack(found)
 
 
 def test_a_batch_that_cannot_be_read_is_not_proven() -> None:

@@ -23,7 +23,7 @@ from tests.rigs.forwarded import (
     forwarded,
     owner,
 )
-from tests.rigs.record_batches import INPUTS, NOW, Produced, batch
+from tests.rigs.record_batches import INPUTS, NOW, Produced, batch, two_readings
 
 
 def value(event: str, user: str, number: int, **fields: Any) -> bytes:
@@ -95,6 +95,20 @@ def test_forwards_are_original_bytes_grouped_by_target_and_topic() -> None:
         for r in forward.records:
             assert owner((r.key or b"").decode()) == forward.target
             assert (forward.topic, r.key, r.value, r.timestamp) in originals
+
+
+def test_attributes_that_can_be_read_in_two_ways_stop_nothing() -> None:
+    ours = next(user for user in USERS if owner(user) == 0)
+    others = next(user for user in USERS if owner(user) == 1)
+    bad = two_readings(value("send", ours, 1, time=NOW // 1000))
+    away = two_readings(value("send", others, 2))
+
+    found = ingest([bad, away], 0, N, INPUTS)
+
+    assert [(reject.offset, reject.code) for reject in found.rejects] == [(0, "bad_time")]
+    (forward,) = found.forwards
+    assert forward.target == 1
+    assert [record.value for record in forward.records] == [unpack(away)[0].value]
 
 
 def test_misplaced_events_of_repartition_stay() -> None:
