@@ -84,7 +84,7 @@ def _cancel(builder: DecisionBuilder, effect: _Effect) -> None:
 
 def _hold(builder: DecisionBuilder, effect: _Effect) -> None:
     if effect.source.held is None:
-        hold = Hold(effect.command.requested_by, effect.command.reason, builder.now)
+        hold = Hold(effect.command.who or "", effect.command.reason, builder.now)
         reconcile(builder, replace(effect.source, held=hold))
     _done(builder, effect, "hold")
 

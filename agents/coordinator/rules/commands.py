@@ -212,7 +212,7 @@ def _sources(
 ) -> None:
     names = _resolve(builder, command, kind)
     if not names:
-        if kind is CommandType.CANCEL and any(one in builder.requests for one in command.sources):
+        if kind is CommandType.CANCEL and any(_cancelled(builder, one) for one in command.sources):
             message = _dry(command, "so already: nothing of the request is under way")
             same = RequestResult(Outcome.COMPLETED, None, message, already=True)
             requests.tell_whole(builder, request, same)
@@ -325,7 +325,7 @@ def _resolve(builder: DecisionBuilder, command: Command, kind: CommandType) -> t
     """
     names: dict[str, None] = {}
     for name in command.sources:
-        request = builder.requests.get(name) if kind is CommandType.CANCEL else None
+        request = _cancelled(builder, name) if kind is CommandType.CANCEL else None
         if request is None:
             names[name] = None
         else:
@@ -338,6 +338,15 @@ def _resolve(builder: DecisionBuilder, command: Command, kind: CommandType) -> t
         tagged = (s.source for s in builder.sources.values() if command.tag in s.tags)
         names.update(dict.fromkeys(sorted(tagged)))
     return tuple(names)
+
+
+def _cancelled(builder: DecisionBuilder, name: str) -> Request | None:
+    """The request that `cancel` means by a name, or None.
+
+    The name of a source always means the source: its sender chooses a request's id, and an id that
+    names a source must not hide it.
+    """
+    return None if is_source(name) else builder.requests.get(name)
 
 
 def _together(refused: Mapping[str, CommandCheck]) -> tuple[str, str]:

@@ -34,7 +34,7 @@ from agents.web.command_body import (
 )
 from agents.web.pages import limit_of, limit_parameter
 from agents.web.source_names import source_of
-from schemas.records.lifecycle import CommandType
+from schemas.records.lifecycle import CommandType, is_source
 from schemas.words.nearest import hint
 
 __all__ = ["ROUTES"]
@@ -77,7 +77,8 @@ async def cancel(request: web.Request) -> web.Response:
     request_id = request.match_info["id"]
     context = request.app[CONTEXT]
     requests_read(context)
-    if context.requests.get(request_id) is None and context.commands.sent(request_id) is None:
+    known = context.requests.get(request_id) or context.commands.sent(request_id)
+    if known is None or is_source(request_id):  # by that name the command means the source
         raise unknown_request(request_id)
     command = command_of(request, CommandType.CANCEL.value, found, (request_id,))
     return await asked(request, command)

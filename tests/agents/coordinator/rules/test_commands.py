@@ -200,6 +200,18 @@ def test_cancel_by_request_id_of_what_is_still_open() -> None:
     assert [(r["source"], r["outcome"]) for r in both][-1] == (None, "completed")
 
 
+def test_a_request_with_the_name_of_a_source_does_not_hide_it_from_cancel() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    desk.define(B, "STOPPED")
+    desk.command("expire", A)
+    desk.command("expire", B, request_id=A)
+    said = desk.command("cancel", A)
+    assert outcomes(said, A)[0] == ("accepted", None)
+    assert desk.source(A).state is State.RESTORING
+    assert desk.source(B).state is State.EXPIRING
+
+
 def test_cancel_before_the_restore_began() -> None:
     desk = Desk()
     desk.define(A, "STOPPED")
@@ -430,9 +442,11 @@ def test_who_asks_is_marked_as_unverified_unless_that_is_proven() -> None:
     for by in ("ann", "key ops", "ann (unverified)"):
         said = desk.command("hold", A, requested_by=by)
         assert {one["by"] for one in of(said, "audit") if one["by"]} == {f"{by} (unverified)"}
+        assert of(said, "state")[-1]["held"]["by"] == f"{by} (unverified)"
         desk.command("unhold", A)
     said = desk.command("hold", B, requested_by="ann", actor="key ops")
     assert [one["by"] for one in of(said, "audit") if one["decision"] == "hold"] == ["key ops"]
+    assert of(said, "state")[-1]["held"]["by"] == "key ops"
     desk.expired("campaign:c")
     said = desk.command("restore", "campaign:c", requested_by="ann")
     (moved,) = [one for one in of(said, "audit") if one["to_state"] == "RESTORING"]

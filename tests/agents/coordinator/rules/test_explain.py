@@ -113,7 +113,7 @@ def _used(desk: Desk) -> None:
     ("begin", "then", "why"),
     [
         (_active, lambda desk: stops(desk, A), "hot because it is active"),
-        (_stopped_hold, _unhold, "hot because ann holds it: court"),
+        (_stopped_hold, _unhold, "hot because ann (unverified) holds it: court"),
         (_unknown, lambda desk: desk.define(A, "STOPPED"), "nothing expires by accident"),
         (_expired, _restore, "`emberline restore campaign:a` brings it back"),
         (_expired_and_used, _restore, "filters that use it are refused: canvas:c (active)"),
