@@ -19,6 +19,7 @@ from agents.shard.intake import Intake, LaidOutPart
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.loop import WorkLoop
 from schemas.decode.batch import SealedBatch
+from schemas.errors import Recoverable
 from streams.ending import together
 from streams.kafka.log import LogReader, LostRange, Partition, ReaderOptions
 from streams.kafka.remote_registry import registry_of
@@ -155,7 +156,8 @@ class IngestLoop:
         """Ingests until cancelled. Raises `LostRange`, `Fenced`, `StepFailed`.
 
         If a topic was created again, it stops fetching, because a person has to act. Folded rows
-        are still answered, the lag is unknown, and `waits_for` says why.
+        are still answered, the lag is unknown, and `waits_for` says why. Raises `Recoverable` if
+        nothing of the former topic was read: then the new one is read from its beginning.
         """
         await together(self._fetch_on(), self._decode(), self._commit())
 
@@ -192,6 +194,10 @@ class IngestLoop:
         except LostRange as error:
             if not error.made_anew:
                 raise
+            if not error.position:
+                # Nothing of the former topic was read: a new start takes the new topic's id.
+                what = f"{error.partition[0]} was created again before it was read"
+                raise Recoverable(what) from error
             self._ended = str(error)
             log.error(f"shard {self._context.partition} cannot take in events: {error}")
 

@@ -196,6 +196,11 @@ class WorkerProcess(Child):
                 raise self._fatal(f"The worker is not ready after {seconds:.0f} s")
             await asyncio.sleep(_POLL_S)
         self.facts = json.loads(line.splitlines()[0])
+        while "address" not in self.facts:  # an error: it is about to end
+            self.check()
+            if time.monotonic() > deadline:
+                raise self._fatal(f"The worker says {line[:500]!r} and does not end")
+            await asyncio.sleep(_POLL_S)
         address = str(self.facts["address"])
         self.url = address if "://" in address else f"http://{address}"
         return self.facts

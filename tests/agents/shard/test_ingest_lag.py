@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from agents.tools.publish import Chunk, publish
+from schemas.errors import Recoverable
 from schemas.records import codec
 from streams.kafka import topics as topic_admin
 from streams.kafka.log import Record
@@ -121,9 +122,17 @@ async def test_an_input_that_goes_and_comes_back_is_read_on(alone: Settings) -> 
         await stand.send(events(20), 0)
         assert stand.shard.status.lag[click] > 0
         await topic_admin.create(alone)
+        # a worker starts such a shard again, with the new topic's id
+        with pytest.raises(Recoverable, match="created again before it was read"):
+            async with asyncio.timeout(DEADLINE_S):
+                await stand.task
+    finally:
+        await stand.stop()
+    stand = await start(alone)
+    try:
         await stand.until(lambda: stand.shard.status.lag[click] == 0)
         clicked = {"id": "c", "user_id": f"{1:024x}", "time": 1_760_000_000_000}
-        await stand.send([("click", clicked | {"campaign_id": "a", "channel": "EMAIL"})], 20)
+        await stand.send([("click", clicked | {"campaign_id": "a", "channel": "EMAIL"})], 0)
     finally:
         await admin.close()
         await stand.stop()

@@ -384,7 +384,7 @@ async def test_a_position_outside_of_the_log_is_a_lost_range(log: Log, at: Parti
 
 async def test_progress_waits_until_a_position_moves(log: Log, at: Partition) -> None:
     async with writing(log, "w") as writer, reading(log, (at, 0)) as reader:
-        with pytest.raises(Recoverable, match="nothing came"):
+        with pytest.raises(Recoverable, match="no record came"):
             await reader.progress(0.1)
         await writer.commit([record(at, b"one")])
         async with asyncio.timeout(DEADLINE_S):
