@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, Records
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.tools.bench.watch import Watch
+from streams.kafka import topics as topic_admin
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -64,6 +65,11 @@ async def test_a_topic_with_a_wrong_setting_is_named_with_its_remedy(
     async with admin(settings) as client:
         resource = ConfigResource(ConfigResourceType.TOPIC, name, {setting: value})
         await client.alter_configs([resource])
+
+    async def altered() -> bool:
+        return (await topic_admin.configs(settings, [name]))[name][setting] == value
+
+    await until(altered, 30, "the broker says the new value")
     with Cluster(settings, tmp_path, workers=1) as cluster:
         cluster.start()
         await refused(cluster, name, setting, "kafka-configs")
