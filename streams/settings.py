@@ -21,9 +21,11 @@ from schemas.words.nearest import nearest
 from streams import settings_values as values
 from streams.period import Period
 
-__all__ = ["SettingLine", "Settings", "describe", "load", "names"]
+__all__ = ["LANGUAGES", "SettingLine", "Settings", "describe", "load", "names"]
 
 _HUGE = 1 << 60
+LANGUAGES = ("en", "ja", "fr", "ko", "pt-BR", "es")
+"""Of mail, and of the page."""
 _MOST_BYTES = 1_000_000
 """Of a settings file."""
 _LIKENESS = 0.85
@@ -238,6 +240,46 @@ class Settings:
         "", values.text(), "password of that user", secret=True
     )
     schema_registry_password_file: str = _setting(
+        "", values.text(), "file whose first line is that password, instead of the setting"
+    )
+    public_url: values.Address = _setting(
+        "", values.address, "address of the worker as people reach it: links in mail begin with it"
+    )
+    notify_to: tuple[str, ...] = _setting(
+        "",
+        values.words(r"[^\s@]+@[^\s@]+", "a mail address"),
+        "mail addresses that are told of restores, expiries, stuck work and what expires soon",
+    )
+    notify_language: str = _setting(
+        "en", values.choice(*LANGUAGES), "language of mail: en, ja, fr, ko, pt-BR, es"
+    )
+    notify_languages: Mapping[str, str] = _setting(
+        "",
+        values.choices_by_name(*LANGUAGES),
+        "language of an address or a domain: ada@example.com=fr,example.jp=ja",
+    )
+    mail_from: str = _setting(
+        "",
+        values.text(r"([^\s@<>]+@[^\s@<>]+)?", "a mail address"),
+        "sender of mail (empty: emberline@ and the name of the machine)",
+    )
+    smtp_host: str = _setting(
+        "", values.text(r"\S*", "a host name or address"), "mail server (empty: no mail is sent)"
+    )
+    smtp_port: int = _setting(587, values.number(1, 65_535), "port of the mail server")
+    smtp_tls: Literal["none", "starttls", "tls"] = _setting(
+        "starttls",
+        values.choice("none", "starttls", "tls"),
+        "encryption to the mail server: tls from the first byte (port 465), starttls, or none",
+    )
+    smtp_ca_file: str = _setting(
+        "",
+        values.text(),
+        "certificates that the mail server's must come from (empty: the system's)",
+    )
+    smtp_user: str = _setting("", values.text(), "user of the mail server (empty: no login)")
+    smtp_password: str = _setting("", values.text(), "password of that user", secret=True)
+    smtp_password_file: str = _setting(
         "", values.text(), "file whose first line is that password, instead of the setting"
     )
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -15,6 +15,7 @@ __all__ = [
     "Read",
     "address",
     "choice",
+    "choices_by_name",
     "date",
     "flag",
     "fraction",
@@ -28,6 +29,7 @@ __all__ = [
     "show",
     "size",
     "text",
+    "words",
 ]
 
 Read = Callable[[object], Any]
@@ -194,6 +196,37 @@ def periods_by_name(value: object) -> dict[str, Period]:
     if not isinstance(value, Mapping):
         raise _expected(value, "names with periods such as vip=P1Y,legal=P7Y")
     return {str(name): period(written) for name, written in value.items()}
+
+
+def words(pattern: str, what: str) -> Read:
+    """Several texts without commas that match a pattern: a TOML list, or text with commas."""
+
+    def read(value: object) -> tuple[str, ...]:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            raise _expected(value, f"a list, each {what}")
+        found = [part.strip() if isinstance(part, str) else part for part in parts]
+        for part in found:
+            if part and not (isinstance(part, str) and re.fullmatch(pattern, part)):
+                raise _expected(part, what)
+        return tuple(dict.fromkeys(part for part in found if part))
+
+    return read
+
+
+def choices_by_name(*words: str) -> Read:
+    """One of a few words by name: a TOML table, or text such as `ada@example.com=fr`."""
+
+    def read(value: object) -> dict[str, str]:
+        if isinstance(value, str):
+            pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+            value = {name.strip(): word.strip() for name, _, word in pairs}
+        if not isinstance(value, Mapping):
+            raise _expected(value, "names with words")
+        take = choice(*words)
+        return {str(name): take(word) for name, word in value.items()}
+
+    return read
 
 
 def show(value: object) -> str:

@@ -30,6 +30,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 LEAVE_S = 30.0
+_COORDINATOR = "coordinator"
 
 
 Deliver = Callable[[Shard, object], Awaitable[None]]
@@ -43,13 +44,15 @@ MakeActor = Callable[[], Actor]
 class Actors:
     """How the actors of one worker are made.
 
-    `companions` run with any assignment. Every actor waits at `gate` before it starts. `ownership`
-    is shared by all shards, and is notified of every new generation.
+    `beside` run where the coordinator runs, `companions` with any assignment. Every actor waits at
+    `gate` before it starts. `ownership` is shared by all shards, and is notified of every new
+    generation.
     """
 
     gate: Gate
     shard: MakeShard
     coordinator: MakeActor | None = None
+    beside: Mapping[str, MakeActor] = field(default_factory=dict)
     companions: Mapping[str, MakeActor] = field(default_factory=dict)
     ownership: Ownership = field(default_factory=Ownership)
 
@@ -74,7 +77,7 @@ class ShardManager:
         self._ownership = actors.ownership
         self._context = SupervisionContext(actors.gate, request_rejoin, on_failed)
         self._supervisors: dict[int, Supervisor[Shard]] = {}
-        self._control: Supervisor[Actor] | None = None
+        self._control: dict[str, Supervisor[Actor]] = {}
         self._companions: list[Supervisor[Actor]] = []
         self._leaving: dict[asyncio.Task[None], asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
@@ -92,7 +95,7 @@ class ShardManager:
     @property
     def coordinates(self) -> bool:
         """Whether the coordinator is assigned to this worker."""
-        return self._control is not None
+        return _COORDINATOR in self._control
 
     @property
     def ready(self) -> bool:
@@ -148,25 +151,31 @@ class ShardManager:
             if partition not in self._supervisors:
                 self._supervisors[partition] = self._supervisor(partition, generation)
             self._supervisors[partition].renew(generation)
-        if self._control is not None and not (control and went_on):
-            self._leave(self._control)
-            self._control = None
-        if control and self._actors.coordinator is not None:
-            if self._control is None:
-                name = "coordinator"
+        if not (control and went_on):
+            for supervisor in self._control.values():
+                self._leave(supervisor)
+            self._control = {}
+        if control:
+            self._start_control(generation)
+
+    def _start_control(self, generation: int) -> None:
+        """The coordinator and what runs beside it, each with a supervisor of its own."""
+        makers = dict(self._actors.beside)
+        if self._actors.coordinator is not None:
+            makers[_COORDINATOR] = self._actors.coordinator
+        for name, make in makers.items():
+            if name not in self._control:
                 after = self._former(name)
-                self._control = Supervisor(
-                    name, self._actors.coordinator, self._context, generation, after
-                )
-            self._control.renew(generation)
+                self._control[name] = Supervisor(name, make, self._context, generation, after)
+            self._control[name].renew(generation)
 
     async def stop(self) -> None:
         """Cancel all actors and wait until all of them have released their resources."""
         for supervisor in self._supervisors.values():
             self._leave(supervisor)
-        for other in (*self._companions, *filter(None, [self._control])):
+        for other in (*self._companions, *self._control.values()):
             self._leave(other)
-        self._supervisors, self._control, self._companions = {}, None, []
+        self._supervisors, self._control, self._companions = {}, {}, []
         if self._watch is not None:
             self._watch.cancel()
         if self._leaving:

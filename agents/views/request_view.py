@@ -105,6 +105,19 @@ class RequestView:
         async with self._changed:
             await self._changed.wait_for(lambda: self.decided(request_id))
 
+    async def until_over(self, request_id: str, offset: int) -> None:
+        """Wait until the log has been applied past `offset`, where the request is over, and every
+        part of it too: those stand behind it. The caller sets the deadline.
+        """
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: (
+                    self.position > offset
+                    and (request_id not in self._requests or self.decided(request_id))
+                    and not self.tally(request_id)["running"]
+                )
+            )
+
     def apply(self, key: bytes | None, value: bytes | None, offset: int = 0) -> None:
         """Process one record of the coordinator's log; records of other kinds change nothing.
 

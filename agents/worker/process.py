@@ -16,6 +16,8 @@ from agents.coordinator.coordinator import Coordinator
 from agents.coordinator.proof import proven
 from agents.http.keyring import KeyRing, KeysLost, check_exposure
 from agents.http.spool import clean_up
+from agents.notify.notifier import Notifier, NotifierParts
+from agents.notify.sending import Sender
 from agents.resources.budget import Budget
 from agents.resources.scheduler import Scheduler
 from agents.scatter.context import WorkerContext
@@ -179,6 +181,7 @@ def _app(environment: Environment, on_failed: Callable[[BaseException], None]) -
     budget = Budget(settings, scheduler=Scheduler(environment.clock))
     gate, ownership, watch = BrokerGate(environment.kafka), Ownership(), TopicWatch(environment)
     cache = shared_cache(budget.cache_bytes)
+    telling = NotifierParts(view, requests, Sender(settings, environment.clock))
 
     def make_shard(partition: int, deliver: Deliver) -> Shard:
         return Shard(environment, partition, view, cache, budget, deliver, ownership)
@@ -211,7 +214,14 @@ def _app(environment: Environment, on_failed: Callable[[BaseException], None]) -
     }
     return build_app(
         settings,
-        Actors(gate, make_shard, make_coordinator, companions, ownership),
+        Actors(
+            gate,
+            make_shard,
+            make_coordinator,
+            {"notifier": lambda: Notifier(environment, telling)},
+            companions,
+            ownership,
+        ),
         make_context,
         on_failed=on_failed,
         on_held=on_held,

@@ -57,6 +57,7 @@ class Topics:
     changelog: str = field(init=False)
     archive: str = field(init=False)
     coordinator: str = field(init=False)
+    notifications: str = field(init=False)
 
     def __post_init__(self) -> None:
         for attribute, name in _NAMES.items():
@@ -107,6 +108,7 @@ _NAMES = {
     "changelog": "changelog",
     "archive": "archive",
     "coordinator": "coordinator",
+    "notifications": "notifications",
 }
 
 
@@ -198,6 +200,7 @@ def specs(settings: Settings) -> list[TopicSpec]:
         (topics.changelog, shards, _compacted(64) | _STAMPED, compaction | _STAMPED.keys()),
         (topics.archive, shards, ever | _STAMPED, everything | _STAMPED.keys()),
         (topics.coordinator, 1, _compacted(8) | _STAMPED, compaction | _STAMPED.keys()),
+        (topics.notifications, 1, _compacted(8) | _STAMPED, compaction | _STAMPED.keys()),
     ]
     # what emberline alone writes and reads, or what was made with a shorter retention before
     kept = {topics.repartition, topics.shard_reports}

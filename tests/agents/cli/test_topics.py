@@ -39,11 +39,11 @@ async def send(settings: Settings, topic: str, *values: bytes) -> None:
 def test_check_and_create(settings: Settings) -> None:
     problems = json.loads(call(settings, "topics", "check", "--json", code=1))
     assert problems["ok"] is False
-    assert len(problems["problems"]) == 21
+    assert len(problems["problems"]) == 22
     assert "is missing" in call(settings, "topics", "check", code=1)
 
     created = json.loads(call(settings, "topics", "create", "--json"))["created"]
-    assert len(created) == 21
+    assert len(created) == 22
     assert "exist already" in call(settings, "topics", "create")
     assert json.loads(call(settings, "topics", "check", "--json")) == {"ok": True, "problems": []}
     assert "as they should be" in call(settings, "topics", "check")

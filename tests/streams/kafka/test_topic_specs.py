@@ -34,7 +34,7 @@ def test_a_topic_is_named_with_or_without_the_prefix_whatever_that_is(prefix: st
 
 def test_every_topic_has_a_spec() -> None:
     assert tuple(BY_NAME) == TOPICS.all()
-    assert len(set(BY_NAME)) == 21
+    assert len(set(BY_NAME)) == 22
 
 
 def test_shards_and_single_partitions() -> None:
@@ -49,7 +49,8 @@ def test_shards_and_single_partitions() -> None:
 def test_what_is_compacted_and_what_is_kept_for_ever() -> None:
     compacted = {name for name, s in BY_NAME.items() if s.configs["cleanup.policy"] == "compact"}
     assert compacted == {
-        *(TOPICS.users, TOPICS.catalog, TOPICS.state, TOPICS.changelog, TOPICS.coordinator)
+        *(TOPICS.users, TOPICS.catalog, TOPICS.state, TOPICS.changelog, TOPICS.coordinator),
+        TOPICS.notifications,
     }
     for name in (TOPICS.archive, TOPICS.audit):
         configs = BY_NAME[name].configs

@@ -1,0 +1,180 @@
+"""Mail: a letter as a message, and one attempt to send it. `Mailer` has the server's settings."""
+
+import asyncio
+import logging
+import ssl
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from pathlib import Path
+from socket import getfqdn
+
+import aiosmtplib
+
+from agents.notify.letter import Letter, to_html, to_text
+from agents.notify.outbox import Attempt, Result
+from agents.notify.recipients import is_address
+from schemas.errors import UsageError
+from streams.settings import Settings
+from streams.trusted import check_file, check_target, is_loopback
+
+__all__ = ["Mailer", "message_of"]
+
+ATTEMPT_S = 30.0
+"""For one attempt, from the connection to the server's last word."""
+_STEP_S = 10.0
+_CLOSING = 421
+"""The server is shutting down, or takes no more for now."""
+
+log = logging.getLogger(__name__)
+
+
+def message_of(
+    letter: Letter, *, sender: str, to: str, message_id: str, now_ms: int
+) -> EmailMessage:
+    """The message: text and HTML. Raises ValueError if an address is none, so that no header can
+    hold more than it should.
+    """
+    if not is_address(to) or not is_address(sender):
+        raise ValueError(f"{to[:80]!r} is no mail address")
+    made = EmailMessage(policy=SMTP)
+    made["From"] = Address("emberline", addr_spec=sender)
+    made["To"] = Address(addr_spec=to)
+    # a control character is escaped in the letter; what is left of line ends is refused here
+    made["Subject"] = letter.subject
+    made["Date"] = format_datetime(datetime.fromtimestamp(now_ms / 1000, UTC))
+    made["Message-ID"] = f"<{message_id}@emberline>"
+    made["Content-Language"] = letter.language
+    made["Auto-Submitted"] = "auto-generated"
+    made.set_content(to_text(letter))
+    made.add_alternative(to_html(letter), subtype="html")
+    return made
+
+
+class Mailer:
+    """Sends by the mail server of the settings. Raises UsageError for settings that cannot work."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sender = settings.mail_from
+        self._password = ""
+        self._context: ssl.SSLContext | None = None
+        if not settings.smtp_host:
+            return
+        _check(settings)
+        self._password = _password(settings)
+        if settings.smtp_tls != "none":
+            self._context = _context(settings.smtp_ca_file)
+
+    async def send(self, letter: Letter, to: str, message_id: str, now_ms: int) -> Attempt:
+        """One attempt, of at most ATTEMPT_S. Raises nothing that a server causes."""
+        if not self._settings.smtp_host:
+            return Attempt(Result.REFUSED, "no mail server: set smtp_host, then retry")
+        if not self._sender:
+            name = await asyncio.to_thread(getfqdn)
+            self._sender = f"emberline@{name if is_address(f'a@{name}') else 'localhost'}"
+        try:
+            message = message_of(
+                letter, sender=self._sender, to=to, message_id=message_id, now_ms=now_ms
+            )
+        except ValueError as error:
+            return Attempt(Result.REFUSED, str(error))
+        try:
+            async with asyncio.timeout(ATTEMPT_S):
+                return await self._talk(message, to)
+        except TimeoutError:
+            return Attempt(
+                Result.UNREACHABLE, f"the mail server said nothing for {ATTEMPT_S:.0f} s"
+            )
+
+    async def _talk(self, message: EmailMessage, to: str) -> Attempt:
+        settings = self._settings
+        client = aiosmtplib.SMTP(
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            timeout=_STEP_S,
+            use_tls=settings.smtp_tls == "tls",
+            start_tls=settings.smtp_tls == "starttls",
+            tls_context=self._context,
+        )
+        try:
+            await client.connect()
+            if settings.smtp_user:
+                await client.login(settings.smtp_user, self._password)
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            client.close()
+            return Attempt(Result.UNREACHABLE, _said(error))
+        try:
+            await client.send_message(message, sender=self._sender, recipients=[to])
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            (first,) = error.recipients[:1]
+            return _refused(first.code, first.message)
+        except aiosmtplib.SMTPResponseException as error:
+            return _refused(error.code, error.message)
+        except (aiosmtplib.SMTPNotSupported, ValueError) as error:
+            # an address that this server cannot take
+            return Attempt(Result.REFUSED, _said(error))
+        except (aiosmtplib.SMTPException, OSError) as error:
+            return Attempt(Result.UNREACHABLE, _said(error))
+        else:
+            return Attempt(Result.SENT)
+        finally:
+            await _quit(client)
+
+
+async def _quit(client: aiosmtplib.SMTP) -> None:
+    try:
+        if client.is_connected:
+            await client.quit(timeout=_STEP_S)
+    except (aiosmtplib.SMTPException, OSError) as error:
+        log.debug("mail server: %s", error)  # what it had accepted it has accepted
+    finally:
+        client.close()
+
+
+def _refused(code: int, message: str) -> Attempt:
+    result = Result.RETRY if code < 500 else Result.REFUSED
+    if code == _CLOSING:
+        result = Result.UNREACHABLE
+    return Attempt(result, f"{code} {' '.join(message.split())}")
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _check(settings: Settings) -> None:
+    if is_loopback(settings.smtp_host):
+        return
+    check_target(settings, "smtp_password", "smtp_host", "smtp_port", "smtp_tls")
+    check_file(settings, "smtp_password_file", "smtp_host", "smtp_port", "smtp_tls")
+    if settings.smtp_user and settings.smtp_tls == "none":
+        raise UsageError(
+            "smtp_user: the password would be sent without encryption",
+            remedy="Set smtp_tls to starttls or tls",
+        )
+
+
+def _password(settings: Settings) -> str:
+    name = settings.smtp_password_file
+    if not name:
+        return settings.smtp_password
+    try:
+        return Path(name).expanduser().read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"smtp_password_file: {name} cannot be read: {type(error).__name__}",
+            remedy="Name a file with the password in its first line",
+        ) from error
+
+
+def _context(file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(
+            f"smtp_ca_file: {file} cannot be read: {type(error).__name__}",
+            remedy="Name a file with certificates in PEM format",
+        ) from error
