@@ -10,12 +10,13 @@ from agents.http.keyring import KeyRing
 from agents.http.quota import Quota
 from agents.http.signature import Nonces
 from agents.requests.commands import Commands
+from agents.requests.events import EventHub
 from agents.resources.budget import answers
 from agents.scatter.peers import Peers
 from agents.supervision.shard_manager import ShardManager
 from agents.supervision.topic_watch import TopicWatch
 from agents.views.catalog_view import CatalogView
-from agents.views.protocol import SourceStates
+from agents.views.protocol import ChangingStates
 from agents.views.request_view import RequestView
 from streams.clock import Clock, SystemClock
 from streams.kafka.log import Log
@@ -45,7 +46,7 @@ class WorkerContext:
 
     settings: Settings
     manager: ShardManager
-    states: SourceStates
+    states: ChangingStates
     topics: TopicWatch
     kafka: Log = field(repr=False)
     catalog: CatalogView = field(default_factory=_no_catalog)
@@ -53,6 +54,7 @@ class WorkerContext:
     address: str = ""
     requests: RequestView = field(default_factory=_no_requests)
     commands: Commands = field(init=False, repr=False)
+    events: EventHub = field(init=False, repr=False)
     keyring: KeyRing = field(init=False)
     admission: Admission = field(init=False)
     spools: Quota = field(init=False)
@@ -68,6 +70,13 @@ class WorkerContext:
         self.exports = KeptFiles(self.spools, self.clock, keep_s)
         self.peers = Peers(self.settings, self.keyring, self.clock)
         self.commands = Commands(self.settings, self.kafka, self.keyring, self.clock, self.requests)
+        self.events = EventHub(
+            self.states,
+            self.requests,
+            self.catalog,
+            self.clock,
+            most=self.settings.http_connections // 2,
+        )
 
 
 CONTEXT: web.AppKey[WorkerContext] = web.AppKey("context", WorkerContext)

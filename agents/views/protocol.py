@@ -8,7 +8,14 @@ from agents.names.index import NameIndex
 from agents.views.catalog_view import CatalogEntry
 from schemas.records.lifecycle import SourceState
 
-__all__ = ["DefinitionLookup", "SourceLookup", "SourceRecords", "SourceStates", "TaggedDefinitions"]
+__all__ = [
+    "ChangingStates",
+    "DefinitionLookup",
+    "SourceLookup",
+    "SourceRecords",
+    "SourceStates",
+    "TaggedDefinitions",
+]
 
 
 class SourceLookup(Protocol):
@@ -38,6 +45,23 @@ class SourceStates(SourceRecords, Protocol):
     @property
     def caught_up(self) -> asyncio.Event:
         """Set once the topic has been read up to its end as of the start."""
+        ...
+
+
+class ChangingStates(SourceStates, Protocol):
+    """The same, and what changes."""
+
+    @property
+    def position(self) -> int:
+        """The next offset of `lifecycle.state` to be read."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """How many sources are in each state that any is in."""
+        ...
+
+    def changed_since(self, offset: int) -> Iterator[str]:
+        """The sources whose record was written at this offset or later, the latest first."""
         ...
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.state import Request, RequestResult, WorkProgress
+from agents.views.offsets import since
 from streams.kafka.foreign_records import own_key
 
 __all__ = ["RequestView"]
@@ -68,7 +69,7 @@ class RequestView:
 
     def progress_since(self, offset: int) -> Iterator[str]:
         """The sources whose progress was written at this offset or later, the latest first."""
-        return _since(self._progress_at, offset)
+        return since(self._progress_at, offset)
 
     def tally(self, request_id: str) -> Counter[str]:
         """How many sources of a request are `running`, `completed`, `already` as was asked,
@@ -88,7 +89,7 @@ class RequestView:
 
     def changed_since(self, offset: int) -> Iterator[str]:
         """The ids of what has changed at this offset of the log or later, the latest first."""
-        return _since(self._changed_at, offset)
+        return since(self._changed_at, offset)
 
     def decided(self, request_id: str) -> bool:
         """Whether the coordinator's decision on the whole request is known."""
@@ -208,13 +209,6 @@ class RequestView:
             if request_id not in self._open:
                 self._put(request_id, None)
                 self._changed_at.pop(request_id, None)
-
-
-def _since(at: Mapping[str, int], offset: int) -> Iterator[str]:
-    for name in reversed(dict(at)):
-        if at[name] < offset:
-            return
-        yield name
 
 
 def _kind(told: RequestResult) -> str:

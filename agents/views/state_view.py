@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from agents.coordinator.rules.bounds import HUGE
 from agents.names.index import NameIndex
+from agents.views.offsets import since
 from schemas.records import codec
 from schemas.records.lifecycle import WORKING, SourceState, State
 from streams.kafka.environment import Environment
@@ -31,6 +32,8 @@ class StateView:
         self._back: set[str] = set()
         self.names = NameIndex()
         """The same records by what people call them."""
+        #: Where the record of each source was written, ascending.
+        self._written_at: dict[str, int] = {}
         self._changed = asyncio.Condition()
         self.changes = 0
         """Grows with every record applied: a reader compares it with what it last saw."""
@@ -72,8 +75,16 @@ class StateView:
         names = sorted(name for state in set(states) for name in self._names[state])
         return iter([self._sources[name] for name in names])
 
-    def apply(self, key: bytes | None, value: bytes | None) -> SourceState | None:
-        """Process one record; returns it. A null value deletes the source.
+    def counts(self) -> dict[str, int]:
+        """How many sources are in each state that any is in."""
+        return {state.value: len(names) for state, names in self._names.items() if names}
+
+    def changed_since(self, offset: int) -> Iterator[str]:
+        """The sources whose record was written at this offset or later, the latest first."""
+        return since(self._written_at, offset)
+
+    def apply(self, key: bytes | None, value: bytes | None, offset: int = 0) -> SourceState | None:
+        """Process one record, which has this offset; returns it. A null value deletes the source.
 
         A record with a lower version than the known one is ignored: it can only be an old copy.
         Raises Undecodable.
@@ -82,6 +93,7 @@ class StateView:
             former = self._sources.pop((key or b"").decode(errors="replace"), None)
             if former is not None:
                 self._worked.pop(former.source, None)
+                self._written_at.pop(former.source, None)
                 self._back.discard(former.source)
                 self._names[former.state].discard(former.source)
                 self.names.drop(former.source)
@@ -96,6 +108,8 @@ class StateView:
                 self._names[former.state].discard(former.source)
             self._sources[source.source] = source
             self.names.put(source)
+            self._written_at.pop(source.source, None)
+            self._written_at[source.source] = offset
             self._names[source.state].add(source.source)
             if source.state in WORKING:
                 self._worked[source.source] = source.version
@@ -151,7 +165,7 @@ async def follow(environment: Environment, view: StateView) -> None:
                     try:
                         if record.value is None:
                             raise codec.Undecodable("undecodable", "a source is never deleted")
-                        view.apply(record.key, record.value)
+                        view.apply(record.key, record.value, record.offset)
                     except codec.Undecodable as error:
                         pass_over(batch.topic, batch.partition, record.offset, str(error))
                         if names_source(record.key) and not view.caught_up.is_set():

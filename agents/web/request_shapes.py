@@ -6,7 +6,7 @@ from typing import Any
 from agents.requests.facts import STATES
 from schemas.records.lifecycle import Outcome, State, Status
 
-__all__ = ["REQUESTS"]
+__all__ = ["PROGRESS", "REQUESTS"]
 
 _TEXT = {"type": "string"}
 _NAME = {"type": ["string", "null"]}
@@ -24,7 +24,7 @@ def _shape(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_PROGRESS = {
+PROGRESS = {
     "anyOf": [
         _shape(
             {
@@ -62,7 +62,7 @@ _REQUEST = {
     "counts": _shape(
         dict.fromkeys(("total", "running", "completed", "already", "refused", "failed"), _COUNT)
     ),
-    "progress": _PROGRESS,
+    "progress": PROGRESS,
 }
 _PART = _shape(
     {
@@ -74,7 +74,7 @@ _PART = _shape(
         "already": {**_FLAG, "description": "it was so before: nothing had to be done"},
         "message": _TEXT,
         "time": {"type": "integer"},
-        "progress": _PROGRESS,
+        "progress": PROGRESS,
         "available_until": _MOMENT,
         "available_because": {**_NAME, "description": "why there is no such date"},
     }
@@ -203,4 +203,18 @@ REQUESTS: Mapping[str, Any] = {
         }
     ),
     "Root": _shape({"name": _TEXT, "openapi": _TEXT}),
+    "Event": {
+        "type": "object",
+        "description": "a server-sent event; the first line of a stream sets `retry` only",
+        "properties": {
+            "event": {"enum": ["hello", "change", "reload", "dropped"]},
+            "id": {**_TEXT, "description": "what `Last-Event-ID` resumes from"},
+            "data": {
+                **_TEXT,
+                "contentMediaType": "application/json",
+                "description": "`totals`, `sources`, `requests`; of `dropped` the `reason`",
+            },
+        },
+        "required": ["data"],
+    },
 }

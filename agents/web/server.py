@@ -20,6 +20,7 @@ from agents.web.guard import Guard
 from agents.web.routes import (
     analytics,
     audience,
+    events,
     explain,
     export_file,
     health,
@@ -44,6 +45,7 @@ ROUTES: tuple[Route, ...] = (
     *explain.ROUTES,
     *requests.ROUTES,
     *sweep.ROUTES,
+    *events.ROUTES,
     *records.ROUTES,
     *audience.ROUTES,
     *users.ROUTES,

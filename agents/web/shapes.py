@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from agents.web.request_shapes import PROGRESS
 from schemas.records.lifecycle import State
 from schemas.tables.interaction import CHANNELS, KINDS
 
@@ -87,6 +88,7 @@ _SOURCE = {
     "stuck": _SHARDS,
     "message": _NAME,
     "updated_at": _MOMENT,
+    "progress": PROGRESS,
     "why": _TEXTS,
     "sizes": {
         "anyOf": [_SIZES, {"type": "null"}],

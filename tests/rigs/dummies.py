@@ -1,6 +1,7 @@
 """Shards and states without Kafka, for tests of the code around them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 
 import polars as pl
@@ -12,6 +13,7 @@ from agents.shard.phase import ShardPhase
 from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.person import Match
+from agents.views.offsets import since
 from schemas.records.lifecycle import SourceState
 from schemas.tables.interaction import SCHEMA
 from schemas.tables.roster import ROSTER_SCHEMA, Alias
@@ -24,9 +26,25 @@ class States:
         self.caught_up = asyncio.Event()
         self.caught_up.set()
         self.records = {record.source: record for record in records}
+        self.written = dict.fromkeys(self.records, 0)
+        self.position = 1
 
     def get(self, source: str) -> SourceState | None:
         return self.records.get(source)
+
+    def put(self, *records: SourceState) -> None:
+        """Records that are written now, at one offset."""
+        for record in records:
+            self.records[record.source] = record
+            self.written.pop(record.source, None)
+            self.written[record.source] = self.position
+        self.position += 1
+
+    def counts(self) -> dict[str, int]:
+        return Counter(record.state.value for record in self.records.values())
+
+    def changed_since(self, offset: int) -> Iterator[str]:
+        return since(self.written, offset)
 
     def __iter__(self) -> Iterator[SourceState]:
         return iter(list(self.records.values()))

@@ -26,9 +26,9 @@ __all__ = [
 ]
 
 _PROGRESS_SOURCES = 100
-"""WorkProgress source by source is told in requests of at most so many."""
+"""Progress source by source is told in requests of at most so many."""
 _PROGRESS_MS = 1_000
-"""WorkProgress of a whole request is told at most so often."""
+"""Progress of a whole request is told at most so often."""
 
 CANCELLED = "cancelled"
 """The code of a restore that failed because it was cancelled."""

@@ -10,6 +10,7 @@ from aiohttp import web
 from agents.http.keys import Scope
 from agents.http.problems import bad_request
 from agents.http.route import SOURCE, Route, query, ref
+from agents.requests.changes import source_facts
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.sizes import Sizes, sizes
 from agents.scatter.visible import known, states_read
@@ -39,7 +40,7 @@ async def list_sources(request: web.Request) -> web.Response:
     return tagged(
         request,
         {
-            "sources": [_described(record, measured) for record in page],
+            "sources": [_described(context, record, measured) for record in page],
             "total": len(found),
             "next": page[-1].source if more else None,
             "missing_shards": measured.missing,
@@ -53,7 +54,7 @@ async def one_source(request: web.Request) -> web.Response:
     source = source_of(request)
     record = known(context, source)
     measured = await sizes(context, [source])
-    found = _described(record, measured) | {"missing_shards": measured.missing}
+    found = _described(context, record, measured) | {"missing_shards": measured.missing}
     return tagged(request, found)
 
 
@@ -79,11 +80,10 @@ def _matching(states: Iterable[SourceState], query: Mapping[str, str]) -> Iterab
             yield record
 
 
-def _described(record: SourceState, measured: Sizes) -> dict[str, Any]:
+def _described(context: WorkerContext, record: SourceState, measured: Sizes) -> dict[str, Any]:
     """The lifecycle record, with times in milliseconds, and with `why` and `sizes`."""
     size = asdict(measured.by_source[record.source])
-    return record.to_record() | {
-        "visible": not record.hidden and not record.legacy_deleted,
+    return source_facts(record, context.requests) | {
         "why": why(record),
         "sizes": None if measured.missing else size,
     }

@@ -18,6 +18,7 @@ from agents.cli.status import worker_line
 from agents.cli.status_facts import worker_facts
 from agents.http.keyring import check_exposure
 from agents.http.keys import Scope
+from agents.requests import events
 from agents.web.guard import Bucket
 from agents.web.openapi import document
 from agents.web.server import ROUTES, routes
@@ -39,8 +40,9 @@ async def asked(
 
 
 async def test_every_route_asks_for_its_scope_and_only_health_and_the_way_in_are_free(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(events, "MOST_S", 0.0)
     given = Given(tmp_path, http_rate=0)
     site = Site(given.settings, set(range(SHARDS)), active())
     async with serving(site) as session:

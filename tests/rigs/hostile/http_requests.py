@@ -28,6 +28,13 @@ PATHS = (
     "/internal/shards/0/rows",
     "/internal/shards/99999999999999999999/audience",
     "/table/hot",
+    "/restores",
+    "/restores/%00/cancel",
+    "/requests?cursor=9.x&state=running",
+    "/sweep/confirm",
+    "/audit?cursor=999999999999999999&source=x",
+    "/rejected?samples=99",
+    "/events?since=x",
     "/openapi.json?" + "a=b&" * 500,
 )
 METHODS = ("GET", "GET", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "\x00", "PRI")

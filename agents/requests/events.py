@@ -1,0 +1,226 @@
+"""Server-sent events of one worker: made once for all its listeners, at most two a second.
+
+    event: hello | change | reload | dropped
+    id: the position up to which a listener knows everything
+    data: JSON
+
+The last few events are held, and each listener has a place among them. A listener that falls behind
+them is dropped: what a listener costs does not depend on how slowly it reads.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+
+from agents.requests.changes import Position, changed, running, totals
+from agents.views.catalog_view import CatalogView
+from agents.views.protocol import ChangingStates
+from agents.views.request_view import RequestView
+from streams.clock import Clock
+
+__all__ = ["EventHub", "TooManyListeners"]
+
+TICK_S = 0.5
+"""The least time between two events."""
+HELD = 16
+"""Events that are held for listeners that read slowly."""
+BEAT_S = 15.0
+"""The time after which a listener without an event gets a comment."""
+AHEAD_S = 10.0
+"""How long a worker may take to read what a listener knows from another one."""
+MOST_S = 3_600.0
+"""How long one stream lasts: then the listener resumes, perhaps at another worker."""
+
+log = logging.getLogger(__name__)
+
+_BEAT = b": the connection lives\n\n"
+
+
+class TooManyListeners(Exception):
+    """The worker, or the key, has as many listeners as it may."""
+
+
+class EventHub:
+    """Belongs to an event loop. Does nothing while nobody listens."""
+
+    def __init__(
+        self,
+        states: ChangingStates,
+        requests: RequestView,
+        catalog: CatalogView,
+        clock: Clock,
+        most: int,
+    ) -> None:
+        self._states = states
+        self._requests = requests
+        self._catalog = catalog
+        self._clock = clock
+        self._most = most
+        self._by_key = max(1, most * 3 // 4)
+        self._listeners: Counter[str | None] = Counter()
+        self._held: deque[bytes] = deque(maxlen=HELD)
+        self._next = 0  # the number of the event that comes next
+        self._at = Position(0, 0)  # what listeners know after the last event
+        self._told: dict[str, Any] = {}  # the totals of the last event
+        self._turn = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        #: What listeners that begin or resume get first: made once for all that come in one tick.
+        self._first: dict[Position | None, bytes] = {}
+
+    @property
+    def listeners(self) -> int:
+        """How many there are."""
+        return self._listeners.total()
+
+    @contextmanager
+    def place(self, key: str | None) -> Iterator[None]:
+        """A listener's place. Raises TooManyListeners."""
+        if self.listeners >= self._most or (
+            key is not None and self._listeners[key] >= self._by_key
+        ):
+            raise TooManyListeners
+        self._listeners[key] += 1
+        if self._task is None or self._task.done():
+            self._at = self._position()
+            self._told = self._totals()
+            self._first.clear()
+            self._task = asyncio.create_task(self._run(), name="events")
+            self._task.add_done_callback(self._ended)
+        try:
+            yield
+        finally:
+            self._listeners[key] -= 1
+            if not self._listeners[key]:
+                del self._listeners[key]
+            if not self._listeners and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    async def events(
+        self, since: Position | None, allowed: Callable[[], bool]
+    ) -> AsyncGenerator[bytes, None]:
+        """The events for one listener, which has a place. `since`: what it knows already.
+
+        `allowed` is asked now and then; the stream ends where it says no.
+        """
+        begun = self._clock.monotonic_s()
+        yield b"retry: 2000\n\n"
+        if since is not None:
+            while not self._at.covers(since):
+                waited = self._clock.monotonic_s() - begun
+                if waited > min(AHEAD_S, MOST_S):
+                    since = Position(-1, -1)  # the topics are other ones than it knows
+                    break
+                await self._wait(TICK_S)
+        mine = self._next
+        yield self._begin(since)
+        looked = self._clock.monotonic_s()
+        while True:
+            now = self._clock.monotonic_s()
+            if now - begun > MOST_S:
+                yield _dropped("the stream has lasted long enough: resume it")
+                return
+            if now - looked > BEAT_S:
+                looked = now
+                if not allowed():
+                    yield _dropped("the key is not valid any more")
+                    return
+            if self._task is None or self._task.done():
+                yield _dropped("the worker cannot follow what changes: resume at another one")
+                return
+            behind = self._next - mine
+            if behind > len(self._held):
+                yield _dropped("the events are read too slowly: resume")
+                return
+            if behind:
+                mine += 1
+                yield self._held[len(self._held) - behind]
+            elif not await self._wait(min(BEAT_S, max(0.0, begun + MOST_S - now))):
+                yield _BEAT
+
+    async def _wait(self, seconds: float) -> bool:
+        """Wait for the next event; False if none came in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._turn.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            before = self._next
+            self._tick()
+            if self._next != before:
+                turn, self._turn = self._turn, asyncio.Event()
+                turn.set()
+
+    def _tick(self) -> None:
+        """Make one event of what has changed, if anything has."""
+        at, former = self._position(), self._at
+        self._first.clear()
+        self._at = at
+        found = self._totals()
+        news: dict[str, Any] | None = {"sources": [], "requests": []}
+        if at != former:
+            news = changed(self._states, self._requests, former)
+        if news is not None and found == self._told and not any(news.values()):
+            return
+        self._told = found
+        if news is None:
+            self._hold(_event("reload", at, {"totals": found}))
+        else:
+            self._hold(_event("change", at, {**news, "totals": found}))
+
+    def _hold(self, event: bytes) -> None:
+        self._held.append(event)
+        self._next += 1
+
+    def _begin(self, since: Position | None) -> bytes:
+        """What a listener gets first."""
+        known = self._first.get(since)
+        if known is not None:
+            return known
+        found = {"totals": self._told}
+        if since is None:
+            made = _event(
+                "hello", self._at, {**found, "requests": running(self._states, self._requests)}
+            )
+        elif (news := self._news(since)) is None:
+            made = _event("reload", self._at, found)
+        else:
+            made = _event("change", self._at, {**news, **found})
+        self._first[since] = made
+        return made
+
+    def _news(self, since: Position) -> dict[str, Any] | None:
+        return None if since.log < 0 else changed(self._states, self._requests, since)
+
+    def _position(self) -> Position:
+        return Position(self._states.position, self._requests.position)
+
+    def _totals(self) -> dict[str, Any]:
+        return totals(self._states, self._requests, self._catalog.sweep)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("events are not told any more", exc_info=error)
+            self._turn.set()
+
+
+def _event(name: str, at: Position, data: object) -> bytes:
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (
+        name.encode(),
+        str(at).encode(),
+        orjson.dumps(data),
+    )
+
+
+def _dropped(reason: str) -> bytes:
+    return b"event: dropped\ndata: %s\n\n" % orjson.dumps({"reason": reason})

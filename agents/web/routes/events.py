@@ -1,0 +1,83 @@
+"""GET /events: states of sources, progress of requests and totals, as they change."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from aiohttp import web
+
+from agents.http.keyring import KeysLost
+from agents.http.keys import Scope
+from agents.http.problems import Problem, bad_request
+from agents.http.route import Route, header, query, ref
+from agents.requests.changes import Position
+from agents.requests.events import TooManyListeners
+from agents.scatter.context import CONTEXT
+from agents.scatter.visible import states_read
+from agents.web.asking import requests_read
+from agents.web.caller import caller
+from agents.web.stream import check_version, stream
+
+__all__ = ["ROUTES"]
+
+_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+_ID = "^[0-9]{1,18}-[0-9]{1,18}$"
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """A stream that goes on until the client leaves; see docs/operating.md."""
+    context, key = request.app[CONTEXT], caller(request)
+    check_version(request)
+    states_read(context)
+    requests_read(context)
+    since = _since(request)
+
+    def allowed() -> bool:
+        try:
+            keys = context.keyring.keys
+        except KeysLost:
+            return False
+        return key is None or (keys is not None and key in keys.keys)
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        async with aclosing(context.events.events(since, allowed)) as found:
+            async for piece in found:
+                yield piece
+
+    try:
+        with context.events.place(None if key is None else key.name):
+            return await stream(request, pieces(), _HEADERS)
+    except TooManyListeners as error:
+        detail = "The worker, or this key, has as many listeners as it may: ask another worker"
+        raise Problem("busy", detail) from error
+
+
+def _since(request: web.Request) -> Position | None:
+    text = request.headers.get("Last-Event-ID", request.query.get("since"))
+    if text is None:
+        return None
+    found = Position.parse(text)
+    if found is None:
+        raise bad_request(f"{text[:80]!r} is not the id of an event")
+    return found
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/events",
+        handler=events,
+        summary="Server-sent events: what changes, as it changes",
+        scope=Scope.READ,
+        work=None,
+        parameters=(
+            header("Last-Event-ID", "The id of the last event that is known", pattern=_ID),
+            query("since", "The same, for clients that cannot send the header", pattern=_ID),
+        ),
+        answers={"text/event-stream": ref("Event")},
+        problems=("bad_request", "shards_unavailable"),
+    ),
+)
