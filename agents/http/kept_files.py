@@ -114,8 +114,14 @@ class KeptFiles:
                 file.begun.set_exception(error)
                 return
             log.warning("the file %s cannot be made: %s", file.name, error)
-            known = isinstance(error, Exception)
-            file.failed = str(error) if known else "The worker's log has the details"
+            file.failed = _why(error)
             file.ended.set()
         finally:
             file.path = None
+
+
+def _why(error: BaseException) -> str:
+    """The words for clients: paths of this machine and panics are for the log alone."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) if isinstance(error, Exception) else "The worker's log has the details"

@@ -1,5 +1,6 @@
 """The platform's answer to POST /users/export/segment: a ZIP file, made in the background."""
 
+import logging
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -9,14 +10,16 @@ from pathlib import Path
 from aiohttp import web
 
 from agents.audience.audience import Audience, Question
-from agents.filters.nodes import Node
+from agents.filters.parsing import parse
 from agents.http.admission import WorkKind
 from agents.http.kept_files import KeptFile
+from agents.http.problems import Problem
 from agents.http.quota import Spooled
 from agents.resources.threads import whole
 from agents.scatter.context import CONTEXT
 from agents.users.names import Names
 from agents.users.user_archive import UserArchive
+from agents.web import access_log
 from agents.web.answer import json_answer
 from agents.web.caller import slot
 from agents.web.routes.export_lines import UserLines, groups_of_lines
@@ -24,17 +27,21 @@ from agents.web.routes.export_request import Fields
 
 __all__ = ["FILES", "export_archive"]
 
+log = logging.getLogger(__name__)
+
 FILES = "/users/export/segment/files"
 _PART_BYTES = 1_000
 """What a file of the archive has beside its lines, at most."""
 
 
-async def export_archive(request: web.Request, node: Node, fields: Fields) -> web.Response:
+async def export_archive(request: web.Request, segment: str, fields: Fields) -> web.Response:
     """Begin to make the file, and answer where it will be. Raises FilterError, RefusedAnswer,
     Recoverable, and Problem if there is no room.
     """
+    node = parse({"filter": "in_segment", "segment": segment})
     context = request.app[CONTEXT]
     prefix = f"{uuid.uuid4()}-{context.clock.now_ms() // 1000}"
+    access_log.note(request, {"segment": segment, "export": prefix})
     lines = UserLines(Names(context.states, context.catalog), fields)
     question = Question(node, context.clock.now_ms())
     turn = slot(request, WorkKind.AUDIENCE)
@@ -47,7 +54,11 @@ async def export_archive(request: web.Request, node: Node, fields: Fields) -> we
         file.users, file.facts = lines.count, lines.summary()
         return path
 
-    await context.exports.start(prefix, make)
+    try:
+        await context.exports.start(prefix, make)
+    except OSError as error:
+        log.error("the file of %s cannot be made: %s", prefix, error)
+        raise Problem("busy", f"The file cannot be made: {error.strerror}") from error
     return json_answer(
         {
             "message": "success",

@@ -40,9 +40,9 @@ async def export_segment(request: web.Request) -> web.StreamResponse:
     asked = await body.read_object(request, SEGMENT_MEMBERS)
     segment, fields = segment_of(asked), fields_of(asked)
     access_log.note(request, {"segment": segment})
-    node = parse({"filter": "in_segment", "segment": segment})
     if archive_asked(asked, request.headers.get(hdrs.ACCEPT, "")):
-        return await export_archive(request, node, fields)
+        return await export_archive(request, segment, fields)
+    node = parse({"filter": "in_segment", "segment": segment})
     question = Question(node, context.clock.now_ms())
     async with slot(request, WorkKind.AUDIENCE), Audience(context, question) as found:
         return await stream(request, _lines(request, found, fields), _HEADERS)

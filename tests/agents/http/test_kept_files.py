@@ -83,7 +83,7 @@ class Panic(BaseException):
     ("error", "why"),
     [
         (Recoverable("a shard is away"), "a shard is away"),
-        (OSError("no space"), "no space"),
+        (OSError(28, "No space left", "/somewhere/export-x.part"), "No space left"),
         (Panic("secrets"), "The worker's log has the details"),
     ],
 )

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import aiohttp
 import pytest
 
 from agents.http.keys import Scope
+from agents.web.access_log import LOGGER
 from agents.web.routes import export_file
 from schemas.errors import Recoverable
 from tests.rigs.dummies import until
@@ -137,6 +139,31 @@ async def test_a_refusal_comes_at_once_and_a_failure_where_the_file_would_be(
             status, _, body = await site.get(told["url"].removesuffix(".zip"), worker)
             assert (status, json.loads(body)["state"]) == (200, "failed")
         await until(lambda: not any(each.context.spools.used for each in site.sites))
+
+
+async def test_without_a_folder_for_files_the_export_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with exporting(Given(tmp_path, data_dir=tmp_path / "file")) as site:
+        status, _, body = await site.begin(**PLATFORMS)
+        problem = json.loads(body)
+        assert (status, problem["code"]) == (503, "busy")
+        assert str(tmp_path) not in problem["detail"]
+
+
+async def test_export_and_download_are_in_the_access_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, LOGGER)
+    async with exporting(Given(tmp_path, http_rate=0)) as site:
+        told = await site.begun()
+        for worker in range(2):
+            await site.get(told["url"], worker)
+        found = [json.loads(each.getMessage()) for each in caplog.records if each.name == LOGGER]
+    prefix = told["object_prefix"]
+    assert found[0]["of"] == {"segment": "s", "export": prefix}
+    assert [line["of"] for line in found[1:]] == [{"export": f"{prefix}.zip"}] * 2
+    assert [line["rows"] for line in found] == [0, len(USERS), len(USERS)]
+    assert {line["key"] for line in found} == {Scope.EXPORT.value}
 
 
 async def test_a_file_that_is_being_made_is_waited_for_a_while(

@@ -25,6 +25,8 @@ PATHS = (
     "/audience",
     "/users/export/ids",
     "/users/export/segment",
+    "/users/export/segment/files/%2e%2e%2fkeys.json",
+    "/users/export/segment/files/00000000-0000-0000-0000-000000000000-1.zip",
     "/internal/shards/0/rows",
     "/internal/shards/99999999999999999999/audience",
     "/table/hot",
