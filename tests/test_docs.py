@@ -77,6 +77,16 @@ def test_the_help_about_filters_has_the_rows_of_the_page() -> None:
     assert cells == [row for rows in TABLES.values() for row in rows]
 
 
+def test_the_readme_names_topics_that_exist() -> None:
+    page = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"`(emberline\.[a-z.-]+)`", page)) - {
+        "emberline.toml",
+        "emberline.access",
+    }
+    assert len(named) > 5
+    assert named <= set(Topics("emberline.").all())
+
+
 def test_the_reference_is_what_the_code_gives() -> None:
     found = {file.name: file.read_text() for file in (DOCS / "reference").iterdir()}
     assert found == files(), "run `make reference`"
@@ -119,6 +129,8 @@ def test_operators_may_read_what_their_commands_read() -> None:
 def test_every_file_that_a_page_names_is_there_under_its_whole_path(page: Path) -> None:
     text = page.read_text()
     named = set(re.findall(r"[\w./-]+\.py\b", text)) - {"__init__.py"}
+    # programs that the page has as a whole
+    named -= set(re.findall(r"^```python\n# (\w+\.py)$", text, re.MULTILINE))
     named |= {path for path in re.findall(r"`([a-z_./]+)`", text) if path.startswith(ROOMS)}
     named |= set(re.findall(r"\]\(((?!http)[^)#]+)\)", text))
     assert [path for path in sorted(named) if not reached(page, path)] == []

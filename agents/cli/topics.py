@@ -1,5 +1,6 @@
 """`emberline topics`: create, compare and read the topics."""
 
+import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import click
 from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.tail import TailLine, tail
+from agents.reference.asyncapi import document
 from agents.terminal.say import say
 from streams.kafka.environment import Environment
 from streams.kafka.topics import check, create, repair
@@ -112,6 +114,19 @@ def skipped_line(one: "Skipped") -> str:
         f"{where}: offset {one.first} was to be read next of a log that was created again since: "
         f"it is read from its beginning, offset {one.to}"
     )
+
+
+@command.command("asyncapi", help="Print the AsyncAPI document of the topics and their records.")
+@json_option
+@click.pass_context
+def describe_topics(ctx: click.Context, as_json: bool) -> None:
+    """For people it is indented. It needs no broker and no worker: the settings are enough."""
+    found = document(settings_of(ctx))
+    if as_json:
+        emit(found)
+    else:
+        for line in json.dumps(found, indent=2, ensure_ascii=False).splitlines():
+            say(line)
 
 
 @command.command("tail", help="Print a topic's last records, decoded; a record a line.")

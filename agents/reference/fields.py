@@ -42,6 +42,7 @@ _OF: Mapping[str, Mapping[str, str]] = {
     "definition": {
         "name": "Its name for people.",
         "status": "DRAFT, ACTIVE, STOPPED or ARCHIVED, in any case.",
+        "filters": "The filter that chooses its users.",
         "tags": "Tags, for filters by tag and for restores by tag.",
         "variations": "Variants of the campaign or variations of the Canvas, with their names.",
         "steps": "Steps of the Canvas, with their names.",
@@ -98,7 +99,7 @@ _OF: Mapping[str, Mapping[str, str]] = {
     "audit": {
         "source": "The source; null: not about one source.",
         "time": "When it was decided.",
-        "decision": "What was decided, as a word.",
+        "decision": "What was decided, as a word of docs/reference/decisions.md.",
         "from_state": "State of the source before.",
         "to_state": "State of the source after.",
         "version": "Version of the source's record in `lifecycle.state`.",

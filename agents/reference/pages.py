@@ -16,7 +16,10 @@ ABOUT: Mapping[str, str] = {
     "codes": "why commands, requests and records are refused; exit codes",
     "definitions": "the fields of a definition in the catalog",
     "commands": "the fields of a command on the control topic",
-    "settings": "every setting, its default and its variable",
+    "settings": "every setting and its default",
+    "topics": "every topic: who writes and reads it, and how long it keeps what",
+    "decisions": "the decisions in the audit",
+    "records": "the schema ids and the fields of every record",
 }
 """Name of the page -> what it has, in the order in which pages are listed."""
 

@@ -1,12 +1,13 @@
 """Answers of JSON: about users, and of what changes now and then."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-__all__ = ["json_answer", "tagged"]
+__all__ = ["Prepared", "json_answer", "tagged"]
 
 
 def json_answer(found: Any) -> web.Response:
@@ -16,10 +17,26 @@ def json_answer(found: Any) -> web.Response:
 
 def tagged(request: web.Request, found: Any) -> web.Response:
     """200 with an ETag; 304 without a body where the client has this very answer."""
-    body = orjson.dumps(found)
-    tag = hashlib.sha256(body).hexdigest()[:32]
-    headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
-    asked = request.if_none_match or ()
-    if any(one.value in (tag, "*") for one in asked):
-        return web.Response(status=304, headers=headers)
-    return web.json_response(body=body, headers=headers)
+    return Prepared.of(found).answer(request)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An answer as it is sent, with its ETag: what does not change is made once."""
+
+    body: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, found: Any) -> "Prepared":
+        """The answer of a value that has a JSON form."""
+        body = orjson.dumps(found)
+        return cls(body, hashlib.sha256(body).hexdigest()[:32])
+
+    def answer(self, request: web.Request) -> web.Response:
+        """As `tagged`."""
+        headers = {"ETag": f'"{self.tag}"', "Cache-Control": "no-cache"}
+        asked = request.if_none_match or ()
+        if any(one.value in (self.tag, "*") for one in asked):
+            return web.Response(status=304, headers=headers)
+        return web.json_response(body=self.body, headers=headers)

@@ -9,6 +9,7 @@ from aiohttp import web
 from agents.http.keys import Scope
 from agents.http.problems import CODES
 from agents.http.route import Parameter, Route
+from agents.web.answer import Prepared
 from agents.web.request_shapes import REQUESTS
 from agents.web.shapes import COMPONENTS
 
@@ -19,7 +20,7 @@ _GUARDED = (
     *("unauthorized", "forbidden", "too_many_requests", "request_too_large"),
     *("busy", "keys_lost", "time_limit"),
 )
-_DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict)
+_DOCUMENT: web.AppKey[Prepared] = web.AppKey("openapi", Prepared)
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:
@@ -54,12 +55,12 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 def install(app: web.Application, routes: Iterable[Route]) -> None:
     """Store the document for the handler."""
-    app[_DOCUMENT] = document(routes)
+    app[_DOCUMENT] = Prepared.of(document(routes))
 
 
 async def openapi(request: web.Request) -> web.Response:
     """The document."""
-    return web.json_response(request.app[_DOCUMENT])
+    return request.app[_DOCUMENT].answer(request)
 
 
 def _operation(route: Route) -> dict[str, Any]:
@@ -145,6 +146,7 @@ ROUTES = (
         summary="This document",
         scope=Scope.READ,
         work=None,
+        etag=True,
         answers={"application/json": {"type": "object"}},
     ),
 )

@@ -202,7 +202,7 @@ REQUESTS: Mapping[str, Any] = {
             }
         }
     ),
-    "Root": _shape({"name": _TEXT, "openapi": _TEXT}),
+    "Root": _shape({"name": _TEXT, "openapi": _TEXT, "asyncapi": _TEXT}),
     "Event": {
         "type": "object",
         "description": "a server-sent event; the first line of a stream sets `retry` only",

@@ -19,6 +19,7 @@ from agents.web.answer_problems import answer_problems
 from agents.web.guard import Guard
 from agents.web.routes import (
     analytics,
+    asyncapi,
     audience,
     events,
     explain,
@@ -51,6 +52,7 @@ ROUTES: tuple[Route, ...] = (
     *users.ROUTES,
     *export_file.ROUTES,
     *openapi.ROUTES,
+    *asyncapi.ROUTES,
     *internal.ROUTES,
 )
 """Everything that is served."""
@@ -70,6 +72,7 @@ def routes(app: web.Application, context: WorkerContext) -> None:
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, route.handler)
     openapi.install(app, ROUTES)
+    asyncapi.install(app, context.settings)
 
 
 class Web(driver.Web):

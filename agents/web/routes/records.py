@@ -31,7 +31,7 @@ _ORDERS = ("newest", "oldest")
 async def root(request: web.Request) -> web.Response:
     """The list of all calls."""
     return web.json_response(
-        {"name": "emberline", "openapi": "/openapi.json"},
+        {"name": "emberline", "openapi": "/openapi.json", "asyncapi": "/asyncapi.json"},
         headers={"Link": '</openapi.json>; rel="service-desc"'},
     )
 

@@ -4,6 +4,7 @@ import pytest
 
 from agents.http.problem_codes import CODES
 from agents.reference import fields
+from agents.reference.decisions import DECISIONS
 from agents.reference.page import Page, Section, Table, markdown, plain
 from agents.reference.pages import ABOUT, NAMES, WRITTEN, page
 from schemas.errors import UsageError
@@ -17,6 +18,7 @@ EVERY = {
     "commands": [*CommandType, *Outcome, *(one.path for one in fields.facts("command"))],
     "definitions": [one.path for one in fields.facts("definition")],
     "settings": [*names()],
+    "decisions": [*DECISIONS],
 }
 
 
