@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from agents.cli.asking import carry_out, request_options, sources_argument
+from agents.cli.options import run, settings_of
 
 __all__ = ["cancel", "confirm", "expire", "hold", "pause", "restore", "resume", "unhold"]
 
@@ -39,10 +40,15 @@ def _about_sweep(kind: str, text: str) -> click.Command:
 def _about_question(kind: str, text: str) -> click.Command:
     """A command about one confirmation that the retention sweep asks for."""
 
-    def callback(ctx: click.Context, /, question: str, **given: Any) -> None:
-        carry_out(ctx, kind, (question,), needs_sources=False, **given)
+    def callback(ctx: click.Context, /, question: str | None, **given: Any) -> None:
+        # Kafka, which only a command that runs needs
+        from agents.cli.confirming import confirmed
 
-    return _command(kind, text, callback, (click.argument("question", metavar="ID"),))
+        named = run(confirmed(settings_of(ctx), question))
+        carry_out(ctx, kind, (named,), needs_sources=False, **given)
+
+    argument = click.argument("question", required=False, metavar="[ID]")
+    return _command(kind, text, callback, (argument,))
 
 
 def _command(
@@ -79,6 +85,7 @@ pause = _about_sweep("pause", "Pause the sweep: nothing expires by itself.")
 resume = _about_sweep("resume", "Let a paused sweep go on. It confirms nothing: see `confirm`.")
 confirm = _about_question(
     "confirm",
-    "Let a large sweep expire exactly what it asked about. ID stands in `emberline audit` "
-    "and `emberline status`; whatever changes in those sources makes it ask again.",
+    "Let a large sweep expire exactly what it asked about. Without ID the sources are shown, and "
+    "you are asked; `emberline status` has the ID, and its first 4 characters are enough. Whatever "
+    "changes in those sources makes the sweep ask again.",
 )
