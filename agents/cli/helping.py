@@ -11,7 +11,7 @@ from agents.cli.options import emit, json_option
 from agents.reference import pages
 from agents.reference.page import plain
 from agents.terminal.say import say
-from agents.terminal.table import columns, folded, show
+from agents.terminal.table import columns, folded, prose, show
 from schemas.errors import UsageError
 from schemas.words.nearest import hint
 
@@ -70,7 +70,7 @@ def _list(ctx: click.Context, as_json: bool) -> None:
         return
     show(("topic", "what"), list(pages.ABOUT.items()))
     say()
-    say("`emberline help TOPIC` shows one; `emberline --help` lists the commands.")
+    prose("`emberline help TOPIC` shows one; `emberline --help` lists the commands.")
 
 
 def _of_command(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> None:
@@ -101,7 +101,7 @@ def _show(page: "Page") -> None:
         if section.table is not None:
             say()
             rows = [[plain(cell) for cell in row] for row in section.table.rows]
-            show([plain(name) for name in section.table.columns], rows)
+            show([plain(name) for name in section.table.columns], rows, copied=1)
         if section.example:
             say()
             for line in section.example.splitlines():

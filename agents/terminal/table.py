@@ -23,7 +23,7 @@ _LEAST = 10
 """No column of text is made narrower than this, or than its head."""
 _MOST = 1_000
 """Characters of a cell; all of them are in what `--json` prints."""
-_WORD = 24
+_WORD = 28
 """Words are cut only where columns as wide as their longest words, up to this, do not fit."""
 _UUID = re.compile(r"\b([0-9a-f]{8})-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\b")
 
@@ -47,14 +47,16 @@ def prose(text: str, indent: str = "") -> None:
         say(lead=f"{indent}{_GAP}{line}")
 
 
-def show(head: Sequence[str], rows: Rows) -> None:
-    """Print a table; None is an empty cell, integers have thousands separators."""
+def show(head: Sequence[str], rows: Rows, *, copied: int = 0) -> None:
+    """Print a table; None is an empty cell, integers have thousands separators. People copy the
+    words of the first `copied` columns, so these are not cut.
+    """
     wide = columns()
     if wide is None:
         for line in lines(head, rows):
             say(line)
         return
-    for line in terminal_lines(head, rows, wide, painter()):
+    for line in terminal_lines(head, rows, wide, painter(), copied=copied):
         say(lead=line)
 
 
@@ -68,8 +70,10 @@ def lines(head: Sequence[str], rows: Rows, columns: int | None = None) -> Iterat
     yield from table.lines()
 
 
-def terminal_lines(head: Sequence[str], rows: Rows, columns: int, paint: Paint) -> Iterator[str]:
-    """The lines for a terminal of so many columns, in colours."""
+def terminal_lines(
+    head: Sequence[str], rows: Rows, columns: int, paint: Paint, *, copied: int = 0
+) -> Iterator[str]:
+    """The lines for a terminal of so many columns, in colours; `copied` as in `show`."""
     body = [[_cell(value) for value in row] for row in rows]
     kept = [i for i in range(len(head)) if not body or any(row[i] for row in body)]
     names = [head[i] for i in kept]
@@ -77,7 +81,7 @@ def terminal_lines(head: Sequence[str], rows: Rows, columns: int, paint: Paint) 
     if not _Table(names, body).fits(columns):
         body = [[_UUID.sub("\\1…", cell) for cell in row] for row in body]
     table = _Table(names, body)
-    table.fit(columns)
+    table.fit(columns, copied)
     if table.fits(columns) or not body:
         yield from table.lines(paint)
     else:
@@ -100,10 +104,13 @@ class _Table:
         """Whether no line is longer."""
         return sum(self._widths) + len(_GAP) * (len(self._widths) - 1) <= columns
 
-    def fit(self, columns: int) -> None:
-        """Make columns narrower until all lines fit, or none can be made narrower."""
+    def fit(self, columns: int, copied: int = 0) -> None:
+        """Make columns narrower until all lines fit, or none can be made narrower. No word of the
+        first `copied` columns is cut.
+        """
         heads = [max(_LEAST, width(name)) for name in self._head]
-        for least in ([min(_WORD, word) for word in self._words()], heads):
+        words = [min(_WORD, word) for word in self._words()]
+        for least in (words, [*words[:copied], *heads[copied:]]):
             floor = [
                 size if numeric else max(name, word)
                 for size, numeric, name, word in zip(

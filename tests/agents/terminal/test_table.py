@@ -88,6 +88,18 @@ def test_a_row_that_does_not_fit_at_all_is_a_block() -> None:
     ]
 
 
+@pytest.mark.parametrize("columns", [40, 60, 70, 80])
+def test_words_that_people_copy_are_not_cut(columns: int) -> None:
+    name = "clicked_alias_in_canvas_step"
+    row = (name, "canvas, step, alias?", "clicked the link of that alias", "everybody_else")
+    painted = table.terminal_lines(
+        ("filter", "arguments", "true", "false"), [row], columns, lambda w, text: text, copied=1
+    )
+    plain = [re.sub("\x1b\\[[0-9]*m", "", line) for line in painted]
+    assert sum(name in line for line in plain) == 1
+    assert max(map(width, plain)) <= columns
+
+
 def test_nothing_foreign_acts_in_a_cell() -> None:
     for line in table.terminal_lines(("name",), [("\x1b[2J\n\u202e",)], 80, lambda w, t: t):
         assert "\x1b[2J" not in line
