@@ -282,6 +282,18 @@ class Settings:
     smtp_password_file: str = _setting(
         "", values.text(), "file whose first line is that password, instead of the setting"
     )
+    webhook_urls: tuple[values.Address, ...] = _setting(
+        "", values.addresses, "addresses that are called with every message, with commas between"
+    )
+    webhook_secrets: str = _setting(
+        "",
+        values.text(),
+        "secret that signs webhooks, whsec_ and base64; while it changes two, the new one first",
+        secret=True,
+    )
+    webhook_secrets_file: str = _setting(
+        "", values.text(), "file with the one or two secrets, a line each, instead of the setting"
+    )
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "Address",
     "Read",
     "address",
+    "addresses",
     "choice",
     "choices_by_name",
     "date",
@@ -62,6 +63,15 @@ def address(value: object) -> Address:
     if found is None:
         raise UsageError("this is no http or https address", remedy="Write https://host:port")
     return Address(found[0])
+
+
+def addresses(value: object) -> tuple[Address, ...]:
+    """Several http or https URLs: a TOML list, or text with commas."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise _expected(value, "a list of https addresses")
+    found = [address(part.strip() if isinstance(part, str) else part) for part in parts]
+    return tuple(dict.fromkeys(one for one in found if one))
 
 
 def text(pattern: str = "", what: str = "a text") -> Read:

@@ -78,6 +78,7 @@ COMMANDS = {
         "agents.cli.keys:command",
         "Give out, list and revoke the keys of the HTTP interface.",
     ),
+    "notify": ("agents.cli.notify:command", "Show, repeat and test mail and webhooks."),
     "settings": (
         "agents.cli.settings:command",
         "Print every setting, its value, and where that came from.",

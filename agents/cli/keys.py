@@ -7,6 +7,8 @@ from agents.cli.options import Word, emit, json_option, settings_of
 from agents.http.keys import ISSUED, Keys, Scope
 from agents.terminal.say import say
 from agents.terminal.table import show, when
+from schemas.errors import UsageError
+from schemas.words.mail_address import is_address
 from streams.clock import SystemClock
 
 __all__ = ["command"]
@@ -28,20 +30,30 @@ def command() -> None:
     help="What it allows; may be repeated. read: counts and states; users.export: rows, users and "
     "their ids; operate: restore, hold, expire, cancel; admin: all.",
 )
+@click.option(
+    "--email", default="", metavar="ADDRESS", help="Gets a mail when its restores are over."
+)
 @click.option("--if-missing", is_flag=True, help="Do nothing where there is one of this name.")
 @json_option
 @click.pass_context
 def add(
-    ctx: click.Context, name: str, scopes: tuple[str, ...], if_missing: bool, as_json: bool
+    ctx: click.Context,
+    name: str,
+    scopes: tuple[str, ...],
+    email: str,
+    if_missing: bool,
+    as_json: bool,
 ) -> None:
     """A running worker accepts the key a second later."""
+    if email and not is_address(email):
+        raise UsageError(f"--email: {email[:80]!r} is no mail address", remedy="Write ada@host")
     file = settings_of(ctx).keys_file
     made: list[str] = []
 
     def added(keys: Keys) -> Keys:
         if if_missing and any(key.name == name for key in keys.keys):
             return keys
-        keys, token = keys.add(name, map(Scope, scopes), SystemClock().now_ms())
+        keys, token = keys.add(name, map(Scope, scopes), SystemClock().now_ms(), email)
         made.append(token)
         return keys
 
@@ -62,12 +74,16 @@ def add(
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Never shows the keys themselves, because only their hashes are stored."""
     keys = Keys.load(settings_of(ctx).keys_file) or Keys()
-    rows = [(key.name, ", ".join(key.scopes), key.created_at) for key in keys.keys]
+    rows = [(key.name, ", ".join(key.scopes), key.created_at, key.email) for key in keys.keys]
     if as_json:
-        listed = [{"name": n, "scopes": s.split(", "), "created_at": at} for n, s, at in rows]
+        listed = [
+            {"name": n, "scopes": s.split(", "), "created_at": at, "email": email or None}
+            for n, s, at, email in rows
+        ]
         emit({"keys": listed})
     else:
-        show(("name", "scopes", "created"), [(n, s, when(at)) for n, s, at in rows])
+        shown = [(n, s, when(at), email) for n, s, at, email in rows]
+        show(("name", "scopes", "created", "email"), shown)
 
 
 @command.command("revoke", help="Take a key back; workers refuse it a second later.")

@@ -39,12 +39,15 @@ ISSUED = (Scope.READ, Scope.EXPORT, Scope.OPERATE, Scope.ADMIN)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A stored key: `hash` is SHA-256 in hex, `created_at` UTC milliseconds."""
+    """A stored key: `hash` is SHA-256 in hex, `created_at` UTC milliseconds. `email`: the address
+    that is told when a request of this key is over; empty for none.
+    """
 
     name: str
     scopes: tuple[Scope, ...]
     hash: str
     created_at: int
+    email: str = ""
 
     def allows(self, scope: Scope) -> bool:
         """Whether the holder of this key may call routes of `scope`."""
@@ -106,7 +109,9 @@ class Keys:
                 changed.save(file)
         return changed
 
-    def add(self, name: str, scopes: Iterable[Scope], now_ms: int) -> "tuple[Keys, str]":
+    def add(
+        self, name: str, scopes: Iterable[Scope], now_ms: int, email: str = ""
+    ) -> "tuple[Keys, str]":
         """The keys with an additional one, and that key: it is shown only once. Raises
         UsageError.
         """
@@ -120,7 +125,7 @@ class Keys:
             offered = ", ".join(ISSUED)
             raise UsageError("A key has a name and a scope", remedy=f"Scopes are {offered}")
         token = f"emb_{secrets.token_urlsafe(32)}"
-        key = Key(name, given, _hash(token), now_ms)
+        key = Key(name, given, _hash(token), now_ms, email)
         return replace(self, keys=(*self.keys, key)), token
 
     def revoke(self, name: str) -> "Keys":
@@ -131,6 +136,10 @@ class Keys:
                 f"There is no key {name!r}", remedy="`emberline keys list` shows them all"
             )
         return replace(self, keys=left)
+
+    def email_of(self, name: str) -> str:
+        """The address of the key of this name; empty if there is none."""
+        return next((key.email for key in self.keys if key.name == name), "")
 
     def find(self, token: str) -> Key | None:
         """The stored entry of this key."""
@@ -166,4 +175,5 @@ def _key(found: dict[str, Any]) -> Key:
     hashed = str(found["hash"])
     if not hashed.isascii():
         raise ValueError(f"the hash of the key {found['name']!r} is none")
-    return Key(str(found["name"]), scopes, hashed, int(found["created_at"]))
+    email = str(found.get("email", ""))
+    return Key(str(found["name"]), scopes, hashed, int(found["created_at"]), email)

@@ -8,15 +8,15 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from pathlib import Path
 from socket import getfqdn
 
 import aiosmtplib
 
 from agents.notify.letter import Letter, to_html, to_text
 from agents.notify.outbox import Attempt, Result
-from agents.notify.recipients import is_address
 from schemas.errors import UsageError
+from schemas.words.mail_address import is_address
+from streams.secret_file import secret_of
 from streams.settings import Settings
 from streams.trusted import check_file, check_target, is_loopback
 
@@ -25,6 +25,7 @@ __all__ = ["Mailer", "message_of"]
 ATTEMPT_S = 30.0
 """For one attempt, from the connection to the server's last word."""
 _STEP_S = 10.0
+_QUIT_S = 2.0
 _CLOSING = 421
 """The server is shutting down, or takes no more for now."""
 
@@ -42,14 +43,14 @@ def message_of(
     made = EmailMessage(policy=SMTP)
     made["From"] = Address("emberline", addr_spec=sender)
     made["To"] = Address(addr_spec=to)
-    # a control character is escaped in the letter; what is left of line ends is refused here
     made["Subject"] = letter.subject
     made["Date"] = format_datetime(datetime.fromtimestamp(now_ms / 1000, UTC))
     made["Message-ID"] = f"<{message_id}@emberline>"
-    made["Content-Language"] = letter.language
     made["Auto-Submitted"] = "auto-generated"
     made.set_content(to_text(letter))
     made.add_alternative(to_html(letter), subtype="html")
+    # only now: content moves such headers to its first part
+    made["Content-Language"] = letter.language
     return made
 
 
@@ -64,7 +65,7 @@ class Mailer:
         if not settings.smtp_host:
             return
         _check(settings)
-        self._password = _password(settings)
+        self._password = secret_of(settings, "smtp_password")
         if settings.smtp_tls != "none":
             self._context = _context(settings.smtp_ca_file)
 
@@ -103,9 +104,16 @@ class Mailer:
             await client.connect()
             if settings.smtp_user:
                 await client.login(settings.smtp_user, self._password)
+            attempt = await self._offer(client, message, to)
+            if attempt.result is not Result.UNREACHABLE:
+                await _quit(client)
+            return attempt
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            client.close()
             return Attempt(Result.UNREACHABLE, _said(error))
+        finally:
+            client.close()
+
+    async def _offer(self, client: aiosmtplib.SMTP, message: EmailMessage, to: str) -> Attempt:
         try:
             await client.send_message(message, sender=self._sender, recipients=[to])
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -118,20 +126,15 @@ class Mailer:
             return Attempt(Result.REFUSED, _said(error))
         except (aiosmtplib.SMTPException, OSError) as error:
             return Attempt(Result.UNREACHABLE, _said(error))
-        else:
-            return Attempt(Result.SENT)
-        finally:
-            await _quit(client)
+        return Attempt(Result.SENT)
 
 
 async def _quit(client: aiosmtplib.SMTP) -> None:
+    """Say goodbye: what the server has answered holds, whatever it says to that."""
     try:
-        if client.is_connected:
-            await client.quit(timeout=_STEP_S)
+        await client.quit(timeout=_QUIT_S)
     except (aiosmtplib.SMTPException, OSError) as error:
-        log.debug("mail server: %s", error)  # what it had accepted it has accepted
-    finally:
-        client.close()
+        log.debug("mail server: %s", error)
 
 
 def _refused(code: int, message: str) -> Attempt:
@@ -155,19 +158,6 @@ def _check(settings: Settings) -> None:
             "smtp_user: the password would be sent without encryption",
             remedy="Set smtp_tls to starttls or tls",
         )
-
-
-def _password(settings: Settings) -> str:
-    name = settings.smtp_password_file
-    if not name:
-        return settings.smtp_password
-    try:
-        return Path(name).expanduser().read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"smtp_password_file: {name} cannot be read: {type(error).__name__}",
-            remedy="Name a file with the password in its first line",
-        ) from error
 
 
 def _context(file: str) -> ssl.SSLContext:

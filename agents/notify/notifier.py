@@ -386,7 +386,7 @@ class Notifier:
             None,
             "notice_failed",
             now,
-            reason=f"{delivery.channel} to {delivery.to}: {delivery.error}",
+            reason=f"{delivery.channel} to {delivery.shown}: {delivery.error}",
             detail=f"`emberline notify retry {delivery.id}` tries again",
             request_id=request_id if isinstance(request_id, str) else None,
         )

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from streams.settings_values import Address
+
 __all__ = [
     "Attempt",
     "Channel",
@@ -128,6 +130,11 @@ class Delivery:
     def server(self) -> str:
         """What does not answer if this cannot be delivered: all mail has one server."""
         return "mail" if self.channel is Channel.MAIL else self.to
+
+    @property
+    def shown(self) -> str:
+        """The recipient without a password."""
+        return self.to if self.channel is Channel.MAIL else Address(self.to).shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Who is told: mail addresses of a request, of its key and of the settings, and webhooks."""
 
-import re
 from collections.abc import Callable
 
 from agents.coordinator.rules.state import Request
@@ -8,19 +7,13 @@ from agents.notify.facts import MOVES
 from agents.notify.outbox import Channel, Recipient
 from streams.settings import Settings
 
-__all__ = ["EmailOf", "is_address", "language_of", "of_request", "of_settings"]
+__all__ = ["EmailOf", "language_of", "of_request", "of_settings"]
 
 EmailOf = Callable[[str], str]
 """The address of the key of this name; empty if it has none."""
 
 MOST = 100
-"""Recipients of one notice."""
-_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]{1,64}@[^\s@<>()\[\],;:\\\"/]{1,190}")
-
-
-def is_address(text: str) -> bool:
-    """Whether this can be a mail address: one, without a name, and safe in a header."""
-    return _ADDRESS.fullmatch(text) is not None and text.isprintable()
+"""Mail addresses of one notice, and webhooks."""
 
 
 def language_of(settings: Settings, address: str) -> str:
@@ -40,12 +33,20 @@ def of_request(settings: Settings, request: Request, email_of: EmailOf) -> list[
         if request.actor is not None and (address := email_of(request.actor)):
             found.append(address)
         found += settings.notify_to
-    return [_mail(settings, one) for one in dict.fromkeys(found)][:MOST]
+    mails = [_mail(settings, one) for one in dict.fromkeys(found)]
+    return [*mails[:MOST], *of_webhooks(settings)]
 
 
 def of_settings(settings: Settings) -> list[Recipient]:
     """Who is told of what nobody asked for."""
-    return [_mail(settings, one) for one in settings.notify_to][:MOST]
+    mails = [_mail(settings, one) for one in settings.notify_to]
+    return [*mails[:MOST], *of_webhooks(settings)]
+
+
+def of_webhooks(settings: Settings) -> list[Recipient]:
+    """Every webhook of the settings."""
+    language = settings.notify_language
+    return [Recipient(Channel.WEBHOOK, str(url), language) for url in settings.webhook_urls][:MOST]
 
 
 def _mail(settings: Settings, address: str) -> Recipient:

@@ -1,9 +1,10 @@
-"""One attempt to deliver: a notice becomes a letter, and the letter a mail."""
+"""One attempt to deliver: a notice becomes a letter, and the letter a mail; or it is a webhook."""
 
 from agents.notify.catalogue import texts
 from agents.notify.letter import letter_of
 from agents.notify.mail import Mailer
-from agents.notify.outbox import Attempt, Delivery, Notice
+from agents.notify.outbox import Attempt, Channel, Delivery, Notice
+from agents.notify.webhook import Hooks
 from streams.clock import Clock
 from streams.settings import Settings
 
@@ -17,9 +18,12 @@ class Sender:
         self._settings = settings
         self._clock = clock
         self._mailer = Mailer(settings)
+        self._hooks = Hooks(settings)
 
     async def __call__(self, notice: Notice, delivery: Delivery) -> Attempt:
         """One attempt, of limited time; raises nothing that a server causes."""
-        settings = self._settings
+        settings, now = self._settings, self._clock.now_ms()
+        if delivery.channel is Channel.WEBHOOK:
+            return await self._hooks.send(notice, delivery.to, delivery.id, now)
         letter = letter_of(notice, texts(delivery.language), settings.prefix, settings.public_url)
-        return await self._mailer.send(letter, delivery.to, delivery.id, self._clock.now_ms())
+        return await self._mailer.send(letter, delivery.to, delivery.id, now)

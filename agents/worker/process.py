@@ -181,7 +181,15 @@ def _app(environment: Environment, on_failed: Callable[[BaseException], None]) -
     budget = Budget(settings, scheduler=Scheduler(environment.clock))
     gate, ownership, watch = BrokerGate(environment.kafka), Ownership(), TopicWatch(environment)
     cache = shared_cache(budget.cache_bytes)
-    telling = NotifierParts(view, requests, Sender(settings, environment.clock))
+
+    def email_of(name: str) -> str:
+        try:
+            keys = keyring.keys
+        except KeysLost:
+            return ""
+        return "" if keys is None else keys.email_of(name)
+
+    telling = NotifierParts(view, requests, Sender(settings, environment.clock), email_of)
 
     def make_shard(partition: int, deliver: Deliver) -> Shard:
         return Shard(environment, partition, view, cache, budget, deliver, ownership)

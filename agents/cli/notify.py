@@ -1,0 +1,170 @@
+"""`emberline notify`: what operators are told, what failed, and a test."""
+
+from typing import Any
+
+import click
+
+from agents.cli.group import Words
+from agents.cli.options import emit, json_option, run, settings_of
+from agents.notify import outbox_log
+from agents.notify.outbox import (
+    Attempt,
+    Channel,
+    Delivery,
+    DeliveryState,
+    Notice,
+    NoticeKind,
+    Outbox,
+    Result,
+    identity,
+)
+from agents.notify.recipients import language_of, of_webhooks
+from agents.notify.sending import Sender
+from agents.terminal.say import say
+from agents.terminal.table import show, when
+from schemas.errors import Fatal, UsageError
+from schemas.words.mail_address import is_address
+from streams.clock import SYSTEM_CLOCK
+from streams.kafka.foreign_records import own_key, pass_over
+from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.topic_reader import read_each
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+
+__all__ = ["command"]
+
+
+@click.group("notify", cls=Words, help="Show, repeat and test mail and webhooks.")
+def command() -> None:
+    """Deliveries are in the topic `notifications`; the notifier of a worker sends them."""
+
+
+@command.command("list", help="What waits and what failed, oldest first.")
+@click.option("--all", "every", is_flag=True, help="Also what was sent in the last 7 days.")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, every: bool, as_json: bool) -> None:
+    """Failed deliveries are kept for 30 days."""
+    found = run(_deliveries(settings_of(ctx)))
+    listed = [one for one in found if every or one.state is not DeliveryState.SENT]
+    if as_json:
+        emit({"deliveries": [_facts(one) for one in listed]})
+        return
+    show(
+        ("time", "id", "state", "type", "channel", "to", "tries", "next", "error"),
+        [
+            (
+                when(one.created), one.id, one.state.value, one.kind.value, one.channel.value,
+                one.shown, one.attempts,
+                when(one.next_at) if one.state is DeliveryState.PENDING else "", one.error,
+            )
+            for one in listed
+        ],
+    )  # fmt: skip
+
+
+@command.command("retry", help="Try failed deliveries again: some by their id, or --all.")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--all", "every", is_flag=True, help="All that failed.")
+@json_option
+@click.pass_context
+def retry(ctx: click.Context, ids: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """The notifier tries them at once, as if they were new."""
+    if bool(ids) is every:
+        raise UsageError("Name deliveries, or --all", remedy="`emberline notify list` shows ids")
+    settings = settings_of(ctx)
+    failed = [one.id for one in run(_deliveries(settings)) if one.state is DeliveryState.FAILED]
+    unknown = [one for one in ids if one not in failed]
+    if unknown:
+        raise UsageError(
+            f"No failed delivery has the id {unknown[0][:80]!r}",
+            remedy="`emberline notify list` shows those that failed",
+        )
+    asked = [outbox_log.ALL] if every else list(dict.fromkeys(ids))
+    run(_ask(settings, asked))
+    count = len(failed) if every else len(asked)
+    if as_json:
+        emit({"retried": failed if every else asked})
+    else:
+        say(f"{count} will be tried again by the worker that has the notifier.")
+
+
+@command.command("test", help="Send a test to ADDRESS, or to the recipients of the settings.")
+@click.argument("address", required=False)
+@json_option
+@click.pass_context
+def test(ctx: click.Context, address: str | None, as_json: bool) -> None:
+    """Sent from this machine with these settings, at once; prints what each server answered."""
+    settings = settings_of(ctx)
+    if address is not None and not is_address(address):
+        raise UsageError(f"{address[:80]!r} is no mail address", remedy="Write one like ada@host")
+    mails = settings.notify_to if address is None else (address,)
+    hooks = of_webhooks(settings) if address is None else []
+    to = [(Channel.MAIL, one) for one in mails]
+    to += [(one.channel, one.to) for one in hooks]
+    if not to:
+        raise UsageError("Nobody is told", remedy="Name an address, or set notify_to")
+    results = run(_test(settings, to))
+    if as_json:
+        emit(
+            {
+                "results": [
+                    {"channel": channel, "to": name, "result": one.result, "detail": one.detail}
+                    for (channel, name), one in zip(to, results, strict=True)
+                ]
+            }
+        )
+    else:
+        for (_, name), one in zip(to, results, strict=True):
+            say(f"{name}: {one.result}{f', {one.detail}' if one.detail else ''}")
+    if any(one.result is not Result.SENT for one in results):
+        raise Fatal("Not all were sent", remedy="See docs/notifications.md for the settings")
+
+
+def _facts(one: Delivery) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "type": one.kind,
+        "channel": one.channel,
+        "to": one.shown,
+        "state": one.state,
+        "created": one.created,
+        "changed": one.changed,
+        "attempts": one.attempts,
+        "next_at": one.next_at if one.state is DeliveryState.PENDING else None,
+        "error": one.error or None,
+    }
+
+
+async def _deliveries(settings: Settings) -> list[Delivery]:
+    topic = Topics(settings.prefix).notifications
+    found = outbox_log.FoundOutbox(Outbox(settings.prefix))
+    async for _, partition, record in read_each(KafkaLog(settings), topic):
+        try:
+            outbox_log.apply(found, own_key(record.key) or "", record.value)
+        except ValueError as error:
+            pass_over(topic, partition, record.offset, str(error))
+    return sorted(found.outbox.deliveries.values(), key=lambda one: (one.created, one.id))
+
+
+async def _ask(settings: Settings, ids: list[str]) -> None:
+    topic = Topics(settings.prefix).notifications
+    appender = KafkaLog(settings).appender("notify-retry")
+    try:
+        for one in ids:
+            key = f"{outbox_log.RETRY}{one}"
+            await appender.append(outbox_log.record(topic, key, {"time": SYSTEM_CLOCK.now_ms()}))
+    finally:
+        await appender.close()
+
+
+async def _test(settings: Settings, to: list[tuple[Channel, str]]) -> list[Attempt]:
+    send, now = Sender(settings, SYSTEM_CLOCK), SYSTEM_CLOCK.now_ms()
+    notice = Notice(identity(settings.prefix, NoticeKind.TEST, now), NoticeKind.TEST, now, {})
+    results = []
+    for channel, name in to:
+        language = language_of(settings, name)
+        key = identity(notice.id, channel, name)
+        made = Delivery(key, notice.id, notice.kind, channel, name, language, now, now)
+        results.append(await send(notice, made))
+    return results

@@ -1,0 +1,171 @@
+"""Mail at a real server: encryption, login, its answers, its silence, and its certificate."""
+
+import asyncio
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import AuthResult, LoginPassword
+
+from agents.notify import mail
+from agents.notify.catalogue import texts
+from agents.notify.letter import Letter, letter_of
+from agents.notify.mail import Mailer
+from agents.notify.outbox import Notice, NoticeKind, Result
+from schemas.errors import UsageError
+from streams.settings import Settings, load
+from tests.rigs.mail_server import MailServer, serving_mail
+
+NOTICE = Notice("n1", NoticeKind.TEST, 1_767_225_600_000, {})
+TO = "ada@example.com"
+
+
+def letter() -> Letter:
+    return letter_of(NOTICE, texts("ja"), "p.", "")
+
+
+def settings(port: int, **more: object) -> Settings:
+    given = {"smtp_host": "127.0.0.1", "smtp_port": port, "smtp_tls": "none"}
+    given |= {"mail_from": "emberline@example.com"}
+    return load({**given, **more}, env={}, file=Path("none.toml"))
+
+
+async def sent(server: MailServer, **more: object) -> tuple[Result, str]:
+    mailer = Mailer(settings(server.port, **more))
+    attempt = await mailer.send(letter(), TO, "0" * 32, NOTICE.time)
+    return attempt.result, attempt.detail
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority (ca.pem) and a server's key and certificate of it."""
+    folder = tmp_path_factory.mktemp("tls")
+    new = "req -x509 -newkey rsa:2048 -nodes -days 2"
+    for line in (
+        f"{new} -keyout ca.key -out ca.pem -subj /CN=test-ca",
+        f"{new} -keyout other.key -out other.pem -subj /CN=other-ca",
+        "req -newkey rsa:2048 -nodes -keyout key.pem -out server.csr -subj /CN=mail.test",
+    ):
+        subprocess.run(["openssl", *line.split()], cwd=folder, check=True, capture_output=True)
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    sign = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
+    subprocess.run(
+        ["openssl", *sign.split(), "-extfile", "names", "-out", "server.pem"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+def tls(folder: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem", folder / "key.pem")
+    return context
+
+
+def login(_: Any, __: Any, ___: Any, ____: Any, data: Any) -> AuthResult:
+    assert isinstance(data, LoginPassword)
+    success = (data.login, data.password) == (b"ember", b"secret")
+    return AuthResult(success=success, handled=False)
+
+
+async def test_a_message_arrives_as_it_was_written() -> None:
+    async with serving_mail() as server:
+        assert await sent(server) == (Result.SENT, "")
+    (found,) = server.mails
+    assert (found["To"], found["Content-Language"]) == (TO, "ja")
+    assert found["Message-ID"] == f"<{'0' * 32}@emberline>"
+    assert found["Subject"] == texts("ja")("test.subject")
+    assert [part.get_content_type() for part in found.iter_parts()] == ["text/plain", "text/html"]
+
+
+async def test_tls_from_the_first_byte_and_starttls(certificates: Path) -> None:
+    context, authority = tls(certificates), str(certificates / "ca.pem")
+    async with serving_mail(implicit_tls=context) as server:
+        assert await sent(server, smtp_tls="tls", smtp_ca_file=authority) == (Result.SENT, "")
+    async with serving_mail(tls_context=context, require_starttls=True) as server:
+        found = await sent(server, smtp_tls="starttls", smtp_ca_file=authority)
+        assert found == (Result.SENT, "")
+        assert server.encrypted == [True]
+
+
+async def test_a_certificate_of_another_authority_is_not_accepted(certificates: Path) -> None:
+    async with serving_mail(tls_context=tls(certificates)) as server:
+        other = str(certificates / "other.pem")
+        result, detail = await sent(server, smtp_tls="starttls", smtp_ca_file=other)
+        assert result is Result.UNREACHABLE
+        assert "certificate" in detail.lower()
+        assert server.offered == []
+
+
+async def test_a_server_without_starttls_gets_nothing_in_the_clear() -> None:
+    async with serving_mail() as server:
+        result, _ = await sent(server, smtp_tls="starttls")
+        assert result is Result.UNREACHABLE
+        assert server.offered == []
+
+
+async def test_login(certificates: Path, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("secret\nanother line\n")
+    options: dict[str, Any] = {"authenticator": login, "auth_required": True}
+    options |= {"tls_context": tls(certificates)}
+    given = {"smtp_tls": "starttls", "smtp_ca_file": str(certificates / "ca.pem")}
+    async with serving_mail(**options) as server:
+        name = {"smtp_user": "ember", "smtp_password_file": str(file)}
+        assert await sent(server, **given, **name) == (Result.SENT, "")
+        wrong = {"smtp_user": "ember", "smtp_password": "wrong"}
+        result, detail = await sent(server, **given, **wrong)
+        assert result is Result.UNREACHABLE, "the settings are wrong, and not this message"
+        assert "535" in detail or "uthentication" in detail
+
+
+async def test_what_the_server_answers_decides() -> None:
+    async with serving_mail() as server:
+        server.answers = ["451 greylisted", "554 spam", "421 closing"]
+        assert await sent(server) == (Result.RETRY, "451 greylisted")
+        assert await sent(server) == (Result.REFUSED, "554 spam")
+        assert (await sent(server))[0] is Result.UNREACHABLE
+        server.recipients_refused[TO] = "550 no such user"
+        assert await sent(server) == (Result.REFUSED, "550 no such user")
+        server.recipients_refused[TO] = "450 mailbox busy"
+        assert await sent(server) == (Result.RETRY, "450 mailbox busy")
+
+
+async def test_silence_ends_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "ATTEMPT_S", 0.5)
+    opened: list[asyncio.StreamWriter] = []
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(writer)
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        made = MailServer()
+        made.port = server.sockets[0].getsockname()[1]
+        assert (await sent(made))[0] is Result.UNREACHABLE
+        for writer in opened:
+            writer.close()
+    async with serving_mail() as heard:
+        heard.answers = [None]
+        assert (await sent(heard))[0] is Result.UNREACHABLE
+    assert (await sent(made))[0] is Result.UNREACHABLE, "nothing listens there any more"
+
+
+async def test_an_address_that_is_none_and_no_server_are_refused() -> None:
+    attempt = await Mailer(settings(1)).send(letter(), "a@b\r\nBcc: c@d", "1", 0)
+    assert attempt.result is Result.REFUSED
+    attempt = await Mailer(settings(1, smtp_host="")).send(letter(), TO, "1", 0)
+    assert attempt.result is Result.REFUSED
+    assert "smtp_host" in attempt.detail
+
+
+def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="smtp_password_file"):
+        Mailer(settings(1, smtp_password_file=str(tmp_path / "none")))
+    with pytest.raises(UsageError, match="smtp_ca_file"):
+        Mailer(settings(1, smtp_tls="tls", smtp_ca_file=str(tmp_path / "none")))
+    with pytest.raises(UsageError, match="without encryption"):
+        Mailer(settings(1, smtp_host="mail.example.com", smtp_user="u", smtp_password="p"))

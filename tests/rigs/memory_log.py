@@ -1,0 +1,109 @@
+"""Logs in memory, for one actor at a time: transactions are whole, and a test may end the actor
+just before or just after any of them.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from schemas.decode.batch_records import RecordBatch
+from streams.kafka.log import Partition, Record
+from tests.rigs.record_batches import Produced, batch
+
+__all__ = ["MemoryLog"]
+
+Stop = Callable[[str], None]
+
+
+class MemoryLog:
+    """`stop` is called with `commit` before and `committed` after each transaction; what it raises
+    ends the actor there.
+    """
+
+    address = "memory"
+
+    def __init__(self) -> None:
+        self.records: dict[str, list[Record]] = {}
+        self.stop: Stop = lambda where: None
+
+    def write(self, topic: str, key: str, value: bytes | None) -> int:
+        """Append a record; its offset."""
+        kept = self.records.setdefault(topic, [])
+        kept.append(Record(topic, key.encode(), value))
+        return len(kept) - 1
+
+    @property
+    def admin(self) -> Any:
+        return _MemoryAdmin(self)
+
+    def reader(self, cursor: Mapping[Partition, int], options: object = None) -> Any:
+        return _MemoryReader(self, cursor)
+
+    def appender(self, name: str = "appender") -> Any:
+        raise NotImplementedError("a test writes by itself")
+
+    def writer(self, transactional_id: str) -> Any:
+        return _MemoryWriter(self)
+
+
+class _MemoryAdmin:
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
+        return {one: (0, len(self._log.records.get(one[0], []))) for one in partitions}
+
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        return dict.fromkeys(topics, "1")
+
+
+class _MemoryWriter:
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def commit(self, records: Sequence[Record]) -> list[int]:
+        self._log.stop("commit")
+        offsets = [self._log.write(one.topic, (one.key or b"").decode(), one.value)
+                   for one in records]  # fmt: skip
+        self._log.stop("committed")
+        return offsets
+
+
+class _MemoryReader:
+    def __init__(self, log: MemoryLog, cursor: Mapping[Partition, int]) -> None:
+        self._log = log
+        self._positions = dict(cursor)
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def position(self, partition: Partition) -> int:
+        return self._positions[partition]
+
+    async def fetch(self, max_wait_ms: int = 0) -> list[RecordBatch]:
+        """What there is; the others have their turn first."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return self._rest()
+
+    async def progress(self) -> list[RecordBatch]:
+        return await self.fetch()
+
+    def _rest(self) -> list[RecordBatch]:
+        found = []
+        for (topic, number), at in self._positions.items():
+            rest = self._log.records.get(topic, [])[at:]
+            if rest:
+                found.append(_batch(topic, at, rest))
+                self._positions[topic, number] = at + len(rest)
+        return found
+
+
+def _batch(topic: str, start: int, records: Sequence[Record]) -> RecordBatch:
+    made = [Produced(one.value, one.key) for one in records]
+    return batch(made, topic=topic, base_offset=start)
