@@ -20,6 +20,7 @@ _GUARDED = (
     *("unauthorized", "forbidden", "too_many_requests", "request_too_large"),
     *("busy", "keys_lost", "time_limit"),
 )
+_HEADERS = {429: ("Retry-After", "X-RateLimit-Reset"), 503: ("Retry-After",)}
 _DOCUMENT: web.AppKey[Prepared] = web.AppKey("openapi", Prepared)
 
 
@@ -121,6 +122,9 @@ def _responses(route: Route) -> dict[str, Any]:
             "description": described,
             "content": {"application/problem+json": {"schema": schema}},
         }
+        if status in _HEADERS:
+            headers = {name: {"schema": {"type": "integer"}} for name in _HEADERS[status]}
+            found[str(status)]["headers"] = headers
     return found
 
 

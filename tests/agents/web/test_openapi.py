@@ -78,6 +78,10 @@ def test_the_document_is_whole() -> None:
             good = [one for status, one in operation["responses"].items() if status < "300"]
             assert good
             assert all(one["content"] for one in good)
+            limited = operation["responses"].get("429")
+            assert limited is None or {"Retry-After", "X-RateLimit-Reset"} == set(
+                limited["headers"]
+            )
 
 
 @pytest.mark.parametrize("route", sorted(document(ROUTES)["paths"]))
