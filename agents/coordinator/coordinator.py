@@ -232,7 +232,8 @@ class Coordinator:
         for name in self._inputs:
             first, last = limits[name, 0]
             at = term.cursor.get(name, first)
-            anew = at > 0 and term.ids.get(name, ids.get(name)) != ids.get(name)
+            known_ids = term.ids.get(name), ids.get(name)
+            anew = at > 0 and None not in known_ids and known_ids[0] != known_ids[1]
             # Elsewhere a position outside the log, or one of a former topic, is a lost range: a
             # person has to know of lost commands.
             if anew and name == self._topics.control:

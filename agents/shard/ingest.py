@@ -106,7 +106,8 @@ class IngestLoop:
         for (topic, partition), (begin, end) in logs.items():
             position = cursor.get(topic, begin)
             # a new log may be longer than the old one was, and its first records pass unread
-            anew = position > 0 and table.cursor_ids.get(topic, ids.get(topic)) != ids.get(topic)
+            known = table.cursor_ids.get(topic), ids.get(topic)
+            anew = position > 0 and None not in known and known[0] != known[1]
             if anew or not begin <= position <= end:
                 raise LostRange((topic, partition), position, log=(begin, end), made_anew=anew)
         positions = {key: cursor.get(key[0], begin) for key, (begin, _) in logs.items()}

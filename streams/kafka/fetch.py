@@ -23,7 +23,7 @@ from schemas.errors import Recoverable
 from streams.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
 from streams.kafka import bootstrap
 from streams.kafka.aborted import committed
-from streams.kafka.fetch_by_id import FetchById, named
+from streams.kafka.fetch_by_id import FetchById, named, usable
 from streams.kafka.fetch_protocol import FetchProtocol, FetchQuestion, PartitionAnswer
 from streams.kafka.log import (
     DEFAULT_OPTIONS,
@@ -89,7 +89,7 @@ class Fetcher:
             bytes_per_partition=options.bytes_per_partition,
             linger_ms=options.linger_ms,
         )
-        self._ids = dict(options.ids or {})
+        self._ids = usable(options.ids or {})
         #: Since when brokers have known another topic of a name.
         self._other_since: dict[str, float] = {}
         self._leaders_asked = 0.0
@@ -352,9 +352,10 @@ class Fetcher:
 
     async def _response(self, client: bootstrap.Client, node: int, asked: FetchQuestion) -> Any:
         """The answer in the shape of version 4 to 11 of the request. Raises KafkaError."""
-        if self._ids:
+        ids = self._ids  # another broker's answer may show meanwhile that it knows none
+        if ids:
             try:
-                answer = await client.send(node, FetchById(asked, READ_COMMITTED, self._ids))
+                answer = await client.send(node, FetchById(asked, READ_COMMITTED, ids))
             except NotImplementedError:
                 log.warning(
                     "%s: brokers before Kafka 3.1 cannot be asked by a topic's id: a topic that is "
@@ -366,7 +367,7 @@ class Fetcher:
                 error = kafka_errors.for_code(answer.error_code)
                 if error is not kafka_errors.NoError:
                     raise error
-                return named(answer, self._ids)
+                return named(answer, ids)
         request = FetchRequest(
             asked.wait_ms, asked.least, asked.most, READ_COMMITTED, asked.topics()
         )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import errors as kafka_errors
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     CompactArray,
@@ -26,7 +27,7 @@ from aiokafka.protocol.types import (
 from streams.kafka.fetch_protocol import FetchQuestion
 from streams.kafka.topic_layout import Uuid
 
-__all__ = ["FetchById", "NamedAnswer", "named"]
+__all__ = ["FetchById", "NamedAnswer", "named", "usable"]
 
 _VERSION = 13
 _NO_SESSION = (0, -1)
@@ -43,11 +44,26 @@ class NamedAnswer:
     API_VERSION: int = 11
 
 
+def usable(ids: Mapping[str, str]) -> dict[str, str]:
+    """The ids, if topics can be asked for by them; else none.
+
+    A broker that has no ids, because its cluster still runs with the protocol of a former version
+    or it is no Apache Kafka, says zero for all topics.
+    """
+    own = {one for one in ids.values() if one.strip("0")}
+    return dict(ids) if len(own) == len(ids) else {}
+
+
 def named(answer: Any, ids: Mapping[str, str]) -> NamedAnswer:
-    """The answer to a request for topics of these ids, with their names."""
+    """The answer to a request for topics of these ids, with their names.
+
+    Raises KafkaError if it tells of another topic.
+    """
     names = {topic_id: name for name, topic_id in ids.items()}
     topics = []
     for topic_id, partitions, _ in answer.topics or ():
+        if topic_id.hex() not in names:
+            raise kafka_errors.UnknownTopicOrPartitionError(f"topic id {topic_id.hex()}")
         answers = [
             (*fields, [(producer, first) for producer, first, _ in aborted or ()], replica, data)
             for *fields, aborted, replica, data, _ in partitions

@@ -39,6 +39,7 @@ class Purge:
         self._every_s = every_s
         self._done = 0
         self._id: str | None = None
+        self._id_known = False
 
     async def run(self) -> None:
         """Raises nothing: if the broker refuses, the log keeps the processed records, and a warning
@@ -46,8 +47,9 @@ class Purge:
         """
         while True:
             try:
-                if self._id is None:
-                    self._id = await self._present_id()
+                if not self._id_known:
+                    # none where the brokers have no ids
+                    self._id, self._id_known = await self._present_id(), True
                 else:
                     await self.once()
             except Recoverable as error:
@@ -67,7 +69,7 @@ class Purge:
         offset = self._committed()
         if offset is None or offset <= self._done:
             return False
-        if self._id is not None and await self._present_id() != self._id:
+        if self._id_known and await self._present_id() != self._id:
             raise Recoverable(
                 "the topic was deleted and created again: none of its records is deleted",
                 remedy="Stop the workers and run `emberline topics skip`",

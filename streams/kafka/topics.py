@@ -105,10 +105,12 @@ async def inspect(settings: Settings) -> tuple[list[TopicProblem], dict[str, Top
 async def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
     """The id of each topic that exists. A topic that is deleted and created again gets another id.
 
-    Raises Recoverable if no broker answers in 30 s.
+    A cluster without ids (before Kafka 2.8, or with the protocol of such a version) says zero for
+    every topic: those are left out. Raises Recoverable if no broker answers in 30 s.
     """
     async with _admin(settings) as admin:
-        return {name: found.topic_id for name, found in (await layouts(admin, names)).items()}
+        found = await layouts(admin, names)
+    return {name: one.topic_id for name, one in found.items() if one.topic_id.strip("0")}
 
 
 async def _problems(admin: AIOKafkaAdminClient, settings: Settings) -> list[TopicProblem]:
