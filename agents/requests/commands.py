@@ -3,9 +3,10 @@ read.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.coordinator.proof import sign
+from agents.coordinator.rules.requests import asked, kept_reason
 from agents.http.keyring import KeyRing
 from agents.views.request_view import RequestView
 from schemas.errors import Recoverable
@@ -36,10 +37,23 @@ class TooLong(Exception):
 class Sent:
     """A command that the coordinator has not yet read, as far as is known; `time`: UTC
     milliseconds.
+
+    `command` is without its sources, of which there may be very many, and with the part of its
+    reason that is kept; `asked` identifies what it asks for.
     """
 
     command: Command
     time: int
+    asked: str
+
+    def repeated_by(self, command: Command) -> bool:
+        """Whether another command with its id has the same body."""
+        own = self.command
+        return (
+            self.asked == asked(command)
+            and own.reason == kept_reason(command)
+            and set(own.recipients) == set(command.recipients)
+        )
 
 
 class Commands:
@@ -60,6 +74,10 @@ class Commands:
         self._requests = requests
         self._appender: LogAppender | None = None
         self._sent: OrderedDict[str, Sent] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many commands are remembered."""
+        return len(self._sent)
 
     def sent(self, request_id: str) -> Sent | None:
         """A command of this worker that the coordinator has not yet read, as far as is known."""
@@ -87,9 +105,14 @@ class Commands:
             await self._appender.append(Record(self._topic, key, value, headers=headers))
         except Recoverable as error:
             raise NotSent(error.message, remedy=error.remedy) from error
-        self._sent[command.request_id] = Sent(command, now)
-        while len(self._sent) > MOST_SENT:
+        small = replace(command, sources=(), users=(), reason=kept_reason(command))
+        self._sent.pop(command.request_id, None)
+        self._sent[command.request_id] = Sent(small, now, asked(command))
+        while self._sent and (len(self._sent) > MOST_SENT or self._oldest_read()):
             self._sent.popitem(last=False)
+
+    def _oldest_read(self) -> bool:
+        return self._requests.get(next(iter(self._sent))) is not None
 
     async def close(self) -> None:
         """Disconnect."""

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from agents.coordinator.rules.requests import repeats
+from agents.coordinator.rules.requests import repeats, same_words
 from agents.coordinator.rules.state import Request
 from agents.http.admission import WorkKind
 from agents.http.problems import Problem, legacy_deleted, shards_unavailable
@@ -60,6 +60,9 @@ async def asked(
     request_id = command.request_id or ""
     known = context.requests.get(request_id)
     if known is None:
+        former = context.commands.sent(request_id)
+        if former is not None and not former.repeated_by(command):
+            raise _reused(request_id, former.command.type)
         async with slot(request, WorkKind.LOOK_UP):
             await _sent(context, command)
         try:
@@ -78,13 +81,8 @@ async def asked(
             status=202,
             headers=where,
         )
-    if not repeats(known, command):
-        raise Problem(
-            "key_reused",
-            f"The Idempotency-Key {request_id!r} was used for another "
-            f"{known.type or 'command'}: take one of its own",
-            request_id=request_id,
-        )
+    if not repeats(known, command) or not same_words(known, command):
+        raise _reused(request_id, known.type)
     _check_refused(context, known, one)
     found = described(context, known) | {"understood": understood(request)}
     over = found["state"] != "running"
@@ -103,6 +101,15 @@ def described(
         "sources": part_facts(request, page, view, states),
         "next": page[-1] if len(names) > limit else None,
     }
+
+
+def _reused(request_id: str, kind: str) -> Problem:
+    return Problem(
+        "key_reused",
+        f"The Idempotency-Key {request_id!r} was used for another {kind or 'command'}, or with "
+        "another reason or other recipients: take one of its own",
+        request_id=request_id,
+    )
 
 
 async def _sent(context: WorkerContext, command: Command) -> None:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from agents.coordinator.rules import requests
-from agents.coordinator.rules.bounds import MAX_SOURCES, clipped, is_catalog_key, shared
+from agents.coordinator.rules.bounds import MAX_SOURCES, is_catalog_key, shared
 from agents.coordinator.rules.command_checks import CommandCheck, check_command
 from agents.coordinator.rules.command_effects import carry_out
 from agents.coordinator.rules.decision import DecisionBuilder
@@ -25,8 +25,6 @@ REFUSED_TOLD = 1_000
 """Known sources that one request is refused for with one code, with a result each."""
 STRANGE_TOLD = 100
 """Commands without an id that cannot be read, and are answered, in one batch of inputs."""
-REASON_KEPT = 1_000
-"""Characters of the reason that are kept with the request."""
 REFUSED_AUDITED = 20
 """Refused sources of one request that have an entry of their own in the audit."""
 
@@ -46,6 +44,7 @@ def read(builder: DecisionBuilder, item: CommandRead) -> None:
         else:
             requests.refuse_reuse(builder, known, command)
         return
+    requests.make_room(builder)
     request = Request(
         request_id,
         command.type,
@@ -55,7 +54,7 @@ def read(builder: DecisionBuilder, item: CommandRead) -> None:
         dry_run=command.dry_run,
         asked=requests.asked(command),
         tag=command.tag,
-        reason=clipped(command.reason, REASON_KEPT),
+        reason=requests.kept_reason(command),
         notify=command.recipients,
     )
     try:
@@ -80,6 +79,7 @@ def unreadable(builder: DecisionBuilder, item: CommandUnreadable) -> None:
         return
     # it is in `rejected` too: of very many that nobody can ask after, some are answered
     if item.named or builder.once("strange_command", STRANGE_TOLD):
+        requests.make_room(builder)
         request = Request(item.request_id, "", builder.now, actor=item.by)
         _refuse(builder, request, f"cannot be read: {item.detail}")
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 from agents.coordinator.rules import outputs
+from agents.coordinator.rules.bounds import clipped
 from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.state import Request, RequestResult
 from schemas.records.lifecycle import Command, CommandRefusal, Outcome
@@ -17,14 +18,28 @@ __all__ = [
     "close_if_done",
     "finish",
     "forget_old",
+    "kept_reason",
+    "make_room",
     "progress",
     "refuse_reuse",
     "repeats",
     "retell",
+    "same_words",
     "tell",
     "tell_whole",
 ]
 
+MOST_REQUESTS = 100_000
+MOST_RESULTS = 500_000
+"""How many requests, and results of sources in all of them, are kept: if there are more, those that
+are over are forgotten earlier than after 30 days, the oldest first..."""
+KEPT_MS = 3_600_000
+"""... except for younger ones with an effect: a copy of a signed command may arrive for some
+minutes."""
+RETOLD = 1_000
+"""Sources of a repeated request that are told again: a repetition is a short record."""
+_REASON_KEPT = 1_000
+"""Characters of the reason that are kept with the request."""
 _PROGRESS_SOURCES = 100
 """Progress source by source is told in requests of at most so many."""
 _PROGRESS_MS = 1_000
@@ -141,6 +156,19 @@ def repeats(known: Request, command: Command) -> bool:
     return (known.type, known.dry_run) == (command.type, command.dry_run)
 
 
+def same_words(known: Request, command: Command) -> bool:
+    """Whether a repeated command also gives the same reason and names the same recipients.
+
+    The coordinator takes one that does not for a repetition, and ignores its words.
+    """
+    return known.reason == kept_reason(command) and set(known.notify) == set(command.recipients)
+
+
+def kept_reason(command: Command) -> str | None:
+    """The reason as it is kept with the request."""
+    return clipped(command.reason, _REASON_KEPT)
+
+
 def refuse_reuse(builder: DecisionBuilder, known: Request, command: Command) -> None:
     """Refuse a different command under a known request id; the known request does not change."""
     former = known.type or "a command that could not be read"
@@ -160,13 +188,14 @@ def refuse_reuse(builder: DecisionBuilder, known: Request, command: Command) -> 
 
 
 def retell(builder: DecisionBuilder, request: Request, command: Command) -> None:
-    """Send the last results again, with the same event ids and times.
+    """Send the last results again, with the same event ids and times, of the first sources if
+    there are very many.
 
     At most once for each request in a batch of inputs, however often the command is repeated.
     """
     if request.request_id not in builder.retold:
         builder.retold.add(request.request_id)
-        for source in request.sources:
+        for source in request.sources[:RETOLD]:
             result = builder.results[request.request_id, source]
             builder.emit(outputs.result(request.request_id, source, result))
     if request.whole is not None:
@@ -178,5 +207,23 @@ def forget_old(builder: DecisionBuilder) -> None:
     """Remove finished requests that are older than the policy's limit."""
     horizon = builder.now - builder.policy.requests_kept_ms
     for request in list(builder.requests.values()):
-        if request.time < horizon and request.finished >= len(request.sources):
+        if request.time < horizon and _over(request):
             builder.forget_request(request)
+
+
+def make_room(builder: DecisionBuilder) -> None:
+    """Remove the oldest finished requests if there are very many, or they have very many sources:
+    a short command may name all sources by a tag.
+    """
+    if len(builder.requests) <= MOST_REQUESTS and len(builder.results) <= MOST_RESULTS:
+        return
+    recent = builder.now - KEPT_MS
+    found = (one for one in builder.requests.values() if one.dry_run or one.time < recent)
+    for request in sorted(filter(_over, found), key=lambda one: one.time):
+        if len(builder.requests) <= MOST_REQUESTS and len(builder.results) <= MOST_RESULTS:
+            return
+        builder.forget_request(request)
+
+
+def _over(request: Request) -> bool:
+    return request.finished >= len(request.sources)

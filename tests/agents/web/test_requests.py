@@ -132,6 +132,52 @@ async def test_the_same_key_is_the_same_request_and_sends_once(operator: Operato
     assert (status, found["code"]) == (409, "key_reused")
 
 
+async def test_another_reason_or_recipient_is_another_body(operator: Operator) -> None:
+    body = {"sources": [A], "reason": "law", "notify": ["ann@example.com", "bob@example.com"]}
+    assert (await operator.post("/restores", body, Idempotency_Key="k"))[0] == 202
+    same = body | {"notify": ["bob@example.com", "ann@example.com"]}
+    assert (await operator.post("/restores", same, Idempotency_Key="k"))[0] == 202
+    others: list[dict[str, Any]] = [
+        {"reason": "whim"}, {"notify": ["eve@example.com"]}, {"notify": []}
+    ]  # fmt: skip
+    for other in others:
+        status, found, _ = await operator.post("/restores", body | other, Idempotency_Key="k")
+        assert (status, found["code"]) == (409, "key_reused")
+    assert len(operator.site.paper.sent) == 1
+
+
+async def test_a_reuse_is_found_before_the_coordinator_has_read_the_first(
+    operator: Operator,
+) -> None:
+    paper = operator.site.paper
+    paper.silent = True
+    assert (await operator.post("/restores?wait=0", {"sources": [A]}, Idempotency_Key="k"))[
+        0
+    ] == 202
+    status, found, _ = await operator.post("/restores", {"sources": [B]}, Idempotency_Key="k")
+    assert (status, found["code"]) == (409, "key_reused")
+    assert len(paper.sent) == 1
+
+
+async def test_what_was_sent_is_remembered_without_its_sources_until_it_is_read(
+    operator: Operator,
+) -> None:
+    commands, paper = operator.site.context.commands, operator.site.paper
+    paper.silent = True
+    for number in range(3):
+        names = [f"campaign:{number}-{one}" for one in range(1_000)]
+        body = {"sources": names, "reason": "x" * 5_000}
+        await operator.post("/restores?wait=0", body, Idempotency_Key=f"k{number}")
+        sent = commands.sent(f"k{number}")
+        assert sent is not None
+        assert len(repr(sent)) < 2_000
+    paper.silent = False
+    for record in paper.sent:
+        await paper.read(record)
+    await operator.post("/restores", {"sources": [A]}, Idempotency_Key="last")
+    assert len(commands) == 0
+
+
 async def test_a_reuse_that_this_worker_has_not_read_yet_is_found_out_too(
     operator: Operator,
 ) -> None:

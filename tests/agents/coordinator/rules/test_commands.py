@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agents.coordinator.rules import requests
 from agents.coordinator.rules.inputs import CommandRead, CommandUnreadable
 from agents.coordinator.rules.outputs import Output
 from schemas.records import codec
@@ -310,6 +311,43 @@ def test_request_ids_are_forgotten_after_thirty_days_but_not_while_open() -> Non
     desk.restart()
     assert set(desk.state.requests) == {"open"}
     assert set(desk.state.results) == {("open", A)}
+
+
+def test_requests_and_results_have_a_bound_and_those_with_an_effect_stay_an_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "MOST_RESULTS", 10)
+    desk = Desk()
+    for name in "abcd":
+        desk.expired(f"campaign:{name}", tags=("t",))
+    desk.command("restore", A, request_id="open")
+    desk.command("hold", "campaign:b", request_id="held")
+    for number in range(10):
+        desk.now += 60_000
+        desk.command("restore", tag="t", dry_run=True, request_id=f"dry{number}")
+    assert len(desk.state.results) <= 14
+    assert {"open", "held", "dry8", "dry9"} <= desk.state.requests.keys()
+    desk.restart()
+    assert len(desk.state.results) <= 14
+    assert "dry0" not in desk.state.requests
+    desk.now += DAY
+    for number in range(3):
+        desk.command("restore", tag="t", dry_run=True, request_id=f"late{number}")
+    assert "held" not in desk.state.requests
+    assert "open" in desk.state.requests
+
+
+def test_a_repetition_gets_the_results_of_the_first_sources(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "RETOLD", 2)
+    desk = Desk()
+    names = [f"campaign:{name}" for name in "abcd"]
+    for name in names:
+        desk.define(name, "STOPPED")
+    desk.command("hold", *names, request_id="h")
+    said = of(desk.command("hold", *names, request_id="h"), "control_results")
+    assert [one["source"] for one in said] == [*names[:2], None]
 
 
 def test_default_request_id_is_the_position() -> None:
