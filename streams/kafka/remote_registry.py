@@ -85,9 +85,10 @@ class HttpSource:
 
     Schemas are cached for ever, because an id never changes its meaning. A missing schema is cached
     for `forget_after` seconds, so that a topic of garbage does not cause a request for every
-    record. After a failure no request is made for `rest` seconds. No lock is held during a request,
-    and every request has a deadline. Ids of our own files (`registry.OWN_IDS`) are never requested:
-    no registry assigns them.
+    record; only for seconds, because the id of some garbage may be the next one that the registry
+    assigns, and good records of it must not be rejected for long. After a failure no request is
+    made for `rest` seconds. No lock is held during a request, and every request has a deadline. Ids
+    of our own files (`registry.OWN_IDS`) are never requested: no registry assigns them.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class HttpSource:
         user: str = "",
         password: str = "",
         timeout: float = 10.0,
-        forget_after: float = 300.0,
+        forget_after: float = 15.0,
         rest: float = 2.0,
         misses: int = _MISSES,
         monotonic: Callable[[], float] = time.monotonic,

@@ -433,6 +433,19 @@ async def test_workers_ask_beside_decoding_and_never_within(remote: RegistryServ
         await asyncio.wait_for(learn(source, [77]), 10)
 
 
+def test_an_id_that_garbage_had_first_is_known_soon_after_it_is_assigned(
+    remote: RegistryServer,
+) -> None:
+    now = 100.0
+    source = HttpSource(remote.url, monotonic=lambda: now)
+    with pytest.raises(UnknownSchema):
+        source.writer(7)
+    remote.put(7, registry.raw("send"))
+    now += 20.0
+    assert source.known(7) is None, "it is asked for again"
+    assert source.writer(7)["name"] == registry.raw("send")["name"]
+
+
 async def test_a_flood_of_unknown_ids_costs_a_bounded_number_of_calls(
     remote: RegistryServer,
 ) -> None:
