@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from agents.cli.completing import SOURCE, TAG
+from agents.cli.named import Named, named
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.told import ToldRequest, states_of
 from agents.requests.availability import availability
@@ -89,21 +90,26 @@ def carry_out(
     """Send the command, show its results, and exit with 1 if something was refused."""
     if needs_sources and not sources and tag is None:
         raise UsageError(
-            f"{kind}: no source is named", remedy="Name campaign:ID, canvas:ID or --tag TAG"
+            f"{kind}: no source is named",
+            remedy="Name one by its key, id or name, or give --tag TAG",
         )
     # Kafka, which only a command that runs needs
     from agents.tools.operator_requests import ask, command
 
+    settings = settings_of(ctx)
+    meant = run(named(settings, kind, sources)) if needs_sources else Named(sources)
+    if not as_json:
+        meant.say()
     record = command(
         kind,
-        sources,
+        meant.keys,
         tag=tag,
         dry_run=dry_run,
         request_id=request_id,
         reason=reason,
         notify=notify,
     )
-    settings, told = settings_of(ctx), ToldRequest(kind, quiet=as_json)
+    told = ToldRequest(kind, quiet=as_json)
     try:
         answer = run(
             ask(
@@ -122,7 +128,7 @@ def carry_out(
     ):
         states = run(states_of(settings))
     if as_json:
-        emit(_facts(answer, states))
+        emit(_facts(answer, states) | {"understood": meant.facts()})
     else:
         told.report(states, SystemClock().now_ms())
         _complain(settings, answer.bad)

@@ -10,11 +10,13 @@ import click
 from agents.cli.completing import SOURCE
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.told import states_of
+from agents.names.index import NameIndex
+from agents.names.resolve import UnknownName, resolve
 from agents.terminal.colours import painter
 from agents.terminal.say import emit_end, say
 from agents.terminal.table import columns, folded, show, when
 from schemas.errors import UsageError
-from schemas.records.lifecycle import State
+from schemas.records.lifecycle import SourceState, State
 from schemas.words.nearest import nearest_key
 from schemas.words.shown import shown
 from streams.kafka.kafka_log import KafkaLog
@@ -49,8 +51,20 @@ def command(
     settings = settings_of(ctx)
     states = run(states_of(settings))
     names = {key: record.name for key, record in states.items()}
+    if source is not None:
+        source = _key(source, states)
     found = _Found(source, last or (_ON_SCREEN if screen else None), names, as_json=as_json)
     run(_read(settings, found, follow))
+
+
+def _key(text: str, states: Mapping[str, SourceState]) -> str:
+    """The key of the source that a text names; the text itself if none does, as a source of the
+    audit may be gone. Raises AmbiguousSource.
+    """
+    try:
+        return resolve(text, NameIndex(states.values())).source
+    except UnknownName:
+        return text
 
 
 class _Found:

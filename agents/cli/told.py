@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from agents.cli.named import read_states
 from agents.requests.availability import availability
 from agents.terminal.amounts import day, when
 from agents.terminal.lines import why
@@ -14,7 +15,6 @@ from agents.terminal.say import say
 from agents.terminal.table import columns, show
 from schemas.errors import EmberlineError
 from schemas.records.lifecycle import ALREADY_SO, Outcome, SourceState
-from streams.kafka.topic_specs import Topics
 from streams.settings import Settings
 
 __all__ = ["ToldRequest", "available_text", "outcome_counts", "states_of", "tally"]
@@ -105,15 +105,10 @@ def _outcome(result: Result) -> str:
 
 async def states_of(settings: Settings) -> dict[str, SourceState]:
     """The sources as they stand; empty if they cannot be read now."""
-    # Kafka, which only a command that runs needs
-    from streams.kafka.kafka_log import KafkaLog
-    from streams.kafka.topic_reader import read_table
-
     try:
-        table = await read_table(KafkaLog(settings), Topics(settings.prefix).state, "state")
+        return await read_states(settings)
     except EmberlineError:
         return {}
-    return {source: SourceState.from_record(record) for source, record in table.items()}
 
 
 def tally(sources: Mapping[str, Result], whole: Result | None) -> tuple[float, float | None, str]:

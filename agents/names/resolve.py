@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from agents.names.form import MOST, form, hidden
 from agents.names.index import NameIndex
-from schemas.errors import UsageError
+from schemas.errors import Fatal
 from schemas.records.lifecycle import SOURCE_KINDS, SourceState, is_source
 from schemas.words.shown import shown
 
@@ -23,6 +23,7 @@ __all__ = [
     "MOST_CANDIDATES",
     "AmbiguousSource",
     "UnknownName",
+    "check_request",
     "described",
     "resolve",
     "unknown",
@@ -35,7 +36,7 @@ _MOST_NEAREST = 3
 _MOST_SHOWN = 80
 
 
-class AmbiguousSource(UsageError):
+class AmbiguousSource(Fatal):
     """A text that may mean several sources, or one that is not to be guessed. `candidates` has the
     first of them, by key; `more` says whether there are others."""
 
@@ -52,7 +53,7 @@ class AmbiguousSource(UsageError):
         self.more = more
 
 
-class UnknownName(UsageError):
+class UnknownName(Fatal):
     """A text that names no source. `nearest` has the most similar ones."""
 
     def __init__(self, text: str, nearest: Sequence[SourceState]) -> None:
@@ -101,6 +102,18 @@ def resolve(text: str, names: NameIndex, *, changes: bool = False) -> SourceStat
         because = f"has fewer than {LEAST_BEGINNING} characters, too few to change a source"
         raise AmbiguousSource(text, because, [one])
     return _seen(text, one, what)
+
+
+def check_request(text: str, names: NameIndex) -> None:
+    """For a text that is the id of a request, where sources may stand too: whoever sends a request
+    chooses its id, so it must not be one that hides a source. Raises AmbiguousSource.
+    """
+    known = [names.get(text), *(names.get(f"{kind}:{text}") for kind in SOURCE_KINDS)]
+    found = [one for one in known if one is not None]
+    found += names.named(form(text), SOURCE_KINDS, MOST_CANDIDATES) if form(text) else []
+    if found:
+        listed = {one.source: one for one in found}
+        raise AmbiguousSource(text, "is the id of a request and names a source", [*listed.values()])
 
 
 def unknown(text: str, names: NameIndex) -> UnknownName:

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Middleware
 from agents.http.keys import Scope
 from agents.http.problems import Problem, ambiguous_source, bad_request, unknown_source
 from agents.http.route import Handler, Parameter, Route
-from agents.names.resolve import AmbiguousSource, UnknownName, resolve, unknown
+from agents.names.resolve import AmbiguousSource, UnknownName, check_request, resolve, unknown
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.visible import states_read
 from schemas.records.lifecycle import is_source
@@ -123,16 +123,26 @@ def keys_of(
     texts: Sequence[str],
     stays: Callable[[str], bool] = lambda text: False,
 ) -> tuple[str, ...]:
-    """The keys of the sources that a command names, each once; texts of which `stays` is true
-    remain as they are. Raises Problem (400, 404, 409), Unavailable.
+    """The keys of the sources that a command names, each once. Ids of requests, of which `stays` is
+    true, remain as they are. Raises Problem (400, 404, 409), Unavailable.
     """
     named = sum(not is_source(text) for text in texts)
     if named > MOST_NAMED:
         raise bad_request(
             f"{named} sources are named otherwise than by key: at most {MOST_NAMED} may be"
         )
-    keys = (text if stays(text) else key_of(request, text, changes=True) for text in texts)
-    return tuple(dict.fromkeys(keys))
+    names = request.app[CONTEXT].states.names
+    found: dict[str, None] = {}
+    for text in texts:
+        if not is_source(text) and stays(text):
+            try:
+                check_request(text, names)
+            except AmbiguousSource as error:
+                raise ambiguous_source(error) from error
+            found[text] = None
+        else:
+            found[key_of(request, text, changes=True)] = None
+    return tuple(found)
 
 
 def understood(request: web.Request) -> list[dict[str, str]]:

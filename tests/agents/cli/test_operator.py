@@ -166,10 +166,55 @@ async def test_an_unknown_source_gets_the_nearest_as_a_hint(
     value = codec.encode("state", state.to_record())
     await publish(settings, [Chunk("lifecycle.state", [b"campaign:spring"], [value])])
     async with coordinator(settings, decide):
-        for wrong in ("spring", "campagin:sprng"):
-            done = await emberline(settings, "hold", wrong)
+        done = await emberline(settings, "hold", "campaign:sprng")
+        assert done.exit_code == 1
+        assert "no such source. Did you mean campaign:spring?" in done.stderr
+        done = await emberline(settings, "hold", "campagin:sprng")
+        assert done.exit_code == 1
+        assert "Did you mean campaign:spring?" in done.stderr
+
+
+@pytest.mark.connected
+async def test_sources_are_named_as_people_call_them(settings: Settings, topics: Topics) -> None:
+    """The command has keys, and what is not clear is refused before there is one."""
+
+    def decide(request: dict[str, Any]) -> list[Told]:
+        done = [result(request, "completed", source) for source in request["sources"]]
+        return [result(request, "accepted", total=len(done)), *done, result(request, "completed")]
+
+    spring, autumn, other = "campaign:5ce1da73", "campaign:77", "canvas:88"
+    names = {spring: "Spring sale", autumn: "Autumn", other: "autumn"}
+    records = [SourceState(key, State.ACTIVE, 1, name=name) for key, name in names.items()]
+    states = [codec.encode("state", record.to_record()) for record in records]
+    keys: list[bytes | None] = [key.encode() for key in names]
+    audit = {"event_id": "1", "source": spring, "time": 1, "decision": "hold"}
+    await publish(
+        settings,
+        [
+            Chunk("lifecycle.state", keys, states),
+            Chunk("lifecycle.audit", [spring.encode()], [codec.encode("audit", audit)]),
+        ],
+    )
+    async with coordinator(settings, decide) as commands:
+        done = await emberline(settings, "hold", "spring SALE", "5ce1d", other)
+        assert done.exit_code == 0, done.output
+        assert f'spring SALE: {spring} ("Spring sale", ACTIVE)' in done.stderr
+        told = await emberline(settings, "hold", "77", "--json", "--request-id", "request-1")
+        assert json.loads(told.stdout)["understood"] == [
+            {"given": "77", "source": autumn, "name": "Autumn"}
+        ]
+        for text in ("autumn", "Autum", "spr"):
+            done = await emberline(settings, "expire", text)
             assert done.exit_code == 1
-            assert "no such source. Did you mean campaign:spring?" in done.stderr
+            assert "Write the key of the one that is meant" in done.stderr
+        done = await emberline(settings, "expire", "sprong sale")
+        assert (done.exit_code, f"Did you mean {spring}" in done.stderr) == (1, True)
+        assert (await emberline(settings, "cancel", "request-1", "Spring sale")).exit_code == 0
+    assert [command["sources"] for command in commands] == [
+        [spring, other], [autumn], ["request-1", spring]
+    ]  # fmt: skip
+    found = await emberline(settings, "audit", "spring", "--json")
+    assert json.loads(found.stdout.splitlines()[0])["source"] == spring
 
 
 def test_a_user_without_a_name_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
