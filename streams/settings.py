@@ -131,8 +131,8 @@ class Settings:
     csv_safe: bool = _setting(
         True,
         values.flag,
-        "whether cells of users.csv that a spreadsheet would take for formulas begin with an "
-        "apostrophe (rows of /interactions are always exact)",
+        "whether cells of users.csv and of audiences that a spreadsheet would take for formulas "
+        "begin with an apostrophe (rows of /interactions are always exact)",
     )
     http_connections: int = _setting(
         512, values.number(8, 1_000_000), "connections at once; half of the descriptors at most"

@@ -4,18 +4,18 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import click
 
 from agents.cli.calling import asked, call
 from agents.cli.options import Word, emit, json_option, run, settings_of
-from agents.terminal.say import Sink, say, stdout
+from agents.cli.sink import check_output, output_option, sink
+from agents.terminal.say import Sink, say
 from schemas.errors import Recoverable, UsageError
 from streams.settings import Settings
 
 __all__ = ["command", "count", "stream"]
-
-_NDJSON = "application/x-ndjson"
 
 
 @click.command("audience", help="Write the users that match FILTER, as JSON or @FILE (- is stdin).")
@@ -33,32 +33,44 @@ _NDJSON = "application/x-ndjson"
 @click.option(
     "--format",
     "format_",
-    type=Word(["ndjson", "count"]),
+    type=Word(["ndjson", "csv", "parquet", "count"]),
     default="ndjson",
     show_default=True,
-    help="All users, a line each, or how many they are.",
+    help="All users, a line each, as a table or as a file; or how many they are.",
+)
+@click.option(
+    "--columns",
+    metavar="NAME,..",
+    help="What is written of each user: user_id, external_id, aliases, user_aliases.  "
+    "[default: the user id]",
 )
 @click.option("--limit", type=click.IntRange(min=0), help="Only so many users, the first in order.")
+@output_option
 @json_option
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     filter_: str,
-    now: str | None,
-    on_expired: str,
     format_: str,
-    limit: int | None,
+    output: Path | None,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """With --json the worker's answer: count, the first users, the excluded sources."""
-    body: dict[str, Any] = {"filter": _filter(filter_), "on_expired": on_expired}
-    if now is not None:
-        body["now"] = now
+    columns = given.pop("columns")
+    asked_for = {name: value for name, value in given.items() if value is not None}
+    body: dict[str, Any] = {"filter": _filter(filter_), **asked_for}
+    if columns is not None:
+        body["columns"] = [name.strip() for name in columns.split(",")]
     settings = settings_of(ctx)
-    if as_json or format_ == "count":
-        if format_ == "count":
-            limit = 0
-        answer = run(count(settings, body if limit is None else body | {"limit": limit}))
+    if format_ == "count" or (as_json and format_ == "ndjson" and output is None):
+        if output is not None or columns is not None:
+            raise UsageError(
+                "--columns and --output are for users in rows",
+                remedy="Leave them out, or name a --format, and a file with --output",
+            )
+        answer = run(count(settings, body | ({"limit": 0} if format_ == "count" else {})))
         if as_json:
             emit(answer)
             return
@@ -66,10 +78,16 @@ def command(
         if answer["excluded_expired"]:
             _warn(answer["excluded_expired"])
         return
-    if limit is not None:
-        body["limit"] = limit
-    excluded = run(stream(settings, body, stdout()))
-    if excluded:
+    check_output(format_, output, as_json=as_json)
+    with sink(output) as file:
+        excluded = run(stream(settings, body, file, format_))
+    size = None if output is None else output.stat().st_size
+    if as_json:
+        facts = {"format": format_, "output": str(output), "bytes": size}
+        emit(facts | {"excluded_expired": excluded})
+    elif size is not None:
+        say(f"{output}: {size:,} bytes", err=True)
+    if excluded and not as_json:
         _warn(excluded)
 
 
@@ -78,19 +96,25 @@ async def count(settings: Settings, body: dict[str, Any]) -> dict[str, Any]:
     return await asked(settings, "POST", "/audience", json=body)
 
 
-async def stream(settings: Settings, body: dict[str, Any], sink: Sink) -> list[str]:
-    """Write all users to `sink`, NDJSON; returns the expired sources that were left out.
+async def stream(
+    settings: Settings, body: dict[str, Any], sink: Sink, format_: str = "ndjson"
+) -> list[str]:
+    """Write all users to `sink`; returns the expired sources that were left out (of CSV and Parquet
+    the first ones).
 
     Raises Fatal or Recoverable if there is no answer, or an incomplete one.
     """
     tail = b""
-    headers = {"Accept": _NDJSON}
-    async with call(settings, "POST", "/audience", json=body, headers=headers) as answer:
+    path = f"/audience?format={format_}"
+    async with call(settings, "POST", path, json=body) as answer:
         async for piece in answer.content.iter_chunked(1 << 18):
             sink.write(piece)
-            tail += piece
-            # what is left is the last line, or what there is of it
-            tail = tail[tail.rfind(b"\n", 0, -1) + 1 :]
+            if format_ == "ndjson":
+                tail = _last_line(tail + piece)
+        named = answer.headers.get("Emberline-Excluded-Expired", "")
+    if format_ != "ndjson":
+        sink.flush()
+        return [unquote(source) for source in named.split(",") if source]
     try:
         last: dict[str, Any] = json.loads(tail)
         if "complete" not in last:
@@ -99,6 +123,11 @@ async def stream(settings: Settings, body: dict[str, Any], sink: Sink) -> list[s
         raise Recoverable("The answer is incomplete", remedy="Discard it and try again") from error
     sink.flush()
     return list(last.get("excluded_expired", ()))
+
+
+def _last_line(data: bytes) -> bytes:
+    """The last line of some, or what there is of it."""
+    return data[data.rfind(b"\n", 0, -1) + 1 :]
 
 
 def _filter(text: str) -> Any:

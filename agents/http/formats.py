@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -14,6 +14,7 @@ __all__ = [
     "COLUMNS",
     "MEDIA_TYPES",
     "choose",
+    "choose_of",
     "completion",
     "csv",
     "csv_header",
@@ -61,9 +62,7 @@ def choose(wanted: str | None, accept: str) -> str:
     Raises Problem (400, 406).
     """
     if wanted is not None:
-        if wanted not in MEDIA_TYPES:
-            raise bad_request(f"format is not {wanted[:80]!r}. {hint(wanted, MEDIA_TYPES)}")
-        return wanted
+        return _known(wanted, MEDIA_TYPES)
     for media in _by_preference(accept):
         if media in ("*/*", "application/*", "application/json"):
             return "ndjson"
@@ -72,6 +71,16 @@ def choose(wanted: str | None, accept: str) -> str:
                 return name
     offered = ", ".join(MEDIA_TYPES.values())
     raise Problem("not_acceptable", f"{accept!r} allows none of {offered}")
+
+
+def choose_of(wanted: str | None, accept: str, offered: Mapping[str, str]) -> str:
+    """One of these formats, given with their media types: `?format=` takes precedence over
+    `Accept`; the first if it has no preference. Raises Problem (400, 406).
+    """
+    if wanted is not None:
+        return _known(wanted, offered)
+    media = prefer(accept, list(offered.values()))
+    return next(name for name, own in offered.items() if own == media)
 
 
 def prefer(accept: str, offered: Sequence[str]) -> str:
@@ -84,6 +93,12 @@ def prefer(accept: str, offered: Sequence[str]) -> str:
             if media in ("*/*", own, f"{own.partition('/')[0]}/*"):
                 return own
     raise Problem("not_acceptable", f"{accept!r} allows none of {', '.join(offered)}")
+
+
+def _known(wanted: str, offered: Collection[str]) -> str:
+    if wanted not in offered:
+        raise bad_request(f"format is not {wanted[:80]!r}. {hint(wanted, offered)}")
+    return wanted
 
 
 def _by_preference(accept: str) -> list[str]:

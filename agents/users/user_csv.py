@@ -15,7 +15,7 @@ from agents.users.entry import NAMING, RECEIPTS
 from agents.users.names import Names
 from schemas.tables.roster import GONE, aliases_of
 
-__all__ = ["BRAZE_COLUMNS", "COLUMNS", "OUR_COLUMNS", "header", "lines"]
+__all__ = ["BRAZE_COLUMNS", "COLUMNS", "OUR_COLUMNS", "harmless", "header", "lines"]
 
 BRAZE_COLUMNS = (
     *("Appboy ID", "country", "created_at", "created_from", "devices", "date_of_birth", "email"),
@@ -73,11 +73,11 @@ def lines(
     cells = found.with_columns(absent).select(COLUMNS)
     if safe:
         texts = [name for name, kind in cells.schema.items() if kind == pl.String]
-        cells = cells.with_columns(_harmless(pl.col(name)).alias(name) for name in texts)
+        cells = cells.with_columns(harmless(pl.col(name)).alias(name) for name in texts)
     return cells.write_csv(include_header=False).encode(), cells.height
 
 
-def _harmless(text: pl.Expr) -> pl.Expr:
+def harmless(text: pl.Expr) -> pl.Expr:
     """Spreadsheets evaluate a cell that begins so, and show text after an apostrophe unchanged."""
     return pl.when(text.str.contains(_FORMULA)).then(pl.lit("'") + text).otherwise(text)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.web.request_shapes import PROGRESS
+from agents.web.user_columns import COLUMNS as AUDIENCE_COLUMNS
 from schemas.records.lifecycle import State
 from schemas.tables.interaction import CHANNELS, KINDS
 
@@ -227,6 +228,13 @@ COMPONENTS: Mapping[str, Any] = {
             "on_expired": {"enum": ["refuse", "exclude", None]},
             "limit": {"type": ["integer", "null"], "minimum": 0},
             "cursor": _NAME,
+            "columns": {
+                "type": ["array", "null"],
+                "items": {"enum": list(AUDIENCE_COLUMNS)},
+                "minItems": 1,
+                "uniqueItems": True,
+                "description": "of NDJSON, CSV and Parquet, in this order",
+            },
         },
     },
     "Audience": shape(

@@ -1,10 +1,12 @@
-"""POST /audience: the users who match a filter, as pages of JSON or as one NDJSON stream."""
+"""POST /audience: the users who match a filter: pages of JSON, or all as NDJSON, CSV or Parquet."""
 
 import asyncio
-import io
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import polars as pl
@@ -16,11 +18,13 @@ from agents.http import body, formats
 from agents.http.admission import WorkKind
 from agents.http.keys import Scope
 from agents.http.problems import bad_request
-from agents.http.route import Route, ref
+from agents.http.route import Route, query, ref
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.errors import Unavailable
+from agents.scatter.people import identify
 from agents.web import access_log
 from agents.web.caller import require
+from agents.web.parquet import parquet
 from agents.web.refusals import excluded_members
 from agents.web.routes.audience_request import (
     DEFAULT_LIMIT,
@@ -32,6 +36,7 @@ from agents.web.routes.audience_request import (
     rfc3339,
 )
 from agents.web.stream import stream
+from agents.web.user_columns import DEFAULT, NOBODY, csv, csv_header, frame, ndjson
 from schemas.errors import Recoverable
 
 __all__ = ["ROUTES", "audience"]
@@ -40,29 +45,44 @@ SILENCE_S = 60.0
 """A stream from which nothing comes for so long is given up."""
 LINES = 50_000
 _ATTEMPTS = 3
-_MEDIA = ("application/json", formats.MEDIA_TYPES["ndjson"])
+_MEDIA = {"json": "application/json", **formats.MEDIA_TYPES}
+_MOST_NAMED = 2_000
+"""Characters of the header that names excluded sources."""
 
 
 async def audience(request: web.Request) -> web.StreamResponse:
-    """The users that match, in pages or as a stream; see the contract.
+    """The users that match, in pages or all; see the contract.
 
     Raises Problem, FilterError, RefusedAnswer, Recoverable.
     """
     context = request.app[CONTEXT]
-    media = formats.prefer(request.headers.get("Accept", "*/*"), _MEDIA)
+    accept = request.headers.get("Accept", "*/*")
+    format_ = formats.choose_of(request.query.get("format"), accept, _MEDIA)
     wanted = asked(await body.read_object(request, MEMBERS), context.clock.now_ms())
-    if media != _MEDIA[0] or wanted.limit != 0:
+    if format_ != "json" or wanted.limit != 0:
         access_log.note(request, {"filter": wanted.filter})
         require(request, Scope.EXPORT, 'a page with "limit": 0 has the count alone')
-    if media == _MEDIA[1]:
-        return await _stream(request, context, wanted)
-    return await _page(request, context, wanted)
+    if format_ == "json":
+        return await _page(request, context, wanted)
+    if wanted.cursor is not None:
+        raise bad_request("cursor belongs to pages; a stream has all users")
+    headers = {"Content-Type": _MEDIA[format_], "Cache-Control": "no-store"}
+    if format_ == "parquet":
+        columns = wanted.columns or DEFAULT
+        frames = _frames(request, context, wanted, headers)
+        return await parquet(request, frames, frame(NOBODY, None, columns), headers)
+    async with Audience(context, wanted.question) as found:
+        headers |= _headers(found, format_)
+        pieces = (_lines if format_ == "ndjson" else _csv)(request, found, wanted)
+        return await stream(request, pieces, headers)
 
 
 async def _page(request: web.Request, context: WorkerContext, wanted: Asked) -> web.Response:
     limit = DEFAULT_LIMIT if wanted.limit is None else wanted.limit
     if limit > MOST_USERS:
         raise bad_request(f"limit is at most {MOST_USERS}; ask for NDJSON to have them all")
+    if wanted.columns is not None:
+        raise bad_request("columns belong to NDJSON, CSV and Parquet; a page has user ids")
     after = None if wanted.cursor is None else wanted.cursor.after
     for attempt in range(_ATTEMPTS):
         async with Audience(context, wanted.question) as found:
@@ -126,57 +146,105 @@ def _facts(
     }
 
 
-async def _stream(
-    request: web.Request, context: WorkerContext, wanted: Asked
-) -> web.StreamResponse:
-    if wanted.cursor is not None:
-        raise bad_request("cursor belongs to pages; a stream has all users")
-    async with Audience(context, wanted.question) as found:
-        headers = {
-            "Content-Type": _MEDIA[1],
-            "Cache-Control": "no-store",
-            "Emberline-Now": rfc3339(found.plan.now_ms),
-            "Emberline-Evaluated-At": rfc3339(found.evaluated_at_ms),
-            "Emberline-Lag": str(found.lag),
-            "Emberline-Held-Back": str(found.held_back),
-        }
-        return await stream(request, _lines(request, found, wanted.limit), headers)
-
-
-async def _lines(
-    request: web.Request, found: Audience, limit: int | None
-) -> AsyncGenerator[bytes, None]:
-    """One line for each user: with a limit the first ones, as in a page, otherwise in any order.
-    The last line says `complete` only if no limit has cut the answer. It also lists the excluded
-    sources, if there are any; that list may be long.
-    """
+def _headers(found: Audience, format_: str) -> dict[str, str]:
+    headers = {
+        "Emberline-Now": rfc3339(found.plan.now_ms),
+        "Emberline-Evaluated-At": rfc3339(found.evaluated_at_ms),
+        "Emberline-Lag": str(found.lag),
+        "Emberline-Held-Back": str(found.held_back),
+    }
     excluded = _excluded(found)
-    more: dict[str, Any] = {"excluded_expired": excluded} if excluded else {}
-    count = 0
-    ordered = aiter(found) if limit is None else ascending(found.streams())
-    async with aclosing(ordered) as parts:
+    if format_ == "ndjson" or not excluded:
+        return headers  # the last line has them
+    named, room = [], _MOST_NAMED
+    for source in (quote(each, safe=":") for each in excluded):
+        room -= len(source) + 1
+        if room < 0:
+            break
+        named.append(source)
+    return headers | {
+        "Emberline-Excluded-Expired": ",".join(named),
+        "Emberline-Excluded-Total": str(len(excluded)),
+    }
+
+
+@dataclass(slots=True)
+class _Sent:
+    """The users of an answer so far; `cut`: whether the limit has left some out."""
+
+    count: int = 0
+    cut: bool = False
+
+
+async def _users(
+    request: web.Request, found: Audience, wanted: Asked, sent: _Sent, *, ordered: bool
+) -> AsyncGenerator[pl.Series, None]:
+    """The users of the answer: with a limit, or `ordered`, in order; otherwise in any order."""
+    limit = wanted.limit
+    users = aiter(found) if limit is None and not ordered else ascending(found.streams())
+    async with aclosing(users) as parts:
         while True:
             async with asyncio.timeout(SILENCE_S):
                 part = await anext(parts, None)
             if part is None:
-                yield formats.completion(count, **more)
                 return
             for start in range(0, len(part), LINES):
-                lines = part.slice(start, LINES)
-                if limit is not None and count + len(lines) > limit:
-                    access_log.count(request, limit - count)
-                    yield await asyncio.to_thread(_ndjson, lines.head(limit - count))
-                    yield formats.completion(limit, complete=False, **more)
+                some = part.slice(start, LINES)
+                if limit is not None and sent.count + len(some) > limit:
+                    some, sent.cut = some.head(limit - sent.count), True
+                sent.count += len(some)
+                access_log.count(request, len(some))
+                if len(some):
+                    yield some
+                if sent.cut:
                     return
-                count += len(lines)
-                access_log.count(request, len(lines))
-                yield await asyncio.to_thread(_ndjson, lines)
 
 
-def _ndjson(users: pl.Series) -> bytes:
-    buffer = io.BytesIO()
-    users.to_frame("user").write_ndjson(buffer)
-    return buffer.getvalue()
+async def _picked(request: web.Request, users: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
+    """The columns of these users; what the roster says is read from their shards."""
+    identified = set(columns) != set(DEFAULT)
+    roster = await identify(request.app[CONTEXT], users) if identified else None
+    return await asyncio.to_thread(frame, users, roster, columns)
+
+
+async def _lines(
+    request: web.Request, found: Audience, wanted: Asked
+) -> AsyncGenerator[bytes, None]:
+    """One line for each user; without columns `{"user": ID}`. The last line says `complete` only if
+    no limit has cut the answer. It also lists the excluded sources, if there are any; that list may
+    be long.
+    """
+    sent, columns = _Sent(), wanted.columns
+    async with aclosing(_users(request, found, wanted, sent, ordered=False)) as parts:
+        async for users in parts:
+            rows = (
+                users.rename("user").to_frame()
+                if columns is None
+                else await _picked(request, users, columns)
+            )
+            yield await asyncio.to_thread(ndjson, rows)
+    excluded = _excluded(found)
+    more: dict[str, Any] = {"excluded_expired": excluded} if excluded else {}
+    yield formats.completion(sent.count, complete=not sent.cut, **more)
+
+
+async def _csv(request: web.Request, found: Audience, wanted: Asked) -> AsyncGenerator[bytes, None]:
+    columns, safe = wanted.columns or DEFAULT, request.app[CONTEXT].settings.csv_safe
+    yield csv_header(columns)
+    async with aclosing(_users(request, found, wanted, _Sent(), ordered=True)) as parts:
+        async for users in parts:
+            rows = await _picked(request, users, columns)
+            yield await asyncio.to_thread(partial(csv, rows, safe=safe))
+
+
+async def _frames(
+    request: web.Request, context: WorkerContext, wanted: Asked, headers: dict[str, str]
+) -> AsyncGenerator[pl.DataFrame, None]:
+    async with Audience(context, wanted.question) as found:
+        headers |= _headers(found, "parquet")
+        async with aclosing(_users(request, found, wanted, _Sent(), ordered=True)) as parts:
+            async for users in parts:
+                yield await _picked(request, users, wanted.columns or DEFAULT)
 
 
 def _excluded(found: Audience) -> list[str]:
@@ -188,12 +256,16 @@ ROUTES = (
         method="POST",
         path="/audience",
         handler=audience,
-        summary="The users that match a filter, in pages of JSON or as one NDJSON stream",
+        summary="The users that match a filter, in pages of JSON, or all as NDJSON, CSV or Parquet",
         scope=Scope.READ,
         work=WorkKind.AUDIENCE,
         note=" That gives the count, in a page with `limit` 0; users take `users.export`.",
+        parameters=(query("format", "Before `Accept`", enum=list(_MEDIA)),),
         body=ref("AudienceRequest"),
-        answers={_MEDIA[0]: ref("Audience"), _MEDIA[1]: {"type": "string"}},
+        answers={
+            media: ref("Audience") if name == "json" else {"type": "string"}
+            for name, media in _MEDIA.items()
+        },
         problems=(
             "bad_request",
             "not_acceptable",

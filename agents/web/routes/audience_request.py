@@ -16,10 +16,11 @@ from agents.filters.parsing import parse
 from agents.filters.refusals import OnExpired
 from agents.http.problems import Problem, bad_request
 from agents.web.refusals import filter_problem
+from agents.web.user_columns import columns_of
 
 __all__ = ["DEFAULT_LIMIT", "MEMBERS", "MOST_USERS", "Asked", "Cursor", "asked", "rfc3339"]
 
-MEMBERS = frozenset({"filter", "now", "on_expired", "limit", "cursor"})
+MEMBERS = frozenset({"filter", "now", "on_expired", "limit", "cursor", "columns"})
 DEFAULT_LIMIT = 1_000
 MOST_USERS = 100_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,12 +58,13 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query and how much of its answer is requested; `limit` None: the default."""
+    """A query and how much of its answer is requested; `limit` and `columns` None: the default."""
 
     question: Question
     filter: Any
     limit: int | None
     cursor: Cursor | None
+    columns: tuple[str, ...] | None = None
 
     def digest(self, excluded: Iterable[str]) -> str:
         """Names the question, and what its answer does without: pages of others do not fit."""
@@ -100,7 +102,8 @@ def asked(body: Mapping[str, Any], now_ms: int) -> Asked:
     if on_expired not in list(OnExpired):
         raise bad_request(f"on_expired is refuse or exclude, not {on_expired!r}")
     question = Question(node, now, OnExpired(on_expired))
-    return Asked(question, body["filter"], _limit(body.get("limit")), cursor)
+    columns = columns_of(body.get("columns"))
+    return Asked(question, body["filter"], _limit(body.get("limit")), cursor, columns)
 
 
 def rfc3339(ms: int) -> str:

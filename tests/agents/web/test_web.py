@@ -367,7 +367,7 @@ async def test_export_writes_what_is_whole_and_refuses_the_rest(alone: Settings)
         port = first.context.address.rpartition(":")[2]
         settings = load({"http_port": port}, env={}, file=alone.data_dir / "none")
         sink = io.BytesIO()
-        size = await fetch(settings, A, "ndjson", sink)
+        size = (await fetch(settings, A, "ndjson", sink)).size
         assert size == len(sink.getvalue())
         assert sorted(await _ndjson(sink.getvalue())) == USERS
         second.shards[3].breaks = Recoverable("the store is gone")
