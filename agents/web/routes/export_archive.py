@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from aiohttp import web
+from yarl import URL
 
 from agents.audience.audience import Audience, Question
 from agents.filters.parsing import parse
@@ -63,10 +64,20 @@ async def export_archive(request: web.Request, segment: str, fields: Fields) -> 
         {
             "message": "success",
             "object_prefix": prefix,
-            "url": f"{request.url.origin()}{FILES}/{prefix}.zip",
+            "url": f"{_base(request.url, context.settings.public_url)}{FILES}/{prefix}.zip",
             "unknown_fields": list(fields.unknown),
         }
     )
+
+
+def _base(asked: URL, public_url: str) -> str:
+    """The address that the request named. Behind a proxy with TLS the worker is asked without it,
+    so `public_url` counts if it names the same host: no key is to travel in the clear.
+    """
+    public = URL(public_url)
+    if public.host != asked.host:
+        return str(asked.origin())
+    return str(public.with_user(None)).rstrip("/")
 
 
 async def _written(

@@ -141,6 +141,24 @@ async def test_a_refusal_comes_at_once_and_a_failure_where_the_file_would_be(
         await until(lambda: not any(each.context.spools.used for each in site.sites))
 
 
+@pytest.mark.parametrize(
+    ("public", "begins"),
+    [
+        ("", "http://127.0.0.1:"),
+        ("https://elsewhere.example", "http://127.0.0.1:"),
+        (
+            "https://user:secret@127.0.0.1/data/",
+            "https://127.0.0.1/data/users/export/segment/files/",
+        ),
+    ],
+)
+async def test_the_file_is_where_the_client_reaches_the_worker(
+    tmp_path: Path, public: str, begins: str
+) -> None:
+    async with exporting(Given(tmp_path, public_url=public)) as site:
+        assert (await site.begun())["url"].startswith(begins)
+
+
 async def test_without_a_folder_for_files_the_export_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     async with exporting(Given(tmp_path, data_dir=tmp_path / "file")) as site:
