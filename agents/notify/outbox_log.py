@@ -15,7 +15,7 @@ others.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
@@ -28,7 +28,8 @@ from agents.notify.outbox import (
     NoticeKind,
     Outbox,
 )
-from streams.kafka.foreign_records import own_key, pass_over, records_of
+from schemas.decode.batch_records import KafkaRecord, RecordBatch
+from streams.kafka.foreign_records import in_transaction, own_key, pass_over, records_of
 from streams.kafka.log import Log, ReaderOptions, Record
 
 __all__ = [
@@ -107,13 +108,12 @@ async def read_back(kafka: Log, topic: str, owner: str, start: int, outbox: Outb
         await reader.start()
         while True:
             for batch in await reader.progress():
-                for one in records_of(batch):
-                    key = own_key(one.key)
+                for key, one in _trusted(batch):
                     if key == OWNER and _owner(one.value) == owner:
                         found.offset = one.offset
                         return found
                     try:
-                        apply(found, key or "", one.value)
+                        apply(found, key, one.value)
                     except ValueError as error:
                         pass_over(topic, 0, one.offset, str(error))
     finally:
@@ -128,12 +128,24 @@ async def last_owner(kafka: Log, topic: str, start: int, end: int) -> str | None
         await reader.start()
         while reader.position((topic, 0)) < end:
             for batch in await reader.progress():
-                for one in records_of(batch):
-                    if own_key(one.key) == OWNER:
+                for key, one in _trusted(batch):
+                    if key == OWNER:
                         found = _owner(one.value) or found
     finally:
         await reader.close()
     return found
+
+
+def _trusted(batch: RecordBatch) -> Iterator[tuple[str, KafkaRecord]]:
+    """The records with their keys that a notifier has written, in its transactions, and requests to
+    try again, which anybody may write who may write here: others must not make it send anything.
+    """
+    for one in records_of(batch):
+        key = own_key(one.key) or ""
+        if key.startswith(RETRY) or in_transaction(batch) is not False:
+            yield key, one
+        else:
+            pass_over(batch.topic, batch.partition, one.offset, "no notifier has written it")
 
 
 def _owner(value: bytes | None) -> str | None:

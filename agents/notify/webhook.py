@@ -88,6 +88,7 @@ class Hooks:
     def __init__(self, settings: Settings) -> None:
         self._prefix = settings.prefix
         self._secrets = secrets_of(settings)
+        self._urls = frozenset(map(str, settings.webhook_urls))
         if settings.webhook_urls and not self._secrets:
             raise UsageError(
                 "webhook_urls is set and webhook_secrets is not",
@@ -100,6 +101,8 @@ class Hooks:
 
     async def send(self, notice: Notice, url: str, message_id: str, now_ms: int) -> Attempt:
         """One attempt, of at most ATTEMPT_S; follows no redirect, reads no body of an answer."""
+        if url not in self._urls:
+            return Attempt(Result.REFUSED, "this webhook is not in webhook_urls any more")
         body = body_of(notice, self._prefix)
         headers = headers_of(message_id, now_ms, body, self._secrets)
         try:

@@ -12,6 +12,7 @@ from tests.rigs.record_batches import Produced, batch
 
 __all__ = ["MemoryLog"]
 
+_TRANSACTIONAL = 0x10
 Stop = Callable[[str], None]
 
 
@@ -24,6 +25,8 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.records: dict[str, list[Record]] = {}
+        #: Which of them were written in a transaction, by topic and offset.
+        self.committed: set[tuple[str, int]] = set()
         self.stop: Stop = lambda where: None
 
     def write(self, topic: str, key: str, value: bytes | None) -> int:
@@ -67,8 +70,10 @@ class _MemoryWriter:
 
     async def commit(self, records: Sequence[Record]) -> list[int]:
         self._log.stop("commit")
-        offsets = [self._log.write(one.topic, (one.key or b"").decode(), one.value)
-                   for one in records]  # fmt: skip
+        offsets = [
+            self._log.write(one.topic, (one.key or b"").decode(), one.value) for one in records
+        ]
+        self._log.committed |= {(one.topic, at) for one, at in zip(records, offsets, strict=True)}
         self._log.stop("committed")
         return offsets
 
@@ -98,12 +103,9 @@ class _MemoryReader:
         found = []
         for (topic, number), at in self._positions.items():
             rest = self._log.records.get(topic, [])[at:]
-            if rest:
-                found.append(_batch(topic, at, rest))
-                self._positions[topic, number] = at + len(rest)
+            for offset, one in enumerate(rest, at):
+                attributes = _TRANSACTIONAL if (topic, offset) in self._log.committed else 0
+                made = [Produced(one.value, one.key)]
+                found.append(batch(made, topic=topic, base_offset=offset, attributes=attributes))
+            self._positions[topic, number] = at + len(rest)
         return found
-
-
-def _batch(topic: str, start: int, records: Sequence[Record]) -> RecordBatch:
-    made = [Produced(one.value, one.key) for one in records]
-    return batch(made, topic=topic, base_offset=start)

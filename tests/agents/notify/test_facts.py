@@ -1,8 +1,10 @@
 """What becomes a message, and who gets it: requests, digests, stuck work, sweeps that ask."""
 
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+from agents.notify import outbox_log
 from agents.notify.outbox import Channel, Delivery, DeliveryState, NoticeKind
 from tests.rigs.desk import DAY, MONTH3
 from tests.rigs.notifying import NotifyRig
@@ -179,6 +181,26 @@ async def test_a_notifier_that_is_new_tells_of_nothing_old(tmp_path: Path) -> No
     await rig.tell()
     await settled(rig)
     assert told(rig) == []
+
+
+async def test_a_message_that_another_program_has_written_is_not_sent(tmp_path: Path) -> None:
+    rig = NotifyRig(tmp_path)
+    rig.desk.define(A)
+    rig.desk.command("hold", A, notify=(ADA,))
+    await rig.tell()
+    assert await rig.run(rig.all_over)
+    (real,) = rig.sent
+    own = rig.topics.notifications
+    for letter, one in (
+        ("n", rig.notices[real.notice]),
+        ("d", replace(real, to="eve@example.com")),
+    ):
+        record = outbox_log.record(own, f"{letter}/{one.id}", one)
+        rig.log.write(own, f"{letter}/{one.id}", record.value)
+    rig.log.write(own, "o", b'{"owner": "eve"}')
+    turns = count()
+    assert await rig.run(lambda: next(turns) > 100)
+    assert rig.sent == [real]
 
 
 async def test_records_that_no_notifier_has_written_are_passed_over(tmp_path: Path) -> None:

@@ -118,6 +118,13 @@ async def test_the_status_decides(status: int, result: Result) -> None:
         assert found.after_ms == (0 if status == 410 else 30_000)
 
 
+async def test_an_address_that_is_not_in_the_settings_is_not_called() -> None:
+    async with receiving() as receiver:
+        found = await Hooks(settings()).send(NOTICE, receiver.url, "d1", NOTICE.time)
+        assert found.result is Result.REFUSED
+        assert receiver.got == []
+
+
 async def test_nobody_there_is_unreachable() -> None:
     async with receiving() as receiver:
         pass

@@ -65,6 +65,9 @@ async def test_requests_are_told_once_and_a_crash_repeats_a_message_under_its_id
             await worker.ready()
             await post(worker, f"/sources/{A}/expire", {"notify": ["ada@example.com"]})
             await server.until(lambda: len(server.offered) == 1)
+            # a mail server that does not answer delays nobody
+            paused = await post(worker, "/sweep/pause", {})
+            assert paused["state"] == "finished"
             assert server.mails == []
             worker.kill()
         async with running(given) as worker:

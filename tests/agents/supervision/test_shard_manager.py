@@ -37,6 +37,7 @@ class Bench:
     def __init__(self, make: Callable[[int], DummyShard] = DummyShard) -> None:
         self.made: list[DummyShard] = []
         self.coordinators: list[DummyShard] = []
+        self.notifiers: list[DummyShard] = []
         self.rejoins = 0
         self.silent_s = 0.0
         self.ownership = Ownership()
@@ -44,7 +45,10 @@ class Bench:
         self.failed: list[BaseException] = []
         self._make = make
         self.manager = ShardManager(
-            Actors(Open(), self._shard, self._coordinator, ownership=self.ownership),
+            Actors(
+                *(Open(), self._shard, self._coordinator, {"notifier": self._notifier}),
+                ownership=self.ownership,
+            ),
             deliver=self._deliver,
             request_rejoin=self._rejoin,
             on_failed=self.failed.append,
@@ -64,6 +68,10 @@ class Bench:
     def _coordinator(self) -> DummyShard:
         self.coordinators.append(DummyShard(-1))
         return self.coordinators[-1]
+
+    def _notifier(self) -> DummyShard:
+        self.notifiers.append(DummyShard(-2))
+        return self.notifiers[-1]
 
     async def _deliver(self, shard: object, fetched: object) -> None:
         raise AssertionError("nothing is fetched here")
@@ -95,6 +103,23 @@ async def test_assignments_start_keep_and_leave(bench: Bench) -> None:
     await bench.manager.stop()
     assert not any(shard.ready for shard in bench.made)
     assert bench.failed == []
+
+
+async def test_the_notifier_runs_where_the_coordinator_runs_and_neither_ends_the_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.01)
+    await bench.assign(1, 0)
+    assert bench.notifiers == []
+    await bench.assign(2, 0, control=True)
+    await until(lambda: bench.coordinators and bench.notifiers and bench.notifiers[0].ready)
+    bench.notifiers[0].ends.set_result(Recoverable("no broker"))
+    await until(lambda: len(bench.notifiers) == 2 and bench.notifiers[1].ready)
+    assert len(bench.coordinators) == 1
+    assert bench.coordinators[0].ready
+    await bench.assign(3, 0)
+    await until(lambda: not bench.notifiers[1].ready and not bench.coordinators[0].ready)
+    assert not bench.manager.coordinates
 
 
 async def test_recoverable_starts_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,189 @@
+"""The outbox: pauses, servers that cannot be reached, limits, and its records."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.notify.outbox import (
+    MOST_OVER,
+    MOST_PENDING,
+    Attempt,
+    Channel,
+    Delivery,
+    DeliveryPolicy,
+    DeliveryState,
+    Notice,
+    NoticeKind,
+    Outbox,
+    Recipient,
+    Result,
+)
+from agents.notify.outbox_log import FoundOutbox, apply, record
+
+NOW = 1_767_225_600_000
+HOUR, DAY = 3_600_000, 86_400_000
+DOWN = Attempt(Result.UNREACHABLE, "connection refused")
+LATER = Attempt(Result.RETRY, "451 later")
+POLICY = DeliveryPolicy()
+
+
+def mails(count: int) -> list[Recipient]:
+    return [Recipient(Channel.MAIL, f"u{number}@example.com") for number in range(count)]
+
+
+def made(*recipients: Recipient, request: str = "r") -> Outbox:
+    outbox = Outbox("p.")
+    notice = outbox.notice(NoticeKind.REQUEST, request, NOW, {"request_id": request})
+    outbox.tell(notice, recipients, NOW)
+    return outbox
+
+
+def tried(outbox: Outbox, now: int) -> list[Delivery]:
+    return outbox.due(now, (), 100)
+
+
+def test_pauses_triple_up_to_an_hour() -> None:
+    pauses = [POLICY.pause_ms(attempts) // 1000 for attempts in range(1, 9)]
+    assert pauses == [5, 15, 45, 135, 405, 1215, 3600, 3600]
+    assert POLICY.pause_ms(10_000) == HOUR
+
+
+@pytest.mark.parametrize(("channel", "days"), [(Channel.MAIL, 3), (Channel.WEBHOOK, 1)])
+def test_it_is_tried_until_its_time_is_over(channel: Channel, days: int) -> None:
+    outbox = made(Recipient(channel, "to"))
+    now, attempts = NOW, 0
+    while found := tried(outbox, now):
+        attempts += 1
+        assert attempts < 200
+        now = max(now, outbox.done(found[0].id, LATER, now).next_at)
+    (one,) = outbox.deliveries.values()
+    assert (one.state, one.error) == (DeliveryState.FAILED, "451 later")
+    assert one.changed == NOW + days * DAY
+    assert attempts == pytest.approx(days * 24, abs=8)
+
+
+def test_of_a_server_that_is_down_one_delivery_at_a_time_is_tried() -> None:
+    hook = Recipient(Channel.WEBHOOK, "https://hooks.example.com/")
+    outbox = made(*mails(5), hook)
+    first = tried(outbox, NOW)
+    assert len(first) == 6
+    for one in first[:3]:
+        outbox.done(one.id, DOWN, NOW)
+    assert [one.channel for one in tried(outbox, NOW)] == [Channel.WEBHOOK]
+    outbox.done(first[5].id, Attempt(Result.SENT), NOW)
+    assert tried(outbox, NOW) == []
+    now = NOW + POLICY.first_pause_ms
+    (probe,) = tried(outbox, now)
+    assert tried(outbox, now)[0] == probe
+    assert outbox.due(now, {probe.id}, 100) == []
+    outbox.done(probe.id, DOWN, now)
+    assert tried(outbox, now) == []
+    now += POLICY.pause_ms(2)
+    (probe,) = tried(outbox, now)
+    outbox.done(probe.id, Attempt(Result.SENT), now)
+    rest = tried(outbox, now)
+    while len(rest) == 1:  # those that had failed too are tried one by one
+        outbox.done(rest[0].id, Attempt(Result.SENT), now)
+        rest = tried(outbox, now)
+    assert len(rest) == 2
+    assert all(one.attempts == 0 for one in rest)
+
+
+def test_what_waits_for_a_server_that_is_down_fails_with_its_error() -> None:
+    outbox = made(*mails(3))
+    first = tried(outbox, NOW)[0]
+    outbox.done(first.id, DOWN, NOW)
+    assert outbox.give_up(NOW + 3 * DAY - 1, ()) == []
+    late = outbox.give_up(NOW + 3 * DAY, ())
+    assert len(late) == 3
+    assert {(one.state, one.error) for one in late} == {(DeliveryState.FAILED, DOWN.detail)}
+
+
+def test_few_are_sent_at_a_time() -> None:
+    outbox = made(*mails(9))
+    found = outbox.due(NOW, (), 4)
+    assert len(found) == 4
+    assert len(outbox.due(NOW, {one.id for one in found[:3]}, 4)) == 1
+
+
+def test_a_notice_told_again_makes_nothing_new() -> None:
+    outbox = made(*mails(2))
+    known = dict(outbox.deliveries)
+    notice = outbox.notice(NoticeKind.REQUEST, "r", NOW, {"request_id": "r"})
+    outbox.tell(notice, mails(2), NOW + 1)
+    assert outbox.deliveries == known
+
+
+def test_an_id_depends_on_deployment_request_time_and_recipient() -> None:
+    ids: set[str] = set()
+    for prefix, about, time in (("p.", "r", 1), ("q.", "r", 1), ("p.", "s", 1), ("p.", "r", 2)):
+        outbox = Outbox(prefix)
+        outbox.tell(outbox.notice(NoticeKind.REQUEST, about, time, {}), mails(2), NOW)
+        ids |= outbox.deliveries.keys()
+    assert len(ids) == 8
+
+
+def test_it_is_full_before_it_is_large_and_forgets_what_is_old() -> None:
+    outbox = made(*mails(MOST_PENDING - 1))
+    assert not outbox.full
+    outbox.tell(outbox.notice(NoticeKind.REQUEST, "s", NOW, {}), mails(1), NOW)
+    assert outbox.full
+    for number, key in enumerate(list(outbox.deliveries)):
+        answer = Attempt(Result.SENT if number % 2 else Result.REFUSED)
+        outbox.done(key, answer, NOW + number)
+    outbox.forget(NOW)
+    assert len(outbox.deliveries) == 2 * MOST_OVER
+    outbox.forget(NOW + 8 * DAY)
+    assert {one.state for one in outbox.deliveries.values()} == {DeliveryState.FAILED}
+    assert outbox.notices, "what failed may be tried again"
+    outbox.forget(NOW + 31 * DAY)
+    assert not outbox.deliveries
+    assert not outbox.notices
+    assert not outbox.told
+
+
+words = st.text(max_size=10)
+deliveries = st.builds(
+    Delivery,
+    *(words.filter(bool), words, st.sampled_from(NoticeKind), st.sampled_from(Channel)),
+    *(words, words, st.integers(0, 1 << 50), st.integers(0, 1 << 50)),
+    state=st.sampled_from(DeliveryState),
+    attempts=st.integers(0, 99),
+    unreachable=st.booleans(),
+    error=words,
+)
+
+
+@given(st.lists(deliveries, max_size=5))
+def test_what_is_written_is_read_back(found: list[Delivery]) -> None:
+    outbox, again = Outbox("p."), FoundOutbox(Outbox("p."))
+    for one in found:
+        outbox._put("d", one.id, one)
+        outbox._put("n", one.notice, Notice(one.notice, one.kind, 1, {"x": [one.error]}))
+    outbox.collect(NoticeKind.STUCK, "campaign:a/b", {"source": "campaign:a/b"}, NOW)
+    outbox.note_stuck("campaign:a", 3)
+    outbox.note_question("q1")
+    for (letter, key), value in outbox.changes().items():
+        made = record("t", f"{letter}/{key}", value)
+        apply(again, (made.key or b"").decode(errors="surrogatepass"), made.value)
+    for name in ("deliveries", "notices", "collected", "marks", "stuck", "question", "told"):
+        assert getattr(again.outbox, name) == getattr(outbox, name), name
+
+
+@given(words, st.binary(max_size=40))
+def test_any_record_is_applied_or_refused(key: str, value: bytes) -> None:
+    found = FoundOutbox(Outbox("p."))
+    for letter in "ndglkqwcox":
+        try:
+            apply(found, f"{letter}/{key}", value)
+        except ValueError:
+            continue
+
+
+def test_a_delivery_of_a_later_version_is_refused_and_not_misread() -> None:
+    (one,) = made(*mails(1)).deliveries.values()
+    value = record("t", "d/x", replace(one)).value or b""
+    with pytest.raises(ValueError, match="TypeError"):
+        apply(FoundOutbox(Outbox("p.")), "d/x", value.replace(b'"attempts"', b'"other"'))
