@@ -74,6 +74,8 @@ def command(
         if as_json:
             emit(answer)
             return
+        for one in answer.get("understood", ()):
+            _understood(one["given"], one["source"], one["name"])
         say(str(answer["count"]))
         if answer["excluded_expired"]:
             _warn(answer["excluded_expired"])
@@ -112,6 +114,8 @@ async def stream(
             if format_ == "ndjson":
                 tail = _last_line(tail + piece)
         named = answer.headers.get("Emberline-Excluded-Expired", "")
+        for pair in filter(None, answer.headers.get("Emberline-Understood", "").split(",")):
+            _understood(*map(unquote, pair.split("=", 1)))
     if format_ != "ndjson":
         sink.flush()
         return [unquote(source) for source in named.split(",") if source]
@@ -144,6 +148,10 @@ def _filter(text: str) -> Any:
             f"The filter is not JSON: {error}",
             remedy='Write {"filter": "received_from_campaign", "campaign": "ID"}, or @FILE',
         ) from error
+
+
+def _understood(text: str, key: str, name: str = "") -> None:
+    say(f"{text}: {key}" + (f' "{name}"' if name else ""), err=True)
 
 
 def _warn(sources: list[str]) -> None:

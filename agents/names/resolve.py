@@ -26,6 +26,7 @@ __all__ = [
     "check_request",
     "described",
     "resolve",
+    "seen",
     "unknown",
 ]
 
@@ -88,7 +89,7 @@ def resolve(text: str, names: NameIndex, *, changes: bool = False) -> SourceStat
     }
     if by_name:
         called = _only(text, "is, or looks like, the name of several sources", [*by_name.values()])
-        return _seen(text, called, called.name)
+        return seen(text, called, called.name)
     begun = {
         one.source: (one, what, len(found))
         for kinds, found in ways
@@ -101,7 +102,7 @@ def resolve(text: str, names: NameIndex, *, changes: bool = False) -> SourceStat
     if changes and length < LEAST_BEGINNING:
         because = f"has fewer than {LEAST_BEGINNING} characters, too few to change a source"
         raise AmbiguousSource(text, because, [one])
-    return _seen(text, one, what)
+    return seen(text, one, what)
 
 
 def check_request(text: str, names: NameIndex) -> None:
@@ -153,7 +154,7 @@ def _only(text: str, because: str, found: Sequence[SourceState]) -> SourceState:
     return found[0]
 
 
-def _seen(text: str, found: SourceState, what: str) -> SourceState:
+def seen(text: str, found: SourceState, what: str) -> SourceState:
     """The source, unless characters that nobody sees are in the text or in what it fits."""
     if hidden(text) or hidden(what):
         raise AmbiguousSource(text, "may not be what it looks like, for unseen characters", [found])

@@ -6,7 +6,7 @@ from typing import Any
 from agents.requests.facts import STATES
 from schemas.records.lifecycle import Outcome, State, Status
 
-__all__ = ["PROGRESS", "REQUESTS"]
+__all__ = ["PROGRESS", "REQUESTS", "UNDERSTOOD"]
 
 _TEXT = {"type": "string"}
 _NAME = {"type": ["string", "null"]}
@@ -83,7 +83,7 @@ _PART = _shape(
 _LIST_OF_TEXTS = {"type": "array", "items": _TEXT}
 _PARTS = {"type": "array", "items": _shape({"id": _TEXT, "name": _TEXT})}
 _WHOLE = {**_REQUEST, "sources": {"type": "array", "items": _PART}, "next": _NAME}
-_UNDERSTOOD = {
+UNDERSTOOD = {
     "type": "array",
     "items": _shape({"given": _TEXT, "source": _TEXT, "name": _TEXT}),
     "description": "sources that were named otherwise than by key, and what that was taken for",
@@ -92,7 +92,7 @@ _UNDERSTOOD = {
 REQUESTS: Mapping[str, Any] = {
     "RequestSummary": _shape(_REQUEST),
     "Request": _shape(_WHOLE),
-    "AskedRequest": _shape({**_WHOLE, "understood": _UNDERSTOOD}),
+    "AskedRequest": _shape({**_WHOLE, "understood": UNDERSTOOD}),
     "Requests": _shape(
         {
             "requests": {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agents.web.request_shapes import PROGRESS
+from agents.web.request_shapes import PROGRESS, UNDERSTOOD
 from agents.web.user_columns import COLUMNS as AUDIENCE_COLUMNS
 from schemas.records.lifecycle import State
 from schemas.tables.interaction import CHANNELS, KINDS
@@ -256,6 +256,7 @@ COMPONENTS: Mapping[str, Any] = {
                 "description": "for which leaves; the first 1,000 at most",
             },
             "excluded_total": {**_COUNT, "description": "how many `excluded` would name"},
+            "understood": UNDERSTOOD,
         }
     ),
 }

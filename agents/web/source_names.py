@@ -6,11 +6,13 @@ says what was understood (`understood`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
+from agents.filters.named_sources import with_keys
 from agents.http.keys import Scope
 from agents.http.problems import Problem, ambiguous_source, bad_request, unknown_source
 from agents.http.route import Handler, Parameter, Route
@@ -21,6 +23,7 @@ from schemas.records.lifecycle import is_source
 
 __all__ = [
     "definition_key",
+    "filter_keys",
     "key_of",
     "keys_of",
     "resolved_sources",
@@ -28,9 +31,11 @@ __all__ = [
     "source_headers",
     "source_of",
     "understood",
+    "understood_header",
     "unknown_key",
 ]
 
+MOST_HEADER = 2_000
 MOST_NAMED = 1_000
 """Sources of one body that are named otherwise than by key."""
 
@@ -143,6 +148,36 @@ def keys_of(
         else:
             found[key_of(request, text, changes=True)] = None
     return tuple(found)
+
+
+def filter_keys(request: web.Request, tree: Any) -> Any:
+    """The filter of a question with keys in place of whole names. Raises Problem (409)."""
+    context = request.app[CONTEXT]
+    states, catalog = context.states, context.catalog
+
+    def known(key: str) -> bool:
+        return states.get(key) is not None or catalog.get(key) is not None
+
+    try:
+        found, meant = with_keys(tree, states.names, known)
+    except AmbiguousSource as error:
+        raise ambiguous_source(error) from error
+    request.setdefault(_UNDERSTOOD, {}).update(
+        {text: record.source for text, record in meant.items()}
+    )
+    return found
+
+
+def understood_header(request: web.Request) -> dict[str, str]:
+    """A header with what `understood` has, for answers without a place for it; the first ones."""
+    pairs, room = [], MOST_HEADER
+    for text, key in request.get(_UNDERSTOOD, {}).items():
+        pair = f"{quote(text, safe='')}={quote(key, safe=':')}"
+        room -= len(pair) + 1
+        if room < 0:
+            break
+        pairs.append(pair)
+    return {"Emberline-Understood": ",".join(pairs)} if pairs else {}
 
 
 def understood(request: web.Request) -> list[dict[str, str]]:

@@ -35,6 +35,7 @@ from agents.web.routes.audience_request import (
     asked,
     rfc3339,
 )
+from agents.web.source_names import filter_keys, understood, understood_header
 from agents.web.stream import stream
 from agents.web.user_columns import DEFAULT, NOBODY, csv, csv_header, frame, ndjson
 from schemas.errors import Recoverable
@@ -58,7 +59,10 @@ async def audience(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     accept = request.headers.get("Accept", "*/*")
     format_ = formats.choose_of(request.query.get("format"), accept, _MEDIA)
-    wanted = asked(await body.read_object(request, MEMBERS), context.clock.now_ms())
+    given = await body.read_object(request, MEMBERS)
+    if "filter" in given:
+        given["filter"] = filter_keys(request, given["filter"])
+    wanted = asked(given, context.clock.now_ms())
     if format_ != "json" or wanted.limit != 0:
         access_log.note(request, {"filter": wanted.filter})
         require(request, Scope.EXPORT, 'a page with "limit": 0 has the count alone')
@@ -66,7 +70,11 @@ async def audience(request: web.Request) -> web.StreamResponse:
         return await _page(request, context, wanted)
     if wanted.cursor is not None:
         raise bad_request("cursor belongs to pages; a stream has all users")
-    headers = {"Content-Type": _MEDIA[format_], "Cache-Control": "no-store"}
+    headers = {
+        "Content-Type": _MEDIA[format_],
+        "Cache-Control": "no-store",
+        **understood_header(request),
+    }
     if format_ == "parquet":
         columns = wanted.columns or DEFAULT
         frames = _frames(request, context, wanted, headers)
@@ -99,7 +107,9 @@ async def _page(request: web.Request, context: WorkerContext, wanted: Asked) -> 
             if users:
                 access_log.count(request, len(users))
             return web.json_response(
-                body=orjson.dumps(_facts(found, wanted, count, users, more)),
+                body=orjson.dumps(
+                    _facts(found, wanted, count, users, more) | {"understood": understood(request)}
+                ),
                 headers={"Cache-Control": "no-store"},
             )
     raise AssertionError("the last attempt returns or raises")
@@ -268,6 +278,7 @@ ROUTES = (
         },
         problems=(
             "bad_request",
+            "ambiguous_source",
             "not_acceptable",
             "source_hidden",
             "stale_cursor",

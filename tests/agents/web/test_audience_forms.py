@@ -218,3 +218,33 @@ async def test_the_command_writes_every_form(
         assert (await run("--format", "count", "--columns", "user_id")).exit_code == 2
         assert (await run("--format", "count")).stdout == "12\n"
         assert (await run("--format", "csv", "--json")).exit_code == 2
+
+
+async def test_a_question_names_sources_as_people_call_them(tmp_path: Path) -> None:
+    made = site(tmp_path)
+    records = (
+        SourceState(A, State.ACTIVE, 1, name="Spring sale"),
+        *(SourceState(key, State.ACTIVE, 1, name="Twice") for key in ("campaign:1", "campaign:2")),
+    )
+    made.states.records.update({record.source: record for record in records})
+    given = {"filter": LEAF | {"campaign": "spring SALE"}}
+    async with serving(made) as session:
+        _, data = await asked(session, made, given | {"limit": 5})
+        page = json.loads(data)
+        assert page["understood"] == [{"given": "spring SALE", "source": A, "name": "Spring sale"}]
+        assert (page["count"], len(page["users"])) == (12, 5)
+        # the cursor is of the key: the same question, however it is written
+        following = {"filter": LEAF, "cursor": page["next"], "limit": 20}
+        again = LEAF | {"campaign": A}
+        _, data = await asked(session, made, following | {"filter": again})
+        assert len(json.loads(data)["users"]) == 7
+        for form in FORMS:
+            answer, _ = await asked(session, made, given, f"?format={form}")
+            assert answer.status == 200
+            assert answer.headers["Emberline-Understood"] == f"spring%20SALE={A}"
+        answer, data = await asked(session, made, {"filter": LEAF | {"campaign": "twice"}})
+        problem = json.loads(data)
+        assert (answer.status, problem["code"]) == (409, "ambiguous_source")
+        assert [one["source"] for one in problem["candidates"]] == ["campaign:1", "campaign:2"]
+        answer, data = await asked(session, made, {"filter": LEAF | {"campaign": "spring"}})
+        assert (answer.status, json.loads(data)["code"]) == (404, "unknown_source")
