@@ -5,7 +5,6 @@ A worker that does not answer at once, or wants another key, gives no words and 
 
 import json
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -76,6 +75,8 @@ def _sources(ctx: click.Context, **query: object) -> Iterator[dict[str, Any]]:
     """Sources that the worker knows; none if anything is amiss. Words with control characters are
     left out: a shell would run what it completes.
     """
+    from http.client import HTTPException  # which only a completion needs
+
     try:
         answer = _asked(given_settings(ctx), f"/sources?{urlencode(query)}")
         for one in answer["sources"]:
@@ -87,6 +88,8 @@ def _sources(ctx: click.Context, **query: object) -> Iterator[dict[str, Any]]:
 
 
 def _asked(settings: Settings, path: str) -> Any:
+    from http.client import HTTPConnection
+
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http_host, settings.http_host)
     connection = HTTPConnection(host, settings.http_port, timeout=ANSWER_S)
     try:

@@ -49,7 +49,7 @@ def command(ctx: click.Context, topic: tuple[str, ...], as_json: bool) -> None:
     """Without TOPIC the list of them. The pages are made from the code, as docs/reference is."""
     if not topic:
         _list(ctx, as_json)
-    elif topic[0] in pages.NAMES:
+    elif len(topic) == 1 and topic[0] in pages.NAMES:
         found = pages.page(topic[0])
         if as_json:
             emit(asdict(found))

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from agents.cli.calling import address, asked
 from agents.coordinator.rules.checked import MALFORMED
 from agents.coordinator.rules.sweep_state import SWEEP, RetentionSweep, sweep_of
+from agents.requests.rejected import rejected
 from schemas.errors import EmberlineError
 from schemas.records.lifecycle import SourceState
 from streams.kafka.kafka_log import KafkaLog
@@ -14,20 +16,44 @@ from streams.kafka.topic_reader import read_each, read_table
 from streams.kafka.topic_specs import Topics
 from streams.settings import Settings
 
-__all__ = ["read", "worker_facts"]
+__all__ = ["StatusFacts", "read", "worker_facts"]
 
 WORKER_S = 3.0
+HOUR_MS = 3_600_000
 
 
-async def read(settings: Settings) -> tuple[list[SourceState], RetentionSweep, dict[str, Any]]:
-    """The sources by state and name, the sweep, and the worker as `worker_facts` gives it."""
-    table, sweep, worker = await asyncio.gather(
+@dataclass(frozen=True, slots=True)
+class StatusFacts:
+    """The sources by state and key, the sweep, the worker as `worker_facts` gives it, and the
+    records rejected in the last hour as `GET /rejected` gives them, None if that is not known.
+    """
+
+    sources: list[SourceState]
+    sweep: RetentionSweep
+    worker: dict[str, Any]
+    rejected: dict[str, Any] | None
+
+
+async def read(settings: Settings, now_ms: int) -> StatusFacts:
+    """All of it, at once. Raises Recoverable without a broker."""
+    table, sweep, worker, rejects = await asyncio.gather(
         read_table(KafkaLog(settings), Topics(settings.prefix).state, "state"),
         _sweep(settings),
         worker_facts(settings),
+        _rejected(settings, now_ms),
     )
     states = [SourceState.from_record(record) for record in table.values()]
-    return sorted(states, key=lambda r: (r.state.value, r.source)), sweep, worker
+    ordered = sorted(states, key=lambda r: (r.state.value, r.source))
+    return StatusFacts(ordered, sweep, worker, rejects)
+
+
+async def _rejected(settings: Settings, now_ms: int) -> dict[str, Any] | None:
+    topic = Topics(settings.prefix).rejected
+    try:
+        found = await rejected(KafkaLog(settings), topic, now_ms - HOUR_MS, 0)
+    except EmberlineError:
+        return None  # the states say what is amiss, if it concerns them too
+    return found.facts()
 
 
 async def _sweep(settings: Settings) -> RetentionSweep:

@@ -9,7 +9,7 @@ import click
 
 from schemas.words.shown import json_shown, shown, width
 
-__all__ = ["Sink", "emit", "emit_end", "live", "say", "stdout"]
+__all__ = ["Sink", "clear", "emit", "emit_end", "live", "say", "stdout"]
 
 _LINE = 79
 
@@ -31,6 +31,11 @@ def live(text: str, *, err: bool = False, columns: int = _LINE) -> None:
     """Print a line that replaces the previous one; `say` or an empty `say()` ends it."""
     line = shown(text)
     click.echo(f"\r{line}{' ' * max(0, columns - width(line))}", nl=False, err=err)
+
+
+def clear() -> None:
+    """Erase the terminal and begin at its top."""
+    click.clear()
 
 
 def emit(facts: object) -> None:

@@ -110,11 +110,13 @@ class _Table:
         """
         heads = [max(_LEAST, width(name)) for name in self._head]
         words = [min(_WORD, word) for word in self._words()]
-        for least in (words, [*words[:copied], *heads[copied:]]):
+        least = [words, *([*words[:kept], *heads[kept:]] for kept in (max(copied, 1), copied))]
+        # what a row is about is cut last
+        for floors in least:
             floor = [
                 size if numeric else max(name, word)
                 for size, numeric, name, word in zip(
-                    self._widths, self._numeric, heads, least, strict=True
+                    self._widths, self._numeric, heads, floors, strict=True
                 )
             ]
             _narrow(self._widths, floor, columns)

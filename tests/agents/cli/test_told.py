@@ -1,13 +1,12 @@
 """What becomes of a request, in words: how far it is, and until when the data is available."""
 
-import io
-import sys
 from typing import Any
 
 import pytest
 
 from agents.cli.told import ToldRequest, available_text, outcome_counts, tally
 from schemas.records.lifecycle import Exemption, Hold, SourceState, State
+from tests.rigs.screen import screen
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
@@ -76,19 +75,11 @@ def test_what_is_so_already_is_counted_apart_and_is_not_bad() -> None:
     assert outcome_counts(counts) == "1 completed, 1 so already"
 
 
-class Screen(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.mark.parametrize("columns", [80, 60])
 def test_many_sources_are_told_together_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(sys, "stdout", screen := Screen())
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    shown = screen(monkeypatch, columns)
     told = ToldRequest("restore", quiet=False)
     states = {}
     for number in range(10_000):
@@ -98,7 +89,7 @@ def test_many_sources_are_told_together_on_a_terminal(
     states["campaign:7"] = state("campaign:7", State.ACTIVE)
     told.take(result(None, "completed"))
     told.report(states, NOW)
-    assert screen.getvalue().splitlines() == [
+    assert shown.lines() == [
         "10,000 completed",
         "9,999 are available until 2027-04-15",
         "1 stay available: it is active",
@@ -106,16 +97,13 @@ def test_many_sources_are_told_together_on_a_terminal(
 
 
 def test_few_sources_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(sys, "stdout", screen := Screen())
+    shown = screen(monkeypatch, 80)
     told = ToldRequest("restore", quiet=False)
     told.take(result("campaign:a", "completed"))
     told.take(result("campaign:b", "refused", code="not_expired"))
     due = state("campaign:a", State.STOPPED, due_at=NOW + 90 * DAY, name="春のキャンペーン")
     told.report({"campaign:a": due, "campaign:b": state("campaign:b", State.ACTIVE)}, NOW)
-    assert [line.removeprefix("\x1b[1m").removesuffix("\x1b[0m") for line in
-            screen.getvalue().splitlines()] == [
+    assert shown.lines() == [
         "name              source      outcome     state    data",
         "春のキャンペーン  campaign:a  completed   STOPPED  available until 2027-04-15",
         "                  campaign:b  so already  ACTIVE   stays available: it is active",

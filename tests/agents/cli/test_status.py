@@ -1,0 +1,168 @@
+"""`emberline status` on a terminal of 80 and of 60 columns, with ten thousand sources."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agents.cli.status import StatusFilter, rejected_lines, show_status, worker_line
+from agents.cli.status_facts import StatusFacts
+from agents.coordinator.rules.sweep_state import RetentionSweep
+from schemas.records.lifecycle import Exemption, Hold, SourceState, State
+from schemas.words.shown import width
+from tests.rigs.screen import screen
+
+NOW = 1_800_000_000_000
+DAY = 86_400_000
+UUID = "6f1c1fd0-5a7e-4d0e-9e61-0f5b5c1de2aa"
+
+SOURCES = [
+    SourceState("campaign:quiet", State.ACTIVE, 1, name="Newsletter"),
+    SourceState(
+        f"campaign:{UUID}", State.STOPPED, 1, name="春のキャンペーン 🌸", tags=("2026",),
+        due_at=NOW + 90 * DAY, due_because="stopped, then P3M",
+    ),
+    SourceState(
+        "canvas:welcome", State.EXEMPT, 1, name="👨‍👩‍👧 Famille",
+        exempt_by=(Exemption("canvas:w", ("segment:s",), "received_from_campaign"),),
+    ),
+    SourceState("campaign:held", State.HELD, 1, held=Hold("ann", "dispute", 1)),
+    SourceState("campaign:old", State.EXPIRED, 1, name="Old", interactions=1_234_567),
+    SourceState("campaign:busy", State.EXPIRING, 1, name="Busy", stuck=(3,)),
+]  # fmt: skip
+WORKER = {
+    "address": "http://w",
+    "ready": True,
+    "shards": [{"partition": 0, "ready": True, "cursor_lag": 0}],
+    "missing_shards": [],
+    "partitions": 1,
+    "directory": {"0": "http://w"},
+}
+FACTS = StatusFacts(SOURCES, RetentionSweep(), WORKER, {"total": 0, "counts": [], "complete": True})
+
+WIDE = """\
+source              name          state     due          archived  why
+campaign:busy       Busy          EXPIRING                         stuck: shards
+                                                                   3 have not
+                                                                   answered
+campaign:6f1c1fd0…  春のキャンペ  STOPPED   2027-04-15             stopped, then
+                    ーン 🌸                                        P3M
+campaign:old        Old           EXPIRED               1,234,567
+campaign:held                     HELD                             held by ann:
+                                                                   dispute
+canvas:welcome      👨‍👩‍👧 Famille    EXEMPT                           received_from
+                                                                   _campaign of
+                                                                   canvas:w
+                                                                   through
+                                                                   segment:s
+campaign:quiet      Newsletter    ACTIVE
+
+1 ACTIVE, 1 EXEMPT, 1 EXPIRED, 1 EXPIRING, 1 HELD, 1 STOPPED
+worker http://w: ready, 1 shards, 0 events behind
+"""
+
+NARROW = """\
+source           name        state    due         why
+campaign:6f1c1f  春のキャン  STOPPED  2027-04-15  stopped,
+d0…              ペーン 🌸                        then P3M
+
+1 ACTIVE, 1 EXEMPT, 1 EXPIRED, 1 EXPIRING, 1 HELD, 1
+  STOPPED
+1 of 6 sources match
+The sweep is paused: nothing expires by itself until
+  `emberline resume`
+at least 31 records were rejected in the last hour (30
+  bad_time, 1 undecodable): `emberline rejected list` says
+  why
+The worker wants a key that it knows (401). Set
+  EMBERLINE_API_KEY to a key that `emberline keys add` gave
+  out
+"""
+
+
+def test_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch, 80)
+    show_status(FACTS, StatusFilter(), NOW)
+    assert shown.lines() == WIDE.splitlines()
+    assert max(map(width, shown.lines())) <= 80
+
+
+def test_in_60_columns_and_with_all_that_may_be_amiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch, 60)
+    rejected = {
+        "total": 31,
+        "counts": [
+            {"code": "bad_time", "count": 30},
+            {"code": "undecodable", "count": 1},
+        ],
+        "complete": False,
+    }
+    error = (
+        "The worker wants a key that it knows (401). Set EMBERLINE_API_KEY to a key that "
+        "`emberline keys add` gave out"
+    )
+    facts = replace(
+        FACTS, sweep=RetentionSweep(paused=True), rejected=rejected, worker={"error": error}
+    )
+    show_status(facts, StatusFilter(tag="2026"), NOW)
+    assert shown.lines() == NARROW.splitlines()
+    assert max(map(width, shown.lines())) <= 60
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_ten_thousand_sources_fill_one_screen(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    many = [
+        SourceState(f"campaign:{n}", State.STOPPED, 1, name=f"春 🌸 {n}", due_at=NOW + n * DAY)
+        for n in range(10_000)
+    ]
+    shown = screen(monkeypatch, columns)
+    show_status(replace(FACTS, sources=many), StatusFilter(), NOW)
+    assert len(shown.lines()) < 60
+    assert max(map(width, shown.lines())) <= columns
+    # what expires next comes first
+    assert shown.lines()[1].startswith("campaign:0 ")
+    assert "9,950 more sources" in shown.getvalue()
+    shown = screen(monkeypatch, columns, lines=24)
+    show_status(replace(FACTS, sources=many), StatusFilter(), NOW, watched=True)
+    assert len(shown.lines()) <= 24
+    shown = screen(monkeypatch, columns)
+    show_status(replace(FACTS, sources=many), StatusFilter(limit=0), NOW)
+    assert len(shown.lines()) > 10_000
+
+
+def test_piped_output_has_every_source_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show_status(FACTS, StatusFilter(), NOW)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["source", "name", "state", "due", "archived", "why"]
+    assert [line.split()[0] for line in lines[1:7]] == [one.source for one in SOURCES]
+    assert "2027-04-15 08:00:00Z" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"name": "キャンペーン"}, [f"campaign:{UUID}"]),
+        ({"name": "6F1C"}, [f"campaign:{UUID}"]),
+        ({"kind": "canvas"}, ["canvas:welcome"]),
+        ({"tag": "2026", "state": "STOPPED"}, [f"campaign:{UUID}"]),
+        ({"tag": "2026", "state": "HELD"}, []),
+        ({"name": "none"}, []),
+    ],
+)
+def test_filters(wanted: dict[str, Any], found: list[str]) -> None:
+    assert [one.source for one in SOURCES if StatusFilter(**wanted).takes(one)] == found
+
+
+def test_rejects_of_the_last_hour() -> None:
+    assert list(rejected_lines({"total": 0, "counts": [], "complete": True})) == []
+    assert "is not known" in "".join(rejected_lines(None))
+
+
+def test_shards_without_an_owner_are_told_even_by_a_worker_that_recovers() -> None:
+    shards = [{"partition": 0, "ready": False, "cursor_lag": 0}]
+    facts: dict[str, Any] = {**WORKER, "shards": shards, "partitions": 8, "ready": False}
+    assert "1 of its shards recover, nobody answers for shards 1 to 7," in worker_line(facts)
+    facts = {**WORKER, "partitions": 8, "directory": dict.fromkeys("012456", "http://w")}
+    assert "nobody answers for shards 3, 7" in worker_line(facts)
