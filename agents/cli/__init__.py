@@ -85,7 +85,7 @@ COMMANDS = {
     ),
     "help": (
         "agents.cli.helping:command",
-        "Explain TOPIC: filters, states, codes, definitions, commands, settings; or a command.",
+        "Explain TOPIC, a page of the reference such as filters or states, or a command.",
     ),
     "completion": (
         "agents.cli.completion:command",
