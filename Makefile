@@ -24,7 +24,7 @@ setup: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
 	@./.ci/venv $(VENV)
-	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@./.ci/install $(BIN)/python requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
