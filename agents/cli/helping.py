@@ -41,7 +41,9 @@ class _Topic(click.ParamType):
         return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
-@click.command("help", help="Explain TOPIC, a page of the reference such as filters or states, or a command.")
+@click.command(
+    "help", help="Explain TOPIC, a page of the reference such as filters or states, or a command."
+)
 @click.argument("topic", nargs=-1, type=_Topic(), metavar="[TOPIC]")
 @json_option
 @click.pass_context
