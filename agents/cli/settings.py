@@ -4,6 +4,7 @@ import click
 
 from agents.cli.options import emit, json_option, settings_of
 from agents.terminal.say import say
+from agents.terminal.table import columns, prose
 from streams.settings import describe
 
 __all__ = ["command"]
@@ -21,6 +22,11 @@ def command(ctx: click.Context, as_json: bool) -> None:
             for line in lines
         }
         emit(facts)
+        return
+    if columns() is not None:
+        for line in lines:
+            say(f"{line.name} = {line.value or 'empty'}  ({line.origin})", bold=True)
+            prose(line.doc, "    ")
         return
     names = max(len(line.name) for line in lines)
     values = max(len(line.value) for line in lines)

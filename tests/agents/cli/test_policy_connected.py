@@ -64,7 +64,8 @@ async def test_restoring_is_followed_by_the_command_line_alone(
             await worker.ready()
             await until(State.EXPIRED, *NAMES)
 
-            one = await said("restore", "campaign:spring", "--notify", "ada@example.com")
+            # by its name: nobody copies an identifier
+            one = await said("restore", NAMES["campaign:spring"], "--notify", "ada@example.com")
             assert "campaign:spring: completed, available again" in one
             assert "campaign:spring: available until 20" in one
             assert (await said("hold", "campaign:spring", "--reason", "法務")).endswith(

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+import click
 import pytest
 
+from agents.cli import main
 from agents.cli.status import StatusFilter, rejected_lines, show_status, worker_line
 from agents.cli.status_facts import StatusFacts
 from agents.coordinator.rules.sweep_state import RetentionSweep
@@ -166,3 +168,15 @@ def test_shards_without_an_owner_are_told_even_by_a_worker_that_recovers() -> No
     assert "1 of its shards recover, nobody answers for shards 1 to 7," in worker_line(facts)
     facts = {**WORKER, "partitions": 8, "directory": dict.fromkeys("012456", "http://w")}
     assert "nobody answers for shards 3, 7" in worker_line(facts)
+
+
+def test_settings_are_folded_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch, 60)
+    command = main.get_command(click.Context(main), "settings")
+    assert command is not None
+    command.main([], standalone_mode=False)
+    assert max(map(width, shown.lines())) <= 60
+    assert shown.lines()[2:4] == [
+        "prefix = emberline.  (default)",
+        "    what every topic's name begins with",
+    ]
