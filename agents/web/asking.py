@@ -1,12 +1,14 @@
 """Handles a call that changes something: sends the command once, waits for the result, answers."""
 
 import asyncio
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
+from agents.coordinator.rules.requests import asked as identity
 from agents.coordinator.rules.requests import repeats, same_words
 from agents.coordinator.rules.state import Request
 from agents.http.admission import WorkKind
@@ -58,13 +60,15 @@ async def asked(
     context, wait_s = request.app[CONTEXT], wait_of(request)
     requests_read(context)
     request_id = command.request_id or ""
-    known = context.requests.get(request_id)
+    known, of = context.requests.get(request_id), ""
     if known is None:
         former = context.commands.sent(request_id)
         if former is not None and not former.repeated_by(command):
             raise _reused(request_id, former.command.type)
         async with slot(request, WorkKind.LOOK_UP):
             await _sent(context, command)
+        # nobody else has it: while it waits, a request takes little memory
+        command, of = replace(command, sources=(), users=()), identity(command)
         try:
             async with asyncio.timeout(wait_s):
                 await context.requests.until_decided(request_id)
@@ -81,7 +85,7 @@ async def asked(
             status=202,
             headers=where,
         )
-    if not repeats(known, command) or not same_words(known, command):
+    if not repeats(known, command, of) or not same_words(known, command):
         raise _reused(request_id, known.type)
     _check_refused(context, known, one)
     found = described(context, known) | {"understood": understood(request)}

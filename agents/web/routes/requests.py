@@ -34,7 +34,7 @@ from agents.web.command_body import (
 )
 from agents.web.pages import limit_of, limit_parameter
 from agents.web.source_names import source_of
-from schemas.records.lifecycle import CommandType, is_source
+from schemas.records.lifecycle import Command, CommandType, is_source
 from schemas.words.nearest import hint
 
 __all__ = ["ROUTES"]
@@ -46,20 +46,27 @@ _ABOUT_MANY = (*_ABOUT_ONE, CommandType.RESTORE, CommandType.CANCEL)
 
 async def restore(request: web.Request) -> web.Response:
     """Request a restore of sources."""
-    found = await body.read_object(request, MANY | COMMON)
-    _check_named(found)
-    command = command_of(request, CommandType.RESTORE.value, found)
-    return await asked(request, command, always_202=True)
+    return await asked(request, await _restoring(request), always_202=True)
 
 
 async def ask(request: web.Request) -> web.Response:
     """Request any command about sources."""
+    return await asked(request, await _any(request))
+
+
+async def _restoring(request: web.Request) -> Command:
+    found = await body.read_object(request, MANY | COMMON)
+    _check_named(found)
+    return command_of(request, CommandType.RESTORE.value, found)
+
+
+async def _any(request: web.Request) -> Command:
     found = await body.read_object(request, MANY | COMMON | {"type"})
     _check_named(found)
     kind = found.get("type")
     if kind not in _ABOUT_MANY:
         raise bad_request(f"type is not {str(kind)[:80]!r}. {hint(str(kind), _ABOUT_MANY)}")
-    return await asked(request, command_of(request, str(kind), found))
+    return command_of(request, str(kind), found)
 
 
 def _about_one(kind: CommandType) -> Handler:

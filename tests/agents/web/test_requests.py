@@ -1,5 +1,7 @@
 """Commands over real HTTP, read by a coordinator on paper."""
 
+import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 
 from agents.http.keys import Keys, Scope
 from schemas.records import codec
-from schemas.records.lifecycle import Phase, SourceState, State
+from schemas.records.lifecycle import Command, Phase, SourceState, State
 from tests.rigs.desk import DAY, MONTH3
 from tests.rigs.site import Site, serving, settings
 
@@ -157,6 +159,25 @@ async def test_a_reuse_is_found_before_the_coordinator_has_read_the_first(
     status, found, _ = await operator.post("/restores", {"sources": [B]}, Idempotency_Key="k")
     assert (status, found["code"]) == (409, "key_reused")
     assert len(paper.sent) == 1
+
+
+async def test_a_request_that_waits_for_the_coordinator_has_no_sources_in_memory(
+    operator: Operator,
+) -> None:
+    paper = operator.site.paper
+    paper.silent = True
+    names = [f"campaign:{number}" for number in range(1_000)]
+    waiting = asyncio.create_task(operator.post("/restores?wait=30", {"sources": names}))
+    async with asyncio.timeout(30):
+        while True:
+            if len(operator.site.context.commands):
+                break
+            await asyncio.sleep(0)
+    gc.collect()
+    assert not [one for one in gc.get_objects() if isinstance(one, Command) and one.sources]
+    paper.silent = False
+    await paper.read(paper.sent[0])
+    assert (await waiting)[1]["counts"]["total"] == 1_000
 
 
 async def test_what_was_sent_is_remembered_without_its_sources_until_it_is_read(
