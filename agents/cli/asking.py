@@ -119,18 +119,13 @@ def carry_out(
     finally:
         told.end()
     states: dict[str, SourceState] = {}
-    # of a dry run, and of what is still under way, nothing has changed yet
-    if (
-        wait
-        and not dry_run
-        and kind in _CHANGING
-        and not all(map(_refused, answer.sources.values()))
-    ):
+    # of what is still under way, nothing has changed yet
+    if (wait or dry_run) and kind in _CHANGING and not all(map(_refused, answer.sources.values())):
         states = run(states_of(settings))
     if as_json:
         emit(_facts(answer, states) | {"understood": meant.facts()})
     else:
-        told.report(states, SystemClock().now_ms())
+        told.report(states, SystemClock().now_ms(), dry_run=dry_run)
         _complain(settings, answer.bad)
     ctx.exit(1 if answer.bad else 0)
 

@@ -1,5 +1,6 @@
 """`emberline restores`: restore requests, their progress, and one of them until it is over."""
 
+import re
 from collections.abc import AsyncIterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -7,12 +8,20 @@ from typing import Any
 import click
 
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.cli.told import ToldRequest, outcome_counts, states_of, tally
+from agents.cli.told import (
+    ToldRequest,
+    available_text,
+    is_bad,
+    outcome_counts,
+    outcome_text,
+    states_of,
+    tally,
+)
 from agents.terminal.say import emit_end, say
-from agents.terminal.table import columns, show, when
+from agents.terminal.table import columns, prose, show, when
 from schemas.errors import UsageError
 from schemas.records import codec
-from schemas.records.lifecycle import CommandType, Outcome
+from schemas.records.lifecycle import CommandType, Outcome, SourceState
 from schemas.words.nearest import nearest
 from streams.clock import SystemClock
 from streams.kafka.kafka_log import KafkaLog
@@ -20,10 +29,12 @@ from streams.kafka.topic_reader import Located, TopicReader, read_each, records_
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
-__all__ = ["command"]
+__all__ = ["command", "done_of", "what"]
 
 _ON_SCREEN = 50
 """Requests, or sources of one, that a terminal shows."""
+_COUNTS = re.compile("[0-9]+ of [0-9]+ (accepted|completed)")
+"""A message that says no more than the numbers."""
 
 
 @click.command(
@@ -66,10 +77,21 @@ def command(
             emit(one)
         emit_end(len(shown))
         return
+    states = run(states_of(settings)) if shown else {}
+    if columns() is not None:
+        show(
+            ("time", "request", "what", "outcome", "sources", "message"),
+            [
+                (when(r["time"]), r["request_id"], what(r, states), outcome_text(r), done_of(r),
+                 "" if _COUNTS.fullmatch(r["message"]) else r["message"])
+                for r in shown
+            ],
+        )  # fmt: skip
+        return
     show(
         ("time", "request", "what", "outcome", "done", "total", "message"),
         [
-            (when(r["time"]), r["request_id"], _what(r), r["outcome"], r["done"], r["total"],
+            (when(r["time"]), r["request_id"], what(r), r["outcome"], r["done"], r["total"],
              r["message"])
             for r in shown
         ],
@@ -195,22 +217,52 @@ def _show_one(settings: Settings, one: dict[str, Any], as_json: bool) -> None:
     parts = {part["source"]: part for part in one["sources"]}
     done, total, unit = tally(parts, one)
     of = f"{done:,.0f} of {total:,.0f} {unit}" if total else f"{done:,.0f} {unit}"
-    say(f"{one['request_id']}  {when(one['time'])}  {one['requested_by']}  {_what(one)}")
+    say(f"{one['request_id']}  {when(one['time'])}  {one['requested_by']}  {what(one)}")
     say(f"{one['outcome']}: {one['message'] or of}, {of}")
     states = run(states_of(settings))
     listed = list(parts.values())
-    most = len(listed) if columns() is None else _ON_SCREEN
+    most = _ON_SCREEN
+    if columns() is not None:
+        show(
+            ("name", "source", "outcome", "state", "data"),
+            [
+                (_named(states, part["source"]), part["source"], outcome_text(part),
+                 _state(states, part["source"]),
+                 _data(part, states.get(part["source"]), one["dry_run"]))
+                for part in listed[:most]
+            ],
+        )  # fmt: skip
+        _say_rest(len(listed) - most, parts)
+        return
     show(
         ("source", "name", "outcome", "done", "total", "state", "message"),
         [
             (part["source"], _named(states, part["source"]), part["outcome"],
              part["done"] if part["total"] else None, part["total"] or None,
              _state(states, part["source"]), part["message"].removeprefix(f"{part['source']}: "))
-            for part in listed[:most]
+            for part in listed
         ],
     )  # fmt: skip
-    if len(listed) > most:
-        say(f"and {len(listed) - most:,} more: {outcome_counts(parts)}")
+
+
+def _say_rest(count: int, parts: Mapping[str, Any]) -> None:
+    if count > 0:
+        prose(f"and {count:,} more; of all: {outcome_counts(parts)}")
+
+
+def done_of(request: Mapping[str, Any]) -> str:
+    """How many of its sources are as was asked: `3 of 4`."""
+    good = [part for part in request["sources"] if Outcome(part["outcome"]).final]
+    done = sum(not is_bad(part) for part in good) if good else int(request["done"])
+    return f"{done:,} of {request['total']:,}" if request["total"] else ""
+
+
+def _data(part: Mapping[str, Any], state: SourceState | None, dry_run: bool) -> str:
+    """Until when a source is available, or what became of it."""
+    over = Outcome(part["outcome"]).final and not is_bad(part)
+    if state is not None and over and not dry_run:
+        return available_text(state, SystemClock().now_ms())
+    return str(part["message"]).removeprefix(f"{part['source']}: ")
 
 
 def _named(states: Mapping[str, Any], source: str) -> str:
@@ -221,11 +273,14 @@ def _state(states: Mapping[str, Any], source: str) -> str:
     return states[source].state.value if source in states else ""
 
 
-def _what(request: Mapping[str, Any]) -> str:
-    """What a request is about, in a few words."""
-    if request["tag"]:
-        return f"tag {request['tag']}"
+def what(request: Mapping[str, Any], states: Mapping[str, Any] | None = None) -> str:
+    """What a request is about, in a few words: with `states`, one source by its name."""
     sources = request["sources"]
-    if len(sources) == 1:
-        return str(sources[0]["source"])
-    return f"{len(sources):,} sources"
+    if request["tag"]:
+        text = f"tag {request['tag']}"
+    elif len(sources) == 1:
+        source = str(sources[0]["source"])
+        text = _named(states or {}, source) or source
+    else:
+        text = f"{len(sources):,} sources"
+    return f"{text} (dry run)" if request["dry_run"] else text

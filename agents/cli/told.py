@@ -12,18 +12,32 @@ from agents.terminal.amounts import day, when
 from agents.terminal.lines import why
 from agents.terminal.progress import LiveLine
 from agents.terminal.say import say
-from agents.terminal.table import columns, show
+from agents.terminal.table import columns, prose, show
 from schemas.errors import EmberlineError
-from schemas.records.lifecycle import ALREADY_SO, Outcome, SourceState
+from schemas.records.lifecycle import ALREADY_SO, Outcome, SourceState, State
 from streams.settings import Settings
 
-__all__ = ["ToldRequest", "available_text", "outcome_counts", "states_of", "tally"]
+__all__ = [
+    "ToldRequest",
+    "available_text",
+    "is_bad",
+    "outcome_counts",
+    "outcome_text",
+    "states_of",
+    "tally",
+]
 
 Result = Mapping[str, Any]
 
 _MOST_ROWS = 50
 """Sources that a terminal shows one by one; of others it shows how many there are."""
 _BAD = (Outcome.REFUSED, Outcome.FAILED)
+_DELETED = "deleted for good"
+_HIDDEN = {
+    State.EXPIRING: "moves to the archive",
+    State.EXPIRED: "`emberline restore` brings it back",
+    State.RESTORING: "comes back from the archive",
+}
 _TITLES = {"restore": "Restore", "expire": "Expire", "cancel": "Cancel"}
 
 
@@ -51,9 +65,11 @@ class ToldRequest:
             self._whole = result
         if self._quiet:
             return
-        done, total, unit = tally(self._sources, self._whole)
-        self._live.show(done, total, unit=unit)
-        if self._terminal or _bad(result) or result["outcome"] == Outcome.PROGRESS:
+        if self._live.due:
+            # goes through all sources: not with each result of ten thousand
+            done, total, unit = tally(self._sources, self._whole)
+            self._live.show(done, total, unit=unit)
+        if self._terminal or is_bad(result) or result["outcome"] == Outcome.PROGRESS:
             return
         say(_line(result))
 
@@ -61,26 +77,28 @@ class ToldRequest:
         """Erase the live line."""
         self._live.clear()
 
-    def report(self, states: Mapping[str, SourceState], now_ms: int) -> None:
-        """Show where each source stands that is over."""
-        good = {source: result for source, result in self._sources.items() if not _bad(result)}
+    def report(
+        self, states: Mapping[str, SourceState], now_ms: int, *, dry_run: bool = False
+    ) -> None:
+        """Show where each source stands that is over; of a dry run, what would happen to it."""
+        good = {source: result for source, result in self._sources.items() if not is_bad(result)}
         if not self._terminal:
             for source in good:
-                if source in states:
+                if source in states and not dry_run:
                     say(f"{source}: {available_text(states[source])}")
             return
-        if self._whole is not None and not self._sources:
-            say(_line(self._whole))
+        if self._whole is not None and not self._sources and not is_bad(self._whole):
+            prose(_of_all(self._whole))
         if 0 < len(good) <= _MOST_ROWS:
             show(
                 ("name", "source", "outcome", "state", "data"),
                 [
-                    _row(source, result, states.get(source), now_ms)
+                    _row(source, result, states.get(source), None if dry_run else now_ms)
                     for source, result in good.items()
                 ],
             )
         elif good:
-            for line in _together(good, states, now_ms):
+            for line in _together(good, {} if dry_run else states, now_ms):
                 say(line)
 
     @property
@@ -91,15 +109,16 @@ class ToldRequest:
     @property
     def bad(self) -> Sequence[Result]:
         """What was refused or failed."""
-        return [result for result in self._sources.values() if _bad(result)]
+        return [result for result in self._sources.values() if is_bad(result)]
 
 
-def _bad(result: Result) -> bool:
+def is_bad(result: Result) -> bool:
     """Whether something was refused or failed. What is so already is as was asked."""
     return result["outcome"] in _BAD and result["code"] not in ALREADY_SO
 
 
-def _outcome(result: Result) -> str:
+def outcome_text(result: Result) -> str:
+    """The outcome of a request or of a source, in a few words."""
     return "so already" if result["code"] in ALREADY_SO else str(result["outcome"])
 
 
@@ -140,29 +159,41 @@ def available_text(record: SourceState, now_ms: int | None = None) -> str:
     if until is not None:
         return f"available until {when(until) if now_ms is None else day(until, now_ms)}"
     if because is None:
-        reason = "deleted for good" if record.legacy_deleted else record.state.value
-        return f"not available: {reason}"
+        reason = _DELETED if record.legacy_deleted else _HIDDEN.get(record.state, "")
+        return f"not available: {reason or record.state.value}"
     return f"stays available: {why(record) or because}"
 
 
 def outcome_counts(results: Mapping[str, Result]) -> str:
     """`9,998 completed, 2 refused`."""
-    counts = Counter(map(_outcome, results.values()))
+    counts = Counter(map(outcome_text, results.values()))
     return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items()))
 
 
 def _line(result: Result) -> str:
-    line = f"{result['source'] or 'request ' + result['request_id']}: {_outcome(result)}"
+    line = f"{result['source'] or 'request ' + result['request_id']}: {outcome_text(result)}"
     return f"{line}, {result['message']}" if result["message"] else line
 
 
+def _of_all(whole: Result) -> str:
+    """A request without sources, on a terminal: nobody needs its id once it is over."""
+    message = str(whole["message"])
+    if not Outcome(whole["outcome"]).final or not message:
+        return _line(whole)
+    return f"{message[0].upper()}{message[1:]}"
+
+
 def _row(
-    source: str, result: Result, record: SourceState | None, now_ms: int
+    source: str, result: Result, record: SourceState | None, now_ms: int | None
 ) -> tuple[object, ...]:
+    """`now_ms` None: of a dry run."""
     if record is None:
-        return (None, source, _outcome(result), None, result["message"])
+        return (None, source, outcome_text(result), None, result["message"])
+    if now_ms is None:
+        message = result["message"].removeprefix("dry run: ")
+        return (record.name, source, "dry run", record.state.value, message)
     data = available_text(record, now_ms)
-    return (record.name, source, _outcome(result), record.state.value, data)
+    return (record.name, source, outcome_text(result), record.state.value, data)
 
 
 def _together(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveLine", "progress_text", "seconds_left"]
 
+_AGAIN_S = 0.1
 _LEAST_S = 0.5
 """Within less time no rate is known."""
 
@@ -55,6 +56,7 @@ class LiveLine:
         self._unit = unit
         self._clock = clock
         self._shows = sys.stderr.isatty() and not quiet
+        self._shown_at = -_AGAIN_S
         self._first: tuple[float, float] | None = None
         self._drawn: Progress | None = None
 
@@ -62,6 +64,11 @@ class LiveLine:
     def shows(self) -> bool:
         """Whether anybody sees it."""
         return self._shows
+
+    @property
+    def due(self) -> bool:
+        """Whether it is seen, and was not drawn in the last tenth of a second."""
+        return self._shows and self._clock() - self._shown_at >= _AGAIN_S
 
     def show(
         self, done: float, total: float | None, *, more: str = "", unit: str | None = None
@@ -71,8 +78,9 @@ class LiveLine:
             return
         if unit is not None and unit != self._unit:
             self._unit, self._first = unit, None
-        since, first = self._first = self._first or (self._clock(), done)
-        passed = self._clock() - since
+        self._shown_at = self._clock()
+        since, first = self._first = self._first or (self._shown_at, done)
+        passed = self._shown_at - since
         rate = (done - first) / passed if passed >= _LEAST_S and done > first else None
         text = progress_text(done, total, self._unit, rate, seconds_left(done, total, rate))
         drawn = self._drawn or self._begun()

@@ -146,6 +146,7 @@ def _check_refused(context: WorkerContext, request: Request, one: str | None) ->
             raise unknown_key(context, one)
         if code == CommandRefusal.LEGACY_DELETED:
             raise legacy_deleted(one)
+        message = f"{one} {message}"
     elif parts:
         return
     raise Problem("command_refused", message, refusal=code, request_id=request.request_id)

@@ -57,7 +57,7 @@ def _restore(source: Source) -> CommandCheck:
         return CommandCheck(CommandRefusal.NOTHING_ARCHIVED, "no data of it is in the archive")
     return CommandCheck(
         None,
-        f"will be restored: {totals.interactions} interactions, {totals.bytes} bytes",
+        f"will be restored: {totals.interactions:,} interactions, {totals.bytes:,} bytes",
     )
 
 
@@ -99,7 +99,7 @@ def _expire(source: Source) -> CommandCheck:
         message = f"is {source.state} already"
         return CommandCheck(CommandRefusal.ALREADY_EXPIRED, message, True)
     because = {
-        State.ACTIVE: "is not stopped",
+        State.ACTIVE: "is not stopped, and only what is stopped can expire",
         State.HELD: "is held; release it first with `emberline unhold`",
         State.EXEMPT: "is in use",
         State.RESTORING: "is being restored; end that first with `emberline cancel`",

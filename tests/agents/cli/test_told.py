@@ -32,8 +32,9 @@ def state(source: str, state: State, **more: Any) -> SourceState:
          "stays available: held by ann: dispute"),
         (state("campaign:a", State.EXEMPT, exempt_by=(Exemption("canvas:c", ("segment:s",), "f"),)),
          "stays available: f of canvas:c through segment:s"),
-        (state("campaign:a", State.EXPIRED), "not available: EXPIRED"),
-        (state("campaign:a", State.RESTORING), "not available: RESTORING"),
+        (state("campaign:a", State.EXPIRED), "not available: `emberline restore` brings it back"),
+        (state("campaign:a", State.EXPIRING), "not available: moves to the archive"),
+        (state("campaign:a", State.RESTORING), "not available: comes back from the archive"),
         (state("campaign:a", State.STOPPED, legacy_deleted=True),
          "not available: deleted for good"),
     ],
@@ -107,4 +108,30 @@ def test_few_sources_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
         "name              source      outcome     state    data",
         "春のキャンペーン  campaign:a  completed   STOPPED  available until 2027-04-15",
         "                  campaign:b  so already  ACTIVE   stays available: it is active",
-    ]  # fmt: skip
+    ]
+
+
+def test_a_dry_run_says_what_would_happen(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch, 80)
+    told = ToldRequest("hold", quiet=False)
+    told.take(result("campaign:a", "completed", message="dry run: will be restored: 7 rows"))
+    told.report(
+        {"campaign:a": state("campaign:a", State.EXPIRED, name="Spring")}, NOW, dry_run=True
+    )
+    assert shown.lines() == [
+        "name    source      outcome  state    data",
+        "Spring  campaign:a  dry run  EXPIRED  will be restored: 7 rows",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "lines"), [("completed", ["The sweep goes on"]), ("refused", [])]
+)
+def test_a_request_without_sources_is_a_sentence_and_a_refusal_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, outcome: str, lines: list[str]
+) -> None:
+    shown = screen(monkeypatch, 80)
+    told = ToldRequest("resume", quiet=False)
+    told.take(result(None, outcome, message="the sweep goes on"))
+    told.report({}, NOW)
+    assert shown.lines() == lines

@@ -1,5 +1,7 @@
 """The live line: done of total, rate, time left; and on a terminal only."""
 
+import sys
+
 import pytest
 
 from agents.terminal.progress import LiveLine, progress_text, seconds_left
@@ -32,3 +34,14 @@ def test_nothing_is_drawn_where_nobody_watches(capsys: pytest.CaptureFixture[str
         line.show(1, 2)
         assert not line.shows
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_line_is_due_again_after_a_tenth_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    now = [0.0]
+    with LiveLine("Restore", clock=lambda: now[0]) as line:
+        assert line.due
+        line.show(1, 2)
+        assert not line.due
+        now[0] = 0.1
+        assert line.due
