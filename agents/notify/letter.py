@@ -19,7 +19,6 @@ __all__ = ["Letter", "letter_of", "to_html", "to_text"]
 
 SUBJECT_LENGTH = 150
 CELL_LENGTH = 300
-_DETAIL = "message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +164,9 @@ def _why(one: Mapping[str, Any], texts: Texts) -> str:
         return ""
     explained = _explained(one["code"], texts)
     if texts.language == "en" or not explained:
-        explained = [*explained, _clipped(str(one[_DETAIL]))]
-    return " ".join(explained)
+        detail = _clipped(str(one["message"]))
+        explained = [*explained, f"({detail})" if explained and detail else detail]
+    return " ".join(explained).strip()
 
 
 def _explained(code: str | None, texts: Texts) -> list[str]:

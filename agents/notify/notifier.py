@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from agents.coordinator.rules import ledger, outputs
-from agents.coordinator.rules.state import Request, Source
+from agents.coordinator.rules.state import Request, RequestResult, Source
 from agents.coordinator.rules.sweep_state import RetentionSweep
 from agents.notify import facts, outbox_log
 from agents.notify.outbox import (
@@ -283,12 +283,23 @@ class Notifier:
         term.outbox.tell(replace(notice, data=data), recipients, self._clock.now_ms())
 
     async def _until_visible(self, request_id: str) -> None:
-        """Wait until the states say that what was restored is available: they are another topic."""
+        """Wait until the states say that what was restored is available: they are another topic.
+
+        What has expired again since is not waited for.
+        """
         states = self._parts.states
-        parts = self._parts.requests.parts(request_id)
-        done = [name for name, one in parts.items() if one.outcome is Outcome.COMPLETED]
+
+        def awaited(name: str, result: RequestResult) -> bool:
+            state = states.get(name)
+            return state is None or (state.hidden and state.updated_at < result.time)
+
+        done = [
+            (name, one)
+            for name, one in self._parts.requests.parts(request_id).items()
+            if one.outcome is Outcome.COMPLETED and not one.already
+        ][: facts.MOST_SOURCES]
         since = states.changes
-        while any(states.hidden(name) for name in done[: facts.MOST_SOURCES]):
+        while any(awaited(name, one) for name, one in done):
             since = await states.changed(since)
 
     def _stuck(self, outbox: Outbox, source: Source) -> None:

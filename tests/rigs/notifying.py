@@ -29,7 +29,7 @@ from streams.settings import load
 from tests.rigs.desk import START, Desk
 from tests.rigs.memory_log import MemoryLog
 
-__all__ = ["Killed", "NotifyRig"]
+__all__ = ["DEADLINE_S", "Killed", "NotifyRig"]
 
 DEADLINE_S = 20.0
 _TOPICS = {"expiring_soon"}

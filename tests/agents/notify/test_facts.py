@@ -4,10 +4,12 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from agents.notify import outbox_log
+import pytest
+
+from agents.notify import notifier, outbox_log
 from agents.notify.outbox import Channel, Delivery, DeliveryState, NoticeKind
 from tests.rigs.desk import DAY, MONTH3
-from tests.rigs.notifying import NotifyRig
+from tests.rigs.notifying import DEADLINE_S, NotifyRig
 
 A, B = "campaign:a", "campaign:b"
 ADA, OPS = "ada@example.com", "ops@example.com"
@@ -50,6 +52,21 @@ async def test_a_restore_is_told_once_when_all_its_sources_are_over(tmp_path: Pa
     assert notice.data["counts"] == {
         "total": 3, "running": 0, "completed": 2, "already": 0, "refused": 1, "failed": 0
     }  # fmt: skip
+
+
+async def test_a_source_that_has_expired_again_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "PART_S", 3 * DEADLINE_S)
+    rig = NotifyRig(tmp_path)
+    rig.desk.expired(A)
+    rig.desk.command("restore", A, notify=(ADA,))
+    rig.desk.finish(A)
+    rig.desk.now += 1
+    rig.desk.command("expire", A)
+    await rig.tell()
+    assert await rig.run(rig.all_over)
+    assert told(rig) == [("request.finished", ADA)]
 
 
 async def test_holds_are_told_to_whom_they_name_only(tmp_path: Path) -> None:

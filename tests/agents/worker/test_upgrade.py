@@ -52,9 +52,12 @@ async def test_a_former_deployment_starts_on_this_worker(former: Settings, store
                 await asyncio.sleep(0.05)  # the worker reads lifecycle.state a moment later
         assert await deployment.rows(session, address, deployment.EXPIRED) == before
         others = await deployment.answers(session, address)
-        for source in set(deployment.SOURCES) - {deployment.EXPIRED}:
-            for what in ("state", "rows", "figures"):
-                assert others[f"{what} of {source}"] == told[f"{what} of {source}"]
+        others_told = {
+            name: told[name]
+            for source in set(deployment.SOURCES) - {deployment.EXPIRED}
+            for name in (f"{what} of {source}" for what in ("state", "rows", "figures"))
+        }
+        assert _differing(others, others_told) == {}
 
 
 def _differing(found: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
