@@ -2,12 +2,13 @@
 
 import codecs
 import json
+import shutil
 import sys
 from typing import Any, Protocol
 
 import click
 
-from schemas.words.shown import json_shown, shown, width
+from schemas.words.shown import clusters, json_shown, shown, width
 
 __all__ = ["Sink", "clear", "emit", "emit_end", "live", "say", "stdout"]
 
@@ -30,7 +31,22 @@ def say(
 def live(text: str, *, err: bool = False, columns: int = _LINE) -> None:
     """Print a line that replaces the previous one; `say` or an empty `say()` ends it."""
     line = shown(text)
+    if (sys.stderr if err else sys.stdout).isatty():
+        # a line that continues on the next one cannot be replaced
+        columns = min(columns, shutil.get_terminal_size().columns - 1)
+        line = _clipped(line, columns)
     click.echo(f"\r{line}{' ' * max(0, columns - width(line))}", nl=False, err=err)
+
+
+def _clipped(line: str, columns: int) -> str:
+    """The beginning of a line that is too long."""
+    used, kept = 0, []
+    for cluster, size in clusters(line):
+        used += size
+        if used > columns:
+            break
+        kept.append(cluster)
+    return "".join(kept)
 
 
 def clear() -> None:

@@ -5,6 +5,9 @@ import sys
 import pytest
 
 from agents.terminal.progress import LiveLine, progress_text, seconds_left
+from agents.terminal.say import live
+from schemas.words.shown import width
+from tests.rigs.screen import screen
 
 
 @pytest.mark.parametrize(
@@ -45,3 +48,15 @@ def test_a_line_is_due_again_after_a_tenth_of_a_second(monkeypatch: pytest.Monke
         assert not line.due
         now[0] = 0.1
         assert line.due
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_a_line_that_is_replaced_is_never_longer_than_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    drawn = screen(monkeypatch, columns)
+    for text in ("春のキャンペーン 🌸 " * 9, "short"):
+        live(text, columns=99)
+    first, second = drawn.getvalue().lstrip("\r").split("\r")
+    assert width(first) in (columns - 2, columns - 1)
+    assert width(second) == columns - 1
