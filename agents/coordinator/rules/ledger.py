@@ -161,7 +161,7 @@ def parsed(key: str, value: bytes) -> Any:
     Sweep.
     """
     try:
-        plain = json.loads(value)
+        plain = _loaded(value, whole_text=key[0] != "a")
         match key[0]:
             case "s":
                 return _of_key(key, source := _source(plain), source.source)
@@ -181,6 +181,17 @@ def parsed(key: str, value: bytes) -> Any:
                 return sweep_of(plain)
     except MALFORMED as error:
         raise Unreadable(key, f"{type(error).__name__} {error}") from error
+
+
+def _loaded(value: bytes, *, whole_text: bool) -> Any:
+    """The JSON of a record. Raises ValueError, with `whole_text` also for halves of surrogate
+    pairs, which JSON can spell: text with them could never be written as a state or a result.
+    """
+    text = value.decode()  # json itself would take them as bytes, too
+    plain = json.loads(text)
+    if whole_text and ("\\ud" in text or "\\uD" in text):
+        json.dumps(plain, ensure_ascii=False).encode()
+    return plain
 
 
 def _of_key(key: str, value: _Kind, name: str) -> _Kind:

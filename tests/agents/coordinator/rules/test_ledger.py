@@ -125,3 +125,30 @@ def test_work_under_way_begins_again_if_its_record_is_destroyed() -> None:
     assert recovered(desk.source(A).shown(), desk.now, desk.policy).shown() == (
         desk.source(A).shown()
     )
+
+
+@pytest.mark.parametrize("half", ["\\ud800", "\\uDfff", b"\xed\xa0\x80".decode("latin-1")])
+@pytest.mark.parametrize(("key", "field"), [(f"s/{A}", "name"), ("r/r", "reason")])
+def test_text_that_could_never_be_written_again_is_no_record_of_ours(
+    key: str, field: str, half: str
+) -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED", name="name")
+    desk.command("pause", request_id="r", reason="reason")
+    forged = last(desk, key).replace(
+        f'"{field}":"'.encode(), f'"{field}":"{half}'.encode("latin-1")
+    )
+    assert forged != last(desk, key)
+    with pytest.raises(ledger.Unreadable, match=key):
+        ledger.parsed(key, forged)
+    whole = last(desk, key).replace(f'"{field}":"'.encode(), f'"{field}":"\\ud83d\\ude00'.encode())
+    assert ledger.parsed(key, whole)
+
+
+def test_a_definition_that_cannot_be_read_stays_quarantined_whatever_its_words_are() -> None:
+    desk = Desk()
+    desk.define("canvas:x", filters='{"filter": "received_from_campagn\\ud800", "campaign": "a"}')
+    before = desk.state.quarantined
+    assert before.keys() == {"canvas:x"}
+    desk.restart()
+    assert desk.state.quarantined == before
