@@ -56,7 +56,7 @@ async def test_restoring_is_followed_by_the_command_line_alone(
                 found = (await facts("status", "--state", state))["sources"]
                 if {one["source"] for one in found} >= set(sources):
                     return
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.5)
             raise AssertionError(f"{sources} are not {state}: {found}")
 
         async with running(settings) as worker:
