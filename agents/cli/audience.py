@@ -78,7 +78,8 @@ def command(
             _understood(one["given"], one["source"], one["name"])
         say(str(answer["count"]))
         if answer["excluded_expired"]:
-            _warn(answer["excluded_expired"])
+            names = {one["source"]: one["name"] for one in answer["excluded"]}
+            _warn([_called(key, names.get(key, "")) for key in answer["excluded_expired"]])
         return
     check_output(format_, output, as_json=as_json)
     with sink(output) as file:
@@ -151,7 +152,11 @@ def _filter(text: str) -> Any:
 
 
 def _understood(text: str, key: str, name: str = "") -> None:
-    say(f"{text}: {key}" + (f' "{name}"' if name else ""), err=True)
+    say(f"{text}: {_called(key, name)}", err=True)
+
+
+def _called(key: str, name: str) -> str:
+    return f'{key} "{name}"' if name else key
 
 
 def _warn(sources: list[str]) -> None:

@@ -263,7 +263,11 @@ class _Planner:
         sources: tuple[tuple[str, State], ...] = tuple((k, view.state) for k, view in views or ())
         if len(detail) > _MOST_DETAIL:
             detail = f"{detail[:_MOST_DETAIL]}…"
-        self.refusals.append(FilterRefusal(code, scope.at(leaf), leaf.name, detail, sources))
+        unknown = None
+        if code is Code.UNKNOWN_SOURCE and isinstance(leaf, SourceFilter):
+            unknown = leaf.source
+        at = scope.at(leaf)
+        self.refusals.append(FilterRefusal(code, at, leaf.name, detail, sources, unknown))
         return _NOBODY
 
 

@@ -61,7 +61,7 @@ class FilterPath:
 @dataclass(frozen=True, slots=True)
 class FilterRefusal:
     """One leaf that prevents the answer. `sources` maps each source that prevents it to its
-    state.
+    state; `unknown` is the source of the leaf, if nothing is known of it.
     """
 
     code: Code
@@ -69,6 +69,7 @@ class FilterRefusal:
     filter: str
     detail: str
     sources: tuple[tuple[str, State], ...] = ()
+    unknown: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

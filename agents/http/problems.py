@@ -21,6 +21,7 @@ __all__ = [
     "ambiguous_source",
     "bad_request",
     "legacy_deleted",
+    "listed",
     "problems",
     "shards_unavailable",
     "source_hidden",
@@ -79,7 +80,7 @@ def bad_request(detail: str) -> Problem:
 
 def unknown_source(error: UnknownName) -> Problem:
     """404, with the sources that may be meant."""
-    nearest = _listed(error.nearest)
+    nearest = listed(error.nearest)
     meant = f". {error.remedy}" if nearest else ""
     detail = f"No event and no definition names {error.text[:_SHOWN]!r}{meant}"
     return Problem("unknown_source", detail, source=error.text[:_SHOWN], nearest=nearest)
@@ -91,18 +92,19 @@ def ambiguous_source(error: AmbiguousSource) -> Problem:
         "ambiguous_source",
         f"{error.message}. {error.remedy}",
         source=error.text[:_SHOWN],
-        candidates=_listed(error.candidates),
+        candidates=listed(error.candidates),
         more=error.more,
     )
 
 
-def _listed(found: Iterable[SourceState]) -> list[dict[str, str]]:
+def listed(found: Iterable[SourceState]) -> list[dict[str, str]]:
+    """Sources that may be meant: key, name and state of each."""
     return [
         {"source": one.source, "name": one.name[:_SHOWN], "state": one.state.value} for one in found
     ]
 
 
-def source_hidden(source: str, state: str) -> Problem:
+def source_hidden(source: str, state: str, name: str = "") -> Problem:
     """409, with the body of the restore call that brings the source back."""
     detail = (
         f"{source} is {state}: its data takes part in no answer until it is restored"
@@ -110,14 +112,19 @@ def source_hidden(source: str, state: str) -> Problem:
         else f"{source} is {state}: ask again when it is done"
     )
     return Problem(
-        "source_hidden", detail, sources=[source], state=state, restore={"sources": [source]}
+        "source_hidden",
+        detail,
+        sources=[source],
+        name=name,
+        state=state,
+        restore={"sources": [source]},
     )
 
 
-def legacy_deleted(source: str) -> Problem:
+def legacy_deleted(source: str, name: str = "") -> Problem:
     """410."""
     detail = f"{source} was deleted for good under the older policy and cannot be restored"
-    return Problem("legacy_deleted", detail, source=source)
+    return Problem("legacy_deleted", detail, source=source, name=name)
 
 
 def shards_unavailable(detail: str) -> Problem:

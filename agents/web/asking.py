@@ -145,7 +145,8 @@ def _check_refused(context: WorkerContext, request: Request, one: str | None) ->
         if code == CommandRefusal.UNKNOWN_SOURCE:
             raise unknown_key(context, one)
         if code == CommandRefusal.LEGACY_DELETED:
-            raise legacy_deleted(one)
+            record = context.states.get(one)
+            raise legacy_deleted(one, "" if record is None else record.name)
         message = f"{one} {message}"
     elif parts:
         return

@@ -6,7 +6,9 @@ from typing import Any
 from agents.filters.errors import FilterError
 from agents.filters.plan_nodes import Excluded
 from agents.filters.refusals import Code, FilterRefusal, Refused
-from agents.http.problems import Problem
+from agents.http.problems import Problem, listed
+from agents.names.index import NameIndex
+from agents.names.resolve import unknown
 
 __all__ = ["MOST_NAMES", "excluded_members", "filter_problem", "refused_problem"]
 
@@ -20,7 +22,7 @@ def filter_problem(error: FilterError) -> Problem:
     return Problem(error.code, error.message, path=error.path, remedy=error.remedy)
 
 
-def refused_problem(refused: Refused) -> Problem:
+def refused_problem(refused: Refused, names: NameIndex) -> Problem:
     """The reasons of a refusal, leaf by leaf. `restore` is the body of the restore call that would
     help, if there is one; it names every source. The other lists have only the first entries, and
     `refusals_total` and `sources_total` give their full length.
@@ -31,15 +33,20 @@ def refused_problem(refused: Refused) -> Problem:
         "path": first.at.path,
         "sources": list(sources[:MOST_NAMES]),
         "sources_total": len(sources),
-        "refusals": _described(refused.refusals),
+        "refusals": _described(refused.refusals, names),
         "refusals_total": len(refused.refusals),
     }
     if refused.code is Code.SOURCE_HIDDEN:
         members["restore"] = refused.restore
-    return Problem(refused.code.value, refused.detail, **members)
+    detail = refused.detail
+    if first.code is Code.UNKNOWN_SOURCE and first.unknown is not None:
+        error = unknown(first.unknown, names)
+        members["nearest"] = listed(error.nearest)
+        detail += f". {error.remedy}" if error.nearest else ""
+    return Problem(refused.code.value, detail, **members)
 
 
-def excluded_members(excluded: Sequence[Excluded]) -> dict[str, Any]:
+def excluded_members(excluded: Sequence[Excluded], names: NameIndex) -> dict[str, Any]:
     """The sources that an answer leaves out, and the leaves that name them: the first ones, and the
     total.
     """
@@ -49,11 +56,17 @@ def excluded_members(excluded: Sequence[Excluded]) -> dict[str, Any]:
         room -= 1 + len(each.at.through)
         if room < 0:
             break
-        found.append({"source": each.source, "filter": each.filter, "path": str(each.at)})
+        source = {"source": each.source, "name": _name(each.source, names)}
+        found.append({**source, "filter": each.filter, "path": str(each.at)})
     return {"excluded": found, "excluded_total": len(excluded)}
 
 
-def _described(refusals: Sequence[FilterRefusal]) -> list[dict[str, Any]]:
+def _name(source: str, names: NameIndex) -> str:
+    record = names.get(source)
+    return "" if record is None else record.name
+
+
+def _described(refusals: Sequence[FilterRefusal], names: NameIndex) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     room = MOST_NAMES
     for refusal in refusals:
@@ -71,7 +84,10 @@ def _described(refusals: Sequence[FilterRefusal]) -> list[dict[str, Any]]:
                 "through": list(at.through),
                 "inner_path": at.inner,
                 "detail": refusal.detail,
-                "sources": [{"source": key, "state": state.value} for key, state in shown],
+                "sources": [
+                    {"source": key, "name": _name(key, names), "state": state.value}
+                    for key, state in shown
+                ],
                 "sources_total": len(refusal.sources),
             }
         )

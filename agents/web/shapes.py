@@ -252,7 +252,7 @@ COMPONENTS: Mapping[str, Any] = {
             "on_expired": {"enum": ["refuse", "exclude"]},
             "excluded_expired": _TEXTS,
             "excluded": {
-                **_list(shape({"source": _TEXT, "filter": _TEXT, "path": _TEXT})),
+                **_list(shape(dict.fromkeys(("source", "name", "filter", "path"), _TEXT))),
                 "description": "for which leaves; the first 1,000 at most",
             },
             "excluded_total": {**_COUNT, "description": "how many `excluded` would name"},

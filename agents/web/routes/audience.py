@@ -19,6 +19,7 @@ from agents.http.admission import WorkKind
 from agents.http.keys import Scope
 from agents.http.problems import bad_request
 from agents.http.route import Route, query, ref
+from agents.names.index import NameIndex
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.errors import Unavailable
 from agents.scatter.people import identify
@@ -108,7 +109,8 @@ async def _page(request: web.Request, context: WorkerContext, wanted: Asked) -> 
                 access_log.count(request, len(users))
             return web.json_response(
                 body=orjson.dumps(
-                    _facts(found, wanted, count, users, more) | {"understood": understood(request)}
+                    _facts(found, wanted, count, users, more, context.states.names)
+                    | {"understood": understood(request)}
                 ),
                 headers={"Cache-Control": "no-store"},
             )
@@ -135,7 +137,7 @@ async def _first(found: Audience, after: str | None, limit: int) -> tuple[int, l
 
 
 def _facts(
-    found: Audience, wanted: Asked, count: int, users: list[str], more: bool
+    found: Audience, wanted: Asked, count: int, users: list[str], more: bool, names: NameIndex
 ) -> dict[str, Any]:
     excluded = _excluded(found)
     following = None
@@ -152,7 +154,7 @@ def _facts(
         "held_back": found.held_back,
         "on_expired": wanted.question.on_expired.value,
         "excluded_expired": excluded,
-        **excluded_members(found.plan.excluded_expired),
+        **excluded_members(found.plan.excluded_expired, names),
     }
 
 

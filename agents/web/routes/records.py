@@ -2,6 +2,7 @@
 interface.
 """
 
+import asyncio
 from dataclasses import asdict
 from typing import Any
 
@@ -44,7 +45,8 @@ async def definition(request: web.Request) -> web.Response:
     key = definition_key(request, request.match_info["key"])
     entry, aside = context.catalog.get(key), context.catalog.quarantined.get(key)
     if entry is None and aside is None:
-        near = nearest_key(key, {one.definition.key: None for one in context.catalog})
+        keys = [one.definition.key for one in context.catalog]
+        near = await asyncio.to_thread(nearest_key, key, keys)
         instead = f". Did you mean {near}?" if near else ""
         raise Problem(
             "unknown_definition", f"The catalog has nothing under {key[:200]!r}{instead}", key=key

@@ -189,3 +189,24 @@ async def test_while_states_are_read_no_name_is_unknown(caller: Caller) -> None:
     status, problem, _ = await caller.ask("POST", "/restores", {"sources": ["spring"]})
     assert (status, problem["code"]) == (503, "shards_unavailable")
     assert caller.commands() == []
+
+
+async def test_problems_and_what_is_left_out_show_names(caller: Caller) -> None:
+    status, problem, _ = await caller.ask("GET", f"/sources/{OTHER}/interactions")
+    assert (status, problem["code"], problem["name"]) == (409, "source_hidden", "Autumn")
+    leaf = {"filter": "received_from_campaign", "campaign": "5ce1ffff"}
+    status, problem, _ = await caller.ask("POST", "/audience", {"filter": leaf, "limit": 0})
+    assert (status, problem["code"]) == (409, "source_hidden")
+    assert problem["refusals"][0]["sources"] == [
+        {"source": OTHER, "name": "Autumn", "state": "EXPIRED"}
+    ]
+    both = {"or": [leaf, leaf | {"campaign": "spring sale"}]}
+    body = {"filter": both, "limit": 0, "on_expired": "exclude"}
+    status, page, _ = await caller.ask("POST", "/audience", body)
+    assert [(one["source"], one["name"]) for one in page["excluded"]] == [(OTHER, "Autumn")]
+    for text in ("5ce1da74", "sprinq sale"):
+        body = {"filter": leaf | {"campaign": text}, "limit": 0}
+        status, problem, _ = await caller.ask("POST", "/audience", body)
+        assert (status, problem["code"]) == (404, "unknown_source")
+        assert problem["nearest"][0] == {"source": SPRING, "name": "Spring sale", "state": "ACTIVE"}
+        assert f'Did you mean {SPRING} ("Spring sale")' in problem["detail"]
