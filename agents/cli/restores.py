@@ -231,6 +231,7 @@ def _show_one(settings: Settings, one: dict[str, Any], as_json: bool) -> None:
                  _data(part, states.get(part["source"]), one["dry_run"]))
                 for part in listed[:most]
             ],
+            copied=2,
         )  # fmt: skip
         _say_rest(len(listed) - most, parts)
         return

@@ -96,6 +96,7 @@ class ToldRequest:
                     _row(source, result, states.get(source), None if dry_run else now_ms)
                     for source, result in good.items()
                 ],
+                copied=2,
             )
         elif good:
             for line in _together(good, {} if dry_run else states, now_ms):
@@ -157,6 +158,8 @@ def available_text(record: SourceState, now_ms: int | None = None) -> str:
     """
     until, because = availability(record)
     if until is not None:
+        if now_ms is not None and until <= now_ms:
+            return "available until the next sweep"
         return f"available until {when(until) if now_ms is None else day(until, now_ms)}"
     if because is None:
         reason = _DELETED if record.legacy_deleted else _HIDDEN.get(record.state, "")

@@ -39,15 +39,21 @@ _MOST_SHOWN = 80
 
 class AmbiguousSource(Fatal):
     """A text that may mean several sources, or one that is not to be guessed. `candidates` has the
-    first of them, by key; `more` says whether there are others."""
+    first of them, by key; `more` says whether there are others. `begun`: it is their beginning."""
 
     def __init__(
-        self, text: str, because: str, candidates: Sequence[SourceState], *, more: bool = False
+        self,
+        text: str,
+        because: str,
+        candidates: Sequence[SourceState],
+        *,
+        more: bool = False,
+        begun: bool = False,
     ) -> None:
         listed = "; ".join(described(one) for one in candidates)
         super().__init__(
             f"{_quoted(text)} {because}: {listed}{'; and others' if more else ''}",
-            remedy="Write the key of the one that is meant",
+            remedy=f"Write {'more of it, or ' if begun else ''}the key of the one that is meant",
         )
         self.text = text
         self.candidates = tuple(candidates)
@@ -97,11 +103,12 @@ def resolve(text: str, names: NameIndex, *, changes: bool = False) -> SourceStat
     }
     if not begun:
         raise unknown(text, names)
-    _only(text, "is the beginning of several sources", [one for one, _, _ in begun.values()])
+    several = "is the beginning of several sources"
+    _only(text, several, [one for one, _, _ in begun.values()], begun=True)
     ((one, what, length),) = begun.values()
     if changes and length < LEAST_BEGINNING:
         because = f"has fewer than {LEAST_BEGINNING} characters, too few to change a source"
-        raise AmbiguousSource(text, because, [one])
+        raise AmbiguousSource(text, because, [one], begun=True)
     return seen(text, one, what)
 
 
@@ -146,11 +153,13 @@ def described(record: SourceState, *, state: bool = True) -> str:
     return shown(record.source) + (f" ({listed})" if more else "")
 
 
-def _only(text: str, because: str, found: Sequence[SourceState]) -> SourceState:
+def _only(
+    text: str, because: str, found: Sequence[SourceState], *, begun: bool = False
+) -> SourceState:
     if len(found) > 1:
         listed = sorted(found, key=lambda one: one.source)
         more = len(listed) > MOST_CANDIDATES
-        raise AmbiguousSource(text, because, listed[:MOST_CANDIDATES], more=more)
+        raise AmbiguousSource(text, because, listed[:MOST_CANDIDATES], more=more, begun=begun)
     return found[0]
 
 

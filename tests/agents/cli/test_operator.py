@@ -206,7 +206,8 @@ async def test_sources_are_named_as_people_call_them(settings: Settings, topics:
         for text in ("autumn", "Autum", "spr"):
             done = await emberline(settings, "expire", text)
             assert done.exit_code == 1
-            assert "Write the key of the one that is meant" in done.stderr
+            assert "the key of the one that is meant" in done.stderr
+            assert ("Write more of it" in done.stderr) is (text != "autumn")
         done = await emberline(settings, "expire", "sprong sale")
         assert (done.exit_code, f"Did you mean {spring}" in done.stderr) == (1, True)
         assert (await emberline(settings, "cancel", "request-1", "Spring sale")).exit_code == 0

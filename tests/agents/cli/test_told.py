@@ -27,6 +27,7 @@ def state(source: str, state: State, **more: Any) -> SourceState:
         (state("campaign:a", State.STOPPED, due_at=NOW + 90 * DAY), "available until 2027-04-15"),
         (state("campaign:a", State.STOPPED, due_at=NOW + 5_000),
          "available until 2027-01-15 08:00:05Z"),
+        (state("campaign:a", State.STOPPED, due_at=NOW - 5_000), "available until the next sweep"),
         (state("campaign:a", State.ACTIVE), "stays available: it is active"),
         (state("campaign:a", State.HELD, held=Hold("ann", "dispute", 1)),
          "stays available: held by ann: dispute"),

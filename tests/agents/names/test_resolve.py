@@ -71,6 +71,20 @@ def test_what_may_be_several_names_none_and_lists_them() -> None:
         resolve("5ce1", SITE)
 
 
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("5ce1", "Write more of it, or the key of the one that is meant"),
+        ("aut", "Write more of it, or the key of the one that is meant"),
+        ("welcome", "Write the key of the one that is meant"),
+    ],
+)
+def test_more_of_a_name_is_enough_where_a_beginning_is_not(text: str, remedy: str) -> None:
+    with pytest.raises(AmbiguousSource) as caught:
+        resolve(text, SITE, changes=True)
+    assert caught.value.remedy == remedy
+
+
 def test_a_command_that_changes_something_takes_no_short_beginning() -> None:
     assert resolve("aut", SITE).source == "campaign:5ce1ffff"
     assert candidates("aut", SITE, changes=True) == ["campaign:5ce1ffff"]

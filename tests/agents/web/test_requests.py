@@ -242,6 +242,8 @@ async def test_what_is_refused_is_a_problem_that_says_why(
     found = await operator.post(path, body)
     assert (found[0], found[1]["code"]) == (status, code)
     assert found[1]["detail"]
+    if code == "command_refused" and C in path:
+        assert found[1]["detail"].startswith(f"{C} is not stopped")
     if status == 400:
         assert not operator.site.paper.sent
 
