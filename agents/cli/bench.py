@@ -10,6 +10,8 @@ import click
 from agents.cli.group import Words
 from agents.cli.options import emit, json_option, settings_of
 from agents.terminal.say import say as out
+from agents.tools.bench.events import EventsOptions as Events
+from agents.tools.bench.events import events
 from agents.tools.bench.field import Ground, ground
 from agents.tools.bench.figures import BenchReport
 from agents.tools.bench.ingest import IngestOptions as Ingest
@@ -33,7 +35,7 @@ _COUNT = click.IntRange(min=1)
 @click.group(
     "bench",
     cls=Words,
-    help="Measure ingest, lifecycle, latency, recovery and queries on this machine.",
+    help="Measure ingest, lifecycle, latency, recovery, queries and listeners here.",
 )
 def command() -> None:
     """Nothing by itself."""
@@ -134,6 +136,21 @@ def _recovery(ctx: click.Context, as_json: bool, **given: Any) -> None:
 )
 def _query(ctx: click.Context, as_json: bool, **given: Any) -> None:
     _measure(ctx, as_json, query, Query(**given, partitions=_partitions(ctx)))
+
+
+@command.command("events", help="What listeners of GET /events cost ingest, and what they see.")
+@_options(
+    Events,
+    events="Events of every backlog.",
+    sources="Campaigns they are of.",
+    listeners="Listeners.",
+    sample="Listeners that read what the events say.",
+    changes="Changes of states a second.",
+    seconds="Seconds that the listeners listen, at least.",
+    runs="Runs with listeners.",
+)
+def _events(ctx: click.Context, as_json: bool, **given: Any) -> None:
+    _measure(ctx, as_json, events, Events(**given, partitions=_partitions(ctx)))
 
 
 def _partitions(ctx: click.Context) -> int:

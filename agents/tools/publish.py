@@ -9,6 +9,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import compress, count
 from types import TracebackType
@@ -40,6 +41,7 @@ LARGEST_BYTES = 1_000_000
 METADATA_S = 5.0
 """How long a topic may take to appear to a client that has just connected."""
 IN_FLIGHT_BYTES = 32_000_000
+TRANSACTION_MS = 120_000
 SLICE_SECONDS = 0.02
 """How often a publisher with a rate limit sends: short beside the delays that are measured."""
 
@@ -122,7 +124,9 @@ class Publisher:
     by several tasks at once.
     """
 
-    def __init__(self, settings: Settings, *, compression: str = "lz4") -> None:
+    def __init__(
+        self, settings: Settings, *, compression: str = "lz4", transactional_id: str | None = None
+    ) -> None:
         self.published = 0
         self._settings = settings
         self._in_flight: deque[tuple[asyncio.Future[Any], int]] = deque()
@@ -134,6 +138,8 @@ class Publisher:
             max_batch_size=BATCH_BYTES,
             max_request_size=4 * BATCH_BYTES,
             enable_idempotence=True,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_MS,
         )
         bootstrap.adopt(self._producer.client, bootstrap.WRITE_S)
 
@@ -176,6 +182,20 @@ class Publisher:
     async def flush(self) -> None:
         """Wait until the brokers have acknowledged everything. Raises Recoverable if not."""
         await self._settle(0)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """All that is published inside the block becomes readable at once, when the block ends.
+
+        For a publisher with a transactional id, inside TRANSACTION_MS. After an error nothing of it
+        becomes readable.
+        """
+        try:
+            async with self._producer.transaction():
+                yield
+                await self.flush()
+        except KafkaError as error:
+            raise _failed("a transaction", error) from error
 
     async def _send(
         self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None]]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from agents.tools.bench.events import EventsOptions as Events
+from agents.tools.bench.events import events
 from agents.tools.bench.field import Ground
 from agents.tools.bench.figures import BenchReport
 from agents.tools.bench.ingest import IngestOptions as Ingest
@@ -53,3 +55,15 @@ async def test_latency_measures_marked_events(broker: str) -> None:
 async def test_recovery_measures_cold_disks(broker: str) -> None:
     report = await recovery(Ground(broker), Recovery(interactions=30_000, runs=1), quiet)
     assert names(report) == {"shard", "worker"}
+
+
+async def test_events_measures_ingest_beside_listeners_and_the_age_of_what_they_see(
+    broker: str,
+) -> None:
+    options = Events(events=4_000, sources=8, listeners=20, sample=5, seconds=3)
+    report = await events(Ground(broker), options, quiet)
+    assert names(report) == {"ingest_alone", "ingest_with_listeners", "oldest_state_seen"}
+    assert report.ratios["ingest_with_listeners"] > 0
+    seen = report.results["oldest_state_seen"].facts()
+    assert seen["lost"] == 0
+    assert 0 < seen["p99_s"] <= report.results["oldest_state_seen"].samples[0].seconds
