@@ -67,7 +67,7 @@ _ORDERS = {NoticeKind.EXPIRING: "due_at", NoticeKind.STUCK: "since", NoticeKind.
 class Send(Protocol):
     """One attempt to deliver a notice, of limited time; raises nothing that a server causes."""
 
-    def __call__(self, notice: Notice, delivery: Delivery) -> Awaitable[Attempt]:
+    def __call__(self, notice: Notice, delivery: Delivery, /) -> Awaitable[Attempt]:
         """The result."""
         ...
 
