@@ -19,7 +19,7 @@ from streams.kafka.topic_reader import read_each, read_table
 from streams.kafka.topic_specs import Topics
 from streams.settings import Settings
 
-__all__ = ["asking_sources", "confirmed", "whole_id"]
+__all__ = ["asking_sources", "confirmed", "read_sweep", "whole_id"]
 
 LEAST = 4
 """So many characters of an ID are enough."""
@@ -32,7 +32,7 @@ async def confirmed(settings: Settings, given: str | None) -> str:
     `given` is the ID or its beginning. None: the sources are shown, and a person says yes. Raises
     UsageError where nobody can be asked or the answer is no, Recoverable while sources change.
     """
-    sweep = await _sweep(settings)
+    sweep = await read_sweep(settings)
     if given is not None:
         return whole_id(given, sweep)
     if not sweep.question:
@@ -83,7 +83,8 @@ def _show(sources: Sequence[SourceState]) -> None:
     say()
 
 
-async def _sweep(settings: Settings) -> RetentionSweep:
+async def read_sweep(settings: Settings) -> RetentionSweep:
+    """The state of the sweep that the coordinator has last written."""
     latest = None
     async for _, _, record in read_each(KafkaLog(settings), Topics(settings.prefix).coordinator):
         if record.key == SWEEP.encode():

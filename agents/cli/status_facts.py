@@ -1,18 +1,17 @@
 """What `emberline status` shows: it reads two topics, and asks the worker."""
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from agents.cli.calling import address, asked
-from agents.coordinator.rules.checked import MALFORMED
-from agents.coordinator.rules.sweep_state import SWEEP, RetentionSweep, sweep_of
+from agents.cli.confirming import read_sweep
+from agents.coordinator.rules.sweep_state import RetentionSweep
 from agents.requests.rejected import rejected
 from schemas.errors import EmberlineError
 from schemas.records.lifecycle import SourceState
 from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.topic_reader import read_each, read_table
+from streams.kafka.topic_reader import read_table
 from streams.kafka.topic_specs import Topics
 from streams.settings import Settings
 
@@ -38,7 +37,7 @@ async def read(settings: Settings, now_ms: int) -> StatusFacts:
     """All of it, at once. Raises Recoverable without a broker."""
     table, sweep, worker, rejects = await asyncio.gather(
         read_table(KafkaLog(settings), Topics(settings.prefix).state, "state"),
-        _sweep(settings),
+        read_sweep(settings),
         worker_facts(settings),
         _rejected(settings, now_ms),
     )
@@ -54,19 +53,6 @@ async def _rejected(settings: Settings, now_ms: int) -> dict[str, Any] | None:
     except EmberlineError:
         return None  # the states say what is amiss, if it concerns them too
     return found.facts()
-
-
-async def _sweep(settings: Settings) -> RetentionSweep:
-    """The state of the sweep that the coordinator has last written."""
-    topic = Topics(settings.prefix).coordinator
-    latest = None
-    async for _, _, record in read_each(KafkaLog(settings), topic):
-        if record.key == SWEEP.encode():
-            latest = record.value
-    try:
-        return RetentionSweep() if latest is None else sweep_of(json.loads(latest))
-    except MALFORMED:
-        return RetentionSweep()  # what somebody else has written there says nothing
 
 
 async def worker_facts(settings: Settings) -> dict[str, Any]:
