@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 MOST_FILES = 1_000
 """Files of one worker, those that are being made and failures among them."""
+_SHARE = 3 / 4
+"""The part of the files, and of the bytes on disk, that one owner may have."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,16 +33,19 @@ class KeptFile:
 
     `path` is set while the file is there, until the time `until_ms` (UTC milliseconds). `failed`
     says why it never will be. `users` and `facts` are the maker's, about what is in the file.
+    `owner` is who asked for it: the name of a key.
     """
 
     name: str
     begun: asyncio.Future[None]
+    owner: str = ""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     path: Path | None = None
     until_ms: int | None = None
     failed: str | None = None
     users: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    spooled: Spooled | None = None
 
 
 FileMaker = Callable[[KeptFile, Spooled], Awaitable[Path]]
@@ -61,15 +66,22 @@ class KeptFiles:
         """The file, also if it is being made or has failed; None if it is unknown or over."""
         return self._files.get(name)
 
-    async def start(self, name: str, make: FileMaker) -> KeptFile:
+    async def start(self, name: str, make: FileMaker, owner: str = "") -> KeptFile:
         """Begin to make a file, and return once its maker has begun.
 
-        Raises Problem (503) if there are too many files, and what the maker raises before it has
-        begun.
+        Raises Problem (503) if there are too many files, or if `owner` has its share of them or of
+        their bytes already, and what the maker raises before it has begun.
         """
         if len(self._files) >= MOST_FILES:
             raise Problem("busy", f"The worker keeps {MOST_FILES:,} files, the most: ask later")
-        file = KeptFile(name, asyncio.get_running_loop().create_future())
+        own = [file for file in self._files.values() if file.owner == owner]
+        size = sum(file.spooled.bytes for file in own if file.spooled is not None)
+        if len(own) >= MOST_FILES * _SHARE or size >= self._quota.most * _SHARE:
+            raise Problem(
+                "busy",
+                f"This key has {len(own):,} files of {size:,} bytes, which is its share: ask later",
+            )
+        file = KeptFile(name, asyncio.get_running_loop().create_future(), owner)
         self._files[name] = file
         task = asyncio.create_task(self._keep(file, make))
         self._tasks.add(task)
@@ -102,6 +114,7 @@ class KeptFiles:
         """Make the file and keep it; return at once if that fails."""
         try:
             with self._quota.folder() as spooled:
+                file.spooled = spooled
                 file.path = await make(file, spooled)
                 file.until_ms = self._clock.now_ms() + int(self._keep_s * 1000)
                 file.ended.set()
@@ -117,7 +130,7 @@ class KeptFiles:
             file.failed = _why(error)
             file.ended.set()
         finally:
-            file.path = None
+            file.path = file.spooled = None
 
 
 def _why(error: BaseException) -> str:

@@ -39,14 +39,14 @@ class Quota:
     def __init__(self, data_dir: Path, most: int) -> None:
         self.used = 0
         self._data_dir = data_dir
-        self._most = most
+        self.most = most
 
     def take(self, count: int) -> None:
         """Raises Problem (503)."""
-        if self.used + count > self._most:
+        if self.used + count > self.most:
             raise Problem(
                 "busy",
-                f"Unfinished answers use {self.used:,} of at most {self._most:,} bytes on disk "
+                f"Unfinished answers use {self.used:,} of at most {self.most:,} bytes on disk "
                 "(spool_bytes): ask again later, or for NDJSON or CSV, which need none",
             )
         self.used += count

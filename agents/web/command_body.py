@@ -46,6 +46,8 @@ COMMON = frozenset({"dry_run", "reason", "notify"})
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 _ID = re.compile(r"[!-~]{1,250}")
+_PLACE = re.compile(r"control-\d+-\d+$")
+"""The id of a command that was written without one ends so."""
 
 SCHEMA_MANY: Mapping[str, Schema] = {
     "sources": {
@@ -168,6 +170,10 @@ def _request_id(request: web.Request) -> str:
         raise bad_request("Idempotency-Key is 1 to 250 printable ASCII characters without a space")
     if is_source(found):
         raise bad_request("Idempotency-Key is not the name of a source")
+    if _PLACE.search(found) is not None:
+        raise bad_request(
+            "Idempotency-Key ends like control-0-57: commands without an id get such ids"
+        )
     return found
 
 

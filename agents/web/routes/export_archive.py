@@ -22,7 +22,7 @@ from agents.users.names import Names
 from agents.users.user_archive import UserArchive
 from agents.web import access_log
 from agents.web.answer import json_answer
-from agents.web.caller import slot
+from agents.web.caller import caller, slot
 from agents.web.routes.export_lines import UserLines, groups_of_lines
 from agents.web.routes.export_request import Fields
 
@@ -55,8 +55,9 @@ async def export_archive(request: web.Request, segment: str, fields: Fields) -> 
         file.users, file.facts = lines.count, lines.summary()
         return path
 
+    key = caller(request)
     try:
-        await context.exports.start(prefix, make)
+        await context.exports.start(prefix, make, "" if key is None else key.name)
     except OSError as error:
         log.error("the file of %s cannot be made: %s", prefix, error)
         raise Problem("busy", f"The file cannot be made: {error.strerror}") from error

@@ -109,12 +109,30 @@ async def test_a_file_over_the_quota_fails_and_too_many_files_are_refused(
 ) -> None:
     monkeypatch.setattr(kept_files, "MOST_FILES", 2)
     async with kept(tmp_path) as (files, _):
-        file = await files.start("a", making(b"x" * 1_001))
+        file = await files.start("a", making(b"x" * 1_001), "one")
         await file.ended.wait()
         assert "spool_bytes" in str(file.failed)
-        await files.start("b", making(b"x"))
+        await files.start("b", making(b"x"), "another")
         with pytest.raises(Problem, match="keeps 2 files"):
-            await files.start("c", making(b"x"))
+            await files.start("c", making(b"x"), "third")
+
+
+async def test_one_key_leaves_files_and_bytes_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_files, "MOST_FILES", 4)
+    async with kept(tmp_path) as (files, _):
+        for name in "abc":
+            await files.start(name, making(b"x"), "greedy")
+        with pytest.raises(Problem, match="This key has 3 files of 3 bytes"):
+            await files.start("d", making(b"x"), "greedy")
+        await files.start("e", making(b"x"), "another")
+    async with kept(tmp_path) as (files, _):
+        file = await files.start("a", making(b"x" * 750), "greedy")
+        await file.ended.wait()
+        with pytest.raises(Problem, match="This key has 1 files of 750 bytes"):
+            await files.start("b", making(b"x"), "greedy")
+        await files.start("c", making(b"x"), "another")
 
 
 async def test_who_leaves_before_it_has_begun_ends_it(tmp_path: Path) -> None:

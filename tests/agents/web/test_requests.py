@@ -148,6 +148,15 @@ async def test_another_reason_or_recipient_is_another_body(operator: Operator) -
     assert len(operator.site.paper.sent) == 1
 
 
+@pytest.mark.parametrize("id_", ["control-0-57", "x.control-0-0", "campaign:a"])
+async def test_an_id_that_means_something_else_is_refused(operator: Operator, id_: str) -> None:
+    """A command without an id is called after its place in the topic; a source is a source."""
+    status, found, _ = await operator.post("/restores", {"sources": [A]}, Idempotency_Key=id_)
+    assert (status, found["code"]) == (400, "bad_request")
+    assert "Idempotency-Key" in found["detail"]
+    assert not operator.site.paper.sent
+
+
 async def test_a_reuse_is_found_before_the_coordinator_has_read_the_first(
     operator: Operator,
 ) -> None:
