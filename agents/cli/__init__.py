@@ -72,7 +72,7 @@ COMMANDS = {
     "export": ("agents.cli.export:command", "Write all rows of SOURCE, such as campaign:ID."),
     "bench": (
         "agents.cli.bench:command",
-        "Measure ingest, lifecycle, latency, recovery and queries on this machine.",
+        "Measure ingest, lifecycle, latency, recovery, queries and listeners here.",
     ),
     "keys": (
         "agents.cli.keys:command",
