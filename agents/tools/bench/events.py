@@ -85,7 +85,13 @@ async def events(where: Ground, options: EventsOptions, say: Callable[[str], Non
     report.results["oldest_state_seen"] = Measurement(seen, rate=False)
     rates = {name: found.figure().median for name, found in report.results.items()}
     report.ratios["ingest_with_listeners"] = rates["ingest_with_listeners"] / rates["ingest_alone"]
+    costs = {name: found.cpu_us_per_event() for name, found in report.results.items()}
+    if costs["ingest_alone"] and costs["ingest_with_listeners"]:
+        ratio = costs["ingest_alone"] / costs["ingest_with_listeners"]
+        report.ratios["cpu_with_listeners"] = ratio
     report.notes += [
+        "cpu_with_listeners: the worker's CPU for an event alone over that with listeners; other "
+        "work of the machine changes it less than the rates",
         f"one worker takes in {options.events:,} events that become readable at once, by the "
         "commit of one transaction; seconds run from that commit to the last committed cursor; "
         "every backlog has the same users and sources at later times",

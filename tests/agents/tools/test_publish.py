@@ -1,5 +1,6 @@
 """Publishing: the partitioners of other clients, and no loss on a real broker."""
 
+import contextlib
 import zlib
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ import pytest
 
 from agents.tools.demo.chunk import EventChunk
 from agents.tools.demo.generator import generate
-from agents.tools.publish import Chunk, partitions_of, publish
+from agents.tools.publish import Chunk, Publisher, partitions_of, publish
 from schemas.errors import Fatal, Recoverable
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader, read_all
@@ -71,6 +72,29 @@ async def test_records_beyond_a_batch_are_split_and_too_large_ones_refused(
     assert len(await read_all(KafkaLog(settings), topics.catalog)) == 300
     with pytest.raises(Fatal, match="has 1010"):
         await publish(settings, [Chunk("catalog", [b"k"], [b"x" * 1_010_000])])
+
+
+@pytest.mark.connected
+async def test_a_transaction_becomes_readable_at_its_end_or_not_at_all(
+    settings: Settings, topics: Topics
+) -> None:
+    async def readable() -> list[bytes | None]:
+        records = await read_all(KafkaLog(settings), topics.catalog)
+        return [record.value for _, _, record in records]
+
+    publisher_id = f"{settings.prefix}one"
+    async with Publisher(settings, transactional_id=publisher_id) as publisher:
+        async with publisher.transaction():
+            await publisher.publish(Chunk("catalog", [b"k"], [b"kept"]))
+            await publisher.flush()
+            assert await readable() == []
+        with contextlib.suppress(ZeroDivisionError):
+            async with publisher.transaction():
+                await publisher.publish(Chunk("catalog", [b"k"], [b"lost"]))
+                await publisher.flush()
+                raise ZeroDivisionError
+    await publish(settings, [Chunk("catalog", [b"k"], [b"last"])])
+    assert await readable() == [b"kept", b"last"]
 
 
 @pytest.mark.connected
