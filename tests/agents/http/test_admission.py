@@ -18,8 +18,7 @@ from agents.http.problems import Problem
 from agents.http.quota import Quota
 from agents.resources.budget import answers
 from agents.resources.threads import whole
-from agents.web import stream
-from agents.web.routes import interactions
+from agents.web import parquet, stream
 from schemas.errors import Recoverable
 from streams.clock import ManualClock
 from streams.settings import load
@@ -253,10 +252,10 @@ def test_a_quota_is_given_back_whatever_happens(tmp_path: Path) -> None:
 async def test_a_disk_that_is_full_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(frame: pl.DataFrame, part: Path) -> None:
+    def full(folder: Path, nothing: pl.DataFrame) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(interactions, "_write", full)
+    monkeypatch.setattr(parquet, "_assemble", full)
     flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none"}
     site = Site(load(flags, env={}, file=tmp_path / "none"), set(range(SHARDS)), active())
     async with (
