@@ -35,6 +35,7 @@ ACCEPTED = 8
 BACKLOG = 128
 _SHARE = 2
 _LEAST = 8
+_CONTINUE = "100-continue"
 _SAY_EVERY_S = 30.0
 
 
@@ -203,6 +204,10 @@ class Server(web.Server):
         handler = request.protocol
         self._busy(handler)
         try:
+            expect = request.headers.get("Expect", _CONTINUE)
+            if expect.lower() != _CONTINUE:
+                # the library would repeat it in its answer, and fail if it is no text
+                return web.Response(status=417, text=f"Expect can only be {_CONTINUE}")
             return await self._handle(request)
         finally:
             if handler in self._address:

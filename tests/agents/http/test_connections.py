@@ -201,6 +201,18 @@ async def test_an_answer_that_no_client_reads_is_aborted(
         assert len(got) < 400 * 80_000
 
 
+@pytest.mark.parametrize("expect", [b"\xff\xfe\xe4", b"200-ok"])
+async def test_what_cannot_be_expected_is_refused_and_not_repeated(
+    tmp_path: Path, expect: bytes
+) -> None:
+    site = Site(settings(tmp_path), set(range(SHARDS)), active())
+    sent = HALF.replace(b"X-Slow: ", b"Connection: close\r\nExpect: " + expect + b"\r\n\r\n")
+    async with serving(site), half_sent(site, 1, sent) as opened, asyncio.timeout(ANSWER_S):
+        answer = await opened[0][0].read()
+    assert answer.startswith(b"HTTP/1.1 417")
+    assert expect not in answer
+
+
 async def test_a_body_does_not_unpack_itself(tmp_path: Path) -> None:
     site = Site(settings(tmp_path), set(range(SHARDS)), active())
     async with serving(site) as session:
