@@ -7,7 +7,7 @@ memory and begins again with a takeover.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -31,10 +31,10 @@ from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.recovery import recovered
 from agents.coordinator.rules.retention_sweep import wait_ms
 from agents.coordinator.rules.state import CoordinatorState
+from agents.coordinator.terms import Terms
 from schemas.decode.batch_records import RecordBatch
 from schemas.decode.reject import reject_batch
 from schemas.decode.schema_ids import schema_ids
-from schemas.errors import Recoverable
 from schemas.records import codec
 from schemas.records.lifecycle import SourceState
 from schemas.records.registry import own_id
@@ -43,7 +43,6 @@ from streams.ending import to_the_end
 from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import names_source, own_key, pass_over, producer_of, records_of
 from streams.kafka.log import (
-    Fenced,
     LogReader,
     LogWriter,
     LostRange,
@@ -63,8 +62,6 @@ log = logging.getLogger(__name__)
 
 _POLL_MS = 500
 _ITEMS_PER_STEP = 2_000
-_RETRY_S = 1.0
-_FENCED_GRACE_S = 3.0
 _SKEW_EVERY_MS = 60_000
 _STATES_BYTES = 4_000_000
 
@@ -115,7 +112,7 @@ class Coordinator:
         #: Readers with a registry find no other schema under the ids that we write.
         self._marked = self._remote is not None
         self._inputs = (self._topics.catalog, self._topics.control, self._topics.shard_reports)
-        self._owner: str | None = None
+        self._terms = Terms("coordinator", self._last_owner, self._begins_again)
         self._state = CoordinatorState()
         self.running = asyncio.Event()
 
@@ -135,34 +132,7 @@ class Coordinator:
         Raises Fenced after another coordinator has taken over: the caller must start this one again
         only if the group assigns control here again. Raises Fatal if a person has to act.
         """
-        while True:
-            try:
-                await self._term()
-            except Fenced as error:
-                # Either a newer owner, who will say so in a moment, or the broker, which ended
-                # a transaction that took too long. Only the owner record can tell.
-                log.warning("coordinator: %s", error)
-                await asyncio.sleep(_FENCED_GRACE_S)
-                await self._retrying(self._still_owner)
-            except LostRange as error:
-                if not error.made_anew or error.partition[0] == self._topics.control:
-                    raise
-                log.warning("coordinator: %s was created again", error.partition[0])
-                await self._retrying(self._still_owner)
-            except (Recoverable, OSError) as error:
-                _log_trouble(error)
-                await asyncio.sleep(_RETRY_S)
-                await self._retrying(self._still_owner)
-
-    async def _retrying(self, check: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                return await check()
-            except Fenced:
-                raise
-            except (Recoverable, OSError) as error:
-                _log_trouble(error)
-                await asyncio.sleep(_RETRY_S)
+        await self._terms.run(self._term)
 
     async def _term(self) -> None:
         writer = self._kafka.writer(self.transactional_id)
@@ -177,16 +147,15 @@ class Coordinator:
             self.running.clear()
             await writer.close()
 
-    async def _still_owner(self) -> None:
-        """Raise Fenced if another coordinator has taken over since: otherwise both would fence each
-        other again and again.
-        """
-        if self._owner is None:
-            return
+    async def _last_owner(self) -> str | None:
         start, end = (await self._kafka.admin.bounds([self._own]))[self._own]
-        last = await log_topic.last_owner(self._settings, self._kafka, start, end)
-        if last != self._owner:
-            raise Fenced(f"{self.transactional_id}: {last} has taken over from {self._owner}")
+        return await log_topic.last_owner(self._settings, self._kafka, start, end)
+
+    def _begins_again(self, error: LostRange) -> bool:
+        """Lost commands are for a person to know of, as is a range lost of a topic that is still
+        the same.
+        """
+        return error.made_anew and error.partition[0] != self._topics.control
 
     async def _take_over(self, writer: LogWriter) -> _Term:
         own = self._own
@@ -194,7 +163,7 @@ class Coordinator:
         owner = self._environment.new_id()
         at = self._clock.now_ms()
         await writer.commit([log_topic.owner_record(self._settings, owner)])
-        self._owner = owner
+        self._terms.owner = owner
         found = await log_topic.read_back(self._settings, self._kafka, owner, start)
         current = await self._recovered(found.state, found.lost)
         self._state = current
@@ -501,7 +470,3 @@ def _note_key(keys: set[str], item: Item) -> None:
             keys.discard(key)
         case DefinitionRead(key=key) | DefinitionUnreadable(key=key):
             keys.add(key)
-
-
-def _log_trouble(error: Exception) -> None:
-    log.warning("coordinator: %s; it starts again", str(error) or type(error).__name__)

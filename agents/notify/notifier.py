@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from agents.coordinator.rules import ledger, outputs
 from agents.coordinator.rules.state import Request, RequestResult, Source
 from agents.coordinator.rules.sweep_state import RetentionSweep
+from agents.coordinator.terms import Terms
 from agents.notify import facts, outbox_log
 from agents.notify.outbox import (
     Attempt,
@@ -31,7 +32,6 @@ from agents.notify.recipients import EmailOf, of_request, of_settings
 from agents.views.request_view import RequestView
 from agents.views.state_view import StateView
 from schemas.decode.batch_records import KafkaRecord, RecordBatch
-from schemas.errors import Recoverable
 from schemas.records import codec
 from schemas.records.lifecycle import CommandType, Outcome
 from schemas.records.registry import own_id
@@ -39,7 +39,7 @@ from schemas.records.undecodable import Undecodable
 from streams.ending import to_the_end
 from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import own_key, pass_over, records_of
-from streams.kafka.log import Fenced, LogReader, LogWriter, LostRange, ReaderOptions, Record
+from streams.kafka.log import LogReader, LogWriter, ReaderOptions, Record
 from streams.kafka.remote_registry import registry_of
 from streams.kafka.topics import Topics
 
@@ -56,8 +56,6 @@ PART_S = 10.0
 FRESH_MS = 86_400_000
 """What a notifier that begins from a topic's beginning tells of is not older than this."""
 _POLL_MS, _BUSY_POLL_MS = 500, 50
-_RETRY_S = 1.0
-_FENCED_GRACE_S = 3.0
 _MARK_EVERY_MS = 60_000
 _FORGET_EVERY_MS = 600_000
 _ORDERS = {NoticeKind.EXPIRING: "due_at", NoticeKind.STUCK: "since", NoticeKind.SWEEP: "id"}
@@ -114,7 +112,8 @@ class Notifier:
         self._topics = Topics(environment.settings.prefix)
         self._own = self._topics.notifications
         self._inputs = (self._topics.coordinator, self._topics.expiring_soon)
-        self._owner: str | None = None
+        # a range that is lost is read from where the log begins
+        self._terms = Terms("notifier", self._last_owner, lambda error: True)
         self.running = asyncio.Event()
 
     @property
@@ -127,24 +126,15 @@ class Notifier:
 
         Raises Fenced after another notifier has taken over, and Fatal if a person has to act.
         """
-        while True:
-            try:
-                await self._term()
-            except (Recoverable, LostRange, OSError) as error:
-                # a range that is lost begins again where the log begins
-                log.warning("notifier: %s; it starts again", str(error) or type(error).__name__)
-                await asyncio.sleep(_FENCED_GRACE_S if isinstance(error, Fenced) else _RETRY_S)
-                await self._still_owner()
+        await self._terms.run(self._term)
 
-    async def _still_owner(self) -> None:
-        """Raise Fenced if another notifier has taken over since."""
-        if self._owner is None:
-            return
+    async def _last_owner(self) -> str | None:
+        """The last owner; this one if the topic has none any more, because then nobody else wrote
+        there.
+        """
         own = (self._own, 0)
         start, end = (await self._kafka.admin.bounds([own]))[own]
-        last = await outbox_log.last_owner(self._kafka, self._own, start, end)
-        if last is not None and last != self._owner:
-            raise Fenced(f"{self.transactional_id}: {last} has taken over from {self._owner}")
+        return await outbox_log.last_owner(self._kafka, self._own, start, end) or self._terms.owner
 
     async def _term(self) -> None:
         async with asyncio.timeout(VIEW_S) as limit:
@@ -179,7 +169,7 @@ class Notifier:
         start, _ = (await self._kafka.admin.bounds([own]))[own]
         owner = self._environment.new_id()
         await writer.commit([outbox_log.record(self._own, outbox_log.OWNER, {"owner": owner})])
-        self._owner = owner
+        self._terms.owner = owner
         outbox = Outbox(self._settings.prefix, self._parts.policy)
         found = await outbox_log.read_back(self._kafka, self._own, owner, start, outbox)
         limits = await self._kafka.admin.bounds([(name, 0) for name in self._inputs])
