@@ -8,7 +8,7 @@ returns them by `offer`.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,13 +28,12 @@ from streams.period import milliseconds
 from streams.state.changelog import tombstones_ms
 from streams.state.store import Step
 
-__all__ = ["FetchedBatches", "IngestLoop"]
+__all__ = ["FetchedBatches", "IngestLoop", "catching_up"]
 
 log = logging.getLogger(__name__)
 
 _STAGE = 2
-#: A fetch of this many bytes means that more events wait in the log.
-_LOAD_BYTES = 2_000_000
+_LOAD_RECORDS = 10_000
 #: Positions that moved without a record (transaction markers) are committed this often.
 _IDLE_CURSOR_S = 30.0
 #: Announcements of sources wait for a pause, but no longer than this while ingest catches up.
@@ -45,6 +44,17 @@ _QUIET_S = 3_600.0
 _DAY_MS = 86_400_000
 #: No topic that `emberline topics check` passes keeps tombstones for less.
 _SHORT_REST_MS = _DAY_MS
+
+
+def catching_up(
+    came: int, lag: Mapping[Partition, int], held_back: Mapping[Partition, int]
+) -> bool:
+    """Whether a fetch of `came` records is part of a load: with it, 10,000 records or more can be
+    read now.
+
+    Not their bytes: they are compressed, and the first fetches are small, however much waits.
+    """
+    return came + sum(lag.values()) - sum(held_back.values()) >= _LOAD_RECORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +223,17 @@ class IngestLoop:
                 await self._budget.scheduler.gather()
             batches = await self._reader.fetch_sealed()
             positions = self._reader.positions()
-            came = sum(len(batch.wire) for batch in batches)
-            few = 0 < came < _LOAD_BYTES
             if batches:
-                self._budget.scheduler.events_came(load=came >= _LOAD_BYTES)
+                few = not catching_up(
+                    sum(batch.count for batch in batches),
+                    self._reader.lag(positions),
+                    self._reader.held_back(),
+                )
+                self._budget.scheduler.events_came(load=not few)
                 self._unfolded.append(positions)
                 await self._deliver(FetchedBatches(batches))
             else:
+                few = False
                 self._under_way.release()
                 if self._unfolded:
                     self._unfolded[-1] = positions

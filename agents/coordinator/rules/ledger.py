@@ -14,7 +14,8 @@ the owner, `c` the cursors) belong to the actor.
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Any, TypeVar
 
 from agents.coordinator.rules.checked import MALFORMED, checked, value_of
@@ -137,13 +138,22 @@ def _dumped(value: object) -> bytes:
     return json.dumps(_plain(value), separators=(",", ":")).encode()
 
 
+@cache
+def _durable(kind: type) -> tuple[tuple[str, Any], ...] | None:
+    """The durable fields of a dataclass, each with its default; None for another type."""
+    if not is_dataclass(kind):
+        return None
+    return tuple((part.name, part.default) for part in fields(kind) if part.compare)
+
+
 def _plain(value: Any) -> Any:
-    if is_dataclass(value):
+    parts = _durable(type(value))
+    if parts is not None:
+        # a missing default equals no value
         return {
-            part.name: _plain(found)
-            for part in fields(value)
-            if part.compare  # the others are not durable
-            and ((found := getattr(value, part.name)) != part.default or part.default is MISSING)
+            name: _plain(found)
+            for name, default in parts
+            if (found := getattr(value, name)) is not default and found != default
         }
     if isinstance(value, frozenset):
         return _bits(value)

@@ -61,4 +61,7 @@ def with_own_state(source: Source, policy: Policy) -> Source:
     else:
         when, why = due(source, policy)
         return replace(source, state=State.STOPPED, due_at=when, due_because=why)
+    # most sources of a large catalog do not change, and a copy is what costs most here
+    if source.state is state and source.due_at is None and source.due_because is None:
+        return source
     return replace(source, state=state, due_at=None, due_because=None)
