@@ -1,4 +1,5 @@
-"""Server-sent events of one worker: made once for all its listeners, at most two a second.
+"""Server-sent events of one worker: made once for all its listeners, at most two a second; with
+many listeners at least one a second.
 
     event: hello | change | reload | dropped
     id: the position up to which a listener knows everything
@@ -23,10 +24,14 @@ from agents.views.protocol import ChangingStates
 from agents.views.request_view import RequestView
 from streams.clock import Clock
 
-__all__ = ["EventHub", "TooManyListeners"]
+__all__ = ["EventHub", "TooManyListeners", "tick_s"]
 
 TICK_S = 0.5
 """The least time between two events."""
+SLOWEST_TICK_S = 1.0
+"""The time between two events however many listen: no listener's state is older than 2 s."""
+SENT_PER_S = 1_000
+"""Events sent in a second to all listeners together, as long as that is possible."""
 HELD = 16
 """Events that are held for listeners that read slowly."""
 BEAT_S = 15.0
@@ -39,6 +44,11 @@ MOST_S = 3_600.0
 log = logging.getLogger(__name__)
 
 _BEAT = b": the connection lives\n\n"
+
+
+def tick_s(listeners: int) -> float:
+    """The time between two events for so many listeners: the more there are, the more one costs."""
+    return max(TICK_S, min(listeners / SENT_PER_S, SLOWEST_TICK_S))
 
 
 class TooManyListeners(Exception):
@@ -154,7 +164,7 @@ class EventHub:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(tick_s(self.listeners))
             before = self._next
             self._tick()
             if self._next != before:

@@ -147,7 +147,8 @@ def _durable(kind: type) -> tuple[tuple[str, Any], ...] | None:
 
 
 def _plain(value: Any) -> Any:
-    parts = _durable(type(value))
+    kind: type = type(value)
+    parts = _durable(kind)
     if parts is not None:
         # a missing default equals no value
         return {

@@ -157,6 +157,16 @@ async def test_too_many_changes_are_told_as_one(tmp_path: Path) -> None:
             assert (await late.next())[0] == "reload"
 
 
+@pytest.mark.parametrize(
+    ("listeners", "expected"), [(1, 0.5), (500, 0.5), (800, 0.8), (1_000, 1.0), (100_000, 1.0)]
+)
+def test_many_listeners_are_told_less_often_but_every_second(
+    listeners: int, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "TICK_S", 0.5)
+    assert events.tick_s(listeners) == expected
+
+
 async def test_an_event_is_made_once_for_all_listeners(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
