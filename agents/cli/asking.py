@@ -17,6 +17,7 @@ from agents.terminal.table import columns
 from schemas.errors import UsageError
 from schemas.records.lifecycle import ALREADY_SO, CommandRefusal, Outcome, SourceState
 from schemas.words.nearest import nearest_key
+from schemas.words.plural import plural
 from streams.clock import SystemClock
 from streams.period import parse, seconds
 from streams.settings import Settings
@@ -97,6 +98,12 @@ def carry_out(
     from agents.tools.operator_requests import ask, command
 
     settings = settings_of(ctx)
+    if notify and not settings.smtp_host:
+        say(
+            "emberline: --notify: smtp_host is not set here: no mail is sent unless the worker's "
+            "settings name a mail server",
+            err=True,
+        )
     meant = run(named(settings, kind, sources)) if needs_sources else Named(sources)
     if not as_json:
         meant.say()
@@ -147,7 +154,9 @@ def _complain(settings: Settings, bad: Sequence[Mapping[str, Any]]) -> None:
             detail += f". Did you mean {near}?" if near else ""
         say(f"emberline: {what} {result['outcome']} ({result['code']}){detail}", err=True)
     if len(bad) > most:
-        say(f"emberline: {len(bad) - most:,} more were refused or failed; see --json", err=True)
+        rest = len(bad) - most
+        were = plural(rest, "was", "were")
+        say(f"emberline: {rest:,} more {were} refused or failed; see --json", err=True)
 
 
 def _facts(answer: "RequestAnswer", states: Mapping[str, SourceState]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from agents.terminal.say import say
 from agents.terminal.table import prose, show
 from schemas.errors import Recoverable, UsageError
 from schemas.records.lifecycle import SourceState, State
+from schemas.words.plural import plural
 from streams.clock import SystemClock
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_each, read_table
@@ -43,9 +44,14 @@ async def confirmed(settings: Settings, given: str | None) -> str:
         raise UsageError("confirm: no sweep is named, and nobody can be asked", remedy=remedy)
     table = await read_table(KafkaLog(settings), Topics(settings.prefix).state, "state")
     _show(asking_sources([SourceState.from_record(one) for one in table.values()], sweep))
-    if not click.confirm(f"Move these {sweep.awaiting:,} sources to the archive?"):
+    if not click.confirm(_question(sweep.awaiting)):
         raise UsageError("Nothing is confirmed", remedy="`emberline hold` keeps a source")
     return sweep.question
+
+
+def _question(count: int) -> str:
+    these = plural(count, "this source", f"these {count:,} sources")
+    return f"Move {these} to the archive?"
 
 
 def whole_id(given: str, sweep: RetentionSweep) -> str:

@@ -14,6 +14,7 @@ from agents.tools.import_files import Bad
 from agents.tools.importer import ImportProgress, import_files
 from agents.tools.records import TYPES, kind_of_record
 from schemas.records.misspelt import MISSPELT
+from schemas.words.plural import plural
 
 __all__ = ["command"]
 
@@ -51,10 +52,13 @@ def command(
     if as_json:
         emit(asdict(done))
     else:
-        before = f", {done.already} files were done before (--again repeats)" * bool(done.already)
-        say(f"{done.records:,} records sent in {done.seconds:.1f} s{before}")
+        files_were = plural(done.already, "file was", "files were")
+        before = f", {done.already} {files_were} done before (--again repeats)"
+        sent = f"{done.records:,} {plural(done.records, 'record')} sent in {done.seconds:.1f} s"
+        say(sent + before * bool(done.already))
     if done.bad:
-        say(f"emberline: {done.bad:,} bad records were left out", err=True)
+        were = plural(done.bad, "record was", "records were")
+        say(f"emberline: {done.bad:,} bad {were} left out", err=True)
     for line in misspelt_lines([asdict(one) for one in MISSPELT.found()]):
         say(line, err=True)
     ctx.exit(1 if done.bad else 0)
@@ -72,7 +76,7 @@ class _Shown:
     def progress(self, now: ImportProgress) -> None:
         if self._quiet or now.seconds < self._next:
             return
-        records = f"{now.records:,} records, {now.per_second:,.0f}/s"
+        records = f"{now.records:,} {plural(now.records, 'record')}, {now.per_second:,.0f}/s"
         if self._live.shows:
             self._next = now.seconds + LIVE_EVERY_S
             self._live.show(now.done_bytes, now.total_bytes, more=records)

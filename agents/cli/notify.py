@@ -7,6 +7,7 @@ import click
 from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.notify import outbox_log
+from agents.notify.deliveries import deliveries
 from agents.notify.outbox import (
     Attempt,
     Channel,
@@ -14,7 +15,6 @@ from agents.notify.outbox import (
     DeliveryState,
     Notice,
     NoticeKind,
-    Outbox,
     Result,
     identity,
 )
@@ -25,9 +25,7 @@ from agents.terminal.table import show, when
 from schemas.errors import Fatal, UsageError
 from schemas.words.mail_address import is_address
 from streams.clock import SYSTEM_CLOCK
-from streams.kafka.foreign_records import own_key, pass_over
 from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.topic_reader import read_each
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
@@ -137,14 +135,7 @@ def _facts(one: Delivery) -> dict[str, Any]:
 
 
 async def _deliveries(settings: Settings) -> list[Delivery]:
-    topic = Topics(settings.prefix).notifications
-    found = outbox_log.FoundOutbox(Outbox(settings.prefix))
-    async for _, partition, record in read_each(KafkaLog(settings), topic):
-        try:
-            outbox_log.apply(found, own_key(record.key) or "", record.value)
-        except ValueError as error:
-            pass_over(topic, partition, record.offset, str(error))
-    return sorted(found.outbox.deliveries.values(), key=lambda one: (one.created, one.id))
+    return await deliveries(KafkaLog(settings), settings.prefix)
 
 
 async def _ask(settings: Settings, ids: list[str]) -> None:

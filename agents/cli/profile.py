@@ -10,6 +10,7 @@ from agents.cli.calling import asked
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.terminal.say import say
 from agents.terminal.table import show
+from schemas.words.plural import plural
 from streams.settings import Settings
 
 __all__ = ["command", "read"]
@@ -109,7 +110,10 @@ def _signals(signals: Mapping[str, Any]) -> list[str]:
 def _warn(excluded: Mapping[str, Any]) -> None:
     if excluded["sources"]:
         names = ", ".join(f"{each['source']} ({each['state']})" for each in excluded["sources"])
-        say(f"Hidden by expired sources: {excluded['entries']} entries: {names}", err=True)
+        entries = plural(excluded["entries"], "entry", "entries")
+        say(f"Hidden by expired sources: {excluded['entries']} {entries}: {names}", err=True)
     if excluded["unchecked"]["count"]:
         count = excluded["unchecked"]["count"]
-        say(f"{count} archived sources may hide more: restore them to see", err=True)
+        some = plural(count, "archived source")
+        them = plural(count, "it", "them")
+        say(f"{count} {some} may hide more: restore {them} to see", err=True)

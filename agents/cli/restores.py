@@ -23,6 +23,7 @@ from schemas.errors import UsageError
 from schemas.records import codec
 from schemas.records.lifecycle import CommandType, Outcome, SourceState
 from schemas.words.nearest import nearest
+from schemas.words.plural import plural
 from streams.clock import SystemClock
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import Located, TopicReader, read_each, records_of
@@ -216,7 +217,8 @@ def _show_one(settings: Settings, one: dict[str, Any], as_json: bool) -> None:
         return
     parts = {part["source"]: part for part in one["sources"]}
     done, total, unit = tally(parts, one)
-    of = f"{done:,.0f} of {total:,.0f} {unit}" if total else f"{done:,.0f} {unit}"
+    counted = plural(total or done, unit.removesuffix("s"), unit)
+    of = f"{done:,.0f} of {total:,.0f} {counted}" if total else f"{done:,.0f} {counted}"
     say(f"{one['request_id']}  {when(one['time'])}  {one['requested_by']}  {what(one)}")
     say(f"{one['outcome']}: {one['message'] or of}, {of}")
     states = run(states_of(settings))

@@ -15,6 +15,7 @@ from agents.tools.records import TYPES, Ids, Kind, kind_of_record, ready, refuse
 from schemas.errors import UsageError
 from schemas.records.codec import Undecodable
 from schemas.records.lifecycle import Definition, Status
+from schemas.words.plural import plural
 
 __all__ = ["command"]
 
@@ -84,7 +85,8 @@ def _refuse_faults(
     for at, fault in list(faults.items())[:_SHOWN]:
         say(f"[{at}]: {fault}", err=True)
     raise UsageError(
-        f"{len(faults)} of {len(pairs)} records would be rejected: nothing was sent",
+        f"{len(faults)} of {len(pairs)} {plural(len(pairs), 'record')} would be rejected: "
+        "nothing was sent",
         remedy="Correct them, or send only the others",
     )
 

@@ -18,6 +18,7 @@ from agents.terminal.lines import misspelt_lines, why
 from agents.terminal.say import clear, say
 from agents.terminal.table import columns, prose, show
 from schemas.records.lifecycle import SOURCE_KINDS, WORKING, SourceState, State
+from schemas.words.plural import plural
 from streams.clock import SystemClock
 from streams.kafka.topic_specs import TopicProblem
 from streams.settings import Settings
@@ -25,7 +26,15 @@ from streams.settings import Settings
 if TYPE_CHECKING:
     from agents.cli.status_facts import StatusFacts
 
-__all__ = ["StatusFilter", "command", "rejected_lines", "show_status", "sweep_lines", "worker_line"]
+__all__ = [
+    "StatusFilter",
+    "command",
+    "rejected_lines",
+    "show_status",
+    "sweep_lines",
+    "undelivered_lines",
+    "worker_line",
+]
 
 _ON_SCREEN = 50
 """Sources that a terminal shows, unless `--limit` says otherwise."""
@@ -118,6 +127,7 @@ def _json(facts: "StatusFacts", wanted: StatusFilter) -> dict[str, Any]:
         "worker_error": error,
         "sweep": asdict(facts.sweep),
         "rejected_last_hour": facts.rejected,
+        "notifications_failed": facts.undelivered,
     }
 
 
@@ -131,11 +141,14 @@ def show_status(
     say()
     prose(", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())) or "no sources")
     if len(found) != len(facts.sources):
-        prose(f"{len(found):,} of {len(facts.sources):,} sources match")
+        every = len(facts.sources)
+        match = plural(len(found), "matches", "match")
+        prose(f"{len(found):,} of {every:,} {plural(every, 'source')} {match}")
     worker = facts.worker
     for line in (
         *sweep_lines(facts.sweep),
         *rejected_lines(facts.rejected),
+        *undelivered_lines(facts.undelivered),
         worker_line(worker),
         *topic_lines(worker),
         *unreadable_lines(worker),
@@ -172,9 +185,10 @@ def _show_sources(found: Sequence[SourceState], most: int | None, now_ms: int) -
         ],
     )
     if most is not None and len(found) > most:
+        rest = len(found) - most
         say()
         prose(
-            f"{len(found) - most:,} more sources: --name, --tag, --kind and --state find some, "
+            f"{rest:,} more {plural(rest, 'source')}: --name, --tag, --kind and --state find some, "
             "--limit 0 shows all"
         )
 
@@ -198,9 +212,21 @@ def rejected_lines(rejected: Mapping[str, Any] | None) -> Iterator[str]:
             codes[one["code"]] += one["count"]
         listed = ", ".join(f"{count:,} {code}" for code, count in codes.most_common())
         least = "" if rejected["complete"] else "at least "
+        records = plural(rejected["total"], "record was", "records were")
         yield (
-            f"{least}{rejected['total']:,} records were rejected in the last hour ({listed}): "
+            f"{least}{rejected['total']:,} {records} rejected in the last hour ({listed}): "
             "`emberline rejected list` says why"
+        )
+
+
+def undelivered_lines(count: int | None) -> Iterator[str]:
+    """The deliveries of mail and webhooks that failed for good."""
+    if count is None:
+        yield "How many deliveries of mail and webhooks failed is not known"
+    elif count:
+        yield (
+            f"{count:,} {plural(count, 'delivery', 'deliveries')} of mail or webhooks failed: "
+            "`emberline notify list` says why, `emberline notify retry` tries again"
         )
 
 
@@ -212,19 +238,23 @@ def worker_line(worker: Mapping[str, Any]) -> str:
     lags = [shard.get("cursor_lag", 0) for shard in shards]
     held = sum(sum(shard.get("held_back", {}).values()) for shard in shards)
     recovering = sum(not shard.get("ready") for shard in shards)
-    behind = "how far behind is not known" if None in lags else f"{sum(lags):,} events behind"
+    behind = "how far behind is not known"
+    if None not in lags:
+        behind = f"{sum(lags):,} {plural(sum(lags), 'event')} behind"
     if held:
         behind += f" ({held:,} of them behind an open transaction of a producer)"
     ready = "ready" if worker.get("ready") else "not ready"
     owned = set(map(int, worker.get("directory", ())))
     unowned = set(range(worker.get("partitions", 0))) - owned
     missing = sorted(unowned.union(worker["missing_shards"]))
-    reasons = [f"{recovering} of its shards recover"] if recovering else []
+    recover = plural(recovering, "recovers", "recover")
+    reasons = [f"{recovering} of its shards {recover}"] if recovering else []
     if missing:
-        reasons.append(f"nobody answers for shards {_spans(missing)}")
+        reasons.append(f"nobody answers for {plural(len(missing), 'shard')} {_spans(missing)}")
     if reasons:
         ready = f"not ready: {', '.join(reasons)}"
-    return f"worker {worker.get('address')}: {ready}, {len(shards)} shards, {behind}"
+    owns = f"{len(shards)} {plural(len(shards), 'shard')}"
+    return f"worker {worker.get('address')}: {ready}, {owns}, {behind}"
 
 
 def _spans(numbers: Iterable[int]) -> str:
@@ -253,9 +283,9 @@ def sweep_lines(sweep: RetentionSweep) -> Iterator[str]:
         yield "The sweep is paused: nothing expires by itself until `emberline resume`"
     if sweep.awaiting:
         yield (
-            f"{sweep.awaiting:,} sources are due at once: "
-            f"`emberline confirm {sweep.question or 'ID'}` lets them expire, "
-            "`emberline hold` keeps one"
+            f"{sweep.awaiting:,} {plural(sweep.awaiting, 'source is', 'sources are')} due at once: "
+            f"`emberline confirm {sweep.question or 'ID'}` lets "
+            f"{plural(sweep.awaiting, 'it', 'them')} expire, `emberline hold` keeps one"
         )
     if sweep.skewed:
         yield "The sweep is suspended: the broker's clock and the worker's differ, mend them"
@@ -266,4 +296,6 @@ def unreadable_lines(worker: Mapping[str, Any]) -> Iterator[str]:
     found = worker.get("unreadable") or {}
     if found.get("count"):
         named = "; ".join(f"{key} ({detail})" for key, detail in found["first"].items())
-        yield f"{found['count']:,} definitions cannot be read, what they name stays hot: {named}"
+        some = plural(found["count"], "definition")
+        they = plural(found["count"], "it names", "they name")
+        yield f"{found['count']:,} {some} cannot be read, what {they} stays hot: {named}"

@@ -15,6 +15,7 @@ from agents.terminal.say import say
 from agents.terminal.table import columns, prose, show
 from schemas.errors import EmberlineError
 from schemas.records.lifecycle import ALREADY_SO, Outcome, SourceState, State
+from schemas.words.plural import plural
 from streams.settings import Settings
 
 __all__ = [
@@ -209,14 +210,17 @@ def _together(
     if known:
         first, last = day(known[0], now_ms), day(known[-1], now_ms)
         until = first if first == last else f"{first} to {last}"
-        yield f"{len(known):,} are available until {until}"
+        yield f"{len(known):,} {plural(len(known), 'is', 'are')} available until {until}"
     stays = Counter(
         because
         for source in results
         if source in states and (because := availability(states[source])[1]) is not None
     )
     for because, count in stays.most_common(5):
-        yield f"{count:,} stay available: {because}"
+        yield f"{count:,} {plural(count, 'stays', 'stay')} available: {because}"
     hidden = sum(states[source].hidden for source in results if source in states)
     if hidden:
-        yield f"{hidden:,} are not available: `emberline status` lists them"
+        yield (
+            f"{hidden:,} {plural(hidden, 'is', 'are')} not available: `emberline status` lists "
+            f"{plural(hidden, 'it', 'them')}"
+        )

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from schemas.words.plural import plural
+
 __all__ = ["day", "period", "size", "when"]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -29,11 +31,11 @@ def period(seconds: float) -> str:
     for at, (length, name) in enumerate(_PERIODS):
         if rest < length:
             continue
-        parts = [_many(rest // length, name)]
+        parts = [_counted(rest // length, name)]
         small, small_name = _PERIODS[at + 1] if at + 1 < len(_PERIODS) else (1, "s")
         count = rest % length // small
         if count:
-            parts.append(f"{count} s" if small == 1 else _many(count, small_name))
+            parts.append(f"{count} s" if small == 1 else _counted(count, small_name))
         return " ".join(parts)
     return f"{rest} s"
 
@@ -59,5 +61,5 @@ def day(ms: int, now_ms: int) -> str:
     return when(ms, "minutes") if away < 2 * 86_400 else when(ms, "minutes")[:10]
 
 
-def _many(count: int, name: str) -> str:
-    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"
+def _counted(count: int, name: str) -> str:
+    return f"{count:,} {plural(count, name)}"

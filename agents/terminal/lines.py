@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.records.lifecycle import SourceState
+from schemas.words.plural import plural
 
 __all__ = ["misspelt_lines", "why"]
 
@@ -11,7 +12,9 @@ __all__ = ["misspelt_lines", "why"]
 def why(record: SourceState) -> str:
     """The reason of a source's state, in a few words."""
     if record.stuck:
-        return f"stuck: shards {', '.join(map(str, record.stuck))} have not answered"
+        stuck = ", ".join(map(str, record.stuck))
+        shards = plural(len(record.stuck), f"shard {stuck} has", f"shards {stuck} have")
+        return f"stuck: {shards} not answered"
     if record.held is not None:
         return f"held by {record.held.by}" + (f": {record.held.reason}" if record.held.reason else
                                               "")  # fmt: skip
@@ -26,7 +29,7 @@ def why(record: SourceState) -> str:
 def misspelt_lines(found: Iterable[Mapping[str, Any]]) -> list[str]:
     """A line for each finding of schemas.records.misspelt, given as dictionaries."""
     return [
-        f"{one['count']:,} times {one['record']} had {one['written']!r}, which is not read: "
-        f"is {one['meant']} meant?"
+        f"{one['count']:,} {plural(one['count'], 'time')} {one['record']} had {one['written']!r}, "
+        f"which is not read: is {one['meant']} meant?"
         for one in found
     ]

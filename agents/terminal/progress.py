@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from agents.terminal.amounts import period, size
+from schemas.words.plural import plural
 from schemas.words.shown import shown
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def progress_text(
     """`41 of 160 segments, 12/s, 10 s left`; parts that are not known are left out."""
     parts = [f"{_amount(done, unit)} of {_amount(total, unit)}" if total else _amount(done, unit)]
     if unit != "bytes":
-        parts[0] += f" {unit}"
+        parts[0] += f" {plural(total or done, unit.removesuffix('s'), unit)}"
     if rate:
         parts.append(f"{_amount(rate, unit)}/s")
     if left is not None:

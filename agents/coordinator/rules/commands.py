@@ -16,6 +16,7 @@ from agents.coordinator.rules.reconcile import reconcile
 from agents.coordinator.rules.state import Request, RequestResult, Source
 from schemas.records.lifecycle import Command, CommandRefusal, CommandType, Outcome, is_source
 from schemas.words.nearest import hint
+from schemas.words.plural import plural
 
 __all__ = ["read", "unreadable"]
 
@@ -113,7 +114,8 @@ def _imported(builder: DecisionBuilder, request: Request, command: Command) -> N
         wrong = f"{strange[0][:80]!r} is no source" if strange else "no source is named"
         _refuse(builder, request, wrong)
         return
-    message = _dry(command, f"the retention of {len(names)} sources runs from now")
+    sources = plural(len(names), "source")
+    message = _dry(command, f"the retention of {len(names)} {sources} runs from now")
     if not command.dry_run:
         for name in names:
             source = builder.sources.get(name) or Source(name)
@@ -176,12 +178,14 @@ def _confirm(builder: DecisionBuilder, command: Command) -> tuple[str, dict[str,
         return _awaited(builder, wrong), None
     # at once; should anything about these sources change until then, it is asked again
     changes = {"approved": sweep.question, "awaiting": 0, "question": "", "next_at": builder.now}
-    return f"confirmed: {sweep.awaiting} sources expire", changes
+    some = plural(sweep.awaiting, "source expires", "sources expire")
+    return f"confirmed: {sweep.awaiting} {some}", changes
 
 
 def _awaited(builder: DecisionBuilder, first: str) -> str:
     sweep = builder.sweep
-    return f"{first}; {sweep.awaiting} sources wait for `emberline confirm {sweep.question}`"
+    wait = plural(sweep.awaiting, "source waits", "sources wait")
+    return f"{first}; {sweep.awaiting} {wait} for `emberline confirm {sweep.question}`"
 
 
 _NOTHING_ASKED: Mapping[str, Any] = {

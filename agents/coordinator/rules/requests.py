@@ -11,6 +11,7 @@ from agents.coordinator.rules.bounds import clipped
 from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.state import Request, RequestResult
 from schemas.records.lifecycle import Command, CommandRefusal, Outcome
+from schemas.words.plural import plural
 
 __all__ = [
     "CANCELLED",
@@ -118,7 +119,7 @@ def close_if_done(builder: DecisionBuilder, request: Request) -> None:
 def _tell_progress(builder: DecisionBuilder, request: Request, total: int) -> None:
     former = request.whole
     if former is not None and request.completed and builder.now - former.time >= _PROGRESS_MS:
-        message = f"{request.finished + request.untold} of {total} sources done"
+        message = f"{request.finished + request.untold} of {total} {plural(total, 'source')} done"
         so_far = RequestResult(Outcome.PROGRESS, None, message, request.finished, total)
         tell_whole(builder, request, so_far)
 
@@ -134,12 +135,9 @@ def progress(
     former = builder.results.get((request_id, source))
     if former is None or former.outcome.final or done <= former.done:
         return
-    tell(
-        builder,
-        request_id,
-        source,
-        RequestResult(Outcome.PROGRESS, None, f"{done} of {total} segments", done, total),
-    )
+    message = f"{done} of {total} {plural(total, 'segment')}"
+    result = RequestResult(Outcome.PROGRESS, None, message, done, total)
+    tell(builder, request_id, source, result)
 
 
 def asked(command: Command) -> str:

@@ -17,6 +17,7 @@ from agents.coordinator.rules.retention import base, periods
 from agents.coordinator.rules.state import CoordinatorState, Source, Why, WorkOrigin
 from agents.coordinator.rules.transitions import start_expiring
 from schemas.records.lifecycle import VISIBLE, State
+from schemas.words.plural import plural
 from streams.period import add_ms, milliseconds
 
 __all__ = ["name_of", "tick", "wait_ms"]
@@ -147,7 +148,8 @@ def _ask(builder: DecisionBuilder, due: list[Source], hot: int) -> None:
         builder.audit(
             None,
             "sweep_awaits_confirmation",
-            reason=f"{len(due)} of {hot} hot sources are due at once: {named}{more}",
+            reason=f"{len(due)} of {hot} hot {plural(hot, 'source')} "
+            f"{plural(len(due), 'is', 'are')} due at once: {named}{more}",
             detail=f"`emberline confirm {question}` lets these expire; or hold what must stay",
         )
     builder.put_sweep(

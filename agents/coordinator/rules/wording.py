@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from agents.coordinator.rules.quarantine import UNREADABLE
 from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import Exemption, Hold, SourceState, State
+from schemas.words.plural import plural
 
 __all__ = ["KEEPS_HOT", "Outlook", "chain", "moment", "summary"]
 
@@ -82,7 +83,8 @@ def _why(record: SourceState, now: int) -> str:
     if record.legacy_deleted:
         return "deleted for good under the older policy: nothing brings it back"
     stuck = ", ".join(map(str, record.stuck))
-    late = f" (shards {stuck} have not reported)" if stuck else ""
+    shards = plural(len(record.stuck), f"shard {stuck} has", f"shards {stuck} have")
+    late = f" ({shards} not reported)" if stuck else ""
     match record.state:
         case State.ACTIVE:
             return f"hot because it is {(record.status or 'active').lower()}"

@@ -18,6 +18,7 @@ from agents.scatter.context import CONTEXT, WorkerContext
 from agents.shard.phase import ShardPhase
 from agents.supervision.shard_manager import Shard, ShardStatus
 from schemas.records.misspelt import MISSPELT
+from schemas.words.plural import plural
 
 __all__ = ["ROUTES", "healthz", "readyz", "status"]
 
@@ -112,7 +113,8 @@ def _waiting(context: WorkerContext) -> list[str]:
         if shard is not None and shard.status.waits_for:
             why.setdefault(shard.status.waits_for, []).append(partition)
     return [
-        f"ingest of shards {', '.join(map(str, sorted(shards)))} waits: {reason}"
+        f"ingest of {plural(len(shards), 'shard')} {', '.join(map(str, sorted(shards)))} "
+        f"waits: {reason}"
         for reason, shards in why.items()
     ]
 

@@ -38,6 +38,8 @@ async def test_what_failed_is_listed_and_tried_again(settings: Settings, topics:
     found = json.loads((await emberline(settings, "notify", "list", "--all", "--json")).stdout)
     assert [one["id"] for one in found["deliveries"]] == ["d1", "d2", "d3"]
     assert found["deliveries"][0]["state"] == "failed"
+    status = json.loads((await emberline(settings, "status", "--json")).stdout)
+    assert status["notifications_failed"] == 1
     unknown = await emberline(settings, "notify", "retry", "d2")
     assert unknown.exit_code == 2
     assert "emberline notify list" in unknown.stderr

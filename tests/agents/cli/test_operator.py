@@ -122,12 +122,17 @@ async def test_without_waiting_acceptance_is_enough(settings: Settings, topics: 
         return [result(request, "accepted", total=1)]
 
     async with coordinator(settings, decide):
-        done = await emberline(settings, "restore", "campaign:a", "--no-wait", "--json")
+        to = ("--notify", "ada@example.com")
+        done = await emberline(settings, "restore", "campaign:a", "--no-wait", "--json", *to)
         assert done.exit_code == 0
+        assert "no mail is sent" in done.stderr, "no mail server is set here"
         assert json.loads(done.stdout)["request"]["outcome"] == "accepted"
-        late = await emberline(settings, "restore", "campaign:a", "--deadline", "PT1S")
+        late = await emberline(
+            settings, "restore", "campaign:a", *to, "--set", "smtp_host=mail", "--deadline", "PT1S"
+        )
     assert late.exit_code == 1
     assert "accepted, and nothing was heard" in late.stderr
+    assert "no mail is sent" not in late.stderr
 
 
 @pytest.mark.connected
@@ -424,7 +429,7 @@ async def test_import_reports_bad_lines(settings: Settings, topics: Topics, tmp_
     done = await emberline(settings, "import", str(file))
     assert done.exit_code == 1
     assert f"{file}:2" in done.stderr
-    assert "1 records sent" in done.stdout
+    assert "1 record sent" in done.stdout
     again = await emberline(settings, "import", str(file), "--json")
     assert again.exit_code == 0
     assert json.loads(again.stdout)["already"] == 1

@@ -7,7 +7,13 @@ import click
 import pytest
 
 from agents.cli import main
-from agents.cli.status import StatusFilter, rejected_lines, show_status, worker_line
+from agents.cli.status import (
+    StatusFilter,
+    rejected_lines,
+    show_status,
+    undelivered_lines,
+    worker_line,
+)
 from agents.cli.status_facts import StatusFacts
 from agents.coordinator.rules.sweep_state import RetentionSweep
 from schemas.records.lifecycle import Exemption, Hold, SourceState, State
@@ -44,8 +50,8 @@ FACTS = StatusFacts(SOURCES, RetentionSweep(), WORKER, {"total": 0, "counts": []
 
 WIDE = """\
 source              name          state     due          archived  why
-campaign:busy       Busy          EXPIRING                         stuck: shards
-                                                                   3 have not
+campaign:busy       Busy          EXPIRING                         stuck: shard
+                                                                   3 has not
                                                                    answered
 campaign:6f1c1fd0…  春のキャンペ  STOPPED   2027-04-15             stopped, then
                     ーン 🌸                                        P3M
@@ -60,7 +66,7 @@ canvas:welcome      👨‍👩‍👧 Famille    EXEMPT                        
 campaign:quiet      Newsletter    ACTIVE
 
 1 ACTIVE, 1 EXEMPT, 1 EXPIRED, 1 EXPIRING, 1 HELD, 1 STOPPED
-worker http://w: ready, 1 shards, 0 events behind
+worker http://w: ready, 1 shard, 0 events behind
 """
 
 NARROW = """\
@@ -70,7 +76,7 @@ d0…              ペーン 🌸                        then P3M
 
 1 ACTIVE, 1 EXEMPT, 1 EXPIRED, 1 EXPIRING, 1 HELD, 1
   STOPPED
-1 of 6 sources match
+1 of 6 sources matches
 The sweep is paused: nothing expires by itself until
   `emberline resume`
 at least 31 records were rejected in the last hour (30
@@ -162,10 +168,37 @@ def test_rejects_of_the_last_hour() -> None:
     assert "is not known" in "".join(rejected_lines(None))
 
 
+def test_what_could_not_be_delivered_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(undelivered_lines(0)) == []
+    assert "is not known" in "".join(undelivered_lines(None))
+    shown = screen(monkeypatch, 80)
+    show_status(replace(FACTS, undelivered=2), StatusFilter(), NOW)
+    assert "2 deliveries of mail or webhooks failed: `emberline notify list`" in shown.getvalue()
+
+
+def test_one_of_anything_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = RetentionSweep(awaiting=1, question="q7")
+    rejected = {"total": 1, "counts": [{"code": "bad_time", "count": 1}], "complete": True}
+    worker = {**WORKER, "shards": [{"ready": False, "cursor_lag": 1}], "missing_shards": [3]}
+    facts = StatusFacts(SOURCES[:1], one, worker, rejected, 1)
+    shown = screen(monkeypatch, 200)
+    show_status(facts, StatusFilter(tag="none"), NOW)
+    assert shown.lines()[-5:] == [
+        "0 of 1 source match",
+        "1 source is due at once: `emberline confirm q7` lets it expire, "
+        "`emberline hold` keeps one",
+        "1 record was rejected in the last hour (1 bad_time): `emberline rejected list` says why",
+        "1 delivery of mail or webhooks failed: `emberline notify list` says why, "
+        "`emberline notify retry` tries again",
+        "worker http://w: not ready: 1 of its shards recovers, nobody answers for shard 3, "
+        "1 shard, 1 event behind",
+    ]
+
+
 def test_shards_without_an_owner_are_told_even_by_a_worker_that_recovers() -> None:
     shards = [{"partition": 0, "ready": False, "cursor_lag": 0}]
     facts: dict[str, Any] = {**WORKER, "shards": shards, "partitions": 8, "ready": False}
-    assert "1 of its shards recover, nobody answers for shards 1 to 7," in worker_line(facts)
+    assert "1 of its shards recovers, nobody answers for shards 1 to 7," in worker_line(facts)
     facts = {**WORKER, "partitions": 8, "directory": dict.fromkeys("012456", "http://w")}
     assert "nobody answers for shards 3, 7" in worker_line(facts)
 

@@ -12,7 +12,7 @@ def worker(**more: Any) -> dict[str, Any]:
 
 
 def test_ready_is_said_of_a_worker_that_can_answer() -> None:
-    assert worker_line(worker()) == "worker http://w: ready, 1 shards, 1,500 events behind"
+    assert worker_line(worker()) == "worker http://w: ready, 1 shard, 1,500 events behind"
     lost = worker_line(worker(missing_shards=[2, 3]))
     assert "not ready: nobody answers for shards 2, 3" in lost
 
@@ -20,7 +20,7 @@ def test_ready_is_said_of_a_worker_that_can_answer() -> None:
 def test_unknown_is_not_none() -> None:
     shards = [{"partition": 0, "ready": False, "cursor_lag": None}]
     line = worker_line(worker(ready=False, shards=shards))
-    assert "not ready: 1 of its shards recover" in line
+    assert "not ready: 1 of its shards recovers" in line
     assert "how far behind is not known" in line
 
 

@@ -94,7 +94,7 @@ def test_many_sources_are_told_together_on_a_terminal(
     assert shown.lines() == [
         "10,000 completed",
         "9,999 are available until 2027-04-15",
-        "1 stay available: it is active",
+        "1 stays available: it is active",
     ]
 
 

@@ -16,6 +16,7 @@ from tests.rigs.screen import screen
         ((41, 160, "segments", 12.0, 10.0), "41 of 160 segments, 12/s, 10 s left"),
         ((41, None, "segments", None, None), "41 segments"),
         ((36e6, 140e6, "bytes", 12e6, 8.7), "36.0 MB of 140.0 MB, 12.0 MB/s, 8.7 s left"),
+        ((1, 1, "sources", None, None), "1 of 1 source"),
         ((0, 2, "sources", 0.5, 4.0), "0 of 2 sources, 0.5/s, 4.0 s left"),
     ],
 )

@@ -134,7 +134,7 @@ async def outage(settings: Settings, remote: RegistryServer, asked: Asked, known
     await publish_event(settings, LATER, later, send("waits", brand="x"))
     told = await asked.until("/readyz", lambda text: "warning" in text)
     shard = shard_of("waits", settings)
-    assert f"ingest of shards {shard} waits: schema registry" in json.loads(told)["warning"]
+    assert f"ingest of shard {shard} waits: schema registry" in json.loads(told)["warning"]
     other = next(
         name for name in (f"other{n}" for n in range(100)) if shard_of(name, settings) != shard
     )

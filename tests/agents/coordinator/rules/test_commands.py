@@ -503,7 +503,7 @@ def test_an_expiry_that_hangs_is_cancelled_and_leaves_no_event() -> None:
     assert "shard 1 not done" in state["message"]
     assert f"`emberline cancel {A}`" in state["message"]
     said = desk.command("restore", A, request_id="later")
-    assert f"shards 1 not done: `emberline cancel {A}`" in of(said, "control_results")[1]["message"]
+    assert f"shard 1 not done: `emberline cancel {A}`" in of(said, "control_results")[1]["message"]
     # the first cancels the restore that waits, the second the expiry
     desk.command("cancel", A)
     said = desk.command("cancel", A, request_id="cancel")
