@@ -9,7 +9,7 @@ from aiohttp import web
 from agents.http.keys import Scope
 from agents.http.problems import CODES
 from agents.http.route import Parameter, Route
-from agents.web.answer import Prepared
+from agents.web.document import Document
 from agents.web.request_shapes import REQUESTS
 from agents.web.shapes import COMPONENTS
 
@@ -21,7 +21,7 @@ _GUARDED = (
     *("busy", "keys_lost", "time_limit"),
 )
 _HEADERS = {429: ("Retry-After", "X-RateLimit-Reset"), 503: ("Retry-After",)}
-_DOCUMENT: web.AppKey[Prepared] = web.AppKey("openapi", Prepared)
+_DOCUMENT = Document("/openapi.json", "This document")
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:
@@ -55,13 +55,8 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def install(app: web.Application, routes: Iterable[Route]) -> None:
-    """Store the document for the handler."""
-    app[_DOCUMENT] = Prepared.of(document(routes))
-
-
-async def openapi(request: web.Request) -> web.Response:
-    """The document."""
-    return request.app[_DOCUMENT].answer(request)
+    """Make the document."""
+    _DOCUMENT.install(app, document(routes))
 
 
 def _operation(route: Route) -> dict[str, Any]:
@@ -142,15 +137,4 @@ def _problem(codes: Iterable[str]) -> dict[str, Any]:
     }
 
 
-ROUTES = (
-    Route(
-        method="GET",
-        path="/openapi.json",
-        handler=openapi,
-        summary="This document",
-        scope=Scope.READ,
-        work=None,
-        etag=True,
-        answers={"application/json": {"type": "object"}},
-    ),
-)
+ROUTES = (_DOCUMENT.route,)

@@ -180,6 +180,36 @@ def _commanding(path_: str, handler: Handler, summary: str, **more: Any) -> Rout
     )
 
 
+def _many_shown(path_: str, takes: Callable[[Request], bool], summary: str) -> Route:
+    """A call that answers with pages of the requests that `takes` takes."""
+    return Route(
+        method="GET",
+        path=path_,
+        handler=_listing(takes),
+        summary=summary,
+        scope=Scope.READ,
+        parameters=(_STATE, *_PAGES),
+        etag=True,
+        answers=_LIST,
+        problems=("bad_request", "shards_unavailable"),
+    )
+
+
+def _one_shown(path_: str, summary: str) -> Route:
+    """A call that answers with one request and pages of its parts."""
+    return Route(
+        method="GET",
+        path=path_,
+        handler=one_request,
+        summary=summary,
+        scope=Scope.READ,
+        parameters=(_ID, *_PART_PAGES),
+        etag=True,
+        answers=_ONE,
+        problems=("bad_request", "unknown_request", "shards_unavailable"),
+    )
+
+
 _OF_ONE = {
     CommandType.HOLD: "Keep a source hot until it is released",
     CommandType.UNHOLD: "Release a source from a hold",
@@ -195,28 +225,12 @@ ROUTES = (
         body_optional=False,
         statuses=(202,),
     ),
-    Route(
-        method="GET",
-        path="/restores",
-        handler=_listing(lambda one: one.type == CommandType.RESTORE),
-        summary="Restores and how far they are, newest first, in pages",
-        scope=Scope.READ,
-        parameters=(_STATE, *_PAGES),
-        etag=True,
-        answers=_LIST,
-        problems=("bad_request", "shards_unavailable"),
+    _many_shown(
+        "/restores",
+        lambda one: one.type == CommandType.RESTORE,
+        "Restores and how far they are, newest first, in pages",
     ),
-    Route(
-        method="GET",
-        path="/restores/{id}",
-        handler=one_request,
-        summary="One restore, source by source",
-        scope=Scope.READ,
-        parameters=(_ID, *_PART_PAGES),
-        etag=True,
-        answers=_ONE,
-        problems=("bad_request", "unknown_request", "shards_unavailable"),
-    ),
+    _one_shown("/restores/{id}", "One restore, source by source"),
     _commanding(
         "/restores/{id}/cancel",
         cancel,
@@ -245,26 +259,6 @@ ROUTES = (
         ),
         body_optional=False,
     ),
-    Route(
-        method="GET",
-        path="/requests",
-        handler=_listing(lambda one: True),
-        summary="Requests of every type, newest first, in pages",
-        scope=Scope.READ,
-        parameters=(_STATE, *_PAGES),
-        etag=True,
-        answers=_LIST,
-        problems=("bad_request", "shards_unavailable"),
-    ),
-    Route(
-        method="GET",
-        path="/requests/{id}",
-        handler=one_request,
-        summary="One request, source by source",
-        scope=Scope.READ,
-        parameters=(_ID, *_PART_PAGES),
-        etag=True,
-        answers=_ONE,
-        problems=("bad_request", "unknown_request", "shards_unavailable"),
-    ),
+    _many_shown("/requests", lambda one: True, "Requests of every type, newest first, in pages"),
+    _one_shown("/requests/{id}", "One request, source by source"),
 )
