@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas.decode.batch_records import RecordBatch
 from streams.kafka.log import Partition, Record
+from tests.rigs.cursor_reader import CursorReader
 from tests.rigs.record_batches import Produced, batch
 
 __all__ = ["MemoryLog"]
@@ -78,17 +79,10 @@ class _MemoryWriter:
         return offsets
 
 
-class _MemoryReader:
+class _MemoryReader(CursorReader):
     def __init__(self, log: MemoryLog, cursor: Mapping[Partition, int]) -> None:
+        super().__init__(cursor)
         self._log = log
-        self._positions = dict(cursor)
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    def position(self, partition: Partition) -> int:
-        return self._positions[partition]
 
     async def fetch(self, max_wait_ms: int = 0) -> list[RecordBatch]:
         """What there is; the others have their turn first."""

@@ -14,6 +14,7 @@ from schemas.records import codec
 from schemas.records.lifecycle import Command
 from streams.kafka.log import Partition, Record
 from streams.kafka.topics import Topics
+from tests.rigs.cursor_reader import CursorReader
 from tests.rigs.desk import Desk
 
 __all__ = ["PaperLog"]
@@ -100,22 +101,12 @@ class _PaperAdmin:
         return [(topic, 0) for topic in topics]
 
 
-class _PaperReader:
+class _PaperReader(CursorReader):
     """Hands over the rest of each partition as one batch that begins at offset 0."""
 
     def __init__(self, log: PaperLog, cursor: Mapping[Partition, int]) -> None:
+        super().__init__(cursor)
         self._log = log
-        self._positions = dict(cursor)
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    def position(self, partition: Partition) -> int:
-        return self._positions[partition]
-
-    def seek(self, partition: Partition, offset: int) -> None:
-        self._positions[partition] = offset
 
     async def progress(self) -> list[RecordBatch]:
         found = []

@@ -105,6 +105,26 @@ def two(settings: Settings) -> tuple[Site, Site]:
     return Site(settings, {0, 2}, active()), Site(settings, {1, 3}, active())
 
 
+def one_recovers(first: Site, second: Site) -> None:
+    second.shards[3].ready = False
+
+
+def one_is_gone(first: Site, second: Site) -> None:
+    del second.shards[3]
+
+
+def another_version(first: Site, second: Site) -> None:
+    second.shards[1].versions[A] = 2
+
+
+def another_generation(first: Site, second: Site) -> None:
+    second.manager.generation = 4
+
+
+SPOILS = (one_recovers, one_is_gone, another_version, another_generation)
+"""What may happen to one of `two` while both serve, so that not all shards answer."""
+
+
 async def raw(site: Site, request: str) -> tuple[int, Any]:
     """Send a request as it stands; the status and the JSON of its answer."""
     host, port = site.context.address.removeprefix("http://").split(":")

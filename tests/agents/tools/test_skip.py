@@ -51,6 +51,20 @@ async def taken_in(coordinator: Coordinator, requests: int) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def refused_until_skipped(settings: Settings, topic: str, cursor: int, count: int) -> None:
+    """No shard starts on a topic that was created again; after the skip one reads all of it."""
+    with pytest.raises(LostRange, match=r"deleted and created again.*emberline topics skip"):
+        await start(settings)
+
+    (moved,) = await skip(Environment.of(settings))
+    assert moved == Skipped(topic, 0, cursor, 0)
+    again = await start(settings, StateView())
+    try:
+        await again.until(lambda: again.shard._ingest.events == count)
+    finally:
+        await again.stop()
+
+
 async def test_a_shard_continues_after_the_loss_was_accepted(alone: Settings) -> None:
     topics = Topics(alone.prefix)
     first = await start(alone)
@@ -115,16 +129,7 @@ async def test_a_new_topic_that_is_longer_than_the_old_one_was_is_not_taken_for_
     sent = [codec.encode("send", event) for kind, event in events(200, seed=1) if kind == "send"]
     assert 0 < cursor < len(sent)
     await publish(alone, [Chunk("interactions.send", [b"any"] * len(sent), sent)])
-    with pytest.raises(LostRange, match=r"deleted and created again.*emberline topics skip"):
-        await start(alone)
-
-    (moved,) = await skip(Environment.of(alone))
-    assert moved == Skipped(topic, 0, cursor, 0)
-    again = await start(alone, StateView())
-    try:
-        await again.until(lambda: again.shard._ingest.events == len(sent))
-    finally:
-        await again.stop()
+    await refused_until_skipped(alone, topic, cursor, len(sent))
 
 
 @pytest.mark.parametrize("longer", [False, True])
@@ -151,16 +156,7 @@ async def test_a_topic_that_is_created_again_under_a_running_shard_ends_its_inge
         assert await stand.rows(SMALL) == held
     finally:
         await stand.stop()
-    with pytest.raises(LostRange, match=r"deleted and created again.*emberline topics skip"):
-        await start(alone)
-
-    (moved,) = await skip(Environment.of(alone))
-    assert moved == Skipped(topic, 0, cursor, 0)
-    again = await start(alone, StateView())
-    try:
-        await again.until(lambda: again.shard._ingest.events == len(sent))
-    finally:
-        await again.stop()
+    await refused_until_skipped(alone, topic, cursor, len(sent))
 
 
 async def test_the_coordinators_inputs_are_skipped_too(alone: Settings) -> None:

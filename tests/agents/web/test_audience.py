@@ -23,7 +23,7 @@ from agents.web.routes.audience_request import Cursor
 from schemas.errors import EmberlineError, Recoverable, UsageError
 from schemas.records.lifecycle import SourceState, State
 from streams.settings import Settings, load
-from tests.rigs.site import JSON, A, Site, active, alone, serving
+from tests.rigs.site import JSON, SPOILS, A, Site, active, alone, serving
 
 __all__ = ["alone"]
 
@@ -271,22 +271,6 @@ async def _chunked(data: bytes) -> Any:
         yield data[at : at + (1 << 16)]
 
 
-def _one_recovers(first: Site, second: Site) -> None:
-    second.shards[3].ready = False
-
-
-def _one_is_gone(first: Site, second: Site) -> None:
-    del second.shards[3]
-
-
-def _another_version(first: Site, second: Site) -> None:
-    second.shards[1].versions[A] = 2
-
-
-def _another_generation(first: Site, second: Site) -> None:
-    second.manager.generation = 4
-
-
 def _breaks_off(first: Site, second: Site) -> None:
     second.shards[3].breaks = Recoverable("the store is gone")
 
@@ -295,10 +279,7 @@ def _not_read(first: Site, second: Site) -> None:
     first.context.catalog = CatalogView()
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [_one_recovers, _one_is_gone, _another_version, _another_generation, _breaks_off, _not_read],
-)
+@pytest.mark.parametrize("spoil", [*SPOILS, _breaks_off, _not_read])
 async def test_without_all_shards_there_is_no_answer(
     alone: Settings, spoil: Callable[[Site, Site], None]
 ) -> None:

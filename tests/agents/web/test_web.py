@@ -24,7 +24,7 @@ from schemas.records.lifecycle import SourceState, State
 from streams.kafka.topics import TopicProblem
 from streams.settings import Settings, load
 from tests.rigs.dummies import rows, until
-from tests.rigs.site import JSON, SHARDS, A, Site, active, alone, raw, serving, two
+from tests.rigs.site import JSON, SHARDS, SPOILS, A, Site, active, alone, raw, serving, two
 
 __all__ = ["alone"]
 
@@ -122,25 +122,7 @@ async def test_refusals(
         assert problem["restore"] == {"sources": [A]}
 
 
-def _one_recovers(first: Site, second: Site) -> None:
-    second.shards[3].ready = False
-
-
-def _one_is_gone(first: Site, second: Site) -> None:
-    del second.shards[3]
-
-
-def _another_version(first: Site, second: Site) -> None:
-    second.shards[1].versions[A] = 2
-
-
-def _another_generation(first: Site, second: Site) -> None:
-    second.manager.generation = 4
-
-
-@pytest.mark.parametrize(
-    "spoil", [_one_recovers, _one_is_gone, _another_version, _another_generation]
-)
+@pytest.mark.parametrize("spoil", SPOILS)
 async def test_without_all_shards_there_is_no_answer(
     alone: Settings, spoil: Callable[[Site, Site], None]
 ) -> None:
