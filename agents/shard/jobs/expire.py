@@ -37,6 +37,7 @@ class Expire:
     ) -> None:
         self._context = context
         self._versions = dict(versions)
+        self._sources = set(versions)
         self._late = late
         self._flushed = False
         self._shared: list[str] | None = None
@@ -47,11 +48,6 @@ class Expire:
         self._unverified: list[SegmentIndex] = []
         self._undropped = sorted(self._versions)
         self._told = context.clock.monotonic_s()
-
-    @property
-    def sources(self) -> set[str]:
-        """The sources of this job."""
-        return set(self._versions)
 
     async def step(self) -> bool:
         """Does the next step; False once the job is done.
@@ -78,7 +74,7 @@ class Expire:
         if self._flushed:
             return False
         self._flushed = True
-        if not self.sources & self._table.sources_in_deltas():
+        if not self._sources & self._table.sources_in_deltas():
             return False
         await self._context.flush()
         return True
@@ -86,7 +82,7 @@ class Expire:
     async def _separate(self) -> bool:
         """Cuts the sources' rows out of the segments that they share with others."""
         if self._shared is None:
-            self._shared = [index.id for index in self._table.shared_segments(self.sources)]
+            self._shared = [index.id for index in self._table.shared_segments(self._sources)]
         if not self._shared:
             return False
         context = self._context
@@ -95,7 +91,7 @@ class Expire:
         while self._shared and (not puts or weight < context.work_bytes):
             index = self._table.segments[self._shared.pop()]
             frame = await context.store.read(index)
-            leaving = self.sources & index.sources.keys()
+            leaving = self._sources & index.sources.keys()
             puts += await asyncio.to_thread(
                 compaction_plan.separate,
                 index,
@@ -118,7 +114,7 @@ class Expire:
         if self._own is None:
             self._own = {source: table.own_segments(source) for source in self._versions}
             if not self._late:
-                self._uncounted = sorted(self.sources - table.uniques.keys())
+                self._uncounted = sorted(self._sources - table.uniques.keys())
         if not self._uncounted and not self._counted:
             return False
         own = self._own

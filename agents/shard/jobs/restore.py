@@ -37,11 +37,6 @@ class Restore:
         self._told = context.clock.monotonic_s()
         self._done = False
 
-    @property
-    def sources(self) -> set[str]:
-        """The sources of this job."""
-        return set(self._versions)
-
     async def step(self) -> bool:
         """Does the next step; False once the job is done.
 
