@@ -12,10 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from agents.coordinator import log as log_topic
+from agents.coordinator.decision_records import groups_of, written
+from agents.coordinator.foreign_states import foreign_states
 from agents.coordinator.held import Held
 from agents.coordinator.records import ActorOf, Awaited, Item, read, unproven
-from agents.coordinator.rules import ledger
-from agents.coordinator.rules.bounds import HUGE
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import (
     CatalogSnapshot,
@@ -23,10 +23,9 @@ from agents.coordinator.rules.inputs import (
     DefinitionUnreadable,
     Input,
     ReportRead,
-    StateForeign,
     Tick,
 )
-from agents.coordinator.rules.outputs import Output, state
+from agents.coordinator.rules.outputs import state
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.recovery import recovered
 from agents.coordinator.rules.retention_sweep import wait_ms
@@ -37,11 +36,10 @@ from schemas.decode.reject import reject_batch
 from schemas.decode.schema_ids import schema_ids
 from schemas.records import codec
 from schemas.records.lifecycle import SourceState
-from schemas.records.registry import own_id
 from schemas.records.undecodable import Undecodable
 from streams.ending import to_the_end
 from streams.kafka.environment import Environment
-from streams.kafka.foreign_records import names_source, own_key, pass_over, producer_of, records_of
+from streams.kafka.foreign_records import own_key
 from streams.kafka.log import (
     LogReader,
     LogWriter,
@@ -291,17 +289,17 @@ class Coordinator:
         """
         topic = self._topics.state
         term.watched = (await self._kafka.admin.bounds([(topic, 0)]))[topic, 0][1]
-        written: dict[str, int] = {}
+        told: dict[str, int] = {}
         async for _, _, record in read_each(self._kafka, topic):
             # What is deleted, or cannot be read, says nothing any more of what came before it.
-            written.pop(own_key(record.key) or "", None)
+            told.pop(own_key(record.key) or "", None)
             with suppress(Undecodable):
                 found = SourceState.from_record(codec.decode(record.value or b"", "state"))
-                written[found.source] = found.version
+                told[found.source] = found.version
         outputs = [
             state(source)
             for name, source in term.state.sources.items()
-            if written.get(name, -1) < source.version
+            if told.get(name, -1) < source.version
         ]
         if not outputs:
             return
@@ -309,7 +307,7 @@ class Coordinator:
             "coordinator: %d states are not in %s: they are published again", len(outputs), topic
         )
         now = self._clock.now_ms()
-        records = [_written(output, now, self._marked) for output in outputs]
+        records = [written(output, now, self._marked) for output in outputs]
         cursor = log_topic.cursor_record(self._settings, term.cursor, term.ids)
         for some in bounded(records, lambda record: len(record[1]), _STATES_BYTES):
             await term.writer.commit([cursor], groups=[RecordGroup(topic, 0, (), some)])
@@ -346,7 +344,7 @@ class Coordinator:
                 term.cursor |= {name: end for name, end in ends.items() if name not in held}
                 if term.rejects:
                     await self._step(term, [])
-                for one in _foreign(batches, self._topics.state, term.writer.producer_id):
+                for one in foreign_states(batches, self._topics.state, term.writer.producer_id):
                     await self._step(term, [], extra=one)
                 due = wait_ms(term.state, self._clock.now_ms(), self._policy) == 0
                 if due and self._topics.catalog not in held:
@@ -406,18 +404,9 @@ class Coordinator:
     def _decided(
         self, current: CoordinatorState, inputs: Sequence[Input], now: int
     ) -> tuple[CoordinatorState, list[RecordGroup]]:
-        """The next state and the records to write, by topic: many records are fastest as
-        batches.
-        """
+        """The next state and the records to write."""
         decision = decide(current, inputs, now, self._policy)
-        by_topic: dict[str, list[tuple[bytes | None, bytes | None, int]]] = {}
-        for output in decision.outputs:
-            topic = getattr(self._topics, output.topic)
-            by_topic.setdefault(topic, []).append(_written(output, now, self._marked))
-        for name, kept in ledger.entries(decision):
-            by_topic.setdefault(self._topics.coordinator, []).append((name.encode(), kept, now))
-        groups = [RecordGroup(topic, 0, (), records) for topic, records in by_topic.items()]
-        return decision.state, groups
+        return decision.state, groups_of(decision, self._topics, now, self._marked)
 
 
 async def _ended(purging: "asyncio.Task[None]", reader: LogReader) -> None:
@@ -425,42 +414,9 @@ async def _ended(purging: "asyncio.Task[None]", reader: LogReader) -> None:
     await reader.close()
 
 
-def _written(output: Output, now: int, marked: bool) -> tuple[bytes | None, bytes, int]:
-    """An output as a record: key, value, time; `marked` with the schema id that no registry
-    assigns.
-    """
-    key = None if output.key is None else output.key.encode()
-    schema_id = own_id(output.schema) if marked else None
-    return key, codec.encode(output.schema, output.record, schema_id), now
-
-
 def _weight(item: Item) -> int:
     """The weight of a report: it has up to a thousand sources, and may complete each of them."""
     return 1 + len(item.meaning.report.items) // 10 if isinstance(item.meaning, ReportRead) else 1
-
-
-def _foreign(batches: Sequence[RecordBatch], topic: str, own: int | None) -> list[StateForeign]:
-    """The records of `lifecycle.state` that a producer other than `own` has written."""
-    found = []
-    for batch in batches:
-        if batch.topic != topic or producer_of(batch) in (None, own):
-            continue
-        for record in records_of(batch):
-            if names_source(record.key):
-                source = (record.key or b"").decode()
-                found.append(StateForeign(source, _claimed(record.value)))
-            why = "the coordinator has not written it"
-            pass_over(batch.topic, batch.partition, record.offset, why)
-    return found
-
-
-def _claimed(value: bytes | None) -> int:
-    """The version in a state record as readers accept it; -1 if they do not accept the record."""
-    try:
-        found = SourceState.from_record(codec.decode(value or b"", "state")).version
-    except Undecodable:
-        return -1
-    return found if 0 <= found < HUGE else -1
 
 
 def _note_key(keys: set[str], item: Item) -> None:
