@@ -100,7 +100,9 @@ class KeptFiles:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for end in await asyncio.gather(*tasks, return_exceptions=True):
+            if end is not None and not isinstance(end, asyncio.CancelledError):
+                log.warning("a file was not let go: %r", end)
 
     async def _keep(self, file: KeptFile, make: FileMaker) -> None:
         try:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from streams.ending import to_the_end
+
 __all__ = ["execute", "whole"]
 
 T = TypeVar("T")
@@ -27,16 +29,6 @@ async def whole(work: Callable[[], T]) -> T:
     the end of the thread.
 
     A thread cannot be cancelled: its resources, such as a folder or reserved memory, are released
-    only when it no longer uses them.
+    only when it no longer uses them. If it fails after the cancellation, its error is logged.
     """
-    doing = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        while not doing.done():
-            try:
-                await asyncio.wait([doing])
-            except asyncio.CancelledError:
-                continue
-        doing.cancelled() or doing.exception()
-        raise
+    return await to_the_end(asyncio.to_thread(work))

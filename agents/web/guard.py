@@ -86,7 +86,7 @@ class Guard:
             except KeysLost as error:
                 if scope is not None:
                     raise Problem("keys_lost", str(error)) from error
-                keys = NOBODY
+                keys = NOBODY  # health is answered without a key, and names the lost file
             if keys is None:
                 check_origin(request, settings.http_host, self._context.address)
             if scope is Scope.WORKER:

@@ -46,7 +46,7 @@ def _watch(child: "subprocess.Popen[bytes]") -> None:
     child.terminate()
     try:
         child.wait(_POLITE_S)
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired:  # it has not ended when asked to: nobody else can end it now
         child.kill()
 
 

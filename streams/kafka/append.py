@@ -75,7 +75,7 @@ class Appender:
                 bootstrap.adopt(producer.client, bootstrap.WRITE_S)
                 try:
                     await producer.start()
-                except BaseException:
+                except BaseException:  # a cancelled start has connections open too
                     await to_the_end(_stopped(producer))
                     raise
                 self._producer = producer

@@ -123,7 +123,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
             connection = await self._connect(host, port)
             try:
                 return connection, await connection.send(MetadataRequest([]))
-            except BaseException:
+            except BaseException:  # also when cancelled: nobody else knows this connection
                 connection.close()
                 raise
 
@@ -253,7 +253,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         try:
             async with asyncio.timeout(CLOSE_S):
                 await super().close()
-        except TimeoutError:
+        except TimeoutError:  # the rest of what was to be written has no receiver any more
             for writer in filter(None, writers):
                 writer.transport.abort()
 

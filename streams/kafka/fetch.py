@@ -119,7 +119,7 @@ class Fetcher:
                 f"the broker at {self._settings.bootstrap_servers} does not answer: "
                 f"{type(error).__name__}"
             ) from error
-        except BaseException:
+        except BaseException:  # a cancelled start has connections open too
             await client.close()
             raise
         self._client = client
@@ -175,7 +175,7 @@ class Fetcher:
                 if heavy or any(batch.is_compressed for batch in sealed)
                 else open_batches(sealed, *limits)
             )
-        except BaseException:
+        except BaseException:  # also when cancelled: what nobody was given is fetched again
             for partition, position in before.items():
                 self.seek(partition, position)
             raise

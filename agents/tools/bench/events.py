@@ -1,7 +1,6 @@
 """`bench events`: what many listeners of GET /events cost ingest, and the age of what they see."""
 
 import asyncio
-import contextlib
 import json
 import sys
 import time
@@ -187,8 +186,9 @@ async def _changing(here: Field, keys: list[str], rate: int) -> AsyncIterator[No
     finally:
         ended = task.done()
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()  # raises what ended it
     if ended:
         raise Fatal("The states did not change to the end of the measurement")
 
