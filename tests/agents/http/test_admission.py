@@ -284,6 +284,26 @@ async def test_a_thread_is_not_left_alone() -> None:
         await task
 
 
+async def test_work_that_fails_after_its_caller_has_left_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go.wait(30)
+        raise OSError("the disk is full")
+
+    task = asyncio.create_task(whole(work))
+    await asyncio.to_thread(begun.wait, 30)
+    task.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert "the disk is full" in caplog.text
+
+
 async def dawdling(content: aiohttp.StreamReader) -> None:
     """Reads a body at a pace of its own."""
     async for _ in content.iter_chunked(1 << 16):
