@@ -12,6 +12,7 @@ from agents.tools.demo.worker import DemoWorker
 from agents.tools.oracle import Interactions, counts
 from agents.tools.publish import Publisher
 from schemas.errors import Fatal
+from schemas.words.plural import plural
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
@@ -154,7 +155,8 @@ async def _compare(
         ("hot now, largest first", "", "interactions"),
         [(source, names.get(source, ""), sizes[source]) for source in largest],
     )
-    screen.line(f"... and {len(sizes) - len(largest)} more sources" * (len(sizes) > len(largest)))
+    rest = len(sizes) - len(largest)
+    screen.line(f"... and {rest} more {plural(rest, 'source')}" * (rest > 0))
     facts.claim(
         screen,
         f"all {len(expected):,} interactions of {len(sizes)} sources, read over HTTP, equal "

@@ -22,6 +22,7 @@ from agents.tools.demo.screen import Screen
 from agents.tools.demo.worker import DemoWorker
 from agents.tools.oracle import Interactions
 from schemas.errors import EmberlineError
+from schemas.words.plural import plural
 from streams.devbroker.broker import LocalBroker
 from streams.kafka import topics as topic_admin
 from streams.kafka.kafka_log import KafkaLog
@@ -97,7 +98,8 @@ async def play(
         try:
             scenario = await making
             await worker.ready(READY_S)
-            screen.line(f"worker {worker.pid} at {worker.url}, {settings.partitions} shards")
+            shards = plural(settings.partitions, "shard")
+            screen.line(f"worker {worker.pid} at {worker.url}, {settings.partitions} {shards}")
             await _acts(settings, scenario, worker, facts, screen)
         except EmberlineError:
             failed(worker.last_lines())
