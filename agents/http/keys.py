@@ -160,6 +160,13 @@ class Keys:
         """
         return self._derived(b"emberline command of a key")
 
+    @property
+    def session_key(self) -> bytes:
+        """The key with which workers sign the sessions of browsers, see agents/http/session.py;
+        empty if the file has no secret. It is never sent.
+        """
+        return self._derived(b"emberline session of a browser")
+
     def _derived(self, purpose: bytes) -> bytes:
         return hmac.digest(self.secret.encode(), purpose, "sha256") if self.secret else b""
 

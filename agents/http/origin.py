@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from agents.http.problems import Problem
 from streams.trusted import is_loopback
 
-__all__ = ["check_origin"]
+__all__ = ["check_origin", "check_site"]
 
 _PORT = re.compile(r":\d*$")
 _PROXY = frozenset(
@@ -38,7 +38,7 @@ def check_origin(request: web.Request, own_host: str, address: str) -> None:
     """
     _check_host(request, own_host.lower(), address)
     _check_proxy(request.headers)
-    _check_site(request)
+    check_site(request, f", and a worker without keys refuses other sites: {_REMEDY}")
 
 
 def _check_host(request: web.Request, own_host: str, address: str) -> None:
@@ -65,8 +65,11 @@ def _check_proxy(headers: Mapping[str, str]) -> None:
             )
 
 
-def _check_site(request: web.Request) -> None:
-    """Only browsers set `Origin` and `Sec-Fetch-*`; no script of a page can change them."""
+def check_site(request: web.Request, why: str = "") -> None:
+    """Raise Problem (403) if a page of another site sends the request; `why` ends its sentence.
+
+    Only browsers set `Origin` and `Sec-Fetch-*`; no script of a page can change them.
+    """
     site = request.headers.get("Sec-Fetch-Site", "none").lower()
     own = request.headers.get(hdrs.HOST, "").lower()
     foreign = [
@@ -77,8 +80,7 @@ def _check_site(request: web.Request) -> None:
     if site not in _OWN_SITE or foreign:
         raise Problem(
             "cross_site",
-            f"The request comes from a page of {(foreign or [site])[0][:80]!r}, and a worker "
-            f"without keys refuses other sites: {_REMEDY}",
+            f"The request comes from a page of {(foreign or [site])[0][:80]!r}{why}",
         )
 
 

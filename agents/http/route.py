@@ -91,7 +91,7 @@ class Route:
     braces matches any text without a slash, braces included.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     handler: Handler
     summary: str

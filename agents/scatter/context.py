@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from agents.http.admission import Admission
+from agents.http.attempts import Attempts
 from agents.http.kept_files import KeptFiles
 from agents.http.keyring import KeyRing
 from agents.http.quota import Quota
+from agents.http.session import EndedSessions
 from agents.http.signature import Nonces
 from agents.requests.commands import Commands
 from agents.requests.events import EventHub
@@ -61,6 +63,8 @@ class WorkerContext:
     exports: KeptFiles = field(init=False, repr=False)
     nonces: Nonces = field(default_factory=Nonces, repr=False)
     peers: Peers = field(init=False, repr=False)
+    ended_sessions: EndedSessions = field(default_factory=EndedSessions, repr=False)
+    sign_ins: Attempts = field(default_factory=Attempts, repr=False)
 
     def __post_init__(self) -> None:
         self.keyring = KeyRing(self.settings.keys_file)

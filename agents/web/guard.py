@@ -5,13 +5,13 @@ import hashlib
 import logging
 import time
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from agents.http import body
+from agents.http.attempts import BURST_S, Bucket
 from agents.http.keyring import KeysLost
 from agents.http.keys import Key, Keys, Scope
 from agents.http.origin import check_origin
@@ -21,39 +21,17 @@ from agents.http.signature import HEADER, SignatureRefused, Stale, netloc, verif
 from agents.scatter.context import WorkerContext
 from agents.web.access_log import note, write
 from agents.web.caller import KEY, lacking, slot
+from agents.web.sign_in import signed_in
 from streams.period import seconds
 
-__all__ = ["Bucket", "Guard"]
+__all__ = ["Guard"]
 
 log = logging.getLogger(__name__)
-
-BURST_S = 2.0
-"""So many seconds' worth of requests may come at once."""
 
 NOBODY = Keys()
 _LEFT = 499
 _STATUS: web.RequestKey[int] = web.RequestKey("status", int)
 _LIMIT: web.RequestKey[asyncio.Timeout] = web.RequestKey("limit", asyncio.Timeout)
-
-
-@dataclass(slots=True)
-class Bucket:
-    """A token bucket: `rate` requests a second, `rate * BURST_S` at once."""
-
-    rate: float
-    tokens: float
-    at: float
-
-    def wait(self, now: float) -> float:
-        """Take one token and return 0; or return the seconds until there is one. `now`: a clock's
-        seconds.
-        """
-        self.tokens = min(self.rate * BURST_S, self.tokens + (now - self.at) * self.rate)
-        self.at = now
-        if self.tokens < 1:
-            return (1 - self.tokens) / self.rate
-        self.tokens -= 1
-        return 0.0
 
 
 class Guard:
@@ -174,9 +152,9 @@ class Guard:
                 log.warning(
                     "another worker's request from %s is refused: %s", request.remote, error
                 )
-            key = _bearer(request, keys)
-            if key is not None:
-                raise lacking(key, Scope.WORKER) from error
+            found_key = signed_in(request, keys)
+            if found_key is not None:
+                raise lacking(found_key.key, Scope.WORKER) from error
             raise _unauthorized(f"Only workers may send this request, and {error}") from error
         request[body.BODY] = found
 
@@ -185,11 +163,12 @@ class Guard:
             if self._context.settings.require_keys:
                 raise _unauthorized("This worker requires a key, and has no keys")
             return
-        key = _bearer(request, keys)
-        if key is None:
+        found = signed_in(request, keys)
+        if found is None:
             raise _unauthorized(
                 "Send a key that `emberline keys add` gave out: Authorization: Bearer KEY"
             )
+        key = found.key
         request[KEY] = key
         # also of what is refused: each refusal of users is a line of the access log
         self._check_rate(key)
@@ -217,11 +196,6 @@ class Guard:
                 f"The key {key.name!r} may send {rate} requests a second",
                 headers=try_again(wait, self._context.clock.now_ms()),
             )
-
-
-def _bearer(request: web.Request, keys: Keys) -> Key | None:
-    kind, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    return keys.find(token.strip()) if kind.lower() == "bearer" else None
 
 
 def _unauthorized(detail: str) -> Problem:

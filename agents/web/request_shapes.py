@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from agents.http.keys import ISSUED
 from agents.requests.facts import STATES
 from schemas.records.lifecycle import Outcome, State, Status
 
@@ -202,6 +203,16 @@ REQUESTS: Mapping[str, Any] = {
             }
         }
     ),
+    "Session": _shape(
+        {
+            "keys": {"type": "boolean", "description": "Whether this worker asks for keys"},
+            "name": _NAME,
+            "scopes": {"type": "array", "items": {"enum": list(ISSUED)}},
+            "until": {"type": ["integer", "null"], "description": "UTC milliseconds: its end"},
+            "now": {"type": ["integer", "null"], "description": "UTC milliseconds: the worker's"},
+        }
+    ),
+    "SignIn": _shape({"key": {"type": "string", "minLength": 1, "maxLength": 1000}}),
     "Root": _shape({"name": _TEXT, "openapi": _TEXT, "asyncapi": _TEXT}),
     "Event": {
         "type": "object",

@@ -1,0 +1,177 @@
+"""Browsers sign in with a key: a cookie that is signed, bounded in time, and ends with the key."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from agents.http.attempts import Attempts
+from agents.http.keys import Keys, Scope
+from agents.http.session import SESSION_S, EndedSessions, begin, find
+from agents.web.sign_in import COOKIE
+from streams.settings import load
+from tests.rigs.given import Given
+from tests.rigs.site import SHARDS, Site, active, serving
+
+NOW = 1_700_000_000_000
+
+
+def keys_of_two() -> Keys:
+    keys, _ = Keys(secret="s" * 64).add("ann", [Scope.READ], NOW)
+    return keys.add("ops", [Scope.OPERATE], NOW)[0]
+
+
+def test_a_session_is_its_key_until_its_time_is_over_or_the_key_is_revoked() -> None:
+    keys, ended = keys_of_two(), EndedSessions()
+    text = begin(keys, keys.keys[1], NOW)
+    found = find(keys, text, ended, NOW)
+    assert found is not None
+    assert (found.key.name, found.until) == ("ops", NOW + SESSION_S * 1000)
+    assert find(keys, text, ended, found.until - 1) is not None
+    assert find(keys, text, ended, found.until) is None
+    assert find(keys.revoke("ops"), text, ended, NOW) is None
+    assert find(replace(keys, secret="t" * 64), text, ended, NOW) is None
+    assert find(replace(keys, secret=""), text, ended, NOW) is None
+
+
+def test_a_session_that_was_changed_in_any_place_is_none() -> None:
+    keys = keys_of_two()
+    text = begin(keys, keys.keys[0], NOW)
+    for at in range(len(text)):
+        changed = text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :]
+        assert find(keys, changed, EndedSessions(), NOW) is None, at
+    for other in ("", "v1", text + "0", f"{text}\n", text.upper()):
+        assert find(keys, other, EndedSessions(), NOW) is None
+
+
+def test_ended_sessions_are_bounded() -> None:
+    keys, ended = keys_of_two(), EndedSessions(most=2)
+    texts = [begin(keys, keys.keys[0], NOW) for _ in range(3)]
+    for text in texts:
+        session = find(keys, text, ended, NOW)
+        assert session is not None
+        ended.end(session)
+    assert [find(keys, text, ended, NOW) is None for text in texts] == [False, True, True]
+
+
+def test_attempts_are_limited_by_address_and_addresses_in_number() -> None:
+    attempts = Attempts(rate=5, most=3)
+    assert sum(attempts.wait("a", 0.0) == 0 for _ in range(100_000)) == 10
+    assert attempts.wait("b", 0.0) == 0
+    assert attempts.wait("a", 1.0) == 0
+    for address in "cdefgh":
+        attempts.wait(address, 1.0)
+    assert len(attempts._buckets) == 3
+
+
+async def ask(
+    session: aiohttp.ClientSession,
+    site: Site,
+    method: str = "GET",
+    path: str = "/session",
+    cookie: str = "",
+    origin: str | None = "",
+    **more: Any,
+) -> tuple[int, Any, aiohttp.ClientResponse]:
+    """`origin`: empty for the page's own, None for none."""
+    headers = {} if origin is None else {"Origin": origin or site.context.address}
+    headers |= {"Cookie": f"{COOKIE}={cookie}"} if cookie else {}
+    headers |= more.pop("headers", {})
+    async with session.request(
+        method, site.context.address + path, headers=headers, **more
+    ) as answer:
+        return answer.status, await answer.json(content_type=None), answer
+
+
+async def test_a_browser_signs_in_works_and_signs_out(tmp_path: Path) -> None:
+    given = Given(tmp_path, http_rate=0)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    async with (
+        serving(site) as _,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+    ):
+        status, found, _ = await ask(session, site)
+        assert (status, found["keys"], found["name"]) == (200, True, None)
+        status, found, answer = await ask(
+            session, site, "POST", json={"key": given.tokens[Scope.OPERATE]}
+        )
+        assert (status, found["scopes"]) == (200, ["operate"])
+        morsel = answer.cookies[COOKIE]
+        assert (morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, "Strict", "/")
+        assert not morsel["secure"]
+        assert given.tokens[Scope.OPERATE] not in morsel.value
+        cookie = morsel.value
+        assert (await ask(session, site, cookie=cookie))[1]["name"] == found["name"]
+        # the scope counts as with the key itself
+        assert (await ask(session, site, path="/sources", cookie=cookie))[0] == 403
+        path, evil = "/sweep/pause?wait=0", "http://evil.example"
+        for refused in ({"origin": None}, {"origin": evil}, {"origin": "null"}):
+            status, found, _ = await ask(session, site, "POST", path, cookie, **refused)
+            assert (status, found["code"]) == (403, "cross_site")
+        headers = {"Sec-Fetch-Site": "cross-site"}
+        assert (await ask(session, site, cookie=cookie, headers=headers))[0] == 403
+        assert (await ask(session, site, "POST", path, cookie))[0] in (200, 202)
+        assert (await ask(session, site, "DELETE", cookie=cookie, origin=evil))[0] == 403
+        status, found, answer = await ask(session, site, "DELETE", cookie=cookie)
+        assert (status, found["name"], answer.cookies[COOKIE].value) == (200, None, "")
+        # who kept the cookie has nothing of it
+        assert (await ask(session, site, "POST", path, cookie))[0] == 401
+        assert (await ask(session, site, cookie=cookie))[1]["name"] is None
+
+
+async def test_a_session_ends_with_its_key(tmp_path: Path) -> None:
+    given = Given(tmp_path, http_rate=0)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    async with serving(site) as session:
+        _, found, answer = await ask(session, site, "POST", json={"key": given.tokens[Scope.READ]})
+        cookie = answer.cookies[COOKIE].value
+        assert (await ask(session, site, path="/sources", cookie=cookie))[0] == 200
+        name = found["name"]
+        await asyncio.to_thread(
+            Keys.change, given.settings.keys_file, lambda keys: keys.revoke(name)
+        )
+        site.context.keyring._looked_at = float("-inf")
+        assert (await ask(session, site, path="/sources", cookie=cookie))[0] == 401
+
+
+async def test_wrong_keys_and_other_sites_get_no_session(tmp_path: Path) -> None:
+    given = Given(tmp_path, http_rate=0)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    body = {"key": given.tokens[Scope.READ]}
+    async with serving(site) as session:
+        for origin in (None, "http://evil.example"):
+            assert (await ask(session, site, "POST", origin=origin, json=body))[0] == 403
+        for wrong in ({"key": "emb_nonsense"}, {"key": ""}, {"key": 1}, {}, {"key": "x", "y": 1}):
+            status, _, answer = await ask(session, site, "POST", json=wrong)
+            assert status in (400, 401)
+            assert COOKIE not in answer.cookies
+        assert (await ask(session, site, "POST", json={"key": "x" * 10_000}))[0] == 413
+        for _ in range(10):
+            status, found, answer = await ask(session, site, "POST", json={"key": "x"})
+        assert (status, found["code"]) == (429, "too_many_requests")
+        assert int(answer.headers["Retry-After"]) == 1
+
+
+async def test_an_encrypted_connection_gets_a_cookie_for_encrypted_connections(
+    tmp_path: Path,
+) -> None:
+    given = Given(tmp_path, http_rate=0)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    async with serving(site) as session:
+        origin = site.context.address.replace("http:", "https:")
+        body = {"key": given.tokens[Scope.READ]}
+        _, _, answer = await ask(session, site, "POST", origin=origin, json=body)
+        assert answer.cookies[COOKIE]["secure"]
+
+
+async def test_without_keys_there_is_nothing_to_sign_in_to(tmp_path: Path) -> None:
+    flags = {"partitions": SHARDS, "data_dir": tmp_path, "keys_file": tmp_path / "none"}
+    site = Site(load(flags, env={}, file=tmp_path / "none"), set(range(SHARDS)), active())
+    async with serving(site) as session:
+        status, found, _ = await ask(session, site)
+        assert (status, found["keys"], found["name"]) == (200, False, None)
+        assert "operate" in found["scopes"]
+        assert (await ask(session, site, "POST", json={"key": "x"}))[0] == 400
+        assert (await ask(session, site, "DELETE"))[0] == 200
