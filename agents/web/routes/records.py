@@ -1,6 +1,4 @@
-"""Records to look at: definitions, audit, rejected records, settings; and the root of the
-interface.
-"""
+"""Records to look at: definitions, audit, rejected records, settings."""
 
 import asyncio
 from dataclasses import asdict
@@ -27,14 +25,6 @@ __all__ = ["ROUTES"]
 
 MOST_SAMPLES = 20
 _ORDERS = ("newest", "oldest")
-
-
-async def root(request: web.Request) -> web.Response:
-    """The list of all calls."""
-    return web.json_response(
-        {"name": "emberline", "openapi": "/openapi.json", "asyncapi": "/asyncapi.json"},
-        headers={"Link": '</openapi.json>; rel="service-desc"'},
-    )
 
 
 async def definition(request: web.Request) -> web.Response:
@@ -125,14 +115,6 @@ def _name(record: Any) -> str | None:
 _MILLISECONDS = "UTC milliseconds since 1970"
 
 ROUTES = (
-    Route(
-        method="GET",
-        path="/",
-        handler=root,
-        summary="Where to find everything",
-        scope=None,
-        answers={"application/json": ref("Root")},
-    ),
     Route(
         method="GET",
         path="/definitions/{key}",

@@ -1,0 +1,49 @@
+// Calls of the JSON API. Addresses are relative, so the page works below a path of a proxy too.
+
+/** A refusal: `code` and `message` as the worker has them; code "offline" if it does not answer. */
+export class Refused extends Error {
+  constructor(code, message, status, document = {}) {
+    super(message);
+    this.code = code;
+    this.status = status;
+    this.document = document;
+  }
+}
+
+export const signedOut = new EventTarget();
+
+export async function call(method, path, body, headers = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }), ...headers },
+      body: body && JSON.stringify(body),
+      signal: AbortSignal.timeout(40_000),
+    });
+  } catch (error) {
+    throw new Refused("offline", String(error), 0);
+  }
+  const found = await answer.json().catch(() => ({}));
+  if (answer.ok) return found;
+  if (answer.status === 401 && path !== "session") signedOut.dispatchEvent(new Event("out"));
+  throw new Refused(found.code ?? "", found.detail ?? answer.statusText, answer.status, found);
+}
+
+export const get = (path) => call("GET", path);
+
+/** Ask for something about sources; the same id is the same request. */
+export const ask = (body, id) => call("POST", "requests", body, { "Idempotency-Key": id });
+
+export const cancel = (id) => call("POST", `restores/${encodeURIComponent(id)}/cancel`, { });
+
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The same on a command line: with `emberline`, and with `curl`. */
+export function equivalents(body) {
+  const base = new URL(".", location.href).href.split("#")[0];
+  const names = body.sources.map(quoted).join(" ");
+  const why = body.reason ? ` --reason ${quoted(body.reason)}` : "";
+  const json = quoted(JSON.stringify(body));
+  return `emberline ${body.type} ${names}${why}\n\ncurl -X POST ${quoted(`${base}requests`)} -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' -d ${json}`;
+}

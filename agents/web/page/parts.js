@@ -1,0 +1,65 @@
+// Small parts that several pages show.
+
+import { html, useEffect, useState } from "./htm.js";
+import { live } from "./live.js";
+import { day, moment, num, t } from "./texts.js";
+
+const LOOKS = { ACTIVE: "active", EXEMPT: "used", HELD: "held", STOPPED: "due", EXPIRING: "moving", RESTORING: "moving", running: "moving", sent: "moving", finished: "active", failed: "bad" };
+
+export const STATES = ["ACTIVE", "EXEMPT", "HELD", "STOPPED", "EXPIRING", "EXPIRED", "RESTORING", "UNKNOWN"];
+
+export const Chip = ({ state }) => html`<span class=${`chip ${LOOKS[state] ?? ""}`}>${t(`state.${state}`)}</span>`;
+
+export const Moment = ({ ms }) => html`<time datetime=${new Date(ms).toISOString()}>${moment(ms)}</time>`;
+
+/** The reason of a state, in the reader's language; what operators wrote stays as it is. */
+export function reasons(source) {
+  if (source.legacy_deleted) return [t("why.deleted")];
+  const found = (source.exempt_by ?? []).map((one) => t("why.used", { by: [one.root, ...one.through].join(" ← ") }));
+  if (source.held) found.push(t(source.held.reason ? "why.held_for" : "why.held", { by: source.held.by, reason: source.held.reason }));
+  if (source.due_at) found.push(t("why.due", { date: day(source.due_at) }));
+  if (source.state === "EXPIRED" && source.expired_at) found.push(t("why.expired", { date: day(source.expired_at) }));
+  if (source.state === "UNKNOWN") found.push(t("why.unknown"));
+  if (source.state === "ACTIVE" && !found.length) found.push(t("why.active"));
+  return found;
+}
+
+export function Progress({ progress, label }) {
+  if (!progress) return html`<progress aria-label=${label}></progress>`;
+  const left = progress.seconds_left;
+  return html`<progress aria-label=${label} value=${progress.done} max=${Math.max(progress.total, 1)}></progress>
+    <span class="why">${left === null ? t("left.unknown") : t("left", { seconds: num(Math.ceil(left)) })}</span>`;
+}
+
+export function Failure({ error, again }) {
+  if (!error) return null;
+  const text = error.code === "offline" ? t("offline") : error.code === "forbidden" ? t("forbidden") : error.message;
+  return html`<div class="error" role="alert">${text} ${again && html`<button onClick=${again}>${t("again")}</button>`}</div>`;
+}
+
+/** Read something now, after each reload, and when `inputs` change: [value, error, again, set]. */
+export function useRead(read, inputs) {
+  const [found, set] = useState(null);
+  const [error, fail] = useState(null);
+  const [turn, again] = useState(0);
+  useEffect(() => {
+    let here = true;
+    read().then((value) => here && (set(value), fail(null)), (why) => here && fail(why));
+    return () => { here = false; };
+  }, [...inputs, turn]);
+  useEffect(() => {
+    const reload = () => again((n) => n + 1);
+    live.addEventListener("reload", reload);
+    return () => live.removeEventListener("reload", reload);
+  }, []);
+  return [found, error, () => again((n) => n + 1), set];
+}
+
+/** Call `heard` with each change. */
+export function useChanges(heard) {
+  useEffect(() => {
+    const told = (event) => heard(event.detail);
+    live.addEventListener("change", told);
+    return () => live.removeEventListener("change", told);
+  });
+}

@@ -1,0 +1,53 @@
+// The reader's language: texts, numbers, sizes, dates and times.
+
+export const LANGUAGES = { en: "English", ja: "日本語", fr: "Français", ko: "한국어", "pt-BR": "Português (Brasil)", es: "Español" };
+const KEPT = "emberline-language";
+
+let texts = {};
+export let language = "en";
+
+/** The language that was chosen, else the first of the browser's that there is. */
+function preferred() {
+  const wanted = [localStorage.getItem(KEPT), ...navigator.languages].filter(Boolean);
+  for (const one of wanted) {
+    const short = one.split("-")[0].toLowerCase();
+    const found = Object.keys(LANGUAGES).find((name) => name === one || name.split("-")[0] === short);
+    if (found) return found;
+  }
+  return "en";
+}
+
+/** Load the texts of a language; without one, of the preferred language. */
+export async function load(chosen) {
+  if (chosen) localStorage.setItem(KEPT, chosen);
+  language = chosen || preferred();
+  const answer = await fetch(new URL(`${language}.json`, import.meta.url));
+  texts = await answer.json();
+  document.documentElement.lang = language;
+}
+
+/** The text of a key, with the parts in braces filled in. */
+export function t(key, parts = {}) {
+  return (texts[key] ?? key).replace(/{(\w+)}/g, (whole, name) => parts[name] ?? whole);
+}
+
+export const num = (value) => new Intl.NumberFormat(language).format(value);
+
+export function size(bytes) {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
+  const step = bytes > 0 ? Math.min(Math.floor(Math.log10(bytes) / 3), units.length - 1) : 0;
+  const form = { style: "unit", unit: units[step], unitDisplay: step ? "short" : "long", maximumFractionDigits: 1 };
+  return new Intl.NumberFormat(language, form).format(bytes / 1000 ** step);
+}
+
+export const day = (ms) => new Intl.DateTimeFormat(language, { dateStyle: "long" }).format(ms);
+
+/** A moment in the reader's zone, with UTC beside. */
+export function moment(ms) {
+  const form = { dateStyle: "medium", timeStyle: "short" };
+  const here = new Intl.DateTimeFormat(language, form).format(ms);
+  const utc = new Intl.DateTimeFormat(language, { timeStyle: "short", timeZone: "UTC" }).format(ms);
+  return `${here} (${utc} UTC)`;
+}
+
+export const clock = (ms) => new Intl.DateTimeFormat(language, { timeStyle: "medium" }).format(ms);

@@ -1,0 +1,188 @@
+"""The page's files: what is served, under which headers, in which languages, from which vendors."""
+
+import hashlib
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from agents.web.assets import Assets, assets
+from tests.rigs.given import Given
+from tests.rigs.site import SHARDS, Site, active, serving
+
+ROOM = Path(__file__).parents[3] / "agents" / "web" / "page"
+MODULES = sorted(ROOM.glob("*.js"))
+LANGUAGES = ("en", "es", "fr", "ja", "ko", "pt-BR")
+TEXTS = {file.stem: json.loads(file.read_text()) for file in (ROOM / "texts").iterdir()}
+DYNAMIC = ("state.", "kind.", "do.", "ask.", "cost.", "type.", "outcome.")
+MOST_BYTES = 200_000
+
+
+async def test_browsers_get_the_page_and_programs_what_they_got_before(tmp_path: Path) -> None:
+    site = Site(Given(tmp_path).settings, set(range(SHARDS)), active())
+    async with serving(site) as session:
+        url = site.context.address
+        async with session.get(url + "/") as answer:
+            assert (await answer.json())["openapi"] == "/openapi.json"
+        accept = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+        async with session.get(url + "/", headers=accept) as answer:
+            page, headers = await answer.text(), answer.headers
+        assert answer.content_type == "text/html"
+        policy = headers["Content-Security-Policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == (
+            "no-cache",
+            "nosniff",
+        )
+        assert "Accept" in headers["Vary"]
+        names = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert len(names) == 3
+        for name in names:
+            async with session.get(f"{url}/{name}") as answer:
+                assert (answer.status, answer.headers["Content-Encoding"]) == (200, "gzip")
+                assert "immutable" in answer.headers["Cache-Control"]
+                packed = await answer.read()
+            async with session.get(f"{url}/{name}", headers={"Accept-Encoding": "br"}) as answer:
+                assert "Content-Encoding" not in answer.headers
+                assert await answer.read() == packed
+
+
+async def test_a_missing_file_and_a_file_of_another_version_are_not_found(tmp_path: Path) -> None:
+    site = Site(Given(tmp_path).settings, set(range(SHARDS)), active())
+    version = assets().version
+    async with serving(site) as session:
+        for path in (
+            f"{version}/none.js",
+            f"{version}/list.json",
+            f"{version}/__init__.py",
+            f"{version}/%2e%2e%2fassets.py",
+            f"{'0' * 16}/app.js",
+            "app.js",
+        ):
+            async with session.get(f"{site.context.address}/assets/{path}") as answer:
+                assert answer.status == 404, path
+
+
+def test_the_version_depends_on_each_file() -> None:
+    found = {"index.html": b'<a href="ASSETS/a.js">', "a.js": b"1"}
+    first = Assets.of(found)
+    assert f'"assets/{first.version}/a.js"'.encode() in first.index.body
+    assert first.get(first.version, "a.js") is not None
+    assert Assets.of(found | {"a.js": b"2"}).version != first.version
+    assert Assets.of(found | {"b.js": b""}).version != first.version
+
+
+def test_all_files_together_are_small() -> None:
+    found = assets()
+    english = [asset for name, asset in found.by_name.items() if not name.endswith(".json")]
+    first_visit = sum(len(asset.packed) for asset in (found.index, *english))
+    assert first_visit + len(found.by_name["en.json"].packed) < MOST_BYTES
+
+
+def test_vendored_files_are_those_of_the_list() -> None:
+    listed = json.loads((ROOM / "vendor" / "list.json").read_text())
+    assert {one["file"] for one in listed} == {
+        file.name for file in (ROOM / "vendor").iterdir() if file.name != "list.json"
+    }
+    for one in listed:
+        assert all(one[name] for name in ("name", "version", "licence", "origin"))
+        found = (ROOM / "vendor" / one["file"]).read_bytes()
+        assert hashlib.sha256(found).hexdigest() == one["sha256"]
+
+
+def test_the_page_names_no_other_host_and_has_no_inline_code() -> None:
+    for file in (*ROOM.glob("*.*"), *(ROOM / "vendor").glob("*.js")):
+        text = file.read_text().replace("http://www.w3.org/", "")
+        assert not re.search(r"https?://\w", text), file.name
+    page = (ROOM / "index.html").read_text()
+    assert not re.search(r"<style|style=|<script(?![^>]*src=)|\son\w+=", page)
+    for file in MODULES:
+        assert not re.search(r"style=|innerHTML|eval\(", file.read_text()), file.name
+
+
+def test_no_language_lacks_a_text_or_a_part_of_one() -> None:
+    assert sorted(TEXTS) == sorted(LANGUAGES)
+    for language, texts in TEXTS.items():
+        assert list(texts) == list(TEXTS["en"]), language
+        for key, text in texts.items():
+            assert text.strip(), (language, key)
+            parts = [sorted(re.findall(r"{\w+}", each)) for each in (text, TEXTS["en"][key])]
+            assert parts[0] == parts[1], (language, key)
+
+
+def test_each_text_is_used_and_each_used_text_is_there() -> None:
+    code = "".join(file.read_text() for file in MODULES)
+    literal = set(re.findall(r'\bt\("([^"]+)"', code))
+    assert literal <= set(TEXTS["en"])
+    for key in TEXTS["en"]:
+        assert f'"{key}"' in code or key.startswith(DYNAMIC), key
+    for start in re.findall(r"\bt\(`([^$`]*)\$", code):
+        assert start in DYNAMIC, start
+
+
+def markup(code: str) -> str:
+    """The HTML of a module's templates, without expressions."""
+    found: list[str] = []
+    depths: list[int] = []
+    kinds: list[bool | None] = []
+    at = 0
+    # `depths`: open braces within each expression of a template; the last one is the innermost
+    in_html = False
+    while at < len(code):
+        if code.startswith("html`", at) and not in_html:
+            kinds.append(True)
+            in_html, at = True, at + 5
+            continue
+        one = code[at]
+        if in_html or (kinds and kinds[-1] is False and not depths_open(depths, kinds)):
+            if one == "`":
+                kinds.pop()
+                in_html = False
+            elif code.startswith("${", at):
+                depths.append(0)
+                in_html, at = False, at + 2
+                kinds.append(None)
+                continue
+            elif in_html:
+                found.append(one)
+        elif one == "`":
+            kinds.append(False)
+        elif one == "{" and depths:
+            depths[-1] += 1
+        elif one == "}" and depths:
+            if depths[-1] == 0:
+                depths.pop()
+                kinds.pop()
+                in_html = bool(kinds and kinds[-1] is True)
+            else:
+                depths[-1] -= 1
+        at += 1
+    return "".join(found)
+
+
+def depths_open(depths: list[int], kinds: list[bool | None]) -> bool:
+    """Whether the innermost part is an expression."""
+    return bool(kinds) and kinds[-1] is None
+
+
+def test_the_finder_of_markup_leaves_expressions_out() -> None:
+    code = 'html`<a b=${`c ${d} e`}>${f && html`<i>${"g"}</i>`} h</a>`; "k"'
+    assert markup(code) == "<a b=><i></i> h</a>"
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: file.name)
+def test_modules_contain_no_text(file: Path) -> None:
+    found = markup(file.read_text())
+    assert not re.findall(r">[^<>]*[A-Za-z]{2,}[^<>]*<", found)
+    assert not re.findall(r'(?:aria-label|title|placeholder|alt)="', found)
+
+
+def test_the_wheel_contains_each_file() -> None:
+    project = tomllib.loads((ROOM.parents[2] / "pyproject.toml").read_text())
+    package = ROOM.parents[1]
+    patterns = project["tool"]["setuptools"]["package-data"]["agents"]
+    packed = {file for pattern in patterns for file in package.glob(pattern)}
+    assert {file for file in ROOM.rglob("*.*") if file.suffix not in (".py", ".pyc")} <= packed
