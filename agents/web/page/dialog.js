@@ -33,7 +33,7 @@ export function Dialog({ type, sources, close }) {
       work(false);
     }
   };
-  const bytes = sources.reduce((sum, one) => sum + (one.sizes ? one.sizes.archived_bytes + one.sizes.bytes : 0), 0);
+  const bytes = sources.reduce((sum, one) => sum + (one.sizes ? Math.max(one.sizes.bytes, one.sizes.archived_bytes) : 0), 0);
   const refused = dry?.sources.filter((one) => one.outcome === "refused") ?? [];
   const possible = dry ? sources.length - refused.length : 0;
   return html`<dialog ref=${box} aria-labelledby="asks" onClose=${close}>

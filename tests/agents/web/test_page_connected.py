@@ -91,6 +91,9 @@ async def test_an_expired_source_is_restored_with_the_mouse(
         await page.get_by_role("link", name=NAME).click()
         await expect(page.get_by_role("heading", name=NAME)).to_be_visible()
         await expect(banner).to_have_count(0)
+        # the archive keeps its copy of what was restored: it is not counted twice
+        await expect(page.get_by_role("definition").filter(has_text="1").nth(0)).to_be_visible()
+        await expect(page.get_by_text("2", exact=True)).to_have_count(0)
         await page.get_by_label("Language").select_option("日本語")
         await expect(page.get_by_role("heading", name="詳細")).to_be_visible()
         await page.screenshot(path=SHOTS / "source-ja-light-1280.png")
