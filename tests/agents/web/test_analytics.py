@@ -95,9 +95,7 @@ async def test_an_unreadable_canvas_is_explained(alone: Settings) -> None:
             found = (await answer.json())["unreadable"]
     assert found == {"count": 1, "first": {"canvas:x": "$: not JSON"}}
     (line,) = unreadable_lines({"unreadable": found})
-    assert line == (
-        "1 definitions cannot be read, what they name stays hot: canvas:x ($: not JSON)"
-    )
+    assert line == ("1 definition cannot be read, what it names stays hot: canvas:x ($: not JSON)")
 
 
 async def test_explanations(alone: Settings) -> None:
