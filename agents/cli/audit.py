@@ -18,7 +18,7 @@ from agents.terminal.table import columns, folded, show, when
 from schemas.errors import UsageError
 from schemas.records.lifecycle import SourceState, State
 from schemas.words.nearest import nearest_key
-from schemas.words.plural import plural
+from schemas.words.plural import counted
 from schemas.words.shown import shown
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader, records_of
@@ -134,8 +134,8 @@ class _Found:
             emit_end(self._printed)
         left = self._matched - self._printed
         if left and not self._as_json:
-            ones = plural(left, "earlier one is", "earlier ones are")
-            say(f"{left:,} {ones} not shown: --last N shows more", err=True)
+            ones = counted(left, "earlier one is", "earlier ones are")
+            say(f"{ones} not shown: --last N shows more", err=True)
 
 
 async def _read(settings: Settings, found: _Found, follow: bool) -> None:

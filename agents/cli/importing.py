@@ -14,7 +14,7 @@ from agents.tools.import_files import Bad
 from agents.tools.importer import ImportProgress, import_files
 from agents.tools.records import TYPES, kind_of_record
 from schemas.records.misspelt import MISSPELT
-from schemas.words.plural import plural
+from schemas.words.plural import counted, plural
 
 __all__ = ["command"]
 
@@ -54,11 +54,11 @@ def command(
     else:
         files_were = plural(done.already, "file was", "files were")
         before = f", {done.already} {files_were} done before (--again repeats)"
-        sent = f"{done.records:,} {plural(done.records, 'record')} sent in {done.seconds:.1f} s"
+        sent = f"{counted(done.records, 'record')} sent in {done.seconds:.1f} s"
         say(sent + before * bool(done.already))
     if done.bad:
-        were = plural(done.bad, "record was", "records were")
-        say(f"emberline: {done.bad:,} bad {were} left out", err=True)
+        were = counted(done.bad, "bad record was", "bad records were")
+        say(f"emberline: {were} left out", err=True)
     for line in misspelt_lines([asdict(one) for one in MISSPELT.found()]):
         say(line, err=True)
     ctx.exit(1 if done.bad else 0)
@@ -76,7 +76,7 @@ class _Shown:
     def progress(self, now: ImportProgress) -> None:
         if self._quiet or now.seconds < self._next:
             return
-        records = f"{now.records:,} {plural(now.records, 'record')}, {now.per_second:,.0f}/s"
+        records = f"{counted(now.records, 'record')}, {now.per_second:,.0f}/s"
         if self._live.shows:
             self._next = now.seconds + LIVE_EVERY_S
             self._live.show(now.done_bytes, now.total_bytes, more=records)

@@ -18,7 +18,7 @@ from agents.terminal.lines import misspelt_lines, why
 from agents.terminal.say import clear, say
 from agents.terminal.table import columns, prose, show
 from schemas.records.lifecycle import SOURCE_KINDS, WORKING, SourceState, State
-from schemas.words.plural import plural
+from schemas.words.plural import counted, plural
 from streams.clock import SystemClock
 from streams.kafka.topic_specs import TopicProblem
 from streams.settings import Settings
@@ -143,7 +143,7 @@ def show_status(
     if len(found) != len(facts.sources):
         every = len(facts.sources)
         match = plural(len(found), "matches", "match")
-        prose(f"{len(found):,} of {every:,} {plural(every, 'source')} {match}")
+        prose(f"{len(found):,} of {counted(every, 'source')} {match}")
     worker = facts.worker
     for line in (
         *sweep_lines(facts.sweep),
@@ -212,9 +212,9 @@ def rejected_lines(rejected: Mapping[str, Any] | None) -> Iterator[str]:
             codes[one["code"]] += one["count"]
         listed = ", ".join(f"{count:,} {code}" for code, count in codes.most_common())
         least = "" if rejected["complete"] else "at least "
-        records = plural(rejected["total"], "record was", "records were")
+        records = counted(rejected["total"], "record was", "records were")
         yield (
-            f"{least}{rejected['total']:,} {records} rejected in the last hour ({listed}): "
+            f"{least}{records} rejected in the last hour ({listed}): "
             "`emberline rejected list` says why"
         )
 
@@ -225,7 +225,7 @@ def undelivered_lines(count: int | None) -> Iterator[str]:
         yield "How many deliveries of mail and webhooks failed is not known"
     elif count:
         yield (
-            f"{count:,} {plural(count, 'delivery', 'deliveries')} of mail or webhooks failed: "
+            f"{counted(count, 'delivery', 'deliveries')} of mail or webhooks failed: "
             "`emberline notify list` says why, `emberline notify retry` tries again"
         )
 
@@ -240,7 +240,7 @@ def worker_line(worker: Mapping[str, Any]) -> str:
     recovering = sum(not shard.get("ready") for shard in shards)
     behind = "how far behind is not known"
     if None not in lags:
-        behind = f"{sum(lags):,} {plural(sum(lags), 'event')} behind"
+        behind = f"{counted(sum(lags), 'event')} behind"
     if held:
         behind += f" ({held:,} of them behind an open transaction of a producer)"
     ready = "ready" if worker.get("ready") else "not ready"
@@ -283,7 +283,7 @@ def sweep_lines(sweep: RetentionSweep) -> Iterator[str]:
         yield "The sweep is paused: nothing expires by itself until `emberline resume`"
     if sweep.awaiting:
         yield (
-            f"{sweep.awaiting:,} {plural(sweep.awaiting, 'source is', 'sources are')} due at once: "
+            f"{counted(sweep.awaiting, 'source is', 'sources are')} due at once: "
             f"`emberline confirm {sweep.question or 'ID'}` lets "
             f"{plural(sweep.awaiting, 'it', 'them')} expire, `emberline hold` keeps one"
         )
@@ -296,6 +296,6 @@ def unreadable_lines(worker: Mapping[str, Any]) -> Iterator[str]:
     found = worker.get("unreadable") or {}
     if found.get("count"):
         named = "; ".join(f"{key} ({detail})" for key, detail in found["first"].items())
-        some = plural(found["count"], "definition")
+        some = counted(found["count"], "definition")
         they = plural(found["count"], "it names", "they name")
-        yield f"{found['count']:,} {some} cannot be read, what {they} stays hot: {named}"
+        yield f"{some} cannot be read, what {they} stays hot: {named}"

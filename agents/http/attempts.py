@@ -18,6 +18,11 @@ class Bucket:
     tokens: float
     at: float
 
+    @classmethod
+    def full(cls, rate: float, now: float) -> "Bucket":
+        """A bucket from which nothing has been taken. `now`: a clock's seconds."""
+        return cls(rate, rate * BURST_S, now)
+
     def wait(self, now: float) -> float:
         """Take one token and return 0; or return the seconds until there is one. `now`: a clock's
         seconds.
@@ -42,7 +47,7 @@ class Attempts:
 
     def wait(self, address: str, now: float) -> float:
         """As `Bucket.wait`, for this address."""
-        bucket = self._buckets.pop(address, None) or Bucket(self.rate, self.rate * BURST_S, now)
+        bucket = self._buckets.pop(address, None) or Bucket.full(self.rate, now)
         self._buckets[address] = bucket
         if len(self._buckets) > self.most:
             del self._buckets[next(iter(self._buckets))]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from agents.http.keys import Key, Keys
 
-__all__ = ["SESSION_S", "EndedSessions", "Session", "begin", "find"]
+__all__ = ["SESSION_S", "EndedSessions", "Session", "begin", "end_of", "find"]
 
 SESSION_S = 12 * 3600
 """So long a session lasts."""
@@ -52,11 +52,16 @@ class EndedSessions:
         return nonce in self._until
 
 
+def end_of(now_ms: int) -> int:
+    """When a session that begins now is over, in UTC milliseconds."""
+    return now_ms + SESSION_S * 1000
+
+
 def begin(keys: Keys, key: Key, now_ms: int) -> str:
     """A new session of this key. Raises ValueError if the keys file has no secret."""
     if not keys.session_key:
         raise ValueError("the keys file has no secret")
-    signed = f"v1.{key.hash}.{now_ms + SESSION_S * 1000}.{secrets.token_hex(16)}"
+    signed = f"v1.{key.hash}.{end_of(now_ms)}.{secrets.token_hex(16)}"
     return f"{signed}.{_mac(keys, signed)}"
 
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from schemas.words.plural import plural
+from schemas.words.plural import counted
 
 __all__ = ["day", "period", "size", "when"]
 
@@ -31,11 +31,11 @@ def period(seconds: float) -> str:
     for at, (length, name) in enumerate(_PERIODS):
         if rest < length:
             continue
-        parts = [_counted(rest // length, name)]
+        parts = [counted(rest // length, name)]
         small, small_name = _PERIODS[at + 1] if at + 1 < len(_PERIODS) else (1, "s")
         count = rest % length // small
         if count:
-            parts.append(f"{count} s" if small == 1 else _counted(count, small_name))
+            parts.append(f"{count} s" if small == 1 else counted(count, small_name))
         return " ".join(parts)
     return f"{rest} s"
 
@@ -59,7 +59,3 @@ def day(ms: int, now_ms: int) -> str:
     if away < 3_600:
         return when(ms)
     return when(ms, "minutes") if away < 2 * 86_400 else when(ms, "minutes")[:10]
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count:,} {plural(count, name)}"

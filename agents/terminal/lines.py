@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.records.lifecycle import SourceState
-from schemas.words.plural import plural
+from schemas.words.plural import counted, numbered, plural
 
 __all__ = ["misspelt_lines", "why"]
 
@@ -12,9 +12,8 @@ __all__ = ["misspelt_lines", "why"]
 def why(record: SourceState) -> str:
     """The reason of a source's state, in a few words."""
     if record.stuck:
-        stuck = ", ".join(map(str, record.stuck))
-        shards = plural(len(record.stuck), f"shard {stuck} has", f"shards {stuck} have")
-        return f"stuck: {shards} not answered"
+        have = plural(len(record.stuck), "has", "have")
+        return f"stuck: {numbered('shard', record.stuck)} {have} not answered"
     if record.held is not None:
         return f"held by {record.held.by}" + (f": {record.held.reason}" if record.held.reason else
                                               "")  # fmt: skip
@@ -29,7 +28,7 @@ def why(record: SourceState) -> str:
 def misspelt_lines(found: Iterable[Mapping[str, Any]]) -> list[str]:
     """A line for each finding of schemas.records.misspelt, given as dictionaries."""
     return [
-        f"{one['count']:,} {plural(one['count'], 'time')} {one['record']} had {one['written']!r}, "
+        f"{counted(one['count'], 'time')} {one['record']} had {one['written']!r}, "
         f"which is not read: is {one['meant']} meant?"
         for one in found
     ]

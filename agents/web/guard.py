@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from agents.http import body
-from agents.http.attempts import BURST_S, Bucket
+from agents.http.attempts import Bucket
 from agents.http.keyring import KeysLost
 from agents.http.keys import Key, Keys, Scope
 from agents.http.origin import check_origin
@@ -188,7 +188,7 @@ class Guard:
         if not rate:
             return
         now = time.monotonic()
-        bucket = self._buckets.setdefault(key.hash, Bucket(rate, rate * BURST_S, now))
+        bucket = self._buckets.setdefault(key.hash, Bucket.full(rate, now))
         wait = bucket.wait(now)
         if wait:
             raise Problem(

@@ -38,9 +38,8 @@ def signed_in(request: web.Request, keys: Keys) -> SignedIn | None:
     session = session_of(request, keys)
     if session is None:
         return None
-    check_site(request)
-    if request.method not in _READING:
-        check_change(request)
+    check = check_site if request.method in _READING else check_change
+    check(request)
     return SignedIn(session.key, session)
 
 

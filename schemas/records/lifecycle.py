@@ -339,13 +339,11 @@ class SourceState:
         """From a decoded `state` record."""
         known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
         known["state"] = State(record["state"])
-        for name in ("tags", "stuck"):
-            known[name] = tuple(known.get(name, ()))
+        known["tags"] = tuple(record.get("tags", ()))
+        known["stuck"] = tuple(record.get("stuck", ()))
         known["exempt_by"] = tuple(
-            [
-                Exemption(item["root"], tuple(item["through"]), item["filter"])
-                for item in known.get("exempt_by", ())
-            ]
+            Exemption(item["root"], tuple(item["through"]), item["filter"])
+            for item in record.get("exempt_by", ())
         )
         held = record.get("held")
         known["held"] = Hold(**held) if held else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import HIDDEN, CommandRefusal, CommandType, State
-from schemas.words.plural import plural
+from schemas.words.plural import counted, numbered
 
 __all__ = ["CommandCheck", "check_command"]
 
@@ -58,15 +58,14 @@ def _restore(source: Source) -> CommandCheck:
         return CommandCheck(CommandRefusal.NOTHING_ARCHIVED, "no data of it is in the archive")
     return CommandCheck(
         None,
-        f"will be restored: {totals.interactions:,} {plural(totals.interactions, 'interaction')}, "
-        f"{totals.bytes:,} bytes",
+        f"will be restored: {counted(totals.interactions, 'interaction')}, {totals.bytes:,} bytes",
     )
 
 
 def _late(source: Source) -> str:
     stuck = source.work.stuck if source.work is not None else ()
     more = ", .." if len(stuck) > _LATE else ""
-    return f"{plural(len(stuck), 'shard')} {', '.join(map(str, stuck[:_LATE]))}{more}"
+    return f"{numbered('shard', stuck[:_LATE])}{more}"
 
 
 def _hold(source: Source) -> CommandCheck:

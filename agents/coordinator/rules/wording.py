@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from agents.coordinator.rules.quarantine import UNREADABLE
 from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import Exemption, Hold, SourceState, State
-from schemas.words.plural import plural
+from schemas.words.plural import numbered, plural
 
 __all__ = ["KEEPS_HOT", "Outlook", "chain", "moment", "summary"]
 
@@ -82,9 +82,8 @@ def _what_if(changes: Sequence[tuple[str, Outlook]], now: int) -> list[str]:
 def _why(record: SourceState, now: int) -> str:
     if record.legacy_deleted:
         return "deleted for good under the older policy: nothing brings it back"
-    stuck = ", ".join(map(str, record.stuck))
-    shards = plural(len(record.stuck), f"shard {stuck} has", f"shards {stuck} have")
-    late = f" ({shards} not reported)" if stuck else ""
+    have = plural(len(record.stuck), "has", "have")
+    late = f" ({numbered('shard', record.stuck)} {have} not reported)" if record.stuck else ""
     match record.state:
         case State.ACTIVE:
             return f"hot because it is {(record.status or 'active').lower()}"

@@ -17,7 +17,7 @@ from agents.tools.publish import publish
 from schemas.errors import Fatal, UsageError
 from schemas.records import codec
 from schemas.records.lifecycle import SourceState, State
-from schemas.words.plural import plural
+from schemas.words.plural import counted, plural
 from streams import period
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader, read_table
@@ -180,8 +180,8 @@ async def await_events(
 
 def _short(name: str, source: str, title: str, event: dict[str, Any]) -> str:
     return (
-        f"lifecycle.{name} {source} {title!r}: {event['interactions']:,} "
-        f"{plural(event['interactions'], 'interaction')}, "
+        f"lifecycle.{name} {source} {title!r}: "
+        f"{counted(event['interactions'], 'interaction')}, "
         f"{event['bytes'] / 1000:,.0f} kB in {event['segments']} "
         f"{plural(event['segments'], 'segment')}"
     )

@@ -12,6 +12,9 @@ export const Chip = ({ state }) => html`<span class=${`chip ${LOOKS[state] ?? ""
 
 export const Moment = ({ ms }) => html`<time datetime=${new Date(ms).toISOString()}>${moment(ms)}</time>`;
 
+/** How many interactions a source with sizes has: the archive keeps a copy of those it gave back. */
+export const interactions = ({ sizes }) => Math.max(sizes.rows, sizes.archived_rows);
+
 /** The reason of a state, in the reader's language; what operators wrote stays as it is. */
 export function reasons(source) {
   if (source.legacy_deleted) return [t("why.deleted")];

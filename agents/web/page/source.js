@@ -3,7 +3,7 @@
 import { html, useState } from "./htm.js";
 import { get } from "./api.js";
 import { Dialog } from "./dialog.js";
-import { Chip, Failure, Moment, Progress, reasons, useChanges, useRead } from "./parts.js";
+import { Chip, Failure, Moment, Progress, interactions, reasons, useChanges, useRead } from "./parts.js";
 import { day, num, size, t } from "./texts.js";
 
 export function Source({ name, operate }) {
@@ -32,7 +32,7 @@ export function Source({ name, operate }) {
     ${fact(t("state"), html`<${Chip} state=${one.state} />`)}
     ${one.visible && fact(t("available"), one.due_at ? t("available.until", { date: day(one.due_at) }) : t("available.open"))}
     ${one.due_at && fact(t("due"), html`<${Moment} ms=${one.due_at} />`)}
-    ${one.sizes && fact(t("interactions"), num(Math.max(one.sizes.rows, one.sizes.archived_rows)))}
+    ${one.sizes && fact(t("interactions"), num(interactions(one)))}
     ${one.sizes && fact(t("hot"), size(one.sizes.bytes))}
     ${one.sizes && fact(t("archive"), size(one.sizes.archived_bytes))}
   </dl></section>

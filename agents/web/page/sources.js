@@ -3,7 +3,7 @@
 import { html, useState } from "./htm.js";
 import { get } from "./api.js";
 import { Dialog } from "./dialog.js";
-import { Chip, Failure, Progress, STATES, reasons, useChanges, useRead } from "./parts.js";
+import { Chip, Failure, Progress, STATES, interactions, reasons, useChanges, useRead } from "./parts.js";
 import { num, size, t } from "./texts.js";
 
 const ACTIONS = ["restore", "hold", "unhold", "expire"];
@@ -35,7 +35,7 @@ export function Sources({ query, operate }) {
   const all = rows.length > 0 && rows.every((one) => chosen.has(one.source));
   const turnAll = () => choose(new Map(all ? [] : [...chosen, ...rows.map((one) => [one.source, one])]));
   const picked = [...chosen.values()];
-  const weight = picked.reduce((sum, one) => sum + (one.sizes ? Math.max(one.sizes.rows, one.sizes.archived_rows) : 0), 0);
+  const weight = picked.reduce((sum, one) => sum + (one.sizes ? interactions(one) : 0), 0);
   const option = (value, text, name) => html`<option value=${value} selected=${(query.get(name) ?? "") === value}>${text}</option>`;
   return html`<div class="head"><div><h1>${t("sources")}</h1><span class="soft">${t("sources.about")}</span></div></div>
   <${Failure} error=${error} again=${again} />
@@ -54,7 +54,7 @@ export function Sources({ query, operate }) {
     <td><a class="name" dir="auto" href=${`#/sources/${encodeURIComponent(one.source)}`}>${(one.name || one.source).slice(0, 200)}</a><code>${one.source.slice(0, 80)}</code></td>
     <td><${Chip} state=${one.state} />${reasons(one).slice(0, 2).map((why) => html`<span class="why">${why}</span>`)}
       ${["RESTORING", "EXPIRING"].includes(one.state) && html`<${Progress} progress=${one.progress} label=${t(`state.${one.state}`)} />`}</td>
-    <td class="num">${one.sizes ? num(Math.max(one.sizes.rows, one.sizes.archived_rows)) : t("unknown")}</td>
+    <td class="num">${one.sizes ? num(interactions(one)) : t("unknown")}</td>
     <td class="num wide">${one.sizes ? size(one.sizes.bytes) : t("unknown")}</td>
     <td class="num wide">${one.sizes ? size(one.sizes.archived_bytes) : t("unknown")}</td>
     <td class="wide">${(one.tags ?? []).slice(0, 5).map((tag) => html`<a class="tag" dir="auto" href=${`#/sources?${new URLSearchParams({ tag })}`}>${tag.slice(0, 40)}</a>`)}</td></tr>`)}</tbody></table>`}</div>

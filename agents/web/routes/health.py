@@ -18,7 +18,7 @@ from agents.scatter.context import CONTEXT, WorkerContext
 from agents.shard.phase import ShardPhase
 from agents.supervision.shard_manager import Shard, ShardStatus
 from schemas.records.misspelt import MISSPELT
-from schemas.words.plural import plural
+from schemas.words.plural import numbered
 
 __all__ = ["ROUTES", "healthz", "readyz", "status"]
 
@@ -113,8 +113,7 @@ def _waiting(context: WorkerContext) -> list[str]:
         if shard is not None and shard.status.waits_for:
             why.setdefault(shard.status.waits_for, []).append(partition)
     return [
-        f"ingest of {plural(len(shards), 'shard')} {', '.join(map(str, sorted(shards)))} "
-        f"waits: {reason}"
+        f"ingest of {numbered('shard', sorted(shards))} waits: {reason}"
         for reason, shards in why.items()
     ]
 

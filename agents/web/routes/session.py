@@ -11,7 +11,7 @@ from agents.http.keyring import KeysLost
 from agents.http.keys import ISSUED, Key, Keys
 from agents.http.problems import Problem, bad_request, try_again
 from agents.http.route import Route, ref
-from agents.http.session import SESSION_S, begin, find
+from agents.http.session import SESSION_S, begin, end_of
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.web.answer import json_answer
 from agents.web.sign_in import COOKIE, check_change, session_of, signed_in
@@ -53,12 +53,12 @@ async def sign_in(request: web.Request) -> web.Response:
     key = keys.find(token.strip())
     if key is None:
         raise Problem("unauthorized", "There is no such key, or it was revoked")
+    now_ms = context.clock.now_ms()
     try:
-        text = begin(keys, key, context.clock.now_ms())
+        text = begin(keys, key, now_ms)
     except ValueError as error:
         raise Problem("keys_lost", f"No session can be signed: {error}") from error
-    session = find(keys, text, context.ended_sessions, context.clock.now_ms())
-    answer = json_answer(_facts(context, key, None if session is None else session.until))
+    answer = json_answer(_facts(context, key, end_of(now_ms)))
     answer.set_cookie(
         COOKIE, text, max_age=SESSION_S, httponly=True, samesite="Strict", secure=_secure(request)
     )

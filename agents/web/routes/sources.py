@@ -19,7 +19,7 @@ from agents.web.pages import limit_of, limit_parameter
 from agents.web.source_names import source_of
 from schemas.records.lifecycle import SOURCE_KINDS, SourceState, State
 from schemas.words.nearest import hint
-from schemas.words.plural import plural
+from schemas.words.plural import numbered, plural
 
 __all__ = ["ROUTES", "list_sources", "one_source"]
 
@@ -108,9 +108,8 @@ def why(record: SourceState) -> list[str]:
     if record.state is State.UNKNOWN:
         reasons.append("it has events but no definition")
     if record.stuck:
-        stuck = ", ".join(map(str, record.stuck))
-        shards = plural(len(record.stuck), f"shard {stuck} has", f"shards {stuck} have")
-        reasons.append(f"{shards} not reported")
+        have = plural(len(record.stuck), "has", "have")
+        reasons.append(f"{numbered('shard', record.stuck)} {have} not reported")
     if record.message:
         reasons.append(record.message)
     return reasons
