@@ -1,4 +1,4 @@
-// The page: language, sign-in, the frame, and which part of it the address names.
+// The page: language, sign-in, the frame, and which view the address names.
 
 import { html, render, useEffect, useState } from "./htm.js";
 import { call, get, signedOut } from "./api.js";
@@ -9,12 +9,26 @@ import { Source } from "./source.js";
 import { Sources } from "./sources.js";
 import { LANGUAGES, clock, language, load, num, t } from "./texts.js";
 
+/**
+ * The views of the menu: `all` shows `#/NAME`, `one` shows `#/NAME/ID`. Each gets `query`
+ * (URLSearchParams), `operate` (whether the reader may change things), `who` (as GET /session
+ * says), and `name` (the ID, for `one`). `badge` is a number beside the menu's word.
+ */
+const VIEWS = {
+  sources: { all: Sources, one: Source },
+  requests: { all: Requests, one: OneRequest, badge: (totals) => totals.requests_running },
+};
+
 function place() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [part, ...rest] = path.split("/");
   let name = rest.join("/");
-  try { name = decodeURIComponent(name); } catch { /* a name with a lone percent sign stays as it is */ }
-  return { part: part || "sources", name, query: new URLSearchParams(query) };
+  try {
+    name = decodeURIComponent(name);
+  } catch {
+    // a name with a lone percent sign stays as it is
+  }
+  return { part: part in VIEWS ? part : "sources", name, query: new URLSearchParams(query) };
 }
 
 function SignIn({ entered }) {
@@ -24,10 +38,42 @@ function SignIn({ entered }) {
     event.preventDefault();
     call("POST", "session", { key }).then(entered, fail);
   };
-  return html`<form class="panel signin" onSubmit=${enter}><h1>${t("signin")}</h1><p class="soft">${t("signin.about")}</p>
-    ${error && (error.status === 401 ? html`<div class="error" role="alert">${t("signin.wrong")}</div>` : html`<${Failure} error=${error} />`)}
-    <label>${t("signin.key")}<input type="password" autocomplete="current-password" required value=${key} onInput=${(event) => write(event.target.value)} /></label>
-    <button class="primary">${t("signin")}</button></form>`;
+  const wrong = error?.status === 401;
+  return html`<form class="panel signin" onSubmit=${enter}>
+    <h1>${t("signin")}</h1>
+    <p class="soft">${t("signin.about")}</p>
+    ${wrong ? html`<div class="error" role="alert">${t("signin.wrong")}</div>` : html`<${Failure} error=${error} />`}
+    <label>
+      ${t("signin.key")}
+      <input type="password" autocomplete="current-password" required value=${key}
+        onInput=${(event) => write(event.target.value)} />
+    </label>
+    <button class="primary">${t("signin")}</button>
+  </form>`;
+}
+
+const FLAME = "M12 2c1 4 6 6.2 6 11.5A6 6 0 0 1 12 20a6 6 0 0 1-6-6.5c0-2.3 1.2-3.9 2.4-5.2.3 1.4 1 2.2 1.9 2.7"
+  + "C10 8 10.6 4.8 12 2Z";
+
+function Menu({ part, who, leave, redraw }) {
+  const item = ([name, { badge }]) => {
+    const count = live.totals && badge?.(live.totals);
+    return html`<a href=${`#/${name}`} aria-current=${part === name ? "page" : null}>
+      ${t(name)} <span class="faint">${count ? num(count) : ""}</span></a>`;
+  };
+  const option = ([code, name]) => html`<option value=${code} selected=${code === language}>${name}</option>`;
+  return html`<nav aria-label=${t("menu")}>
+    <a class="brand" href="#/sources">
+      <svg viewBox="0 0 24 24" aria-hidden="true"><path d=${FLAME} fill="var(--ember)" /></svg>${"emberline"}</a>
+    ${Object.entries(VIEWS).map(item)}
+    <div class="end">
+      <span class=${live.up ? "dot" : "dot away"}></span>${t(live.up ? "live" : "away")}<br />
+      ${who.name && html`${t("signed_in", { name: who.name })} <button onClick=${leave}>${t("signout")}</button>`}
+      <select class="lang" aria-label=${t("language")} onChange=${(event) => load(event.target.value).then(redraw)}>
+        ${Object.entries(LANGUAGES).map(option)}
+      </select>
+    </div>
+  </nav>`;
 }
 
 function App() {
@@ -35,36 +81,33 @@ function App() {
   const [who, known] = useState(null);
   const [error, fail] = useState(null);
   const [, draw] = useState(0);
+  const redraw = () => draw((n) => n + 1);
   const again = () => get("session").then((found) => (known(found), fail(null)), fail);
   useEffect(() => {
     again();
     const moved = () => go(place());
-    const redraw = () => draw((n) => n + 1);
     addEventListener("hashchange", moved);
     signedOut.addEventListener("out", again);
     for (const name of ["link", "change"]) live.addEventListener(name, redraw);
   }, []);
   const inside = who && (!who.keys || who.name !== null);
   useEffect(() => {
-    if (inside) live.start(); else live.stop();
+    if (inside) live.start();
+    else live.stop();
   }, [inside]);
   if (error && !who) return html`<main><${Failure} error=${error} again=${again} /></main>`;
   if (!who) return null;
   if (!inside) return html`<${SignIn} entered=${known} />`;
   const operate = ["operate", "admin"].some((scope) => who.scopes.includes(scope));
-  const running = live.totals?.requests_running;
-  const item = (part, count) => html`<a href=${`#/${part}`} aria-current=${where.part === part ? "page" : null}>${t(part)} <span class="faint">${count ? num(count) : ""}</span></a>`;
-  const choose = (event) => load(event.target.value).then(() => draw((n) => n + 1));
+  const leave = () => call("DELETE", "session").then(known, fail);
+  const { all, one } = VIEWS[where.part];
+  const View = where.name && one ? one : all;
   document.title = `${t(where.part)} - emberline`;
-  return html`<nav aria-label=${t("menu")}><a class="brand" href="#/sources"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 2c1 4 6 6.2 6 11.5A6 6 0 0 1 12 20a6 6 0 0 1-6-6.5c0-2.3 1.2-3.9 2.4-5.2.3 1.4 1 2.2 1.9 2.7C10 8 10.6 4.8 12 2Z" fill="var(--ember)" /></svg>${"emberline"}</a>
-    ${item("sources")}${item("requests", running)}
-    <div class="end"><span class=${live.up ? "dot" : "dot away"}></span>${t(live.up ? "live" : "away")}<br />${who.name && html`${t("signed_in", { name: who.name })} <button onClick=${() => call("DELETE", "session").then(known, fail)}>${t("signout")}</button>`}
-    <select class="lang" aria-label=${t("language")} onChange=${choose}>${Object.entries(LANGUAGES).map(([code, name]) => html`<option value=${code} selected=${code === language}>${name}</option>`)}</select></div></nav>
-  <main key=${language}>${!live.up && html`<div class="notice" role="status">${t("stale", { time: clock(live.since) })}</div>`}
-    ${where.part === "sources" && where.name ? html`<${Source} key=${where.name} name=${where.name} operate=${operate} />`
-      : where.part === "requests" && where.name ? html`<${OneRequest} key=${where.name} id=${where.name} operate=${operate} />`
-      : where.part === "requests" ? html`<${Requests} query=${where.query} />`
-      : html`<${Sources} query=${where.query} operate=${operate} />`}</main>`;
+  return html`<${Menu} part=${where.part} who=${who} leave=${leave} redraw=${redraw} />
+    <main key=${language}>
+      ${!live.up && html`<div class="notice" role="status">${t("stale", { time: clock(live.since) })}</div>`}
+      <${View} key=${`${where.part}/${where.name}`} name=${where.name} query=${where.query} operate=${operate} who=${who} />
+    </main>`;
 }
 
 await load();

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from "./htm.js";
 import { ask, equivalents } from "./api.js";
 import { Failure } from "./parts.js";
-import { num, size, t } from "./texts.js";
+import { size, t } from "./texts.js";
 
 const newId = () => `page-${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 
@@ -39,9 +39,9 @@ export function Dialog({ type, sources, close }) {
   return html`<dialog ref=${box} aria-labelledby="asks" onClose=${close}>
     <form onSubmit=${send}>
       <h1 id="asks">${t(`ask.${type}`)}</h1>
-      <p>${t("dialog.sum", { count: num(sources.length), size: size(bytes) })} <span class="soft">${t(`cost.${type}`)}</span></p>
+      <p>${t("dialog.sum", { count: sources.length, size: size(bytes) })} <span class="soft">${t(`cost.${type}`)}</span></p>
       ${!dry && !error && html`<p class="soft" role="status">${t("dialog.checking")}</p>`}
-      ${dry && html`<p role="status"><b>${t("dialog.possible", { count: num(possible) })}</b> ${refused.length > 0 && t("dialog.refused", { count: num(refused.length) })}</p>
+      ${dry && html`<p role="status"><b>${t("dialog.possible", { count: possible })}</b> ${refused.length > 0 && t("dialog.refused", { count: refused.length })}</p>
       <ul>${dry.sources.map((one) => html`<li key=${one.source}><b>${one.name || one.source}</b> <small>${one.message}</small></li>`)}</ul>`}
       <${Failure} error=${error} />
       <label>${t("dialog.reason")}<input value=${reason} maxlength="1000" onInput=${(event) => write(event.target.value)} /></label>

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./htm.js";
 import { live } from "./live.js";
-import { day, moment, num, t } from "./texts.js";
+import { day, moment, t } from "./texts.js";
 
 const LOOKS = { ACTIVE: "active", EXEMPT: "used", HELD: "held", STOPPED: "due", EXPIRING: "moving", RESTORING: "moving", running: "moving", sent: "moving", finished: "active", failed: "bad" };
 
@@ -31,7 +31,7 @@ export function Progress({ progress, label }) {
   if (!progress) return html`<progress aria-label=${label}></progress>`;
   const left = progress.seconds_left;
   return html`<progress aria-label=${label} value=${progress.done} max=${Math.max(progress.total, 1)}></progress>
-    <span class="why">${left === null ? t("left.unknown") : t("left", { seconds: num(Math.ceil(left)) })}</span>`;
+    <span class="why">${left === null ? t("left.unknown") : t("left", { seconds: Math.ceil(left) })}</span>`;
 }
 
 export function Failure({ error, again }) {

@@ -27,7 +27,7 @@ export function Requests({ query }) {
   <p class="right">${page?.next && html`<a class="button" href=${`#/requests?${new URLSearchParams({ cursor: page.next })}`}>${t("page.next")}</a>`}</p>`;
 }
 
-export function OneRequest({ id, operate }) {
+export function OneRequest({ name: id, operate }) {
   const [one, error, again] = useRead(() => get(`requests/${encodeURIComponent(id)}`), [id]);
   const [refusal, fail] = useState(null);
   const [dialog, open] = useState(null);
@@ -41,7 +41,7 @@ export function OneRequest({ id, operate }) {
     ${operate && html`<div class="bar">${one.state === "running" && html`<button onClick=${() => cancel(id).then(again, fail)}>${t("do.cancel")}</button>`}
     ${failed.length > 0 && one.type !== "cancel" && html`<button class="primary" onClick=${() => open(true)}>${t("do.retry")}</button>`}</div>`}</div>
   <${Failure} error=${refusal ?? error} />
-  ${["running", "sent"].includes(one.state) && html`<div class="banner" role="status"><div><b>${t("under_way", { done: num(one.counts.completed + one.counts.already), total: num(one.counts.total) })}</b><${Progress} progress=${one.progress} label=${t("state.running")} /></div></div>`}
+  ${["running", "sent"].includes(one.state) && html`<div class="banner" role="status"><div><b>${t("under_way", { done: one.counts.completed + one.counts.already, total: one.counts.total })}</b><${Progress} progress=${one.progress} label=${t("state.running")} /></div></div>`}
   <p class="soft">${t("asked", { actor: one.actor ?? "", reason: one.reason ?? "" })} <${Moment} ms=${one.time} /></p>
   <div class="panel flush over"><table><thead><tr><th>${t("name")}</th><th>${t("outcome")}</th><th>${t("available")}</th></tr></thead><tbody>
   ${one.sources.map((part) => html`<tr key=${part.source}><td><a class="name" dir="auto" href=${`#/sources/${encodeURIComponent(part.source)}`}>${part.name || part.source}</a><code>${part.source}</code></td>

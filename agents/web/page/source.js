@@ -23,7 +23,7 @@ export function Source({ name, operate }) {
     ${operate && html`<div class="bar">${one.held ? html`<button onClick=${() => open("unhold")}>${t("do.unhold")}</button>` : html`<button onClick=${() => open("hold")}>${t("do.hold")}</button>`}
     ${one.visible && html`<button onClick=${() => open("expire")}>${t("do.expire")}</button>`}</div>`}</div>
   <${Failure} error=${error} again=${again} />
-  ${can && html`<div class="banner" role="region" aria-label=${t("state.EXPIRED")}><div><b>${t("banner", { date: day(one.expired_at) })}</b><br /><span class="soft">${t("banner.about", { count: one.sizes ? num(one.sizes.archived_rows) : t("unknown"), size: one.sizes ? size(one.sizes.archived_bytes) : t("unknown") })}</span></div>
+  ${can && html`<div class="banner" role="region" aria-label=${t("state.EXPIRED")}><div><b>${t("banner", { date: day(one.expired_at) })}</b><br /><span class="soft">${t("banner.about", { count: one.sizes ? one.sizes.archived_rows : t("unknown"), size: one.sizes ? size(one.sizes.archived_bytes) : t("unknown") })}</span></div>
     ${operate ? html`<button class="primary" onClick=${() => open("restore")}>${t("do.restore")}</button>` : html`<span>${t("forbidden")}</span>`}</div>`}
   ${one.state === "RESTORING" && html`<div class="banner" role="status"><div><b>${t("banner.restoring")}</b><${Progress} progress=${one.progress} label=${t("banner.restoring")} /></div></div>`}
   ${one.legacy_deleted && html`<div class="notice">${t("why.deleted")}</div>`}

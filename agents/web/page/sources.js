@@ -44,7 +44,7 @@ export function Sources({ query, operate }) {
     <input aria-label=${t("tag")} placeholder=${t("tag")} value=${query.get("tag") ?? ""} onChange=${(event) => show({ tag: event.target.value })} />
     <select aria-label=${t("kind")} onChange=${(event) => show({ kind: event.target.value })}>${option("", t("kind.all"), "kind")}${["campaign", "canvas"].map((kind) => option(kind, t(`kind.${kind}`), "kind"))}</select>
     <select aria-label=${t("state")} onChange=${(event) => show({ state: event.target.value })}>${option("", t("state.all"), "state")}${STATES.map((state) => option(state, t(`state.${state}`), "state"))}</select>
-    <small role="status">${page && t("sources.count", { count: num(page.total) })}</small>
+    <small role="status">${page && t("sources.count", { count: page.total })}</small>
   </div>
   <div class="panel flush over">${!page ? !error && html`<p class="none" role="status">${t("loading")}</p>` : rows.length === 0 ? html`<p class="none">${t("sources.none")}</p>` : html`
   <table><thead><tr>${operate && html`<th><input type="checkbox" aria-label=${t("select.page")} checked=${all} onChange=${turnAll} /></th>`}
@@ -60,8 +60,8 @@ export function Sources({ query, operate }) {
     <td class="wide">${(one.tags ?? []).slice(0, 5).map((tag) => html`<a class="tag" dir="auto" href=${`#/sources?${new URLSearchParams({ tag })}`}>${tag.slice(0, 40)}</a>`)}</td></tr>`)}</tbody></table>`}</div>
   <p class="right">${query.get("cursor") && html`<button onClick=${() => history.back()}>${t("page.before")}</button>`}
     ${page?.next && html`<button onClick=${() => show({ cursor: page.next })}>${t("page.next")}</button>`}</p>
-  ${picked.length > 0 && html`<div class="actions" role="region" aria-label=${t("selection")}><b>${t("selected", { count: num(picked.length) })}</b>
-    <span>${t("selected.sum", { count: num(weight) })}</span><span class="push"></span>
+  ${picked.length > 0 && html`<div class="actions" role="region" aria-label=${t("selection")}><b>${t("selected", { count: picked.length })}</b>
+    <span>${t("selected.sum", { count: weight })}</span><span class="push"></span>
     ${ACTIONS.map((type) => html`<button class=${type === "restore" ? "primary" : ""} onClick=${() => open(type)}>${t(`do.${type}`)}</button>`)}
     <button onClick=${() => choose(new Map())}>${t("clear")}</button></div>`}
   ${dialog && html`<${Dialog} type=${dialog} sources=${picked} close=${() => open(null)} />`}`;

@@ -26,10 +26,18 @@ export async function load(chosen) {
   document.documentElement.lang = language;
 }
 
-/** The text of a key, with the parts in braces filled in. */
+/**
+ * The text of a key, with the parts in braces filled in. Parts that are numbers get the form of the
+ * language. A text with a form for one and a form for others takes the one that `count` asks for.
+ */
 export function t(key, parts = {}) {
-  return (texts[key] ?? key).replace(/{(\w+)}/g, (whole, name) => parts[name] ?? whole);
+  const found = texts[key] ?? key;
+  const text = typeof found === "string" ? found : forms(found, parts.count);
+  const shown = (part) => (typeof part === "number" ? num(part) : part);
+  return text.replace(/{(\w+)}/g, (whole, name) => shown(parts[name]) ?? whole);
 }
+
+const forms = (found, count) => found[new Intl.PluralRules(language).select(count)] ?? found.other;
 
 export const num = (value) => new Intl.NumberFormat(language).format(value);
 

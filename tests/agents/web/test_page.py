@@ -106,11 +106,33 @@ def test_the_page_names_no_other_host_and_has_no_inline_code() -> None:
 def test_no_language_lacks_a_text_or_a_part_of_one() -> None:
     assert sorted(TEXTS) == sorted(LANGUAGES)
     for language, texts in TEXTS.items():
-        assert list(texts) == list(TEXTS["en"]), language
+        assert list(texts) == sorted(TEXTS["en"]), language
         for key, text in texts.items():
-            assert text.strip(), (language, key)
-            parts = [sorted(re.findall(r"{\w+}", each)) for each in (text, TEXTS["en"][key])]
-            assert parts[0] == parts[1], (language, key)
+            for one in forms(text):
+                assert one.strip(), (language, key)
+                assert parts(one) == parts(forms(TEXTS["en"][key])[-1]), (language, key)
+
+
+def test_a_text_with_a_count_has_a_form_for_one_where_the_language_has_one() -> None:
+    for language, texts in TEXTS.items():
+        wanted = {"other"} if language in ("ja", "ko") else {"one", "other"}
+        for key, text in texts.items():
+            if isinstance(TEXTS["en"][key], dict):
+                assert isinstance(text, dict), (language, key)
+                assert set(text) == wanted, (language, key)
+            else:
+                assert isinstance(text, str), (language, key)
+
+
+def forms(text: str | dict[str, str]) -> list[str]:
+    """The forms of a text; the last one is for a count that is not one."""
+    return (
+        [text] if isinstance(text, str) else [text[key] for key in sorted(text, key="other".__eq__)]
+    )
+
+
+def parts(text: str) -> list[str]:
+    return sorted(re.findall(r"{\w+}", text))
 
 
 def test_each_text_is_used_and_each_used_text_is_there() -> None:
@@ -118,7 +140,11 @@ def test_each_text_is_used_and_each_used_text_is_there() -> None:
     literal = set(re.findall(r'\bt\("([^"]+)"', code))
     assert literal <= set(TEXTS["en"])
     for key in TEXTS["en"]:
-        assert f'"{key}"' in code or key.startswith(DYNAMIC), key
+        assert f'"{key}"' in code or f"  {key}: {{" in code or key.startswith(DYNAMIC), key
+    views = re.search(r"const VIEWS = {(.*?)\n};", code, re.DOTALL)
+    assert views is not None
+    for view in re.findall(r"^  (\w+): {", views[1], re.MULTILINE):
+        assert view in TEXTS["en"], view
     for start in re.findall(r"\bt\(`([^$`]*)\$", code):
         assert start in DYNAMIC, start
 

@@ -82,7 +82,7 @@ async def test_an_expired_source_is_restored_with_the_mouse(
         await page.screenshot(path=SHOTS / "source-light-1280.png")
         await banner.get_by_role("button", name="Restore interaction data").click()
         dialog = page.get_by_role("dialog")
-        await expect(dialog).to_contain_text("Possible for 1 sources")
+        await expect(dialog).to_contain_text("Possible for 1 source.")
         await dialog.get_by_label("Reason").fill("retargeting")
         await page.screenshot(path=SHOTS / "dialog-light-1280.png")
         await dialog.get_by_role("button", name="Restore interaction data").click()
