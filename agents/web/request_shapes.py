@@ -138,6 +138,25 @@ REQUESTS: Mapping[str, Any] = {
             "unreadable": {**_NAME, "description": "why the latest record is not used"},
         }
     ),
+    "Definitions": _shape(
+        {
+            "definitions": {
+                "type": "array",
+                "items": _shape(
+                    {
+                        "key": _TEXT,
+                        "kind": _TEXT,
+                        "name": _TEXT,
+                        "status": {"enum": [status.value for status in Status]},
+                        "tags": _LIST_OF_TEXTS,
+                        "updated_at": _MOMENT,
+                    }
+                ),
+            },
+            "total": _COUNT,
+            "next": _NAME,
+        }
+    ),
     "Audit": _shape(
         {
             "entries": {

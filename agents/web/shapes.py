@@ -1,8 +1,9 @@
 """The JSON schemas of answers by name, for `/openapi.json`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
+from agents.filters.description import FieldType
 from agents.web.request_shapes import PROGRESS, UNDERSTOOD
 from agents.web.user_columns import COLUMNS as AUDIENCE_COLUMNS
 from schemas.records.lifecycle import State
@@ -213,6 +214,36 @@ COMPONENTS: Mapping[str, Any] = {
                 "additionalProperties": _TEXT,
                 "description": "key to name of all that it speaks of",
             },
+        }
+    ),
+    "Filters": shape(
+        {
+            "filters": _list(
+                shape(
+                    {
+                        "filter": _TEXT,
+                        "about": {"enum": ["source", "tag", "user", "segment"]},
+                        "fields": _list(
+                            shape(
+                                {
+                                    "name": _TEXT,
+                                    "type": {"enum": list(get_args(FieldType))},
+                                    "required": {"type": "boolean"},
+                                    "values": _list({"type": ["string", "integer"]}),
+                                    "default": {"type": ["string", "integer", "null"]},
+                                }
+                            )
+                        ),
+                        "bounds": {
+                            "enum": ["one at most", "one at least", None],
+                            "description": "how many of `after` and `before` it takes",
+                        },
+                    }
+                )
+            ),
+            "most_levels": _COUNT,
+            "most_nodes": _COUNT,
+            "columns": _TEXTS,
         }
     ),
     "AudienceRequest": {

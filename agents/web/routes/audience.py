@@ -1,7 +1,9 @@
-"""POST /audience: the users who match a filter: pages of JSON, or all as NDJSON, CSV or Parquet."""
+"""POST and GET /audience: the users who match a filter: pages of JSON, or all as NDJSON, CSV or
+Parquet.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -10,15 +12,16 @@ from urllib.parse import quote
 
 import orjson
 import polars as pl
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from agents.audience.ascending import ascending
 from agents.audience.audience import Audience
+from agents.filters.refusals import OnExpired
 from agents.http import body, formats
 from agents.http.admission import WorkKind
 from agents.http.keys import Scope
 from agents.http.problems import bad_request
-from agents.http.route import Route, query, ref
+from agents.http.route import Route, Schema, query, ref
 from agents.names.index import NameIndex
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.errors import Unavailable
@@ -34,6 +37,7 @@ from agents.web.routes.audience_request import (
     Asked,
     Cursor,
     asked,
+    in_query,
     rfc3339,
 )
 from agents.web.source_names import filter_keys, understood, understood_header
@@ -60,7 +64,8 @@ async def audience(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     accept = request.headers.get("Accept", "*/*")
     format_ = formats.choose_of(request.query.get("format"), accept, _MEDIA)
-    given = await body.read_object(request, MEMBERS)
+    reads = request.method == hdrs.METH_GET
+    given = in_query(request.query) if reads else await body.read_object(request, MEMBERS)
     if "filter" in given:
         given["filter"] = filter_keys(request, given["filter"])
     wanted = asked(given, context.clock.now_ms())
@@ -76,6 +81,9 @@ async def audience(request: web.Request) -> web.StreamResponse:
         "Cache-Control": "no-store",
         **understood_header(request),
     }
+    if reads:
+        # browsers save what a link leads to
+        headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="audience.{format_}"'
     if format_ == "parquet":
         columns = wanted.columns or DEFAULT
         frames = _frames(request, context, wanted, headers)
@@ -263,6 +271,25 @@ def _excluded(found: Audience) -> list[str]:
     return sorted({each.source for each in found.plan.excluded_expired})
 
 
+_FORMAT = query("format", "Before `Accept`", enum=list(_MEDIA))
+_NOTE = " That gives the count, in a page with `limit` 0; users take `users.export`."
+_ANSWERS: Mapping[str, Schema] = {
+    media: ref("Audience") if name == "json" else {"type": "string"}
+    for name, media in _MEDIA.items()
+}
+_PROBLEMS = (
+    "bad_request",
+    "ambiguous_source",
+    "not_acceptable",
+    "source_hidden",
+    "stale_cursor",
+    "legacy_deleted",
+    "unknown_source",
+    "request_too_large",
+    "shards_unavailable",
+    "time_limit",
+)
+
 ROUTES = (
     Route(
         method="POST",
@@ -271,24 +298,30 @@ ROUTES = (
         summary="The users that match a filter, in pages of JSON, or all as NDJSON, CSV or Parquet",
         scope=Scope.READ,
         work=WorkKind.AUDIENCE,
-        note=" That gives the count, in a page with `limit` 0; users take `users.export`.",
-        parameters=(query("format", "Before `Accept`", enum=list(_MEDIA)),),
+        note=_NOTE,
+        parameters=(_FORMAT,),
         body=ref("AudienceRequest"),
-        answers={
-            media: ref("Audience") if name == "json" else {"type": "string"}
-            for name, media in _MEDIA.items()
-        },
-        problems=(
-            "bad_request",
-            "ambiguous_source",
-            "not_acceptable",
-            "source_hidden",
-            "stale_cursor",
-            "legacy_deleted",
-            "unknown_source",
-            "request_too_large",
-            "shards_unavailable",
-            "time_limit",
+        answers=_ANSWERS,
+        problems=_PROBLEMS,
+    ),
+    Route(
+        method="GET",
+        path="/audience",
+        handler=audience,
+        summary="The same as a link, for filters that fit into one",
+        scope=Scope.READ,
+        work=WorkKind.AUDIENCE,
+        note=_NOTE,
+        parameters=(
+            query("filter", "The filter language, as JSON", required=True),
+            query("now", "RFC 3339, or UTC milliseconds since 1970"),
+            query("on_expired", "What to do about expired sources", enum=list(OnExpired)),
+            query("limit", "Most users", type="integer", minimum=0, maximum=10**18 - 1),
+            query("cursor", "`next` of the page before"),
+            query("columns", "Names of columns with commas between: NDJSON, CSV and Parquet"),
+            _FORMAT,
         ),
+        answers=_ANSWERS,
+        problems=_PROBLEMS,
     ),
 )

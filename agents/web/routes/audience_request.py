@@ -14,11 +14,21 @@ from agents.filters.errors import FilterError
 from agents.filters.moments import moment
 from agents.filters.parsing import parse
 from agents.filters.refusals import OnExpired
+from agents.http.parameters import number
 from agents.http.problems import Problem, bad_request
 from agents.web.refusals import filter_problem
 from agents.web.user_columns import columns_of
 
-__all__ = ["DEFAULT_LIMIT", "MEMBERS", "MOST_USERS", "Asked", "Cursor", "asked", "rfc3339"]
+__all__ = [
+    "DEFAULT_LIMIT",
+    "MEMBERS",
+    "MOST_USERS",
+    "Asked",
+    "Cursor",
+    "asked",
+    "in_query",
+    "rfc3339",
+]
 
 MEMBERS = frozenset({"filter", "now", "on_expired", "limit", "cursor", "columns"})
 DEFAULT_LIMIT = 1_000
@@ -80,6 +90,28 @@ class Asked:
                 "The cursor belongs to another filter, or sources have expired or come back "
                 "since it was given: begin with the first page",
             )
+
+
+def in_query(given: Mapping[str, str]) -> dict[str, Any]:
+    """The body of the same question, from the query of a `GET`. Raises Problem (400)."""
+    found: dict[str, Any] = {name: given[name] for name in MEMBERS & given.keys()}
+    if "filter" in found:
+        try:
+            found["filter"] = orjson.loads(found["filter"])
+        except ValueError as error:
+            raise bad_request(f"filter is not JSON: {error}") from error
+    if "limit" in found:
+        text = found["limit"]
+        found["limit"] = number(text)
+        if found["limit"] is None:
+            raise bad_request(f"limit is a number of users, not {text[:40]!r}")
+    if "now" in found:
+        # as in a body: RFC 3339, or milliseconds
+        milliseconds = number(found["now"])
+        found["now"] = found["now"] if milliseconds is None else milliseconds
+    if "columns" in found:
+        found["columns"] = [name.strip() for name in found["columns"].split(",")]
+    return found
 
 
 def asked(body: Mapping[str, Any], now_ms: int) -> Asked:

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from agents.filters.references import KEY_KINDS
 from agents.http.keys import Scope
 from agents.http.problems import Problem, bad_request, shards_unavailable
 from agents.http.route import Route, path, query, ref, source_query
@@ -58,6 +59,43 @@ async def definition(request: web.Request) -> web.Response:
             "steps": [] if found is None else [asdict(part) for part in found.steps],
             "variations": [] if found is None else [asdict(part) for part in found.variations],
             "unreadable": None if aside is None else aside.detail,
+        },
+    )
+
+
+async def definitions(request: web.Request) -> web.Response:
+    """Pages of definitions in order of their keys; `?kind= name= limit= cursor=`."""
+    context, given = request.app[CONTEXT], request.query
+    if not context.catalog.caught_up.is_set():
+        raise shards_unavailable("This worker has not read the definitions yet")
+    limit, kind, after = limit_of(request), given.get("kind"), given.get("cursor", "")
+    name = given.get("name", "").casefold()
+    if kind is not None and kind not in KEY_KINDS:
+        raise bad_request(f"kind is not {kind[:80]!r}. {hint(kind, KEY_KINDS)}")
+    found = [
+        one
+        for one in (entry.definition for entry in context.catalog)
+        if (kind is None or one.kind == kind)
+        and (name in one.name.casefold() or name in one.key.casefold())
+    ]
+    page = [one for one in found if one.key > after][: limit + 1]
+    more, page = len(page) > limit, page[:limit]
+    return tagged(
+        request,
+        {
+            "definitions": [
+                {
+                    "key": one.key,
+                    "kind": one.kind,
+                    "name": one.name,
+                    "status": one.status.value,
+                    "tags": list(one.tags),
+                    "updated_at": one.updated_at,
+                }
+                for one in page
+            ],
+            "total": len(found),
+            "next": page[-1].key if more else None,
         },
     )
 
@@ -115,6 +153,22 @@ def _name(record: Any) -> str | None:
 _MILLISECONDS = "UTC milliseconds since 1970"
 
 ROUTES = (
+    Route(
+        method="GET",
+        path="/definitions",
+        handler=definitions,
+        summary="Campaigns, Canvases, segments and Content Cards by name, in pages",
+        scope=Scope.READ,
+        parameters=(
+            query("kind", "Definitions of this kind only", enum=list(KEY_KINDS)),
+            query("name", "Found anywhere in the name or the key, in any case"),
+            limit_parameter("definitions"),
+            query("cursor", "`next` of the page before"),
+        ),
+        etag=True,
+        answers={"application/json": ref("Definitions")},
+        problems=("bad_request", "shards_unavailable"),
+    ),
     Route(
         method="GET",
         path="/definitions/{key}",

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 import polars as pl
@@ -124,6 +125,43 @@ async def test_one_now_is_echoed_and_kept_from_page_to_page(alone: Settings) -> 
         assert (status, problem["code"]) == (409, "stale_cursor")
         _, page = await post(session, site, {"filter": LEAF, "now": 0})
         assert page["now"] == "1970-01-01T00:00:00.000Z"
+
+
+async def test_a_link_asks_the_same(alone: Settings) -> None:
+    site = Site(alone, {0, 1, 2, 3}, active(), B)
+    url = f"/audience?{urlencode({'filter': json.dumps({'or': [LEAF, HIDDEN]})})}"
+    async with serving(site) as session:
+
+        async def get(more: str = "") -> tuple[aiohttp.ClientResponse, bytes]:
+            async with session.get(site.context.address + url + more) as answer:
+                return answer, await answer.read()
+
+        answer, data = await get()
+        assert (answer.status, json.loads(data)["code"]) == (409, "source_hidden")
+        answer, data = await get("&on_expired=exclude&limit=2&now=0")
+        page = json.loads(data)
+        assert (page["count"], page["users"]) == (12, everybody(site)[:2])
+        assert page["now"] == "1970-01-01T00:00:00.000Z"
+        answer, data = await get(f"&on_expired=exclude&cursor={page['next']}")
+        assert json.loads(data)["users"] == everybody(site)[2:]
+        answer, data = await get("&on_expired=exclude&format=csv&columns=user_id,external_id")
+        assert data.decode().splitlines()[0] == "user_id,external_id"
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="audience.csv"'
+        assert answer.headers["Emberline-Excluded-Expired"] == "campaign:b"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "filter=x", "filter={}", "filter=7", "filter=[[", "limit=-1", "limit=x", "columns=a",
+     "columns=", "now=soon", "on_expired=guess", "fliter=1"],
+)  # fmt: skip
+async def test_a_wrong_link_is_refused(alone: Settings, given: str) -> None:
+    site = Site(alone, {0, 1, 2, 3}, active())
+    good = {"filter": json.dumps(LEAF)} | dict(parse_qsl(given, keep_blank_values=True))
+    async with serving(site) as session:
+        url = f"{site.context.address}/audience"
+        async with session.get(url, params=good if given else {}) as answer:
+            assert answer.status == 400, await answer.text()
 
 
 async def test_a_stream_ends_with_its_completion_line(alone: Settings) -> None:

@@ -99,6 +99,28 @@ async def test_a_definition_is_shown_as_the_workers_use_it(site: Site) -> None:
         assert "canvas:c" in found["detail"]
 
 
+async def test_definitions_are_found_by_kind_and_name_in_pages(site: Site) -> None:
+    define(site, "segment:loyal", name="Loyal BUYERS", tags=["2026"])
+    define(site, "segment:new", name="New")
+    define(site, "canvas:loyal", name="Loyal journey")
+    async with serving(site) as session:
+        _, found = await get(session, site, "/definitions?name=loyal")
+        assert [one["key"] for one in found["definitions"]] == ["canvas:loyal", "segment:loyal"]
+        _, found = await get(session, site, "/definitions?kind=segment&name=buyer")
+        (one,) = found["definitions"]
+        assert (one["name"], one["tags"], one["status"]) == ("Loyal BUYERS", ["2026"], "ACTIVE")
+        _, first = await get(session, site, "/definitions?kind=segment&limit=1")
+        assert (first["total"], first["next"]) == (2, "segment:loyal")
+        path = f"/definitions?kind=segment&limit=1&cursor={first['next']}"
+        _, second = await get(session, site, path)
+        assert [one["key"] for one in second["definitions"]] == ["segment:new"]
+        assert second["next"] is None
+        status, found = await get(session, site, "/definitions?kind=campain")
+        assert (status, found["code"]) == (400, "bad_request")
+        site.context.catalog.caught_up.clear()
+        assert (await get(session, site, "/definitions"))[0] == 503
+
+
 async def test_settings_have_no_secrets(site: Site) -> None:
     async with serving(site) as session:
         _, found = await get(session, site, "/settings")
