@@ -1,6 +1,6 @@
 // Calls of the JSON API. Addresses are relative, so the page works below a path of a proxy too.
 
-/** A refusal: `code` and `message` as the worker has them; code "offline" if it does not answer. */
+/** A refusal: `code` and `message` as the worker has them; "offline" without an answer, "late" if none came in time. */
 export class Refused extends Error {
   constructor(code, message, status, document = {}) {
     super(message);
@@ -12,17 +12,17 @@ export class Refused extends Error {
 
 export const signedOut = new EventTarget();
 
-export async function call(method, path, body, headers = {}) {
+export async function call(method, path, body, headers = {}, signal = AbortSignal.timeout(40_000)) {
   let answer;
   try {
     answer = await fetch(path, {
       method,
       headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }), ...headers },
       body: body && JSON.stringify(body),
-      signal: AbortSignal.timeout(40_000),
+      signal,
     });
   } catch (error) {
-    throw new Refused("offline", String(error), 0);
+    throw new Refused(error.name === "TimeoutError" ? "late" : "offline", String(error), 0);
   }
   const found = await answer.json().catch(() => ({}));
   if (answer.ok) return found;

@@ -7,8 +7,11 @@ import { size, t } from "./texts.js";
 
 const newId = () => `page-${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 
-/** `type`: restore, hold, unhold, expire. `sources`: as the lists have them. */
-export function Dialog({ type, sources, close }) {
+/**
+ * `type`: restore, hold, unhold, expire. `sources`: as the lists have them; sizes may be absent. `sent`
+ * gets the request; without it the dialog shows the request's own view.
+ */
+export function Dialog({ type, sources, close, sent }) {
   const box = useRef();
   const [id] = useState(newId);
   const [reason, write] = useState("");
@@ -27,7 +30,8 @@ export function Dialog({ type, sources, close }) {
     try {
       const found = await ask(body, id);
       close();
-      location.hash = `#/requests/${encodeURIComponent(found.request_id)}`;
+      if (sent) sent(found);
+      else location.hash = `#/requests/${encodeURIComponent(found.request_id)}`;
     } catch (why) {
       fail(why);
       work(false);

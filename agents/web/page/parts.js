@@ -36,7 +36,8 @@ export function Progress({ progress, label }) {
 
 export function Failure({ error, again }) {
   if (!error) return null;
-  const text = error.code === "offline" ? t("offline") : error.code === "forbidden" ? t("forbidden") : error.message;
+  const known = { offline: t("offline"), late: t("late"), forbidden: t("forbidden") };
+  const text = known[error.code] ?? error.message;
   return html`<div class="error" role="alert">${text} ${again && html`<button onClick=${again}>${t("again")}</button>`}</div>`;
 }
 
