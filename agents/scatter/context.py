@@ -14,12 +14,14 @@ from agents.http.signature import Nonces
 from agents.requests.commands import Commands
 from agents.requests.events import EventHub
 from agents.resources.budget import answers
+from agents.scatter.outlines import Outlines
 from agents.scatter.peers import Peers
 from agents.supervision.shard_manager import ShardManager
 from agents.supervision.topic_watch import TopicWatch
 from agents.views.catalog_view import CatalogView
 from agents.views.protocol import ChangingStates
 from agents.views.request_view import RequestView
+from agents.views.source_table import SourceTable
 from streams.clock import Clock, SystemClock
 from streams.kafka.log import Log
 from streams.period import seconds
@@ -57,6 +59,8 @@ class WorkerContext:
     requests: RequestView = field(default_factory=_no_requests)
     commands: Commands = field(init=False, repr=False)
     events: EventHub = field(init=False, repr=False)
+    table: SourceTable = field(init=False, repr=False)
+    outlines: Outlines = field(init=False, repr=False)
     keyring: KeyRing = field(init=False)
     admission: Admission = field(init=False)
     spools: Quota = field(init=False)
@@ -74,6 +78,8 @@ class WorkerContext:
         self.exports = KeptFiles(self.spools, self.clock, keep_s)
         self.peers = Peers(self.settings, self.keyring, self.clock)
         self.commands = Commands(self.settings, self.kafka, self.keyring, self.clock, self.requests)
+        self.table = SourceTable(self.states)
+        self.outlines = Outlines(self.clock)
         self.events = EventHub(
             self.states,
             self.requests,

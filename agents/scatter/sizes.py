@@ -2,22 +2,28 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from typing import Self
+from functools import partial
+from typing import Self, TypeVar
 
 import aiohttp
 import orjson
+import polars as pl
 
+from agents.resources.threads import execute
 from agents.scatter.client import ask
 from agents.scatter.context import WorkerContext
-from agents.scatter.query import UnaryQuery
-from agents.scatter.wire import Truncated, json_of, lists_of
+from agents.scatter.query import FRAMES, UnaryQuery
+from agents.scatter.wire import END, Truncated, json_of, lists_of, pack, unpack
+from agents.shard.source_sizes import OUTLINE, summed
 from agents.supervision.shard_manager import NotHeld, Shard, SourceSize
 from schemas.errors import Recoverable
 
-__all__ = ["Sizes", "SizesQuery", "sizes"]
+__all__ = ["OutlineQuery", "Sizes", "SizesQuery", "outline", "sizes"]
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +53,7 @@ class SizesQuery(UnaryQuery[BySource]):
         """Raises NotHeld."""
         if not shard.ready:
             raise NotHeld(f"shard {shard.partition} is recovering")
-        held = shard.sources()
-        return {source: held[source] for source in self.sources if source in held}
+        return await shard.sizes(self.sources)
 
     async def pack(self, found: BySource) -> bytes:
         """An object by source."""
@@ -58,8 +63,40 @@ class SizesQuery(UnaryQuery[BySource]):
         """Raises Truncated for sizes that are none."""
         answered = await json_of(answer)
         found = {source: SourceSize(**size) for source, size in answered.items()}
-        if not all(isinstance(n, int) for size in found.values() for n in asdict(size).values()):
+        if not all(_is_size(size) for size in found.values()):
             raise Truncated(f"{answer.url} sends something else than sizes")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineQuery(UnaryQuery[pl.DataFrame]):
+    """About the sizes of all sources in a shard, in the columns of OUTLINE."""
+
+    name = "outline"
+    summary = "About the sizes of all sources in a shard"
+    wait_s = 20.0
+    media = FRAMES
+
+    @classmethod
+    async def received(cls, params: Mapping[str, str], body: bytes) -> Self:
+        """Nothing is asked."""
+        return cls()
+
+    async def here(self, context: WorkerContext, shard: Shard) -> pl.DataFrame:
+        """Raises NotHeld."""
+        if not shard.ready:
+            raise NotHeld(f"shard {shard.partition} is recovering")
+        return await shard.outline()
+
+    async def pack(self, found: pl.DataFrame) -> bytes:
+        """One frame."""
+        return await execute(partial(pack, found)) + END
+
+    async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> pl.DataFrame:
+        """Raises Truncated for other columns."""
+        (found,) = [frame async for frame in unpack(answer.content)]
+        if found.schema != OUTLINE:
+            raise Truncated(f"{answer.url} sends something else than an outline")
         return found
 
 
@@ -75,7 +112,12 @@ async def sizes(context: WorkerContext, sources: Sequence[str]) -> Sizes:
     """Sizes of `sources` in all shards; a shard that cannot answer now is left out."""
     query = SizesQuery(sources)
     shards = range(context.settings.partitions)
-    found = await asyncio.gather(*(_known(context, shard, query) for shard in shards))
+
+    async def one(shard: int) -> BySource | None:
+        asking = ask(context, shard, query)
+        return await _known(shard, asking)
+
+    found = await asyncio.gather(*map(one, shards))
     total = {source: SourceSize() for source in sources}
     for held in found:
         for source, size in (held or {}).items():
@@ -84,9 +126,28 @@ async def sizes(context: WorkerContext, sources: Sequence[str]) -> Sizes:
     return Sizes(total, tuple(shard for shard in shards if found[shard] is None))
 
 
-async def _known(context: WorkerContext, shard: int, query: SizesQuery) -> BySource | None:
+async def outline(context: WorkerContext) -> pl.DataFrame:
+    """About the sizes of all sources, each once; a shard that cannot answer now is left out."""
+    shards = range(context.settings.partitions)
+    query = OutlineQuery()
+
+    async def one(shard: int) -> pl.DataFrame | None:
+        asking = ask(context, shard, query)
+        return await _known(shard, asking)
+
+    found = await asyncio.gather(*map(one, shards))
+    return await execute(lambda: summed(part for part in found if part is not None))
+
+
+def _is_size(size: SourceSize) -> bool:
+    numbers = asdict(size)
+    last = numbers.pop("last_day")
+    return all(isinstance(n, int) for n in numbers.values()) and isinstance(last, int | None)
+
+
+async def _known(shard: int, asking: Awaitable[T]) -> T | None:
     try:
-        return await ask(context, shard, query)
+        return await asking
     except Recoverable as error:
         log.info("no sizes from shard %d: %s", shard, error)
         return None

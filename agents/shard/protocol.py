@@ -44,6 +44,8 @@ class SourceSize:
     archived_rows: int = 0
     archived_bytes: int = 0
     archived_segments: int = 0
+    last_day: int | None = None
+    """The day of the last event, days since 1970-01-01 in UTC; an expiry does not change it."""
 
     def __add__(self, other: "SourceSize") -> "SourceSize":
         """The sizes of two shards together."""
@@ -54,6 +56,7 @@ class SourceSize:
             self.archived_rows + other.archived_rows,
             self.archived_bytes + other.archived_bytes,
             self.archived_segments + other.archived_segments,
+            max((day for day in (self.last_day, other.last_day) if day is not None), default=None),
         )
 
 
@@ -140,8 +143,16 @@ class Shard(Actor, Protocol):
         """The last roster row of each of `users` that has one. Raises NotHeld."""
         ...
 
-    def sources(self) -> Mapping[str, SourceSize]:
-        """Sizes of all sources with data in this shard. Raises NotHeld before it is ready."""
+    async def sizes(self, sources: Sequence[str]) -> Mapping[str, SourceSize]:
+        """Sizes of those of `sources` with data in this shard. Raises NotHeld before it is ready,
+        and if it has not applied what its view says of one of them.
+        """
+        ...
+
+    async def outline(self) -> pl.DataFrame:
+        """About the sizes of all sources with data in this shard, to put them in an order: the
+        columns of OUTLINE. Raises NotHeld before it is ready.
+        """
         ...
 
     async def analytics(self, source: str) -> Figures:

@@ -1,4 +1,4 @@
-"""Answers of one shard: the rows of a visible source, and the sizes of all sources."""
+"""Answers of one shard: the rows of a visible source."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,11 +7,9 @@ import polars as pl
 
 from agents.shard.agreement import check_held
 from agents.shard.jobs.context import ShardContext
-from agents.shard.protocol import SourceSize
-from schemas.tables.profile import PROFILE
 from streams.state.range_scan import range_scan
 
-__all__ = ["read", "sizes"]
+__all__ = ["read"]
 
 
 async def read(
@@ -29,26 +27,3 @@ async def read(
     segments = pinned.segments_of(source)
     async for frame in range_scan(source, segments, [recent], pinned.bytes_of):
         yield frame
-
-
-def sizes(context: ShardContext) -> dict[str, SourceSize]:
-    """Stored rows and bytes of every source, hot and archived; bytes of a shared segment are
-    divided by rows.
-    """
-    table = context.store.table
-    found: dict[str, SourceSize] = {}
-    for index in table.segments.values():
-        for source, rows in index.sources.items():
-            weight = index.bytes * rows // index.rows
-            found[source] = found.get(source, SourceSize()) + SourceSize(rows, weight, 1)
-    for source, rows in table.deltas.sources().items():
-        found[source] = found.get(source, SourceSize()) + SourceSize(rows)
-    for source, entries in table.manifest.items():
-        archived = SourceSize(
-            archived_rows=sum(entry.rows for entry in entries.values()),
-            archived_bytes=sum(entry.bytes for entry in entries.values()),
-            archived_segments=len(entries),
-        )
-        found[source] = found.get(source, SourceSize()) + archived
-    found.pop(PROFILE, None)
-    return found

@@ -20,7 +20,7 @@ from agents.filters.plan_nodes import FilterPlan
 from agents.resources.budget import Budget
 from agents.shard import read as shard_read
 from agents.shard import user_read
-from agents.shard.agreement import check_all, check_applied, check_owned
+from agents.shard.agreement import check_applied, check_owned
 from agents.shard.analytics import Figures, measure
 from agents.shard.audience import Audiences
 from agents.shard.ingest import FetchedBatches, IngestLoop
@@ -30,6 +30,7 @@ from agents.shard.jobs.loop import WorkLoop
 from agents.shard.ownership import Ownership
 from agents.shard.phase import ShardLife, ShardPhase
 from agents.shard.protocol import NotHeld, ShardStatus, SourceSize
+from agents.shard.source_sizes import SourceSizes
 from agents.shard.user_read import UserRows
 from agents.shard.users import ShardUsers
 from agents.users.facts import UsersRead
@@ -73,6 +74,7 @@ class Shard:
         self._users = ByUser(folder / f"users-{partition}", cache)
         self._store.follow = self._users.follow
         self._audiences = Audiences(self._context, budget.scheduler)
+        self._sizes = SourceSizes(self._store)
         self._people = ShardUsers(self._context, self._users)
         self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
@@ -181,11 +183,15 @@ class Shard:
         """The roster rows of many users; see `ShardUsers.identify`."""
         return await self._answered(self._people.identify(users))
 
-    def sources(self) -> dict[str, SourceSize]:
-        """Sizes of all sources. Raises `NotHeld` before it is ready."""
-        self._check_ready()
-        check_all(self._context)
-        return shard_read.sizes(self._context)
+    async def sizes(self, sources: Sequence[str]) -> dict[str, SourceSize]:
+        """Sizes of some sources; see `SourceSizes.of`. Raises `NotHeld` before it is ready."""
+        for source in sources:
+            check_applied(self._context, source)
+        return await self._answered(self._sizes.of(sources))
+
+    async def outline(self) -> pl.DataFrame:
+        """About the sizes of all sources; see `SourceSizes.outline`. Raises `NotHeld`."""
+        return await self._answered(self._sizes.outline())
 
     async def analytics(self, source: str) -> Figures:
         """Figures of a source, hidden or not. Raises `NotHeld` before it is ready."""

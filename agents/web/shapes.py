@@ -96,6 +96,11 @@ _SOURCE = {
         "anyOf": [_SIZES, {"type": "null"}],
         "description": "null while not all shards are there to be summed",
     },
+    "last_event_on": {
+        "type": ["string", "null"],
+        "format": "date",
+        "description": "the day of the last event, UTC; an expiry does not change it",
+    },
 }
 
 COMPONENTS: Mapping[str, Any] = {
@@ -139,6 +144,7 @@ COMPONENTS: Mapping[str, Any] = {
             "sources": _list(_ref("SourceState")),
             "total": _COUNT,
             "next": _NAME,
+            "sorted_at": {**_MOMENT, "description": "of when an order by sizes is"},
             "missing_shards": _SHARDS,
         }
     ),

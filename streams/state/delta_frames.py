@@ -5,7 +5,7 @@ would cost readers more than all other data. Small deltas are concatenated as th
 row is copied at most twice; a delta is then a slice of a larger frame.
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -77,13 +77,24 @@ class DeltaFrames(MutableMapping[bytes, pl.DataFrame]):
 
     def sources(self) -> dict[str, int]:
         """How many rows each source has."""
-        self.rebuild()
         found: dict[str, int] = {}
+        for counts in self._counts():
+            for source, rows in counts.items():
+                found[source] = found.get(source, 0) + rows
+        return found
+
+    def rows_of(self, sources: Iterable[str]) -> dict[str, int]:
+        """How many rows each of these sources has: this costs as much as there are of them."""
+        counts = self._counts()
+        return {source: sum(each.get(source, 0) for each in counts) for source in sources}
+
+    def _counts(self) -> list[dict[str, int]]:
+        self.rebuild()
+        found = []
         for chunk in self._chunks:
             if chunk.sources is None:
                 chunk.sources = dict(chunk.frame.group_by("source").len().iter_rows())
-            for source, rows in chunk.sources.items():
-                found[source] = found.get(source, 0) + rows
+            found.append(chunk.sources)
         return found
 
     def rebuild(self) -> None:

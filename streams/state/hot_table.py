@@ -93,6 +93,8 @@ class HotTable:
     #: Ids that never change: pins of the table share them.
     by_source: dict[str, tuple[str, ...]] = field(default_factory=dict)
     manifest: dict[str, dict[str, ManifestEntry]] = field(default_factory=dict)
+    #: The sums of the manifest: rows, bytes and segments of each source in the archive.
+    archived_sizes: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     applied: dict[str, Applied] = field(default_factory=dict)
     #: Deltas of the auxiliary tables by letter and key, and their runs' sizes in bytes.
     auxiliary: dict[bytes, dict[bytes, pl.DataFrame]] = field(default_factory=_by_letter)
@@ -237,13 +239,20 @@ class HotTable:
             held[source] = held.get(source, ()) + itself
 
     def _manifest_entry(self, source: str, segment_id: str, value: bytes | None) -> None:
+        entries = self.manifest.setdefault(source, {})
+        self._count_archived(source, entries.pop(segment_id, None), -1)
         if value is not None:
-            self.manifest.setdefault(source, {})[segment_id] = ManifestEntry(**json.loads(value))
-            return
-        entries = self.manifest.get(source, {})
-        entries.pop(segment_id, None)
+            entries[segment_id] = ManifestEntry(**json.loads(value))
+            self._count_archived(source, entries[segment_id], 1)
         if not entries:
-            self.manifest.pop(source, None)
+            del self.manifest[source]
+            self.archived_sizes.pop(source, None)
+
+    def _count_archived(self, source: str, entry: ManifestEntry | None, sign: int) -> None:
+        if entry is not None:
+            rows, weight, count = self.archived_sizes.get(source, (0, 0, 0))
+            rows, weight = rows + sign * entry.rows, weight + sign * entry.bytes
+            self.archived_sizes[source] = rows, weight, count + sign
 
     def _version(self, source: str, value: bytes | None) -> None:
         self.works += 1

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 import polars as pl
 
@@ -10,6 +11,7 @@ from agents.filters.plan_nodes import FilterPlan
 from agents.names.index import NameIndex
 from agents.shard.analytics import Figures
 from agents.shard.phase import ShardPhase
+from agents.shard.source_sizes import OUTLINE
 from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.person import Match
@@ -76,6 +78,7 @@ class DummyShard:
         self.lag: dict[str, int] = {}
         self.plans: list[FilterPlan] = []
         self.figures = Figures([], [])
+        self.held: dict[str, SourceSize] = {}
         self.roster = pl.DataFrame(schema=ROSTER_SCHEMA)
 
     @property
@@ -131,9 +134,16 @@ class DummyShard:
     async def identify(self, users: pl.Series) -> pl.DataFrame:
         return self.roster.filter(pl.col("user").is_in(users.implode()))
 
-    def sources(self) -> Mapping[str, SourceSize]:
+    async def sizes(self, sources: Sequence[str]) -> Mapping[str, SourceSize]:
         rows = sum(map(len, self.frames))
-        return {source: SourceSize(rows=rows, bytes=10, segments=1) for source in self.versions}
+        size = SourceSize(rows=rows, bytes=10, segments=1, last_day=20_370)
+        found = {source: size for source in self.versions if source in sources}
+        return found | {one: self.held[one] for one in sources if one in self.held}
+
+    async def outline(self) -> pl.DataFrame:
+        found = await self.sizes([*self.versions, *self.held])
+        rows = [{"source": source, **asdict(size)} for source, size in found.items()]
+        return pl.DataFrame(rows, schema=dict(OUTLINE))
 
     async def analytics(self, source: str) -> Figures:
         if not self.ready:

@@ -28,7 +28,7 @@ from agents.scatter.query import (
     UnaryQuery,
 )
 from agents.scatter.rows import RowsQuery
-from agents.scatter.sizes import SizesQuery
+from agents.scatter.sizes import OutlineQuery, SizesQuery
 from agents.scatter.user_queries import FindQuery, IdentifyQuery, UsersQuery
 from agents.scatter.wire import END, pack
 from agents.supervision.shard_manager import NotHeld, Shard
@@ -45,6 +45,7 @@ _QUERIES: tuple[type[UnaryQuery[Any] | StreamQuery[Any]], ...] = (
     IdentifyQuery,
     FiguresQuery,
     SizesQuery,
+    OutlineQuery,
 )
 
 

@@ -1,49 +1,54 @@
 """GET /sources and /sources/{source}: the state of every source, its reason, and its size."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from itertools import islice
+from datetime import date, timedelta
 from typing import Any
 
 from aiohttp import web
 
 from agents.http.keys import Scope
-from agents.http.problems import bad_request
 from agents.http.route import SOURCE, Route, query, ref
 from agents.requests.changes import source_facts
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.sizes import Sizes, sizes
+from agents.scatter.sizes import outline as all_sizes
 from agents.scatter.visible import known, states_read
+from agents.views.source_table import BY_SIZE
 from agents.web.answer import tagged
 from agents.web.pages import limit_of, limit_parameter
+from agents.web.source_list import PARAMETERS, after_of, cursor_of, filter_of, order_of
 from agents.web.source_names import source_of
-from schemas.records.lifecycle import SOURCE_KINDS, SourceState, State
-from schemas.words.nearest import hint
+from schemas.records.lifecycle import SourceState, State
 from schemas.words.plural import numbered, plural
 
 __all__ = ["ROUTES", "list_sources", "one_source"]
 
+_EPOCH = date(1970, 1, 1)
+
 
 async def list_sources(request: web.Request) -> web.Response:
-    """Pages of sources in order; `?name= kind= state= tag= limit= cursor=`.
+    """Pages of sources in an order; agents/web/source_list.py has the parameters.
 
-    `name` matches any part of a source's name or id, in any case; `next` is the cursor of the
-    following page, null on the last.
+    `next` is the cursor of the following page, null on the last.
     """
     context = request.app[CONTEXT]
-    limit = limit_of(request)
-    found = sorted(_matching(_states(context), request.query), key=lambda record: record.source)
-    after = request.query.get("cursor", "")
-    rest = (record for record in found if record.source > after)
-    page = list(islice(rest, limit + 1))
-    more, page = len(page) > limit, page[:limit]
-    measured = await sizes(context, [record.source for record in page])
+    limit, order = limit_of(request), order_of(request)
+    wanted, after = filter_of(request), after_of(request, order)
+    states_read(context)
+    outline, sorted_at = None, None
+    if order.by in BY_SIZE:
+        outline, sorted_at = await context.outlines.latest(lambda: all_sizes(context))
+    page = await context.table.page(wanted, order, after, limit, outline)
+    found = (context.states.get(source) for source in page.keys)
+    records = [record for record in found if record is not None]
+    measured = await sizes(context, [record.source for record in records])
     return tagged(
         request,
         {
-            "sources": [_described(context, record, measured) for record in page],
-            "total": len(found),
-            "next": page[-1].source if more else None,
+            "sources": [_described(context, record, measured) for record in records],
+            "total": page.total,
+            "next": None if page.next is None else cursor_of(page.next, order),
+            "sorted_at": sorted_at,
             "missing_shards": measured.missing,
         },
     )
@@ -59,34 +64,15 @@ async def one_source(request: web.Request) -> web.Response:
     return tagged(request, found)
 
 
-def _states(context: WorkerContext) -> Iterable[SourceState]:
-    states_read(context)
-    return context.states
-
-
-def _matching(states: Iterable[SourceState], query: Mapping[str, str]) -> Iterable[SourceState]:
-    kind, state, tag = query.get("kind"), query.get("state"), query.get("tag")
-    name = query.get("name", "").casefold()
-    if kind is not None and kind not in SOURCE_KINDS:
-        raise bad_request(f"kind is not {kind[:80]!r}. {hint(kind, SOURCE_KINDS)}")
-    if state is not None and state.upper() not in State.__members__:
-        raise bad_request(f"state is not {state[:80]!r}. {hint(state, State)}")
-    for record in states:
-        if (
-            (kind is None or record.source.startswith(f"{kind}:"))
-            and (state is None or record.state is State(state.upper()))
-            and (tag is None or tag in record.tags)
-            and (name in record.name.casefold() or name in record.source.casefold())
-        ):
-            yield record
-
-
 def _described(context: WorkerContext, record: SourceState, measured: Sizes) -> dict[str, Any]:
     """The lifecycle record, with times in milliseconds, and with `why` and `sizes`."""
     size = asdict(measured.by_source[record.source])
+    last = size.pop("last_day")
+    known = last is not None and not measured.missing
     return source_facts(record, context.requests) | {
         "why": why(record),
         "sizes": None if measured.missing else size,
+        "last_event_on": (_EPOCH + timedelta(last)).isoformat() if known else None,
     }
 
 
@@ -123,10 +109,7 @@ ROUTES = (
         summary="Where every source stands, in pages",
         scope=Scope.READ,
         parameters=(
-            query("name", "Found anywhere in the name or the id, in any case"),
-            query("kind", "Campaigns or Canvases only", enum=list(SOURCE_KINDS)),
-            query("state", "Sources in this state only", enum=[state.value for state in State]),
-            query("tag", "Sources with this tag only"),
+            *PARAMETERS,
             limit_parameter("sources"),
             query("cursor", "`next` of the page before"),
         ),

@@ -36,7 +36,6 @@ async def held(shard: Shard) -> None:
         pass
     async for _ in await shard.audience(found):
         pass
-    shard.sources()
     for ask in ASKED.values():
         await ask(shard)
 
@@ -49,6 +48,8 @@ ASKED: dict[str, Callable[[Shard], Coroutine[Any, Any, object]]] = {
     "bearers": lambda shard: shard.find_users(["nobody"], []),
     "roster": lambda shard: shard.identify(NOBODY),
     "figures": lambda shard: shard.analytics(B),
+    "sizes": lambda shard: shard.sizes([B]),
+    "outline": lambda shard: shard.outline(),
 }
 
 
@@ -60,8 +61,6 @@ async def refused(shard: Shard) -> None:
         await anext(aiter(shard.read(B, None)))
     with pytest.raises(NotHeld):
         await shard.audience(found)
-    with pytest.raises(NotHeld):
-        shard.sources()
     for ask in ASKED.values():
         with pytest.raises(NotHeld):
             await ask(shard)
@@ -182,6 +181,6 @@ async def test_a_view_that_calls_visible_what_the_shard_has_moved_away_gets_no_a
         with pytest.raises(NotHeld, match="EXPIRING at version 2"):
             await stand.shard.analytics(A)
         with pytest.raises(NotHeld, match="EXPIRING at version 2"):
-            stand.shard.sources()
+            await stand.shard.sizes([A])
     finally:
         await stand.stop()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ from agents.shard import audience as shard_audience
 from agents.shard import read as shard_read
 from agents.shard.audience import Audiences
 from agents.shard.jobs.context import ShardContext
+from agents.shard.source_sizes import OUTLINE, SourceSizes
 from agents.views.state_view import StateView
 from schemas.tables import delta
 from streams.kafka import topics as topic_admin
@@ -92,8 +94,13 @@ async def test_a_flush_in_the_middle_of_a_read(
     assert sum(map(len, found)) == len(expected)
     again = [frame async for frame in shard_read.read(context, SOURCE, None)]
     assert len(as_dict(again)) > len(expected)
-    sizes = shard_read.sizes(context)
-    assert sizes[SOURCE].rows >= len(as_dict(again))
+    sizes = SourceSizes(context.store)
+    found_sizes = await sizes.of([SOURCE, "campaign:none"])
+    assert list(found_sizes) == [SOURCE]
+    assert found_sizes[SOURCE].rows >= len(as_dict(again))
+    outline = (await sizes.outline()).filter(pl.col("source") == SOURCE).row(0, named=True)
+    size = asdict(found_sizes[SOURCE])
+    assert outline == {"source": SOURCE} | {name: size[name] for name in OUTLINE if name in size}
 
 
 async def test_an_audience_is_of_the_moment_of_its_pin(context: ShardContext) -> None:

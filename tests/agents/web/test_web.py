@@ -17,7 +17,7 @@ from yarl import URL
 from agents.cli.export import fetch
 from agents.http.problems import CODES
 from agents.scatter import retry
-from agents.supervision.shard_manager import NotHeld
+from agents.supervision.shard_manager import NotHeld, SourceSize
 from agents.web import stream
 from schemas.errors import EmberlineError, Recoverable
 from schemas.records.lifecycle import SourceState, State
@@ -199,6 +199,59 @@ async def test_sources_are_listed_found_and_paged(alone: Settings) -> None:
             one = await answer.json()
     assert one["sizes"]["rows"] == len(USERS)
     assert (one["state"], one["visible"], one["missing_shards"]) == ("ACTIVE", True, [])
+
+
+async def test_sources_come_in_an_order_in_pages(alone: Settings) -> None:
+    records = [
+        SourceState("campaign:a", State.STOPPED, 1, name="Spring", tags=("vip", "2026"), due_at=9),
+        SourceState("campaign:b", State.EXPIRED, 5, name="autumn", tags=("vip",)),
+        SourceState("canvas:c", State.STOPPED, 1, name="Welcome", tags=("2026",), due_at=7),
+        SourceState("canvas:d", State.ACTIVE, 1, name="Daily"),
+    ]
+    first, second = Site(alone, {0, 2}, *records), Site(alone, {1, 3}, *records)
+    for shard in (first.shards | second.shards).values():
+        shard.versions = {}
+        shard.held = {
+            "campaign:a": SourceSize(rows=5, bytes=50, segments=1, last_day=20_000),
+            "campaign:b": SourceSize(archived_rows=9, archived_bytes=90, last_day=20_400),
+            "canvas:c": SourceSize(rows=1, bytes=10, segments=1, last_day=shard.partition),
+        }
+    async with serving(first, second) as session:
+
+        async def asked(query: str, status: int = 200) -> Any:
+            async with session.get(f"{first.context.address}/sources?{query}") as answer:
+                assert answer.status == status, query
+                return await answer.json(content_type=None)
+
+        async def ids(query: str) -> str:
+            found, cursor = "", ""
+            while True:
+                body = await asked(f"{query}&limit=1{cursor}")
+                assert len(body["sources"]) == 1
+                found += str(body["sources"][0]["source"])[-1]
+                if body["next"] is None:
+                    return found
+                cursor = f"&cursor={quote(body['next'])}"
+
+        assert await ids("sort=due_at") == "cabd"
+        assert await ids("sort=due_at&order=desc") == "acbd"
+        assert await ids("sort=name") == "bdac"
+        assert await ids("sort=interactions&order=desc") == "bacd"
+        assert await ids("sort=bytes") == "bcad"
+        assert await ids("sort=archived_bytes&order=desc") == "bacd"
+        assert await ids("sort=last_event_on&order=desc") == "bacd"
+        assert await ids("state=STOPPED&state=expired&sort=name") == "bac"
+        assert await ids("tag=vip&tag=2026") == "a"
+        assert await ids("kind=canvas&kind=campaign&order=desc") == "abcd"
+        body = await asked("sort=interactions&order=desc")
+        assert body["sorted_at"] > 0
+        assert [one["last_event_on"] for one in body["sources"]] == [
+            "2025-11-08", "2024-10-04", "1970-01-04", None
+        ]  # fmt: skip
+        assert (await asked("sort=name"))["sorted_at"] is None
+        cursor = (await asked("sort=due_at&limit=1"))["next"]
+        for bad in ("sort=size", "order=up", "sort=name&cursor=x", f"sort=name&cursor={cursor}"):
+            assert (await asked(bad, 400))["code"] == "bad_request"
 
 
 async def test_sizes_are_not_partial(alone: Settings) -> None:

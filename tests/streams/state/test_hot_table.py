@@ -10,7 +10,7 @@ from schemas.tables.counts import COUNT_SCHEMA, add_up
 from streams.state import auxiliary_table as auxiliary
 from streams.state import keys
 from streams.state.changelog import load
-from streams.state.hot_table import HotTable
+from streams.state.hot_table import HotTable, ManifestEntry
 from streams.state.state_store import StateStore, shared_cache
 
 
@@ -85,3 +85,20 @@ def test_the_weight_of_side_tables_goes_with_their_deltas() -> None:
     assert table.auxiliary_bytes > 10 * 100
     table.apply([(keys.delta(number, 0, b"e"), None) for number in range(10)])
     assert table.auxiliary_bytes == 0
+
+
+def test_the_sums_of_the_manifest_follow_each_entry() -> None:
+    table = HotTable()
+
+    def entry(rows: int) -> bytes:
+        return ManifestEntry(1, rows, rows * 10, "c", 1).to_json()
+
+    first, second = keys.manifest_entry("campaign:a", "1"), keys.manifest_entry("campaign:a", "2")
+    table.apply([(first, entry(5)), (second, entry(7))])
+    assert table.archived_sizes == {"campaign:a": (12, 120, 2)}
+    table.apply([(first, entry(6))])
+    assert table.archived_sizes == {"campaign:a": (13, 130, 2)}
+    table.apply([(second, None), (second, None)])
+    assert table.archived_sizes == {"campaign:a": (6, 60, 1)}
+    table.apply([(first, None)])
+    assert (table.archived_sizes, table.manifest) == ({}, {})
