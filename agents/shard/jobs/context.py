@@ -17,6 +17,7 @@ from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan
+from streams.state.archive import ArchiveReader
 from streams.state.compaction_plan import SegmentLimits
 from streams.state.store import Put, Step, Store, bounded, new_id
 
@@ -33,13 +34,18 @@ _AUXILIARY_BYTES = 64_000_000
 
 @dataclass(frozen=True)
 class ShardContext:
-    """The objects of one shard: environment, store, lifecycle view, ownership."""
+    """The objects of one shard: environment, store, lifecycle view, ownership, archive."""
 
     environment: Environment
     partition: int
     store: Store
     view: StateView
     ownership: Ownership = field(default_factory=Ownership)
+    archive: ArchiveReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        reader = ArchiveReader(self.settings, self.kafka, self.partition)
+        object.__setattr__(self, "archive", reader)
 
     @property
     def settings(self) -> Settings:

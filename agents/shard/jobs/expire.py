@@ -6,6 +6,7 @@ a crash a new job finds the finished work in hot table and manifest.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Set
+from contextlib import aclosing
 
 from agents.shard.analytics import pack, unique_users
 from agents.shard.jobs.context import ReportItem, ShardContext
@@ -215,12 +216,11 @@ class Expire:
             return False
         chunk = next(bounded(self._unverified, lambda index: index.bytes, _VERIFY_BYTES))
         entries = {index.id: self._table.manifest[_only(index)][index.id] for index in chunk}
-        context = self._context
-        reading = archive.read(context.settings, context.kafka, context.partition, entries)
-        async for segment, _ in reading:
-            del entries[segment.id]
+        async with aclosing(self._context.archive.read(entries.copy())) as reading:
+            async for segment, _ in reading:
+                del entries[segment.id]
         if entries:
-            raise AssertionError("archive.read ended before its last entry")
+            raise AssertionError("the archive ended before its last entry")
         del self._unverified[: len(chunk)]
         return True
 

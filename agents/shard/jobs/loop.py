@@ -72,6 +72,7 @@ class WorkLoop:
         finally:
             if isinstance(self._job, Restore):
                 await self._job.close()
+            await self._context.archive.close()
 
     def _rest_s(self) -> float:
         if self._budget.scheduler.background.locked():

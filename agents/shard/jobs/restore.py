@@ -4,13 +4,13 @@ The job writes back the manifest's entries as of its start, verifies each by id 
 reports the set. The rows stay hidden until all shards have done so.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from agents.shard.jobs.context import ReportItem, ShardContext
 from agents.shard.jobs.reports import PROGRESS_S, PROGRESS_SOURCES, restored
 from schemas.records.lifecycle import State
 from schemas.segment.index import SegmentIndex
-from streams.state import archive, keys
+from streams.state import keys
 from streams.state.hot_table import Applied, ManifestEntry
 from streams.state.store import Put, Step
 
@@ -33,7 +33,7 @@ class Restore:
         }
         self._left = {source: _left(self._entries[source], self._missing) for source in versions}
         self._changed: dict[str, None] = {}
-        self._reading: AsyncIterator[tuple[SegmentIndex, bytes]] | None = None
+        self._reading: AsyncGenerator[tuple[SegmentIndex, bytes], None] | None = None
         self._told = context.clock.monotonic_s()
         self._done = False
 
@@ -54,9 +54,7 @@ class Restore:
     async def _bring(self) -> None:
         context = self._context
         if self._reading is None:
-            self._reading = archive.read(
-                context.settings, context.kafka, context.partition, self._missing.copy()
-            )
+            self._reading = context.archive.read(self._missing.copy())
         puts: list[Put] = []
         weight = 0
         while self._missing and (not puts or weight < context.work_bytes):
@@ -68,6 +66,8 @@ class Restore:
             segments, size = self._left[source]
             self._left[source] = (segments - 1, size - index.bytes)
             self._changed[source] = None
+        if not self._missing:
+            await self.close()
         await context.store.commit(Step(puts=puts, records=context.reports(self._progress())))
 
     def _progress(self) -> list[ReportItem]:
@@ -105,8 +105,8 @@ class Restore:
         await self._context.store.commit(Step(puts=puts, records=self._context.reports(items)))
 
     async def close(self) -> None:
-        """Ends the reading of the archive if the job is abandoned."""
-        if self._reading is not None and hasattr(self._reading, "aclose"):
+        """Ends the reading of the archive."""
+        if self._reading is not None:
             await self._reading.aclose()
 
 

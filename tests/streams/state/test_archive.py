@@ -1,0 +1,134 @@
+"""The archive of a partition: what is read back is what was appended, over one connection."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+
+import polars as pl
+import pytest
+
+from schemas.segment import codec
+from schemas.segment.index import SegmentIndex, build
+from schemas.segment.order import in_order
+from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.log import DEFAULT_OPTIONS, LogReader, Partition, ReaderOptions
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from streams.state import archive
+from streams.state.archive import ArchiveMismatch, ArchiveReader
+from streams.state.hot_table import ManifestEntry
+from streams.state.store import new_id
+from tests.rigs.rows import random_rows
+
+pytestmark = pytest.mark.connected
+
+PARTITION = 2
+#: More than the gap that is jumped over.
+MANY = 40
+
+
+class CountingLog(KafkaLog):
+    """The broker's log; counts the readers that connect."""
+
+    readers = 0
+
+    def reader(
+        self, cursor: Mapping[Partition, int], options: ReaderOptions = DEFAULT_OPTIONS
+    ) -> LogReader:
+        self.readers += 1
+        return super().reader(cursor, options)
+
+
+@pytest.fixture
+async def entries(settings: Settings, topics: Topics) -> dict[str, ManifestEntry]:
+    """`MANY` segments in the archive, one record each; in the order of their offsets."""
+    made: list[tuple[SegmentIndex, bytes]] = []
+    for number in range(MANY):
+        frame = in_order(random_rows(number, 20, sources=1).unique(["source", "user", "kind"]))
+        data = codec.encode(frame)
+        made.append((build(new_id(1_700_000_000_000), 0, frame, data), data))
+    writer = KafkaLog(settings).writer("test-archive")
+    await writer.start()
+    try:
+        offsets = await writer.commit(
+            [archive.append(settings, PARTITION, index, data, 1) for index, data in made]
+        )
+    finally:
+        await writer.close()
+    return {
+        index.id: ManifestEntry(offset, index.rows, index.bytes, index.checksum, 1)
+        for (index, _), offset in zip(made, offsets, strict=True)
+    }
+
+
+async def read(
+    reader: ArchiveReader, entries: Mapping[str, ManifestEntry], ids: Iterable[str]
+) -> list[str]:
+    return [index.id async for index, _ in reader.read({one: entries[one] for one in ids})]
+
+
+async def test_readings_follow_each_other_over_one_connection(
+    settings: Settings, entries: dict[str, ManifestEntry]
+) -> None:
+    kafka = CountingLog(settings)
+    reader = ArchiveReader(settings, kafka, PARTITION)
+    ids = list(entries)
+    try:
+        assert await read(reader, entries, ids) == ids
+        # back to the start, across a gap, in any order of the question
+        assert await read(reader, entries, (ids[-1], ids[0])) == [ids[0], ids[-1]]
+        assert await read(reader, entries, ids[5:6]) == ids[5:6]
+        assert await read(reader, entries, ()) == []
+        assert kafka.readers == 1
+    finally:
+        await reader.close()
+
+
+async def test_a_reading_that_ends_early_does_not_spoil_the_next(
+    settings: Settings, entries: dict[str, ManifestEntry]
+) -> None:
+    kafka = CountingLog(settings)
+    reader = ArchiveReader(settings, kafka, PARTITION)
+    ids = list(entries)
+    try:
+        async with aclosing(reader.read(entries)) as reading:
+            first, _ = await anext(reading)
+            assert first.id == ids[0]
+        assert await read(reader, entries, ids[3:]) == ids[3:]
+        assert kafka.readers == 2
+        # one that was given all it asked for has ended, also if nobody asked for more
+        async with aclosing(reader.read({ids[1]: entries[ids[1]]})) as reading:
+            await anext(reading)
+        assert await read(reader, entries, ids[:2]) == ids[:2]
+        assert kafka.readers == 2
+    finally:
+        await reader.close()
+
+
+async def test_a_record_that_is_not_the_manifests_is_told_and_the_others_are_read(
+    settings: Settings, entries: dict[str, ManifestEntry]
+) -> None:
+    reader = ArchiveReader(settings, KafkaLog(settings), PARTITION)
+    ids = list(entries)
+    wrong = ManifestEntry(entries[ids[1]].offset, 1, 1, "0" * 32, 1)
+    try:
+        for asked in ({ids[1]: wrong}, {ids[0]: entries[ids[1]]}):
+            with pytest.raises(ArchiveMismatch, match=f"@{entries[ids[1]].offset}: .* is another"):
+                [index async for index, _ in reader.read(asked)]
+        # a closed reader connects again
+        await reader.close()
+        assert await read(reader, entries, ids[:2]) == ids[:2]
+    finally:
+        await reader.close()
+
+
+async def test_what_is_read_is_what_was_appended(
+    settings: Settings, entries: dict[str, ManifestEntry]
+) -> None:
+    reader = ArchiveReader(settings, KafkaLog(settings), PARTITION)
+    try:
+        found = [(index, data) async for index, data in reader.read(entries)]
+    finally:
+        await reader.close()
+    for index, data in found:
+        assert codec.checksum(data) == index.checksum == entries[index.id].checksum
+        assert isinstance(codec.decode(data), pl.DataFrame)
