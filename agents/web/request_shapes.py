@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from agents.coordinator.rules.retention import SINCE
 from agents.http.keys import ISSUED
+from agents.requests.audit_facts import REFUSALS, WHYS
 from agents.requests.facts import STATES
 from schemas.records.lifecycle import Outcome, State, Status
 
@@ -81,6 +83,22 @@ _PART = _shape(
     }
 )
 
+_AUDIT_FACTS = {
+    **_shape(
+        {
+            "why": {"enum": [*WHYS, None]},
+            "refusal": {"enum": [*REFUSALS, None]},
+            "used_by": {**_NAME, "description": "the definition that uses the source, or used it"},
+            "used_by_name": _NAME,
+            "held_by": _NAME,
+            "since": {"enum": [*sorted(SINCE.values()), None]},
+            "period": {**_NAME, "description": "the retention: an ISO 8601 period"},
+            "due_at": _MOMENT,
+            "note": {**_NAME, "description": "what an operator wrote"},
+        }
+    ),
+    "description": "what `reason` and `detail` say, for programs",
+}
 _LIST_OF_TEXTS = {"type": "array", "items": _TEXT}
 _PARTS = {"type": "array", "items": _shape({"id": _TEXT, "name": _TEXT})}
 _WHOLE = {**_REQUEST, "sources": {"type": "array", "items": _PART}, "next": _NAME}
@@ -176,6 +194,7 @@ REQUESTS: Mapping[str, Any] = {
                         "reason": _NAME,
                         "detail": _NAME,
                         "request_id": _NAME,
+                        "facts": _AUDIT_FACTS,
                     }
                 ),
             },

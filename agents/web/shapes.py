@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from agents.coordinator.rules.retention import SINCE
 from agents.filters.description import FieldType
 from agents.web.request_shapes import PROGRESS, UNDERSTOOD
 from agents.web.user_columns import COLUMNS as AUDIENCE_COLUMNS
@@ -51,15 +52,32 @@ _SIZES = shape(
         "archived_segments": _COUNT,
     }
 )
+_EXPORT_SIZE = shape({"rows": _COUNT, "bytes": _COUNT})
 _EXEMPTION = shape({"root": _TEXT, "through": _TEXTS, "filter": _TEXT})
 _HOLD = shape({"by": _TEXT, "reason": _NAME, "since": _MOMENT})
+_DUE_FROM = {
+    "anyOf": [
+        shape(
+            {
+                "since": {"enum": sorted(SINCE.values())},
+                "period": {**_TEXT, "description": "the retention: an ISO 8601 period"},
+            }
+        ),
+        {"type": "null"},
+    ],
+    "description": "what `due_because` says",
+}
 _CHANGE = shape(
     {
         "change": _TEXT,
+        "code": {"enum": ["stopped", "all_stopped", "defined", "released", "restored", "as_if"]},
+        "definitions": {**_TEXTS, "description": "keys of those that change"},
         "summary": _TEXT,
         "state": _STATE,
         "due_at": _MOMENT,
         "due_because": _NAME,
+        "due_from": _DUE_FROM,
+        "held": {"anyOf": [_HOLD, {"type": "null"}]},
         "exempt_by": _list(_EXEMPTION),
     }
 )
@@ -191,6 +209,7 @@ COMPONENTS: Mapping[str, Any] = {
             "summary": {**_TEXT, "description": "one sentence for people"},
             "due_at": _MOMENT,
             "due_because": _NAME,
+            "due_from": _DUE_FROM,
             "legacy_deleted": {"type": "boolean"},
             "unreadable": {**_NAME, "description": "why its latest definition cannot be read"},
             "held": {"anyOf": [_HOLD, {"type": "null"}]},
@@ -250,6 +269,16 @@ COMPONENTS: Mapping[str, Any] = {
             "most_levels": _COUNT,
             "most_nodes": _COUNT,
             "columns": _TEXTS,
+        }
+    ),
+    "ExportSize": shape(
+        {
+            "source": _TEXT,
+            "name": _TEXT,
+            "users": {**_EXPORT_SIZE, "description": "of `users.csv`"},
+            "interactions": {**_EXPORT_SIZE, "description": "of `interactions?format=csv`"},
+            "exact": {"type": "boolean", "description": "false: estimated from some of the rows"},
+            "read": {**_COUNT, "description": "the rows that were read for it"},
         }
     ),
     "AudienceRequest": {

@@ -20,7 +20,7 @@ from agents.coordinator.rules.quarantine import (
     readable_uses,
     used_with,
 )
-from agents.coordinator.rules.retention import with_own_state
+from agents.coordinator.rules.retention import due_reason, with_own_state
 from agents.coordinator.rules.state import CoordinatorState, Source
 from agents.coordinator.rules.wording import Outlook, summary
 from agents.filters.references import UnreadableFilter, leaves, parse, use_of
@@ -59,10 +59,16 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that could happen today, and the resulting state of the source."""
+    """A change that could happen today, and the resulting state of the source.
+
+    `code` is `stopped`, `all_stopped`, `defined` (as stopped), `released` (from a hold), `restored`
+    or `as_if`; `definitions` are those that change, by key.
+    """
 
     change: str
     then: Outlook
+    code: str
+    definitions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,7 @@ class Explanation:
             "summary": self.summary,
             "due_at": record.due_at,
             "due_because": record.due_because,
+            "due_from": _due_from(record.due_because),
             "legacy_deleted": record.legacy_deleted,
             "unreadable": self.unreadable,
             "held": record.held and asdict(record.held),
@@ -134,13 +141,19 @@ def explain(
     changes = tuple(_changes(record, state, policy, now))
     then = None
     if asked is not None and as_if is not None:
-        then = Change(str(as_if), _decided(state, record.source, asked, now, policy))
+        outlook = _decided(state, record.source, asked, now, policy)
+        removed = (key.partition("@")[0] for key in as_if.without)
+        then = Change(
+            str(as_if), outlook, "as_if", tuple(dict.fromkeys((*as_if.stopped, *removed)))
+        )
     text = summary(record, [(change.change, change.then) for change in changes], now)
     own = state.quarantined.get(record.source)
     if own is not None:
         text += f"; its latest definition cannot be read ({own.detail:.200})"
     names = {
-        key: catalog[key].name for key in sorted(_keys(reasons, changes)) if key in catalog
+        key: catalog[key].name
+        for key in sorted(_keys(reasons, (*changes, then) if then else changes))
+        if key in catalog
     } | {record.source: record.name}
     return Explanation(record, text, reasons, changes, then, own.detail if own else None, names)
 
@@ -149,9 +162,11 @@ def _keys(reasons: Iterable[Reason], changes: Iterable[Change]) -> set[str]:
     """The definitions that an explanation speaks of."""
     exemptions = [reason.exemption for reason in reasons]
     exemptions += [exemption for change in changes for exemption in change.then.exempt_by]
+    changed = (key for change in changes for key in change.definitions)
     links = [link for reason in reasons for link in reason.links]
     return (
-        {exemption.root for exemption in exemptions}
+        set(changed)
+        | {exemption.root for exemption in exemptions}
         | {key for exemption in exemptions for key in exemption.through}
         | {key for link in links for key in (link.definition, link.target)}
     )
@@ -161,12 +176,21 @@ def _change(change: Change, now: int) -> dict[str, Any]:
     then = change.then
     return {
         "change": change.change,
+        "code": change.code,
+        "definitions": list(change.definitions),
         "summary": f"if {change.change} it {then.sentence(now)}",
         "state": then.state.value,
         "due_at": then.due_at,
         "due_because": then.due_because,
+        "due_from": _due_from(then.due_because),
+        "held": then.held and asdict(then.held),
         "exempt_by": [_exemption(exemption) for exemption in then.exempt_by],
     }
+
+
+def _due_from(because: str | None) -> dict[str, Any] | None:
+    reason = due_reason(because)
+    return None if reason is None else asdict(reason)
 
 
 def _exemption(exemption: Exemption) -> dict[str, Any]:
@@ -281,32 +305,34 @@ def _changes(
             exempt_by=state.exempt.get(record.source, ()),
         )
         happens = "was back" if record.state is State.RESTORING else "was restored"
-        yield Change(f"it {happens} today", Outlook.of(with_own_state(back, policy)))
+        outlook = Outlook.of(with_own_state(back, policy))
+        yield Change(f"it {happens} today", outlook, "restored")
         return
     if record.state in (State.ACTIVE, State.UNKNOWN):
         known = state.catalog.get(record.source)
         own = known or Definition(record.source, Status.ACTIVE, record.name, record.tags)
-        happens = "it stopped today"
+        happens, code = "it stopped today", "stopped"
         if record.state is State.UNKNOWN:
-            happens = "a definition said today that it has stopped"
-        yield Change(happens, then([DefinitionRead(record.source, _stopped(own))]))
+            happens, code = "a definition said today that it has stopped", "defined"
+        outlook = then([DefinitionRead(record.source, _stopped(own))])
+        yield Change(happens, outlook, code, (record.source,))
     if record.held is not None:
         command = Command(CommandType.UNHOLD.value, (record.source,), request_id="as-if")
-        yield Change("it was released today", then([CommandRead(command, "as-if")]))
+        yield Change("it was released today", then([CommandRead(command, "as-if")]), "released")
     if record.state is State.EXEMPT:
         roots = [
             exemption.root for exemption in record.exempt_by if exemption.root in state.catalog
         ]
         stops = {root: DefinitionRead(root, _stopped(state.catalog[root])) for root in roots}
         for root, stop in stops.items():
-            yield Change(f"{root} stopped today", then([stop]))
+            yield Change(f"{root} stopped today", then([stop]), "stopped", (root,))
         if len(stops) > 1:
             everybody: list[Input] = [
                 DefinitionRead(key, _stopped(definition))
                 for key, definition in state.catalog.items()
                 if key != record.source and definition.status is Status.ACTIVE
             ]
-            yield Change("all that use it stopped today", then(everybody))
+            yield Change("all that use it stopped today", then(everybody), "all_stopped")
 
 
 def _decided(

@@ -1,13 +1,39 @@
 """Computes the due time of a source, and its state while it is visible."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.state import Source
 from schemas.records.lifecycle import State, Status
 from streams.period import Period, add_ms
 
-__all__ = ["base", "due", "periods", "with_own_state"]
+__all__ = ["SINCE", "DueReason", "base", "due", "due_reason", "periods", "with_own_state"]
+
+SINCE = {
+    "deleted": "deleted",
+    "stopped": "stopped",
+    "restored": "restored",
+    "imported": "imported",
+    "the policy took effect": "policy",
+    "last use ended": "released",
+}
+"""What a reason of a due time says the retention runs from, and its code."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueReason:
+    """A reason of a due time for programs: the code of what the retention runs from (`SINCE`), and
+    the retention, such as `P3M`.
+    """
+
+    since: str
+    period: str
+
+
+def due_reason(text: str | None) -> DueReason | None:
+    """What a reason that `due` gave says; None for another text."""
+    what, then, period = (text or "").partition(", then ")
+    return DueReason(SINCE[what], period) if then and what in SINCE else None
 
 
 def periods(source: Source, policy: Policy) -> tuple[Period, ...]:

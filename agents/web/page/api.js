@@ -37,7 +37,7 @@ export const ask = (body, id) => call("POST", "requests", body, { "Idempotency-K
 
 export const cancel = (id) => call("POST", `restores/${encodeURIComponent(id)}/cancel`, { });
 
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+export const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** The same on a command line: with `emberline`, and with `curl`. */
 export function equivalents(body) {

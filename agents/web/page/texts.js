@@ -5,6 +5,8 @@ const KEPT = "emberline-language";
 
 let texts = {};
 export let language = "en";
+/** The language as the reader's region writes it: en-GB has other dates than en. */
+export let locale = "en";
 
 /** The language that was chosen, else the first of the browser's that there is. */
 function preferred() {
@@ -21,6 +23,8 @@ function preferred() {
 export async function load(chosen) {
   if (chosen) localStorage.setItem(KEPT, chosen);
   language = chosen || preferred();
+  const own = (one) => one.split("-")[0] === language.split("-")[0];
+  locale = navigator.languages.find(own) ?? language;
   const answer = await fetch(new URL(`${language}.json`, import.meta.url));
   texts = await answer.json();
   document.documentElement.lang = language;
@@ -39,23 +43,23 @@ export function t(key, parts = {}) {
 
 const forms = (found, count) => found[new Intl.PluralRules(language).select(count)] ?? found.other;
 
-export const num = (value) => new Intl.NumberFormat(language).format(value);
+export const num = (value) => new Intl.NumberFormat(locale).format(value);
 
 export function size(bytes) {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
   const step = bytes > 0 ? Math.min(Math.floor(Math.log10(bytes) / 3), units.length - 1) : 0;
   const form = { style: "unit", unit: units[step], unitDisplay: step ? "short" : "long", maximumFractionDigits: 1 };
-  return new Intl.NumberFormat(language, form).format(bytes / 1000 ** step);
+  return new Intl.NumberFormat(locale, form).format(bytes / 1000 ** step);
 }
 
-export const day = (ms) => new Intl.DateTimeFormat(language, { dateStyle: "long" }).format(ms);
+export const day = (ms) => new Intl.DateTimeFormat(locale, { dateStyle: "long" }).format(ms);
 
 /** A moment in the reader's zone, with UTC beside. */
 export function moment(ms) {
   const form = { dateStyle: "medium", timeStyle: "short" };
-  const here = new Intl.DateTimeFormat(language, form).format(ms);
-  const utc = new Intl.DateTimeFormat(language, { timeStyle: "short", timeZone: "UTC" }).format(ms);
+  const here = new Intl.DateTimeFormat(locale, form).format(ms);
+  const utc = new Intl.DateTimeFormat(locale, { timeStyle: "short", timeZone: "UTC" }).format(ms);
   return `${here} (${utc} UTC)`;
 }
 
-export const clock = (ms) => new Intl.DateTimeFormat(language, { timeStyle: "medium" }).format(ms);
+export const clock = (ms) => new Intl.DateTimeFormat(locale, { timeStyle: "medium" }).format(ms);

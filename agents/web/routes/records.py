@@ -11,8 +11,9 @@ from agents.http.keys import Scope
 from agents.http.problems import Problem, bad_request, shards_unavailable
 from agents.http.route import Route, path, query, ref, source_query
 from agents.requests.audit import AuditFilter, newest, oldest
+from agents.requests.audit_facts import audit_facts
 from agents.requests.rejected import rejected
-from agents.scatter.context import CONTEXT
+from agents.scatter.context import CONTEXT, WorkerContext
 from agents.web.access_log import count, note
 from agents.web.answer import json_answer, tagged
 from agents.web.caller import require
@@ -118,8 +119,7 @@ async def audit(request: web.Request) -> web.Response:
     partition = (Topics(context.settings.prefix).audit, 0)
     limit, cursor = limit_of(request), moment_of(request, "cursor")
     page = await page_of(context.kafka, partition, asked, limit, cursor)
-    states = context.states
-    entries = [one | {"name": _name(states.get(str(one["source"])))} for one in page.entries]
+    entries = [_described(context, entry) for entry in page.entries]
     return tagged(request, {"entries": entries, "next": page.next, "end": page.end})
 
 
@@ -146,8 +146,12 @@ async def settings(request: web.Request) -> web.Response:
     return tagged(request, {"settings": [asdict(line) for line in lines]})
 
 
-def _name(record: Any) -> str | None:
-    return None if record is None else record.name
+def _described(context: WorkerContext, entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry with the name of its source, and with facts that are also words of its reason."""
+    state, facts = context.states.get(str(entry["source"])), audit_facts(entry)
+    user = context.catalog.get(facts["used_by"] or "")
+    facts["used_by_name"] = None if user is None else user.definition.name
+    return entry | {"name": None if state is None else state.name, "facts": facts}
 
 
 _MILLISECONDS = "UTC milliseconds since 1970"

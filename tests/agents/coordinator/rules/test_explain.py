@@ -183,6 +183,18 @@ def test_as_if_filters_were_removed() -> None:
             told(desk, as_if=wrong)
 
 
+def test_changes_have_codes_and_the_definitions_that_change() -> None:
+    desk = exempt()
+    desk.define(D, "ACTIVE", references=(A,))
+    found = told(desk, as_if=AsIf((C, D))).facts(desk.now)
+    changes = [(one["code"], one["definitions"]) for one in found["changes"]]
+    assert changes == [("stopped", [D]), ("stopped", [C]), ("all_stopped", [])]
+    assert found["as_if"]["definitions"] == [C, D]
+    assert found["as_if"]["due_from"] == {"since": "released", "period": "P3M"}
+    assert found["names"].keys() >= {A, C, D, S}
+    assert found["due_from"] is None
+
+
 def test_facts_are_json() -> None:
     facts = told(exempt(), as_if=AsIf((C,))).facts(1)
     assert json.loads(json.dumps(facts)) == facts

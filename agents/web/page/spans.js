@@ -1,0 +1,20 @@
+// Periods and days that the API gives as text, in the form of the reader's language.
+
+import { locale } from "./texts.js";
+
+const PERIOD = /^P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?$/;
+const UNITS = ["year", "month", "week", "day", "hour", "minute", "second"];
+
+/** An ISO 8601 period, such as P3M: "3 months"; another text as it is. */
+export function period(text) {
+  const found = PERIOD.exec(text);
+  if (!found) return text;
+  const named = UNITS.map((unit, at) => [unit, Number(found[at + 1] ?? 0)]).filter(([, count]) => count);
+  const form = (unit) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" });
+  const texts = named.map(([unit, count]) => form(unit).format(count));
+  return new Intl.ListFormat(locale, { type: "unit" }).format(texts);
+}
+
+/** The day of a date such as 2026-04-01, which is of UTC; `form`: of Intl.DateTimeFormat. */
+export const utcDay = (date, form = { dateStyle: "medium" }) =>
+  new Intl.DateTimeFormat(locale, { ...form, timeZone: "UTC" }).format(new Date(date));
