@@ -5,7 +5,7 @@ Each route is in `ROUTES` beside its handler. The application's router, the chec
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -25,6 +25,7 @@ __all__ = [
     "path",
     "query",
     "ref",
+    "several",
     "source_query",
 ]
 
@@ -33,6 +34,7 @@ Schema = Mapping[str, Any]
 """A JSON schema (2020-12), as OpenAPI 3.1 has them."""
 
 ANY: Schema = MappingProxyType({})
+_TEXT: Schema = MappingProxyType({"type": "string"})
 _PART = re.compile(r"{(\w+)}")
 
 
@@ -59,6 +61,12 @@ def query(name: str, doc: str, *, required: bool = False, **schema: Any) -> Para
     """A part of the query: a text, unless `schema` says otherwise."""
     found = {"type": "string", **schema}
     return Parameter(name=name, where="query", schema=found, doc=doc, required=required)
+
+
+def several(name: str, doc: str, words: Sequence[str] = ()) -> Parameter:
+    """A part of the query that may be given several times; one of `words`, if there are any."""
+    items = {"type": "string", "enum": [str(word) for word in words]} if words else dict(_TEXT)
+    return Parameter(name=name, where="query", schema={"type": "array", "items": items}, doc=doc)
 
 
 def source_query(name: str, doc: str) -> Parameter:

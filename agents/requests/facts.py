@@ -1,5 +1,6 @@
 """The JSON of a request; docs/operating.md explains each member. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,17 @@ from agents.requests.availability import availability
 from agents.requests.commands import Sent
 from agents.views.protocol import SourceLookup
 from agents.views.request_view import RequestView
-from schemas.records.lifecycle import WORKING, CommandType, Outcome, SourceState, State
+from schemas.records.lifecycle import ALREADY_SO, WORKING, CommandType, Outcome, SourceState, State
 
-__all__ = ["STATES", "part_facts", "progress_facts", "request_facts", "sent_facts", "state_of"]
+__all__ = [
+    "STATES",
+    "part_facts",
+    "progress_facts",
+    "reason_facts",
+    "request_facts",
+    "sent_facts",
+    "state_of",
+]
 
 STATES = ("sent", "running", "finished", "failed")
 MOST_SUMMED = 5_000
@@ -76,6 +85,24 @@ def sent_facts(sent: Sent) -> dict[str, Any]:
         "counts": {"total": 0, **dict.fromkeys(_COUNTS, 0)},
         "progress": None,
     }
+
+
+def reason_facts(request: Request, view: RequestView, states: SourceLookup) -> list[dict[str, Any]]:
+    """Why sources of a request were refused, failed, or were so already: how many with which code,
+    and in which state they are; the most frequent reason first.
+    """
+    found: Counter[tuple[str | None, str | None, bool]] = Counter()
+    for source, told in view.parts(request.request_id).items():
+        if told.outcome.final and (told.code is not None or told.already):
+            record = states.get(source)
+            state = None if record is None else record.state.value
+            found[told.code, state, told.already] += 1
+    for code, count in request.untold_codes:
+        found[code, None, code in ALREADY_SO] += count
+    return [
+        {"code": code, "state": state, "already": already, "count": count}
+        for (code, state, already), count in found.most_common()
+    ]
 
 
 def part_facts(

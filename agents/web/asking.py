@@ -1,11 +1,12 @@
 """Handles a call that changes something: sends the command once, waits for the result, answers."""
 
 import asyncio
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+import polars as pl
 from aiohttp import web
 
 from agents.coordinator.rules.requests import asked as identity
@@ -14,14 +15,32 @@ from agents.coordinator.rules.state import Request
 from agents.http.admission import WorkKind
 from agents.http.problems import Problem, legacy_deleted, shards_unavailable
 from agents.requests.commands import NotSent, TooLong
-from agents.requests.facts import part_facts, request_facts, sent_facts
+from agents.requests.estimate import (
+    Amount,
+    accepted,
+    archived_amount,
+    effect_facts,
+    measured,
+)
+from agents.requests.facts import part_facts, reason_facts, request_facts, sent_facts
 from agents.scatter.context import CONTEXT, WorkerContext
+from agents.scatter.sizes import outline
 from agents.web.caller import slot
 from agents.web.command_body import wait_of
+from agents.web.command_match import matched
 from agents.web.source_names import understood, unknown_key
 from schemas.records.lifecycle import Command, CommandRefusal, CommandType, Outcome
 
-__all__ = ["MOST_PARTS", "SENT_PROBLEMS", "asked", "described", "requests_read", "unknown_request"]
+__all__ = [
+    "MOST_PARTS",
+    "NO_PARTS",
+    "SENT_PROBLEMS",
+    "PartPage",
+    "asked",
+    "described",
+    "requests_read",
+    "unknown_request",
+]
 
 MOST_PARTS = 1_000
 """Sources of a request in one answer."""
@@ -35,6 +54,8 @@ SENT_PROBLEMS = (
     "control_unavailable",
 )
 """The codes that every call with a command may have."""
+NO_PARTS: Mapping[str, Any] = {"sources": [], "next": None, "reasons": [], "effect": None}
+"""Of a request that the coordinator has not yet read."""
 
 
 def requests_read(context: WorkerContext) -> None:
@@ -50,23 +71,33 @@ def unknown_request(request_id: str) -> Problem:
 
 
 async def asked(
-    request: web.Request, command: Command, *, always_202: bool = False, one: str | None = None
+    request: web.Request,
+    command: Command,
+    match: object = None,
+    *,
+    always_202: bool = False,
+    one: str | None = None,
 ) -> web.Response:
     """Send a command unless it was sent before, wait for the coordinator's decision, and answer
     with the present state of the request; see docs/operating.md.
 
-    `one`: the source in the address; if it is refused, the refusal is the answer. Raises Problem.
+    `one`: the source in the address; if it is refused, the refusal is the answer. `match`: finds
+    the sources of a command that is sent for the first time. Raises Problem.
     """
+    by_match = match is not None
     context, wait_s = request.app[CONTEXT], wait_of(request)
     requests_read(context)
     request_id = command.request_id or ""
     known, of = context.requests.get(request_id), ""
     if known is None:
         former = context.commands.sent(request_id)
-        if former is not None and not former.repeated_by(command):
+        if former is not None and not (by_match or former.repeated_by(command)):
             raise _reused(request_id, former.command.type)
         async with slot(request, WorkKind.LOOK_UP):
-            await _sent(context, command)
+            if match is not None and former is None:
+                command = replace(command, sources=await matched(request, match))
+            if former is None or not by_match:
+                await _sent(context, command)
         # nobody else has it: while it waits, a request takes little memory
         command, of = replace(command, sources=(), users=()), identity(command)
         try:
@@ -81,30 +112,66 @@ async def asked(
         if sent is None:
             raise unknown_request(request_id)
         return web.json_response(
-            sent_facts(sent) | {"sources": [], "next": None, "understood": understood(request)},
+            {**sent_facts(sent), **NO_PARTS, "understood": understood(request)},
             status=202,
             headers=where,
         )
-    if not repeats(known, command, of) or not same_words(known, command):
+    # the id of a match says what was matched, and what it found then is what counts
+    same = by_match or repeats(known, command, of)
+    if not same or not same_words(known, command):
         raise _reused(request_id, known.type)
     _check_refused(context, known, one)
-    found = described(context, known) | {"understood": understood(request)}
+    found = await described(context, known) | {"understood": understood(request)}
     over = found["state"] != "running"
     return web.json_response(found, status=200 if over and not always_202 else 202, headers=where)
 
 
-def described(
-    context: WorkerContext, request: Request, after: str = "", limit: int = MOST_PARTS
+@dataclass(frozen=True, slots=True)
+class PartPage:
+    """A page of the parts of a request, in the order of the sources: those behind `after`, with
+    one of `outcomes` if any are given.
+    """
+
+    after: str = ""
+    limit: int = MOST_PARTS
+    outcomes: frozenset[str] = frozenset()
+
+
+FIRST = PartPage()
+
+
+async def described(
+    context: WorkerContext, request: Request, which: PartPage = FIRST
 ) -> dict[str, Any]:
-    """A request with a page of its parts, those after `after` in the order of the sources."""
+    """A request with a page of its parts."""
     parts = context.requests.parts(request.request_id)
-    names = sorted(name for name in parts if name > after) if after else sorted(parts)
-    page = list(islice(names, limit))
+    names = sorted(
+        name
+        for name, told in parts.items()
+        if name > which.after and (not which.outcomes or told.outcome in which.outcomes)
+    )
+    page = names[: which.limit]
     view, states = context.requests, context.states
     return request_facts(request, view, states) | {
         "sources": part_facts(request, page, view, states),
-        "next": page[-1] if len(names) > limit else None,
+        "next": page[-1] if len(names) > which.limit else None,
+        "reasons": reason_facts(request, view, states),
+        "effect": await _effect(context, request) if request.dry_run else None,
     }
+
+
+async def _effect(context: WorkerContext, request: Request) -> dict[str, Any]:
+    """What the command of a dry run would do."""
+    sources = accepted(request, context.requests)
+    if request.type == CommandType.RESTORE:
+        amount = archived_amount(sources, context.states)
+    else:
+        sizes, _ = await context.outlines.latest(lambda: outline(context))
+        rows = sizes.filter(pl.col("source").is_in(sources))
+        held = pl.max_horizontal("rows", "archived_rows")
+        amount = Amount(*rows.select(held.sum(), pl.col("bytes").sum()).row(0))
+    rate = measured(request.type, context.requests, context.states)
+    return effect_facts(len(sources), amount, rate)
 
 
 def _reused(request_id: str, kind: str) -> Problem:

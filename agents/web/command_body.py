@@ -21,6 +21,7 @@ from agents.http.problems import bad_request
 from agents.http.route import Schema, header, query
 from agents.scatter.context import CONTEXT
 from agents.web.caller import caller
+from agents.web.command_match import SCHEMA_MATCH
 from agents.web.source_names import keys_of
 from schemas.records.lifecycle import Command, CommandType, is_source
 
@@ -41,7 +42,7 @@ LOCAL = "local"
 WAIT_S = 5
 MOST_WAIT_S = 30
 
-MANY = frozenset({"sources", "tag"})
+MANY = frozenset({"sources", "tag", "match"})
 COMMON = frozenset({"dry_run", "reason", "notify"})
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
@@ -64,6 +65,7 @@ SCHEMA_MANY: Mapping[str, Schema] = {
         "maxLength": TEXT,
         "description": "All sources that have it when the command is read",
     },
+    "match": SCHEMA_MATCH,
 }
 SCHEMA_COMMON: Mapping[str, Schema] = {
     "dry_run": {"type": "boolean", "description": "Check, and change nothing"},
@@ -91,9 +93,9 @@ WAIT = query(
 )
 
 
-def schema(members: Mapping[str, Schema], *needed: str, one_of: tuple[str, ...] = ()) -> Schema:
-    """The schema of a body with these members and the common ones: all `needed`, and at least one
-    of `one_of`.
+def schema(members: Mapping[str, Schema], *needed: str, named: bool = False) -> Schema:
+    """The schema of a body with these members and the common ones: all `needed`; with `named` also
+    sources or a tag or both, or else a match.
     """
     found: dict[str, Any] = {
         "type": "object",
@@ -102,8 +104,9 @@ def schema(members: Mapping[str, Schema], *needed: str, one_of: tuple[str, ...] 
     }
     if needed:
         found["required"] = list(needed)
-    if one_of:
-        found["anyOf"] = [{"required": [name]} for name in one_of]
+    if named:
+        by_name = {"anyOf": [{"required": ["sources"]}, {"required": ["tag"]}]}
+        found["oneOf"] = [by_name, {"required": ["match"]}]
     return found
 
 

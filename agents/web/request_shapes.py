@@ -101,7 +101,54 @@ _AUDIT_FACTS = {
 }
 _LIST_OF_TEXTS = {"type": "array", "items": _TEXT}
 _PARTS = {"type": "array", "items": _shape({"id": _TEXT, "name": _TEXT})}
-_WHOLE = {**_REQUEST, "sources": {"type": "array", "items": _PART}, "next": _NAME}
+_REASON = _shape(
+    {
+        "code": _NAME,
+        "state": {"enum": [*(state.value for state in State), None]},
+        "already": {**_FLAG, "description": "it was so before: nothing had to be done"},
+        "count": _COUNT,
+    }
+)
+_EFFECT = _shape(
+    {
+        "sources": _COUNT,
+        "interactions": _COUNT,
+        "bytes": _COUNT,
+        "seconds": {
+            "type": ["number", "null"],
+            "minimum": 0,
+            "description": "at the rate that was measured; null where none was",
+        },
+        "measured": {
+            "anyOf": [
+                _shape(
+                    {
+                        "request_id": _TEXT,
+                        "time": {"type": "integer"},
+                        "bytes": _COUNT,
+                        "seconds": {"type": "number", "minimum": 0},
+                    }
+                ),
+                {"type": "null"},
+            ],
+            "description": "the request that the time comes from",
+        },
+    }
+)
+_WHOLE = {
+    **_REQUEST,
+    "sources": {"type": "array", "items": _PART},
+    "next": _NAME,
+    "reasons": {
+        "type": "array",
+        "items": _REASON,
+        "description": "why sources were refused, failed or were so already, and how many",
+    },
+    "effect": {
+        "anyOf": [_EFFECT, {"type": "null"}],
+        "description": "what would be done; of dry runs only",
+    },
+}
 UNDERSTOOD = {
     "type": "array",
     "items": _shape({"given": _TEXT, "source": _TEXT, "name": _TEXT}),

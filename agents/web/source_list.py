@@ -4,14 +4,13 @@ cursor=` of GET /sources, and `match` of commands.
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import orjson
 from aiohttp import web
 
 from agents.http.problems import bad_request
-from agents.http.route import Parameter, query
+from agents.http.route import query, several
 from agents.views.source_table import ORDERS, After, ListFilter, SourceOrder
 from schemas.records.lifecycle import SOURCE_KINDS, State
 from schemas.words.nearest import hint
@@ -86,17 +85,11 @@ def _no_cursor() -> Exception:
     return bad_request("cursor is `next` of the page before, in the same order")
 
 
-def _several(name: str, doc: str, items: Mapping[str, Any]) -> Parameter:
-    return query(name, doc, type="array", items={"type": "string", **items})
-
-
 PARAMETERS = (
     query("name", "Found anywhere in the name or the id, in any case"),
-    _several("kind", "Campaigns or Canvases only", {"enum": list(SOURCE_KINDS)}),
-    _several(
-        "state", "Sources in one of these states only", {"enum": [state.value for state in State]}
-    ),
-    _several("tag", "Sources with all of these tags only", {}),
+    several("kind", "Campaigns or Canvases only", SOURCE_KINDS),
+    several("state", "Sources in one of these states only", list(State)),
+    several("tag", "Sources with all of these tags only"),
     query(
         "sort",
         "What the order goes by; sources without a value are last, and equal ones are in the order "

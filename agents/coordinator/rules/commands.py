@@ -235,8 +235,13 @@ def _sources(
     named = _told(refused, command)
     listed = tuple(name for name in names if name not in refused or name in named)
     untold_already = sum(found.already for name, found in refused.items() if name not in named)
+    untold = Counter(str(found.code) for name, found in refused.items() if name not in named)
     request = replace(
-        request, sources=listed, untold=len(names) - len(listed), untold_already=untold_already
+        request,
+        sources=listed,
+        untold=len(names) - len(listed),
+        untold_already=untold_already,
+        untold_codes=tuple(sorted(untold.items())),
     )
     builder.put_request(request)
     if len(refused) < len(names):

@@ -183,7 +183,9 @@ def parsed(key: str, value: bytes) -> Any:
             case "r":
                 whole = _result(plain.get("whole"))
                 notify = tuple(plain.get("notify", ()))
-                return value_of(Request, {**plain, "whole": whole, "sources": (), "notify": notify})
+                codes = tuple(map(tuple, plain.get("untold_codes", ())))
+                own = {"whole": whole, "sources": (), "notify": notify, "untold_codes": codes}
+                return value_of(Request, {**plain, **own})
             case "t":
                 return _result(plain)
             case "p":

@@ -251,6 +251,8 @@ class Request:
     """Refused sources that no result is told of: they are counted only."""
     untold_already: int = 0
     """Of those, the ones that were as was asked before."""
+    untold_codes: tuple[tuple[str, int], ...] = ()
+    """How many of them were refused with which code."""
     tag: str | None = None
     reason: str | None = None
     notify: tuple[str, ...] = ()

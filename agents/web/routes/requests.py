@@ -1,6 +1,7 @@
 """Requests of operators, restores and others: created, listed, shown, cancelled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -11,13 +12,15 @@ from agents.http import body
 from agents.http.keys import Scope
 from agents.http.parameters import number
 from agents.http.problems import bad_request
-from agents.http.route import SOURCE, Handler, Route, Schema, path, query, ref
+from agents.http.route import SOURCE, Handler, Route, Schema, path, query, ref, several
 from agents.requests.facts import STATES, request_facts, sent_facts, state_of
 from agents.scatter.context import CONTEXT
 from agents.web.answer import tagged
 from agents.web.asking import (
     MOST_PARTS,
+    NO_PARTS,
     SENT_PROBLEMS,
+    PartPage,
     asked,
     described,
     requests_read,
@@ -32,9 +35,10 @@ from agents.web.command_body import (
     command_of,
     schema,
 )
+from agents.web.command_match import id_with_match
 from agents.web.pages import limit_of, limit_parameter
 from agents.web.source_names import source_of
-from schemas.records.lifecycle import Command, CommandType, is_source
+from schemas.records.lifecycle import Command, CommandType, Outcome, is_source
 from schemas.words.nearest import hint
 
 __all__ = ["ROUTES"]
@@ -46,27 +50,41 @@ _ABOUT_MANY = (*_ABOUT_ONE, CommandType.RESTORE, CommandType.CANCEL)
 
 async def restore(request: web.Request) -> web.Response:
     """Request a restore of sources."""
-    return await asked(request, await _restoring(request), always_202=True)
+    return await asked(request, *await _restoring(request), always_202=True)
 
 
 async def ask(request: web.Request) -> web.Response:
     """Request any command about sources."""
-    return await asked(request, await _any(request))
+    return await asked(request, *await _any(request))
 
 
-async def _restoring(request: web.Request) -> Command:
+async def _restoring(request: web.Request) -> tuple[Command, object]:
     found = await body.read_object(request, MANY | COMMON)
-    _check_named(found)
-    return command_of(request, CommandType.RESTORE.value, found)
+    return _many(request, CommandType.RESTORE.value, found)
 
 
-async def _any(request: web.Request) -> Command:
+async def _any(request: web.Request) -> tuple[Command, object]:
     found = await body.read_object(request, MANY | COMMON | {"type"})
-    _check_named(found)
     kind = found.get("type")
     if kind not in _ABOUT_MANY:
         raise bad_request(f"type is not {str(kind)[:80]!r}. {hint(str(kind), _ABOUT_MANY)}")
-    return command_of(request, str(kind), found)
+    return _many(request, str(kind), found)
+
+
+def _many(request: web.Request, kind: str, found: dict[str, Any]) -> tuple[Command, object]:
+    """The command, and what its sources match, if it has a match instead of sources."""
+    if "match" not in found:
+        if not {"sources", "tag"} & found.keys():
+            raise bad_request("Name sources, or a tag, or a match")
+        return command_of(request, kind, found), None
+    if {"sources", "tag"} & found.keys():
+        raise bad_request("match stands alone, without sources and tag")
+    match = found["match"]
+    if match is None:
+        raise bad_request("match is an object")
+    command = command_of(request, kind, found)
+    own = id_with_match(command.request_id or "", kind, match, dry_run=command.dry_run)
+    return replace(command, request_id=own), match
 
 
 def _about_one(kind: CommandType) -> Handler:
@@ -96,15 +114,16 @@ def _listing(takes: Callable[[Request], bool]) -> Handler:
         """Newest first; `next` is the cursor of the following page, null on the last."""
         context = request.app[CONTEXT]
         requests_read(context)
-        state = request.query.get("state")
-        if state is not None and state not in _LISTED:
-            raise bad_request(f"state is not {state[:80]!r}. {hint(state, _LISTED)}")
+        states = _several(request, "state", _LISTED)
+        types = _several(request, "type", CommandType)
         view = context.requests
         limit, before = limit_of(request), _before(request.query.get("cursor"))
         found = (
             one
             for one in view.newest(before)
-            if takes(one) and (state is None or state_of(one, view) == state)
+            if takes(one)
+            and (not types or one.type in types)
+            and (not states or state_of(one, view) in states)
         )
         page = list(islice(found, limit + 1))
         more, page = len(page) > limit, page[:limit]
@@ -124,19 +143,26 @@ async def one_request(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     requests_read(context)
     request_id = request.match_info["id"]
-    limit, after = limit_of(request, MOST_PARTS, MOST_PARTS), request.query.get("cursor", "")
+    outcomes = _several(request, "outcome", Outcome)
+    page = PartPage(
+        request.query.get("cursor", ""), limit_of(request, MOST_PARTS, MOST_PARTS), outcomes
+    )
     found = context.requests.get(request_id)
     if found is not None:
-        return tagged(request, described(context, found, after, limit))
+        return tagged(request, await described(context, found, page))
     sent = context.commands.sent(request_id)
     if sent is None:
         raise unknown_request(request_id)
-    return tagged(request, sent_facts(sent) | {"sources": [], "next": None})
+    return tagged(request, {**sent_facts(sent), **NO_PARTS})
 
 
-def _check_named(found: dict[str, Any]) -> None:
-    if not {"sources", "tag"} & found.keys():
-        raise bad_request("Name sources, or a tag")
+def _several(request: web.Request, name: str, known: Iterable[str]) -> frozenset[str]:
+    """The values of a parameter that may be given several times. Raises Problem (400)."""
+    found, words = request.query.getall(name, []), tuple(map(str, known))
+    for one in found:
+        if one not in words:
+            raise bad_request(f"{name} is not {one[:80]!r}. {hint(one, words)}")
+    return frozenset(found)
 
 
 def _before(cursor: str | None) -> tuple[int, str] | None:
@@ -155,8 +181,10 @@ _PAGES = (limit_parameter("requests"), query("cursor", "`next` of the page befor
 _PART_PAGES = (
     limit_parameter("sources", MOST_PARTS, MOST_PARTS),
     query("cursor", "`next` of the page before: a source"),
+    several("outcome", "Sources with one of these outcomes only", list(Outcome)),
 )
-_STATE = query("state", "Those that stand so only", enum=list(_LISTED))
+_STATE = several("state", "Those that stand so only", list(_LISTED))
+_TYPE = several("type", "Requests of these types only", list(CommandType))
 _ONE: Schema = {"application/json": ref("Request")}
 _ASKED: Schema = {"application/json": ref("AskedRequest")}
 _LIST: Schema = {"application/json": ref("Requests")}
@@ -188,7 +216,7 @@ def _many_shown(path_: str, takes: Callable[[Request], bool], summary: str) -> R
         handler=_listing(takes),
         summary=summary,
         scope=Scope.READ,
-        parameters=(_STATE, *_PAGES),
+        parameters=(_STATE, _TYPE, *_PAGES),
         etag=True,
         answers=_LIST,
         problems=("bad_request", "shards_unavailable"),
@@ -221,9 +249,10 @@ ROUTES = (
         "/restores",
         restore,
         "Bring sources back from the archive",
-        body=schema(SCHEMA_MANY, one_of=("sources", "tag")),
+        body=schema(SCHEMA_MANY, named=True),
         body_optional=False,
         statuses=(202,),
+        problems=("unknown_request",),
     ),
     _many_shown(
         "/restores",
@@ -255,9 +284,10 @@ ROUTES = (
         body=schema(
             {"type": {"enum": [kind.value for kind in _ABOUT_MANY]}, **SCHEMA_MANY},
             "type",
-            one_of=("sources", "tag"),
+            named=True,
         ),
         body_optional=False,
+        problems=("unknown_request",),
     ),
     _many_shown("/requests", lambda one: True, "Requests of every type, newest first, in pages"),
     _one_shown("/requests/{id}", "One request, source by source"),

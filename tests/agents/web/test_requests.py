@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import aiohttp
 import pytest
 
 from agents.http.keys import Keys, Scope
+from agents.web import command_match
 from schemas.records import codec
 from schemas.records.lifecycle import Command, Phase, SourceState, State
 from tests.rigs.desk import DAY, MONTH3
@@ -121,6 +123,10 @@ async def test_of_many_untold_parts_those_that_were_so_count_as_such(tmp_path: P
         _, found, _ = await operator.post("/restores", {"tag": "t"})
     assert (found["state"], found["counts"]["already"]) == ("finished", 1_200)
     assert len(found["sources"]) == 1_000
+    counts = {(one["code"], one["already"]): 0 for one in found["reasons"]}
+    for one in found["reasons"]:
+        counts[one["code"], one["already"]] += one["count"]
+    assert counts == {("not_expired", True): 1_200}
 
 
 async def test_the_same_key_is_the_same_request_and_sends_once(operator: Operator) -> None:
@@ -418,3 +424,93 @@ async def test_progress_is_told_by_source_and_together_with_the_time_left(tmp_pa
         await site.paper.tell()
         _, found, _ = await operator.get("/restores/r")
         assert found["sources"][0]["progress"]["done"] == 20
+
+
+async def test_a_match_names_the_sources_that_fit_when_it_is_read(operator: Operator) -> None:
+    body = {"type": "restore", "match": {"tag": ["t"], "state": ["expired", "STOPPED", "ACTIVE"]}}
+    status, dry, _ = await operator.post(
+        "/requests", {**body, "dry_run": True}, Idempotency_Key="all"
+    )
+    assert status == 200
+    assert dry["request_id"].startswith("all.")
+    assert (dry["counts"]["total"], dry["counts"]["completed"], dry["counts"]["already"]) == (
+        3,
+        1,
+        2,
+    )
+    assert dry["reasons"] == [
+        {"code": "not_expired", "state": "STOPPED", "already": True, "count": 1},
+        {"code": "not_expired", "state": "ACTIVE", "already": True, "count": 1},
+    ]
+    assert dry["effect"]["sources"] == 1
+    assert (dry["effect"]["seconds"], dry["effect"]["measured"]) == (None, None)
+    status, found, _ = await operator.post("/requests", body, Idempotency_Key="all")
+    assert (status, found["state"], found["effect"]) == (202, "running", None)
+    assert found["request_id"] not in ("all", dry["request_id"])
+    # what matches by now is another set: the request stays what it was
+    record = operator.site.states.records[A]
+    operator.site.states.put(replace(record, state=State.RESTORING, version=4))
+    status, again, _ = await operator.post("/requests", body, Idempotency_Key="all")
+    assert (status, again["request_id"]) == (202, found["request_id"])
+    assert again["counts"]["total"] == 3
+    other = {**body, "reason": "another"}
+    status, problem, _ = await operator.post("/requests", other, Idempotency_Key="all")
+    assert (status, problem["code"]) == (409, "key_reused")
+
+
+async def test_a_match_of_nothing_or_of_too_many_or_beside_names_is_refused(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def asked(match: Any, **more: Any) -> tuple[int, Any]:
+        status, found, _ = await operator.post("/restores", {"match": match, **more})
+        return status, found
+
+    status, problem = await asked({"name": "nobody"})
+    assert (status, problem["code"], problem["refusal"]) == (
+        409,
+        "command_refused",
+        "unknown_source",
+    )
+    for match, more in (
+        ({"tag": ["t"]}, {"tag": "t"}),
+        ({"tag": ["t"]}, {"sources": [A]}),
+        ({"size": 1}, {}),
+        ({"state": ["GONE"]}, {}),
+        ({"tag": "t"}, {}),
+        ({"tag": ["t"] * 101}, {}),
+        (None, {}),
+        ([], {}),
+    ):
+        assert (await asked(match, **more))[0] == 400, match
+    status, _, _ = await operator.post("/restores", {"match": {}}, Idempotency_Key="x" * 240)
+    assert status == 400
+    monkeypatch.setattr(command_match, "MAX_SOURCES", 2)
+    status, problem = await asked({"tag": ["t"]})
+    assert (status, problem["code"]) == (413, "request_too_large")
+    assert (problem["matching"], problem["most"]) == (3, 2)
+
+
+async def test_what_a_request_missed_is_asked_for_again(operator: Operator) -> None:
+    names = {"type": "expire", "sources": [A, B, C]}
+    status, found, _ = await operator.post("/requests", names, Idempotency_Key="first")
+    assert found["counts"] == {
+        "total": 3, "running": 1, "completed": 0, "already": 1, "refused": 1, "failed": 0
+    }  # fmt: skip
+    body = {"type": "expire", "match": {"request": "first"}, "dry_run": True}
+    status, again, _ = await operator.post("/requests", body)
+    assert [part["source"] for part in again["sources"]] == [C]
+    _, some, _ = await operator.get("/requests/first?outcome=refused&outcome=failed&limit=1")
+    assert ([part["source"] for part in some["sources"]], some["next"]) == ([A], A)
+    _, rest, _ = await operator.get("/requests/first?outcome=refused&limit=1&cursor=" + A)
+    assert ([part["source"] for part in rest["sources"]], rest["next"]) == ([C], None)
+    _, listed, _ = await operator.get("/requests?type=expire&state=running&state=failed")
+    assert [one["request_id"] for one in listed["requests"]] == ["first"]
+    for bad in ("/requests/first?outcome=gone", "/requests?type=gone", "/requests?state=sent"):
+        assert (await operator.get(bad))[0] == 400
+    assert again["reasons"] == [
+        {"code": "invalid_command", "state": "ACTIVE", "already": False, "count": 1}
+    ]
+    status, problem, _ = await operator.post(
+        "/requests", {"type": "expire", "match": {"request": "none"}}
+    )
+    assert (status, problem["code"]) == (404, "unknown_request")
