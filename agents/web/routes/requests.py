@@ -44,6 +44,7 @@ from schemas.words.nearest import hint
 __all__ = ["ROUTES"]
 
 _LISTED = tuple(state for state in STATES if state != "sent")
+_FLAGS = ("false", "true")
 _ABOUT_ONE = (CommandType.HOLD, CommandType.UNHOLD, CommandType.EXPIRE)
 _ABOUT_MANY = (*_ABOUT_ONE, CommandType.RESTORE, CommandType.CANCEL)
 
@@ -116,12 +117,14 @@ def _listing(takes: Callable[[Request], bool]) -> Handler:
         requests_read(context)
         states = _several(request, "state", _LISTED)
         types = _several(request, "type", CommandType)
+        dry = _several(request, "dry_run", _FLAGS)
         view = context.requests
         limit, before = limit_of(request), _before(request.query.get("cursor"))
         found = (
             one
             for one in view.newest(before)
             if takes(one)
+            and (not dry or _FLAGS[one.dry_run] in dry)
             and (not types or one.type in types)
             and (not states or state_of(one, view) in states)
         )
@@ -184,6 +187,7 @@ _PART_PAGES = (
     several("outcome", "Sources with one of these outcomes only", list(Outcome)),
 )
 _STATE = several("state", "Those that stand so only", list(_LISTED))
+_DRY_RUN = query("dry_run", "Dry runs only, or the others only", enum=list(_FLAGS))
 _TYPE = several("type", "Requests of these types only", list(CommandType))
 _ONE: Schema = {"application/json": ref("Request")}
 _ASKED: Schema = {"application/json": ref("AskedRequest")}
@@ -216,7 +220,7 @@ def _many_shown(path_: str, takes: Callable[[Request], bool], summary: str) -> R
         handler=_listing(takes),
         summary=summary,
         scope=Scope.READ,
-        parameters=(_STATE, _TYPE, *_PAGES),
+        parameters=(_STATE, _TYPE, _DRY_RUN, *_PAGES),
         etag=True,
         answers=_LIST,
         problems=("bad_request", "shards_unavailable"),

@@ -503,8 +503,12 @@ async def test_what_a_request_missed_is_asked_for_again(operator: Operator) -> N
     assert ([part["source"] for part in some["sources"]], some["next"]) == ([A], A)
     _, rest, _ = await operator.get("/requests/first?outcome=refused&limit=1&cursor=" + A)
     assert ([part["source"] for part in rest["sources"]], rest["next"]) == ([C], None)
-    _, listed, _ = await operator.get("/requests?type=expire&state=running&state=failed")
-    assert [one["request_id"] for one in listed["requests"]] == ["first"]
+    query = "/requests?type=expire&state=running&state=failed"
+    for dry_run, ids in (("false", ["first"]), ("true", [again["request_id"]])):
+        _, listed, _ = await operator.get(f"{query}&dry_run={dry_run}")
+        assert [one["request_id"] for one in listed["requests"]] == ids
+    assert len((await operator.get(query))[1]["requests"]) == 2
+    assert (await operator.get("/requests?type=restore"))[1]["requests"] == []
     for bad in ("/requests/first?outcome=gone", "/requests?type=gone", "/requests?state=sent"):
         assert (await operator.get(bad))[0] == 400
     assert again["reasons"] == [
