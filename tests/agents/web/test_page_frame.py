@@ -1,0 +1,38 @@
+"""The frame of the page in a browser: menu, language, and who is signed in."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from agents.http.keys import Scope
+from tests.rigs.browser import PageRig, page_rig
+
+pytestmark = [pytest.mark.connected, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def rig(broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PageRig]:
+    async with page_rig(broker, tmp_path_factory.mktemp("page")) as rig:
+        yield rig
+
+
+async def test_the_menu_leads_to_each_view_and_the_title_says_which(rig: PageRig) -> None:
+    page = await rig.page()
+    links = page.get_by_role("navigation").get_by_role("link")
+    for name in await links.all_inner_texts():
+        if name == "emberline":
+            continue
+        await links.filter(has_text=name).click()
+        await expect(page).to_have_title(f"{name.strip()} - emberline")
+        await expect(page.locator("[aria-current=page]")).to_have_text(name)
+
+
+async def test_the_language_is_the_browsers_and_stays_as_chosen(rig: PageRig) -> None:
+    page = await rig.page(locale="fr-CA", scope=Scope.READ)
+    await expect(page.locator("html")).to_have_attribute("lang", "fr")
+    await page.get_by_label("Langue").select_option("日本語")
+    await expect(page.locator("html")).to_have_attribute("lang", "ja")
+    await page.reload()
+    await expect(page.locator("html")).to_have_attribute("lang", "ja")
