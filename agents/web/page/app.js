@@ -2,6 +2,7 @@
 
 import { html, render, useEffect, useState } from "./htm.js";
 import { call, get, signedOut } from "./api.js";
+import { Audience } from "./audience.js";
 import { live } from "./live.js";
 import { Failure } from "./parts.js";
 import { OneRequest, Requests } from "./requests.js";
@@ -17,6 +18,7 @@ import { LANGUAGES, clock, language, load, num, t } from "./texts.js";
 const VIEWS = {
   sources: { all: Sources, one: Source },
   requests: { all: Requests, one: OneRequest, badge: (totals) => totals.requests_running },
+  audience: { all: Audience },
 };
 
 function place() {

@@ -5,10 +5,15 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from agents.filters.description import FieldType, described
+from agents.filters.errors import CODES
+from agents.filters.refusals import Code
 from agents.web.assets import Assets, assets
+from agents.web.user_columns import COLUMNS
 from tests.rigs.given import Given
 from tests.rigs.site import SHARDS, Site, active, serving
 
@@ -21,6 +26,10 @@ DYNAMIC = (
     *("source.by.", "source.channel.", "source.csv.", "source.event.", "source.filter."),
     *("source.if.", "source.kind.", "source.measure.", "source.one.", "source.refusal."),
     *("source.since.", "source.status.", "source.why."),
+    *("audience.about.", "audience.any.", "audience.as.", "audience.bound.", "audience.code."),
+    *("audience.column.", "audience.empty.", "audience.field.", "audience.filter."),
+    *("audience.format.", "audience.gone.", "audience.group.", "audience.joint."),
+    *("audience.unit.", "audience.value."),
 )
 MOST_BYTES = 200_000
 
@@ -154,6 +163,37 @@ def test_each_text_is_used_and_each_used_text_is_there() -> None:
         assert view in TEXTS["en"], view
     for start in re.findall(r"\bt\(`([^$`]*)\$", code):
         assert start in DYNAMIC, start
+
+
+def test_the_form_of_an_audience_knows_what_the_parser_knows() -> None:
+    code = (ROOM / "audience-fields.js").read_text()
+    types = re.search(r"const TYPES = {(.*?)};", code, re.DOTALL)
+    assert types is not None
+    assert set(re.findall(r"^  (\w+):", types[1], re.MULTILINE)) == set(get_args(FieldType))
+    wanted = set()
+    for one in described():
+        wanted |= {f"filter.{one.filter}", f"about.{one.about}"}
+        for field in one.fields:
+            wanted.add(f"field.{field.name}")
+            words = [str(value) for value in field.values if re.fullmatch(r"\w+", str(value))]
+            wanted |= {f"value.{field.name}.{value}" for value in words}
+            if field.values and not field.required and field.default is None:
+                wanted.add(f"any.{field.name}")
+    wanted |= {f"column.{name}" for name in COLUMNS}
+    texts = {key.removeprefix("audience.") for key in TEXTS["en"]}
+    assert wanted <= texts
+    starts = ("filter.", "about.", "field.", "value.", "column.")
+    assert {key for key in texts if key.startswith(starts)} <= wanted
+
+
+def test_each_refusal_of_a_filter_has_a_text() -> None:
+    code = (ROOM / "audience-faults.js").read_text()
+    listed = re.search(r"const CODES = \[(.*?)\];", code, re.DOTALL)
+    assert listed is not None
+    codes = set(re.findall(r'"(\w+)"', listed[1]))
+    assert codes == {*CODES, *(one.value for one in Code), "ambiguous_source"}
+    texts = {key for key in TEXTS["en"] if key.startswith("audience.code.")}
+    assert texts == {f"audience.code.{code}" for code in (*codes, "other")}
 
 
 def markup(code: str) -> str:

@@ -1,0 +1,77 @@
+// The fields of one condition, as GET /filters describes them.
+
+import { html } from "./htm.js";
+import { Bound } from "./audience-moment.js";
+import { useParts } from "./audience-names.js";
+import { Pick } from "./audience-pick.js";
+import { t } from "./texts.js";
+
+const BOUNDS = ["after", "before"];
+
+/** The words of a field for people; signs are words already. */
+export const word = (field, value) => (/^\w+$/.test(value) ? t(`audience.value.${field}.${value}`) : String(value));
+
+function Choice({ field, value, change, label, invalid }) {
+  const upper = typeof value === "string" && field.values.includes(value.toUpperCase()) ? value.toUpperCase() : value;
+  const set = upper ?? (field.required ? "" : field.default ?? "");
+  const strange = set !== "" && !field.values.includes(set);
+  const offered = strange ? [...field.values, set] : field.values;
+  const open = set === "" || (!field.required && field.default === null);
+  const pick = (event) => change(offered.find((one) => String(one) === event.target.value));
+  return html`<select aria-label=${label} aria-invalid=${invalid || null} onChange=${pick}>
+    ${open && html`<option value="" selected=${set === ""}>${field.required ? label : t(`audience.any.${field.name}`)}</option>`}
+    ${offered.map((one) => html`<option value=${String(one)} selected=${one === set}>
+      ${strange && one === set ? String(one) : word(field.name, one)}</option>`)}
+  </select>`;
+}
+
+function Text({ value, change, label, invalid, required }) {
+  return html`<input aria-label=${label} aria-invalid=${invalid || null} value=${value ?? ""} dir="auto" placeholder=${label}
+    required=${required} onInput=${(event) => change(event.target.value)} />`;
+}
+
+function Whole({ value, change, label, invalid }) {
+  const set = (event) => change(event.target.value === "" ? undefined : Math.trunc(Number(event.target.value)));
+  return html`<input type="number" min="0" step="1" aria-label=${label} aria-invalid=${invalid || null} value=${value ?? ""}
+    onInput=${set} />`;
+}
+
+/** A step or a variation: chosen by name where the definition lists them, typed otherwise. */
+function Part({ field, value, change, label, invalid, owner }) {
+  const found = useParts(owner.kind, owner.text)[`${field.name}s`] ?? [];
+  if (!found.length) return html`<${Text} value=${value} change=${change} label=${label} invalid=${invalid} />`;
+  const rows = value && !found.some((one) => one.id === value) ? [...found, { id: value, name: "" }] : found;
+  return html`<select aria-label=${label} aria-invalid=${invalid || null} onChange=${(event) => change(event.target.value)}>
+    <option value="" selected=${!value}>${field.required ? label : t(`audience.any.${field.name}`)}</option>
+    ${rows.map((one) => html`<option value=${one.id} selected=${one.id === value}>${one.name || one.id}</option>`)}
+  </select>`;
+}
+
+const Named = ({ field, ...rest }) => html`<${Pick} kind=${field.type} ...${rest} />`;
+
+/** How each type of field is shown; a test compares with the types of the API. */
+const TYPES = {
+  campaign: Named,
+  canvas: Named,
+  segment: Named,
+  text: Text,
+  choice: Choice,
+  number: Whole,
+  moment: Bound,
+};
+const PARTS = ["step", "variation"];
+
+/** `lacks`: names of fields that are needed; `wrong`: names that the worker refuses. */
+export function Fields({ node, described, change, lacks, wrong }) {
+  const kinds = described.fields.filter((field) => ["campaign", "canvas"].includes(field.type));
+  const owner = { kind: kinds[0]?.type, text: node[kinds[0]?.name] };
+  const exclusive = described.bounds === "one at most";
+  const other = (name) => BOUNDS.find((each) => each !== name);
+  return described.fields.map((field) => {
+    const { name } = field;
+    const Shown = PARTS.includes(name) ? Part : TYPES[field.type];
+    return html`<${Shown} key=${name} field=${field} name=${name} value=${node[name]} owner=${owner}
+      label=${t(`audience.field.${name}`)} required=${field.required} invalid=${wrong.has(name) || (lacks.includes(name) && node[name] === "")}
+      free=${!exclusive || !node[other(name)]} change=${(value) => change(name, value)} />`;
+  });
+}

@@ -1,0 +1,85 @@
+// What a filter names: sources and segments by key, with their names, states and parts. Kept for a while, as
+// many conditions name the same ones.
+
+import { useEffect, useState } from "./htm.js";
+import { get } from "./api.js";
+import { live } from "./live.js";
+
+const MOST = 500;
+const found = new Map();
+const news = new EventTarget();
+
+const keyOf = (kind, text) => (text.startsWith(`${kind}:`) ? text : `${kind}:${text}`);
+
+async function read(kind, key) {
+  const place = kind === "segment" ? "definitions" : "sources";
+  const one = await get(`${place}/${encodeURIComponent(key)}`);
+  return { key: one.source ?? one.key, name: one.name, state: one.state, gone: one.legacy_deleted, hidden: one.visible === false };
+}
+
+/** One by key, id or name: { key, name, state, gone, hidden }; `unknown` if there is none. */
+function lookUp(kind, text) {
+  const key = keyOf(kind, text);
+  if (!found.has(key)) {
+    if (found.size >= MOST) found.delete(found.keys().next().value);
+    const unknown = (error) => {
+      // what could not be read is asked for again with the next use
+      if (error.status !== 404) found.delete(key);
+      return { key, name: "", unknown: error.status === 404 };
+    };
+    found.set(key, read(kind, key).catch(unknown));
+  }
+  return found.get(key);
+}
+
+/** What a text names, as it stands now; null while it is being read. */
+export function useNamed(kind, text) {
+  const [one, set] = useState(null);
+  const [turn, again] = useState(0);
+  useEffect(() => {
+    let here = true;
+    set((before) => (before?.text === text ? before : null));
+    if (typeof text === "string" && text) lookUp(kind, text).then((value) => here && set({ ...value, text }));
+    return () => { here = false; };
+  }, [kind, text, turn]);
+  useEffect(() => {
+    const told = () => again((n) => n + 1);
+    news.addEventListener("news", told);
+    return () => news.removeEventListener("news", told);
+  }, []);
+  return one;
+}
+
+/** The steps and variations of a source: { steps, variations }, each [{ id, name }]. */
+export function useParts(kind, text) {
+  const [parts, set] = useState({ steps: [], variations: [] });
+  useEffect(() => {
+    let here = true;
+    set({ steps: [], variations: [] });
+    if (typeof text === "string" && text) {
+      // without a definition any id may be typed
+      get(`definitions/${encodeURIComponent(keyOf(kind, text))}`).then((one) => here && set(one), () => {});
+    }
+    return () => { here = false; };
+  }, [kind, text]);
+  return parts;
+}
+
+/** Up to `most` campaigns, Canvases or segments whose name or id contains a text: [{ key, name, state }]. */
+export async function search(kind, text, most) {
+  const asked = new URLSearchParams({ kind, name: text, limit: most });
+  if (kind === "segment") return (await get(`definitions?${asked}`)).definitions;
+  const { sources } = await get(`sources?${asked}`);
+  return sources.map((one) => ({ key: one.source, name: one.name, state: one.state }));
+}
+
+function forget(keys) {
+  for (const key of keys ?? [...found.keys()]) found.delete(key);
+  news.dispatchEvent(new Event("news"));
+}
+
+live.addEventListener("reload", () => forget());
+live.addEventListener("change", ({ detail }) => {
+  const changed = (detail.sources ?? []).map((one) => one.source).filter((key) => found.has(key));
+  if (changed.length) forget(changed);
+});

@@ -1,0 +1,197 @@
+// The audience: a filter as a form, how many users match it, what keeps it from being answered, its result.
+
+import { html, useEffect, useRef, useState } from "./htm.js";
+import { get } from "./api.js";
+import { Blocked, LeftOut, useStates } from "./audience-blocked.js";
+import { MOST_PARTS, conditions, useCount } from "./audience-count.js";
+import { faultsOf } from "./audience-faults.js";
+import { Form } from "./audience-form.js";
+import { useNamed } from "./audience-names.js";
+import { Elsewhere, Result } from "./audience-share.js";
+import { EMPTY, leaves, levels, missing, shape, unshown } from "./audience-tree.js";
+import { Failure, useRead } from "./parts.js";
+import { clock, num, t } from "./texts.js";
+
+const WRITE_MS = 300;
+const FIRST_COLUMNS = ["user_id"];
+
+/** The audience that an address asks for: { tree, exclude, columns, broken }. */
+function wanted(query) {
+  const columns = query.get("columns")?.split(",").filter(Boolean) ?? FIRST_COLUMNS;
+  const rest = { exclude: query.get("on_expired") === "exclude", columns };
+  const text = query.get("filter");
+  try {
+    return { ...rest, tree: text ? JSON.parse(text) : EMPTY, broken: null };
+  } catch {
+    return { ...rest, tree: EMPTY, broken: text };
+  }
+}
+
+function address({ tree, exclude, columns }) {
+  const query = new URLSearchParams({ filter: JSON.stringify(tree) });
+  if (exclude) query.set("on_expired", "exclude");
+  if (columns.join() !== FIRST_COLUMNS.join()) query.set("columns", columns.join(","));
+  return `#/audience?${query}`;
+}
+
+/**
+ * The audience of the address, and how to change it. Each change is an entry of the browser's history, so
+ * "back" takes it back; what somebody is typing replaces the entry.
+ */
+function useAddress(query) {
+  const [state, set] = useState(() => wanted(query));
+  const written = useRef(query.toString());
+  const timer = useRef(0);
+  useEffect(() => {
+    if (query.toString() === written.current) return;
+    written.current = query.toString();
+    set(wanted(query));
+  }, [query.toString()]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const change = (facts, typed) => {
+    const next = { ...state, broken: null, ...facts };
+    set(next);
+    clearTimeout(timer.current);
+    const write = () => {
+      const found = address(next);
+      written.current = new URLSearchParams(found.split("?")[1]).toString();
+      if (typed) location.replace(found);
+      else location.hash = found;
+    };
+    if (typed) timer.current = setTimeout(write, WRITE_MS);
+    else write();
+  };
+  return [state, change];
+}
+
+const describedOf = (filters, node) => filters.find((one) => one.filter === node.filter);
+
+/** What can be asked now: null while there is no condition, or one of them is not complete. */
+function askable(tree, exclude, filters) {
+  if (JSON.stringify(tree) === JSON.stringify(EMPTY)) return null;
+  const open = leaves(tree).some(({ node }) => {
+    const described = shape(node) === "leaf" && describedOf(filters, node);
+    return described && missing(node, described).length > 0;
+  });
+  return open ? null : { filter: tree, on_expired: exclude ? "exclude" : "refuse" };
+}
+
+/** How many parts of a filter no form shows. */
+function strange(tree, filters) {
+  return leaves(tree).filter(({ node }) => {
+    const described = shape(node) === "leaf" && describedOf(filters, node);
+    return !described || unshown(node, described).length > 0;
+  }).length;
+}
+
+/** The keys of the sources that a filter names itself. */
+function named(tree, filters) {
+  return leaves(tree).flatMap(({ node }) => {
+    const field = shape(node) === "leaf" && describedOf(filters, node)?.fields.find(({ type }) => ["campaign", "canvas"].includes(type));
+    const text = field && node[field.name];
+    return typeof text === "string" && text ? [text.startsWith(`${field.type}:`) ? text : `${field.type}:${text}`] : [];
+  });
+}
+
+/** A condition in a few words: its filter and what it names. */
+function Short({ node, filters }) {
+  const described = shape(node) === "leaf" ? describedOf(filters, node) : null;
+  const field = described?.fields.find(({ type }) => ["campaign", "canvas", "segment"].includes(type));
+  const one = useNamed(field?.type, field && node[field.name]);
+  const name = field ? one?.name || node[field.name] : node.tag;
+  const text = described ? t(`audience.filter.${node.filter}`) : t("audience.other");
+  return html`${node.has === false && html`<b>${t("audience.not")} </b>`}${text}${typeof name === "string" && html` <span dir="auto">${`“${name.slice(0, 80)}”`}</span>`}`;
+}
+
+function Contributions({ tree, filters, state, more, all }) {
+  const keys = conditions(tree);
+  if (!keys.length) return null;
+  const { parts, everybody } = state;
+  const asked = more ? keys.length : Math.min(keys.length, MOST_PARTS);
+  const most = everybody ?? Math.max(1, ...[...parts.values()].map((part) => part.count ?? 0));
+  const row = (key) => {
+    const part = parts.get(key);
+    const count = part?.count;
+    return html`<li key=${key}><span><${Short} node=${JSON.parse(key)} filters=${filters} /></span>
+      <b class=${count === undefined ? "faint" : ""}>${count === undefined ? t(part?.error ? "audience.waits" : "audience.counting") : num(count)}</b>
+      <meter min="0" max=${Math.max(most, 1)} value=${count ?? 0} aria-label=${t("audience.alone")}></meter></li>`;
+  };
+  return html`<h2>${t("audience.contributions")}</h2>
+    <ul class="shares">${keys.slice(0, asked).map(row)}</ul>
+    ${asked < keys.length && html`<button type="button" onClick=${all}>${t("audience.count_more", { count: keys.length - asked })}</button>`}
+    <p class="soft">${everybody !== null && t("audience.everybody", { count: everybody })} ${t("audience.questions", { count: asked + 2 })}</p>`;
+}
+
+function Sample({ answer, rows }) {
+  if (!rows) return html`<p class="notice">${t("audience.rows_no", { scope: "users.export" })}</p>`;
+  if (!answer.users.length) return null;
+  return html`<h2>${t("audience.sample")}</h2>
+    <ul class="sample">${answer.users.map((user) => html`<li key=${user}><code dir="auto">${user.slice(0, 200)}</code></li>`)}</ul>
+    <p class="soft">${t("audience.one_pin")}</p>`;
+}
+
+function Count({ state, asked, rows }) {
+  const { answer, error, busy, at } = state;
+  const waiting = !asked || error;
+  const text = waiting ? t(asked ? "audience.not_yet" : "audience.incomplete") : answer ? num(answer.count) : t("audience.counting");
+  return html`<div aria-live="polite" aria-busy=${busy} role="status" aria-label=${t("audience.matching")}>
+      <small>${t("audience.matching")}</small>
+      <div class=${!waiting && answer && !busy ? "big" : "big faint"}>${text}</div>
+      ${answer && !waiting && html`<small>${t(busy ? "audience.counting" : "audience.counted", { time: clock(at) })}
+        ${answer.lag > 0 && t("audience.lag", { count: answer.lag })}</small>`}
+    </div>
+    ${answer && !waiting && html`<${LeftOut} answer=${answer} /><${Sample} answer=${answer} rows=${rows} />`}`;
+}
+
+function Built({ query, operate, rows, known }) {
+  const { filters, columns: all, most_levels: most } = known;
+  const [{ tree, exclude, columns, broken }, change] = useAddress(query);
+  const [more, every] = useState(false);
+  const asked = askable(tree, exclude, filters);
+  const [state, again] = useCount(asked, rows, more);
+  useStates(named(tree, filters), again);
+  const { error } = state;
+  const hidden = error?.code === "source_hidden";
+  const kept = strange(tree, filters);
+  const chosen = columns.filter((one) => all.includes(one));
+  const load = (found) => change({ tree: found.filter, ...(found.exclude !== null && { exclude: found.exclude }) });
+  const turn = (event) => change({ exclude: event.target.checked });
+  return html`<div class="head"><div><h1>${t("audience")}</h1><span class="soft">${t("audience.about")}</span></div>
+      <div class="bar"><button type="button" onClick=${() => change({ tree: EMPTY, exclude: false })}>${t("audience.clear")}</button></div></div>
+    ${broken && html`<div class="error" role="alert">${t("audience.broken")} <code>${broken.slice(0, 500)}</code></div>`}
+    ${kept > 0 && html`<div class="notice" role="status">${t("audience.kept_parts", { count: kept })}</div>`}
+    ${levels(tree) > most && html`<div class="notice" role="status">${t("audience.levels", { count: most })}</div>`}
+    ${error && html`<${Blocked} error=${error} again=${again} operate=${operate} excluding=${exclude}
+      exclude=${() => change({ exclude: true })} />`}
+    <div class="grid cols audience">
+      <div class="grid">
+        <section class="panel" aria-label=${t("audience.conditions")}>
+          <h2>${t("audience.conditions")}</h2>
+          <${Form} tree=${tree} filters=${filters} parts=${state.parts} faults=${faultsOf(error, tree)}
+            change=${(next, typed) => change({ tree: next }, typed)} />
+          <label class="check"><input type="checkbox" checked=${exclude} onChange=${turn} /> ${t("audience.exclude_on")}</label>
+          ${!hidden && html`<p class="soft">${t("audience.exclude_about")}</p>`}
+        </section>
+        <${Elsewhere} asked=${asked} load=${load} />
+      </div>
+      <div class="grid">
+        <section class="panel matching">
+          <${Count} state=${state} asked=${asked} rows=${rows} />
+          ${asked && (!error || hidden) && html`<${Contributions} tree=${tree} filters=${filters} state=${state} more=${more} all=${() => every(true)} />`}
+        </section>
+        ${asked && html`<${Result} asked=${asked} answer=${error ? null : state.answer} all=${all} rows=${rows}
+          columns=${chosen.length ? chosen : FIRST_COLUMNS} pick=${(names) => change({ columns: names })} />`}
+      </div>
+    </div>`;
+}
+
+export function Audience({ query, operate, who }) {
+  const [known, error, again] = useRead(() => get("filters"), []);
+  const rows = !who.keys || ["users.export", "admin"].some((scope) => who.scopes.includes(scope));
+  if (!known) {
+    return error
+      ? html`<${Failure} error=${error} again=${again} />`
+      : html`<p class="none" role="status">${t("loading")}</p>`;
+  }
+  return html`<${Built} query=${query} operate=${operate} rows=${rows} known=${known} />`;
+}
