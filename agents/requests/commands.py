@@ -3,6 +3,8 @@ read.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from agents.coordinator.proof import sign
@@ -74,14 +76,21 @@ class Commands:
         self._requests = requests
         self._appender: LogAppender | None = None
         self._sent: OrderedDict[str, Sent] = OrderedDict()
+        #: Those that Kafka has not yet acknowledged, by id; their number is that of the callers.
+        self._under_way: dict[str, list[Sent]] = {}
 
     def __len__(self) -> int:
         """How many commands are remembered."""
         return len(self._sent)
 
     def sent(self, request_id: str) -> Sent | None:
-        """A command of this worker that the coordinator has not yet read, as far as is known."""
-        return None if self._requests.get(request_id) is not None else self._sent.get(request_id)
+        """A command of this worker that the coordinator has not yet read, as far as is known; one
+        that Kafka has not yet acknowledged is one too.
+        """
+        if self._requests.get(request_id) is not None:
+            return None
+        under_way = self._under_way.get(request_id)
+        return under_way[0] if under_way else self._sent.get(request_id)
 
     async def send(self, command: Command) -> None:
         """Write a command that has a request id; its `actor`, if any, is proven to the coordinator.
@@ -101,15 +110,29 @@ class Commands:
         if self._appender is None:
             self._appender = self._kafka.appender("commands")
         key = command.request_id.encode()
-        try:
-            await self._appender.append(Record(self._topic, key, value, headers=headers))
-        except Recoverable as error:
-            raise NotSent(error.message, remedy=error.remedy) from error
         small = replace(command, sources=(), users=(), reason=kept_reason(command))
+        sent = Sent(small, now, asked(command))
+        # before it is written: another one with its id may come meanwhile
+        with self._noted(command.request_id, sent):
+            try:
+                await self._appender.append(Record(self._topic, key, value, headers=headers))
+            except Recoverable as error:
+                raise NotSent(error.message, remedy=error.remedy) from error
         self._sent.pop(command.request_id, None)
-        self._sent[command.request_id] = Sent(small, now, asked(command))
+        self._sent[command.request_id] = sent
         while self._sent and (len(self._sent) > MOST_SENT or self._oldest_read()):
             self._sent.popitem(last=False)
+
+    @contextmanager
+    def _noted(self, request_id: str, sent: Sent) -> Iterator[None]:
+        under_way = self._under_way.setdefault(request_id, [])
+        under_way.append(sent)
+        try:
+            yield
+        finally:
+            under_way.remove(sent)
+            if not under_way:
+                del self._under_way[request_id]
 
     def _oldest_read(self) -> bool:
         return self._requests.get(next(iter(self._sent))) is not None

@@ -44,6 +44,7 @@ MOST_S = 3_600.0
 log = logging.getLogger(__name__)
 
 _BEAT = b": the connection lives\n\n"
+_LOST = "the worker cannot follow what changes: resume at another one"
 
 
 def tick_s(listeners: int) -> float:
@@ -94,13 +95,9 @@ class EventHub:
             key is not None and self._listeners[key] >= self._by_key
         ):
             raise TooManyListeners
-        self._listeners[key] += 1
         if self._task is None or self._task.done():
-            self._at = self._position()
-            self._told = self._totals()
-            self._first.clear()
-            self._task = asyncio.create_task(self._run(), name="events")
-            self._task.add_done_callback(self._ended)
+            self._begin_task()
+        self._listeners[key] += 1
         try:
             yield
         finally:
@@ -119,14 +116,18 @@ class EventHub:
         `allowed` is asked now and then; the stream ends where it says no.
         """
         begun = self._clock.monotonic_s()
+        task = self._task
         yield b"retry: 2000\n\n"
         if since is not None:
-            while not self._at.covers(since):
+            while not self._at.covers(since) and self._follows(task):
                 waited = self._clock.monotonic_s() - begun
                 if waited > min(AHEAD_S, MOST_S):
                     since = Position(-1, -1)  # the topics are other ones than it knows
                     break
                 await self._wait(TICK_S)
+        if not self._follows(task):
+            yield _dropped(_LOST)
+            return
         mine = self._next
         yield self._begin(since)
         looked = self._clock.monotonic_s()
@@ -140,8 +141,8 @@ class EventHub:
                 if not allowed():
                     yield _dropped("the key is not valid any more")
                     return
-            if self._task is None or self._task.done():
-                yield _dropped("the worker cannot follow what changes: resume at another one")
+            if not self._follows(task):
+                yield _dropped(_LOST)
                 return
             behind = self._next - mine
             if behind > len(self._held):
@@ -162,14 +163,33 @@ class EventHub:
             return False
         return True
 
+    def _begin_task(self) -> None:
+        """Begin to make events. What changed since the former task ended is in none of them, so its
+        listeners do not go on with this one.
+        """
+        self._at = self._position()
+        self._told = self._totals()
+        self._first.clear()
+        self._wake()
+        self._task = asyncio.create_task(self._run(), name="events")
+        self._task.add_done_callback(self._ended)
+
+    def _follows(self, task: "asyncio.Task[None] | None") -> bool:
+        """Whether the task that a listener began with still makes the events."""
+        return task is not None and task is self._task and not task.done()
+
+    def _wake(self) -> None:
+        """End the wait of all listeners. Whoever waits from now on waits for the next time."""
+        turn, self._turn = self._turn, asyncio.Event()
+        turn.set()
+
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(tick_s(self.listeners))
             before = self._next
             self._tick()
             if self._next != before:
-                turn, self._turn = self._turn, asyncio.Event()
-                turn.set()
+                self._wake()
 
     def _tick(self) -> None:
         """Make one event of what has changed, if anything has."""
@@ -220,8 +240,12 @@ class EventHub:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("events are not told any more", exc_info=error)
-            self._turn.set()
+            log.error(
+                "GET /events: the task that makes the events ended with an error; its listeners are "
+                "dropped, and the next one begins it again",
+                exc_info=error,
+            )
+            self._wake()
 
 
 def _event(name: str, at: Position, data: object) -> bytes:

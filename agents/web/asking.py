@@ -91,11 +91,13 @@ async def asked(
     known, of = context.requests.get(request_id), ""
     if known is None:
         former = context.commands.sent(request_id)
-        if former is not None and not (by_match or former.repeated_by(command)):
-            raise _reused(request_id, former.command.type)
         async with slot(request, WorkKind.LOOK_UP):
             if match is not None and former is None:
                 command = replace(command, sources=await matched(request, match))
+            # while this one waited, the same id may have come again
+            former = context.commands.sent(request_id)
+            if former is not None and not (by_match or former.repeated_by(command)):
+                raise _reused(request_id, former.command.type)
             if former is None or not by_match:
                 await _sent(context, command)
         # nobody else has it: while it waits, a request takes little memory

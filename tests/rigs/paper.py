@@ -1,5 +1,6 @@
 """A worker's commands without Kafka: a coordinator on paper reads them at once."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +25,8 @@ class PaperLog:
     """A log whose appender hands commands to a desk; its topics have what the desk has written.
 
     `key` is that by which workers prove whose a command is. While `silent` the coordinator reads
-    nothing, while `broken` nothing is acknowledged.
+    nothing, while `broken` nothing is acknowledged. With `slow` an append waits for that; `waiting` of
+    them do.
     """
 
     address = "paper"
@@ -37,6 +39,8 @@ class PaperLog:
         self.view = view
         self.key = key
         self.silent = self.broken = False
+        self.slow: asyncio.Event | None = None
+        self.waiting = 0
         self.sent: list[Record] = []
         self._told = 0
 
@@ -64,6 +68,10 @@ class PaperLog:
     async def append(self, record: Record) -> int:
         if self.broken:
             raise Recoverable("Nothing is acknowledged", remedy="Look at the broker")
+        if self.slow is not None:
+            self.waiting += 1
+            await self.slow.wait()
+            self.waiting -= 1
         self.sent.append(record)
         if not self.silent:
             await self.read(record)

@@ -277,6 +277,84 @@ async def test_one_that_fails_ends_the_streams_instead_of_leaving_them_silent(
         assert (name, "another" in data["reason"]) == ("dropped", True)
 
 
+class WaitsTooOften(AssertionError):
+    """Something waits for what has happened already, so no other task ever runs."""
+
+
+@pytest.fixture
+def waits_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails a test in which listeners wait for the next event very often: before, that went on for
+    ever, and nothing else ran."""
+    wait, count = events.EventHub._wait, 0
+
+    async def counted(hub: events.EventHub, seconds: float) -> bool:
+        nonlocal count
+        count += 1
+        if count > 2_000:
+            raise WaitsTooOften
+        return await wait(hub, seconds)
+
+    monkeypatch.setattr(events.EventHub, "_wait", counted)
+
+
+@pytest.mark.usefixtures("waits_seldom")
+async def test_after_an_error_the_worker_serves_and_the_next_listener_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = site_of(tmp_path)
+    counts = site.states.counts
+    async with serving(site) as session:
+        async with listening(session, site) as listener:
+            await listener.next()
+            monkeypatch.setattr(site.states, "counts", lambda: 1 / 0)
+            assert (await listener.next())[0] == "dropped"
+            monkeypatch.setattr(site.states, "counts", counts)
+        for known in ({}, {"Last_Event_ID": "999999-999999"}):
+            monkeypatch.setattr(events, "AHEAD_S", 0.05)
+            async with listening(session, site, **known) as again:
+                assert (await again.next())[0] == ("reload" if known else "hello")
+                site.states.put(SourceState(A, State.ACTIVE, 7 + len(known)))
+                assert (await again.next())[1]["sources"][0]["version"] == 7 + len(known)
+    (told,) = [one for one in caplog.records if one.name == "agents.requests.events"]
+    assert told.exc_info is not None
+    assert "GET /events" in told.getMessage()
+
+
+@pytest.mark.usefixtures("waits_seldom")
+async def test_a_listener_does_not_go_on_with_a_task_that_did_not_see_what_it_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of(tmp_path)
+    hub = site.context.events
+    with hub.place(None):
+        former = hub.events(None, lambda: True)
+        ahead = hub.events(Position(10**6, 0), lambda: True)
+        await anext(former)
+        await anext(former)
+        await anext(ahead)
+        waiting = [asyncio.create_task(anext(one)) for one in (former, ahead)]
+        first = hub._task
+        assert first is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(site.states, "counts", lambda: 1 / 0)
+            await asyncio.wait([first], timeout=DEADLINE_S)
+        site.states.put(SourceState(A, State.ACTIVE, 9))  # before the next task begins
+        with hub.place(None):
+            for one in waiting:
+                assert (await asyncio.wait_for(one, DEADLINE_S)).startswith(b"event: dropped\n")
+    assert hub.listeners == 0
+
+
+async def test_a_place_that_cannot_be_prepared_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of(tmp_path)
+    monkeypatch.setattr(site.states, "counts", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError), site.context.events.place(None):
+        pass
+    assert site.context.events.listeners == 0
+
+
 async def test_a_stream_ends_after_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from agents.web import command_match
 from schemas.records import codec
 from schemas.records.lifecycle import Command, Phase, SourceState, State
 from tests.rigs.desk import DAY, MONTH3
+from tests.rigs.dummies import until
 from tests.rigs.site import Site, serving, settings
 
 A, B, C = "campaign:a", "campaign:b", "canvas:c"
@@ -174,6 +175,25 @@ async def test_a_reuse_is_found_before_the_coordinator_has_read_the_first(
     status, found, _ = await operator.post("/restores", {"sources": [B]}, Idempotency_Key="k")
     assert (status, found["code"]) == (409, "key_reused")
     assert len(paper.sent) == 1
+
+
+async def test_of_two_bodies_at_one_time_under_one_key_one_is_a_reuse(operator: Operator) -> None:
+    paper = operator.site.paper
+    paper.silent, paper.slow = True, asyncio.Event()
+
+    async def post(source: str) -> tuple[int, Any, Any]:
+        return await operator.post("/restores?wait=0", {"sources": [source]}, Idempotency_Key="k")
+
+    first = asyncio.create_task(post(A))
+    await until(lambda: paper.waiting == 1)
+    async with asyncio.timeout(20):
+        status, found, _ = await post(B)  # Kafka has not yet acknowledged the first
+    assert (status, found["code"]) == (409, "key_reused")
+    same = asyncio.create_task(post(A))
+    await until(lambda: paper.waiting == 2)
+    paper.slow.set()
+    assert [(await one)[0] for one in (first, same)] == [202, 202]
+    assert len(operator.site.context.commands) == 1
 
 
 async def test_a_request_that_waits_for_the_coordinator_has_no_sources_in_memory(
