@@ -4,7 +4,7 @@ Every "if" is answered by the rules themselves: they decide the change in a temp
 contains only the records that concern the source.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -23,7 +23,7 @@ from agents.coordinator.rules.quarantine import (
 from agents.coordinator.rules.retention import due_reason, with_own_state
 from agents.coordinator.rules.state import CoordinatorState, Source
 from agents.coordinator.rules.wording import Outlook, summary
-from agents.filters.references import UnreadableFilter, leaves, parse, use_of
+from agents.filters.references import UnreadableFilter, Use, leaves, parse, use_of
 from schemas.records.lifecycle import (
     HIDDEN,
     Command,
@@ -37,6 +37,9 @@ from schemas.records.lifecycle import (
 )
 
 __all__ = ["Change", "Explanation", "Link", "Reason", "explain"]
+
+_MOST_SOUGHT = 20
+"""Keys that are sought in every filter's text; with more, every filter is read instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,22 +212,20 @@ def _state(
     policy: Policy,
 ) -> CoordinatorState:
     """A state with the source and the definitions that use it, directly or through segments."""
-    direct = {key: readable_uses(definition) for key, definition in catalog.items()}
-    used = used_with(direct, quarantined, ((record.source,), catalog, quarantined))
-    users: dict[str, list[str]] = {}
-    for key, targets in used.items():
-        for use in targets:
-            users.setdefault(use.target, []).append(key)
-    near, waiting = {record.source}, [record.source]
-    while waiting:
-        for user in users.get(waiting.pop(), ()):
-            if user not in near:
-                near.add(user)
-                # only through segments: a campaign that is used uses nothing by that
-                if kind_of(user) == "segment":
-                    waiting.append(user)
+    direct: dict[str, tuple[Use, ...]] = {}
+    near, level = {record.source}, {record.source}
+    while level:
+        for key in _that_may_name(level, catalog).difference(direct):
+            direct[key] = readable_uses(catalog[key])
+        used = used_with(direct, quarantined, ((record.source,), catalog, quarantined))
+        users = {
+            key for key, targets in used.items() if any(use.target in level for use in targets)
+        }
+        # only through segments: a campaign that is used uses nothing by that
+        level = {key for key in users - near if kind_of(key) == "segment"}
+        near |= users
     kept = {key: catalog[key] for key in sorted(near) if key in catalog}
-    kept_uses = {key: direct[key] for key in kept}
+    kept_uses = {key: readable_uses(definition) for key, definition in kept.items()}
     kept_quarantined = {key: quarantined[key] for key in sorted(near) if key in quarantined}
     sources = {record.source: _source(record)}
     found = exempt(
@@ -233,6 +234,25 @@ def _state(
     return CoordinatorState(
         catalog=kept, sources=sources, used=kept_uses, quarantined=kept_quarantined, exempt=found
     )
+
+
+def _that_may_name(keys: Collection[str], catalog: Mapping[str, Definition]) -> set[str]:
+    """The definitions whose text may name one of these keys: reading a filter takes much longer
+    than searching in it.
+    """
+    ends = [f'{key.partition(":")[2]}"' for key in keys]
+    if len(ends) > _MOST_SOUGHT:
+        return set(catalog)
+    return {
+        key
+        for key, one in catalog.items()
+        if one.references or (one.filters is not None and _may_hold(one.filters, ends))
+    }
+
+
+def _may_hold(text: str, ends: Iterable[str]) -> bool:
+    # JSON may spell any character with a backslash
+    return "\\" in text or any(end in text for end in ends)
 
 
 def _source(record: SourceState) -> Source:

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.coordinator.rules import explain as rules
 from agents.coordinator.rules.as_if import AsIf
 from agents.coordinator.rules.explain import Explanation, explain
+from agents.coordinator.rules.quarantine import readable_uses
 from agents.coordinator.rules.wording import Outlook
+from agents.filters.references import Use
 from schemas.errors import UsageError
-from schemas.records.lifecycle import Phase, State
+from schemas.records.lifecycle import Definition, Phase, State
 from tests.rigs.desk import DAY, Desk
 
 A, C, D, S, T = "campaign:a", "canvas:c", "canvas:d", "segment:s", "segment:t"
@@ -181,6 +184,27 @@ def test_as_if_filters_were_removed() -> None:
     for wrong in (AsIf((D,)), AsIf((), (D,)), AsIf((), (f"{C}@$.filters.or[7]",))):
         with pytest.raises(UsageError):
             told(desk, as_if=wrong)
+
+
+def test_only_filters_that_may_name_the_source_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(segments_are_roots=False)
+    desk.define(A, "STOPPED")
+    for n in range(50):
+        desk.define(f"canvas:other-{n}", "ACTIVE", filters={"filter": "in_segment", "segment": "x"})
+    escaped = '{"filter": "received_from_campaign", "campaign": "\\u0061"}'
+    desk.define("segment:far", "ACTIVE", filters=escaped)
+    desk.define(S, "ACTIVE", filters={"filter": "in_segment", "segment": "far"})
+    desk.define(C, "ACTIVE", filters=IN_S)
+    read: list[str] = []
+
+    def counted(definition: Definition) -> tuple[Use, ...]:
+        read.append(definition.key)
+        return readable_uses(definition)
+
+    monkeypatch.setattr(rules, "readable_uses", counted)
+    (reason,) = told(desk).reasons
+    assert (reason.exemption.root, reason.exemption.through) == (C, (S, "segment:far"))
+    assert set(read) == {A, C, S, "segment:far"}
 
 
 def test_changes_have_codes_and_the_definitions_that_change() -> None:
