@@ -2,15 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
-from agents.http.keys import Keys, Scope
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
-from streams.period import parse
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, define
+from tests.rigs.faults.harness import define
 
 __all__ = [
     "CANVAS",
@@ -20,7 +17,6 @@ __all__ = [
     "TEASER",
     "UNREADABLE",
     "fill",
-    "guarded",
     "tag_spring",
 ]
 
@@ -46,20 +42,6 @@ _STEPS = [{"id": "s-1", "name": "Hello"}, {"id": "s-2", "name": "A week later"}]
 _USES = {"filter": "received_from_campaign", "campaign": "teaser", "has": True}
 
 
-def guarded(settings: Settings) -> tuple[Settings, dict[str, str]]:
-    """Settings with keys and a short retention; and the keys' tokens by their name."""
-    keys, tokens = Keys(), {}
-    for name, scopes in (
-        ("ops", [Scope.READ, Scope.OPERATE, Scope.EXPORT]),
-        ("reader", [Scope.READ]),
-    ):
-        keys, tokens[name] = keys.add(name, scopes, 1)
-    file = settings.data_dir.parent / "keys.json"
-    keys.save(file)
-    more: dict[str, Any] = {**SMALL, "retention": "PT3S", "keys_file": file}
-    return replace(settings, **more, retention_by_tag={"long": parse("P3M")}), tokens
-
-
 async def fill(settings: Settings, users: int = 60) -> None:
     """Events of a month, and every definition; SPRING is still active."""
     for topic, events in _events(users).items():
@@ -75,7 +57,7 @@ async def fill(settings: Settings, users: int = 60) -> None:
         ("canvas:winback", "ACTIVE", {"filters": in_segment}),
         ("canvas:vip", "ACTIVE", {"filters": json.dumps({"or": [_USES]})}),
         (CANVAS, "ACTIVE", {"steps": _STEPS, "variations": _VARIATIONS, "filters": in_segment}),
-        (HOSTILE, "ACTIVE", {"tags": ["<b>bold</b>", f"{_RLO}gat"]}),
+        (HOSTILE, "ACTIVE", {"tags": ["<b>bold</b>", f"{_RLO}gat"], "filters": json.dumps(_USES)}),
         (UNREADABLE, "ACTIVE", {"filters": '{"filter": "received_from_campaing"}'}),
         ("campaign:old", "STOPPED", {"legacy_deleted": True}),
         ("campaign:empty", "STOPPED", {}),

@@ -89,6 +89,7 @@ function App() {
     again();
     const moved = () => go(place());
     addEventListener("hashchange", moved);
+    moved(); // the address may have changed since the first drawing
     signedOut.addEventListener("out", again);
     for (const name of ["link", "change"]) live.addEventListener(name, redraw);
   }, []);

@@ -1,20 +1,18 @@
 """One source in a browser: its banner, figures, uses, timeline, definition, and its CSV files."""
 
 import csv
-import shutil
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import pytest
-from playwright.async_api import Browser, Locator, Page, Route, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Locator, Page, Route, expect
 
-from streams.kafka.topics import Topics
-from streams.settings import Settings
+from agents.http.keys import Scope
+from streams.period import parse
+from tests.rigs.browser import PageRig, page_rig, shoot
 from tests.rigs.faults.harness import until
 from tests.rigs.source_page import (
     CANVAS,
@@ -24,104 +22,75 @@ from tests.rigs.source_page import (
     TEASER,
     UNREADABLE,
     fill,
-    guarded,
     tag_spring,
 )
-from tests.rigs.worker import Process, running
 
-SHOTS = Path(__file__).parents[3] / "build" / "page"
+pytestmark = [pytest.mark.connected, pytest.mark.asyncio(loop_scope="module")]
+
 EXPIRED = "Interaction data expired on"
 RESTORE = "Restore interaction data"
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """The system's Chromium, without a screen."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    assert found is not None, "There is no Chromium: apt-get install chromium"
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        await chromium.close()
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def rig(broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PageRig]:
+    """A worker with sources of every kind."""
+    short = {"retention": "PT3S", "retention_by_tag": {"long": parse("P3M")}}
+    async with page_rig(broker, tmp_path_factory.mktemp("page"), **short) as made:
+        await fill(made.settings)
+        yield made
 
 
-@dataclass(frozen=True)
-class World:
-    """A worker with sources of every kind, and a page whose reader has signed in."""
-
-    settings: Settings
-    worker: Process
-    api: aiohttp.ClientSession
-    page: Page
-    tokens: Mapping[str, str]
-
-    async def state(self, source: str, wanted: str) -> None:
-        async def reached() -> bool:
-            async with self.api.get(f"{self.worker.url}/sources/{source}") as answer:
-                return bool((await answer.json()).get("state") == wanted)
-
-        await until(reached, 60, f"{source} is {wanted}")
-
-    async def received(self, source: str, wanted: int) -> bool:
-        async with self.api.get(f"{self.worker.url}/sources/{source}/analytics") as answer:
-            rows: list[dict[str, Any]] = (await answer.json()).get("totals", [])
-        return wanted == sum(int(row["count"]) for row in rows if row["kind"] == "received")
-
-    async def show(self, source: str) -> None:
-        await self.page.goto(f"{self.worker.url}/#/sources/{quote(source, safe='')}")
-        heading = self.page.get_by_role("heading", level=1)
-        await expect(heading).to_contain_text(NAMES.get(source, source)[:30])
-
-    def region(self, name: str) -> Locator:
-        return self.page.get_by_role("region", name=name, exact=True)
-
-    async def shoot(self, name: str) -> None:
-        for scheme in ("light", "dark"):
-            for width in (1280, 390):
-                await self.page.emulate_media(color_scheme=scheme)
-                await self.page.set_viewport_size({"width": width, "height": 900})
-                shot = SHOTS / f"{name}-{scheme}-{width}.png"
-                await self.page.screenshot(path=shot, full_page=True)
-        await self.page.set_viewport_size({"width": 1280, "height": 900})
-        await self.page.emulate_media(color_scheme="light")
+async def answer_of(rig: PageRig, path: str) -> dict[str, Any]:
+    async with rig.api() as api, api.get(path) as answer:
+        found: dict[str, Any] = await answer.json(content_type=None)
+        return found
 
 
-@pytest.mark.connected
-async def test_one_source(
-    settings: Settings, topics: Topics, tmp_path: Path, browser: Browser
-) -> None:
-    settings, tokens = guarded(settings)
-    await fill(settings)
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    header = {"Authorization": f"Bearer {tokens['ops']}"}
-    async with running(settings) as worker, aiohttp.ClientSession(headers=header) as api:
-        await worker.ready()
-        page = await browser.new_page(locale="en-GB", timezone_id="Europe/Berlin")
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("dialog", lambda dialog: errors.append(dialog.message))
-        await page.goto(worker.url)
-        await page.get_by_label("Key").fill(tokens["ops"])
-        await page.get_by_role("button", name="Sign in").click()
-        await expect(page.get_by_text("Connected")).to_be_visible()
-        world = World(settings, worker, api, page, tokens)
-        await it_expires_and_is_restored_and_its_figures_stay(world)
-        await what_keeps_it_hot_is_drawn_listed_and_thought_away(world)
-        await where_no_restore_is_possible_the_reason_is_told(world)
-        await a_restore_that_runs_shows_how_far_it_is(world)
-        await its_definition_is_readable(world)
-        await files_tell_their_size_before(world, tmp_path)
-        await hostile_names_are_text(world)
-        await a_reader_is_told_what_the_key_does_not_allow(world)
-        assert errors == []
+async def reach(rig: PageRig, source: str, state: str) -> None:
+    async def reached() -> bool:
+        return (await answer_of(rig, f"/sources/{source}")).get("state") == state
+
+    await until(reached, 60, f"{source} is {state}")
 
 
-async def it_expires_and_is_restored_and_its_figures_stay(world: World) -> None:
-    page = world.page
-    await world.state(SPRING, "ACTIVE")
-    await until(partial(world.received, SPRING, 60), 60, "the events are folded")
-    await world.show(SPRING)
-    figures = world.region("Messages and engagement")
+async def ask(rig: PageRig, source: str, command: str, reason: str) -> None:
+    async with (
+        rig.api() as api,
+        api.post(f"/sources/{source}/{command}", json={"reason": reason}) as answer,
+    ):
+        assert answer.ok, await answer.text()
+
+
+def address(source: str) -> str:
+    return f"#/sources/{quote(source, safe='')}"
+
+
+async def show(rig: PageRig, source: str, page: Page | None = None) -> Page:
+    """The page of one source, in a window of its own or in this one."""
+    if page is None:
+        page = await rig.page(address(source), timezone_id="Europe/Berlin")
+    else:
+        await page.goto(f"{rig.worker.url}/{address(source)}")
+    heading = page.get_by_role("heading", level=1)
+    await expect(heading).to_contain_text(NAMES.get(source, source)[:30])
+    return page
+
+
+def region(page: Page, name: str) -> Locator:
+    return page.get_by_role("region", name=name, exact=True)
+
+
+async def test_it_expires_and_is_restored_and_its_figures_stay(rig: PageRig) -> None:
+    await reach(rig, SPRING, "ACTIVE")
+
+    async def folded() -> bool:
+        found = await answer_of(rig, f"/sources/{SPRING}/analytics")
+        received = [row["count"] for row in found.get("totals", []) if row["kind"] == "received"]
+        return bool(sum(received) == 60)
+
+    await until(folded, 60, "the events are folded")
+    page = await show(rig, SPRING)
+    figures = region(page, "Messages and engagement")
     await expect(figures.get_by_role("definition").first).to_have_text("60")
     await expect(figures.get_by_role("img", name="by day from 1 Apr 2026")).to_be_visible()
     await figures.get_by_role("button", name="Show as table").click()
@@ -131,11 +100,11 @@ async def it_expires_and_is_restored_and_its_figures_stay(world: World) -> None:
     before = await tables.all_inner_texts()
     sums = await figures.get_by_role("definition").all_inner_texts()
 
-    events = world.region("What happened").get_by_role("listitem")
+    events = region(page, "What happened").get_by_role("listitem")
     await expect(events.first).to_contain_text("Active")
-    await tag_spring(world.settings, "STOPPED")
+    await tag_spring(rig.settings, "STOPPED")
     # the page follows: nothing is loaded again
-    banner = world.region("Expired")
+    banner = region(page, "Expired")
     await expect(banner).to_contain_text(EXPIRED, timeout=30_000)
     await expect(banner).to_contain_text("106 interactions are in the archive")
     await expect(banner).to_contain_text("If you restore it today, it is available until")
@@ -146,83 +115,106 @@ async def it_expires_and_is_restored_and_its_figures_stay(world: World) -> None:
     await expect(tables).to_have_count(4)
     assert await tables.all_inner_texts() == before
     assert await figures.get_by_role("definition").all_inner_texts() == sums
-    await world.shoot("source-expired")
+    await shoot(page, "source-expired", full=True)
 
-    await tag_spring(world.settings, "STOPPED", "long")
+    await tag_spring(rig.settings, "STOPPED", "long")
     await banner.get_by_role("button", name=RESTORE).click()
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("Possible for 1 source.")
     await dialog.get_by_label("Reason").fill("retargeting")
     await dialog.get_by_role("button", name=RESTORE).click()
-    await world.state(SPRING, "STOPPED")
-    await world.show(SPRING)
-    restored = world.region("Restored")
+    await reach(rig, SPRING, "STOPPED")
+    await show(rig, SPRING, page)
+    restored = region(page, "Restored")
     await expect(restored).to_contain_text("Interaction data was restored on")
     await expect(restored).to_contain_text("3 months after it was restored")
     await expect(banner).to_have_count(0)
     await expect(events.first).to_contain_text("Restored: the data is available")
     begun = events.filter(has_text="Restore started")
-    await expect(begun).to_contain_text("ops")
+    await expect(begun).to_contain_text("operate")
     await begun.get_by_role("link", name="Show the request").click()
     await expect(page.get_by_text("retargeting")).to_be_visible()
-    await world.show(SPRING)
+    await show(rig, SPRING, page)
     await figures.get_by_role("button", name="Show as table").click()
     await expect(tables).to_have_count(4)
     assert await tables.all_inner_texts() == before
     await page.get_by_label("Language").select_option("日本語")
     await expect(page.get_by_role("heading", name="履歴")).to_be_visible()
-    await world.shoot("source-ja")
+    await shoot(page, "source-ja", full=True)
     await page.get_by_label("言語").select_option("English")
 
 
-async def what_keeps_it_hot_is_drawn_listed_and_thought_away(world: World) -> None:
-    await world.state(TEASER, "EXEMPT")
-    await world.show(TEASER)
-    uses = world.region("Why it is in this state")
-    await expect(uses).to_contain_text("3 definitions use it, so its data stays available")
+async def test_what_keeps_it_hot_is_drawn_listed_and_thought_away(rig: PageRig) -> None:
+    await reach(rig, TEASER, "EXEMPT")
+    page = await show(rig, TEASER)
+    uses = region(page, "Why it is in this state")
+    await expect(uses).to_contain_text("4 definitions use it, so its data stays available")
     roots = uses.get_by_role("list", name="What uses it").locator("> li")
-    await expect(roots).to_have_count(3)
+    await expect(roots).to_have_count(4)
     winback = roots.filter(has_text="Winback")
     await expect(winback).to_contain_text("Spring buyers → Teaser (Received message from campaign)")
     drawn = uses.locator("svg .box")
-    await expect(drawn).to_have_count(5)  # the source, the segment, three Canvases
-    await expect(uses.locator("svg path.edge")).to_have_count(4)
+    await expect(drawn).to_have_count(6)  # the source, the segment, four roots
+    await expect(uses.locator("svg path.edge")).to_have_count(5)
     answer = uses.get_by_role("status")
     for name, then in (
+        (NAMES[HOSTILE][:20], "because Canvas"),
         ("VIP club", "because Canvas"),
         ("Winback", "because Canvas"),
         ("Welcome journey", "Its data expires on"),
     ):
-        button = uses.get_by_role("button", name=f"What if {name} stopped today?")
+        button = uses.get_by_role("button", name=f"What if {name}")
         await button.press("Enter")
         await expect(button).to_have_attribute("aria-pressed", "true")
         await expect(answer).to_contain_text(then)
     await expect(answer).to_contain_text("3 seconds after its last use ended")
     await uses.get_by_text("The same on a command line").click()
     await expect(uses.locator("pre")).to_contain_text("--as-if-stopped 'canvas:vip'")
-    await world.shoot("source-uses")
+    await shoot(page, "source-uses", full=True)
     await roots.get_by_role("link", name="Winback").first.click()
-    await expect(world.page.get_by_role("heading", level=1)).to_have_text("Winback")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Winback")
 
 
-async def where_no_restore_is_possible_the_reason_is_told(world: World) -> None:
-    button = world.page.get_by_role("button", name=RESTORE)
-    await world.state("campaign:empty", "EXPIRED")
+async def test_the_timeline_has_pages_and_follows(rig: PageRig) -> None:
+    await reach(rig, TEASER, "EXEMPT")
+    page = await show(rig, TEASER)
+    happened = region(page, "What happened")
+    entries = happened.get_by_role("listitem")
+    await expect(entries.first).to_contain_text("In use")
+    for n in range(6):
+        await ask(rig, TEASER, "hold", f"round {n} <i>of many</i>")
+        await ask(rig, TEASER, "unhold", f"end of round {n}")
+    await expect(entries.first).to_contain_text("end of round 5")
+    await expect(entries.first).to_contain_text("operate")
+    await expect(entries.filter(has_text="round 5 <i>of many</i>")).to_contain_text("Held")
+    assert await entries.count() > 20
+    await page.reload()
+    await expect(entries).to_have_count(20)
+    await happened.get_by_role("button", name="Show older entries").click()
+    await expect(entries.filter(has_text="A use began")).to_have_count(1)
+    await expect(happened.get_by_role("button", name="Show older entries")).to_have_count(0)
+
+
+async def test_where_no_restore_is_possible_the_reason_is_told(rig: PageRig) -> None:
+    page = await rig.page("#/sources")
+    button = page.get_by_role("button", name=RESTORE)
+    await reach(rig, "campaign:empty", "EXPIRED")
     for source, name, why in (
         ("campaign:empty", "Expired", "The archive has no data of it"),
         ("campaign:old", "No restore", "deleted permanently under the older policy"),
         ("campaign:unheard", "No restore", "It has events, but no definition"),
     ):
-        await world.show(source)
-        await expect(world.region(name)).to_contain_text(why)
+        await show(rig, source, page)
+        await expect(region(page, name)).to_contain_text(why)
         await expect(button).to_have_count(0)
-    await world.page.goto(f"{world.worker.url}/#/sources/campaign%3Anone")
-    await expect(world.page.get_by_role("alert")).to_contain_text("There is no such source")
+    await page.goto(f"{rig.worker.url}/#/sources/campaign%3Anone")
+    await expect(page.get_by_role("alert")).to_contain_text("There is no such source")
 
 
-async def a_restore_that_runs_shows_how_far_it_is(world: World) -> None:
+async def test_a_restore_that_runs_shows_how_far_it_is(rig: PageRig) -> None:
     """A restore of so few rows is over at once: the answer of the worker is held as it was."""
-    address = f"**/sources/{quote(SPRING, safe='')}"
+    place = f"**/sources/{quote(SPRING, safe='')}"
+    page = await rig.page("#/sources")
 
     async def runs(route: Route) -> None:
         answer = await route.fetch()
@@ -230,36 +222,34 @@ async def a_restore_that_runs_shows_how_far_it_is(world: World) -> None:
         found = await answer.json() | {"state": "RESTORING", "visible": False, "stuck": [2]}
         await route.fulfill(response=answer, json=found | {"progress": progress})
 
-    await world.page.route(address, runs)
-    await world.show(SPRING)
-    banner = world.region("Restoring")
+    await page.route(place, runs)
+    await show(rig, SPRING, page)
+    banner = region(page, "Restoring")
     bar = banner.get_by_role("progressbar")
     await expect(bar).to_have_attribute("value", "3")
     await expect(banner).to_contain_text("42")
     await expect(banner).to_contain_text("1 shard has not reported in time: 2.")
     await expect(banner).to_contain_text("A restore is running")
-    await expect(world.page.get_by_role("button", name=RESTORE)).to_have_count(0)
-    await world.shoot("source-restoring")
-    await world.page.unroute(address)
+    await expect(page.get_by_role("button", name=RESTORE)).to_have_count(0)
+    await shoot(page, "source-restoring", full=True)
 
 
-async def its_definition_is_readable(world: World) -> None:
-    await world.show(CANVAS)
-    definition = world.region("Definition")
+async def test_its_definition_is_readable(rig: PageRig) -> None:
+    page = await show(rig, CANVAS)
+    definition = region(page, "Definition")
     for text in ("Hello", "s-1", "A week later", "Subject B"):
         await expect(definition).to_contain_text(text)
-    await expect(world.page.get_by_role("table", name="By step")).to_contain_text("A week later")
+    await expect(page.get_by_role("table", name="By step")).to_contain_text("A week later")
     await definition.get_by_text("Definition as JSON").click()
     await expect(definition.locator("pre").filter(has_text='"kind": "canvas"')).to_be_visible()
-    await world.show(UNREADABLE)
+    await show(rig, UNREADABLE, page)
     note = definition.get_by_role("note")
     await expect(note).to_contain_text("The latest definition cannot be read")
     await expect(note).to_contain_text("'received_from_campaing' is no filter")
 
 
-async def files_tell_their_size_before(world: World, folder: Path) -> None:
-    page = world.page
-    await world.show(CANVAS)
+async def test_files_tell_their_size_before(rig: PageRig, tmp_path: Path) -> None:
+    page = await show(rig, CANVAS)
     await page.get_by_role("button", name="Download CSV").click()
     dialog = page.get_by_role("dialog", name="Download CSV")
     for name, lines in (("User data", 60), ("Interactions", 90)):
@@ -268,40 +258,36 @@ async def files_tell_their_size_before(world: World, folder: Path) -> None:
         async with page.expect_download() as begun:
             await item.get_by_role("link", name="Download").click()
         download = await begun.value
-        file = folder / download.suggested_filename
+        file = tmp_path / download.suggested_filename
         assert file.name.startswith("canvas-journey-")
         await download.save_as(file)
         with file.open(newline="") as text:
             assert len(list(csv.reader(text))) == lines + 1
     await dialog.get_by_role("button", name="Close").click()
-    await world.show("campaign:empty")
+    await show(rig, "campaign:empty", page)
     await page.get_by_role("button", name="Download CSV").click()
     await expect(dialog).to_contain_text("Restore it first")
     await dialog.get_by_role("button", name="Close").click()
 
 
-async def hostile_names_are_text(world: World) -> None:
-    page = world.page
-    await world.show(HOSTILE)
+async def test_hostile_names_are_text(rig: PageRig) -> None:
+    page = await show(rig, HOSTILE)
     heading = page.get_by_role("heading", level=1)
     assert len(await heading.inner_text()) < 300
     await heading.get_by_role("button", name="Show all of it").click()
     assert len(await heading.inner_text()) > 10_000
-    assert await page.locator("main img").count() == 0
+    assert await page.locator("main img, main h1 b").count() == 0
     await expect(page.get_by_role("link", name="<b>bold</b>")).to_be_visible()
     await page.set_viewport_size({"width": 390, "height": 900})
     wider = "document.documentElement.scrollWidth > innerWidth"
     assert not await page.evaluate(wider)
     await heading.get_by_role("button", name="Show less").click()
-    await world.shoot("source-hostile")
+    await shoot(page, "source-hostile", full=True)
 
 
-async def a_reader_is_told_what_the_key_does_not_allow(world: World) -> None:
-    page = world.page
-    await page.get_by_role("button", name="Sign out").click()
-    await page.get_by_label("Key").fill(world.tokens["reader"])
-    await page.get_by_role("button", name="Sign in").click()
-    await world.show(CANVAS)
+async def test_a_reader_is_told_what_the_key_does_not_allow(rig: PageRig) -> None:
+    page = await rig.page(address(CANVAS), Scope.READ)
+    await expect(page.get_by_role("heading", level=1)).to_have_text(NAMES[CANVAS])
     for name in ("Hold", "Expire now"):
         await expect(page.get_by_role("button", name=name)).to_have_count(0)
     await page.get_by_role("button", name="Download CSV").click()
