@@ -1,9 +1,11 @@
 """Server-sent events of one worker: made once for all its listeners, at most two a second; with
 many listeners at least one a second.
 
-    event: hello | change | reload | dropped
+    event: hello | change | reload | beat | dropped
     id: the position up to which a listener knows everything
     data: JSON
+
+`age_s` in the data is the age of what the worker knows: the time since a broker last answered it.
 
 The last few events are held, and each listener has a place among them. A listener that falls behind
 them is dropped: what a listener costs does not depend on how slowly it reads.
@@ -43,7 +45,7 @@ MOST_S = 3_600.0
 
 log = logging.getLogger(__name__)
 
-_BEAT = b": the connection lives\n\n"
+_COMMENT = b": the connection lives\n\n"
 _LOST = "the worker cannot follow what changes: resume at another one"
 
 
@@ -77,6 +79,7 @@ class EventHub:
         self._held: deque[bytes] = deque(maxlen=HELD)
         self._next = 0  # the number of the event that comes next
         self._at = Position(0, 0)  # what listeners know after the last event
+        self._looked_at = 0.0  # a clock's seconds: when that was all that the worker knew
         self._told: dict[str, Any] = {}  # the totals of the last event
         self._turn = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -109,12 +112,14 @@ class EventHub:
                 self._task = None
 
     async def events(
-        self, since: Position | None, allowed: Callable[[], bool]
+        self, since: Position | None, allowed: Callable[[], bool], beat_s: float | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """The events for one listener, which has a place. `since`: what it knows already.
+        """The events for one listener, which has a place. `since`: what it knows already. `beat_s`:
+        so long after an event without another one it gets the event `beat`.
 
         `allowed` is asked now and then; the stream ends where it says no.
         """
+        pause = BEAT_S if beat_s is None else beat_s
         begun = self._clock.monotonic_s()
         task = self._task
         yield b"retry: 2000\n\n"
@@ -151,8 +156,8 @@ class EventHub:
             if behind:
                 mine += 1
                 yield self._held[len(self._held) - behind]
-            elif not await self._wait(min(BEAT_S, max(0.0, begun + MOST_S - now))):
-                yield _BEAT
+            elif not await self._wait(min(pause, max(0.0, begun + MOST_S - now))):
+                yield _COMMENT if beat_s is None else _event("beat", self._at, self._aged({}))
 
     async def _wait(self, seconds: float) -> bool:
         """Wait for the next event; False if none came in time."""
@@ -167,7 +172,7 @@ class EventHub:
         """Begin to make events. What changed since the former task ended is in none of them, so its
         listeners do not go on with this one.
         """
-        self._at = self._position()
+        self._at, self._looked_at = self._position(), self._clock.monotonic_s()
         self._told = self._totals()
         self._first.clear()
         self._wake()
@@ -195,7 +200,7 @@ class EventHub:
         """Make one event of what has changed, if anything has."""
         at, former = self._position(), self._at
         self._first.clear()
-        self._at = at
+        self._at, self._looked_at = at, self._clock.monotonic_s()
         found = self._totals()
         news: dict[str, Any] | None = {"sources": [], "requests": []}
         if at != former:
@@ -204,9 +209,9 @@ class EventHub:
             return
         self._told = found
         if news is None:
-            self._hold(_event("reload", at, {"totals": found}))
+            self._hold(_event("reload", at, self._aged({"totals": found})))
         else:
-            self._hold(_event("change", at, {**news, "totals": found}))
+            self._hold(_event("change", at, self._aged({**news, "totals": found})))
 
     def _hold(self, event: bytes) -> None:
         self._held.append(event)
@@ -217,7 +222,7 @@ class EventHub:
         known = self._first.get(since)
         if known is not None:
             return known
-        found = {"totals": self._told}
+        found = self._aged({"totals": self._told})
         if since is None:
             made = _event(
                 "hello", self._at, {**found, "requests": running(self._states, self._requests)}
@@ -231,6 +236,11 @@ class EventHub:
 
     def _news(self, since: Position) -> dict[str, Any] | None:
         return None if since.log < 0 else changed(self._states, self._requests, since)
+
+    def _aged(self, data: dict[str, Any]) -> dict[str, Any]:
+        silent = max(self._states.silent_s(), self._requests.silent_s())
+        age = silent + self._clock.monotonic_s() - self._looked_at
+        return {**data, "age_s": round(age, 3)}
 
     def _position(self) -> Position:
         return Position(self._states.position, self._requests.position)

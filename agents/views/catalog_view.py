@@ -155,6 +155,8 @@ async def follow(
     start, end = spans[log_at]
     reader = kafka.reader({log_at: start}, ReaderOptions(name="catalog-view"))
     await reader.start()
+    if requests is not None:
+        requests.silent_s = reader.silent_s
     last: int | None = None
     try:
         while True:

@@ -1,7 +1,7 @@
 """The interfaces of the two views, which tests and commands may implement too."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from agents.names.index import NameIndex
@@ -54,6 +54,11 @@ class ChangingStates(SourceStates, Protocol):
     @property
     def position(self) -> int:
         """The next offset of `lifecycle.state` to be read."""
+        ...
+
+    @property
+    def silent_s(self) -> Callable[[], float]:
+        """Tells the seconds since a broker last answered the reader."""
         ...
 
     def counts(self) -> dict[str, int]:

@@ -7,7 +7,7 @@ still has them.
 import asyncio
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from agents.coordinator.rules import ledger
@@ -48,6 +48,8 @@ class RequestView:
         self._changed = asyncio.Condition()
         self.position = 0
         """The next offset of the log to be read."""
+        self.silent_s: Callable[[], float] = lambda: 0.0
+        """Seconds since a broker last answered the reader."""
         self.caught_up = asyncio.Event()
         """Set once all that was there when the reading began has been applied."""
 

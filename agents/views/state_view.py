@@ -1,7 +1,7 @@
 """This worker's copy of `lifecycle.state`."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from agents.coordinator.rules.bounds import HUGE
 from agents.names.index import NameIndex
@@ -39,6 +39,8 @@ class StateView:
         """Grows with every record applied: a reader compares it with what it last saw."""
         self.position = 0
         """The next offset of `lifecycle.state` to be read."""
+        self.silent_s: Callable[[], float] = lambda: 0.0
+        """Seconds since a broker last answered the reader."""
         self.caught_up = asyncio.Event()
         """Set once all that was there when the reading began has been applied."""
 
@@ -152,6 +154,7 @@ async def follow(environment: Environment, view: StateView) -> None:
     start, end = (await kafka.admin.bounds([partition]))[partition]
     reader = kafka.reader({partition: start}, ReaderOptions(name="state-view"))
     await reader.start()
+    view.silent_s = reader.silent_s
     damaged: set[str] = set()
     try:
         while True:

@@ -303,12 +303,13 @@ REQUESTS: Mapping[str, Any] = {
         "type": "object",
         "description": "a server-sent event; the first line of a stream sets `retry` only",
         "properties": {
-            "event": {"enum": ["hello", "change", "reload", "dropped"]},
+            "event": {"enum": ["hello", "change", "reload", "beat", "dropped"]},
             "id": {**_TEXT, "description": "what `Last-Event-ID` resumes from"},
             "data": {
                 **_TEXT,
                 "contentMediaType": "application/json",
-                "description": "`totals`, `sources`, `requests`; of `dropped` the `reason`",
+                "description": "`totals`, `sources`, `requests`, `age_s`; of `dropped` the "
+                "`reason`",
             },
         },
         "required": ["data"],

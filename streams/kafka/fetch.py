@@ -103,6 +103,7 @@ class Fetcher:
         self._asked: dict[int, list[Partition]] = {}
         self._unreadable = options.unreadable
         self._trouble_said = 0.0
+        self._answered = self._now()
 
     async def start(self) -> None:
         """Connects; raises `Recoverable` when no broker answers."""
@@ -153,6 +154,10 @@ class Fetcher:
         producer; as of the last answer. Partitions without such offsets are left out.
         """
         return self._protocol.held_back()
+
+    def silent_s(self) -> float:
+        """Seconds since a broker last answered a question about all of its partitions."""
+        return self._now() - self._answered
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Moves a position; answers to requests from another position are discarded."""
@@ -328,6 +333,8 @@ class Fetcher:
             self._trouble(wanted, f"{type(error).__name__} {error}".strip())
             return []
         heard = self._protocol.heard(asked, response)
+        if not heard.refused and not heard.other:
+            self._answered = self._now()
         for partition, why in heard.refused:
             self._trouble([partition], f"{partition[0]}[{partition[1]}]: {why}")
         if heard.other:

@@ -194,6 +194,11 @@ class LogReader(Protocol):
         open transaction. Partitions without such offsets are left out; does not wait.
         """
 
+    def silent_s(self) -> float:
+        """Seconds since a broker last answered, or since the start: while brokers answer, less than
+        a second more than what `fetch` waits; does not wait.
+        """
+
     async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RecordBatch]:
         """The next batches, decompressed; empty if none came within about `max_wait_ms`.
 

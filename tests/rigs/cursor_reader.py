@@ -20,5 +20,8 @@ class CursorReader:
     def position(self, partition: Partition) -> int:
         return self._positions[partition]
 
+    def silent_s(self) -> float:
+        return 0.0
+
     def seek(self, partition: Partition, offset: int) -> None:
         self._positions[partition] = offset

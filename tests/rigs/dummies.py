@@ -30,6 +30,7 @@ class States:
         self.records = {record.source: record for record in records}
         self.written = dict.fromkeys(self.records, 0)
         self.position = 1
+        self.silent_s: Callable[[], float] = lambda: 0.0
 
     def get(self, source: str) -> SourceState | None:
         return self.records.get(source)

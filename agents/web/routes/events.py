@@ -7,6 +7,7 @@ from aiohttp import web
 
 from agents.http.keyring import KeysLost
 from agents.http.keys import Scope
+from agents.http.parameters import number
 from agents.http.problems import Problem, bad_request
 from agents.http.route import Route, header, query, ref
 from agents.requests.changes import Position
@@ -24,6 +25,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
 }
+_BEATS = (1, 15)
 _ID = "^[0-9]{1,18}-[0-9]{1,18}$"
 
 
@@ -33,7 +35,10 @@ async def events(request: web.Request) -> web.StreamResponse:
     check_version(request)
     states_read(context)
     requests_read(context)
-    since = _since(request)
+    since, beat = _since(request), request.query.get("beat")
+    beat_s = None if beat is None else number(beat)
+    if beat is not None and (beat_s is None or not _BEATS[0] <= beat_s <= _BEATS[1]):
+        raise bad_request(f"beat is a whole number of seconds from {_BEATS[0]} to {_BEATS[1]}")
 
     def allowed() -> bool:
         try:
@@ -43,7 +48,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         return key is None or (keys is not None and key in keys.keys)
 
     async def pieces() -> AsyncGenerator[bytes, None]:
-        async with aclosing(context.events.events(since, allowed)) as found:
+        async with aclosing(context.events.events(since, allowed, beat_s)) as found:
             async for piece in found:
                 yield piece
 
@@ -76,6 +81,13 @@ ROUTES = (
         parameters=(
             header("Last-Event-ID", "The id of the last event that is known", pattern=_ID),
             query("since", "The same, for clients that cannot send the header", pattern=_ID),
+            query(
+                "beat",
+                "Seconds after which a listener without an event gets the event `beat`",
+                type="integer",
+                minimum=_BEATS[0],
+                maximum=_BEATS[1],
+            ),
         ),
         answers={"text/event-stream": ref("Event")},
         problems=("bad_request", "shards_unavailable"),

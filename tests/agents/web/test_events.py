@@ -225,6 +225,27 @@ async def test_a_slow_listener_is_dropped_with_a_reason_and_may_resume(tmp_path:
     assert hub._task is None
 
 
+async def test_beats_say_how_old_the_states_are_while_nothing_changes(tmp_path: Path) -> None:
+    site = site_of(tmp_path)
+    async with serving(site) as session:
+        for wrong in ("0", "16", "x", ""):
+            async with session.get(f"{site.context.address}/events?beat={wrong}") as answer:
+                assert answer.status == 400, wrong
+        async with session.get(f"{site.context.address}/events?beat=1") as answer:
+            listener = Listener(answer)
+            name, data = await listener.next()
+            assert (name, data["age_s"] < 1) == ("hello", True)
+            known = listener.id
+            # no broker answers the worker any more
+            site.states.silent_s = lambda: 7.5
+            name, data = await listener.next()
+            assert (name, 7.5 <= data["age_s"] < 9) == ("beat", True)
+            assert listener.id == known
+            site.states.put(SourceState(A, State.STOPPED, 2))
+            name, data = await listener.next()
+            assert (name, data["age_s"] >= 7.5) == ("change", True)
+
+
 async def test_a_revoked_key_ends_its_streams_and_a_quiet_one_is_kept_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.decode.batch import unpack
 from schemas.errors import Recoverable
+from streams.clock import ManualClock
 from streams.kafka.fetch import RETRY_S, Fetcher
 from streams.kafka.log import Partition, ReaderOptions
 from streams.settings import Settings
@@ -183,6 +184,23 @@ async def test_refused_partitions_delay_neither_each_other_nor_the_good_ones() -
             await fetcher.fetch()
         asked = set(fetcher._protocol.resting)
         assert asked == {("t", number) for number in range(29)}, "these rest, and only these"
+
+
+async def test_a_broker_that_refuses_a_partition_does_not_answer_for_it() -> None:
+    clock = ManualClock()
+    refused: Any = _Refusing(("t", 1))
+    answered: Any = _Refusing(("t", 0))
+    fetcher = Fetcher(Settings(), {("t", 0): 0}, clock=clock)
+    fetcher._client = refused
+    clock.advance(5_000)
+    await fetcher.fetch()
+    assert fetcher.silent_s() == 5
+    fetcher._client = answered
+    clock.advance(5_000)
+    async with asyncio.timeout(10):
+        while fetcher.silent_s() > 1:
+            clock.advance(200)  # a refused partition rests for a while
+            await fetcher.fetch()
 
 
 @asynccontextmanager
