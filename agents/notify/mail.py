@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from socket import getfqdn
+from typing import Any
 
 import aiosmtplib
 
@@ -23,7 +24,10 @@ from streams.trusted import check_file, check_target, is_loopback
 __all__ = ["Mailer", "message_of"]
 
 ATTEMPT_S = 30.0
-"""For one attempt, from the connection to the server's last word."""
+"""For one attempt, from the connection until the server asks for the message."""
+DATA_S = 600.0
+"""For the answer to the message, as RFC 5321 asks (4.5.3.2.6): a server that was left too early may
+have taken it, and it would come twice."""
 _STEP_S = 10.0
 _QUIT_S = 2.0
 _CLOSING = 421
@@ -82,36 +86,41 @@ class Mailer:
             )
         except ValueError as error:
             return Attempt(Result.REFUSED, str(error))
-        try:
-            async with asyncio.timeout(ATTEMPT_S):
-                return await self._talk(message, to)
-        except TimeoutError:
-            return Attempt(
-                Result.UNREACHABLE, f"the mail server said nothing for {ATTEMPT_S:.0f} s"
-            )
-
-    async def _talk(self, message: EmailMessage, to: str) -> Attempt:
-        settings = self._settings
-        client = aiosmtplib.SMTP(
-            hostname=settings.smtp_host,
-            port=settings.smtp_port,
+        client = _Client(
+            hostname=self._settings.smtp_host,
+            port=self._settings.smtp_port,
             timeout=_STEP_S,
-            use_tls=settings.smtp_tls == "tls",
-            start_tls=settings.smtp_tls == "starttls",
+            use_tls=self._settings.smtp_tls == "tls",
+            start_tls=self._settings.smtp_tls == "starttls",
             tls_context=self._context,
         )
+        try:
+            attempt = await self._in_time(client, message, to)
+            if attempt.result is not Result.UNREACHABLE:
+                await _quit(client)
+            return attempt
+        finally:
+            client.close()
+
+    async def _in_time(self, client: "_Client", message: EmailMessage, to: str) -> Attempt:
+        silent = f"the mail server said nothing for {ATTEMPT_S:.0f} s"
+        try:
+            async with asyncio.timeout(ATTEMPT_S) as client.limit:
+                return await self._talk(client, message, to)
+        except TimeoutError:
+            if client.offered:
+                silent = f"the mail server did not answer to the message for {DATA_S:.0f} s"
+            return Attempt(Result.UNREACHABLE, silent)
+
+    async def _talk(self, client: "_Client", message: EmailMessage, to: str) -> Attempt:
+        settings = self._settings
         try:
             await client.connect()
             if settings.smtp_user:
                 await client.login(settings.smtp_user, self._password)
-            attempt = await self._offer(client, message, to)
-            if attempt.result is not Result.UNREACHABLE:
-                await _quit(client)
-            return attempt
+            return await self._offer(client, message, to)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             return Attempt(Result.UNREACHABLE, _said(error))
-        finally:
-            client.close()
 
     async def _offer(self, client: aiosmtplib.SMTP, message: EmailMessage, to: str) -> Attempt:
         try:
@@ -129,11 +138,26 @@ class Mailer:
         return Attempt(Result.SENT)
 
 
+class _Client(aiosmtplib.SMTP):
+    """Has a deadline of its own for the answer to a message; `limit` is the one of the attempt."""
+
+    limit: asyncio.Timeout | None = None
+    offered = False
+
+    async def data(self, message: str | bytes, /, **_: Any) -> aiosmtplib.SMTPResponse:
+        """Sends the message, and waits for the answer for up to DATA_S."""
+        self.offered = True
+        if self.limit is not None:
+            self.limit.reschedule(asyncio.get_running_loop().time() + DATA_S)
+        return await super().data(message, timeout=None)
+
+
 async def _quit(client: aiosmtplib.SMTP) -> None:
     """Say goodbye: what the server has answered holds, whatever it says to that."""
     try:
-        await client.quit(timeout=_QUIT_S)
-    except (aiosmtplib.SMTPException, OSError) as error:
+        async with asyncio.timeout(_QUIT_S):
+            await client.quit()
+    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
         log.debug("mail server: %s", error)
 
 
@@ -141,11 +165,23 @@ def _refused(code: int, message: str) -> Attempt:
     result = Result.RETRY if code < 500 else Result.REFUSED
     if code == _CLOSING:
         result = Result.UNREACHABLE
-    return Attempt(result, f"{code} {' '.join(message.split())}")
+    return Attempt(result, f"{code} {_text(message)}")
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return _text(str(error)) or type(error).__name__
+
+
+def _text(words: str) -> str:
+    """A server's words in one line. Bytes that are no UTF-8 came as halves of surrogate pairs: such
+    words are read as Latin-1, which is what they mean as a rule.
+    """
+    raw = words.encode(errors="surrogateescape")
+    try:
+        found = raw.decode()
+    except UnicodeDecodeError:
+        found = raw.decode("latin-1")
+    return " ".join(found.split())
 
 
 def _check(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from schemas.words.shown import shown
 from streams.settings_values import Address
 
 __all__ = [
@@ -146,6 +147,8 @@ class DeliveryPolicy:
 
     first_pause_ms: int = 5_000
     longest_pause_ms: int = 3_600_000
+    longest_probe_ms: int = 300_000
+    """The longest pause of a server that cannot be reached: it may be one message's fault."""
     mail_ms: int = 3 * _DAY_MS
     webhook_ms: int = _DAY_MS
     failed_kept_ms: int = 30 * _DAY_MS
@@ -166,6 +169,10 @@ class DeliveryPolicy:
         factor: int = 3 ** max(0, min(attempts - 1, 20))
         return min(self.longest_pause_ms, self.first_pause_ms * factor)
 
+    def probe_ms(self, failures: int) -> int:
+        """The pause of a server that could not be reached so many times."""
+        return min(self.longest_probe_ms, self.pause_ms(failures))
+
     def patience_ms(self, channel: Channel) -> int:
         """How long a delivery is tried."""
         return self.mail_ms if channel is Channel.MAIL else self.webhook_ms
@@ -178,6 +185,15 @@ class Collected:
 
     since: int = 0
     told_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """A server that could not be reached: how often, when it is tried again, what was said last."""
+
+    failures: int = 0
+    next_at: int = 0
+    error: str = ""
 
 
 def identity(*parts: object) -> str:
@@ -203,6 +219,8 @@ class Outbox:
         #: Notices that some delivery is of, also of those that have no text any more.
         self.told: Counter[str] = Counter()
         self._pending: dict[str, None] = {}
+        #: By server; only in memory, so a notifier that takes over tries each server at once.
+        self._outages: dict[str, _Outage] = {}
         self._changes: dict[tuple[str, str], object | None] = {}
 
     # What the log holds
@@ -224,6 +242,8 @@ class Outbox:
                 self._set(self.deliveries, key, value)
                 if value is not None and value.state is DeliveryState.PENDING:
                     self._pending[key] = None
+                    if value.unreachable:
+                        self._outages.setdefault(value.server, _Outage(error=value.error))
             case "g":
                 kind, _, name = key.partition("/")
                 self._set(self.collected.setdefault(NoticeKind(kind), {}), name, value)
@@ -328,39 +348,41 @@ class Outbox:
     def due(self, now: int, busy: Collection[str], most: int) -> list[Delivery]:
         """The deliveries to be sent now, `most` at a time and channel, without those in `busy`.
 
-        Of a server that could not be reached, one delivery at a time is tried.
+        Of a server that could not be reached, one delivery at a time is tried, and each time
+        another one: the fault may be that of one message.
         """
-        probes = self._probes()
         room = Counter(dict.fromkeys(Channel, most))
+        closed = {server for server, one in self._outages.items() if one.next_at > now}
         for key in busy:
             if key in self.deliveries:
-                room[self.deliveries[key].channel] -= 1
+                one = self.deliveries[key]
+                room[one.channel] -= 1
+                if one.server in self._outages:
+                    closed.add(one.server)
         found: list[Delivery] = []
+        probes: dict[str, Delivery] = {}
         for key in self._pending:
             one = self.deliveries[key]
-            probe = probes.get(one.server, one)
-            if probe is one and one.next_at <= now and key not in busy and room[one.channel] > 0:
+            if one.next_at > now or key in busy or one.server in closed or room[one.channel] <= 0:
+                continue
+            if one.server not in self._outages:
+                room[one.channel] -= 1
+                found.append(one)
+            elif one.attempts < probes.get(one.server, _NEVER).attempts:
+                probes[one.server] = one
+        for one in probes.values():
+            if room[one.channel] > 0:
                 room[one.channel] -= 1
                 found.append(one)
         return found
 
-    def _probes(self) -> dict[str, Delivery]:
-        """By server that could not be reached: the delivery that was tried last."""
-        found: dict[str, Delivery] = {}
-        for key in self._pending:
-            one = self.deliveries[key]
-            if one.unreachable and one.next_at >= found.get(one.server, one).next_at:
-                found[one.server] = one
-        return found
-
     def give_up(self, now: int, busy: Collection[str]) -> list[Delivery]:
         """Fail the deliveries whose time is over while their server could not be reached."""
-        probes = self._probes()
         late = []
-        for key in self._pending if probes else ():
+        for key in self._pending if self._outages else ():
             one = self.deliveries[key]
-            if one.server in probes and one.until <= now and key not in busy:
-                error = one.error or probes[one.server].error
+            if one.server in self._outages and one.until <= now and key not in busy:
+                error = shown(one.error or self._outages[one.server].error)
                 late.append(
                     replace(one, state=_FAILED, error=error, unreachable=False, changed=now)
                 )
@@ -375,7 +397,8 @@ class Outbox:
             former,
             attempts=former.attempts + 1,
             changed=now,
-            error=attempt.detail[:ERROR_LENGTH],
+            # a server's words, which may be no text at all, go into records and logs
+            error=shown(attempt.detail[:ERROR_LENGTH])[:ERROR_LENGTH],
             unreachable=attempt.result is Result.UNREACHABLE,
         )
         if attempt.result is Result.SENT:
@@ -386,7 +409,23 @@ class Outbox:
             pause = max(self.policy.pause_ms(tried.attempts), attempt.after_ms)
             made = replace(tried, next_at=min(now + pause, max(now, former.until)))
         self._put("d", key, made)
+        self._note_server(made, attempt, now)
         return made
+
+    def _note_server(self, tried: Delivery, attempt: Attempt, now: int) -> None:
+        """Note whether a server could be reached."""
+        server, former = tried.server, self._outages.get(tried.server, _Outage())
+        if attempt.result is not Result.UNREACHABLE:
+            if self._outages.pop(server, None) is not None:
+                for one in [self.deliveries[key] for key in self._pending]:
+                    if one.unreachable and one.server == server:
+                        self._put("d", one.id, replace(one, unreachable=False))
+            return
+        failures, next_at = former.failures, former.next_at
+        if now >= next_at:  # attempts that ran side by side fail once
+            failures += 1
+            next_at = now + max(self.policy.probe_ms(failures), attempt.after_ms)
+        self._outages[server] = _Outage(failures, next_at, tried.error)
 
     def retry(self, key: str, now: int) -> bool:
         """Try a failed delivery again, as if it were new; whether there is one."""
@@ -419,3 +458,5 @@ class Outbox:
 
 
 _SENT, _FAILED = DeliveryState.SENT, DeliveryState.FAILED
+_NEVER = Delivery("", "", NoticeKind.TEST, Channel.MAIL, "", "", 0, 0, attempts=1 << 62)
+"""Has been tried more often than any delivery."""

@@ -10,8 +10,10 @@ import binascii
 import hashlib
 import hmac
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -111,7 +113,7 @@ class Hooks:
                 aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as http,
                 http.post(url, data=body, headers=headers, allow_redirects=False) as answer,
             ):
-                return _judged(answer.status, answer.headers)
+                return _judged(answer.status, answer.headers, now_ms)
         except TimeoutError:
             return Attempt(Result.UNREACHABLE, f"no answer for {ATTEMPT_S:.0f} s")
         except (aiohttp.ClientError, OSError) as error:
@@ -120,7 +122,7 @@ class Hooks:
             return Attempt(Result.REFUSED, str(error))
 
 
-def _judged(status: int, headers: Mapping[str, str]) -> Attempt:
+def _judged(status: int, headers: Mapping[str, str], now_ms: int) -> Attempt:
     if 200 <= status < 300:
         return Attempt(Result.SENT)
     detail = f"status {status}"
@@ -128,7 +130,18 @@ def _judged(status: int, headers: Mapping[str, str]) -> Attempt:
         return Attempt(Result.REFUSED, f"{detail}: the receiver takes no more")
     if 300 <= status < 400:
         detail += ": redirects are not followed"
-    written = headers.get("Retry-After", "")
-    after = min(int(written), _MOST_AFTER_S) if written.isdecimal() and len(written) < 8 else 0
+    after = _after_s(headers.get("Retry-After", ""), now_ms)
     result = Result.UNREACHABLE if status in _UNREACHABLE else Result.RETRY
     return Attempt(result, detail, after * 1000)
+
+
+def _after_s(written: str, now_ms: int) -> int:
+    """Seconds that a `Retry-After` asks for, from 0 to an hour: it is a number, or a date."""
+    if written.isascii() and written.isdecimal() and len(written) < 8:
+        return min(int(written), _MOST_AFTER_S)
+    try:
+        at = parsedate_to_datetime(written)
+    except ValueError:
+        return 0
+    zoned = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max(0, math.ceil(zoned.timestamp() - now_ms / 1000)), _MOST_AFTER_S)

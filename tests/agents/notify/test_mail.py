@@ -3,6 +3,8 @@
 import asyncio
 import ssl
 import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,7 @@ async def test_what_the_server_answers_decides() -> None:
 
 async def test_silence_ends_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail, "ATTEMPT_S", 0.5)
+    monkeypatch.setattr(mail, "DATA_S", 0.5)
     opened: list[asyncio.StreamWriter] = []
 
     async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -152,6 +155,75 @@ async def test_silence_ends_after_a_while(monkeypatch: pytest.MonkeyPatch) -> No
         heard.answers = [None]
         assert (await sent(heard))[0] is Result.UNREACHABLE
     assert (await sent(made))[0] is Result.UNREACHABLE, "nothing listens there any more"
+
+
+class Scripted:
+    """A server that answers each command by `answers`, 250 by default; None says nothing."""
+
+    def __init__(self, answers: Mapping[bytes, bytes | None], slow_s: float = 0) -> None:
+        self.answers = answers
+        self.slow_s = slow_s
+        self.taken = 0
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 test ESMTP\r\n")
+        message = False
+        while line := await reader.readline():
+            if message and line != b".\r\n":
+                continue
+            command = b"." if message else line[:4].strip().upper()
+            if message:
+                self.taken += 1
+                await asyncio.sleep(self.slow_s)
+            message = command == b"DATA"
+            default = b"354 go on" if message else b"250 ok"
+            answer = self.answers.get(command, default)
+            if answer is not None:
+                writer.write(answer + b"\r\n")
+        writer.close()
+
+
+@asynccontextmanager
+async def scripted(
+    answers: Mapping[bytes, bytes | None], slow_s: float = 0
+) -> AsyncIterator[MailServer]:
+    script, found = Scripted(answers, slow_s), MailServer()
+    async with await asyncio.start_server(script.serve, "127.0.0.1", 0) as server:
+        found.port = server.sockets[0].getsockname()[1]
+        yield found
+
+
+async def test_a_slow_answer_to_the_message_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever leaves sends the same message again, and it comes twice."""
+    monkeypatch.setattr(mail, "ATTEMPT_S", 0.3)
+    monkeypatch.setattr(mail, "_STEP_S", 0.3)
+    async with scripted({b".": b"250 kept"}, slow_s=0.6) as server:
+        assert await sent(server) == (Result.SENT, "")
+
+
+async def test_a_server_that_says_nothing_to_the_end_has_taken_the_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mail, "ATTEMPT_S", 0.3)
+    monkeypatch.setattr(mail, "_QUIT_S", 0.4)
+    async with scripted({b"QUIT": None}) as server:
+        assert await sent(server) == (Result.SENT, "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        (b"550 Adresse refus\xe9e", "550 Adresse refusée"),
+        ("550 Adresse refusée".encode(), "550 Adresse refusée"),
+        (b"550 \xff\xfe \x1b[31m", "550 ÿþ \x1b[31m"),
+    ],
+)
+async def test_words_of_a_server_are_text_whatever_its_encoding(answer: bytes, detail: str) -> None:
+    async with scripted({b"RCPT": answer}) as server:
+        result, found = await sent(server)
+    assert (result, found) == (Result.REFUSED, detail)
+    assert found.encode()
 
 
 async def test_an_address_that_is_none_and_no_server_are_refused() -> None:

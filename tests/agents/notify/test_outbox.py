@@ -1,5 +1,6 @@
 """The outbox: pauses, servers that cannot be reached, limits, and its records."""
 
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.notify.outbox import (
+    ERROR_LENGTH,
     MOST_OVER,
     MOST_PENDING,
     Attempt,
@@ -83,12 +85,56 @@ def test_of_a_server_that_is_down_one_delivery_at_a_time_is_tried() -> None:
     now += POLICY.pause_ms(2)
     (probe,) = tried(outbox, now)
     outbox.done(probe.id, Attempt(Result.SENT), now)
-    rest = tried(outbox, now)
-    while len(rest) == 1:  # those that had failed too are tried one by one
-        outbox.done(rest[0].id, Attempt(Result.SENT), now)
-        rest = tried(outbox, now)
-    assert len(rest) == 2
-    assert all(one.attempts == 0 for one in rest)
+    # the server is back: what was not tried, or is due again, goes out together
+    assert len(tried(outbox, now)) == 4
+
+
+def test_one_message_that_breaks_the_connection_holds_up_no_other() -> None:
+    outbox = made(*mails(4))
+    poison = tried(outbox, NOW)[0].id
+    now, sent_at = NOW, dict[str, int]()
+    while outbox.deliveries[poison].state is DeliveryState.PENDING:
+        if now == NOW + HOUR:  # others come while only the bad one waits
+            notice = outbox.notice(NoticeKind.REQUEST, "later", NOW, {})
+            outbox.tell(notice, mails(3), now)
+        for one in outbox.due(now, (), 1):
+            bad = one.id == poison
+            outbox.done(one.id, DOWN if bad else Attempt(Result.SENT), now)
+            if not bad:
+                sent_at[one.id] = now - one.created
+        outbox.give_up(now, ())
+        now += 1_000
+    assert len(sent_at) == 6
+    assert max(sent_at.values()) <= POLICY.longest_probe_ms + 6_000
+    assert outbox.deliveries[poison].error == DOWN.detail
+
+
+def test_each_time_another_message_tries_a_server_that_is_down() -> None:
+    outbox = made(*mails(5))
+    now, order = NOW, list[str]()
+    while len(order) < 10:
+        for one in outbox.due(now, (), 4)[:1]:
+            order.append(one.id)
+            outbox.done(one.id, DOWN, now)
+        now += 1_000
+    assert len(set(order[:5])) == len(set(order[5:])) == 5
+
+
+def test_a_successor_tries_one_message_of_a_server_that_was_down_at_once() -> None:
+    outbox, again = made(*mails(3)), Outbox("p.")
+    outbox.done(tried(outbox, NOW)[0].id, DOWN, NOW)
+    for (letter, key), value in outbox.changes().items():
+        again.restore(letter, key, value)
+    assert len(tried(again, NOW)) == 1
+
+
+@given(st.text() | st.text(st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF)))
+def test_whatever_a_server_says_is_text_in_one_line_and_not_long(said: str) -> None:
+    outbox = made(*mails(1))
+    (one,) = outbox.deliveries
+    error = outbox.done(one, Attempt(Result.REFUSED, said), NOW).error
+    assert not {unicodedata.category(char) for char in error} & {"Cc", "Cs", "Zl", "Zp"}
+    assert len(error.encode()) <= 4 * ERROR_LENGTH
 
 
 def test_what_waits_for_a_server_that_is_down_fails_with_its_error() -> None:

@@ -118,6 +118,29 @@ async def test_the_status_decides(status: int, result: Result) -> None:
         assert found.after_ms == (0 if status == 410 else 30_000)
 
 
+@pytest.mark.parametrize(
+    ("written", "after_ms"),
+    [
+        ("30", 30_000),
+        ("99999", 3_600_000),
+        ("Thu, 01 Jan 2026 00:02:00 GMT", 120_000),
+        ("Thu, 01 Jan 2026 05:02:00 +0500", 120_000),
+        ("Wed, 31 Dec 2025 00:00:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3_600_000),
+        ("Thu, 01 Jan 2026 00:02:00 -9999", 0),
+        ("\u0663", 0),
+        ("soon", 0),
+        ("-1", 0),
+    ],
+)
+async def test_a_pause_is_a_number_or_a_date(written: str, after_ms: int) -> None:
+    async with receiving() as receiver:
+        receiver.status, receiver.headers = 429, {"Retry-After": written}
+        hooks = Hooks(settings(receiver.url))
+        found = await hooks.send(NOTICE, receiver.url, "d1", NOTICE.time)
+    assert (found.result, found.after_ms) == (Result.RETRY, after_ms)
+
+
 async def test_an_address_that_is_not_in_the_settings_is_not_called() -> None:
     async with receiving() as receiver:
         found = await Hooks(settings()).send(NOTICE, receiver.url, "d1", NOTICE.time)
