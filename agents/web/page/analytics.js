@@ -3,7 +3,7 @@
 import { html, useState } from "./htm.js";
 import { get } from "./api.js";
 import { DayChart } from "./chart.js";
-import { by, byDay, measuresOf, sums } from "./figures.js";
+import { by, byDay, measuresOf, spans, sums } from "./figures.js";
 import { short } from "./named.js";
 import { Failure, useRead } from "./parts.js";
 import { Same } from "./same.js";
@@ -14,7 +14,12 @@ const DIMENSIONS = ["channel", "variation", "step"];
 const CHANNELS = ["EMAIL", "PUSH", "SMS", "WHATSAPP", "IN_APP", "CONTENT_CARD", "BANNER", "WEBHOOK", "RCS", "LINE",
   "LIVE_ACTIVITY", "OTHER"];
 /** Values of a dimension that are shown at once. */
-const MOST = 25;
+const MOST = 10;
+/** Lines of a long table. */
+const MOST_LINES = 100;
+/** More days than these are drawn by week: single days would not be seen. */
+const MOST_DAYS = 120;
+const WEEK = 7;
 
 /** The name of a channel, a variation or a step; `names` are those of the definition. */
 function called(dimension, value, names) {
@@ -62,11 +67,11 @@ function Users({ unique, names }) {
       <thead><tr><th scope="col">${t("source.kind")}</th>
         ${shown.map((dimension) => html`<th scope="col">${t(`source.one.${dimension}`)}</th>`)}
         <th scope="col" class="num">${t("source.users")}</th></tr></thead>
-      <tbody>${(all ? unique : unique.slice(0, 4 * MOST)).map((row) => html`<tr>
+      <tbody>${(all ? unique : unique.slice(0, MOST_LINES)).map((row) => html`<tr>
         <th scope="row">${t(`source.measure.${row.kind}`)}</th>
         ${shown.map((dimension) => html`<td><bdi>${row[dimension] === null ? "" : called(dimension, row[dimension], names)}</bdi></td>`)}
         <td class="num">${num(row.users)}</td></tr>`)}</tbody></table></div>
-    ${unique.length > 4 * MOST && !all && html`<button onClick=${() => show(true)}>
+    ${unique.length > MOST_LINES && !all && html`<button onClick=${() => show(true)}>
       ${t("source.all", { count: unique.length })}</button>`}`;
 }
 
@@ -82,6 +87,8 @@ export function Analytics({ source, definition }) {
   const counts = found && sums(found.totals);
   const days = found && byDay(found.totals, measures);
   const span = days?.days.length ? { from: utcDay(days.days[0]), to: utcDay(days.days.at(-1)) } : null;
+  const weeks = days?.days.length > MOST_DAYS;
+  const drawn = weeks ? spans(days, WEEK) : days;
   const dimensions = found ? DIMENSIONS.filter((name) => found.totals.some((row) => row[name] !== null)) : [];
   return html`<section class="panel analytics" aria-labelledby="engagement">
     <h2><span id="engagement">${t("source.engagement")}</span> <small>${t("source.engagement.same")}</small></h2>
@@ -93,8 +100,9 @@ export function Analytics({ source, definition }) {
     ${span && html`
       <dl class="measures">${measures.map((kind) => html`<div key=${kind}>
         <dt>${t(`source.measure.${kind}`)}</dt><dd>${num(counts.get(kind))}</dd></div>`)}</dl>
-      <${DayChart} days=${days.days} counts=${days.counts} measures=${measures} label=${t("source.chart", span)} />
-      <p class="cond"><small>${t("source.chart.span", span)}</small>
+      <${DayChart} ...${drawn} size=${weeks ? WEEK : 1} measures=${measures}
+        label=${t(weeks ? "source.chart.weeks" : "source.chart", span)} />
+      <p class="cond"><small>${t(weeks ? "source.chart.span_weeks" : "source.chart.span", span)}</small>
         <button class="link" aria-expanded=${table} onClick=${() => show(!table)}>
           ${t(table ? "source.table.hide" : "source.table.show")}</button></p>
       ${table && html`<${Days} ...${days} measures=${measures} /><${Users} unique=${found.unique_users} names=${names} />`}

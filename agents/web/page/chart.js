@@ -5,7 +5,6 @@ import { utcDay } from "./spans.js";
 import { locale, num, t } from "./texts.js";
 
 const HEIGHT = 220;
-const HALF_DAY_S = 43_200;
 const DAY_S = 86_400;
 const STEPS = [1, 2, 5, 7, 14, 30, 61, 91, 183, 365, 730].map((days) => days * DAY_S);
 /** The token of each measure's colour, and the dashes of its line. */
@@ -19,7 +18,8 @@ const token = (name) => getComputedStyle(document.documentElement).getPropertyVa
 const compact = (value) => new Intl.NumberFormat(locale, { notation: "compact" }).format(value);
 
 /** What uPlot is told: the first measure as bars, the others as lines with points. */
-function options(uPlot, { days, measures, width, point }) {
+function options(uPlot, { days, measures, size, width, point }) {
+  const half = size * DAY_S / 2;
   const [line, faint] = [token("--line"), token("--soft")];
   const years = new Date(days.at(-1)).getUTCFullYear() !== new Date(days[0]).getUTCFullYear();
   const form = { day: "numeric", month: "short", ...(years && { year: "2-digit" }) };
@@ -35,7 +35,7 @@ function options(uPlot, { days, measures, width, point }) {
     width, height: HEIGHT, series: [{}, ...series], legend: { show: false },
     tzDate: (s) => uPlot.tzDate(new Date(s * 1000), "Etc/UTC"),
     scales: {
-      x: { range: () => [days[0] / 1000 - HALF_DAY_S, days.at(-1) / 1000 + HALF_DAY_S] },
+      x: { range: () => [days[0] / 1000 - half, days.at(-1) / 1000 + half] },
       y: { range: (_, low, high) => [0, Math.max(1, high * 1.08)] },
     },
     axes: [
@@ -54,8 +54,11 @@ const some = (plot, series) => plot.data[series].flatMap((count, at) => (count ?
 
 const tens = (step) => Array.from({ length: 12 }, (_, power) => step * 10 ** power);
 
-/** `days`: ms; `counts`: a list for each of `measures`; `label`: what the drawing shows, in words. */
-export function DayChart({ days, measures, counts, label }) {
+/**
+ * `days`: ms, the first of each span of `size` days; `counts`: a list for each of `measures`; `label`: what the
+ * drawing shows, in words.
+ */
+export function DayChart({ days, measures, counts, size, label }) {
   const box = useRef();
   const [at, point] = useState(null);
   useEffect(() => {
@@ -67,7 +70,8 @@ export function DayChart({ days, measures, counts, label }) {
       if (!here || !box.current) return;
       plot?.destroy();
       const data = [days.map((ms) => ms / 1000), ...counts];
-      plot = new uPlot(options(uPlot, { days, measures, width: box.current.clientWidth, point }), data, box.current);
+      const told = { days, measures, size, width: box.current.clientWidth, point };
+      plot = new uPlot(options(uPlot, told), data, box.current);
     };
     const sized = new ResizeObserver(([{ contentRect }]) => plot?.setSize({ width: contentRect.width, height: HEIGHT }));
     draw();

@@ -8,7 +8,7 @@ import { t } from "./texts.js";
 
 const STATUSES = ["DRAFT", "ACTIVE", "STOPPED", "ARCHIVED"];
 /** Steps, variations or references that are shown at once. */
-const MOST = 20;
+const MOST = 10;
 
 function Parts({ label, parts }) {
   const [all, show] = useState(false);

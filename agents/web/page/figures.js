@@ -37,6 +37,13 @@ export function byDay(totals, measures) {
   return { days, counts };
 }
 
+/** Sums of `size` days each, named by their first days; the last may have fewer. */
+export function spans({ days, counts }, size) {
+  const starts = days.filter((_, at) => at % size === 0);
+  const sum = (list, at) => list.slice(at * size, (at + 1) * size).reduce((total, count) => total + count, 0);
+  return { days: starts, counts: counts.map((list) => starts.map((_, at) => sum(list, at))) };
+}
+
 function grouped(totals, key) {
   const found = new Map();
   for (const row of totals) {

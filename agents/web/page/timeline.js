@@ -85,7 +85,11 @@ export function Timeline({ source }) {
   const [trouble, fail] = useState(null);
   const [busy, work] = useState(false);
   const [turn, newer] = useState(0);
-  useChanges(({ sources = [] }) => sources.some((one) => one.source === source) && newer((n) => n + 1));
+  useChanges(({ sources = [], requests = [] }) => {
+    // a refusal changes no source, and a request does not say in short which sources it is about
+    const refused = requests.some((one) => one.counts.refused > 0);
+    if (refused || sources.some((one) => one.source === source)) newer((n) => n + 1);
+  });
   useEffect(() => {
     if (!page || !turn) return undefined;
     let here = true;

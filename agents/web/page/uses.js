@@ -77,14 +77,16 @@ const Link = ({ names, at }) => at.startsWith("campaign:") || at.startsWith("can
 
 /** One root: each use from it to the source, and what would be if it stopped. */
 function Root({ reason, names, on, turn }) {
-  const use = ({ definition, filter, target, path }) => html`<li key=${definition + path}>
+  // a filter may name the same thing at several places
+  const links = [...new Map(reason.links.map((link) => [`${link.definition} ${link.target} ${link.filter}`, link])).values()];
+  const use = ({ definition, filter, target }) => html`<li key=${`${definition} ${target} ${filter}`}>
     <${Link} names=${names} at=${definition} /> ${" \u2192 "} <${Link} names=${names} at=${target} />
     <small> (${filterText(filter)})</small></li>`;
   return html`<li class=${on ? "off" : ""}>
     <div class="cond"><span class="grow"><b>${kindOf(reason.root)}</b> <${Link} names=${names} at=${reason.root} /></span>
-      <button aria-pressed=${on} onClick=${turn} aria-label=${t("source.what_if.of", { name: short(names[reason.root] || reason.root) })}>
+      <button aria-pressed=${on} onClick=${turn} aria-label=${`${t("source.what_if")} (${short(names[reason.root] || reason.root)})`}>
         ${t("source.what_if")}</button></div>
-    ${reason.links.length > 0 ? html`<ul class="chain">${reason.links.map(use)}</ul>`
+    ${links.length > 0 ? html`<ul class="chain">${links.map(use)}</ul>`
       : html`<small>${filterText(reason.filter)}</small>`}</li>`;
 }
 

@@ -163,7 +163,7 @@ async def test_what_keeps_it_hot_is_drawn_listed_and_thought_away(rig: PageRig) 
         ("Winback", "because Canvas"),
         ("Welcome journey", "Its data expires on"),
     ):
-        button = uses.get_by_role("button", name=f"What if {name}")
+        button = uses.get_by_role("button", name=f"What if this stopped today? ({name}")
         await button.press("Enter")
         await expect(button).to_have_attribute("aria-pressed", "true")
         await expect(answer).to_contain_text(then)
@@ -297,3 +297,38 @@ async def test_a_reader_is_told_what_the_key_does_not_allow(rig: PageRig) -> Non
     await expect(dialog.get_by_role("link")).to_have_count(0)
     for button in await dialog.get_by_role("button", name="Download").all():
         await expect(button).to_be_disabled()
+
+
+PURE = """async () => {
+  const room = document.querySelector("script[type=module]").src.replace("app.js", "");
+  const [{ drawing }, { byDay, spans }, { period }] =
+    await Promise.all(["graph", "figures", "spans"].map((name) => import(`${room}${name}.js`)));
+  const reason = (root, ...through) => ({ root, through, filter: "in_segment", links: [] });
+  const chains = [reason("canvas:x"), reason("canvas:y", "segment:b", "segment:a"), reason("segment:b", "segment:a"),
+    reason("canvas:z", "segment:a"), reason("canvas:z2", "segment:a", "segment:c")];
+  const circle = [reason("canvas:x", "segment:a", "segment:b"), reason("canvas:y", "segment:b", "segment:a")];
+  const row = (day, count) => ({ day, count, kind: "received", channel: null, step: null, variation: null });
+  const year = byDay([row("2025-12-30", 1), row("2026-01-01", 2), row("2026-01-13", 4)], ["received", "opened"]);
+  return {
+    drawn: drawing("campaign:s", chains), circle: drawing("campaign:s", circle).nodes.length, year,
+    weeks: spans(year, 7), far: byDay([row("2000-01-01", 1), row("2026-01-01", 2)], ["received"]).days.length,
+    periods: ["P3M", "P1Y6M", "PT90S", "no period"].map(period),
+  };
+}"""
+
+
+async def test_sums_and_places_are_right(rig: PageRig) -> None:
+    page = await rig.page("#/sources")
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    found = await page.evaluate(PURE)
+    nodes = {node["key"]: node for node in found["drawn"]["nodes"]}
+    assert len({(node["x"], node["y"]) for node in nodes.values()}) == len(nodes) == 8
+    for edge in found["drawn"]["edges"]:
+        assert nodes[edge["from"]]["x"] > nodes[edge["to"]]["x"], edge
+    assert found["circle"] == 5  # definitions that name each other in a circle end
+    received, opened = found["year"]["counts"]
+    assert (len(received), sum(received), received[:3]) == (15, 7, [1, 0, 2])
+    assert opened == [0] * 15
+    assert found["weeks"]["counts"][0] == [3, 0, 4]
+    assert found["far"] == 4_000
+    assert found["periods"] == ["3 months", "1 year, 6 months", "90 seconds", "no period"]
