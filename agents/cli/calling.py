@@ -64,8 +64,6 @@ async def call(
                 raise _refusal(path, answer.status, problem)
             begun = True
             yield answer
-    except BrokenPipeError:
-        raise  # that is stdout, not the worker
     except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
         if begun:
             raise Recoverable(

@@ -2,9 +2,9 @@
 
 import importlib
 import importlib.util
-import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -13,6 +13,7 @@ from click.utils import make_default_short_help
 from agents.cli.loading import importing
 from agents.cli.options import emit, hoisted
 from agents.terminal.say import say
+from agents.terminal.standard_streams import OutputLost, ReaderGone, finish, prepare
 from schemas.errors import EmberlineError, UsageError
 from schemas.words.nearest import nearest
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Group", "Words"]
 
 _FAILURE, _WRONG_USE, _INTERRUPTED = 1, 2, 130
+
+_Tell = Callable[[str, str, int], int]
 
 
 class Words(click.Group):
@@ -120,37 +123,49 @@ class Group(Words):
         """Run, and end the process with the exit code. An error is one line on stderr and, with
         `--json`, the last object on stdout as well.
         """
-        for stream in (sys.stdout, sys.stderr):
-            # a terminal that cannot show a letter gets its number, and no error
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
+        prepare()
         given = sys.argv[1:] if args is None else args
         tell = _tell_json if _wants_json(given) else _tell
         try:
-            code = self._run(args, *rest, **(more | {"standalone_mode": False}))
+            code = self._code(given, tell, args, *rest, **more)
+        except (ReaderGone, BrokenPipeError):
+            code = _FAILURE
+        except OutputLost as error:
+            code = tell(error.message, error.remedy, _FAILURE)
+        lost = finish()
+        if lost is not None and code == 0:
+            code = _FAILURE
+            if not isinstance(lost, ReaderGone):
+                _tell(lost.message, lost.remedy, code)
+        sys.exit(code)
+
+    def _code(self, given: Sequence[str], tell: _Tell, *args: Any, **more: Any) -> int:
+        """Run, and tell errors. Returns the exit code. Raises OutputLost."""
+        try:
+            code = self._run(*args, **(more | {"standalone_mode": False}))
+        except SystemExit as error:
+            code = _FAILURE if isinstance(error.code, str) else error.code
         except (click.Abort, KeyboardInterrupt):
-            sys.exit(_INTERRUPTED)
+            return _INTERRUPTED
         except click.exceptions.NoArgsIsHelpError as error:
             for line in error.format_message().splitlines():
                 say(line)
-            sys.exit(0)
+            return 0
         except click.ClickException as error:
             where = getattr(error, "ctx", None)
             path = where.command_path if where is not None else "emberline"
-            sys.exit(tell(error.format_message(), f"See `{path} --help`", error.exit_code))
+            return tell(error.format_message(), f"See `{path} --help`", error.exit_code)
+        except (OutputLost, BrokenPipeError):
+            raise
         except UsageError as error:
-            sys.exit(tell(error.message, error.remedy, _WRONG_USE))
+            return tell(error.message, error.remedy, _WRONG_USE)
         except EmberlineError as error:
-            sys.exit(tell(error.message, error.remedy, _FAILURE))
-        except BrokenPipeError:
-            # who read has had enough (`| head`): nothing is wrong, but stdout is gone
-            sys.stdout = None
-            sys.exit(_FAILURE)
+            return tell(error.message, error.remedy, _FAILURE)
         except Exception as error:
             if "--verbose" in given:
                 raise
-            sys.exit(tell(*_unforeseen(error), _FAILURE))
-        sys.exit(code if isinstance(code, int) else 0)
+            return tell(*_unforeseen(error), _FAILURE)
+        return code if isinstance(code, int) else 0
 
 
 def _wants_json(args: Sequence[str]) -> bool:
@@ -191,8 +206,10 @@ def _tell(what: str, remedy: str, code: int) -> int:
 
 def _tell_json(what: str, remedy: str, code: int) -> int:
     facts = {"message": _one_line(what), "remedy": _one_line(remedy) or None, "exit_code": code}
-    emit({"error": facts})
-    return _tell(what, remedy, code)  # logs have it in words
+    # if stdout is lost, stderr has it in words, and the exit code is that of the error
+    with suppress(OutputLost, BrokenPipeError):
+        emit({"error": facts})
+    return _tell(what, remedy, code)
 
 
 def _one_line(text: str) -> str:

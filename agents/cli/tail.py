@@ -71,8 +71,6 @@ async def tail(
         while follow:
             for line in _lines(await fetcher.fetch(_IDLE_MS)):
                 show(line)
-    except BrokenPipeError:
-        raise  # that is stdout, not the broker
     except (KafkaError, TimeoutError, OSError) as error:
         raise Recoverable(
             f"The Kafka broker at {settings.bootstrap_servers} does not answer any more",

@@ -251,8 +251,8 @@ class EventHub:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error(
-                "GET /events: the task that makes the events ended with an error; its listeners are "
-                "dropped, and the next one begins it again",
+                "GET /events: the task that makes the events ended with an error; its listeners "
+                "are dropped, and the next one begins it again",
                 exc_info=error,
             )
             self._wake()

@@ -25,8 +25,8 @@ class PaperLog:
     """A log whose appender hands commands to a desk; its topics have what the desk has written.
 
     `key` is that by which workers prove whose a command is. While `silent` the coordinator reads
-    nothing, while `broken` nothing is acknowledged. With `slow` an append waits for that; `waiting` of
-    them do.
+    nothing, while `broken` nothing is acknowledged. With `slow` an append waits for that event;
+    `waiting` of them do.
     """
 
     address = "paper"
