@@ -9,7 +9,7 @@ from agents.coordinator.rules.state import Request, RequestResult, WorkProgress
 from agents.requests.availability import availability
 from agents.requests.commands import Sent
 from agents.views.protocol import SourceLookup
-from agents.views.request_view import RequestView
+from agents.views.request_view import COUNTS, RequestView
 from schemas.records.lifecycle import ALREADY_SO, WORKING, CommandType, Outcome, SourceState, State
 
 __all__ = [
@@ -26,7 +26,6 @@ STATES = ("sent", "running", "finished", "failed")
 MOST_SUMMED = 5_000
 """Parts of a request whose progress is added up."""
 _MOVES = (CommandType.RESTORE, CommandType.EXPIRE)
-_COUNTS = ("running", "completed", "already", "refused", "failed")
 
 
 def state_of(request: Request, view: RequestView) -> str:
@@ -82,7 +81,7 @@ def sent_facts(sent: Sent) -> dict[str, Any]:
         "code": None,
         "message": "the coordinator has not answered yet: the command stays in the topic",
         "already": False,
-        "counts": {"total": 0, **dict.fromkeys(_COUNTS, 0)},
+        "counts": {"total": 0, **dict.fromkeys(COUNTS, 0)},
         "progress": None,
     }
 
@@ -192,7 +191,7 @@ def _shown(found: WorkProgress | None) -> dict[str, Any] | None:
 
 def _counts(request: Request, view: RequestView) -> Mapping[str, int]:
     tally = view.tally(request.request_id)
-    found = {name: tally[name] for name in _COUNTS}
+    found = {name: tally[name] for name in COUNTS}
     found["already"] += request.untold_already
     found["refused"] += request.untold - request.untold_already
     return {"total": sum(found.values()), **found}

@@ -15,7 +15,10 @@ from agents.coordinator.rules.state import Request, RequestResult, WorkProgress
 from agents.views.offsets import since
 from streams.kafka.foreign_records import own_key
 
-__all__ = ["RequestView"]
+__all__ = ["COUNTS", "RequestView", "counted_as"]
+
+COUNTS = ("running", "completed", "already", "refused", "failed")
+"""What the sources of a request are counted as."""
 
 MOST_REQUESTS = 20_000
 MOST_PARTS = 500_000
@@ -181,11 +184,11 @@ class RequestView:
         former = parts.pop(source, None)
         if former is not None:
             self._count -= 1
-            tally[_kind(former)] -= 1
+            tally[counted_as(former)] -= 1
         if told is not None:
             parts[source] = told
             self._count += 1
-            tally[_kind(told)] += 1
+            tally[counted_as(told)] += 1
         elif not parts:
             self._forget_parts(request_id)
 
@@ -213,7 +216,10 @@ class RequestView:
                 self._changed_at.pop(request_id, None)
 
 
-def _kind(told: RequestResult) -> str:
+def counted_as(told: RequestResult) -> str:
+    """`running`, `completed`, `already`, `refused` or `failed`: in which number of a request's
+    counts a source is.
+    """
     if told.already and told.outcome.final:
         return "already"
     return told.outcome.value if told.outcome.final else "running"

@@ -25,6 +25,7 @@ from agents.requests.estimate import (
 from agents.requests.facts import part_facts, reason_facts, request_facts, sent_facts
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.sizes import outline
+from agents.views.request_view import counted_as
 from agents.web.caller import slot
 from agents.web.command_body import wait_of
 from agents.web.command_match import matched
@@ -130,8 +131,8 @@ async def asked(
 
 @dataclass(frozen=True, slots=True)
 class PartPage:
-    """A page of the parts of a request, in the order of the sources: those behind `after`, with
-    one of `outcomes` if any are given.
+    """A page of the parts of a request, in the order of the sources: those behind `after`, that are
+    counted as one of `outcomes` if any are given.
     """
 
     after: str = ""
@@ -150,7 +151,7 @@ async def described(
     names = sorted(
         name
         for name, told in parts.items()
-        if name > which.after and (not which.outcomes or told.outcome in which.outcomes)
+        if name > which.after and (not which.outcomes or counted_as(told) in which.outcomes)
     )
     page = names[: which.limit]
     view, states = context.requests, context.states

@@ -18,9 +18,10 @@ from agents.http.problems import Problem, bad_request
 from agents.http.route import Schema
 from agents.scatter.context import CONTEXT
 from agents.scatter.visible import states_read
+from agents.views.request_view import counted_as
 from agents.views.source_table import ListFilter
 from agents.web.source_list import source_filter
-from schemas.records.lifecycle import SOURCE_KINDS, Outcome, State
+from schemas.records.lifecycle import SOURCE_KINDS, State
 
 __all__ = ["SCHEMA_MATCH", "id_with_match", "matched"]
 
@@ -111,16 +112,15 @@ def _list(match: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _missed(request: web.Request, request_id: object) -> frozenset[str]:
-    """The sources of a request that failed or were refused, those apart that were so already."""
+    """The sources of a request that failed or were refused."""
     if not isinstance(request_id, str) or not 0 < len(request_id) <= WORD:
         raise bad_request("request in match is the id of a request")
     view = request.app[CONTEXT].requests
     if view.get(request_id) is None:
         detail = f"No request is called {request_id!r}, or it was forgotten after 30 days"
         raise Problem("unknown_request", detail, request_id=request_id)
-    over = (Outcome.FAILED, Outcome.REFUSED)
     return frozenset(
         source
         for source, told in view.parts(request_id).items()
-        if told.outcome in over and not told.already
+        if counted_as(told) in ("failed", "refused")
     )

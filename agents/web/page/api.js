@@ -35,15 +35,36 @@ export const get = (path) => call("GET", path);
 /** Ask for something about sources; the same id is the same request. */
 export const ask = (body, id) => call("POST", "requests", body, { "Idempotency-Key": id });
 
-export const cancel = (id) => call("POST", `restores/${encodeURIComponent(id)}/cancel`, { });
-
 export const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+const bearer = "-H 'Authorization: Bearer KEY'";
+
+/** The keys of all that match, as a command line finds them. */
+function keysOf(match, base) {
+  if (match.request) {
+    const path = `requests/${encodeURIComponent(match.request)}?outcome=failed&outcome=refused`;
+    return `curl ${quoted(`${base}${path}`)} ${bearer} | jq -r '.sources[].source'`;
+  }
+  const words = (values) => values.map((one) => JSON.stringify(one)).join(",");
+  const terms = [
+    match.kind && `(.kind | IN(${words(match.kind)}))`,
+    match.state && `(.state | IN(${words(match.state)}))`,
+    match.tag && `([${words(match.tag)}] - .tags == [])`,
+  ].filter(Boolean);
+  const select = terms.length ? ` | select(${terms.join(" and ")})` : "";
+  const name = match.name ? ` --name ${quoted(match.name)}` : "";
+  return `emberline status --limit 0 --json${name} | jq -r ${quoted(`.sources[]${select} | .source`)}`;
+}
 
 /** The same on a command line: with `emberline`, and with `curl`. */
 export function equivalents(body) {
   const base = new URL(".", location.href).href.split("#")[0];
-  const names = body.sources.map(quoted).join(" ");
   const why = body.reason ? ` --reason ${quoted(body.reason)}` : "";
-  const json = quoted(JSON.stringify(body));
-  return `emberline ${body.type} ${names}${why}\n\ncurl -X POST ${quoted(`${base}requests`)} -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' -d ${json}`;
+  const told = (body.notify ?? []).map((one) => ` --notify ${quoted(one)}`).join("");
+  const command = `emberline ${body.type}`;
+  const line = body.match
+    ? `${keysOf(body.match, base)} | xargs -d '\\n' ${command}${why}${told}`
+    : `${command} ${body.sources.map(quoted).join(" ")}${why}${told}`;
+  const json = `-H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))}`;
+  return `${line}\n\ncurl -X POST ${quoted(`${base}requests`)} ${bearer} ${json}`;
 }

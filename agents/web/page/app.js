@@ -6,6 +6,7 @@ import { Audience } from "./audience.js";
 import { live } from "./live.js";
 import { Failure } from "./parts.js";
 import { OneRequest, Requests } from "./requests.js";
+import { Running } from "./running.js";
 import { Source } from "./source.js";
 import { Sources } from "./sources.js";
 import { LANGUAGES, clock, language, load, num, t } from "./texts.js";
@@ -110,7 +111,8 @@ function App() {
     <main key=${language}>
       ${!live.up && html`<div class="notice" role="status">${t("stale", { time: clock(live.since) })}</div>`}
       <${View} key=${`${where.part}/${where.name}`} name=${where.name} query=${where.query} operate=${operate} who=${who} />
-    </main>`;
+    </main>
+    <${Running} who=${who} shown=${where.part === "requests" ? where.name : ""} />`;
 }
 
 await load();

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./htm.js";
 import { live } from "./live.js";
-import { day, moment, t } from "./texts.js";
+import { day, moment, num, t } from "./texts.js";
 
 const LOOKS = { ACTIVE: "active", EXEMPT: "used", HELD: "held", STOPPED: "due", EXPIRING: "moving", RESTORING: "moving", running: "moving", sent: "moving", finished: "active", failed: "bad" };
 
@@ -32,6 +32,38 @@ export function Progress({ progress, label }) {
   const left = progress.seconds_left;
   return html`<progress aria-label=${label} value=${progress.done} max=${Math.max(progress.total, 1)}></progress>
     <span class="why">${left === null ? t("left.unknown") : t("left", { seconds: Math.ceil(left) })}</span>`;
+}
+
+/** Why a source was refused, failed, or was so already: from the code and the state it is in. */
+export function refusal({ code, state, already }, type) {
+  if (code === "invalid_command" && ["ACTIVE", "HELD", "EXEMPT", "RESTORING", "UNKNOWN"].includes(state)) {
+    return t(`refusal.state.${state}`);
+  }
+  if (code === null) return already && ["hold", "unhold"].includes(type) ? t(`refusal.already.${type}`) : "";
+  return CODES.includes(code) ? t(`refusal.${code}`) : code;
+}
+
+const CODES = [
+  ...["already_expired", "already_restoring", "cancelled", "invalid_command", "legacy_deleted", "not_expired"],
+  ...["not_restoring", "nothing_archived", "unknown_source"],
+];
+
+/** The reasons of a request with how many sources each is of: what is so already apart. */
+export function Reasons({ reasons, type }) {
+  const texts = new Map();
+  for (const reason of reasons) {
+    const key = `${reason.already ? "already" : "refused"} ${refusal(reason, type)}`;
+    const known = texts.get(key) ?? { already: reason.already, text: refusal(reason, type), count: 0 };
+    texts.set(key, { ...known, count: known.count + reason.count });
+  }
+  const all = [...texts.values()];
+  const part = (already) => {
+    const found = all.filter((one) => one.already === already);
+    const count = found.reduce((sum, one) => sum + one.count, 0);
+    return found.length > 0 && html`<p class="soft">${t(already ? "refusal.already" : "refusal.refused", { count })}</p>
+      <ul class="reasons">${found.map((one) => html`<li><b>${num(one.count)}</b> ${one.text}</li>`)}</ul>`;
+  };
+  return html`${part(false)}${part(true)}`;
 }
 
 export function Failure({ error, again }) {

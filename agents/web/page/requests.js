@@ -1,51 +1,191 @@
 // Requests: all of them, and one with its sources.
 
 import { html, useState } from "./htm.js";
-import { cancel, get } from "./api.js";
+import { get } from "./api.js";
 import { Dialog } from "./dialog.js";
-import { Chip, Failure, Moment, Progress, useChanges, useRead } from "./parts.js";
-import { day, num, t } from "./texts.js";
+import { actor, short } from "./named.js";
+import { Chip, Failure, Moment, Progress, Reasons, refusal, useChanges, useRead } from "./parts.js";
+import { Same } from "./same.js";
+import { day, num, size, t } from "./texts.js";
+
+const STATES = ["running", "finished", "failed"];
+const TYPES = ["restore", "hold", "unhold", "expire", "cancel", "pause", "resume", "confirm"];
+const COUNTED = ["running", "completed", "already", "refused", "failed"];
+const AGAIN = ["restore", "hold", "unhold", "expire"];
+const LIMIT = 50;
+const LOOKS = { completed: "active", failed: "bad", refused: "bad" };
+
+const address = (id) => `#/requests/${encodeURIComponent(id)}`;
+const underWay = (one) => ["running", "sent"].includes(one.state);
+
+/** A view with other filters begins at the first page. */
+function shown(path, query, changes) {
+  const next = new URLSearchParams(query);
+  next.delete("cursor");
+  for (const [name, value] of Object.entries(changes)) value ? next.set(name, value) : next.delete(name);
+  return `${path}?${next}`;
+}
+
+function Pages({ path, query, next }) {
+  return html`<p class="right">
+    ${query.get("cursor") && html`<button onClick=${() => history.back()}>${t("page.before")}</button>`}
+    ${next && html`<a class="button" href=${shown(path, query, { cursor: next })}>${t("page.next")}</a>`}</p>`;
+}
+
+function Choice({ name, label, every, words, query }) {
+  const go = (event) => { location.hash = shown("#/requests", query, { [name]: event.target.value }); };
+  const option = ([value, text]) =>
+    html`<option value=${value} selected=${(query.get(name) ?? "") === value}>${text}</option>`;
+  return html`<select aria-label=${label} onChange=${go}>${[["", every], ...words].map(option)}</select>`;
+}
+
+/** How many of its sources are over, and how: 12 of 14, 2 refused. */
+function Done({ counts }) {
+  if (!counts.total) return "";
+  const bad = ["refused", "failed"].filter((name) => counts[name]);
+  return html`${t("requests.done", { done: counts.total - counts.running, total: counts.total })}
+    ${bad.map((name) => html`<span class="why bad">${t(`requests.${name}`, { count: counts[name] })}</span>`)}`;
+}
+
+function Line({ one }) {
+  return html`<tr>
+    <td><a class="name" href=${address(one.request_id)}>${t(`type.${one.type}`)}${one.dry_run ? ` (${t("dry")})` : ""}</a>
+      <code>${short(one.request_id, 40)}</code></td>
+    <td><${Chip} state=${one.state} />
+      ${one.state === "running" && html`<${Progress} progress=${one.progress} label=${t("state.running")} />`}</td>
+    <td><${Done} counts=${one.counts} /></td>
+    <td class="wide"><bdi>${one.actor ? actor(one.actor) : ""}</bdi></td>
+    <td class="wide"><bdi>${short(one.reason ?? "", 200)}</bdi></td>
+    <td><${Moment} ms=${one.time} /></td></tr>`;
+}
 
 export function Requests({ query }) {
-  const asked = new URLSearchParams({ limit: 50 });
-  if (query.get("cursor")) asked.set("cursor", query.get("cursor"));
+  const asked = new URLSearchParams({ limit: LIMIT });
+  if (!query.get("dry_run")) asked.set("dry_run", "false");
+  for (const name of ["state", "type", "cursor"]) if (query.get(name)) asked.set(name, query.get(name));
   const [page, error, again, set] = useRead(() => get(`requests?${asked}`), [asked.toString()]);
   useChanges(({ requests = [] }) => {
     if (!page || !requests.length) return;
-    const known = new Set(page.requests.map((one) => one.request_id));
-    if (requests.some((one) => !known.has(one.request_id))) return again();
-    const news = new Map(requests.map((one) => [one.request_id, one]));
+    const known = new Map(page.requests.map((one) => [one.request_id, one]));
+    const other = (one) => !known.has(one.request_id) || known.get(one.request_id).state !== one.state;
+    const counted = requests.filter((one) => query.get("dry_run") || !one.dry_run);
+    if (counted.some(other)) return again();
+    const news = new Map(counted.map((one) => [one.request_id, one]));
     set({ ...page, requests: page.requests.map((one) => news.get(one.request_id) ?? one) });
   });
   const rows = page?.requests ?? [];
-  return html`<div class="head"><h1>${t("requests")}</h1></div><${Failure} error=${error} again=${again} />
-  <div class="panel flush over">${!page ? !error && html`<p class="none" role="status">${t("loading")}</p>` : rows.length === 0 ? html`<p class="none">${t("requests.none")}</p>` : html`
-  <table><thead><tr><th>${t("request")}</th><th>${t("state")}</th><th class="num">${t("sources")}</th><th class="wide">${t("actor")}</th><th class="wide">${t("reason")}</th><th>${t("time")}</th></tr></thead>
-  <tbody>${rows.map((one) => html`<tr key=${one.request_id}><td><a class="name" href=${`#/requests/${encodeURIComponent(one.request_id)}`}>${t(`type.${one.type}`)}${one.dry_run ? ` (${t("dry")})` : ""}</a><code>${one.request_id.slice(0, 80)}</code></td>
-    <td><${Chip} state=${one.state} />${one.state === "running" && html`<${Progress} progress=${one.progress} label=${t("state.running")} />`}</td><td class="num">${num(one.counts.total)}</td>
-    <td class="wide">${one.actor}</td><td class="wide">${one.reason}</td><td><${Moment} ms=${one.time} /></td></tr>`)}</tbody></table>`}</div>
-  <p class="right">${page?.next && html`<a class="button" href=${`#/requests?${new URLSearchParams({ cursor: page.next })}`}>${t("page.next")}</a>`}</p>`;
+  const filtered = ["state", "type"].some((name) => query.get(name));
+  const dry = (event) => { location.hash = shown("#/requests", query, { dry_run: event.target.checked ? "true" : "" }); };
+  const columns = [["request"], ["state"], ["sources"], ["actor", "wide"], ["reason", "wide"], ["time"]];
+  const body = !page
+    ? !error && html`<p class="none" role="status">${t("loading")}</p>`
+    : rows.length === 0
+      ? html`<p class="none">${t(filtered ? "requests.nothing" : "requests.none")}</p>`
+      : html`<table><thead><tr>${columns.map(([name, look]) => html`<th class=${look} scope="col">${t(name)}</th>`)}</tr></thead>
+        <tbody>${rows.map((one) => html`<${Line} key=${one.request_id} one=${one} />`)}</tbody></table>`;
+  return html`<div class="head"><div><h1>${t("requests")}</h1><span class="soft">${t("requests.about")}</span></div></div>
+    <${Failure} error=${error} again=${again} />
+    <div class="bar" role="search">
+      <${Choice} name="state" label=${t("state")} every=${t("state.all")} query=${query}
+        words=${STATES.map((one) => [one, t(`state.${one}`)])} />
+      <${Choice} name="type" label=${t("requests.type")} every=${t("requests.types")} query=${query}
+        words=${TYPES.map((one) => [one, t(`type.${one}`)])} />
+      <label class="check"><input type="checkbox" checked=${Boolean(query.get("dry_run"))} onChange=${dry} />
+        ${t("requests.dry")}</label>
+    </div>
+    <div class="panel flush over">${body}</div>
+    <${Pages} path="#/requests" query=${query} next=${page?.next} />
+    <${Same} commands=${["emberline restores"]} paths=${[`requests?${asked}`]} />`;
 }
 
-export function OneRequest({ name: id, operate }) {
-  const [one, error, again] = useRead(() => get(`requests/${encodeURIComponent(id)}`), [id]);
-  const [refusal, fail] = useState(null);
+/** A button for each outcome that any source has: it shows these sources only. */
+function Outcomes({ one, query }) {
+  const chosen = query.get("outcome") ?? "";
+  const link = (name, count) => html`<a class="button" aria-current=${chosen === name ? "true" : null}
+    href=${shown(address(one.request_id), query, { outcome: name })}>
+    ${t(name ? `requests.outcome.${name}` : "requests.outcome.all")} <span class="faint">${num(count)}</span></a>`;
+  const some = COUNTED.filter((name) => one.counts[name] || chosen === name);
+  return html`<nav class="bar states within" aria-label=${t("outcome")}>
+    ${link("", one.counts.total)}${some.map((name) => link(name, one.counts[name]))}</nav>`;
+}
+
+/** The text of a source's result: made from its code and its state. */
+function Result({ part, type }) {
+  const why = refusal(part, type);
+  const word = part.already ? "already" : part.outcome;
+  return html`<span class=${`chip ${part.already ? "" : LOOKS[part.outcome] ?? "moving"}`}>
+      ${t(part.already ? "requests.outcome.already" : `outcome.${word}`)}</span>
+    ${why && html`<span class="why">${why}</span>`}
+    ${part.outcome === "progress" && html`<${Progress} progress=${part.progress} label=${part.name || part.source} />`}`;
+}
+
+function Part({ part, type }) {
+  const until = part.available_until
+    ? t("available.until", { date: day(part.available_until) })
+    : part.available_because ? t("available.open") : "";
+  return html`<tr>
+    <td><a class="name" href=${`#/sources/${encodeURIComponent(part.source)}`}><bdi>${short(part.name || part.source, 120)}</bdi></a>
+      <code>${short(part.source, 80)}</code></td>
+    <td><${Result} part=${part} type=${type} /></td>
+    <td>${until}</td></tr>`;
+}
+
+function Effect({ effect }) {
+  return html`<p class="soft">${t("requests.effect", {
+    count: effect.sources,
+    interactions: num(effect.interactions),
+    size: size(effect.bytes),
+  })}</p>`;
+}
+
+export function OneRequest({ name: id, query, operate }) {
+  const asked = new URLSearchParams({ limit: LIMIT });
+  for (const name of ["outcome", "cursor"]) if (query.get(name)) asked.set(name, query.get(name));
+  const path = `requests/${encodeURIComponent(id)}?${asked}`;
+  const [one, error, again] = useRead(() => get(path), [path]);
   const [dialog, open] = useState(null);
   useChanges(({ requests = [], sources = [] }) => {
     const parts = new Set((one?.sources ?? []).map((part) => part.source));
     if (requests.some((each) => each.request_id === id) || sources.some((each) => parts.has(each.source))) again();
   });
-  if (!one) return error ? html`<${Failure} error=${error} again=${again} />` : html`<p class="none" role="status">${t("loading")}</p>`;
-  const failed = one.sources.filter((part) => ["failed", "refused"].includes(part.outcome));
-  return html`<div class="head"><div><small><a href="#/requests">${t("requests")}</a></small><h1>${t(`type.${one.type}`)}</h1><code>${one.request_id}</code> <${Chip} state=${one.state} /></div>
-    ${operate && html`<div class="bar">${one.state === "running" && html`<button onClick=${() => cancel(id).then(again, fail)}>${t("do.cancel")}</button>`}
-    ${failed.length > 0 && one.type !== "cancel" && html`<button class="primary" onClick=${() => open(true)}>${t("do.retry")}</button>`}</div>`}</div>
-  <${Failure} error=${refusal ?? error} />
-  ${["running", "sent"].includes(one.state) && html`<div class="banner" role="status"><div><b>${t("under_way", { done: one.counts.completed + one.counts.already, total: one.counts.total })}</b><${Progress} progress=${one.progress} label=${t("state.running")} /></div></div>`}
-  <p class="soft">${t("asked", { actor: one.actor ?? "", reason: one.reason ?? "" })} <${Moment} ms=${one.time} /></p>
-  <div class="panel flush over"><table><thead><tr><th>${t("name")}</th><th>${t("outcome")}</th><th>${t("available")}</th></tr></thead><tbody>
-  ${one.sources.map((part) => html`<tr key=${part.source}><td><a class="name" dir="auto" href=${`#/sources/${encodeURIComponent(part.source)}`}>${part.name || part.source}</a><code>${part.source}</code></td>
-    <td><span class=${`chip ${{ completed: "active", failed: "bad", refused: "bad" }[part.outcome] ?? "moving"}`}>${t(`outcome.${part.outcome}`)}</span><span class="why">${part.message}</span>${part.outcome === "progress" && html`<${Progress} progress=${part.progress} label=${part.name || part.source} />`}</td>
-    <td>${part.available_until ? t("available.until", { date: day(part.available_until) }) : part.available_because ? t("available.open") : ""}</td></tr>`)}</tbody></table></div>
-  ${dialog && html`<${Dialog} type=${one.type} sources=${failed} close=${() => open(null)} />`}`;
+  if (!one) {
+    if (!error) return html`<p class="none" role="status">${t("loading")}</p>`;
+    if (error.code !== "unknown_request") return html`<${Failure} error=${error} again=${again} />`;
+    return html`<p class="none">${t("requests.unknown")}<br /><a class="button" href="#/requests">${t("requests")}</a></p>`;
+  }
+  const { counts } = one;
+  const missed = counts.refused + counts.failed;
+  const retry = !underWay(one) && !one.dry_run && missed > 0 && AGAIN.includes(one.type);
+  const facts = [
+    [t("actor"), one.actor && html`<bdi>${actor(one.actor)}</bdi>`],
+    [t("reason"), one.reason && html`<bdi>${one.reason}</bdi>`],
+    [t("tag"), one.tag && html`<bdi>${one.tag}</bdi>`],
+    [t("requests.notify"), one.notify.length > 0 && html`<bdi>${one.notify.join(", ")}</bdi>`],
+    [t("time"), html`<${Moment} ms=${one.time} />`],
+  ];
+  const done = counts.total - counts.running;
+  return html`<div class="head"><div><small><a href="#/requests">${t("requests")}</a></small>
+      <h1>${t(`type.${one.type}`)}${one.dry_run ? ` (${t("dry")})` : ""}</h1>
+      <code>${one.request_id}</code> <${Chip} state=${one.state} /></div>
+    ${operate && html`<div class="bar">
+      ${one.state === "running" && html`<button onClick=${() => open("cancel")}>${t("do.cancel")}</button>`}
+      ${retry && html`<button class="primary" onClick=${() => open("retry")}>${t("do.retry")}</button>`}</div>`}</div>
+    <${Failure} error=${error} again=${again} />
+    ${underWay(one) && html`<div class="banner" role="status"><div>
+      <b>${t(one.state === "sent" ? "requests.sent" : "under_way", { done, total: counts.total })}</b>
+      <${Progress} progress=${one.progress} label=${t("state.running")} /></div></div>`}
+    ${one.effect && html`<${Effect} effect=${one.effect} />`}
+    <section class="panel request" aria-label=${t("facts")}>
+      <dl>${facts.filter(([, value]) => value).map(([label, value]) => html`<dt>${label}</dt><dd>${value}</dd>`)}</dl>
+      <${Reasons} reasons=${one.reasons} type=${one.type} />
+    </section>
+    ${counts.total > 0 && html`<${Outcomes} one=${one} query=${query} />
+    <div class="panel flush over">${one.sources.length === 0 ? html`<p class="none">${t("requests.counted")}</p>` : html`
+      <table><thead><tr>${["name", "outcome", "available"].map((name) => html`<th scope="col">${t(name)}</th>`)}</tr></thead>
+      <tbody>${one.sources.map((part) => html`<${Part} key=${part.source} part=${part} type=${one.type} />`)}</tbody></table>`}</div>
+    <${Pages} path=${address(id)} query=${query} next=${one.next} />`}
+    <${Same} commands=${one.type === "restore" ? [`emberline restores '${id.replaceAll("'", "")}' --follow`] : []}
+      paths=${[path]} />
+    ${dialog === "cancel" && html`<${Dialog} type="cancel" request=${id} sent=${again} close=${() => open(null)} />`}
+    ${dialog === "retry" && html`<${Dialog} type=${one.type} match=${{ request: id }} close=${() => open(null)} />`}`;
 }

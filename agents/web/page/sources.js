@@ -1,68 +1,242 @@
-// The list of sources: search, filters, pages, selection.
+// The list of sources: search, filters, order, pages, selection. The address has the whole view.
 
-import { html, useState } from "./htm.js";
+import { html, useEffect, useRef, useState } from "./htm.js";
 import { get } from "./api.js";
 import { Dialog } from "./dialog.js";
+import { live } from "./live.js";
+import { short } from "./named.js";
 import { Chip, Failure, Progress, STATES, interactions, reasons, useChanges, useRead } from "./parts.js";
-import { num, size, t } from "./texts.js";
+import { Same } from "./same.js";
+import { date, num, size, t } from "./texts.js";
 
 const ACTIONS = ["restore", "hold", "unhold", "expire"];
-const FILTERS = ["name", "kind", "state", "tag", "cursor"];
+const SEVERAL = ["kind", "state", "tag"];
+const ORDER = ["sort", "order", "cursor"];
+const LIMIT = 50;
+const AGAIN_MS = 1000;
+/** The columns that an order can go by: its word for the server, its text, and how it is shown. */
+const COLUMNS = [
+  { by: "name", text: "name", first: "asc" },
+  { by: "state", text: "state", first: "asc" },
+  { by: "due_at", text: "due", first: "asc", look: "wide" },
+  { by: "interactions", text: "interactions", first: "desc", look: "num" },
+  { by: "bytes", text: "hot", first: "desc", look: "num wide" },
+  { by: "archived_bytes", text: "archive", first: "desc", look: "num wide" },
+  { by: "last_event_on", text: "sources.last", first: "desc", look: "wide" },
+];
+
+/** The filters of the address: as parameters of GET /sources, and as `match` of a command. */
+function asked(query) {
+  const found = new URLSearchParams({ limit: LIMIT });
+  const match = {};
+  const name = query.get("name");
+  if (name) {
+    found.set("name", name);
+    match.name = name;
+  }
+  for (const one of SEVERAL) {
+    const values = query.getAll(one).filter(Boolean);
+    for (const value of values) found.append(one, value);
+    if (values.length) match[one] = values;
+  }
+  for (const one of ORDER) if (query.get(one)) found.set(one, query.get(one));
+  return { found: found.toString(), match };
+}
+
+/** Another view of the list: a change of filters or order begins at the first page. */
+function show(query, changes) {
+  const next = new URLSearchParams(query);
+  next.delete("cursor");
+  for (const [name, value] of Object.entries(changes)) {
+    next.delete(name);
+    for (const one of [value].flat()) if (one) next.append(name, one);
+  }
+  location.hash = `#/sources?${next}`;
+}
+
+function Search({ query, total }) {
+  const tags = query.getAll("tag").filter(Boolean);
+  const kind = query.get("kind") ?? "";
+  const option = (value, text) => html`<option value=${value} selected=${kind === value}>${text}</option>`;
+  const by = query.get("sort") ?? "";
+  const order = ({ by: name, text }) => html`<option value=${name} selected=${by === name}>${t(text)}</option>`;
+  const sorted = (event) => {
+    const column = COLUMNS.find((one) => one.by === event.target.value);
+    show(query, { sort: column?.by, order: column?.first });
+  };
+  const tagged = (event) => {
+    const tag = event.target.value.trim();
+    event.target.value = "";
+    if (tag && !tags.includes(tag)) show(query, { tag: [...tags, tag] });
+  };
+  return html`<div class="bar" role="search">
+    <input type="search" aria-label=${t("search")} placeholder=${t("search")} value=${query.get("name") ?? ""}
+      onChange=${(event) => show(query, { name: event.target.value.trim() })} />
+    <input class="by-tag" aria-label=${t("tag")} placeholder=${t("sources.tag")} onChange=${tagged} />
+    <select aria-label=${t("kind")} onChange=${(event) => show(query, { kind: event.target.value })}>
+      ${option("", t("kind.all"))}${["campaign", "canvas"].map((one) => option(one, t(`kind.${one}`)))}
+    </select>
+    <select class="narrow" aria-label=${t("sources.sort")} onChange=${sorted}>
+      <option value="">${t("sources.sort")}</option>${COLUMNS.map(order)}
+    </select>
+    <small role="status">${total !== undefined && t("sources.count", { count: total })}</small>
+  </div>
+  ${tags.length > 0 && html`<div class="bar tags">${tags.map((tag) => html`<button type="button" class="tag"
+      aria-label=${t("sources.untag", { tag })} onClick=${() => show(query, { tag: tags.filter((one) => one !== tag) })}>
+      <bdi>${short(tag, 40)}</bdi> <span aria-hidden="true">${"\u00d7"}</span></button>`)}</div>`}`;
+}
+
+/** A button for each state that any source is in, with how many: several may be chosen. */
+function States({ query }) {
+  const chosen = query.getAll("state").filter(Boolean);
+  const counts = live.totals?.sources ?? {};
+  const turn = (state) => {
+    const on = chosen.includes(state);
+    show(query, { state: on ? chosen.filter((one) => one !== state) : [...chosen, state] });
+  };
+  const shown = STATES.filter((state) => counts[state] || chosen.includes(state));
+  return html`<div class="bar states" role="group" aria-label=${t("state")}>
+    <button type="button" aria-pressed=${chosen.length === 0} onClick=${() => show(query, { state: [] })}>
+      ${t("state.all")}</button>
+    ${shown.map((state) => html`<button type="button" key=${state} aria-pressed=${chosen.includes(state)}
+      onClick=${() => turn(state)}>${t(`state.${state}`)} <span class="faint">${num(counts[state] ?? 0)}</span></button>`)}
+  </div>`;
+}
+
+const DIRECTIONS = { asc: "ascending", desc: "descending" };
+
+/** A header cell that sorts: first the way that is asked for most, then the other way, then not. */
+function Header({ column, query }) {
+  const { by, text, first, look } = column;
+  const now = query.get("sort") === by ? query.get("order") ?? "asc" : null;
+  const other = first === "asc" ? "desc" : "asc";
+  const next = now === null ? first : now === first ? other : "";
+  const turn = () => show(query, { sort: next && by, order: next });
+  return html`<th class=${look} aria-sort=${DIRECTIONS[now] ?? "none"} scope="col">
+    <button type="button" class="sort" onClick=${turn}>${t(text)}<span aria-hidden="true">
+      ${{ asc: " \u2191", desc: " \u2193" }[now] ?? ""}</span></button></th>`;
+}
+
+function Row({ one, on, turn, operate }) {
+  const title = short(one.name || one.source, 120);
+  const known = one.sizes;
+  const moving = ["RESTORING", "EXPIRING"].includes(one.state);
+  return html`<tr class=${on ? "on" : ""}>
+    ${operate && html`<td><input type="checkbox" aria-label=${t("select.one", { name: title })} checked=${on}
+      onChange=${turn} /></td>`}
+    <td><a class="name" href=${`#/sources/${encodeURIComponent(one.source)}`}><bdi>${title}</bdi></a>
+      <code>${short(one.source, 80)}</code>
+      ${(one.tags ?? []).length > 0 && html`<span class="tags">${one.tags.slice(0, 5).map((tag) => html`<a class="tag"
+        href=${`#/sources?${new URLSearchParams({ tag })}`}><bdi>${short(tag, 30)}</bdi></a>`)}</span>`}</td>
+    <td><${Chip} state=${one.state} />
+      ${reasons(one).slice(0, 2).map((why) => html`<span class="why">${why}</span>`)}
+      ${moving && html`<${Progress} progress=${one.progress} label=${t(`state.${one.state}`)} />`}</td>
+    <td class="wide date">${one.due_at ? date(one.due_at) : ""}</td>
+    <td class="num">${known ? num(interactions(one)) : t("unknown")}</td>
+    <td class="num wide">${known ? size(one.sizes.bytes) : t("unknown")}</td>
+    <td class="num wide">${known ? size(one.sizes.archived_bytes) : t("unknown")}</td>
+    <td class="wide date">${one.last_event_on ? date(Date.parse(one.last_event_on), "UTC") : ""}</td></tr>`;
+}
+
+/** What is chosen, and what can be done with it. `all`: everything that matches, also on other pages. */
+function Chosen({ picked, all, total, page, choose, everything, open }) {
+  const weight = picked.reduce((sum, one) => sum + (one.sizes ? interactions(one) : 0), 0);
+  return html`<div class="actions" role="region" aria-label=${t("selection")}>
+    <b>${all ? t("sources.all", { count: total }) : t("selected", { count: picked.length })}</b>
+    ${!all && html`<span>${t("selected.sum", { count: weight })}</span>`}
+    ${!all && page && total > picked.length && html`<button onClick=${everything}>
+      ${t("sources.everything", { count: total })}</button>`}
+    <span class="push"></span>
+    ${ACTIONS.map((type) => html`<button class=${type === "restore" ? "primary" : ""} onClick=${() => open(type)}>
+      ${t(`do.${type}`)}</button>`)}
+    <button onClick=${() => choose(new Map())}>${t("clear")}</button></div>`;
+}
+
+/** Whether the number of sources in the chosen states is another one than when the page was read. */
+function useGrown(query, page) {
+  const states = query.getAll("state").filter(Boolean);
+  const counts = live.totals?.sources ?? {};
+  const now = Object.entries(counts).reduce((sum, [state, count]) =>
+    (states.length === 0 || states.includes(state) ? sum + count : sum), 0);
+  const then = useRef({ page: null, count: 0 });
+  if (then.current.page !== page?.next || then.current.total !== page?.total) {
+    then.current = { page: page?.next, total: page?.total, count: now };
+  }
+  return page && live.totals && then.current.count !== now;
+}
 
 export function Sources({ query, operate }) {
-  const asked = new URLSearchParams({ limit: 50 });
-  for (const name of FILTERS) if (query.get(name)) asked.set(name, query.get(name));
-  const [page, error, again, set] = useRead(() => get(`sources?${asked}`), [asked.toString()]);
+  const { found, match } = asked(query);
+  const [page, error, again, set] = useRead(() => get(`sources?${found}`), [found]);
   const [chosen, choose] = useState(new Map());
+  const [all, takeAll] = useState(false);
   const [dialog, open] = useState(null);
+  const timer = useRef(0);
+  const reread = useRef(again);
+  reread.current = again;
+  const filters = JSON.stringify(match);
+  // what is chosen stays while one turns pages or sorts; other filters are another question
+  useEffect(() => (choose(new Map()), takeAll(false)), [filters]);
+  useEffect(() => () => clearTimeout(timer.current), []);
   useChanges(({ sources = [] }) => {
     if (!page || !sources.length) return;
     const news = new Map(sources.map((one) => [one.source, one]));
+    const before = new Map(page.sources.map((one) => [one.source, one.state]));
+    const moved = sources.some((one) => before.has(one.source) && before.get(one.source) !== one.state);
     set({ ...page, sources: page.sources.map((one) => ({ ...one, ...news.get(one.source) })) });
+    if (!moved) return;
+    // sizes have changed too, and some may match no more
+    timer.current ||= setTimeout(() => (timer.current = 0, reread.current()), AGAIN_MS);
   });
-  const show = (changes) => {
-    const next = new URLSearchParams(query);
-    next.delete("cursor");
-    for (const [name, value] of Object.entries(changes)) value ? next.set(name, value) : next.delete(name);
-    location.hash = `#/sources?${next}`;
-  };
+  const grown = useGrown(query, page);
+  const rows = page?.sources ?? [];
   const turn = (source) => {
-    const next = new Map(chosen);
+    const next = new Map(all ? rows.map((one) => [one.source, one]) : chosen);
     if (!next.delete(source.source)) next.set(source.source, source);
+    takeAll(false);
     choose(next);
   };
-  const rows = page?.sources ?? [];
-  const all = rows.length > 0 && rows.every((one) => chosen.has(one.source));
-  const turnAll = () => choose(new Map(all ? [] : [...chosen, ...rows.map((one) => [one.source, one])]));
+  const whole = rows.length > 0 && (all || rows.every((one) => chosen.has(one.source)));
+  const turnAll = () => {
+    const next = new Map(chosen);
+    for (const one of rows) whole ? next.delete(one.source) : next.set(one.source, one);
+    takeAll(false);
+    choose(next);
+  };
+  const clear = (next) => (takeAll(false), choose(next));
   const picked = [...chosen.values()];
-  const weight = picked.reduce((sum, one) => sum + (one.sizes ? interactions(one) : 0), 0);
-  const option = (value, text, name) => html`<option value=${value} selected=${(query.get(name) ?? "") === value}>${text}</option>`;
+  const body = !page
+    ? !error && html`<p class="none" role="status">${t("loading")}</p>`
+    : rows.length === 0
+      ? html`<p class="none">${t(filters === "{}" ? "sources.empty" : "sources.none")}
+        ${filters !== "{}" && html`<br /><a class="button" href="#/sources">${t("sources.reset")}</a>`}</p>`
+      : html`<table class="sources"><thead><tr>
+        ${operate && html`<th><input type="checkbox" aria-label=${t("select.page")} checked=${whole}
+          onChange=${turnAll} /></th>`}
+        ${COLUMNS.map((column) => html`<${Header} key=${column.by} column=${column} query=${query} />`)}</tr></thead>
+      <tbody>${rows.map((one) => html`<${Row} key=${one.source} one=${one} operate=${operate}
+        on=${all || chosen.has(one.source)} turn=${() => turn(one)} />`)}</tbody></table>`;
   return html`<div class="head"><div><h1>${t("sources")}</h1><span class="soft">${t("sources.about")}</span></div></div>
-  <${Failure} error=${error} again=${again} />
-  <div class="bar" role="search">
-    <input type="search" aria-label=${t("search")} placeholder=${t("search")} value=${query.get("name") ?? ""} onChange=${(event) => show({ name: event.target.value })} />
-    <input aria-label=${t("tag")} placeholder=${t("tag")} value=${query.get("tag") ?? ""} onChange=${(event) => show({ tag: event.target.value })} />
-    <select aria-label=${t("kind")} onChange=${(event) => show({ kind: event.target.value })}>${option("", t("kind.all"), "kind")}${["campaign", "canvas"].map((kind) => option(kind, t(`kind.${kind}`), "kind"))}</select>
-    <select aria-label=${t("state")} onChange=${(event) => show({ state: event.target.value })}>${option("", t("state.all"), "state")}${STATES.map((state) => option(state, t(`state.${state}`), "state"))}</select>
-    <small role="status">${page && t("sources.count", { count: page.total })}</small>
-  </div>
-  <div class="panel flush over">${!page ? !error && html`<p class="none" role="status">${t("loading")}</p>` : rows.length === 0 ? html`<p class="none">${t("sources.none")}</p>` : html`
-  <table><thead><tr>${operate && html`<th><input type="checkbox" aria-label=${t("select.page")} checked=${all} onChange=${turnAll} /></th>`}
-    <th>${t("name")}</th><th>${t("state")}</th><th class="num">${t("interactions")}</th><th class="num wide">${t("hot")}</th><th class="num wide">${t("archive")}</th><th class="wide">${t("tags")}</th></tr></thead>
-  <tbody>${rows.map((one) => html`<tr key=${one.source} class=${chosen.has(one.source) ? "on" : ""}>
-    ${operate && html`<td><input type="checkbox" aria-label=${t("select.one", { name: one.name || one.source })} checked=${chosen.has(one.source)} onChange=${() => turn(one)} /></td>`}
-    <td><a class="name" dir="auto" href=${`#/sources/${encodeURIComponent(one.source)}`}>${(one.name || one.source).slice(0, 200)}</a><code>${one.source.slice(0, 80)}</code></td>
-    <td><${Chip} state=${one.state} />${reasons(one).slice(0, 2).map((why) => html`<span class="why">${why}</span>`)}
-      ${["RESTORING", "EXPIRING"].includes(one.state) && html`<${Progress} progress=${one.progress} label=${t(`state.${one.state}`)} />`}</td>
-    <td class="num">${one.sizes ? num(interactions(one)) : t("unknown")}</td>
-    <td class="num wide">${one.sizes ? size(one.sizes.bytes) : t("unknown")}</td>
-    <td class="num wide">${one.sizes ? size(one.sizes.archived_bytes) : t("unknown")}</td>
-    <td class="wide">${(one.tags ?? []).slice(0, 5).map((tag) => html`<a class="tag" dir="auto" href=${`#/sources?${new URLSearchParams({ tag })}`}>${tag.slice(0, 40)}</a>`)}</td></tr>`)}</tbody></table>`}</div>
-  <p class="right">${query.get("cursor") && html`<button onClick=${() => history.back()}>${t("page.before")}</button>`}
-    ${page?.next && html`<button onClick=${() => show({ cursor: page.next })}>${t("page.next")}</button>`}</p>
-  ${picked.length > 0 && html`<div class="actions" role="region" aria-label=${t("selection")}><b>${t("selected", { count: picked.length })}</b>
-    <span>${t("selected.sum", { count: weight })}</span><span class="push"></span>
-    ${ACTIONS.map((type) => html`<button class=${type === "restore" ? "primary" : ""} onClick=${() => open(type)}>${t(`do.${type}`)}</button>`)}
-    <button onClick=${() => choose(new Map())}>${t("clear")}</button></div>`}
-  ${dialog && html`<${Dialog} type=${dialog} sources=${picked} close=${() => open(null)} />`}`;
+    <${Failure} error=${error} again=${again} />
+    <${Search} query=${query} total=${page?.total} />
+    <${States} query=${query} />
+    ${grown && html`<p class="notice" role="status">${t("sources.changed")}
+      <button type="button" onClick=${again}>${t("sources.show")}</button></p>`}
+    ${page?.missing_shards?.length > 0 && html`<p class="notice" role="status">${t("sources.missing")}</p>`}
+    <div class="panel flush over">${body}</div>
+    <p class="right">
+      ${query.get("cursor") && html`<button onClick=${() => history.back()}>${t("page.before")}</button>`}
+      ${page?.next && html`<a class="button" href=${`#/sources?${withCursor(query, page.next)}`}>${t("page.next")}</a>`}
+    </p>
+    <${Same} paths=${[`sources?${found}`]} />
+    ${(picked.length > 0 || all) && html`<${Chosen} picked=${picked} all=${all} total=${page?.total ?? 0} page=${whole}
+      choose=${clear} everything=${() => takeAll(true)} open=${open} />`}
+    ${dialog && html`<${Dialog} type=${dialog} sources=${picked} match=${all ? match : undefined}
+      close=${() => open(null)} />`}`;
+}
+
+function withCursor(query, cursor) {
+  const next = new URLSearchParams(query);
+  next.set("cursor", cursor);
+  return next;
 }

@@ -54,6 +54,9 @@ export function size(bytes) {
 
 export const day = (ms) => new Intl.DateTimeFormat(locale, { dateStyle: "long" }).format(ms);
 
+/** A day with few letters, of this zone or another. */
+export const date = (ms, timeZone) => new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone }).format(ms);
+
 /** A moment in the reader's zone, with UTC beside. */
 export function moment(ms) {
   const form = { dateStyle: "medium", timeStyle: "short" };

@@ -15,6 +15,7 @@ from agents.http.problems import bad_request
 from agents.http.route import SOURCE, Handler, Route, Schema, path, query, ref, several
 from agents.requests.facts import STATES, request_facts, sent_facts, state_of
 from agents.scatter.context import CONTEXT
+from agents.views.request_view import COUNTS
 from agents.web.answer import tagged
 from agents.web.asking import (
     MOST_PARTS,
@@ -38,7 +39,7 @@ from agents.web.command_body import (
 from agents.web.command_match import id_with_match
 from agents.web.pages import limit_of, limit_parameter
 from agents.web.source_names import source_of
-from schemas.records.lifecycle import Command, CommandType, Outcome, is_source
+from schemas.records.lifecycle import Command, CommandType, is_source
 from schemas.words.nearest import hint
 
 __all__ = ["ROUTES"]
@@ -146,7 +147,7 @@ async def one_request(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     requests_read(context)
     request_id = request.match_info["id"]
-    outcomes = _several(request, "outcome", Outcome)
+    outcomes = _several(request, "outcome", COUNTS)
     page = PartPage(
         request.query.get("cursor", ""), limit_of(request, MOST_PARTS, MOST_PARTS), outcomes
     )
@@ -184,7 +185,7 @@ _PAGES = (limit_parameter("requests"), query("cursor", "`next` of the page befor
 _PART_PAGES = (
     limit_parameter("sources", MOST_PARTS, MOST_PARTS),
     query("cursor", "`next` of the page before: a source"),
-    several("outcome", "Sources with one of these outcomes only", list(Outcome)),
+    several("outcome", "Sources only that `counts` has among one of these", COUNTS),
 )
 _STATE = several("state", "Those that stand so only", list(_LISTED))
 _DRY_RUN = query("dry_run", "Dry runs only, or the others only", enum=list(_FLAGS))

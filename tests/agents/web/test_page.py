@@ -23,6 +23,8 @@ LANGUAGES = ("en", "es", "fr", "ja", "ko", "pt-BR")
 TEXTS = {file.stem: json.loads(file.read_text()) for file in (ROOM / "texts").iterdir()}
 DYNAMIC = (
     *("state.", "kind.", "do.", "ask.", "cost.", "type.", "outcome."),
+    *("dialog.measured.", "dialog.unmeasured.", "refusal.", "refusal.already."),
+    *("refusal.state.", "requests.", "requests.outcome."),
     *("source.by.", "source.channel.", "source.csv.", "source.event.", "source.filter."),
     *("source.if.", "source.kind.", "source.measure.", "source.one.", "source.refusal."),
     *("source.since.", "source.status.", "source.why."),

@@ -520,6 +520,8 @@ async def test_what_a_request_missed_is_asked_for_again(operator: Operator) -> N
     status, again, _ = await operator.post("/requests", body)
     assert [part["source"] for part in again["sources"]] == [C]
     _, some, _ = await operator.get("/requests/first?outcome=refused&outcome=failed&limit=1")
+    assert ([part["source"] for part in some["sources"]], some["next"]) == ([C], None)
+    _, some, _ = await operator.get("/requests/first?outcome=already&outcome=refused&limit=1")
     assert ([part["source"] for part in some["sources"]], some["next"]) == ([A], A)
     _, rest, _ = await operator.get("/requests/first?outcome=refused&limit=1&cursor=" + A)
     assert ([part["source"] for part in rest["sources"]], rest["next"]) == ([C], None)

@@ -1,0 +1,81 @@
+// The requests of this reader that run: they stay in sight, whichever view is open.
+
+import { html, useEffect, useState } from "./htm.js";
+import { live } from "./live.js";
+import { Progress } from "./parts.js";
+import { t } from "./texts.js";
+
+const MOST = 3;
+/** Ids that this page has sent: their end is told too, however early it comes. */
+const sent = new Set();
+const own = new Map();
+const news = new EventTarget();
+
+const open = (request) => ["sent", "running"].includes(request.state);
+
+function put(request) {
+  own.set(request.request_id, request);
+  news.dispatchEvent(new Event("news"));
+}
+
+/** Keep a request of this page in sight from now on. */
+export function watch(request) {
+  if (request.dry_run) return;
+  sent.add(request.request_id);
+  put(request);
+}
+
+function forget(id) {
+  own.delete(id);
+  news.dispatchEvent(new Event("news"));
+}
+
+/** Take the requests of an event that are this reader's and have something to show. */
+function take(requests, who) {
+  for (const request of requests) {
+    const mine = sent.has(request.request_id) || (who.keys && request.actor === who.name);
+    const shown = own.has(request.request_id) || open(request);
+    if (mine && shown && !request.dry_run) put(request);
+  }
+}
+
+const address = (request) => `#/requests/${encodeURIComponent(request.request_id)}`;
+
+function Line({ request }) {
+  const { counts } = request;
+  const done = counts.total - counts.running;
+  return html`<li>
+    <a href=${address(request)}><b>${t(`type.${request.type}`)}</b>
+      <span>${counts.total ? t("running.of", { done, total: counts.total }) : ""}</span></a>
+    ${open(request)
+      ? html`<${Progress} progress=${request.progress} label=${t(`type.${request.type}`)} />`
+      : html`<span class=${`chip ${request.state === "finished" ? "active" : "bad"}`}>${t(`state.${request.state}`)}</span>
+        <button type="button" onClick=${() => forget(request.request_id)}>${t("running.dismiss")}</button>`}
+  </li>`;
+}
+
+/** `shown`: the id of the request whose view is open, which needs no second place. */
+export function Running({ who, shown }) {
+  const [, draw] = useState(0);
+  useEffect(() => {
+    const told = (event) => take(event.detail.requests ?? [], who);
+    const redraw = () => draw((n) => n + 1);
+    live.addEventListener("change", told);
+    news.addEventListener("news", redraw);
+    return () => {
+      live.removeEventListener("change", told);
+      news.removeEventListener("news", redraw);
+    };
+  }, [who.name]);
+  useEffect(() => {
+    // who has looked at the end of a request needs no word of it any more
+    const known = own.get(shown);
+    if (known && !open(known)) forget(shown);
+  }, [shown]);
+  const all = [...own.values()].filter((request) => request.request_id !== shown).reverse();
+  if (!all.length) return null;
+  return html`<aside class="running" aria-label=${t("running")}>
+    <ul role="status">${all.slice(0, MOST).map((request) => html`<${Line} key=${request.request_id} request=${request} />`)}</ul>
+    ${all.length > MOST && html`<a href="#/requests">${t("running.more", { count: all.length - MOST })}</a>`}
+  </aside>`;
+}
