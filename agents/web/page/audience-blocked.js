@@ -4,8 +4,9 @@ import { html, useEffect, useState } from "./htm.js";
 import { sentence } from "./audience-faults.js";
 import { Dialog } from "./dialog.js";
 import { live } from "./live.js";
+import { isolated, short } from "./named.js";
 import { Chip, Failure, Progress } from "./parts.js";
-import { num, t } from "./texts.js";
+import { t } from "./texts.js";
 
 const SHOWN = 10;
 const GONE = ["shards_unavailable", "busy", "time_limit", "too_many_requests"];
@@ -39,9 +40,11 @@ export function useStates(keys, changed) {
 
 function Blocking({ one, news }) {
   const state = news?.state ?? one.state;
-  return html`<li><a class="name" dir="auto" href=${`#/sources/${encodeURIComponent(one.source)}`}>${(one.name || one.source).slice(0, 200)}</a>
+  const moving = ["RESTORING", "EXPIRING"].includes(state);
+  return html`<li><a class="name" href=${`#/sources/${encodeURIComponent(one.source)}`}>
+      <bdi>${short(one.name || one.source)}</bdi></a>
     <${Chip} state=${state} />
-    ${["RESTORING", "EXPIRING"].includes(state) && html`<${Progress} progress=${news?.progress} label=${t(`state.${state}`)} />`}</li>`;
+    ${moving && html`<${Progress} progress=${news?.progress} label=${t(`state.${state}`)} />`}</li>`;
 }
 
 /** Expired sources: restore them, or do without them. */
@@ -56,7 +59,8 @@ function Hidden({ error, again, operate, excluding, exclude }) {
     <div>
       <b>${t("audience.blocked")}</b>
       <p class="soft">${t("audience.hidden", { count: total })}</p>
-      <ul>${sources.slice(0, SHOWN).map((one) => html`<${Blocking} key=${one.source} one=${one} news=${news.get(one.source)} />`)}</ul>
+      <ul>${sources.slice(0, SHOWN).map((one) => html`<${Blocking} key=${one.source} one=${one}
+        news=${news.get(one.source)} />`)}</ul>
       ${total > SHOWN && html`<p class="soft">${t("audience.more", { count: total - SHOWN })}</p>`}
       <p class="soft">${t(excluding ? "audience.exclude_no" : "audience.exclude_about")}</p>
     </div>
@@ -74,14 +78,15 @@ function Hidden({ error, again, operate, excluding, exclude }) {
 export function Blocked({ error, again, operate, excluding, exclude }) {
   const { code, document } = error;
   if (code === "source_hidden") {
-    return html`<${Hidden} error=${error} again=${again} operate=${operate} excluding=${excluding} exclude=${exclude} />`;
+    return html`<${Hidden} error=${error} again=${again} operate=${operate} excluding=${excluding}
+      exclude=${exclude} />`;
   }
   if (GONE.includes(code)) {
-    return html`<div class="notice" role="status">${t(`audience.gone.${code}`)} <small lang="en">${error.message}</small>
-      <button onClick=${again}>${t("again")}</button></div>`;
+    return html`<div class="notice" role="status">${t(`audience.gone.${code}`)}
+      <small lang="en">${error.message}</small> <button onClick=${again}>${t("again")}</button></div>`;
   }
   if (code === "ambiguous_source") {
-    const names = (document.candidates ?? []).map((one) => `${one.name} (${one.source})`);
+    const names = (document.candidates ?? []).map((one) => `${isolated(short(one.name))} (${short(one.source)})`);
     return html`<div class="error" role="alert">${t("audience.code.ambiguous_source")} ${names.join(", ")}</div>`;
   }
   const refusals = document?.refusals ?? (document?.path ? [{ ...document, code }] : []);
@@ -95,7 +100,7 @@ export function LeftOut({ answer }) {
   const total = answer.excluded_expired.length;
   if (!total) return null;
   const names = new Map(answer.excluded.map((one) => [one.source, one.name]));
-  const shown = answer.excluded_expired.slice(0, SHOWN).map((key) => names.get(key) || key).join(", ");
-  return html`<p class="notice">${t("audience.left_out", { count: total })} <span dir="auto">${shown}</span>
-    ${total > SHOWN && ` + ${num(total - SHOWN)}`}</p>`;
+  const shown = answer.excluded_expired.slice(0, SHOWN).map((key) => isolated(short(names.get(key) || key))).join(", ");
+  return html`<p class="notice">${t("audience.left_out", { count: total })} ${shown}
+    ${total > SHOWN && t("audience.more", { count: total - SHOWN })}</p>`;
 }

@@ -15,7 +15,8 @@ const RETRY_MS = 5_000;
 export const SAMPLE = 12;
 /** Conditions that are counted alone without being asked to. */
 export const MOST_PARTS = 12;
-const PASSING = ["offline", "late", "shards_unavailable", "busy", "too_many_requests"];
+/** What may be over a moment later. A question that took too long is asked again only if somebody wants it. */
+const PASSING = ["offline", "shards_unavailable", "busy", "too_many_requests"];
 
 function question(body, signal) {
   return call("POST", "audience", body, {}, AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]));
@@ -27,12 +28,17 @@ export function conditions(tree) {
   return leaves(tree).length > 1 ? [...found] : [];
 }
 
+const NOTHING = { of: null, answer: null, error: null, parts: new Map(), everybody: null, at: 0 };
+
 /**
  * `asked`: { filter, on_expired }, or null while there is nothing to ask. `rows`: whether the reader may see
  * users. `more`: whether all conditions are counted, however many they are.
+ *
+ * Returns [{ answer, error, parts, everybody, at, busy }, again]. While `busy`, answer and error are those of
+ * the question before. `parts` has { count } or { error } by the JSON of a condition.
  */
 export function useCount(asked, rows, more) {
-  const [state, set] = useState({ answer: null, error: null, busy: false, parts: new Map(), everybody: null, at: 0 });
+  const [state, set] = useState(NOTHING);
   const [turn, again] = useState(0);
   const text = asked && JSON.stringify(asked);
   useEffect(() => {
@@ -42,7 +48,7 @@ export function useCount(asked, rows, more) {
     const part = (key, found) => !ended.signal.aborted
       && set((before) => ({ ...before, parts: new Map(before.parts).set(key, found) }));
     if (!text) {
-      set({ answer: null, error: null, busy: false, parts: new Map(), everybody: null, at: 0 });
+      set(NOTHING);
       return () => ended.abort();
     }
     const body = JSON.parse(text);
@@ -52,9 +58,9 @@ export function useCount(asked, rows, more) {
       try {
         const answer = await question({ ...body, limit: rows ? SAMPLE : 0 }, ended.signal);
         now = answer.now;
-        put({ answer, error: null, busy: false, at: Date.now() });
+        put({ of: text, answer, error: null, at: Date.now() });
       } catch (error) {
-        put({ answer: null, error, busy: false });
+        put({ of: text, answer: null, error });
         if (PASSING.includes(error.code)) retry = setTimeout(() => again((n) => n + 1), RETRY_MS);
         // conditions of a refused filter may be answered one by one; of what nobody answers none will be
         if (error.code !== "source_hidden" || ended.signal.aborted) return;
@@ -67,7 +73,7 @@ export function useCount(asked, rows, more) {
         await one(JSON.parse(key), now).then(({ count }) => part(key, { count }), (error) => part(key, { error }));
       }
     };
-    set((before) => ({ ...before, busy: true, parts: new Map() }));
+    set((before) => ({ ...before, of: null, parts: new Map() }));
     const timer = setTimeout(ask, PAUSE_MS);
     return () => {
       clearTimeout(timer);
@@ -80,5 +86,5 @@ export function useCount(asked, rows, more) {
     live.addEventListener("reload", reload);
     return () => live.removeEventListener("reload", reload);
   }, []);
-  return [state, () => again((n) => n + 1)];
+  return [{ ...state, busy: text !== null && state.of !== text }, () => again((n) => n + 1)];
 }

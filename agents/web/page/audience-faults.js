@@ -1,6 +1,7 @@
 // What the workers say against a filter, at the condition where it belongs.
 
 import { path, placeOf, shape } from "./audience-tree.js";
+import { isolated, short } from "./named.js";
 import { t } from "./texts.js";
 
 /** Codes that have a sentence of their own. */
@@ -11,25 +12,30 @@ const CODES = [
   "source_hidden", "ambiguous_source",
 ];
 
+const SHOWN = 5;
+
 /** The path of each node of the form. */
 function places(node, steps = []) {
   const word = shape(node);
-  const inner = word === "not" ? [[node.not, "not"]] : (node[word] ?? []).map?.((part, place) => [part, word, place]) ?? [];
-  const below = ["and", "or", "not"].includes(word) ? inner.flatMap(([part, ...more]) => places(part, [...steps, ...more])) : [];
-  return [path(steps), ...below];
+  const here = path(steps);
+  if (word === "not") return [here, ...places(node.not, [...steps, "not"])];
+  if (word !== "and" && word !== "or") return [here];
+  return [here, ...node[word].flatMap((part, place) => places(part, [...steps, word, place]))];
 }
 
 function named(one) {
-  const name = one.name || one.source;
+  const name = isolated(short(one.name || one.source));
   return t("audience.named", { name, state: t(`state.${one.state}`) });
 }
 
 /** One refusal of a leaf in the reader's language; the server's sentence is beside it where it says more. */
 export function sentence(one) {
   const text = CODES.includes(one.code) ? t(`audience.code.${one.code}`) : t("audience.code.other");
-  const sources = (one.sources ?? []).filter((each) => each.state).map(named);
-  const through = one.through?.length ? t("audience.through", { segments: one.through.join(" → ") }) : "";
-  const facts = [sources.join(", "), through].filter(Boolean).join(" ");
+  const sources = (one.sources ?? []).filter((each) => each.state);
+  const more = sources.length > SHOWN ? t("audience.more", { count: sources.length - SHOWN }) : "";
+  const segments = (one.through ?? []).map((key) => isolated(short(key))).join(" → ");
+  const through = segments && t("audience.through", { segments });
+  const facts = [...sources.slice(0, SHOWN).map(named), more, through].filter(Boolean).join(" ");
   return facts ? `${text} ${facts}` : text;
 }
 

@@ -11,6 +11,9 @@ const BOUNDS = ["after", "before"];
 /** The words of a field for people; signs are words already. */
 export const word = (field, value) => (/^\w+$/.test(value) ? t(`audience.value.${field}.${value}`) : String(value));
 
+/** What a list says while nothing is chosen. */
+const nothing = (field, label) => (field.required ? label : t(`audience.any.${field.name}`));
+
 function Choice({ field, value, change, label, invalid }) {
   const upper = typeof value === "string" && field.values.includes(value.toUpperCase()) ? value.toUpperCase() : value;
   const set = upper ?? (field.required ? "" : field.default ?? "");
@@ -19,21 +22,21 @@ function Choice({ field, value, change, label, invalid }) {
   const open = set === "" || (!field.required && field.default === null);
   const pick = (event) => change(offered.find((one) => String(one) === event.target.value));
   return html`<select aria-label=${label} aria-invalid=${invalid || null} onChange=${pick}>
-    ${open && html`<option value="" selected=${set === ""}>${field.required ? label : t(`audience.any.${field.name}`)}</option>`}
+    ${open && html`<option value="" selected=${set === ""}>${nothing(field, label)}</option>`}
     ${offered.map((one) => html`<option value=${String(one)} selected=${one === set}>
       ${strange && one === set ? String(one) : word(field.name, one)}</option>`)}
   </select>`;
 }
 
 function Text({ value, change, label, invalid, required }) {
-  return html`<input aria-label=${label} aria-invalid=${invalid || null} value=${value ?? ""} dir="auto" placeholder=${label}
-    required=${required} onInput=${(event) => change(event.target.value)} />`;
+  return html`<input aria-label=${label} aria-invalid=${invalid || null} dir="auto" placeholder=${label}
+    value=${value ?? ""} required=${required} onInput=${(event) => change(event.target.value)} />`;
 }
 
 function Whole({ value, change, label, invalid }) {
   const set = (event) => change(event.target.value === "" ? undefined : Math.trunc(Number(event.target.value)));
-  return html`<input type="number" min="0" step="1" aria-label=${label} aria-invalid=${invalid || null} value=${value ?? ""}
-    onInput=${set} />`;
+  return html`<input type="number" min="0" step="1" aria-label=${label} aria-invalid=${invalid || null}
+    value=${value ?? ""} placeholder=${label} onInput=${set} />`;
 }
 
 /** A step or a variation: chosen by name where the definition lists them, typed otherwise. */
@@ -41,8 +44,9 @@ function Part({ field, value, change, label, invalid, owner }) {
   const found = useParts(owner.kind, owner.text)[`${field.name}s`] ?? [];
   if (!found.length) return html`<${Text} value=${value} change=${change} label=${label} invalid=${invalid} />`;
   const rows = value && !found.some((one) => one.id === value) ? [...found, { id: value, name: "" }] : found;
-  return html`<select aria-label=${label} aria-invalid=${invalid || null} onChange=${(event) => change(event.target.value)}>
-    <option value="" selected=${!value}>${field.required ? label : t(`audience.any.${field.name}`)}</option>
+  const pick = (event) => change(event.target.value);
+  return html`<select aria-label=${label} aria-invalid=${invalid || null} onChange=${pick}>
+    <option value="" selected=${!value}>${nothing(field, label)}</option>
     ${rows.map((one) => html`<option value=${one.id} selected=${one.id === value}>${one.name || one.id}</option>`)}
   </select>`;
 }
@@ -60,9 +64,11 @@ const TYPES = {
   moment: Bound,
 };
 const PARTS = ["step", "variation"];
+/** Fields in which somebody types: a change of them is no step of the browser's history. */
+const TYPED = ["text", "number", "moment"];
 
-/** `lacks`: names of fields that are needed; `wrong`: names that the worker refuses. */
-export function Fields({ node, described, change, lacks, wrong }) {
+/** `wrong`: names that the worker refuses. `change(name, value, typed)`. */
+export function Fields({ node, described, change, wrong }) {
   const kinds = described.fields.filter((field) => ["campaign", "canvas"].includes(field.type));
   const owner = { kind: kinds[0]?.type, text: node[kinds[0]?.name] };
   const exclusive = described.bounds === "one at most";
@@ -71,7 +77,8 @@ export function Fields({ node, described, change, lacks, wrong }) {
     const { name } = field;
     const Shown = PARTS.includes(name) ? Part : TYPES[field.type];
     return html`<${Shown} key=${name} field=${field} name=${name} value=${node[name]} owner=${owner}
-      label=${t(`audience.field.${name}`)} required=${field.required} invalid=${wrong.has(name) || (lacks.includes(name) && node[name] === "")}
-      free=${!exclusive || !node[other(name)]} change=${(value) => change(name, value)} />`;
+      label=${t(`audience.field.${name}`)} required=${field.required} invalid=${wrong.has(name)}
+      free=${!exclusive || !node[other(name)]}
+      change=${(value) => change(name, value, Shown !== Part && TYPED.includes(field.type))} />`;
   });
 }

@@ -3,7 +3,8 @@
 import { html } from "./htm.js";
 import { Fields } from "./audience-fields.js";
 import { added, changed, missing, path, put, renamed, shape, unshown, without } from "./audience-tree.js";
-import { num, t } from "./texts.js";
+import { short } from "./named.js";
+import { t } from "./texts.js";
 
 const ABOUT = ["source", "tag", "user", "segment"];
 const FIRST = "received_from_campaign";
@@ -18,13 +19,14 @@ const edits = (form, steps) => ({
 const Deed = ({ text, label, act }) => html`<button type="button" class="deed" aria-label=${label} onClick=${act}>
   ${text}</button>`;
 
-const Remove = ({ label, act }) => html`<button type="button" class="deed" aria-label=${label} title=${label} onClick=${act}>
-  ×</button>`;
+const Remove = ({ label, act }) => html`<button type="button" class="deed" aria-label=${label} title=${label}
+  onClick=${act}>×</button>`;
 
 function Which({ node, described, filters, set }) {
+  const option = ({ filter }) => html`<option value=${filter} selected=${filter === node.filter}>
+    ${t(`audience.filter.${filter}`)}</option>`;
   const about = (name) => html`<optgroup label=${t(`audience.about.${name}`)}>
-    ${filters.filter((one) => one.about === name).map((one) => html`<option value=${one.filter} selected=${one.filter === node.filter}>
-      ${t(`audience.filter.${one.filter}`)}</option>`)}
+    ${filters.filter((one) => one.about === name).map(option)}
   </optgroup>`;
   const pick = (event) => set(filters.find((one) => one.filter === event.target.value));
   return html`<select class="which" aria-label=${t("audience.condition")} onChange=${pick}>
@@ -44,12 +46,13 @@ function Has({ node, set }) {
 /** The number of users of one condition alone, as far as it is known. */
 function Alone({ part }) {
   if (!part) return null;
-  if (part.count !== undefined) return html`<span class="alone" title=${t("audience.alone")}>${t("audience.users", { count: part.count })}</span>`;
-  return html`<span class="alone faint">${t(part.error ? "audience.waits" : "audience.counting")}</span>`;
+  if (part.count === undefined) return html`<span class="alone">${t("audience.waits")}</span>`;
+  return html`<span class="alone" title=${t("audience.alone")}>${t("audience.users", { count: part.count })}</span>`;
 }
 
 function Messages({ list }) {
-  return list.map((one) => html`<p class="fault" role="alert">${one.text} ${one.detail && html`<small lang="en">${one.detail}</small>`}</p>`);
+  return list.map(({ text, detail }) => html`<p class="fault" role="alert">${text}
+    ${detail && html` <small lang="en">${short(detail, 300)}</small>`}</p>`);
 }
 
 function Kept({ node, extra, set }) {
@@ -66,10 +69,12 @@ function Condition({ form, steps, node }) {
   const faults = form.faults.get(here) ?? [];
   const wrong = new Set(faults.map((one) => one.field).filter(Boolean));
   const wrap = () => set({ or: [node] });
-  const typed = (name, value) => set(changed(node, name, value), true);
+  const write = (name, value, typed) => set(changed(node, name, value), typed);
   const extra = described ? unshown(node, described) : [];
   const lacks = described ? missing(node, described) : [];
+  const needed = lacks.map((name) => t(`audience.field.${name}`)).join(", ");
   const label = described ? t(`audience.filter.${node.filter}`) : node.filter;
+  const others = node.filter === "in_canvas_control_group" && node.has === false;
   return html`<div class=${faults.length ? "cond faulty" : "cond"} role="group" aria-label=${label}>
     <div class="row first">
       <${Which} node=${node} described=${described} filters=${form.filters} set=${(one) => set(renamed(node, one))} />
@@ -78,20 +83,20 @@ function Condition({ form, steps, node }) {
     </div>
     <div class="row">
       <${Has} node=${node} set=${(has) => set(changed(node, "has", has))} />
-      ${described && html`<${Fields} key=${node.filter} node=${node} described=${described} change=${typed}
-        lacks=${lacks} wrong=${wrong} />`}
+      ${described && html`<${Fields} key=${node.filter} node=${node} described=${described} change=${write}
+        wrong=${wrong} />`}
       <span class="push"></span>
       <${Deed} text=${t("audience.do_wrap")} label=${t("audience.wrap", { name: label })} act=${wrap} />
     </div>
-    ${node.filter === "in_canvas_control_group" && node.has === false && html`<p class="hint">${t("audience.control_hint")}</p>`}
-    ${lacks.length > 0 && html`<p class="hint need">${t("audience.needs", { names: lacks.map((name) => t(`audience.field.${name}`)).join(", ") })}</p>`}
+    ${others && html`<p class="hint">${t("audience.control_hint")}</p>`}
+    ${needed && html`<p class="hint need">${t("audience.needs", { names: needed })}</p>`}
     ${!described && html`<${Raw} node=${node} />`}
     ${extra.length > 0 && html`<${Kept} node=${node} extra=${extra} set=${set} />`}
     <${Messages} list=${faults} />
   </div>`;
 }
 
-const Raw = ({ node }) => html`<p class="hint">${t("audience.raw")}</p><pre>${JSON.stringify(node, null, 1)}</pre>`;
+const Raw = ({ node }) => html`<p class="hint">${t("audience.raw")}</p><pre tabindex="0">${JSON.stringify(node, null, 1)}</pre>`;
 
 /** A part that is no filter: it is shown as it is, and kept. */
 function Other({ form, steps, node }) {
@@ -117,13 +122,15 @@ function Group({ form, steps, node, word }) {
   const parts = node[word];
   const pick = (event) => set({ [event.target.value]: parts });
   const label = t(`audience.group.${word}`);
+  const option = (one) => html`<option value=${one} selected=${one === word}>${t(`audience.group.${one}`)}</option>`;
   return html`<div class=${top ? "group top" : "group"} role="group" aria-label=${label}>
     <div class="row">
       <select aria-label=${t("audience.joint")} onChange=${pick}>
-        ${["and", "or"].map((one) => html`<option value=${one} selected=${one === word}>${t(`audience.group.${one}`)}</option>`)}
+        ${["and", "or"].map(option)}
       </select>
       <span class="push"></span>
-      <${Deed} text=${t("audience.do_negate")} label=${t("audience.negate", { name: label })} act=${() => set({ not: node })} />
+      ${(!top || parts.length > 0) && html`<${Deed} text=${t("audience.do_negate")}
+        label=${t("audience.negate", { name: label })} act=${() => set({ not: node })} />`}
       ${!top && html`<${Remove} label=${t("audience.remove", { name: label })} act=${remove} />`}
     </div>
     ${parts.map((part, place) => html`${place > 0 && html`<span class="joint">${t(`audience.joint.${word}`)}</span>`}
@@ -151,6 +158,24 @@ export function Node({ form, steps, node }) {
   const word = shape(node);
   const Shown = SHOWN[word];
   return html`<${Shown} form=${form} steps=${steps} node=${node} word=${word} />`;
+}
+
+const STARTS = {
+  unopened: {
+    and: [
+      { filter: "received_from_campaign" },
+      { filter: "clicked_opened_campaign", action: "opened", has: false },
+    ],
+  },
+  inactive: { and: [{ filter: "last_engaged", after: "P90D", has: false }] },
+  never: { and: [{ filter: "never_received" }] },
+};
+
+/** What an empty form offers. */
+export function Starts({ change }) {
+  const start = (name) => html`<li><button type="button" onClick=${() => change(STARTS[name])}>
+    ${t(`audience.start.${name}`)}</button></li>`;
+  return html`<p class="soft">${t("audience.start")}</p><ul class="starts">${Object.keys(STARTS).map(start)}</ul>`;
 }
 
 /**

@@ -16,7 +16,8 @@ function form(value) {
 
 function apart(value) {
   const found = PERIOD.exec(value);
-  const unit = found && Object.keys(UNITS).find((name) => UNITS[name][0] === `P${found[1] ?? ""}` && UNITS[name][1] === found[3]);
+  const start = found && `P${found[1] ?? ""}`;
+  const unit = found && Object.keys(UNITS).find((name) => UNITS[name][0] === start && UNITS[name][1] === found[3]);
   return unit ? { count: Number(found[2]), unit } : null;
 }
 
@@ -35,17 +36,20 @@ const utc = (ms) => new Date(ms).toISOString().replace(".000Z", "Z");
 function Ago({ value, change, label }) {
   const { count, unit } = apart(value);
   const number = (event) => change(period(Math.max(0, Math.trunc(Number(event.target.value) || 0)), unit));
-  return html`<input type="number" min="0" max="999999" aria-label=${t("audience.amount", { bound: label })} value=${count}
-      onInput=${number} />
-    <select aria-label=${t("audience.unit", { bound: label })} onChange=${(event) => change(period(count, event.target.value))}>
-      ${Object.keys(UNITS).map((name) => html`<option value=${name} selected=${name === unit}>${t(`audience.unit.${name}`)}</option>`)}
+  const other = (event) => change(period(count, event.target.value));
+  const option = (name) => html`<option value=${name} selected=${name === unit}>${t(`audience.unit.${name}`)}</option>`;
+  return html`<input type="number" min="0" max="999999" aria-label=${t("audience.amount", { bound: label })}
+      value=${count} onInput=${number} />
+    <select aria-label=${t("audience.unit", { bound: label })} onChange=${other}>
+      ${Object.keys(UNITS).map(option)}
     </select>`;
 }
 
 function Exact({ value, change, label }) {
   const ms = Date.parse(value);
   const set = (event) => event.target.value && change(utc(new Date(event.target.value).getTime()));
-  return html`<input type="datetime-local" aria-label=${t("audience.date", { bound: label })} value=${local(ms)} onInput=${set} />
+  return html`<input type="datetime-local" aria-label=${t("audience.date", { bound: label })} value=${local(ms)}
+      onInput=${set} />
     <small>${moment(ms)}</small>`;
 }
 
@@ -55,10 +59,11 @@ export function Bound({ name, value, change, free, invalid }) {
   const shown = form(value);
   const first = { none: undefined, ago: FIRST_PERIOD, date: utc(new Date().setHours(0, 0, 0, 0)), text: value };
   const kinds = ["none", "ago", "date", ...(shown === "text" ? ["text"] : [])];
+  const option = (kind) => html`<option value=${kind} selected=${kind === shown}>${t(`audience.bound.${kind}`)}</option>`;
   return html`<div class="bound" role="group" aria-label=${label}><span aria-hidden="true">${label}</span>
     <select aria-label=${label} disabled=${!free && shown === "none"} aria-invalid=${invalid || null}
       onChange=${(event) => change(first[event.target.value])}>
-      ${kinds.map((kind) => html`<option value=${kind} selected=${kind === shown}>${t(`audience.bound.${kind}`)}</option>`)}
+      ${kinds.map(option)}
     </select>
     ${shown === "ago" && html`<${Ago} value=${value} change=${change} label=${label} />`}
     ${shown === "date" && html`<${Exact} value=${value} change=${change} label=${label} />`}

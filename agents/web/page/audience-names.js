@@ -6,18 +6,35 @@ import { get } from "./api.js";
 import { live } from "./live.js";
 
 const MOST = 500;
+/** Questions about names at one time: a filter may have a thousand conditions. */
+const AT_ONCE = 4;
 const found = new Map();
 const news = new EventTarget();
+const waiting = [];
+let busy = 0;
+
+/** Run `work` when fewer than AT_ONCE others run. */
+async function inTurn(work) {
+  if (busy >= AT_ONCE) await new Promise((begin) => waiting.push(begin));
+  else busy += 1;
+  try {
+    return await work();
+  } finally {
+    const next = waiting.shift();
+    if (next) next();
+    else busy -= 1;
+  }
+}
 
 const keyOf = (kind, text) => (text.startsWith(`${kind}:`) ? text : `${kind}:${text}`);
 
 async function read(kind, key) {
   const place = kind === "segment" ? "definitions" : "sources";
-  const one = await get(`${place}/${encodeURIComponent(key)}`);
-  return { key: one.source ?? one.key, name: one.name, state: one.state, gone: one.legacy_deleted, hidden: one.visible === false };
+  const one = await inTurn(() => get(`${place}/${encodeURIComponent(key)}`));
+  return { key: one.source ?? one.key, name: one.name, state: one.state };
 }
 
-/** One by key, id or name: { key, name, state, gone, hidden }; `unknown` if there is none. */
+/** One by key, id or name: { key, name, state }; `unknown` if there is none. */
 function lookUp(kind, text) {
   const key = keyOf(kind, text);
   if (!found.has(key)) {
@@ -58,7 +75,8 @@ export function useParts(kind, text) {
     set({ steps: [], variations: [] });
     if (typeof text === "string" && text) {
       // without a definition any id may be typed
-      get(`definitions/${encodeURIComponent(keyOf(kind, text))}`).then((one) => here && set(one), () => {});
+      const read = () => get(`definitions/${encodeURIComponent(keyOf(kind, text))}`);
+      inTurn(read).then((one) => here && set(one), () => {});
     }
     return () => { here = false; };
   }, [kind, text]);

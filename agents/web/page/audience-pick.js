@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "./htm.js";
 import { search, useNamed } from "./audience-names.js";
+import { short } from "./named.js";
 import { Chip } from "./parts.js";
 import { t } from "./texts.js";
 
@@ -28,7 +29,7 @@ function Option({ one, id, active, pick }) {
   // the mouse must not take the focus from the field before its click arrives
   const stay = (event) => event.preventDefault();
   return html`<li id=${id} role="option" aria-selected=${active} onMouseDown=${stay} onClick=${() => pick(one)}>
-    <span><b dir="auto">${(one.name || one.key).slice(0, 200)}</b><code>${one.key.slice(0, 80)}</code></span>
+    <span><b dir="auto">${short(one.name || one.key)}</b><code>${short(one.key)}</code></span>
     ${one.state && html`<${Chip} state=${one.state} />`}
   </li>`;
 }
@@ -76,6 +77,7 @@ export function Pick({ kind, value, change, label, invalid }) {
       ${open && (rows ?? []).map((one, place) => html`<${Option} key=${one.key} one=${one} id=${`${id}-${place}`}
         active=${place === active} pick=${pick} />`)}
     </ul>
-    ${open && (none || error) && html`<p class="hint" role="status">${t(error ? "audience.search_failed" : "audience.none")}</p>`}
+    ${open && (none || error) && html`<p class="hint" role="status">
+      ${t(error ? "audience.search_failed" : "audience.none")}</p>`}
   </div>`;
 }

@@ -1,27 +1,33 @@
 // The same audience elsewhere: as a link, as JSON, with curl, on a command line, and as a file.
 
 import { html, useState } from "./htm.js";
-import { Refused } from "./api.js";
+import { Refused, quoted } from "./api.js";
 import { read } from "./audience-tree.js";
 import { Failure } from "./parts.js";
-import { num, t } from "./texts.js";
+import { Same } from "./same.js";
+import { t } from "./texts.js";
 
 const FORMATS = ["csv", "ndjson", "parquet"];
 /** Characters of an address that every worker and proxy takes; longer questions are sent as a body. */
 const MOST_ADDRESS = 6_000;
 
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const base = () => new URL(".", location.href).href.split("#")[0];
 
-/** The forms of a question in which programs ask it. */
-export function forms(asked) {
-  const body = JSON.stringify(asked);
-  const filter = quoted(JSON.stringify(asked.filter));
+const HEADERS = "-H 'Authorization: Bearer KEY' -H 'Content-Type: application/json'";
+
+/** `emberline` with the same question; `options` say in which form. */
+function command(asked, options) {
   const exclude = asked.on_expired === "exclude" ? " --on-expired exclude" : "";
+  return `emberline audience ${options}${exclude} ${quoted(JSON.stringify(asked.filter))}`;
+}
+
+/** The forms of a question in which programs ask for its count. */
+function forms(asked) {
+  const body = quoted(JSON.stringify({ ...asked, limit: 0 }));
   return {
     json: JSON.stringify(asked.filter, null, 2),
-    curl: `curl -X POST ${quoted(`${base()}audience`)} -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' -d ${quoted(body)}`,
-    command: `emberline audience${exclude} ${filter}`,
+    curl: `curl -X POST ${quoted(`${base()}audience`)} ${HEADERS} -d ${body}`,
+    command: command(asked, "--format count"),
   };
 }
 
@@ -34,7 +40,8 @@ function Copied({ name, text }) {
   };
   return html`<details><summary>${t(`audience.as.${name}`)}</summary>
     <pre tabindex="0" aria-label=${t(`audience.as.${name}`)}>${text}</pre>
-    ${navigator.clipboard && html`<button type="button" onClick=${copy}>${t(done ? "audience.copied" : "audience.copy")}</button>`}
+    ${navigator.clipboard && html`<button type="button" onClick=${copy}>
+      ${t(done ? "audience.copied" : "audience.copy")}</button>`}
   </details>`;
 }
 
@@ -55,13 +62,20 @@ async function save(asked, format, columns) {
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
+function link(asked, columns, format) {
+  const filter = JSON.stringify(asked.filter);
+  return `audience?${new URLSearchParams({ ...asked, filter, format, columns: columns.join(",") })}`;
+}
+
 function Download({ asked, columns, format, count }) {
   const [error, fail] = useState(null);
-  const query = new URLSearchParams({ ...asked, filter: JSON.stringify(asked.filter), format, columns: columns.join(",") });
-  const address = `audience?${query}`;
+  const address = link(asked, columns, format);
+  const name = `audience.${format}`;
   const text = t("audience.download", { count, format: t(`audience.format.${format}`) });
   // a plain link: the browser writes the file as it arrives, however large it is
-  if (address.length <= MOST_ADDRESS) return html`<a class="button primary" href=${address} download=${`audience.${format}`}>${text}</a>`;
+  if (address.length <= MOST_ADDRESS) {
+    return html`<a class="button primary" href=${address} download=${name}>${text}</a>`;
+  }
   return html`<button class="primary" onClick=${() => save(asked, format, columns).catch(fail)}>${text}</button>
     <${Failure} error=${error} />`;
 }
@@ -70,17 +84,22 @@ function Download({ asked, columns, format, count }) {
 export function Result({ asked, answer, all, columns, pick, rows }) {
   const [format, choose] = useState(FORMATS[0]);
   const turn = (name) => pick(all.filter((one) => (one === name ? !columns.includes(one) : columns.includes(one))));
+  const options = `--format ${format} --columns ${columns.join(",")} --output audience.${format}`;
+  const address = link(asked, columns, format);
+  const kind = (one) => html`<label class="check"><input type="radio" name="format" value=${one}
+    checked=${one === format} onChange=${() => choose(one)} /> ${t(`audience.format.${one}`)}</label>`;
+  const column = (one) => html`<label class="check"><input type="checkbox" checked=${columns.includes(one)}
+    disabled=${columns.length === 1 && columns.includes(one)} onChange=${() => turn(one)} />
+    ${t(`audience.column.${one}`)}</label>`;
   const body = html`<fieldset><legend>${t("audience.format")}</legend>
-      ${FORMATS.map((one) => html`<label class="check"><input type="radio" name="format" value=${one} checked=${one === format}
-        onChange=${() => choose(one)} /> ${t(`audience.format.${one}`)}</label>`)}</fieldset>
+      ${FORMATS.map(kind)}</fieldset>
     <fieldset><legend>${t("audience.columns")}</legend>
-      ${all.map((one) => html`<label class="check"><input type="checkbox" checked=${columns.includes(one)}
-        disabled=${columns.length === 1 && columns.includes(one)} onChange=${() => turn(one)} /> ${t(`audience.column.${one}`)}</label>`)}
-    </fieldset>
+      ${all.map(column)}</fieldset>
     ${answer
       ? html`<p><${Download} asked=${asked} columns=${columns} format=${format} count=${answer.count} /></p>
         <p class="soft">${t("audience.download_about")}</p>`
-      : html`<p class="soft">${t("audience.download_not")}</p>`}`;
+      : html`<p class="soft">${t("audience.download_not")}</p>`}
+    <${Same} commands=${[command(asked, options)]} paths=${address.length <= MOST_ADDRESS ? [address] : []} />`;
   return html`<section class="panel result"><h2>${t("audience.result")}</h2>
     ${rows ? body : html`<p class="notice">${t("audience.rows_no", { scope: "users.export" })}</p>`}</section>`;
 }
@@ -109,7 +128,8 @@ function Import({ load }) {
     <form onSubmit=${take}>
       <label>${t("audience.import_label")}<textarea rows="6" spellcheck=${false} required value=${text}
         onInput=${(event) => write(event.target.value)}></textarea></label>
-      ${error && html`<p class="fault" role="alert">${t("audience.import_wrong")} <small lang="en">${error.message}</small></p>`}
+      ${error && html`<p class="fault" role="alert">${t("audience.import_wrong")}
+        <small lang="en">${error.message}</small></p>`}
       <button>${t("audience.import_do")}</button>
     </form></details>`;
 }

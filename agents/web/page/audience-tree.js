@@ -16,7 +16,9 @@ export function shape(node) {
   return ["and", "or"].includes(word) && Array.isArray(node[word]) ? word : "other";
 }
 
-export const path = (steps) => steps.reduce((text, step) => text + (typeof step === "number" ? `[${step}]` : `.${step}`), "$");
+const written = (step) => (typeof step === "number" ? `[${step}]` : `.${step}`);
+
+export const path = (steps) => `$${steps.map(written).join("")}`;
 
 export const at = (tree, steps) => steps.reduce((node, step) => node[step], tree);
 
@@ -49,8 +51,8 @@ export function added(tree, steps, node) {
 export function leaves(node, steps = []) {
   const word = shape(node);
   if (word === "not") return leaves(node.not, [...steps, "not"]);
-  if (word === "and" || word === "or") return node[word].flatMap((part, place) => leaves(part, [...steps, word, place]));
-  return [{ steps, node }];
+  if (word !== "and" && word !== "or") return [{ steps, node }];
+  return node[word].flatMap((part, place) => leaves(part, [...steps, word, place]));
 }
 
 const FITS = {
@@ -80,8 +82,8 @@ export function missing(node, described) {
 
 /** Another filter at the same place: what both take stays. */
 export function renamed(node, described) {
-  const kept = Object.fromEntries(described.fields.map((field) => [field.name, node[field.name]]));
-  const leaf = { filter: described.filter, ...Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)) };
+  const kept = described.fields.map(({ name }) => [name, node[name]]).filter(([, value]) => value !== undefined);
+  const leaf = { filter: described.filter, ...Object.fromEntries(kept) };
   for (const field of described.fields) {
     if (field.type === "choice" && field.required && !(field.name in leaf)) leaf[field.name] = field.values[0];
   }

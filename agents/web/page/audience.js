@@ -5,10 +5,11 @@ import { get } from "./api.js";
 import { Blocked, LeftOut, useStates } from "./audience-blocked.js";
 import { MOST_PARTS, conditions, useCount } from "./audience-count.js";
 import { faultsOf } from "./audience-faults.js";
-import { Form } from "./audience-form.js";
+import { Form, Starts } from "./audience-form.js";
 import { useNamed } from "./audience-names.js";
 import { Elsewhere, Result } from "./audience-share.js";
 import { EMPTY, leaves, levels, missing, shape, unshown } from "./audience-tree.js";
+import { isolated, short } from "./named.js";
 import { Failure, useRead } from "./parts.js";
 import { clock, num, t } from "./texts.js";
 
@@ -66,9 +67,11 @@ function useAddress(query) {
 
 const describedOf = (filters, node) => filters.find((one) => one.filter === node.filter);
 
+const isEmpty = (tree) => JSON.stringify(tree) === JSON.stringify(EMPTY);
+
 /** What can be asked now: null while there is no condition, or one of them is not complete. */
 function askable(tree, exclude, filters) {
-  if (JSON.stringify(tree) === JSON.stringify(EMPTY)) return null;
+  if (isEmpty(tree)) return null;
   const open = leaves(tree).some(({ node }) => {
     const described = shape(node) === "leaf" && describedOf(filters, node);
     return described && missing(node, described).length > 0;
@@ -84,23 +87,31 @@ function strange(tree, filters) {
   }).length;
 }
 
+/** The field of a leaf that names a source or a segment; undefined without one. */
+function owner(node, filters, types) {
+  const described = shape(node) === "leaf" ? describedOf(filters, node) : undefined;
+  return described?.fields.find(({ type }) => types.includes(type));
+}
+
 /** The keys of the sources that a filter names itself. */
 function named(tree, filters) {
   return leaves(tree).flatMap(({ node }) => {
-    const field = shape(node) === "leaf" && describedOf(filters, node)?.fields.find(({ type }) => ["campaign", "canvas"].includes(type));
+    const field = owner(node, filters, ["campaign", "canvas"]);
     const text = field && node[field.name];
-    return typeof text === "string" && text ? [text.startsWith(`${field.type}:`) ? text : `${field.type}:${text}`] : [];
+    if (typeof text !== "string" || !text) return [];
+    return [text.startsWith(`${field.type}:`) ? text : `${field.type}:${text}`];
   });
 }
 
 /** A condition in a few words: its filter and what it names. */
 function Short({ node, filters }) {
-  const described = shape(node) === "leaf" ? describedOf(filters, node) : null;
-  const field = described?.fields.find(({ type }) => ["campaign", "canvas", "segment"].includes(type));
+  const known = shape(node) === "leaf" && describedOf(filters, node);
+  const field = owner(node, filters, ["campaign", "canvas", "segment"]);
   const one = useNamed(field?.type, field && node[field.name]);
   const name = field ? one?.name || node[field.name] : node.tag;
-  const text = described ? t(`audience.filter.${node.filter}`) : t("audience.other");
-  return html`${node.has === false && html`<b>${t("audience.not")} </b>`}${text}${typeof name === "string" && html` <span dir="auto">${`“${name.slice(0, 80)}”`}</span>`}`;
+  const text = known ? t(`audience.filter.${node.filter}`) : t("audience.other");
+  return html`${node.has === false && html`<b>${t("audience.not")} </b>`}${text}
+    ${typeof name === "string" && ` “${isolated(short(name))}”`}`;
 }
 
 function Contributions({ tree, filters, state, more, all }) {
@@ -112,33 +123,39 @@ function Contributions({ tree, filters, state, more, all }) {
   const row = (key) => {
     const part = parts.get(key);
     const count = part?.count;
+    const pending = t(part?.error ? "audience.waits" : "audience.counting");
     return html`<li key=${key}><span><${Short} node=${JSON.parse(key)} filters=${filters} /></span>
-      <b class=${count === undefined ? "faint" : ""}>${count === undefined ? t(part?.error ? "audience.waits" : "audience.counting") : num(count)}</b>
+      <b class=${count === undefined ? "soft" : ""}>${count === undefined ? pending : num(count)}</b>
       <meter min="0" max=${Math.max(most, 1)} value=${count ?? 0} aria-label=${t("audience.alone")}></meter></li>`;
   };
   return html`<h2>${t("audience.contributions")}</h2>
     <ul class="shares">${keys.slice(0, asked).map(row)}</ul>
-    ${asked < keys.length && html`<button type="button" onClick=${all}>${t("audience.count_more", { count: keys.length - asked })}</button>`}
-    <p class="soft">${everybody !== null && t("audience.everybody", { count: everybody })} ${t("audience.questions", { count: asked + 2 })}</p>`;
+    ${asked < keys.length && html`<button type="button" onClick=${all}>
+      ${t("audience.count_more", { count: keys.length - asked })}</button>`}
+    <p class="soft">${everybody !== null && t("audience.everybody", { count: everybody })}
+      ${" "}${t("audience.questions", { count: asked + 2 })}</p>`;
 }
 
 function Sample({ answer, rows }) {
   if (!rows) return html`<p class="notice">${t("audience.rows_no", { scope: "users.export" })}</p>`;
   if (!answer.users.length) return null;
   return html`<h2>${t("audience.sample")}</h2>
-    <ul class="sample">${answer.users.map((user) => html`<li key=${user}><code dir="auto">${user.slice(0, 200)}</code></li>`)}</ul>
+    <ul class="sample">${answer.users.map((user) => html`<li key=${user}><code><bdi>${short(user)}</bdi></code></li>`)}
+    </ul>
     <p class="soft">${t("audience.one_pin")}</p>`;
 }
 
-function Count({ state, asked, rows }) {
+function Count({ state, asked, empty, rows }) {
   const { answer, error, busy, at } = state;
   const waiting = !asked || error;
-  const text = waiting ? t(asked ? "audience.not_yet" : "audience.incomplete") : answer ? num(answer.count) : t("audience.counting");
+  const reason = asked ? t("audience.not_yet") : t(empty ? "audience.empty" : "audience.incomplete");
+  const text = waiting || !answer ? "–" : num(answer.count);
   return html`<div aria-live="polite" aria-busy=${busy} role="status" aria-label=${t("audience.matching")}>
       <small>${t("audience.matching")}</small>
-      <div class=${!waiting && answer && !busy ? "big" : "big faint"}>${text}</div>
+      <div class=${!waiting && answer && !busy ? "big" : "big soft"}>${text}</div>
+      ${waiting ? html`<small>${reason}</small>` : !answer && html`<small>${t("audience.counting")}</small>`}
       ${answer && !waiting && html`<small>${t(busy ? "audience.counting" : "audience.counted", { time: clock(at) })}
-        ${answer.lag > 0 && t("audience.lag", { count: answer.lag })}</small>`}
+        ${answer.lag > 0 && " "}${answer.lag > 0 && t("audience.lag", { count: answer.lag })}</small>`}
     </div>
     ${answer && !waiting && html`<${LeftOut} answer=${answer} /><${Sample} answer=${answer} rows=${rows} />`}`;
 }
@@ -150,15 +167,18 @@ function Built({ query, operate, rows, known }) {
   const asked = askable(tree, exclude, filters);
   const [state, again] = useCount(asked, rows, more);
   useStates(named(tree, filters), again);
-  const { error } = state;
+  const { error, busy } = state;
   const hidden = error?.code === "source_hidden";
   const kept = strange(tree, filters);
   const chosen = columns.filter((one) => all.includes(one));
   const load = (found) => change({ tree: found.filter, ...(found.exclude !== null && { exclude: found.exclude }) });
   const turn = (event) => change({ exclude: event.target.checked });
   return html`<div class="head"><div><h1>${t("audience")}</h1><span class="soft">${t("audience.about")}</span></div>
-      <div class="bar"><button type="button" onClick=${() => change({ tree: EMPTY, exclude: false })}>${t("audience.clear")}</button></div></div>
-    ${broken && html`<div class="error" role="alert">${t("audience.broken")} <code>${broken.slice(0, 500)}</code></div>`}
+      ${!isEmpty(tree) && html`<div class="bar">
+        <button type="button" onClick=${() => change({ tree: EMPTY, exclude: false })}>${t("audience.clear")}</button>
+      </div>`}</div>
+    ${broken && html`<div class="error" role="alert">${t("audience.broken")}
+      <code>${short(broken, 500)}</code></div>`}
     ${kept > 0 && html`<div class="notice" role="status">${t("audience.kept_parts", { count: kept })}</div>`}
     ${levels(tree) > most && html`<div class="notice" role="status">${t("audience.levels", { count: most })}</div>`}
     ${error && html`<${Blocked} error=${error} again=${again} operate=${operate} excluding=${exclude}
@@ -167,19 +187,22 @@ function Built({ query, operate, rows, known }) {
       <div class="grid">
         <section class="panel" aria-label=${t("audience.conditions")}>
           <h2>${t("audience.conditions")}</h2>
-          <${Form} tree=${tree} filters=${filters} parts=${state.parts} faults=${faultsOf(error, tree)}
+          <${Form} tree=${tree} filters=${filters} parts=${state.parts} faults=${faultsOf(busy ? null : error, tree)}
             change=${(next, typed) => change({ tree: next }, typed)} />
-          <label class="check"><input type="checkbox" checked=${exclude} onChange=${turn} /> ${t("audience.exclude_on")}</label>
-          ${!hidden && html`<p class="soft">${t("audience.exclude_about")}</p>`}
+          ${isEmpty(tree) ? html`<${Starts} change=${(next) => change({ tree: next })} />` : html`
+            <label class="check"><input type="checkbox" checked=${exclude} onChange=${turn} />
+              ${t("audience.exclude_on")}</label>
+            ${!hidden && html`<p class="soft">${t("audience.exclude_about")}</p>`}`}
         </section>
         <${Elsewhere} asked=${asked} load=${load} />
       </div>
       <div class="grid">
         <section class="panel matching">
-          <${Count} state=${state} asked=${asked} rows=${rows} />
-          ${asked && (!error || hidden) && html`<${Contributions} tree=${tree} filters=${filters} state=${state} more=${more} all=${() => every(true)} />`}
+          <${Count} state=${state} asked=${asked} empty=${isEmpty(tree)} rows=${rows} />
+          ${asked && (!error || hidden) && html`<${Contributions} tree=${tree} filters=${filters} state=${state}
+            more=${more} all=${() => every(true)} />`}
         </section>
-        ${asked && html`<${Result} asked=${asked} answer=${error ? null : state.answer} all=${all} rows=${rows}
+        ${asked && html`<${Result} asked=${asked} answer=${error || busy ? null : state.answer} all=${all} rows=${rows}
           columns=${chosen.length ? chosen : FIRST_COLUMNS} pick=${(names) => change({ columns: names })} />`}
       </div>
     </div>`;

@@ -31,7 +31,7 @@ DYNAMIC = (
     *("audience.about.", "audience.any.", "audience.as.", "audience.bound.", "audience.code."),
     *("audience.column.", "audience.empty.", "audience.field.", "audience.filter."),
     *("audience.format.", "audience.gone.", "audience.group.", "audience.joint."),
-    *("audience.unit.", "audience.value."),
+    *("audience.start.", "audience.unit.", "audience.value."),
 )
 MOST_BYTES = 200_000
 
