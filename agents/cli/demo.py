@@ -10,7 +10,7 @@ import click
 
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.terminal.say import say
-from agents.tools.demo.facts import Facts
+from agents.tools.demo.facts import Facts, to_try
 from agents.tools.demo.generator import generate
 from agents.tools.demo.scenario import Scenario, of_day, of_files
 from agents.tools.demo.screen import Screen
@@ -75,6 +75,7 @@ def command(
         _summary(facts, screen)
         if keep:
             _addresses(stage, screen)
+        _page(facts, stage, screen, keep=keep)
     ctx.exit(0 if facts.good else 1)
 
 
@@ -127,3 +128,17 @@ def _addresses(stage: Stage, screen: Screen) -> None:
     screen.exact(f"{sys.argv[0]} status")
     screen.line("to end them:")
     screen.exact(f"kill {' '.join(pids)}")
+
+
+def _page(facts: Facts, stage: Stage, screen: Screen, *, keep: bool) -> None:
+    """The address of the page, and what to try there."""
+    screen.act("The page")
+    if keep:
+        screen.line(f"open {stage.url} in a browser, and try:")
+    else:
+        screen.line("the worker of this demo has ended; keep one running with")
+        screen.exact(f"{sys.argv[0]} demo --keep")
+        screen.line("open its address in a browser, and try:")
+
+    for number, thing in enumerate(to_try(facts, stage.names), 1):
+        screen.line(f"{number}  {thing}")

@@ -1,13 +1,14 @@
 """The results of the demo: the facts that it prints, and every claim with its check."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.tools.demo.screen import Screen
 from agents.tools.oracle import Interactions, Key
 
-__all__ = ["Facts", "difference"]
+__all__ = ["Facts", "difference", "to_try"]
 
 
 @dataclass
@@ -49,6 +50,18 @@ class Facts:
             "seconds": round(self.seconds, 1),
             "claims": self.claims,
         }
+
+
+def to_try(facts: Facts, names: Mapping[str, str]) -> list[str]:
+    """What to do on the page after the demo: on sources that are there, by their names."""
+    # what was restored expires again soon: one that stays expired is named if there is one
+    expired = [source for source in facts.expired if source not in facts.restored] or facts.expired
+    shown = [
+        ("open {}, which has expired, and restore it", expired[:1]),
+        ("open {}, which has stopped, and see why it stays hot", list(facts.exempt)[:1]),
+    ]
+    found = [text.format(names.get(one) or one) for text, sources in shown for one in sources]
+    return [*found, "build an audience, and see its count while you build"]
 
 
 def difference(found: Interactions, expected: Interactions) -> str:

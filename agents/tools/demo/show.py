@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,13 +45,15 @@ OWN_SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The addresses and processes that remain with --keep."""
+    """The addresses and processes that remain with --keep, and the names of the sources."""
 
     settings: Settings
     url: str
     worker_pid: int
     broker_pid: int | None
     log: Path
+    names: Mapping[str, str]
+    """Source -> name."""
 
 
 def demo_settings(settings: Settings) -> Settings:
@@ -104,7 +106,8 @@ async def play(
         except EmberlineError:
             failed(worker.last_lines())
             raise
-        stage = Stage(settings, worker.url, worker.pid, broker.pid, worker.log)
+        pids = worker.pid, broker.pid
+        stage = Stage(settings, worker.url, *pids, worker.log, scenario.names)
         facts.seconds = time.monotonic() - start
     return facts, stage
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agents.cli import main
-from agents.tools.demo.facts import Facts, difference
+from agents.tools.demo.facts import Facts, difference, to_try
 from agents.tools.demo.generator import generate
 from agents.tools.demo.malformed import MALFORMED
 from agents.tools.demo.scenario import of_day, of_files
@@ -105,6 +105,20 @@ async def test_a_worker_that_is_killed_is_reported(settings: Settings, tmp_path:
         os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(Fatal, match=r"ended with code -9|does not answer"):
             await worker.status()
+
+
+def test_the_demo_names_what_to_try_on_the_page_with_sources_that_are_there() -> None:
+    names = {"campaign:a": "Spring", "campaign:b": "Survey", "canvas:c": ""}
+    facts = Facts(expired=["campaign:a", "campaign:b"], restored=["campaign:a"])
+    facts.exempt = {"canvas:c": "held by ops"}
+    assert to_try(facts, names) == [
+        "open Survey, which has expired, and restore it",
+        "open canvas:c, which has stopped, and see why it stays hot",
+        "build an audience, and see its count while you build",
+    ]
+    facts.restored.append("campaign:b")
+    assert "open Spring," in to_try(facts, names)[0]
+    assert len(to_try(Facts(), names)) == 1
 
 
 def test_the_oracle_and_the_worker_s_projection_agree() -> None:
