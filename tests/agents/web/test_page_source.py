@@ -304,14 +304,22 @@ PURE = """async () => {
   const [{ drawing }, { byDay, spans }, { period }] =
     await Promise.all(["graph", "figures", "spans"].map((name) => import(`${room}${name}.js`)));
   const reason = (root, ...through) => ({ root, through, filter: "in_segment", links: [] });
-  const chains = [reason("canvas:x"), reason("canvas:y", "segment:b", "segment:a"), reason("segment:b", "segment:a"),
-    reason("canvas:z", "segment:a"), reason("canvas:z2", "segment:a", "segment:c")];
-  const circle = [reason("canvas:x", "segment:a", "segment:b"), reason("canvas:y", "segment:b", "segment:a")];
-  const row = (day, count) => ({ day, count, kind: "received", channel: null, step: null, variation: null });
-  const year = byDay([row("2025-12-30", 1), row("2026-01-01", 2), row("2026-01-13", 4)], ["received", "opened"]);
+  const chains = [
+    reason("canvas:x"), reason("canvas:y", "segment:b", "segment:a"),
+    reason("segment:b", "segment:a"), reason("canvas:z", "segment:a"),
+    reason("canvas:z2", "segment:a", "segment:c"),
+  ];
+  const circle = [
+    reason("canvas:x", "segment:a", "segment:b"), reason("canvas:y", "segment:b", "segment:a"),
+  ];
+  const none = { kind: "received", channel: null, step: null, variation: null };
+  const row = (day, count) => ({ day, count, ...none });
+  const days = [row("2025-12-30", 1), row("2026-01-01", 2), row("2026-01-13", 4)];
+  const year = byDay(days, ["received", "opened"]);
+  const far = byDay([row("2000-01-01", 1), row("2026-01-01", 2)], ["received"]);
   return {
-    drawn: drawing("campaign:s", chains), circle: drawing("campaign:s", circle).nodes.length, year,
-    weeks: spans(year, 7), far: byDay([row("2000-01-01", 1), row("2026-01-01", 2)], ["received"]).days.length,
+    drawn: drawing("campaign:s", chains), circle: drawing("campaign:s", circle).nodes.length,
+    year, weeks: spans(year, 7), far: far.days.length,
     periods: ["P3M", "P1Y6M", "PT90S", "no period"].map(period),
   };
 }"""
