@@ -1,6 +1,6 @@
 // The filter as a form: groups, conditions, and what no form can show.
 
-import { html } from "./htm.js";
+import { html, useMemo, useRef } from "./htm.js";
 import { Fields } from "./audience-fields.js";
 import { added, changed, missing, path, put, renamed, shape, unshown, without } from "./audience-tree.js";
 import { short } from "./named.js";
@@ -8,6 +8,7 @@ import { t } from "./texts.js";
 
 const ABOUT = ["source", "tag", "user", "segment"];
 const FIRST = "received_from_campaign";
+const NONE = [];
 
 /** What the parts of the form share: the tree, how to change it, and what is known of each condition. */
 const edits = (form, steps) => ({
@@ -62,11 +63,18 @@ function Kept({ node, extra, set }) {
       <${Remove} label=${t("audience.drop", { name })} act=${() => drop(name)} /></span>`)}</p>`;
 }
 
+/** A condition is drawn again only if something of it has changed: a filter may have a thousand. */
 function Condition({ form, steps, node }) {
   const here = path(steps);
+  const faults = form.faults.get(here) ?? NONE;
+  const part = form.parts.get(JSON.stringify(node));
+  const draw = () => condition({ form, steps, node, faults, part });
+  return useMemo(draw, [form.filters, here, node, faults, part]);
+}
+
+function condition({ form, steps, node, faults, part }) {
   const described = form.filters.find((one) => one.filter === node.filter);
   const { put: set, remove } = edits(form, steps);
-  const faults = form.faults.get(here) ?? [];
   const wrong = new Set(faults.map((one) => one.field).filter(Boolean));
   const wrap = () => set({ or: [node] });
   const write = (name, value, typed) => set(changed(node, name, value), typed);
@@ -78,7 +86,7 @@ function Condition({ form, steps, node }) {
   return html`<div class=${faults.length ? "cond faulty" : "cond"} role="group" aria-label=${label}>
     <div class="row first">
       <${Which} node=${node} described=${described} filters=${form.filters} set=${(one) => set(renamed(node, one))} />
-      <${Alone} part=${form.parts.get(JSON.stringify(node))} />
+      <${Alone} part=${part} />
       <${Remove} label=${t("audience.remove", { name: label })} act=${remove} />
     </div>
     <div class="row">
@@ -183,7 +191,8 @@ export function Starts({ change }) {
  * `filters`: as GET /filters. `parts`: counts by the JSON of a condition. `faults`: by path.
  */
 export function Form({ tree, change, filters, parts, faults }) {
-  const form = { tree, change, filters, parts, faults };
+  // one object for all renders: what a condition does concerns the tree as it is then
+  const form = Object.assign(useRef({}).current, { tree, change, filters, parts, faults });
   const word = shape(tree);
   const alone = word !== "and" && word !== "or";
   return html`<${Node} form=${form} steps=${[]} node=${tree} />

@@ -6,24 +6,27 @@ import { get } from "./api.js";
 import { live } from "./live.js";
 
 const MOST = 500;
-/** Questions about names at one time: a filter may have a thousand conditions. */
-const AT_ONCE = 4;
 const found = new Map();
 const news = new EventTarget();
-const waiting = [];
-let busy = 0;
 
-/** Run `work` when fewer than AT_ONCE others run. */
-async function inTurn(work) {
-  if (busy >= AT_ONCE) await new Promise((begin) => waiting.push(begin));
-  else busy += 1;
-  try {
-    return await work();
-  } finally {
-    const next = waiting.shift();
-    if (next) next();
-    else busy -= 1;
-  }
+/** A filter may have a thousand conditions: their names must not use up what the reader's key may ask. */
+const BURST = 20;
+const A_SECOND = 15;
+let free = BURST;
+let since = performance.now();
+let turn = Promise.resolve();
+
+async function wait() {
+  const now = performance.now();
+  free = Math.min(BURST, free + ((now - since) * A_SECOND) / 1000);
+  since = now;
+  if (free < 1) await new Promise((later) => setTimeout(later, ((1 - free) * 1000) / A_SECOND));
+  free -= 1;
+}
+
+function inTurn(work) {
+  turn = turn.then(wait);
+  return turn.then(work);
 }
 
 const keyOf = (kind, text) => (text.startsWith(`${kind}:`) ? text : `${kind}:${text}`);

@@ -137,8 +137,8 @@ function Contributions({ tree, filters, state, more, all }) {
 }
 
 function Sample({ answer, rows }) {
-  if (!rows) return html`<p class="notice">${t("audience.rows_no", { scope: "users.export" })}</p>`;
-  if (!answer.users.length) return null;
+  // without the right to see users there is none, and the part for files says so
+  if (!rows || !answer.users.length) return null;
   return html`<h2>${t("audience.sample")}</h2>
     <ul class="sample">${answer.users.map((user) => html`<li key=${user}><code><bdi>${short(user)}</bdi></code></li>`)}
     </ul>
