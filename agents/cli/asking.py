@@ -11,6 +11,7 @@ from agents.cli.completing import SOURCE, TAG
 from agents.cli.named import Named, named
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.told import ToldRequest, states_of
+from agents.coordinator.rules.bounds import request_id_fault
 from agents.requests.availability import availability
 from agents.terminal.say import say
 from agents.terminal.table import columns
@@ -93,6 +94,10 @@ def carry_out(
         raise UsageError(
             f"{kind}: no source is named",
             remedy="Name one by its key, id or name, or give --tag TAG",
+        )
+    if request_id is not None and (fault := request_id_fault(request_id)) is not None:
+        raise UsageError(
+            f"--request-id {request_id[:80]!r} {fault}", remedy="Take another one, or none"
         )
     # Kafka, which only a command that runs needs
     from agents.tools.operator_requests import ask, command

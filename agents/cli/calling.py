@@ -5,17 +5,21 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
 
 from agents.cli.options import key_header
+from agents.coordinator.rules.bounds import NO_SEGMENT, is_segment
 from agents.scatter.trouble import trouble
 from schemas.errors import EmberlineError, Fatal, Recoverable, UsageError
 from streams.settings import Settings
 
-__all__ = ["address", "asked", "call"]
+__all__ = ["KEY_NEEDED", "address", "asked", "call", "segment"]
 
+KEY_NEEDED = "Write the key of the source, such as campaign:ID"
+"""The remedy for a source that cannot be part of an address."""
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=90)
 _MOST_PROBLEM = 1 << 20
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -34,6 +38,15 @@ def address(settings: Settings) -> str:
     """The worker's address from the settings."""
     host = _ANYWHERE.get(settings.http_host, settings.http_host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
+
+
+def segment(text: str, remedy: str) -> str:
+    """A text as one segment of the path of an address. Raises UsageError with this remedy for one
+    that cannot be that.
+    """
+    if not is_segment(text):
+        raise UsageError(f"{text!r} {NO_SEGMENT}", remedy=remedy)
+    return quote(text, safe=":")
 
 
 @asynccontextmanager

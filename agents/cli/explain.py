@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import click
 
-from agents.cli.calling import asked
+from agents.cli.calling import KEY_NEEDED, asked, segment
 from agents.cli.completing import SOURCE
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.coordinator.rules.as_if import AsIf
@@ -114,5 +114,5 @@ def called(text: str, names: Mapping[str, str]) -> str:
 async def _explained(settings: Settings, source: str, as_if: AsIf) -> dict[str, Any]:
     given = [("as_if_stopped", key) for key in as_if.stopped]
     given += [("as_if_without", key) for key in as_if.without]
-    path = f"/sources/{quote(source, safe='')}/explain"
+    path = f"/sources/{segment(source, KEY_NEEDED)}/explain"
     return await asked(settings, "GET", f"{path}?{urlencode(given)}" if given else path)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import click
 
-from agents.cli.calling import call
+from agents.cli.calling import KEY_NEEDED, call, segment
 from agents.cli.completing import SOURCE
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.cli.sink import check_output, output_option, sink
@@ -64,7 +64,7 @@ async def fetch(settings: Settings, source: str, format_: str, sink: Sink) -> Fe
 
     Raises Fatal or Recoverable if there is no answer, or an incomplete one.
     """
-    path = f"/sources/{quote(source, safe=':')}/interactions?format={format_}"
+    path = f"/sources/{segment(source, KEY_NEEDED)}/interactions?format={format_}"
     size, tail = 0, b""
     async with call(settings, "GET", path) as answer:
         key, name = (

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import click
 
-from agents.cli.calling import asked
+from agents.cli.calling import asked, segment
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.terminal.say import say
 from agents.terminal.table import show
@@ -42,7 +42,7 @@ async def read(
 ) -> dict[str, Any]:
     """The profile. Raises Fatal or Recoverable if there is none."""
     given = {name: value for name, value in (("by", by), ("label", label)) if value is not None}
-    path = f"/users/{quote(user, safe='')}"
+    path = f"/users/{segment(user, 'POST /users/export/ids has the id in its body')}"
     return await asked(settings, "GET", f"{path}?{urlencode(given)}" if given else path)
 
 

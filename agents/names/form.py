@@ -3,16 +3,16 @@
 import re
 import unicodedata
 
+from schemas.words.unseen import selects, unseen
+
 __all__ = ["MOST", "form", "hidden"]
 
 MOST = 256
 """Characters of a form; the rest of a longer name is not compared."""
 _RAW = 4 * MOST
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
-_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-#: Emoji and Persian words have joiners, emoji have selectors of their style.
-_HARMLESS = frozenset("\u200c\u200d\ufe0e\ufe0f")
+#: Emoji and Persian words have joiners.
+_HARMLESS = frozenset("\u200c\u200d")
 
 
 def form(text: str) -> str:
@@ -24,7 +24,7 @@ def form(text: str) -> str:
         text = "".join(
             " " if char.isspace() else char
             for char in text
-            if char.isspace() or not (char in _HARMLESS or _unseen(char))
+            if char.isspace() or not (char in _HARMLESS or selects(char) or unseen(char))
         )
         text = " ".join(text.split())
     if text.isascii():
@@ -37,8 +37,8 @@ def hidden(text: str) -> bool:
     """Whether a text has characters that nobody sees: controls, marks of direction, and such."""
     if text.isascii() and text.isprintable():
         return False
-    return any(char not in _HARMLESS and _unseen(char) for char in text[:_RAW])
-
-
-def _unseen(char: str) -> bool:
-    return unicodedata.category(char) in _HIDDEN or char in _BLANK
+    cut = text[:_RAW]
+    return any(
+        char not in _HARMLESS and unseen(char, before)
+        for before, char in zip(f" {cut}", cut, strict=False)
+    )

@@ -15,6 +15,7 @@ from agents.coordinator.rules.bounds import (
     TEXT,
     WORD,
     command_fault,
+    request_id_fault,
 )
 from agents.http.parameters import number
 from agents.http.problems import bad_request
@@ -23,7 +24,7 @@ from agents.scatter.context import CONTEXT
 from agents.web.caller import caller
 from agents.web.command_match import SCHEMA_MATCH
 from agents.web.source_names import keys_of
-from schemas.records.lifecycle import Command, CommandType, is_source
+from schemas.records.lifecycle import Command, CommandType
 
 __all__ = [
     "COMMON",
@@ -47,8 +48,6 @@ COMMON = frozenset({"dry_run", "reason", "notify"})
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 _ID = re.compile(r"[!-~]{1,250}")
-_PLACE = re.compile(r"control-\d+-\d+$")
-"""The id of a command that was written without one ends so."""
 
 SCHEMA_MANY: Mapping[str, Schema] = {
     "sources": {
@@ -171,12 +170,9 @@ def _request_id(request: web.Request) -> str:
         found = found[1:-1]  # as a structured header has a text
     if _ID.fullmatch(found) is None:
         raise bad_request("Idempotency-Key is 1 to 250 printable ASCII characters without a space")
-    if is_source(found):
-        raise bad_request("Idempotency-Key is not the name of a source")
-    if _PLACE.search(found) is not None:
-        raise bad_request(
-            "Idempotency-Key ends like control-0-57: commands without an id get such ids"
-        )
+    fault = request_id_fault(found)
+    if fault is not None:
+        raise bad_request(f"Idempotency-Key {fault}: take another one")
     return found
 
 

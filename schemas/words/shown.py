@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from schemas.words.unseen import unseen
+
 __all__ = ["clusters", "json_shown", "shown", "width"]
 
 #: The width of two characters: emoji and Persian words are joined and held apart by these.
@@ -29,14 +31,14 @@ def shown(text: str) -> str:
     """The text in one line; characters that a terminal would interpret or hide are escaped."""
     if _PLAIN.fullmatch(text):
         return text
-    return "".join(_written(char) if _acts(char) else char for char in text)
+    return "".join(_written(char) if acts else char for char, acts in _acting(text))
 
 
 def json_shown(text: str) -> str:
     """Equivalent JSON in one line, with such characters as JSON escapes."""
     if _PLAIN.fullmatch(text):
         return text
-    return "".join(_escaped(char) if _acts(char) else char for char in text)
+    return "".join(_escaped(char) if acts else char for char, acts in _acting(text))
 
 
 def width(text: str) -> int:
@@ -75,9 +77,14 @@ def _is_flag(char: str) -> bool:
     return _FLAGS[0] <= char <= _FLAGS[1]
 
 
-def _acts(char: str) -> bool:
-    # controls, marks of direction and format, halves of pairs, separators of lines
-    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in _JOINERS
+def _acting(text: str) -> Iterator[tuple[str, bool]]:
+    """Each character, and whether a terminal would interpret or hide it: controls, marks of
+    direction and format, halves of pairs, separators of lines, what is drawn as nothing.
+    """
+    before = ""
+    for char in text:
+        yield char, char not in _JOINERS and unseen(char, before)
+        before = char
 
 
 def _written(char: str) -> str:

@@ -16,11 +16,14 @@ __all__ = [
     "HUGE",
     "KEY_KINDS",
     "MAX_SOURCES",
+    "NO_SEGMENT",
     "clipped",
     "command_fault",
     "is_catalog_key",
     "is_request_id",
+    "is_segment",
     "report_fault",
+    "request_id_fault",
     "shared",
     "unfit",
 ]
@@ -43,6 +46,10 @@ HUGE = 1 << 53
 """Sums of such numbers, over all shards, are still written."""
 _CHECKSUM = re.compile(r"[0-9a-f]{0,32}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_PLACE = re.compile(r"control-\d+-\d+$")
+"""The id of a command that was written without one ends so."""
+_NO_SEGMENTS = (".", "..")
+NO_SEGMENT = "cannot be part of an address: programs take . and .. for steps in its path"
 _LABEL_BYTES = 20_000
 _DEFINITION_BYTES = 600_000
 _SURELY_SMALL = 100_000
@@ -61,6 +68,8 @@ def command_fault(command: Command) -> str | None:
         most = TEXT if name == "tag" else WORD
         if not _is_word(word, most):
             return f"{name} is longer than {most} characters or holds control characters"
+    if command.request_id in _NO_SEGMENTS:
+        return f"the request id {command.request_id!r} {NO_SEGMENT}"
     count = len(set(command.sources))
     if count > MAX_SOURCES:
         return f"{count} sources are more than {MAX_SOURCES}: ask in parts"
@@ -139,8 +148,26 @@ def shared(text: str | None, records: int) -> str | None:
 
 
 def is_request_id(text: str) -> bool:
-    """Whether a text can be a request id."""
-    return bool(text) and _is_word(text, WORD)
+    """Whether a text can be a request id: also one segment of the path of an address."""
+    return is_segment(text) and _is_word(text, WORD)
+
+
+def request_id_fault(text: str) -> str | None:
+    """Why a text cannot be the request id that somebody chooses, or None."""
+    if text in _NO_SEGMENTS:
+        return NO_SEGMENT
+    if not is_request_id(text):
+        return f"is empty, is longer than {WORD} characters or holds control characters"
+    if is_source(text):
+        return "is the name of a source"
+    if _PLACE.search(text) is not None:
+        return "ends like control-0-57: commands without an id get such ids"
+    return None
+
+
+def is_segment(text: str) -> bool:
+    """Whether a text can be one segment of the path of an address."""
+    return bool(text) and text not in _NO_SEGMENTS
 
 
 def _is_word(text: str, most: int = TEXT) -> bool:

@@ -253,3 +253,23 @@ def test_among_many_sources_a_misspelt_name_is_found() -> None:
         with pytest.raises(UnknownName) as caught:
             resolve(f"{record.name[:at]}\u00e6{record.name[at + 1 :]}", names)
         assert record in caught.value.nearest
+
+
+@pytest.mark.parametrize(
+    "char", ["\ufe00", "\ufe0d", "\U000e0100", "\U000e01ef", "\u180b", "\u2065"]
+)
+def test_names_that_differ_in_a_selector_alone_are_one_name(char: str) -> None:
+    plain, alike = (
+        SourceState("campaign:a", State.ACTIVE, 1, name="Spring"),
+        SourceState("campaign:b", State.ACTIVE, 1, name=f"Spr{char}ing"),
+    )
+    with pytest.raises(AmbiguousSource, match="looks like"):
+        resolve("Spring", NameIndex([plain, alike]))
+    with pytest.raises(AmbiguousSource, match="unseen"):
+        resolve("Spring", NameIndex([alike]))
+
+
+def test_a_japanese_name_with_a_form_of_an_ideograph_is_found_with_and_without_it() -> None:
+    one = SourceState("campaign:a", State.ACTIVE, 1, name="\u845b\U000e0100\u57ce")
+    for text in (one.name, "\u845b\u57ce"):
+        assert resolve(text, NameIndex([one])) is one

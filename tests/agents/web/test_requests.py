@@ -155,9 +155,11 @@ async def test_another_reason_or_recipient_is_another_body(operator: Operator) -
     assert len(operator.site.paper.sent) == 1
 
 
-@pytest.mark.parametrize("id_", ["control-0-57", "x.control-0-0", "campaign:a"])
+@pytest.mark.parametrize("id_", ["control-0-57", "x.control-0-0", "campaign:a", ".", ".."])
 async def test_an_id_that_means_something_else_is_refused(operator: Operator, id_: str) -> None:
-    """A command without an id is called after its place in the topic; a source is a source."""
+    """A command without an id is called after its place in the topic; a source is a source; and
+    clients take a dot or two for steps in the path of `Location`.
+    """
     status, found, _ = await operator.post("/restores", {"sources": [A]}, Idempotency_Key=id_)
     assert (status, found["code"]) == (400, "bad_request")
     assert "Idempotency-Key" in found["detail"]

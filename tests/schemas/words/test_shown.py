@@ -48,3 +48,25 @@ def test_json_says_the_same(text: str) -> None:
 
 def test_widths_are_columns() -> None:
     assert [width(text) for text in ("abc", "漢字", "é", "e\u0301", "")] == [3, 4, 1, 1, 0]
+
+
+HIDDEN = (
+    *("\ufe00", "\ufe0d", "\U000e0100", "\U000e01ef", "\u180b", "\u180f", "\u034f", "\u115f"),
+    *("\u3164", "\uffa0", "\u2800", "\u2065", "\ufff0", "\U000e0fff", "\u200b", "\u00ad"),
+)
+
+
+@pytest.mark.parametrize("char", HIDDEN)
+def test_what_is_drawn_as_nothing_is_written_as_a_number(char: str) -> None:
+    text = f"Spr{char}ing"
+    assert char not in shown(text)
+    assert json.loads(f'"{json_shown(text)}"') == text
+    assert char not in json_shown(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["\u845b\U000e0100\u57ce", "\u8fbb\ufe00", "\u2764\ufe0f", "1\ufe0f\u20e3"]
+)
+def test_selectors_that_change_what_is_drawn_stay(text: str) -> None:
+    """Japanese names choose forms of ideographs, emoji their style."""
+    assert shown(text) == text
