@@ -14,7 +14,9 @@ Tests of one module that share a worker look so:
         await shoot(page, "sources")
 """
 
+import asyncio
 import shutil
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,10 +29,11 @@ import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 from agents.http.keys import ISSUED, Keys, Scope
+from agents.tools.bench.field import free_port
 from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
 from tests.rigs.faults.harness import SMALL
-from tests.rigs.worker import Process, running
+from tests.rigs.worker import Process
 
 __all__ = [
     "PHONE",
@@ -91,6 +94,11 @@ class PageRig:
         await page.goto(f"{self.worker.url}/{place}")
         return page
 
+    async def restart(self) -> None:
+        """Kill the worker, if it still runs, and start it again at the same address."""
+        self.worker.kill()
+        self.worker = await _started(self.settings, self.settings.data_dir.parent)
+
     def api(self, scope: Scope = Scope.OPERATE) -> aiohttp.ClientSession:
         """A client of the API with the key of `scope`: paths begin with a slash."""
         header = {"Authorization": f"Bearer {self.tokens[scope]}"}
@@ -112,7 +120,7 @@ async def page_rig(broker: str, folder: Path, **flags: Any) -> AsyncIterator[Pag
             "bootstrap_servers": broker,
             "prefix": f"t{uuid.uuid4().hex[:10]}.",
             "partitions": 4,
-            "http_port": 0,
+            "http_port": free_port(),
             "data_dir": folder / "data",
             "keys_file": folder / "keys.json",
             **flags,
@@ -121,11 +129,18 @@ async def page_rig(broker: str, folder: Path, **flags: Any) -> AsyncIterator[Pag
         file=folder / "none.toml",
     )
     await topic_admin.create(settings)
-    async with running(settings) as worker, chromium() as started:
-        await worker.ready()
-        rig = PageRig(settings, worker, tokens, started)
-        yield rig
-        assert rig.errors == []
+    async with chromium() as started:
+        rig = PageRig(settings, await _started(settings, folder), tokens, started)
+        try:
+            await rig.worker.ready()
+            yield rig
+            assert rig.errors == []
+        finally:
+            rig.worker.kill()
+
+
+async def _started(settings: Settings, folder: Path) -> Process:
+    return await asyncio.to_thread(Process, settings, folder / f"worker-{time.monotonic_ns()}.log")
 
 
 async def signed_in(browser: Browser, url: str, token: str, **context: Any) -> Page:

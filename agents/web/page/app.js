@@ -1,15 +1,16 @@
 // The page: language, sign-in, the frame, and which view the address names.
 
-import { html, render, useEffect, useState } from "./htm.js";
+import { html, render, useEffect, useRef, useState } from "./htm.js";
 import { call, get, signedOut } from "./api.js";
 import { Audience } from "./audience.js";
+import { LinkNotice } from "./link.js";
 import { live } from "./live.js";
 import { Failure } from "./parts.js";
 import { OneRequest, Requests } from "./requests.js";
 import { Running } from "./running.js";
 import { Source } from "./source.js";
 import { Sources } from "./sources.js";
-import { LANGUAGES, clock, language, load, num, t } from "./texts.js";
+import { LANGUAGES, language, load, num, t } from "./texts.js";
 
 /**
  * The views of the menu: `all` shows `#/NAME`, `one` shows `#/NAME/ID`. Each gets `query`
@@ -59,22 +60,29 @@ const FLAME = "M12 2c1 4 6 6.2 6 11.5A6 6 0 0 1 12 20a6 6 0 0 1-6-6.5c0-2.3 1.2-
   + "C10 8 10.6 4.8 12 2Z";
 
 function Menu({ part, who, leave, redraw }) {
+  // on a phone the menu is closed until its button is pressed
+  const [open, turn] = useState(false);
+  useEffect(() => turn(false), [part]);
   const item = ([name, { badge }]) => {
     const count = live.totals && badge?.(live.totals);
     return html`<a href=${`#/${name}`} aria-current=${part === name ? "page" : null}>
       ${t(name)} <span class="faint">${count ? num(count) : ""}</span></a>`;
   };
   const option = ([code, name]) => html`<option value=${code} selected=${code === language}>${name}</option>`;
-  return html`<nav aria-label=${t("menu")}>
+  return html`<nav class=${open ? "frame open" : "frame"} aria-label=${t("menu")}>
     <a class="brand" href="#/sources">
       <svg viewBox="0 0 24 24" aria-hidden="true"><path d=${FLAME} fill="var(--ember)" /></svg>${"emberline"}</a>
+    <button class="unfold" aria-expanded=${String(open)} aria-controls="menu" onClick=${() => turn(!open)}>
+      <span class=${live.up ? "dot" : "dot away"}></span>${t("menu")}</button>
+    <div id="menu">
     ${Object.entries(VIEWS).map(item)}
     <div class="end">
-      <span class=${live.up ? "dot" : "dot away"}></span>${t(live.up ? "live" : "away")}<br />
-      ${who.name && html`${t("signed_in", { name: who.name })} <button onClick=${leave}>${t("signout")}</button>`}
+      <p><span class=${live.up ? "dot" : "dot away"}></span><span>${t(live.up ? "live" : "away")}</span></p>
+      ${who.name && html`<p>${t("signed_in", { name: who.name })} <button onClick=${leave}>${t("signout")}</button></p>`}
       <select class="lang" aria-label=${t("language")} onChange=${(event) => load(event.target.value).then(redraw)}>
         ${Object.entries(LANGUAGES).map(option)}
       </select>
+    </div>
     </div>
   </nav>`;
 }
@@ -94,6 +102,17 @@ function App() {
     signedOut.addEventListener("out", again);
     for (const name of ["link", "change"]) live.addEventListener(name, redraw);
   }, []);
+  // who reads by ear or by keyboard goes on where the new view begins
+  const main = useRef();
+  const shown = useRef(null);
+  useEffect(() => {
+    const view = `${where.part}/${where.name}`;
+    if (shown.current !== null && shown.current !== view) {
+      main.current?.focus({ preventScroll: true });
+      scrollTo(0, 0);
+    }
+    shown.current = view;
+  }, [where.part, where.name]);
   const inside = who && (!who.keys || who.name !== null);
   useEffect(() => {
     if (inside) live.start();
@@ -107,9 +126,10 @@ function App() {
   const { all, one } = VIEWS[where.part];
   const View = where.name && one ? one : all;
   document.title = `${t(where.part)} - emberline`;
-  return html`<${Menu} part=${where.part} who=${who} leave=${leave} redraw=${redraw} />
-    <main key=${language}>
-      ${!live.up && html`<div class="notice" role="status">${t("stale", { time: clock(live.since) })}</div>`}
+  return html`<button class="skip" onClick=${() => main.current.focus()}>${t("frame.skip")}</button>
+    <${Menu} part=${where.part} who=${who} leave=${leave} redraw=${redraw} />
+    <main key=${language} ref=${main} tabindex="-1">
+      <${LinkNotice} />
       <${View} key=${`${where.part}/${where.name}`} name=${where.name} query=${where.query} operate=${operate} who=${who} />
     </main>
     <${Running} who=${who} shown=${where.part === "requests" ? where.name : ""} />`;

@@ -1,6 +1,6 @@
 // Small parts that several pages show.
 
-import { html, useEffect, useState } from "./htm.js";
+import { html, useEffect, useRef, useState } from "./htm.js";
 import { live } from "./live.js";
 import { day, moment, num, t } from "./texts.js";
 
@@ -73,22 +73,51 @@ export function Failure({ error, again }) {
   return html`<div class="error" role="alert">${text} ${again && html`<button onClick=${again}>${t("again")}</button>`}</div>`;
 }
 
-/** Read something now, after each reload, and when `inputs` change: [value, error, again, set]. */
+/** A worker that starts, or that nobody reaches, is asked again after so long. */
+const AGAIN_MS = 2_000;
+
+const partial = (found) => found?.sizes === null || found?.sources?.some?.((one) => one.sizes === null);
+
+/**
+ * Read something now, after each reload, and when `inputs` change: [value, error, again, set]. What
+ * failed because no worker answered, or not all of them, is read again by itself; so is an answer
+ * without the sizes of a source, which shards did not tell.
+ */
 export function useRead(read, inputs) {
   const [found, set] = useState(null);
   const [error, fail] = useState(null);
-  const [turn, again] = useState(0);
+  const last = useRef({ turn: 0 }).current;
+  last.read = read;
+  const again = () => {
+    // only the last answer counts
+    const turn = ++last.turn;
+    clearTimeout(last.timer);
+    const good = (value) => {
+      if (turn !== last.turn) return;
+      set(value);
+      fail(null);
+      if (partial(value)) last.timer = setTimeout(again, AGAIN_MS);
+    };
+    const bad = (why) => {
+      if (turn !== last.turn) return;
+      fail(why);
+      if (why.status === 0 || why.status === 503) last.timer = setTimeout(again, AGAIN_MS);
+    };
+    return last.read().then(good, bad);
+  };
   useEffect(() => {
-    let here = true;
-    read().then((value) => here && (set(value), fail(null)), (why) => here && fail(why));
-    return () => { here = false; };
-  }, [...inputs, turn]);
+    again();
+    return () => {
+      last.turn += 1;
+      clearTimeout(last.timer);
+    };
+  }, inputs);
   useEffect(() => {
-    const reload = () => again((n) => n + 1);
+    const reload = (event) => event.detail.waits.push(again());
     live.addEventListener("reload", reload);
     return () => live.removeEventListener("reload", reload);
   }, []);
-  return [found, error, () => again((n) => n + 1), set];
+  return [found, error, again, set];
 }
 
 /** Call `heard` with each change. */

@@ -66,3 +66,9 @@ export function moment(ms) {
 }
 
 export const clock = (ms) => new Intl.DateTimeFormat(locale, { timeStyle: "medium" }).format(ms);
+
+/** A period that ended now, in words: "12 seconds ago". */
+export function ago(ms) {
+  const [size, unit] = ms < 120_000 ? [1_000, "second"] : ms < 7_200_000 ? [60_000, "minute"] : [3_600_000, "hour"];
+  return new Intl.RelativeTimeFormat(language).format(-Math.round(ms / size), unit);
+}
