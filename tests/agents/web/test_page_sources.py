@@ -260,30 +260,6 @@ async def test_all_that_match_are_restored_also_those_on_other_pages(world: Worl
     await expect(running).to_have_count(0)
 
 
-async def test_a_running_request_is_cancelled(world: World) -> None:
-    """A restore of so little is over at once: the answer says that it runs."""
-    page = world.page
-    async with world.api.post(
-        "/requests", json={"type": "restore", "sources": ["campaign:reminder"]}
-    ) as answer:
-        found = await answer.json()
-    request_id = found["request_id"]
-    counts = {**found["counts"], "running": 1, "completed": 0, "already": 0, "refused": 0}
-    progress = {"done": 1, "total": 4, "bytes_done": 1, "bytes": 4, "seconds_left": 9}
-    runs = {**found, "state": "running", "counts": counts, "progress": progress}
-    address = f"**/requests/{request_id}?*"
-    await page.route(address, lambda route: route.fulfill(json=runs))
-    await world.show(f"#/requests/{request_id}")
-    await expect(page.get_by_text("0 of 1 sources are done")).to_be_visible()
-    await page.get_by_role("button", name="Cancel").click()
-    dialog = page.get_by_role("dialog")
-    await expect(dialog).to_contain_text("Cancel what is still under way?")
-    await expect(dialog.get_by_role("status").last).to_be_visible()
-    await shoot(page, "dialog-cancel")
-    await page.unroute(address)
-    await page.keyboard.press("Escape")
-
-
 async def test_requests_are_filtered_and_dry_runs_are_apart(world: World) -> None:
     page = world.page
     await world.show("#/requests")
