@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "./htm.js";
 import { live } from "./live.js";
+import { problem, words } from "./problems.js";
 import { day, moment, num, t } from "./texts.js";
 
 const LOOKS = { ACTIVE: "active", EXEMPT: "used", HELD: "held", STOPPED: "due", EXPIRING: "moving", RESTORING: "moving", running: "moving", sent: "moving", finished: "active", failed: "bad" };
@@ -68,9 +69,10 @@ export function Reasons({ reasons, type }) {
 
 export function Failure({ error, again }) {
   if (!error) return null;
-  const known = { offline: t("offline"), late: t("late"), forbidden: t("forbidden") };
-  const text = known[error.code] ?? error.message;
-  return html`<div class="error" role="alert">${text} ${again && html`<button onClick=${again}>${t("again")}</button>`}</div>`;
+  const more = words(error);
+  return html`<div class="error" role="alert">${problem(error)}
+    ${again && html`${" "}<button onClick=${again}>${t("again")}</button>`}
+    ${more && html`<small class="why" lang="en"><bdi>${more.slice(0, 500)}</bdi></small>`}</div>`;
 }
 
 /** A worker that starts, or that nobody reaches, is asked again after so long. */

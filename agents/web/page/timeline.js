@@ -48,7 +48,7 @@ function whys({ decision, facts, to_state: to }) {
   if (facts.due_at) found.push(t("why.due", { date: day(facts.due_at) }));
   if (facts.since) found.push(`${t("due")}: ${dueFrom(facts)}`);
   if (facts.why) found.push(t(`source.why.${facts.why}`));
-  if (facts.refusal) found.push(t(`source.refusal.${facts.refusal}`));
+  if (facts.refusal) found.push(t(`refusal.${facts.refusal}`));
   if (decision === "state" && to === "ACTIVE") found.push(t("why.active"));
   return found;
 }

@@ -12,6 +12,7 @@ import pytest
 from agents.filters.description import FieldType, described
 from agents.filters.errors import CODES
 from agents.filters.refusals import Code
+from agents.http.problem_codes import CODES as PROBLEMS
 from agents.web.assets import Assets, assets
 from agents.web.user_columns import COLUMNS
 from tests.rigs.given import Given
@@ -22,11 +23,12 @@ MODULES = sorted(ROOM.glob("*.js"))
 LANGUAGES = ("en", "es", "fr", "ja", "ko", "pt-BR")
 TEXTS = {file.stem: json.loads(file.read_text()) for file in (ROOM / "texts").iterdir()}
 DYNAMIC = (
+    "problem.",
     *("state.", "kind.", "do.", "ask.", "cost.", "type.", "outcome."),
     *("dialog.measured.", "dialog.unmeasured.", "refusal.", "refusal.already."),
     *("refusal.state.", "requests.", "requests.outcome."),
     *("source.by.", "source.channel.", "source.csv.", "source.event.", "source.filter."),
-    *("source.if.", "source.kind.", "source.measure.", "source.one.", "source.refusal."),
+    *("source.if.", "source.kind.", "source.measure.", "source.one."),
     *("source.since.", "source.status.", "source.why."),
     *("audience.about.", "audience.any.", "audience.as.", "audience.bound.", "audience.code."),
     *("audience.column.", "audience.empty.", "audience.field.", "audience.filter."),
@@ -189,13 +191,26 @@ def test_the_form_of_an_audience_knows_what_the_parser_knows() -> None:
 
 
 def test_each_refusal_of_a_filter_has_a_text() -> None:
-    code = (ROOM / "audience-faults.js").read_text()
-    listed = re.search(r"const CODES = \[(.*?)\];", code, re.DOTALL)
-    assert listed is not None
-    codes = set(re.findall(r'"(\w+)"', listed[1]))
+    codes = listed_codes("audience-faults.js")
     assert codes == {*CODES, *(one.value for one in Code), "ambiguous_source"}
     texts = {key for key in TEXTS["en"] if key.startswith("audience.code.")}
     assert texts == {f"audience.code.{code}" for code in (*codes, "other")}
+
+
+def test_each_problem_that_a_reader_may_meet_has_a_sentence() -> None:
+    told, of_filters = (listed_codes(name) for name in ("problems.js", "audience-faults.js"))
+    of_programs = {"foreign_host", "proxied", "method_not_allowed", "not_acceptable"}
+    of_programs |= {"body_timeout", "unsupported_media_type"}
+    exports = {"unknown_export", "export_unfinished", "export_failed"}
+    assert told <= set(PROBLEMS)
+    assert PROBLEMS.keys() - told - of_filters - of_programs - exports == {"forbidden"}
+    assert {f"problem.{code}" for code in told} <= set(TEXTS["en"])
+
+
+def listed_codes(module: str) -> set[str]:
+    listed = re.search(r"const CODES = \[(.*?)\];", (ROOM / module).read_text(), re.DOTALL)
+    assert listed is not None
+    return set(re.findall(r'"(\w+)"', listed[1]))
 
 
 def markup(code: str) -> str:

@@ -299,6 +299,25 @@ async def test_a_reader_is_told_what_the_key_does_not_allow(rig: PageRig) -> Non
         await expect(button).to_be_disabled()
 
 
+async def test_what_cannot_be_read_is_told_in_the_readers_language(rig: PageRig) -> None:
+    refusal = {"code": "shards_unavailable", "detail": "shards/3 is not ready", "status": 503}
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=503, json=refusal, content_type="application/problem+json")
+
+    page = await rig.page("#/sources", locale="ja-JP")
+    await page.route("**/analytics", refuse)
+    await page.goto(f"{rig.worker.url}/{address(CANVAS)}")
+    figures = region(page, "メッセージとエンゲージメント")
+    alert = figures.get_by_role("alert")
+    await expect(alert).to_contain_text("応答しないシャードがあります")
+    await expect(alert).to_contain_text("shards/3 is not ready")
+    await page.unroute("**/analytics")
+    await alert.get_by_role("button", name="再試行").click()
+    await expect(figures.get_by_role("definition").first).to_have_text("90")
+    await expect(alert).to_have_count(0)
+
+
 PURE = """async () => {
   const room = document.querySelector("script[type=module]").src.replace("app.js", "");
   const [{ drawing }, { byDay, spans }, { period }] =
