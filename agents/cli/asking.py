@@ -11,12 +11,12 @@ from agents.cli.completing import SOURCE, TAG
 from agents.cli.named import Named, named
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.cli.told import ToldRequest, states_of
-from agents.coordinator.rules.bounds import request_id_fault
+from agents.coordinator.rules.bounds import command_fault, request_id_fault
 from agents.requests.availability import availability
 from agents.terminal.say import say
 from agents.terminal.table import columns
 from schemas.errors import UsageError
-from schemas.records.lifecycle import ALREADY_SO, CommandRefusal, Outcome, SourceState
+from schemas.records.lifecycle import ALREADY_SO, Command, CommandRefusal, Outcome, SourceState
 from schemas.words.nearest import nearest_key
 from schemas.words.plural import plural
 from streams.clock import SystemClock
@@ -99,6 +99,12 @@ def carry_out(
         raise UsageError(
             f"--request-id {request_id[:80]!r} {fault}", remedy="Take another one, or none"
         )
+    if tag == "":
+        raise UsageError(f"{kind}: --tag is empty", remedy="Name a tag, or leave --tag out")
+    # what the coordinator would refuse is refused without it
+    fault = command_fault(Command(kind, sources, tag=tag, notify=notify, reason=reason))
+    if fault is not None:
+        raise UsageError(f"{kind}: {fault}", remedy=f"`emberline {kind} --help` has the options")
     # Kafka, which only a command that runs needs
     from agents.tools.operator_requests import ask, command
 

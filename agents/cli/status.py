@@ -17,6 +17,7 @@ from agents.terminal.amounts import day, when
 from agents.terminal.lines import misspelt_lines, why
 from agents.terminal.say import clear, say
 from agents.terminal.table import columns, prose, show
+from schemas.errors import Recoverable
 from schemas.records.lifecycle import SOURCE_KINDS, WORKING, SourceState, State
 from schemas.words.plural import counted, plural
 from streams.clock import SystemClock
@@ -100,9 +101,19 @@ async def _status(
     with importing():
         from agents.cli.status_facts import read  # HTTP and Kafka: help needs neither
 
+    shown = False
     while True:
         now = SystemClock().now_ms()
-        facts = await read(settings, now)
+        try:
+            facts = await read(settings, now)
+        except Recoverable as error:
+            # who watches a restart sees its end; without a first answer something else is wrong
+            if watch is None or not shown:
+                raise
+            _show_error(error, as_json=as_json)
+            await asyncio.sleep(watch)
+            continue
+        shown = True
         if as_json:
             emit(_json(facts, wanted))
         else:
@@ -112,6 +123,16 @@ async def _status(
         if watch is None:
             return
         await asyncio.sleep(watch)
+
+
+def _show_error(error: Recoverable, *, as_json: bool) -> None:
+    """Of a watched status that is not known at this moment."""
+    if as_json:
+        emit({"error": {"message": error.message, "remedy": error.remedy or None}})
+        return
+    if columns() is not None:
+        clear()
+    prose(f"{error.message}. {error.remedy}".rstrip(". "))
 
 
 def _json(facts: "StatusFacts", wanted: StatusFilter) -> dict[str, Any]:

@@ -79,8 +79,8 @@ def command_fault(command: Command) -> str | None:
         return f"{len(command.notify)} addresses to notify are more than {RECIPIENTS}"
     if not all(_is_word(address, WORD) for address in command.notify):
         return f"an address in notify is longer than {WORD} characters or holds control characters"
-    if len(command.reason or "") > REASON:
-        return f"reason is longer than {REASON} characters"
+    if not _is_text(command.reason or "", REASON):
+        return f"reason is longer than {REASON} characters or is no text"
     return None
 
 

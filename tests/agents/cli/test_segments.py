@@ -59,3 +59,22 @@ def test_keys_with_dots_have_their_kind_before_them_and_stay() -> None:
         assert request_id_fault(text) is None
     with pytest.raises(UsageError, match="part of an address"):
         segment("", "")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--tag", "x" * 10_000, "tag is longer than 1000 characters"),
+        ("--tag", "", "--tag is empty"),
+        ("--tag", "a\x1bb", "control characters"),
+        ("--reason", "x\udcff", "reason is longer than 10000 characters or is no text"),
+    ],
+)
+def test_what_the_coordinator_would_refuse_is_refused_before_anything_is_sent(
+    option: str, value: str, said: str
+) -> None:
+    args = ["restore", "campaign:a", option, value, "--bootstrap-servers", "127.0.0.1:1"]
+    found = CliRunner().invoke(main, args)
+    assert found.exit_code == 2, found.output[:300]
+    assert said in found.output
+    assert len(found.output) < 300

@@ -1,12 +1,13 @@
 """`emberline status` on a terminal of 80 and of 60 columns, with ten thousand sources."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import click
 import pytest
 
-from agents.cli import main
+from agents.cli import main, status, status_facts
 from agents.cli.status import (
     StatusFilter,
     rejected_lines,
@@ -16,8 +17,10 @@ from agents.cli.status import (
 )
 from agents.cli.status_facts import StatusFacts
 from agents.coordinator.rules.sweep_state import RetentionSweep
+from schemas.errors import Fatal, Recoverable
 from schemas.records.lifecycle import Exemption, Hold, SourceState, State
 from schemas.words.shown import width
+from streams.settings import Settings
 from tests.rigs.screen import screen
 
 NOW = 1_800_000_000_000
@@ -213,3 +216,30 @@ def test_settings_are_folded_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> N
         "prefix = emberline.  (default)",
         "    what every topic's name begins with",
     ]
+
+
+async def test_a_watched_status_goes_on_after_a_restart_of_the_broker(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: list[StatusFacts | Exception] = [
+        StatusFacts([], RetentionSweep(), {"error": "away"}, None),
+        Recoverable("The broker does not answer", remedy="Start it"),
+        StatusFacts([], RetentionSweep(), {"error": "back"}, None),
+        Fatal("the end of this test"),
+    ]
+
+    async def read(*_: object) -> StatusFacts:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(status_facts, "read", read)
+    with pytest.raises(Fatal):
+        await status._status(Settings(), StatusFilter(), 0.001, True)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("worker_error") for line in lines] == ["away", None, "back"]
+    assert lines[1]["error"] == {"message": "The broker does not answer", "remedy": "Start it"}
+    answers[:] = [Recoverable("The broker does not answer")]
+    with pytest.raises(Recoverable):
+        await status._status(Settings(), StatusFilter(), 0.001, True)
