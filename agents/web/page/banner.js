@@ -5,6 +5,9 @@ import { Progress } from "./parts.js";
 import { day, num, size, t } from "./texts.js";
 import { period } from "./spans.js";
 
+/** So long a restore is told of data that has no end date. */
+const LATELY_MS = 30 * 86_400_000;
+
 /** Whether there is anything to restore; `segments` are those in the archive. */
 const archived = (one) => one.segments > 0 || (one.sizes?.rows ?? 0) > 0;
 
@@ -68,7 +71,7 @@ export const dueFrom = (from) => from ? t(`source.since.${from.since}`, { period
 export const dueNote = (from) => from ? ` (${dueFrom(from)})` : "";
 
 function Restored({ one, explained }) {
-  const until = one.due_at ? t("source.until", { date: day(one.due_at) }) : t("source.after.open");
+  const until = one.due_at ? t("source.until", { date: day(one.due_at) }) : t("source.until.open");
   return html`<${Box} name=${t("source.restored.name")} looks="good">
     <div>
       <b role="status">${t("source.restored", { date: day(one.restored_at) })}</b>
@@ -85,5 +88,7 @@ export function Banner({ one, explained, operate, open }) {
   }
   if (one.state === "EXPIRED") return html`<${Expired} ...${{ one, explained, operate, open }} />`;
   if (!one.visible) return html`<${Moving} ...${{ one, operate, open }} />`;
-  return one.restored_at ? html`<${Restored} one=${one} explained=${explained} />` : null;
+  // later the facts have it
+  const lately = one.restored_at && (one.due_at || Date.now() - one.restored_at < LATELY_MS);
+  return lately ? html`<${Restored} one=${one} explained=${explained} />` : null;
 }

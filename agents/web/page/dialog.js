@@ -3,6 +3,7 @@
 import { html, useEffect, useRef, useState } from "./htm.js";
 import { ask, equivalents } from "./api.js";
 import { Failure, Reasons } from "./parts.js";
+import { duration } from "./spans.js";
 import { day, num, size, t } from "./texts.js";
 import { watch } from "./running.js";
 
@@ -25,9 +26,9 @@ function Estimate({ type, effect }) {
   const by = t(`dialog.measured.${type}`, {
     date: day(measured.time),
     size: size(measured.bytes),
-    seconds: Math.ceil(measured.seconds),
+    time: duration(measured.seconds),
   });
-  return html`<dt>${t("dialog.time")}</dt><dd>${t("dialog.seconds", { count: Math.ceil(effect.seconds) })}
+  return html`<dt>${t("dialog.time")}</dt><dd>${t("dialog.seconds", { time: duration(effect.seconds) })}
     <span class="why">${by}</span></dd>`;
 }
 

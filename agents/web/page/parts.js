@@ -3,6 +3,7 @@
 import { html, useEffect, useRef, useState } from "./htm.js";
 import { live } from "./live.js";
 import { problem, words } from "./problems.js";
+import { duration } from "./spans.js";
 import { day, moment, num, t } from "./texts.js";
 
 const LOOKS = { ACTIVE: "active", EXEMPT: "used", HELD: "held", STOPPED: "due", EXPIRING: "moving", RESTORING: "moving", running: "moving", sent: "moving", finished: "active", failed: "bad" };
@@ -32,7 +33,7 @@ export function Progress({ progress, label }) {
   if (!progress) return html`<progress aria-label=${label}></progress>`;
   const left = progress.seconds_left;
   return html`<progress aria-label=${label} value=${progress.done} max=${Math.max(progress.total, 1)}></progress>
-    <span class="why">${left === null ? t("left.unknown") : t("left", { seconds: Math.ceil(left) })}</span>`;
+    <span class="why">${left === null ? t("left.unknown") : t("left", { time: duration(left) })}</span>`;
 }
 
 /** Why a source was refused, failed, or was so already: from the code and the state it is in. */

@@ -18,3 +18,10 @@ export function period(text) {
 /** The day of a date such as 2026-04-01, which is of UTC; `form`: of Intl.DateTimeFormat. */
 export const utcDay = (date, form = { dateStyle: "medium" }) =>
   new Intl.DateTimeFormat(locale, { ...form, timeZone: "UTC" }).format(new Date(date));
+
+/** So many seconds in the unit that suits them: "42 seconds", "3 minutes", "1.5 hours". */
+export function duration(seconds) {
+  const [unit, size, digits] = seconds < 90 ? ["second", 1, 0] : seconds < 5_400 ? ["minute", 60, 0] : ["hour", 3_600, 1];
+  const form = { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: digits };
+  return new Intl.NumberFormat(locale, form).format(Math.ceil(10 ** digits * seconds / size) / 10 ** digits);
+}

@@ -218,7 +218,7 @@ async def test_a_restore_that_runs_shows_how_far_it_is(rig: PageRig) -> None:
 
     async def runs(route: Route) -> None:
         answer = await route.fetch()
-        progress = {"done": 3, "total": 12, "bytes_done": 1, "bytes": 4, "seconds_left": 42}
+        progress = {"done": 3, "total": 12, "bytes_done": 1, "bytes": 4, "seconds_left": 100}
         found = await answer.json() | {"state": "RESTORING", "visible": False, "stuck": [2]}
         await route.fulfill(response=answer, json=found | {"progress": progress})
 
@@ -227,7 +227,7 @@ async def test_a_restore_that_runs_shows_how_far_it_is(rig: PageRig) -> None:
     banner = region(page, "Restoring")
     bar = banner.get_by_role("progressbar")
     await expect(bar).to_have_attribute("value", "3")
-    await expect(banner).to_contain_text("42")
+    await expect(banner).to_contain_text("about 2 minutes left")
     await expect(banner).to_contain_text("1 shard has not reported in time: 2.")
     await expect(banner).to_contain_text("A restore is running")
     await expect(page.get_by_role("button", name=RESTORE)).to_have_count(0)
@@ -320,7 +320,7 @@ async def test_what_cannot_be_read_is_told_in_the_readers_language(rig: PageRig)
 
 PURE = """async () => {
   const room = document.querySelector("script[type=module]").src.replace("app.js", "");
-  const [{ drawing }, { byDay, spans }, { period }] =
+  const [{ drawing }, { byDay, spans }, { duration, period }] =
     await Promise.all(["graph", "figures", "spans"].map((name) => import(`${room}${name}.js`)));
   const reason = (root, ...through) => ({ root, through, filter: "in_segment", links: [] });
   const chains = [
@@ -340,6 +340,7 @@ PURE = """async () => {
     drawn: drawing("campaign:s", chains), circle: drawing("campaign:s", circle).nodes.length,
     year, weeks: spans(year, 7), far: far.days.length,
     periods: ["P3M", "P1Y6M", "PT90S", "no period"].map(period),
+    spent: [0.2, 42, 100, 5_500].map(duration),
   };
 }"""
 
@@ -359,3 +360,4 @@ async def test_sums_and_places_are_right(rig: PageRig) -> None:
     assert found["weeks"]["counts"][0] == [3, 0, 4]
     assert found["far"] == 4_000
     assert found["periods"] == ["3 months", "1 year, 6 months", "90 seconds", "no period"]
+    assert found["spent"] == ["1 second", "42 seconds", "2 minutes", "1.6 hours"]
