@@ -30,8 +30,9 @@ DATA_S = 600.0
 have taken it, and it would come twice."""
 _STEP_S = 10.0
 _QUIT_S = 2.0
-_CLOSING = 421
-"""The server is shutting down, or takes no more for now."""
+_NO_SERVICE = (421, 530, 534, 535, 538)
+"""The server takes no message for now, or none with this login and encryption: this message is not
+the cause."""
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +79,7 @@ class Mailer:
         if not self._settings.smtp_host:
             return Attempt(Result.REFUSED, "no mail server: set smtp_host, then retry")
         if not self._sender:
-            name = await asyncio.to_thread(getfqdn)
-            self._sender = f"emberline@{name if is_address(f'a@{name}') else 'localhost'}"
+            self._sender = await _own_sender()
         try:
             message = message_of(
                 letter, sender=self._sender, to=to, message_id=message_id, now_ms=now_ms
@@ -138,6 +138,17 @@ class Mailer:
         return Attempt(Result.SENT)
 
 
+async def _own_sender() -> str:
+    """The sender of this machine; a resolver that does not answer gives it no name."""
+    name = ""
+    try:
+        async with asyncio.timeout(_STEP_S):
+            name = await asyncio.to_thread(getfqdn)
+    except TimeoutError:
+        log.warning("mail: this machine's name is not known: set mail_from")
+    return f"emberline@{name if is_address(f'a@{name}') else 'localhost'}"
+
+
 class _Client(aiosmtplib.SMTP):
     """Has a deadline of its own for the answer to a message; `limit` is the one of the attempt."""
 
@@ -163,7 +174,7 @@ async def _quit(client: aiosmtplib.SMTP) -> None:
 
 def _refused(code: int, message: str) -> Attempt:
     result = Result.RETRY if code < 500 else Result.REFUSED
-    if code == _CLOSING:
+    if code in _NO_SERVICE:
         result = Result.UNREACHABLE
     return Attempt(result, f"{code} {_text(message)}")
 

@@ -48,7 +48,7 @@ __all__ = ["Notifier", "NotifierParts", "Send"]
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""Attempts at a time, by channel."""
+"""Attempts at a time of all mail, and of each webhook."""
 VIEW_S = 300.0
 """For this worker's copies of requests and states to be read."""
 PART_S = 10.0
@@ -204,7 +204,7 @@ class Notifier:
         self._note_results(term, now)
         self._retry(term, now)
         self._digests(outbox, now)
-        if now - term.forgot_at >= _FORGET_EVERY_MS:
+        if not 0 <= now - term.forgot_at < _FORGET_EVERY_MS:  # clocks are also set back
             term.forgot_at = now
             outbox.forget(now)
         await self._commit(term, now)
@@ -215,7 +215,8 @@ class Notifier:
     async def _commit(self, term: _NotifierTerm, now: int) -> None:
         """Commit what has changed, with the position; the position alone once a minute."""
         at = {name: term.reader.position((name, 0)) for name in self._inputs}
-        due = now - term.marked_at >= _MARK_EVERY_MS and at != term.committed
+        recent = 0 <= now - term.marked_at < _MARK_EVERY_MS
+        due = not recent and at != term.committed
         if not (term.outbox.changed or term.answered or term.audits or due):
             return
         records = [outbox_log.cursor_record(self._own, at, term.ids), *term.audits]

@@ -173,6 +173,10 @@ class DeliveryPolicy:
         """The pause of a server that could not be reached so many times."""
         return min(self.longest_probe_ms, self.pause_ms(failures))
 
+    def waits(self, next_at: int, now: int) -> bool:
+        """Whether a pause lasts. One that is longer than any was made while the clock was ahead."""
+        return now < next_at <= now + self.longest_pause_ms
+
     def patience_ms(self, channel: Channel) -> int:
         """How long a delivery is tried."""
         return self.mail_ms if channel is Channel.MAIL else self.webhook_ms
@@ -330,51 +334,51 @@ class Outbox:
     def digest(self, kind: NoticeKind, now: int) -> dict[str, Mapping[str, Any]] | None:
         """All collected facts of a kind, if their notice is due; they are collected no more."""
         kept = dict(self.collected.get(kind, {}))
-        if not kept or now < self._digest_at(kind):
+        if not kept or now < self._digest_at(kind, now):
             return None
         self.drop(kind)
         self._put("l", kind, Collected(told_at=now))
         return kept
 
-    def _digest_at(self, kind: NoticeKind) -> int:
+    def _digest_at(self, kind: NoticeKind, now: int) -> int:
         mark = self.marks.get(kind, Collected())
-        settled = mark.since + self.policy.settle_ms
-        if not mark.told_at:
+        # a time to come was noted while the clock was ahead: nothing waits for it
+        settled = mark.since + self.policy.settle_ms if mark.since <= now else now
+        if not mark.told_at or mark.told_at > now:
             return settled
         return max(settled, mark.told_at + self.policy.every_ms[kind])
 
     # Deliveries
 
     def due(self, now: int, busy: Collection[str], most: int) -> list[Delivery]:
-        """The deliveries to be sent now, `most` at a time and channel, without those in `busy`.
+        """The deliveries to be sent now, without those in `busy`: `most` at a time of all mail, and
+        of each webhook, so that a slow one delays no other.
 
         Of a server that could not be reached, one delivery at a time is tried, and each time
         another one: the fault may be that of one message.
         """
-        room = Counter(dict.fromkeys(Channel, most))
-        closed = {server for server, one in self._outages.items() if one.next_at > now}
+        begun: Counter[str] = Counter()
+        waits = self.policy.waits
+        closed = {server for server, one in self._outages.items() if waits(one.next_at, now)}
         for key in busy:
             if key in self.deliveries:
                 one = self.deliveries[key]
-                room[one.channel] -= 1
+                begun[one.server] += 1
                 if one.server in self._outages:
                     closed.add(one.server)
         found: list[Delivery] = []
         probes: dict[str, Delivery] = {}
         for key in self._pending:
             one = self.deliveries[key]
-            if one.next_at > now or key in busy or one.server in closed or room[one.channel] <= 0:
+            server = one.server
+            if server in closed or begun[server] >= most or waits(one.next_at, now) or key in busy:
                 continue
-            if one.server not in self._outages:
-                room[one.channel] -= 1
+            if server not in self._outages:
+                begun[server] += 1
                 found.append(one)
-            elif one.attempts < probes.get(one.server, _NEVER).attempts:
-                probes[one.server] = one
-        for one in probes.values():
-            if room[one.channel] > 0:
-                room[one.channel] -= 1
-                found.append(one)
-        return found
+            elif one.attempts < probes.get(server, _NEVER).attempts:
+                probes[server] = one
+        return [*found, *probes.values()]
 
     def give_up(self, now: int, busy: Collection[str]) -> list[Delivery]:
         """Fail the deliveries whose time is over while their server could not be reached."""
@@ -422,7 +426,7 @@ class Outbox:
                         self._put("d", one.id, replace(one, unreachable=False))
             return
         failures, next_at = former.failures, former.next_at
-        if now >= next_at:  # attempts that ran side by side fail once
+        if not self.policy.waits(next_at, now):  # attempts that ran side by side fail once
             failures += 1
             next_at = now + max(self.policy.probe_ms(failures), attempt.after_ms)
         self._outages[server] = _Outage(failures, next_at, tried.error)

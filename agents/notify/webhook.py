@@ -141,7 +141,7 @@ def _after_s(written: str, now_ms: int) -> int:
         return min(int(written), _MOST_AFTER_S)
     try:
         at = parsedate_to_datetime(written)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0
     zoned = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max(0, math.ceil(zoned.timestamp() - now_ms / 1000)), _MOST_AFTER_S)

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -209,6 +210,33 @@ async def test_a_server_that_says_nothing_to_the_end_has_taken_the_message(
     monkeypatch.setattr(mail, "_QUIT_S", 0.4)
     async with scripted({b"QUIT": None}) as server:
         assert await sent(server) == (Result.SENT, "")
+
+
+@pytest.mark.parametrize("code", [530, 534, 535, 538])
+async def test_a_server_that_wants_a_login_or_encryption_refuses_no_message_for_ever(
+    code: int,
+) -> None:
+    """It refuses all mail until the settings are right: each message would have to be retried."""
+    async with scripted({b"MAIL": b"%d 5.7.0 not like this" % code}) as server:
+        assert await sent(server) == (Result.UNREACHABLE, f"{code} 5.7.0 not like this")
+
+
+async def test_a_resolver_that_does_not_answer_delays_a_message_for_a_while_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = threading.Event()
+
+    def name() -> str:
+        answered.wait(20)
+        return "late.example.com"
+
+    monkeypatch.setattr(mail, "_STEP_S", 0.2)
+    monkeypatch.setattr(mail, "getfqdn", name)
+    try:
+        async with asyncio.timeout(10):
+            assert await mail._own_sender() == "emberline@localhost"
+    finally:
+        answered.set()
 
 
 @pytest.mark.parametrize(

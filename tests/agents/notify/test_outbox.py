@@ -1,6 +1,7 @@
 """The outbox: pauses, servers that cannot be reached, limits, and its records."""
 
 import unicodedata
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -135,6 +136,43 @@ def test_whatever_a_server_says_is_text_in_one_line_and_not_long(said: str) -> N
     error = outbox.done(one, Attempt(Result.REFUSED, said), NOW).error
     assert not {unicodedata.category(char) for char in error} & {"Cc", "Cs", "Zl", "Zp"}
     assert len(error.encode()) <= 4 * ERROR_LENGTH
+
+
+def test_a_slow_webhook_takes_no_place_of_another_nor_of_mail() -> None:
+    slow, other = (Recipient(Channel.WEBHOOK, f"https://{name}.example.com/") for name in "ab")
+    outbox = made(slow)
+    for number in range(9):
+        notice = outbox.notice(NoticeKind.REQUEST, f"r{number}", NOW, {})
+        outbox.tell(notice, [slow, other, *mails(1)], NOW)
+    busy = {one.id for one in outbox.deliveries.values() if one.to == slow.to}
+    found = outbox.due(NOW, busy, 4)
+    assert Counter(one.server for one in found) == {other.to: 4, "mail": 4}
+    assert len(outbox.due(NOW, (), 4)) == 12
+
+
+@pytest.mark.parametrize("answer", [LATER, DOWN])
+def test_a_clock_that_was_ahead_delays_no_message(answer: Attempt) -> None:
+    """Pauses that were noted then would last until that time."""
+    outbox, ahead = made(*mails(2)), NOW + DAY
+    for one in tried(outbox, ahead):
+        outbox.done(one.id, answer, ahead)
+    found = tried(outbox, NOW)
+    assert found
+    outbox.done(found[0].id, answer, NOW)
+    again = [one.id for one in tried(outbox, NOW)]
+    assert found[0].id not in again, "pauses hold again"
+    assert bool(again) is (answer is LATER)
+
+
+def test_a_clock_that_was_ahead_delays_no_digest() -> None:
+    outbox, ahead = Outbox("p."), NOW + 365 * DAY
+    outbox.collect(NoticeKind.STUCK, "campaign:a", {"source": "campaign:a"}, ahead)
+    assert outbox.digest(NoticeKind.STUCK, NOW), "it is settled"
+    outbox.collect(NoticeKind.STUCK, "campaign:a", {"source": "campaign:a"}, ahead)
+    assert outbox.digest(NoticeKind.STUCK, ahead + HOUR)
+    outbox.collect(NoticeKind.STUCK, "campaign:b", {"source": "campaign:b"}, NOW)
+    assert outbox.digest(NoticeKind.STUCK, NOW) is None
+    assert outbox.digest(NoticeKind.STUCK, NOW + POLICY.settle_ms)
 
 
 def test_what_waits_for_a_server_that_is_down_fails_with_its_error() -> None:

@@ -128,6 +128,7 @@ async def test_the_status_decides(status: int, result: Result) -> None:
         ("Wed, 31 Dec 2025 00:00:00 GMT", 0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 3_600_000),
         ("Thu, 01 Jan 2026 00:02:00 -9999", 0),
+        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", 0),
         ("\u0663", 0),
         ("soon", 0),
         ("-1", 0),
