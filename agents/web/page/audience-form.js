@@ -10,11 +10,26 @@ const ABOUT = ["source", "tag", "user", "segment"];
 const FIRST = "received_from_campaign";
 const NONE = [];
 
-/** What the parts of the form share: the tree, how to change it, and what is known of each condition. */
+const PARTS = ":scope > .cond, :scope > .group";
+
+/** Give the focus to `find(box)` once what was changed is drawn: nobody loses their place in the form. */
+const focus = (box, find) => requestAnimationFrame(() => box && find(box)?.focus());
+
+const outer = (event) => event.currentTarget.closest("[role=group]")?.parentElement.closest("[role=group]");
+
+/** What a part of the form does to the tree. */
 const edits = (form, steps) => ({
   put: (node, typed) => form.change(put(form.tree, steps, node), typed),
-  remove: () => form.change(without(form.tree, steps)),
-  add: (node) => form.change(added(form.tree, steps, node)),
+  remove: (event) => {
+    const box = outer(event) ?? event.currentTarget.closest(".panel");
+    form.change(without(form.tree, steps));
+    focus(box, (one) => one.querySelector(":scope > .adds button") ?? one.querySelector("button"));
+  },
+  add: (node, event) => {
+    const box = event.currentTarget.closest("[role=group]");
+    form.change(added(form.tree, steps, node));
+    focus(box, (one) => [...one.querySelectorAll(PARTS)].at(-1)?.querySelector("select"));
+  },
 });
 
 const Deed = ({ text, label, act }) => html`<button type="button" class="deed" aria-label=${label} onClick=${act}>
@@ -93,7 +108,6 @@ function condition({ form, steps, node, faults, part }) {
       <${Has} node=${node} set=${(has) => set(changed(node, "has", has))} />
       ${described && html`<${Fields} key=${node.filter} node=${node} described=${described} change=${write}
         wrong=${wrong} />`}
-      <span class="push"></span>
       <${Deed} text=${t("audience.do_wrap")} label=${t("audience.wrap", { name: label })} act=${wrap} />
     </div>
     ${others && html`<p class="hint">${t("audience.control_hint")}</p>`}
@@ -118,9 +132,9 @@ function Other({ form, steps, node }) {
 function Add({ form, steps }) {
   const { add } = edits(form, steps);
   const first = form.filters.find((one) => one.filter === FIRST);
-  return html`<div class="row">
-    <button type="button" onClick=${() => add(renamed({}, first))}>${t("audience.add")}</button>
-    <button type="button" onClick=${() => add({ or: [] })}>${t("audience.add_group")}</button>
+  return html`<div class="row adds">
+    <button type="button" onClick=${(event) => add(renamed({}, first), event)}>${t("audience.add")}</button>
+    <button type="button" onClick=${(event) => add({ or: [] }, event)}>${t("audience.add_group")}</button>
   </div>`;
 }
 

@@ -69,6 +69,8 @@ const describedOf = (filters, node) => filters.find((one) => one.filter === node
 
 const isEmpty = (tree) => JSON.stringify(tree) === JSON.stringify(EMPTY);
 
+const question = (tree, exclude) => ({ filter: tree, on_expired: exclude ? "exclude" : "refuse" });
+
 /** What can be asked now: null while there is no condition, or one of them is not complete. */
 function askable(tree, exclude, filters) {
   if (isEmpty(tree)) return null;
@@ -76,7 +78,7 @@ function askable(tree, exclude, filters) {
     const described = shape(node) === "leaf" && describedOf(filters, node);
     return described && missing(node, described).length > 0;
   });
-  return open ? null : { filter: tree, on_expired: exclude ? "exclude" : "refuse" };
+  return open ? null : question(tree, exclude);
 }
 
 /** How many parts of a filter no form shows. */
@@ -168,6 +170,7 @@ function Built({ query, operate, rows, known }) {
   const [state, again] = useCount(asked, rows, more);
   useStates(named(tree, filters), again);
   const { error, busy } = state;
+  const whole = question(tree, exclude);
   const hidden = error?.code === "source_hidden";
   const kept = strange(tree, filters);
   const chosen = columns.filter((one) => all.includes(one));
@@ -194,7 +197,7 @@ function Built({ query, operate, rows, known }) {
               ${t("audience.exclude_on")}</label>
             ${!hidden && html`<p class="soft">${t("audience.exclude_about")}</p>`}`}
         </section>
-        <${Elsewhere} asked=${asked} load=${load} />
+        <${Elsewhere} asked=${isEmpty(tree) ? null : whole} load=${load} />
       </div>
       <div class="grid">
         <section class="panel matching">

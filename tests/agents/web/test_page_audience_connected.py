@@ -409,6 +409,7 @@ async def test_an_audience_is_built_with_the_keyboard_only(rig: PageRig) -> None
 
     await to("button", "Add a condition")
     await page.keyboard.press("Enter")
+    await expect(page.get_by_label("Filter", exact=True)).to_be_focused()
     await to("combobox", "Campaign")
     await page.keyboard.type("s")
     await expect(page.get_by_role("option", name="Spring sale")).to_be_visible()
@@ -419,6 +420,7 @@ async def test_an_audience_is_built_with_the_keyboard_only(rig: PageRig) -> None
     await to("button", "Remove: Received message from campaign")
     await page.keyboard.press("Enter")
     await expect(count(page)).to_contain_text("Add a condition")
+    await expect(page.get_by_role("button", name="Add a condition")).to_be_focused()
 
 
 async def test_a_key_without_users_gets_counts_only(rig: PageRig) -> None:
