@@ -41,7 +41,7 @@ function Found({ type, dry }) {
     <p><b>${counts.total > effect.sources
       ? t("dialog.possible_of", { count: effect.sources, total: counts.total })
       : t("dialog.possible", { count: effect.sources })}</b></p>
-    ${effect.sources > 0 && html`<dl>
+    ${effect.sources > 0 && type !== "cancel" && html`<dl>
       <dt>${t("interactions")}</dt><dd>${num(effect.interactions)}</dd>
       <dt>${t("dialog.size")}</dt><dd>${size(effect.bytes)}</dd>
       <${Estimate} type=${type} effect=${effect} />
@@ -50,7 +50,8 @@ function Found({ type, dry }) {
   </div>
   ${possible.length > 0 && html`<details><summary>${t("dialog.which")}</summary>
     <ul tabindex="0" aria-label=${t("dialog.which")}>
-      ${possible.slice(0, SHOWN).map((part) => html`<li key=${part.source}><bdi>${part.name || part.source}</bdi></li>`)}
+      ${possible.slice(0, SHOWN).map((part) => html`<li key=${part.source}>
+        <bdi>${part.name || part.source}</bdi></li>`)}
       ${more > 0 && html`<li class="soft">${t("dialog.more", { count: more })}</li>`}
     </ul></details>`}`;
 }

@@ -123,6 +123,20 @@ export function useRead(read, inputs) {
   return [found, error, again, set];
 }
 
+/** `work` as a function that may be called often: it runs at most once in so many milliseconds, a moment later. */
+export function useLater(work, ms) {
+  const last = useRef(work);
+  const timer = useRef(0);
+  last.current = work;
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return () => {
+    timer.current ||= setTimeout(() => {
+      timer.current = 0;
+      last.current();
+    }, ms);
+  };
+}
+
 /** Call `heard` with each change. */
 export function useChanges(heard) {
   useEffect(() => {

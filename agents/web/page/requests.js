@@ -4,7 +4,8 @@ import { html, useState } from "./htm.js";
 import { get } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { actor, short } from "./named.js";
-import { Chip, Failure, Moment, Progress, Reasons, refusal, useChanges, useRead } from "./parts.js";
+import { Pages, filtered } from "./pages.js";
+import { Chip, Failure, Moment, Progress, Reasons, refusal, useChanges, useLater, useRead } from "./parts.js";
 import { Same } from "./same.js";
 import { day, num, size, t } from "./texts.js";
 
@@ -13,27 +14,16 @@ const TYPES = ["restore", "hold", "unhold", "expire", "cancel", "pause", "resume
 const COUNTED = ["running", "completed", "already", "refused", "failed"];
 const AGAIN = ["restore", "hold", "unhold", "expire"];
 const LIMIT = 50;
+const AGAIN_MS = 500;
 const LOOKS = { completed: "active", failed: "bad", refused: "bad" };
 
 const address = (id) => `#/requests/${encodeURIComponent(id)}`;
 const underWay = (one) => ["running", "sent"].includes(one.state);
 
-/** A view with other filters begins at the first page. */
-function shown(path, query, changes) {
-  const next = new URLSearchParams(query);
-  next.delete("cursor");
-  for (const [name, value] of Object.entries(changes)) value ? next.set(name, value) : next.delete(name);
-  return `${path}?${next}`;
-}
-
-function Pages({ path, query, next }) {
-  return html`<p class="right">
-    ${query.get("cursor") && html`<button onClick=${() => history.back()}>${t("page.before")}</button>`}
-    ${next && html`<a class="button" href=${shown(path, query, { cursor: next })}>${t("page.next")}</a>`}</p>`;
-}
-
 function Choice({ name, label, every, words, query }) {
-  const go = (event) => { location.hash = shown("#/requests", query, { [name]: event.target.value }); };
+  const go = (event) => {
+    location.hash = filtered("#/requests", query, { [name]: event.target.value });
+  };
   const option = ([value, text]) =>
     html`<option value=${value} selected=${(query.get(name) ?? "") === value}>${text}</option>`;
   return html`<select aria-label=${label} onChange=${go}>${[["", every], ...words].map(option)}</select>`;
@@ -49,7 +39,8 @@ function Done({ counts }) {
 
 function Line({ one }) {
   return html`<tr>
-    <td><a class="name" href=${address(one.request_id)}>${t(`type.${one.type}`)}${one.dry_run ? ` (${t("dry")})` : ""}</a>
+    <td><a class="name" href=${address(one.request_id)}>
+        ${t(`type.${one.type}`)}${one.dry_run ? ` (${t("dry")})` : ""}</a>
       <code>${short(one.request_id, 40)}</code></td>
     <td><${Chip} state=${one.state} />
       ${one.state === "running" && html`<${Progress} progress=${one.progress} label=${t("state.running")} />`}</td>
@@ -64,26 +55,31 @@ export function Requests({ query }) {
   if (!query.get("dry_run")) asked.set("dry_run", "false");
   for (const name of ["state", "type", "cursor"]) if (query.get(name)) asked.set(name, query.get(name));
   const [page, error, again, set] = useRead(() => get(`requests?${asked}`), [asked.toString()]);
+  const later = useLater(again, AGAIN_MS);
   useChanges(({ requests = [] }) => {
     if (!page || !requests.length) return;
     const known = new Map(page.requests.map((one) => [one.request_id, one]));
     const other = (one) => !known.has(one.request_id) || known.get(one.request_id).state !== one.state;
     const counted = requests.filter((one) => query.get("dry_run") || !one.dry_run);
-    if (counted.some(other)) return again();
+    if (counted.some(other)) later();
     const news = new Map(counted.map((one) => [one.request_id, one]));
     set({ ...page, requests: page.requests.map((one) => news.get(one.request_id) ?? one) });
   });
   const rows = page?.requests ?? [];
-  const filtered = ["state", "type"].some((name) => query.get(name));
-  const dry = (event) => { location.hash = shown("#/requests", query, { dry_run: event.target.checked ? "true" : "" }); };
+  const narrowed = ["state", "type"].some((name) => query.get(name));
+  const dry = (event) => {
+    location.hash = filtered("#/requests", query, { dry_run: event.target.checked ? "true" : "" });
+  };
   const columns = [["request"], ["state"], ["sources"], ["actor", "wide"], ["reason", "wide"], ["time"]];
   const body = !page
     ? !error && html`<p class="none" role="status">${t("loading")}</p>`
     : rows.length === 0
-      ? html`<p class="none">${t(filtered ? "requests.nothing" : "requests.none")}</p>`
-      : html`<table><thead><tr>${columns.map(([name, look]) => html`<th class=${look} scope="col">${t(name)}</th>`)}</tr></thead>
+      ? html`<p class="none">${t(narrowed ? "requests.nothing" : "requests.none")}</p>`
+      : html`<table><thead><tr>
+        ${columns.map(([name, look]) => html`<th class=${look} scope="col">${t(name)}</th>`)}</tr></thead>
         <tbody>${rows.map((one) => html`<${Line} key=${one.request_id} one=${one} />`)}</tbody></table>`;
-  return html`<div class="head"><div><h1>${t("requests")}</h1><span class="soft">${t("requests.about")}</span></div></div>
+  return html`<div class="head"><div><h1>${t("requests")}</h1>
+      <span class="soft">${t("requests.about")}</span></div></div>
     <${Failure} error=${error} again=${again} />
     <div class="bar" role="search">
       <${Choice} name="state" label=${t("state")} every=${t("state.all")} query=${query}
@@ -102,8 +98,8 @@ export function Requests({ query }) {
 function Outcomes({ one, query }) {
   const chosen = query.get("outcome") ?? "";
   const link = (name, count) => html`<a class="button" aria-current=${chosen === name ? "true" : null}
-    href=${shown(address(one.request_id), query, { outcome: name })}>
-    ${t(name ? `requests.outcome.${name}` : "requests.outcome.all")} <span class="faint">${num(count)}</span></a>`;
+    href=${filtered(address(one.request_id), query, { outcome: name })}>
+    ${t(name ? `requests.outcome.${name}` : "requests.outcome.all")} <small>${num(count)}</small></a>`;
   const some = COUNTED.filter((name) => one.counts[name] || chosen === name);
   return html`<nav class="bar states within" aria-label=${t("outcome")}>
     ${link("", one.counts.total)}${some.map((name) => link(name, one.counts[name]))}</nav>`;
@@ -116,7 +112,8 @@ function Result({ part, type }) {
   return html`<span class=${`chip ${part.already ? "" : LOOKS[part.outcome] ?? "moving"}`}>
       ${t(part.already ? "requests.outcome.already" : `outcome.${word}`)}</span>
     ${why && html`<span class="why">${why}</span>`}
-    ${part.outcome === "progress" && html`<${Progress} progress=${part.progress} label=${part.name || part.source} />`}`;
+    ${part.outcome === "progress" && html`<${Progress} progress=${part.progress}
+      label=${part.name || part.source} />`}`;
 }
 
 function Part({ part, type }) {
@@ -124,10 +121,19 @@ function Part({ part, type }) {
     ? t("available.until", { date: day(part.available_until) })
     : part.available_because ? t("available.open") : "";
   return html`<tr>
-    <td><a class="name" href=${`#/sources/${encodeURIComponent(part.source)}`}><bdi>${short(part.name || part.source, 120)}</bdi></a>
+    <td><a class="name" href=${`#/sources/${encodeURIComponent(part.source)}`}>
+        <bdi>${short(part.name || part.source, 120)}</bdi></a>
       <code>${short(part.source, 80)}</code></td>
     <td><${Result} part=${part} type=${type} /></td>
     <td>${until}</td></tr>`;
+}
+
+function Parts({ one }) {
+  if (one.sources.length === 0) return html`<p class="none">${t("requests.counted")}</p>`;
+  const head = (name) => html`<th scope="col">${t(name)}</th>`;
+  return html`<table><thead><tr>${["name", "outcome", "available"].map(head)}</tr></thead>
+    <tbody>${one.sources.map((part) => html`<${Part} key=${part.source} part=${part} type=${one.type} />`)}</tbody>
+  </table>`;
 }
 
 function Effect({ effect }) {
@@ -144,14 +150,16 @@ export function OneRequest({ name: id, query, operate }) {
   const path = `requests/${encodeURIComponent(id)}?${asked}`;
   const [one, error, again] = useRead(() => get(path), [path]);
   const [dialog, open] = useState(null);
+  const later = useLater(again, AGAIN_MS);
   useChanges(({ requests = [], sources = [] }) => {
     const parts = new Set((one?.sources ?? []).map((part) => part.source));
-    if (requests.some((each) => each.request_id === id) || sources.some((each) => parts.has(each.source))) again();
+    if (requests.some((each) => each.request_id === id) || sources.some((each) => parts.has(each.source))) later();
   });
   if (!one) {
     if (!error) return html`<p class="none" role="status">${t("loading")}</p>`;
     if (error.code !== "unknown_request") return html`<${Failure} error=${error} again=${again} />`;
-    return html`<p class="none">${t("requests.unknown")}<br /><a class="button" href="#/requests">${t("requests")}</a></p>`;
+    return html`<p class="none">${t("requests.unknown")}<br />
+      <a class="button" href="#/requests">${t("requests")}</a></p>`;
   }
   const { counts } = one;
   const missed = counts.refused + counts.failed;
@@ -172,7 +180,7 @@ export function OneRequest({ name: id, query, operate }) {
       ${retry && html`<button class="primary" onClick=${() => open("retry")}>${t("do.retry")}</button>`}</div>`}</div>
     <${Failure} error=${error} again=${again} />
     ${underWay(one) && html`<div class="banner" role="status"><div>
-      <b>${t(one.state === "sent" ? "requests.sent" : "under_way", { done, total: counts.total })}</b>
+      <b>${t(one.state === "sent" ? "requests.sent" : "under_way", { done, count: counts.total })}</b>
       <${Progress} progress=${one.progress} label=${t("state.running")} /></div></div>`}
     ${one.effect && html`<${Effect} effect=${one.effect} />`}
     <section class="panel request" aria-label=${t("facts")}>
@@ -180,9 +188,7 @@ export function OneRequest({ name: id, query, operate }) {
       <${Reasons} reasons=${one.reasons} type=${one.type} />
     </section>
     ${counts.total > 0 && html`<${Outcomes} one=${one} query=${query} />
-    <div class="panel flush over">${one.sources.length === 0 ? html`<p class="none">${t("requests.counted")}</p>` : html`
-      <table><thead><tr>${["name", "outcome", "available"].map((name) => html`<th scope="col">${t(name)}</th>`)}</tr></thead>
-      <tbody>${one.sources.map((part) => html`<${Part} key=${part.source} part=${part} type=${one.type} />`)}</tbody></table>`}</div>
+    <div class="panel flush over"><${Parts} one=${one} /></div>
     <${Pages} path=${address(id)} query=${query} next=${one.next} />`}
     <${Same} commands=${one.type === "restore" ? [`emberline restores '${id.replaceAll("'", "")}' --follow`] : []}
       paths=${[path]} />

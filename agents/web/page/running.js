@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./htm.js";
 import { live } from "./live.js";
-import { Progress } from "./parts.js";
+import { Chip, Progress } from "./parts.js";
 import { t } from "./texts.js";
 
 const MOST = 3;
@@ -46,10 +46,10 @@ function Line({ request }) {
   const done = counts.total - counts.running;
   return html`<li>
     <a href=${address(request)}><b>${t(`type.${request.type}`)}</b>
-      <span>${counts.total ? t("running.of", { done, total: counts.total }) : ""}</span></a>
+      <span>${counts.total ? t("running.of", { done, count: counts.total }) : ""}</span></a>
     ${open(request)
       ? html`<${Progress} progress=${request.progress} label=${t(`type.${request.type}`)} />`
-      : html`<span class=${`chip ${request.state === "finished" ? "active" : "bad"}`}>${t(`state.${request.state}`)}</span>
+      : html`<${Chip} state=${request.state} />
         <button type="button" onClick=${() => forget(request.request_id)}>${t("running.dismiss")}</button>`}
   </li>`;
 }
@@ -75,7 +75,8 @@ export function Running({ who, shown }) {
   const all = [...own.values()].filter((request) => request.request_id !== shown).reverse();
   if (!all.length) return null;
   return html`<aside class="running" aria-label=${t("running")}>
-    <ul role="status">${all.slice(0, MOST).map((request) => html`<${Line} key=${request.request_id} request=${request} />`)}</ul>
+    <div role="status"><ul>${all.slice(0, MOST).map((request) =>
+      html`<${Line} key=${request.request_id} request=${request} />`)}</ul></div>
     ${all.length > MOST && html`<a href="#/requests">${t("running.more", { count: all.length - MOST })}</a>`}
   </aside>`;
 }

@@ -1,19 +1,22 @@
 // The list of sources: search, filters, order, pages, selection. The address has the whole view.
 
-import { html, useEffect, useRef, useState } from "./htm.js";
+import { html, useEffect, useState } from "./htm.js";
 import { get } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { live } from "./live.js";
 import { short } from "./named.js";
-import { Chip, Failure, Progress, STATES, interactions, reasons, useChanges, useRead } from "./parts.js";
+import { Pages, filtered } from "./pages.js";
+import { Chip, Failure, Progress, STATES, interactions, reasons, useChanges, useLater, useRead } from "./parts.js";
 import { Same } from "./same.js";
 import { date, num, size, t } from "./texts.js";
 
 const ACTIONS = ["restore", "hold", "unhold", "expire"];
 const SEVERAL = ["kind", "state", "tag"];
+const NARROW = ["name", "kind", "tag"];
 const ORDER = ["sort", "order", "cursor"];
 const LIMIT = 50;
 const AGAIN_MS = 1000;
+const GROWN_MS = 1500;
 /** The columns that an order can go by: its word for the server, its text, and how it is shown. */
 const COLUMNS = [
   { by: "name", text: "name", first: "asc" },
@@ -43,16 +46,7 @@ function asked(query) {
   return { found: found.toString(), match };
 }
 
-/** Another view of the list: a change of filters or order begins at the first page. */
-function show(query, changes) {
-  const next = new URLSearchParams(query);
-  next.delete("cursor");
-  for (const [name, value] of Object.entries(changes)) {
-    next.delete(name);
-    for (const one of [value].flat()) if (one) next.append(name, one);
-  }
-  location.hash = `#/sources?${next}`;
-}
+const show = (query, changes) => { location.hash = filtered("#/sources", query, changes); };
 
 function Search({ query, total }) {
   const tags = query.getAll("tag").filter(Boolean);
@@ -82,7 +76,8 @@ function Search({ query, total }) {
     <small role="status">${total !== undefined && t("sources.count", { count: total })}</small>
   </div>
   ${tags.length > 0 && html`<div class="bar tags">${tags.map((tag) => html`<button type="button" class="tag"
-      aria-label=${t("sources.untag", { tag })} onClick=${() => show(query, { tag: tags.filter((one) => one !== tag) })}>
+      aria-label=${t("sources.untag", { tag })}
+      onClick=${() => show(query, { tag: tags.filter((one) => one !== tag) })}>
       <bdi>${short(tag, 40)}</bdi> <span aria-hidden="true">${"\u00d7"}</span></button>`)}</div>`}`;
 }
 
@@ -90,6 +85,8 @@ function Search({ query, total }) {
 function States({ query }) {
   const chosen = query.getAll("state").filter(Boolean);
   const counts = live.totals?.sources ?? {};
+  // the numbers are of all sources: beside other filters they would say something else than the list
+  const narrowed = NARROW.some((name) => query.get(name));
   const turn = (state) => {
     const on = chosen.includes(state);
     show(query, { state: on ? chosen.filter((one) => one !== state) : [...chosen, state] });
@@ -99,7 +96,8 @@ function States({ query }) {
     <button type="button" aria-pressed=${chosen.length === 0} onClick=${() => show(query, { state: [] })}>
       ${t("state.all")}</button>
     ${shown.map((state) => html`<button type="button" key=${state} aria-pressed=${chosen.includes(state)}
-      onClick=${() => turn(state)}>${t(`state.${state}`)} <span class="faint">${num(counts[state] ?? 0)}</span></button>`)}
+      onClick=${() => turn(state)}>${t(`state.${state}`)}
+      ${!narrowed && html`<small>${num(counts[state] ?? 0)}</small>`}</button>`)}
   </div>`;
 }
 
@@ -152,17 +150,22 @@ function Chosen({ picked, all, total, page, choose, everything, open }) {
     <button onClick=${() => choose(new Map())}>${t("clear")}</button></div>`;
 }
 
-/** Whether the number of sources in the chosen states is another one than when the page was read. */
+/** Whether there are more or fewer sources in the chosen states than the page says, for some time. */
 function useGrown(query, page) {
+  const [grown, tell] = useState(false);
   const states = query.getAll("state").filter(Boolean);
-  const counts = live.totals?.sources ?? {};
-  const now = Object.entries(counts).reduce((sum, [state, count]) =>
-    (states.length === 0 || states.includes(state) ? sum + count : sum), 0);
-  const then = useRef({ page: null, count: 0 });
-  if (then.current.page !== page?.next || then.current.total !== page?.total) {
-    then.current = { page: page?.next, total: page?.total, count: now };
-  }
-  return page && live.totals && then.current.count !== now;
+  const counts = Object.entries(live.totals?.sources ?? {});
+  const counted = counts.filter(([state]) => states.length === 0 || states.includes(state));
+  const now = counted.reduce((sum, [, count]) => sum + count, 0);
+  const known = page && live.totals && !NARROW.some((name) => query.get(name));
+  const other = Boolean(known && page.total !== now);
+  useEffect(() => {
+    if (!other) return tell(false);
+    // the stream is a little behind the page: that is no news
+    const timer = setTimeout(() => tell(true), GROWN_MS);
+    return () => clearTimeout(timer);
+  }, [other]);
+  return grown;
 }
 
 export function Sources({ query, operate }) {
@@ -171,22 +174,18 @@ export function Sources({ query, operate }) {
   const [chosen, choose] = useState(new Map());
   const [all, takeAll] = useState(false);
   const [dialog, open] = useState(null);
-  const timer = useRef(0);
-  const reread = useRef(again);
-  reread.current = again;
+  const later = useLater(again, AGAIN_MS);
   const filters = JSON.stringify(match);
   // what is chosen stays while one turns pages or sorts; other filters are another question
   useEffect(() => (choose(new Map()), takeAll(false)), [filters]);
-  useEffect(() => () => clearTimeout(timer.current), []);
   useChanges(({ sources = [] }) => {
     if (!page || !sources.length) return;
     const news = new Map(sources.map((one) => [one.source, one]));
     const before = new Map(page.sources.map((one) => [one.source, one.state]));
     const moved = sources.some((one) => before.has(one.source) && before.get(one.source) !== one.state);
     set({ ...page, sources: page.sources.map((one) => ({ ...one, ...news.get(one.source) })) });
-    if (!moved) return;
     // sizes have changed too, and some may match no more
-    timer.current ||= setTimeout(() => (timer.current = 0, reread.current()), AGAIN_MS);
+    if (moved) later();
   });
   const grown = useGrown(query, page);
   const rows = page?.sources ?? [];
@@ -224,19 +223,10 @@ export function Sources({ query, operate }) {
       <button type="button" onClick=${again}>${t("sources.show")}</button></p>`}
     ${page?.missing_shards?.length > 0 && html`<p class="notice" role="status">${t("sources.missing")}</p>`}
     <div class="panel flush over">${body}</div>
-    <p class="right">
-      ${query.get("cursor") && html`<button onClick=${() => history.back()}>${t("page.before")}</button>`}
-      ${page?.next && html`<a class="button" href=${`#/sources?${withCursor(query, page.next)}`}>${t("page.next")}</a>`}
-    </p>
+    <${Pages} path="#/sources" query=${query} next=${page?.next} />
     <${Same} paths=${[`sources?${found}`]} />
     ${(picked.length > 0 || all) && html`<${Chosen} picked=${picked} all=${all} total=${page?.total ?? 0} page=${whole}
       choose=${clear} everything=${() => takeAll(true)} open=${open} />`}
     ${dialog && html`<${Dialog} type=${dialog} sources=${picked} match=${all ? match : undefined}
       close=${() => open(null)} />`}`;
-}
-
-function withCursor(query, cursor) {
-  const next = new URLSearchParams(query);
-  next.set("cursor", cursor);
-  return next;
 }

@@ -140,8 +140,9 @@ async def test_it_is_searched_sorted_and_paged_and_the_address_has_the_view(worl
     await expect(page.locator("tbody tr")).to_have_count(15)
     second = await world.names()
     assert second[0] == "Bulk 12"
-    await page.get_by_role("button", name="Previous page").click()
+    await page.get_by_role("link", name="Previous page").click()
     await expect(page.locator("tbody tr")).to_have_count(50)
+    await expect(page.get_by_role("link", name="Previous page")).to_have_count(0)
     await header.get_by_role("button").click()
     await expect(header).to_have_attribute("aria-sort", "ascending")
     last = page.get_by_role("columnheader", name="Last event")
