@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "./htm.js";
 import { utcDay } from "./spans.js";
-import { locale, num, t } from "./texts.js";
+import { formatter, locale, num, t } from "./texts.js";
 
 const HEIGHT = 220;
 const DAY_S = 86_400;
@@ -15,7 +15,7 @@ const LOOKS = {
 };
 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const compact = (value) => new Intl.NumberFormat(locale, { notation: "compact" }).format(value);
+const compact = (value) => formatter(Intl.NumberFormat, { notation: "compact" }).format(value);
 
 /** What uPlot is told: the first measure as bars, the others as lines with points. */
 function options(uPlot, { days, measures, size, width, point }) {

@@ -43,29 +43,38 @@ export function t(key, parts = {}) {
 
 const forms = (found, count) => found[new Intl.PluralRules(language).select(count)] ?? found.other;
 
-export const num = (value) => new Intl.NumberFormat(locale).format(value);
+const made = new Map();
+
+/** A formatter of Intl, made once: to make one takes much longer than to use it. There are few forms. */
+export function formatter(Kind, form = {}) {
+  const key = `${locale} ${Kind.name} ${JSON.stringify(form)}`;
+  if (!made.has(key)) made.set(key, new Kind(locale, form));
+  return made.get(key);
+}
+
+export const num = (value) => formatter(Intl.NumberFormat).format(value);
 
 export function size(bytes) {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
   const step = bytes > 0 ? Math.min(Math.floor(Math.log10(bytes) / 3), units.length - 1) : 0;
   const form = { style: "unit", unit: units[step], unitDisplay: step ? "short" : "long", maximumFractionDigits: 1 };
-  return new Intl.NumberFormat(locale, form).format(bytes / 1000 ** step);
+  return formatter(Intl.NumberFormat, form).format(bytes / 1000 ** step);
 }
 
-export const day = (ms) => new Intl.DateTimeFormat(locale, { dateStyle: "long" }).format(ms);
+export const day = (ms) => formatter(Intl.DateTimeFormat, { dateStyle: "long" }).format(ms);
 
 /** A day with few letters, of this zone or another. */
-export const date = (ms, timeZone) => new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone }).format(ms);
+export const date = (ms, timeZone) => formatter(Intl.DateTimeFormat, { dateStyle: "medium", timeZone }).format(ms);
 
-/** A moment in the reader's zone, with UTC beside. */
+/** A moment in the reader's zone, with UTC beside: its time, and its day where that is another one. */
 export function moment(ms) {
-  const form = { dateStyle: "medium", timeStyle: "short" };
-  const here = new Intl.DateTimeFormat(locale, form).format(ms);
-  const utc = new Intl.DateTimeFormat(locale, { timeStyle: "short", timeZone: "UTC" }).format(ms);
-  return `${here} (${utc} UTC)`;
+  const here = formatter(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "short" }).format(ms);
+  const same = date(ms) === date(ms, "UTC");
+  const form = { ...(!same && { dateStyle: "medium" }), timeStyle: "short", timeZone: "UTC" };
+  return `${here} (${formatter(Intl.DateTimeFormat, form).format(ms)} UTC)`;
 }
 
-export const clock = (ms) => new Intl.DateTimeFormat(locale, { timeStyle: "medium" }).format(ms);
+export const clock = (ms) => formatter(Intl.DateTimeFormat, { timeStyle: "medium" }).format(ms);
 
 /** A period that ended now, in words: "12 seconds ago". */
 export function ago(ms) {

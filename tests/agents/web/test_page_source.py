@@ -168,6 +168,10 @@ async def test_what_keeps_it_hot_is_drawn_listed_and_thought_away(rig: PageRig) 
         await expect(button).to_have_attribute("aria-pressed", "true")
         await expect(answer).to_contain_text(then)
     await expect(answer).to_contain_text("3 seconds after its last use ended")
+    await drawn.filter(has_text="Winback").click()  # in the drawing too, for the mouse
+    await expect(answer).to_contain_text("because Canvas")
+    await drawn.filter(has_text="Winback").click()
+    await expect(answer).to_contain_text("Its data expires on")
     await uses.get_by_text("The same on a command line").click()
     await expect(uses.locator("pre")).to_contain_text("--as-if-stopped 'canvas:vip'")
     await shoot(page, "source-uses", full=True)
@@ -320,8 +324,9 @@ async def test_what_cannot_be_read_is_told_in_the_readers_language(rig: PageRig)
 
 PURE = """async () => {
   const room = document.querySelector("script[type=module]").src.replace("app.js", "");
-  const [{ drawing }, { byDay, spans }, { duration, period }] =
-    await Promise.all(["graph", "figures", "spans"].map((name) => import(`${room}${name}.js`)));
+  const load = (name) => import(`${room}${name}.js`);
+  const [{ drawing }, { byDay, spans }, { duration, period }, { moment }] =
+    await Promise.all(["graph", "figures", "spans", "texts"].map(load));
   const reason = (root, ...through) => ({ root, through, filter: "in_segment", links: [] });
   const chains = [
     reason("canvas:x"), reason("canvas:y", "segment:b", "segment:a"),
@@ -340,13 +345,14 @@ PURE = """async () => {
     drawn: drawing("campaign:s", chains), circle: drawing("campaign:s", circle).nodes.length,
     year, weeks: spans(year, 7), far: far.days.length,
     periods: ["P3M", "P1Y6M", "PT90S", "no period"].map(period),
+    moments: [Date.UTC(2026, 3, 1, 12), Date.UTC(2026, 3, 1, 23, 30)].map(moment),
     spent: [0.2, 42, 100, 5_500].map(duration),
   };
 }"""
 
 
 async def test_sums_and_places_are_right(rig: PageRig) -> None:
-    page = await rig.page("#/sources")
+    page = await rig.page("#/sources", timezone_id="Europe/Berlin")
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
     found = await page.evaluate(PURE)
     nodes = {node["key"]: node for node in found["drawn"]["nodes"]}
@@ -360,4 +366,8 @@ async def test_sums_and_places_are_right(rig: PageRig) -> None:
     assert found["weeks"]["counts"][0] == [3, 0, 4]
     assert found["far"] == 4_000
     assert found["periods"] == ["3 months", "1 year, 6 months", "90 seconds", "no period"]
+    assert found["moments"] == [
+        "1 Apr 2026, 14:00 (12:00 UTC)",
+        "2 Apr 2026, 01:30 (1 Apr 2026, 23:30 UTC)",
+    ]
     assert found["spent"] == ["1 second", "42 seconds", "2 minutes", "1.6 hours"]
