@@ -28,6 +28,7 @@ from streams.clock import SYSTEM_CLOCK
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topics import Topics
 from streams.settings import Settings
+from streams.settings_values import Address
 
 __all__ = ["command"]
 
@@ -103,17 +104,20 @@ def test(ctx: click.Context, address: str | None, as_json: bool) -> None:
     if not to:
         raise UsageError("Nobody is told", remedy="Name an address, or set notify_to")
     results = run(_test(settings, to))
+    named = [
+        (channel, one if channel is Channel.MAIL else Address(one).shown) for channel, one in to
+    ]
     if as_json:
         emit(
             {
                 "results": [
                     {"channel": channel, "to": name, "result": one.result, "detail": one.detail}
-                    for (channel, name), one in zip(to, results, strict=True)
+                    for (channel, name), one in zip(named, results, strict=True)
                 ]
             }
         )
     else:
-        for (_, name), one in zip(to, results, strict=True):
+        for (_, name), one in zip(named, results, strict=True):
             say(f"{name}: {one.result}{f', {one.detail}' if one.detail else ''}")
     if any(one.result is not Result.SENT for one in results):
         raise Fatal("Not all were sent", remedy="See docs/notifications.md for the settings")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -46,8 +47,11 @@ def message_of(
     if not is_address(to) or not is_address(sender):
         raise ValueError(f"{to[:80]!r} is no mail address")
     made = EmailMessage(policy=SMTP)
-    made["From"] = Address("emberline", addr_spec=sender)
-    made["To"] = Address(addr_spec=to)
+    try:
+        made["From"] = Address("emberline", addr_spec=sender)
+        made["To"] = Address(addr_spec=to)
+    except MessageError as error:
+        raise ValueError(f"{to[:80]!r} is no mail address: {error}") from error
     made["Subject"] = letter.subject
     made["Date"] = format_datetime(datetime.fromtimestamp(now_ms / 1000, UTC))
     made["Message-ID"] = f"<{message_id}@emberline>"

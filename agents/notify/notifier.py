@@ -52,7 +52,7 @@ AT_ONCE = 4
 VIEW_S = 300.0
 """For this worker's copies of requests and states to be read."""
 PART_S = 10.0
-"""For the parts of one request: what is not known by then is left out."""
+"""For the parts of the requests of one turn: what is not known by then is left out."""
 FRESH_MS = 86_400_000
 """What a notifier that begins from a topic's beginning tells of is not older than this."""
 _POLL_MS, _BUSY_POLL_MS = 500, 50
@@ -94,6 +94,8 @@ class _NotifierTerm:
     told_from: dict[str, int]
     retries: list[str]
     answered: list[str] = field(default_factory=list)
+    #: Until then, by the event loop's clock, this turn waits for parts of requests.
+    parts_until: float = 0.0
     marked_at: int = 0
     forgot_at: int = 0
     sending: dict[str, "asyncio.Task[Attempt]"] = field(default_factory=dict)
@@ -198,7 +200,9 @@ class Notifier:
             # further facts stay in their topics until there is room
             await asyncio.sleep(_POLL_MS / 1000)
         else:
-            for batch in await term.reader.fetch(_BUSY_POLL_MS if term.sending else _POLL_MS):
+            batches = await term.reader.fetch(_BUSY_POLL_MS if term.sending else _POLL_MS)
+            term.parts_until = asyncio.get_running_loop().time() + PART_S
+            for batch in batches:
                 await self._take_in(term, batch)
         now = self._clock.now_ms()
         self._note_results(term, now)
@@ -264,7 +268,7 @@ class Notifier:
             return
         requests, states = self._parts.requests, self._parts.states
         try:
-            async with asyncio.timeout(PART_S):
+            async with asyncio.timeout_at(term.parts_until):
                 await requests.until_over(request.request_id, offset)
                 if request.type == CommandType.RESTORE and not request.dry_run:
                     await self._until_visible(request.request_id)

@@ -34,6 +34,8 @@ _PREFIX = "whsec_"
 _GONE = 410
 _UNREACHABLE = (502, 503, 504)
 _MOST_AFTER_S = 3_600
+_NO_ADDRESS = Attempt(Result.REFUSED, "this address cannot be called: correct webhook_urls")
+"""It only looks like an address. The errors are not quoted: they quote it with its password."""
 
 
 def body_of(notice: Notice, prefix: str) -> bytes:
@@ -116,10 +118,12 @@ class Hooks:
                 return _judged(answer.status, answer.headers, now_ms)
         except TimeoutError:
             return Attempt(Result.UNREACHABLE, f"no answer for {ATTEMPT_S:.0f} s")
+        except aiohttp.InvalidURL:
+            return _NO_ADDRESS
         except (aiohttp.ClientError, OSError) as error:
             return Attempt(Result.UNREACHABLE, str(error) or type(error).__name__)
-        except ValueError as error:  # an address that only looks like one
-            return Attempt(Result.REFUSED, str(error))
+        except ValueError:
+            return _NO_ADDRESS
 
 
 def _judged(status: int, headers: Mapping[str, str], now_ms: int) -> Attempt:

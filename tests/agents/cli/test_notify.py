@@ -1,5 +1,6 @@
 """`emberline notify`: what waits and failed, trying again, and a test message."""
 
+import base64
 import json
 
 import pytest
@@ -65,3 +66,13 @@ async def test_a_test_message_is_sent_at_once_and_says_what_the_server_answered(
     assert (found["To"], found["Content-Language"]) == (TO, "ko")
     nobody = await emberline(Settings(), "notify", "test")
     assert "notify_to" in nobody.stderr
+
+
+async def test_a_test_of_a_webhook_shows_no_password() -> None:
+    pairs = {"webhook_urls": "http://u:hidden@127.0.0.1:1/hook"}
+    pairs["webhook_secrets"] = f"whsec_{base64.b64encode(bytes(32)).decode()}"
+    options = [part for name, one in pairs.items() for part in ("--set", f"{name}={one}")]
+    for form in ((), ("--json",)):
+        found = await emberline(Settings(), "notify", "test", *options, *form)
+        assert "http://(set)@127.0.0.1:1/hook" in found.stdout
+        assert "hidden" not in found.stdout + found.stderr

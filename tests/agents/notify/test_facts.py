@@ -69,6 +69,22 @@ async def test_a_source_that_has_expired_again_holds_nothing_up(
     assert told(rig) == [("request.finished", ADA)]
 
 
+async def test_parts_that_do_not_come_hold_all_requests_of_a_turn_up_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose copy of the requests stands still sends nothing while it waits."""
+    monkeypatch.setattr(notifier, "PART_S", DEADLINE_S / 10)
+    rig = NotifyRig(tmp_path)
+    rig.desk.define(A)
+    for number in range(20):
+        rig.desk.command("hold", A, request_id=f"r{number}", notify=(ADA,))
+    for key, value in rig.desk.log:
+        rig.log.write(rig.topics.coordinator, key, value)
+    rig.requests.caught_up.set()
+    rig.states.caught_up.set()
+    assert await rig.run(lambda: len(rig.sent) == 20)
+
+
 async def test_holds_are_told_to_whom_they_name_only(tmp_path: Path) -> None:
     rig = NotifyRig(tmp_path, notify_to=OPS)
     rig.emails = {"key": "key@example.com"}

@@ -254,6 +254,11 @@ async def test_words_of_a_server_are_text_whatever_its_encoding(answer: bytes, d
     assert found.encode()
 
 
+@pytest.mark.parametrize("to", ["a@e.", "a@.e", "a@e..org", "a..b@e.org", "=?utf-8?q?x?=@e.org"])
+async def test_an_address_that_only_looks_like_one_is_refused(to: str) -> None:
+    assert (await Mailer(settings(1)).send(letter(), to, "1", 0)).result is Result.REFUSED
+
+
 async def test_an_address_that_is_none_and_no_server_are_refused() -> None:
     attempt = await Mailer(settings(1)).send(letter(), "a@b\r\nBcc: c@d", "1", 0)
     assert attempt.result is Result.REFUSED

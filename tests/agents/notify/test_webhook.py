@@ -142,6 +142,16 @@ async def test_a_pause_is_a_number_or_a_date(written: str, after_ms: int) -> Non
     assert (found.result, found.after_ms) == (Result.RETRY, after_ms)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://u:secret@127.0.0.1:99999/", "http://u:secret@a..b/", "http://u:s\u20acret@a/"]
+)
+async def test_an_address_that_cannot_be_called_is_refused_without_its_password(url: str) -> None:
+    found = await Hooks(settings(url)).send(NOTICE, url, "d1", NOTICE.time)
+    assert found.result is Result.REFUSED
+    assert "cannot be called" in found.detail
+    assert not [part for part in ("secret", "20ac", "\u20ac") if part in found.detail]
+
+
 async def test_an_address_that_is_not_in_the_settings_is_not_called() -> None:
     async with receiving() as receiver:
         found = await Hooks(settings()).send(NOTICE, receiver.url, "d1", NOTICE.time)
