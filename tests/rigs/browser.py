@@ -83,6 +83,8 @@ class PageRig:
     browser: Browser
     errors: list[str] = field(default_factory=list)
     """What went wrong in the scripts of all pages, and what the page's policy refused."""
+    places: list[str] = field(default_factory=list)
+    """Addresses of views, for tests that look at each."""
 
     async def page(self, place: str = "", scope: Scope = Scope.OPERATE, **context: Any) -> Page:
         """A page of its own browser context, signed in, at `place` (`#/sources`).

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -270,9 +269,36 @@ def test_modules_contain_no_text(file: Path) -> None:
     assert not re.findall(r'(?:aria-label|title|placeholder|alt)="', found)
 
 
-def test_the_wheel_contains_each_file() -> None:
-    project = tomllib.loads((ROOM.parents[2] / "pyproject.toml").read_text())
-    package = ROOM.parents[1]
-    patterns = project["tool"]["setuptools"]["package-data"]["agents"]
-    packed = {file for pattern in patterns for file in package.glob(pattern)}
-    assert {file for file in ROOM.rglob("*.*") if file.suffix not in (".py", ".pyc")} <= packed
+def test_texts_have_contrast_on_their_backgrounds_in_light_and_in_dark() -> None:
+    """Also in states that no test of a whole page shows: 4.5 to 1 is what WCAG asks for."""
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6,8})\b", block))
+        for block in re.findall(r":root {(.*?)\n *}", (ROOM / "style.css").read_text(), re.DOTALL)
+    )
+    chips = ("ember", "green", "blue", "violet", "amber", "red")
+    for tokens in (light, light | dark):
+        panel = rgb(tokens["panel"], (0, 0, 0))
+        pairs = [(name, f"{name}-soft") for name in chips]
+        pairs += [("soft", name) for name in ("bg", "panel", "grey-soft")]
+        pairs += [("faint", name) for name in ("bg", "panel")]
+        pairs += [("text", name) for name in ("bg", "panel", "ember-soft")]
+        for text, ground in pairs:
+            below = rgb(tokens[ground], panel)
+            high, low = sorted((bright(rgb(tokens[text], below)), bright(below)), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground, tokens[text])
+
+
+def rgb(token: str, below: tuple[float, ...]) -> tuple[float, ...]:
+    """A colour from 0 to 1, over another one where it is transparent."""
+    *parts, alpha = (int(f"{token}ff"[at : at + 2], 16) / 255 for at in (1, 3, 5, 7))
+    return tuple(
+        alpha * part + (1 - alpha) * under for part, under in zip(parts, below, strict=True)
+    )
+
+
+def bright(colour: tuple[float, ...]) -> float:
+    """The relative luminance of WCAG."""
+    parts = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour
+    ]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
