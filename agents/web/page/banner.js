@@ -1,7 +1,8 @@
 // The banner of a source: what happened to its data, what can be done now, and what comes after.
 
 import { html } from "./htm.js";
-import { Progress } from "./parts.js";
+import { get } from "./api.js";
+import { Progress, useRead } from "./parts.js";
 import { day, num, size, t } from "./texts.js";
 import { period } from "./spans.js";
 
@@ -50,6 +51,10 @@ function Expired({ one, explained, operate, open }) {
 
 function Moving({ one, operate, open }) {
   const back = one.state === "RESTORING";
+  // the audit knows which request began it: that one can be followed, and cancelled
+  const asked = new URLSearchParams({ source: one.source, decision: one.state.toLowerCase(), limit: 1 });
+  const [found] = useRead(() => get(`audit?${asked}`), [`${asked}`]);
+  const id = found?.entries[0]?.request_id;
   const title = t(back ? "banner.restoring" : "source.expiring");
   return html`<${Box} name=${t(`state.${one.state}`)} looks="moving">
     <div class="grow">
@@ -60,7 +65,7 @@ function Moving({ one, operate, open }) {
         ${t("source.stuck", { count: one.stuck.length, shards: one.stuck.map(num).join(", ") })}</p>`}
     </div>
     ${!back && operate && html`<button onClick=${() => open("restore")}>${t("do.restore")}</button>`}
-    ${back && html`<a class="button" href="#/requests">${t("source.requests")}</a>`}
+    ${id && html`<a class="button" href=${`#/requests/${encodeURIComponent(id)}`}>${t("source.event.request")}</a>`}
   </${Box}>`;
 }
 

@@ -236,6 +236,8 @@ async def test_a_restore_that_runs_shows_how_far_it_is(rig: PageRig) -> None:
     await expect(banner).to_contain_text("A restore is running")
     await expect(page.get_by_role("button", name=RESTORE)).to_have_count(0)
     await shoot(page, "source-restoring", full=True)
+    await banner.get_by_role("link", name="Show the request").click()
+    await expect(page.get_by_text("retargeting")).to_be_visible()
 
 
 async def test_its_definition_is_readable(rig: PageRig) -> None:
