@@ -29,9 +29,11 @@ _MOVES = (CommandType.RESTORE, CommandType.EXPIRE)
 
 
 def state_of(request: Request, view: RequestView) -> str:
-    """`running`, `finished` or `failed`."""
+    """`running`, `finished` or `failed`; `running` too while this worker has not read how each
+    source ended: in the log those results stand behind the request.
+    """
     whole = request.whole
-    if whole is None or not whole.outcome.final:
+    if whole is None or not whole.outcome.final or not view.settled(request.request_id):
         return "running"
     counts = _counts(request, view)
     if counts["refused"] or counts["failed"]:

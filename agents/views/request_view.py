@@ -106,6 +106,10 @@ class RequestView:
             request.whole.outcome.final and not self._has_parts(request)
         )
 
+    def settled(self, request_id: str) -> bool:
+        """Whether the decision is known, and of each source that it is over."""
+        return self.decided(request_id) and not self.tally(request_id)["running"]
+
     async def until_decided(self, request_id: str) -> None:
         """Wait for that. The caller sets the deadline."""
         async with self._changed:
@@ -119,8 +123,7 @@ class RequestView:
             await self._changed.wait_for(
                 lambda: (
                     self.position > offset
-                    and (request_id not in self._requests or self.decided(request_id))
-                    and not self.tally(request_id)["running"]
+                    and (request_id not in self._requests or self.settled(request_id))
                 )
             )
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agents.coordinator.rules import ledger
+from agents.requests.facts import state_of
 from agents.views.request_view import RequestView
 from tests.rigs.desk import Desk
 
@@ -67,6 +68,23 @@ async def test_it_is_decided_once_every_part_has_been_read(cut: int) -> None:
     if whole:
         async with asyncio.timeout(1):
             await view.until_decided("r")
+
+
+@pytest.mark.parametrize("kind", ["hold", "restore"])
+def test_a_request_is_over_once_the_end_of_each_part_has_been_read(kind: str) -> None:
+    desk = desk_with_expired(A)
+    desk.command(kind, A, B, request_id="r")
+    if kind == "restore":
+        desk.finish(A)
+    view, found = RequestView(), []
+    for offset, (key, value) in enumerate(desk.log):
+        view.apply(key.encode(), value, offset)
+        request = view.get("r")
+        if request is not None:
+            found.append((state_of(request, view), view.tally("r").total()))
+    over = "failed"  # nobody knows B
+    assert {one for one in found if one[0] != "running"} == {(over, 2)}
+    assert found[-1] == (over, 2)
 
 
 async def test_a_waiter_is_woken_by_what_is_read() -> None:
