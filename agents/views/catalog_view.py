@@ -91,7 +91,13 @@ class CatalogView:
 
     def segments(self) -> Iterator[CatalogEntry]:
         """The segments, sorted by key."""
-        return (entry for entry in self if entry.definition.kind == "segment")
+        return self.of_kind("segment")
+
+    def of_kind(self, kind: str | None) -> Iterator[CatalogEntry]:
+        """The definitions of one kind, or all without one, sorted by key."""
+        start = "" if kind is None else f"{kind}:"
+        wanted = sorted(key for key in self._entries if key.startswith(start))
+        return iter([self._entries[key] for key in wanted])
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Process one record of the coordinator's log; most records concern something else.

@@ -9,7 +9,6 @@ import { Chip, Failure, Progress } from "./parts.js";
 import { t } from "./texts.js";
 
 const SHOWN = 10;
-const GONE = ["shards_unavailable", "busy", "time_limit", "too_many_requests"];
 
 /** The sources of a refusal, each once: [{ source, name, state }]. */
 function sourcesOf(error) {
@@ -81,8 +80,8 @@ export function Blocked({ error, again, operate, excluding, exclude }) {
     return html`<${Hidden} error=${error} again=${again} operate=${operate} excluding=${excluding}
       exclude=${exclude} />`;
   }
-  if (GONE.includes(code)) {
-    return html`<div class="notice" role="status">${t(`audience.gone.${code}`)}
+  if (code === "shards_unavailable") {
+    return html`<div class="notice" role="status">${t("audience.gone")}
       <small lang="en">${error.message}</small> <button onClick=${again}>${t("again")}</button></div>`;
   }
   if (code === "ambiguous_source") {

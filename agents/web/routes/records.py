@@ -75,9 +75,8 @@ async def definitions(request: web.Request) -> web.Response:
         raise bad_request(f"kind is not {kind[:80]!r}. {hint(kind, KEY_KINDS)}")
     found = [
         one
-        for one in (entry.definition for entry in context.catalog)
-        if (kind is None or one.kind == kind)
-        and (name in one.name.casefold() or name in one.key.casefold())
+        for one in (entry.definition for entry in context.catalog.of_kind(kind))
+        if name in one.name.casefold() or name in one.key.casefold()
     ]
     page = [one for one in found if one.key > after][: limit + 1]
     more, page = len(page) > limit, page[:limit]

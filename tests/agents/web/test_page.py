@@ -31,7 +31,7 @@ DYNAMIC = (
     *("source.since.", "source.status.", "source.why."),
     *("audience.about.", "audience.any.", "audience.as.", "audience.bound.", "audience.code."),
     *("audience.column.", "audience.empty.", "audience.field.", "audience.filter."),
-    *("audience.format.", "audience.gone.", "audience.group.", "audience.joint."),
+    *("audience.format.", "audience.group.", "audience.joint."),
     *("audience.start.", "audience.unit.", "audience.value."),
 )
 MOST_BYTES = 200_000
