@@ -41,7 +41,10 @@ function Whole({ value, change, label, invalid }) {
 
 /** A step or a variation: chosen by name where the definition lists them, typed otherwise. */
 function Part({ field, value, change, label, invalid, owner }) {
-  const found = useParts(owner.kind, owner.text)[`${field.name}s`] ?? [];
+  const parts = useParts(owner.kind, owner.text);
+  // a field in which one may type must not become a list meanwhile
+  if (!parts) return html`<select disabled aria-label=${label}><option>${t("loading")}</option></select>`;
+  const found = parts[`${field.name}s`] ?? [];
   if (!found.length) return html`<${Text} value=${value} change=${change} label=${label} invalid=${invalid} />`;
   const rows = value && !found.some((one) => one.id === value) ? [...found, { id: value, name: "" }] : found;
   const pick = (event) => change(event.target.value);

@@ -70,16 +70,19 @@ export function useNamed(kind, text) {
   return one;
 }
 
-/** The steps and variations of a source: { steps, variations }, each [{ id, name }]. */
+const NO_PARTS = { steps: [], variations: [] };
+
+/** The steps and variations of a source: { steps, variations }, each [{ id, name }]; null while they are read. */
 export function useParts(kind, text) {
-  const [parts, set] = useState({ steps: [], variations: [] });
+  const named = typeof text === "string" && text !== "";
+  const [parts, set] = useState(named ? null : NO_PARTS);
   useEffect(() => {
     let here = true;
-    set({ steps: [], variations: [] });
-    if (typeof text === "string" && text) {
+    set(named ? null : NO_PARTS);
+    if (named) {
       // without a definition any id may be typed
       const read = () => get(`definitions/${encodeURIComponent(keyOf(kind, text))}`);
-      inTurn(read).then((one) => here && set(one), () => {});
+      inTurn(read).then((one) => here && set(one), () => here && set(NO_PARTS));
     }
     return () => { here = false; };
   }, [kind, text]);

@@ -254,7 +254,7 @@ async def _fill(page: Page, one: FilterDescription, field: FilterField) -> Any:
         await choose(page, page, label, name, name)
         return key
     if field.name == "step":
-        await place.select_option("First mail")
+        await page.get_by_role("combobox", name=label, exact=True).select_option("First mail")
         return "s1"
     match field.type:
         case "choice":
