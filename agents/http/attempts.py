@@ -37,7 +37,7 @@ class Bucket:
 
 @dataclass
 class Attempts:
-    """Attempts to sign in: `rate` a second from one address. The last `most` addresses are known;
+    """Wrong keys at sign-in: `rate` a second from one address. The last `most` addresses are known;
     keys are too long to be guessed from many addresses.
     """
 

@@ -5,7 +5,8 @@
 KEY is the stored hash of the key in hex, UNTIL UTC milliseconds, NONCE 32 random hex digits. MAC is
 the HMAC-SHA256, in hex, over the part before it. The key itself is in no session, so who reads a
 session cannot learn the key. Each worker that shares the keys file accepts a session; a session
-ends when its time is over, when its key is revoked, and at the worker where it was ended.
+ends when its time is over, when its key is revoked, and when it was ended, which the worker that
+ends it tells the others (agents/web/sign_out.py).
 """
 
 import hmac
@@ -42,9 +43,9 @@ class EndedSessions:
     most: int = MOST_ENDED
     _until: dict[str, int] = field(default_factory=dict)
 
-    def end(self, session: Session) -> None:
+    def end(self, nonce: str, until: int) -> None:
         """Refuse this session from now on."""
-        self._until[session.nonce] = session.until
+        self._until[nonce] = until
         while len(self._until) > self.most:
             del self._until[next(iter(self._until))]
 

@@ -12,6 +12,7 @@ from agents.http.route import Parameter, Route
 from agents.web.document import Document
 from agents.web.request_shapes import REQUESTS
 from agents.web.shapes import COMPONENTS
+from agents.web.sign_in import COOKIE
 
 __all__ = ["ROUTES", "document", "install"]
 
@@ -48,7 +49,14 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
                     "scheme": "bearer",
                     "description": "A key of `emberline keys add`. A worker without keys serves "
                     "its own machine only, and asks for none.",
-                }
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": "What `POST /session` gives a browser for a key. A change also "
+                    "needs the header `Origin`, of the same host.",
+                },
             },
         },
     }
@@ -64,7 +72,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": _name(route),
         "summary": route.summary,
         "responses": _responses(route),
-        "security": [{"key": []}, {}] if route.scope is not None else [],
+        "security": [{"key": []}, {"session": []}, {}] if route.scope is not None else [],
     }
     if route.scope is not None:
         found["description"] = f"Takes a key of scope `{route.scope.value}`.{route.note}"

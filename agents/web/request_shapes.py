@@ -155,6 +155,13 @@ UNDERSTOOD = {
     "description": "sources that were named otherwise than by key, and what that was taken for",
 }
 
+_SESSION = {
+    "keys": {"type": "boolean", "description": "Whether this worker asks for keys"},
+    "name": _NAME,
+    "scopes": {"type": "array", "items": {"enum": list(ISSUED)}},
+    "until": {"type": ["integer", "null"], "description": "UTC milliseconds: its end"},
+    "now": {"type": ["integer", "null"], "description": "UTC milliseconds: the worker's"},
+}
 REQUESTS: Mapping[str, Any] = {
     "RequestSummary": _shape(_REQUEST),
     "Request": _shape(_WHOLE),
@@ -288,13 +295,14 @@ REQUESTS: Mapping[str, Any] = {
             }
         }
     ),
-    "Session": _shape(
+    "Session": _shape(_SESSION),
+    "SignedOut": _shape(
         {
-            "keys": {"type": "boolean", "description": "Whether this worker asks for keys"},
-            "name": _NAME,
-            "scopes": {"type": "array", "items": {"enum": list(ISSUED)}},
-            "until": {"type": ["integer", "null"], "description": "UTC milliseconds: its end"},
-            "now": {"type": ["integer", "null"], "description": "UTC milliseconds: the worker's"},
+            **_SESSION,
+            "everywhere": {
+                "type": "boolean",
+                "description": "Whether all workers know that the session has ended",
+            },
         }
     ),
     "SignIn": _shape({"key": {"type": "string", "minLength": 1, "maxLength": 1000}}),

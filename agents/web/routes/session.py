@@ -8,13 +8,14 @@ from yarl import URL
 
 from agents.http import body
 from agents.http.keyring import KeysLost
-from agents.http.keys import ISSUED, Key, Keys
+from agents.http.keys import ISSUED, Key, Keys, Scope
 from agents.http.problems import Problem, bad_request, try_again
 from agents.http.route import Route, ref
 from agents.http.session import SESSION_S, begin, end_of
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.web.answer import json_answer
 from agents.web.sign_in import COOKIE, check_change, session_of, signed_in
+from agents.web.sign_out import ENDED, note_ended, tell_others
 
 __all__ = ["ROUTES"]
 
@@ -35,12 +36,12 @@ async def who(request: web.Request) -> web.Response:
 
 
 async def sign_in(request: web.Request) -> web.Response:
-    """Give a cookie for a key."""
+    """Give a cookie for a key.
+
+    Only wrong keys are limited, by address: keys are too long to be guessed, and behind a proxy all
+    browsers have one address, at which nobody shall keep the others out.
+    """
     context = request.app[CONTEXT]
-    wait = context.sign_ins.wait(request.remote or "", time.monotonic())
-    if wait:
-        detail = "Too many attempts to sign in from this address"
-        raise Problem("too_many_requests", detail, headers=try_again(wait, context.clock.now_ms()))
     check_change(request)
     request[body.MOST] = _MOST_BYTES
     found = await body.read_object(request, frozenset({"key"}))
@@ -52,6 +53,11 @@ async def sign_in(request: web.Request) -> web.Response:
         raise bad_request("This worker has no keys, so there is nothing to sign in to")
     key = keys.find(token.strip())
     if key is None:
+        wait = context.sign_ins.wait(request.remote or "", time.monotonic())
+        if wait:
+            headers = try_again(wait, context.clock.now_ms())
+            detail = "Too many wrong keys from this address"
+            raise Problem("too_many_requests", detail, headers=headers)
         raise Problem("unauthorized", "There is no such key, or it was revoked")
     now_ms = context.clock.now_ms()
     try:
@@ -66,16 +72,25 @@ async def sign_in(request: web.Request) -> web.Response:
 
 
 async def sign_out(request: web.Request) -> web.Response:
-    """End the session: its cookie is refused here from now on."""
+    """End the session: its cookie is refused from now on, by this worker and those it reaches."""
     check_change(request)
     context = request.app[CONTEXT]
     keys = _keys(context)
     session = None if keys is None else session_of(request, keys)
+    everywhere = True
     if session is not None:
-        context.ended_sessions.end(session)
-    answer = json_answer(_facts(context, None, None) if keys is None else _nobody())
+        context.ended_sessions.end(session.nonce, session.until)
+        everywhere = await tell_others(context, session)
+    found = _facts(context, None, None) if keys is None else _nobody()
+    answer = json_answer(found | {"everywhere": everywhere})
     answer.del_cookie(COOKIE, httponly=True, samesite="Strict", secure=_secure(request))
     return answer
+
+
+async def ended(request: web.Request) -> web.Response:
+    """Another worker has ended a session."""
+    note_ended(request.app[CONTEXT], await body.read(request, _MOST_BYTES))
+    return json_answer({})
 
 
 def _keys(context: WorkerContext) -> Keys | None:
@@ -136,7 +151,14 @@ ROUTES = (
         handler=sign_out,
         summary="Sign out: the cookie is refused from now on",
         scope=None,
-        answers=_ANSWERS,
+        answers={"application/json": ref("SignedOut")},
         problems=("cross_site", "keys_lost"),
+    ),
+    Route(
+        method="POST",
+        path=ENDED,
+        handler=ended,
+        summary="A session that another worker has ended",
+        scope=Scope.WORKER,
     ),
 )
