@@ -49,7 +49,7 @@ types: $(STAMP)
 	@$(BIN)/mypy
 
 bench: $(BENCH_STAMP)
-	@for one in ingest lifecycle latency recovery query events; do $(BIN)/emberline bench $$one || exit; done
+	@for one in ingest lifecycle latency recovery query events page; do $(BIN)/emberline bench $$one || exit; done
 
 $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 	@$(PIP) install --quiet --require-hashes -r requirements-bench.lock

@@ -25,10 +25,10 @@ from schemas.records import codec
 from schemas.records.lifecycle import State, Status
 from schemas.records.registry import own_id
 
-__all__ = ["EventsOptions", "events"]
+__all__ = ["CONNECTIONS", "Backlogs", "EventsOptions", "changing", "defined", "events"]
 
 _DEADLINE_S = 120.0
-_CONNECTIONS = "4000"
+CONNECTIONS = "4000"
 _POLL_S = 0.05
 
 
@@ -53,8 +53,8 @@ async def events(where: Ground, options: EventsOptions, say: Callable[[str], Non
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = BenchReport("events", settings, facts())
     connections = {
-        "EMBERLINE_HTTP_CONNECTIONS": _CONNECTIONS,
-        "EMBERLINE_HTTP_CONNECTIONS_BY_ADDRESS": _CONNECTIONS,
+        "EMBERLINE_HTTP_CONNECTIONS": CONNECTIONS,
+        "EMBERLINE_HTTP_CONNECTIONS_BY_ADDRESS": CONNECTIONS,
     }
     alone: list[Sample] = []
     beside: list[Sample] = []
@@ -62,9 +62,9 @@ async def events(where: Ground, options: EventsOptions, say: Callable[[str], Non
     async with field(where, options.partitions) as here, Watch(here.settings) as watch:
         with Worker(here, **connections) as worker:
             await worker.ready()
-            names = await _defined(here, worker, options.changes * 2)
-            backlogs = _Backlogs(here, worker, watch, options)
-            async with _changing(here, names, options.changes):
+            names = await defined(here, worker, options.changes * 2)
+            backlogs = Backlogs(here, worker, watch, options.events, options.sources)
+            async with changing(here, names, options.changes):
                 say("the first backlog, which makes the interactions that the others change")
                 await backlogs.taken_in()
                 for number in range(options.runs + 1):
@@ -103,21 +103,24 @@ async def events(where: Ground, options: EventsOptions, say: Callable[[str], Non
     return report
 
 
-class _Backlogs:
-    """Makes backlogs, and measures how a running worker takes them in."""
+class Backlogs:
+    """Makes backlogs of `events` events, and measures how a running worker takes them in."""
 
-    def __init__(self, here: Field, worker: Worker, watch: Watch, options: EventsOptions) -> None:
+    def __init__(
+        self, here: Field, worker: Worker, watch: Watch, events: int, sources: int
+    ) -> None:
         self.here = here
         self.worker = worker
         self.watch = watch
-        self.options = options
+        self.events = events
+        self.sources = sources
         self._number = 0
 
     async def taken_in(self) -> Sample:
         """One backlog, from the commit that makes it readable to the last committed cursor."""
-        start_ms = START_MS + self._number * self.options.events * STEP_MS
+        start_ms = START_MS + self._number * self.events * STEP_MS
         self._number += 1
-        made = bench_events(self.options.events, self.options.sources, start_ms=start_ms)
+        made = bench_events(self.events, self.sources, start_ms=start_ms)
         chunks = await asyncio.to_thread(list, made)
         topics = [self.here.topics.event(event) for event in TOPICS]
         before = await self.here.ends(topics)
@@ -133,7 +136,7 @@ class _Backlogs:
             idle, start = self.worker.cpu(), time.monotonic()
         deadline = start + _DEADLINE_S
         while sum((after := await self.here.ends(topics)).values()) < (
-            sum(before.values()) + self.options.events
+            sum(before.values()) + self.events
         ):
             if time.monotonic() > deadline:
                 raise Fatal("A committed backlog does not become readable")
@@ -141,10 +144,10 @@ class _Backlogs:
         ends = {part: end - (end > before[part]) for part, end in after.items()}
         last = await self.watch.caught_up(self.worker, ends)
         cpu, peak = self.worker.cpu() - idle, self.worker.peak()
-        return Sample(last - start, self.options.events, cpu, peak)
+        return Sample(last - start, self.events, cpu, peak)
 
 
-async def _defined(here: Field, worker: Worker, count: int) -> list[str]:
+async def defined(here: Field, worker: Worker, count: int) -> list[str]:
     """Define sources whose states are to change, and wait until all are active; their keys."""
     keys = [f"campaign:watched-{number}" for number in range(count)]
     values = [
@@ -166,7 +169,7 @@ async def _defined(here: Field, worker: Worker, count: int) -> list[str]:
 
 
 @asynccontextmanager
-async def _changing(here: Field, keys: list[str], rate: int) -> AsyncIterator[None]:
+async def changing(here: Field, keys: list[str], rate: int) -> AsyncIterator[None]:
     """Hold each source in turn, then let each go, and so on, at this rate, inside the block."""
 
     async def change() -> None:

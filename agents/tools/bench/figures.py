@@ -99,9 +99,13 @@ class BenchReport:
     ratios: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     agree: dict[str, bool] = field(default_factory=dict)
+    kept: dict[str, bool] = field(default_factory=dict)
+    """Whether each limit was kept."""
 
     def as_json(self) -> dict[str, Any]:
-        """One object: benchmark, settings, machine, results, ratios, agree, notes."""
+        """One object: benchmark, settings, machine, results, ratios, agree, kept,
+        notes.
+        """
         return {
             "benchmark": self.benchmark,
             "settings": dict(self.settings),
@@ -109,6 +113,7 @@ class BenchReport:
             "results": {name: found.as_json() for name, found in self.results.items()},
             "ratios": {name: _round(ratio) for name, ratio in self.ratios.items()},
             "agree": dict(self.agree),
+            "kept": dict(self.kept),
             "notes": list(self.notes),
         }
 
@@ -138,6 +143,9 @@ class BenchReport:
         lines += [
             f"state {name:18}{'equal to the oracle' if same else 'DIFFERS FROM THE ORACLE':>26}"
             for name, same in self.agree.items()
+        ]
+        lines += [
+            f"limit {name}: {'kept' if kept else 'MISSED'}" for name, kept in self.kept.items()
         ]
         lines += [f"note  {note}" for note in self.notes]
         return "\n".join(lines)

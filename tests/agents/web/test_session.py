@@ -232,7 +232,9 @@ async def test_no_replayed_or_made_up_cookie_is_a_key(tmp_path: Path) -> None:
 
 
 async def test_many_wrong_keys_are_refused_quickly_and_keep_nobody_out(tmp_path: Path) -> None:
-    """Through a proxy all of them come from one address. 100,000 took 18 s of one core, the client's work among them."""
+    """Through a proxy all come from one address. 100,000 took 18 s of one core with the client's
+    own work.
+    """
     given = Given(tmp_path, http_rate=0)
     site = Site(given.settings, set(range(SHARDS)), active())
     tries, connections = 10_000, 4

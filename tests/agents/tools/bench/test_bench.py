@@ -12,6 +12,8 @@ from agents.tools.bench.latency import LatencyOptions as Latency
 from agents.tools.bench.latency import latency
 from agents.tools.bench.lifecycle import LifecycleOptions as Lifecycle
 from agents.tools.bench.lifecycle import lifecycle
+from agents.tools.bench.page import PageOptions as Page
+from agents.tools.bench.page import page
 from agents.tools.bench.recovery import RecoveryOptions as Recovery
 from agents.tools.bench.recovery import recovery
 
@@ -67,3 +69,16 @@ async def test_events_measures_ingest_beside_listeners_and_the_age_of_what_they_
     seen = report.results["oldest_state_seen"].facts()
     assert seen["lost"] == 0
     assert 0 < seen["p99_s"] <= report.results["oldest_state_seen"].samples[0].seconds
+
+
+async def test_page_measures_ingest_beside_open_pages_and_says_which_limits_were_kept(
+    broker: str,
+) -> None:
+    options = Page(events=4_000, sources=8, pages=10, every=1, seconds=3)
+    report = await page(Ground(broker), options, quiet)
+    assert names(report) == {"ingest_alone", "ingest_with_pages", "list_p95"}
+    found = report.results["list_p95"].facts()
+    assert (found["lost"], found["failed"]) == (0, 0)
+    assert found["lists"] > 10
+    assert report.kept["no stream lost, no read refused"]
+    assert len(report.kept) == 3
