@@ -7,7 +7,7 @@ STAMP := $(VENV)/.made-from-lock
 BENCH_STAMP := $(VENV)/.made-from-bench-lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo test lint types format unit bench reference lock clean
+.PHONY: help setup demo test lint types format unit bench reference pictures lock clean
 
 help:
 	@echo 'make demo    a day of events through a real broker: expiry, archive, restore, checked'
@@ -18,6 +18,7 @@ help:
 	@echo 'make bench   the benchmarks, with the programs they compare with'
 	@echo 'make setup   .venv with the locked packages (the others do this by themselves)'
 	@echo 'make reference  write docs/reference from the code'
+	@echo 'make pictures  make the pictures of the README from the tests of the page'
 	@echo 'make lock    choose package versions anew'
 
 setup: $(STAMP)
@@ -57,6 +58,12 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 
 reference: $(STAMP)
 	@$(BIN)/python -m agents.reference
+
+pictures: $(STAMP)
+	@$(BIN)/pytest -q tests/agents/web/test_page_source.py tests/agents/web/test_page_audience_connected.py \
+	  tests/agents/web/test_page_sources.py
+	@mkdir -p docs/images
+	@cp build/page/readme-*.png docs/images/ && cd docs/images && for one in readme-*; do mv $$one $${one#readme-}; done
 
 # needs uv, which this project uses for nothing else
 LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

@@ -26,7 +26,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from agents.http.keys import ISSUED, Keys, Scope
 from agents.tools.bench.field import free_port
@@ -43,6 +43,7 @@ __all__ = [
     "browser",
     "chromium",
     "page_rig",
+    "picture",
     "shoot",
     "signed_in",
     "watch",
@@ -51,6 +52,8 @@ __all__ = [
 SHOTS = Path(__file__).parents[2] / "build" / "page"
 """Screenshots are left here, so that people look at them."""
 WIDE, PHONE = 1280, 390
+#: A browser on a machine that runs other tests too may take longer than Playwright expects, 5 s.
+expect.set_options(timeout=30_000)
 
 
 @asynccontextmanager
@@ -177,3 +180,10 @@ async def shoot(page: Page, name: str, full: bool = False) -> None:
         for scheme in ("dark", "light"):
             await page.emulate_media(color_scheme=scheme)
             await page.screenshot(path=SHOTS / f"{name}-{scheme}-{width}.png", full_page=full)
+
+
+async def picture(page: Page, name: str) -> None:
+    """A screenshot for the README, which `make pictures` takes from build/page/: the upper part."""
+    await page.set_viewport_size({"width": WIDE, "height": 760})
+    await page.evaluate("() => { document.activeElement?.blur(); scrollTo(0, 0); }")
+    await page.screenshot(path=SHOTS / f"readme-{name}.png", animations="disabled")

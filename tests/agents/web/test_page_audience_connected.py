@@ -24,7 +24,7 @@ from agents.filters.parsing import parse
 from agents.http.keys import Scope
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
-from tests.rigs.browser import PageRig, page_rig, shoot
+from tests.rigs.browser import PageRig, page_rig, picture, shoot
 from tests.rigs.faults.harness import define, until
 
 pytestmark = [pytest.mark.connected, pytest.mark.asyncio(loop_scope="module")]
@@ -157,6 +157,7 @@ async def _built_and_blocked(page: Page) -> None:
     await expect(inner.get_by_role("alert")).to_contain_text(re.compile("Winter deal.*Expired"))
     await expect(inner).to_contain_text("no answer")
     await shoot(page, "audience-blocked", full=True)
+    await picture(page, "audience")
 
 
 async def _answered_without_and_with_the_expired_source(page: Page) -> None:

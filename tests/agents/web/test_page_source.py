@@ -12,7 +12,7 @@ from playwright.async_api import Locator, Page, Route, expect
 
 from agents.http.keys import Scope
 from streams.period import parse
-from tests.rigs.browser import PageRig, page_rig, shoot
+from tests.rigs.browser import PageRig, page_rig, picture, shoot
 from tests.rigs.faults.harness import until
 from tests.rigs.source_page import (
     CANVAS,
@@ -116,6 +116,7 @@ async def test_it_expires_and_is_restored_and_its_figures_stay(rig: PageRig) -> 
     assert await tables.all_inner_texts() == before
     assert await figures.get_by_role("definition").all_inner_texts() == sums
     await shoot(page, "source-expired", full=True)
+    await picture(page, "source")
 
     await tag_spring(rig.settings, "STOPPED", "long")
     await banner.get_by_role("button", name=RESTORE).click()

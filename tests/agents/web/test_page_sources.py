@@ -14,7 +14,7 @@ from playwright.async_api import Locator, Page, expect
 from agents.http.keys import Scope
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
-from tests.rigs.browser import PageRig, page_rig, shoot
+from tests.rigs.browser import PageRig, page_rig, picture, shoot
 from tests.rigs.faults.harness import define, until
 
 pytestmark = [pytest.mark.connected, pytest.mark.asyncio(loop_scope="module")]
@@ -171,6 +171,7 @@ async def test_several_are_restored_at_once_each_for_itself(world: World) -> Non
     await world.choose("Spring sale", "Spring reminder")
     await expect(page.get_by_role("region", name="Selection")).to_contain_text("2 selected")
     await shoot(page, "sources-chosen")
+    await picture(page, "sources")
     dialog = await world.act("Hold")
     await expect(dialog).to_contain_text("Possible for 2 sources.")
     await dialog.get_by_label("Reason").fill("they shall stay")
