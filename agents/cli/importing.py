@@ -1,20 +1,23 @@
 """`emberline import`: imports events, definitions and users from files, with progress."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from agents.cli.import_report import ImportReporter
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.terminal.amounts import period, size
 from agents.terminal.lines import misspelt_lines
 from agents.terminal.progress import LiveLine
 from agents.terminal.say import say
 from agents.tools.import_files import Bad
-from agents.tools.importer import ImportProgress, import_files
-from agents.tools.records import TYPES, kind_of_record
+from agents.tools.importer import Imported, ImportProgress, import_files
+from agents.tools.records import TYPES, Kind, kind_of_record
 from schemas.records.misspelt import MISSPELT
 from schemas.words.plural import counted, plural
+from streams.settings import Settings
 
 __all__ = ["command"]
 
@@ -43,11 +46,7 @@ def command(
     """
     kind = kind_of_record(event) if event else None
     shown = _Shown(quiet=as_json)
-    done = run(
-        import_files(
-            settings_of(ctx), files, kind, again=again, progress=shown.progress, bad=shown.bad
-        )
-    )
+    done = run(_import(settings_of(ctx), files, kind, again, shown))
     shown.end()
     if as_json:
         emit(asdict(done))
@@ -62,6 +61,20 @@ def command(
     for line in misspelt_lines([asdict(one) for one in MISSPELT.found()]):
         say(line, err=True)
     ctx.exit(1 if done.bad else 0)
+
+
+async def _import(
+    settings: Settings, files: Sequence[Path], kind: Kind | None, again: bool, shown: "_Shown"
+) -> Imported:
+    async with ImportReporter(settings) as reporter:
+
+        def progress(now: ImportProgress) -> None:
+            shown.progress(now)
+            reporter.tell(now)
+
+        return await import_files(
+            settings, files, kind, again=again, progress=progress, bad=shown.bad
+        )
 
 
 class _Shown:

@@ -1,13 +1,11 @@
 """`emberline notify`: what operators are told, what failed, and a test."""
 
-from typing import Any
-
 import click
 
 from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.notify import outbox_log
-from agents.notify.deliveries import deliveries
+from agents.notify.deliveries import deliveries, facts
 from agents.notify.outbox import (
     Attempt,
     Channel,
@@ -47,7 +45,7 @@ def list_(ctx: click.Context, every: bool, as_json: bool) -> None:
     found = run(_deliveries(settings_of(ctx)))
     listed = [one for one in found if every or one.state is not DeliveryState.SENT]
     if as_json:
-        emit({"deliveries": [_facts(one) for one in listed]})
+        emit({"deliveries": [facts(one) for one in listed]})
         return
     show(
         ("time", "id", "state", "type", "channel", "to", "tries", "next", "error"),
@@ -121,21 +119,6 @@ def test(ctx: click.Context, address: str | None, as_json: bool) -> None:
             say(f"{name}: {one.result}{f', {one.detail}' if one.detail else ''}")
     if any(one.result is not Result.SENT for one in results):
         raise Fatal("Not all were sent", remedy="See docs/notifications.md for the settings")
-
-
-def _facts(one: Delivery) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "type": one.kind,
-        "channel": one.channel,
-        "to": one.shown,
-        "state": one.state,
-        "created": one.created,
-        "changed": one.changed,
-        "attempts": one.attempts,
-        "next_at": one.next_at if one.state is DeliveryState.PENDING else None,
-        "error": one.error or None,
-    }
 
 
 async def _deliveries(settings: Settings) -> list[Delivery]:

@@ -127,7 +127,8 @@ CODES: Mapping[str, ProblemCode] = {
     "unknown_user": ProblemCode(
         404,
         "No such user",
-        "the user is unknown or deleted, or was merged into a user who is",
+        "the user is unknown or deleted, or was merged into a user who is: then `gone` is "
+        "deleted, merged_into_nobody, merged_into_deleted or merge_cycle",
     ),
     "unknown_request": ProblemCode(
         404,

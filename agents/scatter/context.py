@@ -13,7 +13,9 @@ from agents.http.session import EndedSessions
 from agents.http.signature import Nonces
 from agents.requests.commands import Commands
 from agents.requests.events import EventHub
+from agents.requests.imports import Imports
 from agents.resources.budget import answers
+from agents.resources.pace import Pace
 from agents.scatter.outlines import Outlines
 from agents.scatter.peers import Peers
 from agents.supervision.shard_manager import ShardManager
@@ -61,6 +63,8 @@ class WorkerContext:
     events: EventHub = field(init=False, repr=False)
     table: SourceTable = field(init=False, repr=False)
     outlines: Outlines = field(init=False, repr=False)
+    pace: Pace = field(init=False, repr=False)
+    imports: Imports = field(init=False, repr=False)
     keyring: KeyRing = field(init=False)
     admission: Admission = field(init=False)
     spools: Quota = field(init=False)
@@ -80,6 +84,8 @@ class WorkerContext:
         self.commands = Commands(self.settings, self.kafka, self.keyring, self.clock, self.requests)
         self.table = SourceTable(self.states)
         self.outlines = Outlines(self.clock)
+        self.pace = Pace(self.clock)
+        self.imports = Imports(self.clock)
         self.events = EventHub(
             self.states,
             self.requests,

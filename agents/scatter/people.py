@@ -22,6 +22,7 @@ __all__ = [
     "MOST_BEARERS",
     "MOST_MERGES",
     "MOST_NAMED",
+    "Gone",
     "Resolved",
     "by_shard",
     "find",
@@ -39,6 +40,17 @@ MOST_NAMED = 10
 _FAILING = "The users cannot be read now"
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Why a user of the roster has no valid user. `code`: deleted, merged_into_nobody,
+    merged_into_deleted or merge_cycle; `into`: the user whom the merges lead to.
+    """
+
+    code: str
+    why: str
+    into: str | None = None
+
+
 @dataclass
 class Resolved:
     """For each requested user the user who is valid now; None if there is none.
@@ -48,7 +60,7 @@ class Resolved:
     """
 
     users: dict[str, UserFacts | None] = field(default_factory=dict)
-    gone: Mapping[str, str] = field(default_factory=dict)
+    gone: Mapping[str, Gone] = field(default_factory=dict)
     archived: tuple[str, ...] = ()
 
 
@@ -154,17 +166,18 @@ def _next(user: str, known: Mapping[str, UserFacts]) -> str:
     return user if into is None else into
 
 
-def _why(asked: str, now: str, known: Mapping[str, UserFacts]) -> str:
+def _why(asked: str, now: str, known: Mapping[str, UserFacts]) -> Gone:
     """Why a user of the roster has no valid user."""
+    circle = Gone("merge_cycle", "its merges lead in a circle, or too far")
     if asked == now or now not in known:
         merged = asked != now or _next(asked, known) != asked
-        return "its merges lead in a circle, or too far" if merged else "it was deleted"
+        return circle if merged else Gone("deleted", "it was deleted")
     person = known[now].person
     if person is None:
-        return f"it has become {now!r}, which nobody is"
+        return Gone("merged_into_nobody", f"it has become {now!r}, which nobody is", now)
     if person.deleted:
-        return f"it has become {now!r}, which was deleted"
-    return "its merges lead in a circle, or too far"
+        return Gone("merged_into_deleted", f"it has become {now!r}, which was deleted", now)
+    return circle
 
 
 def _there(user: str, known: Mapping[str, UserFacts]) -> UserFacts | None:

@@ -96,6 +96,9 @@ class IngestLoop:
         self._folded: dict[Partition, int] = {}
         self._reader: LogReader | None = None
         self._ended = ""
+        #: The time of the newest record of each fetch in `_unfolded`.
+        self._times: deque[int] = deque()
+        self.folded_ms: int | None = None
         self.events = 0
         self.forwarded = 0
         self.rejected = 0
@@ -231,6 +234,7 @@ class IngestLoop:
                 )
                 self._budget.scheduler.events_came(load=not few)
                 self._unfolded.append(positions)
+                self._times.append(max(batch.max_timestamp for batch in batches))
                 await self._deliver(FetchedBatches(batches))
             else:
                 few = False
@@ -279,6 +283,7 @@ class IngestLoop:
             for decoded in (laid.decoded for laid in group):
                 if decoded.last:
                     self._folded = self._unfolded.popleft()
+                    self.folded_ms = self._times.popleft()
                 self.events += decoded.ingested.events
                 for taken in (decoded.ingested, decoded.users):
                     self.rejected += len(taken.rejects)

@@ -68,8 +68,9 @@ class ShardStatus:
     least 1 if no broker answers for the topic, and 0 only if everything is folded. `held_back` has
     the part of the lag that cannot be read yet, because a producer has not ended its transaction;
     topics without such records are left out. `waits_for` says what ingest waits for; it is empty if
-    there is nothing. `recovery_s` is the duration of the takeover in seconds, from the start until
-    the shard was ready; None before.
+    there is nothing. `events` are those taken in since the shard started here; `folded_ms` is the
+    time of the newest record in the last fetch that is folded, None before. `recovery_s` is the
+    duration of the takeover in seconds, from the start until the shard was ready; None before.
     """
 
     phase: ShardPhase = ShardPhase.STARTING
@@ -78,6 +79,8 @@ class ShardStatus:
     lag: Mapping[str, int] = field(default_factory=dict)
     held_back: Mapping[str, int] = field(default_factory=dict)
     waits_for: str = ""
+    events: int = 0
+    folded_ms: int | None = None
     rows: int = 0
     deltas: int = 0
     delta_rows: int = 0

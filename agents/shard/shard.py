@@ -106,6 +106,8 @@ class Shard:
             lag=self._ingest.lag(),
             held_back=self._ingest.held_back(),
             waits_for=self._ingest.waits_for,
+            events=self._ingest.events,
+            folded_ms=self._ingest.folded_ms,
             rows=sum(index.rows for index in table.segments.values()) + table.delta_rows,
             deltas=len(table.deltas),
             delta_rows=table.delta_rows,

@@ -34,7 +34,11 @@ def profile(facts: UserFacts, archived: tuple[str, ...], names: Names) -> dict[s
         "excluded_expired": {
             "entries": len(facts.hidden),
             "sources": hidden_entries(facts.hidden, names),
-            "unchecked": unchecked(archived, facts.hidden),
+            "unchecked": (others := unchecked(archived, facts.hidden)),
+            "archived": [
+                {"source": each, "name": names.source(each), "state": names.state(each)}
+                for each in others["sources"]
+            ],
         },
     }
 

@@ -27,8 +27,10 @@ from agents.web.routes import (
     export_size,
     filters,
     health,
+    imports,
     interactions,
     internal,
+    notifications,
     page,
     records,
     requests,
@@ -36,6 +38,7 @@ from agents.web.routes import (
     sources,
     sweep,
     users,
+    workers,
 )
 from agents.web.source_names import resolved_sources
 from schemas.errors import Fatal
@@ -44,6 +47,9 @@ __all__ = ["ROUTES", "Web", "routes"]
 
 ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
+    *workers.ROUTES,
+    *imports.ROUTES,
+    *notifications.ROUTES,
     *sources.ROUTES,
     *interactions.ROUTES,
     *analytics.ROUTES,

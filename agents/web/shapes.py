@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from agents.coordinator.rules.retention import SINCE
 from agents.filters.description import FieldType
+from agents.requests.imports import ImportState
 from agents.web.request_shapes import PROGRESS, UNDERSTOOD
 from agents.web.user_columns import COLUMNS as AUDIENCE_COLUMNS
 from schemas.records.lifecycle import State
@@ -121,16 +122,66 @@ _SOURCE = {
     },
 }
 
+_IMPORT = shape(
+    {
+        "id": _TEXT,
+        "state": {"enum": list(ImportState)},
+        "file": _TEXT,
+        **dict.fromkeys(("records", "bad", "done_bytes", "total_bytes"), _COUNT),
+        "per_second": {"type": "number"},
+        "seconds_left": {"type": ["number", "null"]},
+        "began": _MOMENT,
+        "told": _MOMENT,
+    }
+)
+
 COMPONENTS: Mapping[str, Any] = {
     "Status": shape(
         {
             "address": _TEXT,
             "generation": {"type": "integer"},
             "ready": {"type": "boolean"},
+            "awaited": {**_TEXTS, "description": "what it is not ready for; empty if it is"},
             "coordinator": {"type": "boolean"},
             "coordinator_address": _NAME,
             "partitions": _COUNT,
-            "shards": _list({"type": "object"}),
+            "shards": _list(
+                {
+                    "type": "object",
+                    "description": "`events_per_s`: since the question before, null without one "
+                    "from 1 to 60 seconds ago; `lag_s`: the age of the newest record that is "
+                    "folded, by the records' own times; 0 if all are folded, null if none is",
+                }
+            ),
+            "memory": shape(
+                {
+                    "budget": {**_COUNT, "description": "bytes: the setting `memory_budget`"},
+                    "resident": {"type": ["integer", "null"], "description": "bytes in use"},
+                }
+            ),
+            "stuck": shape(
+                {
+                    "count": {
+                        **_COUNT,
+                        "description": "sources with shards that have not reported",
+                    },
+                    "first": _list(
+                        shape(
+                            {
+                                "source": _TEXT,
+                                "name": _TEXT,
+                                "state": _STATE,
+                                "shards": _SHARDS,
+                                "since": _MOMENT,
+                            }
+                        )
+                    ),
+                }
+            ),
+            "imports": {
+                **_list(_IMPORT),
+                "description": "what imports have told this worker, the latest to begin first",
+            },
             "directory": {"type": "object", "additionalProperties": _TEXT},
             "keys": {**_NAME, "description": "what is wrong with the keys file"},
             "topics": _list({"type": "object"}),
@@ -153,6 +204,21 @@ COMPONENTS: Mapping[str, Any] = {
                 **_list({"type": "object"}),
                 "description": "fields of JSON records that are nearly one of those that are read",
             },
+        }
+    ),
+    "Workers": shape(
+        {
+            "now": _MOMENT,
+            "partitions": _COUNT,
+            "workers": _list(
+                shape(
+                    {
+                        "address": _TEXT,
+                        "trouble": {**_NAME, "description": "why it does not answer"},
+                        "status": {"anyOf": [_ref("Status"), {"type": "null"}]},
+                    }
+                )
+            ),
         }
     ),
     "SourceState": shape(_SOURCE),

@@ -91,11 +91,20 @@ PROFILE = shape(
         "aliases": {**_TEXTS, "description": "Those without a label"},
         "user_aliases": {**_list(shape(_ALIAS)), "description": "Those with a label"},
         "in_roster": _FLAG,
+        "merged_from": {**_NAME, "description": "Who was asked for, if they became this user"},
         "campaigns_received": _list(shape(_ENTRY)),
         "canvas_messages_received": _list(shape({**_ENTRY, "steps": _list(_NAMED)})),
         "signals": _SIGNALS,
         "feed_views": shape({"count": _COUNT, "last": _MAYBE_TIME}),
-        "excluded_expired": shape(_HIDDEN),
+        "excluded_expired": shape(
+            {
+                **_HIDDEN,
+                "archived": {
+                    **_list(shape({"source": _TEXT, "name": _TEXT, "state": _NAME})),
+                    "description": "Those of `unchecked`, with names",
+                },
+            }
+        ),
     }
 )
 _ENGAGED = ("opened_email", "opened_push", "clicked_email", "clicked_triggered_in_app_message")

@@ -11,6 +11,8 @@ import { Running } from "./running.js";
 import { Source } from "./source.js";
 import { Sources } from "./sources.js";
 import { LANGUAGES, language, load, num, t } from "./texts.js";
+import { System } from "./system.js";
+import { User } from "./users.js";
 
 /**
  * The views of the menu: `all` shows `#/NAME`, `one` shows `#/NAME/ID`. Each gets `query`
@@ -21,6 +23,8 @@ const VIEWS = {
   sources: { all: Sources, one: Source },
   requests: { all: Requests, one: OneRequest, badge: (totals) => totals.requests_running },
   audience: { all: Audience },
+  users: { all: User, one: User },
+  system: { all: System, one: System },
 };
 
 function place() {

@@ -3,7 +3,7 @@ figures.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,18 +14,22 @@ from agents.coordinator.rules.sweep_state import RetentionSweep
 from agents.http.keys import Scope
 from agents.http.problems import Problem
 from agents.http.route import Route, ref
+from agents.resources.resident import resident_bytes
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.shard.phase import ShardPhase
 from agents.supervision.shard_manager import Shard, ShardStatus
+from schemas.records.lifecycle import SourceState
 from schemas.records.misspelt import MISSPELT
 from schemas.words.plural import numbered
 
-__all__ = ["ROUTES", "healthz", "readyz", "status"]
+__all__ = ["ROUTES", "figures", "healthz", "readyz", "status"]
 
 _UNREADABLE = 20
 """So many definitions that cannot be read are named."""
 
 
+_STUCK = 50
+"""So many sources with stuck work are named."""
 MOST_MISSPELT = 50
 
 
@@ -48,29 +52,53 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def status(request: web.Request) -> web.Response:
     """This worker in figures."""
-    context = request.app[CONTEXT]
+    return web.json_response(figures(request.app[CONTEXT]))
+
+
+def figures(context: WorkerContext) -> dict[str, Any]:
+    """The figures of `Status` in the OpenAPI document."""
     manager = context.manager
     states = context.states if context.states.caught_up.is_set() else ()
-    return web.json_response(
-        {
-            "address": context.address,
-            "generation": manager.generation,
-            "ready": not _awaited(context),
-            "coordinator": manager.coordinates,
-            "coordinator_address": manager.directory.control or None,
-            "partitions": context.settings.partitions,
-            "shards": [
-                _shard(context, partition, shard) for partition, shard in manager.shards.items()
-            ],
-            "directory": {str(p): a for p, a in sorted(manager.directory.shards.items())},
-            "keys": context.keyring.trouble or None,
-            "sources": Counter(record.state.value for record in states),
-            "topics": [asdict(problem) for problem in context.topics.findings],
-            "sweep": _sweep(context.catalog.sweep),
-            "unreadable": _unreadable(context.catalog.quarantined),
-            "misspelt": [asdict(one) for one in MISSPELT.found()[:MOST_MISSPELT]],
-        }
-    )
+    return {
+        "address": context.address,
+        "generation": manager.generation,
+        "ready": not _awaited(context),
+        "awaited": _awaited(context),
+        "coordinator": manager.coordinates,
+        "coordinator_address": manager.directory.control or None,
+        "partitions": context.settings.partitions,
+        "shards": [
+            _shard(context, partition, shard) for partition, shard in manager.shards.items()
+        ],
+        "directory": {str(p): a for p, a in sorted(manager.directory.shards.items())},
+        "keys": context.keyring.trouble or None,
+        "memory": {"budget": context.settings.memory_budget, "resident": resident_bytes()},
+        "sources": Counter(record.state.value for record in states),
+        "stuck": _stuck(states),
+        "topics": [asdict(problem) for problem in context.topics.findings],
+        "sweep": _sweep(context.catalog.sweep),
+        "imports": context.imports.found(),
+        "unreadable": _unreadable(context.catalog.quarantined),
+        "misspelt": [asdict(one) for one in MISSPELT.found()[:MOST_MISSPELT]],
+    }
+
+
+def _stuck(states: Iterable[SourceState]) -> dict[str, Any]:
+    """Sources with shards that have not reported in time, those that changed last first."""
+    found = sorted((one for one in states if one.stuck), key=lambda one: -one.updated_at)
+    return {
+        "count": len(found),
+        "first": [
+            {
+                "source": one.source,
+                "name": one.name,
+                "state": one.state.value,
+                "shards": list(one.stuck),
+                "since": one.updated_at,
+            }
+            for one in found[:_STUCK]
+        ],
+    }
 
 
 def _sweep(sweep: RetentionSweep) -> dict[str, Any]:
@@ -123,7 +151,15 @@ def _shard(context: WorkerContext, partition: int, shard: Shard | None) -> dict[
     unread = context.topics.unread(partition)
     behind = figures.events_behind + sum(unread.values())
     described = {"partition": partition, "ready": shard is not None and shard.ready}
-    return described | asdict(figures) | {"unread": unread, "cursor_lag": behind}
+    rate = context.pace.rate(partition, figures.events)
+    if not behind:
+        lag_s: float | None = 0.0
+    elif figures.folded_ms is None:
+        lag_s = None
+    else:
+        lag_s = max(0, context.clock.now_ms() - figures.folded_ms) / 1000
+    more = {"unread": unread, "cursor_lag": behind, "events_per_s": rate, "lag_s": lag_s}
+    return described | asdict(figures) | more
 
 
 _HEALTHY = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}

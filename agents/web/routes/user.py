@@ -1,13 +1,14 @@
 """GET /users/{id}: one user's profile."""
 
 from functools import partial
+from typing import Any
 
 from aiohttp import web
 
 from agents.http.problems import Problem, bad_request
 from agents.resources.threads import execute
 from agents.scatter.context import CONTEXT, WorkerContext
-from agents.scatter.people import MOST_NAMED, Resolved, find, resolve
+from agents.scatter.people import MOST_NAMED, Gone, Resolved, find, resolve
 from agents.users.facts import UserFacts
 from agents.users.names import Names
 from agents.users.profile import profile
@@ -24,7 +25,7 @@ BY = ("user", "external", "alias")
 async def one_user(request: web.Request) -> web.Response:
     """The user whom `id` names: a user id, else an external id, else an alias; `?by=` selects one
     of them. The alias has the label of `?label=`, or none; `?label=` also implies an alias. For a
-    merged user the answer is the other user.
+    merged user the answer is the other user, and `merged_from` names the one who was asked for.
 
     Raises Problem: 400, 404 (nobody), 409 (several), 503.
     """
@@ -38,20 +39,22 @@ async def one_user(request: web.Request) -> web.Response:
             raise bad_request(f"label belongs to an alias, and by is {by}")
         by = "alias"
     access_log.note(request, {by or "any": asked, **({"label": label} if label else {})})
-    facts, archived = await _who(context, asked, by, label)
+    facts, archived, bearers = await _who(context, asked, by, label)
     names = Names(context.states, context.catalog)
     access_log.count(request, 1)
-    return json_answer(await execute(partial(profile, facts, archived, names)))
+    found = await execute(partial(profile, facts, archived, names))
+    return json_answer(found | {"merged_from": None if facts.user in bearers else bearers[0]})
 
 
 async def _who(
     context: WorkerContext, asked: str, by: str | None, label: str
-) -> tuple[UserFacts, tuple[str, ...]]:
+) -> tuple[UserFacts, tuple[str, ...], list[str]]:
+    """The user, the archived sources of their shard, and the users who bear the identifier."""
     if by in (None, "user"):
         found = await resolve(context, [asked])
         facts = found.users[asked]
         if facts is not None:
-            return facts, found.archived
+            return facts, found.archived, [asked]
         if by == "user" or asked in found.gone:
             raise _nobody(asked, by, label, found.gone.get(asked))
     matches = await find(
@@ -62,7 +65,7 @@ async def _who(
     for kind in ("external", "alias"):
         users = sorted({match.user for match in matches if match.by == kind})
         if users and (one := _one(asked, kind, await resolve(context, users))) is not None:
-            return one
+            return *one, users
     raise _nobody(asked, by, label)
 
 
@@ -76,11 +79,15 @@ def _one(asked: str, kind: str, found: Resolved) -> tuple[UserFacts, tuple[str, 
     return (next(iter(there.values())), found.archived) if there else None
 
 
-def _nobody(asked: str, by: str | None, label: str, why: str | None = None) -> Problem:
+def _nobody(asked: str, by: str | None, label: str, gone: Gone | None = None) -> Problem:
     how = {"user": "user id", "external": "external id", "alias": "alias"}
     named = how.get(by or "", "user id, external id or alias")
-    because = f": {why}" if why else ""
+    because = f": {gone.why}" if gone is not None else ""
     under = f" and the label {label!r}" if label else " without a label" if by == "alias" else ""
+    members: dict[str, Any] = {} if gone is None else {"gone": gone.code, "into": gone.into}
     return Problem(
-        "unknown_user", f"There is no user with the {named} {asked!r}{under}{because}", user=asked
+        "unknown_user",
+        f"There is no user with the {named} {asked!r}{under}{because}",
+        user=asked,
+        **members,
     )

@@ -258,6 +258,7 @@ PROFILE: dict[str, Any] = {
         "entries": 0,
         "sources": [],
         "unchecked": {"count": 0, "sources": []},
+        "archived": [],
     },
 }
 BRAZE_A = {
@@ -356,7 +357,9 @@ async def test_either_worker_answers_about_users_and_counts_expired_data(sites: 
 async def _profiles(sites: Sites) -> None:
     for name in ("u1", "u1?by=user", "ext-1", "ext-1?by=external", "one", "eins?label=de", "u3",
                  "one?by=alias&label=", "eins?by=alias&label=de", "ext-3"):  # fmt: skip
-        assert await sites.both(f"/users/{name}") == (200, PROFILE), name
+        merged = "u3" if name in ("u3", "ext-3") else None
+        expected = PROFILE | {"merged_from": merged}
+        assert await sites.both(f"/users/{name}") == (200, expected), name
     status, found = await sites.both("/users/u5")
     assert (status, found["in_roster"], found["external_user_id"]) == (200, False, "by-event")
     assert await sites.both("/users/by-event") == (200, found)
@@ -368,9 +371,14 @@ async def _profiles(sites: Sites) -> None:
     for name in nobody:
         status, found = await sites.both(f"/users/{name}")
         assert (status, found["code"]) == (404, "unknown_user"), name
-    for name, why in (("u4", "it was deleted"), ("u6", "circle"), ("u10", "'none', which nobody")):
+    for name, gone, into, why in (
+        ("u4", "deleted", None, "it was deleted"),
+        ("u6", "merge_cycle", None, "circle"),
+        ("u10", "merged_into_nobody", "none", "'none', which nobody"),
+    ):
         status, found = await sites.both(f"/users/{name}")
-        assert (status, why in found["detail"]) == (404, True), found
+        assert (status, found["gone"], found["into"]) == (404, gone, into), found
+        assert why in found["detail"]
     status, found = await sites.both("/users/same")
     assert (status, found["code"], found["users"]) == (409, "ambiguous_user", ["u8", "u9"])
     for name in ("u1?by=email", "one?by=user&label=en"):
@@ -385,7 +393,7 @@ async def _command(sites: Sites) -> None:
     address = str(sites.workers[1].facts["address"])
     port = int(address.rpartition(":")[2])
     settings = replace(sites.settings, http_port=port)
-    assert await read(settings, "ext-3", "external") == PROFILE
+    assert await read(settings, "ext-3", "external") == PROFILE | {"merged_from": "u3"}
     with pytest.raises(EmberlineError, match="no user with the alias 'ext-3'"):
         await read(settings, "ext-3", "alias")
     done = await asyncio.to_thread(
@@ -587,6 +595,8 @@ async def _hidden(sites: Sites) -> None:
     assert excluded["entries"] + excluded["unchecked"]["count"] == 1
     named = [each["source"] for each in excluded["sources"]] + excluded["unchecked"]["sources"]
     assert named == ["campaign:b"]
+    archived = [each["source"] for each in excluded["archived"]]
+    assert archived == excluded["unchecked"]["sources"]
     status, found = await sites.both_post("/users/export/ids", {"external_ids": ["ext-1"]})
     assert found["users"] == [{**BRAZE_1, "campaigns_received": [BRAZE_A]}]
     excluded = found["excluded_expired"]

@@ -33,6 +33,9 @@ DYNAMIC = (
     *("audience.column.", "audience.empty.", "audience.field.", "audience.filter."),
     *("audience.format.", "audience.group.", "audience.joint."),
     *("audience.start.", "audience.unit.", "audience.value."),
+    *("system.delivery.", "system.import.", "system.phase.", "system.remedy."),
+    *("system.sweep.about.", "system.sweep.ask.", "system.sweep.do.", "system.sweep.state."),
+    *("users.by.", "users.deed.", "users.gone.", "users.signal."),
 )
 MOST_BYTES = 200_000
 

@@ -1,0 +1,54 @@
+// What no event tells of is read again now and then, as long as somebody looks.
+
+import { useEffect, useState } from "./htm.js";
+import { live } from "./live.js";
+
+/** No page asks more often. */
+const EVERY_MS = 2_000;
+/** One answer may be under way when the next one is due; older states are told to be old. */
+export const OLD_MS = 3_000;
+
+/**
+ * Read every 2 s: { found, error, at, now, again }. `at`: when the last answer was asked for, ms of this browser's
+ * clock. Nothing is asked while the page is hidden, nor before the last answer has come.
+ */
+export function usePoll(read) {
+  const [state, set] = useState({ found: null, error: null, at: null });
+  const [now, tick] = useState(Date.now());
+  const [turn, next] = useState(0);
+  const again = () => next((n) => n + 1);
+  useEffect(() => {
+    let here = true;
+    let timer = 0;
+    const ask = async () => {
+      const at = Date.now();
+      try {
+        const found = await read();
+        if (here) set({ found, error: null, at });
+      } catch (error) {
+        if (here) set((before) => ({ ...before, error }));
+      }
+      if (here && !document.hidden) timer = setTimeout(ask, Math.max(0, at + EVERY_MS - Date.now()));
+    };
+    const seen = () => {
+      clearTimeout(timer);
+      if (!document.hidden) ask();
+    };
+    ask();
+    document.addEventListener("visibilitychange", seen);
+    return () => {
+      here = false;
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", seen);
+    };
+  }, [turn]);
+  useEffect(() => {
+    const timer = setInterval(() => tick(Date.now()), 1_000);
+    live.addEventListener("reload", again);
+    return () => {
+      clearInterval(timer);
+      live.removeEventListener("reload", again);
+    };
+  }, []);
+  return { ...state, now, again };
+}

@@ -1,0 +1,94 @@
+// What could not be read, and what could not be delivered: read when the view opens, and when asked.
+
+import { html, useState } from "./htm.js";
+import { get, quoted } from "./api.js";
+import { Failure, Moment, useRead } from "./parts.js";
+import { Same } from "./same.js";
+import { clock, num, t } from "./texts.js";
+
+const SINCE_MS = 86_400_000;
+const MOST = 5;
+
+/** Codes that have a remedy in each language; of another one the worker's own is shown. */
+const CODES = [
+  "bad_json", "bad_key", "bad_merge", "bad_time", "missing_field", "too_large", "too_long", "two_sources",
+  "undecodable", "unknown_schema",
+];
+
+const Remedy = ({ code, remedy }) => (CODES.includes(code) ? t(`system.remedy.${code}`) : html`<span lang="en">${remedy ?? ""}</span>`);
+
+function Sample({ one }) {
+  return html`<tr><td><code>${one.code}</code></td><td><code>${one.topic}</code>
+      <span class="why">${t("system.offset", { partition: one.partition, offset: one.offset })}</span></td>
+    <td><bdi>${one.user ?? t("unknown")}</bdi><span class="why" lang="en"><bdi>${one.detail.slice(0, 300)}</bdi></span></td>
+    <td><code>${one.value.slice(0, 200)}</code></td><td><${Moment} ms=${one.time} /></td></tr>`;
+}
+
+const place = (samples) => `rejected?since=${Date.now() - SINCE_MS}${samples ? `&samples=${MOST}` : ""}`;
+
+/** `samples`: whether the reader may see records, which name users. */
+export function Rejected({ samples }) {
+  const [shown, show] = useState(false);
+  const read = async () => ({ at: Date.now(), ...(await get(place(shown))) });
+  const [found, error, again] = useRead(read, [shown]);
+  const counts = found?.counts ?? [];
+  return html`<section aria-label=${t("system.rejected")}>
+    <div class="bar"><h2>${t("system.rejected")} ${found && html`<small class="soft">${t("system.as_of", { time: clock(found.at) })}</small>`}</h2>
+      <span class="push"></span>
+      ${samples && counts.length > 0 && html`<button aria-expanded=${shown} onClick=${() => show(!shown)}>
+        ${t(shown ? "system.samples.hide" : "system.samples")}</button>`}
+      <button onClick=${again}>${t("system.refresh")}</button></div>
+    <${Failure} error=${error} again=${again} />
+    ${!found && !error && html`<p class="none" role="status">${t("loading")}</p>`}
+    ${found && html`<div class="panel flush over" tabindex="0">
+      ${counts.length === 0 ? html`<p class="none">${t("system.rejected.none")}</p>` : html`<table>
+      <thead><tr><th>${t("reason")}</th><th>${t("system.topic")}</th><th class="num">${t("system.records")}</th>
+        <th>${t("system.last")}</th><th>${t("system.remedy")}</th></tr></thead>
+      <tbody>${counts.map((one) => html`<tr key=${`${one.code} ${one.topic}`}><td><code>${one.code}</code></td>
+        <td><code>${one.topic}</code></td><td class="num">${num(one.count)}</td><td><${Moment} ms=${one.last} /></td>
+        <td><${Remedy} ...${one} /></td></tr>`)}</tbody></table>`}</div>
+    ${!found.complete && html`<p class="why">${t("system.rejected.part")}</p>`}
+    ${!samples && counts.length > 0 && html`<p class="why">${t("system.samples.forbidden")}</p>`}
+    ${shown && found.samples.length > 0 && html`<div class="panel flush over" tabindex="0"><table>
+      <caption>${t("system.samples.caption")}</caption>
+      <thead><tr><th>${t("reason")}</th><th>${t("system.topic")}</th><th>${t("system.user")}</th><th>${t("system.value")}</th>
+        <th>${t("time")}</th></tr></thead>
+      <tbody>${found.samples.map((one) => html`<${Sample} key=${`${one.topic} ${one.partition} ${one.offset}`} one=${one} />`)}</tbody>
+    </table></div>`}
+    <${Same} commands=${["emberline rejected"]} paths=${[shown ? `rejected?samples=${MOST}` : "rejected"]} />`}
+  </section>`;
+}
+
+const LOOKS = { failed: "bad", pending: "moving" };
+const KINDS = {
+  "request.finished": "system.notice.request",
+  "sources.expiring_soon": "system.notice.expiring",
+  "work.stuck": "system.notice.stuck",
+  "sweep.waiting": "system.notice.sweep",
+  test: "system.notice.test",
+};
+
+/** Mail and webhooks that wait or failed, and the command that tries them again. */
+export function Undelivered() {
+  const [found, error, again] = useRead(async () => ({ at: Date.now(), ...(await get("notifications")) }), []);
+  const all = found?.deliveries ?? [];
+  const failed = all.filter((one) => one.state === "failed");
+  const some = failed.length === 1 ? quoted(failed[0].id) : "--all";
+  return html`<section aria-label=${t("system.notices")}>
+    <div class="bar"><h2>${t("system.notices")} ${found && html`<small class="soft">${t("system.as_of", { time: clock(found.at) })}</small>`}</h2>
+      <span class="push"></span><button onClick=${again}>${t("system.refresh")}</button></div>
+    <${Failure} error=${error} again=${again} />
+    ${found && html`<div class="panel flush over" tabindex="0">
+      ${all.length === 0 ? html`<p class="none">${t("system.notices.none", { count: found.counts.sent })}</p>` : html`<table>
+      <thead><tr><th>${t("system.recipient")}</th><th>${t("system.notice")}</th><th>${t("state")}</th>
+        <th class="num">${t("system.attempts")}</th><th>${t("time")}</th></tr></thead>
+      <tbody>${all.map((one) => html`<tr key=${one.id}><td><bdi>${one.to.slice(0, 120)}</bdi></td>
+        <td>${t(KINDS[one.type] ?? "unknown")}</td>
+        <td><span class=${`chip ${LOOKS[one.state] ?? ""}`}>${t(`system.delivery.${one.state}`)}</span>
+          ${one.error && html`<span class="why" lang="en"><bdi>${one.error.slice(0, 300)}</bdi></span>`}
+          ${one.next_at && html`<span class="why">${t("system.next_try")} <${Moment} ms=${one.next_at} /></span>`}</td>
+        <td class="num">${num(one.attempts)}</td><td><${Moment} ms=${one.created} /></td></tr>`)}</tbody></table>`}</div>
+    ${failed.length > 0 && html`<p>${t("system.retry")} <code>${`emberline notify retry ${some}`}</code></p>`}
+    <${Same} commands=${["emberline notify list"]} paths=${["notifications"]} />`}
+  </section>`;
+}
