@@ -46,7 +46,7 @@ function Found({ type, dry }) {
       <dt>${t("dialog.size")}</dt><dd>${size(effect.bytes)}</dd>
       <${Estimate} type=${type} effect=${effect} />
     </dl>`}
-    <${Reasons} reasons=${dry.reasons} type=${type} />
+    <${Reasons} reasons=${dry.reasons} type=${type} dry=${true} />
   </div>
   ${possible.length > 0 && html`<details><summary>${t("dialog.which")}</summary>
     <ul tabindex="0" aria-label=${t("dialog.which")}>

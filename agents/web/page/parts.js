@@ -50,8 +50,9 @@ const CODES = [
   ...["not_restoring", "nothing_archived", "unknown_source"],
 ];
 
-/** The reasons of a request with how many sources each is of: what is so already apart. */
-export function Reasons({ reasons, type }) {
+/** The reasons of a request with how many sources each is of: what is so already apart. `dry`: nothing is done yet. */
+export function Reasons({ reasons, type, dry = false }) {
+  const head = dry ? ["refusal.refused", "refusal.already"] : ["refusal.missed", "refusal.needless"];
   const texts = new Map();
   for (const reason of reasons) {
     const key = `${reason.already ? "already" : "refused"} ${refusal(reason, type)}`;
@@ -62,7 +63,7 @@ export function Reasons({ reasons, type }) {
   const part = (already) => {
     const found = all.filter((one) => one.already === already);
     const count = found.reduce((sum, one) => sum + one.count, 0);
-    return found.length > 0 && html`<p class="soft">${t(already ? "refusal.already" : "refusal.refused", { count })}</p>
+    return found.length > 0 && html`<p class="soft">${t(head[Number(already)], { count })}</p>
       <ul class="reasons">${found.map((one) => html`<li><b>${num(one.count)}</b> ${one.text}</li>`)}</ul>`;
   };
   return html`${part(false)}${part(true)}`;

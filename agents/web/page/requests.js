@@ -41,7 +41,7 @@ function Line({ one }) {
   return html`<tr>
     <td><a class="name" href=${address(one.request_id)}>
         ${t(`type.${one.type}`)}${one.dry_run ? ` (${t("dry")})` : ""}</a>
-      <code>${short(one.request_id, 40)}</code></td>
+      <code class="wide">${short(one.request_id, 40)}</code></td>
     <td><${Chip} state=${one.state} />
       ${one.state === "running" && html`<${Progress} progress=${one.progress} label=${t("state.running")} />`}</td>
     <td><${Done} counts=${one.counts} /></td>
@@ -185,7 +185,7 @@ export function OneRequest({ name: id, query, operate }) {
     ${one.effect && html`<${Effect} effect=${one.effect} />`}
     <section class="panel request" aria-label=${t("facts")}>
       <dl>${facts.filter(([, value]) => value).map(([label, value]) => html`<dt>${label}</dt><dd>${value}</dd>`)}</dl>
-      <${Reasons} reasons=${one.reasons} type=${one.type} />
+      <${Reasons} reasons=${one.reasons} type=${one.type} dry=${one.dry_run} />
     </section>
     ${counts.total > 0 && html`<${Outcomes} one=${one} query=${query} />
     <div class="panel flush over"><${Parts} one=${one} /></div>
