@@ -37,6 +37,22 @@ export const ask = (body, id) => call("POST", "requests", body, { "Idempotency-K
 
 export const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
+const TRY_S = 30;
+const TRY_AGAIN_MS = 1000;
+const TRIES = 90;
+
+/** What a request would do. Of many thousand sources that takes longer than one call waits: then it is asked again. */
+export async function tryOut(body, id, wanted = () => true) {
+  const dry = { ...body, dry_run: true };
+  let found = await call("POST", `requests?wait=${TRY_S}`, dry, { "Idempotency-Key": id });
+  for (let turn = 0; ["sent", "running"].includes(found.state) && wanted(); turn++) {
+    if (turn === TRIES) throw new Refused("late", "", 0);
+    await new Promise((done) => setTimeout(done, TRY_AGAIN_MS));
+    found = await get(`requests/${encodeURIComponent(found.request_id)}`);
+  }
+  return found;
+}
+
 const bearer = "-H 'Authorization: Bearer KEY'";
 
 /** The keys of all that match, as a command line finds them. */

@@ -1,7 +1,7 @@
 // The dialog before a change: a dry run says what would happen; then the request itself.
 
 import { html, useEffect, useRef, useState } from "./htm.js";
-import { ask, equivalents } from "./api.js";
+import { ask, equivalents, tryOut } from "./api.js";
 import { Failure, Reasons } from "./parts.js";
 import { duration } from "./spans.js";
 import { day, num, size, t } from "./texts.js";
@@ -82,6 +82,7 @@ function Trouble({ error }) {
  */
 export function Dialog({ type, sources = [], match, request, close, sent }) {
   const box = useRef();
+  const here = useRef(true);
   const [id] = useState(newId);
   const [reason, write] = useState("");
   const [notify, address] = useState("");
@@ -99,12 +100,16 @@ export function Dialog({ type, sources = [], match, request, close, sent }) {
   };
   const tryFirst = () => {
     fail(null);
-    ask({ ...body, dry_run: true }, newId()).then(check, fail);
+    tryOut(body, newId(), () => here.current).then(
+      (found) => here.current && check(found),
+      (why) => here.current && fail(why),
+    );
   };
   useEffect(() => {
     // showModal also gives the focus back, to what had it before, when the dialog is closed
     box.current.showModal();
     tryFirst();
+    return () => { here.current = false; };
   }, []);
   const shut = () => box.current.close();
   const send = async (event) => {

@@ -5,8 +5,9 @@ shards report when the test says so.
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
+from agents.web.asking import NO_PARTS
 from schemas.records.lifecycle import SourceState, State
 from tests.rigs.browser import browser, shoot, watch
 from tests.rigs.site import SHARDS, Site, serving, settings
@@ -40,16 +41,26 @@ async def choose_both(page: Page) -> None:
 async def test_a_running_restore_is_in_sight_cancelled_and_tried_again(
     tmp_path: Path, browser: Browser
 ) -> None:
-    worker, errors = site(tmp_path), list[str]()
+    worker, errors, waited = site(tmp_path), list[str](), list[str]()
     desk = worker.paper.desk
     await worker.paper.tell()
+
+    async def not_yet(route: Route) -> None:
+        """What the worker answers while the coordinator has not read the command."""
+        answer = await route.fetch()
+        waited.append(route.request.url)
+        await route.fulfill(status=202, json=await answer.json() | NO_PARTS | {"state": "sent"})
+
     async with serving(worker):
         page = await browser.new_page(locale="en-GB", viewport={"width": 1280, "height": 800})
         watch(page, errors)
         await page.goto(f"{worker.context.address}/#/sources")
+        # the coordinator has not answered the dry run yet: the dialog asks again
+        await page.route("**/requests?wait=30", not_yet, times=1)
         await choose_both(page)
         dialog = page.get_by_role("dialog", name="Restore interaction data?")
         await expect(dialog).to_contain_text("Possible for 2 sources.")
+        assert len(waited) == 1
         await expect(dialog).to_contain_text("30")
         # by keyboard: the reason has the focus, Enter sends
         await dialog.get_by_label("Reason").fill("spring again")
