@@ -20,8 +20,12 @@ _TYPES = {
 _INDEX = "index.html"
 _FOLDERS = ("texts", "vendor")
 _NOT_SENT = frozenset({"list.json"})
+_BOOT = "boot.js"
 _PLACE = b"ASSETS"
 """Stands in the HTML for the folder of the files."""
+_LIST = b"FILES"
+"""Stands in the HTML for the addresses of modules and style sheets."""
+_LISTED = (".js", ".css")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,13 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """All files by name; `version` is their common hash, so modules import each other by name."""
+    """All files by name; `version` is their common hash, so modules import each other by name.
+    `boot` has no version in its address.
+    """
 
     version: str
     index: Asset
+    boot: Asset
     by_name: Mapping[str, Asset]
 
     @classmethod
@@ -53,9 +60,12 @@ class Assets:
         for name in sorted(found):
             hashed.update(f"{name} {len(found[name])}\n".encode() + found[name])
         version = hashed.hexdigest()[:16]
-        index = found[_INDEX].replace(_PLACE, f"assets/{version}".encode())
-        rest = {name: Asset.of(name, body) for name, body in found.items() if name != _INDEX}
-        return cls(version, Asset.of(_INDEX, index), rest)
+        place = f"assets/{version}"
+        apart = (_INDEX, _BOOT)
+        rest = {name: Asset.of(name, body) for name, body in found.items() if name not in apart}
+        listed = " ".join(f"{place}/{name}" for name in sorted(rest) if name.endswith(_LISTED))
+        index = found[_INDEX].replace(_PLACE, place.encode()).replace(_LIST, listed.encode())
+        return cls(version, Asset.of(_INDEX, index), Asset.of(_BOOT, found[_BOOT]), rest)
 
     def get(self, version: str, name: str) -> Asset | None:
         """The file; None if there is none, or if it was another one in that version."""

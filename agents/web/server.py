@@ -85,6 +85,7 @@ def routes(app: web.Application, context: WorkerContext) -> None:
     app.middlewares.append(resolved_sources(ROUTES))
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, route.handler)
+    app.on_startup.append(page.read_files)
     openapi.install(app, ROUTES)
     asyncapi.install(app, context.settings)
 

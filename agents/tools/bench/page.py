@@ -35,7 +35,7 @@ class PageOptions:
     events: int = 1_000_000
     sources: int = 40
     pages: int = 200
-    every: float = 10.0
+    every: float = 60.0
     changes: int = 20
     seconds: float = 20.0
     partitions: int = 4

@@ -1,6 +1,7 @@
 // The reader's language: texts, numbers, sizes, dates and times.
 
 export const LANGUAGES = { en: "English", ja: "日本語", fr: "Français", ko: "한국어", "pt-BR": "Português (Brasil)", es: "Español" };
+const TRIES = 12;
 const KEPT = "emberline-language";
 
 let texts = {};
@@ -19,14 +20,25 @@ function preferred() {
   return "en";
 }
 
+/** A file of this version of the page: while workers are replaced, some have others; see boot.js. */
+async function read(file) {
+  for (let turn = 1; turn <= TRIES; turn += 1) {
+    const answer = await fetch(file, { cache: turn === 1 ? "default" : "reload" }).catch(() => null);
+    if (answer?.ok) return answer.json();
+    await new Promise((over) => setTimeout(over, 100 * turn * Math.random()));
+  }
+  // the page of another version has the language that was chosen
+  location.reload();
+  return texts;
+}
+
 /** Load the texts of a language; without one, of the preferred language. */
 export async function load(chosen) {
   if (chosen) localStorage.setItem(KEPT, chosen);
   language = chosen || preferred();
   const own = (one) => one.split("-")[0] === language.split("-")[0];
   locale = navigator.languages.find(own) ?? language;
-  const answer = await fetch(new URL(`${language}.json`, import.meta.url));
-  texts = await answer.json();
+  texts = await read(new URL(`${language}.json`, import.meta.url));
   document.documentElement.lang = language;
 }
 

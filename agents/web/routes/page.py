@@ -1,18 +1,21 @@
 """GET / and /assets: the page for browsers, and where to find everything for programs."""
 
+import asyncio
+
 from aiohttp import hdrs, web
 
 from agents.http.problems import Problem
 from agents.http.route import Route, path, ref
 from agents.web.assets import Asset, assets
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "read_files"]
 
 _HTML = "text/html"
 _POLICY = "; ".join(
     (
         *("default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'"),
         *("connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"),
+        *("require-trusted-types-for 'script'", "trusted-types 'none'"),
     )
 )
 _SECURE = {
@@ -25,6 +28,11 @@ _SECURE = {
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
+async def read_files(app: web.Application) -> None:
+    """Read and compress all files before the first visit, beside the event loop."""
+    await asyncio.to_thread(assets)
+
+
 async def root(request: web.Request) -> web.Response:
     """The page if the caller accepts HTML; otherwise where all calls are described."""
     if _HTML in request.headers.get(hdrs.ACCEPT, "").lower():
@@ -35,6 +43,11 @@ async def root(request: web.Request) -> web.Response:
         {"name": "emberline", "openapi": "/openapi.json", "asyncapi": "/asyncapi.json"},
         headers={"Link": '</openapi.json>; rel="service-desc"', hdrs.VARY: hdrs.ACCEPT},
     )
+
+
+async def boot(request: web.Request) -> web.Response:
+    """What loads the files of the page, whichever worker has them."""
+    return _answer(request, assets().boot, "no-cache")
 
 
 async def asset(request: web.Request) -> web.Response:
@@ -62,6 +75,14 @@ ROUTES = (
         summary="Where to find everything; the page for browsers",
         scope=None,
         answers={"application/json": ref("Root"), _HTML: {"type": "string"}},
+    ),
+    Route(
+        method="GET",
+        path="/assets/boot.js",
+        handler=boot,
+        summary="The first file of the page, which loads the others",
+        scope=None,
+        answers={"text/javascript": {"type": "string"}},
     ),
     Route(
         method="GET",

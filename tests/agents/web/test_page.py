@@ -59,8 +59,12 @@ async def test_browsers_get_the_page_and_programs_what_they_got_before(tmp_path:
         )
         assert "Accept" in headers["Vary"]
         names = re.findall(r'(?:src|href)="([^"]+)"', page)
-        assert len(names) == 3
-        for name in names:
+        assert names == [f"assets/{assets().version}/mark.svg", "assets/boot.js"]
+        async with session.get(f"{url}/assets/boot.js") as answer:
+            assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache")
+        (listed,) = re.findall('data-files="([^"]+)"', page)
+        assert set(re.findall('data-(?:app|style)="([^"]+)"', page)) <= set(listed.split())
+        for name in (names[0], *listed.split()):
             async with session.get(f"{url}/{name}") as answer:
                 assert (answer.status, answer.headers["Content-Encoding"]) == (200, "gzip")
                 assert "immutable" in answer.headers["Cache-Control"]
@@ -87,7 +91,7 @@ async def test_a_missing_file_and_a_file_of_another_version_are_not_found(tmp_pa
 
 
 def test_the_version_depends_on_each_file() -> None:
-    found = {"index.html": b'<a href="ASSETS/a.js">', "a.js": b"1"}
+    found = {"index.html": b'<a href="ASSETS/a.js" data="FILES">', "a.js": b"1", "boot.js": b""}
     first = Assets.of(found)
     assert f'"assets/{first.version}/a.js"'.encode() in first.index.body
     assert first.get(first.version, "a.js") is not None
@@ -98,7 +102,7 @@ def test_the_version_depends_on_each_file() -> None:
 def test_all_files_together_are_small() -> None:
     found = assets()
     english = [asset for name, asset in found.by_name.items() if not name.endswith(".json")]
-    first_visit = sum(len(asset.packed) for asset in (found.index, *english))
+    first_visit = sum(len(asset.packed) for asset in (found.index, found.boot, *english))
     assert first_visit + len(found.by_name["en.json"].packed) < MOST_BYTES
 
 
@@ -120,7 +124,7 @@ def test_the_page_names_no_other_host_and_has_no_inline_code() -> None:
             text = re.sub(r"/\*.*?\*/|(?:^|\s)//[^\n]*", "", text, flags=re.DOTALL)  # comments
         assert not re.search(r"https?://\w", text), file.name
     page = (ROOM / "index.html").read_text()
-    assert not re.search(r"<style|style=|<script(?![^>]*src=)|\son\w+=", page)
+    assert not re.search(r"<style|\sstyle=|<script(?![^>]*src=)|\son\w+=", page)
     for file in MODULES:
         assert not re.search(r"style=|innerHTML|eval\(", file.read_text()), file.name
 
