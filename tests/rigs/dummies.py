@@ -80,6 +80,7 @@ class DummyShard:
         self.plans: list[FilterPlan] = []
         self.figures = Figures([], [])
         self.held: dict[str, SourceSize] = {}
+        self.sized: list[tuple[str, ...]] = []
         self.roster = pl.DataFrame(schema=ROSTER_SCHEMA)
 
     @property
@@ -136,6 +137,7 @@ class DummyShard:
         return self.roster.filter(pl.col("user").is_in(users.implode()))
 
     async def sizes(self, sources: Sequence[str]) -> Mapping[str, SourceSize]:
+        self.sized.append(tuple(sources))
         rows = sum(map(len, self.frames))
         size = SourceSize(rows=rows, bytes=10, segments=1, last_day=20_370)
         found = {source: size for source in self.versions if source in sources}
@@ -143,6 +145,7 @@ class DummyShard:
 
     async def outline(self) -> pl.DataFrame:
         found = await self.sizes([*self.versions, *self.held])
+        self.sized.pop()
         rows = [{"source": source, **asdict(size)} for source, size in found.items()]
         return pl.DataFrame(rows, schema=dict(OUTLINE))
 

@@ -254,6 +254,18 @@ async def test_sources_come_in_an_order_in_pages(alone: Settings) -> None:
             assert (await asked(bad, 400))["code"] == "bad_request"
 
 
+async def test_a_page_of_a_long_list_asks_for_the_sizes_of_its_own_sources(alone: Settings) -> None:
+    records = [SourceState(f"campaign:{n:05}", State.ACTIVE, 1) for n in range(5_000)]
+    site = Site(alone, {0, 1, 2, 3}, *records)
+    async with serving(site) as session:
+        url = f"{site.context.address}/sources?limit=50&sort=name&order=desc"
+        async with session.get(url) as answer:
+            body = await answer.json()
+    assert (body["total"], len(body["sources"])) == (5_000, 50)
+    for shard in site.shards.values():
+        assert shard.sized == [tuple(one["source"] for one in body["sources"])]
+
+
 async def test_sizes_are_not_partial(alone: Settings) -> None:
     site = Site(alone, {0, 1, 2}, active())
     async with serving(site) as session, session.get(site.path("")) as answer:
