@@ -82,7 +82,8 @@ function Menu({ part, who, leave, redraw }) {
     ${Object.entries(VIEWS).map(item)}
     <div class="end">
       <p><span class=${live.up ? "dot" : "dot away"}></span><span>${t(live.up ? "live" : "away")}</span></p>
-      ${who.name && html`<p>${t("signed_in", { name: who.name })} <button onClick=${leave}>${t("signout")}</button></p>`}
+      ${who.name && html`<p>${t("signed_in", { name: who.name })}
+        <button onClick=${leave}>${t("signout")}</button></p>`}
       <select class="lang" aria-label=${t("language")} onChange=${(event) => load(event.target.value).then(redraw)}>
         ${Object.entries(LANGUAGES).map(option)}
       </select>
@@ -134,7 +135,8 @@ function App() {
     <${Menu} part=${where.part} who=${who} leave=${leave} redraw=${redraw} />
     <main key=${language} ref=${main} tabindex="-1">
       <${LinkNotice} />
-      <${View} key=${`${where.part}/${where.name}`} name=${where.name} query=${where.query} operate=${operate} who=${who} />
+      <${View} key=${`${where.part}/${where.name}`}
+        name=${where.name} query=${where.query} operate=${operate} who=${who} />
     </main>
     <${Running} who=${who} shown=${where.part === "requests" ? where.name : ""} />`;
 }

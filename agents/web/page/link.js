@@ -21,12 +21,13 @@ export function LinkNotice() {
     return () => clearInterval(timer);
   }, []);
   const old = !live.up && (live.since !== null || live.why);
+  const since = old && live.since !== null;
   // the region is always there: screen readers tell what changes in a region that they know
   return html`<div class=${old ? "stale notice" : "stale"}>
     <div role="status">
-      ${old && live.why && t(WHY[live.why])} ${old && live.since !== null && t("link.since", { time: clock(live.since) })}
+      ${old && live.why && t(WHY[live.why])} ${since && t("link.since", { time: clock(live.since) })}
     </div>
-    ${old && live.since !== null && html`<span>${ago(Math.max(now, Date.now()) - live.since)}</span>`}
+    ${since && html`<span>${ago(Math.max(now, Date.now()) - live.since)}</span>`}
     ${old && live.why !== "forbidden" && html`<button onClick=${() => live.now()}>${t("link.now")}</button>`}
   </div>`;
 }

@@ -6,7 +6,18 @@ import { problem, words } from "./problems.js";
 import { duration } from "./spans.js";
 import { day, moment, num, t } from "./texts.js";
 
-const LOOKS = { ACTIVE: "active", EXEMPT: "used", HELD: "held", STOPPED: "due", EXPIRING: "moving", RESTORING: "moving", running: "moving", sent: "moving", finished: "active", failed: "bad" };
+const LOOKS = {
+  ACTIVE: "active",
+  EXEMPT: "used",
+  HELD: "held",
+  STOPPED: "due",
+  EXPIRING: "moving",
+  RESTORING: "moving",
+  running: "moving",
+  sent: "moving",
+  finished: "active",
+  failed: "bad",
+};
 
 export const STATES = ["ACTIVE", "EXEMPT", "HELD", "STOPPED", "EXPIRING", "EXPIRED", "RESTORING", "UNKNOWN"];
 
@@ -21,7 +32,10 @@ export const interactions = ({ sizes }) => Math.max(sizes.rows, sizes.archived_r
 export function reasons(source) {
   if (source.legacy_deleted) return [t("why.deleted")];
   const found = (source.exempt_by ?? []).map((one) => t("why.used", { by: [one.root, ...one.through].join(" ← ") }));
-  if (source.held) found.push(t(source.held.reason ? "why.held_for" : "why.held", { by: source.held.by, reason: source.held.reason }));
+  if (source.held) {
+    const { by, reason } = source.held;
+    found.push(t(reason ? "why.held_for" : "why.held", { by, reason }));
+  }
   if (source.due_at) found.push(t("why.due", { date: day(source.due_at) }));
   if (source.state === "EXPIRED" && source.expired_at) found.push(t("why.expired", { date: day(source.expired_at) }));
   if (source.state === "UNKNOWN") found.push(t("why.unknown"));

@@ -1,6 +1,13 @@
 // The reader's language: texts, numbers, sizes, dates and times.
 
-export const LANGUAGES = { en: "English", ja: "日本語", fr: "Français", ko: "한국어", "pt-BR": "Português (Brasil)", es: "Español" };
+export const LANGUAGES = {
+  en: "English",
+  ja: "日本語",
+  fr: "Français",
+  ko: "한국어",
+  "pt-BR": "Português (Brasil)",
+  es: "Español",
+};
 const TRIES = 12;
 const KEPT = "emberline-language";
 

@@ -309,3 +309,12 @@ def bright(colour: tuple[float, ...]) -> float:
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour
     ]
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def test_the_frame_and_the_style_can_be_read() -> None:
+    frame = ("app", "api", "boot", "link", "live", "parts", "texts")
+    for file in (ROOM / "style.css", *(ROOM / f"{name}.js" for name in frame)):
+        long = [line for line in file.read_text().splitlines() if len(line) > 120]
+        assert long == [], file.name
+    for rule in (ROOM / "style.css").read_text().splitlines():
+        assert rule.count("{") <= 1, rule
