@@ -16,7 +16,7 @@ from agents.scatter.trouble import trouble
 from schemas.errors import EmberlineError, Fatal, Recoverable, UsageError
 from streams.settings import Settings
 
-__all__ = ["KEY_NEEDED", "address", "asked", "call", "segment"]
+__all__ = ["KEY_NEEDED", "NoWorker", "address", "asked", "call", "segment"]
 
 KEY_NEEDED = "Write the key of the source, such as campaign:ID"
 """The remedy for a source that cannot be part of an address."""
@@ -32,6 +32,10 @@ _REMEDIES = {
     "keys_lost": "Make the worker's keys file readable for it again",
     "forbidden": "Set EMBERLINE_API_KEY to a key with that scope",
 }
+
+
+class NoWorker(Fatal):
+    """Nobody answers at the address of the settings."""
 
 
 def address(settings: Settings) -> str:
@@ -82,7 +86,7 @@ async def call(
             raise Recoverable(
                 f"The answer to {path} is incomplete", remedy="Discard it and try again"
             ) from error
-        raise Fatal(
+        raise NoWorker(
             f"No worker answers at {base}: {trouble(error)}",
             remedy="Start one with `emberline worker`, or set --http-host and --http-port",
         ) from error

@@ -5,11 +5,11 @@ import uuid
 from types import TracebackType
 from typing import Any, Self
 
-from agents.cli.calling import asked
+from agents.cli.calling import NoWorker, asked
 from agents.requests.imports import ImportState
 from agents.terminal.say import say
 from agents.tools.importer import ImportProgress
-from schemas.errors import EmberlineError, UsageError
+from schemas.errors import EmberlineError, Recoverable
 from streams.settings import Settings
 
 __all__ = ["ImportReporter"]
@@ -53,11 +53,15 @@ class ImportReporter:
         if self._last is not None and (error is None or isinstance(error, EmberlineError)):
             await self._send(ImportState.FINISHED if error is None else ImportState.FAILED)
 
+    async def report(self) -> None:
+        """Send the last progress now."""
+        await self._send(ImportState.RUNNING)
+
     async def _report(self) -> None:
         while not self._refused:
             await self._fresh.wait()
             self._fresh.clear()
-            await self._send(ImportState.RUNNING)
+            await self.report()
             await asyncio.sleep(EVERY_S)
 
     async def _send(self, state: ImportState) -> None:
@@ -66,13 +70,11 @@ class ImportReporter:
         try:
             async with asyncio.timeout(WAIT_S):
                 await asked(self._settings, "POST", self._path, json=_body(self._last, state))
-        except TimeoutError:
+        except (NoWorker, Recoverable, TimeoutError):
             return  # the next report has all that this one had
-        except UsageError as error:
+        except EmberlineError as error:
             self._refused = True
             say(f"emberline: the worker does not show this import: {error}", err=True)
-        except EmberlineError:
-            return  # nobody is there, or nobody may know: the import itself goes on
 
 
 def _body(progress: ImportProgress, state: ImportState) -> dict[str, Any]:

@@ -12,8 +12,12 @@ from agents.filters.description import FieldType, described
 from agents.filters.errors import CODES
 from agents.filters.refusals import Code
 from agents.http.problem_codes import CODES as PROBLEMS
+from agents.notify.outbox import NoticeKind
+from agents.requests.imports import ImportState
+from agents.shard.phase import ShardPhase
 from agents.web.assets import Assets, assets
 from agents.web.user_columns import COLUMNS
+from schemas.records.undecodable import REMEDIES
 from tests.rigs.given import Given
 from tests.rigs.site import SHARDS, Site, active, serving
 
@@ -217,6 +221,24 @@ def listed_codes(module: str) -> set[str]:
     listed = re.search(r"const CODES = \[(.*?)\];", (ROOM / module).read_text(), re.DOTALL)
     assert listed is not None
     return set(re.findall(r'"(\w+)"', listed[1]))
+
+
+def test_each_reason_of_a_rejected_record_has_a_remedy() -> None:
+    code = (ROOM / "system-records.js").read_text()
+    listed = re.search(r"const CODES = \[(.*?)\];", code, re.DOTALL)
+    assert listed is not None
+    assert set(re.findall(r'"(\w+)"', listed[1])) == set(REMEDIES)
+    texts = {key for key in TEXTS["en"] if key.startswith("system.remedy.")}
+    assert texts == {f"system.remedy.{code}" for code in REMEDIES}
+
+
+def test_each_state_and_notice_of_the_system_has_a_text() -> None:
+    code = (ROOM / "system-records.js").read_text()
+    for kind in NoticeKind:
+        assert re.search(rf'^  "?{re.escape(kind)}"?: "system.notice.', code, re.MULTILINE), kind
+    wanted = {f"system.phase.{phase.value}" for phase in ShardPhase}
+    wanted |= {f"system.import.{state.value}" for state in ImportState}
+    assert wanted <= set(TEXTS["en"])
 
 
 def markup(code: str) -> str:

@@ -60,7 +60,7 @@ def places(request: str) -> list[str]:
     """The address of each view, and of one thing in it."""
     views = re.search(r"const VIEWS = {(.*?)\n};", (ROOM / "app.js").read_text(), re.DOTALL)
     assert views is not None
-    ones = {"sources": "campaign%3Amarkup", "requests": request}
+    ones = {"sources": "campaign%3Amarkup", "requests": request, "system": "settings"}
     found: list[str] = []
     for name, parts in re.findall(r"^  (\w+): {(.*)}", views[1], re.MULTILINE):
         found.append(f"#/{name}")

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from agents.http.keys import Scope
+from agents.notify.outbox import Channel, Delivery, DeliveryState, NoticeKind
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
 from tests.rigs.browser import PageRig, page_rig, shoot
@@ -177,11 +179,14 @@ async def test_the_system_is_seen_and_its_sweep_is_answered(rig: PageRig, tmp_pa
     await dialog.get_by_role("button", name="Resume").click()
     await expect(sweep).to_contain_text("Waits for confirmation", timeout=30_000)
     await expect(sweep).to_contain_text("Autumn sale")
+    # the sweep asks about all that are due: what it asks changes no more
+    await expect(sweep).to_contain_text("4 sources are due at once", timeout=30_000)
     await shoot(page, "system", full=True)
     await sweep.get_by_role("button", name="Confirm").click()
     await expect(dialog).to_contain_text("It can be restored at any time")
     await shoot(page, "system-confirm")
     await dialog.get_by_role("button", name="Confirm").click()
+    await expect(dialog).to_have_count(0)
     await reach(rig, AUTUMN, "EXPIRED")
     await expect(sweep.get_by_role("button", name="Confirm")).to_have_count(0)
 
@@ -190,7 +195,14 @@ async def test_the_system_is_seen_and_its_sweep_is_answered(rig: PageRig, tmp_pa
     await expect(rejected).to_contain_text("Write Avro in Confluent framing, or a JSON object")
     await rejected.get_by_role("button", name="Show samples").click()
     await expect(rejected.get_by_role("table", name="Samples")).to_contain_text("not a record")
-    await expect(region(page, "Notices not delivered")).to_contain_text("Nothing waits or failed")
+    notices = region(page, "Notices not delivered")
+    await expect(notices).to_contain_text("Nothing waits or failed")
+    await undelivered(rig)
+    await notices.get_by_role("button", name="Refresh").click()
+    failed = notices.get_by_role("row").filter(has_text="ops@example.com")
+    await expect(failed).to_contain_text("The sweep waits")
+    await expect(failed).to_contain_text("550 no such user")
+    await expect(notices).to_contain_text("emberline notify retry 'n1-0'")
 
     await imported(rig, tmp_path)
     imports = region(page, "Imports").get_by_role("row").nth(1)
@@ -232,6 +244,16 @@ async def rejects(rig: PageRig) -> None:
         return bool((await answer_of(rig, "/rejected")).get("total"))
 
     await until(counted, 60, "the record is rejected")
+
+
+async def undelivered(rig: PageRig) -> None:
+    """A delivery that was given up, as the notifier keeps it."""
+    one = Delivery(
+        "n1-0", "n1", NoticeKind.SWEEP, Channel.MAIL, "ops@example.com", "en", STOPPED_AT,
+        STOPPED_AT, DeliveryState.FAILED, attempts=3, error="550 no such user",
+    )  # fmt: skip
+    value = json.dumps(asdict(one)).encode()
+    await publish(rig.settings, [Chunk("notifications", [b"d/n1-0"], [value])])
 
 
 async def imported(rig: PageRig, folder: Path) -> None:
