@@ -72,7 +72,7 @@ COMMANDS = {
     "export": ("agents.cli.export:command", "Write all rows of SOURCE, such as campaign:ID."),
     "bench": (
         "agents.cli.bench:command",
-        "Measure ingest, lifecycle, latency, recovery, queries and listeners here.",
+        "Measure ingest, lifecycle, latency, recovery, queries, listeners and pages here.",
     ),
     "keys": (
         "agents.cli.keys:command",

@@ -11,6 +11,7 @@ import { Elsewhere, Result } from "./audience-share.js";
 import { EMPTY, leaves, levels, missing, shape, unshown } from "./audience-tree.js";
 import { isolated, short } from "./named.js";
 import { Failure, useRead } from "./parts.js";
+import { address as userAt } from "./users-place.js";
 import { clock, num, t } from "./texts.js";
 
 const WRITE_MS = 300;
@@ -142,7 +143,8 @@ function Sample({ answer, rows }) {
   // without the right to see users there is none, and the part for files says so
   if (!rows || !answer.users.length) return null;
   return html`<h2>${t("audience.sample")}</h2>
-    <ul class="sample">${answer.users.map((user) => html`<li key=${user}><code><bdi>${short(user)}</bdi></code></li>`)}
+    <ul class="sample">${answer.users.map((user) => html`<li key=${user}>
+      <a href=${userAt(user, "user")}><code><bdi>${short(user)}</bdi></code></a></li>`)}
     </ul>
     <p class="soft">${t("audience.one_pin")}</p>`;
 }

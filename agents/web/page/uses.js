@@ -9,20 +9,17 @@ import { Chip, Failure } from "./parts.js";
 import { Same } from "./same.js";
 import { day, language, t } from "./texts.js";
 
-const FILTERS = [
-  "clicked_alias_in_campaign", "clicked_alias_in_canvas_step", "clicked_opened_campaign", "clicked_opened_step",
-  "converted_from_campaign", "converted_from_canvas", "entered_canvas_variation", "in_campaign_control_group",
-  "in_canvas_control_group", "last_received_from_campaign", "last_received_from_step", "received_campaign_variant",
-  "received_from_campaign", "received_from_step", "in_segment", "references",
-];
 /** What the rules say instead of a filter where a definition cannot be read. */
 const UNREADABLE = "unreadable definition";
+/** And where one lists the source as what it uses. */
+const REFERENCES = "references";
 /** The rules name the nearest roots only. */
 const MOST_ROOTS = 10;
 
 const filterText = (name) => {
   if (name === UNREADABLE) return t("source.filter.unreadable");
-  return FILTERS.includes(name) ? t(`source.filter.${name}`) : name;
+  if (name === REFERENCES) return t("source.filter.references");
+  return t(`audience.filter.${name}`);
 };
 
 export const pathOf = (source, stopped = []) => {

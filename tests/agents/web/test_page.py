@@ -30,7 +30,7 @@ DYNAMIC = (
     *("state.", "kind.", "do.", "ask.", "cost.", "type.", "outcome."),
     *("dialog.measured.", "dialog.unmeasured.", "refusal.", "refusal.already."),
     *("refusal.state.", "requests.", "requests.outcome."),
-    *("source.by.", "source.channel.", "source.csv.", "source.event.", "source.filter."),
+    *("source.by.", "source.channel.", "source.csv.", "source.event."),
     *("source.if.", "source.kind.", "source.measure.", "source.one."),
     *("source.since.", "source.status.", "source.why."),
     *("audience.about.", "audience.any.", "audience.as.", "audience.bound.", "audience.code."),

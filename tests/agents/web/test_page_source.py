@@ -326,7 +326,7 @@ async def test_what_cannot_be_read_is_told_in_the_readers_language(rig: PageRig)
 
 
 PURE = """async () => {
-  const room = document.querySelector("script[type=module]").src.replace("app.js", "");
+  const room = document.querySelector("link[rel=stylesheet]").href.replace("style.css", "");
   const load = (name) => import(`${room}${name}.js`);
   const [{ drawing }, { byDay, spans }, { duration, period }, { moment }] =
     await Promise.all(["graph", "figures", "spans", "texts"].map(load));
