@@ -20,19 +20,25 @@ export function usePoll(read) {
   useEffect(() => {
     let here = true;
     let timer = 0;
+    let busy = false;
+    let last = 0;
     const ask = async () => {
+      busy = true;
       const at = Date.now();
+      last = at;
       try {
         const found = await read();
         if (here) set({ found, error: null, at });
       } catch (error) {
         if (here) set((before) => ({ ...before, error }));
       }
+      busy = false;
       if (here && !document.hidden) timer = setTimeout(ask, Math.max(0, at + EVERY_MS - Date.now()));
     };
     const seen = () => {
       clearTimeout(timer);
-      if (!document.hidden) ask();
+      // an answer under way goes on with the turns by itself
+      if (!document.hidden && !busy) timer = setTimeout(ask, Math.max(0, last + EVERY_MS - Date.now()));
     };
     ask();
     document.addEventListener("visibilitychange", seen);
