@@ -78,6 +78,9 @@ async def page(where: Ground, options: PageOptions, say: Callable[[str], None]) 
     rates = {name: found.figure().median for name, found in report.results.items()}
     ratio = rates["ingest_with_pages"] / rates["ingest_alone"]
     report.ratios["ingest_with_pages"] = ratio
+    costs = {name: found.cpu_us_per_event() for name, found in report.results.items()}
+    if costs["ingest_alone"] and costs["ingest_with_pages"]:
+        report.ratios["cpu_with_pages"] = costs["ingest_alone"] / costs["ingest_with_pages"]
     found = report.results["list_p95"].facts()
     report.kept[f"ingest keeps {LEAST_RATE:.0%}"] = ratio >= LEAST_RATE
     report.kept[f"no state older than {OLDEST_S:.0f} s"] = found["oldest_s"] <= OLDEST_S
@@ -88,6 +91,8 @@ async def page(where: Ground, options: PageOptions, say: Callable[[str], None]) 
         f"a page is a stream of /events?beat=1, and every {options.every:g} s a read: the list of "
         "sources, one source, or its figures; browsers keep the page's files",
         f"all the time {options.changes} sources a second are held or let go by commands",
+        "cpu_with_pages: the worker's CPU for an event alone over that with pages; other work of "
+        "the machine changes it less than the rates",
         "list_p95: seconds of GET /sources?limit=50, the 95th percentile of all pages; cpu and "
         "memory of this line are those of the pages' process",
     ]

@@ -18,13 +18,14 @@ _POLICY = "; ".join(
         *("require-trusted-types-for 'script'", "trusted-types 'none'"),
     )
 )
-_SECURE = {
+_OWN = {"Cross-Origin-Resource-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
+_SECURE = _OWN | {
     "Content-Security-Policy": _POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
+_DOCUMENTS = frozenset({_HTML, "image/svg+xml"})
+"""What a browser may show by itself: only there a policy counts, and 50 files need not have it."""
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -60,7 +61,8 @@ async def asset(request: web.Request) -> web.Response:
 
 def _answer(request: web.Request, found: Asset, cached: str) -> web.Response:
     packed = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower()
-    headers = {hdrs.CACHE_CONTROL: cached, hdrs.VARY: hdrs.ACCEPT_ENCODING, **_SECURE}
+    secure = _SECURE if found.media in _DOCUMENTS else _OWN
+    headers = {hdrs.CACHE_CONTROL: cached, hdrs.VARY: hdrs.ACCEPT_ENCODING, **secure}
     if packed:
         headers[hdrs.CONTENT_ENCODING] = "gzip"
     body = found.packed if packed else found.body
