@@ -144,7 +144,7 @@ def carry_out(
         emit(_facts(answer, states) | {"understood": meant.facts()})
     else:
         told.report(states, SystemClock().now_ms(), dry_run=dry_run)
-        _complain(settings, answer.bad)
+        _complain(settings, answer.bad, told.untold)
     ctx.exit(1 if answer.bad else 0)
 
 
@@ -152,7 +152,7 @@ def _refused(result: Mapping[str, Any]) -> bool:
     return bool(result["outcome"] == Outcome.REFUSED and result["code"] not in ALREADY_SO)
 
 
-def _complain(settings: Settings, bad: Sequence[Mapping[str, Any]]) -> None:
+def _complain(settings: Settings, bad: Sequence[Mapping[str, Any]], untold: int) -> None:
     known: list[str] | None = None
     most = len(bad) if columns() is None else _MOST_SAID
     for result in bad[:most]:
@@ -168,6 +168,12 @@ def _complain(settings: Settings, bad: Sequence[Mapping[str, Any]]) -> None:
         rest = len(bad) - most
         were = plural(rest, "was", "were")
         say(f"emberline: {rest:,} more {were} refused or failed; see --json", err=True)
+    if untold:
+        say(
+            f"emberline: {untold:,} more {plural(untold, 'source')} of the request "
+            f"{plural(untold, 'has', 'have')} no result here: GET /requests/{{id}} counts them",
+            err=True,
+        )
 
 
 def _facts(answer: "RequestAnswer", states: Mapping[str, SourceState]) -> dict[str, Any]:

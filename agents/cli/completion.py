@@ -15,24 +15,41 @@ _INSTALL = {
 }
 
 _BASH = r"""_emberline_completion() {
-    # a word is what lies between spaces: keys of sources have a colon, which bash cuts at
-    local line="${COMP_LINE:0:COMP_POINT}" word="" kind value cut
-    local -a words
-    read -ra words <<< "$line"
-    local number=${#words[@]}
-    if [[ $line != *[[:space:]] ]]; then
-        number=$((number - 1))
-        word="${words[number]}"
-    fi
-    cut=""
-    [[ $COMP_WORDBREAKS == *:* && $word == *:* ]] && cut="${word%"${word##*:}"}"
+    # a word is what lies between spaces outside of quotes: keys of sources have a colon, which bash
+    # cuts at
+    local line="${COMP_LINE:0:COMP_POINT}" word="" quote="" within="" kind value char cut=""
+    local -i number=-1 at
+    for ((at = 0; at < ${#line}; at++)); do
+        char="${line:at:1}"
+        if [[ -z $quote && $char == [[:space:]] ]]; then
+            word="" within=""
+            continue
+        fi
+        [[ -z $within ]] && number+=1 within=1
+        word+="$char"
+        if [[ $char == \\ && $quote != \' ]]; then
+            at+=1
+            word+="${line:at:1}"
+        elif [[ $char == "$quote" ]]; then
+            quote=""
+        elif [[ -z $quote && $char == [\"\'] ]]; then
+            quote="$char"
+        fi
+    done
+    [[ -z $within ]] && number+=1
+    [[ -z $quote && $COMP_WORDBREAKS == *:* && $word == *:* ]] && cut="${word%"${word##*:}"}"
     COMPREPLY=()
     while IFS=',' read -r kind value; do
         case $kind in
             dir) compopt -o dirnames ;;
             file) compopt -o default ;;
             plain)
-                value=$(printf '%q' "$value")
+                # bash keeps a quote that is open, and puts what is found behind it
+                case $quote in
+                    \') value="${value//\'/\'\\\'\'}" ;;
+                    \") value=$(sed 's/[\\"$`]/\\&/g' <<< "$value") ;;
+                    *) value=$(printf '%q' "$value") ;;
+                esac
                 COMPREPLY+=("${value#"$cut"}") ;;
         esac
     done < <(

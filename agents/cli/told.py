@@ -99,9 +99,19 @@ class ToldRequest:
                 ],
                 copied=2,
             )
+        elif good and dry_run:
+            say(f"dry run: {outcome_counts(good).replace('completed', 'would be done')}")
         elif good:
-            for line in _together(good, {} if dry_run else states, now_ms):
+            for line in _together(good, states, now_ms):
                 say(line)
+
+    @property
+    def untold(self) -> int:
+        """How many sources have no result of their own: of very many results name some of those
+        that were refused, or are so already, and a repeated request tells some again.
+        """
+        expected = 0 if self._whole is None else int(self._whole["total"])
+        return max(0, expected - len(self._sources)) if self._sources and self.over else 0
 
     @property
     def over(self) -> bool:

@@ -113,6 +113,56 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     assert (tmp_path / "emberline.asked").read_text() == f"{line}|2\n"
 
 
+def replies(folder: Path, line: str, words: str) -> tuple[list[str], str]:
+    """What bash gets for a line if emberline answers with `words`, and the number of the word."""
+    (folder / "emberline").write_text(
+        f'#!/bin/sh\necho "$COMP_CWORD" >"$0.asked"\ncat <<\'EOF\'\n{words}\nEOF\n'
+    )
+    (folder / "emberline").chmod(0o755)
+    program = CliRunner().invoke(main, ["completion", "bash"]).stdout
+    script = f"""{program}
+COMP_LINE="$1" COMP_POINT=${{#1}}
+_emberline_completion {folder}/emberline
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    ran = subprocess.run(
+        ["bash", "-c", script, "bash", line], capture_output=True, text=True, timeout=30
+    )
+    return ran.stdout.splitlines(), (folder / "emberline.asked").read_text().strip()
+
+
+@pytest.mark.parametrize(
+    ("line", "number", "found"),
+    [
+        ('emberline restore --tag "a b" campaign:sp', "4", r"sp\ rite"),
+        (r"emberline restore --reason it\'s\ late campaign:sp", "4", r"sp\ rite"),
+        ('emberline restore --reason "at 9:00" ', "4", r"campaign:sp\ rite"),
+        # bash keeps the quote that is open
+        ('emberline restore "campaign:sp', "2", "campaign:sp rite"),
+        ("emberline restore 'campaign:sp ri", "2", "campaign:sp rite"),
+    ],
+)
+def test_bash_counts_words_as_it_reads_them(
+    tmp_path: Path, line: str, number: str, found: str
+) -> None:
+    """With another number another word is completed, and what was typed is replaced by it."""
+    assert replies(tmp_path, line, "plain,campaign:sp rite") == ([found], number)
+
+
+@pytest.mark.parametrize(
+    ("quote", "found"),
+    [
+        ('"', r"""\$(touch \`x\`) \"o'neil\" \\b"""),
+        ("'", r"""$(touch `x`) "o'\''neil" \b"""),
+    ],
+)
+def test_bash_puts_a_word_within_the_quote_that_is_open(
+    tmp_path: Path, quote: str, found: str
+) -> None:
+    words = r"""plain,$(touch `x`) "o'neil" \b"""
+    assert replies(tmp_path, f"emberline restore --tag {quote}", words) == ([found], "3")
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_have_a_program(shell: str) -> None:
     assert "_EMBERLINE_COMPLETE" in CliRunner().invoke(main, ["completion", shell]).stdout

@@ -125,6 +125,32 @@ def test_a_dry_run_says_what_would_happen(monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
+def test_a_dry_run_of_many_sources_says_that_nothing_was_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = screen(monkeypatch, 80)
+    told = ToldRequest("restore", quiet=False)
+    for number in range(60):
+        told.take(result(f"campaign:{number}", "completed", message="dry run: will be restored"))
+    told.take(result("campaign:x", "refused", code="not_expired"))
+    told.take(result(None, "completed", total=61))
+    told.report({}, NOW, dry_run=True)
+    assert shown.lines() == ["dry run: 60 would be done, 1 so already"]
+
+
+def test_sources_without_a_result_of_their_own_are_counted() -> None:
+    told = ToldRequest("expire", quiet=True)
+    told.take(result(None, "accepted", total=5_000))
+    told.take(result("a", "completed"))
+    told.take(result("b", "refused", code="invalid_command"))
+    assert told.untold == 0, "more results may come"
+    told.take(result(None, "completed", total=5_000))
+    assert told.untold == 4_998
+    alone = ToldRequest("confirm", quiet=True)
+    alone.take(result(None, "completed", total=3))
+    assert alone.untold == 0, "a request that is not about named sources"
+
+
 @pytest.mark.parametrize(
     ("outcome", "lines"), [("completed", ["The sweep goes on"]), ("refused", [])]
 )
