@@ -97,6 +97,18 @@ async def test_axe_finds_nothing_serious_on_any_view(rig: PageRig) -> None:
         for scheme in SCHEMES:
             await page.emulate_media(color_scheme=scheme)
             wrong[f"{place} {scheme}"] = await faults(page)
+    # what no address shows by itself: an expired source, a dialog, the menu on a phone
+    await settled(page, "#/sources/" + A)
+    restore = page.get_by_role("button", name="Restore interaction data").first
+    await expect(restore).to_be_visible(timeout=BACK_MS)
+    wrong["expired"] = await faults(page)
+    await restore.click()
+    await expect(page.get_by_role("dialog")).to_contain_text("Possible for 1 source.")
+    wrong["dialog"] = await faults(page)
+    await page.keyboard.press("Escape")
+    await page.set_viewport_size({"width": PHONE, "height": 800})
+    await page.get_by_role("button", name="Main menu").click()
+    wrong["phone"] = await faults(page)
     fresh = await rig.browser.new_page(locale="en-GB")
     await fresh.goto(rig.worker.url)
     await expect(fresh.get_by_label("Key")).to_be_visible()

@@ -7,7 +7,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from agents.http.keys import Scope
-from tests.rigs.browser import PageRig, page_rig
+from tests.rigs.browser import PHONE, SHOTS, PageRig, page_rig
 
 pytestmark = [pytest.mark.connected, pytest.mark.asyncio(loop_scope="module")]
 
@@ -36,3 +36,17 @@ async def test_the_language_is_the_browsers_and_stays_as_chosen(rig: PageRig) ->
     await expect(page.locator("html")).to_have_attribute("lang", "ja")
     await page.reload()
     await expect(page.locator("html")).to_have_attribute("lang", "ja")
+
+
+async def test_on_a_phone_the_menu_unfolds_and_closes_behind_the_reader(rig: PageRig) -> None:
+    page = await rig.page("#/sources", viewport={"width": PHONE, "height": 800})
+    menu = page.get_by_role("navigation", name="Main menu")
+    button = menu.get_by_role("button", name="Main menu")
+    await expect(button).to_have_attribute("aria-expanded", "false")
+    await expect(menu.get_by_role("link", name="Audience")).to_be_hidden()
+    await button.click()
+    await expect(page.get_by_label("Language")).to_be_visible()
+    await page.screenshot(path=SHOTS / "menu-light-390.png")
+    await menu.get_by_role("link", name="Audience").click()
+    await expect(page).to_have_title("Audience - emberline")
+    await expect(button).to_have_attribute("aria-expanded", "false")
