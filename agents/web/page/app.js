@@ -82,7 +82,7 @@ function Menu({ part, who, leave, redraw }) {
     ${Object.entries(VIEWS).map(item)}
     <div class="end">
       <p><span class=${live.up ? "dot" : "dot away"}></span><span>${t(live.up ? "live" : "away")}</span></p>
-      ${who.name && html`<p>${t("signed_in", { name: who.name })}
+      ${who.name && html`<p>${t("signed_in", { name: who.name })}${" "}
         <button onClick=${leave}>${t("signout")}</button></p>`}
       <select class="lang" aria-label=${t("language")} onChange=${(event) => load(event.target.value).then(redraw)}>
         ${Object.entries(LANGUAGES).map(option)}
