@@ -14,7 +14,7 @@ from agents.coordinator.rules.requests import repeats, same_words
 from agents.coordinator.rules.state import Request
 from agents.http.admission import WorkKind
 from agents.http.problems import Problem, legacy_deleted, shards_unavailable
-from agents.requests.commands import NotSent, TooLong
+from agents.requests.commands import NotSent, Sent, TooLong
 from agents.requests.estimate import (
     Amount,
     accepted,
@@ -90,6 +90,7 @@ async def asked(
     requests_read(context)
     request_id = command.request_id or ""
     known, of = context.requests.get(request_id), ""
+    own: Sent | None = None
     if known is None:
         former = context.commands.sent(request_id)
         async with slot(request, WorkKind.LOOK_UP):
@@ -101,6 +102,7 @@ async def asked(
                 raise _reused(request_id, former.command.type)
             if former is None or not by_match:
                 await _sent(context, command)
+                own = context.commands.sent(request_id)
         # nobody else has it: while it waits, a request takes little memory
         command, of = replace(command, sources=(), users=()), identity(command)
         try:
@@ -111,9 +113,11 @@ async def asked(
         known = context.requests.get(request_id)
     where = {"Location": _address(command, request_id)}
     if known is None:
-        sent = context.commands.sent(request_id)
+        # of very many commands that nobody reads a worker remembers the last ones only
+        sent = context.commands.sent(request_id) or own
         if sent is None:
-            raise unknown_request(request_id)
+            detail = "The same call came before, and it failed: ask again with the same key"
+            raise Problem("control_unavailable", detail, request_id=request_id)
         return web.json_response(
             {**sent_facts(sent), **NO_PARTS, "understood": understood(request)},
             status=202,

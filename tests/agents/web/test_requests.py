@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from agents.http.keys import Keys, Scope
+from agents.requests import commands
 from agents.web import command_match
 from schemas.records import codec
 from schemas.records.lifecycle import Command, Phase, SourceState, State
@@ -289,6 +290,21 @@ async def test_what_is_refused_is_a_problem_that_says_why(
 async def test_a_key_that_is_no_id_is_refused(operator: Operator, key: str) -> None:
     status, found, _ = await operator.post("/restores", {"sources": [A]}, Idempotency_Key=key)
     assert (status, found["code"]) == (400, "bad_request")
+
+
+async def test_a_request_is_sent_also_if_its_worker_no_longer_remembers_it(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "MOST_SENT", 1)
+    paper = operator.site.paper
+    paper.silent = True
+    body = {"sources": [A]}
+    first = asyncio.create_task(operator.post("/restores?wait=1", body, Idempotency_Key="first"))
+    await until(lambda: len(paper.sent) == 1)
+    await operator.post("/restores?wait=0", body, Idempotency_Key="second")
+    status, found, headers = await first
+    assert (status, found.get("state"), found["request_id"]) == (202, "sent", "first")
+    assert headers["Location"] == "/restores/first"
 
 
 async def test_a_coordinator_that_is_silent_leaves_the_request_sent(operator: Operator) -> None:
