@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import click
 
 from agents.cli.options import given_settings, key_header
+from agents.names.form import folded
 from schemas.errors import EmberlineError
 from schemas.words.shown import shown
 from streams.settings import Settings
@@ -38,14 +39,14 @@ class SourceWord(click.ParamType):
         """Keys that begin so; else keys whose name or id does."""
         from click.shell_completion import CompletionItem
 
-        small = incomplete.casefold()
+        small = folded(incomplete)
         found = list(_sources(ctx, name=incomplete, limit=_MOST))
-        whole = [one for one in found if one["source"].casefold().startswith(small)]
+        whole = [one for one in found if folded(one["source"]).startswith(small)]
         others = [
             one
             for one in found
-            if one["name"].casefold().startswith(small)
-            or one["source"].partition(":")[2].casefold().startswith(small)
+            if folded(one["name"]).startswith(small)
+            or folded(one["source"].partition(":")[2]).startswith(small)
         ]
         return [
             CompletionItem(one["source"], help=shown(f"{one['name']}, {one['state']}"))

@@ -13,6 +13,7 @@ from agents.cli.completing import TAG
 from agents.cli.loading import importing
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.coordinator.rules.sweep_state import RetentionSweep
+from agents.names.form import folded
 from agents.terminal.amounts import day, when
 from agents.terminal.lines import misspelt_lines, why
 from agents.terminal.say import clear, say
@@ -61,12 +62,12 @@ class StatusFilter:
 
     def takes(self, record: SourceState) -> bool:
         """Whether a source is one of them, by the rules of `GET /sources`."""
-        text = (self.name or "").casefold()
+        text = folded(self.name or "")
         return (
             (self.state is None or record.state == self.state)
             and (self.kind is None or record.source.startswith(f"{self.kind}:"))
             and (self.tag is None or self.tag in record.tags)
-            and (text in record.name.casefold() or text in record.source.casefold())
+            and (text in folded(record.name) or text in folded(record.source))
         )
 
 

@@ -5,7 +5,7 @@ import unicodedata
 
 from schemas.words.unseen import selects, unseen
 
-__all__ = ["MOST", "form", "hidden"]
+__all__ = ["MOST", "folded", "form", "hidden"]
 
 MOST = 256
 """Characters of a form; the rest of a longer name is not compared."""
@@ -27,10 +27,17 @@ def form(text: str) -> str:
             if char.isspace() or not (char in _HARMLESS or selects(char) or unseen(char))
         )
         text = " ".join(text.split())
+    return folded(text)[:MOST]
+
+
+def folded(text: str) -> str:
+    """The text in Unicode's form NFC, without case: for a search within names, which one program
+    writes composed and another one decomposed.
+    """
     if text.isascii():
-        return text.lower()[:MOST]
+        return text.lower()
     decomposed = unicodedata.normalize("NFD", text).casefold()
-    return unicodedata.normalize("NFC", decomposed)[:MOST]
+    return unicodedata.normalize("NFC", decomposed)
 
 
 def hidden(text: str) -> bool:

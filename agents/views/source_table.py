@@ -13,6 +13,7 @@ from functools import partial
 
 import polars as pl
 
+from agents.names.form import folded
 from agents.resources.threads import execute
 from agents.views.protocol import ChangingStates
 from schemas.records.lifecycle import SourceState, State
@@ -32,7 +33,8 @@ _STATES = {state: number for number, state in enumerate(State)}
 
 @dataclass(frozen=True, slots=True)
 class ListFilter:
-    """Which sources: with `name` anywhere in the name or the id, in any case; of one of `kinds` and
+    """Which sources: with `name` anywhere in the name or the id, in any case and form of
+    Unicode; of one of `kinds` and
     in one of `states`, where any are given; with all of `tags`; and among `keys`, if given.
     """
 
@@ -179,13 +181,13 @@ class SourceTable:
 def _texts(keys: list[str], names: list[str]) -> pl.DataFrame:
     """What changes only when sources are new or get other names."""
     source = pl.Series("source", keys, pl.String)
-    folded = [name.casefold() for name in names]
-    ids = [key.casefold() for key in keys]
-    titles = [(name or key)[:_NAME] for name, key in zip(folded, ids, strict=True)]
+    found = [folded(name) for name in names]
+    ids = [folded(key) for key in keys]
+    titles = [(name or key)[:_NAME] for name, key in zip(found, ids, strict=True)]
     return pl.DataFrame(
         [
             source,
-            pl.Series("name", folded, pl.String),
+            pl.Series("name", found, pl.String),
             pl.Series("id", ids, pl.String),
             pl.Series("title", titles, pl.String),
             source.rank("ordinal").alias("rank"),
@@ -205,7 +207,7 @@ def _matching(frame: pl.DataFrame, wanted: ListFilter, rows: set[int] | None) ->
     if wanted.keys is not None:
         keys = pl.Series(sorted(wanted.keys), dtype=pl.String)
         terms.append(pl.col("source").is_in(keys.implode()))
-    if text := wanted.name.casefold():
+    if text := folded(wanted.name):
         in_name = pl.col("name").str.contains(text, literal=True)
         terms.append(in_name | pl.col("id").str.contains(text, literal=True))
     return frame.filter(*terms) if terms else frame

@@ -10,6 +10,7 @@ from agents.filters.references import KEY_KINDS
 from agents.http.keys import Scope
 from agents.http.problems import Problem, bad_request, shards_unavailable
 from agents.http.route import Route, path, query, ref, source_query
+from agents.names.form import folded
 from agents.requests.audit import AuditFilter, newest, oldest
 from agents.requests.audit_facts import audit_facts
 from agents.requests.rejected import rejected
@@ -70,13 +71,13 @@ async def definitions(request: web.Request) -> web.Response:
     if not context.catalog.caught_up.is_set():
         raise shards_unavailable("This worker has not read the definitions yet")
     limit, kind, after = limit_of(request), given.get("kind"), given.get("cursor", "")
-    name = given.get("name", "").casefold()
+    name = folded(given.get("name", ""))
     if kind is not None and kind not in KEY_KINDS:
         raise bad_request(f"kind is not {kind[:80]!r}. {hint(kind, KEY_KINDS)}")
     found = [
         one
         for one in (entry.definition for entry in context.catalog.of_kind(kind))
-        if name in one.name.casefold() or name in one.key.casefold()
+        if name in folded(one.name) or name in folded(one.key)
     ]
     page = [one for one in found if one.key > after][: limit + 1]
     more, page = len(page) > limit, page[:limit]

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from typing import Any
+from unicodedata import normalize
 
 import polars as pl
 import pytest
 
+from agents.cli.status import StatusFilter
 from agents.shard.source_sizes import OUTLINE
 from agents.views.source_table import (
     ORDERS,
@@ -113,6 +115,20 @@ async def test_filters_select_what_a_plain_loop_selects(wanted: ListFilter, take
     found = sorted(one.source for one in RECORDS if takes(one))
     assert await table.keys(wanted) == found
     assert await all_pages(table, wanted, SourceOrder()) == found
+
+
+async def test_a_name_is_found_in_any_form_of_unicode() -> None:
+    """Programs write the same letters composed (NFC) or decomposed (NFD)."""
+    names = (normalize("NFD", "ガーデン Été"), normalize("NFC", "ガーデン Été"))
+    records = [
+        SourceState(f"campaign:{number}", State.ACTIVE, 1, name=name)
+        for number, name in enumerate(names)
+    ]
+    table = SourceTable(States(*records))
+    for text in ("ガーデ", "été"):
+        for typed in (normalize("NFC", text), normalize("NFD", text)):
+            assert await table.keys(ListFilter(name=typed)) == ["campaign:0", "campaign:1"]
+            assert all(StatusFilter(name=typed).takes(one) for one in records)
 
 
 async def test_what_changes_is_seen_by_the_next_page() -> None:
