@@ -226,6 +226,11 @@ COMPONENTS: Mapping[str, Any] = {
     "Sources": shape(
         {
             "sources": _list(_ref("SourceState")),
+            "names": {
+                "type": "object",
+                "additionalProperties": _TEXT,
+                "description": "of what uses the sources, and of segments between, by key",
+            },
             "total": _COUNT,
             "next": _NAME,
             "sorted_at": {**_MOMENT, "description": "of when an order by sizes is"},

@@ -3,7 +3,7 @@
 import { html } from "./htm.js";
 import { get } from "./api.js";
 import { Progress, useRead } from "./parts.js";
-import { day, num, size, t } from "./texts.js";
+import { day, due, num, size, t } from "./texts.js";
 import { period } from "./spans.js";
 
 /** So long a restore is told of data that has no end date. */
@@ -25,7 +25,7 @@ export function obstacle(one) {
 export function after(then) {
   if (!then) return "";
   if (!then.due_at) return t("source.after.open");
-  return t("source.after.until", { date: day(then.due_at) });
+  return t("source.after.until", { date: due(then.due_at) });
 }
 
 const Box = ({ name, looks = "", children }) =>
@@ -76,7 +76,7 @@ export const dueFrom = (from) => from ? t(`source.since.${from.since}`, { period
 export const dueNote = (from) => from ? ` (${dueFrom(from)})` : "";
 
 function Restored({ one, explained }) {
-  const until = one.due_at ? t("source.until", { date: day(one.due_at) }) : t("source.until.open");
+  const until = one.due_at ? t("source.until", { date: due(one.due_at) }) : t("source.until.open");
   return html`<${Box} name=${t("source.restored.name")} looks="good">
     <div>
       <b role="status">${t("source.restored", { date: day(one.restored_at) })}</b>

@@ -9,8 +9,8 @@ const DAY_S = 86_400;
 const STEPS = [1, 2, 5, 7, 14, 30, 61, 91, 183, 365, 730].map((days) => days * DAY_S);
 /** The token of each measure's colour, and the dashes of its line. */
 const LOOKS = {
-  received: ["--ember"], entered: ["--ember"], opened: ["--blue"], machine_opened: ["--blue", [4, 4]],
-  clicked: ["--violet"], bot_clicked: ["--violet", [4, 4]], converted: ["--green"], exited: ["--amber"],
+  received: ["--ember"], entered: ["--amber"], opened: ["--blue"], machine_opened: ["--blue", [4, 4]],
+  clicked: ["--violet"], bot_clicked: ["--violet", [4, 4]], converted: ["--green"], exited: ["--faint"],
   control: ["--soft", [2, 3]],
 };
 

@@ -2,9 +2,10 @@
 
 import { html, useEffect, useRef, useState } from "./htm.js";
 import { live } from "./live.js";
+import { actor, isolated, short } from "./named.js";
 import { problem, words } from "./problems.js";
 import { duration } from "./spans.js";
-import { day, moment, num, t } from "./texts.js";
+import { day, due, moment, num, t } from "./texts.js";
 
 const LOOKS = {
   ACTIVE: "active",
@@ -28,18 +29,20 @@ export const Moment = ({ ms }) => html`<time datetime=${new Date(ms).toISOString
 /** How many interactions a source with sizes has: the archive keeps a copy of those it gave back. */
 export const interactions = ({ sizes }) => Math.max(sizes.rows, sizes.archived_rows);
 
-/** The reason of a state, in the reader's language; what operators wrote stays as it is. */
-export function reasons(source) {
+/** The reason of a state, in the reader's language; what operators wrote stays as it is. `names`: of keys. */
+export function reasons(source, names = {}) {
   if (source.legacy_deleted) return [t("why.deleted")];
-  const found = (source.exempt_by ?? []).map((one) => t("why.used", { by: [one.root, ...one.through].join(" ← ") }));
+  const called = (key) => isolated(short(names[key] || key));
+  const found = (source.exempt_by ?? []).map((one) =>
+    t("why.used", { by: [one.root, ...one.through].map(called).join(" \u2190 ") }));
   if (source.held) {
     const { by, reason } = source.held;
-    found.push(t(reason ? "why.held_for" : "why.held", { by, reason }));
+    const who = isolated(actor(by));
+    found.push(t(reason ? "why.held_for" : "why.held", { by: who, reason: reason && isolated(reason) }));
   }
-  if (source.due_at) found.push(t("why.due", { date: day(source.due_at) }));
+  if (source.due_at) found.push(t("why.due", { date: due(source.due_at) }));
   if (source.state === "EXPIRED" && source.expired_at) found.push(t("why.expired", { date: day(source.expired_at) }));
   if (source.state === "UNKNOWN") found.push(t("why.unknown"));
-  if (source.state === "ACTIVE" && !found.length) found.push(t("why.active"));
   return found;
 }
 

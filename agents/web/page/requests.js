@@ -7,7 +7,7 @@ import { actor, short } from "./named.js";
 import { Pages, filtered } from "./pages.js";
 import { Chip, Failure, Moment, Progress, Reasons, refusal, useChanges, useLater, useRead } from "./parts.js";
 import { Same } from "./same.js";
-import { day, num, size, t } from "./texts.js";
+import { due, num, size, t } from "./texts.js";
 
 const STATES = ["running", "finished", "failed"];
 const TYPES = ["restore", "hold", "unhold", "expire", "cancel", "pause", "resume", "confirm"];
@@ -15,6 +15,8 @@ const COUNTED = ["running", "completed", "already", "refused", "failed"];
 const AGAIN = ["restore", "hold", "unhold", "expire"];
 const LIMIT = 50;
 const AGAIN_MS = 500;
+/** States in which no answer has the data of a source. */
+const AWAY = ["EXPIRING", "EXPIRED"];
 const LOOKS = { completed: "active", failed: "bad", refused: "bad" };
 
 const address = (id) => `#/requests/${encodeURIComponent(id)}`;
@@ -118,8 +120,8 @@ function Result({ part, type }) {
 
 function Part({ part, type }) {
   const until = part.available_until
-    ? t("available.until", { date: day(part.available_until) })
-    : part.available_because ? t("available.open") : "";
+    ? t("available.until", { date: due(part.available_until) })
+    : part.available_because ? t("available.open") : AWAY.includes(part.state) ? t("available.not") : "";
   return html`<tr>
     <td><a class="name" href=${`#/sources/${encodeURIComponent(part.source)}`}>
         <bdi>${short(part.name || part.source, 120)}</bdi></a>

@@ -11,7 +11,7 @@ import { Name, actor, isolated, short } from "./named.js";
 import { Chip, Failure, Moment, interactions, useChanges, useRead } from "./parts.js";
 import { Timeline } from "./timeline.js";
 import { Uses, pathOf } from "./uses.js";
-import { day, num, size, t } from "./texts.js";
+import { due, num, size, t } from "./texts.js";
 
 const WORKING = ["EXPIRING", "RESTORING"];
 
@@ -35,7 +35,7 @@ function Head({ one, operate, open }) {
 
 function Facts({ one }) {
   const fact = (label, value) => html`<dt>${label}</dt><dd>${value}</dd>`;
-  const until = one.due_at ? t("available.until", { date: day(one.due_at) }) : t("available.open");
+  const until = one.due_at ? t("available.until", { date: due(one.due_at) }) : t("available.open");
   const moment = (label, ms) => ms && fact(label, html`<${Moment} ms=${ms} />`);
   return html`<section class="panel" aria-labelledby="facts"><h2 id="facts">${t("facts")}</h2><dl>
     ${fact(t("state"), html`<${Chip} state=${one.state} />`)}
@@ -59,7 +59,7 @@ function reason(one) {
     return one.held.reason ? t("why.held_for", { by, reason: isolated(short(one.held.reason, 400)) }) : t("why.held", { by });
   }
   if (one.exempt_by.length) return t(one.visible ? "source.used" : "source.used_hidden", { count: one.exempt_by.length });
-  if (one.due_at) return t("source.unused", { date: day(one.due_at) });
+  if (one.due_at) return t("source.unused", { date: due(one.due_at) });
   if (one.state === "UNKNOWN") return t("why.unknown");
   if (one.state === "ACTIVE") return t("why.active");
   return t("source.unused.none");
@@ -108,6 +108,11 @@ export function Source({ name, operate, who }) {
   }
   const exports = ["users.export", "admin"].some((scope) => who.scopes.includes(scope));
   const close = () => open(null);
+  // what runs is followed here; the button that had the focus may be gone by then
+  const stay = () => {
+    document.querySelector("main")?.focus();
+    again();
+  };
   return html`<${Head} one=${one} operate=${operate} open=${open} />
   <${Failure} error=${error} again=${again} />
   <${Banner} one=${one} explained=${explained} operate=${operate} open=${open} />
@@ -122,5 +127,6 @@ export function Source({ name, operate, who }) {
     <p>${reason(one)}</p><//>
   <${Timeline} source=${key} />
   ${dialog === "csv" && html`<${Download} one=${one} exports=${exports} close=${close} />`}
-  ${dialog && dialog !== "csv" && html`<${Dialog} type=${dialog} sources=${[one]} close=${close} />`}`;
+  ${dialog && dialog !== "csv" && html`<${Dialog} type=${dialog} sources=${[one]}
+    close=${close} sent=${stay} />`}`;
 }

@@ -8,7 +8,7 @@ import { short } from "./named.js";
 import { Pages, filtered } from "./pages.js";
 import { Chip, Failure, Progress, STATES, interactions, reasons, useChanges, useLater, useRead } from "./parts.js";
 import { Same } from "./same.js";
-import { date, num, size, t } from "./texts.js";
+import { date, dueDate, num, size, t } from "./texts.js";
 
 const ACTIONS = ["restore", "hold", "unhold", "expire"];
 const SEVERAL = ["kind", "state", "tag"];
@@ -115,7 +115,7 @@ function Header({ column, query }) {
       ${{ asc: " \u2191", desc: " \u2193" }[now] ?? ""}</span></button></th>`;
 }
 
-function Row({ one, on, turn, operate }) {
+function Row({ one, names, on, turn, operate }) {
   const title = short(one.name || one.source, 120);
   const known = one.sizes;
   const moving = ["RESTORING", "EXPIRING"].includes(one.state);
@@ -123,13 +123,13 @@ function Row({ one, on, turn, operate }) {
     ${operate && html`<td><input type="checkbox" aria-label=${t("select.one", { name: title })} checked=${on}
       onChange=${turn} /></td>`}
     <td><a class="name" href=${`#/sources/${encodeURIComponent(one.source)}`}><bdi>${title}</bdi></a>
-      <code>${short(one.source, 80)}</code>
+      <code title=${short(one.source, 200)}>${short(one.source, 80)}</code>
       ${(one.tags ?? []).length > 0 && html`<span class="tags">${one.tags.slice(0, 5).map((tag) => html`<a class="tag"
         href=${`#/sources?${new URLSearchParams({ tag })}`}><bdi>${short(tag, 30)}</bdi></a>`)}</span>`}</td>
     <td><${Chip} state=${one.state} />
-      ${reasons(one).slice(0, 2).map((why) => html`<span class="why">${why}</span>`)}
+      ${reasons(one, names).slice(0, 2).map((why) => html`<span class="why">${why}</span>`)}
       ${moving && html`<${Progress} progress=${one.progress} label=${t(`state.${one.state}`)} />`}</td>
-    <td class="wide date">${one.due_at ? date(one.due_at) : ""}</td>
+    <td class="wide date">${one.due_at ? dueDate(one.due_at) : ""}</td>
     <td class="num">${known ? num(interactions(one)) : t("unknown")}</td>
     <td class="num wide">${known ? size(one.sizes.bytes) : t("unknown")}</td>
     <td class="num wide">${known ? size(one.sizes.archived_bytes) : t("unknown")}</td>
@@ -213,7 +213,7 @@ export function Sources({ query, operate }) {
         ${operate && html`<th><input type="checkbox" aria-label=${t("select.page")} checked=${whole}
           onChange=${turnAll} /></th>`}
         ${COLUMNS.map((column) => html`<${Header} key=${column.by} column=${column} query=${query} />`)}</tr></thead>
-      <tbody>${rows.map((one) => html`<${Row} key=${one.source} one=${one} operate=${operate}
+      <tbody>${rows.map((one) => html`<${Row} key=${one.source} one=${one} names=${page.names} operate=${operate}
         on=${all || chosen.has(one.source)} turn=${() => turn(one)} />`)}</tbody></table>`;
   return html`<div class="head"><div><h1>${t("sources")}</h1><span class="soft">${t("sources.about")}</span></div></div>
     <${Failure} error=${error} again=${again} />

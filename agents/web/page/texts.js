@@ -93,6 +93,20 @@ export function moment(ms) {
   return `${here} (${formatter(Intl.DateTimeFormat, form).format(ms)} UTC)`;
 }
 
+/** A day that is nearer than this is told with its time: "until today" says too little. */
+const NEAR_MS = 2 * 86_400_000;
+const near = (ms) => Math.abs(ms - Date.now()) < NEAR_MS;
+
+/** When data expires, within a sentence: the day, and with its time if that is soon. */
+export function due(ms) {
+  if (!near(ms)) return day(ms);
+  return formatter(Intl.DateTimeFormat, { dateStyle: "long", timeStyle: "short" }).format(ms);
+}
+
+/** The same with few letters, for tables. */
+export const dueDate = (ms) =>
+  near(ms) ? formatter(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "short" }).format(ms) : date(ms);
+
 export const clock = (ms) => formatter(Intl.DateTimeFormat, { timeStyle: "medium" }).format(ms);
 
 /** A period that ended now, in words: "12 seconds ago". */

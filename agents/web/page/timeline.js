@@ -6,7 +6,7 @@ import { actor, isolated, short } from "./named.js";
 import { Failure, Moment, useChanges, useRead } from "./parts.js";
 import { dueFrom } from "./banner.js";
 import { Same } from "./same.js";
-import { day, t } from "./texts.js";
+import { due, t } from "./texts.js";
 
 const PAGE = 20;
 /** A page reads a limited part of the audit: so many empty pages are passed over at once. */
@@ -45,7 +45,7 @@ function whys({ decision, facts, to_state: to }) {
   const user = facts.used_by && isolated(short(facts.used_by_name || facts.used_by));
   if (user) found.push(t(decision === "released" ? "source.event.was_used" : "source.event.used", { by: user }));
   if (facts.held_by) found.push(t("why.held", { by: isolated(actor(facts.held_by)) }));
-  if (facts.due_at) found.push(t("why.due", { date: day(facts.due_at) }));
+  if (facts.due_at) found.push(t("why.due", { date: due(facts.due_at) }));
   if (facts.since) found.push(`${t("due")}: ${dueFrom(facts)}`);
   if (facts.why) found.push(t(`source.why.${facts.why}`));
   if (facts.refusal) found.push(t(`refusal.${facts.refusal}`));

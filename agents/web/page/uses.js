@@ -7,7 +7,7 @@ import { BOX, drawing } from "./graph.js";
 import { actor, isolated, kindOf, short } from "./named.js";
 import { Chip, Failure } from "./parts.js";
 import { Same } from "./same.js";
-import { day, language, t } from "./texts.js";
+import { due, language, t } from "./texts.js";
 
 /** What the rules say instead of a filter where a definition cannot be read. */
 const UNREADABLE = "unreadable definition";
@@ -34,7 +34,7 @@ const called = (names, key) => `${kindOf(key)} ${isolated(short(names[key] || ke
 function outcome(then, names) {
   if (then.state === "STOPPED" && then.due_at !== null) {
     const late = then.due_at <= Date.now();
-    const when = late ? t("source.then.sweep") : t("source.then.due", { date: day(then.due_at) });
+    const when = late ? t("source.then.sweep") : t("source.then.due", { date: due(then.due_at) });
     return late ? when : when + dueNote(then.due_from);
   }
   if (then.state === "EXEMPT" && then.exempt_by.length) {

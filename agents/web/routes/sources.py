@@ -1,5 +1,6 @@
 """GET /sources and /sources/{source}: the state of every source, its reason, and its size."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
@@ -46,6 +47,7 @@ async def list_sources(request: web.Request) -> web.Response:
         request,
         {
             "sources": [_described(context, record, measured) for record in records],
+            "names": _names(context, records),
             "total": page.total,
             "next": None if page.next is None else cursor_of(page.next, order),
             "sorted_at": sorted_at,
@@ -74,6 +76,13 @@ def _described(context: WorkerContext, record: SourceState, measured: Sizes) -> 
         "sizes": None if measured.missing else size,
         "last_event_on": (_EPOCH + timedelta(last)).isoformat() if known else None,
     }
+
+
+def _names(context: WorkerContext, records: Iterable[SourceState]) -> dict[str, str]:
+    """The names of what uses these sources, and of the segments between, by key."""
+    uses = (use for record in records for use in record.exempt_by)
+    entries = (context.catalog.get(key) for use in uses for key in (use.root, *use.through))
+    return {entry.definition.key: entry.definition.name for entry in entries if entry is not None}
 
 
 def why(record: SourceState) -> list[str]:

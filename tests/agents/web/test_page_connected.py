@@ -69,6 +69,8 @@ async def test_an_expired_source_is_restored_with_the_mouse(
         await shoot(page, "dialog")
         await dialog.get_by_role("button", name="Restore interaction data").click()
         await expect(page.get_by_text("Finished")).to_be_visible(timeout=30_000)
+        await page.get_by_role("complementary").get_by_role("link", name="Restore").click()
+        await expect(page.get_by_text("Finished")).to_be_visible()
         await shoot(page, "request")
         await page.get_by_role("link", name=NAME).click()
         await expect(page.get_by_role("heading", name=NAME)).to_be_visible()
