@@ -61,12 +61,13 @@ async def test_a_former_deployment_starts_on_this_worker(former: Settings, store
 
 
 def _differing(found: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
-    """Answers that are not what they were; an object may have got more fields."""
+    """Answers that are not what they were; an object, at any depth, may have got more fields."""
+    return {name: found[name] for name in told if not _same(found[name], told[name])}
 
-    def same(name: str) -> bool:
-        new, old = found[name], told[name]
-        if isinstance(old, dict) and isinstance(new, dict):
-            return {key: new.get(key) for key in old} == old
-        return bool(new == old)
 
-    return {name: found[name] for name in told if not same(name)}
+def _same(new: Any, old: Any) -> bool:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(key in new and _same(new[key], old[key]) for key in old)
+    if isinstance(old, list) and isinstance(new, list):
+        return len(new) == len(old) and all(map(_same, new, old))
+    return bool(new == old)
