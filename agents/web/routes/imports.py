@@ -1,5 +1,6 @@
 """POST /imports/{id}: an import tells its progress, for people who watch."""
 
+import re
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +17,7 @@ __all__ = ["ROUTES"]
 
 _MOST = 1 << 62
 _MOST_TEXT = 500
+_ID = re.compile("[!-~]{1,80}")
 _STATES = [one.value for one in ImportState if one is not ImportState.LOST]
 _COUNT = {"type": "integer", "minimum": 0, "maximum": _MOST}
 _AMOUNT = {"type": "number", "minimum": 0, "maximum": _MOST}
@@ -34,8 +36,11 @@ BODY = shape(
 async def told(request: web.Request) -> web.Response:
     """Keep the report in this worker's memory. Raises Problem (400)."""
     context = request.app[CONTEXT]
+    import_id = request.match_info["id"]
+    if _ID.fullmatch(import_id) is None:
+        raise bad_request("the id of an import is 1 to 80 printable ASCII characters")
     given = await body.read_object(request, frozenset(BODY["properties"]))
-    context.imports.tell(request.match_info["id"], _report(given))
+    context.imports.tell(import_id, _report(given))
     return web.json_response({})
 
 
@@ -80,7 +85,7 @@ ROUTES = (
         summary="Tell the progress of an import; GET /status and GET /workers have it",
         scope=Scope.OPERATE,
         parameters=(
-            path("id", "Any id that is used for this import only", pattern="^[!-~]{1,80}$"),
+            path("id", "Any id that is used for this import only", pattern=f"^{_ID.pattern}$"),
         ),
         body=BODY,
         answers={"application/json": shape({})},

@@ -54,7 +54,8 @@ def site(folder: Path) -> Site:
 def named(value: Any) -> Any:
     """The document, with the sources and requests of the site as the values of parameters."""
     if isinstance(value, dict):
-        if value.get("name") == "id" and value.get("in") == "path":
+        any_id = "pattern" in value.get("schema", {})
+        if value.get("name") == "id" and value.get("in") == "path" and not any_id:
             return value | {"schema": {"type": "string", "enum": ["again", "all", "nothing"]}}
         if value.get("name") == "key" and value.get("in") == "path":
             return value | {"schema": {"type": "string", "enum": ["canvas:c", "segment:none"]}}
