@@ -39,7 +39,7 @@ function place() {
   return { part: part in VIEWS ? part : "sources", name, query: new URLSearchParams(query) };
 }
 
-function SignIn({ entered }) {
+function SignIn({ entered, redraw }) {
   const [key, write] = useState("");
   const [error, fail] = useState(null);
   const enter = (event) => {
@@ -48,6 +48,7 @@ function SignIn({ entered }) {
   };
   const wrong = error?.status === 401;
   return html`<form class="panel signin" onSubmit=${enter}>
+    <${Brand} />
     <h1>${t("signin")}</h1>
     <p class="soft">${t("signin.about")}</p>
     ${wrong ? html`<div class="error" role="alert">${t("signin.wrong")}</div>` : html`<${Failure} error=${error} />`}
@@ -57,11 +58,21 @@ function SignIn({ entered }) {
         onInput=${(event) => write(event.target.value)} />
     </label>
     <button class="primary">${t("signin")}</button>
+    <${Language} redraw=${redraw} />
   </form>`;
 }
 
 const FLAME = "M12 2c1 4 6 6.2 6 11.5A6 6 0 0 1 12 20a6 6 0 0 1-6-6.5c0-2.3 1.2-3.9 2.4-5.2.3 1.4 1 2.2 1.9 2.7"
   + "C10 8 10.6 4.8 12 2Z";
+
+const Brand = () => html`<a class="brand" href="#/sources">
+  <svg viewBox="0 0 24 24" aria-hidden="true"><path d=${FLAME} fill="var(--ember)" /></svg>${"emberline"}</a>`;
+
+function Language({ redraw }) {
+  const option = ([code, name]) => html`<option value=${code} selected=${code === language}>${name}</option>`;
+  return html`<select class="lang" aria-label=${t("language")}
+    onChange=${(event) => load(event.target.value).then(redraw)}>${Object.entries(LANGUAGES).map(option)}</select>`;
+}
 
 function Menu({ part, who, leave, redraw }) {
   // on a phone the menu is closed until its button is pressed
@@ -72,10 +83,8 @@ function Menu({ part, who, leave, redraw }) {
     return html`<a href=${`#/${name}`} aria-current=${part === name ? "page" : null}>
       ${t(name)} <span class="faint">${count ? num(count) : ""}</span></a>`;
   };
-  const option = ([code, name]) => html`<option value=${code} selected=${code === language}>${name}</option>`;
   return html`<nav class=${open ? "frame open" : "frame"} aria-label=${t("menu")}>
-    <a class="brand" href="#/sources">
-      <svg viewBox="0 0 24 24" aria-hidden="true"><path d=${FLAME} fill="var(--ember)" /></svg>${"emberline"}</a>
+    <${Brand} />
     <button class="unfold" aria-expanded=${String(open)} aria-controls="menu" onClick=${() => turn(!open)}>
       <span class=${live.up ? "dot" : "dot away"}></span>${t("menu")}</button>
     <div id="menu">
@@ -84,9 +93,7 @@ function Menu({ part, who, leave, redraw }) {
       <p><span class=${live.up ? "dot" : "dot away"}></span><span>${t(live.up ? "live" : "away")}</span></p>
       ${who.name && html`<p>${t("signed_in", { name: who.name })}${" "}
         <button onClick=${leave}>${t("signout")}</button></p>`}
-      <select class="lang" aria-label=${t("language")} onChange=${(event) => load(event.target.value).then(redraw)}>
-        ${Object.entries(LANGUAGES).map(option)}
-      </select>
+      <${Language} redraw=${redraw} />
     </div>
     </div>
   </nav>`;
@@ -125,7 +132,7 @@ function App() {
   }, [inside]);
   if (error && !who) return html`<main><${Failure} error=${error} again=${again} /></main>`;
   if (!who) return null;
-  if (!inside) return html`<${SignIn} entered=${known} />`;
+  if (!inside) return html`<${SignIn} entered=${known} redraw=${redraw} />`;
   const operate = ["operate", "admin"].some((scope) => who.scopes.includes(scope));
   const leave = () => call("DELETE", "session").then(known, fail);
   const { all, one } = VIEWS[where.part];

@@ -2,12 +2,16 @@
 
 import { html, useEffect, useRef, useState } from "./htm.js";
 import { ask, equivalents, tryOut } from "./api.js";
+import { short } from "./named.js";
 import { Failure, Reasons } from "./parts.js";
 import { duration } from "./spans.js";
 import { day, num, size, t } from "./texts.js";
 import { watch } from "./running.js";
 
 const MOVES = ["restore", "expire"];
+/** The questions that have a form for one source and one for several. */
+const COUNTED = ["hold", "unhold"];
+const MANY = 2;
 const SHOWN = 50;
 const ADDRESS = /^[^@\s]+@[^@\s]+$/;
 
@@ -118,7 +122,7 @@ export function Dialog({ type, sources = [], match, request, close, sent }) {
     fail(null);
     try {
       const found = await ask(body, id);
-      watch(found);
+      watch(found, single ? single.name || single.source : "");
       shut();
       if (sent) sent(found);
       else location.hash = `#/requests/${encodeURIComponent(found.request_id)}`;
@@ -127,10 +131,14 @@ export function Dialog({ type, sources = [], match, request, close, sent }) {
       work(false);
     }
   };
+  const single = !match && !request && sources.length === 1 ? sources[0] : null;
+  // of all that match nobody knows yet how many they are
+  const asks = COUNTED.includes(type) ? t(`ask.${type}`, { count: match ? MANY : sources.length }) : t(`ask.${type}`);
   const possible = dry?.effect?.sources ?? 0;
   return html`<dialog ref=${box} aria-labelledby="asks" aria-describedby="asks-cost" onClose=${close}>
     <form onSubmit=${send}>
-      <h1 id="asks">${t(`ask.${type}`)}</h1>
+      <h1 id="asks">${asks}</h1>
+      ${single && html`<p class="which"><bdi>${short(single.name || single.source, 200)}</bdi></p>`}
       <p id="asks-cost" class="soft">${t(`cost.${type}`)}</p>
       ${!dry && !error && html`<p class="soft" role="status">${t("dialog.checking")}</p>`}
       ${dry && html`<${Found} type=${type} dry=${dry} />`}

@@ -90,7 +90,7 @@ export function Failure({ error, again }) {
   if (!error) return null;
   const more = words(error);
   return html`<div class="error" role="alert">${problem(error)}
-    ${again && html`${" "}<button onClick=${again}>${t("again")}</button>`}
+    ${again && error.status !== 403 && html`${" "}<button onClick=${again}>${t("again")}</button>`}
     ${more && html`<small class="why" lang="en"><bdi>${more.slice(0, 500)}</bdi></small>`}</div>`;
 }
 

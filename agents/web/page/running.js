@@ -2,6 +2,7 @@
 
 import { html, useEffect, useState } from "./htm.js";
 import { live } from "./live.js";
+import { short } from "./named.js";
 import { Chip, Progress } from "./parts.js";
 import { t } from "./texts.js";
 
@@ -9,6 +10,7 @@ const MOST = 3;
 /** Ids that this page has sent: their end is told too, however early it comes. */
 const sent = new Set();
 const own = new Map();
+const named = new Map();
 const news = new EventTarget();
 
 const open = (request) => ["sent", "running"].includes(request.state);
@@ -18,15 +20,17 @@ function put(request) {
   news.dispatchEvent(new Event("news"));
 }
 
-/** Keep a request of this page in sight from now on. */
-export function watch(request) {
+/** Keep a request of this page in sight from now on. `name`: of its only source, if it has one. */
+export function watch(request, name = "") {
   if (request.dry_run) return;
   sent.add(request.request_id);
+  if (name) named.set(request.request_id, name);
   put(request);
 }
 
 function forget(id) {
   own.delete(id);
+  named.delete(id);
   news.dispatchEvent(new Event("news"));
 }
 
@@ -44,9 +48,11 @@ const address = (request) => `#/requests/${encodeURIComponent(request.request_id
 function Line({ request }) {
   const { counts } = request;
   const done = counts.total - counts.running;
+  const name = named.get(request.request_id);
   return html`<li>
     <a href=${address(request)}><b>${t(`type.${request.type}`)}</b>
-      <span>${counts.total ? t("running.of", { done, count: counts.total }) : ""}</span></a>
+      <span>${name ? html`<bdi>${short(name, 30)}</bdi>`
+        : counts.total ? t("running.of", { done, count: counts.total }) : ""}</span></a>
     ${open(request)
       ? html`<${Progress} progress=${request.progress} label=${t(`type.${request.type}`)} />`
       : html`<${Chip} state=${request.state} />

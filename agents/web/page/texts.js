@@ -90,7 +90,7 @@ export function moment(ms) {
   const here = formatter(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "short" }).format(ms);
   const same = date(ms) === date(ms, "UTC");
   const form = { ...(!same && { dateStyle: "medium" }), timeStyle: "short", timeZone: "UTC" };
-  return `${here} (${formatter(Intl.DateTimeFormat, form).format(ms)} UTC)`;
+  return `${here} (${formatter(Intl.DateTimeFormat, form).format(ms)}\u00a0UTC)`;
 }
 
 /** A day that is nearer than this is told with its time: "until today" says too little. */

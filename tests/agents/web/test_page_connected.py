@@ -65,11 +65,12 @@ async def test_an_expired_source_is_restored_with_the_mouse(
         await banner.get_by_role("button", name="Restore interaction data").click()
         dialog = page.get_by_role("dialog")
         await expect(dialog).to_contain_text("Possible for 1 source.")
+        await expect(dialog.get_by_text(NAME, exact=True).first).to_be_visible()
         await dialog.get_by_label("Reason").fill("retargeting")
         await shoot(page, "dialog")
         await dialog.get_by_role("button", name="Restore interaction data").click()
         await expect(page.get_by_text("Finished")).to_be_visible(timeout=30_000)
-        await page.get_by_role("complementary").get_by_role("link", name="Restore").click()
+        await page.get_by_role("complementary").get_by_role("link", name=f"Restore {NAME}").click()
         await expect(page.get_by_text("Finished")).to_be_visible()
         await shoot(page, "request")
         await page.get_by_role("link", name=NAME).click()
@@ -84,4 +85,7 @@ async def test_an_expired_source_is_restored_with_the_mouse(
         await page.get_by_label("言語").select_option("English")
         await page.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_label("Key")).to_be_visible()
+        # who cannot read the language of the browser chooses another before the key
+        await page.get_by_label("Language").select_option("Français")
+        await expect(page.get_by_role("heading", name="Se connecter")).to_be_visible()
         assert errors == []

@@ -373,7 +373,7 @@ async def test_sums_and_places_are_right(rig: PageRig) -> None:
     assert found["far"] == 4_000
     assert found["periods"] == ["3 months", "1 year, 6 months", "90 seconds", "no period"]
     assert found["moments"] == [
-        "1 Apr 2026, 14:00 (12:00 UTC)",
-        "2 Apr 2026, 01:30 (1 Apr 2026, 23:30 UTC)",
+        "1 Apr 2026, 14:00 (12:00\N{NO-BREAK SPACE}UTC)",
+        "2 Apr 2026, 01:30 (1 Apr 2026, 23:30\N{NO-BREAK SPACE}UTC)",
     ]
     assert found["spent"] == ["1 second", "42 seconds", "2 minutes", "1.6 hours"]
