@@ -14,8 +14,10 @@ from typing import Any
 from aiohttp import web
 
 from agents.coordinator.rules.bounds import MAX_SOURCES, TEXT, WORD
+from agents.coordinator.rules.state import Request
 from agents.http.problems import Problem, bad_request
 from agents.http.route import Schema
+from agents.requests.estimate import accepted
 from agents.scatter.context import CONTEXT
 from agents.scatter.visible import states_read
 from agents.views.request_view import counted_as
@@ -50,6 +52,12 @@ SCHEMA_MATCH: Schema = {
             "minLength": 1,
             "maxLength": WORD,
             "description": "Of the sources of this request only those that failed or were refused",
+        },
+        "tried": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": WORD,
+            "description": "Only sources for which this dry run said that something would be done",
         },
     },
     "additionalProperties": False,
@@ -97,6 +105,9 @@ def _filter(request: web.Request, match: object) -> ListFilter:
     found = source_filter(name, many["kind"], many["state"], many["tag"])
     if "request" in match:
         found = replace(found, keys=_missed(request, match["request"]))
+    if "tried" in match:
+        tried = _tried(request, match["tried"])
+        found = replace(found, keys=tried if found.keys is None else found.keys & tried)
     return found
 
 
@@ -113,14 +124,27 @@ def _list(match: Mapping[str, Any], name: str) -> list[str]:
 
 def _missed(request: web.Request, request_id: object) -> frozenset[str]:
     """The sources of a request that failed or were refused."""
-    if not isinstance(request_id, str) or not 0 < len(request_id) <= WORD:
-        raise bad_request("request in match is the id of a request")
-    view = request.app[CONTEXT].requests
-    if view.get(request_id) is None:
-        detail = f"No request is called {request_id!r}, or it was forgotten after 30 days"
-        raise Problem("unknown_request", detail, request_id=request_id)
+    found = _known(request, "request", request_id)
     return frozenset(
         source
-        for source, told in view.parts(request_id).items()
+        for source, told in request.app[CONTEXT].requests.parts(found.request_id).items()
         if counted_as(told) in ("failed", "refused")
     )
+
+
+def _tried(request: web.Request, request_id: object) -> frozenset[str]:
+    """The sources for which a dry run said that something would be done."""
+    found = _known(request, "tried", request_id)
+    if not found.dry_run:
+        raise bad_request("tried in match is the id of a dry run")
+    return frozenset(accepted(found, request.app[CONTEXT].requests))
+
+
+def _known(request: web.Request, name: str, request_id: object) -> Request:
+    if not isinstance(request_id, str) or not 0 < len(request_id) <= WORD:
+        raise bad_request(f"{name} in match is the id of a request")
+    found = request.app[CONTEXT].requests.get(request_id)
+    if found is None:
+        detail = f"No request is called {request_id!r}, or it was forgotten after 30 days"
+        raise Problem("unknown_request", detail, request_id=request_id)
+    return found

@@ -78,9 +78,11 @@ export function equivalents(body) {
   const why = body.reason ? ` --reason ${quoted(body.reason)}` : "";
   const told = (body.notify ?? []).map((one) => ` --notify ${quoted(one)}`).join("");
   const command = `emberline ${body.type}`;
+  // the id of a request may begin like an option
+  const dash = body.sources?.some((one) => one.startsWith("-")) ? "-- " : "";
   const line = body.match
     ? `${keysOf(body.match, base)} | xargs -d '\\n' ${command}${why}${told}`
-    : `${command} ${body.sources.map(quoted).join(" ")}${why}${told}`;
+    : `${command}${why}${told} ${dash}${body.sources.map(quoted).join(" ")}`;
   const json = `-H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))}`;
   return `${line}\n\ncurl -X POST ${quoted(`${base}requests`)} ${bearer} ${json}`;
 }

@@ -121,7 +121,9 @@ export function Dialog({ type, sources = [], match, request, close, sent }) {
     work(true);
     fail(null);
     try {
-      const found = await ask(body, id);
+      // since the dry run more sources may match: nothing is done to one that the dialog did not count
+      const asked = match ? { ...body, match: { ...match, tried: dry.request_id } } : body;
+      const found = await ask(asked, id);
       watch(found, single ? single.name || single.source : "");
       shut();
       if (sent) sent(found);

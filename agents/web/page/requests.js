@@ -1,7 +1,7 @@
 // Requests: all of them, and one with its sources.
 
 import { html, useState } from "./htm.js";
-import { get } from "./api.js";
+import { get, quoted } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { actor, short } from "./named.js";
 import { Pages, filtered } from "./pages.js";
@@ -192,7 +192,7 @@ export function OneRequest({ name: id, query, operate }) {
     ${counts.total > 0 && html`<${Outcomes} one=${one} query=${query} />
     <div class="panel flush over"><${Parts} one=${one} /></div>
     <${Pages} path=${address(id)} query=${query} next=${one.next} />`}
-    <${Same} commands=${one.type === "restore" ? [`emberline restores '${id.replaceAll("'", "")}' --follow`] : []}
+    <${Same} commands=${one.type === "restore" ? [`emberline restores --follow -- ${quoted(id)}`] : []}
       paths=${[path]} />
     ${dialog === "cancel" && html`<${Dialog} type="cancel" request=${id} sent=${again} close=${() => open(null)} />`}
     ${dialog === "retry" && html`<${Dialog} type=${one.type} match=${{ request: id }} close=${() => open(null)} />`}`;

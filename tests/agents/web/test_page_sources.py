@@ -250,7 +250,10 @@ async def test_all_that_match_are_restored_also_those_on_other_pages(world: Worl
     await dialog.get_by_text("The same on a command line").click()
     await expect(dialog.locator("pre")).to_contain_text("xargs")
     await dialog.get_by_label("Reason").fill("all of them")
-    await dialog.get_by_role("button", name=RESTORE).click()
+    async with page.expect_request(lambda one: one.url.endswith("/requests")) as asking:
+        await dialog.get_by_role("button", name=RESTORE).click()
+    # what began to match behind the dialog is not restored
+    assert '"tried"' in ((await asking.value).post_data or "")
     await expect(page.get_by_role("heading", name="Restore")).to_be_visible()
     # it stays in sight while one works elsewhere
     await page.get_by_role("link", name="Sources", exact=True).click()

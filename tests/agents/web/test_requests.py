@@ -496,6 +496,20 @@ async def test_a_match_names_the_sources_that_fit_when_it_is_read(operator: Oper
     assert (status, problem["code"]) == (409, "key_reused")
 
 
+async def test_a_match_takes_only_what_its_dry_run_said_would_be_done(operator: Operator) -> None:
+    match = {"tag": ["t"], "state": ["EXPIRED", "STOPPED", "ACTIVE"]}
+    body = {"type": "restore", "match": match}
+    _, dry, _ = await operator.post("/requests", {**body, "dry_run": True}, Idempotency_Key="dry")
+    assert (dry["counts"]["total"], dry["effect"]["sources"]) == (3, 1)
+    tried = {**body, "match": {**match, "tried": dry["request_id"]}}
+    status, found, _ = await operator.post("/requests", tried, Idempotency_Key="do")
+    assert status == 202
+    assert [part["source"] for part in found["sources"]] == [A]
+    for wrong, expected in ((found["request_id"], 400), ("", 400), (1, 400), ("none", 404)):
+        other = {**body, "match": {**match, "tried": wrong}}
+        assert (await operator.post("/requests", other))[0] == expected, wrong
+
+
 async def test_a_match_of_nothing_or_of_too_many_or_beside_names_is_refused(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
