@@ -5,7 +5,7 @@ import { call, get, signedOut } from "./api.js";
 import { Audience } from "./audience.js";
 import { LinkNotice } from "./link.js";
 import { live } from "./live.js";
-import { Failure } from "./parts.js";
+import { Failure, may } from "./parts.js";
 import { OneRequest, Requests } from "./requests.js";
 import { Running } from "./running.js";
 import { Source } from "./source.js";
@@ -133,7 +133,7 @@ function App() {
   if (error && !who) return html`<main><${Failure} error=${error} again=${again} /></main>`;
   if (!who) return null;
   if (!inside) return html`<${SignIn} entered=${known} redraw=${redraw} />`;
-  const operate = ["operate", "admin"].some((scope) => who.scopes.includes(scope));
+  const operate = may(who, "operate");
   const leave = () => call("DELETE", "session").then(known, fail);
   const { all, one } = VIEWS[where.part];
   const View = where.name && one ? one : all;

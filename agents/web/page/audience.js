@@ -10,7 +10,7 @@ import { useNamed } from "./audience-names.js";
 import { Elsewhere, Result } from "./audience-share.js";
 import { EMPTY, leaves, levels, missing, shape, unshown } from "./audience-tree.js";
 import { isolated, short } from "./named.js";
-import { Failure, useRead } from "./parts.js";
+import { Failure, may, useRead } from "./parts.js";
 import { address as userAt } from "./users-place.js";
 import { clock, num, t } from "./texts.js";
 
@@ -215,7 +215,7 @@ function Built({ query, operate, rows, known }) {
 
 export function Audience({ query, operate, who }) {
   const [known, error, again] = useRead(() => get("filters"), []);
-  const rows = !who.keys || ["users.export", "admin"].some((scope) => who.scopes.includes(scope));
+  const rows = may(who, "users.export");
   if (!known) {
     return error
       ? html`<${Failure} error=${error} again=${again} />`

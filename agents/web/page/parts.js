@@ -163,3 +163,6 @@ export function useChanges(heard) {
     return () => live.removeEventListener("change", told);
   });
 }
+
+/** Whether the reader's key allows `scope`; without keys all is allowed, and GET /session says so. */
+export const may = (who, scope) => [scope, "admin"].some((one) => who.scopes.includes(one));

@@ -8,7 +8,7 @@ import { Definition } from "./definition.js";
 import { Dialog } from "./dialog.js";
 import { Download } from "./download.js";
 import { Name, actor, isolated, short } from "./named.js";
-import { Chip, Failure, Moment, interactions, useChanges, useRead } from "./parts.js";
+import { Chip, Failure, Moment, interactions, may, useChanges, useRead } from "./parts.js";
 import { Timeline } from "./timeline.js";
 import { Uses, pathOf } from "./uses.js";
 import { due, num, size, t } from "./texts.js";
@@ -106,7 +106,7 @@ export function Source({ name, operate, who }) {
     return error ? html`<${Failure} error=${error} again=${again} />`
       : html`<p class="none" role="status">${t("loading")}</p>`;
   }
-  const exports = ["users.export", "admin"].some((scope) => who.scopes.includes(scope));
+  const exports = may(who, "users.export");
   const close = () => open(null);
   // what runs is followed here; the button that had the focus may be gone by then
   const stay = () => {

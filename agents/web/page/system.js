@@ -2,7 +2,7 @@
 
 import { html } from "./htm.js";
 import { get } from "./api.js";
-import { Failure } from "./parts.js";
+import { Failure, may } from "./parts.js";
 import { OLD_MS, usePoll } from "./poll.js";
 import { Same } from "./same.js";
 import { Rejected, Undelivered } from "./system-records.js";
@@ -50,7 +50,7 @@ function AsOf({ at, now, error }) {
 
 function Overview({ operate, who }) {
   const { found, error, at, now, again } = usePoll(read);
-  const samples = ["users.export", "admin"].some((scope) => who.scopes.includes(scope));
+  const samples = may(who, "users.export");
   return html`<div class="head"><div><h1>${t("system")}</h1><span class="soft">${t("system.about")}</span></div>
     <a class="button" href="#/system/settings">${t("system.settings")}</a></div>
   ${!found && !error && html`<p class="none" role="status">${t("loading")}</p>`}

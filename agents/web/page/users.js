@@ -4,7 +4,7 @@ import { html, useEffect, useRef, useState } from "./htm.js";
 import { get } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { Name } from "./named.js";
-import { Failure, useChanges, useRead } from "./parts.js";
+import { Failure, may, useChanges, useRead } from "./parts.js";
 import { address, same as sameOf } from "./users-place.js";
 import { Same } from "./same.js";
 import { t } from "./texts.js";
@@ -12,7 +12,6 @@ import { Received, Signals } from "./users-received.js";
 import { Hidden } from "./users-hidden.js";
 
 const WAYS = ["any", "user", "external", "alias"];
-const SCOPES = ["users.export", "admin"];
 /** Changes of sources that come closer together are read once. */
 const TOGETHER_MS = 2_000;
 
@@ -70,7 +69,7 @@ function Person({ user }) {
 }
 
 export function User({ name, query, who, operate }) {
-  const allowed = SCOPES.some((scope) => who.scopes.includes(scope));
+  const allowed = may(who, "users.export");
   const by = query.get("by") ?? "";
   const label = query.get("label") ?? "";
   const asked = new URLSearchParams({ ...(by && { by }), ...(label && { label }) });
