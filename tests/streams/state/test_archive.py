@@ -1,6 +1,6 @@
 """The archive of a partition: what is read back is what was appended, over one connection."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 
 import polars as pl
@@ -60,6 +60,18 @@ async def entries(settings: Settings, topics: Topics) -> dict[str, ManifestEntry
     }
 
 
+@pytest.fixture
+def kafka(settings: Settings) -> CountingLog:
+    return CountingLog(settings)
+
+
+@pytest.fixture
+async def reader(settings: Settings, kafka: CountingLog) -> AsyncIterator[ArchiveReader]:
+    opened = ArchiveReader(settings, kafka, PARTITION)
+    yield opened
+    await opened.close()
+
+
 async def read(
     reader: ArchiveReader, entries: Mapping[str, ManifestEntry], ids: Iterable[str]
 ) -> list[str]:
@@ -67,68 +79,51 @@ async def read(
 
 
 async def test_readings_follow_each_other_over_one_connection(
-    settings: Settings, entries: dict[str, ManifestEntry]
+    reader: ArchiveReader, kafka: CountingLog, entries: dict[str, ManifestEntry]
 ) -> None:
-    kafka = CountingLog(settings)
-    reader = ArchiveReader(settings, kafka, PARTITION)
     ids = list(entries)
-    try:
-        assert await read(reader, entries, ids) == ids
-        # back to the start, across a gap, in any order of the question
-        assert await read(reader, entries, (ids[-1], ids[0])) == [ids[0], ids[-1]]
-        assert await read(reader, entries, ids[5:6]) == ids[5:6]
-        assert await read(reader, entries, ()) == []
-        assert kafka.readers == 1
-    finally:
-        await reader.close()
+    assert await read(reader, entries, ids) == ids
+    # back to the start, across a gap, in any order of the question
+    assert await read(reader, entries, (ids[-1], ids[0])) == [ids[0], ids[-1]]
+    assert await read(reader, entries, ids[5:6]) == ids[5:6]
+    assert await read(reader, entries, ()) == []
+    assert kafka.readers == 1
 
 
 async def test_a_reading_that_ends_early_does_not_spoil_the_next(
-    settings: Settings, entries: dict[str, ManifestEntry]
+    reader: ArchiveReader, kafka: CountingLog, entries: dict[str, ManifestEntry]
 ) -> None:
-    kafka = CountingLog(settings)
-    reader = ArchiveReader(settings, kafka, PARTITION)
     ids = list(entries)
-    try:
-        async with aclosing(reader.read(entries)) as reading:
-            first, _ = await anext(reading)
-            assert first.id == ids[0]
-        assert await read(reader, entries, ids[3:]) == ids[3:]
-        assert kafka.readers == 2
-        # one that was given all it asked for has ended, also if nobody asked for more
-        async with aclosing(reader.read({ids[1]: entries[ids[1]]})) as reading:
-            await anext(reading)
-        assert await read(reader, entries, ids[:2]) == ids[:2]
-        assert kafka.readers == 2
-    finally:
-        await reader.close()
+    async with aclosing(reader.read(entries)) as reading:
+        first, _ = await anext(reading)
+        assert first.id == ids[0]
+    assert await read(reader, entries, ids[3:]) == ids[3:]
+    assert kafka.readers == 2
+    # one that was given all it asked for has ended, also if nobody asked for more
+    async with aclosing(reader.read({ids[1]: entries[ids[1]]})) as reading:
+        await anext(reading)
+    assert await read(reader, entries, ids[:2]) == ids[:2]
+    assert kafka.readers == 2
 
 
 async def test_a_record_that_is_not_the_manifests_is_told_and_the_others_are_read(
-    settings: Settings, entries: dict[str, ManifestEntry]
+    reader: ArchiveReader, entries: dict[str, ManifestEntry]
 ) -> None:
-    reader = ArchiveReader(settings, KafkaLog(settings), PARTITION)
     ids = list(entries)
     wrong = ManifestEntry(entries[ids[1]].offset, 1, 1, "0" * 32, 1)
-    try:
-        for asked in ({ids[1]: wrong}, {ids[0]: entries[ids[1]]}):
-            with pytest.raises(ArchiveMismatch, match=f"@{entries[ids[1]].offset}: .* is another"):
-                [index async for index, _ in reader.read(asked)]
-        # a closed reader connects again
-        await reader.close()
-        assert await read(reader, entries, ids[:2]) == ids[:2]
-    finally:
-        await reader.close()
+    for asked in ({ids[1]: wrong}, {ids[0]: entries[ids[1]]}):
+        with pytest.raises(ArchiveMismatch, match=f"@{entries[ids[1]].offset}: .* is another"):
+            [index async for index, _ in reader.read(asked)]
+    # a closed reader connects again
+    await reader.close()
+    assert await read(reader, entries, ids[:2]) == ids[:2]
 
 
 async def test_what_is_read_is_what_was_appended(
-    settings: Settings, entries: dict[str, ManifestEntry]
+    reader: ArchiveReader, entries: dict[str, ManifestEntry]
 ) -> None:
-    reader = ArchiveReader(settings, KafkaLog(settings), PARTITION)
-    try:
-        found = [(index, data) async for index, data in reader.read(entries)]
-    finally:
-        await reader.close()
+    found = [(index, data) async for index, data in reader.read(entries)]
+    assert [index.id for index, _ in found] == list(entries)
     for index, data in found:
         assert codec.checksum(data) == index.checksum == entries[index.id].checksum
         assert isinstance(codec.decode(data), pl.DataFrame)
