@@ -18,10 +18,21 @@ from agents.resources.threads import execute
 from agents.views.protocol import ChangingStates
 from schemas.records.lifecycle import SourceState, State
 
-__all__ = ["BY_SIZE", "ORDERS", "After", "ListFilter", "SourceOrder", "SourcePage", "SourceTable"]
+__all__ = [
+    "BY_SIZE",
+    "INTERACTIONS",
+    "ORDERS",
+    "After",
+    "ListFilter",
+    "SourceOrder",
+    "SourcePage",
+    "SourceTable",
+]
 
 BY_SIZE = ("interactions", "bytes", "archived_bytes", "last_event_on")
 """Orders by what the shards know."""
+INTERACTIONS = pl.max_horizontal("rows", "archived_rows")
+"""Of a source with sizes: the archive keeps its copy of what it gave back."""
 ORDERS = ("source", "name", "state", "due_at", *BY_SIZE)
 
 _STEP = 2_000
@@ -231,7 +242,7 @@ def _value(by: str) -> pl.Expr:
     if by == "name":
         return pl.col("title")
     if by == "interactions":
-        return pl.max_horizontal("rows", "archived_rows")
+        return INTERACTIONS
     return pl.col({"last_event_on": "last_day"}.get(by, by)).cast(pl.Int64)
 
 

@@ -26,6 +26,7 @@ from agents.requests.facts import part_facts, reason_facts, request_facts, sent_
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.sizes import outline
 from agents.views.request_view import counted_as
+from agents.views.source_table import INTERACTIONS
 from agents.web.caller import slot
 from agents.web.command_body import wait_of
 from agents.web.command_match import matched
@@ -175,8 +176,7 @@ async def _effect(context: WorkerContext, request: Request) -> dict[str, Any]:
     else:
         sizes, _ = await context.outlines.latest(lambda: outline(context))
         rows = sizes.filter(pl.col("source").is_in(sources))
-        held = pl.max_horizontal("rows", "archived_rows")
-        amount = Amount(*rows.select(held.sum(), pl.col("bytes").sum()).row(0))
+        amount = Amount(*rows.select(INTERACTIONS.sum(), pl.col("bytes").sum()).row(0))
     rate = measured(request.type, context.requests, context.states)
     return effect_facts(len(sources), amount, rate)
 

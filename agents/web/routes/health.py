@@ -59,11 +59,12 @@ def figures(context: WorkerContext) -> dict[str, Any]:
     """The figures of `Status` in the OpenAPI document."""
     manager = context.manager
     states = context.states if context.states.caught_up.is_set() else ()
+    awaited = _awaited(context)
     return {
         "address": context.address,
         "generation": manager.generation,
-        "ready": not _awaited(context),
-        "awaited": _awaited(context),
+        "ready": not awaited,
+        "awaited": awaited,
         "coordinator": manager.coordinates,
         "coordinator_address": manager.directory.control or None,
         "partitions": context.settings.partitions,
