@@ -32,7 +32,7 @@ from agents.http.keys import ISSUED, Keys, Scope
 from agents.tools.bench.field import free_port
 from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
-from tests.rigs.faults.harness import SMALL
+from tests.rigs.faults.harness import SMALL, until
 from tests.rigs.worker import Process
 
 __all__ = [
@@ -108,6 +108,20 @@ class PageRig:
         """A client of the API with the key of `scope`: paths begin with a slash."""
         header = {"Authorization": f"Bearer {self.tokens[scope]}"}
         return aiohttp.ClientSession(self.worker.url, headers=header)
+
+    async def get(self, path: str, scope: Scope = Scope.OPERATE) -> dict[str, Any]:
+        """What the API answers, whatever the status."""
+        async with self.api(scope) as api, api.get(path) as answer:
+            found: dict[str, Any] = await answer.json(content_type=None)
+            return found
+
+    async def reach(self, source: str, state: str) -> None:
+        """Wait until a source is in this state."""
+
+        async def reached() -> bool:
+            return (await self.get(f"/sources/{source}")).get("state") == state
+
+        await until(reached, 60, f"{source} is {state}")
 
 
 @asynccontextmanager

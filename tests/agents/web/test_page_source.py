@@ -4,7 +4,6 @@ import csv
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -41,19 +40,6 @@ async def rig(broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
         yield made
 
 
-async def answer_of(rig: PageRig, path: str) -> dict[str, Any]:
-    async with rig.api() as api, api.get(path) as answer:
-        found: dict[str, Any] = await answer.json(content_type=None)
-        return found
-
-
-async def reach(rig: PageRig, source: str, state: str) -> None:
-    async def reached() -> bool:
-        return (await answer_of(rig, f"/sources/{source}")).get("state") == state
-
-    await until(reached, 60, f"{source} is {state}")
-
-
 async def ask(rig: PageRig, source: str, command: str, reason: str) -> None:
     async with (
         rig.api() as api,
@@ -82,10 +68,10 @@ def region(page: Page, name: str) -> Locator:
 
 
 async def test_it_expires_and_is_restored_and_its_figures_stay(rig: PageRig) -> None:
-    await reach(rig, SPRING, "ACTIVE")
+    await rig.reach(SPRING, "ACTIVE")
 
     async def folded() -> bool:
-        found = await answer_of(rig, f"/sources/{SPRING}/analytics")
+        found = await rig.get(f"/sources/{SPRING}/analytics")
         received = [row["count"] for row in found.get("totals", []) if row["kind"] == "received"]
         return bool(sum(received) == 60)
 
@@ -149,7 +135,7 @@ async def test_it_expires_and_is_restored_and_its_figures_stay(rig: PageRig) -> 
 
 
 async def test_what_keeps_it_hot_is_drawn_listed_and_thought_away(rig: PageRig) -> None:
-    await reach(rig, TEASER, "EXEMPT")
+    await rig.reach(TEASER, "EXEMPT")
     page = await show(rig, TEASER)
     uses = region(page, "Why it is in this state")
     await expect(uses).to_contain_text("4 definitions use it, so its data stays available")
@@ -184,7 +170,7 @@ async def test_what_keeps_it_hot_is_drawn_listed_and_thought_away(rig: PageRig) 
 
 
 async def test_the_timeline_has_pages_and_follows(rig: PageRig) -> None:
-    await reach(rig, TEASER, "EXEMPT")
+    await rig.reach(TEASER, "EXEMPT")
     page = await show(rig, TEASER)
     happened = region(page, "What happened")
     entries = happened.get_by_role("listitem")
@@ -206,7 +192,7 @@ async def test_the_timeline_has_pages_and_follows(rig: PageRig) -> None:
 async def test_where_no_restore_is_possible_the_reason_is_told(rig: PageRig) -> None:
     page = await rig.page("#/sources")
     button = page.get_by_role("button", name=RESTORE)
-    await reach(rig, "campaign:empty", "EXPIRED")
+    await rig.reach("campaign:empty", "EXPIRED")
     for source, name, why in (
         ("campaign:empty", "Expired", "The archive has no data of it"),
         ("campaign:old", "No restore", "deleted permanently under the older policy"),

@@ -55,19 +55,6 @@ async def users_told(rig: PageRig) -> None:
     await publish(rig.settings, [Chunk("users", [user.encode() for user, _ in told], values)])
 
 
-async def answer_of(rig: PageRig, path: str) -> dict[str, Any]:
-    async with rig.api(Scope.ADMIN) as api, api.get(path) as answer:
-        found: dict[str, Any] = await answer.json(content_type=None)
-        return found
-
-
-async def reach(rig: PageRig, source: str, state: str) -> None:
-    async def reached() -> bool:
-        return (await answer_of(rig, f"/sources/{source}")).get("state") == state
-
-    await until(reached, 60, f"{source} is {state}")
-
-
 def region(page: Page, name: str) -> Locator:
     return page.get_by_role("region", name=name, exact=True)
 
@@ -81,10 +68,10 @@ async def find(page: Page, text: str, by: str = "Any identifier", label: str = "
 
 
 async def test_a_user_is_found_and_what_expired_hides_is_brought_back(rig: PageRig) -> None:
-    await reach(rig, SPRING, "STOPPED")
+    await rig.reach(SPRING, "STOPPED")
 
     async def told() -> bool:
-        found = await answer_of(rig, "/users/user-old?by=user")
+        found = await rig.get("/users/user-old?by=user", Scope.ADMIN)
         return len(found.get("campaigns_received", ())) >= 3
 
     await until(told, 60, "the events and the users are folded")
@@ -111,7 +98,7 @@ async def test_a_user_is_found_and_what_expired_hides_is_brought_back(rig: PageR
 
     async with rig.api() as api, api.post(f"/sources/{SPRING}/expire", json={}) as answer:
         assert answer.ok, await answer.text()
-    await reach(rig, SPRING, "EXPIRED")
+    await rig.reach(SPRING, "EXPIRED")
     # the page follows: nothing is loaded again
     hidden = region(page, "Expired sources may hide a part of this profile")
     await expect(hidden).to_contain_text("Spring sale", timeout=20_000)
@@ -123,7 +110,7 @@ async def test_a_user_is_found_and_what_expired_hides_is_brought_back(rig: PageR
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("Possible for 1 source.")
     await dialog.get_by_role("button", name="Restore interaction data").click()
-    await reach(rig, SPRING, "STOPPED")
+    await rig.reach(SPRING, "STOPPED")
     await page.go_back()
     await expect(spring).to_contain_text(NAMES[SPRING], timeout=20_000)
     await expect(hidden.get_by_text("Spring sale")).to_have_count(0)
@@ -187,7 +174,7 @@ async def test_the_system_is_seen_and_its_sweep_is_answered(rig: PageRig, tmp_pa
     await shoot(page, "system-confirm")
     await dialog.get_by_role("button", name="Confirm").click()
     await expect(dialog).to_have_count(0)
-    await reach(rig, AUTUMN, "EXPIRED")
+    await rig.reach(AUTUMN, "EXPIRED")
     await expect(sweep.get_by_role("button", name="Confirm")).to_have_count(0)
 
     rejected = region(page, "Rejected records of the last 24 hours")
@@ -250,7 +237,7 @@ async def rejects(rig: PageRig) -> None:
     await publish(rig.settings, [Chunk("interactions.send", [b"user-1"], [b"not a record"])])
 
     async def counted() -> bool:
-        return bool((await answer_of(rig, "/rejected")).get("total"))
+        return bool((await rig.get("/rejected", Scope.ADMIN)).get("total"))
 
     await until(counted, 60, "the record is rejected")
 
