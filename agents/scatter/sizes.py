@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -110,32 +110,18 @@ class Sizes:
 
 async def sizes(context: WorkerContext, sources: Sequence[str]) -> Sizes:
     """Sizes of `sources` in all shards; a shard that cannot answer now is left out."""
-    query = SizesQuery(sources)
-    shards = range(context.settings.partitions)
-
-    async def one(shard: int) -> BySource | None:
-        asking = ask(context, shard, query)
-        return await _known(shard, asking)
-
-    found = await asyncio.gather(*map(one, shards))
+    found = await _of_each(context, SizesQuery(sources))
     total = {source: SourceSize() for source in sources}
     for held in found:
         for source, size in (held or {}).items():
             if source in total:
                 total[source] += size
-    return Sizes(total, tuple(shard for shard in shards if found[shard] is None))
+    return Sizes(total, tuple(shard for shard, held in enumerate(found) if held is None))
 
 
 async def outline(context: WorkerContext) -> pl.DataFrame:
     """About the sizes of all sources, each once; a shard that cannot answer now is left out."""
-    shards = range(context.settings.partitions)
-    query = OutlineQuery()
-
-    async def one(shard: int) -> pl.DataFrame | None:
-        asking = ask(context, shard, query)
-        return await _known(shard, asking)
-
-    found = await asyncio.gather(*map(one, shards))
+    found = await _of_each(context, OutlineQuery())
     return await execute(lambda: summed(part for part in found if part is not None))
 
 
@@ -145,9 +131,14 @@ def _is_size(size: SourceSize) -> bool:
     return all(isinstance(n, int) for n in numbers.values()) and isinstance(last, int | None)
 
 
-async def _known(shard: int, asking: Awaitable[T]) -> T | None:
-    try:
-        return await asking
-    except Recoverable as error:
-        log.info("no sizes from shard %d: %s", shard, error)
-        return None
+async def _of_each(context: WorkerContext, query: UnaryQuery[T]) -> list[T | None]:
+    """The answers in the order of the shards; None of a shard that cannot answer now."""
+
+    async def known(shard: int) -> T | None:
+        try:
+            return await ask(context, shard, query)
+        except Recoverable as error:
+            log.info("no sizes from shard %d: %s", shard, error)
+            return None
+
+    return await asyncio.gather(*map(known, range(context.settings.partitions)))

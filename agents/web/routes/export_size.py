@@ -2,15 +2,15 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
-import polars as pl
 from aiohttp import web
 
 from agents.http import formats
 from agents.http.admission import WorkKind
 from agents.http.keys import Scope
 from agents.http.route import SOURCE, Route, ref
-from agents.scatter.context import CONTEXT, WorkerContext
+from agents.scatter.context import CONTEXT
 from agents.scatter.people import identify
 from agents.scatter.rows import SourceRows
 from agents.scatter.sizes import sizes
@@ -58,9 +58,8 @@ async def export_size(request: web.Request) -> web.Response:
                 exact = False
                 break
             roster = await identify(context, frame["user"].unique())
-            text, count = await asyncio.to_thread(
-                _user_lines, context, frame, roster, source, names
-            )
+            made = partial(lines, frame, roster, source, names, safe=context.settings.csv_safe)
+            text, count = await asyncio.to_thread(made)
             users.add(count, text)
             interactions.add(frame.height, await asyncio.to_thread(formats.csv, frame))
     share = 1.0
@@ -78,12 +77,6 @@ async def export_size(request: web.Request) -> web.Response:
             "read": interactions.lines,
         },
     )
-
-
-def _user_lines(
-    context: WorkerContext, frame: pl.DataFrame, roster: pl.DataFrame, source: str, names: Names
-) -> tuple[bytes, int]:
-    return lines(frame, roster, source, names, safe=context.settings.csv_safe)
 
 
 ROUTES = (
