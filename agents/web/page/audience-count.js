@@ -12,7 +12,7 @@ import { live } from "./live.js";
 const PAUSE_MS = 400;
 const DEADLINE_MS = 20_000;
 const RETRY_MS = 5_000;
-export const SAMPLE = 12;
+const SAMPLE = 12;
 /** Conditions that are counted alone without being asked to. */
 export const MOST_PARTS = 12;
 /** What may be over a moment later. A question that took too long is asked again only if somebody wants it. */

@@ -176,7 +176,7 @@ function Not({ form, steps, node }) {
 
 const SHOWN = { leaf: Condition, not: Not, and: Group, or: Group, other: Other };
 
-export function Node({ form, steps, node }) {
+function Node({ form, steps, node }) {
   const word = shape(node);
   const Shown = SHOWN[word];
   return html`<${Shown} form=${form} steps=${steps} node=${node} word=${word} />`;

@@ -1,7 +1,7 @@
 // Sums of a source's analytics. Pure.
 
 /** Kinds of interactions, in the order in which they are shown. */
-export const MEASURES = [
+const MEASURES = [
   "received", "entered", "opened", "machine_opened", "clicked", "bot_clicked", "converted", "exited", "control",
 ];
 const DAY_MS = 86_400_000;

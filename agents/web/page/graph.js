@@ -3,7 +3,7 @@
 export const BOX = { width: 208, height: 60, across: 68, down: 18 };
 
 /** The chain of a reason, from the source to the root. */
-export const chainOf = (source, reason) => [source, ...[...reason.through].reverse(), reason.root];
+const chainOf = (source, reason) => [source, ...[...reason.through].reverse(), reason.root];
 
 /**
  * `nodes`: [{ key, x, y, root }], `edges`: [{ from, to, path }] where `from` uses `to`. Columns go from the

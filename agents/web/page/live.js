@@ -16,7 +16,7 @@ const HIDDEN_MS = 5_000;
 const REASONS = { busy: "busy", forbidden: "forbidden", shards_unavailable: "starting", too_many_requests: "busy" };
 
 /** The events in pieces of a stream of server-sent events: [name, id, data]. */
-export function parser() {
+function parser() {
   let rest = "";
   const read = (text) => {
     const found = { event: "message", id: null, data: "" };
