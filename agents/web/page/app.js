@@ -36,7 +36,7 @@ function place() {
   } catch {
     // a name with a lone percent sign stays as it is
   }
-  return { part: part in VIEWS ? part : "sources", name, query: new URLSearchParams(query) };
+  return { part: Object.hasOwn(VIEWS, part) ? part : "sources", name, query: new URLSearchParams(query) };
 }
 
 function SignIn({ entered, redraw }) {

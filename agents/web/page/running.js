@@ -7,6 +7,8 @@ import { Chip, Progress } from "./parts.js";
 import { t } from "./texts.js";
 
 const MOST = 3;
+/** So many are remembered; of more, those that came first are forgotten. */
+const MOST_KEPT = 200;
 /** Ids that this page has sent: their end is told too, however early it comes. */
 const sent = new Set();
 const own = new Map();
@@ -15,8 +17,15 @@ const news = new EventTarget();
 
 const open = (request) => ["sent", "running"].includes(request.state);
 
+function drop(id) {
+  own.delete(id);
+  named.delete(id);
+}
+
 function put(request) {
   own.set(request.request_id, request);
+  while (own.size > MOST_KEPT) drop(own.keys().next().value);
+  while (sent.size > MOST_KEPT) sent.delete(sent.values().next().value);
   news.dispatchEvent(new Event("news"));
 }
 
@@ -29,8 +38,7 @@ export function watch(request, name = "") {
 }
 
 function forget(id) {
-  own.delete(id);
-  named.delete(id);
+  drop(id);
   news.dispatchEvent(new Event("news"));
 }
 
@@ -71,6 +79,8 @@ export function Running({ who, shown }) {
     return () => {
       live.removeEventListener("change", told);
       news.removeEventListener("news", redraw);
+      // who signs in next is another reader
+      for (const kept of [sent, own, named]) kept.clear();
     };
   }, [who.name]);
   useEffect(() => {

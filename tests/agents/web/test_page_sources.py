@@ -289,6 +289,24 @@ async def test_requests_are_filtered_and_dry_runs_are_apart(world: World) -> Non
     await page.get_by_label("言語").select_option("English")
 
 
+async def test_a_request_has_its_own_id_in_the_command_line_whatever_the_id_is(
+    world: World,
+) -> None:
+    page = world.page
+    status = await page.evaluate(
+        """async () => (await fetch("requests", {
+          method: "POST",
+          headers: { "Content-Type": "application/json", "Idempotency-Key": "-it's" },
+          body: JSON.stringify({ type: "restore", sources: ["campaign:empty"], dry_run: true }),
+        })).status"""
+    )
+    assert status == 200
+    await world.show("#/requests/-it's")
+    await page.get_by_text("The same on a command line").click()
+    line = page.get_by_role("main").locator("pre")
+    await expect(line).to_contain_text(r"emberline restores --follow -- '-it'\''s'")
+
+
 async def test_a_reader_changes_nothing_and_a_refused_call_is_told(world: World) -> None:
     page = await world.rig.page("#/sources", Scope.READ)
     await expect(page.locator("tbody tr")).to_have_count(50)
