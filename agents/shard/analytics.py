@@ -10,7 +10,6 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import polars as pl
 
@@ -18,7 +17,7 @@ from schemas.segment.index import SegmentIndex
 from schemas.tables.counts import COUNT_KEY, add_up
 from streams.state import auxiliary_table as auxiliary
 from streams.state import keys, pieces
-from streams.state.store import PinnedShard
+from streams.state.store import PinnedShard, bounded
 
 __all__ = [
     "TOTAL_COLUMNS",
@@ -39,6 +38,8 @@ UNIQUE_COLUMNS = ("kind", "channel", "step", "variation")
 """What unique users are told apart by."""
 
 _PIECE_BYTES = 800_000
+#: Of encoded segments that are read together.
+_CHUNK_BYTES = 8_000_000
 
 Rows = list[list[int | str | None]]
 
@@ -84,15 +85,19 @@ def unique_users(
     users the probability that the number is off by one is one in 370,000.
     """
     columns = ("user", *UNIQUE_COLUMNS)
-    frames = chain(
-        (pinned.segment_rows(index, source, columns) for index in segments),
-        (frame.select(columns) for frame in deltas),
-    )
-    met = pl.col("user").hash().unique()
-    parts = [frame.group_by(UNIQUE_COLUMNS).agg(met) for frame in frames if frame.height]
-    if not parts:
-        return []
-    found = pl.concat(parts).group_by(UNIQUE_COLUMNS).agg(pl.col("user").explode().n_unique())
+    users = pl.col("user").hash()
+    chunks = [list(chunk) for chunk in bounded(segments, lambda index: index.bytes, _CHUNK_BYTES)]
+    parts: list[pl.DataFrame] = []
+    for number, chunk in enumerate(chunks or [[]]):
+        frames = [pinned.rows_together(chunk, source, columns)]
+        if number == 0:
+            frames += [frame.select(columns) for frame in deltas]
+        rows = pl.concat(frames).select(*UNIQUE_COLUMNS, users)
+        if len(chunks) > 1:
+            rows = rows.group_by(UNIQUE_COLUMNS).agg(pl.col("user").unique())
+        parts.append(rows)
+    met = pl.col("user").explode() if len(parts) > 1 else pl.col("user")
+    found = pl.concat(parts).group_by(UNIQUE_COLUMNS).agg(met.n_unique())
     return _rows(found.sort(UNIQUE_COLUMNS, nulls_last=True))
 
 

@@ -17,8 +17,10 @@ format, `base` the smallest `first`.
 
 import io
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
+from typing import IO
 
 import polars as pl
 
@@ -26,11 +28,13 @@ from schemas.errors import CorruptSegment
 from schemas.segment.order import PACKED, in_order, pack_users
 from schemas.tables.interaction import COLUMNS, SCHEMA
 
-__all__ = ["FORMAT", "CorruptSegment", "checksum", "decode", "encode"]
+__all__ = ["FORMAT", "CorruptSegment", "checksum", "decode", "decode_together", "encode"]
 
 FORMAT = "1"
 _UINT32_MAX = 0xFFFF_FFFF
 _OPTIONAL = ("channel", "step", "variation", "detail")
+TIMELESS = frozenset(SCHEMA.names()) - {"first", "last"}
+"""The columns that mean the same in every segment: times are relative to the segment's `base`."""
 _COLUMNS = frozenset({"source", "user_hex", "user", "kind", "first", "span", *_OPTIONAL})
 
 
@@ -93,24 +97,63 @@ def decode(
     Raises `CorruptSegment` if the bytes are inconsistent. Only `checksum` detects bytes that are a
     valid file with other rows.
     """
+    with _reading([data]):
+        metadata = _metadata(data)
+        stored = _stored([data], sources, columns, where, users is not None)
+        if users is not None:
+            stored = _between(stored.collect(), *users).lazy()
+        return _expand(stored, int(metadata["base"]), columns, where, packed)
+
+
+def decode_together(parts: Sequence[bytes], source: str, columns: Sequence[str]) -> pl.DataFrame:
+    """Decode several segments to one frame: their rows of `source`, in any order, with these of the
+    columns `TIMELESS`.
+
+    Takes a third of the time of `decode` for each, where each has few rows of the source. Raises
+    `CorruptSegment` if the bytes of any are inconsistent, `ValueError` for other columns.
+    """
+    if not TIMELESS.issuperset(columns):
+        raise ValueError(f"each segment has times of its own: {list(columns)}")
+    forms: dict[tuple[str, ...], list[bytes]] = {}
+    with _reading(parts):
+        for data in parts:
+            _metadata(data)
+            forms.setdefault(tuple(pl.read_parquet_schema(io.BytesIO(data))), []).append(data)
+        frames = [
+            _expand(_stored(alike, [source], columns, None, False), 0, columns, None, False)
+            for alike in forms.values()
+        ]
+    return pl.concat([pl.DataFrame(schema={name: SCHEMA[name] for name in columns}), *frames])
+
+
+@contextmanager
+def _reading(parts: Sequence[bytes]) -> Iterator[None]:
+    """Makes any error of reading these a CorruptSegment."""
     try:
-        metadata = pl.read_parquet_metadata(io.BytesIO(data))
-        stored_format = metadata.get("emberline")
-        if stored_format == FORMAT:
-            stored = _stored(data, sources, columns, where, users is not None)
-            if users is not None:
-                stored = _between(stored.collect(), *users).lazy()
-            return _expand(stored, int(metadata["base"]), columns, where, packed)
+        yield
+    except CorruptSegment:
+        raise
     # A panic of Polars derives from BaseException alone.
     except (Exception, pl.exceptions.PanicException) as error:
+        size = sum(map(len, parts))
+        what = (
+            f"a segment of {size}" if len(parts) == 1 else f"one of {len(parts)} segments, {size}"
+        )
         raise CorruptSegment(
-            f"a segment of {len(data)} bytes cannot be decoded: {error}",
+            f"{what} bytes cannot be decoded: {error}",
             remedy="restore the record from a replica or a backup of its topic",
         ) from error
-    raise CorruptSegment(
-        f"a segment of {len(data)} bytes has format {stored_format!r}, not {FORMAT!r}",
-        remedy="read it with the version of emberline that wrote it",
-    )
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The key-value metadata of a segment. Raises `CorruptSegment` if it has another format."""
+    found = pl.read_parquet_metadata(io.BytesIO(data))
+    if (stored := found.get("emberline")) != FORMAT:
+        raise CorruptSegment(
+            f"a segment of {len(data)} bytes has format {stored!r}, not {FORMAT!r}",
+            remedy="read it with the version of emberline that wrote it",
+        )
+    return found
 
 
 def checksum(data: bytes) -> str:
@@ -119,14 +162,16 @@ def checksum(data: bytes) -> str:
 
 
 def _stored(
-    data: bytes,
+    parts: Sequence[bytes],
     sources: Sequence[str] | None,
     wanted: Sequence[str],
     where: pl.Expr | None,
     by_user: bool,
 ) -> pl.LazyFrame:
-    """These columns of the file in stored form; with the users if `by_user`."""
-    there = pl.read_parquet_schema(io.BytesIO(data))
+    """These columns of files that have the same ones, in stored form; with the users if
+    `by_user`.
+    """
+    there = pl.read_parquet_schema(io.BytesIO(parts[0]))
     if not _COLUMNS.issuperset(there):
         raise ValueError(f"unexpected columns {list(there)}")
     asked = {*wanted, *_names(where)}
@@ -140,7 +185,8 @@ def _stored(
         asked.add("user_hex")
     # One column is always there: how many rows there are has to be known.
     read = [name for name in there if name in asked or name == "kind"]
-    stored = pl.scan_parquet(io.BytesIO(data), use_statistics=False).select(read)
+    files: list[IO[bytes]] = [io.BytesIO(data) for data in parts]
+    stored = pl.scan_parquet(files, use_statistics=False).select(read)
     return stored if sources is None else stored.filter(pl.col("source").is_in(list(sources)))
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import polars as pl
 from rocksdict import Cache
 
-from schemas.segment.codec import decode
+from schemas.segment.codec import decode, decode_together
 from schemas.segment.index import SegmentIndex, verified
 from schemas.tables.interaction import COLUMNS, empty
 from streams.clock import SYSTEM_RANDOM
@@ -94,6 +94,14 @@ class PinnedShard:
         """
         shared = [source] if len(index.sources) > 1 else None
         return decode(self.bytes_of(index), shared, columns, where, packed=packed)
+
+    def rows_together(
+        self, indexes: Sequence[SegmentIndex], source: str, columns: Sequence[str]
+    ) -> pl.DataFrame:
+        """The rows of `source` of several segments, in any order, with these of the columns
+        `TIMELESS`. All of the segments are held in memory meanwhile.
+        """
+        return decode_together([self.bytes_of(index) for index in indexes], source, columns)
 
     def auxiliary_rows(self, table: AuxiliaryTable) -> pl.DataFrame:
         """All rows of an auxiliary table, folded."""

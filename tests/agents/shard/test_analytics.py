@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agents.shard import analytics
 from agents.shard.analytics import Figures, pack
 from agents.shard.jobs import expire
 from agents.shard.jobs.expire import Expire
@@ -82,13 +83,20 @@ def in_bytes(found: Figures) -> bytes:
     return json.dumps(parts).encode()
 
 
-async def test_the_figures_are_those_of_the_events(stand: Stand) -> None:
+async def test_the_figures_are_those_of_the_events(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     events = made(1000)
     await stand.send(events, 0)
     found = await figures(stand)
     totals, users = expected(events)
     assert {tuple(row[:-1]): row[-1] for row in found.totals} == totals
     assert {tuple(row[:-1]): row[-1] for row in found.uniques} == users
+    await stand.shard._context.flush()
+    assert len(stand.shard._store.table.by_source[A]) > 1
+    for most in (analytics._CHUNK_BYTES, 1):
+        monkeypatch.setattr(analytics, "_CHUNK_BYTES", most)
+        assert in_bytes(await figures(stand)) == in_bytes(found)
 
 
 @pytest.mark.parametrize("limit", [800_000, 40])

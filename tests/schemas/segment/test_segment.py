@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from schemas.errors import CorruptSegment
-from schemas.segment.codec import checksum, decode, encode
+from schemas.segment.codec import TIMELESS, checksum, decode, decode_together, encode
 from schemas.segment.cut import cut, cut_encoded
 from schemas.segment.index import SegmentIndex, build, verified
 from schemas.segment.order import in_order
@@ -94,6 +94,34 @@ def test_only_some_columns_and_rows(frame: pl.DataFrame, where: pl.Expr, names: 
     if kept.schema.get("user") == pl.Binary():
         kept = kept.with_columns(pl.col("user").bin.encode("hex"))
     assert_frame_equal(kept, found)
+
+
+@given(
+    st.lists(frames(user=hex_user) | frames(user=few | text, time=far), max_size=4),
+    st.lists(st.sampled_from(sorted(TIMELESS)), min_size=1, unique=True),
+)
+@settings(deadline=None)
+def test_several_together_are_the_rows_of_each(
+    several: list[pl.DataFrame], names: list[str]
+) -> None:
+    parts = [encode(frame) for frame in several]
+    sources = {source for frame in several for source in frame["source"]}
+
+    for source in (*sorted(sources)[:2], "campaign:none"):
+        found = decode_together(parts, source, names)
+
+        each = [decode(data, [source], names) for data in parts]
+        expected = pl.concat([empty().select(names), *each])
+        assert_frame_equal(found, expected, check_row_order=False)
+
+
+def test_times_are_not_read_together_and_one_damaged_part_is_noticed() -> None:
+    data = encode(sized([3]))
+
+    with pytest.raises(ValueError, match="first"):
+        decode_together([data], "campaign:000", ["user", "first"])
+    with pytest.raises(CorruptSegment, match="one of 2 segments"):
+        decode_together([data, data[:-9]], "campaign:000", ["user"])
 
 
 def test_small_and_large_files_are_compact() -> None:
