@@ -94,6 +94,16 @@ export function Failure({ error, again }) {
     ${more && html`<small class="why" lang="en"><bdi>${more.slice(0, 500)}</bdi></small>`}</div>`;
 }
 
+/**
+ * An input whose text is used only when its reader has finished. What is typed stays when the view
+ * around it is drawn anew; another `value` replaces it.
+ */
+export function Typed({ value, ...rest }) {
+  const [text, write] = useState(value);
+  useEffect(() => write(value), [value]);
+  return html`<input ...${rest} value=${text} onInput=${(event) => write(event.target.value)} />`;
+}
+
 /** A worker that starts, or that nobody reaches, is asked again after so long. */
 const AGAIN_MS = 2_000;
 

@@ -6,7 +6,7 @@ import { Dialog } from "./dialog.js";
 import { live } from "./live.js";
 import { short } from "./named.js";
 import { Pages, filtered } from "./pages.js";
-import { Chip, Failure, Progress, STATES, interactions, reasons, useChanges, useLater, useRead } from "./parts.js";
+import { Chip, Failure, Progress, STATES, Typed, interactions, reasons, useChanges, useLater, useRead } from "./parts.js";
 import { Same } from "./same.js";
 import { date, dueDate, num, size, t } from "./texts.js";
 
@@ -64,7 +64,7 @@ function Search({ query, total }) {
     if (tag && !tags.includes(tag)) show(query, { tag: [...tags, tag] });
   };
   return html`<div class="bar" role="search">
-    <input type="search" aria-label=${t("search")} placeholder=${t("search")} value=${query.get("name") ?? ""}
+    <${Typed} type="search" aria-label=${t("search")} placeholder=${t("search")} value=${query.get("name") ?? ""}
       onChange=${(event) => show(query, { name: event.target.value.trim() })} />
     <input class="by-tag" aria-label=${t("tag")} placeholder=${t("sources.tag")} onChange=${tagged} />
     <select aria-label=${t("kind")} onChange=${(event) => show(query, { kind: event.target.value })}>
@@ -170,7 +170,9 @@ function useGrown(query, page) {
 
 export function Sources({ query, operate }) {
   const { found, match } = asked(query);
-  const [page, error, again, set] = useRead(() => get(`sources?${found}`), [found]);
+  // the rows stay until those of another order or filter are there: `of` tells whose they are
+  const list = () => get(`sources?${found}`).then((page) => ({ ...page, of: found }));
+  const [page, error, again, set] = useRead(list, [found]);
   const [chosen, choose] = useState(new Map());
   const [all, takeAll] = useState(false);
   const [dialog, open] = useState(null);
@@ -209,7 +211,7 @@ export function Sources({ query, operate }) {
     : rows.length === 0
       ? html`<p class="none">${t(filters === "{}" ? "sources.empty" : "sources.none")}
         ${filters !== "{}" && html`<br /><a class="button" href="#/sources">${t("sources.reset")}</a>`}</p>`
-      : html`<table class="sources"><thead><tr>
+      : html`<table class="sources" aria-busy=${page.of !== found}><thead><tr>
         ${operate && html`<th><input type="checkbox" aria-label=${t("select.page")} checked=${whole}
           onChange=${turnAll} /></th>`}
         ${COLUMNS.map((column) => html`<${Header} key=${column.by} column=${column} query=${query} />`)}</tr></thead>

@@ -4,7 +4,7 @@ import { html, useEffect, useRef, useState } from "./htm.js";
 import { get } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { Name } from "./named.js";
-import { Failure, may, useChanges, useRead } from "./parts.js";
+import { Failure, Typed, may, useChanges, useRead } from "./parts.js";
 import { address, same as sameOf } from "./users-place.js";
 import { Same } from "./same.js";
 import { t } from "./texts.js";
@@ -27,9 +27,9 @@ function Find({ name, query }) {
     <select aria-label=${t("users.by")} onChange=${(event) => choose(event.target.value)}>
       ${WAYS.map((way) => html`<option value=${way} selected=${way === by}>${t(`users.by.${way}`)}</option>`)}
     </select>
-    <input type="search" name="id" required aria-label=${t("users.id")} placeholder=${t("users.id")} value=${name}
+    <${Typed} type="search" name="id" required aria-label=${t("users.id")} placeholder=${t("users.id")} value=${name}
       autocomplete="off" spellcheck="false" />
-    ${by === "alias" && html`<input name="label" aria-label=${t("users.label")} placeholder=${t("users.label")}
+    ${by === "alias" && html`<${Typed} name="label" aria-label=${t("users.label")} placeholder=${t("users.label")}
       value=${query.get("label") ?? ""} autocomplete="off" spellcheck="false" />`}
     <button class="primary">${t("users.find")}</button>
   </form>`;

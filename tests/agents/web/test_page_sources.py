@@ -1,5 +1,6 @@
 """The list of sources, the dialogs and the requests, in a browser, on a real broker and worker."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from agents.http.keys import Scope
 from agents.tools.publish import Chunk, publish
@@ -163,6 +164,24 @@ async def test_it_is_searched_sorted_and_paged_and_the_address_has_the_view(worl
     await page.keyboard.press("Enter")
     await page.get_by_role("link", name="Show all sources").click()
     await expect(page.locator("tbody tr")).to_have_count(50)
+
+
+async def test_rows_of_a_former_order_take_no_click(world: World) -> None:
+    page = world.page
+    await world.show("#/sources?sort=name&order=desc")
+    held = asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await held.wait()
+        await route.continue_()
+
+    await page.route("**/sources?*sort=interactions*", later)
+    await page.get_by_role("columnheader", name="Interactions").get_by_role("button").click()
+    await expect(page.locator("tbody")).to_have_css("pointer-events", "none")
+    held.set()
+    await world.choose("Spring reminder")
+    await expect(page.get_by_role("region", name="Selection")).to_contain_text("1 selected")
+    await page.unroute("**/sources?*sort=interactions*", later)
 
 
 async def test_several_are_restored_at_once_each_for_itself(world: World) -> None:
@@ -332,3 +351,19 @@ async def test_a_reader_changes_nothing_and_a_refused_call_is_told(world: World)
     await dialog.get_by_role("button", name="Try again").click()
     await expect(dialog).to_contain_text("Possible for 1 source.")
     await dialog.get_by_role("button", name="Close").click()
+
+
+async def test_what_is_typed_stays_while_states_change(world: World) -> None:
+    page = world.page
+    await world.show("#/sources?sort=name&order=desc")
+    search = page.get_by_role("searchbox", name="Search by name or id")
+    await search.press_sequentially("bulk-5")
+    command = {"type": "hold", "sources": ["canvas:welcome"], "reason": "somebody else's"}
+    async with world.api.post("/requests", json=command) as answer:
+        assert answer.ok, await answer.text()
+    await expect(world.row("Welcome journey")).to_contain_text("Held")
+    await expect(search).to_have_value("bulk-5")
+    await search.press("Enter")
+    await expect(page.locator("tbody tr")).to_have_count(10)
+    await page.go_back()
+    await expect(search).to_have_value("")
