@@ -46,6 +46,7 @@ ORDER = (
     "agents.web",
     "agents.worker",
     "agents.tools",
+    "agents.verify",
     "agents.cli",
 )
 PLACE = {room: place for place, room in enumerate(ORDER)}
@@ -179,6 +180,7 @@ ACTORS = (
     "agents.scatter",
     "agents.shard",
     "agents.supervision",
+    "agents.verify",
     "agents.views",
 )
 OUTSIDE = re.compile(

@@ -70,6 +70,10 @@ COMMANDS = {
     ),
     "rejected": ("agents.cli.rejected:command", "Look at records that were rejected."),
     "export": ("agents.cli.export:command", "Write all rows of SOURCE, such as campaign:ID."),
+    "verify": (
+        "agents.cli.verify:command",
+        "Prove that the data is whole: compare archive, changelog and manifest, record by record.",
+    ),
     "bench": (
         "agents.cli.bench:command",
         "Measure ingest, lifecycle, latency, recovery, queries, listeners and pages here.",
@@ -102,7 +106,7 @@ SECTIONS = {
     "Look": ("status", "explain", "audience", "profile", "export", "audit", "rejected"),
     "Operate": (
         *("restore", "restores", "cancel", "hold", "unhold", "expire"),
-        *("pause", "resume", "confirm", "notify"),
+        *("pause", "resume", "confirm", "notify", "verify"),
     ),
     "More": ("help", "version", "completion", "bench"),
 }

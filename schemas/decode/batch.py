@@ -112,6 +112,16 @@ class SealedBatch:
         """Whether opening it takes more than a copy."""
         return bool(self.codec)
 
+    def intact(self) -> bool:
+        """Whether its bytes match its checksum; a reader without `check_crc` hands over others.
+
+        True where there are no bytes to compare, as of a format older than v2.
+        """
+        if self.codec is None or len(self.wire) < HEADER.size:
+            return True
+        crc: int = HEADER.unpack_from(self.wire)[4]
+        return bool(calc_crc32c(self.wire[_CRC_END:]) == crc)
+
     def opened(self, limit: int = BATCH_BYTES) -> RecordBatch:
         """The batch with its records. It has a fault instead if the records take more than `limit`
         bytes, cannot be decompressed, or their count is impossible for their bytes.

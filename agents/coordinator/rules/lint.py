@@ -14,7 +14,7 @@ from agents.filters.vocabulary import VOCABULARY
 from schemas.records.lifecycle import Definition, kind_of
 from schemas.words.nearest import nearest
 
-__all__ = ["Finding", "lint"]
+__all__ = ["LintFinding", "lint"]
 
 LEGACY_DELETED = "legacy-deleted"
 UNREADABLE = "unreadable"
@@ -22,7 +22,7 @@ _ALIKE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LintFinding:
     """One use that cannot be answered: the definition, the JSON path in it, the source.
 
     `what` is the source's state or `legacy-deleted`. If no source is the cause, `what` is
@@ -43,7 +43,7 @@ class Finding:
 
 def lint(
     definition: Definition, catalog: Mapping[str, Definition], state: PlanFacts, now_ms: int
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     """The unanswerable uses of a definition, each once, also through segments of the catalog.
 
     The filter is planned against `state`; its periods end at `now_ms` (UTC milliseconds).
@@ -61,14 +61,14 @@ def lint(
 
 def _planned(
     definition: Definition, _: Mapping[str, Definition], state: PlanFacts, now_ms: int
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     """The refusals of a worker that is asked this filter."""
     try:
         # Opaque, so that an unknown filter does not hide other faults.
         node = parse_text(definition.filters, opaque=True)
         found = None if node is None else plan(node, state, now_ms=now_ms)
     except FilterError as error:
-        yield Finding(definition.key, f"$.filters{error.path[1:]}", error.detail, UNREADABLE)
+        yield LintFinding(definition.key, f"$.filters{error.path[1:]}", error.detail, UNREADABLE)
         return
     if isinstance(found, Refused):
         for refusal in found.refusals:
@@ -78,16 +78,16 @@ def _planned(
 
 def _read(
     definition: Definition, _: Mapping[str, Definition], state: PlanFacts, now_ms: int
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     """The reasons why the coordinator cannot read it."""
     try:
         uses(definition)
     except UnreadableFilter as error:
         path = error.path if error.path.startswith("references") else f"filters{error.path[1:]}"
-        yield Finding(definition.key, f"$.{path}", error.detail, UNREADABLE)
+        yield LintFinding(definition.key, f"$.{path}", error.detail, UNREADABLE)
     fault = unfit(definition, now_ms)
     if fault is not None:
-        yield Finding(definition.key, "$", fault[1], UNREADABLE)
+        yield LintFinding(definition.key, "$", fault[1], UNREADABLE)
 
 
 def _misspelt(name: str) -> bool:
@@ -95,19 +95,19 @@ def _misspelt(name: str) -> bool:
     return nearest(name, VOCABULARY, cutoff=_ALIKE) is not None
 
 
-def _refused(key: str, refusal: FilterRefusal) -> Iterator[Finding]:
+def _refused(key: str, refusal: FilterRefusal) -> Iterator[LintFinding]:
     at = refusal.at
     path = f"$.filters{at.path[1:]}"
     if not refusal.sources:
-        yield Finding(key, path, refusal.detail, refusal.code.value, at.through)
+        yield LintFinding(key, path, refusal.detail, refusal.code.value, at.through)
     for source, state in refusal.sources:
         what = LEGACY_DELETED if refusal.code is Code.LEGACY_DELETED else state.value
-        yield Finding(key, path, source, what, at.through)
+        yield LintFinding(key, path, source, what, at.through)
 
 
 def _used(
     definition: Definition, catalog: Mapping[str, Definition], state: PlanFacts, _: int
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     """The sources that it and its segments name, also in `references` and beside unplannable
     parts.
     """
@@ -115,7 +115,7 @@ def _used(
         for source, through in _sources(target, catalog):
             what = _hidden(source, state)
             if what is not None:
-                yield Finding(definition.key, path, source, what, through)
+                yield LintFinding(definition.key, path, source, what, through)
 
 
 def _targets(definition: Definition) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agents.coordinator.rules.lint import Finding, lint
+from agents.coordinator.rules.lint import LintFinding, lint
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from schemas.records.lifecycle import Definition, State, Status
 
@@ -38,7 +38,7 @@ def within(name: str) -> dict[str, str]:
     return {"filter": "in_segment", "segment": name}
 
 
-def found_in(definition: Definition) -> list[Finding]:
+def found_in(definition: Definition) -> list[LintFinding]:
     """Its findings, in a catalog that has it."""
     catalog = SEGMENTS | {definition.key: definition}
     texts = {key: each.filters for key, each in catalog.items() if each.kind == "segment"}
@@ -68,45 +68,49 @@ SEGMENTS = {
         (defined("canvas:x", tagged("last_received_with_tag", "mixed", after="P1D")), []),
         (
             defined("canvas:x", {"not": tagged("received_with_tag", "mixed")}),
-            [Finding("canvas:x", "$.filters.not", HIDDEN, "EXPIRED")],
+            [LintFinding("canvas:x", "$.filters.not", HIDDEN, "EXPIRED")],
         ),
         (
             defined("canvas:x", tagged("last_received_with_tag", "mixed", before="P1D")),
-            [Finding("canvas:x", "$.filters", HIDDEN, "EXPIRED")],
+            [LintFinding("canvas:x", "$.filters", HIDDEN, "EXPIRED")],
         ),
         (
             defined("canvas:x", {"or": [within("in"), within("in")]}),
             [
-                Finding("canvas:x", "$.filters.or[0]", HIDDEN, "EXPIRED", ("segment:in",)),
-                Finding("canvas:x", "$.filters.or[1]", HIDDEN, "EXPIRED", ("segment:in",)),
+                LintFinding("canvas:x", "$.filters.or[0]", HIDDEN, "EXPIRED", ("segment:in",)),
+                LintFinding("canvas:x", "$.filters.or[1]", HIDDEN, "EXPIRED", ("segment:in",)),
             ],
         ),
         (
             defined("canvas:x", within("told")),
-            [Finding("canvas:x", "$.filters", OLD, "legacy-deleted", ("segment:told",))],
+            [LintFinding("canvas:x", "$.filters", OLD, "legacy-deleted", ("segment:told",))],
         ),
         (
             defined("canvas:x", {"and": [received("hot"), {"not": received("hidden")}]}),
-            [Finding("canvas:x", "$.filters.and[1].not", HIDDEN, "EXPIRED")],
+            [LintFinding("canvas:x", "$.filters.and[1].not", HIDDEN, "EXPIRED")],
         ),
         (
             defined("canvas:x", {"filter": "in_segment", "segment": "out"}),
-            [Finding("canvas:x", "$.filters", HIDDEN, "EXPIRED", ("segment:out", "segment:in"))],
+            [
+                LintFinding(
+                    "canvas:x", "$.filters", HIDDEN, "EXPIRED", ("segment:out", "segment:in")
+                )
+            ],
         ),
         (
             defined("canvas:x", references=("campaign:old", "canvas:moving")),
             [
-                Finding("canvas:x", "$.references[0]", "campaign:old", "legacy-deleted"),
-                Finding("canvas:x", "$.references[1]", "canvas:moving", "RESTORING"),
+                LintFinding("canvas:x", "$.references[0]", "campaign:old", "legacy-deleted"),
+                LintFinding("canvas:x", "$.references[1]", "canvas:moving", "RESTORING"),
             ],
         ),
         (
             defined("canvas:x", {"and": [7]}),
-            [Finding("canvas:x", "$.filters.and[0]", "a filter is an object", "unreadable")],
+            [LintFinding("canvas:x", "$.filters.and[0]", "a filter is an object", "unreadable")],
         ),
     ],
 )
-def test_findings(definition: Definition, found: list[Finding]) -> None:
+def test_findings(definition: Definition, found: list[LintFinding]) -> None:
     assert found_in(definition) == found
 
 

@@ -1,0 +1,121 @@
+"""Reads one shard: its changelog up to a moment, then its archive.
+
+The moment is consistent while workers run. A step writes archive and changelog in one transaction,
+and the markers of its commit reach the two logs at different times. So the end of the archive is
+asked first; then the changelog is read beyond all that it held at that time. Every archived record
+below that end has its manifest entry in what was read. The archive is read last, as far as the
+manifest names records.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from agents.verify.checks.manifest import ManifestCheck
+from agents.verify.finding import Finding
+from agents.verify.log_scan import LogScan, LogStuck, ScannedBatch
+from agents.verify.report import VerifyReport
+from agents.verify.shard_image import ShardImage
+from streams.kafka.environment import Environment
+from streams.kafka.topics import Topics
+
+__all__ = ["PinnedImage", "ShardReader"]
+
+
+@dataclass(frozen=True)
+class PinnedImage:
+    """A shard at `offset` of its changelog, and the end of its archive shortly before."""
+
+    image: ShardImage
+    offset: int
+    archive_end: int
+
+
+class ShardReader:
+    """Reads shards for a report; `passed` is told how many offsets were read."""
+
+    def __init__(
+        self, environment: Environment, report: VerifyReport, passed: Callable[[int], None]
+    ) -> None:
+        self._environment = environment
+        self._settings = environment.settings
+        self._kafka = environment.kafka
+        self._topics = Topics(environment.settings.prefix)
+        self._report = report
+        self._passed = passed
+
+    async def pin(self, partition: int) -> PinnedImage | None:
+        """The shard at a moment not before this call; None if its changelog cannot be read."""
+        changelog = (self._topics.changelog, partition)
+        image = ShardImage(partition, self._settings.partitions)
+        start, end = await self._bounds(changelog)
+        try:
+            async with LogScan(self._environment, changelog, start) as scan:
+                await self._read(scan, end, image)
+                _, archive_end = await self._bounds((self._topics.archive, partition))
+                await self._read(scan, await scan.log_end(), image)
+                # the last read may have ended within a step
+                _, end = await self._bounds(changelog)
+                await self._read(scan, end, image)
+        except LogStuck as error:
+            self._report.add([error.finding()])
+            self._report.unchecked.append(
+                f"shard {partition}: its changelog cannot be read, so nothing of it is compared"
+            )
+            return None
+        return PinnedImage(image, end, archive_end)
+
+    async def compare_archive(self, pinned: PinnedImage) -> ManifestCheck:
+        """Compare the archive with the manifest of a pinned shard."""
+        image = pinned.image
+        partition = (self._topics.archive, image.partition)
+        start, end = await self._bounds(partition)
+        check = ManifestCheck(
+            *partition, self._settings.partitions, image.manifest, pinned.archive_end
+        )
+        try:
+            async with LogScan(self._environment, partition, start) as scan:
+                await self._take(scan, end, check)
+                # the markers of a commit may not have reached this log yet
+                if check.end > end:
+                    await self._take(scan, min(check.end, await scan.log_end()), check)
+        except LogStuck as error:
+            self._report.add([error.finding()])
+            self._report.add(check.unreadable(error.offset, end, error.message))
+        self._report.add(check.rest())
+        self._report.figures.update(
+            archived_segments=check.records,
+            archived_bytes=check.bytes,
+            archived_rows=check.rows,
+            manifest_entries=len(image.manifest),
+        )
+        return check
+
+    async def _read(self, scan: LogScan, end: int, image: ShardImage) -> None:
+        async for batch in scan.until(end):
+            await asyncio.to_thread(_apply, batch, image)
+            self._took(batch, batch.findings())
+
+    async def _take(self, scan: LogScan, end: int, check: ManifestCheck) -> None:
+        async for batch in scan.until(end):
+            findings = await asyncio.to_thread(_compared, batch, check)
+            self._took(batch, findings)
+
+    def _took(self, batch: ScannedBatch, findings: Iterable[Finding]) -> None:
+        self._report.add(findings)
+        self._passed(batch.last + 1 - batch.first)
+
+    async def _bounds(self, partition: tuple[str, int]) -> tuple[int, int]:
+        return (await self._kafka.admin.bounds([partition]))[partition]
+
+
+def _apply(batch: ScannedBatch, image: ShardImage) -> None:
+    for record in batch.records:
+        image.apply(record.offset, record.key, record.value, batch.transactional)
+
+
+def _compared(batch: ScannedBatch, check: ManifestCheck) -> list[Finding]:
+    findings = [*batch.findings()]
+    if batch.fault is not None:
+        findings += check.unreadable(batch.first, batch.last + 1, batch.fault)
+    return findings + [finding for record in batch.records for finding in check.take(record)]
