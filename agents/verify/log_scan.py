@@ -18,6 +18,7 @@ from schemas.errors import Recoverable
 from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import in_transaction
 from streams.kafka.log import LostRange, Partition, ReaderOptions
+from streams.period import seconds
 
 __all__ = ["LogScan", "LogStuck", "ScannedBatch"]
 
@@ -74,13 +75,15 @@ class LogScan:
         partition: Partition,
         start: int,
         *,
-        silence_s: float = _SILENCE_S,
+        silence_s: float | None = None,
     ) -> None:
         self.partition = partition
         self.start = start
         self._limit = environment.settings.max_batch_bytes
         self._now = environment.clock.monotonic_s
-        self._silence_s = silence_s
+        # a worker that has died may have left a transaction open: the broker ends it in time
+        patient_s = _SILENCE_S + seconds(environment.settings.transaction_timeout)
+        self._silence_s = patient_s if silence_s is None else silence_s
         options = ReaderOptions(
             bytes_per_fetch=_FETCH_BYTES,
             bytes_per_partition=_FETCH_BYTES,

@@ -93,6 +93,8 @@ class ShardImage:
                 self.applied.pop(keys.name(key), None)
             case b"n":
                 self.pieces.pop(keys.name(key), None)
+            case b"o":
+                self.origin = None
 
     def _take(self, key: bytes, value: bytes) -> None:
         """Raises where the value cannot be read."""
@@ -131,8 +133,9 @@ class ShardImage:
         facts, _ = facts_of(value, expected, self.partition, self.partitions)
         self.segments[segment_id] = facts
 
-    def manifest_of(self, source: str) -> dict[str, ManifestEntry]:
-        """The entries of a source, by segment id."""
-        return {
-            segment: entry for (name, segment), entry in self.manifest.items() if name == source
-        }
+    def by_source(self) -> dict[str, dict[str, ManifestEntry]]:
+        """The manifest entries of each source, by segment id."""
+        found: dict[str, dict[str, ManifestEntry]] = {}
+        for (source, segment), entry in self.manifest.items():
+            found.setdefault(source, {})[segment] = entry
+        return found

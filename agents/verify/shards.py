@@ -8,7 +8,7 @@ manifest names records.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from agents.verify.checks.manifest import ManifestCheck
@@ -44,14 +44,20 @@ class ShardReader:
         self._report = report
         self._passed = passed
 
-    async def pin(self, partition: int) -> PinnedImage | None:
-        """The shard at a moment not before this call; None if its changelog cannot be read."""
+    async def pin(
+        self, partition: int, moment: Callable[[], Awaitable[None]]
+    ) -> PinnedImage | None:
+        """The shard at a moment; None if its changelog cannot be read.
+
+        `moment` is awaited shortly before it.
+        """
         changelog = (self._topics.changelog, partition)
         image = ShardImage(partition, self._settings.partitions)
         start, end = await self._bounds(changelog)
         try:
             async with LogScan(self._environment, changelog, start) as scan:
                 await self._read(scan, end, image)
+                await moment()
                 _, archive_end = await self._bounds((self._topics.archive, partition))
                 await self._read(scan, await scan.log_end(), image)
                 # the last read may have ended within a step

@@ -1,12 +1,26 @@
 """The whole verification."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from agents.verify.checks.changelog import check_changelog
+from agents.verify.checks.coordinator import check_coordinator
+from agents.verify.checks.cursors import check_cursor
+from agents.verify.checks.hot import check_hot
+from agents.verify.checks.lifecycle import LifecycleCheck
+from agents.verify.checks.topics import check_topics
+from agents.verify.checks.totals import TotalsCheck
+from agents.verify.lifecycle_reader import (
+    LifecycleReader,
+    Snapshot,
+    read_coordinator,
+    read_events,
+)
 from agents.verify.report import VerifyReport
-from agents.verify.shards import ShardReader
+from agents.verify.shards import PinnedImage, ShardReader
 from streams.kafka.environment import Environment
-from streams.kafka.topics import Topics
+from streams.kafka.log import Partition
+from streams.kafka.topic_specs import Topics
 
 __all__ = ["VerifyProgress", "verify"]
 
@@ -26,27 +40,139 @@ async def verify(
 ) -> VerifyReport:
     """Compare what the topics of a deployment hold. Changes nothing.
 
-    Raises `Recoverable` if no broker answers, `Fatal` if a topic does not exist.
+    Raises `Recoverable` if no broker answers or a topic of the lifecycle cannot be read, `Fatal` if
+    a topic does not exist.
     """
     began = environment.clock.monotonic_s()
-    report = VerifyReport()
-    settings, topics = environment.settings, Topics(environment.settings.prefix)
-    shards = range(settings.partitions)
-    logs = [(topic, shard) for topic in (topics.changelog, topics.archive) for shard in shards]
-    spans = await environment.kafka.admin.bounds(logs)
-    total = sum(end - start for start, end in spans.values())
-    done = 0
+    verification = _Verification(environment, progress)
+    if await verification.topics_are_there():
+        async with LifecycleReader(environment) as lifecycle:
+            await verification.run(lifecycle)
+    verification.report.seconds = environment.clock.monotonic_s() - began
+    return verification.report
 
-    def passed(offsets: int) -> None:
-        nonlocal done
-        done += offsets
-        progress(VerifyProgress(done, max(done, total)))
 
-    reader = ShardReader(environment, report, passed)
-    for shard in shards:
-        pinned = await reader.pin(shard)
-        if pinned is not None:
-            await reader.compare_archive(pinned)
-            report.figures.update(shards=1, hot_segments=len(pinned.image.segments))
-    report.seconds = environment.clock.monotonic_s() - began
-    return report
+class _Verification:
+    """One run."""
+
+    def __init__(
+        self, environment: Environment, progress: Callable[[VerifyProgress], None]
+    ) -> None:
+        self.report = VerifyReport()
+        self._environment = environment
+        self._settings = environment.settings
+        self._admin = environment.kafka.admin
+        self._topics = Topics(environment.settings.prefix)
+        self._progress = progress
+        self._done = self._total = 0
+        self._totals = TotalsCheck(self._topics)
+        self._unread = False
+
+    async def run(self, lifecycle: LifecycleReader) -> None:
+        """All checks, in the order in which the moments have to follow each other."""
+        topics, report = self._topics, self.report
+        await self._count()
+        first = await lifecycle.advance()
+        # after the states, so that no expiry lacks its event; before the shards, whose entries are
+        # older than the event that counts them
+        expired, findings, since = await read_events(self._environment, topics.expired, "expired")
+        report.add(findings)
+        restored, findings, _ = await read_events(self._environment, topics.restored, "restored")
+        report.add(findings)
+        reader = ShardReader(self._environment, report, self._passed)
+        for shard in range(self._settings.partitions):
+            await self._shard(shard, reader, lifecycle)
+        last = await lifecycle.advance()
+        stable = _same(first, last)
+        kept, findings = await read_coordinator(self._environment)
+        report.add(findings)
+        unchanged = _same(last, await lifecycle.advance())
+        report.add(check_coordinator(topics, kept, lifecycle.view, unchanged, lifecycle.damaged))
+        report.add(lifecycle.findings())
+        if not self._unread:
+            records = [one for one in lifecycle.view if one.source in stable]
+            report.add(self._totals.expired(expired))
+            report.add(self._totals.restored(restored))
+            report.add(self._totals.states(records, lifecycle.offsets))
+            report.add(self._totals.announced(records, expired, since))
+        else:
+            report.unchecked.append("totals of sources, as a shard could not be read")
+        report.figures.update(sources=len(lifecycle.view), events=len(expired) + len(restored))
+
+    async def topics_are_there(self) -> bool:
+        """Compare the topics with their specification; whether all can be read."""
+        problems, _ = await self._admin.inspect()
+        self.report.add(check_topics(problems))
+        missing = [one.topic for one in problems if one.setting == "topic"]
+        few = [
+            one.topic
+            for one in problems
+            if one.setting == "partitions" and int(one.found) < int(one.expected)
+        ]
+        if missing or few:
+            self.report.unchecked.append(
+                f"what topics hold, as {', '.join([*missing, *few])} cannot be read as it should be"
+            )
+        return not missing and not few
+
+    async def _shard(self, shard: int, reader: ShardReader, lifecycle: LifecycleReader) -> None:
+        inputs = self._inputs(shard)
+        before = await self._admin.bounds(inputs)
+        snapshots: list[Snapshot] = []
+
+        async def moment() -> None:
+            snapshots.append(await lifecycle.advance())
+
+        pinned = await reader.pin(shard, moment)
+        if pinned is None:
+            self._unread = True
+            return
+        stable = _same(snapshots[0], await lifecycle.advance())
+        after = await self._admin.bounds(inputs)
+        ids = await self._admin.topic_ids(sorted(topic for topic, _ in inputs))
+        image, report = pinned.image, self.report
+        report.add(check_changelog(self._topics.changelog, image))
+        report.add(check_hot(self._topics.changelog, image))
+        check = LifecycleCheck(self._topics, lifecycle.view, lifecycle.damaged)
+        report.add(check.check(image, stable))
+        report.add(
+            check_cursor(
+                image,
+                {topic: start for (topic, _), (start, _) in before.items()},
+                {topic: end for (topic, _), (_, end) in after.items()},
+                ids,
+            )
+        )
+        self._totals.add(image)
+        await reader.compare_archive(pinned)
+        self._figures(pinned)
+
+    def _figures(self, pinned: PinnedImage) -> None:
+        image = pinned.image
+        self.report.figures.update(
+            shards=1,
+            entries=len(image.values),
+            hot_segments=len(image.segments),
+            hot_rows=sum(facts.rows for facts in image.segments.values()),
+            foreign_records=image.foreign,
+        )
+
+    def _inputs(self, shard: int) -> list[Partition]:
+        topics = self._topics
+        names = (*topics.events.values(), topics.users, topics.repartition)
+        return [(name, shard) for name in names]
+
+    async def _count(self) -> None:
+        shards = range(self._settings.partitions)
+        logs = [(t, n) for t in (self._topics.changelog, self._topics.archive) for n in shards]
+        spans = await self._admin.bounds(logs)
+        self._total = sum(end - start for start, end in spans.values())
+
+    def _passed(self, offsets: int) -> None:
+        self._done += offsets
+        self._progress(VerifyProgress(self._done, max(self._done, self._total)))
+
+
+def _same(one: Snapshot, other: Snapshot) -> Collection[str]:
+    """The sources that are the same in both."""
+    return [source for source, version in one.items() if other.get(source) == version]
