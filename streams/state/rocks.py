@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakSet
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, Snapshot
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    Snapshot,
+)
 
 from schemas.errors import Fatal, Recoverable
 
@@ -20,6 +28,7 @@ __all__ = [
     "StoreDamaged",
     "StoreHeld",
     "StoreSnapshot",
+    "check_end",
     "close_store",
     "is_damaged",
     "open_store",
@@ -95,6 +104,19 @@ def using(folder: Path) -> Iterator[None]:
 def is_damaged(folder: Path) -> bool:
     """Whether damage was found since the store was opened."""
     return (folder / _MARK).exists()
+
+
+def check_end(folder: Path, store: Rdict, last: bytes, bounds: ReadOptions | None = None) -> None:
+    """Raises `StoreDamaged` if an iteration, which `last` was the last key of, met damage there.
+
+    An iterator of the library ends where it meets damage, and says nothing.
+    """
+    with using(folder):
+        at = store.iter(bounds)
+        at.seek(last)
+        if at.valid() and at.key() == last:
+            at.next()
+        at.status()
 
 
 class StoreSnapshot:

@@ -25,6 +25,7 @@ from streams.state.rocks import (
     OpenSnapshots,
     StoreDamaged,
     StoreSnapshot,
+    check_end,
     close_store,
     is_damaged,
     open_store,
@@ -32,11 +33,12 @@ from streams.state.rocks import (
     using,
 )
 
-__all__ = ["StateStore", "shared_cache"]
+__all__ = ["POSITION", "STAMP", "StateStore", "shared_cache"]
 
 #: Below every changelog key, so that no prefix scan meets it.
-_POSITION = b"@"
-_STAMP = struct.Struct(">qq")
+POSITION = b"@"
+STAMP = struct.Struct(">qq")
+"""Offset and time of the position."""
 _MEMTABLE = 8 << 20
 _OPEN_FILES = 128
 
@@ -71,10 +73,10 @@ class StateStore:
         return self._stamp()[1]
 
     def _stamp(self) -> tuple[int, int]:
-        value = self._get(_POSITION)
+        value = self._get(POSITION)
         if value is None:
             return 0, 0
-        position, appended = _STAMP.unpack(value)
+        position, appended = STAMP.unpack(value)
         return position, appended
 
     def get(self, key: bytes) -> bytes | None:
@@ -97,11 +99,14 @@ class StateStore:
         bounds = ReadOptions()
         bounds.set_iterate_upper_bound(prefix[:-1] + bytes([prefix[-1] + 1]))
         pairs: Iterator[Any] = self._store.items(from_key=prefix, read_opt=bounds)
+        last = prefix
         while True:
             with using(self.folder):
                 pair = next(pairs, None)
             if pair is None:
+                check_end(self.folder, self._store, last, bounds)
                 return
+            last = pair[0]
             yield pair
 
     def apply(
@@ -123,7 +128,7 @@ class StateStore:
                 batch.put(key, value)
         if position is not None:
             at = self._clock.now_ms() if stamp_ms is None else stamp_ms
-            batch.put(_POSITION, _STAMP.pack(position, at))
+            batch.put(POSITION, STAMP.pack(position, at))
         with using(self.folder):
             self._store.write(batch, self._unlogged)
 

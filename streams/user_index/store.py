@@ -25,7 +25,14 @@ from rocksdict import (
 )
 
 from schemas.errors import Recoverable
-from streams.state.rocks import StoreDamaged, close_store, open_store, store_options, using
+from streams.state.rocks import (
+    StoreDamaged,
+    check_end,
+    close_store,
+    open_store,
+    store_options,
+    using,
+)
 from streams.user_index.runs import Run
 
 __all__ = ["UserStore", "UserStoreFailed", "block_key"]
@@ -83,8 +90,9 @@ class UserStore:
         found: list[bytes] = []
         for key in self._store.keys(from_key=low):
             if not isinstance(key, bytes) or key >= high:
-                break
+                return found
             found.append(key)
+        check_end(self.folder, self._store, found[-1] if found else low)
         return found
 
     def _runs(self) -> list[Run]:

@@ -19,6 +19,8 @@ from streams.state.rocks import (
     open_store,
     using,
 )
+from streams.state.state_store import StateStore, shared_cache
+from streams.user_index.store import UserStore
 
 HOLDS = """
 import sys
@@ -178,3 +180,36 @@ def test_a_store_that_lost_a_file_is_damaged_too(folder: Path) -> None:
     with pytest.raises(StoreDamaged, match="No such file"), using(folder):
         raise RuntimeError("IO error: No such file or directory: While open a file: x.sst")
     assert is_damaged(folder)
+
+
+@pytest.mark.parametrize("value", [b"v" * 100, b"v" * 5_000], ids=["in the table", "in a blob"])
+def test_an_iteration_that_meets_damage_does_not_end_as_if_it_were_whole(
+    folder: Path, value: bytes
+) -> None:
+    """A shard that loaded the first half of its entries would answer from them."""
+    store = StateStore(folder, shared_cache(1 << 20))
+    store.apply([(b"i/%06d" % number, value) for number in range(2_000)], 5, 5)
+    store.close(flush=True)
+    (file,) = folder.glob("*.blob" if len(value) > 4_096 else "*.sst")
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(bytes(raw))
+
+    store = StateStore(folder, shared_cache(1 << 20))
+    with pytest.raises(StoreDamaged, match=str(folder)):
+        list(store.items(b"i/"))
+    store.close()
+    assert is_damaged(folder)
+
+
+def test_the_index_of_users_does_not_lose_runs_to_damage(folder: Path) -> None:
+    index = UserStore(folder, shared_cache(1 << 20), "one")
+    index.write(covered=[f"{number:024x}" for number in range(2_000)])
+    index._store.flush()
+    index.close()
+    (file,) = folder.glob("*.sst")
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(bytes(raw))
+    with pytest.raises(StoreDamaged, match=str(folder)):
+        UserStore(folder, shared_cache(1 << 20), "one")
