@@ -41,6 +41,9 @@ class FindingKind(StrEnum):
     STATE_TOTALS = "state_totals"
     EVENT_MISSING = "event_missing"
     EVENT_UNREADABLE = "event_unreadable"
+    STORE_DAMAGED = "store_damaged"
+    STORE_OTHER = "store_other"
+    STORE_AHEAD = "store_ahead"
 
 
 _BACKUP = "Restore the partition from a replica or a backup of the topic"
@@ -53,6 +56,10 @@ _STATE = (
 _BOTH = (
     "See the other findings of the source: a lost manifest entry is one of them. Without any, "
     "report this as a defect, with this report"
+)
+_STORE = (
+    "Stop its worker and delete the folder that the finding names: the store is filled anew from "
+    "the changelog"
 )
 _REBUILD = "Restore the shard's partition of the changelog from a backup"
 
@@ -109,6 +116,9 @@ MEANINGS: Mapping[FindingKind, str] = {
     FindingKind.EVENT_UNREADABLE: (
         "A record of `lifecycle.expired` or `lifecycle.restored` cannot be read."
     ),
+    FindingKind.STORE_DAMAGED: "A local store cannot be read.",
+    FindingKind.STORE_OTHER: "A local store holds other values than the changelog.",
+    FindingKind.STORE_AHEAD: "A local store was written beyond the end of its changelog.",
 }
 """What each kind means, in one sentence."""
 
@@ -174,5 +184,9 @@ REMEDIES: Mapping[FindingKind, str] = {
     FindingKind.EVENT_UNREADABLE: (
         "Only the coordinator may write to the topic: take the right to write from other programs"
     ),
+    FindingKind.STORE_DAMAGED: _STORE,
+    FindingKind.STORE_OTHER: _STORE,
+    FindingKind.STORE_AHEAD: "If the changelog was restored from a backup, a worker fills the "
+    "store anew",
 }
 """What an operator does about each kind."""

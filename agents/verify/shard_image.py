@@ -18,11 +18,11 @@ from streams.state import auxiliary_table as auxiliary
 from streams.state import foreign_entries, keys, pieces
 from streams.state.hot_table import Applied, ChangelogOrigin, ManifestEntry
 
-__all__ = ["ChangelogValue", "ShardImage"]
+__all__ = ["DIGEST_BYTES", "ChangelogValue", "ShardImage"]
 
 _AUXILIARY = {table.delta: table for table in auxiliary.TABLES}
 _RUNS = {table.run: table for table in auxiliary.TABLES}
-_DIGEST_BYTES = 16
+DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,11 @@ class ChangelogValue:
 
 @dataclass
 class ShardImage:
-    """One shard. `foreign` counts records that workers pass over."""
+    """One shard. `foreign` counts records that workers pass over.
+
+    With a `mark`, `marked` has the values as they were at this offset, and `changed` the keys that
+    have been written since.
+    """
 
     partition: int
     partitions: int
@@ -54,6 +58,9 @@ class ShardImage:
     delta_rows: dict[bytes, Mapping[str, int]] = field(default_factory=dict)
     """Rows by source of each delta."""
     foreign: int = 0
+    mark: int | None = None
+    marked: dict[bytes, ChangelogValue] | None = None
+    changed: set[bytes] = field(default_factory=set)
 
     def apply(
         self, offset: int, key: bytes | None, value: bytes | None, transactional: bool | None
@@ -66,16 +73,24 @@ class ShardImage:
         if key is None:
             self.foreign += 1
             return
+        if self.mark is not None and offset >= self.mark:
+            self.end()
+            self.changed.add(key)
         self._forget(key)
         if value is None:
             return
-        digest = blake2b(value, digest_size=_DIGEST_BYTES).digest()
+        digest = blake2b(value, digest_size=DIGEST_BYTES).digest()
         fault = None
         try:
             self._take(key, value)
         except (EmberlineError, ValueError, TypeError, LookupError, AttributeError) as error:
             fault = str(error) or type(error).__name__
         self.values[key] = ChangelogValue(offset, digest, fault)
+
+    def end(self) -> None:
+        """No record below the mark follows: the values at the mark are those of now."""
+        if self.mark is not None and self.marked is None:
+            self.marked = dict(self.values)
 
     def _forget(self, key: bytes) -> None:
         if self.values.pop(key, None) is None:

@@ -45,14 +45,14 @@ class ShardReader:
         self._passed = passed
 
     async def pin(
-        self, partition: int, moment: Callable[[], Awaitable[None]]
+        self, partition: int, moment: Callable[[], Awaitable[None]], mark: int | None = None
     ) -> PinnedImage | None:
         """The shard at a moment; None if its changelog cannot be read.
 
-        `moment` is awaited shortly before it.
+        `moment` is awaited shortly before it. `mark` as in `ShardImage`.
         """
         changelog = (self._topics.changelog, partition)
-        image = ShardImage(partition, self._settings.partitions)
+        image = ShardImage(partition, self._settings.partitions, mark=mark)
         start, end = await self._bounds(changelog)
         try:
             async with LogScan(self._environment, changelog, start) as scan:
@@ -69,6 +69,7 @@ class ShardReader:
                 f"shard {partition}: its changelog cannot be read, so nothing of it is compared"
             )
             return None
+        image.end()
         return PinnedImage(image, end, archive_end)
 
     async def compare_archive(self, pinned: PinnedImage) -> ManifestCheck:

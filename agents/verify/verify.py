@@ -18,6 +18,7 @@ from agents.verify.lifecycle_reader import (
 )
 from agents.verify.report import VerifyReport
 from agents.verify.shards import PinnedImage, ShardReader
+from agents.verify.store_reader import LocalStore
 from streams.kafka.environment import Environment
 from streams.kafka.log import Partition
 from streams.kafka.topic_specs import Topics
@@ -123,7 +124,14 @@ class _Verification:
         async def moment() -> None:
             snapshots.append(await lifecycle.advance())
 
-        pinned = await reader.pin(shard, moment)
+        store = LocalStore(self._environment, shard, self.report)
+        try:
+            await store.open()
+            pinned = await reader.pin(shard, moment, store.position)
+            if pinned is not None:
+                await store.compare(pinned)
+        finally:
+            await store.close()
         if pinned is None:
             self._unread = True
             return

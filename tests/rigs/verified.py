@@ -9,6 +9,7 @@ from typing import Any
 from agents.verify.finding import Finding
 from agents.verify.report import VerifyReport
 from agents.verify.verify import verify
+from streams.clock import ManualClock
 from streams.kafka.environment import Environment
 from streams.kafka.topic_specs import Topics
 from streams.settings import Settings
@@ -56,7 +57,11 @@ class Deployment:
         return self.partition("changelog", shard).append(key, value)
 
     def verified(self, **options: Any) -> VerifyReport:
-        environment = Environment(self.settings, self.log)
+        """As of the moment of the recording: the stores are recent then."""
+        times = [
+            r.timestamp for kept in self.log.partitions.values() for r in kept.records.values()
+        ]
+        environment = Environment(self.settings, self.log, ManualClock(max(times)))
         return asyncio.run(verify(environment, **options))
 
 
