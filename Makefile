@@ -7,7 +7,7 @@ STAMP := $(VENV)/.made-from-lock
 BENCH_STAMP := $(VENV)/.made-from-bench-lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo test lint types format unit bench reference pictures lock clean
+.PHONY: help setup demo test lint types format unit fuzz bench reference pictures lock clean
 
 help:
 	@echo 'make demo    a day of events through a real broker: expiry, archive, restore, checked'
@@ -15,6 +15,7 @@ help:
 	@echo 'make unit    only the tests that need no broker'
 	@echo 'make lint    ruff, without changing anything; make format changes'
 	@echo 'make types   mypy'
+	@echo 'make fuzz    each reader of bytes from outside, 2 minutes each: SECONDS_EACH=120 SEED=1'
 	@echo 'make bench   the benchmarks, with the programs they compare with'
 	@echo 'make setup   .venv with the locked packages (the others do this by themselves)'
 	@echo 'make reference  write docs/reference from the code'
@@ -48,6 +49,10 @@ format: $(STAMP)
 
 types: $(STAMP)
 	@$(BIN)/mypy
+
+fuzz: $(STAMP)
+	@$(BIN)/pytest -q -s tests/hostile/test_fuzz_readers.py --fuzz-seconds $(or $(SECONDS_EACH),120) \
+	  --fuzz-seed $(or $(SEED),$(shell date +%s))
 
 bench: $(BENCH_STAMP)
 	@for one in ingest lifecycle latency recovery query events page; do $(BIN)/emberline bench $$one || exit; done

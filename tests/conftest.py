@@ -29,8 +29,11 @@ hypothesis.settings.load_profile("emberline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How many hostile inputs tests/hostile makes."""
+    """How many hostile inputs tests/hostile makes, and for how long it fuzzes each reader, with
+    which seed."""
     parser.addoption("--hostile", type=int, default=100_000, metavar="N")
+    parser.addoption("--fuzz-seconds", type=float, default=0.0, metavar="S")
+    parser.addoption("--fuzz-seed", type=int, default=0, metavar="N")
 
 
 @pytest.fixture(scope="session")

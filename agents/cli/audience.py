@@ -13,6 +13,7 @@ from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.cli.sink import check_output, output_option, sink
 from agents.terminal.say import Sink, say
 from schemas.errors import Recoverable, UsageError
+from schemas.records import strict_json
 from streams.settings import Settings
 
 __all__ = ["command", "count", "stream"]
@@ -143,8 +144,8 @@ def _filter(text: str) -> Any:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{name} cannot be read: {error}") from error
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(text)
+    except ValueError as error:
         raise UsageError(
             f"The filter is not JSON: {error}",
             remedy='Write {"filter": "received_from_campaign", "campaign": "ID"}, or @FILE',

@@ -16,6 +16,7 @@ from agents.views import catalog_view
 from agents.views.catalog_view import CatalogEntry, CatalogView
 from agents.views.state_view import StateView
 from schemas.errors import UsageError
+from schemas.records import strict_json
 from streams.clock import SystemClock
 from streams.kafka.environment import Environment
 from streams.kafka.topic_reader import read_all
@@ -96,8 +97,8 @@ def _records(file: Path, text: str) -> Iterator[tuple[str, Any]]:
 
 def _json(where: str, text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(text)
+    except ValueError as error:
         raise UsageError(f"{where}: not JSON: {error}", remedy="Write one on each line") from error
 
 

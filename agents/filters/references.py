@@ -5,12 +5,12 @@ a segment (`in_segment`), a tag, or nothing relevant. A root is an active campai
 Content Card (or segment, a setting); it keeps the sources hot that it uses, also through segments.
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agents.filters.spelling import FILTERS, SOURCE_FILTERS, TAG_FILTERS, alike, meant
+from schemas.records import strict_json
 from schemas.records.lifecycle import Definition, Exemption, Status, is_source, kind_of
 
 __all__ = [
@@ -86,17 +86,9 @@ def parse(text: str | None) -> object:
     if text is None or not text.strip():
         return None
     try:
-        return json.loads(text, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(text)
+    except ValueError as error:
         raise UnreadableFilter("$", f"not JSON: {error!s:.200}") from error
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        # the last would win, and what stands in the others be lost
-        raise ValueError("a name occurs twice in one object")
-    return found
 
 
 def leaves(tree: object) -> Iterator[FilterLeaf]:

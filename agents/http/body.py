@@ -7,12 +7,14 @@ import orjson
 from aiohttp import hdrs, web
 
 from agents.http.problems import Problem, bad_request
+from schemas.records import strict_json
 
 __all__ = [
     "BODY",
     "MOST",
     "MOST_BYTES",
     "MOST_WORKER_BYTES",
+    "parsed",
     "read",
     "read_object",
     "read_optional",
@@ -82,7 +84,7 @@ async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, 
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise Problem("unsupported_media_type", "Send the body uncompressed")
     try:
-        found = orjson.loads(await read(request, request.get(MOST, MOST_BYTES)))
+        found = parsed(await read(request, request.get(MOST, MOST_BYTES)))
     except ValueError as error:
         raise bad_request(f"The body is not JSON: {error}") from error
     if not isinstance(found, dict):
@@ -91,4 +93,13 @@ async def read_object(request: web.Request, names: frozenset[str]) -> dict[str, 
     if unknown:
         named = ", ".join(name[:40] for name in unknown[:5])
         raise bad_request(f"There is no {named} here; there are {', '.join(sorted(names))}")
+    return found
+
+
+def parsed(data: bytes) -> Any:
+    """The value of JSON in which no object has a name twice: this reader would take the last of
+    them, and another program the first. Raises ValueError.
+    """
+    found = orjson.loads(data)
+    strict_json.loads(data.decode())
     return found

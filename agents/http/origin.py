@@ -43,9 +43,13 @@ def check_origin(request: web.Request, own_host: str, address: str) -> None:
 
 def _check_host(request: web.Request, own_host: str, address: str) -> None:
     """A page in a browser here may send requests to the host name of its own site, whose owner can
-    make the name resolve to this machine; but the browser sends the name in the header.
+    make the name resolve to this machine; but the browser sends the name in the header. A request
+    line with a whole address says it there, and then that counts (RFC 9112, 3.2.2).
     """
-    for host in request.headers.getall(hdrs.HOST, ()):
+    hosts = [*request.headers.getall(hdrs.HOST, ())]
+    if not request.raw_path.startswith(("/", "*")):
+        hosts.append(_netloc(request.raw_path))
+    for host in hosts:
         name = _PORT.sub("", host).strip("[]").lower()
         if name != own_host and not is_loopback(name):
             raise Problem(

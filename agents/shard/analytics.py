@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from schemas.errors import CorruptSegment
 from schemas.segment.index import SegmentIndex
 from schemas.tables.counts import COUNT_KEY, add_up
 from streams.state import auxiliary_table as auxiliary
@@ -40,6 +41,8 @@ UNIQUE_COLUMNS = ("kind", "channel", "step", "variation")
 _PIECE_BYTES = 800_000
 #: Of encoded segments that are read together.
 _CHUNK_BYTES = 8_000_000
+_UNPACKED_BYTES = 200_000_000
+"""What a piece can become is bounded: few rows of long names shrink a hundredfold."""
 
 Rows = list[list[int | str | None]]
 
@@ -117,10 +120,23 @@ def pack(uniques: Rows, limit: int = _PIECE_BYTES) -> list[bytes]:
 
 
 def unpack(stored: Sequence[bytes]) -> Rows:
-    """The numbers in values that `pack` made."""
+    """The numbers in values that `pack` made. Raises `CorruptSegment` for other values."""
     rows: Rows = []
     for data in (pieces.body(stored[0]), *stored[1:]):
-        rows += json.loads(zlib.decompress(data))
+        try:
+            unpacking = zlib.decompressobj()
+            text = unpacking.decompress(data, _UNPACKED_BYTES)
+            if not unpacking.eof:
+                raise ValueError(f"it has no end within {_UNPACKED_BYTES} bytes")
+            found = json.loads(text)
+            if not isinstance(found, list) or not all(isinstance(row, list) for row in found):
+                raise ValueError("it is no list of rows")
+        except (zlib.error, ValueError, RecursionError) as error:
+            raise CorruptSegment(
+                f"numbers of unique users in {len(data)} bytes cannot be read: {error}",
+                remedy="restore the record from a replica or a backup of its topic",
+            ) from error
+        rows += found
     return rows
 
 

@@ -9,8 +9,9 @@ import fastavro
 
 from schemas.decode.check import LATEST
 from schemas.errors import Fatal
-from schemas.records import registry
+from schemas.records import foreign, registry
 from schemas.records.codec import Unencodable
+from schemas.records.foreign import BadSchema
 
 __all__ = ["AvroFile"]
 
@@ -30,6 +31,7 @@ class AvroFile:
         try:
             self._reader = fastavro.block_reader(opened)
             self.schema: Any = json.loads(self._reader.metadata["avro.schema"])
+            foreign.check(self.schema)
             stored = registry.without(self.schema, {"logicalType"})
             self._stored = fastavro.parse_schema(stored)
             self._units = registry.time_units(self.schema) if isinstance(self.schema, dict) else {}
@@ -63,7 +65,14 @@ class AvroFile:
             content: BinaryIO = block.bytes_  # type: ignore[attr-defined]
             # fastavro itself has no way to read a container without its logical types
             read: Any = fastavro.schemaless_reader
-            return [read(content, self._stored, None) for _ in range(block.num_records)]
+            records = []
+            for _ in range(block.num_records):
+                at = content.tell()
+                records.append(read(content, self._stored, None))
+                if content.tell() == at:
+                    # a block can claim any number of them
+                    raise BadSchema("records that take no bytes")
+            return records
         except Exception as error:
             raise self._damaged(error) from error
 

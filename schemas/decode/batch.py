@@ -49,6 +49,7 @@ BATCH_BYTES = 16_000_000
 _SPARE_RECORDS = 10_000
 """So many records more than it has bytes a batch may have: no producer has reached that."""
 
+_LAST_OFFSET = (1 << 63) - 2
 _MAGIC_AT = 16
 _CRC_END = 21
 _MAGIC = 2
@@ -207,6 +208,9 @@ def _parse(
             remedy="Check the broker's disk; if the batch cannot be recovered, skip it with "
             f"`emberline topics skip --at {topic}:{partition}:{base}`",
         )
+    if not 0 <= base <= base + last_delta <= _LAST_OFFSET:
+        # a reader would go back, or beyond all numbers, and never end
+        raise CorruptBatch(f"{where}: its last offset is {base + last_delta}")
     is_control = bool(attributes & 0x20)
     batch = None
     if count > 0 and not is_control:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NoReturn
 
-from schemas.records import registry
+from schemas.records import registry, strict_json
 from schemas.records.misspelt import MISSPELT, look
 from schemas.records.undecodable import Undecodable
 
@@ -44,8 +44,8 @@ def decode(data: bytes, name: str, fields: frozenset[str] | None = None) -> dict
     """
     check = _record_check(name, fields)
     try:
-        value = json.loads(data.decode())
-    except (ValueError, RecursionError) as error:
+        value = strict_json.loads(data.decode())
+    except ValueError as error:
         raise Undecodable("bad_json", str(error)[:200]) from error
     record: dict[str, object] = check(value, "")  # type: ignore[assignment]
     # json takes lone surrogates, which are no text: they could never be written again

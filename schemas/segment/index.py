@@ -44,11 +44,19 @@ class SegmentIndex:
 
     @classmethod
     def from_json(cls, data: builtins.bytes) -> "SegmentIndex":
-        """Read what `to_json` wrote. Raises `ValueError`, `KeyError` or `TypeError` otherwise."""
+        """Read what `to_json` wrote. Raises `ValueError`, `KeyError`, `TypeError` or
+        `AttributeError` otherwise."""
         content = orjson.loads(data)
         content["low"] = _pair(content["low"])
         content["high"] = _pair(content["high"])
-        return cls(**content)
+        found = cls(**content)
+        numbers = (found.level, found.rows, found.bytes, *found.sources.values())
+        texts = (found.id, found.checksum, *found.low, *found.high)
+        if not all(type(one) is int and one >= 0 for one in numbers):
+            raise ValueError("sizes and levels are numbers that are not negative")
+        if not all(type(one) is str for one in texts):
+            raise ValueError("ids and names are texts")
+        return found
 
 
 def build(id: str, level: int, frame: pl.DataFrame, data: bytes) -> SegmentIndex:

@@ -18,6 +18,7 @@ __all__ = [
     "pass_over",
     "producer_of",
     "records_of",
+    "whole_records_of",
 ]
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,14 @@ def records_of(batch: RecordBatch) -> list[KafkaRecord]:
     except CorruptRecords as error:
         pass_over(batch.topic, batch.partition, batch.base_offset, error.message)
         return []
+
+
+def whole_records_of(batch: RecordBatch) -> list[KafkaRecord]:
+    """As `records_of`, for a topic whose records shards write in transactions. Raises
+    `CorruptRecords` for a batch of a transaction: then the log is damaged, and an operator must
+    know.
+    """
+    return records_of(batch) if in_transaction(batch) is False else unpack(batch)
 
 
 def producer_of(batch: RecordBatch) -> int | None:

@@ -6,10 +6,11 @@ id, source, epoch, rows, partition count, checksum, the segments that it replace
 
 from collections.abc import AsyncGenerator, Mapping
 
-from schemas.decode.batch import KafkaRecord, unpack
+from schemas.decode.batch import KafkaRecord
 from schemas.errors import Fatal
 from schemas.segment.codec import checksum
 from schemas.segment.index import SegmentIndex, remember
+from streams.kafka.foreign_records import whole_records_of
 from streams.kafka.log import Log, LogReader, Partition, ReaderOptions, Record
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -78,7 +79,7 @@ class ArchiveReader:
         try:
             while order:
                 batches = await reader.progress()
-                for record in (record for batch in batches for record in unpack(batch)):
+                for record in (record for batch in batches for record in whole_records_of(batch)):
                     if order and record.offset > order[-1]:
                         raise _mismatch(self._partition, order[-1], *wanted[order[-1]], "is gone")
                     if order and record.offset == order[-1]:
@@ -120,9 +121,15 @@ def _checked(
     # what is read back is compared in full: hot data is dropped on its word
     if headers.get("segment") != segment_id.encode() or checksum(data) != entry.checksum:
         raise _mismatch(partition, record.offset, segment_id, entry, "is another record")
-    found = SegmentIndex.from_json(headers["index"] or b"")
-    if found.checksum == entry.checksum:
-        remember(found, data)
+    try:
+        found = SegmentIndex.from_json(headers.get("index") or b"")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _mismatch(
+            partition, record.offset, segment_id, entry, f"has no readable index: {error}"
+        ) from error
+    if (found.id, found.checksum) != (segment_id, entry.checksum):
+        raise _mismatch(partition, record.offset, segment_id, entry, "has the index of another")
+    remember(found, data)
     return found, data
 
 

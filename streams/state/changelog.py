@@ -6,13 +6,12 @@ with a new id and reads until it sees that record. It has read everything then.
 """
 
 import asyncio
-import json
 import logging
 
-from schemas.decode.batch import KafkaRecord, RecordBatch, unpack
+from schemas.decode.batch import KafkaRecord, RecordBatch
 from schemas.errors import Fatal
 from streams.kafka.environment import Environment
-from streams.kafka.foreign_records import in_transaction, pass_over
+from streams.kafka.foreign_records import in_transaction, pass_over, whole_records_of
 from streams.kafka.log import Log, LogReader, LogWriter, ReaderOptions, Record
 from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import DELETE_RETENTION_MS, Topics
@@ -135,7 +134,7 @@ def _useful(state_store: StateStore, origin: ChangelogOrigin | None, fence: int)
     the log's end.
     """
     mine = state_store.get(keys.ORIGIN)
-    known = ChangelogOrigin(**json.loads(mine)) if mine is not None else None
+    known = ChangelogOrigin.from_json(mine) if mine is not None else None
     return known is not None and known == origin and state_store.position() <= fence
 
 
@@ -159,7 +158,7 @@ async def _origin(
         head += records
         for record in records:
             if record.key == keys.ORIGIN and record.value is not None:
-                return ChangelogOrigin(**json.loads(record.value)), head
+                return ChangelogOrigin.from_json(record.value), head
             if _is_fence(record, owner):
                 return None, head
 
@@ -204,7 +203,7 @@ async def _records(reader: LogReader) -> list[KafkaRecord]:
 
 def _entries(batch: RecordBatch) -> list[KafkaRecord]:
     """The records of a batch, without those that no shard can have written."""
-    records = unpack(batch)
+    records = whole_records_of(batch)
     if in_transaction(batch) is not False:
         return records
     found = []

@@ -9,8 +9,8 @@ import builtins
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -66,6 +66,11 @@ class ChangelogOrigin:
         """As a changelog value."""
         return json.dumps(asdict(self)).encode()
 
+    @classmethod
+    def from_json(cls, value: bytes) -> "ChangelogOrigin":
+        """What `to_json` wrote. Raises ValueError or TypeError otherwise."""
+        return _made(cls, value)
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -73,6 +78,18 @@ class Layout:
 
     segments: Mapping[str, SegmentIndex]
     by_source: Mapping[str, tuple[str, ...]]
+
+
+_Value = TypeVar("_Value", ManifestEntry, Applied, ChangelogOrigin)
+
+
+def _made(kind: type[_Value], value: bytes) -> _Value:
+    """A value of the changelog. Raises ValueError or TypeError unless every field has its type."""
+    found = kind(**json.loads(value))
+    for each in fields(found):
+        if type(getattr(found, each.name)) is not each.type:
+            raise ValueError(f"{each.name} is of another type")
+    return found
 
 
 def _by_letter() -> dict[bytes, Any]:
@@ -157,7 +174,7 @@ class HotTable:
                 case b"c" if value is not None:
                     self._cursor(json.loads(value))
                 case b"o" if value is not None:
-                    self.origin = ChangelogOrigin(**json.loads(value))
+                    self.origin = ChangelogOrigin.from_json(value)
                 case _:
                     pass  # segment bytes and the fence leave no trace in memory
         self.deltas.rebuild()
@@ -242,7 +259,7 @@ class HotTable:
         entries = self.manifest.setdefault(source, {})
         self._count_archived(source, entries.pop(segment_id, None), -1)
         if value is not None:
-            entries[segment_id] = ManifestEntry(**json.loads(value))
+            entries[segment_id] = _made(ManifestEntry, value)
             self._count_archived(source, entries[segment_id], 1)
         if not entries:
             del self.manifest[source]
@@ -259,7 +276,7 @@ class HotTable:
         if value is None:
             self.applied.pop(source, None)
         else:
-            self.applied[source] = Applied(**json.loads(value))
+            self.applied[source] = _made(Applied, value)
 
     def segments_of(self, source: str) -> list[SegmentIndex]:
         """The segments that hold rows of `source`, in the order of their first user."""

@@ -9,6 +9,8 @@ __all__ = ["body", "count", "headed"]
 
 _HEAD = struct.Struct(">cI")
 _MARK = b"+"
+MOST = 1 << 16
+"""Pieces of a value: more would be tens of gigabytes."""
 
 
 def headed(first: bytes, count: int) -> bytes:
@@ -17,8 +19,13 @@ def headed(first: bytes, count: int) -> bytes:
 
 
 def count(stored: bytes) -> int:
-    """How many pieces there are, by the first of them."""
-    return int(_HEAD.unpack_from(stored)[1]) if stored.startswith(_MARK) else 1
+    """How many pieces there are, by the first of them. Raises ValueError for no number of pieces,
+    or one that no value has."""
+    if not stored.startswith(_MARK):
+        return 1
+    if len(stored) < _HEAD.size or not 0 < (found := int(_HEAD.unpack_from(stored)[1])) <= MOST:
+        raise ValueError("it does not say of how many pieces it is the first")
+    return found
 
 
 def body(stored: bytes) -> bytes:

@@ -39,6 +39,9 @@ __all__ = [
 #: A block's rows: so few that finding a user in one takes a sixth of a millisecond, so many
 #: that what a block costs by itself does not matter.
 BLOCK_ROWS = 1_000
+_SIZE_BYTES = 4
+_MOST_RATIO = 255
+"""By how much lz4 can make bytes fewer."""
 _HEX = "^[0-9a-f]{24}$"
 _HEX_PATTERN = re.compile(_HEX)
 _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -114,6 +117,9 @@ def encode(frame: pl.DataFrame) -> bytes:
 
 def _stored(data: bytes) -> pl.DataFrame:
     try:
+        # the size that the block claims is allocated before anything is read
+        if int.from_bytes(data[:_SIZE_BYTES], "little") > _MOST_RATIO * len(data):
+            raise ValueError("it claims to become larger than it can")
         stored = pl.read_ipc_stream(io.BytesIO(bytes(cramjam.lz4.decompress_block(data))))
     # A panic of Polars derives from BaseException alone.
     except (Exception, pl.exceptions.PanicException) as error:

@@ -10,7 +10,7 @@ __all__ = ["MALFORMED", "checked", "value_of"]
 Kind = TypeVar("Kind")
 _HUGE = 1 << 62
 
-MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+MALFORMED = (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError)
 """What the JSON of another form raises, here and where a value is made of it."""
 
 

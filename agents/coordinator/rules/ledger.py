@@ -41,6 +41,8 @@ __all__ = ["SWEEP", "LogEntry", "Unreadable", "entries", "foreign", "known", "lo
 LogEntry = tuple[str, bytes | None]
 _Kind = TypeVar("_Kind")
 
+_MOST_DIGITS = 250_000
+"""Of partitions as bits: a million of them."""
 _LETTER = {
     "source": "s",
     "definition": "k",
@@ -249,8 +251,10 @@ def _bits(partitions: Collection[int]) -> str:
 
 
 def _partitions(bits: str) -> frozenset[int]:
-    found = int(bits, 16)
-    return frozenset(at for at in range(found.bit_length()) if found >> at & 1)
+    if len(bits) > _MOST_DIGITS:
+        raise ValueError(f"{len(bits)} digits name more partitions than there can be")
+    # from the last digit on: to shift a long number once for each bit would take minutes
+    return frozenset(at for at, bit in enumerate(reversed(f"{int(bits, 16):b}")) if bit == "1")
 
 
 def _quarantined(plain: dict[str, Any]) -> Quarantined:

@@ -14,6 +14,7 @@ from agents.filters.errors import FilterError
 from agents.filters.moments import moment
 from agents.filters.parsing import parse
 from agents.filters.refusals import OnExpired
+from agents.http.body import parsed
 from agents.http.parameters import number
 from agents.http.problems import Problem, bad_request
 from agents.web.refusals import filter_problem
@@ -97,7 +98,7 @@ def in_query(given: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {name: given[name] for name in MEMBERS & given.keys()}
     if "filter" in found:
         try:
-            found["filter"] = orjson.loads(found["filter"])
+            found["filter"] = parsed(found["filter"].encode())
         except ValueError as error:
             raise bad_request(f"filter is not JSON: {error}") from error
     if "limit" in found:

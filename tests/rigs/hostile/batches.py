@@ -21,10 +21,18 @@ from streams.kafka.topic_specs import EVENTS
 from tests.rigs.hostile.damage import damaged_bytes
 from tests.rigs.record_batches import NOW
 
-__all__ = ["KINDS", "HostileBatch", "event_value", "hostile_batches", "record_of", "wire_of"]
+__all__ = [
+    "COMPRESS",
+    "KINDS",
+    "HostileBatch",
+    "event_value",
+    "hostile_batches",
+    "record_of",
+    "wire_of",
+]
 
 _CRC_AT, _CRC_END = 17, 21
-_COMPRESS: Mapping[int, Callable[[bytes], bytes]] = {
+COMPRESS: Mapping[int, Callable[[bytes], bytes]] = {
     0: bytes,
     1: lambda data: gzip.compress(data, 1),
     2: snappy_encode,
@@ -54,7 +62,7 @@ def hostile_batches(seed: int, base_offset: int = 0) -> Iterator[HostileBatch]:
         event = rng.choice(EVENTS)
         payload, count, compression = KINDS[kind](rng, event)
         if isinstance(payload, bytes):
-            payload = _COMPRESS[compression](payload)
+            payload = COMPRESS[compression](payload)
         wire = wire_of(bytes(payload), count, compression, base_offset)
         yield HostileBatch(kind, event, wire, count)
         base_offset += max(1, min(count, 1 << 20))
@@ -131,15 +139,15 @@ def _tiny_records(rng: Random, event: str) -> _Made:
 
 def _bytes_behind(rng: Random, event: str) -> _Made:
     compression = rng.randrange(1, 5)
-    packed = bytearray(_COMPRESS[compression](_good(event, 5)))
+    packed = bytearray(COMPRESS[compression](_good(event, 5)))
     packed += rng.choice((b"\0", b"garbage", bytes(40), rng.randbytes(30)))
     return packed, 5, compression
 
 
 def _second_frame(rng: Random, event: str) -> _Made:
     compression = rng.choice((1, 3, 4))
-    packed = bytearray(_COMPRESS[compression](_good(event, 5)))
-    packed += _COMPRESS[compression](rng.choice((b"more", _good(event, 3), bytes(3_000_000))))
+    packed = bytearray(COMPRESS[compression](_good(event, 5)))
+    packed += COMPRESS[compression](rng.choice((b"more", _good(event, 3), bytes(3_000_000))))
     return packed, 5, compression
 
 
@@ -157,7 +165,7 @@ def _damaged_records(rng: Random, event: str) -> _Made:
 
 def _damaged_frames(rng: Random, event: str) -> _Made:
     compression = rng.randrange(1, 5)
-    packed = _COMPRESS[compression](_good(event, 20))
+    packed = COMPRESS[compression](_good(event, 20))
     return bytearray(damaged_bytes(rng, packed)), 20, compression
 
 
