@@ -107,7 +107,7 @@ class Fetcher:
 
     async def start(self) -> None:
         """Connects; raises `Recoverable` when no broker answers."""
-        client = bootstrap.client(self._settings, self._name)
+        client = self._connect()
         try:
             await client.bootstrap()
             await client.set_topics({topic for topic, _ in self._protocol.positions})
@@ -124,6 +124,10 @@ class Fetcher:
             await client.close()
             raise
         self._client = client
+
+    def _connect(self) -> bootstrap.Client:
+        """A client that is not connected yet; a simulated log has another one."""
+        return bootstrap.client(self._settings, self._name)
 
     async def close(self) -> None:
         """Ends the fetch in flight and closes the connections."""

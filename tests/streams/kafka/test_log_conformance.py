@@ -11,11 +11,14 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from schemas.decode.batch import KafkaRecord, unpack
 from schemas.errors import Fatal, Recoverable
+from streams.clock import SYSTEM_CLOCK
 from streams.kafka import topics as topic_admin
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import (
@@ -31,7 +34,9 @@ from streams.kafka.log import (
     StepFailed,
 )
 from streams.kafka.topics import Topics
-from streams.settings import Settings
+from streams.settings import Settings, load
+from tests.sim.log.cluster import Cluster
+from tests.sim.log.sim_log import SimLog
 
 DEADLINE_S = 60.0
 WAIT_MS = 100
@@ -61,8 +66,20 @@ async def by_brokers(request: pytest.FixtureRequest) -> Kept:
     return Kept(KafkaLog(settings), KafkaLog(hanging), Topics(settings.prefix))
 
 
+async def simulated(request: pytest.FixtureRequest) -> Kept:
+    """As the simulation of tests/sim keeps it."""
+    flags = {"prefix": "t.", "partitions": 4, "transaction_timeout": "PT2S"}
+    settings = load(flags, env={}, file=Path("none.toml"))
+    clusters = [Cluster(SYSTEM_CLOCK, Random(number)) for number in range(2)]
+    log, unreachable = (SimLog(one, settings, Random(0)) for one in clusters)
+    await log.admin.create()
+    clusters[1].network.up = False
+    return Kept(log, unreachable, Topics(settings.prefix))
+
+
 IMPLEMENTATIONS: list[Callable[[pytest.FixtureRequest], Awaitable[Kept]]] = [
     pytest.param(by_brokers, marks=pytest.mark.connected, id="brokers"),  # type: ignore[list-item]
+    pytest.param(simulated, id="simulated"),  # type: ignore[list-item]
 ]
 
 

@@ -1,0 +1,186 @@
+"""A simulated cluster of brokers: topics, partitions with their leaders, transactions.
+
+Its methods are what brokers do with a request, at once; `Network` brings requests and answers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from aiokafka import errors as kafka_errors
+
+from streams.clock import Clock
+from streams.kafka.fetch_protocol import FetchQuestion
+from streams.kafka.log import Partition
+from streams.kafka.topic_specs import TopicSpec
+from tests.sim.log.batches import PLAIN, Entry, Written
+from tests.sim.log.faults import Faults
+from tests.sim.log.network import Network
+from tests.sim.log.partition_log import PartitionLog
+from tests.sim.log.transactions import Transactions
+
+__all__ = ["Answer", "Cluster", "Topic"]
+
+_ID_BITS = 128
+_UNKNOWN_TOPIC, _OUT_OF_RANGE, _NOT_LEADER, _OTHER_ID = 3, 1, 6, 100
+
+#: As the fetch API: number, code, high watermark, last stable offset, beginning, aborted, preferred
+#: replica, bytes.
+PartitionAnswer = tuple[int, int, int, int, int, Sequence[tuple[int, int]], int, bytes]
+
+
+@dataclass(slots=True)
+class Topic:
+    """A topic with its partitions; one that is created again has another id."""
+
+    name: str
+    topic_id: str
+    configs: dict[str, str]
+    partitions: list[PartitionLog]
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest batch."""
+        return int(self.configs.get("max.message.bytes", "1048588"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a fetch, in the shape of version 11."""
+
+    topics: list[tuple[str, list[PartitionAnswer]]]
+    API_VERSION: int = 11
+
+
+class Cluster:
+    """One cluster for all workers of a run. `clock` is the brokers'."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        random: Random,
+        faults: Faults | None = None,
+        *,
+        nodes: int = 3,
+        latency_s: float = 0.0,
+    ) -> None:
+        self.clock = clock
+        self.random = random
+        self.faults = faults or Faults(random)
+        self.network = Network(self.faults, latency_s)
+        self.transactions = Transactions(self._write_marker, self.network.later)
+        self.topics: dict[str, Topic] = {}
+        self._nodes = nodes
+        self._leaders: dict[Partition, int | None] = {}
+
+    # -- topics
+
+    def create(self, spec: TopicSpec) -> Topic:
+        """Makes a topic, or makes it anew, with another id."""
+        topic_id = f"{self.random.getrandbits(_ID_BITS):032x}"
+        stamps = spec.configs.get("message.timestamp.type") == "LogAppendTime"
+        partitions = [PartitionLog(stamps) for _ in range(spec.partitions)]
+        topic = self.topics[spec.name] = Topic(spec.name, topic_id, dict(spec.configs), partitions)
+        for number in range(spec.partitions):
+            self._leaders[spec.name, number] = number % self._nodes
+        return topic
+
+    def log(self, partition: Partition) -> PartitionLog:
+        """Raises `UnknownTopicOrPartitionError`."""
+        name, number = partition
+        topic = self.topics.get(name)
+        if topic is None or number >= len(topic.partitions):
+            raise kafka_errors.UnknownTopicOrPartitionError(f"{name}[{number}]")
+        return topic.partitions[number]
+
+    def leader(self, partition: Partition) -> int | None:
+        """The node that leads a partition; None if it has no leader, or does not exist."""
+        return self._leaders.get(partition) if partition[0] in self.topics else None
+
+    # -- reading
+
+    def ready(self, question: FetchQuestion) -> bool:
+        """Whether a fetch need not wait."""
+        size = 0
+        for partition, position in question.positions.items():
+            topic = self.topics.get(partition[0])
+            if topic is None:
+                return True
+            log = topic.partitions[partition[1]]
+            if not log.begin <= position <= log.end:
+                return True
+            if log.has(position):
+                if question.least <= 1:
+                    return True
+                size += len(log.read(position, question.least, first=True).data)
+        return size >= question.least
+
+    def fetch(self, question: FetchQuestion, node: int, ids: Mapping[str, str]) -> Answer:
+        """What a broker answers now."""
+        left, first = question.most, True
+        topics: list[tuple[str, list[PartitionAnswer]]] = []
+        for name, wanted in question.topics():
+            answers: list[PartitionAnswer] = []
+            for number, position, most in wanted:
+                code = self._refusal((name, number), position, node, ids.get(name))
+                if code:
+                    answers.append((number, code, -1, -1, -1, (), -1, b""))
+                    continue
+                log = self.topics[name].partitions[number]
+                found = log.read(position, min(most, left), first=first)
+                left = max(0, left - len(found.data))
+                first = first and not found.data
+                offsets = log.end, log.stable, log.begin
+                answers.append((number, 0, *offsets, found.aborted, -1, found.data))
+            topics.append((name, answers))
+        return Answer(topics)
+
+    def _refusal(self, partition: Partition, position: int, node: int, topic_id: str | None) -> int:
+        """The code of a refusal; 0 if there is none."""
+        name, number = partition
+        topic = self.topics.get(name)
+        if topic is None:
+            return _UNKNOWN_TOPIC if topic_id is None else _OTHER_ID
+        if topic_id is not None and topic.topic_id != topic_id:
+            return _OTHER_ID
+        if self._leaders[name, number] != node:
+            return _NOT_LEADER
+        log = topic.partitions[number]
+        return 0 if log.begin <= position <= log.end else _OUT_OF_RANGE
+
+    # -- writing
+
+    def produce(
+        self,
+        partition: Partition,
+        entries: Sequence[Entry],
+        by: Written = PLAIN,
+        *,
+        name: str | None = None,
+        codec: int = 0,
+    ) -> tuple[int, int | None]:
+        """Appends a batch, of the transactional id `name` if it is transactional: the offset of its
+        first record, and the log's stamp if it stamps. Raises KafkaError.
+        """
+        log = self.log(partition)
+        if name is not None and log.opened_by(by.producer) is None:
+            self.transactions.verify(name, by.producer, by.epoch, partition)
+        base, stamp = log.append(entries, self.clock.now_ms(), by, codec)
+        return base, stamp if log.stamps else None
+
+    def _write_marker(
+        self,
+        partition: Partition,
+        producer: int,
+        epoch: int,
+        commit: bool,
+        done: Callable[[], None],
+    ) -> None:
+        def write() -> None:
+            topic = self.topics.get(partition[0])
+            if topic is not None and partition[1] < len(topic.partitions):
+                log = topic.partitions[partition[1]]
+                log.finish(producer, epoch, commit, self.clock.now_ms())
+            done()
+
+        self.network.later(self.network.way(), write)

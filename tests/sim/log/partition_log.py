@@ -1,0 +1,239 @@
+"""One partition of the simulated cluster: batches, open transactions, what readers may read."""
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from aiokafka import errors as kafka_errors
+
+from schemas.decode.batch import COMMIT
+from tests.sim.log.batches import PLAIN, Entry, Stored, Written, marker, stored
+
+__all__ = ["Found", "PartitionLog"]
+
+_REMEMBERED = 5
+
+
+@dataclass(slots=True)
+class _Producer:
+    """What a partition knows of a producer: its epoch, and its last batches as
+    `(sequence, count, base offset, stamp)`.
+    """
+
+    epoch: int
+    batches: deque[tuple[int, int, int, int]] = field(
+        default_factory=lambda: deque(maxlen=_REMEMBERED)
+    )
+
+    @property
+    def next_sequence(self) -> int:
+        if not self.batches:
+            return 0
+        sequence, count, _, _ = self.batches[-1]
+        return sequence + count
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a fetch finds: whole batches, and the aborted transactions among them as
+    `(producer, first offset)`.
+    """
+
+    data: bytes
+    aborted: list[tuple[int, int]]
+
+
+class PartitionLog:
+    """Offsets `begin` to `end`; up to `stable` no transaction is open.
+
+    `moved` is called whenever `stable` moves. `stamps`: whether the log stamps what comes.
+    """
+
+    def __init__(self, stamps: bool) -> None:
+        self.stamps = stamps
+        self.begin = self.end = 0
+        self.batches: list[Stored] = []
+        self._bases: list[int] = []
+        #: First offset of the open transaction of each producer.
+        self._open: dict[int, int] = {}
+        #: (marker's offset, producer, first offset)
+        self._aborted: list[tuple[int, int, int]] = []
+        self._producers: dict[int, _Producer] = {}
+        self.waiters: dict[Callable[[], None], None] = {}
+
+    @property
+    def stable(self) -> int:
+        """The last stable offset: readers of committed records stop there."""
+        return min(self._open.values(), default=self.end)
+
+    def opened_by(self, producer: int) -> int | None:
+        """Where this producer's open transaction begins."""
+        return self._open.get(producer)
+
+    def append(
+        self, entries: Sequence[Entry], now_ms: int, by: Written = PLAIN, codec: int = 0
+    ) -> tuple[int, int]:
+        """Appends a batch: `(offset of its first record, stamp)`. A batch that is there already
+        changes nothing.
+
+        Raises `InvalidProducerEpoch` and `OutOfOrderSequenceNumber`.
+        """
+        if by.producer >= 0:
+            known = self._known(by)
+            for sequence, count, base, stamp in known.batches:
+                if (sequence, count) == (by.sequence, len(entries)):
+                    return base, stamp
+            if by.sequence != known.next_sequence:
+                raise kafka_errors.OutOfOrderSequenceNumber(
+                    f"{by.sequence} instead of {known.next_sequence}"
+                )
+        base = self.end
+        batch = stored(entries, base, by, codec=codec, append_ms=now_ms if self.stamps else None)
+        if by.producer >= 0:
+            known.batches.append((by.sequence, len(entries), base, batch.stamp_ms))
+        if by.transactional:
+            self._open.setdefault(by.producer, base)
+        self._put(batch)
+        return base, batch.stamp_ms
+
+    def append_wire(self, batch: Stored) -> None:
+        """Appends a batch as it is; its base must be the end."""
+        self._put(batch)
+
+    def finish(self, producer: int, epoch: int, commit: bool, now_ms: int) -> None:
+        """Appends a transaction's marker."""
+        by = Written(producer, epoch, -1, True)
+        known = self._producers.setdefault(producer, _Producer(epoch))
+        if epoch > known.epoch:
+            self._producers[producer] = _Producer(epoch)
+        first = self._open.pop(producer, None)
+        if not commit and first is not None:
+            self._aborted.append((self.end, producer, first))
+        self._put(marker(self.end, by, commit, now_ms))
+
+    def read(self, position: int, most: int, *, first: bool) -> Found:
+        """Whole batches from `position` up to the last stable offset, of at most `most` bytes; with
+        `first`, one batch may be larger.
+        """
+        stable = self.stable
+        at = max(0, bisect_right(self._bases, position) - 1)
+        parts: list[bytes] = []
+        size = 0
+        low = high = -1
+        for number in range(at, len(self.batches)):
+            batch = self.batches[number]
+            if batch.base >= stable:
+                break
+            if batch.last < position:
+                continue
+            size += len(batch.wire)
+            if size > most and (parts or not first):
+                break
+            if low < 0:
+                low = batch.base
+            high = batch.last
+            parts.append(batch.wire)
+        aborted = [(p, start) for end, p, start in self._aborted if end >= low and start <= high]
+        return Found(b"".join(parts), aborted if parts else [])
+
+    def has(self, position: int) -> bool:
+        """Whether a fetch from there finds something."""
+        return position < self.stable
+
+    def delete_below(self, offset: int) -> None:
+        """Moves the beginning; whole batches go with it."""
+        self.begin = max(self.begin, offset)
+        keep = bisect_left([batch.last for batch in self.batches], self.begin)
+        del self.batches[:keep]
+        self._drop_index()
+        self._aborted = [one for one in self._aborted if one[0] >= self.begin]
+        self._tell()
+
+    def compact(self, now_ms: int, tombstones_ms: int, below: int | None = None) -> int:
+        """Removes what a later record of the same key replaces, below `below` and the last stable
+        offset; tombstones when they are older than `tombstones_ms`. Returns how many went.
+        """
+        limit = self.stable if below is None else min(below, self.stable)
+        latest = self._latest(limit)
+        kept: list[Stored] = []
+        gone = 0
+        last_of = {batch.by.producer: batch.base for batch in self.batches if batch.ends is None}
+        for batch in self.batches:
+            if batch.last >= limit:
+                kept.append(batch)
+                continue
+            if batch.ends is not None:
+                if self._needed(batch):
+                    kept.append(batch)
+                continue
+            entries = [
+                replace(entry, delta=offset - batch.base)
+                for offset, entry in _placed(batch)
+                if entry.key is not None
+                and latest.get(entry.key) == offset
+                and not (entry.value is None and batch.stamp_ms + tombstones_ms < now_ms)
+            ]
+            gone += len(batch.entries) - len(entries)
+            if len(entries) == len(batch.entries):
+                kept.append(batch)
+            elif entries or last_of.get(batch.by.producer) == batch.base:
+                kept.append(self._rebuilt(batch, entries))
+        self.batches = kept
+        self._drop_index()
+        return gone
+
+    def _latest(self, limit: int) -> dict[bytes, int]:
+        """The offset of the last committed record of each key."""
+        found: dict[bytes, int] = {}
+        for batch in self.batches:
+            if batch.base >= limit:
+                break
+            if batch.ends is None and not self._is_aborted(batch):
+                for offset, entry in _placed(batch):
+                    if entry.key is not None:
+                        found[entry.key] = offset
+        return found
+
+    def _is_aborted(self, batch: Stored) -> bool:
+        return batch.by.transactional and any(
+            producer == batch.by.producer and first <= batch.base < end
+            for end, producer, first in self._aborted
+        )
+
+    def _needed(self, found: Stored) -> bool:
+        """A commit's marker can go; an abort's has to stay, because its records are not removed
+        before it.
+        """
+        return found.ends != COMMIT
+
+    def _rebuilt(self, batch: Stored, entries: Sequence[Entry]) -> Stored:
+        append_ms = batch.stamp_ms if self.stamps else None
+        return stored(entries, batch.base, batch.by, append_ms=append_ms, last=batch.last)
+
+    def _known(self, by: Written) -> _Producer:
+        known = self._producers.get(by.producer)
+        if known is None or by.epoch > known.epoch:
+            known = self._producers[by.producer] = _Producer(by.epoch)
+        elif by.epoch < known.epoch:
+            raise kafka_errors.InvalidProducerEpoch(f"epoch {by.epoch} after {known.epoch}")
+        return known
+
+    def _put(self, batch: Stored) -> None:
+        self.batches.append(batch)
+        self._bases.append(batch.base)
+        self.end = batch.last + 1
+        self._tell()
+
+    def _tell(self) -> None:
+        for waiter in [*self.waiters]:
+            waiter()
+
+    def _drop_index(self) -> None:
+        self._bases = [batch.base for batch in self.batches]
+
+
+def _placed(batch: Stored) -> list[tuple[int, Entry]]:
+    if len(batch.entries) == batch.last - batch.base + 1:
+        return [(batch.base + number, entry) for number, entry in enumerate(batch.entries)]
+    return [(batch.base + entry.delta, entry) for entry in batch.entries]

@@ -1,0 +1,195 @@
+"""The transactional writer of the simulated log."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiokafka import errors as kafka_errors
+
+from schemas.errors import Recoverable
+from streams.clock import Clock
+from streams.kafka.log import Fenced, Partition, Record, RecordGroup, StepFailed
+from tests.sim.log.batches import Entry, Written, size_of
+from tests.sim.log.cluster import Cluster
+
+__all__ = ["SimWriter", "batched"]
+
+T = TypeVar("T")
+
+MOST_BYTES = 990_000
+#: How long one request may take.
+REQUEST_S = 4.0
+#: The pause before a request is repeated.
+RETRY_S = 0.1
+#: The same, while the former transaction's markers are on their way.
+MARKERS_S = 0.02
+
+_FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
+
+
+@dataclass(slots=True)
+class _Step:
+    """Numbers of one step: where its batches lie."""
+
+    offsets: list[int]
+    stamps: list[int]
+
+
+class SimWriter:
+    """See `log.LogWriter`."""
+
+    def __init__(
+        self, cluster: Cluster, transactional_id: str, timeout_s: float, clock: Clock
+    ) -> None:
+        self.transactional_id = transactional_id
+        self.appended_ms: int | None = None
+        self.producer_id: int | None = None
+        self._cluster = cluster
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._epoch = -1
+        self._sequences: dict[Partition, int] = {}
+        self._lock = asyncio.Lock()
+        self._spent = True
+
+    async def start(self) -> None:
+        """Fences former writers."""
+        init = self._cluster.transactions.init
+        try:
+            async with asyncio.timeout(2 * self._timeout_s):
+                self.producer_id, self._epoch = await self._repeated(
+                    lambda: init(self.transactional_id, self._timeout_s)
+                )
+        except (kafka_errors.KafkaError, TimeoutError) as error:
+            raise self._failure(error) from error
+        self._spent = False
+
+    async def close(self) -> None:
+        """Nothing is connected."""
+        self._spent = True
+        self.producer_id = None
+
+    async def commit(
+        self,
+        records: Sequence[Record],
+        *,
+        groups: Sequence[RecordGroup] = (),
+        first: Sequence[Record] = (),
+        then: Callable[[list[int]], Sequence[Record]] | None = None,
+        ending: Callable[[], None] | None = None,
+    ) -> list[int]:
+        """As the protocol says."""
+        async with self._lock:
+            if self._spent:
+                raise StepFailed(f"{self.transactional_id}: the writer is spent")
+            self._spent = True  # until the commit is known to have happened
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    sent = await self._send(first)
+                    chained = [*records, *(then(sent.offsets) if then is not None else ())]
+                    wrote = await self._send(chained, groups)
+                    if first or chained or groups:
+                        if ending is not None:
+                            ending()
+                        await self._end()
+            except (kafka_errors.KafkaError, TimeoutError) as error:
+                raise self._failure(error) from error
+            self._spent = False
+            self.appended_ms = min(wrote.stamps, default=None)
+            return wrote.offsets
+
+    async def _send(self, records: Sequence[Record], groups: Sequence[RecordGroup] = ()) -> _Step:
+        """Sends records and groups; the offsets are those of `records`."""
+        step = _Step([-1] * len(records), [])
+        batches = [*batched(records, self._clock.now_ms()), *_of_groups(groups)]
+        if not batches:
+            return step
+        name, producer, epoch = self.transactional_id, self.producer_id or 0, self._epoch
+        partitions = dict.fromkeys(partition for partition, _, _ in batches)
+        transactions = self._cluster.transactions
+        await self._repeated(lambda: transactions.add(name, producer, epoch, partitions))
+        for partition, entries, numbers in batches:
+            sequence = self._sequences.get(partition, 0)
+            by = Written(producer, epoch, sequence, True)
+            base, stamp = await self._repeated(
+                lambda partition=partition, entries=entries, by=by: self._cluster.produce(  # type: ignore[misc]
+                    partition, entries, by, name=name
+                )
+            )
+            self._sequences[partition] = sequence + len(entries)
+            for delta, number in enumerate(numbers):
+                step.offsets[number] = base + delta
+            if stamp is not None:
+                step.stamps.append(stamp)
+        return step
+
+    async def _end(self) -> None:
+        name, producer, epoch = self.transactional_id, self.producer_id or 0, self._epoch
+        end = self._cluster.transactions.end
+        await self._repeated(lambda: end(name, producer, epoch, commit=True))
+
+    async def _repeated(self, work: Callable[[], T]) -> T:
+        """Asks until there is an answer that does not pass; the caller limits the time."""
+        while True:
+            try:
+                return await self._cluster.network.ask(work, REQUEST_S)
+            except kafka_errors.ConcurrentTransactions:
+                await asyncio.sleep(MARKERS_S)
+            except kafka_errors.KafkaError as error:
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(RETRY_S)
+
+    def _failure(self, error: BaseException) -> Recoverable:
+        kind = Fenced if isinstance(error, _FENCED) else StepFailed
+        detail = f"{type(error).__name__} {error}".strip()
+        return kind(f"{self.transactional_id}: the step was not committed ({detail})")
+
+
+Batch = tuple[Partition, list[Entry], list[int]]
+
+
+def batched(records: Sequence[Record], now_ms: int) -> list[Batch]:
+    """Records as batches for each partition, with the numbers that the records have in the step;
+    `now_ms` stamps those without a time.
+
+    Raises `MessageSizeTooLargeError`.
+    """
+    found: list[Batch] = []
+    open_batches: dict[Partition, tuple[Batch, int]] = {}
+    for number, record in enumerate(records):
+        partition = record.topic, record.partition
+        stamp = now_ms if record.timestamp_ms is None else record.timestamp_ms
+        entry = Entry(record.key, record.value, stamp, record.headers)
+        size = size_of(entry)
+        if size > MOST_BYTES:
+            raise kafka_errors.MessageSizeTooLargeError(f"{partition}: {size} bytes")
+        batch, filled = open_batches.get(partition, (None, 0))
+        if batch is None or filled + size > MOST_BYTES:
+            batch, filled = (partition, [], []), 0
+            found.append(batch)
+        batch[1].append(entry)
+        batch[2].append(number)
+        open_batches[partition] = batch, filled + size
+    return found
+
+
+def _of_groups(groups: Sequence[RecordGroup]) -> Iterator[Batch]:
+    for group in groups:
+        partition = group.topic, group.partition
+        entries: list[Entry] = []
+        size = 0
+        for number, (key, value, timestamp) in enumerate(group.records):
+            own = group.own_headers[number] if group.own_headers else ()
+            entry = Entry(key, value, timestamp, (*group.headers, *own))
+            more = size_of(entry)
+            if more > MOST_BYTES:
+                raise kafka_errors.MessageSizeTooLargeError(f"{partition}: {more} bytes")
+            if size + more > MOST_BYTES:
+                yield partition, entries, []
+                entries, size = [], 0
+            entries.append(entry)
+            size += more
+        if entries:
+            yield partition, entries, []
