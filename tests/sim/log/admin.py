@@ -1,21 +1,28 @@
 """The admin of the simulated log."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from aiokafka import errors as kafka_errors
 
 from schemas.errors import Fatal, Recoverable
+from streams.kafka.bootstrap import READ_S
 from streams.kafka.log import Partition
 from streams.kafka.topic_specs import TopicLayout, TopicProblem, Topics, compare, specs
 from streams.settings import Settings
 from tests.sim.log.cluster import Cluster
+from tests.sim.log.network import Request
+from tests.sim.log.partition_log import PartitionLog
 
 __all__ = ["SimAdmin"]
 
 T = TypeVar("T")
 
 ADMIN_S = 30.0
+OFFSETS_S = 40.0
+RETRY_S = 0.1
 
 
 class SimAdmin:
@@ -28,7 +35,7 @@ class SimAdmin:
     async def answers(self, host_s: float) -> bool:
         """Whether the brokers answer."""
         try:
-            await self._cluster.network.ask(lambda: None, host_s)
+            await self._cluster.network.ask(Request.METADATA, lambda: None, host_s)
         except kafka_errors.KafkaError:
             return False
         return True
@@ -53,10 +60,41 @@ class SimAdmin:
 
     async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         """Asked in two requests by the product, so the ends are newer than the beginnings."""
-        log = self._cluster.log
-        begin = await self._ask(lambda: {one: log(one).begin for one in partitions})
-        end = await self._ask(lambda: {one: log(one).stable for one in partitions})
+        begin = await self._offsets(partitions, lambda log: log.begin)
+        end = await self._offsets(partitions, lambda log: log.stable)
         return {one: (begin[one], end[one]) for one in partitions}
+
+    async def _offsets(
+        self, partitions: Sequence[Partition], which: Callable[[PartitionLog], int]
+    ) -> dict[Partition, int]:
+        """Of all partitions, each asked again until its leader knows it."""
+        found: dict[Partition, int] = {}
+        network = self._cluster.network
+        try:
+            async with asyncio.timeout(OFFSETS_S):
+                await network.ask(Request.METADATA, lambda: None, READ_S)
+                while left := [one for one in partitions if one not in found]:
+                    try:
+                        work = partial(self._known, left, which)
+                        found |= await network.ask(Request.OFFSETS, work, READ_S)
+                    except kafka_errors.KafkaError as error:
+                        if not error.retriable:
+                            raise
+                    if len(found) < len(partitions):
+                        await asyncio.sleep(RETRY_S)
+        except (kafka_errors.KafkaError, TimeoutError) as error:
+            raise Recoverable(f"the broker does not answer: {type(error).__name__}") from error
+        return found
+
+    def _known(
+        self, partitions: Sequence[Partition], which: Callable[[PartitionLog], int]
+    ) -> dict[Partition, int]:
+        found: dict[Partition, int] = {}
+        for one in partitions:
+            log = self._cluster.log(one)
+            if self._cluster.leader(one) is not None and not log.is_behind:
+                found[one] = which(log)
+        return found
 
     async def partitions(self, topics: Sequence[str]) -> list[Partition]:
         """In their order."""
@@ -86,7 +124,7 @@ class SimAdmin:
 
     async def _ask(self, work: Callable[[], T]) -> T:
         try:
-            return await self._cluster.network.ask(work, ADMIN_S)
+            return await self._cluster.network.ask(Request.ADMIN, work, ADMIN_S)
         except kafka_errors.KafkaError as error:
             raise Recoverable(
                 f"The simulated broker does not answer ({type(error).__name__} {error})",

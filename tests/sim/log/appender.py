@@ -9,6 +9,7 @@ from streams.clock import Clock
 from streams.kafka.log import Partition, Record
 from tests.sim.log.batches import Entry, Written
 from tests.sim.log.cluster import Cluster
+from tests.sim.log.network import Request
 from tests.sim.log.writer import REQUEST_S, RETRY_S
 
 __all__ = ["SimAppender"]
@@ -46,7 +47,9 @@ class SimAppender:
     async def _append(self, partition: Partition, record: Record) -> int:
         brokers, network = self._cluster, self._cluster.network
         if self._producer is None:
-            self._producer = await network.ask(brokers.transactions.new_producer, REQUEST_S)
+            self._producer = await network.ask(
+                Request.METADATA, brokers.transactions.new_producer, REQUEST_S
+            )
             self._sequences.clear()
         stamp = self._clock.now_ms() if record.timestamp_ms is None else record.timestamp_ms
         entries = [Entry(record.key, record.value, stamp, record.headers)]
@@ -55,7 +58,10 @@ class SimAppender:
         while True:
             try:
                 base, _ = await network.ask(
-                    lambda: brokers.produce(partition, entries, by), REQUEST_S
+                    Request.PRODUCE,
+                    lambda: brokers.produce(partition, entries, by),
+                    REQUEST_S,
+                    brokers.leader(partition),
                 )
                 return base
             except kafka_errors.KafkaError as error:

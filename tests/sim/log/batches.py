@@ -53,7 +53,9 @@ PLAIN = Written()
 
 @dataclass(slots=True)
 class Stored:
-    """A batch in a log. `ends` is `ABORT` or `COMMIT` for a marker."""
+    """A batch in a log. `ends` is `ABORT` or `COMMIT` for a marker; `cleaned_ms`: when compaction
+    first met the batch.
+    """
 
     base: int
     last: int
@@ -62,6 +64,7 @@ class Stored:
     stamp_ms: int
     entries: Sequence[Entry]
     ends: int | None = None
+    cleaned_ms: int | None = None
 
 
 def size_of(entry: Entry) -> int:

@@ -6,6 +6,7 @@ Its methods are what brokers do with a request, at once; `Network` brings reques
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from zlib import crc32
 
 from aiokafka import errors as kafka_errors
 
@@ -13,7 +14,7 @@ from streams.clock import Clock
 from streams.kafka.fetch_protocol import FetchQuestion
 from streams.kafka.log import Partition
 from streams.kafka.topic_specs import TopicSpec
-from tests.sim.log.batches import PLAIN, Entry, Written
+from tests.sim.log.batches import PLAIN, Entry, Written, size_of
 from tests.sim.log.faults import Faults
 from tests.sim.log.network import Network
 from tests.sim.log.partition_log import PartitionLog
@@ -22,6 +23,8 @@ from tests.sim.log.transactions import Transactions
 __all__ = ["Answer", "Cluster", "Topic"]
 
 _ID_BITS = 128
+#: The pause before a marker is written again where there was no leader.
+MARKER_RETRY_S = 0.1
 _UNKNOWN_TOPIC, _OUT_OF_RANGE, _NOT_LEADER, _OTHER_ID = 3, 1, 6, 100
 
 #: As the fetch API: number, code, high watermark, last stable offset, beginning, aborted, preferred
@@ -67,8 +70,8 @@ class Cluster:
         self.clock = clock
         self.random = random
         self.faults = faults or Faults(random)
-        self.network = Network(self.faults, latency_s)
-        self.transactions = Transactions(self._write_marker, self.network.later)
+        self.network = Network(self.faults, nodes, latency_s)
+        self.transactions = Transactions(self._write_marker, self.network.later, self.faults.reach)
         self.topics: dict[str, Topic] = {}
         self._nodes = nodes
         self._leaders: dict[Partition, int | None] = {}
@@ -79,7 +82,8 @@ class Cluster:
         """Makes a topic, or makes it anew, with another id."""
         topic_id = f"{self.random.getrandbits(_ID_BITS):032x}"
         stamps = spec.configs.get("message.timestamp.type") == "LogAppendTime"
-        partitions = [PartitionLog(stamps) for _ in range(spec.partitions)]
+        reach = self.faults.reach
+        partitions = [PartitionLog(stamps, reach) for _ in range(spec.partitions)]
         topic = self.topics[spec.name] = Topic(spec.name, topic_id, dict(spec.configs), partitions)
         for number in range(spec.partitions):
             self._leaders[spec.name, number] = number % self._nodes
@@ -96,6 +100,33 @@ class Cluster:
     def leader(self, partition: Partition) -> int | None:
         """The node that leads a partition; None if it has no leader, or does not exist."""
         return self._leaders.get(partition) if partition[0] in self.topics else None
+
+    def delete(self, name: str) -> None:
+        """Deletes a topic; `create` makes another one of the name."""
+        topic = self.topics.pop(name)
+        for log in topic.partitions:
+            log.wake()
+
+    # -- what happens to brokers
+
+    def lead(self, partition: Partition, node: int | None) -> None:
+        """Gives a partition another leader, or none. A new one may be behind for a moment."""
+        self._leaders[partition] = node
+        log = self.topics[partition[0]].partitions[partition[1]]
+        if node is not None and self.faults.strikes("behind"):
+            log.fall_behind(log.end - 1 - self.faults.random.randrange(5))
+            self.network.later(self.faults.within(self.faults.rates.behind_s), log.catch_up)
+        log.wake()
+
+    def led_by(self, node: int) -> list[Partition]:
+        """The partitions that a node leads."""
+        return [one for one, leader in self._leaders.items() if leader == node]
+
+    def coordinator_of(self, transactional_id: str) -> int:
+        """The node that coordinates the transactions of an id: the first one that is up."""
+        down = self.network.down | self.network.hanging
+        nodes = [(crc32(transactional_id.encode()) + n) % self._nodes for n in range(self._nodes)]
+        return next((node for node in nodes if node not in down), nodes[0])
 
     # -- reading
 
@@ -118,6 +149,8 @@ class Cluster:
     def fetch(self, question: FetchQuestion, node: int, ids: Mapping[str, str]) -> Answer:
         """What a broker answers now."""
         left, first = question.most, True
+        if self.faults.strikes("few"):
+            left = 0
         topics: list[tuple[str, list[PartitionAnswer]]] = []
         for name, wanted in question.topics():
             answers: list[PartitionAnswer] = []
@@ -130,7 +163,7 @@ class Cluster:
                 found = log.read(position, min(most, left), first=first)
                 left = max(0, left - len(found.data))
                 first = first and not found.data
-                offsets = log.end, log.stable, log.begin
+                offsets = log.high, log.stable, log.begin
                 answers.append((number, 0, *offsets, found.aborted, -1, found.data))
             topics.append((name, answers))
         return Answer(topics)
@@ -163,6 +196,12 @@ class Cluster:
         first record, and the log's stamp if it stamps. Raises KafkaError.
         """
         log = self.log(partition)
+        if self._leaders[partition] is None:
+            raise kafka_errors.NotLeaderForPartitionError
+        if sum(map(size_of, entries)) > self.topics[partition[0]].most_bytes:
+            raise kafka_errors.MessageSizeTooLargeError(f"{partition[0]}[{partition[1]}]")
+        if name is not None and self.faults.strikes("failed_step"):
+            raise kafka_errors.PolicyViolationError("the simulation refuses this batch")
         if name is not None and log.opened_by(by.producer) is None:
             self.transactions.verify(name, by.producer, by.epoch, partition)
         base, stamp = log.append(entries, self.clock.now_ms(), by, codec)
@@ -176,11 +215,18 @@ class Cluster:
         commit: bool,
         done: Callable[[], None],
     ) -> None:
+        delay_s = self.network.way()
+        if self.faults.strikes("late_markers"):
+            delay_s += self.faults.within(self.faults.rates.late_markers_s)
+
         def write() -> None:
             topic = self.topics.get(partition[0])
             if topic is not None and partition[1] < len(topic.partitions):
+                if self._leaders[partition] is None:
+                    self.network.later(MARKER_RETRY_S, write)
+                    return
                 log = topic.partitions[partition[1]]
                 log.finish(producer, epoch, commit, self.clock.now_ms())
             done()
 
-        self.network.later(self.network.way(), write)
+        self.network.later(delay_s, write)

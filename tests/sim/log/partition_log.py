@@ -47,11 +47,15 @@ class Found:
 class PartitionLog:
     """Offsets `begin` to `end`; up to `stable` no transaction is open.
 
-    `moved` is called whenever `stable` moves. `stamps`: whether the log stamps what comes.
+    `waiters` are called whenever readers may find something new. `stamps`: whether the log stamps
+    what comes. `reach` is told of rare states.
     """
 
-    def __init__(self, stamps: bool) -> None:
+    def __init__(self, stamps: bool, reach: Callable[[str], None]) -> None:
         self.stamps = stamps
+        self._reach = reach
+        #: What a new leader takes for the end, until it knows better.
+        self._behind: int | None = None
         self.begin = self.end = 0
         self.batches: list[Stored] = []
         self._bases: list[int] = []
@@ -63,9 +67,28 @@ class PartitionLog:
         self.waiters: dict[Callable[[], None], None] = {}
 
     @property
+    def high(self) -> int:
+        """The high watermark: what lies behind it is not shown to readers."""
+        return self.end if self._behind is None else self._behind
+
+    @property
     def stable(self) -> int:
         """The last stable offset: readers of committed records stop there."""
-        return min(self._open.values(), default=self.end)
+        return min((*self._open.values(), self.high))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the leader does not know yet how much is committed."""
+        return self._behind is not None
+
+    def fall_behind(self, offset: int) -> None:
+        """A new leader knows only that what lies below `offset` is committed."""
+        self._behind = max(self.begin, min(offset, self.end))
+
+    def catch_up(self) -> None:
+        """The leader knows again what is committed."""
+        self._behind = None
+        self.wake()
 
     def opened_by(self, producer: int) -> int | None:
         """Where this producer's open transaction begins."""
@@ -83,8 +106,10 @@ class PartitionLog:
             known = self._known(by)
             for sequence, count, base, stamp in known.batches:
                 if (sequence, count) == (by.sequence, len(entries)):
+                    self._reach("deduplicated")
                     return base, stamp
             if by.sequence != known.next_sequence:
+                self._reach("out of order")
                 raise kafka_errors.OutOfOrderSequenceNumber(
                     f"{by.sequence} instead of {known.next_sequence}"
                 )
@@ -148,13 +173,16 @@ class PartitionLog:
         del self.batches[:keep]
         self._drop_index()
         self._aborted = [one for one in self._aborted if one[0] >= self.begin]
-        self._tell()
+        self.wake()
 
     def compact(self, now_ms: int, tombstones_ms: int, below: int | None = None) -> int:
         """Removes what a later record of the same key replaces, below `below` and the last stable
-        offset; tombstones when they are older than `tombstones_ms`. Returns how many went.
+        offset; tombstones `tombstones_ms` after the first compaction that met them. Returns how
+        many records went.
         """
-        limit = self.stable if below is None else min(below, self.stable)
+        # the newest batch is part of a segment that is still open
+        limit = min(self.stable, self.batches[-1].base if self.batches else 0)
+        limit = limit if below is None else min(below, limit)
         latest = self._latest(limit)
         kept: list[Stored] = []
         gone = 0
@@ -164,15 +192,18 @@ class PartitionLog:
                 kept.append(batch)
                 continue
             if batch.ends is not None:
-                if self._needed(batch):
+                if batch.ends != COMMIT:  # aborted records are dropped by it
                     kept.append(batch)
                 continue
+            if batch.cleaned_ms is None:
+                batch.cleaned_ms = now_ms
+            dead = batch.cleaned_ms + tombstones_ms < now_ms
             entries = [
                 replace(entry, delta=offset - batch.base)
                 for offset, entry in _placed(batch)
                 if entry.key is not None
                 and latest.get(entry.key) == offset
-                and not (entry.value is None and batch.stamp_ms + tombstones_ms < now_ms)
+                and not (dead and entry.value is None)
             ]
             gone += len(batch.entries) - len(entries)
             if len(entries) == len(batch.entries):
@@ -201,21 +232,18 @@ class PartitionLog:
             for end, producer, first in self._aborted
         )
 
-    def _needed(self, found: Stored) -> bool:
-        """A commit's marker can go; an abort's has to stay, because its records are not removed
-        before it.
-        """
-        return found.ends != COMMIT
-
     def _rebuilt(self, batch: Stored, entries: Sequence[Entry]) -> Stored:
         append_ms = batch.stamp_ms if self.stamps else None
-        return stored(entries, batch.base, batch.by, append_ms=append_ms, last=batch.last)
+        found = stored(entries, batch.base, batch.by, append_ms=append_ms, last=batch.last)
+        found.cleaned_ms = batch.cleaned_ms
+        return found
 
     def _known(self, by: Written) -> _Producer:
         known = self._producers.get(by.producer)
         if known is None or by.epoch > known.epoch:
             known = self._producers[by.producer] = _Producer(by.epoch)
         elif by.epoch < known.epoch:
+            self._reach("fenced append")
             raise kafka_errors.InvalidProducerEpoch(f"epoch {by.epoch} after {known.epoch}")
         return known
 
@@ -223,9 +251,10 @@ class PartitionLog:
         self.batches.append(batch)
         self._bases.append(batch.base)
         self.end = batch.last + 1
-        self._tell()
+        self.wake()
 
-    def _tell(self) -> None:
+    def wake(self) -> None:
+        """Lets readers look again."""
         for waiter in [*self.waiters]:
             waiter()
 

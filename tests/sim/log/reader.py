@@ -13,6 +13,7 @@ from streams.kafka.fetch import Fetcher
 from streams.kafka.fetch_protocol import FetchQuestion
 from streams.kafka.log import Partition
 from tests.sim.log.cluster import Answer, Cluster
+from tests.sim.log.network import Request
 
 __all__ = ["SimFetcher"]
 
@@ -42,11 +43,11 @@ class _Connections:
         self.cluster = SimpleNamespace(leader_for_partition=self._leader)
 
     async def bootstrap(self) -> None:
-        await self._brokers.network.ask(lambda: None, _METADATA_S)
+        await self._brokers.network.ask(Request.METADATA, lambda: None, _METADATA_S)
 
     async def set_topics(self, topics: Iterable[str]) -> None:
         self._topics = set(topics)
-        leaders = await self._brokers.network.ask(self._described, _METADATA_S)
+        leaders = await self._brokers.network.ask(Request.METADATA, self._described, _METADATA_S)
         self._leaders = leaders
 
     async def ready(self, node: int) -> None:
@@ -64,7 +65,9 @@ class _Connections:
 
     async def ask_any(self, request: Any) -> Any:
         """The ids of topics, as the metadata request of version 10."""
-        return await self._brokers.network.ask(lambda: self._named(request._names), READ_S)
+        return await self._brokers.network.ask(
+            Request.METADATA, lambda: self._named(request._names), READ_S
+        )
 
     async def fetch(self, node: int, asked: FetchQuestion, ids: Mapping[str, str]) -> Answer:
         brokers = self._brokers
@@ -72,7 +75,7 @@ class _Connections:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         waiting = _Waiting(brokers, asked, node, ids, answer)
-        network.send(answer, waiting.arrive)
+        network.send(Request.FETCH, answer, waiting.arrive, node)
         limit = loop.call_later(READ_S + asked.wait_ms / 1000, _timed_out, answer)
         try:
             return await answer
@@ -93,8 +96,7 @@ class _Connections:
 
     def _refresh(self) -> None:
         self._refreshing = False
-        if self._brokers.network.up:
-            self._leaders = self._described()
+        self._leaders = self._described()
 
     def _named(self, names: Iterable[str]) -> Any:
         topics: list[Any] = []

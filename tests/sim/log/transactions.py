@@ -34,19 +34,21 @@ class _Id:
 
 class Transactions:
     """`write_marker(partition, producer, epoch, commit, done)` writes one marker, some time later,
-    and calls `done`. `later(seconds, callback)` is the cluster's timer.
+    and calls `done`. `later(seconds, callback)` is the cluster's timer; `reach` is told of rare
+    states.
     """
 
     def __init__(
         self,
         write_marker: Callable[[Partition, int, int, bool, Callable[[], None]], None],
         later: Callable[[float, Callable[[], None]], None],
+        reach: Callable[[str], None],
     ) -> None:
         self._write_marker = write_marker
         self._later = later
+        self._reach = reach
         self._ids: dict[str, _Id] = {}
         self._producers = 1_000
-        self.timed_out = 0
 
     def new_producer(self) -> int:
         """The id of an idempotent producer."""
@@ -62,6 +64,7 @@ class Transactions:
         if found is None:
             found = self._ids[name] = _Id(self.new_producer())
         if found.phase is _Phase.OPEN:
+            self._reach("open transaction fenced")
             found.epoch += 1
             self._decide(found, commit=False)
         if found.phase is _Phase.ENDING:
@@ -103,6 +106,7 @@ class Transactions:
         if found is None or found.producer != producer:
             raise kafka_errors.InvalidProducerIdMapping
         if found.epoch != epoch:
+            self._reach("fenced")
             raise kafka_errors.InvalidProducerEpoch(f"epoch {epoch}, and now {found.epoch}")
         return found
 
@@ -127,6 +131,6 @@ class Transactions:
 
     def _expire(self, found: _Id, serial: int) -> None:
         if found.phase is _Phase.OPEN and found.serial == serial:
-            self.timed_out += 1
+            self._reach("transaction timed out")
             found.epoch += 1  # its producer is fenced
             self._decide(found, commit=False)

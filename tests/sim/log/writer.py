@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from aiokafka import errors as kafka_errors
@@ -12,6 +14,7 @@ from streams.clock import Clock
 from streams.kafka.log import Fenced, Partition, Record, RecordGroup, StepFailed
 from tests.sim.log.batches import Entry, Written, size_of
 from tests.sim.log.cluster import Cluster
+from tests.sim.log.network import Request
 
 __all__ = ["SimWriter", "batched"]
 
@@ -58,7 +61,7 @@ class SimWriter:
         init = self._cluster.transactions.init
         try:
             async with asyncio.timeout(2 * self._timeout_s):
-                self.producer_id, self._epoch = await self._repeated(
+                self.producer_id, self._epoch = await self._transact(
                     lambda: init(self.transactional_id, self._timeout_s)
                 )
         except (kafka_errors.KafkaError, TimeoutError) as error:
@@ -108,15 +111,11 @@ class SimWriter:
         name, producer, epoch = self.transactional_id, self.producer_id or 0, self._epoch
         partitions = dict.fromkeys(partition for partition, _, _ in batches)
         transactions = self._cluster.transactions
-        await self._repeated(lambda: transactions.add(name, producer, epoch, partitions))
+        await self._transact(lambda: transactions.add(name, producer, epoch, partitions))
         for partition, entries, numbers in batches:
             sequence = self._sequences.get(partition, 0)
             by = Written(producer, epoch, sequence, True)
-            base, stamp = await self._repeated(
-                lambda partition=partition, entries=entries, by=by: self._cluster.produce(  # type: ignore[misc]
-                    partition, entries, by, name=name
-                )
-            )
+            base, stamp = await self._produce(partition, entries, by)
             self._sequences[partition] = sequence + len(entries)
             for delta, number in enumerate(numbers):
                 step.offsets[number] = base + delta
@@ -124,16 +123,41 @@ class SimWriter:
                 step.stamps.append(stamp)
         return step
 
+    async def _produce(
+        self, partition: Partition, entries: Sequence[Entry], by: Written
+    ) -> tuple[int, int | None]:
+        cluster, name = self._cluster, self.transactional_id
+        return await self._repeated(
+            Request.PRODUCE,
+            lambda: cluster.produce(partition, entries, by, name=name),
+            lambda: cluster.leader(partition),
+        )
+
     async def _end(self) -> None:
         name, producer, epoch = self.transactional_id, self.producer_id or 0, self._epoch
-        end = self._cluster.transactions.end
-        await self._repeated(lambda: end(name, producer, epoch, commit=True))
+        end = partial(self._cluster.transactions.end, name, producer, epoch, commit=True)
+        faults = self._cluster.faults
+        if faults.strikes("unknown_commit"):
+            if faults.random.random() < 0.7:  # it arrives
+                self._cluster.network.later(
+                    faults.within(faults.rates.unknown_commit_s), partial(_at_last, end)
+                )
+            raise kafka_errors.RequestTimedOutError("the answer to the commit is lost")
+        await self._transact(end)
 
-    async def _repeated(self, work: Callable[[], T]) -> T:
+    async def _transact(self, work: Callable[[], T]) -> T:
+        name = self.transactional_id
+        return await self._repeated(
+            Request.TRANSACTION, work, lambda: self._cluster.coordinator_of(name)
+        )
+
+    async def _repeated(
+        self, kind: Request, work: Callable[[], T], node: Callable[[], int | None]
+    ) -> T:
         """Asks until there is an answer that does not pass; the caller limits the time."""
         while True:
             try:
-                return await self._cluster.network.ask(work, REQUEST_S)
+                return await self._cluster.network.ask(kind, work, REQUEST_S, node())
             except kafka_errors.ConcurrentTransactions:
                 await asyncio.sleep(MARKERS_S)
             except kafka_errors.KafkaError as error:
@@ -145,6 +169,12 @@ class SimWriter:
         kind = Fenced if isinstance(error, _FENCED) else StepFailed
         detail = f"{type(error).__name__} {error}".strip()
         return kind(f"{self.transactional_id}: the step was not committed ({detail})")
+
+
+def _at_last(end: Callable[[], None]) -> None:
+    """A commit arrives when its writer has given up."""
+    with suppress(kafka_errors.KafkaError):
+        end()
 
 
 Batch = tuple[Partition, list[Entry], list[int]]

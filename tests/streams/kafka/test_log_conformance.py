@@ -73,7 +73,7 @@ async def simulated(request: pytest.FixtureRequest) -> Kept:
     clusters = [Cluster(SYSTEM_CLOCK, Random(number)) for number in range(2)]
     log, unreachable = (SimLog(one, settings, Random(0)) for one in clusters)
     await log.admin.create()
-    clusters[1].network.up = False
+    clusters[1].network.down |= set(range(3))
     return Kept(log, unreachable, Topics(settings.prefix))
 
 
