@@ -20,6 +20,7 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.protocol.transaction import EndTxnRequest
 
 from streams.settings import Settings
 
@@ -90,6 +91,8 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
     """
 
     _sync_task: asyncio.Task[None] | None
+    #: Requests to end a transaction that went out and were not answered.
+    ends_unanswered = 0
 
     async def bootstrap(self) -> None:
         """Learns the cluster's metadata from the host that answers first; begins with the host that
@@ -197,8 +200,11 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
             answer = connection.send(request, expect_response=expected)
         finally:
             connection._request_timeout = timeout_s
+        unanswered = isinstance(request, EndTxnRequest)
         try:
-            return await answer
+            found = await answer
+            unanswered = False
+            return found
         except TimeoutError as error:
             connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
             if writer is not None:
@@ -206,6 +212,8 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
             if not isinstance(request, ProduceRequest):  # that waits for other brokers too
                 _health.silent((connection.host, connection.port))
             raise kafka_errors.RequestTimedOutError() from error
+        finally:
+            self.ends_unanswered += unanswered
 
     async def _metadata_update(self, cluster_metadata: Any, topics: Any) -> bool:
         request = MetadataRequest(list(topics) if topics else None)

@@ -277,7 +277,8 @@ class LogWriter(Protocol):
 
         Waits for a step in progress, then at most the setting `transaction_timeout`. Raises
         `Fenced` if another writer has the id, `StepFailed` if the step failed or its outcome is
-        unknown; errors of `then` and `ending` pass through. After an error or a cancellation the
+        unknown, or if the former commit was acknowledged only when it was asked for again; errors
+        of `then` and `ending` pass through. After an error or a cancellation the
         writer must not be used again. The step is then aborted, unless its commit was in progress.
         An open step holds readers back until the next writer under the id starts, or the log aborts
         it by timeout.

@@ -95,7 +95,8 @@ class StepProducer:
         the same transaction: so an archive record and the manifest entry that names its offset are
         committed together. `ending` is called after everything is sent, just before the commit
         request: if the commit succeeds, no other owner had fenced this producer before that call.
-        Raises `Fenced` or `StepFailed`; after either, the producer must not be used again.
+        Raises `Fenced` or `StepFailed`; after either, the producer must not be used again. Nor
+        after a step whose commit had to be asked for twice: the next one raises `StepFailed`.
         """
         async with self._lock:
             producer = self._producer
@@ -130,7 +131,9 @@ class StepProducer:
             finally:
                 for future in sent:
                     future.add_done_callback(_hear)
-            self._spent = False
+            # A commit that is asked for again may arrive twice: the second one, held up on its way,
+            # would end the next transaction of this epoch in the middle of its step.
+            self._spent = bool(producer.client.ends_unanswered)
             self.appended_ms = min(filter(None, map(_appended_ms, results)), default=None)
             return offsets[: len(chained)]
 

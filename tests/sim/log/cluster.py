@@ -99,12 +99,13 @@ class Cluster:
 
     def leader(self, partition: Partition) -> int | None:
         """The node that leads a partition; None if it has no leader, or does not exist."""
-        return self._leaders.get(partition) if partition[0] in self.topics else None
+        return self._leaders.get(partition)
 
     def delete(self, name: str) -> None:
         """Deletes a topic; `create` makes another one of the name."""
         topic = self.topics.pop(name)
-        for log in topic.partitions:
+        for number, log in enumerate(topic.partitions):
+            del self._leaders[name, number]
             log.wake()
 
     # -- what happens to brokers
@@ -118,8 +119,8 @@ class Cluster:
             self.network.later(self.faults.within(self.faults.rates.behind_s), log.catch_up)
         log.wake()
 
-    def led_by(self, node: int) -> list[Partition]:
-        """The partitions that a node leads."""
+    def led_by(self, node: int | None) -> list[Partition]:
+        """The partitions that a node leads; with None, those without a leader."""
         return [one for one, leader in self._leaders.items() if leader == node]
 
     def coordinator_of(self, transactional_id: str) -> int:
@@ -215,7 +216,7 @@ class Cluster:
         commit: bool,
         done: Callable[[], None],
     ) -> None:
-        delay_s = self.network.way()
+        delay_s = self.faults.random.random() * self.network.latency_s
         if self.faults.strikes("late_markers"):
             delay_s += self.faults.within(self.faults.rates.late_markers_s)
 

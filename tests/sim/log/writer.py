@@ -27,7 +27,10 @@ REQUEST_S = 4.0
 RETRY_S = 0.1
 #: The same, while the former transaction's markers are on their way.
 MARKERS_S = 0.02
+#: It grows up to this one, so that late markers cost few requests.
+MOST_MARKERS_S = 0.32
 
+_NO_ANSWER = (kafka_errors.RequestTimedOutError, kafka_errors.KafkaConnectionError)
 _FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
 
 
@@ -55,6 +58,8 @@ class SimWriter:
         self._sequences: dict[Partition, int] = {}
         self._lock = asyncio.Lock()
         self._spent = True
+        #: A commit was asked for again: it may arrive twice, the second time in the next step.
+        self._asked_again = False
 
     async def start(self) -> None:
         """Fences former writers."""
@@ -98,7 +103,7 @@ class SimWriter:
                         await self._end()
             except (kafka_errors.KafkaError, TimeoutError) as error:
                 raise self._failure(error) from error
-            self._spent = False
+            self._spent = self._asked_again
             self.appended_ms = min(wrote.stamps, default=None)
             return wrote.offsets
 
@@ -143,26 +148,42 @@ class SimWriter:
                     faults.within(faults.rates.unknown_commit_s), partial(_at_last, end)
                 )
             raise kafka_errors.RequestTimedOutError("the answer to the commit is lost")
-        await self._transact(end)
+        await self._transact(end, self._doubt)
 
-    async def _transact(self, work: Callable[[], T]) -> T:
+    def _doubt(self) -> None:
+        self._asked_again = True
+
+    async def _transact(
+        self, work: Callable[[], T], unanswered: Callable[[], None] | None = None
+    ) -> T:
         name = self.transactional_id
         return await self._repeated(
-            Request.TRANSACTION, work, lambda: self._cluster.coordinator_of(name)
+            Request.TRANSACTION, work, lambda: self._cluster.coordinator_of(name), unanswered
         )
 
     async def _repeated(
-        self, kind: Request, work: Callable[[], T], node: Callable[[], int | None]
+        self,
+        kind: Request,
+        work: Callable[[], T],
+        node: Callable[[], int | None],
+        unanswered: Callable[[], None] | None = None,
     ) -> T:
-        """Asks until there is an answer that does not pass; the caller limits the time."""
+        """Asks until there is an answer that does not pass; the caller limits the time.
+
+        `unanswered` is called if the brokers may carry a request out that has no answer.
+        """
+        pause_s = MARKERS_S
         while True:
             try:
                 return await self._cluster.network.ask(kind, work, REQUEST_S, node())
             except kafka_errors.ConcurrentTransactions:
-                await asyncio.sleep(MARKERS_S)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, MOST_MARKERS_S)
             except kafka_errors.KafkaError as error:
                 if not error.retriable:
                     raise
+                if unanswered is not None and isinstance(error, _NO_ANSWER):
+                    unanswered()
                 await asyncio.sleep(RETRY_S)
 
     def _failure(self, error: BaseException) -> Recoverable:
