@@ -20,12 +20,13 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from random import Random
 from typing import Any, TypeVar
 
 from tests.sim.executors import Executors
-from tests.sim.tasks import SimTask, bury, where
+from tests.sim.tasks import SimFuture, SimTask, bury, where
 
 __all__ = ["CALM", "WORKER", "Limits", "SimFailed", "SimLoop", "SimStuck", "Timing", "simulate"]
 
@@ -81,7 +82,6 @@ class SimLoop(asyncio.BaseEventLoop):
     """See the module. `random` is the loop's own; `stream` makes others of the same seed."""
 
     _ready: "deque[asyncio.Handle]"
-    _scheduled: list[asyncio.TimerHandle]
     _stopping: bool
     _check_closed: Callable[[], None]
 
@@ -100,6 +100,11 @@ class SimLoop(asyncio.BaseEventLoop):
         self._limits = limits
         self._now = _START_S
         self._numbers = 0
+        #: Timers, in the order of their time and their making: tuples are compared fast.
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._step_s = timing.step_s
+        #: Workers that are dead, frozen or counted.
+        self._watched: set[str] = set()
         self._dead: dict[str, list[SimTask]] = {}
         self._frozen: dict[str, deque[asyncio.Handle]] = {}
         self._countdowns: dict[str, tuple[int, Callable[[], object]]] = {}
@@ -127,9 +132,12 @@ class SimLoop(asyncio.BaseEventLoop):
         self._numbers += 1
         worker = WORKER.get() if context is None else context.get(WORKER)
         text = f"task {self._numbers}" if name is None else str(name)
-        task = SimTask(coro, loop=self, name=text, context=context)
-        task.number, task.worker = self._numbers, worker
-        return task
+        return SimTask(coro, self._numbers, worker, loop=self, name=text, context=context)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """A future whose hash is the same in every run."""
+        self._numbers += 1
+        return SimFuture(self._numbers, loop=self)
 
     def call_at(  # type: ignore[override]
         self,
@@ -139,13 +147,24 @@ class SimLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """As asyncio, a little late."""
-        if self.timing.late_s:
-            when += self.random.random() * self.timing.late_s
-        return super().call_at(when, callback, *args, context=context)
+        late_s = self.timing.late_s
+        if late_s:
+            when += self.random.random() * late_s
+        return self.exactly_at(when, callback, *args, context=context)
 
-    def exactly_at(self, when: float, callback: Callable[..., object], *args: Any) -> None:
+    def exactly_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
         """As `call_at`, not late."""
-        super().call_at(when, callback, *args)
+        self._check_closed()
+        self._numbers += 1
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, self._numbers, handle))
+        return handle
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., T], *args: Any
@@ -155,16 +174,17 @@ class SimLoop(asyncio.BaseEventLoop):
         return self._executors.submit(WORKER.get(), executor, func, *args)
 
     def _run_once(self) -> None:
-        self.check()
-        ready, scheduled = self._ready, self._scheduled
-        while scheduled and scheduled[0]._cancelled:
-            self._unschedule()
+        if self._failures:
+            self.check()
+        ready, timers = self._ready, self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
         if not ready and not self._stopping:
-            if not scheduled:
+            if not timers:
                 raise self._stuck("nothing can happen any more")
-            self._now = max(self._now, scheduled[0].when())
-        while scheduled and scheduled[0].when() <= self._now:
-            ready.append(self._unschedule())
+            self._now = max(self._now, timers[0][0])
+        while timers and timers[0][0] <= self._now:
+            ready.append(heapq.heappop(timers)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:
@@ -174,18 +194,11 @@ class SimLoop(asyncio.BaseEventLoop):
         if self._now - _START_S > self._limits.time_s:
             raise self._stuck(f"{self._now - _START_S:.0f} s of virtual time")
 
-    def _unschedule(self) -> asyncio.TimerHandle:
-        handle = heapq.heappop(self._scheduled)
-        known: Any = handle
-        known._scheduled = False
-        if known._cancelled:
-            known._loop._timer_cancelled_count -= 1
-        return handle
-
     def _step(self, handle: asyncio.Handle) -> None:
         known: Any = handle
-        worker = known._context.get(WORKER)
-        if worker is not None and self._held(worker, handle):
+        context = known._context
+        worker = context.get(WORKER)
+        if worker in self._watched and self._held(worker, handle):
             return
         callback = known._callback
         owner = getattr(callback, "__self__", None)
@@ -193,16 +206,19 @@ class SimLoop(asyncio.BaseEventLoop):
             number = owner.number
         else:
             name = getattr(callback, "__qualname__", "") or type(callback).__name__
-            number = zlib.crc32(name.encode()) | 1 << 40
+            number = _number(name)
         if self.watch is not None:
             self.watch(self._now, worker, callback if owner is None else owner)
         self.steps += 1
-        self._now += self.timing.step_s
+        self._now += self._step_s
         self._unhashed += _STEP.pack(self._now, number)
         if len(self._unhashed) > _TRACE_BYTES:
             self._hash.update(self._unhashed)
             self._unhashed.clear()
         known._run()
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is left out when its time comes."""
 
     def _process_events(self, event_list: object) -> None:
         """There are none."""
@@ -252,6 +268,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def kill(self, worker: str) -> None:
         """Nothing of this worker ever runs again. Its name cannot be used again."""
         if worker not in self._dead:
+            self._watched.add(worker)
             self._dead[worker] = kept = [task for task in self._tasks() if task.worker == worker]
             for task in kept:
                 task._log_destroy_pending = False
@@ -265,6 +282,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def freeze(self, worker: str, for_s: float | None = None) -> None:
         """Holds back everything of this worker: for some time, or until `thaw`."""
         if worker not in self._dead:
+            self._watched.add(worker)
             self._frozen.setdefault(worker, deque())
             if for_s is not None:
                 self.later(for_s, self.thaw, worker)
@@ -275,6 +293,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def after_steps(self, worker: str, steps: int, callback: Callable[[], object]) -> None:
         """Calls back just before the worker would run its next callback after `steps` more."""
+        self._watched.add(worker)
         self._countdowns[worker] = steps, callback
 
     def check(self) -> None:
@@ -295,6 +314,7 @@ class SimLoop(asyncio.BaseEventLoop):
         """Closes the loop and lets go of all tasks without a word; call it at the end."""
         tasks = self._tasks()
         self.close()
+        self._timers.clear()
         self._dead.clear()
         bury(tasks)
 
@@ -311,6 +331,8 @@ class SimLoop(asyncio.BaseEventLoop):
         if worker in self._frozen:
             self._frozen[worker].append(handle)
             return True
+        if worker not in self._countdowns:
+            self._watched.discard(worker)
         return False
 
     def _tasks(self) -> list[SimTask]:
@@ -319,6 +341,12 @@ class SimLoop(asyncio.BaseEventLoop):
     def _stuck(self, why: str) -> SimStuck:
         tasks = "\n  ".join(self.waiting())
         return SimStuck(f"seed {self.seed}: {why} at {self._now - _START_S:.3f} s\n  {tasks}")
+
+
+@cache
+def _number(name: str) -> int:
+    """Stands for a callback in the trace."""
+    return zlib.crc32(name.encode()) | 1 << 40
 
 
 def simulate(

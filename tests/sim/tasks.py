@@ -3,10 +3,11 @@
 import asyncio
 import sys
 from collections.abc import Iterable, Iterator
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SimTask", "bury", "where"]
+__all__ = ["SimFuture", "SimTask", "bury", "where"]
 
 #: A coroutine may wait again while it is closed; so often that is tried.
 _CLOSINGS = 20
@@ -17,11 +18,40 @@ _immortal: list[object] = []
 
 
 class SimTask(asyncio.Task[Any]):
-    """A task with a number that is the same in every run of a seed, and its worker."""
+    """A task with a number that is the same in every run of a seed, and its worker.
 
-    number: int
-    worker: str | None
+    The number is also its hash: sets of tasks have the same order in every run.
+    """
+
     _log_destroy_pending: bool
+
+    def __init__(
+        self,
+        coro: Any,
+        number: int,
+        worker: str | None,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        context: Context | None,
+    ) -> None:
+        self.number = number
+        self.worker = worker
+        super().__init__(coro, loop=loop, name=name, context=context)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class SimFuture(asyncio.Future[Any]):
+    """A future with such a number."""
+
+    def __init__(self, number: int, *, loop: asyncio.AbstractEventLoop) -> None:
+        self.number = number
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self.number
 
 
 def where(task: "asyncio.Task[Any]") -> str:

@@ -1,16 +1,19 @@
 """Requests between a client and the simulated brokers: they take time, and some do not arrive."""
 
 import asyncio
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
+from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from aiokafka import errors as kafka_errors
 
 from tests.sim.log.faults import Faults
 
-__all__ = ["ANY", "Network", "Request"]
+__all__ = ["ANY", "Call", "Network", "Request"]
 
 T = TypeVar("T")
 
@@ -55,59 +58,62 @@ class Network:
         Raises its error, or `KafkaError` where nobody answers within `limit_s`: then the work is
         done, or not, or it is done later. No node: none leads what is asked for.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-        self.send(kind, answer, lambda: self.answer(answer, work), node)
+        call: Call[T] = self.call(limit_s)
+        self.send(kind, call, lambda: self.answer(call, work), node)
         if kind is Request.PRODUCE and self.faults.strikes("repeated"):
-            again: asyncio.Future[T] = loop.create_future()
-            self.later(
-                self.faults.within(self.faults.rates.repeated_s),
-                lambda: self._carry_out(again, work),
-            )
-        limit = loop.call_later(limit_s, _timed_out, answer)
-        try:
-            return await answer
-        finally:
-            limit.cancel()
+            again_s = self.faults.within(self.faults.rates.repeated_s)
+            self.later(again_s, lambda: _unheard(work))
+        return await call.result
+
+    def call(self, limit_s: float) -> "Call[Any]":
+        """A request that begins now."""
+        loop = asyncio.get_running_loop()
+        return Call(loop.create_future(), loop.time() + limit_s)
 
     def send(
-        self,
-        kind: Request,
-        answer: "asyncio.Future[T]",
-        arrive: Callable[[], None],
-        node: int | None = ANY,
+        self, kind: Request, call: "Call[Any]", arrive: Callable[[], None], node: int | None = ANY
     ) -> None:
-        """Calls `arrive` when the request reaches the broker; else `answer` fails, or nothing
-        comes.
-        """
+        """Calls `arrive` when the request reaches the broker; else the call fails."""
         faults = self.faults
-        lost = faults.strikes("broken")
-        if lost and faults.random.random() < 0.5:
-            self._fail_later(answer, kafka_errors.KafkaConnectionError("lost request"))
-            return
+        if faults.strikes("broken"):
+            call.broken = True
+            if faults.random.random() < 0.5:
+                self._end(call, self.way(), kafka_errors.KafkaConnectionError("lost request"))
+                return
 
         def arrives() -> None:
             if node is None:
-                self._fail_later(answer, kafka_errors.NotLeaderForPartitionError())
+                self._end(call, self.way(), kafka_errors.NotLeaderForPartitionError())
             elif self._out(node) and (self.hanging if node == ANY else node in self.hanging):
                 faults.reach("hung")
+                self._end(call, math.inf, kafka_errors.RequestTimedOutError())
             elif self._out(node):
-                self._fail_later(answer, kafka_errors.KafkaConnectionError("connection refused"))
+                error = kafka_errors.KafkaConnectionError("connection refused")
+                self._end(call, self.way(), error)
             elif kind is not Request.FETCH and faults.strikes("refused"):
-                self._fail_later(answer, kind.value())
-            elif lost:
-                arrive()
-                _fail(answer, kafka_errors.KafkaConnectionError("lost answer"))
+                self._end(call, self.way(), kind.value())
             else:
                 arrive()
 
-        self.later(self.way(), arrives)
+        # What comes a little later only comes at another moment: one step less for each request.
+        if faults.strikes("slow"):
+            way_s = faults.within(faults.rates.slow_s)
+            if call.overdue(way_s):
+                self._end(call, math.inf, kafka_errors.RequestTimedOutError())
+            self.later(way_s, arrives)
+        else:
+            arrives()
 
-    def answer(self, answer: "asyncio.Future[T]", work: Callable[[], T]) -> None:
+    def answer(self, call: "Call[T]", work: Callable[[], T]) -> None:
         """Does the work, and brings its result to the client."""
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._carry_out(done, work)
-        self.later(self.way(), lambda: _pass_on(done, answer))
+        result: T | kafka_errors.KafkaError
+        try:
+            result = work()
+        except kafka_errors.KafkaError as error:
+            result = error
+        if call.broken:
+            result = kafka_errors.KafkaConnectionError("lost answer")
+        self._end(call, self.way(), result)
 
     def way(self) -> float:
         """How long one way takes, in seconds."""
@@ -121,30 +127,41 @@ class Network:
             return len(self.down | self.hanging) >= self.nodes
         return node in self.down or node in self.hanging
 
-    def _fail_later(self, answer: "asyncio.Future[T]", error: Exception) -> None:
-        self.later(self.way(), lambda: _fail(answer, error))
-
-    @staticmethod
-    def _carry_out(done: "asyncio.Future[T]", work: Callable[[], T]) -> None:
-        try:
-            done.set_result(work())
-        except kafka_errors.KafkaError as error:
-            done.set_exception(error)
-            done.exception()  # the client may be gone
-
-
-def _pass_on(done: "asyncio.Future[T]", answer: "asyncio.Future[T]") -> None:
-    error = done.exception()
-    if error is not None:
-        _fail(answer, error)
-    elif not answer.done():
-        answer.set_result(done.result())
+    def _end(self, call: "Call[T]", way_s: float, result: T | kafka_errors.KafkaError) -> None:
+        """The client gets this result after `way_s`, unless its patience ends before."""
+        if call.result.done():
+            return
+        if call.overdue(way_s):
+            left_s = max(0.0, call.until - asyncio.get_running_loop().time())
+            self.later(left_s, lambda: call.end(kafka_errors.RequestTimedOutError()))
+        else:
+            self.later(way_s, lambda: call.end(result))
 
 
-def _fail(answer: "asyncio.Future[T]", error: BaseException) -> None:
-    if not answer.done():
-        answer.set_exception(error)
+def _unheard(work: Callable[[], object]) -> None:
+    """Carries out a request whose answer has no receiver."""
+    with suppress(kafka_errors.KafkaError):
+        work()
 
 
-def _timed_out(answer: "asyncio.Future[T]") -> None:
-    _fail(answer, kafka_errors.RequestTimedOutError())
+@dataclass(slots=True)
+class Call(Generic[T]):
+    """A request whose client waits until a moment of the loop's time."""
+
+    result: "asyncio.Future[T]"
+    until: float
+    #: The connection breaks before the answer comes.
+    broken: bool = False
+
+    def overdue(self, way_s: float) -> bool:
+        """Whether the client gives up before that time has passed."""
+        return asyncio.get_running_loop().time() + way_s > self.until
+
+    def end(self, result: T | kafka_errors.KafkaError) -> None:
+        """Only the first end counts."""
+        if self.result.done():
+            return
+        if isinstance(result, kafka_errors.KafkaError):
+            self.result.set_exception(result)
+        else:
+            self.result.set_result(result)

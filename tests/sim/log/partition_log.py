@@ -44,6 +44,9 @@ class Found:
     aborted: list[tuple[int, int]]
 
 
+_NOTHING = Found(b"", [])
+
+
 class PartitionLog:
     """Offsets `begin` to `end`; up to `stable` no transaction is open.
 
@@ -74,7 +77,8 @@ class PartitionLog:
     @property
     def stable(self) -> int:
         """The last stable offset: readers of committed records stop there."""
-        return min((*self._open.values(), self.high))
+        high = self.end if self._behind is None else self._behind
+        return min(high, *self._open.values()) if self._open else high
 
     @property
     def is_behind(self) -> bool:
@@ -142,6 +146,8 @@ class PartitionLog:
         `first`, one batch may be larger.
         """
         stable = self.stable
+        if position >= stable:
+            return _NOTHING
         at = max(0, bisect_right(self._bases, position) - 1)
         parts: list[bytes] = []
         size = 0

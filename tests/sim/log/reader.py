@@ -1,11 +1,9 @@
 """A reader of the simulated log: the product's fetcher on simulated connections."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from aiokafka import errors as kafka_errors
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.bootstrap import READ_S
@@ -13,7 +11,7 @@ from streams.kafka.fetch import Fetcher
 from streams.kafka.fetch_protocol import FetchQuestion
 from streams.kafka.log import Partition
 from tests.sim.log.cluster import Answer, Cluster
-from tests.sim.log.network import Request
+from tests.sim.log.network import Call, Request
 
 __all__ = ["SimFetcher"]
 
@@ -70,17 +68,13 @@ class _Connections:
         )
 
     async def fetch(self, node: int, asked: FetchQuestion, ids: Mapping[str, str]) -> Answer:
-        brokers = self._brokers
-        network = brokers.network
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Answer] = loop.create_future()
-        waiting = _Waiting(brokers, asked, node, ids, answer)
-        network.send(Request.FETCH, answer, waiting.arrive, node)
-        limit = loop.call_later(READ_S + asked.wait_ms / 1000, _timed_out, answer)
+        network = self._brokers.network
+        call: Call[Answer] = network.call(READ_S + asked.wait_ms / 1000)
+        waiting = _Waiting(self._brokers, asked, node, ids, call)
+        network.send(Request.FETCH, call, waiting.arrive, node)
         try:
-            return await answer
+            return await call.result
         finally:
-            limit.cancel()
             waiting.forget()
 
     def _leader(self, partition: TopicPartition) -> int | None:
@@ -116,13 +110,13 @@ class _Waiting:
         asked: FetchQuestion,
         node: int,
         ids: Mapping[str, str],
-        answer: "asyncio.Future[Answer]",
+        call: Call[Answer],
     ) -> None:
         self._brokers = brokers
         self._asked = asked
         self._node = node
         self._ids = ids
-        self._answer = answer
+        self._call = call
         self._waits: list[dict[Any, None]] = []
         self._over = False
 
@@ -152,9 +146,4 @@ class _Waiting:
             return
         self.forget()
         asked, node, ids = self._asked, self._node, self._ids
-        self._brokers.network.answer(self._answer, lambda: self._brokers.fetch(asked, node, ids))
-
-
-def _timed_out(answer: "asyncio.Future[Answer]") -> None:
-    if not answer.done():
-        answer.set_exception(kafka_errors.RequestTimedOutError())
+        self._brokers.network.answer(self._call, lambda: self._brokers.fetch(asked, node, ids))

@@ -34,6 +34,10 @@ _NO_ANSWER = (kafka_errors.RequestTimedOutError, kafka_errors.KafkaConnectionErr
 _FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
 
 
+#: Records for one partition, and the numbers that they have in the step.
+Batch = tuple[Partition, list[Entry], list[int]]
+
+
 @dataclass(slots=True)
 class _Step:
     """Numbers of one step: where its batches lie."""
@@ -117,26 +121,34 @@ class SimWriter:
         partitions = dict.fromkeys(partition for partition, _, _ in batches)
         transactions = self._cluster.transactions
         await self._transact(lambda: transactions.add(name, producer, epoch, partitions))
-        for partition, entries, numbers in batches:
+        by_leader: dict[int | None, list[Batch]] = {}
+        for batch in batches:
+            by_leader.setdefault(self._cluster.leader(batch[0]), []).append(batch)
+        for some in by_leader.values():
+            await self._produce(some, step)
+        return step
+
+    async def _produce(self, batches: Sequence[Batch], step: _Step) -> None:
+        """Batches of one leader, as one request; each is there or not by itself."""
+        cluster, name = self._cluster, self.transactional_id
+        written: list[tuple[Written, Batch]] = []
+        for batch in batches:
+            partition, entries, _ = batch
             sequence = self._sequences.get(partition, 0)
-            by = Written(producer, epoch, sequence, True)
-            base, stamp = await self._produce(partition, entries, by)
             self._sequences[partition] = sequence + len(entries)
+            written.append((Written(self.producer_id or 0, self._epoch, sequence, True), batch))
+
+        def append() -> list[tuple[int, int | None]]:
+            return [cluster.produce(at, entries, by, name=name) for by, (at, entries, _) in written]
+
+        places = await self._repeated(
+            Request.PRODUCE, append, lambda: cluster.leader(batches[0][0])
+        )
+        for (base, stamp), (_, (_, _, numbers)) in zip(places, written, strict=True):
             for delta, number in enumerate(numbers):
                 step.offsets[number] = base + delta
             if stamp is not None:
                 step.stamps.append(stamp)
-        return step
-
-    async def _produce(
-        self, partition: Partition, entries: Sequence[Entry], by: Written
-    ) -> tuple[int, int | None]:
-        cluster, name = self._cluster, self.transactional_id
-        return await self._repeated(
-            Request.PRODUCE,
-            lambda: cluster.produce(partition, entries, by, name=name),
-            lambda: cluster.leader(partition),
-        )
 
     async def _end(self) -> None:
         name, producer, epoch = self.transactional_id, self.producer_id or 0, self._epoch
@@ -196,9 +208,6 @@ def _at_last(end: Callable[[], None]) -> None:
     """A commit arrives when its writer has given up."""
     with suppress(kafka_errors.KafkaError):
         end()
-
-
-Batch = tuple[Partition, list[Entry], list[int]]
 
 
 def batched(records: Sequence[Record], now_ms: int) -> list[Batch]:
