@@ -59,20 +59,19 @@ class Figures:
 
 def measure(pinned: PinnedShard, source: str) -> Figures:
     """The figures of `source` in one pinned shard. Blocks; memory is bounded."""
-    counts = [
-        pl.DataFrame(schema=auxiliary.COUNTS.schema),
-        *pinned.auxiliary.get(auxiliary.COUNTS.delta, ()),
-    ]
-    found = [frame.filter(pl.col("source") == source) for frame in counts]
-    for key in pinned.runs.get(auxiliary.COUNTS.run, ()):
-        found.append(auxiliary.decode(pinned.snapshot[key]).filter(pl.col("source") == source))
+    counts = auxiliary.COUNTS
+    deltas = [pl.DataFrame(schema=counts.schema), *pinned.auxiliary.get(counts.delta, ())]
+    found = [_only(source, pl.concat(deltas))]
+    for key in pinned.runs.get(counts.run, ()):
+        found.append(_only(source, auxiliary.decode(pinned.snapshot[key])))
     totals = add_up(pl.concat(found)).select(*TOTAL_COLUMNS, "count")
     kept = pinned.uniques.get(source)
     if kept is not None:
         stored = [pinned.snapshot[keys.uniques_piece(source, piece)] for piece in range(kept)]
         return Figures(_rows(totals), unpack(stored))
-    deltas = [frame.filter(pl.col("source") == source) for frame in pinned.deltas]
-    return Figures(_rows(totals), unique_users(pinned, source, pinned.segments_of(source), deltas))
+    recent = pinned.delta_rows(source, ("user", *UNIQUE_COLUMNS))
+    segments = pinned.segments_of(source)
+    return Figures(_rows(totals), unique_users(pinned, source, segments, [recent]))
 
 
 def unique_users(
@@ -138,6 +137,10 @@ def unpack(stored: Sequence[bytes]) -> Rows:
             ) from error
         rows += found
     return rows
+
+
+def _only(source: str, counts: pl.DataFrame) -> pl.DataFrame:
+    return counts.filter(pl.col("source") == source)
 
 
 def _rows(frame: pl.DataFrame) -> Rows:

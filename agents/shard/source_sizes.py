@@ -6,7 +6,7 @@ and what does not change is kept: segments and runs never change, they only come
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import polars as pl
@@ -33,6 +33,8 @@ OUTLINE = pl.Schema(
 """What an order needs of each source: as in `SourceSize`."""
 
 _LAST = pl.Schema({"source": pl.String, "last_day": pl.Int32})
+#: Up to so many rows a loop takes less time than a group-by.
+_FEW = 500
 _SUMS = ("rows", "bytes", "archived_rows", "archived_bytes")
 
 
@@ -51,6 +53,8 @@ class SourceSizes:
         #: Rows and bytes by source of each segment, and the last days of each run.
         self._segments: dict[str, pl.DataFrame] = {}
         self._runs: dict[bytes, pl.DataFrame] = {}
+        #: The last days by source of each delta of the counts.
+        self._deltas: dict[bytes, dict[str, int]] = {}
         #: The last days of all runs together: of which runs, as a frame, and by source.
         self._last_of: tuple[bytes, ...] | None = None
         self._last = pl.DataFrame(schema=_LAST)
@@ -62,14 +66,13 @@ class SourceSizes:
         """
         table = self._store.table
         await self._read_runs()
-        counts = table.auxiliary.get(auxiliary.COUNTS.delta, {}).values()
-        days = _recent([frame for frame in counts if frame.height], sources)
+        recent = self._recent(table.auxiliary.get(auxiliary.COUNTS.delta, {}))
         in_deltas = table.deltas.rows_of(sources)
         found: dict[str, SourceSize] = {}
         for source in sources:
             held = [table.segments[one] for one in table.by_source.get(source, ())]
             archived = table.archived_sizes.get(source, (0, 0, 0))
-            last = [days.get(source), self._last_by_source.get(source)]
+            last = [days.get(source) for days in (self._last_by_source, *recent)]
             size = SourceSize(
                 in_deltas[source] + sum(one.sources[source] for one in held),
                 sum(_weight(one, source) for one in held),
@@ -80,6 +83,14 @@ class SourceSizes:
             if size != SourceSize():
                 found[source] = size
         return found
+
+    def _recent(self, counts: Mapping[bytes, pl.DataFrame]) -> list[dict[str, int]]:
+        """The last days by source in each of these deltas."""
+        known = self._deltas
+        self._deltas = {
+            key: known[key] if key in known else _last_in(frame) for key, frame in counts.items()
+        }
+        return [days for days in self._deltas.values() if days]
 
     async def outline(self) -> pl.DataFrame:
         """All sources of the shard, in the columns of OUTLINE."""
@@ -137,12 +148,15 @@ def _last_days(counts: pl.DataFrame) -> pl.DataFrame:
     return counts.group_by("source").agg(pl.col("day").max().cast(pl.Int32).alias("last_day"))
 
 
-def _recent(counts: Sequence[pl.DataFrame], sources: Sequence[str]) -> dict[str, int]:
-    """The last day of each of these sources in the deltas of the counts."""
-    if not counts:
-        return {}
-    rows = pl.concat([frame.select("source", "day") for frame in counts])
-    return dict(_last_days(rows.filter(pl.col("source").is_in(list(sources)))).iter_rows())
+def _last_in(delta: pl.DataFrame) -> dict[str, int]:
+    """The last days by source, of those that have any."""
+    if delta.height > _FEW:
+        return dict(_last_days(delta.filter(pl.col("day").is_not_null())).iter_rows())
+    last: dict[str, int] = {}
+    for source, day in zip(delta["source"].to_list(), delta["day"].to_list(), strict=True):
+        if day is not None:
+            last[source] = max(day, last.get(source, day))
+    return last
 
 
 def _weight(index: SegmentIndex, source: str) -> int:
