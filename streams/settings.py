@@ -158,6 +158,11 @@ class Settings:
         values.path,
         "keys of the HTTP interface; where there is none, only this machine is served",
     )
+    erasure_key_file: Path = _setting(
+        "emberline-erasure.key",
+        values.path,
+        "key under which erased users are hashed; all workers need the same, for ever: back it up",
+    )
     access_log: str = _setting(
         "",
         values.text(),

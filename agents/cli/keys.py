@@ -10,6 +10,7 @@ from agents.terminal.table import show, when
 from schemas.errors import UsageError
 from schemas.words.mail_address import is_address
 from streams.clock import SystemClock
+from streams.erasure_key import make
 
 __all__ = ["command"]
 
@@ -100,3 +101,22 @@ def revoke(ctx: click.Context, name: str, as_json: bool) -> None:
         emit({"name": name, "revoked": True})
     else:
         say(f"Revoked {name}: workers refuse it a second later.", err=True)
+
+
+@command.command(
+    "erasure", help="Make the key under which `emberline erase` keeps erased users as hashes."
+)
+@json_option
+@click.pass_context
+def erasure(ctx: click.Context, as_json: bool) -> None:
+    """Writes the file of the setting erasure_key_file, for its owner alone."""
+    file = settings_of(ctx).erasure_key_file
+    key = make(file)
+    if as_json:
+        emit({"file": str(file), "key_id": key.id})
+    else:
+        say(
+            f"Written to {file}. Give it to every worker, and keep a backup of it for ever: "
+            "without it nobody can tell who was erased.",
+            err=True,
+        )

@@ -30,6 +30,7 @@ from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.recovery import recovered
 from agents.coordinator.rules.retention_sweep import wait_ms
 from agents.coordinator.rules.state import CoordinatorState
+from agents.coordinator.sealing import sealed_inputs
 from agents.coordinator.terms import Terms
 from schemas.decode.batch_records import RecordBatch
 from schemas.decode.reject import reject_batch
@@ -404,7 +405,8 @@ class Coordinator:
     def _decided(
         self, current: CoordinatorState, inputs: Sequence[Input], now: int
     ) -> tuple[CoordinatorState, list[RecordGroup]]:
-        """The next state and the records to write."""
+        """The next state and the records to write. Blocking."""
+        inputs = sealed_inputs(inputs, self._settings)
         decision = decide(current, inputs, now, self._policy)
         return decision.state, groups_of(decision, self._topics, now, self._marked)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from agents.coordinator.rules.bounds import MAX_SOURCES, RECIPIENTS
+from agents.coordinator.rules.bounds import MAX_SOURCES, MAX_USERS, RECIPIENTS
 from agents.reference import fields
 from agents.reference.page import Page, Section, Table
 from agents.reference.pages import ABOUT
@@ -29,7 +29,10 @@ _TYPES: Mapping[CommandType, tuple[str, str]] = {
         "`sources`",
         "an import of these sources begins: their retention runs from now",
     ),
-    CommandType.ERASE: ("`users`", "refused by this version"),
+    CommandType.ERASE: (
+        f"`users`, at most {MAX_USERS:,}",
+        "erase users for ever: [erasure.md](../erasure.md)",
+    ),
 }
 _OUTCOMES: Mapping[Outcome, str] = {
     Outcome.ACCEPTED: "it will be done",

@@ -33,6 +33,7 @@ _BEFORE: Mapping[str, str] = {
     "stuck": "shards have not reported in time; `reason` names them and the remedy",
     "hold": "an operator holds the source",
     "unhold": "an operator has released the source",
+    "erase": "users are erased; `detail` says how many",
     "imported": "an import has begun: the retention of its sources runs from now",
     "sweep_paused": "the sweep is paused",
     "sweep_resumed": "the sweep goes on",

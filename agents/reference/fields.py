@@ -112,6 +112,17 @@ _OF: Mapping[str, Mapping[str, str]] = {
         "partition": "The shard.",
         "time": "When it was reported.",
         "items": "One entry for each source.",
+        "erasures": "One entry for each request that erases users.",
+    },
+    "report.erasures": {
+        "request_id": "Id of the request; the shard hides its users in any case.",
+        "rows": "Rows that were removed from segments.",
+        "hot": "No segment and no other table has rows of the users.",
+        "archived": "Rows that were removed from archived segments.",
+        "left": "Archived segments that have still to be looked at.",
+        "archive": "No archived segment that counts has rows of the users.",
+        "deleted": "The former copies of archived segments are deleted.",
+        "held": "Sources that keep their rows, because somebody holds them.",
     },
     "report.items": {
         "version": "Version of the source's record in `lifecycle.state` that was carried out.",

@@ -10,6 +10,7 @@ import polars as pl
 
 from agents.resources.threads import execute
 from agents.shard.protocol import NotHeld
+from schemas.tables.erased import Mask
 from streams.state.auxiliary_table import AuxiliaryTable, decode
 from streams.state.state_store import StateStore
 from streams.state.store import Store
@@ -27,7 +28,7 @@ class AuxiliaryParts(Generic[T, J]):
     """Runs and deltas of one auxiliary table: `keep` converts each part, `join` joins all parts.
 
     Parts are immutable and have unique keys: new parts are decoded, deleted parts are dropped, and
-    the others stay cached.
+    the others stay cached. After an erasure all parts are made again, without what the mask hides.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class AuxiliaryParts(Generic[T, J]):
         #: The parts, and all of them together: one value, as threads replace it while the event
         #: loop reads it, which must never see the parts of one moment with the sum of another.
         self._held: tuple[dict[bytes, T], J] = ({}, join(()))
+        self._generation = 0
         self._lock = threading.Lock()
 
     async def all(self, store: Store) -> J:
@@ -52,10 +54,11 @@ class AuxiliaryParts(Generic[T, J]):
         for _ in range(_ATTEMPTS):
             deltas = dict(store.table.auxiliary[self._table.delta])
             runs = list(store.table.runs[self._table.run])
+            mask = store.table.mask
             held, joined = self._held
-            if held.keys() == deltas.keys() | set(runs):
+            if held.keys() == deltas.keys() | set(runs) and self._generation == mask.generation:
                 return joined
-            found = await execute(partial(self._read, deltas, runs, store.state_store))
+            found = await execute(partial(self._read, deltas, runs, store.state_store, mask))
             if found is not None:
                 return found
             # a step is between state store and table: in a moment it is in both
@@ -63,10 +66,14 @@ class AuxiliaryParts(Generic[T, J]):
         raise NotHeld(f"shard {store.partition} changes faster than it can be read")
 
     def _read(
-        self, deltas: Mapping[bytes, pl.DataFrame], runs: Sequence[bytes], state_store: StateStore
+        self,
+        deltas: Mapping[bytes, pl.DataFrame],
+        runs: Sequence[bytes],
+        state_store: StateStore,
+        mask: Mask,
     ) -> J | None:
         with self._lock:
-            former, _ = self._held
+            former = self._held[0] if self._generation == mask.generation else {}
             parts: dict[bytes, T] = {}
             for key in runs:
                 part = former.get(key)
@@ -74,11 +81,12 @@ class AuxiliaryParts(Generic[T, J]):
                     data = state_store.get(key)
                     if data is None:
                         return None
-                    part = self._keep(decode(data))
+                    part = self._keep(self._table.masked(mask, decode(data)))
                 parts[key] = part
             for key, frame in deltas.items():
                 held = former.get(key)
                 parts[key] = self._keep(frame) if held is None else held
             joined = self._join(tuple(parts.values()))
             self._held = (parts, joined)
+            self._generation = mask.generation
             return joined

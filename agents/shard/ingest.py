@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from agents.resources.budget import Budget
@@ -26,7 +26,7 @@ from streams.kafka.remote_registry import registry_of
 from streams.kafka.topics import Topics
 from streams.period import milliseconds
 from streams.state.changelog import tombstones_ms
-from streams.state.store import Step
+from streams.state.store import MaskChanged, Step
 
 __all__ = ["FetchedBatches", "IngestLoop", "catching_up"]
 
@@ -276,21 +276,40 @@ class IngestLoop:
             scheduler = self._budget.scheduler
             # what waits here was fetched a while ago
             scheduler.events_came(load=any(laid.puts for laid in group))
-            step = self._steps.step(group)
-            if self._announces and scheduler.keeping_up(_ANNOUNCE_S):
-                step.records += self._steps.announcements()
-            await self._context.store.commit(step)
-            for decoded in (laid.decoded for laid in group):
-                if decoded.last:
-                    self._folded = self._unfolded.popleft()
-                    self.folded_ms = self._times.popleft()
-                self.events += decoded.ingested.events
-                for taken in (decoded.ingested, decoded.users):
-                    self.rejected += len(taken.rejects)
-                    self.forwarded += sum(len(to.records) for to in taken.forwards)
+            # after a user's return the parts behind it are masked by another mask
+            alone = any(laid.returned for laid in group)
+            for some in [[laid] for laid in group] if alone else [group]:
+                await self._commit_parts(some)
             self._work.check_room()
             if self._work.flush_due:
                 self._work.wake()
+
+    async def _commit_parts(self, group: Sequence[LaidOutPart]) -> None:
+        """Commits parts as one step; lays them out again while users are erased meanwhile."""
+        step = self._steps.step(group)
+        if self._announces and self._budget.scheduler.keeping_up(_ANNOUNCE_S):
+            step.records += self._steps.announcements()
+        while True:
+            try:
+                await self._context.store.commit(step)
+                break
+            except MaskChanged:
+                group = [await self._laid_again(laid) for laid in group]
+                # what is reported is reported once
+                step = replace(self._steps.step(group), records=step.records)
+        for decoded in (laid.decoded for laid in group):
+            if decoded.last:
+                self._folded = self._unfolded.popleft()
+                self.folded_ms = self._times.popleft()
+            self.events += decoded.ingested.events
+            for taken in (decoded.ingested, decoded.users):
+                self.rejected += len(taken.rejects)
+                self.forwarded += sum(len(to.records) for to in taken.forwards)
+
+    async def _laid_again(self, laid: LaidOutPart) -> LaidOutPart:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._budget.layers, self._intake.lay_out, laid.decoded, laid.direct_rows
+        )
 
     @property
     def _announces(self) -> bool:

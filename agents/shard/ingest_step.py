@@ -13,6 +13,7 @@ from schemas.tables.profile import PROFILE
 from streams.kafka.log import Record, RecordGroup
 from streams.kafka.topics import Topics
 from streams.state import keys
+from streams.state.erasures import puts_of
 from streams.state.store import Put, Step
 
 __all__ = ["StepMaker"]
@@ -64,7 +65,9 @@ class StepMaker:
         """One step of all these parts, with the cursor after the last part."""
         table = self._context.store.table
         frames: dict[bytes, pl.DataFrame] = {}
-        step = Step(frames=frames)
+        versions = {laid.mask_version for laid in group}
+        # of several, one at least is not the present one
+        step = Step(frames=frames, mask_version=versions.pop() if len(versions) == 1 else -1)
         cursor = dict(table.cursor)
         sources: dict[str, int] = {}
         for part in (part for laid in group for part in laid.parts):
@@ -74,6 +77,7 @@ class StepMaker:
                 frames[key] = part.frame
         for laid in group:
             step.puts += laid.puts
+            step.puts += puts_of(laid.returned)
             cursor |= laid.decoded.cursor
             for source, rows in laid.sources.items():
                 sources[source] = sources.get(source, 0) + rows

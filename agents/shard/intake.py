@@ -7,7 +7,9 @@ ids; a decoded part can be laid out while the next one is decoded.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import polars as pl
 
 from agents.shard.deltas import DeltaEntry, parts
 from agents.shard.jobs.context import ShardContext
@@ -17,6 +19,7 @@ from schemas.decode.ingest import Ingested, ingest
 from schemas.decode.schema_ids import schema_ids
 from schemas.decode.users import TakenUsers, of_users, take_users
 from schemas.tables import repeats
+from schemas.tables.erased import ErasedUser, Mask
 from schemas.tables.external import Said
 from schemas.tables.interaction import empty
 from schemas.tables.profile import PROFILE
@@ -53,13 +56,17 @@ class DecodedPart:
 class LaidOutPart:
     """A decoded part with its entries: `parts` become deltas, `puts` are finished segments.
 
-    `sources` gives the number of rows of each source.
+    `sources` gives the number of rows of each source. The rows have passed the mask of
+    `mask_version`; `returned` are erased users who come back with this part.
     """
 
     decoded: DecodedPart
     parts: list[DeltaEntry]
     puts: list[Put]
     sources: Mapping[str, int]
+    direct_rows: int = 1
+    mask_version: int = 0
+    returned: Sequence[ErasedUser] = ()
 
 
 def limits_of(settings: Settings) -> RecordLimits:
@@ -145,9 +152,22 @@ class Intake:
         return DecodedPart(ingested, users, cursor, last)
 
     def lay_out(self, decoded: DecodedPart, direct_rows: int) -> LaidOutPart:
-        """The entries of a decoded part."""
+        """The entries of a decoded part, without rows of erased users."""
         context = self._context
-        rows = decoded.ingested.interactions
+        mask = context.store.table.mask
+        version, returned = mask.version, _returned(mask, decoded.users)
+        taken, users = decoded.ingested, decoded.users
+        if len(mask):
+            # a record of the users topic brings its user back for the events beside it
+            mask = mask.changed(returned) if returned else mask
+            taken = replace(
+                taken,
+                interactions=mask.rows(taken.interactions),
+                counts=mask.counts(taken.counts),
+                externals=mask.externals(taken.externals),
+            )
+            users = replace(users, rows=mask.roster(users.rows))
+        rows = taken.interactions
         counted = rows["source"].value_counts()
         sources = dict(zip(counted["source"].to_list(), counted["count"].to_list(), strict=True))
         sources.pop(PROFILE, None)
@@ -155,8 +175,14 @@ class Intake:
         if rows.height >= max(1, direct_rows):
             puts = compaction_plan.lay(rows, context.new_id, context.limits)
             rows = empty()
-        entries = parts(decoded.ingested, rows, decoded.users, context.settings.segment_bytes)
-        return LaidOutPart(decoded, entries, puts, sources)
+        entries = parts(taken, rows, users, context.settings.segment_bytes)
+        return LaidOutPart(decoded, entries, puts, sources, direct_rows, version, returned)
+
+
+def _returned(mask: Mask, users: TakenUsers) -> list[ErasedUser]:
+    if not len(mask) or not users.rows.height:
+        return []
+    return mask.returned(users.rows.with_columns(time=pl.Series(users.times, dtype=pl.Int64)))
 
 
 class FetchParts:

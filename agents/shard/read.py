@@ -25,5 +25,5 @@ async def read(
     check_held(context, source, version)
     recent = await asyncio.to_thread(pinned.delta_rows, source)
     segments = pinned.segments_of(source)
-    async for frame in range_scan(source, segments, [recent], pinned.bytes_of):
+    async for frame in range_scan(source, segments, [recent], pinned.bytes_of, pinned.masked):
         yield frame

@@ -20,6 +20,7 @@ from agents.coordinator.rules.quarantine import Quarantined, readable_uses
 from agents.coordinator.rules.state import CoordinatorState
 from agents.coordinator.rules.sweep_state import RetentionSweep
 from agents.views.request_view import RequestView
+from agents.views.state_view import StateView
 from schemas.records.lifecycle import Definition, DefinitionPart, is_source
 from schemas.records.registry import FILES
 from streams.kafka.environment import Environment
@@ -146,9 +147,13 @@ class CatalogView:
 
 
 async def follow(
-    environment: Environment, view: CatalogView, requests: RequestView | None = None
+    environment: Environment,
+    view: CatalogView,
+    requests: RequestView | None = None,
+    states: StateView | None = None,
 ) -> None:
-    """Update `view`, and `requests`, from the coordinator's log until cancelled.
+    """Update `view`, `requests`, and the erasures of `states`, from the coordinator's log until
+    cancelled.
 
     The view has caught up once the coordinator has processed all records that were in `catalog`
     when the reading began, and the view has read the results. Waits while a broker does not answer;
@@ -176,6 +181,11 @@ async def follow(
                 if reader.position(log_at) >= end:
                     requests.caught_up.set()
                 await requests.advance(reader.position(log_at))
+            if states is not None and reader.position(log_at) >= end:
+                states.erasures.caught_up = True
+                if states.erasures.stale:
+                    states.erasures.stale = False
+                    await states.asked()
             for batch in await reader.fetch():
                 # a log of months is a hundred thousand records: others have their turn between
                 await asyncio.sleep(0)
@@ -184,6 +194,8 @@ async def follow(
                         view.apply(record.key, record.value)
                         if requests is not None:
                             requests.apply(record.key, record.value, record.offset)
+                        if states is not None:
+                            states.erasures.apply(record.key, record.value)
                     except ledger.Unreadable as error:
                         # what was read before holds, as it does for the coordinator
                         pass_over(batch.topic, batch.partition, record.offset, error.message)

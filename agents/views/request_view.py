@@ -13,6 +13,7 @@ from types import MappingProxyType
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.state import Request, RequestResult, WorkProgress
 from agents.views.offsets import since
+from schemas.records.lifecycle import CommandType
 from streams.kafka.foreign_records import own_key
 
 __all__ = ["COUNTS", "RequestView", "counted_as"]
@@ -101,6 +102,8 @@ class RequestView:
         request = self._requests.get(request_id)
         if request is None or request.whole is None:
             return False
+        if request.type == CommandType.ERASE:
+            return True  # it is about users, who have no results of their own
         # what is about sources says how many: in the log they stand behind the request itself
         return len(self.parts(request_id)) + request.untold >= request.whole.total or (
             request.whole.outcome.final and not self._has_parts(request)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from agents.coordinator.rules.bounds import HUGE
 from agents.names.index import NameIndex
+from agents.views.erasure_view import ErasureView
 from agents.views.offsets import since
 from schemas.records import codec
 from schemas.records.lifecycle import WORKING, SourceState, State
@@ -30,6 +31,8 @@ class StateView:
         self._worked: dict[str, int] = {}
         #: Visible sources that have been in the archive.
         self._back: set[str] = set()
+        self.erasures = ErasureView()
+        """What the coordinator asks of the shards beside it: users to be erased."""
         self.names = NameIndex()
         """The same records by what people call them."""
         #: Where the record of each source was written, ascending.
@@ -126,6 +129,12 @@ class StateView:
         """Note that all records below `position` have been applied, and wake waiting readers."""
         async with self._changed:
             self.position = max(self.position, position)
+            self._changed.notify_all()
+
+    async def asked(self) -> None:
+        """Wake waiting readers, because `erasures` has changed."""
+        async with self._changed:
+            self.changes += 1
             self._changed.notify_all()
 
     async def reached(self, offset: int) -> None:

@@ -215,7 +215,7 @@ def _app(environment: Environment, on_failed: Callable[[BaseException], None]) -
     companions: dict[str, MakeActor] = {
         "state view": lambda: _Follower(partial(state_view.follow, environment, view)),
         "catalog view": lambda: _Follower(
-            partial(catalog_view.follow, environment, catalog, requests)
+            partial(catalog_view.follow, environment, catalog, requests, view)
         ),
         "broker watch": lambda: gate,
         "topic watch": lambda: watch,

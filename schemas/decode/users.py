@@ -28,11 +28,14 @@ __all__ = ["TakenUsers", "of_users", "take_users"]
 
 @dataclass(frozen=True, slots=True)
 class TakenUsers:
-    """`rows` are in `roster.ROSTER_SCHEMA`, numbered in their order of arrival."""
+    """`rows` are in `roster.ROSTER_SCHEMA`, numbered in their order of arrival; `times` are those
+    of their records in Kafka (UTC milliseconds).
+    """
 
     rows: pl.DataFrame
     forwards: list[Forward]
     rejects: list[Reject]
+    times: Sequence[int] = ()
 
 
 def of_users(batch: RecordBatch, inputs: Inputs) -> bool:
@@ -81,13 +84,15 @@ def take_users(
         return TakenUsers(ROSTER_SCHEMA.to_frame(), [], rejects.found)
     targets = partition_of(pl.Series([user for user, *_ in found], dtype=pl.String), partitions)
     ours: list[tuple[str, Mapping[str, Any] | None]] = []
+    times: list[int] = []
     misplaced: dict[tuple[str, int, bool], Forward] = {}
     for target, (user, fields, batch, record) in zip(targets.to_list(), found, strict=True):
         if target == partition or batch.topic == inputs.repartition:
             ours.append((user, fields))
+            times.append(record.timestamp)
         else:
             group = (batch.topic, target, record.key is None)
             if group not in misplaced:
                 misplaced[group] = Forward(batch.topic, batch.partition, target)
             misplaced[group].add(record, user)
-    return TakenUsers(roster_rows(ours, sequence), list(misplaced.values()), rejects.found)
+    return TakenUsers(roster_rows(ours, sequence), list(misplaced.values()), rejects.found, times)

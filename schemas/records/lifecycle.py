@@ -18,6 +18,7 @@ __all__ = [
     "CommandType",
     "Definition",
     "DefinitionPart",
+    "ErasureItem",
     "Exemption",
     "Hold",
     "Outcome",
@@ -265,12 +266,37 @@ class ReportItem(NamedTuple):
         )
 
 
+class ErasureItem(NamedTuple):
+    """How far one shard is with a request that erases users: they are hidden in any case.
+
+    `rows` were removed from segments, and `archived` from archived segments, of which `left` have
+    still to be looked at. `hot`: no segment and no other table has rows of the users; `archive`: no
+    archived segment that counts has any; `deleted`: their former copies are deleted. `held` are
+    sources that keep their rows, because somebody holds them.
+    """
+
+    request_id: str
+    rows: int = 0
+    hot: bool = False
+    archived: int = 0
+    left: int = 0
+    archive: bool = False
+    deleted: bool = False
+    held: tuple[str, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self.hot and self.archive and self.deleted
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One shard's report about one or many sources."""
+    """One shard's report about one or many sources, or about erasures."""
 
     partition: int
     items: tuple[ReportItem, ...]
+    erasures: tuple[ErasureItem, ...] = ()
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Report":
@@ -279,6 +305,10 @@ class Report:
             partition=record["partition"],
             items=tuple(
                 ReportItem(**{**item, "phase": _PHASES[item["phase"]]}) for item in record["items"]
+            ),
+            erasures=tuple(
+                ErasureItem(**{**item, "held": tuple(item["held"])})
+                for item in record.get("erasures", ())
             ),
         )
 

@@ -27,9 +27,16 @@ class ArchiveMismatch(Fatal):
 
 
 def append(
-    settings: Settings, partition: int, index: SegmentIndex, data: bytes, epoch: int
+    settings: Settings,
+    partition: int,
+    index: SegmentIndex,
+    data: bytes,
+    epoch: int,
+    replaces: str = "",
 ) -> Record:
-    """The archive record of a segment that holds one source."""
+    """The archive record of a segment that holds one source; `replaces` is the id of the archived
+    segment whose rows it has, without those of erased users.
+    """
     (source,) = index.sources
     headers = {
         "segment": index.id,
@@ -38,7 +45,7 @@ def append(
         "rows": str(index.rows),
         "partitions": str(settings.partitions),
         "checksum": index.checksum,
-        "replaces": "",
+        "replaces": replaces,
     }
     return Record(
         Topics(settings.prefix).archive,

@@ -14,12 +14,14 @@ import polars as pl
 
 from schemas.errors import CorruptSegment
 from schemas.tables.counts import COUNT_SCHEMA, add_up
+from schemas.tables.erased import Mask
 from schemas.tables.external import EXTERNAL_SCHEMA, last_said
 from schemas.tables.roster import ROSTER_SCHEMA, latest
 from schemas.tables.sealed import is_sealed, sealed, unsealed
 from streams.state import keys
 
 __all__ = [
+    "BY_DELTA",
     "COUNTS",
     "EXTERNALS",
     "ROSTER",
@@ -30,7 +32,6 @@ __all__ = [
     "encode",
     "flush",
     "merge",
-    "schema_of",
     "weight",
 ]
 
@@ -42,24 +43,22 @@ _FRAME_BYTES = 2_000
 
 @dataclass(frozen=True)
 class AuxiliaryTable:
-    """One auxiliary table: the letters of its deltas and runs, its schema and its fold."""
+    """One auxiliary table: the letters of its deltas and runs, its schema, its fold, and what a
+    mask leaves of its rows.
+    """
 
     delta: bytes
     run: bytes
     schema: pl.Schema
     fold: Callable[[pl.DataFrame], pl.DataFrame]
+    masked: Callable[[Mask, pl.DataFrame], pl.DataFrame]
 
 
-COUNTS = AuxiliaryTable(b"e", b"a", COUNT_SCHEMA, add_up)
-ROSTER = AuxiliaryTable(b"q", b"r", ROSTER_SCHEMA, latest)
-EXTERNALS = AuxiliaryTable(b"x", b"y", EXTERNAL_SCHEMA, last_said)
+COUNTS = AuxiliaryTable(b"e", b"a", COUNT_SCHEMA, add_up, Mask.counts)
+ROSTER = AuxiliaryTable(b"q", b"r", ROSTER_SCHEMA, latest, Mask.roster)
+EXTERNALS = AuxiliaryTable(b"x", b"y", EXTERNAL_SCHEMA, last_said, Mask.externals)
 TABLES = (COUNTS, ROSTER, EXTERNALS)
-_SCHEMAS = {table.delta: table.schema for table in TABLES}
-
-
-def schema_of(key: bytes) -> pl.Schema:
-    """The schema of an auxiliary table's delta."""
-    return _SCHEMAS[keys.kind(key)]
+BY_DELTA = {table.delta: table for table in TABLES}
 
 
 def weight(frame: pl.DataFrame) -> int:

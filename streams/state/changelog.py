@@ -10,6 +10,8 @@ import logging
 
 from schemas.decode.batch import KafkaRecord, RecordBatch
 from schemas.errors import Fatal
+from schemas.tables.erased import ErasureKey
+from streams.erasure_key import erasure_key
 from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import in_transaction, pass_over, whole_records_of
 from streams.kafka.log import Log, LogReader, LogWriter, ReaderOptions, Record
@@ -22,7 +24,15 @@ from streams.state.hot_table import ChangelogOrigin, HotTable
 from streams.state.replay import Replay
 from streams.state.state_store import StateStore
 
-__all__ = ["FORMAT", "WrongPartitions", "fence", "load", "recover", "tombstones_ms"]
+__all__ = [
+    "FORMAT",
+    "WrongErasureKey",
+    "WrongPartitions",
+    "fence",
+    "load",
+    "recover",
+    "tombstones_ms",
+]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +44,10 @@ _AUXILIARY_BYTES = 32_000_000
 
 class WrongPartitions(Fatal):
     """The hot table was built with another number of partitions."""
+
+
+class WrongErasureKey(Fatal):
+    """Users were erased under a key that this worker does not have."""
 
 
 def fence(settings: Settings, partition: int, owner: str) -> Record:
@@ -54,8 +68,8 @@ async def recover(
 
     The writer must have been started, which fences the former owner. Returns the table and the
     changelog offset after the fence. Raises `WrongPartitions` if the number of partitions differs,
-    `StepFailed` or `Fenced` from the commit of the fence, `Recoverable` if no record of the
-    changelog comes.
+    `WrongErasureKey` if users were erased under another key, `StepFailed` or `Fenced` from the
+    commit of the fence, `Recoverable` if no record of the changelog comes.
     """
     settings, kafka = environment.settings, environment.kafka
     topic = Topics(settings.prefix).changelog
@@ -83,7 +97,8 @@ async def recover(
         last_ms = await _replay(reader, head, state_store, owner) or last_ms
     finally:
         await reader.close()
-    table = await asyncio.to_thread(load, state_store)
+    key = await asyncio.to_thread(erasure_key, settings)
+    table = await asyncio.to_thread(load, state_store, key=key)
     table.rested_ms = max(0, now_ms - last_ms) if last_ms else 0
     if table.origin is None:
         table.origin = ChangelogOrigin(environment.new_id(), settings.partitions, FORMAT)
@@ -93,13 +108,18 @@ async def recover(
     return table, state_store.position()
 
 
-def load(state_store: StateStore, limit: int = _AUXILIARY_BYTES) -> HotTable:
+def load(
+    state_store: StateStore, limit: int = _AUXILIARY_BYTES, key: ErasureKey | None = None
+) -> HotTable:
     """The hot table built from the entries of the state store.
 
     `limit`: the bytes that the deltas of the auxiliary tables may take before they are folded.
+    Raises `WrongErasureKey` if users were erased under another key than `key`.
     """
-    table = HotTable()
-    for prefix in (b"o", b"c", b"i/", b"m/", b"v/", b"n/"):
+    table = HotTable(erasure_key=key)
+    table.apply(state_store.items(b"z"))
+    _check_key(table, key)
+    for prefix in (b"o", b"c", b"i/", b"m/", b"v/", b"n/", b"j/"):
         table.apply(state_store.items(prefix))
     runs = [each.run + b"/" for each in TABLES]
     for prefix in (b"d/", b"h/", b"w/", *runs):
@@ -111,7 +131,20 @@ def load(state_store: StateStore, limit: int = _AUXILIARY_BYTES) -> HotTable:
             if table.auxiliary_bytes > limit:
                 table.fold_auxiliary()
                 limit = max(limit, 2 * table.auxiliary_bytes)
+    # last: it masks what has been loaded
+    table.apply(state_store.items(b"g/"))
+    table.settle()
     return table
+
+
+def _check_key(table: HotTable, key: ErasureKey | None) -> None:
+    marks = table.erasure_marks
+    if marks is not None and (key is None or key.id != marks.key):
+        having = "there is no such file" if key is None else f"the file has the key {key.id}"
+        raise WrongErasureKey(
+            f"users were erased under the key {marks.key}, and {having} (setting erasure_key_file)",
+            remedy="Put the file back from its backup: without it nobody can tell who was erased",
+        )
 
 
 def _check(origin: ChangelogOrigin | None, partitions: int, partition: int) -> None:

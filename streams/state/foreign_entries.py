@@ -21,7 +21,7 @@ _ID = rb"[0-9a-f]{24}"
 _NUMBERED = rb"[0-9a-f]{16}/[0-9a-f]{3,}"
 _RUN = rb"[0-9a-f]{2}/" + _ID + rb"/[0-9a-f]{3,}"
 _KEY = re.compile(
-    rb"[foc]|[dehqxw]/"
+    rb"[focz]|[dehqxw]/"
     + _NUMBERED
     + rb"|[ary]/"
     + _RUN
@@ -29,10 +29,10 @@ _KEY = re.compile(
     + _ID
     + rb"|m/.+/"
     + _ID
-    + rb"|[vn]/.+|p/[0-9a-f]{4,}/.+",
+    + rb"|[vn]/.+|p/[0-9a-f]{4,}/.+|g/[0-9a-f]{32}|j/.+",
     re.DOTALL,
 )
-_NEVER_DELETED = {b"f", b"o", b"c", b"v"}
+_NEVER_DELETED = {b"f", b"o", b"c", b"v", b"z", b"g"}
 _RUNS = {table.run for table in auxiliary.TABLES}
 
 

@@ -8,7 +8,7 @@ the state store.
 import builtins
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -16,11 +16,13 @@ import polars as pl
 
 from schemas.segment.index import SegmentIndex
 from schemas.tables import delta
+from schemas.tables.erased import NO_MASK, ErasedUser, ErasureKey, Mask
 from schemas.tables.interaction import SCHEMA
 from schemas.tables.repeats import packed
 from streams.state import auxiliary_table as auxiliary
 from streams.state import keys, pieces
 from streams.state.delta_frames import DeltaFrames
+from streams.state.erasures import ErasureMarks, ErasureWork, erased_user
 
 __all__ = ["Applied", "ChangelogOrigin", "HotTable", "ManifestEntry"]
 
@@ -29,17 +31,23 @@ Put = tuple[bytes, bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """A manifest entry: the archive offset of a segment, its rows, bytes, checksum and epoch."""
+    """A manifest entry: the archive offset of a segment, its rows, bytes, checksum and epoch, and
+    the generation of the mask that its rows have passed.
+    """
 
     offset: int
     rows: int
     bytes: int
     checksum: str
     epoch: int
+    masked: int = 0
 
     def to_json(self) -> builtins.bytes:
         """As a changelog value."""
-        return json.dumps(asdict(self)).encode()
+        plain = asdict(self)
+        if not self.masked:
+            del plain["masked"]  # as former versions wrote it
+        return json.dumps(plain).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,17 @@ class HotTable:
     works: int = 0
     #: Time since the last write to the shard when it was taken over, milliseconds.
     rested_ms: int = 0
+    #: Without it, erased users cannot be told: `recover` refuses to go on.
+    erasure_key: ErasureKey | None = field(default=None, repr=False)
+    erasure_marks: ErasureMarks | None = None
+    #: By request id: what this shard has done for requests that are not closed.
+    erasures: dict[str, ErasureWork] = field(default_factory=dict)
+    mask: Mask = NO_MASK
+    #: Segments, and runs of the auxiliary tables, that may hold rows which the mask hides.
+    unclean: set[str] = field(default_factory=set)
+    unclean_runs: set[bytes] = field(default_factory=set)
+    #: All entries of the manifest have passed the mask up to this generation.
+    archive_clean: int = 0
     _layout: Layout | None = None
 
     @property
@@ -147,12 +166,25 @@ class HotTable:
     def apply(
         self, puts: Iterable[Put], frames: Mapping[bytes, pl.DataFrame] | None = None
     ) -> None:
-        """Applies committed entries in order; `frames` saves decoding deltas that were made here.
+        """Applies committed entries in order; `frames` saves decoding deltas that were made here,
+        and have no rows that the mask hides.
 
         Raises `CorruptSegment` for a delta that cannot be decoded.
         """
+        erased: list[ErasedUser] = []
+        if self.unclean or self.unclean_runs:
+            puts = list(puts)
+            dirty = self._dirty(puts)
+        else:
+            dirty = False
         for key, value in puts:
             match keys.kind(key):
+                case b"g" if value is not None:
+                    erased.append(erased_user(key, value))
+                case b"z" if value is not None:
+                    self.erasure_marks = ErasureMarks.of(value)
+                case b"j":
+                    self._erasure(keys.name(key), value)
                 case b"d":
                     self._delta(key, value, frames or {})
                 case b"i":
@@ -177,7 +209,74 @@ class HotTable:
                     self.origin = ChangelogOrigin.from_json(value)
                 case _:
                     pass  # segment bytes and the fence leave no trace in memory
+        if dirty:
+            self._inherit(list(puts))
+        if erased:
+            self._erase(erased)
         self.deltas.rebuild()
+
+    def _dirty(self, puts: Sequence[Put]) -> bool:
+        """Whether a step removes segments or runs that may hold hidden rows."""
+        gone = [key for key, value in puts if value is None]
+        return any(
+            keys.name(key) in self.unclean if keys.kind(key) == b"i" else key in self.unclean_runs
+            for key in gone
+        )
+
+    def _inherit(self, puts: Sequence[Put]) -> None:
+        """What replaces something that may hold hidden rows may hold them too."""
+        letters = [table.run for table in auxiliary.TABLES]
+        for key in (key for key, value in puts if value is not None):
+            if keys.kind(key) == b"i":
+                self.unclean.add(keys.name(key))
+            elif keys.kind(key) in letters:
+                self.unclean_runs.add(key)
+
+    def _erase(self, users: Iterable[ErasedUser]) -> None:
+        """Change the mask. Deltas lose what it hides at once; what else may hold it is unclean."""
+        former = self.mask
+        base = former if former.key is self.erasure_key else Mask(self.erasure_key)
+        self.mask = base.changed(users)
+        if self.mask.generation == former.generation:
+            return
+        self.unclean = set(self.segments)
+        self.unclean_runs = {key for held in self.runs.values() for key in held}
+        self._mask_deltas()
+
+    def _mask_deltas(self) -> None:
+        whole = [frame["user"] for frame in self.deltas.frames()]
+        found = list(self.mask.among(pl.concat(whole))) if whole else []
+        for key in list(self.deltas) if found else ():
+            frame = self.deltas[key]
+            if frame["user"].is_in(found).any():
+                self.deltas[key] = self.mask.rows(frame)
+        for letter, held in self.auxiliary.items():
+            table = auxiliary.BY_DELTA[letter]
+            for key, frame in held.items():
+                held[key] = table.masked(self.mask, frame)
+        self._weigh_auxiliary()
+
+    def settle(self) -> None:
+        """After loading: what was clean when the marks were written last is clean."""
+        marks = self.erasure_marks
+        if marks is not None and marks.hot >= self.mask.generation:
+            self.unclean_runs.clear()
+            # what was restored for somebody who holds it may not have passed the mask
+            self.unclean = {index.id for index in self.segments.values() if self._unmasked(index)}
+
+    def _unmasked(self, index: SegmentIndex) -> bool:
+        """Whether a segment comes from the archive and has not passed the mask there."""
+        if len(index.sources) != 1:
+            return False
+        (source,) = index.sources
+        entry = self.manifest.get(source, {}).get(index.id)
+        return entry is not None and entry.masked < self.mask.generation
+
+    def _erasure(self, request_id: str, value: bytes | None) -> None:
+        if value is None:
+            self.erasures.pop(request_id, None)
+        else:
+            self.erasures[request_id] = ErasureWork.of(value)
 
     def _cursor(self, fields: Mapping[str, Any]) -> None:
         self.cursor = dict(fields["offsets"])
@@ -199,7 +298,8 @@ class HotTable:
         if former is not None:
             self.auxiliary_bytes -= auxiliary.weight(former)
         if value is not None:
-            frame = frames[key] if key in frames else delta.decode(value, auxiliary.schema_of(key))
+            schema = auxiliary.BY_DELTA[keys.kind(key)].schema
+            frame = frames[key] if key in frames else delta.decode(value, schema)
             self.auxiliary[keys.kind(key)][key] = frame
             self.auxiliary_bytes += auxiliary.weight(frame)
             self.next_sequence = max(self.next_sequence, keys.delta_sequence(key) + 1)
@@ -218,12 +318,16 @@ class HotTable:
                 nothing = rows.clear()
                 held.update(dict.fromkeys(held, nothing))
                 held[first] = rows
+        self._weigh_auxiliary()
+
+    def _weigh_auxiliary(self) -> None:
         held_by_all = (frame for held in self.auxiliary.values() for frame in held.values())
         self.auxiliary_bytes = sum(map(auxiliary.weight, held_by_all))
 
     def _run(self, key: bytes, value: bytes | None) -> None:
         if value is None:
             self.runs[keys.kind(key)].pop(key, None)
+            self.unclean_runs.discard(key)
         else:
             self.runs[keys.kind(key)][key] = len(value)
 
@@ -243,6 +347,7 @@ class HotTable:
     def _segment(self, segment_id: str, value: bytes | None) -> None:
         self._layout = None
         old = self.segments.pop(segment_id, None)
+        self.unclean.discard(segment_id)
         for source in old.sources if old is not None else ():
             holders = tuple(each for each in self.by_source.pop(source) if each != segment_id)
             if holders:
@@ -251,6 +356,8 @@ class HotTable:
             return
         index = SegmentIndex.from_json(value)
         self.segments[segment_id] = index
+        if self.mask.generation and self._unmasked(index):
+            self.unclean.add(segment_id)
         held, itself = self.by_source, (segment_id,)
         for source in index.sources:
             held[source] = held.get(source, ()) + itself
@@ -259,7 +366,8 @@ class HotTable:
         entries = self.manifest.setdefault(source, {})
         self._count_archived(source, entries.pop(segment_id, None), -1)
         if value is not None:
-            entries[segment_id] = _made(ManifestEntry, value)
+            entry = entries[segment_id] = _made(ManifestEntry, value)
+            self.archive_clean = min(self.archive_clean, entry.masked)
             self._count_archived(source, entries[segment_id], 1)
         if not entries:
             del self.manifest[source]

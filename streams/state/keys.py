@@ -17,15 +17,22 @@ x/<sequence>/<part>      a delta of events' external ids; y/<level>/<run id>/<pi
 h/<sequence>/<part>      hashes of event ids that were seen
 w/<sequence>/<part>      the same of a former version, whose hashes held within one version of
                          Polars: never read, and deleted
+z                        erased users: the id of their key, and how far their rows are removed
+g/<digest>               an erased user, as a keyed hash (32 hex digits)
+j/<request id>           how far the shard is with a request that erases users
 """
 
 __all__ = [
     "CURSOR",
+    "ERASURE_MARKS",
     "FENCE",
     "ORIGIN",
     "applied",
     "delta",
     "delta_sequence",
+    "erased",
+    "erased_digest",
+    "erasure",
     "index",
     "kind",
     "manifest_entry",
@@ -41,6 +48,7 @@ __all__ = [
 FENCE = b"f"
 ORIGIN = b"o"
 CURSOR = b"c"
+ERASURE_MARKS = b"z"
 
 
 def delta(sequence: int, part: int, letter: bytes = b"d") -> bytes:
@@ -86,6 +94,21 @@ def uniques(source: str) -> bytes:
 def uniques_piece(source: str, piece: int) -> bytes:
     """The key of a piece of those: `uniques` is that of the first, 0."""
     return f"p/{piece:04x}/{source}".encode() if piece else uniques(source)
+
+
+def erased(digest: bytes) -> bytes:
+    """The key of an erased user."""
+    return b"g/" + digest.hex().encode()
+
+
+def erased_digest(key: bytes) -> bytes:
+    """The digest in such a key. Raises ValueError."""
+    return bytes.fromhex(name(key))
+
+
+def erasure(request_id: str) -> bytes:
+    """The key of this shard's part of a request that erases users."""
+    return f"j/{request_id}".encode()
 
 
 def kind(key: bytes) -> bytes:

@@ -33,13 +33,14 @@ async def range_scan(
     segments: Sequence[SegmentIndex],
     deltas: Sequence[pl.DataFrame],
     load: Callable[[SegmentIndex], bytes],
+    masked: Callable[[SegmentIndex, pl.DataFrame], pl.DataFrame] = lambda index, rows: rows,
 ) -> AsyncIterator[pl.DataFrame]:
     """Folded frames in `interaction.SCHEMA`, in ascending ranges of users; none is empty.
 
-    `deltas` have rows of the source only. `load` returns a segment's bytes and is called in
-    threads. No key is in two frames.
+    `deltas` have rows of the source only. `load` returns a segment's bytes, and `masked` leaves out
+    rows of a segment that are not to be read; both are called in threads. No key is in two frames.
     """
-    rows = _Rows(source, segments, deltas, load)
+    rows = _Rows(source, segments, deltas, load, masked)
     loop = asyncio.get_running_loop()
     low: str | None = None
     for high in [*await loop.run_in_executor(_THREADS, rows.bounds), None]:
@@ -57,6 +58,7 @@ class _Rows:
     segments: Sequence[SegmentIndex]
     deltas: Sequence[pl.DataFrame]
     load: Callable[[SegmentIndex], bytes]
+    masked: Callable[[SegmentIndex, pl.DataFrame], pl.DataFrame]
 
     def bounds(self) -> list[str]:
         """The first users of all ranges but the first, in order."""
@@ -83,7 +85,7 @@ class _Rows:
             yield frame.filter(above & below)
         for index in self.segments:
             if self._meets(index, low, high):
-                yield self._segment(index, COLUMNS, (low, high))
+                yield self.masked(index, self._segment(index, COLUMNS, (low, high)))
 
     def _meets(self, index: SegmentIndex, low: str | None, high: str | None) -> bool:
         # in a shared segment the source's own users may begin and end anywhere

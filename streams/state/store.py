@@ -10,8 +10,10 @@ from typing import TypeVar
 import polars as pl
 from rocksdict import Cache
 
+from schemas.errors import Recoverable
 from schemas.segment.codec import decode, decode_together
 from schemas.segment.index import SegmentIndex, verified
+from schemas.tables.erased import NO_MASK, Mask
 from schemas.tables.interaction import COLUMNS, empty
 from streams.clock import SYSTEM_RANDOM
 from streams.kafka.environment import Environment
@@ -25,10 +27,14 @@ from streams.state.hot_table import HotTable
 from streams.state.rocks import StoreSnapshot
 from streams.state.state_store import StateStore
 
-__all__ = ["PinnedShard", "Step", "Store", "bounded", "made_ms", "new_id"]
+__all__ = ["MaskChanged", "PinnedShard", "Step", "Store", "bounded", "made_ms", "new_id"]
 
 T = TypeVar("T")
 Put = tuple[bytes, bytes | None]
+
+
+class MaskChanged(Recoverable):
+    """The rows of a step were masked by a mask that is not the present one: mask them again."""
 
 
 @dataclass
@@ -38,7 +44,8 @@ class Step:
     `puts` go to the changelog and, after the commit, to the state store and the hot table; `frames`
     saves decoding deltas that were made here. `appends` go to the archive first; `manifest_of`
     turns their offsets into manifest puts of the same step. `records` and `groups` go to other
-    topics.
+    topics. `mask_version` is the version of the mask that the rows of `puts` have passed; None if
+    there are no rows, or none that could have been masked meanwhile.
     """
 
     puts: list[Put] = field(default_factory=list)
@@ -47,11 +54,16 @@ class Step:
     groups: list[RecordGroup] = field(default_factory=list)
     appends: list[Record] = field(default_factory=list)
     manifest_of: Callable[[list[int]], list[Put]] | None = None
+    mask_version: int | None = None
 
 
 @dataclass(frozen=True)
 class PinnedShard:
-    """One shard's rows as of one step. Its methods block: call them in threads."""
+    """One shard's rows as of one step, without those of erased users. Its methods block: call them
+    in threads.
+
+    The deltas have no rows that `mask` hides; segments in `unclean` and runs in `unclean_runs` may.
+    """
 
     segments: Mapping[str, SegmentIndex]
     by_source: Mapping[str, tuple[str, ...]]
@@ -60,6 +72,9 @@ class PinnedShard:
     runs: Mapping[bytes, tuple[bytes, ...]]
     uniques: Mapping[str, int]
     snapshot: StoreSnapshot
+    mask: Mask = NO_MASK
+    unclean: frozenset[str] = frozenset()
+    unclean_runs: frozenset[bytes] = frozenset()
 
     def segments_of(self, source: str) -> list[SegmentIndex]:
         """The segments that hold rows of `source`, in the order of their first user."""
@@ -93,7 +108,15 @@ class PinnedShard:
         `packed`, users of 24 digits may be Binary: their 12 bytes.
         """
         shared = [source] if len(index.sources) > 1 else None
-        return decode(self.bytes_of(index), shared, columns, where, packed=packed)
+        if index.id not in self.unclean:
+            return decode(self.bytes_of(index), shared, columns, where, packed=packed)
+        needed = tuple(dict.fromkeys((*columns, "user", "first")))
+        rows = decode(self.bytes_of(index), shared, needed, where)
+        return self.mask.rows(rows).select(columns)
+
+    def masked(self, index: SegmentIndex, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of a segment without hidden ones. Needs `user` and `first`."""
+        return self.mask.rows(rows) if index.id in self.unclean else rows
 
     def rows_together(
         self, indexes: Sequence[SegmentIndex], source: str, columns: Sequence[str]
@@ -101,12 +124,17 @@ class PinnedShard:
         """The rows of `source` of several segments, in any order, with these of the columns
         `TIMELESS`. All of the segments are held in memory meanwhile.
         """
-        return decode_together([self.bytes_of(index) for index in indexes], source, columns)
+        clean = [index for index in indexes if index.id not in self.unclean]
+        rows = decode_together([self.bytes_of(index) for index in clean], source, columns)
+        others = (index for index in indexes if index.id in self.unclean)
+        return pl.concat([rows, *(self.segment_rows(index, source, columns) for index in others)])
 
     def auxiliary_rows(self, table: AuxiliaryTable) -> pl.DataFrame:
         """All rows of an auxiliary table, folded."""
         parts = [pl.DataFrame(schema=table.schema), *self.auxiliary.get(table.delta, ())]
-        parts += [decode_auxiliary(self.snapshot[key]) for key in self.runs.get(table.run, ())]
+        for key in self.runs.get(table.run, ()):
+            rows = decode_auxiliary(self.snapshot[key])
+            parts.append(table.masked(self.mask, rows) if key in self.unclean_runs else rows)
         return table.fold(pl.concat(parts))
 
 
@@ -198,7 +226,7 @@ class Store:
 
     async def commit(self, step: Step) -> None:
         """Commits a step and applies it. Raises `Fenced` or `StepFailed`: then the shard needs a
-        new takeover.
+        new takeover; and `MaskChanged`: then nothing was written.
         """
         async with self._lock:
             await self._commit(step)
@@ -206,6 +234,8 @@ class Store:
     async def _commit(self, step: Step) -> None:
         if self._writer is None:
             raise RuntimeError("the store is not open")
+        if step.mask_version not in (None, self.table.mask.version):
+            raise MaskChanged(f"shard {self.partition} has erased users meanwhile")
         manifest: list[Put] = []
         doubts = self._proven
 
@@ -267,13 +297,16 @@ class Store:
                 runs={letter: tuple(sorted(found)) for letter, found in table.runs.items()},
                 uniques=dict(table.uniques),
                 snapshot=self.state_store.snapshot(),
+                mask=table.mask,
+                unclean=frozenset(table.unclean),
+                unclean_runs=frozenset(table.unclean_runs),
             )
 
     def _entry(self, put: Put) -> Record:
         return Record(self._changelog, put[0], put[1], self.partition)
 
     async def read(self, index: SegmentIndex, source: str | None = None) -> pl.DataFrame:
-        """A segment's rows; with a source, only the rows of that source."""
+        """A segment's rows, of erased users too; with a source, only the rows of that source."""
         return await asyncio.to_thread(self._decode, index, source)
 
     def _decode(self, index: SegmentIndex, source: str | None) -> pl.DataFrame:

@@ -30,6 +30,7 @@ __all__ = [
     "CorruptBlock",
     "decode",
     "encode",
+    "names",
     "pack",
     "pack_user",
     "rows_of",
@@ -43,6 +44,7 @@ _SIZE_BYTES = 4
 _MOST_RATIO = 255
 """By how much lz4 can make bytes fewer."""
 _HEX = "^[0-9a-f]{24}$"
+_HEX_BYTES = 12
 _HEX_PATTERN = re.compile(_HEX)
 _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     **SCHEMA,
@@ -90,6 +92,22 @@ def _packed(user: pl.Series) -> pl.Series:
     digits = pl.col("user").str.decode("hex", strict=False)
     either = pl.when(hexed).then(digits).otherwise(named)
     return user.to_frame("user").select(user=either)["user"]
+
+
+def names(packed: pl.Series) -> pl.Series:
+    """Packed users (Binary) by name (String)."""
+    sizes = packed.bin.size()
+    if (sizes == _HEX_BYTES).all():
+        return packed.bin.encode("hex")
+    size = pl.col("size")
+    hexed = (sizes == _HEX_BYTES).alias("hexed")
+    frame = pl.DataFrame([packed.alias("user"), sizes.cast(pl.Int64).alias("size"), hexed])
+    # digits are no text
+    letters = pl.when(pl.col("user").bin.ends_with(b"b")).then(2).otherwise(1)
+    plain = pl.when("hexed").then(pl.lit(b"a")).otherwise("user")
+    text = plain.bin.head(pl.when("hexed").then(0).otherwise(size - letters)).cast(pl.String)
+    named = pl.when("hexed").then(pl.col("user").bin.encode("hex")).otherwise(text)
+    return frame.select(user=named)["user"]
 
 
 def split(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:

@@ -23,6 +23,7 @@ from rocksdict import Cache
 
 from schemas.segment.codec import decode
 from schemas.segment.index import SegmentIndex
+from schemas.tables.erased import Mask
 from streams.state.hot_table import HotTable
 from streams.state.state_store import StateStore
 from streams.user_index import block as block
@@ -51,6 +52,8 @@ class ByUser:
         self._store: UserStore | None = None
         self._gone: list[Run] = []
         self._merge: RunMerge | None = None
+        #: Whether the merge under way takes every run that there was.
+        self._whole = False
         self._distrusted = False
         self._working = threading.Lock()
         self._closed = False
@@ -123,22 +126,37 @@ class ByUser:
             state_store=state_store.snapshot() if segments else None,
             runs=self.runs,
             blocks=self.store.snapshot(),
+            mask=table.mask,
         )
 
-    async def index(self, segments: Sequence[SegmentIndex], state_store: StateStore) -> None:
-        """Covers `segments` by one run. Raises `SegmentGone`, `UserStoreFailed`."""
+    async def index(
+        self,
+        segments: Sequence[SegmentIndex],
+        state_store: StateStore,
+        masked: Callable[[SegmentIndex, pl.DataFrame], pl.DataFrame] = lambda index, rows: rows,
+    ) -> None:
+        """Covers `segments` by one run, without the rows that `masked` leaves out. Raises
+        `SegmentGone`, `UserStoreFailed`.
+        """
         ids = {index.id for index in segments}
         covered = self.covered | ids
-        run = await self._in_thread(lambda: self._write_run(segments, state_store, covered))
+
+        def load(index: SegmentIndex) -> pl.DataFrame:
+            return masked(index, decode(stored_segment(state_store, index)))
+
+        run = await self._in_thread(lambda: self._write_run(segments, load, covered))
         if not self._distrusted:
             self.runs = (*self.runs, run)
             self.covered |= ids
 
     def _write_run(
-        self, segments: Sequence[SegmentIndex], state_store: StateStore, covered: set[str]
+        self,
+        segments: Sequence[SegmentIndex],
+        load: Callable[[SegmentIndex], pl.DataFrame],
+        covered: set[str],
     ) -> Run:
         # No snapshot: it would keep the state store's folder locked after a shard has let go of it.
-        frames = [block.pack(decode(stored_segment(state_store, index))) for index in segments]
+        frames = [block.pack(load(index)) for index in segments]
         # Segments are sorted by source: so are a user's rows then, which compresses well.
         rows = pl.concat(frames).sort("user", maintain_order=True)
         store, number = self.store, self.store.new_number()
@@ -161,6 +179,7 @@ class ByUser:
             return True
         self._merge = self._merge or self._plan(table)
         if self._merge is None:
+            self.store.cleaned(table.mask.generation)
             return False
         try:
             run = await self._in_thread(self._merge.step)
@@ -172,24 +191,32 @@ class ByUser:
         return True
 
     def _plan(self, table: HotTable) -> RunMerge | None:
-        chosen = choose(self.runs)
+        # after an erasure every run is written again, without what the mask hides
+        self._whole = not self.is_clean(table.mask)
+        chosen = list(self.runs) if self._whole else choose(self.runs)
         if not chosen:
             return None
         # From here on nothing can come back covered by rows that this merge drops.
         self.covered &= table.segments.keys()
         held = {source for name in self.covered for source in table.segments[name].sources}
-        return RunMerge(self.store, chosen, frozenset(held))
+        return RunMerge(self.store, chosen, frozenset(held), table.mask)
 
     async def _replace(self, former: Sequence[Run], run: Run) -> None:
         added = run if run.rows else None
         covered = set(self.covered)
         await self._in_thread(lambda: self.store.write(add=added, remove=former, covered=covered))
+        if self._merge is not None and self._whole:
+            self.store.cleaned(self._merge.mask.generation)
         self._merge = None
         if not self._distrusted:
             # Readers that pinned the former runs have their blocks; the next ones do not ask.
             self.runs = tuple(other for other in self.runs if other not in former)
             self.runs += (added,) if added is not None else ()
             self._gone = list(former)
+
+    def is_clean(self, mask: Mask) -> bool:
+        """Whether the runs have no rows of users whom the mask's generations have erased."""
+        return self.store.clean >= mask.generation
 
     def distrust(self) -> None:
         """Forgets the whole index at once, because stored data was wrong."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 from rocksdict import Snapshot
 
+from schemas.tables.erased import NO_MASK, Mask
 from schemas.tables.fold import fold
 from streams.user_index import block as block
 from streams.user_index.block import CorruptBlock
@@ -19,14 +20,17 @@ BLOCKS_PER_STEP = 128
 
 class RunMerge:
     """Writes the folded rows of `runs` as one run, without the rows of sources that are not in
-    `kept`.
+    `kept`, and without those that `mask` hides.
 
     A crash loses only the work done so far: blocks count only after the caller has written the
     run's entry.
     """
 
-    def __init__(self, store: UserStore, runs: Sequence[Run], kept: frozenset[str]) -> None:
+    def __init__(
+        self, store: UserStore, runs: Sequence[Run], kept: frozenset[str], mask: Mask = NO_MASK
+    ) -> None:
         self.runs = tuple(runs)
+        self.mask = mask
         self._store = store
         self._kept = pl.Series(sorted(kept), dtype=pl.String)
         # The blocks at the edges of a range are read twice: they must be few among the rest.
@@ -63,9 +67,18 @@ class RunMerge:
         ]
         if not frames:
             return pl.DataFrame(schema=block.PACKED)
-        rows = pl.concat(frames, rechunk=True).filter(inside & kept)
+        rows = _masked(self.mask, pl.concat(frames, rechunk=True).filter(inside & kept))
         # Rows of one user side by side fold in a third of the time.
         return fold(rows.sort("user"))
+
+
+def _masked(mask: Mask, rows: pl.DataFrame) -> pl.DataFrame:
+    """Packed rows that the mask does not hide."""
+    if not len(mask) or not rows.height:
+        return rows
+    named = rows.select("first", user=block.names(rows["user"])).with_row_index("row")
+    kept = mask.rows(named)["row"]
+    return rows if len(kept) == rows.height else rows[kept]
 
 
 def load_block(snapshot: Snapshot, run: Run, number: int) -> bytes:

@@ -7,6 +7,7 @@ import polars as pl
 from rocksdict import Snapshot
 
 from schemas.segment.index import SegmentIndex
+from schemas.tables.erased import NO_MASK, Mask
 from streams.state.rocks import StoreSnapshot
 from streams.user_index import block as block
 from streams.user_index.merge import load_block
@@ -31,12 +32,14 @@ class PinnedIndex:
     state_store: StoreSnapshot | None
     runs: Sequence[Run]
     blocks: Snapshot
+    mask: Mask = NO_MASK
 
     def find(self, users: Sequence[str]) -> list[Row]:
         """All rows of `users`, folded, sorted by user and source. Blocking.
 
         The result includes the profile-wide rows that a flush would derive from the deltas, and
-        rows of hidden sources. Raises `SegmentGone`, `CorruptBlock`, `CorruptSegment`.
+        rows of hidden sources, but nothing that the mask hides. Raises `SegmentGone`,
+        `CorruptBlock`, `CorruptSegment`.
         """
         if not users:
             return []
@@ -45,7 +48,15 @@ class PinnedIndex:
         if self.state_store is not None:
             found.extend(self.segment_filter.rows(self.segments, users, self.state_store))
         found.extend(self._indexed(users))
-        return folded(found)
+        return folded(self._masked(found, users))
+
+    def _masked(self, rows: list[Row], users: Sequence[str]) -> list[Row]:
+        begins = {
+            user: entry.returned_at for user in users if (entry := self.mask.find(user)) is not None
+        }
+        if not begins:
+            return rows
+        return [row for row in rows if row[7] >= begins.get(row[1], row[7])]
 
     def rows(self, users: Sequence[str]) -> pl.DataFrame:
         """The result of `find` as a frame in `interaction.SCHEMA`."""

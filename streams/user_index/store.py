@@ -1,6 +1,7 @@
 """The `by_user` index on disk: a RocksDB store of its own, disposable at any time.
 
 @                          what it was built from: format and identity of the hot table
+@c                         the generation of the mask up to which no run has rows of erased users
 c/<segment id>             the rows of this segment are in the runs
 r/<run, 8 hex digits>      a run: JSON of its rows and the first user of each block
 b/<run>/<block, 8 hex>     a block
@@ -39,6 +40,7 @@ __all__ = ["UserStore", "UserStoreFailed", "block_key"]
 
 _FORMAT = "2"
 _STAMP = b"@"
+_CLEAN = b"@c"
 _MEMTABLE = 4 << 20
 _OPEN_FILES = 64
 
@@ -72,6 +74,8 @@ class UserStore:
             shutil.rmtree(self.folder)
             self._store = self._open(cache)
             self._store.put(_STAMP, stamp)
+        found = self._store.get(_CLEAN)
+        self.clean = int(found) if isinstance(found, bytes) else 0
         self.runs = self._runs()
         self.covered = {str(key[2:], "ascii") for key in self._keys(b"c/", b"c0")}
         self._next = 1 + max((run.number for run in self.runs), default=0)
@@ -156,6 +160,13 @@ class UserStore:
         with self._changing():
             self._store.write(batch, self._unlogged)
         self.covered = wanted
+
+    def cleaned(self, generation: int) -> None:
+        """Note that no run has rows of users erased up to this generation. Raises as `write`."""
+        if generation > self.clean:
+            with self._changing():
+                self._store.put(_CLEAN, b"%d" % generation)
+            self.clean = generation
 
     def remove_blocks(self, run: Run) -> None:
         """Removes the blocks of a run whose entry has gone. Raises as `write` does."""

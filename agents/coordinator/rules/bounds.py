@@ -13,9 +13,11 @@ from schemas.records import times
 from schemas.records.lifecycle import SOURCE_KINDS, Command, Definition, Report, is_source
 
 __all__ = [
+    "HELD_NAMED",
     "HUGE",
     "KEY_KINDS",
     "MAX_SOURCES",
+    "MAX_USERS",
     "NO_SEGMENT",
     "clipped",
     "command_fault",
@@ -41,6 +43,10 @@ RECIPIENTS = 20
 """Addresses that one command may name."""
 MAX_SOURCES = 50_000
 """Sources of one request: all of them are told of in one transaction."""
+HELD_NAMED = 20
+"""Held sources that one report of an erasure names."""
+MAX_USERS = 10_000
+"""Users of one request: their sealed texts are one record."""
 KEY_KINDS = (*SOURCE_KINDS, "segment", "content_card")
 HUGE = 1 << 53
 """Sums of such numbers, over all shards, are still written."""
@@ -75,12 +81,24 @@ def command_fault(command: Command) -> str | None:
         return f"{count} sources are more than {MAX_SOURCES}: ask in parts"
     if not all(map(_is_text, command.sources)):
         return f"a source is longer than {TEXT} characters or is no text"
+    fault = _users_fault(command.users)
+    if fault is not None:
+        return fault
     if len(command.notify) > RECIPIENTS:
         return f"{len(command.notify)} addresses to notify are more than {RECIPIENTS}"
     if not all(_is_word(address, WORD) for address in command.notify):
         return f"an address in notify is longer than {WORD} characters or holds control characters"
     if not _is_text(command.reason or "", REASON):
         return f"reason is longer than {REASON} characters or is no text"
+    return None
+
+
+def _users_fault(users: tuple[str, ...]) -> str | None:
+    count = len(set(users))
+    if count > MAX_USERS:
+        return f"{count} users are more than {MAX_USERS}: ask in parts"
+    if not all(user and _is_text(user) for user in users):
+        return f"a user is empty, is longer than {TEXT} characters or is no text"
     return None
 
 
@@ -134,6 +152,14 @@ def report_fault(report: Report) -> str | None:
             return f"a number of {item.source} is negative, or larger than any"
         if item.checksum and not _CHECKSUM.fullmatch(item.checksum):
             return f"{item.checksum[:80]!r} is no checksum"
+    for erasure in report.erasures:
+        numbers = (erasure.rows, erasure.archived, erasure.left)
+        if not is_request_id(erasure.request_id) and _PLACE.search(erasure.request_id) is None:
+            return f"{erasure.request_id[:80]!r} is no request"
+        if min(numbers) < 0 or max(numbers) >= HUGE:
+            return f"a number of {erasure.request_id} is negative, or larger than any"
+        if len(erasure.held) > HELD_NAMED or not all(map(is_source, erasure.held)):
+            return f"the held sources of {erasure.request_id}"
     return None
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from agents.coordinator.rules import requests
+from agents.coordinator.rules import erasures, requests
 from agents.coordinator.rules.bounds import MAX_SOURCES, is_catalog_key, shared
 from agents.coordinator.rules.command_checks import CommandCheck, check_command
 from agents.coordinator.rules.command_effects import carry_out
@@ -65,7 +65,7 @@ def read(builder: DecisionBuilder, item: CommandRead) -> None:
         _refuse(builder, request, detail)
         return
     if kind is CommandType.ERASE:
-        _refuse(builder, request, "erase is not supported by this version")
+        _erase(builder, request, item)
     elif kind is CommandType.IMPORTED:
         _imported(builder, request, command)
     elif kind in _SWEEPS:
@@ -100,6 +100,14 @@ def _refuse(
         detail=message,
         request_id=request.request_id,
     )
+
+
+def _erase(builder: DecisionBuilder, request: Request, item: CommandRead) -> None:
+    fault = item.fault or erasures.fault(builder, item.command)
+    if fault:
+        _refuse(builder, request, fault)
+    else:
+        erasures.begin(builder, request, item.command)
 
 
 def _imported(builder: DecisionBuilder, request: Request, command: Command) -> None:

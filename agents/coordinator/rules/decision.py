@@ -10,7 +10,13 @@ from agents.coordinator.rules import outputs
 from agents.coordinator.rules.outputs import Output
 from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.quarantine import Quarantined
-from agents.coordinator.rules.state import CoordinatorState, Request, RequestResult, Source
+from agents.coordinator.rules.state import (
+    CoordinatorState,
+    Erasure,
+    Request,
+    RequestResult,
+    Source,
+)
 from schemas.records.lifecycle import HIDDEN, Definition
 
 __all__ = ["Changed", "Decision", "DecisionBuilder"]
@@ -38,6 +44,7 @@ class DecisionBuilder:
         self.sources = dict(state.sources)
         self.requests = dict(state.requests)
         self.results = dict(state.results)
+        self.erasures = dict(state.erasures)
         self.sweep = state.sweep
         self.quarantined = dict(state.quarantined)
         self.used = dict(state.used)
@@ -117,9 +124,27 @@ class DecisionBuilder:
         self.requests[request.request_id] = request
         self._changed["request", request.request_id] = None
 
+    def put_erasure(self, request_id: str, erasure: Erasure) -> None:
+        """Store what is asked of the shards, and what they have reported."""
+        former = self.erasures.get(request_id)
+        self.erasures[request_id] = erasure
+        if former is None:
+            self._changed["erasure", request_id] = None
+        if former is None or former.orders != erasure.orders:
+            self._changed["order", request_id] = None
+        for partition, part in erasure.parts.items():
+            if former is None or former.parts.get(partition) != part:
+                self._changed["part", f"{request_id}\x1f{partition}"] = None
+
     def forget_request(self, request: Request) -> None:
         """Remove a request and its results."""
         del self.requests[request.request_id]
+        erasure = self.erasures.pop(request.request_id, None)
+        if erasure is not None:
+            self._changed["order", request.request_id] = None
+            self._changed["erasure", request.request_id] = None
+            for partition in erasure.parts:
+                self._changed["part", f"{request.request_id}\x1f{partition}"] = None
         self._changed["request", request.request_id] = None
         for source in request.sources:
             self.results.pop((request.request_id, source), None)
@@ -152,6 +177,7 @@ class DecisionBuilder:
             sources=self.sources,
             requests=self.requests,
             results=self.results,
+            erasures=self.erasures,
             sweep=self.sweep,
             quarantined=self.quarantined,
             used=self.used,

@@ -49,11 +49,12 @@ class CatalogSnapshot:
 @dataclass(frozen=True, slots=True)
 class CommandRead:
     """A command. `position` is `topic-partition-offset`, which serves as request id if it has
-    none.
+    none. Users that it erases are sealed; `fault` says why they could not be.
     """
 
     command: Command
     position: str
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)

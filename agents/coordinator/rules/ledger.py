@@ -7,6 +7,9 @@ r"""Encodes the state as records of the compacted topic `coordinator`, and decod
     t/<request id>\x1f<source>   the last result of one source in it
     w                     the state of the sweep
     p/<source>            how far the shards are, for the workers only: not read back
+    e/<request id>        the users that a request erases, sealed, until the request is over
+    y/<request id>        such a request
+    z/<request id>\x1f<partition>   what one shard has done for it
 
 Values are JSON without the fields that have their default; a null value deletes. Other keys (`o`
 the owner, `c` the cursors) belong to the actor.
@@ -23,6 +26,8 @@ from agents.coordinator.rules.decision import Changed, Decision
 from agents.coordinator.rules.quarantine import Quarantined, exempt, readable_uses
 from agents.coordinator.rules.state import (
     CoordinatorState,
+    Erasure,
+    ErasurePart,
     Request,
     RequestResult,
     Source,
@@ -51,7 +56,11 @@ _LETTER = {
     "sweep": "w",
     "quarantined": "a",
     "progress": "p",
+    "order": "e",
+    "erasure": "y",
+    "part": "z",
 }
+_FORMS = frozenset(f"{letter}/" for letter in _LETTER.values() if letter != "w")
 
 
 class Unreadable(Fatal):
@@ -68,7 +77,7 @@ class Unreadable(Fatal):
 
 def known(key: str) -> bool:
     """Whether a key has one of the forms that `entries` makes."""
-    return key == SWEEP or key[:2] in ("s/", "k/", "a/", "r/", "t/", "p/")
+    return key == SWEEP or key[:2] in _FORMS
 
 
 def foreign(key: str) -> bool:
@@ -131,6 +140,16 @@ def _entry(state: CoordinatorState, changed: Changed) -> LogEntry:
         case "result":
             request_id, _, source = key.partition("\x1f")
             value = state.results.get((request_id, source))
+        case "order":
+            erasure = state.erasures.get(key)
+            value = None if erasure is None or not erasure.orders else replace(erasure, parts={})
+        case "erasure":
+            erasure = state.erasures.get(key)
+            value = None if erasure is None else replace(erasure, orders={}, parts={})
+        case "part":
+            request_id, _, partition = key.partition("\x1f")
+            erasure = state.erasures.get(request_id)
+            value = None if erasure is None else erasure.parts.get(int(partition))
         case _:
             return SWEEP, _dumped(state.sweep)
     return f"{_LETTER[kind]}/{key}", None if value is None else _dumped(value)
@@ -192,6 +211,11 @@ def parsed(key: str, value: bytes) -> Any:
                 return _result(plain)
             case "p":
                 return value_of(WorkProgress, plain)
+            case "e" | "y":
+                return _erasure(plain)
+            case "z":
+                int(key.rpartition("\x1f")[2])
+                return value_of(ErasurePart, {**plain, "held": tuple(plain.get("held", ()))})
             case _:
                 return sweep_of(plain)
     except MALFORMED as error:
@@ -280,6 +304,30 @@ def _result(plain: dict[str, Any] | None) -> RequestResult | None:
     )
 
 
+def _erasure(plain: dict[str, Any]) -> Erasure:
+    orders = {int(at): tuple(users) for at, users in plain.get("orders", {}).items()}
+    if not all(isinstance(user, str) for users in orders.values() for user in users):
+        raise ValueError("a user is a text")
+    return value_of(Erasure, {**plain, "orders": orders, "parts": {}})
+
+
+def _erasures(
+    orders: Mapping[str, Erasure], known: Mapping[str, Erasure], parts: Mapping[str, ErasurePart]
+) -> dict[str, Erasure]:
+    of_request: dict[str, dict[int, ErasurePart]] = {}
+    for key, part in parts.items():
+        request_id, _, partition = key.partition("\x1f")
+        of_request.setdefault(request_id, {})[int(partition)] = part
+    return {
+        key: replace(
+            erasure,
+            orders=orders[key].orders if key in orders else {},
+            parts=dict(sorted(of_request.get(key, {}).items())),
+        )
+        for key, erasure in {**orders, **known}.items()
+    }
+
+
 def _state(values: Mapping[str, Any], segments_are_roots: bool) -> CoordinatorState:
     def of(letter: str) -> dict[str, Any]:
         return {key[2:]: value for key, value in values.items() if key[:2] == f"{letter}/"}
@@ -302,6 +350,7 @@ def _state(values: Mapping[str, Any], segments_are_roots: bool) -> CoordinatorSt
             for key, request in of("r").items()
         },
         results=results,
+        erasures=_erasures(of("e"), of("y"), of("z")),
         sweep=values.get("w", RetentionSweep()),
         quarantined=quarantined,
         used=used,

@@ -4,7 +4,7 @@ definition.
 
 from dataclasses import replace
 
-from agents.coordinator.rules import requests, transitions
+from agents.coordinator.rules import erasures, requests, transitions
 from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.inputs import StateForeign
 from agents.coordinator.rules.reconcile import reconcile
@@ -41,6 +41,8 @@ def read(builder: DecisionBuilder, report: Report) -> None:
             _seen(builder, source, item)
         elif source is not None and source.work is not None and source.version == item.version:
             _worked(builder, source, source.work, report.partition, item)
+    for erasure in report.erasures:
+        erasures.worked(builder, report.partition, erasure)
 
 
 def overdue(builder: DecisionBuilder) -> None:

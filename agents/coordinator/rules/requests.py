@@ -208,7 +208,7 @@ def forget_old(builder: DecisionBuilder) -> None:
     """Remove finished requests that are older than the policy's limit."""
     horizon = builder.now - builder.policy.requests_kept_ms
     for request in list(builder.requests.values()):
-        if request.time < horizon and _over(request):
+        if request.time < horizon and _over(builder, request):
             builder.forget_request(request)
 
 
@@ -220,11 +220,13 @@ def make_room(builder: DecisionBuilder) -> None:
         return
     recent = builder.now - KEPT_MS
     found = (one for one in builder.requests.values() if one.dry_run or one.time < recent)
-    for request in sorted(filter(_over, found), key=lambda one: one.time):
+    over = (one for one in found if _over(builder, one))
+    for request in sorted(over, key=lambda one: one.time):
         if len(builder.requests) <= MOST_REQUESTS and len(builder.results) <= MOST_RESULTS:
             return
         builder.forget_request(request)
 
 
-def _over(request: Request) -> bool:
-    return request.finished >= len(request.sources)
+def _over(builder: DecisionBuilder, request: Request) -> bool:
+    erasure = builder.erasures.get(request.request_id)
+    return request.finished >= len(request.sources) and not (erasure and erasure.orders)

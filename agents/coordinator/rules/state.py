@@ -25,6 +25,8 @@ from schemas.segment.set_checksum import combine
 
 __all__ = [
     "CoordinatorState",
+    "Erasure",
+    "ErasurePart",
     "Request",
     "RequestResult",
     "Source",
@@ -260,6 +262,43 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasurePart:
+    """What one shard has reported of an erasure, and when (UTC milliseconds; 0: not yet).
+
+    `rows` and `archived` are rows that were removed from segments and from archived segments;
+    `left` are archived segments to be looked at; `held` are sources that keep their rows.
+    """
+
+    masked_at: int = 0
+    rows: int = 0
+    hot_at: int = 0
+    archived: int = 0
+    left: int = 0
+    archive_at: int = 0
+    deleted_at: int = 0
+    held: tuple[str, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to be done."""
+        return bool(self.hot_at and self.archive_at and self.deleted_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A request that erases users, by partition: what each shard is asked, and has reported.
+
+    `time` is the moment of the erasure (UTC milliseconds), `users` how many users there are.
+    `orders` has the users, as sealed texts, until the request is over; `parts` is the receipt.
+    """
+
+    time: int
+    users: int
+    orders: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    parts: Mapping[int, ErasurePart] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class CoordinatorState:
     """The whole state. The mappings are never changed in place."""
 
@@ -269,6 +308,8 @@ class CoordinatorState:
     results: Mapping[tuple[str, str], RequestResult] = field(default_factory=dict)
     """By (request id, source)."""
     sweep: RetentionSweep = field(default_factory=RetentionSweep)
+    erasures: Mapping[str, Erasure] = field(default_factory=dict)
+    """By request id."""
     quarantined: Mapping[str, Quarantined] = field(default_factory=dict)
     """By catalog key, where the latest record cannot be read."""
     used: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)

@@ -21,7 +21,8 @@ _WINDOW_ROWS = 90_000
 
 
 def mergeable(context: ShardContext) -> list[SegmentIndex]:
-    """The segments that a merge may take: archived ones are excluded.
+    """The segments that a merge may take: archived ones are excluded, and those that may hold rows
+    of erased users, which are written anew soon.
 
     A segment of one source that is at least half full is excluded too: merging it would cost more
     than reading it twice.
@@ -31,6 +32,7 @@ def mergeable(context: ShardContext) -> list[SegmentIndex]:
         index
         for index in table.segments.values()
         if not table.archived(index)
+        and index.id not in table.unclean
         and not (
             len(index.sources) == 1
             and (index.rows * 2 >= limits.rows or index.bytes * 2 >= limits.bytes)
@@ -57,7 +59,7 @@ async def compact(context: ShardContext) -> bool:
 
 async def _compact_auxiliary(context: ShardContext) -> bool:
     table, settings = context.store.table, context.settings
-    for each in auxiliary.TABLES:
+    for each in auxiliary.TABLES if not table.unclean_runs else ():
         chosen = auxiliary.choose(
             table.runs[each.run], settings.fan_in, min(_MERGE_BYTES, settings.step_bytes)
         )

@@ -1,7 +1,7 @@
 """The objects that every part of a shard's work needs, and the reports that it sends."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import polars as pl
 from agents.shard.ownership import Ownership
 from agents.views.state_view import StateView
 from schemas.records.codec import encode
+from schemas.records.lifecycle import ErasureItem
 from streams.clock import Clock
 from streams.kafka.environment import Environment
 from streams.kafka.log import Log, Record
@@ -102,6 +103,20 @@ class ShardContext:
 
         if puts := await asyncio.to_thread(plan):
             await self.store.commit(Step(puts=puts))
+
+    def erasure_report(self, items: Sequence[ErasureItem]) -> list[Record]:
+        """A report of requests that erase users, to send with a step."""
+        if not items:
+            return []
+        plain = [{**item._asdict(), "held": list(item.held)} for item in items]
+        fields = {"partition": self.partition, "time": self.clock.now_ms(), "erasures": plain}
+        topic = Topics(self.settings.prefix).shard_reports
+        return [Record(topic, items[0].request_id.encode(), encode("report", fields))]
+
+    def held(self, sources: Iterable[str]) -> set[str]:
+        """Those of the sources that somebody holds: their rows stay."""
+        found = ((source, self.view.get(source)) for source in sources)
+        return {source for source, state in found if state is not None and state.held is not None}
 
     def reports(self, items: Iterable[ReportItem]) -> list[Record]:
         """Shard reports to send with a step; one record reports up to a thousand sources."""

@@ -201,7 +201,12 @@ class Expire:
             (
                 keys.manifest_entry(_only(index), index.id),
                 ManifestEntry(
-                    offset, index.rows, index.bytes, index.checksum, self._epoch(index)
+                    offset,
+                    index.rows,
+                    index.bytes,
+                    index.checksum,
+                    self._epoch(index),
+                    0 if index.id in self._table.unclean else self._table.mask.generation,
                 ).to_json(),
             )
             for index, offset in zip(chunk, offsets, strict=True)

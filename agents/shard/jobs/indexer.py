@@ -4,6 +4,8 @@ Answers are correct without the index. So the indexer takes segments only when t
 waited for a while, and pauses as long as it has worked.
 """
 
+import polars as pl
+
 from agents.shard.jobs.context import ShardContext
 from schemas.segment.index import SegmentIndex
 from streams.state.store import bounded, made_ms
@@ -53,11 +55,23 @@ class Indexer:
         if not chosen:
             return False
         try:
-            await self._users.index(chosen, store.state_store)
+            await self._users.index(chosen, store.state_store, self._masked)
         except SegmentGone:
             # Replaced since it was chosen; what replaces it is there the next time.
             return False
         return True
+
+    def _masked(self, index: SegmentIndex, rows: pl.DataFrame) -> pl.DataFrame:
+        table = self._context.store.table
+        return table.mask.rows(rows) if index.id in table.unclean else rows
+
+    def is_clean(self) -> bool:
+        """Whether the index has no rows of erased users."""
+        return self._users.is_clean(self._context.store.table.mask)
+
+    async def clean(self) -> None:
+        """A bounded step towards that. Raises `UserStoreFailed`."""
+        await self._users.compact(self._context.store.table)
 
     def _due(self) -> list[SegmentIndex]:
         """The next segments to index, oldest first.

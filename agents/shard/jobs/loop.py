@@ -1,15 +1,19 @@
 """The work loop: the work of a shard besides ingest, one bounded step at a time.
 
-Lifecycle comes first, then flush, late rows, merge, the index by user. But full deltas are flushed
-between the steps of a long job, because ingest waits for that. There is no queue: the loop finds
-jobs by comparing the desired state of sources with the state that the shard has applied.
+Users are hidden first, then comes what is hot of them, then lifecycle, late rows, the archive of
+erased users, merge, the index by user. But full deltas are flushed between the steps of a long job,
+because ingest waits for that. There is no queue: the loop finds jobs by comparing what should be
+true with what the shard has applied.
 """
 
 import asyncio
 
 from agents.resources.budget import Budget
+from agents.shard.jobs.clean import Clean, is_due
+from agents.shard.jobs.clean_archive import CleanArchive, archive_due, dirty_sources
 from agents.shard.jobs.compact import compact
 from agents.shard.jobs.context import ShardContext
+from agents.shard.jobs.erasures import Erasures
 from agents.shard.jobs.expire import Expire
 from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.reports import Reminder
@@ -28,7 +32,13 @@ _TURN_S = 0.1
 _LATE_EVERY_S = 5.0
 _SOURCES_PER_JOB = 2_000
 
+#: How soon the archive is looked at for erased users, if there was nothing to do.
+_ARCHIVE_EVERY_S = 1.0
+#: How soon a broker that has refused to delete is asked again.
+_REFUSED_S = 600.0
+
 Versions = dict[str, tuple[int, int]]
+Job = Expire | Restore | Clean | CleanArchive
 
 
 class WorkLoop:
@@ -38,9 +48,14 @@ class WorkLoop:
         self._context = context
         self._indexer = indexer
         self._budget = budget
-        self._job: Expire | Restore | None = None
+        self._job: Job | None = None
         self._reminder = Reminder(context)
+        self._erasures = Erasures(context, indexer)
+        #: Segments with rows of erased users that somebody's hold keeps.
+        self._kept: set[str] = set()
         self._late_at = 0.0
+        self._archive_at = 0.0
+        self._delete_at = 0.0
         self._woken = asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
@@ -103,6 +118,8 @@ class WorkLoop:
         self._context.store.state_store.check()
         # the bounds move with the number of shards that this worker holds
         self.check_room()
+        if await self._erasures.hide():
+            return True
         if self._context.store.table.delta_rows >= self._budget.delta_rows:
             await self._context.flush()
             self.check_room()
@@ -116,10 +133,10 @@ class WorkLoop:
         if self._job is not None:
             async with self._budget.scheduler.lifecycle() as ours:
                 if ours and not await self._job.step():
-                    self._job = None
+                    self._ended(self._job)
             self.check_room()
             return True
-        if await self._reminder.step():
+        if await self._erasures.report() or await self._reminder.step():
             return True
         scheduler = self._budget.scheduler
         if scheduler.background.locked() or not scheduler.leaves_room(_DEFER_S):
@@ -127,16 +144,37 @@ class WorkLoop:
         async with scheduler.background:
             return await compact(self._context) or await self._indexer.step()
 
-    def _find(self) -> Expire | Restore | None:
+    def _find(self) -> Job | None:
+        context, now = self._context, self._context.clock.monotonic_s()
+        if context.store.table.mask.generation and self._cleaning():
+            return Clean(context, self._indexer, self._kept)
         if expiring := self._pending(State.EXPIRING):
-            return Expire(self._context, expiring)
+            return Expire(context, expiring)
         if restoring := self._pending(State.RESTORING):
-            return Restore(self._context, restoring)
-        if self._context.clock.monotonic_s() >= self._late_at:
-            self._late_at = self._context.clock.monotonic_s() + _LATE_EVERY_S
+            # what comes back from the archive has passed the mask
+            dirty = dirty_sources(context, restoring)
+            return CleanArchive(context, dirty) if dirty else Restore(context, restoring)
+        if now >= self._late_at:
+            self._late_at = now + _LATE_EVERY_S
             if late := self._late():
-                return Expire(self._context, late, late=True)
+                return Expire(context, late, late=True)
+        if now >= self._archive_at:
+            if archive_due(context, deletes=now >= self._delete_at):
+                return CleanArchive(context)
+            self._archive_at = now + _ARCHIVE_EVERY_S
         return None
+
+    def _ended(self, job: Job) -> None:
+        self._job = None
+        if isinstance(job, CleanArchive) and job.refused:
+            self._delete_at = self._context.clock.monotonic_s() + _REFUSED_S
+
+    def _cleaning(self) -> bool:
+        segments, held = self._context.store.table.segments, self._context.held
+        self._kept &= {
+            name for name in self._kept & segments.keys() if held(segments[name].sources)
+        }
+        return is_due(self._context, self._indexer, self._kept)
 
     def _pending(self, state: State) -> Versions:
         applied = self._context.store.table.applied

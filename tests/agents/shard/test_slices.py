@@ -20,6 +20,7 @@ from agents.shard.user_list import UserList
 from schemas.segment.codec import decode, encode
 from schemas.segment.index import SegmentIndex, build
 from schemas.segment.order import in_order
+from schemas.tables.erased import NO_MASK
 from schemas.tables.fold import fold
 from schemas.tables.interaction import SCHEMA, empty
 from schemas.tables.profile import wide
@@ -60,6 +61,7 @@ class Made:
         self.by_source: dict[str, tuple[str, ...]] = {}
         self.auxiliary: dict[bytes, tuple[pl.DataFrame, ...]] = {}
         self.runs: dict[bytes, tuple[bytes, ...]] = {}
+        self.mask = NO_MASK
         for _ in range(random.randint(0, 5)):
             self.flush(self._rows(random, random.randint(1, rows)), random)
         self.deltas = tuple(self._rows(random, random.randint(1, rows)) for _ in range(2))

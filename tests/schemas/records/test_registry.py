@@ -24,7 +24,7 @@ IDS = {
     "expiring_soon": 13,
     "state": 14,
     "audit": 15,
-    "report": 16,
+    "report": 19,
 }
 
 

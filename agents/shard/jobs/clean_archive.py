@@ -1,0 +1,199 @@
+"""Removes the rows of erased users from the archive: FILTER, MOVE, DELETE.
+
+An archived segment that has such rows is replaced by one without them at the archive's end, and the
+entries of the manifest change in the same step. The former copy counts no more from then on. The
+segments that count and lie below such copies, or in one record batch with them, are moved to the
+end too; when none is left there, everything below is deleted.
+
+One call of `step` commits at most one bounded transaction. The job is only in memory: after a crash
+a new one finds in the manifest and in the marks what has been done.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from contextlib import aclosing
+from dataclasses import replace
+
+from agents.shard.jobs.archived import Archived, counted, without_hidden
+from agents.shard.jobs.context import ShardContext
+from agents.shard.jobs.erasures import dirty_entries
+from schemas.errors import Recoverable
+from schemas.segment.codec import decode
+from schemas.segment.index import SegmentIndex
+from streams.kafka.log import ReaderOptions
+from streams.kafka.topics import Topics
+from streams.state import compaction_plan
+from streams.state.hot_table import HotTable, ManifestEntry
+from streams.state.store import Step
+
+__all__ = ["CleanArchive", "archive_due", "dirty_sources"]
+
+log = logging.getLogger(__name__)
+
+#: Steps after which other work may come first.
+_STEPS = 16
+
+
+def dirty_sources(context: ShardContext, sources: Collection[str]) -> set[str]:
+    """Those of the sources whose archived segments may have rows of erased users, and that nobody
+    holds.
+    """
+    if context.store.table.archive_clean >= context.store.table.mask.generation:
+        return set()
+    dirty = {source for source, _ in dirty_entries(context)} & set(sources)
+    return dirty - context.held(dirty)
+
+
+def archive_due(context: ShardContext, *, deletes: bool) -> bool:
+    """Whether there is something to remove from the archive; with `deletes` also dead copies."""
+    table = context.store.table
+    marks = table.erasure_marks
+    if marks is None:
+        return False
+    if table.archive_clean < table.mask.generation:
+        dirty = {source for source, _ in dirty_entries(context)}
+        if not dirty:
+            table.archive_clean = table.mask.generation
+        elif dirty - context.held(dirty):
+            return True
+    return deletes and marks.dead > 0
+
+
+class CleanArchive:
+    """Cleans the archive of one shard; with `sources` only theirs, without moving and deleting."""
+
+    def __init__(self, context: ShardContext, sources: Collection[str] | None = None) -> None:
+        self._context = context
+        self._sources = sources
+        self._left = _STEPS
+        #: Where the record batch with the last dead copy ends; 0 before it is looked at.
+        self._end = 0
+        self.refused = False
+        """Whether the broker has refused to delete records of the archive."""
+
+    @property
+    def _table(self) -> HotTable:
+        return self._context.store.table
+
+    async def step(self) -> bool:
+        """Does the next step; False once the job is done, or other work may come first.
+
+        Raises `Fenced`, `StepFailed`, `ArchiveMismatch`.
+        """
+        if self._sources is not None:
+            return await self._filter()
+        self._left -= 1
+        return self._left >= 0 and (
+            await self._filter() or await self._move() or await self._delete()
+        )
+
+    async def _filter(self) -> bool:
+        context, table = self._context, self._table
+        if table.archive_clean >= table.mask.generation:
+            return False
+        dirty = dirty_entries(context)
+        held = context.held({source for source, _ in dirty})
+        wanted = self._chunk(
+            [
+                (source, name)
+                for source, name in dirty
+                if source not in held and (self._sources is None or source in self._sources)
+            ]
+        )
+        if not wanted:
+            return False
+        step, archived, removed = Step(), Archived(context), 0
+        for index, data in await self._read(wanted):
+            rows = await asyncio.to_thread(decode, data)
+            kept = await asyncio.to_thread(without_hidden, table.mask, rows, ())
+            if kept.height == rows.height:
+                archived.keep(index)
+                continue
+            removed += rows.height - kept.height
+            puts = await asyncio.to_thread(
+                compaction_plan.store, kept, index.level, context.new_id, context.limits
+            )
+            archived.replace(index, puts)
+            if index.id in table.segments:
+                # it is hot as well: what is hot stays what is in the archive
+                step.puts += puts + compaction_plan.remove([index])
+        archived.join(step)
+        step.puts += counted(table, archived=removed) if removed else []
+        await context.store.commit(step)
+        return True
+
+    async def _move(self) -> bool:
+        """Copies segments that lie below dead copies to the end."""
+        context, table = self._context, self._table
+        marks = table.erasure_marks
+        if marks is None or not marks.dead:
+            return False
+        dead = self._end = self._end or await self._batch_end(marks.dead)
+        below = sorted(
+            (entry.offset, source, name)
+            for source, entries in table.manifest.items()
+            for name, entry in entries.items()
+            if entry.offset < dead
+        )
+        wanted = self._chunk([(source, name) for _, source, name in below])
+        if not wanted:
+            return False
+        step, archived = Step(), Archived(context)
+        for index, data in await self._read(wanted):
+            archived.move(index, data)
+        archived.join(step)
+        await context.store.commit(step)
+        return True
+
+    async def _delete(self) -> bool:
+        """Deletes what lies below the last dead copy: nothing there counts."""
+        context, marks = self._context, self._table.erasure_marks
+        if marks is None or not marks.dead:
+            return False
+        topic = Topics(context.settings.prefix).archive
+        try:
+            await context.kafka.admin.delete_below((topic, context.partition), self._end)
+        except Recoverable as error:
+            self.refused = True
+            log.warning(
+                "%s[%d] keeps copies of erased users' rows, which count no more: %s",
+                *(topic, context.partition, error),
+            )
+            return False
+        await context.store.commit(Step(puts=[replace(marks, dead=0).put()]))
+        return True
+
+    async def _batch_end(self, dead: int) -> int:
+        """The offset behind the record batch that holds the offset before `dead`: the log gives and
+        deletes whole batches.
+        """
+        context = self._context
+        partition = (Topics(context.settings.prefix).archive, context.partition)
+        start, _ = (await context.kafka.admin.bounds([partition]))[partition]
+        if start >= dead:
+            return dead  # it was deleted, and that was not noted
+        reader = context.kafka.reader({partition: dead - 1}, ReaderOptions(name="archive-end"))
+        await reader.start()
+        try:
+            while not (batches := await reader.progress()):
+                pass
+            return max(dead, batches[0].next_offset)
+        finally:
+            await reader.close()
+
+    def _chunk(self, names: list[tuple[str, str]]) -> dict[str, ManifestEntry]:
+        """The entries of the first segments: so many as one step may have."""
+        found: dict[str, ManifestEntry] = {}
+        weight = 0
+        for source, name in names:
+            entry = self._table.manifest[source][name]
+            if found and weight + entry.bytes > self._context.work_bytes:
+                break
+            found[name] = entry
+            weight += entry.bytes
+        return found
+
+    async def _read(self, entries: dict[str, ManifestEntry]) -> list[tuple[SegmentIndex, bytes]]:
+        async with aclosing(self._context.archive.read(entries)) as reading:
+            return [segment async for segment in reading]

@@ -1,0 +1,71 @@
+"""Users are erased by a command on the control topic, with a real worker from end to end."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from agents.tools.operator_requests import ask, command
+from agents.tools.publish import Chunk, publish
+from schemas.records import codec
+from schemas.records.lifecycle import Outcome
+from streams import erasure_key
+from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.topic_reader import read_each
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from tests.rigs.faults.harness import SMALL, define
+from tests.rigs.worker import running
+
+A = "campaign:spring"
+USERS = [f"person-{number}" for number in range(40)]
+
+
+def event(user: str, number: int) -> bytes:
+    fields = {"id": f"{user}-{number}", "user_id": user, "time": 1_767_225_600_000 + number}
+    return codec.encode("send", {**fields, "campaign_id": "spring", "channel": "EMAIL"})
+
+
+@pytest.mark.connected
+async def test_a_command_erases_users_from_acceptance_to_completion(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    small: dict[str, Any] = {**SMALL, "erasure_key_file": tmp_path / "erasure.key"}
+    settings = replace(settings, **small)
+    await define(settings, A, "ACTIVE", 1_767_225_600_000)
+    sent = [Chunk("interactions.send", [b"x"] * 40, [event(user, 0) for user in USERS])]
+    await publish(settings, sent)
+    gone = {USERS[3], USERS[7], "nobody"}
+
+    async with running(settings) as worker, aiohttp.ClientSession() as session:
+        await worker.ready()
+
+        async def found() -> set[str]:
+            url = f"{worker.url}/sources/{A}/interactions"
+            async with session.get(url) as answer:
+                assert answer.status == 200, await answer.text()
+                lines = (await answer.text()).splitlines()
+            return {user for user in USERS if any(f'"{user}"' in line for line in lines)}
+
+        while await found() != set(USERS):
+            pass
+        record = {**command("erase", request_id="one"), "users": sorted(gone)}
+        refused = await ask(settings, record)
+        assert refused.bad
+        assert "emberline keys erasure" in refused.bad[0]["message"]
+        erasure_key.make(settings.erasure_key_file)
+        answer = await ask(settings, {**record, "request_id": "two"})
+        assert answer.whole is not None
+        assert answer.whole["outcome"] == Outcome.COMPLETED
+        assert answer.whole["message"] == (
+            "hidden in every answer; 2 rows removed from hot data, 0 from the archive"
+        )
+        await publish(settings, [Chunk("interactions.send", [b"x"], [event(USERS[3], 1)])])
+        assert await found() == set(USERS) - gone
+        async with session.get(f"{worker.url}/requests/two") as told:
+            assert (await told.json())["state"] == "finished"
+    for topic in (topics.coordinator, topics.audit, topics.control_results):
+        async for _, _, one in read_each(KafkaLog(settings), topic):
+            assert not [user for user in gone if user.encode() in (one.value or b"")]
