@@ -1,5 +1,6 @@
 """`emberline verify`: whether the data is whole."""
 
+from dataclasses import asdict
 from itertools import groupby
 
 import click
@@ -9,10 +10,13 @@ from agents.terminal.amounts import period, size
 from agents.terminal.progress import LiveLine
 from agents.terminal.say import say
 from agents.terminal.table import prose
+from agents.verify.rebuild import Mend, plan_rebuild, write_rebuild
 from agents.verify.report import VerifyReport
 from agents.verify.verify import VerifyProgress, verify
+from schemas.errors import UsageError
 from schemas.words.plural import counted
 from streams.kafka.environment import Environment
+from streams.kafka.topic_specs import Topics
 
 __all__ = ["command", "show"]
 
@@ -24,13 +28,26 @@ _SHOWN = 20
     "verify",
     help="Prove that the data is whole: compare archive, changelog and manifest, record by record.",
 )
+@click.option(
+    "--rebuild",
+    "rebuilds",
+    is_flag=True,
+    help="Show the manifest entries that are lost and that the archive gives. Changes nothing "
+    "without --yes.",
+)
+@click.option("--yes", is_flag=True, help="With --rebuild: write them. Stop all workers first.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
-    """Works while workers run, and without any. Changes nothing. Exit code 0 if everything is
-    whole, 1 if damage was found.
+def command(ctx: click.Context, rebuilds: bool, yes: bool, as_json: bool) -> None:
+    """Works while workers run, and without any. Exit code 0 if everything is whole, 1 if damage was
+    found.
     """
+    if yes and not rebuilds:
+        raise UsageError("--yes belongs to --rebuild", remedy="Without it nothing is written")
     environment = Environment.of(settings_of(ctx))
+    if rebuilds:
+        _rebuild(ctx, environment, write=yes, as_json=as_json)
+        return
     with LiveLine("verify", "records", quiet=as_json) as line:
 
         def progress(at: VerifyProgress) -> None:
@@ -43,6 +60,46 @@ def command(ctx: click.Context, as_json: bool) -> None:
     else:
         show(report)
     ctx.exit(0 if report.whole else 1)
+
+
+def _rebuild(ctx: click.Context, environment: Environment, *, write: bool, as_json: bool) -> None:
+    """Exit code 1 if entries are lost, and were not written."""
+    done = 0
+    with LiveLine("rebuild", "records", quiet=as_json) as line:
+
+        def passed(records: int) -> None:
+            nonlocal done
+            done += records
+            if line.due:
+                line.show(done, None)
+
+        mends = run(plan_rebuild(environment, passed=passed))
+    written = run(write_rebuild(environment, mends)) if write and mends else 0
+    if as_json:
+        emit({"entries": [asdict(one) for one in mends], "written": written})
+    else:
+        for mend in mends:
+            prose(_mend_line(environment, mend))
+        lost = counted(len(mends), "entry", "entries")
+        if not mends:
+            say("No manifest entry is lost.")
+        elif write:
+            say(f"Wrote {written:,} of {lost}. Run `emberline verify` now.")
+        else:
+            prose(f"{lost} would be written. Stop all workers, and repeat this with --yes.")
+    ctx.exit(1 if len(mends) > written else 0)
+
+
+def _mend_line(environment: Environment, mend: Mend) -> str:
+    archive = Topics(environment.settings.prefix).archive
+    former = mend.former
+    why = "it has no entry" if former is None else f"its entry names offset {former.offset}"
+    if former is not None and former.offset == mend.entry.offset:
+        why = "its entry says something else"
+    return (
+        f"{archive}[{mend.shard}]@{mend.entry.offset}, source {mend.source}, segment "
+        f"{mend.segment}: {mend.entry.rows:,} rows, and {why}"
+    )
 
 
 def show(report: VerifyReport) -> None:
@@ -62,7 +119,8 @@ def show(report: VerifyReport) -> None:
     figures = report.figures
     prose(
         f"Compared {counted(figures['shards'], 'shard')}, "
-        f"{counted(figures['hot_segments'], 'hot segment')}, "
+        f"{counted(figures['sources'], 'source')}, "
+        f"{counted(figures['hot_segments'], 'hot segment')} ({figures['hot_rows']:,} rows) and "
         f"{counted(figures['archived_segments'], 'archived segment')} "
         f"({figures['archived_rows']:,} rows, {size(figures['archived_bytes'])}) "
         f"in {period(report.seconds)}."

@@ -61,7 +61,10 @@ _STORE = (
     "Stop its worker and delete the folder that the finding names: the store is filled anew from "
     "the changelog"
 )
-_REBUILD = "Restore the shard's partition of the changelog from a backup"
+_REBUILD = (
+    "Run `emberline verify --rebuild`: it shows the manifest entries that the archive gives, and "
+    "with --yes writes them"
+)
 
 MEANINGS: Mapping[FindingKind, str] = {
     FindingKind.TOPIC_MISSING: "A topic does not exist.",

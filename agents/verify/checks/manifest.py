@@ -19,8 +19,8 @@ __all__ = ["ManifestCheck"]
 class ManifestCheck:
     """One shard. Records at `pinned` and beyond are newer than the manifest: they need no entry.
 
-    `unlisted` are the records without an entry, by segment id; `figures` the sizes of what was
-    compared.
+    `unlisted` are the records without an entry, by segment id. `mends` are the entries that whole
+    records of the archive give and the manifest does not have, by source and segment id.
     """
 
     topic: str
@@ -32,6 +32,8 @@ class ManifestCheck:
     bytes: int = 0
     rows: int = 0
     unlisted: dict[str, ArchivedRecord] = field(default_factory=dict)
+    mends: dict[tuple[str, str], ManifestEntry] = field(default_factory=dict)
+    _right: set[tuple[str, str]] = field(default_factory=set)
     _wanted: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     _replaced: set[str] = field(default_factory=set)
 
@@ -62,7 +64,10 @@ class ManifestCheck:
         self.bytes += archived.facts.bytes
         self.rows += archived.facts.rows
         self._replaced.update(archived.replaces)
-        yield from self._itself(archived)
+        faults = list(self._itself(archived))
+        yield from faults
+        if not faults and record.offset < self.pinned:
+            self._mend(archived)
         for source, segment in listed:
             yield from self._against(archived, source, segment)
         if not listed and record.offset < self.pinned:
@@ -77,6 +82,8 @@ class ManifestCheck:
 
     def rest(self) -> Iterator[Finding]:
         """What is missing, once the archive has been read up to `end` and `pinned`."""
+        for name in [name for name in self.mends if name[1] in self._replaced]:
+            del self.mends[name]
         for offset, names in sorted(self._wanted.items()):
             for source, segment in names:
                 moved = self.unlisted.get(segment)
@@ -90,6 +97,17 @@ class ManifestCheck:
                 where = self._where(archived)
                 what = f"{archived.rows} rows lie in the archive and no manifest entry names them"
                 yield found(FindingKind.ARCHIVE_UNLISTED, where, what)
+
+    def _mend(self, archived: ArchivedRecord) -> None:
+        name = archived.source, archived.segment
+        entry = ManifestEntry(
+            archived.offset, archived.rows, archived.facts.bytes, archived.checksum, archived.epoch
+        )
+        if self.manifest.get(name) == entry:
+            self._right.add(name)
+            self.mends.pop(name, None)
+        elif name not in self._right:
+            self.mends[name] = entry
 
     def _itself(self, archived: ArchivedRecord) -> Iterator[Finding]:
         """A record against its own headers."""

@@ -38,7 +38,9 @@ def call(settings: Settings, *args: str) -> Result:
     return CliRunner().invoke(main, [*flags, "verify", *args])
 
 
-async def test_it_says_what_is_damaged_and_exits_with_1(replayed: Settings, tmp_path: Path) -> None:
+async def test_it_says_what_is_damaged_and_rebuilds_a_lost_entry(
+    replayed: Settings, tmp_path: Path
+) -> None:
     whole = await asyncio.to_thread(call, replayed)
     assert (whole.exit_code, whole.stdout.splitlines()[-1]) == (0, "Everything is whole.")
     assert "4 archived segments (14 rows" in whole.stdout
@@ -47,6 +49,17 @@ async def test_it_says_what_is_damaged_and_exits_with_1(replayed: Settings, tmp_
     shard, segment, offset = recorded(tmp_path).shard_of(deployment.EXPIRED)
     async with AIOKafkaProducer(bootstrap_servers=replayed.bootstrap_servers) as producer:
         key = keys.manifest_entry(deployment.EXPIRED, segment)
+        await producer.send_and_wait(topics.changelog, key=key, partition=shard)
+    # while workers may run nothing is written
+    dry = await asyncio.to_thread(call, replayed, "--rebuild")
+    assert (dry.exit_code, f"{topics.archive}[{shard}]@{offset}" in dry.stdout) == (1, True)
+    assert "1 entry would be written" in dry.stdout
+    mended = await asyncio.to_thread(call, replayed, "--rebuild", "--yes")
+    assert (mended.exit_code, "Wrote 1 of 1 entry" in mended.stdout) == (0, True)
+    again = await asyncio.to_thread(call, replayed)
+    assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, "Everything is whole.")
+
+    async with AIOKafkaProducer(bootstrap_servers=replayed.bootstrap_servers) as producer:
         await producer.send_and_wait(topics.changelog, key=key, partition=shard)
     await KafkaLog(replayed).admin.delete_below((topics.archive, 2), 4)
 
@@ -61,5 +74,5 @@ async def test_it_says_what_is_damaged_and_exits_with_1(replayed: Settings, tmp_
 
 
 def test_wrong_use_exits_with_2(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["--partitions", "none", "verify"])
-    assert result.exit_code == 2
+    for args in (["--partitions", "none", "verify"], ["verify", "--yes"]):
+        assert CliRunner().invoke(main, args).exit_code == 2

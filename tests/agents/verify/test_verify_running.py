@@ -1,0 +1,61 @@
+"""While workers take events in, expire and restore, a verification has no finding; nor has one
+after they were killed.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agents.verify.report import VerifyReport
+from agents.verify.verify import verify
+from streams.kafka.environment import Environment
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from tests.rigs.faults.harness import SMALL, Cluster, define, until
+from tests.rigs.faults.operator import Operator
+from tests.rigs.faults.traffic import Traffic
+
+pytestmark = pytest.mark.connected
+
+RUNS = 5
+
+
+async def test_nothing_is_found_while_workers_run_and_after_they_died(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
+    traffic = Traffic(small, seed=14)
+    for source in traffic.sources:
+        await define(small, source, "ACTIVE", updated_at=1_760_000_000_000)
+    with Cluster(small, tmp_path, workers=1) as cluster:
+        cluster.start()
+        await traffic.some(5)
+        await cluster.ready()
+        operator = Operator(cluster, traffic.sources, seed=14)
+        running = [
+            asyncio.create_task(traffic.run(0.02)),
+            asyncio.create_task(operator.run(0.1)),
+        ]
+        environment = Environment.of(cluster.slots[0].settings)
+        reports: list[VerifyReport] = []
+
+        async def moved() -> bool:
+            report = await verify(environment)
+            assert (report.findings, report.unchecked) == ([], []), cluster.tails()
+            reports.append(report)
+            archived = {one.figures["archived_segments"] for one in reports}
+            return len(reports) >= RUNS and len(archived) > 1 and operator.actions["restore"] > 0
+
+        await until(moved, 120, "sources expired and came back", cluster.tails)
+        assert {one.figures["shards"] for one in reports} == {4}
+        cluster.slots[0].kill()
+        for task in running:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        offline = await verify(environment)
+        assert (offline.findings, offline.unchecked) == ([], [])
+        assert offline.figures["hot_rows"] > 0
