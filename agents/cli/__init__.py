@@ -51,6 +51,15 @@ COMMANDS = {
         "agents.cli.requests:confirm",
         "Let a large sweep expire exactly what it asked about.",
     ),
+    "erase": (
+        "agents.cli.erasing:erase",
+        "Erase users for ever: from every answer at once, then from hot data and from the archive.",
+    ),
+    "erasures": (
+        "agents.cli.erasing:erasures",
+        "List requests that erase users; or show the receipt of one: what is gone from where, and "
+        "what remains until when.",
+    ),
     "status": ("agents.cli.status:command", "Show every source's state, when it is due and why."),
     "audience": (
         "agents.cli.audience:command",
@@ -106,7 +115,7 @@ SECTIONS = {
     "Look": ("status", "explain", "audience", "profile", "export", "audit", "rejected"),
     "Operate": (
         *("restore", "restores", "cancel", "hold", "unhold", "expire"),
-        *("pause", "resume", "confirm", "notify", "verify"),
+        *("pause", "resume", "confirm", "erase", "erasures", "notify", "verify"),
     ),
     "More": ("help", "version", "completion", "bench"),
 }

@@ -10,7 +10,6 @@ from agents.terminal.table import show, when
 from schemas.errors import UsageError
 from schemas.words.mail_address import is_address
 from streams.clock import SystemClock
-from streams.erasure_key import make
 
 __all__ = ["command"]
 
@@ -110,6 +109,9 @@ def revoke(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.pass_context
 def erasure(ctx: click.Context, as_json: bool) -> None:
     """Writes the file of the setting erasure_key_file, for its owner alone."""
+    # Polars, which only this command needs
+    from streams.erasure_key import make
+
     file = settings_of(ctx).erasure_key_file
     key = make(file)
     if as_json:

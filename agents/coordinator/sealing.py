@@ -10,7 +10,7 @@ from schemas.tables.erased import ErasureKey
 from streams.erasure_key import erasure_key
 from streams.settings import Settings
 
-__all__ = ["NO_KEY", "is_erasure", "sealed", "sealed_inputs"]
+__all__ = ["is_erasure", "key_or_fault", "sealed", "sealed_inputs"]
 
 NO_KEY = (
     "there is no erasure key, under which erased users are kept (setting erasure_key_file): make "
@@ -28,6 +28,14 @@ def sealed(command: Command, key: ErasureKey, partitions: int) -> Command:
     return replace(command, users=tuple(key.sealed(command.users, partitions)))
 
 
+def key_or_fault(settings: Settings) -> ErasureKey | str:
+    """The erasure key, or why there is none that can be used. Blocking."""
+    try:
+        return erasure_key(settings) or NO_KEY
+    except Fatal as error:
+        return f"{error.message}. {error.remedy}"
+
+
 def sealed_inputs(inputs: Sequence[Input], settings: Settings) -> list[Input]:
     """The inputs, with the users of commands sealed. Blocking.
 
@@ -35,17 +43,13 @@ def sealed_inputs(inputs: Sequence[Input], settings: Settings) -> list[Input]:
     """
     if not any(map(is_erasure, inputs)):
         return list(inputs)
-    fault = NO_KEY
-    try:
-        key = erasure_key(settings)
-    except Fatal as error:
-        key, fault = None, f"{error.message}. {error.remedy}"
+    key = key_or_fault(settings)
 
     def one(item: Input) -> Input:
         if not isinstance(item, CommandRead) or item.command.type != CommandType.ERASE:
             return item
-        if key is None:
-            return replace(item, command=replace(item.command, users=()), fault=fault)
+        if isinstance(key, str):
+            return replace(item, command=replace(item.command, users=()), fault=key)
         return replace(item, command=sealed(item.command, key, settings.partitions))
 
     return [one(item) for item in inputs]

@@ -152,8 +152,8 @@ async def follow(
     requests: RequestView | None = None,
     states: StateView | None = None,
 ) -> None:
-    """Update `view`, `requests`, and the erasures of `states`, from the coordinator's log until
-    cancelled.
+    """Update `view` and `requests` from the coordinator's log until cancelled. Readers of `states`,
+    which shares the erasures of `requests`, are told of new ones.
 
     The view has caught up once the coordinator has processed all records that were in `catalog`
     when the reading began, and the view has read the results. Waits while a broker does not answer;
@@ -194,8 +194,6 @@ async def follow(
                         view.apply(record.key, record.value)
                         if requests is not None:
                             requests.apply(record.key, record.value, record.offset)
-                        if states is not None:
-                            states.erasures.apply(record.key, record.value)
                     except ledger.Unreadable as error:
                         # what was read before holds, as it does for the coordinator
                         pass_over(batch.topic, batch.partition, record.offset, error.message)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from agents.coordinator.rules import ledger
 from agents.coordinator.rules.state import Request, RequestResult, WorkProgress
+from agents.views.erasure_view import ErasureView
 from agents.views.offsets import since
 from schemas.records.lifecycle import CommandType
 from streams.kafka.foreign_records import own_key
@@ -33,7 +34,14 @@ class RequestView:
     loop.
     """
 
-    def __init__(self, most_requests: int = MOST_REQUESTS, most_parts: int = MOST_PARTS) -> None:
+    def __init__(
+        self,
+        most_requests: int = MOST_REQUESTS,
+        most_parts: int = MOST_PARTS,
+        erasures: ErasureView | None = None,
+    ) -> None:
+        self.erasures = erasures or ErasureView()
+        """What is special to requests that erase users."""
         self._most_requests = most_requests
         self._most_parts = most_parts
         self._requests: dict[str, Request] = {}
@@ -137,6 +145,7 @@ class RequestView:
         """
         name = own_key(key) or ""
         letter, _, rest = name.partition("/")
+        self.erasures.apply(key, value)
         if letter not in ("r", "t", "p") or not ledger.known(name):
             return
         found = None if value is None else ledger.parsed(name, value)

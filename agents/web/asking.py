@@ -201,7 +201,8 @@ async def _sent(context: WorkerContext, command: Command) -> None:
 
 
 def _address(command: Command, request_id: str) -> str:
-    kind = "restores" if command.type == CommandType.RESTORE else "requests"
+    kinds = {CommandType.RESTORE.value: "restores", CommandType.ERASE.value: "erasures"}
+    kind = kinds.get(command.type, "requests")
     return f"/{kind}/{quote(request_id, safe='')}"
 
 

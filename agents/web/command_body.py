@@ -110,18 +110,23 @@ def schema(members: Mapping[str, Schema], *needed: str, named: bool = False) -> 
 
 
 def command_of(
-    request: web.Request, kind: str, body: Mapping[str, Any], sources: tuple[str, ...] = ()
+    request: web.Request,
+    kind: str,
+    body: Mapping[str, Any],
+    sources: tuple[str, ...] = (),
+    users: tuple[str, ...] = (),
 ) -> Command:
     """The command of a request, with its id and its sender. Raises Problem (400, 404, 409).
 
     `sources` are those in the address, by key; otherwise `body` may name them, by whatever people
-    call them.
+    call them. `users` are those of an erasure.
     """
     key = caller(request)
     command = Command(
         type=kind,
         sources=sources or _texts(body, "sources", MAX_SOURCES),
         tag=_text(body, "tag"),
+        users=users,
         dry_run=_flag(body, "dry_run"),
         request_id=_request_id(request),
         requested_by=LOCAL if key is None else key.name,

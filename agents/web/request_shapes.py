@@ -6,6 +6,8 @@ from typing import Any
 from agents.coordinator.rules.retention import SINCE
 from agents.http.keys import ISSUED
 from agents.requests.audit_facts import REFUSALS, WHYS
+from agents.requests.erasure_facts import PLACES
+from agents.requests.erasure_facts import STATES as ERASURE_STATES
 from agents.requests.facts import STATES
 from schemas.records.lifecycle import Outcome, State, Status
 
@@ -149,6 +151,44 @@ _WHOLE = {
         "description": "what would be done; of dry runs only",
     },
 }
+_RECEIPT = _shape(
+    {
+        "time": {"type": "integer", "description": "the moment of the erasure"},
+        "users": _COUNT,
+        "shards": {**_COUNT, "description": "shards that have one of the users"},
+        "done": {**_COUNT, "description": "shards that have nothing left to do"},
+        "held": {**_LIST_OF_TEXTS, "description": "sources that keep their rows, hidden"},
+        "places": {
+            "type": "array",
+            "items": _shape(
+                {
+                    "place": {"enum": list(PLACES)},
+                    "state": {"enum": list(ERASURE_STATES)},
+                    "at": {**_MOMENT, "description": "when all shards were done"},
+                    "until": {**_MOMENT, "description": "null where no date is known"},
+                    "rows": {"type": ["integer", "null"], "description": "that were removed"},
+                    "why": _TEXT,
+                }
+            ),
+        },
+        "by_shard": {
+            "type": "array",
+            "items": _shape(
+                {
+                    "shard": _COUNT,
+                    "hidden_at": _MOMENT,
+                    "hot_at": _MOMENT,
+                    "rows": _COUNT,
+                    "archive_at": _MOMENT,
+                    "archived": _COUNT,
+                    "left": {**_COUNT, "description": "archived segments still to be looked at"},
+                    "deleted_at": _MOMENT,
+                }
+            ),
+            "description": "the first 100 of them",
+        },
+    }
+)
 UNDERSTOOD = {
     "type": "array",
     "items": _shape({"given": _TEXT, "source": _TEXT, "name": _TEXT}),
@@ -173,6 +213,15 @@ REQUESTS: Mapping[str, Any] = {
                 "items": {"$ref": "#/components/schemas/RequestSummary"},
             },
             "next": _NAME,
+        }
+    ),
+    "Erasure": _shape(
+        {
+            **_REQUEST,
+            "receipt": {
+                "anyOf": [_RECEIPT, {"type": "null"}],
+                "description": "null of a dry run, and while the coordinator has not answered",
+            },
         }
     ),
     "Sweep": _shape(

@@ -176,7 +176,8 @@ async def _announce(app: App, on_ready: Ready) -> None:
 
 def _app(environment: Environment, on_failed: Callable[[BaseException], None]) -> App:
     settings = environment.settings
-    view, catalog, requests = StateView(), CatalogView(), RequestView()
+    view, catalog = StateView(), CatalogView()
+    requests = RequestView(erasures=view.erasures)
     keyring, control = KeyRing(settings.keys_file), Topics(settings.prefix).control
     budget = Budget(settings, scheduler=Scheduler(environment.clock))
     gate, ownership, watch = BrokerGate(environment.kafka), Ownership(), TopicWatch(environment)

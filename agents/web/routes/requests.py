@@ -42,7 +42,7 @@ from agents.web.source_names import source_of
 from schemas.records.lifecycle import Command, CommandType, is_source
 from schemas.words.nearest import hint
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "listing"]
 
 _LISTED = tuple(state for state in STATES if state != "sent")
 _FLAGS = ("false", "true")
@@ -111,7 +111,9 @@ async def cancel(request: web.Request) -> web.Response:
     return await asked(request, command)
 
 
-def _listing(takes: Callable[[Request], bool]) -> Handler:
+def listing(takes: Callable[[Request], bool]) -> Handler:
+    """A handler that answers with pages of the requests that `takes` takes."""
+
     async def handler(request: web.Request) -> web.Response:
         """Newest first; `next` is the cursor of the following page, null on the last."""
         context = request.app[CONTEXT]
@@ -218,7 +220,7 @@ def _many_shown(path_: str, takes: Callable[[Request], bool], summary: str) -> R
     return Route(
         method="GET",
         path=path_,
-        handler=_listing(takes),
+        handler=listing(takes),
         summary=summary,
         scope=Scope.READ,
         parameters=(_STATE, _TYPE, _DRY_RUN, *_PAGES),

@@ -1,5 +1,6 @@
 """Users are erased by a command on the control topic, with a real worker from end to end."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_each
 from streams.kafka.topics import Topics
 from streams.settings import Settings
+from tests.rigs.command_line import emberline
 from tests.rigs.faults.harness import SMALL, define
 from tests.rigs.worker import running
 
@@ -35,8 +37,8 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
     small: dict[str, Any] = {**SMALL, "erasure_key_file": tmp_path / "erasure.key"}
     settings = replace(settings, **small)
     await define(settings, A, "ACTIVE", 1_767_225_600_000)
-    sent = [Chunk("interactions.send", [b"x"] * 40, [event(user, 0) for user in USERS])]
-    await publish(settings, sent)
+    events = [Chunk("interactions.send", [b"x"] * 40, [event(user, 0) for user in USERS])]
+    await publish(settings, events)
     gone = {USERS[3], USERS[7], "nobody"}
 
     async with running(settings) as worker, aiohttp.ClientSession() as session:
@@ -64,8 +66,27 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
         )
         await publish(settings, [Chunk("interactions.send", [b"x"], [event(USERS[3], 1)])])
         assert await found() == set(USERS) - gone
-        async with session.get(f"{worker.url}/requests/two") as told:
-            assert (await told.json())["state"] == "finished"
+        async with session.get(f"{worker.url}/erasures/two") as told:
+            receipt = (await told.json())["receipt"]
+        states = {place["place"]: place["state"] for place in receipt["places"]}
+        assert states["answers"] == states["hot tables"] == states["archive"] == "gone"
+        # and by the command line, which seals the users itself
+        keyed = ("--set", f"erasure_key_file={settings.erasure_key_file}")
+        given = ("erase", USERS[5], "--yes", "--json", "--request-id", "three", *keyed)
+        made = await emberline(settings, *given)
+        assert made.exit_code == 0, made.output
+        facts = json.loads(made.stdout)
+        assert (facts["outcome"], facts["users"]) == ("completed", 1)
+        assert facts["receipt"]["done"] == facts["receipt"]["shards"] == 1
+        assert await found() == set(USERS) - gone - {USERS[5]}
+        made = await emberline(settings, "erasures")
+        assert made.stdout.count("finished") == 2, made.output
+        made = await emberline(settings, "erasures", "three")
+        assert "former copies in the archive" in made.stdout, made.output
+    commands = [
+        one.value or b"" async for _, _, one in read_each(KafkaLog(settings), topics.control)
+    ]
+    assert not [one for one in commands if USERS[5].encode() in one]
     for topic in (topics.coordinator, topics.audit, topics.control_results):
         async for _, _, one in read_each(KafkaLog(settings), topic):
             assert not [user for user in gone if user.encode() in (one.value or b"")]
