@@ -148,6 +148,6 @@ def _sync(folder: Path) -> None:
 
 def _unwritable(file: Path, error: OSError) -> Fatal:
     return Fatal(
-        f"The keys file {file} cannot be written: {error.strerror}",
-        remedy="Run this as its owner, or set keys_file to a place that can be",
+        f"The file {file} cannot be written: {error.strerror}",
+        remedy="Run this as its owner, or set another place for it",
     )

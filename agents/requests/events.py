@@ -36,6 +36,8 @@ SENT_PER_S = 1_000
 """Events sent in a second to all listeners together, as long as that is possible."""
 HELD = 16
 """Events that are held for listeners that read slowly."""
+LOOK_S = 2.0
+"""The least time between two questions whether a listener may still listen."""
 BEAT_S = 15.0
 """The time after which a listener without an event gets a comment."""
 AHEAD_S = 10.0
@@ -82,6 +84,7 @@ class EventHub:
         self._looked_at = 0.0  # a clock's seconds: when that was all that the worker knew
         self._told: dict[str, Any] = {}  # the totals of the last event
         self._turn = asyncio.Event()
+        self._checks = 0  # how often all listeners were asked for
         self._task: asyncio.Task[None] | None = None
         #: What listeners that begin or resume get first: made once for all that come in one tick.
         self._first: dict[Position | None, bytes] = {}
@@ -117,7 +120,8 @@ class EventHub:
         """The events for one listener, which has a place. `since`: what it knows already. `beat_s`:
         so long after an event without another one it gets the event `beat`.
 
-        `allowed` is asked now and then; the stream ends where it says no.
+        `allowed` is asked every `LOOK_S` as far as the listener wakes, at least every `BEAT_S`, and
+        at each `check`; the stream ends where it says no.
         """
         pause = BEAT_S if beat_s is None else beat_s
         begun = self._clock.monotonic_s()
@@ -135,16 +139,16 @@ class EventHub:
             return
         mine = self._next
         yield self._begin(since)
-        looked = self._clock.monotonic_s()
+        looked, checks = self._clock.monotonic_s(), self._checks
         while True:
             now = self._clock.monotonic_s()
             if now - begun > MOST_S:
                 yield _dropped("the stream has lasted long enough: resume it")
                 return
-            if now - looked > BEAT_S:
-                looked = now
+            if now - looked > min(LOOK_S, BEAT_S) or checks != self._checks:
+                looked, checks = now, self._checks
                 if not allowed():
-                    yield _dropped("the key is not valid any more")
+                    yield _dropped("the key, or the session, is not valid any more")
                     return
             if not self._follows(task):
                 yield _dropped(_LOST)
@@ -158,6 +162,11 @@ class EventHub:
                 yield self._held[len(self._held) - behind]
             elif not await self._wait(min(pause, max(0.0, begun + MOST_S - now))):
                 yield _COMMENT if beat_s is None else _event("beat", self._at, self._aged({}))
+
+    def check(self) -> None:
+        """Ask now whether each listener may still listen."""
+        self._checks += 1
+        self._wake()
 
     async def _wait(self, seconds: float) -> bool:
         """Wait for the next event; False if none came in time."""

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from agents.http import ended_file
 from agents.http.admission import Admission
 from agents.http.attempts import Attempts
+from agents.http.ended_file import EndedFile
 from agents.http.kept_files import KeptFiles
 from agents.http.keyring import KeyRing
 from agents.http.quota import Quota
@@ -71,11 +73,14 @@ class WorkerContext:
     exports: KeptFiles = field(init=False, repr=False)
     nonces: Nonces = field(default_factory=Nonces, repr=False)
     peers: Peers = field(init=False, repr=False)
-    ended_sessions: EndedSessions = field(default_factory=EndedSessions, repr=False)
+    ended_sessions: EndedSessions = field(init=False, repr=False)
+    ended_file: EndedFile = field(init=False, repr=False)
     sign_ins: Attempts = field(default_factory=Attempts, repr=False)
 
     def __post_init__(self) -> None:
         self.keyring = KeyRing(self.settings.keys_file)
+        self.ended_sessions = ended_file.read(self.settings.data_dir, self.clock.now_ms())
+        self.ended_file = EndedFile(self.settings.data_dir, self.ended_sessions)
         self.admission = Admission(answers(self.settings.memory_budget), self.clock)
         self.spools = Quota(self.settings.data_dir, self.settings.spool_bytes)
         keep_s = seconds(self.settings.export_keep)

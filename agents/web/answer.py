@@ -35,7 +35,7 @@ class Prepared:
 
     def answer(self, request: web.Request) -> web.Response:
         """As `tagged`."""
-        headers = {"ETag": f'"{self.tag}"', "Cache-Control": "no-cache"}
+        headers = {"ETag": f'"{self.tag}"', "Cache-Control": "private, no-cache"}
         asked = request.if_none_match or ()
         if any(one.value in (self.tag, "*") for one in asked):
             return web.Response(status=304, headers=headers)

@@ -20,7 +20,7 @@ from agents.http.route import Handler, Route
 from agents.http.signature import HEADER, SignatureRefused, Stale, netloc, verify
 from agents.scatter.context import WorkerContext
 from agents.web.access_log import note, write
-from agents.web.caller import KEY, lacking, slot
+from agents.web.caller import KEY, SESSION, lacking, slot
 from agents.web.sign_in import signed_in
 from streams.period import seconds
 
@@ -30,6 +30,13 @@ log = logging.getLogger(__name__)
 
 NOBODY = Keys()
 _LEFT = 499
+_OWN = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    hdrs.CACHE_CONTROL: "no-store",
+}
+"""Of each answer, unless it says otherwise: it is what its type says, no page of another site loads
+it, and nobody stores it."""
 _STATUS: web.RequestKey[int] = web.RequestKey("status", int)
 _LIMIT: web.RequestKey[asyncio.Timeout] = web.RequestKey("limit", asyncio.Timeout)
 
@@ -169,7 +176,7 @@ class Guard:
                 "Send a key that `emberline keys add` gave out: Authorization: Bearer KEY"
             )
         key = found.key
-        request[KEY] = key
+        request[KEY], request[SESSION] = key, found.session
         # also of what is refused: each refusal of users is a line of the access log
         self._check_rate(key)
         if not key.allows(scope):
@@ -223,6 +230,8 @@ async def _limited(
 
 
 async def _begun(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _OWN.items():
+        response.headers.setdefault(name, value)
     request[_STATUS] = response.status
     limit = request.get(_LIMIT)
     if limit is not None and not limit.expired():

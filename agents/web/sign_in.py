@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
+from agents.http.keyring import KeysLost
 from agents.http.keys import Key, Keys
 from agents.http.origin import check_site
 from agents.http.problems import Problem
 from agents.http.session import Session, find
-from agents.scatter.context import CONTEXT
+from agents.scatter.context import CONTEXT, WorkerContext
 
-__all__ = ["COOKIE", "SignedIn", "check_change", "session_of", "signed_in"]
+__all__ = ["COOKIE", "SignedIn", "check_change", "session_of", "signed_in", "still_valid"]
 
 COOKIE = "emberline-session"
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
@@ -48,6 +49,23 @@ def session_of(request: web.Request, keys: Keys) -> Session | None:
     context = request.app[CONTEXT]
     text = request.cookies.get(COOKIE, "")
     return find(keys, text, context.ended_sessions, context.clock.now_ms())
+
+
+def still_valid(context: WorkerContext, key: Key | None, session: Session | None) -> bool:
+    """Whether a request of this key and session, which was let in, would be let in now. `key` None:
+    the worker had no keys.
+    """
+    try:
+        keys = context.keyring.keys
+    except KeysLost:
+        return False
+    if key is None or keys is None:
+        return key is None and keys is None
+    if session is not None:
+        ended = context.ended_sessions.has(key.hash, session.nonce, session.until)
+        if ended or session.until <= context.clock.now_ms():
+            return False
+    return key in keys.keys
 
 
 def check_change(request: web.Request) -> None:

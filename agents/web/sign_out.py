@@ -14,19 +14,31 @@ from agents.scatter.context import WorkerContext
 from agents.scatter.trouble import trouble
 from schemas.errors import EmberlineError
 
-__all__ = ["ENDED", "note_ended", "tell_others"]
+__all__ = ["ENDED", "end_everywhere", "note_ended"]
 
 log = logging.getLogger(__name__)
 
 ENDED = "/internal/ended_sessions"
 _TELL_S = 3.0
-_NONCE = re.compile(r"[0-9a-f]{32}")
+_NONCE, _HASH = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}")
 
 
-async def tell_others(context: WorkerContext, session: Session) -> bool:
+async def end_everywhere(context: WorkerContext, session: Session) -> bool:
+    """End a session here and at the other workers; whether all of them know now."""
+    await _end(context, session.key.hash, session.nonce, session.until)
+    return await _tell_others(context, session)
+
+
+async def _end(context: WorkerContext, key_hash: str, nonce: str, until: int) -> None:
+    context.ended_sessions.end(key_hash, nonce, until, context.clock.now_ms())
+    context.events.check()  # a stream that was begun with it ends now
+    await context.ended_file.save()
+
+
+async def _tell_others(context: WorkerContext, session: Session) -> bool:
     """Tell the other workers of the group that a session has ended; whether all of them know now.
 
-    A worker that starts later does not know it.
+    One that is not in the group now does not know it.
     """
     directory = context.manager.directory
     addresses = {*directory.shards.values(), directory.control} - {context.address, ""}
@@ -35,7 +47,8 @@ async def tell_others(context: WorkerContext, session: Session) -> bool:
 
 
 async def _tell(context: WorkerContext, address: str, session: Session) -> bool:
-    body = orjson.dumps({"nonce": session.nonce, "until": session.until})
+    told = {"key": session.key.hash, "nonce": session.nonce, "until": session.until}
+    body = orjson.dumps(told)
     try:
         async with (
             asyncio.timeout(_TELL_S),
@@ -52,15 +65,17 @@ async def _tell(context: WorkerContext, address: str, session: Session) -> bool:
     return False
 
 
-def note_ended(context: WorkerContext, told: bytes) -> None:
+async def note_ended(context: WorkerContext, told: bytes) -> None:
     """What another worker tells. Raises Problem (400) for anything but a session of today."""
     try:
         found = orjson.loads(told)
-        nonce, until, now = found["nonce"], found["until"], context.clock.now_ms()
+        key_hash, nonce, until = found["key"], found["nonce"], found["until"]
     except (ValueError, KeyError, TypeError) as error:
         raise bad_request("the body is no session") from error
     if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
         raise bad_request("nonce is no id of a session")
-    if type(until) is not int or until > now + 2 * SESSION_S * 1000:
+    if not isinstance(key_hash, str) or not _HASH.fullmatch(key_hash):
+        raise bad_request("key is no hash of a key")
+    if type(until) is not int or until > context.clock.now_ms() + 2 * SESSION_S * 1000:
         raise bad_request("until is no end of a session")
-    context.ended_sessions.end(nonce, until)
+    await _end(context, key_hash, nonce, until)

@@ -5,7 +5,6 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from agents.http.keyring import KeysLost
 from agents.http.keys import Scope
 from agents.http.parameters import number
 from agents.http.problems import Problem, bad_request
@@ -15,7 +14,8 @@ from agents.requests.events import TooManyListeners
 from agents.scatter.context import CONTEXT
 from agents.scatter.visible import states_read
 from agents.web.asking import requests_read
-from agents.web.caller import caller
+from agents.web.caller import SESSION, caller
+from agents.web.sign_in import still_valid
 from agents.web.stream import check_version, stream
 
 __all__ = ["ROUTES"]
@@ -41,11 +41,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         raise bad_request(f"beat is a whole number of seconds from {_BEATS[0]} to {_BEATS[1]}")
 
     def allowed() -> bool:
-        try:
-            keys = context.keyring.keys
-        except KeysLost:
-            return False
-        return key is None or (keys is not None and key in keys.keys)
+        return still_valid(context, key, request.get(SESSION))
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         async with aclosing(context.events.events(since, allowed, beat_s)) as found:

@@ -15,7 +15,7 @@ from agents.http.session import SESSION_S, begin, end_of
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.web.answer import json_answer
 from agents.web.sign_in import COOKIE, check_change, session_of, signed_in
-from agents.web.sign_out import ENDED, note_ended, tell_others
+from agents.web.sign_out import ENDED, end_everywhere, note_ended
 
 __all__ = ["ROUTES"]
 
@@ -79,8 +79,7 @@ async def sign_out(request: web.Request) -> web.Response:
     session = None if keys is None else session_of(request, keys)
     everywhere = True
     if session is not None:
-        context.ended_sessions.end(session.nonce, session.until)
-        everywhere = await tell_others(context, session)
+        everywhere = await end_everywhere(context, session)
     found = _facts(context, None, None) if keys is None else _nobody()
     answer = json_answer(found | {"everywhere": everywhere})
     answer.del_cookie(COOKIE, httponly=True, samesite="Strict", secure=_secure(request))
@@ -89,7 +88,7 @@ async def sign_out(request: web.Request) -> web.Response:
 
 async def ended(request: web.Request) -> web.Response:
     """Another worker has ended a session."""
-    note_ended(request.app[CONTEXT], await body.read(request, _MOST_BYTES))
+    await note_ended(request.app[CONTEXT], await body.read(request, _MOST_BYTES))
     return json_answer({})
 
 

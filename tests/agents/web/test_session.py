@@ -49,14 +49,23 @@ def test_a_session_that_was_changed_in_any_place_is_none() -> None:
         assert find(keys, other, EndedSessions(), NOW) is None
 
 
-def test_ended_sessions_are_bounded() -> None:
+def test_ended_sessions_are_bounded_and_none_of_them_is_valid_again() -> None:
     keys, ended = keys_of_two(), EndedSessions(most=2)
-    texts = [begin(keys, keys.keys[0], NOW) for _ in range(3)]
-    for text in texts:
-        session = find(keys, text, ended, NOW)
+    ann, ops = keys.keys
+    texts = [begin(keys, ann, NOW + at) for at in range(5)]
+    ending, later, others = texts[:4], texts[4], begin(keys, ops, NOW)
+    for text in ending:
+        session = find(keys, text, ended, NOW + 5)
         assert session is not None
-        ended.end(session.nonce, session.until)
-    assert [find(keys, text, ended, NOW) is None for text in texts] == [False, True, True]
+        ended.end(ann.hash, session.nonce, session.until, NOW + 5)
+    assert not any(find(keys, text, ended, NOW + 5) for text in ending)
+    assert len(ended._by_key[ann.hash].nonces) == 2
+    # a session that began later, and those of other keys, go on
+    assert find(keys, later, ended, NOW + 5) is not None
+    assert find(keys, others, ended, NOW + 5) is not None
+    # what is over anyway is forgotten
+    ended.end(ops.hash, "0" * 32, NOW + 2 * SESSION_S * 1000, NOW + SESSION_S * 1000 + 5)
+    assert ended._by_key.keys() == {ops.hash}
 
 
 def test_attempts_are_limited_by_address_and_addresses_in_number() -> None:
@@ -180,6 +189,35 @@ async def test_without_keys_there_is_nothing_to_sign_in_to(tmp_path: Path) -> No
         assert (await ask(session, site, "DELETE"))[0] == 200
 
 
+async def test_a_worker_that_starts_again_knows_which_sessions_ended(tmp_path: Path) -> None:
+    given = Given(tmp_path, http_rate=0)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    key, file = {"key": given.tokens[Scope.READ]}, tmp_path / "ended_sessions.json"
+    async with serving(site) as session:
+        cookies = []
+        for _ in range(3):
+            _, _, answer = await ask(session, site, "POST", json=key)
+            cookies.append(answer.cookies[COOKIE].value)
+        await asyncio.gather(
+            *(ask(session, site, "DELETE", cookie=cookie) for cookie in cookies[:2])
+        )
+    assert file.stat().st_mode & 0o077 == 0
+    for damage in (False, True):
+        if damage:
+            file.write_bytes(file.read_bytes()[:-3])
+        site = Site(given.settings, set(range(SHARDS)), active())
+        async with serving(site) as session:
+            statuses = [
+                (await ask(session, site, path="/sources", cookie=cookie))[0] for cookie in cookies
+            ]
+            # where nobody knows which sessions ended, all have
+            assert statuses == [401, 401, 401 if damage else 200]
+            # who signs in now goes on
+            _, _, answer = await ask(session, site, "POST", json=key)
+            cookie = answer.cookies[COOKIE].value
+            assert (await ask(session, site, path="/sources", cookie=cookie))[0] == 200
+
+
 async def test_a_session_that_ends_at_one_worker_ends_at_all(tmp_path: Path) -> None:
     given = Given(tmp_path, http_rate=0)
     first, second = (Site(given.settings, shards, active()) for shards in ({0, 2}, {1, 3}))
@@ -200,7 +238,7 @@ async def test_a_session_that_ends_at_one_worker_ends_at_all(tmp_path: Path) -> 
         assert (status, found["everywhere"]) == (200, False)
         assert (await ask(session, first, path="/sources", cookie=cookie))[0] == 401
         # nobody but a worker ends the sessions of others
-        told = {"nonce": "0" * 32, "until": 1}
+        told = {"key": "0" * 64, "nonce": "0" * 32, "until": 1}
         status, _, _ = await ask(session, first, "POST", "/internal/ended_sessions", json=told)
         assert status == 401
 
