@@ -34,10 +34,13 @@ _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP)(_\
 _log = logging.getLogger(__name__)
 
 
-def _setting(default: object, read: values.Read, doc: str, *, secret: bool = False) -> Any:
+def _setting(
+    default: object, read: values.Read, doc: str, *, secret: bool = False, address: bool = False
+) -> Any:
+    """`secret`: never shown; `address`: of recipients, shown to operators only."""
     return field(
         default_factory=lambda: read(default),
-        metadata={"read": read, "doc": doc, "secret": secret},
+        metadata={"read": read, "doc": doc, "secret": secret, "address": address},
         repr=not secret,
     )
 
@@ -254,6 +257,7 @@ class Settings:
         "",
         values.words(r"[^\s@]+@[^\s@]+", "a mail address"),
         "mail addresses that are told of restores, expiries, stuck work and what expires soon",
+        address=True,
     )
     notify_language: str = _setting(
         "en", values.choice(*LANGUAGES), "language of mail: en, ja, fr, ko, pt-BR, es"
@@ -262,6 +266,7 @@ class Settings:
         "",
         values.choices_by_name(*LANGUAGES),
         "language of an address or a domain: ada@example.com=fr,example.jp=ja",
+        address=True,
     )
     mail_from: str = _setting(
         "",
@@ -288,7 +293,10 @@ class Settings:
         "", values.text(), "file whose first line is that password, instead of the setting"
     )
     webhook_urls: tuple[values.Address, ...] = _setting(
-        "", values.addresses, "addresses that are called with every message, with commas between"
+        "",
+        values.addresses,
+        "addresses that are called with every message, with commas between",
+        address=True,
     )
     webhook_secrets: str = _setting(
         "",
@@ -351,12 +359,14 @@ def names() -> tuple[str, ...]:
     return tuple(part.name for part in _parts())
 
 
-def describe(settings: Settings) -> list[SettingLine]:
-    """Every setting with its value, the origin of the value, and its documentation."""
+def describe(settings: Settings, *, addresses: bool = True) -> list[SettingLine]:
+    """Every setting with its value, the origin of the value, and its documentation. Without
+    `addresses` those of recipients are shown as secrets are.
+    """
     lines = []
     for part in _parts():
         value = values.show(getattr(settings, part.name))
-        if part.metadata["secret"]:
+        if part.metadata["secret"] or (part.metadata["address"] and not addresses):
             value = SET if value else ""
         origin = settings.origins[part.name]
         lines.append(SettingLine(part.name, value, origin, part.metadata["doc"]))

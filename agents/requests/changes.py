@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from agents.coordinator.rules.state import Request
 from agents.coordinator.rules.sweep_state import RetentionSweep
 from agents.requests.facts import progress_facts, request_facts
 from agents.views.protocol import ChangingStates
@@ -65,13 +66,13 @@ def changed(
     known = (requests.get(name) for name in asked)
     return {
         "sources": [source_facts(one, requests) for one in records if one is not None],
-        "requests": [request_facts(one, requests, states) for one in known if one is not None],
+        "requests": [_for_all(one, requests, states) for one in known if one is not None],
     }
 
 
 def running(states: ChangingStates, requests: RequestView) -> list[dict[str, Any]]:
     """The newest of the requests that run."""
-    return [request_facts(one, requests, states) for one in requests.running()[-MOST_CHANGES:]]
+    return [_for_all(one, requests, states) for one in requests.running()[-MOST_CHANGES:]]
 
 
 def totals(states: ChangingStates, requests: RequestView, sweep: RetentionSweep) -> dict[str, Any]:
@@ -86,6 +87,11 @@ def totals(states: ChangingStates, requests: RequestView, sweep: RetentionSweep)
             "confirm": sweep.question or None,
         },
     }
+
+
+def _for_all(request: Request, view: RequestView, states: ChangingStates) -> dict[str, Any]:
+    """A request as every listener may see it: the addresses of recipients are not for all."""
+    return request_facts(request, view, states) | {"notify": None}
 
 
 def _some(names: Iterable[str]) -> list[str] | None:

@@ -13,6 +13,7 @@ from agents.coordinator.rules.requests import asked as identity
 from agents.coordinator.rules.requests import repeats, same_words
 from agents.coordinator.rules.state import Request
 from agents.http.admission import WorkKind
+from agents.http.keys import Scope
 from agents.http.problems import Problem, legacy_deleted, shards_unavailable
 from agents.requests.commands import NotSent, Sent, TooLong
 from agents.requests.estimate import (
@@ -27,7 +28,7 @@ from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.sizes import outline
 from agents.views.request_view import counted_as
 from agents.views.source_table import INTERACTIONS
-from agents.web.caller import slot
+from agents.web.caller import allowed, slot
 from agents.web.command_body import wait_of
 from agents.web.command_match import matched
 from agents.web.source_names import understood, unknown_key
@@ -38,6 +39,7 @@ __all__ = [
     "NO_PARTS",
     "SENT_PROBLEMS",
     "PartPage",
+    "as_seen",
     "asked",
     "described",
     "requests_read",
@@ -179,6 +181,13 @@ async def _effect(context: WorkerContext, request: Request) -> dict[str, Any]:
         amount = Amount(*rows.select(INTERACTIONS.sum(), pl.col("bytes").sum()).row(0))
     rate = measured(request.type, context.requests, context.states)
     return effect_facts(len(sources), amount, rate)
+
+
+def as_seen(request: web.Request, facts: dict[str, Any]) -> dict[str, Any]:
+    """A request as the caller may see it: the addresses of recipients take the scope `operate`, as
+    those of GET /notifications do.
+    """
+    return facts if allowed(request, Scope.OPERATE) else facts | {"notify": None}
 
 
 def _reused(request_id: str, kind: str) -> Problem:

@@ -60,7 +60,11 @@ _REQUEST = {
     "reason": _NAME,
     "tag": _NAME,
     "dry_run": _FLAG,
-    "notify": {"type": "array", "items": _TEXT},
+    "notify": {
+        "type": ["array", "null"],
+        "items": _TEXT,
+        "description": "addresses of mail; null in events, and for keys without `operate`",
+    },
     "code": _NAME,
     "message": _TEXT,
     "already": {**_FLAG, "description": "all of it was so before"},

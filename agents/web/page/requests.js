@@ -170,7 +170,7 @@ export function OneRequest({ name: id, query, operate }) {
     [t("actor"), one.actor && html`<bdi>${actor(one.actor)}</bdi>`],
     [t("reason"), one.reason && html`<bdi>${one.reason}</bdi>`],
     [t("tag"), one.tag && html`<bdi>${one.tag}</bdi>`],
-    [t("requests.notify"), one.notify.length > 0 && html`<bdi>${one.notify.join(", ")}</bdi>`],
+    [t("requests.notify"), one.notify?.length > 0 && html`<bdi>${one.notify.join(", ")}</bdi>`],
     [t("time"), html`<${Moment} ms=${one.time} />`],
   ];
   const done = counts.total - counts.running;

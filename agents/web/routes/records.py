@@ -17,7 +17,7 @@ from agents.requests.rejected import rejected
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.web.access_log import count, note
 from agents.web.answer import json_answer, tagged
-from agents.web.caller import require
+from agents.web.caller import allowed, require
 from agents.web.pages import limit_of, limit_parameter, moment_of, moment_parameter
 from agents.web.source_names import definition_key, source_asked
 from schemas.words.nearest import hint, nearest_key
@@ -142,7 +142,7 @@ async def list_rejected(request: web.Request) -> web.Response:
 
 async def settings(request: web.Request) -> web.Response:
     """Every setting; the value of a secret is `(set)` or empty."""
-    lines = describe(request.app[CONTEXT].settings)
+    lines = describe(request.app[CONTEXT].settings, addresses=allowed(request, Scope.OPERATE))
     return tagged(request, {"settings": [asdict(line) for line in lines]})
 
 

@@ -22,6 +22,7 @@ from agents.web.asking import (
     NO_PARTS,
     SENT_PROBLEMS,
     PartPage,
+    as_seen,
     asked,
     described,
     requests_read,
@@ -136,7 +137,9 @@ def listing(takes: Callable[[Request], bool]) -> Handler:
         return tagged(
             request,
             {
-                "requests": [request_facts(one, view, context.states) for one in page],
+                "requests": [
+                    as_seen(request, request_facts(one, view, context.states)) for one in page
+                ],
                 "next": f"{page[-1].time}.{page[-1].request_id}" if more else None,
             },
         )
@@ -155,11 +158,11 @@ async def one_request(request: web.Request) -> web.Response:
     )
     found = context.requests.get(request_id)
     if found is not None:
-        return tagged(request, await described(context, found, page))
+        return tagged(request, as_seen(request, await described(context, found, page)))
     sent = context.commands.sent(request_id)
     if sent is None:
         raise unknown_request(request_id)
-    return tagged(request, {**sent_facts(sent), **NO_PARTS})
+    return tagged(request, as_seen(request, {**sent_facts(sent), **NO_PARTS}))
 
 
 def _several(request: web.Request, name: str, known: Iterable[str]) -> frozenset[str]:

@@ -13,9 +13,13 @@ import pytest
 
 from agents.http import keyring
 from agents.http.keys import Keys, Scope
+from agents.http.session import SESSION_S, EndedSessions, begin, find
 from agents.requests import events
 from agents.requests.changes import Position
+from agents.web.sign_in import COOKIE
+from agents.web.sign_out import note_ended
 from schemas.records.lifecycle import SourceState, State
+from streams.clock import ManualClock
 from tests.rigs.desk import DAY, MONTH3
 from tests.rigs.dummies import until
 from tests.rigs.site import Site, serving, settings
@@ -269,6 +273,80 @@ async def test_a_revoked_key_ends_its_streams_and_a_quiet_one_is_kept_alive(
             assert listener.comments
             with pytest.raises(EOFError):
                 await listener.next()
+
+
+@pytest.mark.parametrize("how", ["signs out", "signs out elsewhere", "is over"])
+async def test_a_stream_ends_with_the_session_of_its_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    file = tmp_path / "keys.json"
+    keys, _ = Keys().add("ann", [Scope.READ], 1)
+    keys.save(file)
+    loaded = Keys.load(file)
+    assert loaded is not None
+    site = site_of(tmp_path, keys_file=file)
+    now = site.context.clock.now_ms
+    cookie = f"{COOKIE}={begin(loaded, loaded.keys[0], now())}"
+    other = f"{COOKIE}={begin(loaded, loaded.keys[0], now())}"
+    if how == "is over":
+        monkeypatch.setattr(events, "BEAT_S", 0.02)
+    # another session of the same key goes on
+    async with (
+        serving(site) as session,
+        listening(session, site, Cookie=cookie) as listener,
+        listening(session, site, Cookie=other) as stays,
+    ):
+        assert (await listener.next())[0] == "hello"
+        assert (await stays.next())[0] == "hello"
+        if how == "signs out":
+            headers = {"Cookie": cookie, "Origin": site.context.address}
+            async with session.delete(f"{site.context.address}/session", headers=headers) as answer:
+                assert answer.status == 200
+        elif how == "signs out elsewhere":
+            found = find(loaded, cookie.partition("=")[2], EndedSessions(), now())
+            assert found is not None
+            told = {"key": found.key.hash, "nonce": found.nonce, "until": found.until}
+            await note_ended(site.context, json.dumps(told).encode())
+        else:
+            site.context.clock = ManualClock(now() + SESSION_S * 1000)
+        name, data = await listener.next()
+        assert (name, "session" in data["reason"]) == ("dropped", True)
+        with pytest.raises(EOFError):
+            await listener.next()
+        if how != "is over":
+            site.states.put(SourceState(A, State.ACTIVE, 9))
+            assert (await stays.next())[0] == "change"
+
+
+async def test_a_stream_that_began_without_keys_ends_when_there_are_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "BEAT_S", 0.02)
+    monkeypatch.setattr(keyring, "LOOK_AGAIN_S", 0.01)
+    file = tmp_path / "keys.json"
+    site = site_of(tmp_path, keys_file=file)
+    async with serving(site) as session, listening(session, site) as listener:
+        assert (await listener.next())[0] == "hello"
+        Keys().add("ann", [Scope.READ], 1)[0].save(file)
+        assert (await listener.next())[0] == "dropped"
+
+
+async def test_events_tell_nobody_who_gets_mail(tmp_path: Path) -> None:
+    site = site_of(tmp_path)
+    site.paper.desk.expired(A)
+    await site.paper.tell()
+    async with serving(site) as session, listening(session, site) as listener:
+        await listener.next()
+        body = {"sources": [A], "notify": ["ann@example.com"]}
+        async with session.post(f"{site.context.address}/restores", json=body) as answer:
+            assert (await answer.json())["notify"] == ["ann@example.com"]
+        name, data = await listener.next()
+        while not data.get("requests"):
+            name, data = await listener.next()
+        assert (name, data["requests"][0]["notify"]) == ("change", None)
+        async with listening(session, site) as later:
+            name, data = await later.next()
+            assert (name, data["requests"][0]["notify"]) == ("hello", None)
 
 
 async def test_listeners_are_limited(tmp_path: Path) -> None:

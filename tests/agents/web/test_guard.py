@@ -198,6 +198,51 @@ async def test_an_answer_that_has_begun_may_take_its_time(tmp_path: Path) -> Non
         assert b'"complete": true' in first + await answer.read()
 
 
+async def test_addresses_of_recipients_are_for_operators(tmp_path: Path) -> None:
+    mails, hook = "ann@secret.test", "https://hooks.secret.test/x"
+    more = {"notify_to": mails, "notify_languages": f"{mails}=fr", "webhook_urls": hook}
+    given = Given(tmp_path, **more)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    site.paper.desk.expired("campaign:a")
+    await site.paper.tell()
+    async with serving(site) as session:
+
+        async def get(scope: Scope, path: str) -> str:
+            url, header = site.context.address + path, given.header(scope)
+            async with session.get(url, headers=header) as answer:
+                assert answer.status == 200
+                return await answer.text()
+
+        body = {"sources": ["campaign:a"], "notify": [mails]}
+        headers = given.header(Scope.OPERATE) | {"Idempotency-Key": "r"}
+        async with session.post(
+            f"{site.context.address}/restores", json=body, headers=headers
+        ) as answer:
+            assert (await answer.json())["notify"] == [mails]
+        for path in ("/restores", "/restores/r", "/requests", "/requests/r", "/settings"):
+            told = await get(Scope.READ, path)
+            assert "secret.test" not in told, path
+            assert mails in await get(Scope.ADMIN, path), path
+        assert "(set)" in told
+
+
+async def test_each_answer_says_what_it_is_and_that_nobody_stores_it(tmp_path: Path) -> None:
+    given = Given(tmp_path, http_rate=0)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    paths = {route.path for route in ROUTES if route.method == "GET"}
+    async with serving(site) as session:
+        for path in (*sorted(paths - {"/events", "/", "/assets/boot.js"}), "/assets/0/x.js", "/no"):
+            asked = re.sub("{source}", "campaign:a", path)
+            for headers in ({}, given.header(Scope.ADMIN)):
+                url = site.context.address + asked
+                async with session.get(url, headers=headers) as answer:
+                    told = answer.headers
+                    assert told["X-Content-Type-Options"] == "nosniff", path
+                    assert told["Cross-Origin-Resource-Policy"] == "same-origin", path
+                    kept = told["Cache-Control"]
+                    assert kept in ("no-store", "private, no-cache"), (path, answer.status, kept)
+
+
 async def test_counts_are_read_and_users_are_exported(tmp_path: Path) -> None:
     given = Given(tmp_path, http_rate=0)
     site = Site(given.settings, set(range(SHARDS)), active())
