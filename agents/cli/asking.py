@@ -3,7 +3,7 @@ source.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import click
 
@@ -26,20 +26,45 @@ from streams.settings import Settings
 if TYPE_CHECKING:
     from agents.tools.operator_requests import RequestAnswer
 
-__all__ = ["carry_out", "request_options", "sources_argument"]
+__all__ = ["carry_out", "request_options", "sources_argument", "sources_in"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _CHANGING = ("restore", "hold", "unhold", "expire", "cancel")
+_MOST_LISTED = 16 << 20
+"""Bytes of a file of sources: of as many as one request may name, and more."""
 _MOST_SAID = 20
 """Refusals that a terminal shows one by one."""
 
 
 def sources_argument(function: F) -> F:
-    """SOURCE... and --tag, at least one of them."""
+    """SOURCE..., --from and --tag, at least one of them."""
     tag = click.option("--tag", type=TAG, metavar="TAG", help="All sources with this tag as well.")
     sources = click.argument("sources", type=SOURCE, nargs=-1, metavar="[SOURCE]...")
-    return sources(tag(function))
+    listed = click.option(
+        "--from",
+        "file",
+        type=click.File("rb"),
+        metavar="FILE",
+        help="A file with more sources, one on each line; - is the standard input.",
+    )
+    return sources(listed(tag(function)))
+
+
+def sources_in(file: BinaryIO) -> tuple[str, ...]:
+    """The sources of a file, one on each line; empty lines count for nothing. Raises UsageError."""
+    found = file.read(_MOST_LISTED + 1)
+    if len(found) > _MOST_LISTED:
+        raise UsageError(
+            f"--from: the file has more than {_MOST_LISTED:,} bytes", remedy="Ask in parts"
+        )
+    try:
+        lines = found.decode().replace("\r\n", "\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            "--from: the file is not UTF-8", remedy="Write one source a line"
+        ) from error
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def request_options(function: F) -> F:
@@ -93,7 +118,7 @@ def carry_out(
     if needs_sources and not sources and tag is None:
         raise UsageError(
             f"{kind}: no source is named",
-            remedy="Name one by its key, id or name, or give --tag TAG",
+            remedy="Name one by its key, id or name, or give --tag TAG or --from FILE",
         )
     if request_id is not None and (fault := request_id_fault(request_id)) is not None:
         raise UsageError(

@@ -3,11 +3,11 @@ a help text.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
-from agents.cli.asking import carry_out, request_options, sources_argument
+from agents.cli.asking import carry_out, request_options, sources_argument, sources_in
 from agents.cli.options import run, settings_of
 
 __all__ = ["cancel", "confirm", "expire", "hold", "pause", "restore", "resume", "unhold"]
@@ -21,9 +21,15 @@ def _about_sources(kind: str, text: str, *options: Decorator) -> click.Command:
     """
 
     def callback(
-        ctx: click.Context, /, sources: tuple[str, ...], tag: str | None, **given: Any
+        ctx: click.Context,
+        /,
+        sources: tuple[str, ...],
+        tag: str | None,
+        file: BinaryIO | None,
+        **given: Any,
     ) -> None:
-        carry_out(ctx, kind, sources, tag=tag, **given)
+        listed = () if file is None else sources_in(file)
+        carry_out(ctx, kind, (*sources, *listed), tag=tag, **given)
 
     return _command(kind, text, callback, (sources_argument, *options))
 

@@ -12,7 +12,11 @@ export class Refused extends Error {
 
 export const signedOut = new EventTarget();
 
+/** Addresses that a browser would shorten: to it `users/..` is another part of the API. */
+const SHORTENED = /(^|\/)\.{1,2}(\/|\?|$)/;
+
 export async function call(method, path, body, headers = {}, signal = AbortSignal.timeout(40_000)) {
+  if (SHORTENED.test(path)) throw new Refused("not_found", path, 404);
   let answer;
   try {
     answer = await fetch(path, {
@@ -55,10 +59,14 @@ export async function tryOut(body, id, wanted = () => true) {
 
 const bearer = "-H 'Authorization: Bearer KEY'";
 
-/** The keys of all that match, as a command line finds them. */
-function keysOf(match, base) {
+/** So many sources of a request are in one answer. */
+const PARTS = 1000;
+
+/** The keys of all that match, as a command line finds them; null if that takes more than one call. */
+function keysOf(match, base, count) {
   if (match.request) {
-    const path = `requests/${encodeURIComponent(match.request)}?outcome=failed&outcome=refused`;
+    if (count > PARTS) return null;
+    const path = `requests/${encodeURIComponent(match.request)}?outcome=failed&outcome=refused&limit=${PARTS}`;
     return `curl ${quoted(`${base}${path}`)} ${bearer} | jq -r '.sources[].source'`;
   }
   const words = (values) => values.map((one) => JSON.stringify(one)).join(",");
@@ -72,17 +80,18 @@ function keysOf(match, base) {
   return `emberline status --limit 0 --json${name} | jq -r ${quoted(`.sources[]${select} | .source`)}`;
 }
 
-/** The same on a command line: with `emberline`, and with `curl`. */
-export function equivalents(body) {
+/** The same on a command line: with `emberline`, and with `curl`. `count`: how many match, if that is known. */
+export function equivalents(body, count = 0) {
   const base = new URL(".", location.href).href.split("#")[0];
   const why = body.reason ? ` --reason ${quoted(body.reason)}` : "";
   const told = (body.notify ?? []).map((one) => ` --notify ${quoted(one)}`).join("");
   const command = `emberline ${body.type}`;
   // the id of a request may begin like an option
   const dash = body.sources?.some((one) => one.startsWith("-")) ? "-- " : "";
+  const keys = body.match && keysOf(body.match, base, count);
   const line = body.match
-    ? `${keysOf(body.match, base)} | xargs -d '\\n' ${command}${why}${told}`
+    ? keys && `${keys} | ${command}${why}${told} --from -`
     : `${command}${why}${told} ${dash}${body.sources.map(quoted).join(" ")}`;
   const json = `-H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))}`;
-  return `${line}\n\ncurl -X POST ${quoted(`${base}requests`)} ${bearer} ${json}`;
+  return [line, `curl -X POST ${quoted(`${base}requests`)} ${bearer} ${json}`].filter(Boolean).join("\n\n");
 }

@@ -153,7 +153,7 @@ export function Dialog({ type, sources = [], match, request, close, sent }) {
           aria-describedby="asks-notify" onInput=${(event) => address(event.target.value)} />
         <small id="asks-notify">${wrong ? t("dialog.address", { address: wrong }) : t("dialog.notify.about")}</small>
       </label>`}
-      <details><summary>${t("equivalent")}</summary><pre tabindex="0">${equivalents(body)}</pre></details>
+      <details><summary>${t("equivalent")}</summary><pre tabindex="0">${equivalents(body, dry?.counts.total)}</pre></details>
       <div class="right">
         <button type="button" onClick=${shut}>${t("dialog.close")}</button>
         <button class="primary" disabled=${busy || !possible || Boolean(wrong)}>${t(`do.${type}`)}</button>

@@ -1,6 +1,7 @@
 """The operators' commands on a real broker, with a coordinator whose answers the test sets."""
 
 import asyncio
+import io
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -13,10 +14,12 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 
 from agents.cli import main
+from agents.cli.asking import sources_in
 from agents.tools.operator_requests import command
 from agents.tools.publish import Chunk, publish
 from schemas.decode.batch import unpack
 from schemas.decode.reject import reject
+from schemas.errors import UsageError
 from schemas.records import codec
 from schemas.records.lifecycle import SourceState, State
 from schemas.records.undecodable import REMEDIES
@@ -367,10 +370,22 @@ async def test_send_checks_and_sends(settings: Settings, topics: Topics) -> None
 EVENT = '{"id":"1","user_id":"u","time":1767225600000}'
 
 
+def test_sources_of_a_file_are_those_of_its_lines_in_one_request() -> None:
+    many = [f"campaign:{n:024x}" for n in range(50_000)]
+    assert sources_in(io.BytesIO("\n".join(many).encode())) == tuple(many)
+    # what is no line feed ends no line; nothing is no source
+    assert sources_in(io.BytesIO("a\u2028b\r\n\n  \n-x\n".encode())) == ("a\u2028b", "-x")
+    assert sources_in(io.BytesIO(b"")) == ()
+    for wrong in (b"\xff", b"x" * (1 << 25)):
+        with pytest.raises(UsageError):
+            sources_in(io.BytesIO(wrong))
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
         (["restore"], "no source is named"),
+        (["hold", "--from", os.devnull], "no source is named"),
         (["send", "sned", "{}"], "Did you mean send"),
         (["send", "send", "{"], "no JSON"),
         (["send", "send", "7"], "JSON object"),

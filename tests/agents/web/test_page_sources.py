@@ -267,7 +267,7 @@ async def test_all_that_match_are_restored_also_those_on_other_pages(world: Worl
     await expect(dialog).to_contain_text("1,830")
     await expect(dialog).to_contain_text("At the rate of the restore of")
     await dialog.get_by_text("The same on a command line").click()
-    await expect(dialog.locator("pre")).to_contain_text("xargs")
+    await expect(dialog.locator("pre")).to_contain_text("| emberline restore --from -")
     await dialog.get_by_label("Reason").fill("all of them")
     async with page.expect_request(lambda one: one.url.endswith("/requests")) as asking:
         await dialog.get_by_role("button", name=RESTORE).click()
