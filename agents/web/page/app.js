@@ -1,6 +1,6 @@
 // The page: language, sign-in, the frame, and which view the address names.
 
-import { html, render, useEffect, useRef, useState } from "./htm.js";
+import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./htm.js";
 import { call, get, signedOut } from "./api.js";
 import { Audience } from "./audience.js";
 import { LinkNotice } from "./link.js";
@@ -39,7 +39,8 @@ function place() {
   return { part: Object.hasOwn(VIEWS, part) ? part : "sources", name, query: new URLSearchParams(query) };
 }
 
-function SignIn({ entered, redraw }) {
+/** `left`: what the worker said when the reader signed out; null if nobody did. */
+function SignIn({ entered, left, redraw }) {
   const [key, write] = useState("");
   const [error, fail] = useState(null);
   const enter = (event) => {
@@ -50,6 +51,7 @@ function SignIn({ entered, redraw }) {
   return html`<form class="panel signin" onSubmit=${enter}>
     <${Brand} />
     <h1>${t("signin")}</h1>
+    ${left?.everywhere === false && html`<p class="notice" role="alert">${t("signout.partly")}</p>`}
     <p class="soft">${t("signin.about")}</p>
     ${wrong ? html`<div class="error" role="alert">${t("signin.wrong")}</div>` : html`<${Failure} error=${error} />`}
     <label>
@@ -99,10 +101,24 @@ function Menu({ part, who, leave, redraw }) {
   </nav>`;
 }
 
+/** A view; and if it fails, what is said in its place: the frame stays, and another address begins anew. */
+function Shown({ View, ...facts }) {
+  const [error, again] = useErrorBoundary((why) => console.error(why));
+  const asked = facts.query.toString();
+  useEffect(() => {
+    if (error) again();
+  }, [asked]);
+  if (!error) return html`<${View} ...${facts} />`;
+  return html`<div class="error" role="alert">${t("frame.failed")}
+    <button onClick=${again}>${t("again")}</button></div>`;
+}
+
 function App() {
   const [where, go] = useState(place);
   const [who, known] = useState(null);
   const [error, fail] = useState(null);
+  const [left, wentOut] = useState(null);
+  const [stuck, stay] = useState(null);
   const [, draw] = useState(0);
   const redraw = () => draw((n) => n + 1);
   const again = () => get("session").then((found) => (known(found), fail(null)), fail);
@@ -130,11 +146,12 @@ function App() {
     if (inside) live.start();
     else live.stop();
   }, [inside]);
+  const entered = (found) => (wentOut(null), known(found));
   if (error && !who) return html`<main><${Failure} error=${error} again=${again} /></main>`;
   if (!who) return null;
-  if (!inside) return html`<${SignIn} entered=${known} redraw=${redraw} />`;
+  if (!inside) return html`<${SignIn} entered=${entered} left=${left} redraw=${redraw} />`;
   const operate = may(who, "operate");
-  const leave = () => call("DELETE", "session").then(known, fail);
+  const leave = () => call("DELETE", "session").then((found) => (stay(null), wentOut(found), known(found)), stay);
   const { all, one } = VIEWS[where.part];
   const View = where.name && one ? one : all;
   document.title = `${t(where.part)} - emberline`;
@@ -142,7 +159,8 @@ function App() {
     <${Menu} part=${where.part} who=${who} leave=${leave} redraw=${redraw} />
     <main key=${language} ref=${main} tabindex="-1">
       <${LinkNotice} />
-      <${View} key=${`${where.part}/${where.name}`}
+      ${stuck && html`<div class="notice" role="alert">${t("signout.failed")}</div>`}
+      <${Shown} key=${`${where.part}/${where.name}`} View=${View}
         name=${where.name} query=${where.query} operate=${operate} who=${who} />
     </main>
     <${Running} who=${who} shown=${where.part === "requests" ? where.name : ""} />`;

@@ -10,6 +10,7 @@ const FIRST_PERIOD = "P30D";
 /** How the form shows a bound: "none", "ago", "date", or "text" for what it cannot take apart. */
 function form(value) {
   if (value === undefined || value === null) return "none";
+  if (typeof value !== "string") return "text";
   if (apart(value)) return "ago";
   return Number.isNaN(Date.parse(value)) || value.startsWith("P") ? "text" : "date";
 }

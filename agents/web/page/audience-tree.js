@@ -103,6 +103,19 @@ export function placeOf(found, paths) {
   return paths.filter(within).sort((one, other) => other.length - one.length)[0] ?? null;
 }
 
+/** So many levels nobody builds, and no worker answers: to draw them would take the stack. */
+const MOST_LEVELS = 200;
+
+/** Whether a value is nested more deeply than any form shows. */
+export function tooDeep(value) {
+  let row = [value];
+  for (let level = 0; row.length; level += 1) {
+    if (level > 2 * MOST_LEVELS) return true; // a group is an object and a list
+    row = row.flatMap((one) => (one !== null && typeof one === "object" ? Object.values(one) : []));
+  }
+  return false;
+}
+
 /** How many levels the tree has. */
 export function levels(node) {
   const word = shape(node);

@@ -8,7 +8,7 @@ import { faultsOf } from "./audience-faults.js";
 import { Form, Starts } from "./audience-form.js";
 import { useNamed } from "./audience-names.js";
 import { Elsewhere, Result } from "./audience-share.js";
-import { EMPTY, leaves, levels, missing, shape, unshown } from "./audience-tree.js";
+import { EMPTY, leaves, levels, missing, shape, tooDeep, unshown } from "./audience-tree.js";
 import { isolated, short } from "./named.js";
 import { Failure, may, useRead } from "./parts.js";
 import { address as userAt } from "./users-place.js";
@@ -23,7 +23,8 @@ function wanted(query) {
   const rest = { exclude: query.get("on_expired") === "exclude", columns };
   const text = query.get("filter");
   try {
-    return { ...rest, tree: text ? JSON.parse(text) : EMPTY, broken: null };
+    const tree = text ? JSON.parse(text) : EMPTY;
+    return tooDeep(tree) ? { ...rest, tree: EMPTY, broken: text } : { ...rest, tree, broken: null };
   } catch {
     return { ...rest, tree: EMPTY, broken: text };
   }
@@ -111,9 +112,9 @@ function Short({ node, filters }) {
   const known = shape(node) === "leaf" && describedOf(filters, node);
   const field = owner(node, filters, ["campaign", "canvas", "segment"]);
   const one = useNamed(field?.type, field && node[field.name]);
-  const name = field ? one?.name || node[field.name] : node.tag;
+  const name = field ? one?.name || node[field.name] : node?.tag;
   const text = known ? t(`audience.filter.${node.filter}`) : t("audience.other");
-  return html`${node.has === false && html`<b>${t("audience.not")} </b>`}${text}
+  return html`${node?.has === false && html`<b>${t("audience.not")} </b>`}${text}
     ${typeof name === "string" && ` “${isolated(short(name))}”`}`;
 }
 

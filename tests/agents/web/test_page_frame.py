@@ -1,15 +1,20 @@
 """The frame of the page in a browser: menu, language, and who is signed in."""
 
 from collections.abc import AsyncIterator
+from urllib.parse import quote, urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from agents.http.keys import Scope
 from tests.rigs.browser import PHONE, SHOTS, PageRig, page_rig
 
 pytestmark = [pytest.mark.connected, pytest.mark.asyncio(loop_scope="module")]
+
+
+SAFE = "%/?<>="
+"""Characters that stay in an address as they are."""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -81,3 +86,89 @@ async def test_on_a_phone_the_menu_unfolds_and_closes_behind_the_reader(rig: Pag
     await menu.get_by_role("link", name="Audience").click()
     await expect(page).to_have_title("Audience - emberline")
     await expect(button).to_have_attribute("aria-expanded", "false")
+
+
+async def test_a_sign_out_that_did_not_reach_all_workers_or_none_is_said(rig: PageRig) -> None:
+    page = await rig.page("#/sources")
+    leave = page.get_by_role("button", name="Sign out")
+
+    async def offline(route: Route) -> None:
+        await (route.abort() if route.request.method == "DELETE" else route.continue_())
+
+    await page.route("**/session", offline)
+    await leave.click()
+    await expect(page.get_by_role("alert")).to_contain_text("You are still signed in")
+    await page.unroute("**/session", offline)
+
+    async def partly(route: Route) -> None:
+        answer = await route.fetch()
+        found = await answer.json()
+        if route.request.method == "DELETE":
+            found["everywhere"] = False
+        await route.fulfill(response=answer, json=found)
+
+    await page.route("**/session", partly)
+    await leave.click()
+    await expect(page.get_by_role("alert")).to_contain_text("did not reach all workers")
+    await page.get_by_label("Key").fill(rig.tokens[Scope.READ])
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("heading", name="Sources")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def deep(levels: int) -> str:
+    return '{"not":' * levels + "{}" + "}" * levels
+
+
+_NAMES = (
+    *("..", ".", "%2e%2e", "..%2f..%2fsession", "%", "%E0%A4%A", "%00", "a/b/c?d=e", "__proto__"),
+    *(
+        "constructor",
+        "<img src=x onerror=alert(1)>",
+        "\u202emoc",
+        "campaign:__proto__",
+        "x" * 10_000,
+    ),
+)
+_FILTERS = (
+    *("null", "7", '"x"', "[]", "[[[]]]", "{", '{"and":7}', '{"and":[null,1,"x",[]]}', '{"or":{}}'),
+    *('{"not":null}', '{"filter":7}', '{"filter":{"x":1}}', '{"filter":null}', '{"filter":["a"]}'),
+    *('{"filter":"__proto__"}', '{"filter":"constructor"}', '{"__proto__":{"filter":"x"}}'),
+    *(
+        f'{{"filter":"received_from_campaign","campaign":{value},"after":{value},"before":{value}}}'
+        for value in ("2024", "[2024]", "true", "{}", '["x"]', "1e400", '"275761-01-01"', '"P9Z"')
+    ),
+    *(deep(60), deep(20_000), '{"and":[' + ",".join(["{}"] * 5_000) + "]}"),
+    *('{"filter":"received_from_campaign","campaign":"' + "x" * 100_000 + '"}',),
+)
+_QUERIES = (
+    *(
+        "sort=__proto__&order=constructor",
+        "state=toString&kind=__proto__&tag=",
+        "cursor=%00&name=%",
+    ),
+    *("name=" + "x" * 100_000, "state=" + "&state=".join(["ACTIVE"] * 3_000)),
+)
+
+
+async def test_whatever_an_address_says_there_is_a_page(rig: PageRig) -> None:
+    views = ("sources", "requests", "audience", "users", "system")
+    places = [f"#/{view}/{quote(name, safe=SAFE)}" for view in views for name in _NAMES]
+    places += [f"#/audience?filter={quote(text)}" for text in _FILTERS]
+    places += [f"#/{view}?{query}" for view in views for query in _QUERIES]
+    page = await rig.page("#/sources")
+    await expect(page.get_by_role("heading", name="Sources")).to_be_visible()
+    heading = page.get_by_role("main")
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(urlsplit(one.url).path))
+    for place in places:
+        await page.evaluate("(place) => { location.hash = place; }", place)
+        await page.evaluate("() => new Promise(requestAnimationFrame)")
+        await expect(heading, place[:200]).not_to_be_empty()
+        await expect(page.get_by_text("This view cannot be shown"), place[:200]).to_have_count(0)
+        await page.evaluate("() => { location.hash = '#/system/settings'; }")
+        settings = page.get_by_role("heading", name="Settings")
+        await expect(settings, f"after {place[:200]}").to_be_visible()
+        assert rig.errors == [], place[:200]
+    # no name leads out of its part of the API
+    assert [path for path in asked if path in ("/", "/session")] == []

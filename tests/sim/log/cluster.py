@@ -10,7 +10,6 @@ from zlib import crc32
 
 from aiokafka import errors as kafka_errors
 
-from schemas.decode.wire import HEADER
 from streams.clock import Clock
 from streams.kafka.fetch_protocol import FetchQuestion
 from streams.kafka.log import Partition
@@ -24,7 +23,6 @@ from tests.sim.log.transactions import Transactions
 __all__ = ["Answer", "Cluster", "Topic"]
 
 _ID_BITS = 128
-_CRC_FROM = 21
 #: The pause before a marker is written again where there was no leader.
 MARKER_RETRY_S = 0.1
 _UNKNOWN_TOPIC, _OUT_OF_RANGE, _NOT_LEADER, _OTHER_ID = 3, 1, 6, 100
@@ -167,19 +165,9 @@ class Cluster:
                 left = max(0, left - len(found.data))
                 first = first and not found.data
                 offsets = log.high, log.stable, log.begin
-                data = found.data
-                if data and self.faults.strikes("corrupt"):
-                    data = self._corrupted(data)
-                answers.append((number, 0, *offsets, found.aborted, -1, data))
+                answers.append((number, 0, *offsets, found.aborted, -1, found.data))
             topics.append((name, answers))
         return Answer(topics)
-
-    def _corrupted(self, data: bytes) -> bytes:
-        """With one bit flipped, of those that a checksum covers."""
-        raw = bytearray(data)
-        if len(raw) > HEADER.size:
-            raw[self.faults.random.randrange(_CRC_FROM, HEADER.size)] ^= 1
-        return bytes(raw)
 
     def _refusal(self, partition: Partition, position: int, node: int, topic_id: str | None) -> int:
         """The code of a refusal; 0 if there is none."""

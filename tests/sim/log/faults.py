@@ -17,11 +17,10 @@ class Rates:
     connection breaks before the request arrives, or before the answer does. `repeated`: a request
     to append arrives once more, later.
 
-    `few`: a fetch answers with one batch only. `corrupt`: a batch in an answer does not match its
-    checksum; in the next answer it does. `failed_step`: a step's records are refused for good.
-    `unknown_commit`: the writer does not learn of its commit, which never arrives, has happened, or
-    happens late. `late_markers`: a decided transaction stays open for readers. `behind`: a new
-    leader does not know for a moment that its last records are committed.
+    `few`: a fetch answers with one batch only. `failed_step`: a step's records are refused for
+    good. `unknown_commit`: the writer does not learn of its commit, which never arrives, has
+    happened, or happens late. `late_markers`: a decided transaction stays open for readers.
+    `behind`: a new leader does not know for a moment that its last records are committed.
     """
 
     slow: float = 0.0
@@ -31,7 +30,6 @@ class Rates:
     repeated: float = 0.0
     repeated_s: float = 10.0
     few: float = 0.0
-    corrupt: float = 0.0
     failed_step: float = 0.0
     unknown_commit: float = 0.0
     unknown_commit_s: float = 20.0

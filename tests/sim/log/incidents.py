@@ -25,15 +25,13 @@ class Frequencies:
     `leader_change`: another broker leads a partition, at once or after a while. `broker_down`: one
     broker refuses connections, or hangs; others lead its partitions after a while. `outage`: no
     broker can be reached. `compaction`: a part of a compacted partition is compacted.
-    `retention`: what is older than its topic keeps it is deleted. `clock_jump`: the brokers' time
-    of day jumps by up to ten minutes, in either direction.
+    `clock_jump`: the brokers' time of day jumps by up to ten minutes, in either direction.
     """
 
     leader_change: float = 0.0
     broker_down: float = 0.0
     outage: float = 0.0
     compaction: float = 0.0
-    retention: float = 0.0
     clock_jump: float = 0.0
 
     @classmethod
@@ -82,9 +80,6 @@ class Incidents:
     def change_leader(self) -> None:
         """Of one partition: another broker leads it, or none for a while."""
         partition = self._any_partition()
-        if partition is None:
-            return
-        self._reach("leader_change")
         if self._random.random() < 0.5:
             self._elect(partition)
         else:
@@ -97,7 +92,6 @@ class Incidents:
         up = self._up()
         if len(up) < 2:
             return
-        self._reach("broker_down")
         node = self._random.choice(up)
         (network.down if self._random.random() < 0.5 else network.hanging).add(node)
         for partition in self._cluster.led_by(node):
@@ -109,7 +103,6 @@ class Incidents:
         """All brokers, for a while."""
         network = self._cluster.network
         nodes = self._up()
-        self._reach("outage")
         (network.down if self._random.random() < 0.5 else network.hanging).update(nodes)
         self._later(self._within(DOWN_S), lambda: self._back(nodes))
 
@@ -121,30 +114,17 @@ class Incidents:
             if "compact" in topic.configs.get("cleanup.policy", "")
         ]
         if compacted:
-            self._reach("compaction")
             topic = self._random.choice(compacted)
             log = self._random.choice(topic.partitions)
             below = self._random.randint(log.begin, log.end)
             tombstones_ms = int(topic.configs.get("delete.retention.ms", "86400000"))
             gone = log.compact(self._cluster.clock.now_ms(), tombstones_ms, below)
             if gone:
-                self._reach("records compacted")
-
-    def retain(self) -> None:
-        """Every topic that keeps its records for a time."""
-        now_ms = self._cluster.clock.now_ms()
-        for topic in self._cluster.topics.values():
-            kept_ms = int(topic.configs.get("retention.ms", "-1"))
-            if kept_ms < 0 or "delete" not in topic.configs.get("cleanup.policy", "delete"):
-                continue
-            for log in topic.partitions:
-                if log.expire(now_ms - kept_ms):
-                    self._reach("records deleted by retention")
+                self._cluster.faults.reach("records compacted")
 
     def jump(self) -> None:
         """The brokers' time of day."""
         if self._jump is not None:
-            self._reach("clock_jump")
             self._jump(self._random.randint(-_JUMP_MS, _JUMP_MS))
 
     def _next(self, name: str) -> None:
@@ -155,18 +135,15 @@ class Incidents:
     def _happen(self, name: str) -> None:
         if not self._running:
             return
+        self._cluster.faults.reach(name)
         {
             "leader_change": self.change_leader,
             "broker_down": self.stop_broker,
             "outage": self.cut_off,
             "compaction": self.compact,
-            "retention": self.retain,
             "clock_jump": self.jump,
         }[name]()
         self._next(name)
-
-    def _reach(self, name: str) -> None:
-        self._cluster.faults.reach(name)
 
     def _later(self, delay_s: float, callback: Callable[[], None]) -> None:
         self._cluster.network.later(delay_s, lambda: callback() if self._running else None)
@@ -178,10 +155,8 @@ class Incidents:
         network = self._cluster.network
         return [n for n in range(network.nodes) if n not in network.down | network.hanging]
 
-    def _any_partition(self) -> Partition | None:
+    def _any_partition(self) -> Partition:
         topics: list[Topic] = [*self._cluster.topics.values()]
-        if not topics:
-            return None
         topic = self._random.choice(topics)
         return topic.name, self._random.randrange(len(topic.partitions))
 

@@ -36,7 +36,7 @@ class _Producer:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a fetch finds: batches, and the aborted transactions among them as
+    """What a fetch finds: whole batches, and the aborted transactions among them as
     `(producer, first offset)`.
     """
 
@@ -142,8 +142,8 @@ class PartitionLog:
         self._put(marker(self.end, by, commit, now_ms))
 
     def read(self, position: int, most: int, *, first: bool) -> Found:
-        """Batches from `position` up to the last stable offset, cut after `most` bytes, as brokers
-        cut them: in the midst of a batch. With `first`, the first batch is whole all the same.
+        """Whole batches from `position` up to the last stable offset, of at most `most` bytes; with
+        `first`, one batch may be larger.
         """
         stable = self.stable
         if position >= stable:
@@ -160,13 +160,13 @@ class PartitionLog:
                 continue
             size += len(batch.wire)
             if size > most and (parts or not first):
-                parts.append(batch.wire[: len(batch.wire) + most - size])
                 break
-            low = batch.base if low < 0 else low
+            if low < 0:
+                low = batch.base
             high = batch.last
             parts.append(batch.wire)
         aborted = [(p, start) for end, p, start in self._aborted if end >= low and start <= high]
-        return Found(b"".join(parts), aborted if low >= 0 else [])
+        return Found(b"".join(parts), aborted if parts else [])
 
     def has(self, position: int) -> bool:
         """Whether a fetch from there finds something."""
@@ -180,18 +180,6 @@ class PartitionLog:
         self._drop_index()
         self._aborted = [one for one in self._aborted if one[0] >= self.begin]
         self.wake()
-
-    def expire(self, before_ms: int) -> int:
-        """Deletes batches at the beginning that are older; returns how many offsets went."""
-        begin = self.begin
-        for batch in self.batches:
-            if batch.stamp_ms >= before_ms or batch.base >= self.stable:
-                break
-            begin = batch.last + 1
-        gone = begin - self.begin
-        if gone > 0:
-            self.delete_below(begin)
-        return gone
 
     def compact(self, now_ms: int, tombstones_ms: int, below: int | None = None) -> int:
         """Removes what a later record of the same key replaces, below `below` and the last stable

@@ -25,7 +25,6 @@ from tests.sim.clock import EPOCH_MS, SimClock
 from tests.sim.log.batches import Entry, Written
 from tests.sim.log.cluster import Cluster
 from tests.sim.log.faults import Faults, Rates
-from tests.sim.log.incidents import Frequencies, Incidents
 from tests.sim.log.network import Request
 from tests.sim.log.partition_log import PartitionLog
 from tests.sim.log.sim_log import SimLog
@@ -260,40 +259,6 @@ def test_what_retention_deletes_is_a_lost_range() -> None:
             await brokers.read(STAMPED, 4)
         found = await brokers.read(STAMPED, 5)
         assert values(found) == [b"2", b"more", b"3", b"more", b"4", b"more"], "whole batches"
-
-    on_brokers(main)
-
-
-def test_retention_deletes_what_is_older_than_its_topic_keeps_it() -> None:
-    async def main(brokers: Brokers) -> None:
-        at = ("kept", 0)
-        stamped = {"message.timestamp.type": "LogAppendTime", "retention.ms": "60000"}
-        brokers.cluster.create(TopicSpec(at[0], 1, stamped))
-        for number in range(3):
-            brokers.append(at, b"%d" % number)
-            await asyncio.sleep(30)
-        incidents = Incidents(brokers.cluster, brokers.loop.stream("i"), Frequencies())
-        incidents.retain()
-        assert values(await brokers.read(at, 1)) == [b"1", b"2"]
-        brokers.clock.jump(DAY_MS)
-        incidents.retain()
-        assert (await brokers.log.admin.bounds([at]))[at] == (3, 3)
-        assert brokers.cluster.faults.reached["records deleted by retention"] == 2
-
-    on_brokers(main)
-
-
-def test_a_fetch_is_cut_in_the_midst_of_a_batch_and_read_on_from_there() -> None:
-    async def main(brokers: Brokers) -> None:
-        for number in range(20):
-            brokers.append(STAMPED, b"%d" % number + b"v" * 500)
-        ids = await brokers.log.admin.topic_ids([STAMPED[0]])
-        reader = brokers.log.reader({STAMPED: 0}, ReaderOptions(ids=ids, bytes_per_partition=1_500))
-        await reader.start()
-        counts: list[int] = []
-        while sum(counts) < 20:
-            counts.append(len(await reader.fetch()))
-        assert {*counts} == {2}
 
     on_brokers(main)
 

@@ -91,7 +91,6 @@ class Transactions:
         """What a partition's leader asks before it takes a batch."""
         found = self._of(name, producer, epoch)
         if found.phase is not _Phase.OPEN or partition not in found.partitions:
-            self._reach("append outside of a transaction")
             raise kafka_errors.InvalidTxnState
 
     def end(self, name: str, producer: int, epoch: int, *, commit: bool) -> None:

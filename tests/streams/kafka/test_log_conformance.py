@@ -16,11 +16,10 @@ from random import Random
 
 import pytest
 
-from schemas.decode.batch import KafkaRecord, RecordBatch, unpack
+from schemas.decode.batch import KafkaRecord, unpack
 from schemas.errors import Fatal, Recoverable
-from streams.clock import SYSTEM_CLOCK, Clock
+from streams.clock import SYSTEM_CLOCK
 from streams.kafka import topics as topic_admin
-from streams.kafka.foreign_records import in_transaction, producer_of
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import (
     Fenced,
@@ -36,11 +35,8 @@ from streams.kafka.log import (
 )
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
-from tests.sim.clock import SimClock
 from tests.sim.log.cluster import Cluster
-from tests.sim.log.faults import NO_FAULTS, Faults, Rates
 from tests.sim.log.sim_log import SimLog
-from tests.sim.loop import SimLoop
 
 DEADLINE_S = 60.0
 WAIT_MS = 100
@@ -70,23 +66,12 @@ async def by_brokers(request: pytest.FixtureRequest) -> Kept:
     return Kept(KafkaLog(settings), KafkaLog(hanging), Topics(settings.prefix))
 
 
-#: What a simulated log may do while every promise holds at once.
-HARMLESS = Rates(slow=0.05, slow_s=1.0, repeated=0.3, few=0.3, late_markers=0.1, late_markers_s=1.0)
-
-
 async def simulated(request: pytest.FixtureRequest) -> Kept:
-    """As the simulation of tests/sim keeps it: in real time without faults, in simulated time with
-    some.
-    """
-    loop = asyncio.get_running_loop()
-    clock: Clock = SYSTEM_CLOCK
-    rates, seed, timeout = NO_FAULTS, "0", "PT1S"
-    if isinstance(loop, SimLoop):
-        clock, rates, seed, timeout = SimClock(loop), HARMLESS, str(loop.seed), "PT15S"
-    flags = {"prefix": "t.", "partitions": 4, "transaction_timeout": timeout}
+    """As the simulation of tests/sim keeps it."""
+    flags = {"prefix": "t.", "partitions": 4, "transaction_timeout": "PT2S"}
     settings = load(flags, env={}, file=Path("none.toml"))
-    clusters = [Cluster(clock, Random(seed), Faults(Random(seed), rates)) for _ in range(2)]
-    log, unreachable = (SimLog(one, settings, Random(seed), clock) for one in clusters)
+    clusters = [Cluster(SYSTEM_CLOCK, Random(number)) for number in range(2)]
+    log, unreachable = (SimLog(one, settings, Random(0)) for one in clusters)
     await log.admin.create()
     clusters[1].network.down |= set(range(3))
     return Kept(log, unreachable, Topics(settings.prefix))
@@ -309,94 +294,6 @@ async def test_offsets_of_first_are_there_for_then_in_the_same_step(
     named = sorted(value for value in by_value if value and value.startswith(b"at "))
     assert named == [b"at %d" % by_value[b"one"], b"at %d" % by_value[b"two"]]
     assert {by_value[b"own"], *(by_value[value] for value in named)} == set(offsets)
-
-
-async def test_whoever_starts_while_a_commit_is_in_flight_sees_it_whole_or_never(
-    log: Log, kept: Kept, at: Partition
-) -> None:
-    other = (kept.topics.archive, 0)
-    ends: list[str] = []
-    told: dict[bytes, bool] = {}
-    async with reading(log, (at, 0), (other, 0)) as reader:
-        for turns in range(0, 60, 6):
-            value = b"%d" % turns
-            former, newer = log.writer(f"race-{RUN}"), log.writer(f"race-{RUN}")
-            await former.start()
-            ends.clear()
-            step = asyncio.ensure_future(
-                former.commit(
-                    [record(at, value), record(other, value)], ending=lambda: ends.append("step")
-                )
-            )
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            await newer.start()
-            ends.append("start")
-            try:
-                await step
-                told[value] = True
-                assert ends[0] == "step", "it was fenced before its commit"
-            except Fenced:
-                told[value] = False
-            except StepFailed:
-                pass
-            await newer.commit([record(at, b"end"), record(other, b"end")])
-            await former.close()
-            await newer.close()
-        found: dict[str, list[bytes | None]] = {at[0]: [], other[0]: []}
-        while any(some[-1:] != [b"end"] or some.count(b"end") < 10 for some in found.values()):
-            for batch in await reader.fetch(WAIT_MS):
-                found[batch.topic] += [one.value for one in unpack(batch)]
-    assert found[at[0]] == found[other[0]], "a step is half there, or came after its successor"
-    assert all((value in found[at[0]]) is committed for value, committed in told.items())
-
-
-async def test_a_step_that_is_cancelled_is_there_whole_or_never(
-    log: Log, kept: Kept, at: Partition
-) -> None:
-    other = (kept.topics.archive, 0)
-    async with reading(log, (at, 0), (other, 0)) as reader:
-        for turns in range(1, 40, 5):
-            value = b"%d" % turns
-            async with writing(log, "cancelled") as writer:
-                step = asyncio.ensure_future(
-                    writer.commit([record(at, value), record(other, value)])
-                )
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                if step.cancel():
-                    await asyncio.wait([step])
-                if step.cancelled():
-                    with pytest.raises(StepFailed):
-                        await writer.commit([])
-        async with writing(log, "cancelled") as writer:
-            await writer.commit([record(at, b"end"), record(other, b"end")])
-        found: dict[str, list[bytes | None]] = {at[0]: [], other[0]: []}
-        while any(some[-1:] != [b"end"] for some in found.values()):
-            for batch in await reader.fetch(WAIT_MS):
-                found[batch.topic] += [one.value for one in unpack(batch)]
-    assert found[at[0]] == found[other[0]]
-    assert len({*found[at[0]]}) == len(found[at[0]])
-
-
-async def test_a_batch_says_who_wrote_it_and_when(log: Log, kept: Kept, at: Partition) -> None:
-    stamped_by_writers = (kept.topics.catalog, 0)
-    async with writing(log, "w") as writer, reading(log, (at, 0)) as reader:
-        await writer.commit([Record(at[0], b"k", b"step", at[1], timestamp_ms=1_234)])
-        appender = log.appender()
-        try:
-            await appender.append(record(at, b"alone"))
-        finally:
-            await appender.close()
-        batches: list[RecordBatch] = []
-        while sum(batch.count for batch in batches) < 2:
-            batches += await reader.fetch(WAIT_MS)
-        assert producer_of(batches[0]) == writer.producer_id != producer_of(batches[1])
-        assert [in_transaction(batch) for batch in batches] == [True, False]
-        (first, *_) = unpack(batches[0])
-        assert first.timestamp == writer.appended_ms, "by the log's clock"
-        await writer.commit([record(stamped_by_writers, b"v")])
-        assert writer.appended_ms is None
 
 
 async def test_an_empty_step_is_one(log: Log) -> None:
