@@ -38,4 +38,11 @@ class UsageError(Fatal):
 
 
 class CorruptSegment(Fatal):
-    """The bytes of a segment are damaged, or have a format that this version cannot read."""
+    """The bytes of a segment are damaged, or have a format that this version cannot read.
+
+    `segment` is its id, if its bytes are not those that its index names; else empty.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", segment: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.segment = segment

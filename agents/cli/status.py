@@ -217,7 +217,8 @@ def _show_sources(found: Sequence[SourceState], most: int | None, now_ms: int) -
 
 def _urgency(record: SourceState) -> tuple[bool, int, int, str]:
     due = record.due_at if record.due_at is not None else 1 << 62
-    return (not record.stuck, _ORDER.index(record.state), due, record.source)
+    amiss = bool(record.stuck) or record.failure is not None
+    return (not amiss, _ORDER.index(record.state), due, record.source)
 
 
 def _due(record: SourceState, now_ms: int) -> str:

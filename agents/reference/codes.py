@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+from agents.coordinator.rules.failures import MEANINGS as MEANINGS_FAILED
+from agents.coordinator.rules.failures import REMEDIES as REMEDIES_FAILED
 from agents.coordinator.rules.requests import CANCELLED
 from agents.http.problem_codes import CODES
 from agents.reference.page import Page, Section, Table
 from agents.reference.pages import ABOUT
-from schemas.records.lifecycle import CommandRefusal
+from schemas.records.lifecycle import CommandRefusal, FailureCode
 from schemas.records.undecodable import MEANINGS, REMEDIES
 
 __all__ = ["page"]
@@ -76,6 +78,21 @@ def page() -> Page:
                             "the outcome is `failed`: the work was cancelled before it was done",
                             "Ask again, if the work is still wanted",
                         ),
+                    ),
+                ),
+            ),
+            Section(
+                "Failed work",
+                (
+                    "The field `failure.code` of `lifecycle.state` and of a source over HTTP, and "
+                    "the field `code` of a failed result in `control.results`. The failure of one "
+                    "record is that of the sources whose rows it has; other sources go on.",
+                ),
+                Table(
+                    ("code", "when", "what to do"),
+                    tuple(
+                        (f"`{code}`", MEANINGS_FAILED[code], REMEDIES_FAILED[code])
+                        for code in FailureCode
                     ),
                 ),
             ),

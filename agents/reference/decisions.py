@@ -30,7 +30,13 @@ _BEFORE: Mapping[str, str] = {
     "restoring": "the source begins to come back from the archive",
     "restore_after_expiry": "the source is restored as soon as it has expired",
     "restore_cancelled": "a restore was cancelled: its data is in the archive again",
-    "stuck": "shards have not reported in time; `reason` names them and the remedy",
+    "restore_failed": "a shard cannot bring its part back: `reason` has the code, `detail` the "
+    "record and the remedy; the source returns to the archive",
+    "returned_to_archive": "a restore has failed, and its data is in the archive again",
+    "archive_mended": "an expiry has read back a damaged record, and has copied the hot data once "
+    "more; `detail` names the record",
+    "stuck": "shards have not reported in time, or cannot go on; `reason` names them and the "
+    "remedy",
     "hold": "an operator holds the source",
     "unhold": "an operator has released the source",
     "erase": "users are erased; `detail` says how many",

@@ -96,6 +96,15 @@ _OF: Mapping[str, Mapping[str, str]] = {
         "reason": "Why.",
         "since": "Since when.",
     },
+    "state.failure": {
+        "code": "What is wrong, as a code of docs/reference/codes.md.",
+        "shard": "The shard that has met it.",
+        "place": "The record: topic[partition]@offset; empty: no single record.",
+        "segment": "The segment that the record should be; empty: none.",
+        "detail": "What is wrong, in words.",
+        "remedy": "What to do.",
+        "since": "Since when.",
+    },
     "audit": {
         "source": "The source; null: not about one source.",
         "time": "When it was decided.",
@@ -132,6 +141,10 @@ _OF: Mapping[str, Mapping[str, str]] = {
         "checksum": "Over the set of (segment id, segment checksum).",
         "done": "Segments that are done.",
         "total": "Segments in all.",
+        "code": "What is wrong, as a code of docs/reference/codes.md; empty: nothing.",
+        "place": "The damaged record: topic[partition]@offset.",
+        "segment": "The segment that it should be.",
+        "detail": "The same in words.",
     },
 }
 

@@ -11,9 +11,13 @@ __all__ = ["misspelt_lines", "why"]
 
 def why(record: SourceState) -> str:
     """The reason of a source's state, in a few words."""
+    failure = record.failure
+    if failure is not None and failure.final:
+        return f"restore failed: {failure.sentence()}"
     if record.stuck:
         have = plural(len(record.stuck), "has", "have")
-        return f"stuck: {numbered('shard', record.stuck)} {have} not answered"
+        because = f": {failure.detail}" if failure is not None else ""
+        return f"stuck: {numbered('shard', record.stuck)} {have} not answered{because}"
     if record.held is not None:
         return f"held by {record.held.by}" + (f": {record.held.reason}" if record.held.reason else
                                               "")  # fmt: skip

@@ -8,7 +8,7 @@ from agents.filters.description import FieldType
 from agents.requests.imports import ImportState
 from agents.web.request_shapes import PROGRESS, UNDERSTOOD
 from agents.web.user_columns import COLUMNS as AUDIENCE_COLUMNS
-from schemas.records.lifecycle import State
+from schemas.records.lifecycle import FailureCode, State
 from schemas.tables.interaction import CHANNELS, KINDS
 
 __all__ = ["COMPONENTS"]
@@ -56,6 +56,27 @@ _SIZES = shape(
 _EXPORT_SIZE = shape({"rows": _COUNT, "bytes": _COUNT})
 _EXEMPTION = shape({"root": _TEXT, "through": _TEXTS, "filter": _TEXT})
 _HOLD = shape({"by": _TEXT, "reason": _NAME, "since": _MOMENT})
+_FAILURE = {
+    "anyOf": [
+        shape(
+            {
+                "code": {"enum": [code.value for code in FailureCode]},
+                "shard": _COUNT,
+                "place": {**_TEXT, "description": "topic[partition]@offset, or empty"},
+                "segment": {**_TEXT, "description": "the segment that should be there, or empty"},
+                "detail": _TEXT,
+                "remedy": _TEXT,
+                "since": _MOMENT,
+                "final": {
+                    "type": "boolean",
+                    "description": "a person has to act before it is tried again",
+                },
+            }
+        ),
+        {"type": "null"},
+    ],
+    "description": "why the last restore failed, or why the work under way does not go on",
+}
 _DUE_FROM = {
     "anyOf": [
         shape(
@@ -108,6 +129,7 @@ _SOURCE = {
     "checksum": _NAME,
     "stuck": _SHARDS,
     "message": _NAME,
+    "failure": _FAILURE,
     "updated_at": _MOMENT,
     "progress": PROGRESS,
     "why": _TEXTS,
@@ -284,6 +306,7 @@ COMPONENTS: Mapping[str, Any] = {
             "legacy_deleted": {"type": "boolean"},
             "unreadable": {**_NAME, "description": "why its latest definition cannot be read"},
             "held": {"anyOf": [_HOLD, {"type": "null"}]},
+            "failure": _FAILURE,
             "reasons": _list(
                 shape(
                     {

@@ -4,13 +4,14 @@ Times are UTC milliseconds since 1970.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 __all__ = [
     "ALREADY_SO",
     "HIDDEN",
+    "TROUBLE_TEXT",
     "VISIBLE",
     "WORKING",
     "Command",
@@ -20,6 +21,8 @@ __all__ = [
     "DefinitionPart",
     "ErasureItem",
     "Exemption",
+    "Failure",
+    "FailureCode",
     "Hold",
     "Outcome",
     "Phase",
@@ -129,7 +132,26 @@ class Phase(StrEnum):
     RESTORED = "restored"
     SEEN = "seen"
     PROGRESS = "progress"
+    FAILED = "failed"
+    """The work cannot be done: a record of the archive is damaged. The shard does nothing more."""
+    DELAYED = "delayed"
+    """The work does not go on; the shard tries again."""
+    MENDED = "mended"
+    """A damaged record of the archive was replaced by a copy of the hot data."""
 
+
+class FailureCode(StrEnum):
+    """Why a shard cannot do its work for a source."""
+
+    ARCHIVE_MISSING = "archive_missing"
+    ARCHIVE_DAMAGED = "archive_damaged"
+    ARCHIVE_FOREIGN = "archive_foreign"
+    ARCHIVE_SILENT = "archive_silent"
+    SEGMENT_DAMAGED = "segment_damaged"
+
+
+TROUBLE_TEXT = 1_000
+"""Characters of a text about a failure in a report."""
 
 _PHASES = {phase.value: phase for phase in Phase}
 
@@ -257,6 +279,10 @@ class ReportItem(NamedTuple):
     checksum: str = ""
     done: int = 0
     total: int = 0
+    code: str = ""
+    place: str = ""
+    segment: str = ""
+    detail: str = ""
 
     def numbers(self) -> tuple[int, ...]:
         """All that is counted in it."""
@@ -290,6 +316,12 @@ class ErasureItem(NamedTuple):
         return self.hot and self.archive and self.deleted
 
 
+def _report_item(item: Mapping[str, Any]) -> ReportItem:
+    fields = dict(item)
+    trouble = fields.pop("trouble", "")
+    return ReportItem(**(fields | {"phase": _PHASES.get(trouble, _PHASES[fields["phase"]])}))
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """One shard's report about one or many sources, or about erasures."""
@@ -303,9 +335,7 @@ class Report:
         """From a decoded `report` record."""
         return cls(
             partition=record["partition"],
-            items=tuple(
-                ReportItem(**{**item, "phase": _PHASES[item["phase"]]}) for item in record["items"]
-            ),
+            items=tuple(map(_report_item, record["items"])),
             erasures=tuple(
                 ErasureItem(**{**item, "held": tuple(item["held"])})
                 for item in record.get("erasures", ())
@@ -329,6 +359,29 @@ class Hold:
     by: str
     reason: str | None
     since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the last restore of a source failed, or why the work under way does not go on.
+
+    `code` is a `FailureCode`. `place` is `topic[partition]@offset` of the record, and `segment` the
+    segment that it should be; both may be empty. `shard` has met it, at `since`, UTC milliseconds.
+    `final`: a person has to act before it is tried again.
+    """
+
+    code: str
+    shard: int
+    place: str
+    segment: str
+    detail: str
+    remedy: str
+    since: int
+    final: bool = False
+
+    def sentence(self) -> str:
+        """One line: the place, what is wrong, and the remedy."""
+        return f"{self.detail}. {self.remedy}" if self.remedy else self.detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +410,7 @@ class SourceState:
     checksum: str | None = None
     stuck: tuple[int, ...] = ()
     message: str | None = None
+    failure: Failure | None = None
     updated_at: int = 0
 
     @property
@@ -377,6 +431,8 @@ class SourceState:
         )
         held = record.get("held")
         known["held"] = Hold(**held) if held else None
+        failure = record.get("failure")
+        known["failure"] = Failure(**failure) if failure else None
         return cls(**known)
 
     def to_record(self) -> dict[str, Any]:
@@ -393,6 +449,7 @@ class SourceState:
         ]
         held = self.held
         record["held"] = held and {"by": held.by, "reason": held.reason, "since": held.since}
+        record["failure"] = None if self.failure is None else asdict(self.failure)
         return record
 
 

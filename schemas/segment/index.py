@@ -92,6 +92,7 @@ def verified(index: SegmentIndex, data: bytes) -> bytes:
         raise CorruptSegment(
             f"segment {index.id} of {len(data)} bytes has another checksum than its index says",
             remedy="restore the record from a replica or a backup of its topic",
+            segment=index.id,
         )
     remember(index, data)
     return data

@@ -31,6 +31,7 @@ __all__ = [
     "check_end",
     "close_store",
     "is_damaged",
+    "mark_damaged",
     "open_store",
     "store_options",
     "using",
@@ -96,9 +97,14 @@ def using(folder: Path) -> Iterator[None]:
     except Exception as error:
         if not str(error).startswith(_DAMAGED):
             raise
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _MARK).touch()
+        mark_damaged(folder)
         raise StoreDamaged(folder, error) from error
+
+
+def mark_damaged(folder: Path) -> None:
+    """Have the store in `folder` emptied when it is next opened."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).touch()
 
 
 def is_damaged(folder: Path) -> bool:

@@ -10,7 +10,7 @@ import shutil
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rocksdict import (
     Cache,
@@ -28,6 +28,7 @@ from streams.state.rocks import (
     check_end,
     close_store,
     is_damaged,
+    mark_damaged,
     open_store,
     store_options,
     using,
@@ -142,6 +143,13 @@ class StateStore:
         """Raises `StoreDamaged` if any read has found damage."""
         if is_damaged(self.folder):
             raise StoreDamaged(self.folder, "found by a read")
+
+    def condemn(self, why: str) -> NoReturn:
+        """Mark the store as damaged: it is filled anew when it is next opened. Raises
+        `StoreDamaged`.
+        """
+        mark_damaged(self.folder)
+        raise StoreDamaged(self.folder, why)
 
     def clear(self) -> None:
         """Deletes everything and starts empty."""

@@ -29,6 +29,9 @@ from streams.state.state_store import StateStore
 
 __all__ = ["MaskChanged", "PinnedShard", "Step", "Store", "bounded", "made_ms", "new_id"]
 
+#: Segments for which the local store in a folder was filled anew, in this process.
+_REFILLED: dict[Path, set[str]] = {}
+
 T = TypeVar("T")
 Put = tuple[bytes, bytes | None]
 
@@ -319,9 +322,19 @@ class Store:
         `CorruptSegment`.
         """
         data = self.state_store.get(keys.segment(index.id))
-        if data is None:
+        if data is None and index.id not in self.table.segments:
             raise KeyError(index.id)
-        return verified(index, data)
+        return verified(index, data or b"")
+
+    def refill_once(self, segment: str) -> None:
+        """Have the local store filled anew, because the bytes of a segment are wrong there: raises
+        `StoreDamaged`. Returns if that was done before for this segment: its record in the
+        changelog has the wrong bytes.
+        """
+        known = _REFILLED.setdefault(self._folder, set())
+        if segment not in known:
+            known.add(segment)
+            self.state_store.condemn(f"segment {segment} has other bytes than its index says")
 
 
 def new_id(now_ms: int, random: Random = SYSTEM_RANDOM) -> str:

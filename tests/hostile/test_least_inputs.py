@@ -20,19 +20,19 @@ from agents.shard import analytics
 from agents.tools.import_files import batches
 from agents.tools.import_journal import ImportPosition
 from schemas.decode.batch import CorruptBatch, RecordBatch, seal_batches
-from schemas.decode.batch_records import CorruptRecords, KafkaRecord
+from schemas.decode.batch_records import CorruptRecords
 from schemas.errors import CorruptSegment, Fatal
 from schemas.records.codec import Undecodable, decode
 from schemas.segment import codec
 from schemas.segment.index import SegmentIndex, build
 from streams.kafka.foreign_records import whole_records_of
-from streams.state import archive, foreign_entries, keys, pieces
-from streams.state.archive import ArchiveMismatch
+from streams.state import foreign_entries, keys, pieces
+from streams.state.archive_check import ArchivedSegment, WantedSegments
 from streams.state.hot_table import ManifestEntry
 from streams.user_index import block
 from tests.rigs.hostile.batches import wire_of
 from tests.rigs.interaction_rows import frame_of
-from tests.rigs.record_batches import NOW
+from tests.rigs.record_batches import NOW, Produced, batch
 
 ID = "0" * 24
 SOURCE = "campaign:a"
@@ -143,12 +143,14 @@ def test_a_block_that_claims_to_be_giant_is_not_allocated() -> None:
     "index",
     [None, b"", b"[]", b"{}", b"\xff", index_of(checksum=""), index_of(id="1" * 24)],
 )
-def test_an_archived_record_without_its_index_is_named(index: bytes | None) -> None:
+def test_an_archived_record_without_its_index_gets_it_from_its_bytes(index: bytes | None) -> None:
     data, good = segment()
-    entry = ManifestEntry(7, good.rows, good.bytes, good.checksum, 1)
+    entry = ManifestEntry(0, good.rows, good.bytes, good.checksum, 1)
     headers = [("segment", ID.encode()), ("index", index)]
-    with pytest.raises(ArchiveMismatch, match="@7"):
-        archive._checked(("t", 0), KafkaRecord(7, 0, b"", data, headers), ID, entry)
+    wanted = WantedSegments(("t", 0), {ID: entry}, {})
+    (found,) = wanted.of_batch(batch([Produced(data, b"", headers=headers)], topic="t"))
+    assert isinstance(found, ArchivedSegment)
+    assert (found.index, found.data) == (good, data)
 
 
 def test_a_batch_of_another_program_that_cannot_be_read_stops_no_reader_of_ours() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from schemas.tables.interaction import KEY
 from streams.kafka import topics as topic_admin
 from streams.kafka.environment import Environment
 from streams.kafka.fetch import Fetcher
+from streams.kafka.log import Log
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
 from streams.state.state_store import shared_cache
@@ -114,7 +115,7 @@ class Stand:
             for batch in await fetcher.fetch(100):
                 for record in unpack(batch):
                     items: Any = codec.decode(record.value or b"", "report")["items"]
-                    found += [item for item in items if item["phase"] == phase]
+                    found += [one for one in items if (one["trouble"] or one["phase"]) == phase]
         await fetcher.close()
         return found
 
@@ -130,8 +131,12 @@ async def start(
     caught_up: bool = True,
     ownership: Ownership | None = None,
     shards: int = 1,
+    kafka: Log | None = None,
 ) -> Stand:
     view = view or StateView()
+    environment = Environment.of(settings)
+    if kafka is not None:
+        environment = replace(environment, kafka=kafka)
     if caught_up:
         view.caught_up.set()
 
@@ -140,7 +145,7 @@ async def start(
 
     cache = shared_cache(8 << 20)
     budget = Budget(settings, shards)
-    shard = Shard(Environment.of(settings), 0, view, cache, budget, deliver, ownership)
+    shard = Shard(environment, 0, view, cache, budget, deliver, ownership)
     stand = Stand(settings, view, shard, asyncio.create_task(shard.run()))
     await stand.until(lambda: shard.ready)
     return stand

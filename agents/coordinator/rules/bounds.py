@@ -10,7 +10,14 @@ import re
 from dataclasses import asdict, astuple
 
 from schemas.records import times
-from schemas.records.lifecycle import SOURCE_KINDS, Command, Definition, Report, is_source
+from schemas.records.lifecycle import (
+    SOURCE_KINDS,
+    TROUBLE_TEXT,
+    Command,
+    Definition,
+    Report,
+    is_source,
+)
 
 __all__ = [
     "HELD_NAMED",
@@ -150,6 +157,9 @@ def report_fault(report: Report) -> str | None:
         numbers = item.numbers()
         if min(numbers) < 0 or max(numbers) >= HUGE:
             return f"a number of {item.source} is negative, or larger than any"
+        texts = (item.code, item.place, item.segment, item.detail)
+        if not all(_is_word(text, TROUBLE_TEXT) for text in texts):
+            return f"a text about {item.source} is too long or holds control characters"
         if item.checksum and not _CHECKSUM.fullmatch(item.checksum):
             return f"{item.checksum[:80]!r} is no checksum"
     for erasure in report.erasures:

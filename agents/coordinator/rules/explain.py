@@ -105,6 +105,7 @@ class Explanation:
             "legacy_deleted": record.legacy_deleted,
             "unreadable": self.unreadable,
             "held": record.held and asdict(record.held),
+            "failure": record.failure and asdict(record.failure),
             "reasons": [
                 {**_exemption(reason.exemption), "links": [asdict(link) for link in reason.links]}
                 for reason in self.reasons

@@ -39,7 +39,15 @@ from agents.coordinator.rules.state import (
 )
 from agents.coordinator.rules.sweep_state import SWEEP, RetentionSweep, sweep_of
 from schemas.errors import Fatal
-from schemas.records.lifecycle import Definition, Exemption, Hold, Outcome, State, is_source
+from schemas.records.lifecycle import (
+    Definition,
+    Exemption,
+    Failure,
+    Hold,
+    Outcome,
+    State,
+    is_source,
+)
 
 __all__ = ["SWEEP", "LogEntry", "Unreadable", "entries", "foreign", "known", "load", "parsed"]
 
@@ -248,6 +256,7 @@ def _source(plain: dict[str, Any]) -> Source:
         for item in plain.get("exempt_by", ())
     )
     plain["held"] = value_of(Hold, plain["held"]) if plain.get("held") else None
+    plain["failure"] = value_of(Failure, plain["failure"]) if plain.get("failure") else None
     plain["archived"] = value_of(Totals, plain.get("archived", {}))
     plain["work"] = _work(plain["work"]) if plain.get("work") else None
     return value_of(Source, plain)

@@ -2,9 +2,10 @@
 definition.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from agents.coordinator.rules import erasures, requests, transitions
+from agents.coordinator.rules import erasures, failures, requests, transitions
 from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.inputs import StateForeign
 from agents.coordinator.rules.reconcile import reconcile
@@ -55,12 +56,7 @@ def overdue(builder: DecisionBuilder) -> None:
             continue
         missing = [one for one in range(builder.policy.partitions) if one not in work.reported]
         stuck = tuple(missing[:STUCK_SHOWN])
-        names = ", ".join(f"shard {partition}" for partition in stuck[:STUCK_NAMED])
-        more = f" and {len(missing) - STUCK_NAMED} more" if len(missing) > STUCK_NAMED else ""
-        message = (
-            f"stuck: {names}{more} not done with {source.state} since {work.started_at}; see "
-            f"what its worker says, or turn round with `emberline cancel {source.source}`"
-        )
+        message = _stuck_message(source, work, missing)
         if stuck != work.stuck:
             builder.audit(source, "stuck", reason=message)
         deadline = builder.now + builder.policy.shard_deadline_ms
@@ -73,6 +69,16 @@ def overdue(builder: DecisionBuilder) -> None:
             ),
             publish=True,
         )
+
+
+def _stuck_message(source: Source, work: Work, missing: Sequence[int]) -> str:
+    names = ", ".join(f"shard {partition}" for partition in missing[:STUCK_NAMED])
+    more = f" and {len(missing) - STUCK_NAMED} more" if len(missing) > STUCK_NAMED else ""
+    why = f"; {source.failure.sentence()}" if source.failure is not None else ""
+    return (
+        f"stuck: {names}{more} not done with {source.state} since {work.started_at}{why}; see "
+        f"what its worker says, or turn round with `emberline cancel {source.source}`"
+    )
 
 
 def foreign(builder: DecisionBuilder, item: StateForeign) -> None:
@@ -117,12 +123,25 @@ def _worked(
 ) -> None:
     if partition in work.reported:
         return
+    if item.phase is Phase.MENDED:
+        builder.audit(source, "archive_mended", reason=item.code, detail=item.detail)
+        return
+    if item.phase is Phase.FAILED and source.state is State.RESTORING:
+        found = failures.failure(builder, partition, item, final=True)
+        transitions.restore_failed(builder, source, found)
+        return
+    if item.phase in (Phase.DELAYED, Phase.FAILED):
+        _delayed(builder, source, work, partition, item)
+        return
     if item.phase is Phase.PROGRESS:
         done, total, size = work.progress.get(partition, (0, 0, 0))
         part = (max(item.done, done), max(item.total, total), max(item.bytes, size))
         work = replace(work, progress={**work.progress, partition: part})
         source = builder.note(replace(source, work=work))
     elif _FINISHES[item.phase] is source.state:
+        former = source.failure
+        if former is not None and former.shard == partition and not former.final:
+            source = replace(source, failure=None, message=None)
         source = builder.put(replace(source, work=_reported(work, partition, item)))
         if source.work is not None and len(source.work.reported) == builder.policy.partitions:
             finish = transitions.expired if item.phase is Phase.EXPIRED else transitions.restored
@@ -131,6 +150,22 @@ def _worked(
     else:
         return
     _progress(builder, source)
+
+
+def _delayed(
+    builder: DecisionBuilder, source: Source, work: Work, partition: int, item: ReportItem
+) -> None:
+    """Show at once which shard cannot go on, and why: it tries again by itself."""
+    found = failures.failure(builder, partition, item, source.failure)
+    stuck = tuple(sorted({*work.stuck, partition})[:STUCK_SHOWN])
+    message = _stuck_message(replace(source, failure=found), work, stuck)
+    if message == source.message:
+        return
+    builder.audit(source, "stuck", reason=message)
+    # why a restore has failed counts more than why its return takes long
+    kept = source.failure if source.failure is not None and source.failure.final else found
+    work = replace(work, stuck=stuck)
+    builder.put(replace(source, failure=kept, message=message, work=work))
 
 
 def _reported(work: Work, partition: int, item: ReportItem) -> Work:

@@ -15,6 +15,7 @@ from agents.filters.references import Use
 from schemas.records.lifecycle import (
     Definition,
     Exemption,
+    Failure,
     Hold,
     Outcome,
     SourceState,
@@ -67,6 +68,8 @@ class Why(StrEnum):
     OPERATOR = "operator"
     CANCELLED = "cancelled"
     RESUMED = "resumed"
+    FAILED = "failed"
+    """A restore cannot be done: the source goes back to the archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ class Source:
     """The expiring-soon notices told for the present `due_at`."""
     work: Work | None = None
     message: str | None = None
+    failure: Failure | None = None
 
     @property
     def kind(self) -> str:
@@ -208,6 +212,7 @@ class Source:
             checksum=self.archived.checksum or None,
             stuck=self.work.stuck if self.work else (),
             message=self.message,
+            failure=self.failure,
             updated_at=self.changed_at,
         )
 

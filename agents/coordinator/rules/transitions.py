@@ -7,9 +7,19 @@ from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.reconcile import reconcile
 from agents.coordinator.rules.requests import finish
 from agents.coordinator.rules.state import Source, Why, Work, WorkOrigin
-from schemas.records.lifecycle import Outcome, State
+from schemas.records.lifecycle import Failure, Outcome, State
 
-__all__ = ["expired", "restore_later", "restored", "start_expiring", "start_restoring"]
+__all__ = [
+    "expired",
+    "restore_failed",
+    "restore_later",
+    "restored",
+    "start_expiring",
+    "start_restoring",
+]
+
+_RETURNS = frozenset({Why.CANCELLED, Why.FAILED})
+"""Why a source goes back to the archive after a restore."""
 
 
 def start_expiring(builder: DecisionBuilder, source: Source, origin: WorkOrigin) -> Source:
@@ -17,6 +27,34 @@ def start_expiring(builder: DecisionBuilder, source: Source, origin: WorkOrigin)
     # late rows are counted again from here: earlier ones are archived with the rest
     source = replace(source, archived=replace(source.archived, late_interactions=0))
     return _start(builder, source, State.EXPIRING, origin)
+
+
+def restore_failed(builder: DecisionBuilder, source: Source, failure: Failure) -> Source:
+    """A shard cannot bring its part back: the source returns to the archive in every shard, so that
+    no part of it stays hot, and a person mends the archive and restores it again.
+    """
+    work = _work(source)
+    request_id = work.origin.request_id
+    builder.audit(
+        source,
+        "restore_failed",
+        by=work.origin.actor,
+        reason=failure.code,
+        detail=failure.sentence(),
+        request_id=request_id,
+    )
+    finish(
+        builder,
+        request_id,
+        source.source,
+        Outcome.FAILED,
+        failure.sentence(),
+        code=failure.code,
+    )
+    # an expiry that was to be undone happens after all, and is announced
+    undone = work.origin.why is Why.CANCELLED
+    origin = WorkOrigin(Why.OPERATOR if undone else Why.FAILED, builder.now)
+    return builder.put(replace(start_expiring(builder, source, origin), failure=failure))
 
 
 def start_restoring(builder: DecisionBuilder, source: Source, origin: WorkOrigin) -> Source:
@@ -39,20 +77,24 @@ def restore_later(builder: DecisionBuilder, source: Source, origin: WorkOrigin) 
 
 
 def expired(builder: DecisionBuilder, source: Source) -> Source:
-    """Every shard has dropped its part. A cancelled restore makes neither epoch nor event."""
+    """Every shard has dropped its part. A restore that was cancelled, or has failed, makes neither
+    epoch nor event.
+    """
     work = _work(source)
     archived = work.totals
     late = max(archived.late_interactions, source.archived.late_interactions)
     archived = replace(archived, late_interactions=late)
     source = replace(source, state=State.EXPIRED, archived=archived)
     source = _forgotten(builder, source)
-    again = work.origin.why is Why.CANCELLED
+    again = work.origin.why in _RETURNS
     if not again:
         source = replace(source, epoch=source.epoch + 1, expired_at=builder.now)
     source = builder.put(source)
     builder.audit(
         source,
-        "restore_cancelled" if again else "expired",
+        "returned_to_archive"
+        if work.origin.why is Why.FAILED
+        else ("restore_cancelled" if again else "expired"),
         from_state=State.EXPIRING,
         to_state=State.EXPIRED,
         reason=work.origin.why.value,
@@ -74,7 +116,9 @@ def restored(builder: DecisionBuilder, source: Source) -> Source:
     work = _work(source)
     totals = work.totals
     # reconcile decides which visible state it comes back to
-    source = replace(source, state=State.UNKNOWN, restored_at=builder.now, archived=totals)
+    source = replace(
+        source, state=State.UNKNOWN, restored_at=builder.now, archived=totals, failure=None
+    )
     source = _forgotten(builder, source)
     source = reconcile(builder, source)
     if work.origin.why is Why.CANCELLED:
@@ -94,7 +138,15 @@ def _start(builder: DecisionBuilder, source: Source, state: State, origin: WorkO
         due_at=source.due_at,
     )
     former = source.state
-    source = replace(source, state=state, work=work, due_at=None, due_because=None, message=None)
+    source = replace(
+        source,
+        state=state,
+        work=work,
+        due_at=None,
+        due_because=None,
+        message=None,
+        failure=None,
+    )
     source = builder.put(source)
     builder.audit(
         source,

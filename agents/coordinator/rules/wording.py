@@ -82,8 +82,7 @@ def _what_if(changes: Sequence[tuple[str, Outlook]], now: int) -> list[str]:
 def _why(record: SourceState, now: int) -> str:
     if record.legacy_deleted:
         return "deleted for good under the older policy: nothing brings it back"
-    have = plural(len(record.stuck), "has", "have")
-    late = f" ({numbered('shard', record.stuck)} {have} not reported)" if record.stuck else ""
+    late = _late(record)
     match record.state:
         case State.ACTIVE:
             return f"hot because it is {(record.status or 'active').lower()}"
@@ -100,13 +99,22 @@ def _why(record: SourceState, now: int) -> str:
         case State.EXPIRED:
             since = f" since {moment(record.expired_at, now)}" if record.expired_at else ""
             used = _used_in_vain(record)
-            return (
-                f"in the archive{since}{used}; `emberline restore {record.source}` brings it back"
-            )
+            back = f"`emberline restore {record.source}` brings it back"
+            if record.failure is not None:
+                back = f"its restore failed: {record.failure.sentence()}"
+            return f"in the archive{since}{used}; {back}"
         case State.RESTORING:
             return f"hidden: its data is being moved back{late}"
         case State.STOPPED:
             return _stopped(record, now)
+
+
+def _late(record: SourceState) -> str:
+    if not record.stuck:
+        return ""
+    have = plural(len(record.stuck), "has", "have")
+    because = f": {record.failure.sentence()}" if record.failure is not None else ""
+    return f" ({numbered('shard', record.stuck)} {have} not reported{because})"
 
 
 def _stopped(record: SourceState, now: int) -> str:

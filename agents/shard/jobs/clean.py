@@ -28,7 +28,7 @@ def is_due(context: ShardContext, indexer: Indexer, waiting: set[str]) -> bool:
     marks = table.erasure_marks
     if marks is None:
         return False
-    if table.unclean - waiting or table.unclean_runs or not indexer.is_clean():
+    if table.unclean - waiting - context.damaged or table.unclean_runs or not indexer.is_clean():
         return True
     return marks.hot < table.mask.generation and not table.unclean
 
@@ -79,7 +79,7 @@ class Clean:
 
     async def _segments(self) -> bool:
         context, table = self._context, self._table
-        left = sorted(table.unclean - self._waiting)
+        left = sorted(table.unclean - self._waiting - context.damaged)
         if not left:
             return False
         step, archived = Step(), Archived(context)

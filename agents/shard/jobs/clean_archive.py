@@ -5,25 +5,31 @@ entries of the manifest change in the same step. The former copy counts no more 
 segments that count and lie below such copies, or in one record batch with them, are moved to the
 end too; when none is left there, everything below is deleted.
 
+A damaged record is replaced by the hot data, if that is there. Otherwise it stays, and so does what
+lies below it, until a person has mended it.
+
 One call of `step` commits at most one bounded transaction. The job is only in memory: after a crash
 a new one finds in the manifest and in the marks what has been done.
 """
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
 from agents.shard.jobs.archived import Archived, counted, without_hidden
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.erasures import dirty_entries
+from agents.shard.jobs.reports import trouble
 from schemas.errors import Recoverable
+from schemas.records.lifecycle import Phase
 from schemas.segment.codec import decode
 from schemas.segment.index import SegmentIndex
 from streams.kafka.log import ReaderOptions
 from streams.kafka.topics import Topics
 from streams.state import compaction_plan
+from streams.state.archive import ArchiveDamage, ArchivedSegment
 from streams.state.hot_table import HotTable, ManifestEntry
 from streams.state.store import Step
 
@@ -55,22 +61,37 @@ def archive_due(context: ShardContext, *, deletes: bool) -> bool:
         dirty = {source for source, _ in dirty_entries(context)}
         if not dirty:
             table.archive_clean = table.mask.generation
-        elif dirty - context.held(dirty):
-            return True
+        else:
+            dirty = {source for source, name in dirty_entries(context) if readable(context, name)}
+            if dirty - context.held(dirty):
+                return True
     return deletes and marks.dead > 0
 
 
-class CleanArchive:
-    """Cleans the archive of one shard; with `sources` only theirs, without moving and deleting."""
+def readable(context: ShardContext, segment: str) -> bool:
+    """Whether the record of a segment in the archive was not found damaged a while ago."""
+    return not context.rests.resting(segment, 0)
 
-    def __init__(self, context: ShardContext, sources: Collection[str] | None = None) -> None:
+
+class CleanArchive:
+    """Cleans the archive of one shard; with `restoring` (source -> version) only theirs, without
+    moving and deleting: a source with a damaged record is reported as failed.
+    """
+
+    def __init__(self, context: ShardContext, restoring: Mapping[str, int] | None = None) -> None:
         self._context = context
-        self._sources = sources
+        self._restoring = restoring
+        self.failed: set[str] = set()
         self._left = _STEPS
         #: Where the record batch with the last dead copy ends; 0 before it is looked at.
         self._end = 0
         self.refused = False
         """Whether the broker has refused to delete records of the archive."""
+
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """The sources that are restored once this is done, with their versions."""
+        return self._restoring or {}
 
     @property
     def _table(self) -> HotTable:
@@ -79,9 +100,9 @@ class CleanArchive:
     async def step(self) -> bool:
         """Does the next step; False once the job is done, or other work may come first.
 
-        Raises `Fenced`, `StepFailed`, `ArchiveMismatch`.
+        Raises `Fenced`, `StepFailed`, `ArchiveSilent`.
         """
-        if self._sources is not None:
+        if self._restoring is not None:
             return await self._filter()
         self._left -= 1
         return self._left >= 0 and (
@@ -98,13 +119,16 @@ class CleanArchive:
             [
                 (source, name)
                 for source, name in dirty
-                if source not in held and (self._sources is None or source in self._sources)
+                if source not in held and self._wants(source, name)
             ]
         )
         if not wanted:
             return False
+        found = await self._read(wanted, {name: source for source, name in dirty})
+        if not found:
+            return True
         step, archived, removed = Step(), Archived(context), 0
-        for index, data in await self._read(wanted):
+        for index, data in found:
             rows = await asyncio.to_thread(decode, data)
             kept = await asyncio.to_thread(without_hidden, table.mask, rows, ())
             if kept.height == rows.height:
@@ -123,6 +147,11 @@ class CleanArchive:
         await context.store.commit(step)
         return True
 
+    def _wants(self, source: str, segment: str) -> bool:
+        if self._restoring is None:
+            return readable(self._context, segment)
+        return source in self._restoring and source not in self.failed
+
     async def _move(self) -> bool:
         """Copies segments that lie below dead copies to the end."""
         context, table = self._context, self._table
@@ -136,11 +165,15 @@ class CleanArchive:
             for name, entry in entries.items()
             if entry.offset < dead
         )
-        wanted = self._chunk([(source, name) for _, source, name in below])
+        whole = [(source, name) for _, source, name in below if readable(context, name)]
+        wanted = self._chunk(whole)
         if not wanted:
             return False
+        found = await self._read(wanted, {name: source for source, name in whole})
+        if not found:
+            return True
         step, archived = Step(), Archived(context)
-        for index, data in await self._read(wanted):
+        for index, data in found:
             archived.move(index, data)
         archived.join(step)
         await context.store.commit(step)
@@ -150,6 +183,10 @@ class CleanArchive:
         """Deletes what lies below the last dead copy: nothing there counts."""
         context, marks = self._context, self._table.erasure_marks
         if marks is None or not marks.dead:
+            return False
+        entries = (one for some in self._table.manifest.values() for one in some.values())
+        if any(entry.offset < self._end for entry in entries):
+            self.refused = True  # a damaged one, which cannot be moved, is there
             return False
         topic = Topics(context.settings.prefix).archive
         try:
@@ -194,6 +231,29 @@ class CleanArchive:
             weight += entry.bytes
         return found
 
-    async def _read(self, entries: dict[str, ManifestEntry]) -> list[tuple[SegmentIndex, bytes]]:
-        async with aclosing(self._context.archive.read(entries)) as reading:
-            return [segment async for segment in reading]
+    async def _read(
+        self, entries: dict[str, ManifestEntry], sources: Mapping[str, str]
+    ) -> list[tuple[SegmentIndex, bytes]]:
+        """The segments of these entries, without those whose record is damaged."""
+        context, found = self._context, []
+        damaged: list[ArchiveDamage] = []
+        async with aclosing(context.archive.read(entries, sources)) as reading:
+            async for one in reading:
+                if isinstance(one, ArchivedSegment):
+                    found.append((one.index, one.data))
+                elif one.segment in self._table.segments:
+                    index = self._table.segments[one.segment]
+                    found.append((index, await asyncio.to_thread(context.store.bytes_of, index)))
+                else:
+                    damaged.append(one)
+        context.rests.rest({one.segment: 0 for one in damaged})
+        first = {sources[one.segment]: one for one in reversed(damaged)}
+        told = []
+        for source, one in first.items():
+            log.error(f"{one}: rows of erased users may be in it")
+            if self._restoring is not None:
+                self.failed.add(source)
+                told.append(trouble(Phase.FAILED, source, self._restoring[source], one))
+        if told:
+            await context.store.commit(Step(records=context.reports(told)))
+        return found

@@ -21,8 +21,8 @@ _WINDOW_ROWS = 90_000
 
 
 def mergeable(context: ShardContext) -> list[SegmentIndex]:
-    """The segments that a merge may take: archived ones are excluded, and those that may hold rows
-    of erased users, which are written anew soon.
+    """The segments that a merge may take: archived and damaged ones are excluded, and those that
+    may hold rows of erased users, which are written anew soon.
 
     A segment of one source that is at least half full is excluded too: merging it would cost more
     than reading it twice.
@@ -33,6 +33,7 @@ def mergeable(context: ShardContext) -> list[SegmentIndex]:
         for index in table.segments.values()
         if not table.archived(index)
         and index.id not in table.unclean
+        and index.id not in context.damaged
         and not (
             len(index.sources) == 1
             and (index.rows * 2 >= limits.rows or index.bytes * 2 >= limits.bytes)

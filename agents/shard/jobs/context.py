@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from agents.shard.jobs.rests import Rests
 from agents.shard.ownership import Ownership
 from agents.views.state_view import StateView
 from schemas.records.codec import encode
@@ -43,10 +44,15 @@ class ShardContext:
     view: StateView
     ownership: Ownership = field(default_factory=Ownership)
     archive: ArchiveReader = field(init=False)
+    #: Hot segments whose bytes are wrong in the changelog too: they are neither merged nor moved.
+    damaged: set[str] = field(default_factory=set)
+    #: Sources whose work rests, and segments whose archive record cannot be read (as version 0).
+    rests: Rests = field(init=False)
 
     def __post_init__(self) -> None:
         reader = ArchiveReader(self.settings, self.kafka, self.partition)
         object.__setattr__(self, "archive", reader)
+        object.__setattr__(self, "rests", Rests(self.clock))
 
     @property
     def settings(self) -> Settings:
@@ -139,4 +145,5 @@ class ShardContext:
 
 
 def _item_weight(item: ReportItem) -> int:
-    return max(_ITEM_BYTES, 2 * len(str(item["source"]).encode()))
+    texts = (str(item.get(name, "")) for name in ("place", "segment", "detail"))
+    return max(_ITEM_BYTES, 2 * len(str(item["source"]).encode())) + 4 * sum(map(len, texts))

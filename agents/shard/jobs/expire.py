@@ -2,19 +2,25 @@
 
 Each call of `step` commits at most one bounded transaction. The job itself is only in memory: after
 a crash a new job finds the finished work in hot table and manifest.
+
+A damaged record that VERIFY meets is replaced by another copy of the hot data, which is still
+there.
 """
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from contextlib import aclosing
 
 from agents.shard.analytics import pack, unique_users
 from agents.shard.jobs.context import ReportItem, ShardContext
-from agents.shard.jobs.reports import PROGRESS_S, PROGRESS_SOURCES, expired
-from schemas.records.lifecycle import State
+from agents.shard.jobs.reports import PROGRESS_S, PROGRESS_SOURCES, expired, trouble
+from schemas.records.lifecycle import Phase, State
 from schemas.segment.index import SegmentIndex
 from streams.kafka.log import Record
 from streams.state import archive, compaction_plan, keys
+from streams.state.archive import ArchiveDamage
 from streams.state.hot_table import Applied, HotTable, ManifestEntry
 from streams.state.store import Put, Step, bounded
 
@@ -24,13 +30,18 @@ _VERIFY_BYTES = 64_000_000
 _PUTS_PER_STEP = 2_000
 #: Rows whose users are counted in one step: a second's work.
 _COUNTED_ROWS = 2_000_000
+#: How often a segment is copied again whose copy reads back damaged.
+_COPIES_AGAIN = 2
+
+log = logging.getLogger(__name__)
 
 
 class Expire:
     """Moves sources to the archive; `versions` maps each source to its version and epoch.
 
     With `late` it archives the late rows of sources that have already expired: the same work,
-    without a report and without a new applied version.
+    without a report and without a new applied version. `failed` has the sources that cannot go on
+    now; nothing of them has been dropped here.
     """
 
     def __init__(
@@ -39,7 +50,7 @@ class Expire:
         self._context = context
         self._versions = dict(versions)
         self._sources = set(versions)
-        self._late = late
+        self.late = late
         self._flushed = False
         self._shared: list[str] | None = None
         self._own: dict[str, list[SegmentIndex]] | None = None
@@ -48,12 +59,15 @@ class Expire:
         self._uncopied: list[SegmentIndex] | None = None
         self._unverified: list[SegmentIndex] = []
         self._undropped = sorted(self._versions)
+        self._copies: Counter[str] = Counter()
+        self._told_of: list[ReportItem] = []
+        self.failed: set[str] = set()
         self._told = context.clock.monotonic_s()
 
     async def step(self) -> bool:
         """Does the next step; False once the job is done.
 
-        Raises `Fenced`, `StepFailed`, `ArchiveMismatch`.
+        Raises `Fenced`, `StepFailed`, `ArchiveSilent`.
         """
         return (
             await self._flush()
@@ -61,8 +75,14 @@ class Expire:
             or await self._count()
             or await self._copy()
             or await self._verify()
+            or await self._report()
             or await self._drop()
         )
+
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """The sources that are still worked on, with their versions."""
+        return {source: version for source, (version, _) in self._versions.items()}
 
     @property
     def _table(self) -> HotTable:
@@ -114,7 +134,7 @@ class Expire:
         table, store = self._table, self._context.store
         if self._own is None:
             self._own = {source: table.own_segments(source) for source in self._versions}
-            if not self._late:
+            if not self.late:
                 self._uncounted = sorted(self._sources - table.uniques.keys())
         if not self._uncounted and not self._counted:
             return False
@@ -164,7 +184,7 @@ class Expire:
     def _progress(self, chunk: Iterable[SegmentIndex]) -> list[ReportItem]:
         """How far the sources of a chunk are once it is in the archive."""
         now = self._context.clock.monotonic_s()
-        if self._late or now < self._told + PROGRESS_S:
+        if self.late or now < self._told + PROGRESS_S:
             return []
         self._told = now
         copied = {index.id for index in chunk}
@@ -216,17 +236,65 @@ class Expire:
         return self._versions[_only(index)][1]
 
     async def _verify(self) -> bool:
-        """Reads back what will be dropped: the archive must hold the same bytes."""
+        """Reads back what will be dropped: the archive must hold the same bytes. Otherwise the hot
+        data is copied once more, and read back again.
+        """
         if not self._unverified:
             return False
         chunk = next(bounded(self._unverified, lambda index: index.bytes, _VERIFY_BYTES))
         entries = {index.id: self._table.manifest[_only(index)][index.id] for index in chunk}
-        async with aclosing(self._context.archive.read(entries.copy())) as reading:
-            async for segment, _ in reading:
-                del entries[segment.id]
+        sources = {index.id: _only(index) for index in chunk}
+        damaged: list[ArchiveDamage] = []
+        async with aclosing(self._context.archive.read(entries.copy(), sources)) as reading:
+            async for found in reading:
+                del entries[found.segment]
+                if isinstance(found, ArchiveDamage):
+                    damaged.append(found)
         if entries:
             raise AssertionError("the archive ended before its last entry")
         del self._unverified[: len(chunk)]
+        again = {index.id: index for index in chunk}
+        for one in damaged:
+            self._copy_again(again[one.segment], one)
+        return True
+
+    def _copy_again(self, index: SegmentIndex, damage: ArchiveDamage) -> None:
+        source = _only(index)
+        if source in self.failed:
+            return
+        self._copies[index.id] += 1
+        if self._copies[index.id] > _COPIES_AGAIN:
+            self._fail(source, damage)
+            return
+        # the worker's log drops what repeats a format string
+        log.warning(f"{damage}: the hot data is copied to the archive once more")
+        if not self.late:
+            version, _ = self._versions[source]
+            self._told_of.append(trouble(Phase.MENDED, source, version, damage))
+        self._uncopied = [*(self._uncopied or ()), index]
+        self._unverified.append(index)
+
+    def _fail(self, source: str, damage: ArchiveDamage) -> None:
+        """Leave a source alone: its data stays hot, and what is in the archive stays there."""
+        log.error(f"{damage}: {source} cannot expire now")
+        self.failed.add(source)
+        version, _ = self._versions.pop(source)
+        if not self.late:
+            # it was told as mended before it was read back
+            self._told_of = [one for one in self._told_of if one["segment"] != damage.segment] + [
+                trouble(Phase.DELAYED, source, version, damage)
+            ]
+        own = {index.id for index in self._segments().pop(source)}
+        self._undropped.remove(source)
+        self._uncopied = [index for index in self._uncopied or () if index.id not in own]
+        self._unverified = [index for index in self._unverified if index.id not in own]
+
+    async def _report(self) -> bool:
+        """Reports the damage that was met, once the copies have been read back."""
+        if not self._told_of:
+            return False
+        told, self._told_of = self._told_of, []
+        await self._context.store.commit(Step(records=self._context.reports(told)))
         return True
 
     async def _drop(self) -> bool:
@@ -244,7 +312,7 @@ class Expire:
             if not own:
                 done.append(self._undropped.pop())
         step = Step(puts=puts)
-        if not self._late:
+        if not self.late:
             step.puts += [
                 (keys.applied(source), Applied(self._versions[source][0], State.EXPIRING).to_json())
                 for source in done

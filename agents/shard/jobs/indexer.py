@@ -84,6 +84,7 @@ class Indexer:
                 index
                 for index in self._users.uncovered(context.store.table)
                 if not all(context.view.hidden(source) for source in index.sources)
+                and index.id not in context.damaged
             ),
             key=lambda index: index.id,
         )

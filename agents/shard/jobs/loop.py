@@ -4,9 +4,14 @@ Users are hidden first, then comes what is hot of them, then lifecycle, late row
 erased users, merge, the index by user. But full deltas are flushed between the steps of a long job,
 because ingest waits for that. There is no queue: the loop finds jobs by comparing what should be
 true with what the shard has applied.
+
+Trouble with one record is the trouble of its sources: they are reported and left alone for a while,
+and everything else goes on.
 """
 
 import asyncio
+import logging
+from collections.abc import Mapping
 
 from agents.resources.budget import Budget
 from agents.shard.jobs.clean import Clean, is_due
@@ -16,13 +21,20 @@ from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.erasures import Erasures
 from agents.shard.jobs.expire import Expire
 from agents.shard.jobs.indexer import Indexer
-from agents.shard.jobs.reports import Reminder
+from agents.shard.jobs.reports import Reminder, trouble
 from agents.shard.jobs.restore import Restore
-from schemas.records.lifecycle import State
+from agents.shard.jobs.rests import Rests
+from agents.shard.jobs.trouble import WorkTrouble
+from schemas.errors import CorruptSegment
+from schemas.records.lifecycle import FailureCode, Phase, State
+from streams.kafka.topics import Topics
 from streams.period import milliseconds
-from streams.state.store import made_ms
+from streams.state.archive import ArchiveSilent
+from streams.state.store import Step, made_ms
 
 __all__ = ["WorkLoop"]
+
+log = logging.getLogger(__name__)
 
 _IDLE_S = 1.0
 #: Queries, and ingest that catches up, delay background work for at most this time.
@@ -115,6 +127,15 @@ class WorkLoop:
             self.room.set()
 
     async def _once(self) -> bool:
+        try:
+            return await self._work()
+        except CorruptSegment as error:
+            if not error.segment:
+                raise
+            await self._damaged(error)
+            return True
+
+    async def _work(self) -> bool:
         self._context.store.state_store.check()
         # the bounds move with the number of shards that this worker holds
         self.check_room()
@@ -132,8 +153,8 @@ class WorkLoop:
             self._job = self._find()
         if self._job is not None:
             async with self._budget.scheduler.lifecycle() as ours:
-                if ours and not await self._job.step():
-                    self._ended(self._job)
+                if ours:
+                    await self._step(self._job)
             self.check_room()
             return True
         if await self._erasures.report() or await self._reminder.step():
@@ -144,6 +165,63 @@ class WorkLoop:
         async with scheduler.background:
             return await compact(self._context) or await self._indexer.step()
 
+    @property
+    def _rests(self) -> Rests:
+        return self._context.rests
+
+    async def _step(self, job: Job) -> None:
+        """The next step of the job. Sources that fail in it rest, and so do all of its sources if
+        the archive cannot be read.
+        """
+        if isinstance(job, Clean):
+            if not await job.step():
+                self._ended(job)
+            return
+        failed = len(job.failed)
+        versions = dict(job.versions)
+        try:
+            more = await job.step()
+        except ArchiveSilent as error:
+            what = WorkTrouble(FailureCode.ARCHIVE_SILENT, error.place, "", error.message)
+            await self._delay(job, versions, what)
+            return
+        if len(job.failed) > failed:
+            self._rests.rest({source: versions[source] for source in job.failed & versions.keys()})
+        if not more:
+            self._ended(job)
+
+    async def _damaged(self, error: CorruptSegment) -> None:
+        """A hot segment has other bytes than its index says. Raises `StoreDamaged` the first time;
+        if the changelog has the same bytes, only the work on its sources rests.
+        """
+        context = self._context
+        context.store.refill_once(error.segment)
+        log.error(f"shard {context.partition}: {error}")  # the log drops repeated format strings
+        context.damaged.add(error.segment)
+        job, index = self._job, context.store.table.segments.get(error.segment)
+        if isinstance(job, Clean):
+            self._ended(job)  # it begins again without that segment
+        elif job is not None and index is not None:
+            topic = Topics(context.settings.prefix).changelog
+            what = f"{topic}[{context.partition}]: {error.message}"
+            found = WorkTrouble(FailureCode.SEGMENT_DAMAGED, "", error.segment, what)
+            versions = job.versions.items()
+            await self._delay(job, {one: at for one, at in versions if one in index.sources}, found)
+
+    async def _delay(
+        self, job: Expire | Restore | CleanArchive, versions: Mapping[str, int], found: WorkTrouble
+    ) -> None:
+        """End a job: these of its sources rest, and the others are found again."""
+        self._job = None
+        self._archive_at = self._context.clock.monotonic_s() + _ARCHIVE_EVERY_S
+        if isinstance(job, Restore):
+            await job.close()
+        self._rests.rest(versions)
+        if versions and not (isinstance(job, Expire) and job.late):
+            items = (trouble(Phase.DELAYED, *one, found) for one in versions.items())
+            records = self._context.reports(items)
+            await self._context.store.commit(Step(records=records))
+
     def _find(self) -> Job | None:
         context, now = self._context, self._context.clock.monotonic_s()
         if context.store.table.mask.generation and self._cleaning():
@@ -153,7 +231,9 @@ class WorkLoop:
         if restoring := self._pending(State.RESTORING):
             # what comes back from the archive has passed the mask
             dirty = dirty_sources(context, restoring)
-            return CleanArchive(context, dirty) if dirty else Restore(context, restoring)
+            if not dirty:
+                return Restore(context, restoring)
+            return CleanArchive(context, {source: restoring[source][0] for source in dirty})
         if now >= self._late_at:
             self._late_at = now + _LATE_EVERY_S
             if late := self._late():
@@ -166,6 +246,9 @@ class WorkLoop:
 
     def _ended(self, job: Job) -> None:
         self._job = None
+        if isinstance(job, Expire | Restore):
+            for source in job.versions:
+                self._rests.over(source)
         if isinstance(job, CleanArchive) and job.refused:
             self._delete_at = self._context.clock.monotonic_s() + _REFUSED_S
 
@@ -181,6 +264,8 @@ class WorkLoop:
         found: Versions = {}
         for record in self._context.view.in_states([state]):
             done = applied.get(record.source)
+            if self._rests.resting(record.source, record.version):
+                continue
             if done is None or done.version < record.version:
                 found[record.source] = (record.version, record.epoch)
                 if len(found) >= _SOURCES_PER_JOB:
@@ -201,6 +286,8 @@ class WorkLoop:
             source = record.source
             done = table.applied.get(source)
             if done is None or done.state != State.EXPIRING or done.version >= record.version:
+                continue
+            if self._rests.resting(source, record.version):
                 continue
             segments = table.segments_of(source)
             if segments and (

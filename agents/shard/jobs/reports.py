@@ -5,16 +5,18 @@ waits for it, and the source stays hidden. So a shard repeats its report after a
 the lifecycle still waits for it. Repeated reports do no harm.
 """
 
+import re
 from collections.abc import Mapping
 
 from agents.shard.jobs.context import ReportItem, ShardContext
-from schemas.records.lifecycle import State
+from agents.shard.jobs.trouble import Trouble
+from schemas.records.lifecycle import TROUBLE_TEXT, Phase, State
 from schemas.segment.set_checksum import set_checksum
 from streams.period import seconds
 from streams.state.hot_table import HotTable, ManifestEntry
 from streams.state.store import Step
 
-__all__ = ["PROGRESS_S", "PROGRESS_SOURCES", "Reminder", "expired", "restored"]
+__all__ = ["PROGRESS_S", "PROGRESS_SOURCES", "Reminder", "expired", "restored", "trouble"]
 
 #: A report that has just gone out is taken in within this.
 _FIRST_S = 30.0
@@ -24,6 +26,7 @@ PROGRESS_S = 1.0
 PROGRESS_SOURCES = 50
 """Sources of one report of progress."""
 _PER_STEP = 2_000
+_CONTROL = re.compile("[\x00-\x1f]+")
 
 
 def expired(table: HotTable, source: str, version: int) -> ReportItem:
@@ -50,6 +53,20 @@ def restored(
         "phase": "restored",
         "late_interactions": max(0, hot - brought),
         **_archived(entries),
+    }
+
+
+def trouble(phase: Phase, source: str, version: int, found: Trouble) -> ReportItem:
+    """The report of a record that cannot be used, or of an archive that does not answer."""
+    return {
+        "source": source,
+        "version": version,
+        "phase": Phase.PROGRESS.value,
+        "trouble": phase.value,
+        "code": found.code.value,
+        "place": found.place[:TROUBLE_TEXT],
+        "segment": found.segment[:TROUBLE_TEXT],
+        "detail": _CONTROL.sub(" ", str(found))[:TROUBLE_TEXT],
     }
 
 

@@ -2,6 +2,7 @@
 
 import { html } from "./htm.js";
 import { get } from "./api.js";
+import { isolated } from "./named.js";
 import { Progress, useRead } from "./parts.js";
 import { day, due, num, size, t } from "./texts.js";
 import { period } from "./spans.js";
@@ -31,6 +32,23 @@ export function after(then) {
 const Box = ({ name, looks = "", children }) =>
   html`<div class=${`banner ${looks}`} role="region" aria-label=${name}>${children}</div>`;
 
+/** Which remedy a code has. */
+const REMEDIES = { archive_silent: "silent", segment_damaged: "segment" };
+
+/** Why a restore failed, or why work does not go on: the record, and what to do. */
+function Failed({ failure }) {
+  const known = ["archive_damaged", "archive_foreign", "archive_missing", ...Object.keys(REMEDIES)];
+  const { code, place, segment, shard, detail } = failure;
+  const what = known.includes(code) ? t(`failure.${code}`) : t("failure.other", { detail });
+  const remedy = known.includes(code) && t(`failure.remedy.${REMEDIES[code] ?? "archive"}`);
+  return html`<div class="bad" role="alert">
+    <p><b>${failure.final ? `${t("failure")}. ` : ""}${what}</b> ${remedy}</p>
+    ${(place || segment) && html`<p class="soft">${t("failure.place", {
+      place: isolated(place || "-"), segment: isolated(segment || "-"), shard: num(shard),
+    })}</p>`}
+  </div>`;
+}
+
 function Expired({ one, explained, operate, open }) {
   const why = obstacle(one);
   const restored = explained?.changes.find((each) => each.code === "restored");
@@ -43,6 +61,7 @@ function Expired({ one, explained, operate, open }) {
     <div>
       <b>${title}</b>
       <p>${why ? t(why) : facts ? t("banner.about", facts) : t("source.sizes.none")} ${why ? "" : after(restored)}</p>
+      ${one.failure && html`<${Failed} failure=${one.failure} />`}
       ${one.exempt_by.length > 0 && html`<p><b>${t("source.expired.used", { count: one.exempt_by.length })}</b></p>`}
     </div>
     ${!why && can}
@@ -63,6 +82,7 @@ function Moving({ one, operate, open }) {
       <p>${t(back ? "source.no.running" : "source.expiring.about")}</p>
       ${one.stuck.length > 0 && html`<p class="bad">
         ${t("source.stuck", { count: one.stuck.length, shards: one.stuck.map(num).join(", ") })}</p>`}
+      ${one.failure && html`<${Failed} failure=${one.failure} />`}
     </div>
     ${!back && operate && html`<button onClick=${() => open("restore")}>${t("do.restore")}</button>`}
     ${id && html`<a class="button" href=${`#/requests/${encodeURIComponent(id)}`}>${t("source.event.request")}</a>`}

@@ -65,6 +65,7 @@ export function refusal({ code, state, already }, type) {
 const CODES = [
   ...["already_expired", "already_restoring", "cancelled", "invalid_command", "legacy_deleted", "not_expired"],
   ...["not_restoring", "nothing_archived", "unknown_source"],
+  ...["archive_damaged", "archive_foreign", "archive_missing"],
 ];
 
 /** The reasons of a request with how many sources each is of: what is so already apart. `dry`: nothing is done yet. */

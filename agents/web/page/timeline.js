@@ -11,20 +11,22 @@ import { due, t } from "./texts.js";
 const PAGE = 20;
 /** A page reads a limited part of the audit: so many empty pages are passed over at once. */
 const EMPTY_PAGES = 5;
-const HOT = ["expired", "restoring", "expiring", "referenced_while_hidden", "resumed_while_hidden", "stuck"];
+const HOT = ["expired", "restoring", "expiring", "referenced_while_hidden", "resumed_while_hidden", "stuck",
+  "restore_failed"];
 
 /** Decisions that have a text; others are shown by their code. */
 const KNOWN = [
   "state", "due", "referenced", "referenced_while_hidden", "released", "deleted", "resumed_while_hidden",
   "unknown_source_seen", "unreadable_definition", "unreadable_filter", "older_definition_ignored", "expiring",
   "expired", "expiry_cancelled", "restoring", "restore_after_expiry", "restore_cancelled", "stuck", "hold",
+  "restore_failed", "returned_to_archive", "archive_mended",
   "unhold", "foreign_state_overwritten", "notice_failed", "request_repeated",
 ];
 const COMMANDS = ["restore", "hold", "unhold", "cancel", "expire"];
 /** Reasons that only say in English what the text says already, or what facts say. */
 const TOLD = ["state", "due", "referenced", "referenced_while_hidden", "released", "deleted", "expiring", "expired",
   "restoring", "restore_after_expiry", "restore_cancelled", "expiry_cancelled", "unknown_source_seen", "hold", "unhold",
-  "resumed_while_hidden"];
+  "resumed_while_hidden", "returned_to_archive"];
 
 /** What was decided. */
 function title(entry) {

@@ -105,6 +105,8 @@ def why(record: SourceState) -> list[str]:
     if record.stuck:
         have = plural(len(record.stuck), "has", "have")
         reasons.append(f"{numbered('shard', record.stuck)} {have} not reported")
+    if record.failure is not None and record.failure.final:
+        reasons.append(f"its restore failed: {record.failure.sentence()}")
     if record.message:
         reasons.append(record.message)
     return reasons

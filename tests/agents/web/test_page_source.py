@@ -230,6 +230,34 @@ async def test_a_restore_that_runs_shows_how_far_it_is(rig: PageRig) -> None:
     await expect(page.get_by_text("retargeting")).to_be_visible()
 
 
+async def test_a_failed_restore_shows_the_record_and_the_remedy(rig: PageRig) -> None:
+    """The answer of the worker is that of a source with a damaged record."""
+    place = f"**/sources/{quote(SPRING, safe='')}"
+    page = await rig.page("#/sources")
+    failure = {
+        "code": "archive_damaged",
+        "shard": 3,
+        "place": "emberline.archive[3]@1204",
+        "segment": "018bcfe5680002d8070bd63d",
+        "detail": "",
+        "remedy": "",
+        "since": 1,
+        "final": True,
+    }
+
+    async def failed(route: Route) -> None:
+        answer = await route.fetch()
+        found = await answer.json() | {"state": "EXPIRED", "visible": False, "failure": failure}
+        await route.fulfill(response=answer, json=found | {"segments": 1})
+
+    await page.route(place, failed)
+    await show(rig, SPRING, page)
+    alert = region(page, "Expired").get_by_role("alert")
+    for text in ("The restore failed", "is damaged", "from a replica or a backup", "[3]@1204"):
+        await expect(alert).to_contain_text(text)
+    await expect(alert).to_contain_text("018bcfe5680002d8070bd63d")
+
+
 async def test_its_definition_is_readable(rig: PageRig) -> None:
     page = await show(rig, CANVAS)
     definition = region(page, "Definition")

@@ -22,7 +22,7 @@ IDS = {
     "expired": 11,
     "restored": 12,
     "expiring_soon": 13,
-    "state": 14,
+    "state": 20,
     "audit": 15,
     "report": 19,
 }

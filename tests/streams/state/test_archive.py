@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
+from schemas.records.lifecycle import FailureCode
 from schemas.segment import codec
 from schemas.segment.index import SegmentIndex, build
 from schemas.segment.order import in_order
@@ -14,9 +16,10 @@ from streams.kafka.log import DEFAULT_OPTIONS, LogReader, Partition, ReaderOptio
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state import archive
-from streams.state.archive import ArchiveMismatch, ArchiveReader
+from streams.state.archive import ArchiveDamage, ArchivedSegment, ArchiveReader, ArchiveSilent
 from streams.state.hot_table import ManifestEntry
 from streams.state.store import new_id
+from tests.rigs.hostile.silent_archive import FlippingLog, SilentLog
 from tests.rigs.rows import random_rows
 
 pytestmark = pytest.mark.connected
@@ -75,7 +78,8 @@ async def reader(settings: Settings, kafka: CountingLog) -> AsyncIterator[Archiv
 async def read(
     reader: ArchiveReader, entries: Mapping[str, ManifestEntry], ids: Iterable[str]
 ) -> list[str]:
-    return [index.id async for index, _ in reader.read({one: entries[one] for one in ids})]
+    found = reader.read({one: entries[one] for one in ids})
+    return [one.segment async for one in found if isinstance(one, ArchivedSegment)]
 
 
 async def test_readings_follow_each_other_over_one_connection(
@@ -95,8 +99,8 @@ async def test_a_reading_that_ends_early_does_not_spoil_the_next(
 ) -> None:
     ids = list(entries)
     async with aclosing(reader.read(entries)) as reading:
-        first, _ = await anext(reading)
-        assert first.id == ids[0]
+        first = await anext(reading)
+        assert first.segment == ids[0]
     assert await read(reader, entries, ids[3:]) == ids[3:]
     assert kafka.readers == 2
     # one that was given all it asked for has ended, also if nobody asked for more
@@ -107,23 +111,74 @@ async def test_a_reading_that_ends_early_does_not_spoil_the_next(
 
 
 async def test_a_record_that_is_not_the_manifests_is_told_and_the_others_are_read(
-    reader: ArchiveReader, entries: dict[str, ManifestEntry]
+    settings: Settings, reader: ArchiveReader, entries: dict[str, ManifestEntry]
 ) -> None:
     ids = list(entries)
     wrong = ManifestEntry(entries[ids[1]].offset, 1, 1, "0" * 32, 1)
-    for asked in ({ids[1]: wrong}, {ids[0]: entries[ids[1]]}):
-        with pytest.raises(ArchiveMismatch, match=f"@{entries[ids[1]].offset}: .* is another"):
-            [index async for index, _ in reader.read(asked)]
+    for name, entry, code in (
+        (ids[1], wrong, FailureCode.ARCHIVE_DAMAGED),
+        (ids[0], entries[ids[1]], FailureCode.ARCHIVE_FOREIGN),
+    ):
+        found = [one async for one in reader.read({**entries, name: entry})]
+        (damage,) = [one for one in found if isinstance(one, ArchiveDamage)]
+        assert (damage.segment, damage.code) == (name, code)
+        assert damage.place == f"{settings.prefix}archive[{PARTITION}]@{entry.offset}"
+        assert sorted(one.segment for one in found) == sorted(ids)
     # a closed reader connects again
     await reader.close()
     assert await read(reader, entries, ids[:2]) == ids[:2]
 
 
+async def test_records_that_the_log_no_longer_has_are_told_and_the_others_are_read(
+    settings: Settings, reader: ArchiveReader, entries: dict[str, ManifestEntry]
+) -> None:
+    ids = list(entries)
+    partition = (Topics(settings.prefix).archive, PARTITION)
+    await KafkaLog(settings).admin.delete_below(partition, entries[ids[3]].offset)
+    beyond = replace(entries[ids[-1]], offset=10_000)
+    found = [one async for one in reader.read({**entries, "beyond": beyond})]
+    gone = [one for one in found if isinstance(one, ArchiveDamage)]
+    assert [one.segment for one in gone] == [*ids[:3], "beyond"]
+    assert {one.code for one in gone} == {FailureCode.ARCHIVE_MISSING}
+    assert [one.segment for one in found if isinstance(one, ArchivedSegment)] == ids[3:]
+
+
+async def test_an_archive_that_does_not_answer_is_given_up_at_the_deadline(
+    settings: Settings, entries: dict[str, ManifestEntry]
+) -> None:
+    silent = SilentLog(settings)
+    reader = ArchiveReader(settings, silent, PARTITION, silence_s=0.5, look_s=0.2)
+    with pytest.raises(ArchiveSilent, match=r"archive\[2\]@\d+: .* could not be read"):
+        [one async for one in reader.read(entries)]
+    silent.hangs = False
+    assert await read(reader, entries, entries) == list(entries)
+    await reader.close()
+
+
+async def test_a_batch_with_a_wrong_checksum_damages_only_the_segment_with_the_wrong_bytes(
+    settings: Settings, entries: dict[str, ManifestEntry]
+) -> None:
+    flipping = FlippingLog(settings)
+    reader = ArchiveReader(settings, flipping, PARTITION, look_s=0.5)
+    whole = [one async for one in reader.read(entries)]
+    await reader.close()
+    ids = list(entries)
+    bad = whole[7]
+    assert isinstance(bad, ArchivedSegment)
+    flipping.flips = bad.data
+    found = [one async for one in reader.read(entries)]
+    assert [one.segment for one in found] == ids
+    (damage,) = [one for one in found if isinstance(one, ArchiveDamage)]
+    assert (damage.segment, damage.code) == (ids[7], FailureCode.ARCHIVE_DAMAGED)
+    assert [one for one in found if one is not damage] == [*whole[:7], *whole[8:]]
+    await reader.close()
+
+
 async def test_what_is_read_is_what_was_appended(
     reader: ArchiveReader, entries: dict[str, ManifestEntry]
 ) -> None:
-    found = [(index, data) async for index, data in reader.read(entries)]
-    assert [index.id for index, _ in found] == list(entries)
-    for index, data in found:
-        assert codec.checksum(data) == index.checksum == entries[index.id].checksum
-        assert isinstance(codec.decode(data), pl.DataFrame)
+    found = [one async for one in reader.read(entries) if isinstance(one, ArchivedSegment)]
+    assert [one.segment for one in found] == list(entries)
+    for one in found:
+        assert codec.checksum(one.data) == one.index.checksum == entries[one.segment].checksum
+        assert isinstance(codec.decode(one.data), pl.DataFrame)

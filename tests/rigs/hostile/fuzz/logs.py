@@ -25,16 +25,16 @@ from agents.coordinator.rules.state import (
 from agents.coordinator.rules.sweep_state import RetentionSweep
 from agents.notify import outbox_log
 from agents.notify.outbox import Channel, Delivery, Notice, NoticeKind, Outbox
-from schemas.decode.batch_records import KafkaRecord
 from schemas.records.lifecycle import Definition, Exemption, Hold, Outcome, State
 from schemas.segment.index import build
 from schemas.tables import delta, repeats
-from streams.state import archive, auxiliary_table, foreign_entries, keys, pieces
-from streams.state.archive import ArchiveMismatch
+from streams.state import auxiliary_table, foreign_entries, keys, pieces
+from streams.state.archive_check import ArchivedSegment, WantedSegments
 from streams.state.hot_table import Applied, ChangelogOrigin, HotTable, ManifestEntry
 from tests.rigs.hostile.fuzz.damage import broken_json, damaged
 from tests.rigs.hostile.fuzz.frames import FRAMES, SEGMENTS, marked
 from tests.rigs.hostile.fuzz.target import Target
+from tests.rigs.record_batches import Produced, batch
 
 __all__ = ["TARGETS"]
 
@@ -108,12 +108,16 @@ def _archived(made: tuple[bytes, bytes | None, bool]) -> None:
     """The segment that the manifest names, or an error with its place."""
     data, index, with_index = made
     headers = [*_GOOD_HEADERS[:2], *([("index", index)] if with_index else [])]
-    record = KafkaRecord(3, 0, b"campaign:a", data, headers)
-    with suppress(ArchiveMismatch):
-        found, same = archive._checked(("t", 0), record, _ID, _ENTRY)
-        assert found.checksum == _INDEX.checksum
-        assert replace(found) == found
-        assert same == data
+    produced = Produced(data, b"campaign:a", headers=headers)
+    wanted = WantedSegments(("t", 0), {_ID: _ENTRY}, {})
+    (found,) = wanted.of_batch(batch([produced], topic="t", base_offset=3))
+    assert found.segment == _ID
+    if isinstance(found, ArchivedSegment):
+        assert found.index.checksum == _INDEX.checksum
+        assert replace(found.index) == found.index
+        assert found.data == data
+    else:
+        assert found.place == "t[0]@3"
 
 
 _ORIGIN = WorkOrigin(Why.OPERATOR, 1, "op", "r1", "key:op")
