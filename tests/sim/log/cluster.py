@@ -204,6 +204,7 @@ class Cluster:
         if name is not None and self.faults.strikes("failed_step"):
             raise kafka_errors.PolicyViolationError("the simulation refuses this batch")
         if name is not None and log.opened_by(by.producer) is None:
+            log.ask_about(by)
             self.transactions.verify(name, by.producer, by.epoch, partition)
         base, stamp = log.append(entries, self.clock.now_ms(), by, codec)
         return base, stamp if log.stamps else None

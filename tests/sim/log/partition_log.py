@@ -67,6 +67,8 @@ class PartitionLog:
         #: (marker's offset, producer, first offset)
         self._aborted: list[tuple[int, int, int]] = []
         self._producers: dict[int, _Producer] = {}
+        #: Lowest number of a first batch that the coordinator was asked about: (epoch, number).
+        self._asked: dict[int, tuple[int, int]] = {}
         self.waiters: dict[Callable[[], None], None] = {}
 
     @property
@@ -98,6 +100,16 @@ class PartitionLog:
         """Where this producer's open transaction begins."""
         return self._open.get(producer)
 
+    def ask_about(self, by: Written) -> None:
+        """The leader asks the coordinator whether this producer's transaction is open. What was
+        refused then may not be left out later.
+        """
+        epoch, lowest = self._asked.get(by.producer, (-1, 0))
+        if by.epoch > epoch:
+            self._asked[by.producer] = by.epoch, by.sequence
+        elif by.epoch == epoch:
+            self._asked[by.producer] = epoch, min(lowest, by.sequence)
+
     def append(
         self, entries: Sequence[Entry], now_ms: int, by: Written = PLAIN, codec: int = 0
     ) -> tuple[int, int]:
@@ -106,23 +118,22 @@ class PartitionLog:
 
         Raises `InvalidProducerEpoch` and `OutOfOrderSequenceNumber`.
         """
-        if by.producer >= 0:
-            known = self._known(by)
+        known = self._producers.get(by.producer) if by.producer >= 0 else None
+        if known is not None and by.epoch == known.epoch:
             for sequence, count, base, stamp in known.batches:
                 if (sequence, count) == (by.sequence, len(entries)):
                     self._reach("deduplicated")
                     return base, stamp
-            if by.sequence != known.next_sequence:
-                self._reach("out of order")
-                raise kafka_errors.OutOfOrderSequenceNumber(
-                    f"{by.sequence} instead of {known.next_sequence}"
-                )
+        self._check_sequence(known, by)
         base = self.end
         batch = stored(entries, base, by, codec=codec, append_ms=now_ms if self.stamps else None)
         if by.producer >= 0:
+            if known is None or known.epoch != by.epoch:
+                known = self._producers[by.producer] = _Producer(by.epoch)
             known.batches.append((by.sequence, len(entries), base, batch.stamp_ms))
         if by.transactional:
             self._open.setdefault(by.producer, base)
+            self._asked.pop(by.producer, None)
         self._put(batch)
         return base, batch.stamp_ms
 
@@ -136,6 +147,7 @@ class PartitionLog:
         known = self._producers.setdefault(producer, _Producer(epoch))
         if epoch > known.epoch:
             self._producers[producer] = _Producer(epoch)
+        self._asked.pop(producer, None)
         first = self._open.pop(producer, None)
         if not commit and first is not None:
             self._aborted.append((self.end, producer, first))
@@ -244,14 +256,18 @@ class PartitionLog:
         found.cleaned_ms = batch.cleaned_ms
         return found
 
-    def _known(self, by: Written) -> _Producer:
-        known = self._producers.get(by.producer)
-        if known is None or by.epoch > known.epoch:
-            known = self._producers[by.producer] = _Producer(by.epoch)
-        elif by.epoch < known.epoch:
-            self._reach("fenced append")
-            raise kafka_errors.InvalidProducerEpoch(f"epoch {by.epoch} after {known.epoch}")
-        return known
+    def _check_sequence(self, known: _Producer | None, by: Written) -> None:
+        """A producer that a partition does not know may begin with any number."""
+        lowest = self._asked[by.producer][1] if by.producer in self._asked else by.sequence
+        expected = by.sequence
+        if known is not None:
+            if by.epoch < known.epoch:
+                self._reach("fenced append")
+                raise kafka_errors.InvalidProducerEpoch(f"epoch {by.epoch} after {known.epoch}")
+            expected = known.next_sequence if by.epoch == known.epoch else 0
+        if by.sequence != expected or by.sequence > lowest:
+            self._reach("out of order")
+            raise kafka_errors.OutOfOrderSequenceNumber(f"{by.sequence} instead of {expected}")
 
     def _put(self, batch: Stored) -> None:
         self.batches.append(batch)
