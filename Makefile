@@ -7,7 +7,7 @@ STAMP := $(VENV)/.made-from-lock
 BENCH_STAMP := $(VENV)/.made-from-bench-lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo test lint types format unit fuzz bench reference pictures lock clean
+.PHONY: help setup demo test lint types format unit fuzz faults bench reference pictures lock clean
 
 help:
 	@echo 'make demo    a day of events through a real broker: expiry, archive, restore, checked'
@@ -16,6 +16,7 @@ help:
 	@echo 'make lint    ruff, without changing anything; make format changes'
 	@echo 'make types   mypy'
 	@echo 'make fuzz    each reader of bytes from outside, 2 minutes each: SECONDS_EACH=120 SEED=1'
+	@echo 'make faults  every fault on real workers and brokers: ROUNDS=3 SEED=1'
 	@echo 'make bench   the benchmarks, with the programs they compare with'
 	@echo 'make setup   .venv with the locked packages (the others do this by themselves)'
 	@echo 'make reference  write docs/reference from the code'
@@ -52,7 +53,11 @@ types: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(BIN)/pytest -q -s tests/hostile/test_fuzz_readers.py --fuzz-seconds $(or $(SECONDS_EACH),120) \
-	  --fuzz-seed $(or $(SEED),$(shell date +%s))
+	  --seed $(or $(SEED),$(shell date +%s))
+
+faults: $(STAMP)
+	@EMBERLINE_FAULT_KILLS=$$((30 * $(or $(ROUNDS),3))) EMBERLINE_FAULT_SEED=$(or $(SEED),1) \
+	  $(BIN)/pytest -q -s -p no:cacheprovider tests/faults --rounds $(or $(ROUNDS),3) --seed $(or $(SEED),1)
 
 bench: $(BENCH_STAMP)
 	@for one in ingest lifecycle latency recovery query events page; do $(BIN)/emberline bench $$one || exit; done

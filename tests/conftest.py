@@ -29,11 +29,12 @@ hypothesis.settings.load_profile("emberline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How many hostile inputs tests/hostile makes, and for how long it fuzzes each reader, with
-    which seed."""
+    """How many hostile inputs tests/hostile makes, and for how long it fuzzes each reader; how many
+    rounds tests/faults has of each fault (0: one, of a few), and the first seed of either."""
     parser.addoption("--hostile", type=int, default=100_000, metavar="N")
+    parser.addoption("--rounds", type=int, default=0, metavar="N")
+    parser.addoption("--seed", type=int, default=1, metavar="N")
     parser.addoption("--fuzz-seconds", type=float, default=0.0, metavar="S")
-    parser.addoption("--fuzz-seed", type=int, default=0, metavar="N")
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def test_the_readers_accept_or_refuse_whatever_comes(
     how = ["--examples", str(EXAMPLES)]
     limit = SPARE_S + seconds * len(GROUPS[group])
     if seconds:
-        seed = request.config.getoption("--fuzz-seed")
+        seed = request.config.getoption("--seed")
         how = ["--seconds", str(seconds), "--seed", str(seed)]
         request.node.add_marker(pytest.mark.timeout(limit))
     done = subprocess.run(

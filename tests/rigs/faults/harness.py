@@ -67,6 +67,8 @@ class Slot:
         self.settings = replace(settings, http_port=free_port(), data_dir=folder / f"data-{number}")
         self.log = folder / f"worker-{number}.log"
         self.child: WorkerProcess | None = None
+        self.variables: dict[str, str] = {}
+        """Of the environment of its next life."""
 
     @property
     def url(self) -> str:
@@ -80,7 +82,7 @@ class Slot:
 
     def start(self) -> None:
         """Begin a life."""
-        self.child = WorkerProcess(self.settings, self.log)
+        self.child = WorkerProcess(self.settings, self.log, self.variables)
 
     def kill(self) -> None:
         """End it with SIGKILL."""

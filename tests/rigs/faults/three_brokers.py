@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from streams.devbroker.config import free_ports, server_properties
 from streams.devbroker.probe import await_answer
 from streams.devbroker.process import BrokerProcess
 
-__all__ = ["Node", "ThreeBrokers", "three_brokers"]
+__all__ = ["Node", "ThreeBrokers", "one_broker", "three_brokers"]
 
 _DEADLINE_S = 120.0
 _REPLICATED = {
@@ -35,10 +35,37 @@ _REPLICATED = {
 class Node:
     """One broker, which is a controller too."""
 
-    def __init__(self, number: int, address: str, process: BrokerProcess) -> None:
+    def __init__(
+        self, number: int, port: int, command: list[str], log: Path, advertised: int | None = None
+    ) -> None:
         self.number = number
-        self.address = address
-        self._process = process
+        self.port = port
+        self.address = f"127.0.0.1:{advertised or port}"
+        self.log = log
+        self._command = command
+        self._process = BrokerProcess(command, log)
+
+    @property
+    def pid(self) -> int:
+        """Of its present process."""
+        return self._process.pid
+
+    def running(self) -> bool:
+        """Whether its process runs."""
+        return self._process.running()
+
+    def kill(self) -> None:
+        """End it as a crash would; its data stays."""
+        self._process.kill()
+
+    def start(self) -> None:
+        """Start it again, with its data and its address. Does not wait until it answers."""
+        self._process = BrokerProcess(self._command, self.log)
+
+    def await_answer(self) -> None:
+        """Wait until it answers. Raises AssertionError."""
+        found = await_answer(f"127.0.0.1:{self.port}", _DEADLINE_S, self.running)
+        assert found is not None, self.log.read_text(errors="replace")[-4000:]
 
     def freeze(self) -> None:
         """From now on it answers nothing."""
@@ -64,40 +91,68 @@ class ThreeBrokers:
 
 
 @contextmanager
+def one_broker(folder: Path, advertised: int | None = None) -> Iterator[Node]:
+    """One running broker inside the block, which sends its clients to the port `advertised`."""
+    port, controller_port = free_ports()
+    changed = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{advertised or port}"}
+    node = _node(1, folder, (port, controller_port), changed, _cluster(), advertised)
+    try:
+        node.await_answer()
+        yield node
+    finally:
+        node.end()
+
+
+@contextmanager
 def three_brokers(folder: Path) -> Iterator[ThreeBrokers]:
     """Three running brokers inside the block. Needs Java, and the jars of the local broker."""
-    java, run = _runner()
     ports = [free_ports() for _ in range(3)]
     voters = ",".join(f"{n}@127.0.0.1:{ports[n - 1][1]}" for n in (1, 2, 3))
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    cluster = _cluster()
     with ExitStack() as ended:
         nodes = []
-        for number, (port, controller_port) in enumerate(ports, start=1):
+        for number, pair in enumerate(ports, start=1):
             home = folder / f"node-{number}"
-            home.mkdir(parents=True)
-            properties = home / "server.properties"
             changed = {"node.id": str(number), "controller.quorum.voters": voters} | _REPLICATED
-            lines = server_properties(home / "data", port, controller_port).splitlines()
-            kept = [line for line in lines if line.split("=")[0] not in changed]
-            added = [f"{name}={value}" for name, value in changed.items()]
-            properties.write_text("\n".join(kept + added) + "\n")
-            tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"]
-            quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
-            subprocess.run(
-                [java, *run, *quick, *tool, "--config", str(properties)],
-                check=True,
-                capture_output=True,
-                timeout=60,
-            )
-            command = [java, *run, "kafka.Kafka", str(properties)]
-            process = BrokerProcess(command, home / "broker.log")
-            node = Node(number, f"127.0.0.1:{port}", process)
+            node = _node(number, home, pair, changed, cluster)
             ended.callback(node.end)
             nodes.append(node)
         for node in nodes:
-            found = await_answer(node.address, _DEADLINE_S, node._process.running)
-            assert found is not None, (folder / f"node-{node.number}" / "broker.log").read_text()
+            node.await_answer()
         yield ThreeBrokers(nodes)
+
+
+def _cluster() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+
+
+def _node(
+    number: int,
+    home: Path,
+    ports: tuple[int, int],
+    changed: Mapping[str, str],
+    cluster: str,
+    advertised: int | None = None,
+) -> Node:
+    """A broker that was formatted and started."""
+    port, controller_port = ports
+    java, run = _runner()
+    home.mkdir(parents=True)
+    properties = home / "server.properties"
+    lines = server_properties(home / "data", port, controller_port).splitlines()
+    kept = [line for line in lines if line.split("=")[0] not in changed]
+    added = [f"{name}={value}" for name, value in changed.items()]
+    properties.write_text("\n".join(kept + added) + "\n")
+    tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"]
+    quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    subprocess.run(
+        [java, *run, *quick, *tool, "--config", str(properties)],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    command = [java, *run, "kafka.Kafka", str(properties)]
+    return Node(number, port, command, home / "broker.log", advertised)
 
 
 def _runner() -> tuple[str, list[str]]:

@@ -15,7 +15,7 @@ import hypothesis
 import polars as pl
 from hypothesis import HealthCheck, Phase, given
 
-from tests.rigs.hostile.fuzz.target import Target, TooMuch, bounded
+from tests.rigs.hostile.fuzz.target import Target, TooMuch, bounded, resident
 from tests.rigs.hostile.fuzz.targets import GROUPS
 
 __all__ = ["main"]
@@ -51,7 +51,7 @@ def main() -> None:
             while time.monotonic() < until:
                 _once(name, chosen, _ROUND, seed, last, taken)
                 seed += 1
-        print(f"{name}: {taken[0]} inputs", flush=True)
+        print(f"{name}: {taken[0]} inputs, then {resident() >> 10} MB", flush=True)
 
 
 def _bounded(chosen: Target, value: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-__all__ = ["Target", "TooMuch", "bounded"]
+__all__ = ["Target", "TooMuch", "bounded", "resident"]
 
 _STATUS = Path("/proc/self/status")
 
@@ -44,6 +44,11 @@ def bounded(most_mb: int) -> Iterator[None]:
     grown = (_kb("VmHWM") - before) >> 10
     if grown > most_mb:
         raise TooMuch(f"one input took {grown} MB of memory, and may take {most_mb}")
+
+
+def resident() -> int:
+    """The process's memory, kB."""
+    return _kb("VmRSS")
 
 
 def _kb(name: str) -> int:

@@ -1,0 +1,150 @@
+"""A story: workers under load, operators at work, one fault, and the whole truth at the end.
+
+The end is the same for every fault: all rows are the oracle's, no answer in between lacked rows,
+each expiry and restore has one event, and `emberline verify` finds everything whole.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+from agents.tools.process import environment_of
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+from tests.rigs.faults.harness import SMALL, Cluster, records
+from tests.rigs.faults.observer import Observer
+from tests.rigs.faults.operator import Operator
+from tests.rigs.faults.traffic import Traffic
+
+__all__ = ["Fault", "Story", "told", "verified"]
+
+VERIFY = (sys.executable, "-c", "from agents.cli import main; main()", "verify", "--json")
+_VERIFY_S = 120.0
+_READY_S = 240.0
+
+
+class Story:
+    """What a fault may act on. Workers that end are started again, unless they are in `left`."""
+
+    def __init__(self, cluster: Cluster, traffic: Traffic, rng: Random, seed: int) -> None:
+        self.cluster = cluster
+        self.traffic = traffic
+        self.rng = rng
+        self.operator = Operator(cluster, traffic.sources, seed)
+        self.observer = Observer(cluster, traffic.sources, seed)
+        self.did: Counter[str] = Counter()
+        """What the fault has done."""
+        self.left: set[int] = set()
+        """Numbers of the workers that are left alone for now."""
+
+    @property
+    def settings(self) -> Settings:
+        """Those of all workers."""
+        return self.cluster.settings
+
+    async def pause(self, low: float, high: float) -> None:
+        """Let load go on for a time by seed: the instant of the next act is part of the fault."""
+        await asyncio.sleep(self.rng.uniform(low, high))
+
+    async def supervise(self) -> None:
+        """Start again what has ended, as a supervisor of processes does."""
+        while True:
+            for slot in self.cluster.slots:
+                if not slot.alive and slot.number not in self.left:
+                    self.did["started again"] += 1
+                    slot.start()
+            await asyncio.sleep(0.3)
+
+
+Fault = Callable[[Story], Awaitable[None]]
+
+
+async def told(
+    settings: Settings,
+    folder: Path,
+    seed: int,
+    fault: Fault,
+    *,
+    workers: int = 2,
+    variables: Mapping[str, str] | None = None,
+) -> Story:
+    """Tell the story of a fault to its end. Raises AssertionError."""
+    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
+    traffic = Traffic(small, seed)
+    with Cluster(small, folder, workers) as cluster:
+        for slot in cluster.slots:
+            slot.variables.update(variables or {})
+        story = Story(cluster, traffic, Random(f"{fault.__name__} {seed}"), seed)
+        operator, observer = story.operator, story.observer
+        for source in traffic.sources:
+            await operator.define(source, "ACTIVE")
+        cluster.start()
+        await cluster.ready()
+        await cluster.states_are(dict.fromkeys(traffic.sources, "ACTIVE"))
+        publishing = asyncio.create_task(traffic.run(0.1))
+        beside = [
+            asyncio.create_task(operator.run(0.4)),
+            asyncio.create_task(observer.run(0.1)),
+            asyncio.create_task(story.supervise()),
+        ]
+        try:
+            await fault(story)
+            for task in (publishing, *beside):
+                if task.done():
+                    task.result()
+            story.left.clear()
+            await cluster.ready(_READY_S)
+        finally:
+            traffic.stop()
+            await publishing
+            for task in beside:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        for source in traffic.sources:
+            await operator.define(source, "ACTIVE")
+        await cluster.states_are(dict.fromkeys(traffic.sources, "ACTIVE"))
+        await cluster.holds(traffic.expected.interactions, traffic.sources)
+        assert not observer.violations, observer.violations[:3]
+        await _once(story)
+        await verified(small, cluster)
+        print(
+            f"{fault.__name__}, seed {seed}: {dict(story.did)}, {traffic.expected.events} events, "
+            f"{dict(operator.actions)}, answers {dict(observer.answers)}"
+        )
+        return story
+
+
+async def verified(settings: Settings, cluster: Cluster) -> None:
+    """`emberline verify` says that everything is whole."""
+    process = await asyncio.create_subprocess_exec(
+        *VERIFY,
+        env={**os.environ, **environment_of(settings)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(_VERIFY_S):
+            said, error = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    detail = f"{said.decode()[-3000:]} {error.decode()[-2000:]}"
+    assert process.returncode == 0, f"{detail}\n{cluster.tails()}"
+    assert json.loads(said)
+
+
+async def _once(story: Story) -> None:
+    """Every expiry and every restore has one event."""
+    topics = Topics(story.settings.prefix)
+    for topic, name in ((topics.expired, "expired"), (topics.restored, "restored")):
+        found = await records(story.settings, topic, name)
+        events = Counter((event["source"], event["epoch"]) for event in found)
+        assert {what: times for what, times in events.items() if times > 1} == {}, name
