@@ -5,7 +5,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import WeakSet
 
@@ -26,6 +26,7 @@ __all__ = [
     "StoreBusy",
     "StoreClosed",
     "StoreDamaged",
+    "StoreFailed",
     "StoreHeld",
     "StoreSnapshot",
     "check_end",
@@ -43,6 +44,17 @@ log = logging.getLogger(__name__)
 _OTHERS = "While lock file"
 _OURS = "lock hold by current process"
 _DAMAGED = ("Corruption:", "IO error: No such file")
+_FAILED = "IO error: "
+#: Of a disk that is full, worn or read-only: the store on it may be as good as ever.
+_DISK = (
+    "No space left on device",
+    "File too large",
+    "Disk quota exceeded",
+    "Input/output error",
+    "Read-only file system",
+    "Permission denied",
+    "Too many open files",
+)
 _MARK = "damaged"
 
 
@@ -68,6 +80,17 @@ class StoreDamaged(Recoverable):
         super().__init__(f"{folder} is damaged ({why})", remedy="It is filled anew")
 
 
+class StoreFailed(Recoverable):
+    """The disk does not take or return the data of a local store, which is as it was."""
+
+    def __init__(self, folder: Path, why: object) -> None:
+        super().__init__(
+            f"{folder}: {why}",
+            remedy="Make room on the disk of the data folder, and check it and its rights; it is "
+            "tried again",
+        )
+
+
 def store_options(cache: Cache, *, memtable_bytes: int, open_files: int) -> Options:
     """The options of all local stores: raw keys and values, blocks in `cache`.
 
@@ -90,21 +113,31 @@ def store_options(cache: Cache, *, memtable_bytes: int, open_files: int) -> Opti
 @contextmanager
 def using(folder: Path) -> Iterator[None]:
     """Wraps reads and writes of the store in `folder`; a write also fails if a compaction finds
-    damage. Raises `StoreDamaged`, and then marks the folder.
+    damage. Raises `StoreDamaged`, and then marks the folder; `StoreFailed` if the disk fails.
     """
     try:
         yield
     except Exception as error:
+        if _of_disk(error):
+            raise StoreFailed(folder, error) from error
         if not str(error).startswith(_DAMAGED):
             raise
         mark_damaged(folder)
         raise StoreDamaged(folder, error) from error
 
 
+def _of_disk(error: Exception) -> bool:
+    """Whether the disk has failed, and not the store on it."""
+    text = str(error)
+    return _FAILED in text and any(one in text for one in _DISK)
+
+
 def mark_damaged(folder: Path) -> None:
-    """Have the store in `folder` emptied when it is next opened."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MARK).touch()
+    """Have the store in `folder` emptied when it is next opened; a full disk has no room for that,
+    and there the damage is found again."""
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _MARK).touch()
 
 
 def is_damaged(folder: Path) -> bool:
@@ -175,14 +208,24 @@ class OpenSnapshots:
 def open_store(folder: Path, options: Options) -> Rdict:
     """The store in `folder`, created if it does not exist. Blocking.
 
-    Raises `StoreHeld` and `StoreBusy`.
+    Raises `StoreHeld`, `StoreBusy` and `StoreFailed`.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFailed(folder, error) from error
     if is_damaged(folder):
         shutil.rmtree(folder, ignore_errors=True)
+    with using(folder):
+        return _opened(folder, options)
+
+
+def _opened(folder: Path, options: Options) -> Rdict:
     try:
         return Rdict(str(folder), options)
     except Exception as error:
+        if _of_disk(error):
+            raise
         if _OTHERS in str(error):
             raise StoreBusy(
                 f"{folder}: another process uses this store",

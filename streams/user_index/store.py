@@ -64,7 +64,7 @@ class UserStore:
         try:
             with using(folder):
                 self._load(f"{_FORMAT} {identity}".encode(), cache)
-        except StoreDamaged:
+        except (StoreDamaged, StoreFailed):
             self.close()
             raise
 

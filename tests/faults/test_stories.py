@@ -33,7 +33,6 @@ WORKERS = (
     faults.rolling_restart,
     faults.stalled_readers,
     faults.store_damaged,
-    faults.store_disk_full,
     faults.inputs_truncated,
 )
 THREE = (faults.one_lost, faults.two_lost, faults.one_frozen)
@@ -75,6 +74,17 @@ async def test_workers(
 ) -> None:
     await topic_admin.create(settings)
     await told(settings, tmp_path, round_seed, fault)
+
+
+async def test_store_disk_full(
+    wanted: None, round_seed: int, settings: Settings, tmp_path: Path
+) -> None:
+    await topic_admin.create(settings)
+    try:
+        with faults.small_disks([tmp_path / f"data-{number}" for number in range(2)]):
+            await told(settings, tmp_path, round_seed, faults.store_disk_full)
+    except PermissionError as error:
+        pytest.skip(str(error))
 
 
 async def test_clock_jumps(

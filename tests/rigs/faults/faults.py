@@ -1,9 +1,11 @@
 """The faults: what each does to a story under load. By seed, they act at other instants."""
 
 import asyncio
+import errno
 import resource
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -36,6 +38,7 @@ __all__ = [
     "one_frozen",
     "one_lost",
     "rolling_restart",
+    "small_disks",
     "stalled_readers",
     "stopped_past_the_session",
     "stopped_two_generations",
@@ -52,7 +55,7 @@ SESSION_S = 10.0
 HOLD_S = (6.5, 9.0)
 """Longer than the time-out of a transaction in these settings."""
 SMALL_FILE = 16_384
-LEAST_FILE = 4_096
+DISK_MB = 24
 
 
 async def killed(story: Story) -> None:
@@ -219,15 +222,54 @@ def _full(pid: int, largest: int) -> Iterator[None]:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
+@contextmanager
+def small_disks(folders: Sequence[Path]) -> Iterator[None]:
+    """Each folder is a disk of its own of a few megabytes. Raises PermissionError without root."""
+    mounted: list[Path] = []
+    try:
+        for folder in folders:
+            folder.mkdir(mode=0o700)
+            how = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=0700", "none", str(folder)]
+            if subprocess.run(how, capture_output=True, check=False).returncode:
+                raise PermissionError("no disk can be made here")
+            mounted.append(folder)
+        yield
+    finally:
+        for folder in mounted:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
 async def store_disk_full(story: Story) -> None:
-    """RocksDB can write no more for a while."""
-    for _ in range(2):
+    """The disk of a worker's stores has no room left: in a life that goes on, or from a start on.
+    The folders are `small_disks`."""
+    for _ in range(3):
         await story.pause(0.5, 3.0)
         slot = story.rng.choice(story.cluster.slots)
-        assert slot.child is not None
-        with suppress(ProcessLookupError), _full(slot.child.pid, LEAST_FILE):
-            story.did["full"] += 1
-            await story.pause(2.0, 8.0)
+        filler = slot.settings.data_dir / "filler"
+        story.did["blocks"] += await asyncio.to_thread(_fill, filler)
+        if story.rng.random() < 0.5:
+            slot.kill()
+        try:
+            await story.pause(4.0, 10.0)
+            # what was freed meanwhile is taken too
+            story.did["blocks"] += await asyncio.to_thread(_fill, filler)
+            await story.pause(1.0, 3.0)
+        finally:
+            await asyncio.to_thread(filler.unlink)
+
+
+def _fill(file: Path) -> int:
+    """Take all room that is left; how many blocks that were."""
+    count = 0
+    with file.open("ab", buffering=0) as opened:
+        while True:
+            try:
+                opened.write(bytes(4096))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                return count
+            count += 1
 
 
 async def clock_jumps(story: Story, offset: Path) -> None:

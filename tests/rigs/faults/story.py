@@ -15,7 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from aiokafka.errors import KafkaError
+
 from agents.tools.process import environment_of
+from schemas.errors import Recoverable
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.faults.harness import SMALL, Cluster, records
@@ -90,7 +93,7 @@ async def told(
         await cluster.states_are(dict.fromkeys(traffic.sources, "ACTIVE"))
         publishing = asyncio.create_task(traffic.run(0.1))
         beside = [
-            asyncio.create_task(operator.run(0.4)),
+            asyncio.create_task(_operating(story)),
             asyncio.create_task(observer.run(0.1)),
             asyncio.create_task(story.supervise()),
         ]
@@ -115,11 +118,23 @@ async def told(
         assert not observer.violations, observer.violations[:3]
         await _once(story)
         await verified(small, cluster)
+        for slot in cluster.slots:
+            story.did["recoveries"] += slot.log.read_text(errors="replace").count("recovering in")
         print(
             f"{fault.__name__}, seed {seed}: {dict(story.did)}, {traffic.expected.events} events, "
             f"{dict(operator.actions)}, answers {dict(observer.answers)}"
         )
         return story
+
+
+async def _operating(story: Story) -> None:
+    """The operator at work; while no broker answers, it tries again."""
+    while True:
+        try:
+            await story.operator.run(0.4)
+        except (Recoverable, KafkaError):
+            story.did["the operator waited"] += 1
+            await asyncio.sleep(0.5)
 
 
 async def verified(settings: Settings, cluster: Cluster) -> None:

@@ -12,6 +12,7 @@ from streams.state.rocks import (
     StoreBusy,
     StoreClosed,
     StoreDamaged,
+    StoreFailed,
     StoreHeld,
     StoreSnapshot,
     close_store,
@@ -213,3 +214,40 @@ def test_the_index_of_users_does_not_lose_runs_to_damage(folder: Path) -> None:
     file.write_bytes(bytes(raw))
     with pytest.raises(StoreDamaged, match=str(folder)):
         UserStore(folder, shared_cache(1 << 20), "one")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "IO error: No space left on device: While appending to file: MANIFEST-000009",
+        "IO error: DB::Open() failed --- Unable to persist: IO error: Read-only file system: x",
+        "IO error: File too large: While appending to file: 000004.log",
+    ],
+)
+def test_a_full_disk_costs_no_store_and_is_named(
+    folder: Path, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(folder)
+    store[b"k"] = b"v"
+    store.close()
+    room = [False]
+
+    def made(path: str, options: Options) -> Rdict:
+        if not room[0]:
+            raise Exception(said)  # as the library does
+        return Rdict(path, options)
+
+    monkeypatch.setattr("streams.state.rocks.Rdict", made)
+    with pytest.raises(StoreFailed, match="Make room") as failed:
+        opened(folder)
+    assert str(folder) in str(failed.value)
+    room[0] = True
+    store = opened(folder)
+    assert store[b"k"] == b"v"
+    store.close()
+
+
+def test_a_write_that_the_disk_refuses_is_no_damage(folder: Path) -> None:
+    with pytest.raises(StoreFailed), using(folder):
+        raise Exception("IO error: No space left on device: While appending to file: 000004.sst")
+    assert not is_damaged(folder)
