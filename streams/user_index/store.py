@@ -28,6 +28,7 @@ from rocksdict import (
 from schemas.errors import Recoverable
 from streams.state.rocks import (
     StoreDamaged,
+    StoreFailed,
     check_end,
     close_store,
     open_store,

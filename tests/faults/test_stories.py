@@ -166,9 +166,11 @@ async def all_in_sync(settings: Settings) -> None:
     await client.start()
     try:
         names = [name for name in await client.list_topics() if name.startswith(settings.prefix)]
-        strict = {"min.insync.replicas": "3"}
+        # the request replaces all settings of a topic
+        found = await topic_admin.configs(settings, names)
+        strict = {name: {**found[name], "min.insync.replicas": "3"} for name in names}
         await client.alter_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, name, strict) for name in names]
+            [ConfigResource(ConfigResourceType.TOPIC, *each) for each in strict.items()]
         )
     finally:
         await client.close()
