@@ -49,7 +49,7 @@ async def plan_rebuild(
         pinned = await reader.pin(shard, _nothing)
         if pinned is None:
             raise Fatal(report.unchecked[-1], remedy="Restore the changelog from a backup")
-        check = await reader.compare_archive(pinned)
+        check = (await reader.compare_archive(pinned)).check
         mends += [
             Mend(shard, *name, entry, pinned.image.manifest.get(name))
             for name, entry in sorted(check.mends.items())

@@ -5,6 +5,7 @@ digest, so an image of millions of interactions takes some megabytes.
 """
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -16,6 +17,7 @@ from schemas.tables import delta, repeats
 from schemas.tables.interaction import SCHEMA
 from streams.state import auxiliary_table as auxiliary
 from streams.state import foreign_entries, keys, pieces
+from streams.state.erasures import ErasureMarks, ErasureWork, erased_user
 from streams.state.hot_table import Applied, ChangelogOrigin, ManifestEntry
 
 __all__ = ["DIGEST_BYTES", "ChangelogValue", "ShardImage"]
@@ -57,6 +59,7 @@ class ShardImage:
     """By source whose numbers of users were kept: how many pieces they have."""
     delta_rows: dict[bytes, Mapping[str, int]] = field(default_factory=dict)
     """Rows by source of each delta."""
+    erasure_marks: ErasureMarks | None = None
     foreign: int = 0
     mark: int | None = None
     marked: dict[bytes, ChangelogValue] | None = None
@@ -83,7 +86,14 @@ class ShardImage:
         fault = None
         try:
             self._take(key, value)
-        except (EmberlineError, ValueError, TypeError, LookupError, AttributeError) as error:
+        except (
+            EmberlineError,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            struct.error,
+        ) as error:
             fault = str(error) or type(error).__name__
         self.values[key] = ChangelogValue(offset, digest, fault)
 
@@ -135,6 +145,12 @@ class ShardImage:
                 self.pieces[keys.name(key)] = pieces.count(value)
             case b"h":
                 repeats.unpack(value)
+            case b"z":
+                self.erasure_marks = ErasureMarks.of(value)
+            case b"g":
+                erased_user(key, value)
+            case b"j":
+                ErasureWork.of(value)
             case b"c":
                 fields = json.loads(value)
                 self.cursor = dict(fields["offsets"])

@@ -19,16 +19,28 @@ from agents.verify.shard_image import ShardImage
 from streams.kafka.environment import Environment
 from streams.kafka.topics import Topics
 
-__all__ = ["PinnedImage", "ShardReader"]
+__all__ = ["ArchiveComparison", "PinnedImage", "ShardReader"]
 
 
 @dataclass(frozen=True)
 class PinnedImage:
-    """A shard at `offset` of its changelog, and the end of its archive shortly before."""
+    """A shard at `offset` of its changelog, and the bounds of its archive shortly before."""
 
     image: ShardImage
     offset: int
+    archive_start: int
     archive_end: int
+
+
+@dataclass(frozen=True)
+class ArchiveComparison:
+    """The result of one comparison. `overtaken`: records that the manifest names were deleted
+    meanwhile, as segments were moved: the shard has to be read again.
+    """
+
+    check: ManifestCheck
+    findings: list[Finding]
+    overtaken: bool
 
 
 class ShardReader:
@@ -58,7 +70,7 @@ class ShardReader:
             async with LogScan(self._environment, changelog, start) as scan:
                 await self._read(scan, end, image)
                 await moment()
-                _, archive_end = await self._bounds((self._topics.archive, partition))
+                archive = await self._bounds((self._topics.archive, partition))
                 await self._read(scan, await scan.log_end(), image)
                 # the last read may have ended within a step
                 _, end = await self._bounds(changelog)
@@ -70,43 +82,46 @@ class ShardReader:
             )
             return None
         image.end()
-        return PinnedImage(image, end, archive_end)
+        return PinnedImage(image, end, *archive)
 
-    async def compare_archive(self, pinned: PinnedImage) -> ManifestCheck:
-        """Compare the archive with the manifest of a pinned shard."""
+    async def compare_archive(self, pinned: PinnedImage) -> ArchiveComparison:
+        """Compare the archive with the manifest of a pinned shard. Adds nothing to the report."""
         image = pinned.image
         partition = (self._topics.archive, image.partition)
+        marks = image.erasure_marks
+        dead = 0 if marks is None else marks.dead
         start, end = await self._bounds(partition)
         check = ManifestCheck(
-            *partition, self._settings.partitions, image.manifest, pinned.archive_end
+            *partition, self._settings.partitions, image.manifest, pinned.archive_end, dead
         )
+        findings: list[Finding] = []
         try:
             async with LogScan(self._environment, partition, start) as scan:
-                await self._take(scan, end, check)
+                await self._take(scan, end, check, findings)
                 # the markers of a commit may not have reached this log yet
                 if check.end > end:
-                    await self._take(scan, min(check.end, await scan.log_end()), check)
+                    end = min(check.end, await scan.log_end())
+                    await self._take(scan, end, check, findings)
         except LogStuck as error:
-            self._report.add([error.finding()])
-            self._report.add(check.unreadable(error.offset, end, error.message))
-        self._report.add(check.rest())
-        self._report.figures.update(
-            archived_segments=check.records,
-            archived_bytes=check.bytes,
-            archived_rows=check.rows,
-            manifest_entries=len(image.manifest),
-        )
-        return check
+            findings.append(error.finding())
+            findings += check.unreadable(error.offset, end, error.message)
+        start, _ = await self._bounds(partition)
+        overtaken = start > pinned.archive_start and any(at < start for at in check.missing)
+        findings += check.rest()
+        return ArchiveComparison(check, findings, overtaken)
 
     async def _read(self, scan: LogScan, end: int, image: ShardImage) -> None:
         async for batch in scan.until(end):
             await asyncio.to_thread(_apply, batch, image)
             self._took(batch, batch.findings())
 
-    async def _take(self, scan: LogScan, end: int, check: ManifestCheck) -> None:
+    async def _take(
+        self, scan: LogScan, end: int, check: ManifestCheck, findings: list[Finding]
+    ) -> None:
         async for batch in scan.until(end):
-            findings = await asyncio.to_thread(_compared, batch, check)
-            self._took(batch, findings)
+            check.took(batch.first, batch.last)
+            findings += await asyncio.to_thread(_compared, batch, check)
+            self._took(batch, ())
 
     def _took(self, batch: ScannedBatch, findings: Iterable[Finding]) -> None:
         self._report.add(findings)

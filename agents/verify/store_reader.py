@@ -1,11 +1,10 @@
 """The local stores of a data folder, each beside its shard's changelog."""
 
 import asyncio
-import json
 from pathlib import Path
 
 from agents.verify.checks.state_store import check_store
-from agents.verify.finding import Where, found
+from agents.verify.finding import Finding, Where, found
 from agents.verify.kinds import FindingKind
 from agents.verify.report import VerifyReport
 from agents.verify.shards import PinnedImage
@@ -13,7 +12,6 @@ from streams.kafka.environment import Environment
 from streams.kafka.topic_specs import Topics
 from streams.state import keys
 from streams.state.changelog import tombstones_ms
-from streams.state.hot_table import ChangelogOrigin
 from streams.state.store_copy import StoreCopy, StoreUnreadable
 
 __all__ = ["LocalStore"]
@@ -33,6 +31,7 @@ class LocalStore:
         self._report = report
         self._folder = Path(environment.settings.data_dir) / f"shard-{shard}"
         self._copy: StoreCopy | None = None
+        self._findings: list[Finding] = []
         self.position: int | None = None
 
     async def open(self) -> None:
@@ -54,29 +53,27 @@ class LocalStore:
         else:
             self.position = position
 
-    async def compare(self, pinned: PinnedImage) -> None:
+    async def compare(self, pinned: PinnedImage) -> list[Finding]:
         """Compare it with the values of the image at `position`."""
         copy, position, image = self._copy, self.position, pinned.image
         if copy is None or position is None:
-            return
+            return self._findings
         if position > pinned.offset:
             where = Where(self._topic, self._shard, position)
             what = f"{self._folder} was written up to there, the changelog ends at {pinned.offset}"
-            remedy = "If the changelog was restored from a backup, a worker fills the store anew"
-            self._report.add([found(FindingKind.STORE_AHEAD, where, what, remedy)])
-            return
+            return [found(FindingKind.STORE_AHEAD, where, what)]
         try:
             mine = await asyncio.to_thread(copy.get, keys.ORIGIN)
-            known = None if mine is None else ChangelogOrigin(**json.loads(mine))
-            if known is None or image.origin is None or known != image.origin:
+            if mine is None or image.origin is None or image.origin.to_json() != mine:
                 self._unchecked("it belongs to another changelog, and a worker fills it anew")
-                return
+                return []
             compared = check_store(self._topic, image, self._folder, copy.items())
-            self._report.add(await asyncio.to_thread(list, compared))
+            findings = await asyncio.to_thread(list, compared)
         except StoreUnreadable as error:
             self._damaged(error)
-        else:
-            self._report.figures.update(local_stores=1)
+            return self._findings
+        self._report.figures.update(local_stores=1)
+        return findings
 
     async def close(self) -> None:
         """Remove the copy."""
@@ -86,7 +83,7 @@ class LocalStore:
 
     def _damaged(self, error: StoreUnreadable) -> None:
         where = Where(self._topic, self._shard)
-        self._report.add([found(FindingKind.STORE_DAMAGED, where, error.message, error.remedy)])
+        self._findings = [found(FindingKind.STORE_DAMAGED, where, error.message, error.remedy)]
 
     def _unchecked(self, why: str) -> None:
         self._report.unchecked.append(f"the store {self._folder}: {why}")

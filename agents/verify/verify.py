@@ -8,6 +8,7 @@ from agents.verify.checks.coordinator import check_coordinator
 from agents.verify.checks.cursors import check_cursor
 from agents.verify.checks.hot import check_hot
 from agents.verify.checks.lifecycle import LifecycleCheck
+from agents.verify.checks.manifest import ManifestCheck
 from agents.verify.checks.topics import check_topics
 from agents.verify.checks.totals import TotalsCheck
 from agents.verify.lifecycle_reader import (
@@ -24,6 +25,9 @@ from streams.kafka.log import Partition
 from streams.kafka.topic_specs import Topics
 
 __all__ = ["VerifyProgress", "verify"]
+
+#: A shard is read again if the archive that its manifest names was moved meanwhile.
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,45 +121,44 @@ class _Verification:
         return not missing and not few
 
     async def _shard(self, shard: int, reader: ShardReader, lifecycle: LifecycleReader) -> None:
-        inputs = self._inputs(shard)
-        before = await self._admin.bounds(inputs)
-        snapshots: list[Snapshot] = []
+        for left in range(_TRIES)[::-1]:
+            inputs = self._inputs(shard)
+            before = await self._admin.bounds(inputs)
+            snapshots: list[Snapshot] = []
 
-        async def moment() -> None:
-            snapshots.append(await lifecycle.advance())
+            async def moment(snapshots: list[Snapshot] = snapshots) -> None:
+                snapshots.append(await lifecycle.advance())
 
-        store = LocalStore(self._environment, shard, self.report)
-        try:
-            await store.open()
-            pinned = await reader.pin(shard, moment, store.position)
-            if pinned is not None:
-                await store.compare(pinned)
-        finally:
-            await store.close()
-        if pinned is None:
-            self._unread = True
+            store = LocalStore(self._environment, shard, self.report)
+            try:
+                await store.open()
+                pinned = await reader.pin(shard, moment, store.position)
+                findings = [] if pinned is None else await store.compare(pinned)
+            finally:
+                await store.close()
+            if pinned is None:
+                self._unread = True
+                return
+            stable = _same(snapshots[0], await lifecycle.advance())
+            after = await self._admin.bounds(inputs)
+            archive = await reader.compare_archive(pinned)
+            if archive.overtaken and left:
+                continue
+            topic, image = self._topics.changelog, pinned.image
+            ids = await self._admin.topic_ids(sorted(topic for topic, _ in inputs))
+            findings += check_changelog(topic, image)
+            findings += check_hot(topic, image)
+            check = LifecycleCheck(self._topics, lifecycle.view, lifecycle.damaged)
+            findings += check.check(image, stable)
+            starts = {name: start for (name, _), (start, _) in before.items()}
+            ends = {name: end for (name, _), (_, end) in after.items()}
+            findings += check_cursor(image, starts, ends, ids)
+            self.report.add([*findings, *archive.findings])
+            self._totals.add(image)
+            self._figures(pinned, archive.check)
             return
-        stable = _same(snapshots[0], await lifecycle.advance())
-        after = await self._admin.bounds(inputs)
-        ids = await self._admin.topic_ids(sorted(topic for topic, _ in inputs))
-        image, report = pinned.image, self.report
-        report.add(check_changelog(self._topics.changelog, image))
-        report.add(check_hot(self._topics.changelog, image))
-        check = LifecycleCheck(self._topics, lifecycle.view, lifecycle.damaged)
-        report.add(check.check(image, stable))
-        report.add(
-            check_cursor(
-                image,
-                {topic: start for (topic, _), (start, _) in before.items()},
-                {topic: end for (topic, _), (_, end) in after.items()},
-                ids,
-            )
-        )
-        self._totals.add(image)
-        await reader.compare_archive(pinned)
-        self._figures(pinned)
 
-    def _figures(self, pinned: PinnedImage) -> None:
+    def _figures(self, pinned: PinnedImage, archive: ManifestCheck) -> None:
         image = pinned.image
         self.report.figures.update(
             shards=1,
@@ -163,6 +166,13 @@ class _Verification:
             hot_segments=len(image.segments),
             hot_rows=sum(facts.rows for facts in image.segments.values()),
             foreign_records=image.foreign,
+            manifest_entries=len(image.manifest),
+            archived_segments=archive.records,
+            archived_rows=archive.rows,
+            archived_bytes=archive.bytes,
+            dead_copies=archive.dead_copies,
+            dead_bytes=archive.dead_bytes,
+            aborted_records=archive.aborted,
         )
 
     def _inputs(self, shard: int) -> list[Partition]:

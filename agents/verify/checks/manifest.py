@@ -3,7 +3,7 @@
 The archive is read once, in order: `take` compares a record, `rest` names what never came.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from agents.verify.archived_record import ArchivedRecord, read_archived
@@ -18,6 +18,8 @@ __all__ = ["ManifestCheck"]
 @dataclass
 class ManifestCheck:
     """One shard. Records at `pinned` and beyond are newer than the manifest: they need no entry.
+    Nor do former copies of a segment that was moved or replaced, nor what lies below `dead` until
+    it is deleted, because its users were erased.
 
     `unlisted` are the records without an entry, by segment id. `mends` are the entries that whole
     records of the archive give and the manifest does not have, by source and segment id.
@@ -28,12 +30,19 @@ class ManifestCheck:
     partitions: int
     manifest: Mapping[tuple[str, str], ManifestEntry]
     pinned: int
+    dead: int = 0
     records: int = 0
     bytes: int = 0
     rows: int = 0
+    dead_copies: int = 0
+    dead_bytes: int = 0
+    """Of records that count no more: former copies of segments, until they are deleted."""
+    aborted: int = 0
+    """Offsets that records of aborted steps took: their bytes stay as long as the log does."""
     unlisted: dict[str, ArchivedRecord] = field(default_factory=dict)
     mends: dict[tuple[str, str], ManifestEntry] = field(default_factory=dict)
     _right: set[tuple[str, str]] = field(default_factory=set)
+    _next: int | None = None
     _wanted: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     _replaced: set[str] = field(default_factory=set)
 
@@ -42,9 +51,22 @@ class ManifestCheck:
             self._wanted.setdefault(entry.offset, []).append(name)
 
     @property
+    def missing(self) -> Iterable[int]:
+        """The offsets that entries name, of records that did not come yet."""
+        return self._wanted.keys()
+
+    @property
     def end(self) -> int:
         """The offset behind the last record that an entry names."""
         return max(self._wanted, default=-1) + 1
+
+    def took(self, first: int, last: int) -> None:
+        """Records at [first, last] came. Before them lie markers, and records of aborted steps: of
+        each gap, one offset is the marker of the records before it.
+        """
+        if self._next is not None:
+            self.aborted += max(0, first - self._next - 1)
+        self._next = last + 1
 
     def take(self, record: KafkaRecord) -> Iterator[Finding]:
         """Compare one record. Decodes it: call it in a thread."""
@@ -66,11 +88,13 @@ class ManifestCheck:
         self._replaced.update(archived.replaces)
         faults = list(self._itself(archived))
         yield from faults
-        if not faults and record.offset < self.pinned:
+        if not faults and self.dead <= record.offset < self.pinned:
             self._mend(archived)
         for source, segment in listed:
             yield from self._against(archived, source, segment)
-        if not listed and record.offset < self.pinned:
+        if not listed and record.offset < self.dead:
+            self._died(archived)
+        if not listed and self.dead <= record.offset < self.pinned:
             self.unlisted[archived.segment] = archived
 
     def unreadable(self, first: int, end: int, why: str) -> Iterator[Finding]:
@@ -93,17 +117,30 @@ class ManifestCheck:
                 where = Where(self.topic, self.partition, offset, source, segment)
                 yield found(FindingKind.ARCHIVE_MISSING, where, what)
         for archived in self.unlisted.values():
-            if archived.segment not in self._replaced:
+            name = archived.source, archived.segment
+            if archived.segment in self._replaced or name in self._right:
+                self._died(archived)
+            else:
                 where = self._where(archived)
                 what = f"{archived.rows} rows lie in the archive and no manifest entry names them"
                 yield found(FindingKind.ARCHIVE_UNLISTED, where, what)
 
+    def _died(self, archived: ArchivedRecord) -> None:
+        self.dead_copies += 1
+        self.dead_bytes += archived.facts.bytes
+
     def _mend(self, archived: ArchivedRecord) -> None:
         name = archived.source, archived.segment
+        former = self.manifest.get(name)
         entry = ManifestEntry(
-            archived.offset, archived.rows, archived.facts.bytes, archived.checksum, archived.epoch
+            archived.offset,
+            archived.rows,
+            archived.facts.bytes,
+            archived.checksum,
+            archived.epoch,
+            0 if former is None else former.masked,
         )
-        if self.manifest.get(name) == entry:
+        if former == entry:
             self._right.add(name)
             self.mends.pop(name, None)
         elif name not in self._right:

@@ -52,13 +52,18 @@ class LifecycleEvent:
 
 @dataclass
 class TotalsCheck:
-    """Sums of the manifest entries of all shards, by source and epoch; `add` each shard."""
+    """Sums of the manifest entries of all shards, by source and epoch; `add` each shard.
+
+    Once users were erased, the archive has less than was counted: then the sums may only be less.
+    """
 
     topics: Topics
+    erased: bool = False
     _sums: dict[str, dict[int, Totals]] = field(default_factory=lambda: defaultdict(dict))
 
     def add(self, image: ShardImage) -> None:
         """Add one shard's entries."""
+        self.erased = self.erased or image.erasure_marks is not None
         for source, entries in image.by_source().items():
             epochs: dict[int, list[tuple[str, Any]]] = {}
             for segment, entry in entries.items():
@@ -77,7 +82,7 @@ class TotalsCheck:
         """Each event of an expiry counts the entries with a lower epoch."""
         for event in events:
             held = self._below(event.source, event.epoch)
-            if wrong := _differences(event.totals, held):
+            if wrong := self._equal(event.totals, held):
                 yield found(FindingKind.EXPIRED_TOTALS, _at(event), wrong)
 
     def restored(self, events: Iterable[LifecycleEvent]) -> Iterator[Finding]:
@@ -85,7 +90,7 @@ class TotalsCheck:
         for event in events:
             least = self._below(event.source, event.epoch)
             most = self._below(event.source, event.epoch + 1)
-            if wrong := _outside(event.totals, least, most):
+            if wrong := self._between(event.totals, least, most):
                 yield found(FindingKind.RESTORED_TOTALS, _at(event), wrong)
 
     def states(
@@ -104,11 +109,12 @@ class TotalsCheck:
             )
             everything = self._below(record.source, None)
             if record.state is State.EXPIRED:
-                wrong = _outside(said, self._below(record.source, record.epoch), everything)
+                least = self._below(record.source, record.epoch)
+                wrong = self._between(said, least, everything)
             elif record.hidden:
                 continue
             else:
-                wrong = _differences(said, everything)
+                wrong = self._equal(said, everything)
             if wrong:
                 offset = offsets.get(record.source)
                 where = Where(self.topics.state, 0, offset, record.source)
@@ -131,6 +137,12 @@ class TotalsCheck:
                 what = f"the expiry of epoch {record.epoch} has no event"
                 yield found(FindingKind.EVENT_MISSING, where, what)
 
+    def _equal(self, said: Totals, held: Totals) -> str:
+        return _more(said, held) if self.erased else _differences(said, held)
+
+    def _between(self, said: Totals, least: Totals, most: Totals) -> str:
+        return _more(said, least) if self.erased else _outside(said, least, most)
+
     def _below(self, source: str, epoch: int | None) -> Totals:
         sums = self._sums.get(source, {})
         return Totals.sum([one for at, one in sums.items() if epoch is None or at < epoch])
@@ -148,6 +160,13 @@ def _differences(said: Totals, held: Totals) -> str:
     if not wrong and _sum_of(said) != _sum_of(held):
         wrong.append(f"checksum {said.checksum}, the manifest has {held.checksum}")
     return "; ".join(wrong)
+
+
+def _more(said: Totals, held: Totals) -> str:
+    """Where more is held than was counted."""
+    if held.interactions <= said.interactions:
+        return ""
+    return f"interactions {said.interactions}, the manifest has {held.interactions}"
 
 
 def _outside(said: Totals, least: Totals, most: Totals) -> str:

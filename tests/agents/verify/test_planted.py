@@ -16,6 +16,7 @@ from schemas.decode.batch_records import KafkaRecord
 from schemas.records import codec
 from schemas.records.lifecycle import State
 from streams.state import keys, pieces
+from streams.state.erasures import ErasureMarks
 from streams.state.hot_table import Applied
 from streams.state.state_store import StateStore, shared_cache
 from tests.rigs.upgrade.deployment import EXPIRED, FIXTURE, RESTORED
@@ -547,6 +548,35 @@ def test_rows_that_came_back_are_compared_too(deployment: Deployment) -> None:
     del deployment.partition("archive", shard).records[offset]
     (finding,) = deployment.verified().findings
     assert names(finding, {"partition": shard, "offset": offset, "segment": segment})
+
+
+def test_former_copies_need_no_manifest_entry(deployment: Deployment) -> None:
+    """A segment that was moved to the archive's end, and one whose users were all erased."""
+    shard, segment, offset = deployment.shard_of(EXPIRED)
+    archive = deployment.partition("archive", shard)
+    record = archive.records[offset]
+    at = archive.append(record.key, record.value, record.headers)
+    entry = _entry(deployment, shard, EXPIRED, segment) | {"offset": at, "masked": 1}
+    deployment.put(shard, keys.manifest_entry(EXPIRED, segment), json.dumps(entry).encode())
+    lost, gone, below = deployment.shard_of(RESTORED)
+    deployment.put(lost, keys.manifest_entry(RESTORED, gone), None)
+    for key in (keys.index(gone), keys.segment(gone)):
+        deployment.put(lost, key, None)
+    deployment.put(lost, *ErasureMarks("0" * 16, 1, hot=1, dead=below + 1).put())
+    report = deployment.verified()
+    assert report.findings == []
+    assert report.figures["dead_copies"] == 2
+    assert report.figures["dead_bytes"] > 0
+    # what lay at the former end was a marker, and no record
+    assert report.figures["aborted_records"] == 0
+
+
+def test_records_of_aborted_steps_are_counted(deployment: Deployment) -> None:
+    shard, _, _ = deployment.shard_of(EXPIRED)
+    archive = deployment.partition("archive", shard)
+    archive.end += 5
+    archive.append(b"who", b"what", transactional=False)
+    assert deployment.verified().figures["aborted_records"] == 5
 
 
 def test_a_record_that_another_replaces_needs_no_manifest_entry(deployment: Deployment) -> None:
