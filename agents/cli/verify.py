@@ -12,7 +12,7 @@ from agents.terminal.say import say
 from agents.terminal.table import prose
 from agents.verify.rebuild import Mend, plan_rebuild, write_rebuild
 from agents.verify.report import VerifyReport
-from agents.verify.verify import VerifyProgress, verify
+from agents.verify.verify import VerifyOptions, VerifyProgress, verify
 from schemas.errors import UsageError
 from schemas.words.plural import counted
 from streams.kafka.environment import Environment
@@ -29,6 +29,11 @@ _SHOWN = 20
     help="Prove that the data is whole: compare archive, changelog and manifest, record by record.",
 )
 @click.option(
+    "--against-topics",
+    is_flag=True,
+    help="Work out all rows again from the events that topics still have, and compare each row.",
+)
+@click.option(
     "--rebuild",
     "rebuilds",
     is_flag=True,
@@ -38,12 +43,16 @@ _SHOWN = 20
 @click.option("--yes", is_flag=True, help="With --rebuild: write them. Stop all workers first.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, rebuilds: bool, yes: bool, as_json: bool) -> None:
+def command(
+    ctx: click.Context, against_topics: bool, rebuilds: bool, yes: bool, as_json: bool
+) -> None:
     """Works while workers run, and without any. Exit code 0 if everything is whole, 1 if damage was
     found.
     """
     if yes and not rebuilds:
         raise UsageError("--yes belongs to --rebuild", remedy="Without it nothing is written")
+    if rebuilds and against_topics:
+        raise UsageError("--rebuild compares no rows", remedy="Leave out --against-topics")
     environment = Environment.of(settings_of(ctx))
     if rebuilds:
         _rebuild(ctx, environment, write=yes, as_json=as_json)
@@ -54,7 +63,7 @@ def command(ctx: click.Context, rebuilds: bool, yes: bool, as_json: bool) -> Non
             if line.due:
                 line.show(at.done, at.total)
 
-        report = run(verify(environment, progress=progress))
+        report = run(verify(environment, VerifyOptions(against_topics), progress=progress))
     if as_json:
         emit(report.to_json())
     else:
@@ -125,5 +134,10 @@ def show(report: VerifyReport) -> None:
         f"({figures['archived_rows']:,} rows, {size(figures['archived_bytes'])}) "
         f"in {period(report.seconds)}."
     )
+    if figures["events_read"]:
+        prose(
+            f"Worked out {counted(figures['rows_compared'], 'row')} from "
+            f"{counted(figures['events_read'], 'event')}."
+        )
     total = report.counts.total()
     say("Everything is whole." if report.whole else f"Damage: {counted(total, 'finding')}.")

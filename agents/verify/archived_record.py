@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import polars as pl
+
 from agents.verify.segment_facts import SegmentFacts, facts_of
 from schemas.decode.batch_records import KafkaRecord
 from schemas.segment.index import SegmentIndex
@@ -28,8 +30,10 @@ class ArchivedRecord:
 
 def read_archived(
     record: KafkaRecord, expected: Collection[str], partition: int, partitions: int
-) -> ArchivedRecord:
-    """Read a record of a shard's archive; `expected` are checksums that others say it has.
+) -> tuple[ArchivedRecord, pl.DataFrame | None]:
+    """Read a record of a shard's archive, and its rows if they can be read.
+
+    `expected` are checksums that others say it has.
 
     Raises `ValueError` if the record is no archived segment.
     """
@@ -42,9 +46,9 @@ def read_archived(
         raise ValueError(f"its headers are none of ours: {type(error).__name__} {error}") from error
     data = record.value or b""
     known = {*expected, texts["checksum"], index.checksum}
-    facts, _ = facts_of(data, known, partition, partitions)
+    facts, frame = facts_of(data, known, partition, partitions)
     replaces = tuple(filter(None, texts["replaces"].split(",")))
-    return ArchivedRecord(
+    archived = ArchivedRecord(
         record.offset,
         texts["segment"],
         texts["source"],
@@ -56,6 +60,7 @@ def read_archived(
         index,
         facts,
     )
+    return archived, frame
 
 
 _TEXTS = ("segment", "source", "epoch", "rows", "partitions", "checksum", "replaces")

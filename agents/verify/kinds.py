@@ -44,6 +44,9 @@ class FindingKind(StrEnum):
     STORE_DAMAGED = "store_damaged"
     STORE_OTHER = "store_other"
     STORE_AHEAD = "store_ahead"
+    ROW_MISSING = "row_missing"
+    ROW_EXTRA = "row_extra"
+    ROW_OTHER = "row_other"
 
 
 _BACKUP = "Restore the partition from a replica or a backup of the topic"
@@ -56,6 +59,10 @@ _STATE = (
 _BOTH = (
     "See the other findings of the source: a lost manifest entry is one of them. Without any, "
     "report this as a defect, with this report"
+)
+_SEND_AGAIN = (
+    "The events are in their topics: send them again with `emberline import`, which changes no row "
+    "that is right. Report this as a defect, with this report"
 )
 _STORE = (
     "Stop its worker and delete the folder that the finding names: the store is filled anew from "
@@ -122,6 +129,9 @@ MEANINGS: Mapping[FindingKind, str] = {
     FindingKind.STORE_DAMAGED: "A local store cannot be read.",
     FindingKind.STORE_OTHER: "A local store holds other values than the changelog.",
     FindingKind.STORE_AHEAD: "A local store was written beyond the end of its changelog.",
+    FindingKind.ROW_MISSING: "Events that were read make a row that is neither hot nor archived.",
+    FindingKind.ROW_EXTRA: "A row is held that no event makes.",
+    FindingKind.ROW_OTHER: "A row has other times than its events.",
 }
 """What each kind means, in one sentence."""
 
@@ -191,5 +201,8 @@ REMEDIES: Mapping[FindingKind, str] = {
     FindingKind.STORE_OTHER: _STORE,
     FindingKind.STORE_AHEAD: "If the changelog was restored from a backup, a worker fills the "
     "store anew",
+    FindingKind.ROW_MISSING: f"See the other findings of the source. {_SEND_AGAIN}",
+    FindingKind.ROW_EXTRA: _DEFECT,
+    FindingKind.ROW_OTHER: _SEND_AGAIN,
 }
 """What an operator does about each kind."""

@@ -6,7 +6,7 @@ digest, so an image of millions of interactions takes some megabytes.
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -14,6 +14,7 @@ from agents.verify.segment_facts import SegmentFacts, facts_of
 from schemas.errors import EmberlineError
 from schemas.segment.index import SegmentIndex
 from schemas.tables import delta, repeats
+from schemas.tables.erased import ErasedUser
 from schemas.tables.interaction import SCHEMA
 from streams.state import auxiliary_table as auxiliary
 from streams.state import foreign_entries, keys, pieces
@@ -60,6 +61,10 @@ class ShardImage:
     delta_rows: dict[bytes, Mapping[str, int]] = field(default_factory=dict)
     """Rows by source of each delta."""
     erasure_marks: ErasureMarks | None = None
+    erased: list[ErasedUser] = field(default_factory=list)
+    """Every record of an erased user, in order: the last one of a user counts."""
+    sink: Callable[[bytes, bytes | None], None] | None = None
+    """Is given every entry that counts, and every deletion."""
     foreign: int = 0
     mark: int | None = None
     marked: dict[bytes, ChangelogValue] | None = None
@@ -79,6 +84,8 @@ class ShardImage:
         if self.mark is not None and offset >= self.mark:
             self.end()
             self.changed.add(key)
+        if self.sink is not None:
+            self.sink(key, value)
         self._forget(key)
         if value is None:
             return
@@ -148,7 +155,7 @@ class ShardImage:
             case b"z":
                 self.erasure_marks = ErasureMarks.of(value)
             case b"g":
-                erased_user(key, value)
+                self.erased.append(erased_user(key, value))
             case b"j":
                 ErasureWork.of(value)
             case b"c":

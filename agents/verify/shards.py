@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from agents.verify.checks.manifest import ManifestCheck
+from agents.verify.checks.manifest import ManifestCheck, RowsTo
 from agents.verify.finding import Finding
 from agents.verify.log_scan import LogScan, LogStuck, ScannedBatch
 from agents.verify.report import VerifyReport
@@ -57,14 +57,18 @@ class ShardReader:
         self._passed = passed
 
     async def pin(
-        self, partition: int, moment: Callable[[], Awaitable[None]], mark: int | None = None
+        self,
+        partition: int,
+        moment: Callable[[], Awaitable[None]],
+        mark: int | None = None,
+        sink: Callable[[bytes, bytes | None], None] | None = None,
     ) -> PinnedImage | None:
         """The shard at a moment; None if its changelog cannot be read.
 
-        `moment` is awaited shortly before it. `mark` as in `ShardImage`.
+        `moment` is awaited shortly before it. `mark` and `sink` as in `ShardImage`.
         """
         changelog = (self._topics.changelog, partition)
-        image = ShardImage(partition, self._settings.partitions, mark=mark)
+        image = ShardImage(partition, self._settings.partitions, mark=mark, sink=sink)
         start, end = await self._bounds(changelog)
         try:
             async with LogScan(self._environment, changelog, start) as scan:
@@ -84,7 +88,9 @@ class ShardReader:
         image.end()
         return PinnedImage(image, end, *archive)
 
-    async def compare_archive(self, pinned: PinnedImage) -> ArchiveComparison:
+    async def compare_archive(
+        self, pinned: PinnedImage, rows_to: RowsTo | None = None
+    ) -> ArchiveComparison:
         """Compare the archive with the manifest of a pinned shard. Adds nothing to the report."""
         image = pinned.image
         partition = (self._topics.archive, image.partition)
@@ -92,7 +98,7 @@ class ShardReader:
         dead = 0 if marks is None else marks.dead
         start, end = await self._bounds(partition)
         check = ManifestCheck(
-            *partition, self._settings.partitions, image.manifest, pinned.archive_end, dead
+            *partition, self._settings.partitions, image.manifest, pinned.archive_end, dead, rows_to
         )
         findings: list[Finding] = []
         try:

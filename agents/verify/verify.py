@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from agents.verify.checks.changelog import check_changelog
 from agents.verify.checks.coordinator import check_coordinator
@@ -20,14 +22,25 @@ from agents.verify.lifecycle_reader import (
 from agents.verify.report import VerifyReport
 from agents.verify.shards import PinnedImage, ShardReader
 from agents.verify.store_reader import LocalStore
+from agents.verify.topic_comparison import TopicComparison
 from streams.kafka.environment import Environment
 from streams.kafka.log import Partition
 from streams.kafka.topic_specs import Topics
 
-__all__ = ["VerifyProgress", "verify"]
+__all__ = ["DEFAULT_OPTIONS", "VerifyOptions", "VerifyProgress", "verify"]
 
 #: A shard is read again if the archive that its manifest names was moved meanwhile.
 _TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyOptions:
+    """What is compared besides. `against_topics`: rows with the events that topics still have."""
+
+    against_topics: bool = False
+
+
+DEFAULT_OPTIONS = VerifyOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,7 @@ class VerifyProgress:
 
 async def verify(
     environment: Environment,
+    options: VerifyOptions = DEFAULT_OPTIONS,
     *,
     progress: Callable[[VerifyProgress], None] = lambda _: None,
 ) -> VerifyReport:
@@ -52,7 +66,11 @@ async def verify(
     verification = _Verification(environment, progress)
     if await verification.topics_are_there():
         async with LifecycleReader(environment) as lifecycle:
-            await verification.run(lifecycle)
+            if options.against_topics:
+                with TemporaryDirectory(prefix="emberline-verify-") as folder:
+                    await verification.against_topics(Path(folder), lifecycle)
+            else:
+                await verification.run(lifecycle)
     verification.report.seconds = environment.clock.monotonic_s() - began
     return verification.report
 
@@ -72,6 +90,18 @@ class _Verification:
         self._done = self._total = 0
         self._totals = TotalsCheck(self._topics)
         self._unread = False
+        self._rows: TopicComparison | None = None
+
+    async def against_topics(self, folder: Path, lifecycle: LifecycleReader) -> None:
+        """All checks, and the comparison with the events; `folder` is for scratch files."""
+        self._rows = rows = TopicComparison(self._environment, folder, self.report)
+        await rows.prepare()
+        self._total += rows.events
+        await self.run(lifecycle)
+        if self._unread:
+            self.report.unchecked.append("rows of events, as a shard could not be read")
+        else:
+            await rows.compare(self._passed)
 
     async def run(self, lifecycle: LifecycleReader) -> None:
         """All checks, in the order in which the moments have to follow each other."""
@@ -129,10 +159,13 @@ class _Verification:
             async def moment(snapshots: list[Snapshot] = snapshots) -> None:
                 snapshots.append(await lifecycle.advance())
 
+            rows = self._rows
             store = LocalStore(self._environment, shard, self.report)
             try:
                 await store.open()
-                pinned = await reader.pin(shard, moment, store.position)
+                pinned = await reader.pin(
+                    shard, moment, store.position, None if rows is None else rows.held.put
+                )
                 findings = [] if pinned is None else await store.compare(pinned)
             finally:
                 await store.close()
@@ -141,7 +174,9 @@ class _Verification:
                 return
             stable = _same(snapshots[0], await lifecycle.advance())
             after = await self._admin.bounds(inputs)
-            archive = await reader.compare_archive(pinned)
+            if rows is not None:
+                await rows.pour(pinned.image)
+            archive = await reader.compare_archive(pinned, None if rows is None else rows.held.add)
             if archive.overtaken and left:
                 continue
             topic, image = self._topics.changelog, pinned.image
@@ -184,7 +219,7 @@ class _Verification:
         shards = range(self._settings.partitions)
         logs = [(t, n) for t in (self._topics.changelog, self._topics.archive) for n in shards]
         spans = await self._admin.bounds(logs)
-        self._total = sum(end - start for start, end in spans.values())
+        self._total += sum(end - start for start, end in spans.values())
 
     def _passed(self, offsets: int) -> None:
         self._done += offsets

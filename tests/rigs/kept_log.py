@@ -19,7 +19,7 @@ from streams.kafka.log import DEFAULT_OPTIONS, LostRange, Partition, ReaderOptio
 from streams.kafka.topic_specs import TopicLayout, TopicProblem, Topics, compare, specs
 from streams.settings import Settings
 from tests.rigs.cursor_reader import CursorReader
-from tests.rigs.record_batches import Produced, wire
+from tests.rigs.record_batches import NOW, Produced, wire
 
 __all__ = ["KeptLog", "KeptPartition"]
 
@@ -49,7 +49,7 @@ class KeptPartition:
     ) -> int:
         """A record and the marker behind it; its offset."""
         offset = self.end
-        time = max((one.timestamp for one in self.records.values()), default=0)
+        time = max((one.timestamp for one in self.records.values()), default=NOW)
         self.records[offset] = KafkaRecord(offset, time, key, value, headers)
         if not transactional:
             self.plain.add(offset)

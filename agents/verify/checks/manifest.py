@@ -3,8 +3,10 @@
 The archive is read once, in order: `take` compares a record, `rest` names what never came.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+import polars as pl
 
 from agents.verify.archived_record import ArchivedRecord, read_archived
 from agents.verify.finding import Finding, Where, found
@@ -12,7 +14,10 @@ from agents.verify.kinds import FindingKind
 from schemas.decode.batch_records import KafkaRecord
 from streams.state.hot_table import ManifestEntry
 
-__all__ = ["ManifestCheck"]
+__all__ = ["ManifestCheck", "RowsTo"]
+
+RowsTo = Callable[[int, pl.DataFrame | None], None]
+"""Takes the rows of a segment that counts, and its shard."""
 
 
 @dataclass
@@ -31,6 +36,7 @@ class ManifestCheck:
     manifest: Mapping[tuple[str, str], ManifestEntry]
     pinned: int
     dead: int = 0
+    rows_to: RowsTo | None = None
     records: int = 0
     bytes: int = 0
     rows: int = 0
@@ -74,7 +80,7 @@ class ManifestCheck:
         expected = [self.manifest[name].checksum for name in listed]
         where = Where(self.topic, self.partition, record.offset)
         try:
-            archived = read_archived(record, expected, self.partition, self.partitions)
+            archived, rows = read_archived(record, expected, self.partition, self.partitions)
         except ValueError as error:
             for source, segment in listed:
                 named = Where(self.topic, self.partition, record.offset, source, segment)
@@ -88,6 +94,8 @@ class ManifestCheck:
         self._replaced.update(archived.replaces)
         faults = list(self._itself(archived))
         yield from faults
+        if listed and not faults and self.rows_to is not None:
+            self.rows_to(self.partition, rows)
         if not faults and self.dead <= record.offset < self.pinned:
             self._mend(archived)
         for source, segment in listed:

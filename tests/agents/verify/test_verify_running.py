@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.verify.report import VerifyReport
-from agents.verify.verify import verify
+from agents.verify.verify import VerifyOptions, verify
 from streams.kafka.environment import Environment
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -36,14 +36,16 @@ async def test_nothing_is_found_while_workers_run_and_after_they_died(
         await cluster.ready()
         operator = Operator(cluster, traffic.sources, seed=14)
         running = [
-            asyncio.create_task(traffic.run(0.02)),
+            asyncio.create_task(traffic.run(0.1)),
             asyncio.create_task(operator.run(0.1)),
         ]
         environment = Environment.of(cluster.slots[0].settings)
         reports: list[VerifyReport] = []
 
         async def moved() -> bool:
-            report = await verify(environment)
+            # row by row as well, while shards have read some of the events
+            rows = VerifyOptions(against_topics=len(reports) == 1)
+            report = await verify(environment, rows)
             assert (report.findings, report.unchecked) == ([], []), cluster.tails()
             reports.append(report)
             archived = {one.figures["archived_segments"] for one in reports}
@@ -56,6 +58,7 @@ async def test_nothing_is_found_while_workers_run_and_after_they_died(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        offline = await verify(environment)
+        offline = await verify(environment, VerifyOptions(against_topics=True))
         assert (offline.findings, offline.unchecked) == ([], [])
+        assert offline.figures["events_read"] > 0
         assert offline.figures["hot_rows"] > 0
