@@ -4,7 +4,7 @@ import click
 
 from agents.cli.group import Words
 from agents.cli.options import emit, json_option, run, settings_of
-from agents.notify import outbox_log
+from agents.notify import retrying
 from agents.notify.deliveries import deliveries, facts
 from agents.notify.outbox import (
     Attempt,
@@ -17,6 +17,7 @@ from agents.notify.outbox import (
     identity,
 )
 from agents.notify.recipients import language_of, of_webhooks
+from agents.notify.retrying import Retried
 from agents.notify.sending import Sender
 from agents.terminal.say import say
 from agents.terminal.table import show, when
@@ -24,7 +25,6 @@ from schemas.errors import Fatal, UsageError
 from schemas.words.mail_address import is_address
 from streams.clock import SYSTEM_CLOCK
 from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.settings_values import Address
 
@@ -70,20 +70,16 @@ def retry(ctx: click.Context, ids: tuple[str, ...], every: bool, as_json: bool) 
     if bool(ids) is every:
         raise UsageError("Name deliveries, or --all", remedy="`emberline notify list` shows ids")
     settings = settings_of(ctx)
-    failed = [one.id for one in run(_deliveries(settings)) if one.state is DeliveryState.FAILED]
-    unknown = [one for one in ids if one not in failed]
-    if unknown:
+    done = run(_retry(settings, None if every else ids))
+    if done.not_failed:
         raise UsageError(
-            f"No failed delivery has the id {unknown[0][:80]!r}",
+            f"No failed delivery has the id {done.not_failed[0][:80]!r}",
             remedy="`emberline notify list` shows those that failed",
         )
-    asked = [outbox_log.ALL] if every else list(dict.fromkeys(ids))
-    run(_ask(settings, asked))
-    count = len(failed) if every else len(asked)
     if as_json:
-        emit({"retried": failed if every else asked})
+        emit({"retried": list(done.retried)})
     else:
-        say(f"{count} will be tried again by the worker that has the notifier.")
+        say(f"{len(done.retried)} will be tried again by the worker that has the notifier.")
 
 
 @command.command("test", help="Send a test to ADDRESS, or to the recipients of the settings.")
@@ -125,15 +121,8 @@ async def _deliveries(settings: Settings) -> list[Delivery]:
     return await deliveries(KafkaLog(settings), settings.prefix)
 
 
-async def _ask(settings: Settings, ids: list[str]) -> None:
-    topic = Topics(settings.prefix).notifications
-    appender = KafkaLog(settings).appender("notify-retry")
-    try:
-        for one in ids:
-            key = f"{outbox_log.RETRY}{one}"
-            await appender.append(outbox_log.record(topic, key, {"time": SYSTEM_CLOCK.now_ms()}))
-    finally:
-        await appender.close()
+async def _retry(settings: Settings, ids: tuple[str, ...] | None) -> Retried:
+    return await retrying.retry(KafkaLog(settings), settings.prefix, SYSTEM_CLOCK, ids)
 
 
 async def _test(settings: Settings, to: list[tuple[Channel, str]]) -> list[Attempt]:

@@ -10,7 +10,7 @@ r"""The outbox as records of the compacted topic `notifications`.
     w/                    what a sweep has asked last
     q/<delivery id>       a request to try a failed delivery again; `*` means all
 
-Values are JSON; a null value deletes. `emberline notify retry` writes `q/`, the notifier all
+Values are JSON; a null value deletes. `agents/notify/retrying.py` writes `q/`, the notifier all
 others.
 """
 

@@ -5,9 +5,11 @@ import { call, get, signedOut } from "./api.js";
 import { Audience } from "./audience.js";
 import { LinkNotice } from "./link.js";
 import { live } from "./live.js";
+import { isolated, short } from "./named.js";
 import { Failure, may } from "./parts.js";
 import { OneRequest, Requests } from "./requests.js";
 import { Running } from "./running.js";
+import { Same } from "./same.js";
 import { Source } from "./source.js";
 import { Sources } from "./sources.js";
 import { LANGUAGES, language, load, num, t } from "./texts.js";
@@ -62,6 +64,22 @@ function SignIn({ entered, left, redraw }) {
     <button class="primary">${t("signin")}</button>
     <${Language} redraw=${redraw} />
   </form>`;
+}
+
+/** A key without `read` shows nothing: said once, in place of a refusal in each view. */
+function NothingToRead({ who, leave, stuck, redraw }) {
+  return html`<section class="panel signin" aria-labelledby="unread">
+    <${Brand} />
+    <h1 id="unread">${t("signin.unread")}</h1>
+    <p>${t("signin.unread.about", { name: isolated(short(who.name)) })}</p>
+    <ul class="plain">${who.scopes.map((scope) => html`<li key=${scope}><code>${scope}</code>
+      <span class="why">${t(`signin.scope.${scope}`)}</span></li>`)}</ul>
+    <p class="soft">${t("signin.unread.remedy")}</p>
+    <${Same} commands=${["emberline keys add NAME --scope read --scope operate"]} paths=${["session"]} />
+    ${stuck && html`<div class="notice" role="alert">${t("signout.failed")}</div>`}
+    <button class="primary" onClick=${leave}>${t("signin.other")}</button>
+    <${Language} redraw=${redraw} />
+  </section>`;
 }
 
 const FLAME = "M12 2c1 4 6 6.2 6 11.5A6 6 0 0 1 12 20a6 6 0 0 1-6-6.5c0-2.3 1.2-3.9 2.4-5.2.3 1.4 1 2.2 1.9 2.7"
@@ -142,16 +160,18 @@ function App() {
     shown.current = view;
   }, [where.part, where.name]);
   const inside = who && (!who.keys || who.name !== null);
+  const reads = inside && may(who, "read");
   useEffect(() => {
-    if (inside) live.start();
+    if (reads) live.start();
     else live.stop();
-  }, [inside]);
+  }, [reads]);
   const entered = (found) => (wentOut(null), known(found));
   if (error && !who) return html`<main><${Failure} error=${error} again=${again} /></main>`;
   if (!who) return null;
   if (!inside) return html`<${SignIn} entered=${entered} left=${left} redraw=${redraw} />`;
-  const operate = may(who, "operate");
   const leave = () => call("DELETE", "session").then((found) => (stay(null), wentOut(found), known(found)), stay);
+  if (!reads) return html`<${NothingToRead} who=${who} leave=${leave} stuck=${stuck} redraw=${redraw} />`;
+  const operate = may(who, "operate");
   const { all, one } = VIEWS[where.part];
   const View = where.name && one ? one : all;
   document.title = `${t(where.part)} - emberline`;

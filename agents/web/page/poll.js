@@ -4,12 +4,12 @@ import { useEffect, useState } from "./htm.js";
 import { live } from "./live.js";
 
 /** No page asks more often. */
-const EVERY_MS = 2_000;
-/** One answer may be under way when the next one is due; older states are told to be old. */
-export const OLD_MS = 3_000;
+const EVERY_MS = 1_000;
+/** Older states are told to be old: as long as each answer takes less than a second, none are. */
+export const OLD_MS = 2_000;
 
 /**
- * Read every 2 s: { found, error, at, now, again }. `at`: when the last answer was asked for, ms of this browser's
+ * Read every second: { found, error, at, now, again }. `at`: when the last answer was asked for, ms of this browser's
  * clock. Nothing is asked while the page is hidden, nor before the last answer has come.
  */
 export function usePoll(read) {
@@ -48,6 +48,11 @@ export function usePoll(read) {
       document.removeEventListener("visibilitychange", seen);
     };
   }, [turn]);
+  useEffect(() => {
+    // the view is drawn at the moment in which its states become old, and each second from then on
+    const old = setTimeout(() => tick(Date.now()), (state.at ?? 0) + OLD_MS + 1 - Date.now());
+    return () => clearTimeout(old);
+  }, [state.at]);
   useEffect(() => {
     const timer = setInterval(() => tick(Date.now()), 1_000);
     live.addEventListener("reload", again);

@@ -7,7 +7,8 @@ import { actor, short } from "./named.js";
 import { Pages, filtered } from "./pages.js";
 import { Chip, Failure, Moment, Progress, Reasons, refusal, useChanges, useLater, useRead } from "./parts.js";
 import { Same } from "./same.js";
-import { due, num, size, t } from "./texts.js";
+import { duration } from "./spans.js";
+import { due, moment, num, size, t } from "./texts.js";
 
 const STATES = ["running", "finished", "failed"];
 const TYPES = ["restore", "hold", "unhold", "expire", "cancel", "pause", "resume", "confirm"];
@@ -39,6 +40,13 @@ function Done({ counts }) {
     ${bad.map((name) => html`<span class="why bad">${t(`requests.${name}`, { count: counts[name] })}</span>`)}`;
 }
 
+/** How long a request took, in words; "" while it is under way. */
+function took(one) {
+  if (underWay(one)) return "";
+  const ms = one.changed_at - one.time;
+  return ms < 1_000 ? t("requests.instant") : duration(ms / 1_000);
+}
+
 function Line({ one }) {
   return html`<tr>
     <td><a class="name" href=${address(one.request_id)}>
@@ -49,7 +57,9 @@ function Line({ one }) {
     <td><${Done} counts=${one.counts} /></td>
     <td class="wide"><bdi>${one.actor ? actor(one.actor) : ""}</bdi></td>
     <td class="wide"><bdi>${short(one.reason ?? "", 200)}</bdi></td>
-    <td><${Moment} ms=${one.time} /></td></tr>`;
+    <td><${Moment} ms=${one.time} />
+      ${!underWay(one) && html`<span class="why">
+        ${t("requests.over", { time: moment(one.changed_at), period: took(one) })}</span>`}</td></tr>`;
 }
 
 export function Requests({ query }) {
@@ -72,7 +82,7 @@ export function Requests({ query }) {
   const dry = (event) => {
     location.hash = filtered("#/requests", query, { dry_run: event.target.checked ? "true" : "" });
   };
-  const columns = [["request"], ["state"], ["sources"], ["actor", "wide"], ["reason", "wide"], ["time"]];
+  const columns = [["request"], ["state"], ["sources"], ["actor", "wide"], ["reason", "wide"], ["requests.asked"]];
   const body = !page
     ? !error && html`<p class="none" role="status">${t("loading")}</p>`
     : rows.length === 0
@@ -171,7 +181,9 @@ export function OneRequest({ name: id, query, operate }) {
     [t("reason"), one.reason && html`<bdi>${one.reason}</bdi>`],
     [t("tag"), one.tag && html`<bdi>${one.tag}</bdi>`],
     [t("requests.notify"), one.notify?.length > 0 && html`<bdi>${one.notify.join(", ")}</bdi>`],
-    [t("time"), html`<${Moment} ms=${one.time} />`],
+    [t("requests.asked"), html`<${Moment} ms=${one.time} />`],
+    [t("requests.ended"), !underWay(one) && html`<${Moment} ms=${one.changed_at} />`],
+    [t("requests.took"), took(one)],
   ];
   const done = counts.total - counts.running;
   return html`<div class="head"><div><small><a href="#/requests">${t("requests")}</a></small>

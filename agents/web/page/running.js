@@ -7,6 +7,8 @@ import { Chip, Progress } from "./parts.js";
 import { t } from "./texts.js";
 
 const MOST = 3;
+/** What has finished leaves by itself after so long; what failed stays until its reader has seen to it. */
+const LEAVES_MS = 20_000;
 /** So many are remembered; of more, those that came first are forgotten. */
 const MOST_KEPT = 200;
 /** Ids that this page has sent: their end is told too, however early it comes. */
@@ -53,8 +55,15 @@ function take(requests, who) {
 
 const address = (request) => `#/requests/${encodeURIComponent(request.request_id)}`;
 
-function Line({ request }) {
+/** `still`: nothing leaves while somebody points at the list, has the focus in it, or cannot see it. */
+function Line({ request, still }) {
   const { counts } = request;
+  const leaves = request.state === "finished" && !still;
+  useEffect(() => {
+    if (!leaves) return undefined;
+    const timer = setTimeout(() => forget(request.request_id), LEAVES_MS);
+    return () => clearTimeout(timer);
+  }, [leaves]);
   const done = counts.total - counts.running;
   const name = named.get(request.request_id);
   return html`<li>
@@ -71,6 +80,14 @@ function Line({ request }) {
 /** `shown`: the id of the request whose view is open, which needs no second place. */
 export function Running({ who, shown }) {
   const [, draw] = useState(0);
+  const [pointed, point] = useState(false);
+  const [focused, focus] = useState(false);
+  const [hidden, hide] = useState(document.hidden);
+  useEffect(() => {
+    const turned = () => hide(document.hidden);
+    document.addEventListener("visibilitychange", turned);
+    return () => document.removeEventListener("visibilitychange", turned);
+  }, []);
   useEffect(() => {
     const told = (event) => take(event.detail.requests ?? [], who);
     const redraw = () => draw((n) => n + 1);
@@ -89,10 +106,19 @@ export function Running({ who, shown }) {
     if (known && !open(known)) forget(shown);
   }, [shown]);
   const all = [...own.values()].filter((request) => request.request_id !== shown).reverse();
-  if (!all.length) return null;
-  return html`<aside class="running" aria-label=${t("running")}>
+  // an empty list hears of no pointer that leaves it
+  const some = all.length > 0;
+  useEffect(() => {
+    if (some) return;
+    point(false);
+    focus(false);
+  }, [some]);
+  if (!some) return null;
+  return html`<aside class="running" aria-label=${t("running")}
+    onMouseEnter=${() => point(true)} onMouseLeave=${() => point(false)}
+    onfocusin=${() => focus(true)} onfocusout=${() => focus(false)}>
     <div role="status"><ul>${all.slice(0, MOST).map((request) =>
-      html`<${Line} key=${request.request_id} request=${request} />`)}</ul></div>
+      html`<${Line} key=${request.request_id} request=${request} still=${pointed || focused || hidden} />`)}</ul></div>
     ${all.length > MOST && html`<a href="#/requests">${t("running.more", { count: all.length - MOST })}</a>`}
   </aside>`;
 }

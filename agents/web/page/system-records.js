@@ -1,8 +1,8 @@
 // What could not be read, and what could not be delivered: read when the view opens, and when asked.
 
 import { html, useState } from "./htm.js";
-import { get, quoted } from "./api.js";
-import { Failure, Moment, useRead } from "./parts.js";
+import { call, get, quoted } from "./api.js";
+import { Failure, Moment, useLater, useRead } from "./parts.js";
 import { Same } from "./same.js";
 import { clock, num, t } from "./texts.js";
 
@@ -68,27 +68,56 @@ const KINDS = {
   test: "system.notice.test",
 };
 
-/** Mail and webhooks that wait or failed, and the command that tries them again. */
+/** The notifier has read an order a moment after it was given. */
+const READ_MS = 1_000;
+
+/** Mail and webhooks that wait or failed, and buttons that try again what failed. */
 export function Undelivered() {
   const [found, error, again] = useRead(async () => ({ at: Date.now(), ...(await get("notifications")) }), []);
+  const [refused, fail] = useState(null);
+  const [told, tell] = useState(null);
+  const [busy, work] = useState(false);
+  const later = useLater(again, READ_MS);
   const all = found?.deliveries ?? [];
-  const failed = all.filter((one) => one.state === "failed");
-  const some = failed.length === 1 ? quoted(failed[0].id) : "--all";
+  const failed = found?.counts.failed ?? 0;
+  const retry = async (body) => {
+    work(true);
+    fail(null);
+    try {
+      tell((await call("POST", "notifications/retry", body)).retried.length);
+      later();
+    } catch (why) {
+      fail(why);
+    }
+    work(false);
+  };
+  const base = new URL(".", location.href).href.split("#")[0];
+  const post = `curl -X POST ${quoted(`${base}notifications/retry`)} -H 'Authorization: Bearer KEY' `
+    + `-H 'Content-Type: application/json' -d ${quoted('{"all":true}')}`;
+  const commands = ["emberline notify list", ...(failed ? ["emberline notify retry --all", post] : [])];
+  const row = (one) => html`<tr key=${one.id}><td><bdi>${one.to.slice(0, 120)}</bdi></td>
+    <td>${t(KINDS[one.type] ?? "unknown")}</td>
+    <td><span class=${`chip ${LOOKS[one.state] ?? ""}`}>${t(`system.delivery.${one.state}`)}</span>
+      ${one.error && html`<span class="why" lang="en"><bdi>${one.error.slice(0, 300)}</bdi></span>`}
+      ${one.next_at && html`<span class="why">${t("system.next_try")} <${Moment} ms=${one.next_at} /></span>`}</td>
+    <td class="num">${num(one.attempts)}</td><td><${Moment} ms=${one.created} /></td>
+    <td>${one.state === "failed" && html`<button disabled=${busy} onClick=${() => retry({ ids: [one.id] })}
+      aria-label=${t("system.retry.one", { to: one.to.slice(0, 120) })}>${t("system.retry")}</button>`}</td></tr>`;
   return html`<section aria-label=${t("system.notices")}>
     <div class="bar"><h2>${t("system.notices")} ${found && html`<small class="soft">${t("system.as_of", { time: clock(found.at) })}</small>`}</h2>
-      <span class="push"></span><button onClick=${again}>${t("system.refresh")}</button></div>
+      <span class="push"></span>
+      ${failed > 1 && html`<button disabled=${busy} onClick=${() => retry({ all: true })}>
+        ${t("system.retry.all", { count: failed })}</button>`}
+      <button onClick=${again}>${t("system.refresh")}</button></div>
     <${Failure} error=${error} again=${again} />
+    <${Failure} error=${refused} />
+    <p role="status" class="soft">${told !== null && t("system.retry.told", { count: told })}</p>
     ${found && html`<div class="panel flush over" tabindex="0">
       ${all.length === 0 ? html`<p class="none">${t("system.notices.none", { count: found.counts.sent })}</p>` : html`<table>
       <thead><tr><th>${t("system.recipient")}</th><th>${t("system.notice")}</th><th>${t("state")}</th>
-        <th class="num">${t("system.attempts")}</th><th>${t("time")}</th></tr></thead>
-      <tbody>${all.map((one) => html`<tr key=${one.id}><td><bdi>${one.to.slice(0, 120)}</bdi></td>
-        <td>${t(KINDS[one.type] ?? "unknown")}</td>
-        <td><span class=${`chip ${LOOKS[one.state] ?? ""}`}>${t(`system.delivery.${one.state}`)}</span>
-          ${one.error && html`<span class="why" lang="en"><bdi>${one.error.slice(0, 300)}</bdi></span>`}
-          ${one.next_at && html`<span class="why">${t("system.next_try")} <${Moment} ms=${one.next_at} /></span>`}</td>
-        <td class="num">${num(one.attempts)}</td><td><${Moment} ms=${one.created} /></td></tr>`)}</tbody></table>`}</div>
-    ${failed.length > 0 && html`<p>${t("system.retry")} <code>${`emberline notify retry ${some}`}</code></p>`}
-    <${Same} commands=${["emberline notify list"]} paths=${["notifications"]} />`}
+        <th class="num">${t("system.attempts")}</th><th>${t("time")}</th>
+        <th>${t("system.remedy")}</th></tr></thead>
+      <tbody>${all.map(row)}</tbody></table>`}</div>
+    <${Same} commands=${commands} paths=${["notifications"]} />`}
   </section>`;
 }

@@ -5,8 +5,11 @@ only under one id.
 from collections import defaultdict
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 from agents.notify.outbox import Attempt, DeliveryState, Result
+from agents.notify.retrying import Retried, retry
+from streams.kafka.log import Log
 from tests.rigs.notifying import NotifyRig
 
 A, B = "campaign:a", "campaign:b"
@@ -102,8 +105,14 @@ async def test_a_refusal_is_final_audited_and_tried_again_only_when_asked(tmp_pa
     audits = rig.log.records[rig.topics.audit]
     assert len(audits) == 3
     assert b"550 no such user" in (audits[0].value or b"")
-    rig.log.write(rig.topics.notifications, f"q/{failed[0].id}", b"{}")
+    first, *others = [one.id for one in failed]
+    log, prefix = cast(Log, rig.log), rig.settings.prefix
+    refused = await retry(log, prefix, rig.clock, [first, "nothing"])
+    assert refused == Retried((), ("nothing",)), "all or none"
+    done = await retry(log, prefix, rig.clock, [first, "nothing", first], part=True)
+    assert done == Retried((first,), ("nothing",))
     assert await rig.run(lambda: len(rig.sent) == 1 and rig.all_over())
-    rig.log.write(rig.topics.notifications, "q/*", b"{}")
+    done = await retry(log, prefix, rig.clock)
+    assert (sorted(done.retried), done.not_failed) == (sorted(others), ())
     assert await rig.run(lambda: len(rig.sent) == 3 and rig.all_over())
     assert {one.state for one in rig.outbox.deliveries.values()} == {DeliveryState.SENT}

@@ -26,6 +26,7 @@ MODULES = sorted(ROOM.glob("*.js"))
 LANGUAGES = ("en", "es", "fr", "ja", "ko", "pt-BR")
 TEXTS = {file.stem: json.loads(file.read_text()) for file in (ROOM / "texts").iterdir()}
 DYNAMIC = (
+    "signin.scope.",
     "problem.",
     *("state.", "kind.", "do.", "ask.", "cost.", "type.", "outcome."),
     *("dialog.measured.", "dialog.unmeasured.", "refusal.", "refusal.already."),

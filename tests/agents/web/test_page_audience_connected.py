@@ -135,7 +135,7 @@ async def _built_and_blocked(page: Page) -> None:
     second = page.get_by_role("group", name="Clicked or opened campaign")
     await choose(second, page, "Campaign", "SPRING", "Spring sale")
     await second.get_by_label("Action").select_option("opened by a person")
-    await second.get_by_label("Applies or not").select_option("does not apply")
+    await second.get_by_label("Yes or no").select_option("no")
     await expect(count(page)).to_contain_text("2")
     await expect(page.get_by_text("Of 4 users in all.")).to_be_visible()
     await expect(second).to_contain_text("3 users")
@@ -167,7 +167,7 @@ async def _answered_without_and_with_the_expired_source(page: Page) -> None:
     await expect(count(page)).to_contain_text("0")
     # under a negation it is refused: leaving it out would add users
     inner = page.get_by_role("group", name="Received message from campaign").last
-    await inner.get_by_label("Applies or not").select_option("does not apply")
+    await inner.get_by_label("Yes or no").select_option("no")
     await expect(banner).to_contain_text("could add users")
     await expect(banner.get_by_role("button", name="Leave expired data out")).to_have_count(0)
     await page.go_back()
@@ -323,7 +323,7 @@ async def test_a_pasted_filter_loses_nothing(rig: PageRig) -> None:
     first = page.get_by_role("group", name="Received message from campaign")
     await expect(first.get_by_role("alert")).to_contain_text("a part that the filter does not take")
     await expect(field(first, "Campaign")).to_have_value("Spring sale")
-    await first.get_by_label("Applies or not").select_option("does not apply")
+    await first.get_by_label("Yes or no").select_option("no")
     strange["and"][0]["has"] = False
     assert await asked_now(page) == strange
     await first.get_by_role("button", name="Remove planet").click()

@@ -5,10 +5,14 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Route, expect
+from playwright.async_api import Page, Route, expect
 
-from agents.http.keys import Scope
-from tests.rigs.browser import PHONE, SHOTS, PageRig, page_rig
+from agents.http.keys import Keys, Scope
+from tests.rigs.browser import PHONE, SHOTS, PageRig, page_rig, shoot, watch
+from tests.rigs.faults.harness import until
+
+LONG_MS = 25_000
+"""What has finished is in sight for 20 s."""
 
 pytestmark = [pytest.mark.connected, pytest.mark.asyncio(loop_scope="module")]
 
@@ -41,19 +45,23 @@ async def test_an_address_that_is_no_view_leads_to_the_sources(rig: PageRig) -> 
         await page.context.close()
 
 
-async def test_what_one_reader_asked_for_is_not_shown_to_the_next(rig: PageRig) -> None:
-    page = await rig.page("#/sources")
+async def watched(page: Page, *requests: dict[str, str]) -> None:
+    """Keep holds in sight that nobody has asked for: as many and in such states as a test says."""
     await page.evaluate(
-        """async () => {
+        """async (requests) => {
           const { files } = document.querySelector("script[data-files]").dataset;
           const file = files.split(" ").find((name) => name.endsWith("/running.js"));
           const { watch } = await import(new URL(file, document.baseURI));
           const counts = { total: 2, running: 2 };
-          for (let n = 0; n < 300; n += 1) {
-            watch({ request_id: `r${n}`, type: "hold", state: "running", counts, progress: null });
-          }
-        }"""
+          for (const one of requests) watch({ type: "hold", counts, progress: null, ...one });
+        }""",
+        list(requests),
     )
+
+
+async def test_what_one_reader_asked_for_is_not_shown_to_the_next(rig: PageRig) -> None:
+    page = await rig.page("#/sources")
+    await watched(page, *({"request_id": f"r{n}", "state": "running"} for n in range(300)))
     running = page.get_by_role("complementary", name="Your requests")
     # of very many the page remembers the last ones
     await expect(running).to_contain_text("197")
@@ -63,6 +71,74 @@ async def test_what_one_reader_asked_for_is_not_shown_to_the_next(rig: PageRig) 
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("heading", name="Sources")).to_be_visible()
     await expect(running).to_have_count(0)
+
+
+async def test_what_has_finished_leaves_by_itself_and_what_failed_stays(rig: PageRig) -> None:
+    page = await rig.page("#/sources")
+    await page.clock.install()
+    await page.reload()
+    await expect(page.get_by_role("heading", name="Sources")).to_be_visible()
+    states = ("finished", "failed", "running")
+    await watched(page, *({"request_id": one, "state": one} for one in states))
+    running = page.get_by_role("complementary", name="Your requests")
+    lines = running.get_by_role("listitem")
+    await running.hover()
+    await page.clock.fast_forward(LONG_MS)
+    await expect(lines).to_have_count(3)
+    await page.mouse.move(5, 5)
+    await expect(lines).to_have_count(3)
+    await page.clock.fast_forward(LONG_MS)
+    await expect(lines).to_have_count(2)
+    await expect(running).not_to_contain_text("Finished")
+    # who has the focus there reads at leisure too
+    await running.get_by_role("link").first.focus()
+    await watched(page, {"request_id": "another", "state": "finished"})
+    await expect(lines).to_have_count(3)
+    await page.clock.fast_forward(LONG_MS)
+    await expect(lines).to_have_count(3)
+    await page.get_by_role("heading", name="Sources").click()
+    await running.get_by_role("link").first.blur()
+    await expect(lines).to_have_count(3)
+    await page.clock.fast_forward(LONG_MS)
+    await expect(lines).to_have_count(2)
+    await expect(running).to_contain_text("Failed")
+
+
+async def test_a_key_that_cannot_read_is_told_so_once(rig: PageRig) -> None:
+    token = ""
+
+    def added(keys: Keys) -> Keys:
+        nonlocal token
+        changed, token = keys.add("robot", [Scope.OPERATE], 1)
+        return changed
+
+    assert rig.settings.keys_file is not None
+    Keys.change(rig.settings.keys_file, added)
+
+    async def known() -> bool:
+        header = {"Authorization": f"Bearer {token}"}
+        async with rig.api() as api, api.get("/sources", headers=header) as answer:
+            return answer.status == 403
+
+    await until(known, 30, "the worker has read the new key")
+    page = await rig.browser.new_page(locale="en-GB")
+    watch(page, rig.errors)
+    events: list[str] = []
+    page.on("request", lambda one: events.append(one.url))
+    await page.goto(rig.worker.url)
+    await page.get_by_label("Key", exact=True).fill(token)
+    await page.get_by_role("button", name="Sign in").click()
+    told = page.get_by_role("region", name="This key cannot read")
+    await expect(told).to_contain_text("robot")
+    await expect(told).to_contain_text("restore, hold, expire and cancel")
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await shoot(page, "signin-unread")
+    asked = {one.removeprefix(rig.worker.url).partition("?")[0] for one in events}
+    assert asked.isdisjoint({"/events", "/sources", "/requests"})
+    await told.get_by_role("button", name="Sign in with another key").click()
+    await page.get_by_label("Key", exact=True).fill(rig.tokens[Scope.READ])
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("heading", name="Sources")).to_be_visible()
 
 
 async def test_the_language_is_the_browsers_and_stays_as_chosen(rig: PageRig) -> None:
@@ -110,7 +186,7 @@ async def test_a_sign_out_that_did_not_reach_all_workers_or_none_is_said(rig: Pa
     await page.route("**/session", partly)
     await leave.click()
     await expect(page.get_by_role("alert")).to_contain_text("did not reach all workers")
-    await page.get_by_label("Key").fill(rig.tokens[Scope.READ])
+    await page.get_by_label("Key", exact=True).fill(rig.tokens[Scope.READ])
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("heading", name="Sources")).to_be_visible()
     await expect(page.get_by_role("alert")).to_have_count(0)

@@ -2,6 +2,7 @@
 shards report when the test says so.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -112,4 +113,14 @@ async def test_a_running_restore_is_in_sight_cancelled_and_tried_again(
         desk.finish(B)
         await worker.paper.tell()
         await expect(page.get_by_text("Finished")).to_be_visible()
+        facts = page.get_by_role("region", name="Facts")
+        await expect(facts).to_contain_text("Ended")
+        await expect(facts).to_contain_text(re.compile(r"Duration\s*(\d+|less than a) second"))
+        await shoot(page, "request-over")
+        await page.get_by_role("navigation", name="Main menu").get_by_role("link").nth(2).click()
+        over = page.get_by_role("row").filter(has_text="2 of 2")
+        await expect(over.first).to_contain_text(
+            re.compile(r"Ended .+, after (\d+|less than a) second")
+        )
+        await shoot(page, "requests-over")
     assert errors == []
