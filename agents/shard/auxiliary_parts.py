@@ -58,7 +58,9 @@ class AuxiliaryParts(Generic[T, J]):
             held, joined = self._held
             if held.keys() == deltas.keys() | set(runs) and self._generation == mask.generation:
                 return joined
-            found = await execute(partial(self._read, deltas, runs, store.state_store, mask))
+            unclean = frozenset(store.table.unclean_runs)
+            read = partial(self._read, deltas, runs, store.state_store, (mask, unclean))
+            found = await execute(read)
             if found is not None:
                 return found
             # a step is between state store and table: in a moment it is in both
@@ -70,8 +72,9 @@ class AuxiliaryParts(Generic[T, J]):
         deltas: Mapping[bytes, pl.DataFrame],
         runs: Sequence[bytes],
         state_store: StateStore,
-        mask: Mask,
+        hidden: tuple[Mask, frozenset[bytes]],
     ) -> J | None:
+        mask, unclean = hidden
         with self._lock:
             former = self._held[0] if self._generation == mask.generation else {}
             parts: dict[bytes, T] = {}
@@ -81,7 +84,8 @@ class AuxiliaryParts(Generic[T, J]):
                     data = state_store.get(key)
                     if data is None:
                         return None
-                    part = self._keep(self._table.masked(mask, decode(data)))
+                    rows = decode(data)
+                    part = self._keep(self._table.masked(mask, rows) if key in unclean else rows)
                 parts[key] = part
             for key, frame in deltas.items():
                 held = former.get(key)

@@ -163,7 +163,7 @@ class Intake:
             taken = replace(
                 taken,
                 interactions=mask.rows(taken.interactions),
-                counts=mask.counts(taken.counts),
+                counts=mask.new_counts(taken.counts),
                 externals=mask.externals(taken.externals),
             )
             users = replace(users, rows=mask.roster(users.rows))

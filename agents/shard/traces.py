@@ -105,7 +105,8 @@ def _indexed(index: ByUser, found: Traces, user: str) -> None:
     for run in index.runs:
         for number in run.blocks(packed, packed + b"\0"):
             rows = block.decode(load_block(blocks, run, number))
-            found.add("index", int((rows["user"] == packed).sum()), f"run {run.number}")
+            count = rows["user"].is_in([packed]).sum()
+            found.add("index", int(count), f"run {run.number}")
 
 
 async def _archived(context: ShardContext, found: Traces, user: str) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 
 from agents.filters.roster import Roster, positions
 from schemas.segment.user_number import NUMBER, numbers, packed
-from schemas.tables.erased import NEVER, Mask
+from schemas.tables.erased import Mask
 from schemas.tables.profile import PROFILE
 from schemas.tables.roster import GONE
 from streams.state.auxiliary_table import ROSTER
@@ -25,8 +25,8 @@ _NO_TEXTS = pl.Series("user", [], dtype=pl.String)
 
 @dataclass(frozen=True, slots=True)
 class Everybody:
-    """The users of a shard as of a pin: sorted, disjoint runs; and `gone`, sorted too: all deleted,
-    merged or erased users.
+    """The users of a shard as of a pin: sorted, disjoint runs; and `gone`, sorted too: all deleted
+    or merged users.
 
     With `numbered`, all users are 24 hex digits each: `user` is Binary, 12 bytes, with its `number`
     (`schemas.segment.user_number`). Otherwise `user` is String.
@@ -69,7 +69,8 @@ class Everybody:
 
 @dataclass
 class UserList:
-    """One shard's users. Users are never removed from it, so each part of the store is read once.
+    """One shard's users. Only erased users are removed from it, so each part of the store is read
+    once.
 
     Not for several threads at once: pins must come in the order in which they were made, otherwise
     an answer would contain users who were first seen after its moment.
@@ -80,9 +81,8 @@ class UserList:
     _deltas: tuple[pl.DataFrame, ...] = ()
     _auxiliary: tuple[tuple[bytes, ...], tuple[pl.DataFrame, ...]] = ((), ())
     _gone: pl.DataFrame = field(default_factory=lambda: _nobody(True))
-    #: Erased users who are in the list, and the version of the mask that says so.
-    _erased: pl.DataFrame = field(default_factory=lambda: _nobody(True))
-    _mask_version: int = 0
+    #: Of the mask whose erased users have been dropped.
+    _generation: int = 0
     #: Until the first user who is not 24 digits.
     _numbered: bool = True
 
@@ -95,20 +95,21 @@ class UserList:
         self._deltas = pinned.deltas
         self._hear(pinned)
         self._erase(pinned.mask)
-        gone = _merged(self._gone, _without(self._erased, self._gone))
-        return Everybody(tuple(self._runs), gone, self._numbered)
+        return Everybody(tuple(self._runs), self._gone, self._numbered)
 
     def _erase(self, mask: Mask) -> None:
-        """Find the erased users in the list: what comes later than an erasure has none of them."""
-        if mask.version == self._mask_version:
+        """Drop erased users: what comes later than an erasure has none of them, but those who have
+        come back.
+        """
+        if mask.generation == self._generation:
             return
-        found: set[str] = set()
+        runs: list[pl.DataFrame] = []
         for run in self._runs:
-            named = mask.among(Roster(run).texts())
-            found |= {user for user, entry in named.items() if entry.returned_at == NEVER}
-        users = self._formed([pl.Series("user", sorted(found), dtype=pl.String)])
-        self._erased = users.sort(_key(users))
-        self._mask_version = mask.version
+            found = [user for user in mask.among(Roster(run).texts()) if mask.hides(user)]
+            users = self._formed([pl.Series("user", found, dtype=pl.String)])
+            runs.append(_without(run, users.sort(_key(users))))
+        self._runs = [run for run in runs if len(run)]
+        self._generation = mask.generation
 
     def _news(self, pinned: PinnedShard) -> Iterator[pl.Series]:
         """The users of the parts that are new since the previous pin."""
@@ -151,7 +152,6 @@ class UserList:
             self._numbered = False
             self._runs = [_spelt(run) for run in self._runs]
             self._gone = _spelt(self._gone)
-            self._erased = _spelt(self._erased)
         return pl.concat([_texts(part) for part in parts]).to_frame()
 
     def _take(self, users: pl.DataFrame) -> None:

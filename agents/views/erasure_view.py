@@ -13,8 +13,8 @@ _SEPARATOR = "\x1f"
 
 
 class ErasureView:
-    """One task updates it and many read it, all in one event loop. The coordinator keeps as few
-    requests as `RequestView` does.
+    """One task updates it and many read it, all in one event loop. `RequestView` forgets receipts
+    with their requests.
     """
 
     def __init__(self) -> None:
@@ -40,6 +40,11 @@ class ErasureView:
     def open(self, request_id: str) -> bool:
         """Whether a request is under way."""
         return request_id in self._orders
+
+    def forget(self, request_id: str) -> None:
+        """Drop the receipt of a request that nobody keeps any more."""
+        self._known.pop(request_id, None)
+        self._parts.pop(request_id, None)
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Process one record of the coordinator's log; most records concern something else.

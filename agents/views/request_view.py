@@ -229,6 +229,7 @@ class RequestView:
             if request_id not in self._open:
                 self._put(request_id, None)
                 self._changed_at.pop(request_id, None)
+                self.erasures.forget(request_id)
 
 
 def counted_as(told: RequestResult) -> str:

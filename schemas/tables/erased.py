@@ -183,13 +183,23 @@ class Mask:
         return self._kept(frame, "time", "returned_at")
 
     def counts(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Counts of which those of erased users have no user any more: the sums stay."""
+        """Counts from before the mask, of which those of erased users lose the user: the sums
+        stay.
+        """
+        return self._uncounted(frame, returned=True)
+
+    def new_counts(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """New counts: the same, but users who have come back keep theirs."""
+        return self._uncounted(frame, returned=False)
+
+    def _uncounted(self, frame: pl.DataFrame, *, returned: bool) -> pl.DataFrame:
         if not self.users or frame["user"].null_count() == frame.height:
             return frame
-        found = self.among(frame["user"].drop_nulls())
+        entries = self.among(frame["user"].drop_nulls()).items()
+        found = [user for user, one in entries if returned or one.returned_at == NEVER]
         if not found:
             return frame
-        erased = pl.col("user").is_in(list(found))
+        erased = pl.col("user").is_in(found)
         nobody = pl.lit(None, COUNT_SCHEMA["user"])
         return add_up(frame.with_columns(user=pl.when(erased).then(nobody).otherwise("user")))
 

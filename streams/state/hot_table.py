@@ -241,7 +241,9 @@ class HotTable:
             return
         self.unclean = set(self.segments)
         self.unclean_runs = {key for held in self.runs.values() for key in held}
-        self._mask_deltas()
+        marks = self.erasure_marks
+        if marks is None or marks.hot < self.mask.generation:
+            self._mask_deltas()
 
     def _mask_deltas(self) -> None:
         whole = [frame["user"] for frame in self.deltas.frames()]

@@ -11,7 +11,7 @@ import { duration } from "./spans.js";
 import { due, moment, num, size, t } from "./texts.js";
 
 const STATES = ["running", "finished", "failed"];
-const TYPES = ["restore", "hold", "unhold", "expire", "cancel", "pause", "resume", "confirm"];
+const TYPES = ["restore", "hold", "unhold", "expire", "cancel", "pause", "resume", "confirm", "erase"];
 const COUNTED = ["running", "completed", "already", "refused", "failed"];
 const AGAIN = ["restore", "hold", "unhold", "expire"];
 const LIMIT = 50;
@@ -190,11 +190,12 @@ export function OneRequest({ name: id, query, operate }) {
       <h1>${t(`type.${one.type}`)}${one.dry_run ? ` (${t("dry")})` : ""}</h1>
       <code>${one.request_id}</code> <${Chip} state=${one.state} /></div>
     ${operate && html`<div class="bar">
-      ${one.state === "running" && html`<button onClick=${() => open("cancel")}>${t("do.cancel")}</button>`}
+      ${one.state === "running" && one.type !== "erase" && html`<button onClick=${() => open("cancel")}>${t("do.cancel")}</button>`}
       ${retry && html`<button class="primary" onClick=${() => open("retry")}>${t("do.retry")}</button>`}</div>`}</div>
     <${Failure} error=${error} again=${again} />
     ${underWay(one) && html`<div class="banner" role="status"><div>
-      <b>${t(one.state === "sent" ? "requests.sent" : "under_way", { done, count: counts.total })}</b>
+      <b>${one.state !== "sent" && !counts.total ? html`<bdi>${one.message}</bdi>`
+        : t(one.state === "sent" ? "requests.sent" : "under_way", { done, count: counts.total })}</b>
       <${Progress} progress=${one.progress} label=${t("state.running")} /></div></div>`}
     ${one.effect && html`<${Effect} effect=${one.effect} />`}
     <section class="panel request" aria-label=${t("facts")}>

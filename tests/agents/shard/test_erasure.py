@@ -1,67 +1,20 @@
 """A shard erases users: hidden at once, removed from everything it has stored, never back."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agents.shard.traces import Traces, traces
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
 from schemas.records.lifecycle import State
-from streams import erasure_key
 from streams.settings import Settings
-from tests.rigs.shard import SMALL, START, A, B, Stand, alone, events, start
+from tests.rigs.erasing import alone, cleaned, erase, erasing, over, traces_of, users_of
+from tests.rigs.shard import SMALL, START, A, B, Stand, events, start
 
 pytestmark = pytest.mark.connected
-__all__ = ["alone"]
+__all__ = ["alone", "erasing"]
 
 GONE, KEPT = f"{7:024x}", f"{14:024x}"
-
-
-@pytest.fixture
-def erasing(alone: Settings, tmp_path: Path) -> Settings:
-    file = tmp_path / "erasure.key"
-    erasure_key.make(file)
-    return replace(alone, erasure_key_file=file)
-
-
-async def erase(stand: Stand, request_id: str, users: Sequence[str], at: int) -> None:
-    """As the coordinator asks for it; returns once the users are hidden."""
-    key = erasure_key.erasure_key(stand.settings)
-    assert key is not None
-    order = {"time": at, "users": len(users), "orders": {"0": key.sealed(users, 1)}}
-    stand.view.erasures.apply(f"e/{request_id}".encode(), json.dumps(order).encode())
-    stand.view.erasures.caught_up = True
-    await stand.view.asked()
-    await stand.until(lambda: request_id in stand.shard._store.table.erasures)
-
-
-async def cleaned(stand: Stand) -> None:
-    """Until nothing of erased users is left to be removed."""
-
-    def done() -> bool:
-        table = stand.shard._store.table
-        marks = table.erasure_marks
-        generation = table.mask.generation
-        return (
-            marks is not None
-            and marks.hot == generation == table.archive_clean
-            and not marks.dead
-            and stand.shard._work._indexer.is_clean()
-        )
-
-    await stand.until(done)
-
-
-async def traces_of(stand: Stand, user: str) -> Traces:
-    return await traces(stand.shard._context, stand.shard._users, user)
-
-
-async def users_of(stand: Stand, source: str, version: int | None = None) -> set[str]:
-    return {key[1] for key in await stand.rows(source, version)}
 
 
 async def test_a_hot_user_is_hidden_at_once_and_then_removed_from_everything(
@@ -71,8 +24,12 @@ async def test_a_hot_user_is_hidden_at_once_and_then_removed_from_everything(
     try:
         await stand.send(events(900), 0)
         assert GONE in await users_of(stand, A)
+        store = stand.shard._store
+        await stand.shard._users.index(list(store.table.segments.values()), store.state_store)
         before = await traces_of(stand, KEPT)
-        assert (await traces_of(stand, GONE)).rows > 0
+        there = await traces_of(stand, GONE)
+        assert there.index > 0
+        assert there.segments > 0
         await erase(stand, "one", [GONE, "unknown"], START)
         for source in (A, B, SMALL):
             assert GONE not in await users_of(stand, source)
@@ -150,5 +107,47 @@ async def test_a_user_who_comes_back_has_what_comes_then_and_nothing_from_before
         of_user = {k: v for k, v in (await stand.rows(A)).items() if k[1] == GONE}
         assert list(of_user.values()) == [(entry.returned_at + 5, entry.returned_at + 5)]
         assert [match.user for match in await stand.shard.find_users(["back"], [])] == [GONE]
+    finally:
+        await stand.stop()
+
+
+async def hold(stand: Stand, source: str, version: int, *, held: bool) -> None:
+    """Somebody holds a source, or releases it."""
+    record: dict[str, Any] = {"source": source, "state": "HELD" if held else "ACTIVE"}
+    record |= {"version": version}
+    record |= {"held": {"by": "ops", "reason": None, "since": START} if held else None}
+    stand.view.apply(source.encode(), codec.encode("state", {**record, "updated_at": START}))
+    await stand.view.advance(version)
+
+
+async def test_a_held_source_keeps_its_rows_hidden_until_it_is_released(erasing: Settings) -> None:
+    stand = await start(erasing)
+    try:
+        await stand.send(events(900), 0)
+        await hold(stand, B, 1, held=True)
+        await erase(stand, "one", [GONE], START)
+
+        def told() -> bool:
+            item = stand.shard._work._erasures._told.get("one")
+            return item is not None and item.held == (B,) and not item.done
+
+        await stand.until(told)
+        await stand.until(lambda: bool(stand.shard._work._kept))
+        found = await traces_of(stand, GONE)
+        assert found.segments > 0
+        assert GONE not in await users_of(stand, B, 1)
+        # what comes meanwhile does not bring it back by a merge
+        await stand.send(events(600, seed=3), 900)
+        assert GONE not in await users_of(stand, B, 1)
+        assert (await traces_of(stand, GONE)).segments > 0
+        await hold(stand, B, 2, held=False)
+        await cleaned(stand)
+        assert (await traces_of(stand, GONE)).rows == 0
+        # an order that is read again after its end erases nobody who has come back since
+        await over(stand, "one")
+        entry = stand.shard._store.table.mask.find(GONE)
+        await erase(stand, "one", [GONE], START)
+        assert stand.shard._store.table.mask.find(GONE) == entry
+        assert stand.shard._store.table.mask.generation == 1
     finally:
         await stand.stop()

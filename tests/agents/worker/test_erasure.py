@@ -1,5 +1,6 @@
 """Users are erased by a command on the control topic, with a real worker from end to end."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.command_line import emberline
 from tests.rigs.faults.harness import SMALL, define
-from tests.rigs.worker import running
+from tests.rigs.worker import Process, running
 
 A = "campaign:spring"
 USERS = [f"person-{number}" for number in range(40)]
@@ -37,6 +38,7 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
     small: dict[str, Any] = {**SMALL, "erasure_key_file": tmp_path / "erasure.key"}
     settings = replace(settings, **small)
     await define(settings, A, "ACTIVE", 1_767_225_600_000)
+    await define(settings, "campaign:other", "ACTIVE", 1_767_225_600_000)
     events = [Chunk("interactions.send", [b"x"] * 40, [event(user, 0) for user in USERS])]
     await publish(settings, events)
     gone = {USERS[3], USERS[7], "nobody"}
@@ -51,8 +53,22 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
                 lines = (await answer.text()).splitlines()
             return {user for user in USERS if any(f'"{user}"' in line for line in lines)}
 
+        async def without(campaign: str) -> set[str]:
+            """Who has received nothing of a campaign: whoever the shards know may be among them."""
+            asked = {"not": {"filter": "received_from_campaign", "campaign": campaign}}
+            async with session.post(f"{worker.url}/audience", json={"filter": asked}) as answer:
+                assert answer.status == 200, await answer.text()
+                return set((await answer.json())["users"])
+
+        async def totals() -> int:
+            async with session.get(f"{worker.url}/sources/{A}/analytics") as answer:
+                assert answer.status == 200, await answer.text()
+                return sum(row["count"] for row in (await answer.json())["totals"])
+
         while await found() != set(USERS):
             pass
+        assert await without("other") == set(USERS)
+        before = await totals()
         record = {**command("erase", request_id="one"), "users": sorted(gone)}
         refused = await ask(settings, record)
         assert refused.bad
@@ -65,7 +81,10 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
             "hidden in every answer; 2 rows removed from hot data, 0 from the archive"
         )
         await publish(settings, [Chunk("interactions.send", [b"x"], [event(USERS[3], 1)])])
-        assert await found() == set(USERS) - gone
+        assert await found() == await without("other") == set(USERS) - gone
+        assert await totals() >= before == len(USERS), "counts keep their sums"
+        async with session.get(f"{worker.url}/users/{USERS[3]}") as answer_of_one:
+            assert answer_of_one.status == 404, await answer_of_one.text()
         async with session.get(f"{worker.url}/erasures/two") as told:
             receipt = (await told.json())["receipt"]
         states = {place["place"]: place["state"] for place in receipt["places"]}
@@ -90,3 +109,49 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
     for topic in (topics.coordinator, topics.audit, topics.control_results):
         async for _, _, one in read_each(KafkaLog(settings), topic):
             assert not [user for user in gone if user.encode() in (one.value or b"")]
+
+
+@pytest.mark.connected
+async def test_killed_workers_go_on_and_no_restore_brings_the_user_back(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    key = tmp_path / "erasure.key"
+    erasure_key.make(key)
+    small: dict[str, Any] = {**SMALL, "erasure_key_file": key, "retention": "PT1S"}
+    settings = replace(settings, **small)
+    events = [Chunk("interactions.send", [b"x"] * 40, [event(user, 0) for user in USERS])]
+    await publish(settings, events)
+    await define(settings, A, "STOPPED", 1_767_225_600_000)
+    gone = {USERS[3], USERS[7]}
+
+    async def told(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+        async with session.get(url) as answer:
+            found: dict[str, Any] = await answer.json(content_type=None)
+            return found
+
+    async def until(worker: Process, path: str, state: str) -> None:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+            while True:
+                if (await told(session, f"{worker.url}{path}")).get("state") == state:
+                    return
+                await asyncio.sleep(0.02)
+
+    record = {**command("erase", request_id="one"), "users": sorted(gone)}
+    async with running(settings) as worker:
+        await worker.ready()
+        await until(worker, f"/sources/{A}", "EXPIRED")
+        await ask(settings, record, wait=False)
+        worker.kill()
+    async with running(settings) as worker:
+        # as soon as it answers, whatever it has done by then
+        await worker.ready()
+        worker.kill()
+    async with running(settings) as worker:
+        await worker.ready()
+        await until(worker, "/erasures/one", "finished")
+        restored = {**command("restore", (A,), request_id="two")}
+        assert not (await ask(settings, restored)).bad
+        url = f"{worker.url}/sources/{A}/interactions"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            text = await answer.text()
+        assert {user for user in USERS if f'"{user}"' in text} == set(USERS) - gone

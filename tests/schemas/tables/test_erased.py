@@ -137,6 +137,16 @@ def test_counts_keep_their_sum_and_lose_the_person() -> None:
     assert mask("ada").counts(nobody) is nobody
 
 
+def test_who_has_come_back_keeps_new_counts() -> None:
+    said = counts(("ada", 3), ("é", 4))
+    back = returned(mask("ada", "é"), "ada", 200, 7)
+    assert sorted(back.new_counts(said).select("user", "count").rows(), key=str) == [
+        ("ada", 3),
+        (None, 4),
+    ]
+    assert back.counts(said)["user"].null_count() == 1
+
+
 SAID = st.lists(st.tuples(st.sampled_from(USERS), st.integers(0, 300)), max_size=12)
 ERASED = st.sets(st.sampled_from(USERS), max_size=4)
 

@@ -1,0 +1,128 @@
+"""A shard that crashes again and again while it erases users: each step is done or not done."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from agents.resources.budget import Budget
+from agents.shard.shard import Shard
+from agents.views.state_view import StateView
+from schemas.errors import Recoverable
+from schemas.records.lifecycle import State
+from streams.kafka.environment import Environment
+from streams.kafka.kafka_log import KafkaLog
+from streams.kafka.log import Log, LogWriter, StepFailed
+from streams.settings import Settings
+from streams.state.state_store import shared_cache
+from tests.rigs.erasing import alone, cleaned, erasing, order, traces_of, users_of
+from tests.rigs.shard import START, A, B, Stand, events, start
+
+pytestmark = pytest.mark.connected
+__all__ = ["alone", "erasing"]
+
+GONE, KEPT = f"{7:024x}", f"{14:024x}"
+MOST_LIVES = 60
+
+
+@dataclass
+class Crash:
+    """In the commit of this number a life ends: before it, or after it."""
+
+    at: int
+    before: bool
+    count: int = 0
+
+
+class CrashingWriter:
+    def __init__(self, inner: LogWriter, crash: Crash) -> None:
+        self._inner, self._crash = inner, crash
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def commit(self, *given: Any, **named: Any) -> list[int]:
+        self._crash.count += 1
+        last = self._crash.count == self._crash.at
+        if last and self._crash.before:
+            raise StepFailed("crashed before the commit")
+        found = await self._inner.commit(*given, **named)
+        if last:
+            raise StepFailed("crashed after the commit")
+        return found
+
+
+class CrashingLog:
+    def __init__(self, inner: Log, crash: Crash) -> None:
+        self._inner, self._crash = inner, crash
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def writer(self, name: str) -> Any:
+        return CrashingWriter(self._inner.writer(name), self._crash)
+
+
+async def live(settings: Settings, view: StateView, crash: Crash) -> Stand:
+    """A shard that will crash. It is ready, or has crashed before."""
+
+    async def deliver(shard: Shard, fetched: object) -> None:
+        await shard.offer(fetched)
+
+    log: Any = CrashingLog(KafkaLog(settings), crash)
+    environment = Environment(settings, log)
+    shard = Shard(environment, 0, view, shared_cache(8 << 20), Budget(settings, 1), deliver)
+    stand = Stand(settings, view, shard, asyncio.create_task(shard.run()))
+    async with asyncio.timeout(60):
+        while not shard.ready:
+            if stand.task.done():
+                break
+            await asyncio.sleep(0.01)
+    return stand
+
+
+@pytest.mark.timeout(300)
+async def test_crashes_between_all_steps_leave_nothing_and_lose_nothing(erasing: Settings) -> None:
+    stand = await start(erasing)
+    await stand.send(events(900), 0)
+    await stand.tell(A, State.EXPIRING, 2)
+    await stand.applied(A, 2)
+    kept = {key: row for key, row in (await stand.rows(B)).items() if key[1] != GONE}
+    archived = sum(e.rows for e in stand.shard._store.table.manifest[A].values())
+    gone = (await traces_of(stand, GONE)).archive
+    await stand.stop()
+    view = stand.view
+    order(erasing, view, "one", [GONE], START)
+    for life in range(MOST_LIVES):
+        crash = Crash(at=3 + life % 3, before=life % 2 == 0)
+        stand = await live(erasing, view, crash)
+        if not stand.task.done() and stand.shard._store.table.erasures:
+            # hidden from the first step on, whatever has been removed
+            with suppress(Recoverable):
+                assert GONE not in await users_of(stand, B)
+        done = asyncio.create_task(cleaned(stand))
+        await asyncio.wait([done, stand.task], return_when=asyncio.FIRST_COMPLETED)
+        over = not stand.task.done()
+        done.cancel()
+        await asyncio.gather(done, return_exceptions=True)
+        await stand.stop()
+        if over:
+            break
+    else:
+        raise AssertionError(f"not over after {MOST_LIVES} lives")
+    assert life > 3, "it has crashed too seldom to say anything"
+    stand = await start(erasing, view)
+    try:
+        assert (await traces_of(stand, GONE)).rows == 0
+        assert await stand.rows(B) == kept
+        left = sum(e.rows for e in stand.shard._store.table.manifest[A].values())
+        assert left == archived - gone
+        await stand.tell(A, State.RESTORING, 3)
+        await stand.applied(A, 3)
+        await stand.tell(A, State.STOPPED, 4)
+        assert GONE not in await users_of(stand, A, 4)
+        assert KEPT in await users_of(stand, A, 4)
+    finally:
+        await stand.stop()
