@@ -34,6 +34,12 @@ _SHOWN = 20
     help="Work out all rows again from the events that topics still have, and compare each row.",
 )
 @click.option(
+    "--drill",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Restore N expired sources, chosen at random, into a scratch store, and compare.",
+)
+@click.option(
     "--rebuild",
     "rebuilds",
     is_flag=True,
@@ -44,15 +50,22 @@ _SHOWN = 20
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, against_topics: bool, rebuilds: bool, yes: bool, as_json: bool
+    ctx: click.Context,
+    against_topics: bool,
+    drill: int | None,
+    rebuilds: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Works while workers run, and without any. Exit code 0 if everything is whole, 1 if damage was
     found.
     """
     if yes and not rebuilds:
         raise UsageError("--yes belongs to --rebuild", remedy="Without it nothing is written")
-    if rebuilds and against_topics:
-        raise UsageError("--rebuild compares no rows", remedy="Leave out --against-topics")
+    if rebuilds and (against_topics or drill):
+        raise UsageError(
+            "--rebuild compares nothing else", remedy="Leave out --against-topics and --drill"
+        )
     environment = Environment.of(settings_of(ctx))
     if rebuilds:
         _rebuild(ctx, environment, write=yes, as_json=as_json)
@@ -63,7 +76,9 @@ def command(
             if line.due:
                 line.show(at.done, at.total)
 
-        report = run(verify(environment, VerifyOptions(against_topics), progress=progress))
+        report = run(
+            verify(environment, VerifyOptions(against_topics, drill or 0), progress=progress)
+        )
     if as_json:
         emit(report.to_json())
     else:
@@ -138,6 +153,12 @@ def show(report: VerifyReport) -> None:
         prose(
             f"Worked out {counted(figures['rows_compared'], 'row')} from "
             f"{counted(figures['events_read'], 'event')}."
+        )
+    if report.drill_seconds:
+        prose(
+            f"Restored {counted(figures['drilled_sources'], 'source')} into scratch "
+            f"({counted(figures['drilled_rows'], 'row')}, {size(figures['drilled_bytes'])}) "
+            f"in {period(report.drill_seconds)}."
         )
     total = report.counts.total()
     say("Everything is whole." if report.whole else f"Damage: {counted(total, 'finding')}.")

@@ -47,6 +47,7 @@ class FindingKind(StrEnum):
     ROW_MISSING = "row_missing"
     ROW_EXTRA = "row_extra"
     ROW_OTHER = "row_other"
+    DRILL_FAILED = "drill_failed"
 
 
 _BACKUP = "Restore the partition from a replica or a backup of the topic"
@@ -132,6 +133,7 @@ MEANINGS: Mapping[FindingKind, str] = {
     FindingKind.ROW_MISSING: "Events that were read make a row that is neither hot nor archived.",
     FindingKind.ROW_EXTRA: "A row is held that no event makes.",
     FindingKind.ROW_OTHER: "A row has other times than its events.",
+    FindingKind.DRILL_FAILED: "A source could not be restored into scratch whole.",
 }
 """What each kind means, in one sentence."""
 
@@ -204,5 +206,6 @@ REMEDIES: Mapping[FindingKind, str] = {
     FindingKind.ROW_MISSING: f"See the other findings of the source. {_SEND_AGAIN}",
     FindingKind.ROW_EXTRA: _DEFECT,
     FindingKind.ROW_OTHER: _SEND_AGAIN,
+    FindingKind.DRILL_FAILED: f"See the other findings of the source. {_BACKUP}",
 }
 """What an operator does about each kind."""

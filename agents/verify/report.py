@@ -28,6 +28,7 @@ class VerifyReport:
     figures: Counter[str] = field(default_factory=Counter)
     unchecked: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    drill_seconds: float = 0.0
 
     @property
     def whole(self) -> bool:
@@ -50,4 +51,5 @@ class VerifyReport:
             "unchecked": self.unchecked,
             "figures": dict(sorted(self.figures.items())),
             "seconds": round(self.seconds, 1),
+            "drill_seconds": round(self.drill_seconds, 1),
         }

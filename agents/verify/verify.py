@@ -13,6 +13,7 @@ from agents.verify.checks.lifecycle import LifecycleCheck
 from agents.verify.checks.manifest import ManifestCheck
 from agents.verify.checks.topics import check_topics
 from agents.verify.checks.totals import TotalsCheck
+from agents.verify.drill import Drill
 from agents.verify.lifecycle_reader import (
     LifecycleReader,
     Snapshot,
@@ -23,6 +24,7 @@ from agents.verify.report import VerifyReport
 from agents.verify.shards import PinnedImage, ShardReader
 from agents.verify.store_reader import LocalStore
 from agents.verify.topic_comparison import TopicComparison
+from schemas.records.lifecycle import State
 from streams.kafka.environment import Environment
 from streams.kafka.log import Partition
 from streams.kafka.topic_specs import Topics
@@ -35,9 +37,12 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class VerifyOptions:
-    """What is compared besides. `against_topics`: rows with the events that topics still have."""
+    """What is done besides. `against_topics`: compare rows with the events that topics still have.
+    `drill`: restore so many sampled sources into scratch.
+    """
 
     against_topics: bool = False
+    drill: int = 0
 
 
 DEFAULT_OPTIONS = VerifyOptions()
@@ -66,11 +71,8 @@ async def verify(
     verification = _Verification(environment, progress)
     if await verification.topics_are_there():
         async with LifecycleReader(environment) as lifecycle:
-            if options.against_topics:
-                with TemporaryDirectory(prefix="emberline-verify-") as folder:
-                    await verification.against_topics(Path(folder), lifecycle)
-            else:
-                await verification.run(lifecycle)
+            with TemporaryDirectory(prefix="emberline-verify-") as folder:
+                await verification.with_options(options, Path(folder), lifecycle)
     verification.report.seconds = environment.clock.monotonic_s() - began
     return verification.report
 
@@ -91,17 +93,33 @@ class _Verification:
         self._totals = TotalsCheck(self._topics)
         self._unread = False
         self._rows: TopicComparison | None = None
+        self._drill: Drill | None = None
 
-    async def against_topics(self, folder: Path, lifecycle: LifecycleReader) -> None:
-        """All checks, and the comparison with the events; `folder` is for scratch files."""
-        self._rows = rows = TopicComparison(self._environment, folder, self.report)
-        await rows.prepare()
-        self._total += rows.events
+    async def with_options(
+        self, options: VerifyOptions, folder: Path, lifecycle: LifecycleReader
+    ) -> None:
+        """All checks, and what the options ask for; `folder` is for scratch files."""
+        rows: TopicComparison | None = None
+        if options.against_topics:
+            (folder / "rows").mkdir()
+            self._rows = rows = TopicComparison(self._environment, folder / "rows", self.report)
+            await rows.prepare()
+            self._total += rows.events
+        if options.drill:
+            (folder / "drill").mkdir()
+            await lifecycle.advance()
+            expired = [one.source for one in lifecycle.view.in_states([State.EXPIRED])]
+            sampled = self._environment.random.sample(expired, min(len(expired), options.drill))
+            self._drill = Drill(
+                self._environment, frozenset(sampled), folder / "drill", self.report
+            )
         await self.run(lifecycle)
-        if self._unread:
+        if self._unread and rows is not None:
             self.report.unchecked.append("rows of events, as a shard could not be read")
-        else:
+        elif rows is not None:
             await rows.compare(self._passed)
+        if self._drill is not None:
+            await self._drill.run()
 
     async def run(self, lifecycle: LifecycleReader) -> None:
         """All checks, in the order in which the moments have to follow each other."""
@@ -190,6 +208,8 @@ class _Verification:
             findings += check_cursor(image, starts, ends, ids)
             self.report.add([*findings, *archive.findings])
             self._totals.add(image)
+            if self._drill is not None:
+                self._drill.take(pinned)
             self._figures(pinned, archive.check)
             return
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agents.verify.kinds import FindingKind as Kind
+from agents.verify.verify import VerifyOptions
 from schemas.decode.batch_records import KafkaRecord
 from schemas.records import codec
 from schemas.records.lifecycle import State
@@ -594,3 +595,14 @@ def test_a_record_that_another_replaces_needs_no_manifest_entry(deployment: Depl
     value = json.dumps(entry | {"offset": at}).encode()
     deployment.put(shard, keys.manifest_entry(EXPIRED, new), value)
     assert Kind.ARCHIVE_UNLISTED not in deployment.verified().counts
+
+
+def test_a_drill_restores_expired_sources_into_scratch(deployment: Deployment) -> None:
+    report = deployment.verified(options=VerifyOptions(drill=5))
+    assert report.findings == []
+    assert report.figures["drilled_sources"] == 1
+    assert report.figures["drilled_rows"] > 0
+    shard, _, offset = deployment.shard_of(EXPIRED)
+    del deployment.partition("archive", shard).records[offset]
+    failed = deployment.verified(options=VerifyOptions(drill=5))
+    assert failed.counts[Kind.DRILL_FAILED] == 1
