@@ -85,10 +85,20 @@ def erase(
     "what remains until when.",
 )
 @click.argument("request", required=False)
+@click.option(
+    "--of",
+    "user",
+    metavar="USER",
+    help="Look for a user in all that is stored, and say where rows are. Exit code 1 if there are.",
+)
 @json_option
 @click.pass_context
-def erasures(ctx: click.Context, request: str | None, as_json: bool) -> None:
+def erasures(ctx: click.Context, request: str | None, user: str | None, as_json: bool) -> None:
     """The requests of the last 30 days. REQUEST is an id."""
+    if user is not None:
+        if request is not None:
+            raise UsageError("erasures: REQUEST and --of together", remedy="Give one of them")
+        ctx.exit(0 if _look(settings_of(ctx), user, as_json) else 1)
     view = run(_read(settings_of(ctx)))
     found = [one for one in view.newest() if one.type == CommandType.ERASE]
     if request is None:
@@ -184,6 +194,31 @@ async def _read(settings: Settings) -> RequestView:
         except ledger.Unreadable as error:
             pass_over(topic, partition, record.offset, error.message)
     return view
+
+
+def _look(settings: Settings, user: str, as_json: bool) -> bool:
+    """Show everything that is stored of a user; whether that is nothing. Raises UsageError."""
+    # Kafka, which only a command that runs needs
+    from agents.verify.user_traces import PLACES, user_traces
+    from streams.kafka.environment import Environment
+
+    if (fault := command_fault(Command(_KIND, users=(user,)))) is not None:
+        raise UsageError(f"--of: {fault}", remedy="Name a user by the id that events have")
+    found = run(user_traces(Environment.of(settings), user))
+    if as_json:
+        emit(found.facts())
+        return found.gone
+    show(("place", "rows"), [(place, f"{found.rows[place]:,}") for place in PLACES])
+    for where in found.where:
+        say(where)
+    for unread in found.unread:
+        say(f"cannot be read: {unread}", err=True)
+    if found.uncompacted:
+        say(
+            f"{counted(found.uncompacted, 'row')} in former values of the changelog, which Kafka "
+            "removes when it compacts the log"
+        )
+    return found.gone
 
 
 def _receipt(settings: Settings, request_id: str) -> dict[str, Any] | None:

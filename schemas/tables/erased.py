@@ -73,14 +73,14 @@ class ErasureKey:
         return found
 
     def sealed(self, users: Sequence[str], partitions: int) -> list[str]:
-        """Users as texts that only holders of the key can make: shard and token. Each once,
-        sorted; a text that is sealed already stays.
+        """Users as texts that only holders of the key can make: the shard, of so many, and the
+        token. Each once, sorted; a text that is sealed already stays.
         """
         texts = {user for user in users if self.opened(user) is not None}
         named = sorted(set(users) - texts)
         shards = partition_of(pl.Series(named, dtype=pl.String), partitions).to_list()
         for shard, token in zip(shards, self.tokens(named), strict=True):
-            body = b"%d:%b" % (shard, urlsafe_b64encode(token))
+            body = b"%d/%d:%b" % (shard, partitions, urlsafe_b64encode(token))
             texts.add(f"{_SEAL}:{body.decode()}:{self._hash(body, 8, _SEALED).hex()}")
         return sorted(texts)
 
@@ -92,7 +92,7 @@ class ErasureKey:
         body = f"{parts[1]}:{parts[2]}".encode()
         if not compare_digest(self._hash(body, 8, _SEALED).hex(), parts[3]):
             return None
-        return int(parts[1]), urlsafe_b64decode(parts[2])
+        return int(parts[1].partition("/")[0]), urlsafe_b64decode(parts[2])
 
     def hash_of(self, token: bytes) -> int:
         """The stable hash that a token seals."""

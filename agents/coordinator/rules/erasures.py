@@ -25,8 +25,12 @@ def fault(builder: DecisionBuilder, command: Command) -> str | None:
         return "erase takes users, and neither sources nor a tag"
     if not command.users:
         return "no user is named"
-    if not all(0 <= _shard(user) < builder.policy.partitions for user in command.users):
-        return "its users were not sealed for this number of shards"
+    partitions = builder.policy.partitions
+    if any(_shard(user, partitions) is None for user in command.users):
+        return (
+            f"its users were not sealed for {partitions} shards: the sender needs the setting "
+            f"partitions={partitions}"
+        )
     under_way = sum(one.users for one in builder.erasures.values() if one.orders)
     if under_way + len(command.users) > MOST_OPEN:
         return f"{under_way} users are being erased, at most {MOST_OPEN} can be: ask again later"
@@ -37,7 +41,9 @@ def begin(builder: DecisionBuilder, request: Request, command: Command) -> None:
     """Accept a command whose users are sealed: ask their shards to erase them."""
     orders: dict[int, list[str]] = {}
     for user in command.users:
-        orders.setdefault(_shard(user), []).append(user)
+        shard = _shard(user, builder.policy.partitions)
+        if shard is not None:
+            orders.setdefault(shard, []).append(user)
     count = counted(len(command.users), "user")
     what = f"{count} of {numbered('shard', sorted(orders)[:10])}"
     if command.dry_run:
@@ -108,11 +114,14 @@ def summary(erasure: Erasure) -> str:
     return said + " so far"
 
 
-def _shard(user: str) -> int:
-    """The shard in the sealed text of a user; -1 for another text."""
+def _shard(user: str, partitions: int) -> int | None:
+    """The shard in the sealed text of a user; None if it was not sealed for so many shards."""
     _, _, rest = user.partition(":")
-    shard = rest.partition(":")[0]
-    return int(shard) if shard.isdecimal() else -1
+    shard, _, of = rest.partition(":")[0].partition("/")
+    if not (shard.isdecimal() and of == str(partitions)):
+        return None
+    found = int(shard)
+    return found if found < partitions else None
 
 
 def _part(former: ErasurePart, item: ErasureItem, now: int) -> ErasurePart:

@@ -11,9 +11,11 @@ import pytest
 
 from agents.tools.operator_requests import ask, command
 from agents.tools.publish import Chunk, publish
+from agents.verify.user_traces import user_traces
 from schemas.records import codec
 from schemas.records.lifecycle import Outcome
 from streams import erasure_key
+from streams.kafka.environment import Environment
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_each
 from streams.kafka.topics import Topics
@@ -90,7 +92,13 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
         states = {place["place"]: place["state"] for place in receipt["places"]}
         assert states["answers"] == states["hot tables"] == states["archive"] == "gone"
         # and by the command line, which seals the users itself
-        keyed = ("--set", f"erasure_key_file={settings.erasure_key_file}")
+        keyed = ("--set", f"erasure_key_file={settings.erasure_key_file}", "--partitions", "4")
+        wrong = ("--set", f"erasure_key_file={settings.erasure_key_file}", "--partitions", "3")
+        made = await emberline(settings, "erase", USERS[5], "--yes", *wrong)
+        assert made.exit_code == 1
+        assert "partitions=4" in made.output
+        made = await emberline(settings, "erasures", "--of", USERS[5], *wrong)
+        assert (made.exit_code, "Give --partitions 4" in made.output) == (2, True)
         given = ("erase", USERS[5], "--yes", "--json", "--request-id", "three", *keyed)
         made = await emberline(settings, *given)
         assert made.exit_code == 0, made.output
@@ -100,6 +108,7 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
         assert await found() == set(USERS) - gone - {USERS[5]}
         made = await emberline(settings, "erasures")
         assert made.stdout.count("finished") == 2, made.output
+        assert made.stdout.count("failed") == 2, made.output
         made = await emberline(settings, "erasures", "three")
         assert "former copies in the archive" in made.stdout, made.output
     commands = [
@@ -155,3 +164,9 @@ async def test_killed_workers_go_on_and_no_restore_brings_the_user_back(
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             text = await answer.text()
         assert {user for user in USERS if f'"{user}"' in text} == set(USERS) - gone
+    for user in gone:
+        found = await user_traces(Environment.of(settings), user)
+        assert found.gone, found
+    kept = (await user_traces(Environment.of(settings), USERS[6])).rows
+    assert kept["archive"] == 1
+    assert kept["deltas"] + kept["segments"] > 0

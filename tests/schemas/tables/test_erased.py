@@ -73,6 +73,8 @@ def test_users_are_sealed_once_and_only_by_the_key() -> None:
     opened = {KEY.opened(text) for text in texts}
     assert {token for _, token in filter(None, opened)} == set(KEY.tokens(USERS))
     assert ErasureKey(b"x" * 32).opened(texts[0]) is None
+    # of another number of shards it is another text
+    assert KEY.sealed(texts, 8) == texts != KEY.sealed(USERS, 8)
     for text in ("ada", "erased:1:2:3", "erased:x:y:z", texts[0][:-1] + "g", ""):
         assert KEY.opened(text) is None
 

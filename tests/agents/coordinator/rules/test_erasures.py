@@ -102,6 +102,7 @@ def test_a_dry_run_erases_nobody() -> None:
         {"users": ()},
         {"users": ("ada",)},
         {"users": tuple(KEY.sealed(USERS, 300))},
+        {"users": tuple(KEY.sealed(USERS, 1))},
         {"users": tuple(KEY.sealed(USERS, 2)), "tag": "x"},
     ],
 )
