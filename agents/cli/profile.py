@@ -8,6 +8,7 @@ import click
 
 from agents.cli.calling import asked, segment
 from agents.cli.options import Word, emit, json_option, run, settings_of
+from agents.terminal.amounts import size
 from agents.terminal.say import say
 from agents.terminal.table import show
 from schemas.words.plural import plural
@@ -24,13 +25,23 @@ __all__ = ["command", "read"]
     help="What USER is.  [default: a user id, else an external id, else an alias]",
 )
 @click.option("--label", help="The alias's label: name and label identify together.")
+@click.option(
+    "--through-archive",
+    is_flag=True,
+    help="Also read what expired sources have of the user, in the archive: nothing is restored.",
+)
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, user: str, by: str | None, label: str | None, as_json: bool
+    ctx: click.Context,
+    user: str,
+    by: str | None,
+    label: str | None,
+    through_archive: bool,
+    as_json: bool,
 ) -> None:
     """The worker's complete answer, or an error."""
-    found = run(read(settings_of(ctx), user, by, label))
+    found = run(read(settings_of(ctx), user, by, label, through_archive=through_archive))
     if as_json:
         emit(found)
     else:
@@ -38,10 +49,17 @@ def command(
 
 
 async def read(
-    settings: Settings, user: str, by: str | None, label: str | None = None
+    settings: Settings,
+    user: str,
+    by: str | None,
+    label: str | None = None,
+    *,
+    through_archive: bool = False,
 ) -> dict[str, Any]:
     """The profile. Raises Fatal or Recoverable if there is none."""
     given = {name: value for name, value in (("by", by), ("label", label)) if value is not None}
+    if through_archive:
+        given["through_archive"] = "true"
     path = f"/users/{segment(user, 'POST /users/export/ids has the id in its body')}"
     return await asked(settings, "GET", f"{path}?{urlencode(given)}" if given else path)
 
@@ -53,19 +71,38 @@ def _show(found: Mapping[str, Any]) -> None:
     called += [f"alias {alias}" for alias in found["aliases"]]
     called += [f"alias {a['alias_name']} ({a['alias_label']})" for a in found["user_aliases"]]
     say(", ".join(called))
+    _show_received(found)
+    say()
+    say(f"Signals: {', '.join(_signals(found['signals'])) or 'none'}")
+    say(f"Feed views: {found['feed_views']['count']:,}")
+    if found["through_archive"] is None:
+        _warn(found["excluded_expired"])
+    else:
+        _show_archived(found["through_archive"])
+
+
+def _show_received(found: Mapping[str, Any], where: str = "") -> None:
     for title, name in (
         ("Campaigns Received", "campaigns_received"),
         ("Canvas Messages Received", "canvas_messages_received"),
     ):
         say()
-        say(f"{title}: {len(found[name])}")
+        say(f"{title}{where}: {len(found[name])}")
         if found[name]:
             head = ("source", "name", "last received", "variations", "steps", "did")
             show(head, [_row(entry) for entry in found[name]])
+
+
+def _show_archived(archived: Mapping[str, Any]) -> None:
+    _show_received(archived, " of expired sources")
+    read = archived["read"]
+    sources = plural(read["sources"], "source")
+    segments = plural(read["segments"], "segment")
     say()
-    say(f"Signals: {', '.join(_signals(found['signals'])) or 'none'}")
-    say(f"Feed views: {found['feed_views']['count']:,}")
-    _warn(found["excluded_expired"])
+    say(
+        f"Read in the archive: {read['sources']:,} {sources}, {read['segments']:,} {segments}, "
+        f"{size(read['bytes'])}"
+    )
 
 
 def _row(entry: Mapping[str, Any]) -> tuple[object, ...]:
@@ -116,4 +153,5 @@ def _warn(excluded: Mapping[str, Any]) -> None:
         count = excluded["unchecked"]["count"]
         some = plural(count, "archived source")
         them = plural(count, "it", "them")
-        say(f"{count} {some} may hide more: restore {them} to see", err=True)
+        ways = f"restore {them}, or ask with --through-archive"
+        say(f"{count} {some} may hide more: {ways}", err=True)

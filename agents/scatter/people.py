@@ -9,10 +9,10 @@ import polars as pl
 from agents.scatter.context import WorkerContext
 from agents.scatter.errors import AmbiguousUser
 from agents.scatter.gatherer import gather
-from agents.scatter.user_queries import FindQuery, IdentifyQuery, UsersQuery
+from agents.scatter.user_queries import ArchivedUserQuery, FindQuery, IdentifyQuery, UsersQuery
 from agents.scatter.visible import states_read
 from agents.shard.user_read import MOST_USERS
-from agents.users.facts import UserFacts, UsersRead
+from agents.users.facts import ArchivedUser, UserFacts, UsersRead
 from agents.users.partition import partition_of_user
 from agents.users.person import Match
 from schemas.tables.placement import partition_of
@@ -26,6 +26,7 @@ __all__ = [
     "Resolved",
     "by_shard",
     "find",
+    "hidden_of",
     "identify",
     "read",
     "resolve",
@@ -90,6 +91,16 @@ async def read(context: WorkerContext, users: Iterable[str]) -> UsersRead:
     return UsersRead(facts, tuple(sorted(archived)))
 
 
+async def hidden_of(context: WorkerContext, user: str) -> ArchivedUser:
+    """What hidden sources have of a user, read in the archive. Raises Unavailable."""
+    states_read(context)
+    shard = partition_of_user(user, context.settings.partitions)
+    failing = "The archive cannot be read now"
+    (found,) = await gather(context, [(shard, ArchivedUserQuery(user))], failing)
+    gone = _deleted_for_good(context, found.rows)
+    return replace(found, rows=found.rows.filter(~pl.col("source").is_in(gone)))
+
+
 async def find(
     context: WorkerContext, externals: Sequence[str], aliases: Sequence[Alias]
 ) -> list[Match]:
@@ -151,13 +162,17 @@ async def resolve(context: WorkerContext, users: Iterable[str]) -> Resolved:
 
 def _masked(context: WorkerContext, facts: UserFacts) -> UserFacts:
     """Without the rows of sources that were deleted for good: no answer has them."""
-    records = map(context.states.get, set(facts.rows["source"].to_list()))
-    gone = [each.source for each in records if each is not None and each.legacy_deleted]
+    gone = _deleted_for_good(context, facts.rows)
     if not gone:
         return facts
     covered = facts.rows["source"].is_in(gone)
     counts = dict(facts.rows.filter(covered).group_by("source").len().iter_rows())
     return replace(facts, rows=facts.rows.filter(~covered), hidden={**facts.hidden, **counts})
+
+
+def _deleted_for_good(context: WorkerContext, rows: pl.DataFrame) -> list[str]:
+    records = map(context.states.get, set(rows["source"].to_list()))
+    return [each.source for each in records if each is not None and each.legacy_deleted]
 
 
 def _next(user: str, known: Mapping[str, UserFacts]) -> str:

@@ -16,14 +16,18 @@ from agents.scatter.context import WorkerContext
 from agents.scatter.query import FRAMES, UnaryQuery
 from agents.scatter.wire import END, Truncated, json_of, lists_of, pack, unpack, unpack_all
 from agents.supervision.shard_manager import Shard
-from agents.users.facts import UserFacts, UsersRead
+from agents.users.facts import ArchivedUser, UserFacts, UsersRead
 from agents.users.person import Match, Person
-from schemas.errors import UsageError
+from schemas.errors import Recoverable, UsageError
+from schemas.tables.interaction import SCHEMA
 from schemas.tables.roster import ROSTER_SCHEMA, Alias
+from streams.state.archive import ArchiveMismatch
 
-__all__ = ["FindQuery", "IdentifyQuery", "UsersQuery"]
+__all__ = ["ArchivedUserQuery", "FindQuery", "IdentifyQuery", "UsersQuery"]
 
 ANSWER_S = 20.0
+#: All archived segments of a shard may have to be read for one user.
+ARCHIVE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,56 @@ class UsersQuery(UnaryQuery[UsersRead]):
         """See `pack`."""
         meta, rows = [frame async for frame in unpack(answer.content)]
         return _unpack_users(json.loads(meta.item()), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedUserQuery(UnaryQuery[ArchivedUser]):
+    """What hidden sources have of a user, read in the archive of the user's shard."""
+
+    user: str
+
+    name = "archived-user"
+    summary = "What hidden sources of a shard have of a user"
+    wait_s = ARCHIVE_S
+    media = FRAMES
+
+    def body(self) -> bytes:
+        """`{"users": [..]}`, with one user."""
+        return json.dumps({"users": [self.user]}).encode()
+
+    @classmethod
+    async def received(cls, params: Mapping[str, str], body: bytes) -> Self:
+        """Raises UsageError."""
+        users = lists_of(body, "users")["users"]
+        if len(users) != 1:
+            raise UsageError("one user is expected")
+        return cls(users[0])
+
+    async def here(self, context: WorkerContext, shard: Shard) -> ArchivedUser:
+        """Raises NotHeld, and Recoverable if the archive is damaged or does not answer in time."""
+        try:
+            async with asyncio.timeout(ARCHIVE_S):
+                return await shard.archived_user(self.user)
+        except ArchiveMismatch as error:
+            raise Recoverable(str(error)) from error
+        except TimeoutError as error:
+            raise Recoverable(
+                f"The archive of shard {shard.partition} is not read after {ARCHIVE_S:.0f} s"
+            ) from error
+
+    async def pack(self, found: ArchivedUser) -> bytes:
+        """Two frames: what was read, then the rows."""
+        meta = {"sources": found.sources, "segments": found.segments, "bytes": found.bytes}
+        frame = pl.DataFrame({"meta": [json.dumps(meta)]})
+        return await execute(lambda: pack(frame) + pack(found.rows) + END)
+
+    async def read(self, answer: aiohttp.ClientResponse, held: AsyncExitStack) -> ArchivedUser:
+        """Raises Truncated for rows of another schema."""
+        meta, rows = [frame async for frame in unpack(answer.content)]
+        if rows.schema != SCHEMA:
+            raise Truncated(f"{answer.url} sends something else than interactions")
+        read = json.loads(meta.item())
+        return ArchivedUser(rows, tuple(read["sources"]), read["segments"], read["bytes"])
 
 
 @dataclass(frozen=True, slots=True)

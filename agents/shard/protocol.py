@@ -9,7 +9,7 @@ import polars as pl
 from agents.filters.plan_nodes import FilterPlan
 from agents.shard.analytics import Figures
 from agents.shard.phase import ShardPhase
-from agents.users.facts import UsersRead
+from agents.users.facts import ArchivedUser, UsersRead
 from agents.users.person import Match
 from schemas.errors import Recoverable
 from schemas.tables.roster import Alias
@@ -135,6 +135,13 @@ class Shard(Actor, Protocol):
         """All data about at most 50 users, without rows of hidden sources.
 
         Raises NotHeld if the shard is not ready or this worker's view is behind it.
+        """
+        ...
+
+    async def archived_user(self, user: str) -> ArchivedUser:
+        """What hidden sources have of a user, read in the archive.
+
+        Raises NotHeld as `users` does, and ArchiveMismatch.
         """
         ...
 

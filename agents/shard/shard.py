@@ -22,6 +22,7 @@ from agents.shard import read as shard_read
 from agents.shard import user_read
 from agents.shard.agreement import check_applied, check_owned
 from agents.shard.analytics import Figures, measure
+from agents.shard.archived_user import ArchivedUsers
 from agents.shard.audience import Audiences
 from agents.shard.ingest import FetchedBatches, IngestLoop
 from agents.shard.jobs.context import ShardContext
@@ -33,7 +34,7 @@ from agents.shard.protocol import NotHeld, ShardStatus, SourceSize
 from agents.shard.source_sizes import SourceSizes
 from agents.shard.user_read import UserRows
 from agents.shard.users import ShardUsers
-from agents.users.facts import UsersRead
+from agents.users.facts import ArchivedUser, UsersRead
 from agents.users.person import Match
 from agents.views.state_view import StateView
 from schemas.errors import Fatal
@@ -76,6 +77,7 @@ class Shard:
         self._audiences = Audiences(self._context, budget.scheduler)
         self._sizes = SourceSizes(self._store)
         self._people = ShardUsers(self._context, self._users)
+        self._archived = ArchivedUsers(self._context, self._users)
         self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
         self._deliver = deliver
@@ -176,6 +178,10 @@ class Shard:
     async def users(self, users: Sequence[str]) -> UsersRead:
         """All data about some users; see `ShardUsers.read`."""
         return await self._answered(self._people.read(users))
+
+    async def archived_user(self, user: str) -> ArchivedUser:
+        """What hidden sources have of a user; see `ArchivedUsers.read`."""
+        return await self._answered(self._archived.read(user))
 
     async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         """The users with one of these identifiers; see `ShardUsers.find`."""

@@ -15,9 +15,9 @@ from agents.shard.protocol import NotHeld
 from streams.user_index.block import CorruptBlock
 from streams.user_index.by_user import ByUser
 from streams.user_index.read import PinnedIndex, SegmentGone
-from streams.user_index.rows import frame_of
+from streams.user_index.rows import Row, frame_of
 
-__all__ = ["MOST_USERS", "UserRows", "read_user", "read_users"]
+__all__ = ["MOST_USERS", "UserRows", "read_users"]
 
 #: One read holds the rows of all its users at once.
 MOST_USERS = 50
@@ -38,11 +38,12 @@ class UserRows:
     rows: pl.DataFrame
     hidden: dict[str, int]
     changes: int
+    found_hidden: Sequence[Row] = ()
 
-
-async def read_user(context: ShardContext, index: ByUser, user: str) -> UserRows:
-    """The rows of one user; see `read_users`."""
-    return (await read_users(context, index, [user]))[user]
+    @property
+    def hidden_rows(self) -> pl.DataFrame:
+        """The rows of hidden sources that the shard found, in `interaction.SCHEMA`."""
+        return frame_of(self.found_hidden)
 
 
 async def read_users(
@@ -86,15 +87,16 @@ def _read(
     rows = pinned.find(users)
     masked = frozenset(filter(is_hidden, {row[0] for row in rows}))
     visible = [row for row in rows if row[0] not in masked] if masked else rows
-    hidden: dict[str, dict[str, int]] = {user: {} for user in users}
+    hidden: dict[str, list[Row]] = {user: [] for user in users}
     if len(visible) < len(rows):
-        for source, user, *_ in rows:
-            if source in masked:
-                hidden[user][source] = hidden[user].get(source, 0) + 1
+        for row in rows:
+            if row[0] in masked:
+                hidden[row[1]].append(row)
     counts = Counter(row[1] for row in visible)
     frame, at = frame_of(visible), 0  # sorted by user and source
     found: dict[str, UserRows] = {}
     for user in sorted(hidden):
-        found[user] = UserRows(frame.slice(at, counts[user]), hidden[user], seen)
+        sources = dict(Counter(row[0] for row in hidden[user]))
+        found[user] = UserRows(frame.slice(at, counts[user]), sources, seen, hidden[user])
         at += counts[user]
     return {user: found[user] for user in users}

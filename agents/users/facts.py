@@ -7,7 +7,7 @@ import polars as pl
 
 from agents.users.person import Person
 
-__all__ = ["UserFacts", "UsersRead"]
+__all__ = ["ArchivedUser", "UserFacts", "UsersRead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +38,17 @@ class UsersRead:
 
     facts: Mapping[str, UserFacts]
     archived: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedUser:
+    """What a shard's hidden sources have of one user. `rows` are folded, in `interaction.SCHEMA`.
+
+    `sources` are the hidden sources with archived rows; `segments` and `bytes` are what was read in
+    the archive for this answer.
+    """
+
+    rows: pl.DataFrame
+    sources: tuple[str, ...] = ()
+    segments: int = 0
+    bytes: int = 0

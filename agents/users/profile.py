@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.users.entry import FirstLast, ProfileEntry, entries
-from agents.users.facts import UserFacts
+from agents.users.facts import ArchivedUser, UserFacts
 from agents.users.names import Names
 from agents.users.signals import Signals, signals
 from schemas.records.times import iso
 
-__all__ = ["MOST_NAMED", "hidden_entries", "profile", "unchecked"]
+__all__ = ["MOST_NAMED", "hidden_entries", "profile", "through_archive", "unchecked"]
 
 MOST_NAMED = 100
 """So many archived sources are named; their number is told in any case."""
@@ -39,6 +39,20 @@ def profile(facts: UserFacts, archived: tuple[str, ...], names: Names) -> dict[s
                 {"source": each, "name": names.source(each), "state": names.state(each)}
                 for each in others["sources"]
             ],
+        },
+    }
+
+
+def through_archive(found: ArchivedUser, names: Names) -> dict[str, Any]:
+    """What hidden sources have of a user, as `through_archive` of the answer has it."""
+    there = entries(found.rows)
+    return {
+        "campaigns_received": [_entry(each, names) for each in there if each.campaign],
+        "canvas_messages_received": [_entry(each, names) for each in there if not each.campaign],
+        "read": {
+            "sources": len(found.sources),
+            "segments": found.segments,
+            "bytes": found.bytes,
         },
     }
 

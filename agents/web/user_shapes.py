@@ -64,6 +64,11 @@ _ENTRY = {
     "in_control": _FLAG,
     "exited": _SPAN,
 }
+_RECEIVED = {
+    "campaigns_received": _list(shape(_ENTRY)),
+    "canvas_messages_received": _list(shape({**_ENTRY, "steps": _list(_NAMED)})),
+}
+_READ = ("sources", "segments", "bytes")
 _HIDDEN = {
     "entries": {**_COUNT, "description": "Sources that are known to hide something"},
     "sources": _list(
@@ -92,8 +97,12 @@ PROFILE = shape(
         "user_aliases": {**_list(shape(_ALIAS)), "description": "Those with a label"},
         "in_roster": _FLAG,
         "merged_from": {**_NAME, "description": "Who was asked for, if they became this user"},
-        "campaigns_received": _list(shape(_ENTRY)),
-        "canvas_messages_received": _list(shape({**_ENTRY, "steps": _list(_NAMED)})),
+        **_RECEIVED,
+        "through_archive": {
+            **_or_null(shape({**_RECEIVED, "read": shape(dict.fromkeys(_READ, _COUNT))})),
+            "description": "What expired sources have of the user, and what was read in the "
+            "archive for it; null unless it is asked for",
+        },
         "signals": _SIGNALS,
         "feed_views": shape({"count": _COUNT, "last": _MAYBE_TIME}),
         "excluded_expired": shape(

@@ -16,6 +16,7 @@ format, `base` the smallest `first`.
 """
 
 import io
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,13 +27,23 @@ import polars as pl
 
 from schemas.errors import CorruptSegment
 from schemas.segment.order import PACKED, in_order, pack_users
-from schemas.tables.interaction import COLUMNS, SCHEMA
+from schemas.tables.interaction import COLUMNS, SCHEMA, empty
 
-__all__ = ["FORMAT", "CorruptSegment", "checksum", "decode", "decode_together", "encode"]
+__all__ = [
+    "FORMAT",
+    "TIMELESS",
+    "CorruptSegment",
+    "checksum",
+    "decode",
+    "decode_together",
+    "decode_user",
+    "encode",
+]
 
 FORMAT = "1"
 _UINT32_MAX = 0xFFFF_FFFF
 _OPTIONAL = ("channel", "step", "variation", "detail")
+_PACKABLE = re.compile("[0-9a-f]{24}", re.ASCII)
 TIMELESS = frozenset(SCHEMA.names()) - {"first", "last"}
 """The columns that mean the same in every segment: times are relative to the segment's `base`."""
 _COLUMNS = frozenset({"source", "user_hex", "user", "kind", "first", "span", *_OPTIONAL})
@@ -124,6 +135,30 @@ def decode_together(parts: Sequence[bytes], source: str, columns: Sequence[str])
             for alike in forms.values()
         ]
     return pl.concat([pl.DataFrame(schema={name: SCHEMA[name] for name in columns}), *frames])
+
+
+def decode_user(parts: Sequence[bytes], user: str) -> pl.DataFrame:
+    """The rows of one user in several segments, in `interaction.SCHEMA` and in any order.
+
+    The segments are read side by side, and of the others' rows only the users. Raises
+    `CorruptSegment` if the bytes of any are inconsistent.
+    """
+    packed = bytes.fromhex(user) if _PACKABLE.fullmatch(user) else None
+    found = [empty().lazy()]
+    with _reading(parts):
+        for data in parts:
+            base = int(_metadata(data)["base"])
+            stored = _stored([data], None, COLUMNS, None, True)
+            there = stored.collect_schema()
+            if "user_hex" not in there:
+                rows = stored.filter(pl.col("user") == user)
+            elif packed is None:
+                continue
+            else:
+                rows = stored.filter(pl.col("user_hex") == packed)
+            columns = {name: _column(name, base, there) for name in COLUMNS}
+            found.append(rows.select(**{**columns, "user": pl.lit(user)}))
+        return pl.concat(found).collect()
 
 
 @contextmanager

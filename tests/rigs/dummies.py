@@ -13,7 +13,7 @@ from agents.shard.analytics import Figures
 from agents.shard.phase import ShardPhase
 from agents.shard.source_sizes import OUTLINE
 from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize
-from agents.users.facts import UserFacts, UsersRead
+from agents.users.facts import ArchivedUser, UserFacts, UsersRead
 from agents.users.person import Match
 from agents.views.offsets import since
 from schemas.records.lifecycle import SourceState
@@ -129,6 +129,13 @@ class DummyShard:
             raise NotHeld(f"shard {self.partition} is not ready")
         nobody = pl.DataFrame(schema=SCHEMA)
         return UsersRead({user: UserFacts(user, None, nobody, {}, 0) for user in users})
+
+    async def archived_user(self, user: str) -> ArchivedUser:
+        if not self.ready:
+            raise NotHeld(f"shard {self.partition} is not ready")
+        frames = [frame.filter(pl.col("user") == user) for frame in self.frames]
+        rows = pl.concat([pl.DataFrame(schema=SCHEMA), *frames])
+        return ArchivedUser(rows, ("campaign:old",), len(frames), 1_000)
 
     async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         return []

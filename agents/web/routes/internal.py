@@ -29,7 +29,7 @@ from agents.scatter.query import (
 )
 from agents.scatter.rows import RowsQuery
 from agents.scatter.sizes import OutlineQuery, SizesQuery
-from agents.scatter.user_queries import FindQuery, IdentifyQuery, UsersQuery
+from agents.scatter.user_queries import ArchivedUserQuery, FindQuery, IdentifyQuery, UsersQuery
 from agents.scatter.wire import END, pack
 from agents.supervision.shard_manager import NotHeld, Shard
 from agents.web.stream import stream
@@ -41,6 +41,7 @@ _QUERIES: tuple[type[UnaryQuery[Any] | StreamQuery[Any]], ...] = (
     RowsQuery,
     AudienceQuery,
     UsersQuery,
+    ArchivedUserQuery,
     FindQuery,
     IdentifyQuery,
     FiguresQuery,

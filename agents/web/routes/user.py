@@ -8,17 +8,18 @@ from aiohttp import web
 from agents.http.problems import Problem, bad_request
 from agents.resources.threads import execute
 from agents.scatter.context import CONTEXT, WorkerContext
-from agents.scatter.people import MOST_NAMED, Gone, Resolved, find, resolve
+from agents.scatter.people import MOST_NAMED, Gone, Resolved, find, hidden_of, resolve
 from agents.users.facts import UserFacts
 from agents.users.names import Names
-from agents.users.profile import profile
+from agents.users.profile import profile, through_archive
 from agents.web import access_log
 from agents.web.answer import json_answer
 from schemas.tables.roster import Alias
 from schemas.words.nearest import hint
 
-__all__ = ["BY", "one_user"]
+__all__ = ["BY", "FLAGS", "one_user"]
 
+FLAGS = ("false", "true")
 BY = ("user", "external", "alias")
 
 
@@ -26,6 +27,9 @@ async def one_user(request: web.Request) -> web.Response:
     """The user whom `id` names: a user id, else an external id, else an alias; `?by=` selects one
     of them. The alias has the label of `?label=`, or none; `?label=` also implies an alias. For a
     merged user the answer is the other user, and `merged_from` names the one who was asked for.
+
+    `?through_archive=true` also reads what hidden sources have of the user, without a restore:
+    `through_archive` has it, and is null otherwise.
 
     Raises Problem: 400, 404 (nobody), 409 (several), 503.
     """
@@ -38,11 +42,19 @@ async def one_user(request: web.Request) -> web.Response:
         if by not in (None, "alias"):
             raise bad_request(f"label belongs to an alias, and by is {by}")
         by = "alias"
+    through = request.query.get("through_archive", "false")
+    if through not in FLAGS:
+        raise bad_request(f"through_archive is not {through[:80]!r}. {hint(through, FLAGS)}")
     access_log.note(request, {by or "any": asked, **({"label": label} if label else {})})
     facts, archived, bearers = await _who(context, asked, by, label)
     names = Names(context.states, context.catalog)
     access_log.count(request, 1)
     found = await execute(partial(profile, facts, archived, names))
+    hidden = None
+    if through == "true":
+        archived_user = await hidden_of(context, facts.user)
+        hidden = await execute(partial(through_archive, archived_user, names))
+    found |= {"through_archive": hidden}
     return json_answer(found | {"merged_from": None if facts.user in bearers else bearers[0]})
 
 

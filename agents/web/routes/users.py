@@ -7,7 +7,7 @@ from agents.web.routes.export_archive import FILES
 from agents.web.routes.export_file import FILE_NAME, export_file
 from agents.web.routes.export_ids import export_ids
 from agents.web.routes.export_segment import export_segment
-from agents.web.routes.user import BY, one_user
+from agents.web.routes.user import BY, FLAGS, one_user
 from agents.web.routes.users_csv import users_csv
 from agents.web.user_shapes import (
     ARCHIVE,
@@ -31,6 +31,13 @@ ROUTES = (
             path("id", "A user id, else an external id, else an alias"),
             query("by", "Which of them it is", enum=list(BY)),
             query("label", "The alias's label: name and label identify together"),
+            query(
+                "through_archive",
+                "Also reads what expired sources have of the user, in the archive and without a "
+                "restore: takes as long as reading all archived data of the user's shard",
+                enum=list(FLAGS),
+                default="false",
+            ),
         ),
         answers={"application/json": PROFILE},
         problems=("bad_request", "unknown_user", "ambiguous_user", "shards_unavailable"),

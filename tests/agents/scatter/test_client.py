@@ -25,7 +25,7 @@ from agents.scatter.gatherer import gather
 from agents.scatter.query import FRAMES, GENERATION, HELD_BACK, JSON, LAG, ShardQuery, ShardStream
 from agents.scatter.rows import RowsQuery
 from agents.scatter.sizes import SizesQuery, sizes
-from agents.scatter.user_queries import FindQuery, IdentifyQuery, UsersQuery
+from agents.scatter.user_queries import ArchivedUserQuery, FindQuery, IdentifyQuery, UsersQuery
 from agents.scatter.wire import END, Truncated, pack
 from agents.shard.analytics import Figures
 from agents.supervision.shard_manager import NotHeld
@@ -72,6 +72,7 @@ def queries(site: Site) -> list[ShardQuery[Any]]:
         RowsQuery(A, 1),
         AudienceQuery.of(question(site)),
         UsersQuery(["u0-0", "ü"]),
+        ArchivedUserQuery("u0-0"),
         FindQuery(["x"], [Alias("name", "label")]),
         IdentifyQuery(pl.Series("user", ["u0-0"])),
         FiguresQuery(A),

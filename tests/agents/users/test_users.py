@@ -246,6 +246,7 @@ PROFILE: dict[str, Any] = {
     "in_roster": True,
     "campaigns_received": [A, B],
     "canvas_messages_received": [C],
+    "through_archive": None,
     "signals": {
         "hard_bounced": at(12),
         "marked_spam": None,
@@ -381,7 +382,7 @@ async def _profiles(sites: Sites) -> None:
         assert why in found["detail"]
     status, found = await sites.both("/users/same")
     assert (status, found["code"], found["users"]) == (409, "ambiguous_user", ["u8", "u9"])
-    for name in ("u1?by=email", "one?by=user&label=en"):
+    for name in ("u1?by=email", "one?by=user&label=en", "u1?through_archive=yes"):
         status, found = await sites.both(f"/users/{name}")
         assert (status, found["code"]) == (400, "bad_request"), name
     status, found = await sites.both("/users/one?label=en")
@@ -580,6 +581,27 @@ CSV_C = {
 }
 
 
+async def _through_archive(sites: Sites) -> None:
+    """The entry of campaign b is as it was, and b stays expired."""
+    status, found = await sites.both("/users/u1?through_archive=true")
+    assert (status, found["campaigns_received"]) == (200, [A])
+    archived = found["through_archive"]
+    read_there = archived.pop("read")
+    expected = B | {"state": "EXPIRED"}
+    assert archived == {"campaigns_received": [expected], "canvas_messages_received": []}
+    assert read_there["sources"] == 1
+    assert read_there["segments"] >= 1
+    assert read_there["bytes"] > 0
+    port = str(sites.workers[0].facts["address"]).rpartition(":")[2]
+    args = ["--http-port", port, "profile", "u1", "--through-archive"]
+    done = await asyncio.to_thread(CliRunner().invoke, main, args)
+    assert done.exit_code == 0, done.output
+    assert "Campaigns Received of expired sources: 1\n" in done.output
+    assert "Read in the archive: 1 source, " in done.output
+    _, source = await sites.both("/sources/campaign:b")
+    assert source["state"] == "EXPIRED"
+
+
 async def _hidden(sites: Sites) -> None:
     """Campaign b is archived: its entry is gone, and said to be."""
 
@@ -597,6 +619,7 @@ async def _hidden(sites: Sites) -> None:
     assert named == ["campaign:b"]
     archived = [each["source"] for each in excluded["archived"]]
     assert archived == excluded["unchecked"]["sources"]
+    await _through_archive(sites)
     status, found = await sites.both_post("/users/export/ids", {"external_ids": ["ext-1"]})
     assert found["users"] == [{**BRAZE_1, "campaigns_received": [BRAZE_A]}]
     excluded = found["excluded_expired"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from schemas.errors import CorruptSegment
-from schemas.segment.codec import TIMELESS, checksum, decode, decode_together, encode
+from schemas.segment.codec import TIMELESS, checksum, decode, decode_together, decode_user, encode
 from schemas.segment.cut import cut, cut_encoded
 from schemas.segment.index import SegmentIndex, build, verified
 from schemas.segment.order import in_order
@@ -112,6 +112,19 @@ def test_several_together_are_the_rows_of_each(
 
         each = [decode(data, [source], names) for data in parts]
         expected = pl.concat([empty().select(names), *each])
+        assert_frame_equal(found, expected, check_row_order=False)
+
+
+@given(st.lists(frames(user=hex_user) | frames(user=few | hex_user | text, time=far), max_size=4))
+@settings(deadline=None)
+def test_one_user_in_several_is_what_each_has_of_them(several: list[pl.DataFrame]) -> None:
+    parts = [encode(frame) for frame in several]
+    users = sorted({user for frame in several for user in frame["user"]})
+
+    for user in (*users[:2], "nobody", "0" * 24, "A" * 24):
+        found = decode_user(parts, user)
+
+        expected = pl.concat([empty(), *several]).filter(pl.col("user") == user)
         assert_frame_equal(found, expected, check_row_order=False)
 
 
