@@ -103,6 +103,8 @@ def _show_archived(archived: Mapping[str, Any]) -> None:
         f"Read in the archive: {read['sources']:,} {sources}, {read['segments']:,} {segments}, "
         f"{size(read['bytes'])}"
     )
+    for each in archived["damaged"]:
+        say(f"Missing, of {each['source']}: {each['what']}", err=True)
 
 
 def _row(entry: Mapping[str, Any]) -> tuple[object, ...]:

@@ -21,7 +21,6 @@ from agents.users.person import Match, Person
 from schemas.errors import Recoverable, UsageError
 from schemas.tables.interaction import SCHEMA
 from schemas.tables.roster import ROSTER_SCHEMA, Alias
-from streams.state.archive import ArchiveMismatch
 
 __all__ = ["ArchivedUserQuery", "FindQuery", "IdentifyQuery", "UsersQuery"]
 
@@ -88,12 +87,10 @@ class ArchivedUserQuery(UnaryQuery[ArchivedUser]):
         return cls(users[0])
 
     async def here(self, context: WorkerContext, shard: Shard) -> ArchivedUser:
-        """Raises NotHeld, and Recoverable if the archive is damaged or does not answer in time."""
+        """Raises NotHeld, and Recoverable if the archive does not answer in time."""
         try:
             async with asyncio.timeout(ARCHIVE_S):
                 return await shard.archived_user(self.user)
-        except ArchiveMismatch as error:
-            raise Recoverable(str(error)) from error
         except TimeoutError as error:
             raise Recoverable(
                 f"The archive of shard {shard.partition} is not read after {ARCHIVE_S:.0f} s"
@@ -101,7 +98,8 @@ class ArchivedUserQuery(UnaryQuery[ArchivedUser]):
 
     async def pack(self, found: ArchivedUser) -> bytes:
         """Two frames: what was read, then the rows."""
-        meta = {"sources": found.sources, "segments": found.segments, "bytes": found.bytes}
+        names = ("sources", "segments", "bytes", "damaged")
+        meta = {name: getattr(found, name) for name in names}
         frame = pl.DataFrame({"meta": [json.dumps(meta)]})
         return await execute(lambda: pack(frame) + pack(found.rows) + END)
 
@@ -111,7 +109,8 @@ class ArchivedUserQuery(UnaryQuery[ArchivedUser]):
         if rows.schema != SCHEMA:
             raise Truncated(f"{answer.url} sends something else than interactions")
         read = json.loads(meta.item())
-        return ArchivedUser(rows, tuple(read["sources"]), read["segments"], read["bytes"])
+        damaged = tuple((str(source), str(line)) for source, line in read["damaged"])
+        return ArchivedUser(rows, tuple(read["sources"]), read["segments"], read["bytes"], damaged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@ they lie. Nothing is restored.
 """
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,7 +19,7 @@ from schemas.segment.codec import decode_user
 from schemas.tables.erased import Mask
 from schemas.tables.fold import fold
 from schemas.tables.interaction import empty
-from streams.state.archive import ArchiveMismatch, ArchiveReader
+from streams.state.archive import ArchiveDamage, ArchiveReader
 from streams.state.hot_table import ManifestEntry
 from streams.user_index.by_user import ByUser
 
@@ -40,9 +41,9 @@ class ArchivedUsers:
     async def read(self, user: str) -> ArchivedUser:
         """Everything that hidden sources have of a user, as of one moment.
 
-        Reads all archived segments of all hidden sources of the shard. Raises `NotHeld` as
-        `read_users` does, `ArchiveMismatch` if a record of the archive is damaged, `Recoverable`
-        if the broker does not answer.
+        Reads all archived segments of all hidden sources of the shard. A record that is damaged is
+        named, and the others are read. Raises `NotHeld` as `read_users` does, and `Recoverable` if
+        the broker does not answer.
         """
         async with self._turn:
             for _ in range(_ATTEMPTS):
@@ -51,55 +52,66 @@ class ArchivedUsers:
                 table, view = self.context.store.table, self.context.view
                 if view.changes != hot.changes:
                     continue
-                hidden = [name for name, held in table.manifest.items() if held]
-                entries = {
-                    name: entry
-                    for source in filter(view.hidden, hidden)
-                    for name, entry in table.manifest[source].items()
-                }
-                sources = tuple(sorted(filter(view.hidden, hidden)))
-                try:
-                    archived = await self._archived(entries, user, table.mask)
-                except ArchiveMismatch:
-                    if self._moved(entries):
-                        continue
-                    raise
+                held = {name: dict(found) for name, found in table.manifest.items() if found}
+                wanted = _Wanted(
+                    {name: held[name] for name in held if view.hidden(name)}, table.mask
+                )
+                archived, damaged = await self._archived(wanted, user)
+                if any(self._moved(wanted, one) for one in damaged):
+                    continue
                 check_owned(self.context)
                 rows = await execute(partial(fold, pl.concat([hot.hidden_rows, *archived])))
-                size = sum(entry.bytes for entry in entries.values())
-                return ArchivedUser(rows, sources, len(entries), size)
+                return ArchivedUser(
+                    rows,
+                    tuple(sorted(wanted.entries)),
+                    sum(map(len, wanted.entries.values())),
+                    sum(each.bytes for found in wanted.entries.values() for each in found.values()),
+                    tuple((wanted.source_of[one.segment], str(one)) for one in damaged),
+                )
         raise NotHeld(f"shard {self.context.partition} changes faster than it can be read")
 
     async def _archived(
-        self, entries: dict[str, ManifestEntry], user: str, mask: Mask
-    ) -> list[pl.DataFrame]:
-        """The rows of the user in these segments that `mask` does not hide."""
+        self, wanted: "_Wanted", user: str
+    ) -> tuple[list[pl.DataFrame], list[ArchiveDamage]]:
+        """The rows of the user that the mask does not hide, and the records that are damaged."""
         context = self.context
         reader = ArchiveReader(context.settings, context.kafka, context.partition)
-        found: list[pl.DataFrame] = []
+        entries = {name: entry for each in wanted.entries.values() for name, entry in each.items()}
+        found: list[pl.DataFrame] = [empty()]
+        damaged: list[ArchiveDamage] = []
         parts: list[bytes] = []
 
         async def decoded() -> None:
             rows = await execute(partial(decode_user, parts.copy(), user))
             parts.clear()
             if rows.height:
-                found.append(mask.rows(rows))
+                found.append(wanted.mask.rows(rows))
 
-        reading = reader.read(entries)
         try:
-            async for index, data in reading:
-                if index.low[1] <= user <= index.high[1]:
-                    parts.append(data)
-                if sum(map(len, parts)) >= _CHUNK_BYTES:
-                    await decoded()
-            await decoded()
+            async with aclosing(reader.read(entries, wanted.source_of)) as reading:
+                async for one in reading:
+                    if isinstance(one, ArchiveDamage):
+                        damaged.append(one)
+                    elif one.index.low[1] <= user <= one.index.high[1]:
+                        parts.append(one.data)
+                    if sum(map(len, parts)) >= _CHUNK_BYTES:
+                        await decoded()
+                await decoded()
         finally:
-            await reading.aclose()
             await reader.close()
-        return found or [empty()]
+        return found, damaged
 
-    def _moved(self, entries: dict[str, ManifestEntry]) -> bool:
-        """Whether an erasure has written one of these segments anew meanwhile."""
-        manifest = self.context.store.table.manifest.values()
-        now = {name: entry for held in manifest for name, entry in held.items()}
-        return any(now.get(name) != entry for name, entry in entries.items())
+    def _moved(self, wanted: "_Wanted", damage: ArchiveDamage) -> bool:
+        """Whether the record is no more that of the segment: an erasure has written it anew."""
+        source = wanted.source_of[damage.segment]
+        now = self.context.store.table.manifest.get(source, {}).get(damage.segment)
+        return now != wanted.entries[source][damage.segment]
+
+
+class _Wanted:
+    """What is read for one answer: entries by source and segment, and the mask of that moment."""
+
+    def __init__(self, entries: dict[str, dict[str, ManifestEntry]], mask: Mask) -> None:
+        self.entries = entries
+        self.mask = mask
+        self.source_of = {name: source for source, each in entries.items() for name in each}

@@ -45,10 +45,12 @@ class ArchivedUser:
     """What a shard's hidden sources have of one user. `rows` are folded, in `interaction.SCHEMA`.
 
     `sources` are the hidden sources with archived rows; `segments` and `bytes` are what was read in
-    the archive for this answer.
+    the archive for this answer. `damaged` has a source and a line for each record that could not be
+    read: the rows lack what it holds.
     """
 
     rows: pl.DataFrame
     sources: tuple[str, ...] = ()
     segments: int = 0
     bytes: int = 0
+    damaged: tuple[tuple[str, str], ...] = ()

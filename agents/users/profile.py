@@ -54,6 +54,10 @@ def through_archive(found: ArchivedUser, names: Names) -> dict[str, Any]:
             "segments": found.segments,
             "bytes": found.bytes,
         },
+        "damaged": [
+            {"source": source, "name": names.source(source), "what": line}
+            for source, line in found.damaged
+        ],
     }
 
 

@@ -99,9 +99,18 @@ PROFILE = shape(
         "merged_from": {**_NAME, "description": "Who was asked for, if they became this user"},
         **_RECEIVED,
         "through_archive": {
-            **_or_null(shape({**_RECEIVED, "read": shape(dict.fromkeys(_READ, _COUNT))})),
-            "description": "What expired sources have of the user, and what was read in the "
-            "archive for it; null unless it is asked for",
+            **_or_null(
+                shape(
+                    {
+                        **_RECEIVED,
+                        "read": shape(dict.fromkeys(_READ, _COUNT)),
+                        "damaged": _list(shape({"source": _TEXT, "name": _TEXT, "what": _TEXT})),
+                    }
+                )
+            ),
+            "description": "What expired sources have of the user, what was read in the archive "
+            "for it, and each record that is damaged: what it holds is missing here; null unless "
+            "it is asked for",
         },
         "signals": _SIGNALS,
         "feed_views": shape({"count": _COUNT, "last": _MAYBE_TIME}),

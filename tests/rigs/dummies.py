@@ -135,7 +135,8 @@ class DummyShard:
             raise NotHeld(f"shard {self.partition} is not ready")
         frames = [frame.filter(pl.col("user") == user) for frame in self.frames]
         rows = pl.concat([pl.DataFrame(schema=SCHEMA), *frames])
-        return ArchivedUser(rows, ("campaign:old",), len(frames), 1_000)
+        damaged = (("campaign:old", "archive[0]@7: segment x: it is gone"),)
+        return ArchivedUser(rows, ("campaign:old",), len(frames), 1_000, damaged)
 
     async def find_users(self, externals: Sequence[str], aliases: Sequence[Alias]) -> list[Match]:
         return []
