@@ -194,10 +194,11 @@ class Cluster:
         codec: int = 0,
     ) -> tuple[int, int | None]:
         """Appends a batch, of the transactional id `name` if it is transactional: the offset of its
-        first record, and the log's stamp if it stamps. Raises KafkaError.
+        first record, and the log's stamp if it stamps. Raises KafkaError. A plain producer, as
+        that of a run's workload, needs no leader.
         """
         log = self.log(partition)
-        if self._leaders[partition] is None:
+        if self._leaders[partition] is None and by is not PLAIN:
             raise kafka_errors.NotLeaderForPartitionError
         if sum(map(size_of, entries)) > self.topics[partition[0]].most_bytes:
             raise kafka_errors.MessageSizeTooLargeError(f"{partition[0]}[{partition[1]}]")

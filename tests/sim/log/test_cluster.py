@@ -302,7 +302,7 @@ def test_a_reader_does_not_know_the_lag_while_a_partition_has_no_leader() -> Non
         assert await reader.fetch(10) == []
         assert reader.lag({STAMPED: 0}) == {STAMPED: 1}
         with pytest.raises(kafka_errors.NotLeaderForPartitionError):
-            brokers.append(STAMPED, b"refused")
+            brokers.cluster.produce(STAMPED, [Entry(b"k", b"refused", 1)], Written(1, 0, 0))
         brokers.cluster.lead(STAMPED, 2)
         brokers.append(STAMPED, b"taken")
         found: list[RecordBatch] = []
