@@ -1,9 +1,10 @@
-"""`emberline rejected list`: unusable records, and why they were rejected."""
+"""`emberline rejected`: unusable records, why they were rejected, and sending them again."""
 
 import heapq
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -11,12 +12,21 @@ import click
 from agents.cli.group import Words
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.cli.tail import readable
+from agents.requests.replay import Replayed, replay, replayed_offsets
+from agents.requests.replay_plan import REPLAYED, Left, ReplayFilter
+from agents.terminal.progress import LiveLine
 from agents.terminal.say import emit_end, say
 from agents.terminal.table import when
+from schemas.errors import UsageError
 from schemas.records.undecodable import REMEDIES
+from schemas.words.nearest import hint
+from schemas.words.plural import counted
+from streams.clock import SystemClock
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import Located, read_each
 from streams.kafka.topics import Topics
+from streams.period import milliseconds, parse
+from streams.settings import Settings
 
 __all__ = ["command"]
 
@@ -45,11 +55,13 @@ def list_rejected(ctx: click.Context, code: str | None, last: int | None, as_jso
 
     async def rows() -> AsyncIterator[dict[str, Any]]:
         settings = settings_of(ctx)
-        topic = Topics(settings.prefix).rejected
-        async for located in read_each(KafkaLog(settings), topic):
+        topics, kafka = Topics(settings.prefix), KafkaLog(settings)
+        again = await replayed_offsets(kafka, topics)
+        async for located in read_each(kafka, topics.rejected):
             row = _row(located)
-            if code is None or row["code"] == code:
-                yield row
+            sent = located[2].offset in again.get((topics.rejected, located[1]), ())
+            if row["code"] != REPLAYED and (code is None or row["code"] == code):
+                yield row | {"replayed": sent}
 
     async def list_them() -> None:
         async for row in _last(rows(), last) if last else _in_time(rows()):
@@ -65,6 +77,117 @@ def list_rejected(ctx: click.Context, code: str | None, last: int | None, as_jso
     for name, n in sorted(counts.items()):
         remedy = REMEDIES.get(name)
         say(f"{n:,} {name}{f': {remedy}' if remedy else ''}")
+
+
+@command.command(
+    "replay",
+    help="Send rejected records again to their topic, after you have mended the cause: each once, "
+    "also if this command is ended and repeated.",
+)
+@click.option(
+    "--code", "codes", type=Word(REMEDIES), multiple=True, help="Only those with this reason code."
+)
+@click.option(
+    "--topic",
+    "names",
+    multiple=True,
+    metavar="TOPIC",
+    help="Only those of this topic, for example interactions.send.",
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Only those rejected from this time on: "
+    "2026-11-27T10:00 (UTC), or a period before now, such as PT2H.",
+)
+@click.option("--until", metavar="TIME", help="Only those rejected before this time.")
+@click.option("--dry-run", is_flag=True, help="Count them, and send nothing.")
+@json_option
+@click.pass_context
+def replay_rejected(
+    ctx: click.Context,
+    codes: tuple[str, ...],
+    names: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Exits with 1 if wanted records could not be sent again: what is left says why."""
+    settings = settings_of(ctx)
+    topics = Topics(settings.prefix)
+    wanted = ReplayFilter(
+        frozenset(codes),
+        frozenset(_topic(name, topics) for name in names),
+        _moment("--since", since),
+        _moment("--until", until),
+    )
+    done = run(_replay(settings, wanted, dry_run, as_json))
+    if as_json:
+        emit(done.facts(dry_run=dry_run))
+    else:
+        for line in _replay_lines(done, dry_run):
+            say(line)
+    ctx.exit(1 if done.left.total() - done.left[Left.SUPERSEDED] else 0)
+
+
+async def _replay(
+    settings: Settings, wanted: ReplayFilter, dry_run: bool, as_json: bool
+) -> Replayed:
+    kafka, topics = KafkaLog(settings), Topics(settings.prefix)
+    with LiveLine("Replay", "records", quiet=as_json) as live:
+        return await replay(kafka, topics, wanted, dry_run=dry_run, progress=live.show)
+
+
+_WHY_LEFT = {
+    Left.CUT: "only a part of each is kept: their producer has to send them again",
+    Left.BATCH: "whole batches: their producer has to send them again",
+    Left.OTHER_TOPIC: "no events, users or definitions: give commands again",
+    Left.SUPERSEDED: "their topic has a later record of the same key",
+    Left.EMPTY: "they have neither key nor value",
+    Left.UNNAMED: "their headers do not say where they come from",
+}
+
+
+def _replay_lines(done: Replayed, dry_run: bool) -> Iterator[str]:
+    """What was sent, and what was not, with the reasons."""
+    for (code, topic), count in sorted(done.sent.items()):
+        yield f"{count:,} {code} of {topic}"
+    would = "would be sent again" if dry_run else "sent again"
+    yield f"{counted(done.sent.total(), 'record')} {would}"
+    if done.before:
+        yield f"{counted(done.before, 'record')} sent again before"
+    for reason, count in sorted(done.left.items()):
+        yield f"{counted(count, 'record')} left: {_WHY_LEFT[reason]}"
+
+
+def _topic(name: str, topics: Topics) -> str:
+    """A topic without the prefix. Raises UsageError for one that has no replay."""
+    short = name.removeprefix(topics.prefix)
+    prefix = len(topics.prefix)
+    known = [one[prefix:] for one in (*topics.events.values(), topics.users, topics.catalog)]
+    if short not in known:
+        raise UsageError(
+            f"{name!r} is no topic of events, users or definitions. {hint(short, known)}",
+            remedy="Leave --topic out for all",
+        )
+    return short
+
+
+def _moment(option: str, text: str | None) -> int | None:
+    """UTC milliseconds of a time, or of a period before now. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        if text.startswith("P"):
+            return SystemClock().now_ms() - milliseconds(parse(text))
+        found = datetime.fromisoformat(text)
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError, UsageError) as error:
+        raise UsageError(
+            f"{option}: {text!r} is no time",
+            remedy="Write 2026-11-27T10:00 (UTC), or a period before now, such as PT2H",
+        ) from error
 
 
 async def _last(rows: AsyncIterator[dict[str, Any]], count: int) -> AsyncIterator[dict[str, Any]]:
@@ -106,7 +229,8 @@ def _show(row: Mapping[str, Any]) -> None:
 def _lines(row: Mapping[str, Any]) -> Iterator[str]:
     """One record: position, reason, user, and the beginning of its value."""
     position = f"{row['topic']}[{row['partition']}] offset {row['offset']}"
-    yield f"{when(int(row['time']))}  {row['code']}  {position}"
+    again = "  (sent again)" if row["replayed"] else ""
+    yield f"{when(int(row['time']))}  {row['code']}  {position}{again}"
     whose = f"user {row['user']}" if row["user"] else f"key {row['key'] or 'none'}"
     event = f", event {row['event_id']}" if row["event_id"] else ""
     yield f"  {whose}{event}: {row['detail']}"

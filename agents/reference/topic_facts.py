@@ -171,11 +171,13 @@ _FACTS: Mapping[str, TopicFacts] = {
         "the key of the producer's record",
         "the bytes of the producer's record, cut to 900,000 with the key",
         "none; the headers have the position of the producer's record",
-        nulls="The producer's record had no value.",
+        nulls="The producer's record had no value; or the code is `replayed`.",
         headers=_PLACE
         | {
-            "code": "Why it was rejected: see the reference of codes.",
+            "code": "Why it was rejected: see the reference of codes; `replayed`: the record `of` "
+            "was sent again.",
             "detail": "The field and the value, up to 1,000 characters.",
+            "of": "With the code `replayed`: the offset of the rejected record, in this partition.",
         },
     ),
     "repartition": TopicFacts(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents.requests.replay_plan import REPLAYED, headers_of, of
 from schemas.decode.batch import KafkaRecord
 from schemas.records.codec import decode
 from schemas.records.undecodable import REMEDIES, Undecodable
@@ -34,6 +35,8 @@ class Rejected:
     counts: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     complete: bool = True
+    #: Code and topic of each record that is counted, for the marks of those that were sent again.
+    places: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """As JSON, the largest counts first; each code's samples newest first."""
@@ -83,7 +86,7 @@ async def rejected(kafka: Log, topic: str, since: int | None, samples: int) -> R
                     # a partition whose read part begins before `since` is complete
                     if since is not None and records and records[0].timestamp < since:
                         cut.discard(at)
-                    _take(found, _inside(records, starts, at), since, samples)
+                    _take(found, at[1], _inside(records, starts, at), since, samples)
     except TimeoutError:
         found.complete = False
     finally:
@@ -98,12 +101,22 @@ def _inside(
     return (record for record in records if record.offset >= starts[at])
 
 
-def _take(found: Rejected, records: Iterable[KafkaRecord], since: int | None, samples: int) -> None:
+def _take(
+    found: Rejected,
+    partition: int,
+    records: Iterable[KafkaRecord],
+    since: int | None,
+    samples: int,
+) -> None:
     for record in records:
+        headers = headers_of(record)
+        if headers.get("code") == REPLAYED:
+            _forget(found, (partition, of(headers) or 0))
+            continue
         if since is not None and record.timestamp < since:
             continue
-        headers = {name: _text(value or b"") for name, value in record.headers}
         code, topic = headers.get("code", ""), headers.get("topic", "")
+        found.places[partition, record.offset] = code, topic
         count = found.counts.setdefault((code, topic), [0, 0])
         count[0] += 1
         count[1] = max(count[1], record.timestamp)
@@ -112,6 +125,15 @@ def _take(found: Rejected, records: Iterable[KafkaRecord], since: int | None, sa
             kept.append(_sample(record, headers))
             if len(kept) > samples:
                 kept.remove(min(kept, key=lambda one: one["time"]))
+
+
+def _forget(found: Rejected, place: tuple[int, int]) -> None:
+    """Leave a record out that was sent again."""
+    counted = found.places.pop(place, None)
+    if counted is not None:
+        found.counts[counted][0] -= 1
+        if not found.counts[counted][0]:
+            del found.counts[counted]
 
 
 def _sample(record: KafkaRecord, headers: Mapping[str, str]) -> dict[str, Any]:

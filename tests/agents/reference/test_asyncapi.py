@@ -130,7 +130,7 @@ def test_input_topics_have_the_json_form_of_their_records() -> None:
 
 def test_headers_of_rejected_records_and_of_signed_commands() -> None:
     headers = MESSAGES["Rejected"]["headers"]["properties"]
-    assert list(headers) == ["topic", "partition", "offset", "code", "detail"]
+    assert list(headers) == ["topic", "partition", "offset", "code", "detail", "of"]
     assert list(MESSAGES["Command"]["headers"]["properties"]) == [
         "emberline-actor", "emberline-proof"
     ]  # fmt: skip
