@@ -39,7 +39,10 @@ COMMANDS = {
         "Cancel restores under way, by source or request id; or an expiry, by source: also one "
         "that hangs in a shard.",
     ),
-    "hold": ("agents.cli.requests:hold", "Keep sources hot until they are released (legal hold)."),
+    "hold": (
+        "agents.cli.requests:hold",
+        "Keep sources hot until they are released; with --legal as evidence.",
+    ),
     "unhold": ("agents.cli.requests:unhold", "Release sources from a hold."),
     "expire": (
         "agents.cli.requests:expire",

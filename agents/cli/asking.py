@@ -113,6 +113,7 @@ def carry_out(
     reason: str | None,
     as_json: bool,
     notify: tuple[str, ...] = (),
+    legal: bool = False,
 ) -> NoReturn:
     """Send the command, show its results, and exit with 1 if something was refused."""
     if needs_sources and not sources and tag is None:
@@ -126,6 +127,8 @@ def carry_out(
         )
     if tag == "":
         raise UsageError(f"{kind}: --tag is empty", remedy="Name a tag, or leave --tag out")
+    if legal and not reason:
+        raise UsageError(f"{kind}: --legal needs --reason", remedy="Say why: it is evidence")
     # what the coordinator would refuse is refused without it
     fault = command_fault(Command(kind, sources, tag=tag, notify=notify, reason=reason))
     if fault is not None:
@@ -152,6 +155,8 @@ def carry_out(
         reason=reason,
         notify=notify,
     )
+    if legal:
+        record["legal"] = True
     told = ToldRequest(kind, quiet=as_json)
     try:
         answer = run(

@@ -13,7 +13,13 @@ from agents.cli.group import Words
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.cli.tail import readable
 from agents.requests.replay import Replayed, replay, replayed_offsets
-from agents.requests.replay_plan import REPLAYED, Left, ReplayFilter
+from agents.requests.replay_plan import (
+    REPLAYED,
+    Left,
+    ReplayFilter,
+    replayable_topics,
+    topic_meant,
+)
 from agents.terminal.progress import LiveLine
 from agents.terminal.say import emit_end, say
 from agents.terminal.table import when
@@ -163,9 +169,8 @@ def _replay_lines(done: Replayed, dry_run: bool) -> Iterator[str]:
 
 def _topic(name: str, topics: Topics) -> str:
     """A topic without the prefix. Raises UsageError for one that has no replay."""
-    short = name.removeprefix(topics.prefix)
-    prefix = len(topics.prefix)
-    known = [one[prefix:] for one in (*topics.events.values(), topics.users, topics.catalog)]
+    short = topic_meant(name, topics)
+    known = replayable_topics(topics)
     if short not in known:
         raise UsageError(
             f"{name!r} is no topic of events, users or definitions. {hint(short, known)}",

@@ -84,7 +84,16 @@ cancel = _about_sources(
     "Cancel restores under way, by source or request id; or an expiry, by source: also one "
     "that hangs in a shard. What is in the archive already comes back, and the source is hot.",
 )
-hold = _about_sources("hold", "Keep sources hot until they are released (legal hold).")
+hold = _about_sources(
+    "hold",
+    "Keep sources hot until they are released; with --legal as evidence.",
+    click.option(
+        "--legal",
+        is_flag=True,
+        help="A legal hold, with --reason: its sources neither expire nor are erased. If a key "
+        "proves who set it, over HTTP, only another key's owner may release it.",
+    ),
+)
 unhold = _about_sources("unhold", "Release sources from a hold.")
 expire = _about_sources("expire", "Move sources to the archive now, whatever their date.")
 pause = _about_sweep("pause", "Pause the sweep: nothing expires by itself.")

@@ -7,7 +7,7 @@ memory and begins again with a takeover.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -96,6 +96,7 @@ class Coordinator:
         policy: Policy | None = None,
         *,
         actor_of: ActorOf = unproven,
+        keyed: Callable[[], bool] = lambda: False,
         items_per_step: int = _ITEMS_PER_STEP,
     ) -> None:
         self._environment = environment
@@ -105,6 +106,7 @@ class Coordinator:
         self._policy = policy or Policy.of(settings)
         self._topics = Topics(settings.prefix)
         self._actor_of = actor_of
+        self._keyed = keyed
         self._items_per_step = items_per_step
         self._own = (self._topics.coordinator, 0)
         self._schemas, self._remote = source_for(settings), registry_of(settings)
@@ -407,7 +409,8 @@ class Coordinator:
     ) -> tuple[CoordinatorState, list[RecordGroup]]:
         """The next state and the records to write. Blocking."""
         inputs = sealed_inputs(inputs, self._settings)
-        decision = decide(current, inputs, now, self._policy)
+        policy = replace(self._policy, keys=self._keyed())
+        decision = decide(current, inputs, now, policy)
         return decision.state, groups_of(decision, self._topics, now, self._marked)
 
 

@@ -42,6 +42,11 @@ _REFUSALS: Mapping[CommandRefusal, tuple[str, str]] = {
         "an expire: the source has expired, or is expiring",
         "Nothing: it is so already",
     ),
+    CommandRefusal.SECOND_PERSON: (
+        "an unhold: the source is under a legal hold that the same person has set, or no key "
+        "proves who asks",
+        "Let another person release it, over HTTP, with a key of their own",
+    ),
     CommandRefusal.INVALID_COMMAND: (
         "the command cannot be read, or its type, fields or size are wrong, or the state of the "
         "source does not allow it",

@@ -24,6 +24,8 @@ __all__ = [
     "judged",
     "mark",
     "of",
+    "replayable_topics",
+    "topic_meant",
 ]
 
 REPLAYED = "replayed"
@@ -93,6 +95,17 @@ def of(headers: Mapping[str, str]) -> int | None:
     """The offset of the rejected record that a mark marks; None for other records."""
     text = headers.get(_OF, "")
     return int(text) if headers.get("code") == REPLAYED and _is_number(text) else None
+
+
+def replayable_topics(topics: Topics) -> tuple[str, ...]:
+    """The topics to which records are sent again, without the prefix."""
+    found = (*topics.events.values(), topics.users, topics.catalog)
+    return tuple(name[len(topics.prefix) :] for name in found)
+
+
+def topic_meant(text: str, topics: Topics) -> str:
+    """The name without the prefix, by which a filter has it."""
+    return text.removeprefix(topics.prefix)
 
 
 def judged(record: KafkaRecord, headers: Mapping[str, str], topics: Topics) -> Replayable | Left:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agents.terminal.table import when
 from schemas.records.lifecycle import SourceState
 from schemas.words.plural import counted, numbered, plural
 
@@ -18,6 +19,9 @@ def why(record: SourceState) -> str:
         have = plural(len(record.stuck), "has", "have")
         because = f": {failure.detail}" if failure is not None else ""
         return f"stuck: {numbered('shard', record.stuck)} {have} not answered{because}"
+    if record.held is not None and record.held.legal:
+        since = when(record.held.since)
+        return f"legal hold by {record.held.by} since {since}: {record.held.reason}"
     if record.held is not None:
         return f"held by {record.held.by}" + (f": {record.held.reason}" if record.held.reason else
                                               "")  # fmt: skip

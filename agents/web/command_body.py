@@ -31,6 +31,7 @@ __all__ = [
     "IDEMPOTENCY_KEY",
     "MANY",
     "SCHEMA_COMMON",
+    "SCHEMA_LEGAL",
     "SCHEMA_MANY",
     "WAIT",
     "command_of",
@@ -75,6 +76,14 @@ SCHEMA_COMMON: Mapping[str, Schema] = {
         "maxItems": RECIPIENTS,
         "description": "Mail addresses that are told once all of the request is over",
     },
+}
+
+SCHEMA_LEGAL: Mapping[str, Schema] = {
+    "legal": {
+        "type": "boolean",
+        "description": "Of a hold, with a reason: a hold that is evidence. If a key proves who set "
+        "it, only another key's owner may release it",
+    }
 }
 
 IDEMPOTENCY_KEY = header(
@@ -132,6 +141,7 @@ def command_of(
         requested_by=LOCAL if key is None else key.name,
         notify=_texts(body, "notify", RECIPIENTS),
         reason=_text(body, "reason", null=True),
+        legal=_flag(body, "legal"),
         actor=None if key is None else key.name,
     )
     for address in command.notify:

@@ -55,7 +55,14 @@ _SIZES = shape(
 )
 _EXPORT_SIZE = shape({"rows": _COUNT, "bytes": _COUNT})
 _EXEMPTION = shape({"root": _TEXT, "through": _TEXTS, "filter": _TEXT})
-_HOLD = shape({"by": _TEXT, "reason": _NAME, "since": _MOMENT})
+_HOLD = shape(
+    {
+        "by": _TEXT,
+        "reason": _NAME,
+        "since": _MOMENT,
+        "legal": {"type": "boolean", "description": "only another person may release it"},
+    }
+)
 _FAILURE = {
     "anyOf": [
         shape(

@@ -202,11 +202,17 @@ def _app(environment: Environment, on_failed: Callable[[BaseException], None]) -
             return None
         return None if keys is None else proven(keys.command_key, control, record)
 
+    def keyed() -> bool:
+        try:
+            return keyring.keys is not None
+        except KeysLost:
+            return True
+
     def on_held(shards: int) -> None:
         budget.shards = shards
 
     def make_coordinator() -> Coordinator:
-        return Coordinator(environment, actor_of=actor_of)
+        return Coordinator(environment, actor_of=actor_of, keyed=keyed)
 
     def make_context(manager: ShardManager) -> WorkerContext:
         return WorkerContext(

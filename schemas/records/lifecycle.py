@@ -35,6 +35,8 @@ __all__ = [
     "kind_of",
 ]
 
+UNVERIFIED = " (unverified)"
+"""The end of the name of a sender whom no key has proven."""
 SOURCE_KINDS = ("campaign", "canvas")
 
 
@@ -112,6 +114,8 @@ class CommandRefusal(StrEnum):
     NOT_RESTORING = "not_restoring"
     ALREADY_EXPIRED = "already_expired"
     INVALID_COMMAND = "invalid_command"
+    SECOND_PERSON = "second_person"
+    """Only another person may release a legal hold."""
 
 
 ALREADY_SO = frozenset(
@@ -220,13 +224,15 @@ class Command:
     reason: str | None = None
     actor: str | None = None
     """Who has been proven to ask: the name of a key. Never a field of the record itself."""
+    legal: bool = False
+    """Of a hold: only another person may release it."""
 
     @property
     def who(self) -> str | None:
         """The name for the audit. `requested_by` is not verified, and the text says so."""
         if self.actor is not None:
             return self.actor
-        return f"{self.requested_by} (unverified)" if self.requested_by else None
+        return f"{self.requested_by}{UNVERIFIED}" if self.requested_by else None
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -248,6 +254,7 @@ class Command:
             notify_email=record.get("notify_email"),
             notify=tuple(record.get("notify", ())),
             reason=record.get("reason"),
+            legal=record.get("legal", False),
         )
 
     def to_record(self) -> dict[str, Any]:
@@ -263,6 +270,7 @@ class Command:
             "notify_email": self.notify_email,
             "notify": list(self.notify),
             "reason": self.reason,
+            "legal": self.legal,
         }
 
 
@@ -354,11 +362,20 @@ class Exemption:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An operator's hold: the source does not expire while it lasts."""
+    """An operator's hold: the source does not expire while it lasts, and its users are not erased.
+
+    `legal`: if a key has proven who set it, only another key's owner may release it.
+    """
 
     by: str
     reason: str | None
     since: int
+    legal: bool = False
+
+    @property
+    def needs_second(self) -> bool:
+        """Whether only another person may release it."""
+        return self.legal and not self.by.endswith(UNVERIFIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,8 +464,7 @@ class SourceState:
             {"root": item.root, "through": list(item.through), "filter": item.filter}
             for item in self.exempt_by
         ]
-        held = self.held
-        record["held"] = held and {"by": held.by, "reason": held.reason, "since": held.since}
+        record["held"] = None if self.held is None else asdict(self.held)
         record["failure"] = None if self.failure is None else asdict(self.failure)
         return record
 

@@ -4,7 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agents.coordinator.rules.state import Source
-from schemas.records.lifecycle import HIDDEN, CommandRefusal, CommandType, State
+from schemas.records.lifecycle import (
+    HIDDEN,
+    Command,
+    CommandRefusal,
+    CommandType,
+    Hold,
+    State,
+)
 from schemas.words.plural import counted, numbered
 
 __all__ = ["CommandCheck", "check_command"]
@@ -23,13 +30,25 @@ class CommandCheck:
     """Whether it is so already: nothing has to be done."""
 
 
-def check_command(command: CommandType, name: str, source: Source | None) -> CommandCheck:
-    """Check a command for one source; `source` is null if the source is unknown.
+def check_command(
+    command: CommandType,
+    name: str,
+    source: Source | None,
+    asked: Command | None = None,
+    *,
+    keys: bool = False,
+) -> CommandCheck:
+    """Check a command for one source; `source` is null if the source is unknown. `asked` has the
+    other fields of the command; `keys`: whether operators have keys.
 
     Raises KeyError for a command that does not concern sources.
     """
     if source is None or (source.state is State.UNKNOWN and command in _NEEDS_DEFINITION):
         return CommandCheck(CommandRefusal.UNKNOWN_SOURCE, f"{name}: no such source in the catalog")
+    if asked is not None and command is CommandType.HOLD and asked.legal:
+        return _legal_hold(source, asked, keys=keys)
+    if command is CommandType.UNHOLD and source.held is not None and source.held.needs_second:
+        return _release(source.held, None if asked is None else asked.actor)
     return _JUDGES[command](source)
 
 
@@ -74,6 +93,32 @@ def _hold(source: Source) -> CommandCheck:
     if source.state in HIDDEN:
         return CommandCheck(None, f"hold recorded; is {source.state}: a hold restores nothing")
     return CommandCheck(None, "held: does not expire until released")
+
+
+def _legal_hold(source: Source, asked: Command, *, keys: bool) -> CommandCheck:
+    if not asked.reason:
+        message = "a legal hold needs a reason: it is evidence"
+        return CommandCheck(CommandRefusal.INVALID_COMMAND, message)
+    if keys and asked.actor is None:
+        message = (
+            "a legal hold needs a sender whom a key proves: ask a worker with your key, "
+            f"POST /sources/{source.source}/hold with legal"
+        )
+        return CommandCheck(CommandRefusal.INVALID_COMMAND, message)
+    if source.held is not None and source.held.legal:
+        return CommandCheck(None, f"is under the legal hold of {source.held.by} already", True)
+    second = " until another person releases it" if asked.actor is not None else " until released"
+    back = f"; is {source.state}: a hold restores nothing" if source.state in HIDDEN else ""
+    return CommandCheck(None, f"under legal hold: neither expires nor is erased{second}{back}")
+
+
+def _release(held: Hold, actor: str | None) -> CommandCheck:
+    """A legal hold whose setter is proven: another person releases it, and proves that."""
+    if actor is None or actor == held.by:
+        who = "a sender whom a key proves" if actor is None else "another person"
+        message = f"is under the legal hold of {held.by}: {who} has to release it, with a key"
+        return CommandCheck(CommandRefusal.SECOND_PERSON, message)
+    return CommandCheck(None, f"released from the legal hold of {held.by}")
 
 
 def _unhold(source: Source) -> CommandCheck:

@@ -83,8 +83,9 @@ def _cancel(builder: DecisionBuilder, effect: _Effect) -> None:
 
 
 def _hold(builder: DecisionBuilder, effect: _Effect) -> None:
-    if effect.source.held is None:
-        hold = Hold(effect.command.who or "", effect.command.reason, builder.now)
+    command, former = effect.command, effect.source.held
+    if former is None or (command.legal and not former.legal):
+        hold = Hold(command.who or "", command.reason, builder.now, command.legal)
         reconcile(builder, replace(effect.source, held=hold))
     _done(builder, effect, "hold")
 

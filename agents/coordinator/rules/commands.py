@@ -238,7 +238,12 @@ def _sources(
         _refuse(builder, request, f"{len(names)} sources are more than {MAX_SOURCES}: ask in parts")
         return
     command = replace(command, reason=shared(command.reason, len(names)))
-    checks = {name: check_command(kind, name, builder.sources.get(name)) for name in names}
+    checks = {
+        name: check_command(
+            kind, name, builder.sources.get(name), command, keys=builder.policy.keys
+        )
+        for name in names
+    }
     refused = {name: found for name, found in checks.items() if found.code is not None}
     named = _told(refused, command)
     listed = tuple(name for name in names if name not in refused or name in named)

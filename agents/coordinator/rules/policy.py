@@ -32,6 +32,8 @@ class Policy:
     """Most sources that one tick starts to expire: bounds a transaction."""
     clock_skew_ms: int = 300_000
     shard_deadline_ms: int = 600_000
+    keys: bool = False
+    """Whether operators have keys, which prove who they are."""
     requests_kept_ms: int = 30 * _DAY_MS
 
     @classmethod

@@ -144,6 +144,8 @@ def asked(command: Command) -> str:
     """A text that is equal for two commands that ask for the same, for any sender and any order."""
     names = [sorted(set(command.sources)), sorted(set(command.users))]
     parts = [command.type, command.tag, command.dry_run, *names]
+    if command.legal:
+        parts.append("legal")
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 

@@ -91,6 +91,9 @@ def _why(record: SourceState, now: int) -> str:
         case State.HELD:
             held = record.held
             because = f": {held.reason}" if held is not None and held.reason else ""
+            if held is not None and held.legal:
+                since = moment(held.since, now)
+                return f"hot because {held.by} has it under legal hold since {since}{because}"
             return f"hot because {(held and held.by) or 'an operator'} holds it{because}"
         case State.UNKNOWN:
             return "hot because it has events and no definition: nothing expires by accident"

@@ -36,9 +36,7 @@ export function reasons(source, names = {}) {
   const found = (source.exempt_by ?? []).map((one) =>
     t("why.used", { by: [one.root, ...one.through].map(called).join(" \u2190 ") }));
   if (source.held) {
-    const { by, reason } = source.held;
-    const who = isolated(actor(by));
-    found.push(t(reason ? "why.held_for" : "why.held", { by: who, reason: reason && isolated(reason) }));
+    found.push(holding(source.held));
   }
   if (source.due_at) found.push(t("why.due", { date: due(source.due_at) }));
   if (source.state === "EXPIRED" && source.expired_at) found.push(t("why.expired", { date: day(source.expired_at) }));
@@ -53,6 +51,13 @@ export function Progress({ progress, label }) {
     <span class="why">${left === null ? t("left.unknown") : t("left", { time: duration(left) })}</span>`;
 }
 
+/** Who holds a source, and why. */
+export function holding({ by, reason, legal, since }, most = 10_000) {
+  const facts = { by: isolated(actor(by)), reason: reason && isolated(short(reason, most)) };
+  if (legal) return t("why.legal", { ...facts, date: day(since) });
+  return t(reason ? "why.held_for" : "why.held", facts);
+}
+
 /** Why a source was refused, failed, or was so already: from the code and the state it is in. */
 export function refusal({ code, state, already }, type) {
   if (code === "invalid_command" && ["ACTIVE", "HELD", "EXEMPT", "RESTORING", "UNKNOWN"].includes(state)) {
@@ -65,7 +70,7 @@ export function refusal({ code, state, already }, type) {
 const CODES = [
   ...["already_expired", "already_restoring", "cancelled", "invalid_command", "legacy_deleted", "not_expired"],
   ...["not_restoring", "nothing_archived", "unknown_source"],
-  ...["archive_damaged", "archive_foreign", "archive_missing"],
+  ...["archive_damaged", "archive_foreign", "archive_missing", "second_person"],
 ];
 
 /** The reasons of a request with how many sources each is of: what is so already apart. `dry`: nothing is done yet. */

@@ -7,8 +7,8 @@ import { Banner, obstacle } from "./banner.js";
 import { Definition } from "./definition.js";
 import { Dialog } from "./dialog.js";
 import { Download } from "./download.js";
-import { Name, actor, isolated, short } from "./named.js";
-import { Chip, Failure, Moment, interactions, may, useChanges, useRead } from "./parts.js";
+import { Name, short } from "./named.js";
+import { Chip, Failure, Moment, holding, interactions, may, useChanges, useRead } from "./parts.js";
 import { Timeline } from "./timeline.js";
 import { Uses, pathOf } from "./uses.js";
 import { due, num, size, t } from "./texts.js";
@@ -54,10 +54,7 @@ function Facts({ one }) {
 /** The reason of the state that is not a use: uses are drawn. */
 function reason(one) {
   if (one.legacy_deleted) return t("why.deleted");
-  if (one.held) {
-    const by = isolated(actor(one.held.by));
-    return one.held.reason ? t("why.held_for", { by, reason: isolated(short(one.held.reason, 400)) }) : t("why.held", { by });
-  }
+  if (one.held) return holding(one.held, 400);
   if (one.exempt_by.length) return t(one.visible ? "source.used" : "source.used_hidden", { count: one.exempt_by.length });
   if (one.due_at) return t("source.unused", { date: due(one.due_at) });
   if (one.state === "UNKNOWN") return t("why.unknown");

@@ -32,6 +32,7 @@ from agents.web.command_body import (
     COMMON,
     IDEMPOTENCY_KEY,
     MANY,
+    SCHEMA_LEGAL,
     SCHEMA_MANY,
     WAIT,
     command_of,
@@ -46,6 +47,7 @@ from schemas.words.nearest import hint
 __all__ = ["ROUTES", "listing"]
 
 _LISTED = tuple(state for state in STATES if state != "sent")
+_LEGAL = frozenset({"legal"})
 _FLAGS = ("false", "true")
 _ABOUT_ONE = (CommandType.HOLD, CommandType.UNHOLD, CommandType.EXPIRE)
 _ABOUT_MANY = (*_ABOUT_ONE, CommandType.RESTORE, CommandType.CANCEL)
@@ -67,10 +69,12 @@ async def _restoring(request: web.Request) -> tuple[Command, object]:
 
 
 async def _any(request: web.Request) -> tuple[Command, object]:
-    found = await body.read_object(request, MANY | COMMON | {"type"})
+    found = await body.read_object(request, MANY | COMMON | _LEGAL | {"type"})
     kind = found.get("type")
     if kind not in _ABOUT_MANY:
         raise bad_request(f"type is not {str(kind)[:80]!r}. {hint(str(kind), _ABOUT_MANY)}")
+    if "legal" in found and kind != CommandType.HOLD:
+        raise bad_request("legal is of a hold only")
     return _many(request, str(kind), found)
 
 
@@ -92,7 +96,8 @@ def _many(request: web.Request, kind: str, found: dict[str, Any]) -> tuple[Comma
 
 def _about_one(kind: CommandType) -> Handler:
     async def handler(request: web.Request) -> web.Response:
-        found = await body.read_optional(request, COMMON)
+        own = _LEGAL if kind is CommandType.HOLD else frozenset[str]()
+        found = await body.read_optional(request, COMMON | own)
         source = source_of(request)
         return await asked(request, command_of(request, kind.value, found, (source,)), one=source)
 
@@ -283,6 +288,7 @@ ROUTES = (
             _about_one(kind),
             summary,
             parameters=(SOURCE,),
+            body=schema(SCHEMA_LEGAL if kind is CommandType.HOLD else {}),
             problems=("unknown_source", "legacy_deleted"),
         )
         for kind, summary in _OF_ONE.items()
@@ -292,7 +298,11 @@ ROUTES = (
         ask,
         "Ask for something about many sources",
         body=schema(
-            {"type": {"enum": [kind.value for kind in _ABOUT_MANY]}, **SCHEMA_MANY},
+            {
+                "type": {"enum": [kind.value for kind in _ABOUT_MANY]},
+                **SCHEMA_MANY,
+                **SCHEMA_LEGAL,
+            },
             "type",
             named=True,
         ),

@@ -93,7 +93,8 @@ def why(record: SourceState) -> list[str]:
         reasons.append(f"{exemption.root} uses it{through} ({exemption.filter})")
     if record.held is not None:
         because = f": {record.held.reason}" if record.held.reason else ""
-        reasons.append(f"held by {record.held.by}{because}")
+        kind = "under the legal hold of" if record.held.legal else "held by"
+        reasons.append(f"{kind} {record.held.by}{because}")
     if record.due_because:
         reasons.append(record.due_because)
     if record.legacy_deleted:

@@ -343,6 +343,16 @@ async def _rejects(settings: Settings) -> None:
         ("ada", "e1"), ("bob", "e2\x1b[31m"), (None, None)
     ]  # fmt: skip
     assert facts[0]["value"]["time"] == 1_767_225_600
+    again = await emberline(
+        settings, "rejected", "replay", "--dry-run", "--json", "--since", "PT1H"
+    )
+    assert again.exit_code == 1, "records of another prefix are left"
+    done = json.loads(again.stdout)
+    assert (done["replayed"], done["left"]) == (0, {"other_topic": 3})
+    wrong = await emberline(settings, "rejected", "replay", "--topic", "interactions.sent")
+    assert (wrong.exit_code, "Did you mean interactions.send?" in wrong.stderr) == (2, True)
+    wrong = await emberline(settings, "rejected", "replay", "--until", "tomorrow")
+    assert (wrong.exit_code, "--until: 'tomorrow' is no time" in wrong.stderr) == (2, True)
     assert facts[1]["detail"] == "time \x9b2J\nof"
     assert facts[0]["remedy"] == REMEDIES["bad_time"]
 

@@ -9,7 +9,7 @@ import pytest
 from agents.requests import replay as replaying
 from agents.requests.rejected import rejected
 from agents.requests.replay import replay
-from agents.requests.replay_plan import KEPT_BYTES, Left, ReplayFilter, judged, of
+from agents.requests.replay_plan import KEPT_BYTES, Left, ReplayFilter, headers_of, judged, of
 from schemas.decode.batch import KafkaRecord
 from schemas.decode.check import DEFAULT_LIMITS
 from schemas.decode.reject import Reject
@@ -30,7 +30,7 @@ def record(value: bytes | None = b"v", key: bytes | None = b"k", **headers: str)
 
 
 def found(one: KafkaRecord) -> Any:
-    return judged(one, replaying.headers_of(one), TOPICS)
+    return judged(one, headers_of(one), TOPICS)
 
 
 def test_a_record_goes_to_the_partition_that_it_came_from_with_its_own_bytes() -> None:

@@ -176,7 +176,7 @@ def test_tuples_and_text_enums_can_be_written() -> None:
     record = {"source": "campaign:1", "state": State.HELD, "version": 1, "updated_at": 1}
     read = decode(encode("state", MappingProxyType({**record, "tags": ("a", "b"), "held": hold})))
     assert read["tags"] == ["a", "b"]
-    assert read["held"] == {"by": "ann", "reason": None, "since": 5}
+    assert read["held"] == {"by": "ann", "reason": None, "since": 5, "legal": False}
     assert type(read["state"]) is str
 
 
