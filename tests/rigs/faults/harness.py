@@ -62,9 +62,9 @@ class Partial(Exception):
 class Slot:
     """One worker: its port and data folder stay the same through all of its lives."""
 
-    def __init__(self, settings: Settings, folder: Path, number: int) -> None:
+    def __init__(self, settings: Settings, folder: Path, number: int, port: int) -> None:
         self.number = number
-        self.settings = replace(settings, http_port=free_port(), data_dir=folder / f"data-{number}")
+        self.settings = replace(settings, http_port=port, data_dir=folder / f"data-{number}")
         self.log = folder / f"worker-{number}.log"
         self.child: WorkerProcess | None = None
         self.variables: dict[str, str] = {}
@@ -104,7 +104,8 @@ class Cluster:
 
     def __init__(self, settings: Settings, folder: Path, workers: int = 2) -> None:
         self.settings = settings
-        self.slots = [Slot(settings, folder, number) for number in range(workers)]
+        ports = _free_ports(workers)
+        self.slots = [Slot(settings, folder, *each) for each in enumerate(ports)]
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +203,14 @@ class Cluster:
             return True
 
         await until(equal, seconds, "rows equal the oracle's", lambda: f"{wrong}\n{self.tails()}")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that differ: a port that was free may be given twice."""
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return sorted(found)
 
 
 def difference(found: Interactions, wanted: Interactions) -> str:

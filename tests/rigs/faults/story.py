@@ -103,6 +103,7 @@ async def told(
                 if task.done():
                     task.result()
             story.left.clear()
+            cluster.start()  # the last act may have ended one a moment ago
             await cluster.ready(_READY_S)
         finally:
             traffic.stop()
