@@ -18,7 +18,7 @@ from random import Random
 from aiokafka.errors import KafkaError
 
 from agents.tools.process import environment_of
-from schemas.errors import Recoverable
+from schemas.errors import EmberlineError
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.faults.harness import SMALL, Cluster, records
@@ -133,7 +133,8 @@ async def _operating(story: Story) -> None:
     while True:
         try:
             await story.operator.run(0.4)
-        except (Recoverable, KafkaError):
+        # a broker that has just begun may not know its topics yet
+        except (EmberlineError, KafkaError):
             story.did["the operator waited"] += 1
             await asyncio.sleep(0.5)
 
