@@ -312,6 +312,8 @@ def sweep_lines(sweep: RetentionSweep) -> Iterator[str]:
         )
     if sweep.skewed:
         yield "The sweep is suspended: the broker's clock and the worker's differ, mend them"
+    if sweep.archive_fault:
+        yield f"The sweep is suspended, and nothing expires: {sweep.archive_fault}"
 
 
 def unreadable_lines(worker: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from agents.coordinator.held import Held
 from agents.coordinator.records import ActorOf, Awaited, Item, read, unproven
 from agents.coordinator.rules.decide import decide
 from agents.coordinator.rules.inputs import (
+    ArchiveFault,
     CatalogSnapshot,
     DefinitionRead,
     DefinitionUnreadable,
@@ -87,7 +88,8 @@ class _Term:
 class Coordinator:
     """Runs where the control partition is assigned.
 
-    `running` is set while it leads: it has taken over and decides.
+    `running` is set while it leads: it has taken over and decides. `archive_fault` says how the
+    archive's topic would lose what moves to it, None while that is not known.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Coordinator:
         *,
         actor_of: ActorOf = unproven,
         keyed: Callable[[], bool] = lambda: False,
+        archive_fault: Callable[[], str | None] = lambda: None,
         items_per_step: int = _ITEMS_PER_STEP,
     ) -> None:
         self._environment = environment
@@ -107,6 +110,7 @@ class Coordinator:
         self._topics = Topics(settings.prefix)
         self._actor_of = actor_of
         self._keyed = keyed
+        self._archive_fault = archive_fault
         self._items_per_step = items_per_step
         self._own = (self._topics.coordinator, 0)
         self._schemas, self._remote = source_for(settings), registry_of(settings)
@@ -349,6 +353,9 @@ class Coordinator:
                     await self._step(term, [])
                 for one in foreign_states(batches, self._topics.state, term.writer.producer_id):
                     await self._step(term, [], extra=one)
+                fault = self._archive_fault()
+                if fault is not None and fault != term.state.sweep.archive_fault:
+                    await self._step(term, [], extra=ArchiveFault(fault))
                 due = wait_ms(term.state, self._clock.now_ms(), self._policy) == 0
                 if due and self._topics.catalog not in held:
                     await self._measure_skew(term)

@@ -45,8 +45,9 @@ _BEFORE: Mapping[str, str] = {
     "sweep_resumed": "the sweep goes on",
     "sweep_awaits_confirmation": "a sweep of too many sources waits; `detail` has its ID",
     "sweep_confirmed": "an operator has confirmed a sweep",
-    "sweep_suspended": "no sweep runs, because the clocks differ too much",
-    "sweep_continued": "the clocks agree again, and sweeps run",
+    "sweep_suspended": "nothing expires: the clocks differ too much, or the topic of the archive "
+    "would lose what moves to it",
+    "sweep_continued": "the clocks agree again, or the archive is safe again, and sweeps run",
     "request_repeated": "a request came again with the same id: nothing was done twice",
     "report_ignored": "a report names a shard that does not exist",
     "foreign_state_overwritten": "another program wrote to `lifecycle.state`; its record was "

@@ -14,6 +14,8 @@ __all__ = ["TopicWatch"]
 log = logging.getLogger(__name__)
 
 EVERY_S = 60.0
+#: What decides for how long a topic keeps its records.
+_KEEPING = ("topic", "incarnation", "cleanup.policy", "retention.ms", "retention.bytes")
 
 
 class TopicWatch:
@@ -35,6 +37,19 @@ class TopicWatch:
     def misleading(self) -> list[TopicProblem]:
         """The problems that may make answers wrong, or leave events unread."""
         return [problem for problem in self.findings if problem.misleads]
+
+    @property
+    def archive_fault(self) -> str | None:
+        """How the archive's topic would lose what moves to it, and the remedy; empty if it would
+        not, None before the first check.
+        """
+        if not self._ids:
+            return None
+        archive = Topics(self._settings.prefix).archive
+        for problem in self.findings:
+            if problem.topic == archive and problem.setting in _KEEPING:
+                return f"topic {problem}. {problem.remedy}"
+        return ""
 
     def unread(self, shard: int) -> dict[str, int]:
         """Records by topic in additional partitions that no shard reads. The shard whose number

@@ -212,7 +212,12 @@ def _app(environment: Environment, on_failed: Callable[[BaseException], None]) -
         budget.shards = shards
 
     def make_coordinator() -> Coordinator:
-        return Coordinator(environment, actor_of=actor_of, keyed=keyed)
+        return Coordinator(
+            environment,
+            actor_of=actor_of,
+            keyed=keyed,
+            archive_fault=lambda: watch.archive_fault,
+        )
 
     def make_context(manager: ShardManager) -> WorkerContext:
         return WorkerContext(

@@ -238,12 +238,7 @@ def _sources(
         _refuse(builder, request, f"{len(names)} sources are more than {MAX_SOURCES}: ask in parts")
         return
     command = replace(command, reason=shared(command.reason, len(names)))
-    checks = {
-        name: check_command(
-            kind, name, builder.sources.get(name), command, keys=builder.policy.keys
-        )
-        for name in names
-    }
+    checks = {name: _check(builder, kind, name, command) for name in names}
     refused = {name: found for name, found in checks.items() if found.code is not None}
     named = _told(refused, command)
     listed = tuple(name for name in names if name not in refused or name in named)
@@ -283,6 +278,17 @@ def _sources(
         requests.tell_whole(builder, request, whole)
     else:
         requests.close_if_done(builder, request)
+
+
+def _check(
+    builder: DecisionBuilder, kind: CommandType, name: str, command: Command
+) -> CommandCheck:
+    source = builder.sources.get(name)
+    found = check_command(kind, name, source, command, keys=builder.policy.keys)
+    if kind is CommandType.EXPIRE and found.code is None and builder.sweep.archive_fault:
+        why = f"the archive would lose it: {builder.sweep.archive_fault}"
+        return CommandCheck(CommandRefusal.INVALID_COMMAND, why)
+    return found
 
 
 def _told(refused: Mapping[str, CommandCheck], command: Command) -> frozenset[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from agents.coordinator.rules import catalog, commands, reports, retention_sweep
 from agents.coordinator.rules.decision import Decision, DecisionBuilder
 from agents.coordinator.rules.inputs import (
+    ArchiveFault,
     CatalogSnapshot,
     CommandRead,
     CommandUnreadable,
@@ -49,6 +50,8 @@ def decide(state: CoordinatorState, inputs: Sequence[Input], now: int, policy: P
                 reports.read(builder, item.report)
             case StateForeign():
                 reports.foreign(builder, item)
+            case ArchiveFault():
+                retention_sweep.archive_fault(builder, item.what)
             case Tick():
                 retention_sweep.tick(builder, item.skew_ms)
     reconcile_all(builder)

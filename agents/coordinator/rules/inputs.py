@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from schemas.records.lifecycle import Command, Definition, Report
 
 __all__ = [
+    "ArchiveFault",
     "CatalogSnapshot",
     "CommandRead",
     "CommandUnreadable",
@@ -85,6 +86,13 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveFault:
+    """How the archive's topic would lose what moves to it, and the remedy; empty: it would not."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateForeign:
     """Another producer has written a record of a source to `lifecycle.state`.
 
@@ -103,5 +111,6 @@ Input = (
     | CommandUnreadable
     | ReportRead
     | StateForeign
+    | ArchiveFault
     | Tick
 )

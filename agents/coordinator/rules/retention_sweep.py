@@ -20,7 +20,7 @@ from schemas.records.lifecycle import VISIBLE, State
 from schemas.words.plural import plural
 from streams.period import add_ms, milliseconds
 
-__all__ = ["name_of", "tick", "wait_ms"]
+__all__ = ["archive_fault", "name_of", "tick", "wait_ms"]
 
 _NAMED = 20
 """Sources that are named where a sweep asks."""
@@ -49,8 +49,21 @@ def tick(builder: DecisionBuilder, skew_ms: int | None) -> None:
     stopped = [source for source in builder.sources.values() if source.state is State.STOPPED]
     for source in stopped:
         _announce(builder, source)
-    if not builder.sweep.paused:
+    if not builder.sweep.paused and not builder.sweep.archive_fault:
         _expire(builder, [source for source in stopped if _due(source) <= builder.now])
+
+
+def archive_fault(builder: DecisionBuilder, what: str) -> None:
+    """Let nothing expire while the archive would lose it: `what` says how, and the remedy."""
+    if what == builder.sweep.archive_fault:
+        return
+    # what was due meanwhile expires at once when the archive is safe again
+    builder.put_sweep(archive_fault=what, next_at=0 if not what else builder.sweep.next_at)
+    builder.audit(
+        None,
+        "sweep_suspended" if what else "sweep_continued",
+        reason=what or "the archive keeps what moves to it",
+    )
 
 
 def _due(source: Source) -> int:

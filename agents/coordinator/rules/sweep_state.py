@@ -31,6 +31,8 @@ class RetentionSweep:
     approved_to: tuple[int, str] = (0, "")
     """Due time and name of the last source that was approved."""
     skewed: bool = False
+    archive_fault: str = ""
+    """How the archive's topic would lose what moves to it, and the remedy: nothing expires."""
 
 
 def sweep_of(plain: dict[str, Any]) -> RetentionSweep:

@@ -77,10 +77,15 @@ async def test_a_changed_setting_is_reported_until_it_is_corrected(
     watch = TopicWatch(Environment.of(settings))
     async with admin_of(settings) as admin:
         await set_configs(admin, {topics.archive: {"retention.ms": "1000000"}})
+        assert watch.archive_fault is None, "not looked at yet"
         await found(watch, (topics.archive, "retention.ms"))
+        assert "retention.ms is 1000000, must be -1. kafka-configs.sh" in (
+            watch.archive_fault or ""
+        )
         assert watch.misleading == [], "what is answered now is right"
         await set_configs(admin, {topics.archive: {"retention.ms": "-1"}})
     await found(watch)
+    assert watch.archive_fault == ""
     assert any("solved" in line for line in caplog.messages)
 
 

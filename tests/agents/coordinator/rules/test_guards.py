@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from agents.coordinator.rules.inputs import ArchiveFault
 from agents.coordinator.rules.outputs import Output
 from schemas.records.lifecycle import Phase, State
 from streams.period import parse
@@ -146,6 +147,37 @@ def test_nothing_expires_while_the_clocks_differ() -> None:
     assert desk.source(A).state is State.STOPPED
     assert "sweep_continued" in decisions(desk.tick(DAY, skew_ms=300_000))
     assert desk.source(A).state is State.EXPIRING
+
+
+FAULT = "topic archive: retention.ms is 1000, must be -1. kafka-configs.sh --alter"
+
+
+def test_nothing_expires_while_the_archive_would_lose_it() -> None:
+    desk = Desk()
+    desk.define(A, "STOPPED")
+    (audited,) = of(desk.take(ArchiveFault(FAULT)), "audit")
+    assert (audited["decision"], audited["reason"]) == ("sweep_suspended", FAULT)
+    assert desk.take(ArchiveFault(FAULT)) == [], "said once"
+    desk.tick(MONTH3 + DAY)
+    assert desk.source(A).state is State.STOPPED
+    refused = desk.command("expire", A)
+    assert outcomes(refused, A) == [("refused", "invalid_command")]
+    assert FAULT in of(refused, "control_results")[0]["message"]
+    desk.restart()
+    assert desk.state.sweep.archive_fault == FAULT
+
+    assert decisions(desk.take(ArchiveFault(""))) == ["sweep_continued"]
+    desk.tick()
+    assert desk.source(A).state is State.EXPIRING, "what was due meanwhile"
+
+
+def test_an_expired_source_comes_back_while_the_archive_would_lose_it() -> None:
+    """It is the way to save it."""
+    desk = Desk()
+    desk.expired(A)
+    desk.take(ArchiveFault(FAULT))
+    desk.command("restore", A)
+    assert desk.source(A).state is State.RESTORING
 
 
 def test_unknown_skew_does_not_hold_up_the_sweep() -> None:
