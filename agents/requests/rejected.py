@@ -33,9 +33,9 @@ class Rejected:
     records of the topic, or all since the time that was asked for, are counted."""
 
     counts: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    samples: dict[str, dict[tuple[int, int], dict[str, Any]]] = field(default_factory=dict)
     complete: bool = True
-    #: Code and topic of each record that is counted, for the marks of those that were sent again.
+    #: Code and topic of each record that is counted, for those that were sent again.
     places: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Rejected:
             "samples": [
                 one
                 for code in sorted(self.samples)
-                for one in sorted(self.samples[code], key=lambda sample: -sample["time"])
+                for one in sorted(self.samples[code].values(), key=lambda sample: -sample["time"])
             ],
             "complete": self.complete,
         }
@@ -116,24 +116,28 @@ def _take(
         if since is not None and record.timestamp < since:
             continue
         code, topic = headers.get("code", ""), headers.get("topic", "")
-        found.places[partition, record.offset] = code, topic
+        place = partition, record.offset
+        found.places[place] = code, topic
         count = found.counts.setdefault((code, topic), [0, 0])
         count[0] += 1
         count[1] = max(count[1], record.timestamp)
         if samples:
-            kept = found.samples.setdefault(code, [])
-            kept.append(_sample(record, headers))
+            kept = found.samples.setdefault(code, {})
+            kept[place] = _sample(record, headers)
             if len(kept) > samples:
-                kept.remove(min(kept, key=lambda one: one["time"]))
+                del kept[min(kept, key=lambda one: kept[one]["time"])]
 
 
 def _forget(found: Rejected, place: tuple[int, int]) -> None:
     """Leave a record out that was sent again."""
-    counted = found.places.pop(place, None)
-    if counted is not None:
-        found.counts[counted][0] -= 1
-        if not found.counts[counted][0]:
-            del found.counts[counted]
+    known = found.places.pop(place, None)
+    if known is None:
+        return
+    code, topic = known
+    found.counts[code, topic][0] -= 1
+    if not found.counts[code, topic][0]:
+        del found.counts[code, topic]
+    found.samples.get(code, {}).pop(place, None)
 
 
 def _sample(record: KafkaRecord, headers: Mapping[str, str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from agents.requests.audit_facts import REFUSALS, WHYS
 from agents.requests.erasure_facts import PLACES
 from agents.requests.erasure_facts import STATES as ERASURE_STATES
 from agents.requests.facts import STATES
+from agents.requests.replay_plan import Left
 from schemas.records.lifecycle import Outcome, State, Status
 
 __all__ = ["PROGRESS", "REQUESTS", "UNDERSTOOD"]
@@ -338,6 +339,24 @@ REQUESTS: Mapping[str, Any] = {
                 ),
             },
             "complete": {**_FLAG, "description": "whether all are counted"},
+        }
+    ),
+    "Replayed": _shape(
+        {
+            "dry_run": _FLAG,
+            "replayed": _COUNT,
+            "counts": {
+                "type": "array",
+                "items": _shape({"code": _TEXT, "topic": _TEXT, "count": _COUNT}),
+            },
+            "left": {
+                "type": "object",
+                "additionalProperties": _COUNT,
+                "description": "how many were not sent again, by reason: "
+                + ", ".join(reason.value for reason in Left),
+            },
+            "before": {**_COUNT, "description": "sent again by an earlier replay"},
+            "more": {**_FLAG, "description": "whether wanted records are left: ask again"},
         }
     ),
     "Settings": _shape(

@@ -251,3 +251,12 @@ async def test_rejected_records_are_counted_and_shown(connected: Site) -> None:
         _, found = await get(session, site, f"/rejected?since={future}")
         assert (found["counts"], found["complete"]) == ([], True)
         assert (await get(session, site, f"/rejected?samples={records.MOST_SAMPLES + 1}"))[0] == 400
+        for wrong in ({"codes": ["bad"]}, {"topics": ["control"]}, {"since": "1"}, {"dry_run": 1}):
+            assert (await post(session, site, "/rejected/replay", wrong))[0] == 400
+        status, found = await post(session, site, "/rejected/replay", {"dry_run": True})
+        assert (status, found["dry_run"], found["more"]) == (200, True, False)
+        assert found["replayed"] + sum(found["left"].values()) > 0
+        status, again = await post(session, site, "/rejected/replay")
+        assert (status, again["replayed"]) == (200, found["replayed"])
+        status, again = await post(session, site, "/rejected/replay")
+        assert (again["replayed"], again["before"]) == (0, found["replayed"])

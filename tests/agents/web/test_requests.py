@@ -401,10 +401,14 @@ async def test_a_worker_that_has_not_read_the_requests_says_so(operator: Operato
         assert (status, found["code"]) == (503, "shards_unavailable")
 
 
+HOLDING = ("hold", "unhold")
+
+
 async def test_scopes_and_the_actor_are_those_of_the_key(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     keys, reads = Keys().add("ann", [Scope.READ], 1)
     keys, operates = keys.add("bob", [Scope.OPERATE], 2)
+    keys, carl = keys.add("carl", [Scope.OPERATE], 3)
     keys.save(file)
     saved = Keys.load(file)
     assert saved is not None
@@ -419,13 +423,26 @@ async def test_scopes_and_the_actor_are_those_of_the_key(tmp_path: Path) -> None
         status, found, _ = await operator.post("/restores", {"sources": [B]})
         assert (status, found["scope"]) == (403, "operate")
         operator.headers = {"Authorization": f"Bearer {operates}"}
-        status, found, headers = await operator.post(f"/sources/{B}/hold", {"reason": "law"})
+        refused = await operator.post("/requests", {"type": "unhold", "tag": "t", "legal": True})
+        assert (refused[0], refused[1]["code"]) == (400, "bad_request")
+        law = {"reason": "law", "legal": True}
+        status, found, headers = await operator.post(f"/sources/{B}/hold", law)
         assert (status, found["actor"]) == (200, "bob")
         assert (await operator.get(headers["Location"]))[0] == 403
         operator.headers = {"Authorization": f"Bearer {reads}"}
         assert (await operator.get(headers["Location"]))[1]["actor"] == "bob"
-    (entry,) = [one for one in site.paper.desk.said if one.record.get("decision") == "hold"]
-    assert entry.record["by"] == "bob"
+        # who has set a legal hold cannot release it, and another key's owner can
+        operator.headers = {"Authorization": f"Bearer {operates}"}
+        status, found, _ = await operator.post(f"/sources/{B}/unhold")
+        assert (status, found["code"], found["refusal"]) == (
+            409, "command_refused", "second_person"
+        )  # fmt: skip
+        operator.headers = {"Authorization": f"Bearer {carl}"}
+        assert (await operator.post(f"/sources/{B}/unhold"))[0] == 200
+    held, released = (
+        one.record for one in site.paper.desk.said if one.record.get("decision") in HOLDING
+    )
+    assert (held["by"], released["by"]) == ("bob", "carl")
 
 
 async def test_progress_is_told_by_source_and_together_with_the_time_left(tmp_path: Path) -> None:
