@@ -12,9 +12,9 @@ from mode import ServiceT
 from agents.scatter.context import WorkerContext
 from agents.supervision.shard_manager import Actors, Shard, ShardManager
 from agents.web.server import Web
-from streams.group.membership import Assigned, Membership
+from agents.worker.member import member_of, subscribed
+from streams.group.membership import Membership
 from streams.group.transport import SCHEME
-from streams.kafka.topics import Topics
 from streams.settings import Settings
 
 __all__ = ["App", "build_app"]
@@ -110,32 +110,17 @@ def build_app(
         topic_disable_leader=True,
         web_enabled=True,
     )
-    topics = Topics(settings.prefix)
-    sharded = (*topics.events.values(), topics.repartition)
-    app.topics.add(app.topic(*sharded, topics.control))
+    app.topics.add(app.topic(*subscribed(settings)))
     deliver = _ingest_agent(app, on_failed)
-
-    async def assigned(found: Assigned) -> None:
-        on_held(len(found.shards))
-        await app.manager.assigned(found.shards, found.control, found.generation, found.directory)
-
-    app.membership = Membership(
+    member = member_of(
         settings,
-        sharded,
-        topics.control,
-        address=lambda: app.context.address,
-        on_assigned=assigned,
-        on_failed=on_failed,
-    )
-    app.manager = ShardManager(
         actors,
+        make_context,
         deliver=deliver,
-        request_rejoin=app.membership.request_rejoin,
         on_failed=on_failed,
+        on_held=on_held,
     )
-    actors.ownership.silent_s = app.membership.silent_s
-    actors.ownership.lapses = lambda: app.membership.lapses
-    app.context = make_context(app.manager)
+    app.manager, app.membership, app.context = member.manager, member.membership, member.context
     app.timer(TELL_OFFSETS_S)(_tell_offsets(app))
     return app
 

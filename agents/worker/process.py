@@ -6,39 +6,20 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import faust
 
-from agents.coordinator.coordinator import Coordinator
-from agents.coordinator.proof import proven
-from agents.http.keyring import KeyRing, KeysLost, check_exposure
+from agents.http.keyring import check_exposure
 from agents.http.spool import clean_up
-from agents.notify.notifier import Notifier, NotifierParts
-from agents.notify.sending import Sender
-from agents.resources.budget import Budget
-from agents.resources.scheduler import Scheduler
-from agents.scatter.context import WorkerContext
-from agents.shard.ownership import Ownership
-from agents.shard.shard import Shard
-from agents.supervision.broker_gate import BrokerGate
-from agents.supervision.shard_manager import Actors, Deliver, MakeActor, ShardManager
-from agents.supervision.topic_watch import TopicWatch
-from agents.views import catalog_view, state_view
-from agents.views.catalog_view import CatalogView
-from agents.views.request_view import RequestView
-from agents.views.state_view import StateView
 from agents.web import access_log
 from agents.worker.app import App, build_app
+from agents.worker.assembly import assemble
 from agents.worker.preflight import locked, topics_checked
-from schemas.decode.batch_records import KafkaRecord
 from schemas.errors import EmberlineError, Fatal
 from streams.kafka.environment import Environment
-from streams.kafka.topics import Topics
 from streams.settings import Settings
-from streams.state.state_store import shared_cache
 
 __all__ = ["Ready", "work"]
 
@@ -69,16 +50,6 @@ class _Worker(faust.Worker):
 
     def install_signal_handlers(self) -> None:
         """Does nothing: they are installed before the preflight."""
-
-
-class _Follower:
-    """The reader of a view as an actor."""
-
-    def __init__(self, follow: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._follow = follow
-
-    async def run(self) -> None:
-        await self._follow()
 
 
 async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
@@ -175,76 +146,13 @@ async def _announce(app: App, on_ready: Ready) -> None:
 
 
 def _app(environment: Environment, on_failed: Callable[[BaseException], None]) -> App:
-    settings = environment.settings
-    view, catalog = StateView(), CatalogView()
-    requests = RequestView(erasures=view.erasures)
-    keyring, control = KeyRing(settings.keys_file), Topics(settings.prefix).control
-    budget = Budget(settings, scheduler=Scheduler(environment.clock))
-    gate, ownership, watch = BrokerGate(environment.kafka), Ownership(), TopicWatch(environment)
-    cache = shared_cache(budget.cache_bytes)
-
-    def email_of(name: str) -> str:
-        try:
-            keys = keyring.keys
-        except KeysLost:
-            return ""
-        return "" if keys is None else keys.email_of(name)
-
-    telling = NotifierParts(view, requests, Sender(settings, environment.clock), email_of)
-
-    def make_shard(partition: int, deliver: Deliver) -> Shard:
-        return Shard(environment, partition, view, cache, budget, deliver, ownership)
-
-    def actor_of(record: KafkaRecord) -> str | None:
-        try:
-            keys = keyring.keys
-        except KeysLost:
-            return None
-        return None if keys is None else proven(keys.command_key, control, record)
-
-    def keyed() -> bool:
-        try:
-            return keyring.keys is not None
-        except KeysLost:
-            return True
-
-    def on_held(shards: int) -> None:
-        budget.shards = shards
-
-    def make_coordinator() -> Coordinator:
-        return Coordinator(
-            environment,
-            actor_of=actor_of,
-            keyed=keyed,
-            archive_fault=lambda: watch.archive_fault,
-        )
-
-    def make_context(manager: ShardManager) -> WorkerContext:
-        return WorkerContext(
-            settings, manager, view, watch, environment.kafka, catalog, requests=requests
-        )
-
-    companions: dict[str, MakeActor] = {
-        "state view": lambda: _Follower(partial(state_view.follow, environment, view)),
-        "catalog view": lambda: _Follower(
-            partial(catalog_view.follow, environment, catalog, requests, view)
-        ),
-        "broker watch": lambda: gate,
-        "topic watch": lambda: watch,
-    }
+    assembled = assemble(environment)
     return build_app(
-        settings,
-        Actors(
-            gate,
-            make_shard,
-            make_coordinator,
-            {"notifier": lambda: Notifier(environment, telling)},
-            companions,
-            ownership,
-        ),
-        make_context,
+        environment.settings,
+        assembled.actors,
+        assembled.make_context,
         on_failed=on_failed,
-        on_held=on_held,
+        on_held=assembled.on_held,
     )
 
 

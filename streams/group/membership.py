@@ -55,7 +55,8 @@ class Membership:
     `topics` are the topics with one partition for each shard, `control` is the coordinator's topic.
     `address` is called at every join and returns the worker's HTTP address. `on_assigned` runs in
     the app's loop, in the order of the generations, and must not wait, because the group does not
-    wait for it. `on_failed` gets the error that ended the membership.
+    wait for it. `on_failed` gets the error that ended the membership. `now` gives seconds that also
+    count while the process is suspended.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Membership:
         address: Callable[[], str],
         on_assigned: Callable[[Assigned], Awaitable[None]],
         on_failed: Callable[[BaseException], None],
+        now: Callable[[], float] = steady_s,
     ) -> None:
         self.settings = settings
         self.topics = (*topics, control)
@@ -76,14 +78,15 @@ class Membership:
         self.on_failed = on_failed
         self._member_file = settings.data_dir / "member"
         self._link: TransportLink | None = None
-        self._heard = steady_s()
+        self._now = now
+        self._heard = now()
         self._told: int | None = None
         self._lock = threading.Lock()
         self.lapses = 0
         """How often the group was silent for so long that others may have had the shards."""
 
     def heard(self, at: float) -> None:
-        """The group has acknowledged a request that this worker sent at that time (`steady_s`). The
+        """The group has acknowledged a request that this worker sent at that time (by `now`). The
         time of sending counts, because the answer may be read much later. May be called from any
         thread.
         """
@@ -98,7 +101,7 @@ class Membership:
             self._heard = float("-inf")
 
     async def assigned(self, assigned: Assigned, at: float) -> None:
-        """Pass on an assignment that was requested at that time (`steady_s`). Runs in the app's
+        """Pass on an assignment that was requested at that time (by `now`). Runs in the app's
         loop.
 
         The assignment counts as an acknowledgement of the group only after all actors of this
@@ -116,7 +119,7 @@ class Membership:
         """
         if self._link is not None and self._told not in (None, self._link.generation):
             return float("inf")
-        return steady_s() - self._heard
+        return self._now() - self._heard
 
     def attach(self, link: TransportLink) -> None:
         """Called by the transport when it has started."""

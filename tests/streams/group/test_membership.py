@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from streams.group import membership as module
 from streams.group.membership import SESSION_S, Assigned, Membership
 from streams.group.shard_plan import Directory
 from streams.settings import load
@@ -33,6 +32,7 @@ class Bench:
             address=lambda: "",
             on_assigned=self.assigned,
             on_failed=lambda error: None,
+            now=lambda: self.now,
         )
         self.membership.heard(self.now)
         self.membership.attach(self.group)
@@ -43,11 +43,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(module, "steady_s", lambda: 100.0)
-    made = Bench(tmp_path)
-    monkeypatch.setattr(module, "steady_s", lambda: made.now)
-    return made
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
 
 
 def assigned(generation: int) -> Assigned:
