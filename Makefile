@@ -13,6 +13,7 @@ help:
 	@echo 'make demo    a day of events through a real broker: expiry, archive, restore, checked'
 	@echo 'make test    lint, types and every test'
 	@echo 'make unit    only the tests that need no broker'
+	@echo 'make sim     10,000 simulated histories (SEEDS=from:to for others), see docs/simulation.md'
 	@echo 'make lint    ruff, without changing anything; make format changes'
 	@echo 'make types   mypy'
 	@echo 'make fuzz    each reader of bytes from outside, 2 minutes each: SECONDS_EACH=120 SEED=1'
@@ -39,6 +40,10 @@ test: lint types
 
 unit: $(STAMP)
 	@$(BIN)/pytest -m 'not connected'
+
+SEEDS ?= 0:10000
+sim: $(STAMP)
+	@$(BIN)/python -m tests.sim --seeds $(SEEDS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -1,0 +1,248 @@
+"""What must be true when a run is over: compared with the history of the log, source by source."""
+
+import itertools
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from agents.shard.shard import Shard
+from agents.tools.oracle import Interactions
+from schemas.records import codec
+from schemas.records.lifecycle import HIDDEN, WORKING, Outcome, SourceState
+from schemas.segment.codec import decode
+from schemas.tables.interaction import KEY
+from schemas.tables.profile import PROFILE
+from streams.state.archive import ArchiveDamage
+from tests.sim.reached import reached
+from tests.sim.truth import ShardTruth, truths
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+__all__ = ["Violation", "check", "pending"]
+
+
+class Violation(AssertionError):
+    """A promise is broken."""
+
+
+def pending(world: "World") -> list[str]:
+    """What has not come to its end; empty once a healed world is quiet."""
+    found: list[str] = []
+    shards: dict[int, Shard] = {}
+    coordinators = 0
+    for slot in world.slots:
+        process = slot.process
+        if process is None or not process.runs:
+            found.append(f"{slot.name} does not run")
+            continue
+        manager, context = process.member.manager, process.member.context
+        coordinators += manager.coordinates
+        if not manager.ready or not manager.in_touch:
+            found.append(f"{process.name} is not ready")
+        if manager.generation != world.group.generation:
+            found.append(f"{process.name} is of generation {manager.generation}")
+        for partition, shard in manager.shards.items():
+            if shard is None or partition in shards:
+                found.append(f"shard {partition} runs twice, or not")
+            else:
+                shards[partition] = shard  # type: ignore[assignment]
+        for topic, position in (
+            (world.topics.state, context.states.position),
+            (world.topics.coordinator, context.requests.position),
+        ):
+            if position < world.kafka.log((topic, 0)).stable:
+                found.append(f"{process.name} has read {topic} up to {position}")
+    if coordinators != 1:
+        found.append(f"{coordinators} coordinators")
+    if set(shards) != set(range(world.plan.partitions)):
+        found.append(f"only the shards {sorted(shards)} run")
+    for partition, shard in shards.items():
+        lag = {topic: behind for topic, behind in shard.status.lag.items() if behind}
+        if lag or not shard.ready:
+            found.append(f"shard {partition} lags: {lag}")
+    process = next(iter(world.running()), None)
+    if process is not None:
+        for record in process.member.context.states:
+            if record.state in WORKING:
+                found.append(f"{record.source} is {record.state}")
+        taken = process.member.context.catalog.taken_in
+        for topic in (world.topics.catalog, world.topics.control, world.topics.shard_reports):
+            end = world.kafka.log((topic, 0)).stable
+            if taken.get(topic, 0) < end and _has_records(world, topic, taken.get(topic, 0)):
+                found.append(f"the coordinator has taken in {topic} up to {taken.get(topic)}")
+    return found
+
+
+def _has_records(world: "World", topic: str, since: int) -> bool:
+    return any(one.offset >= since for one in world.history.committed(world.kafka, (topic, 0)))
+
+
+async def check(world: "World") -> None:
+    """Raises Violation. The world must be healed and quiet."""
+    found = truths(world)
+    shards = _shards(world)
+    told = states_told(world)
+    states = {source: [state for _, state in records] for source, records in told.items()}
+    latest = {source: records[-1] for source, records in states.items()}
+    for truth in found:
+        await _rows(world, truth, shards[truth.partition], latest)
+    _versions(states)
+    _facts(world, latest)
+    _requests(world)
+    if wrong := world.questions.wrong(found, told):
+        raise Violation(f"{len(wrong)} answers were wrong. " + wrong[0])
+
+
+def _shards(world: "World") -> dict[int, Shard]:
+    return {
+        partition: shard
+        for process in world.running()
+        for partition, shard in process.member.manager.shards.items()
+        if isinstance(shard, Shard)
+    }
+
+
+async def _rows(
+    world: "World", truth: ShardTruth, shard: Shard, latest: dict[str, SourceState]
+) -> None:
+    """Row for row: hot and archived rows together are what the events make; a visible source has
+    all of them hot, an expired one at most late rows.
+    """
+    last = len(truth.moments) - 1
+    store = shard._store
+    if truth.moments[last].cursor != store.table.cursor:
+        raise Violation(f"shard {truth.partition}: another cursor than its changelog has")
+    ends = {event.topic: event.offset for event in truth.everything}
+    for topic, offset in ends.items():
+        if store.table.cursor.get(topic, 0) <= offset:
+            raise Violation(f"shard {truth.partition}: {topic} is not folded up to its end")
+    expected = truth.rows(last)
+    pinned = await store.pin()
+    hot: Interactions = {}
+    for frame in pinned.deltas:
+        _fold(hot, frame)
+    for index in pinned.segments.values():
+        _fold(hot, decode(pinned.bytes_of(index)))
+    archived: dict[str, Interactions] = defaultdict(dict)
+    for source, entries in store.table.manifest.items():
+        async for found in shard._context.archive.read(dict(entries)):
+            if isinstance(found, ArchiveDamage):
+                raise Violation(f"{source} is damaged at {found.place}: {found.what}")
+            _fold(archived[source], decode(found.data))
+    sources = ({key[0] for key in (*expected, *hot)} | archived.keys()) - {PROFILE}
+    for source in sorted(sources):
+        wanted = _of(expected, source)
+        here = _of(hot, source)
+        state = latest.get(source)
+        hidden = state is not None and state.state in HIDDEN
+        both = dict(here)
+        for key, span in archived[source].items():
+            known = both.get(key, span)
+            both[key] = (min(known[0], span[0]), max(known[1], span[1]))
+        what = f"shard {truth.partition}, {source} ({state.state if state else 'no state'})"
+        _same(f"{what}: hot and archive", both, wanted)
+        if hidden:
+            reached("check: expired source")
+            if here:
+                reached("check: late rows of an expired source")
+        else:
+            _same(f"{what}: hot", here, wanted)
+            if archived[source]:
+                reached("check: restored source")
+
+
+def _fold(rows: Interactions, frame: Any) -> None:
+    for *key, first, last in frame.select(*KEY, "first", "last").iter_rows():
+        known = rows.get(tuple(key), (first, last))
+        rows[tuple(key)] = (min(known[0], first), max(known[1], last))
+
+
+def _of(rows: Interactions, source: str) -> Interactions:
+    return {key: span for key, span in rows.items() if key[0] == source}
+
+
+def _same(what: str, found: Interactions, wanted: Interactions) -> None:
+    if found == wanted:
+        return
+    missing = sorted((wanted.keys() - found.keys()), key=repr)[:3]
+    strange = sorted((found.keys() - wanted.keys()), key=repr)[:3]
+    other = [k for k in found.keys() & wanted.keys() if found[k] != wanted[k]][:3]
+    raise Violation(
+        f"{what}: {len(found)} rows instead of {len(wanted)}; missing {missing}, "
+        f"too many {strange}, other times {[(k, found[k], wanted[k]) for k in other]}"
+    )
+
+
+def states_told(world: "World") -> dict[str, list[tuple[int, SourceState]]]:
+    """All records of `lifecycle.state` by source, in order, with their offsets."""
+    found: dict[str, list[tuple[int, SourceState]]] = defaultdict(list)
+    for record in world.history.committed(world.kafka, (world.topics.state, 0)):
+        value: Any = codec.decode(record.value or b"", "state")
+        state = SourceState.from_record(value)
+        found[state.source].append((record.offset, state))
+    return found
+
+
+def _versions(states: dict[str, list[SourceState]]) -> None:
+    """Versions and epochs never go back; one version has one state."""
+    for source, records in states.items():
+        for former, later in itertools.pairwise(records):
+            if later.version < former.version or later.epoch < former.epoch:
+                raise Violation(
+                    f"{source}: version {later.version} of epoch {later.epoch} after "
+                    f"{former.version} of {former.epoch}"
+                )
+            if later.version == former.version and later.state is not former.state:
+                raise Violation(f"{source}: version {later.version} has two states")
+
+
+def _facts(world: "World", latest: dict[str, SourceState]) -> None:
+    """Every expiry and every restore is told once."""
+    expired = _told(world, world.topics.expired, "expired")
+    restored = _told(world, world.topics.restored, "restored")
+    for what, found in (("expired", expired), ("restored", restored)):
+        twice = [key for key, count in Counter(found).items() if count > 1]
+        if twice:
+            raise Violation(f"{what} is told twice: {twice}")
+        if found:
+            reached(f"fact: {what}")
+    for source, state in latest.items():
+        epochs = sorted(epoch for name, epoch in expired if name == source)
+        wanted = list(range(1, state.epoch + 1))
+        if epochs != wanted:
+            raise Violation(f"{source}: expiries {epochs} are told instead of {wanted}")
+    strange = [one for one in restored if one not in expired]
+    if strange:
+        raise Violation(f"restored and never expired: {strange}")
+
+
+def _told(world: "World", topic: str, schema: str) -> list[tuple[str, int]]:
+    found = []
+    for record in world.history.committed(world.kafka, (topic, 0)):
+        fact: Any = codec.decode(record.value or b"", schema)
+        found.append((fact["source"], fact["epoch"]))
+    return found
+
+
+def _requests(world: "World") -> None:
+    """Every request has one outcome as a whole, and one for each source that was accepted."""
+    results: dict[tuple[str, str | None], list[tuple[str, str | None]]] = defaultdict(list)
+    for record in world.history.committed(world.kafka, (world.topics.control_results, 0)):
+        result: Any = codec.decode(record.value or b"", "result")
+        outcome = result["outcome"], result["code"]
+        results[result["request_id"], result["source"]].append(outcome)
+    asked = {
+        meant["request_id"]
+        for record in world.history.committed(world.kafka, (world.topics.control, 0))
+        for meant in [world.workload.commands.get(record.value or b"")]
+        if meant is not None
+    }
+    for name in sorted(asked):
+        if (name, None) not in results:
+            raise Violation(f"{name} has no answer")
+    for (name, source), outcomes in results.items():
+        final = {outcome for outcome in outcomes if Outcome(outcome[0]).final}
+        if not final:
+            raise Violation(f"{name} of {source} has not ended: {outcomes}")
+        if len(final) > 1:
+            raise Violation(f"{name} of {source} ended in several ways: {sorted(final)}")

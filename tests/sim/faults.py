@@ -1,0 +1,227 @@
+"""The faults of workers, their group, their disks and clocks. Each is a coroutine that runs in the
+phase with faults, beside all others, and is cancelled at its end.
+
+The faults of the log itself are in tests/sim/log/faults.py; `log: ...` here switches them on.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.sim.disk import AfterCrash
+from tests.sim.log.faults import Rates
+from tests.sim.reached import reached
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+__all__ = ["FAULTS", "Fault"]
+
+Fault = Callable[["World", Random], Awaitable[None]]
+
+FAULTS: dict[str, Fault] = {}
+"""By name, as a plan names them."""
+
+
+def _fault(name: str) -> Callable[[Fault], Fault]:
+    def named(fault: Fault) -> Fault:
+        FAULTS[name] = fault
+        return fault
+
+    return named
+
+
+async def _pause(world: "World", random: Random, times: float) -> None:
+    """Until the fault happens next: about so many times in the phase."""
+    await asyncio.sleep(random.expovariate(times / world.plan.busy_s))
+
+
+@_fault("crash")
+async def _crash(world: "World", random: Random) -> None:
+    """A process is killed between any two of its callbacks, and started again."""
+    while True:
+        await _pause(world, random, 3)
+        slot = random.choice(world.slots)
+        if slot.process is None or not slot.process.runs:
+            continue
+        after = random.choice((AfterCrash.UNFLUSHED, AfterCrash.FLUSHED))
+        await world.crash(slot, after, steps=random.randrange(400))
+        await asyncio.sleep(random.choice((0.0, 1.0, 5.0, 15.0)))
+        world.begin(slot)
+
+
+@_fault("disk")
+async def _disk(world: "World", random: Random) -> None:
+    """A crash takes the local stores with it, or parts of them."""
+    while True:
+        await _pause(world, random, 2)
+        slot = random.choice(world.slots)
+        if slot.process is None or not slot.process.runs:
+            continue
+        if random.random() < 0.3:
+            world.disks.kept(slot.name, slot.process.folder)
+        await world.crash(slot, random.choice(list(AfterCrash)))
+        await asyncio.sleep(random.random() * 3)
+        world.begin(slot)
+
+
+@_fault("freeze")
+async def _freeze(world: "World", random: Random) -> None:
+    """A process stands still for a while: shorter or longer than its session."""
+    while True:
+        await _pause(world, random, 3)
+        slot = random.choice(world.slots)
+        process = slot.process
+        if process is None or not process.runs:
+            continue
+        for_s = random.choice((1.0, 3.0, 9.0, 11.0, 14.0, 40.0)) * (0.8 + 0.4 * random.random())
+        reached("freeze: longer than the session" if for_s > 10 else "freeze: short")
+        world.freeze(process.name, for_s)
+        await asyncio.sleep(for_s)
+        world.questions.burst(random, process)
+
+
+@_fault("zombie")
+async def _zombie(world: "World", random: Random) -> None:
+    """A process wakes two generations of the group later."""
+    while True:
+        await _pause(world, random, 1)
+        slot = random.choice(world.slots)
+        process = slot.process
+        if process is None or not process.runs or len(world.slots) < 2:
+            continue
+        began = world.group.generation
+        world.freeze(process.name)
+        other = random.choice([one for one in world.slots if one is not slot])
+        for _ in range(60):
+            await asyncio.sleep(1.0)
+            if world.group.generation == began + 1 and other.process is not None:
+                world.rejoin(other)
+            if world.group.generation >= began + 2:
+                reached("zombie: woke two generations later")
+                break
+        world.questions.burst(random, process)
+        world.thaw(process.name)
+
+
+@_fault("restart")
+async def _restart(world: "World", random: Random) -> None:
+    """Processes end in an orderly way, and start again: a rolling restart."""
+    while True:
+        await _pause(world, random, 2)
+        slot = random.choice(world.slots)
+        if slot.process is None or not slot.process.runs:
+            continue
+        await world.stop(slot)
+        await asyncio.sleep(random.random() * 5)
+        world.begin(slot)
+
+
+@_fault("group silent")
+async def _group_silent(world: "World", random: Random) -> None:
+    """The group does not hear a worker for some time, while the brokers of its logs do."""
+    while True:
+        await _pause(world, random, 2)
+        slot = random.choice(world.slots)
+        if slot.process is None:
+            continue
+        for_s = random.choice((2.0, 6.0, 12.0, 20.0))
+        reached("group: worker cut off")
+        process = slot.process
+        world.cut_off.add(process.name)
+        until = world.loop.time() + for_s
+        while world.loop.time() < until:
+            await asyncio.sleep(random.random() * 2)
+            world.questions.burst(random, process)
+        world.cut_off.discard(process.name)
+
+
+@_fault("group slow")
+async def _group_slow(world: "World", random: Random) -> None:
+    """Messages of the group are late, so assignments reach the members at different moments."""
+    world.group_late_s = random.choice((0.5, 1.5, 3.0))
+    await asyncio.sleep(world.plan.busy_s)
+
+
+@_fault("rejoins")
+async def _rejoins(world: "World", random: Random) -> None:
+    """Members ask for new generations for no reason."""
+    while True:
+        await _pause(world, random, 4)
+        slot = random.choice(world.slots)
+        if slot.process is not None and slot.process.runs:
+            world.rejoin(slot)
+
+
+@_fault("peers")
+async def _peers(world: "World", random: Random) -> None:
+    """Questions between workers are late, or do not arrive."""
+    world.peers_late_s, world.peers_lost = random.choice((0.2, 1.0)), random.choice((0.0, 0.2))
+    await asyncio.sleep(world.plan.busy_s)
+
+
+@_fault("clocks")
+async def _clocks(world: "World", random: Random) -> None:
+    """The clock of one machine is corrected, in either direction."""
+    while True:
+        await _pause(world, random, 3)
+        slot = random.choice(world.slots)
+        reached("clock jumped")
+        slot.clock.jump(random.choice((-1, 1)) * random.choice((500, 20_000, 600_000, 86_400_000)))
+
+
+@_fault("brokers away")
+async def _brokers_away(world: "World", random: Random) -> None:
+    """No broker answers for some time, or one; or one hangs."""
+    network = world.kafka.network
+    while True:
+        await _pause(world, random, 1.5)
+        one = random.randrange(network.nodes)
+        which = random.choice((set(range(network.nodes)), {one}))
+        held = network.hanging if random.random() < 0.3 else network.down
+        reached("brokers away" if len(which) > 1 else "one broker away")
+        held |= which
+        await asyncio.sleep(random.choice((0.5, 3.0, 12.0, 20.0)))
+        held -= which
+
+
+@_fault("compaction")
+async def _compaction(world: "World", random: Random) -> None:
+    """Compacted topics are compacted often."""
+    while True:
+        await _pause(world, random, 6)
+        world.compact(random)
+
+
+@_fault("open transactions")
+async def _open_transactions(world: "World", random: Random) -> None:
+    """Producers leave transactions open, so readers cannot read on."""
+    while True:
+        await _pause(world, random, 3)
+        await world.produce_open(random)
+
+
+@_fault("mail")
+async def _mail(world: "World", random: Random) -> None:
+    """The mail server does not answer, refuses, or forgets that it has accepted."""
+    world.mail_trouble = random.choice((0.2, 0.7))
+    await asyncio.sleep(world.plan.busy_s)
+
+
+def _log_fault(name: str) -> None:
+    @_fault(f"log: {name}")
+    async def fault(world: "World", random: Random) -> None:
+        """A fault of the simulated log, for some stretches of the phase."""
+        faults = world.kafka.faults
+        while True:
+            rate = random.choice((0.01, 0.05, 0.3))
+            faults.rates = replace(faults.rates, **{name: rate})
+            await _pause(world, random, 3)
+            faults.rates = replace(faults.rates, **{name: 0.0})
+            await _pause(world, random, 6)
+
+
+for _name in Rates.names():
+    _log_fault(_name)

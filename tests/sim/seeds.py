@@ -1,0 +1,109 @@
+"""Many runs: several processes, one outcome after the other, in the order in which they end."""
+
+import faulthandler
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from unittest.mock import patch
+
+from tests.sim.plan import RunPlan
+from tests.sim.planted.faults import planted
+from tests.sim.reached import missing
+from tests.sim.run import Outcome, run
+
+__all__ = ["Summary", "command", "environment", "one", "outcomes"]
+
+#: One run in so many is made twice, and both must be the same.
+TWICE = 100
+
+
+def environment() -> dict[str, str]:
+    """What a process that runs seeds needs in its environment, so that all do the same."""
+    return {**os.environ, "PYTHONHASHSEED": "0", "POLARS_MAX_THREADS": "1"}
+
+
+def command(plan: RunPlan, plant: str = "") -> str:
+    """The command that repeats a run."""
+    planting = f" --planted '{plant}'" if plant else ""
+    changes = plan.changes()
+    return f"python -m tests.sim --seed {plan.seed}" + (
+        f" --plan '{changes}'{planting}" if changes else planting
+    )
+
+
+def one(seed: int, changes: str = "", plant: str = "") -> Outcome:
+    """One run; of some seeds two, which must be the same."""
+    plan = RunPlan.changed(seed, changes)
+    with planted(plant):
+        outcome = run(plan)
+        if seed % TWICE == TWICE - 1:
+            again = run(plan)
+            if again.trace != outcome.trace and not outcome.error:
+                outcome.error = f"Undetermined: two runs differ, {outcome.trace}, {again.trace}"
+    return outcome
+
+
+@dataclass
+class Summary:
+    """What many runs have reached, and those that failed."""
+
+    seeds: int = 0
+    virtual_s: float = 0.0
+    real_s: float = 0.0
+    reached: Counter[str] = field(default_factory=Counter)
+    failed: list[Outcome] = field(default_factory=list)
+
+    def take(self, outcome: Outcome) -> None:
+        """Add a run."""
+        self.seeds += 1
+        self.virtual_s += outcome.virtual_s
+        self.real_s += outcome.real_s
+        self.reached.update(outcome.reached.keys())
+        if outcome.error:
+            self.failed.append(outcome)
+
+    @property
+    def missing(self) -> list[str]:
+        """What so many runs should have reached and have not."""
+        return missing(self.reached, self.seeds)
+
+
+def outcomes(
+    seeds: Iterable[int], jobs: int, changes: str = "", plant: str = ""
+) -> Generator[Outcome, None, None]:
+    """The outcome of each seed, as they end."""
+    left = iter(seeds)
+    context = get_context("spawn")
+    with (
+        patch.dict(os.environ, environment()),
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_quiet) as pool,
+    ):
+        running: dict[Future[Outcome], int] = {}
+        try:
+            while True:
+                while len(running) < 2 * jobs and (seed := next(left, None)) is not None:
+                    running[pool.submit(one, seed, changes, plant)] = seed
+                if not running:
+                    return
+                ended = next(as_completed(running))
+                seed = running.pop(ended)
+                yield ended.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _quiet() -> None:
+    """A process for runs logs nothing; native code tells of every panic that Python catches."""
+    logging.disable(logging.CRITICAL)
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    sys.stderr = os.fdopen(kept, "w")
+    faulthandler.enable(sys.stderr)
