@@ -161,8 +161,11 @@ async def resolve(context: WorkerContext, users: Iterable[str]) -> Resolved:
 
 
 def _masked(context: WorkerContext, facts: UserFacts) -> UserFacts:
-    """Without the rows of sources that were deleted for good: no answer has them."""
-    gone = _deleted_for_good(context, facts.rows)
+    """Without the rows of sources that were deleted for good: no answer has them. Nor of sources
+    that are hidden here: the shard may be with a worker that has not read so far.
+    """
+    records = map(context.states.get, set(facts.rows["source"].to_list()))
+    gone = [each.source for each in records if each and (each.hidden or each.legacy_deleted)]
     if not gone:
         return facts
     covered = facts.rows["source"].is_in(gone)

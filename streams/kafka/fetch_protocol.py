@@ -188,7 +188,9 @@ class FetchProtocol:
                     self._refused(found, partition, asked_from, code)
                     continue
                 self._unanswered.discard(partition)
-                self._ends[partition] = high
+                # A new leader may not know for a moment what its predecessor acknowledged: a log
+                # that was longer is not read to its end.
+                self._ends[partition] = max(high, self._ends.get(partition, 0))
                 self._held_back[partition] = max(0, high - rest[0]) if rest[0] >= 0 else 0
                 aborted = rest[2] if response.API_VERSION >= 11 else rest[-2]
                 found.sent.append(PartitionBytes(partition, asked_from, data, aborted or ()))

@@ -333,6 +333,23 @@ def test_a_new_leader_may_not_know_for_a_moment_what_is_committed() -> None:
     on_brokers(main)
 
 
+def test_a_reader_counts_what_it_knows_to_be_there_though_a_new_leader_does_not() -> None:
+    async def main(brokers: Brokers) -> None:
+        brokers.append(STAMPED, *[b"%d" % number for number in range(10)])
+        brokers.cluster.faults.rates = Rates(behind=1.0, behind_s=5)
+        reader = await reader_of(brokers, STAMPED)
+        while reader.lag({STAMPED: 10}) != {STAMPED: 0}:
+            await reader.fetch(10)
+        log = brokers.cluster.log(STAMPED)
+        brokers.cluster.lead(STAMPED, 1)
+        reader.seek(STAMPED, log.high)
+        for _ in range(20):
+            assert await reader.fetch(10) == []
+            assert reader.lag(reader.positions())[STAMPED] >= 10 - log.high
+
+    on_brokers(main)
+
+
 @pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs"])
 def test_nothing_is_answered_while_all_brokers_are_away(hangs: bool) -> None:
     async def main(brokers: Brokers) -> None:
