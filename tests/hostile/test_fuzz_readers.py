@@ -13,7 +13,7 @@ import pytest
 
 from tests.rigs.hostile.fuzz.targets import GROUPS
 
-EXAMPLES = 400
+EXAMPLES = 250
 SPARE_S = 200.0
 ROOT = Path(__file__).parents[2]
 

@@ -353,9 +353,9 @@ async def below_min_insync(story: Story, three: ThreeBrokers) -> None:
 
 
 async def held_requests(story: Story, proxy: Proxy) -> None:
-    """A Produce, then an EndTxn, of a shard's transaction is held for longer than transactions
-    last, and delivered then."""
-    for api in story.rng.sample((PRODUCE, END_TXN, PRODUCE, END_TXN), 3):
+    """A Produce and an EndTxn of a transaction, in an order by seed, are held for longer than
+    transactions last, and delivered then."""
+    for api in story.rng.sample((PRODUCE, END_TXN), 2):
         await story.pause(0.5, 2.0)
         seen, seconds = asyncio.Event(), story.rng.uniform(*HOLD_S)
 
