@@ -116,7 +116,7 @@ def test_another_due_time_is_a_moment() -> None:
 
 def test_the_page_has_a_text_for_each_decision_about_a_source() -> None:
     texts = json.loads(TEXTS.read_text())
-    everywhere = {"imported", "report_ignored", "skip"}
+    everywhere = {"erase", "imported", "report_ignored", "skip"}
     known = {key.removeprefix("source.event.") for key in texts if key.startswith("source.event.")}
     for decision in DECISIONS.keys() - everywhere:
         about_all = decision.startswith("sweep_") or decision.endswith("_refused")

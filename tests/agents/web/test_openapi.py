@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, Phase
 from schemathesis.checks import CheckFunction
 
 from agents.requests import events
+from agents.requests.replay import Replayed
 from agents.shard.analytics import Figures
 from agents.web.openapi import document
+from agents.web.routes import replay
 from agents.web.server import ROUTES
 from schemas.records.lifecycle import Exemption, Hold, SourceState, State
 from streams.settings import load
@@ -91,6 +93,12 @@ async def test_the_server_keeps_its_contract(
 ) -> None:
     # streams that go on until the client leaves end soon here
     monkeypatch.setattr(events, "MOST_S", 0.05)
+
+    # a log on paper has no writer
+    async def nothing_rejected(*_: object, **__: object) -> Replayed:
+        return Replayed()
+
+    monkeypatch.setattr(replay, "replay", nothing_rejected)
     worker = site(tmp_path)
     await worker.paper.tell()
     async with serving(worker) as session:
