@@ -258,6 +258,22 @@ async def test_a_failed_restore_shows_the_record_and_the_remedy(rig: PageRig) ->
     await expect(alert).to_contain_text("018bcfe5680002d8070bd63d")
 
 
+async def test_a_legal_hold_says_who_why_and_since_when(rig: PageRig) -> None:
+    page = await rig.page("#/sources")
+    held = {"by": "ann", "reason": "case 7", "since": 1_790_000_000_000, "legal": True}
+
+    async def holds(route: Route) -> None:
+        answer = await route.fetch()
+        found = await answer.json() | {"state": "HELD", "visible": True, "held": held}
+        await route.fulfill(response=answer, json=found | {"due_at": None})
+
+    await page.route(f"**/sources/{quote(SPRING, safe='')}", holds)
+    await show(rig, SPRING, page)
+    uses = region(page, "Why it is in this state")
+    for text in ("Under legal hold by", "ann", "since", "2026", "case 7"):
+        await expect(uses).to_contain_text(text)
+
+
 async def test_its_definition_is_readable(rig: PageRig) -> None:
     page = await show(rig, CANVAS)
     definition = region(page, "Definition")

@@ -18,14 +18,15 @@ from streams.kafka.topics import Topics
 from streams.period import parse
 from streams.settings import Settings
 from streams.state import keys
-from streams.state.compaction_plan import choose_merge
+from streams.state.compaction_plan import choose_merge, remove
 from streams.state.rocks import StoreDamaged
 from streams.state.store import Step
+from tests.rigs.erasing import cleaned, erase, erasing
 from tests.rigs.hostile.archive_topic import archived, rewrite
 from tests.rigs.hostile.silent_archive import FlippingLog, SilentLog
 from tests.rigs.shard import DEADLINE_S, START, A, B, Event, Stand, alone, events, start
 
-__all__ = ["alone"]
+__all__ = ["alone", "erasing"]
 
 pytestmark = pytest.mark.connected
 
@@ -314,4 +315,43 @@ async def test_a_merge_that_meets_damage_fills_the_store_anew_and_then_leaves_th
     assert (told["source"], told["code"]) == (source, FailureCode.SEGMENT_DAMAGED)
     assert told["segment"] == index.id
     await stand.send(events(100, seed=2), 0)
+    await stand.stop()
+
+
+async def test_an_erasure_leaves_a_damaged_record_and_cleans_the_others(
+    erasing: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record stays where it is, and what lies below it, until a person has mended it."""
+    monkeypatch.setattr(loop, "_REFUSED_S", 0.2)
+    log = FlippingLog(erasing)
+    stand = await start(erasing, kafka=log)
+    stand.shard._context.archive._look_s = 0.3
+    sent = events(1000)
+    await stand.send(sent, 0)
+    table, store = stand.shard._store.table, stand.shard._store
+    await stand.shard._context.flush()
+    await stand.tell(A, State.EXPIRING, 1)
+    await stand.applied(A, 1)
+    await stand.tell(A, State.RESTORING, 2)
+    await stand.applied(A, 2)
+    index = table.own_segments(A)[1]
+    log.flips = store.bytes_of(index)
+    offset = table.manifest[A][index.id].offset
+    log.below = offset + 1
+    # back to the archive without a reading of that record
+    await store.commit(Step(puts=remove(table.own_segments(A))))
+    await stand.tell(A, State.EXPIRING, 3)
+    await stand.applied(A, 3)
+    user = str(sent[0][1]["user_id"])
+    await erase(stand, "r", [user], START * 2)
+    await stand.until(lambda: stand.shard._context.rests.resting(index.id, 0))
+    assert table.manifest[A][index.id].offset == offset
+    assert not stand.task.done()
+    await stand.send(events(50, seed=3), len(sent))
+    log.flips = b""
+    await cleaned(stand)
+    await stand.tell(A, State.RESTORING, 4)
+    await stand.applied(A, 4)
+    await stand.tell(A, State.STOPPED, 5)
+    assert user not in {key[1] for key in await stand.rows(A, 5)}
     await stand.stop()
