@@ -43,7 +43,7 @@ States = Mapping[str, list[tuple[int, SourceState]]]
 @dataclass
 class Asked:
     """One question, and what became of it. `seen` and `written`: the next offset of
-    `lifecycle.state` that the worker had to read at the question, and the log's end at the answer.
+    `lifecycle.state` to be read at the question, and the log's end at the answer.
     """
 
     what: str
@@ -132,9 +132,11 @@ class Questions:
 
     def _ask(self, process: Process, what: str, about: Any) -> "asyncio.Task[None]":
         world, context = self.world, process.member.context
-        asked = Asked(
-            what, about, process.name, world.loop.time(), context.states.position, world.now()
-        )
+        seen = context.states.position
+        if what == "users":
+            # each worker hides by what it has read itself; rows and audiences pin one version
+            seen = min(each.member.context.states.position for each in world.running())
+        asked = Asked(what, about, process.name, world.loop.time(), seen, world.now())
         answering: dict[str, Callable[[Process, Any], Awaitable[Any]]] = {
             "rows": self._rows,
             "audience": self._audience,

@@ -194,13 +194,14 @@ class World:
             slot.process.member.membership.request_rejoin()
 
     def look(self) -> None:
-        """Start processes again that have ended by themselves, as a service manager does."""
+        """Start processes again that have ended, as a service manager does."""
         for slot in self.slots:
             process = slot.process
-            if process is None or process.failed is None:
+            if process is None:
                 continue
-            if process.failed not in [error for _, error in self.failures]:
-                self.failures.append((process.name, process.failed))
+            error = process.failed
+            if error is not None and error not in [known for _, known in self.failures]:
+                self.failures.append((process.name, error))
             if process.ended:
                 slot.process = None
                 self.begin(slot)
