@@ -171,6 +171,14 @@ class ShardImage:
         facts, _ = facts_of(value, expected, self.partition, self.partitions)
         self.segments[segment_id] = facts
 
+    def whole_segments(self) -> set[str]:
+        """Ids of the hot segments whose bytes are those of their indexes."""
+        return {
+            name
+            for name, index in self.indexes.items()
+            if name in self.segments and self.segments[name].checksum == index.checksum
+        }
+
     def by_source(self) -> dict[str, dict[str, ManifestEntry]]:
         """The manifest entries of each source, by segment id."""
         found: dict[str, dict[str, ManifestEntry]] = {}

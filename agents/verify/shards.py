@@ -100,6 +100,7 @@ class ShardReader:
         check = ManifestCheck(
             *partition, self._settings.partitions, image.manifest, pinned.archive_end, dead, rows_to
         )
+        check.hot = image.whole_segments()
         findings: list[Finding] = []
         try:
             async with LogScan(self._environment, partition, start) as scan:

@@ -3,7 +3,7 @@
 The archive is read once, in order: `take` compares a record, `rest` names what never came.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -18,6 +18,11 @@ __all__ = ["ManifestCheck", "RowsTo"]
 
 RowsTo = Callable[[int, pl.DataFrame | None], None]
 """Takes the rows of a segment that counts, and its shard."""
+
+_COPIED_AGAIN = (
+    "Its rows are hot: the next expiry of the source copies them to the archive again, and no "
+    "backup is needed"
+)
 
 
 @dataclass
@@ -37,6 +42,8 @@ class ManifestCheck:
     pinned: int
     dead: int = 0
     rows_to: RowsTo | None = None
+    hot: Collection[str] = ()
+    """Ids of segments that are hot whole: their archived records are not the only copies."""
     records: int = 0
     bytes: int = 0
     rows: int = 0
@@ -110,7 +117,8 @@ class ManifestCheck:
         for offset in sorted(offset for offset in self._wanted if first <= offset < end):
             for source, segment in self._wanted.pop(offset):
                 where = Where(self.topic, self.partition, offset, source, segment)
-                yield found(FindingKind.ARCHIVE_DAMAGED, where, f"its record cannot be read: {why}")
+                what = f"its record cannot be read: {why}"
+                yield found(FindingKind.ARCHIVE_DAMAGED, where, what, self._remedy(segment))
 
     def rest(self) -> Iterator[Finding]:
         """What is missing, once the archive has been read up to `end` and `pinned`."""
@@ -123,7 +131,7 @@ class ManifestCheck:
                 if moved is not None:
                     what += f"; it has this segment at offset {moved.offset}"
                 where = Where(self.topic, self.partition, offset, source, segment)
-                yield found(FindingKind.ARCHIVE_MISSING, where, what)
+                yield found(FindingKind.ARCHIVE_MISSING, where, what, self._remedy(segment))
         for archived in self.unlisted.values():
             name = archived.source, archived.segment
             if archived.segment in self._replaced or name in self._right:
@@ -132,6 +140,10 @@ class ManifestCheck:
                 where = self._where(archived)
                 what = f"{archived.rows} rows lie in the archive and no manifest entry names them"
                 yield found(FindingKind.ARCHIVE_UNLISTED, where, what)
+
+    def _remedy(self, segment: str) -> str:
+        """Better than a backup, if there is one; else that of the kind."""
+        return _COPIED_AGAIN if segment in self.hot else ""
 
     def _died(self, archived: ArchivedRecord) -> None:
         self.dead_copies += 1
@@ -159,7 +171,7 @@ class ManifestCheck:
         where, facts = self._where(archived), archived.facts
         if facts.checksum not in (archived.checksum, archived.index.checksum):
             what = f"its bytes have checksum {facts.checksum}, its headers say {archived.checksum}"
-            yield found(FindingKind.ARCHIVE_DAMAGED, where, what)
+            yield found(FindingKind.ARCHIVE_DAMAGED, where, what, self._remedy(archived.segment))
             return
         wrong = [] if facts.fault is None else [facts.fault]
         if facts.fault is None:

@@ -549,6 +549,7 @@ def test_rows_that_came_back_are_compared_too(deployment: Deployment) -> None:
     del deployment.partition("archive", shard).records[offset]
     (finding,) = deployment.verified().findings
     assert names(finding, {"partition": shard, "offset": offset, "segment": segment})
+    assert "Its rows are hot: the next expiry" in finding.remedy
 
 
 def test_former_copies_need_no_manifest_entry(deployment: Deployment) -> None:
