@@ -28,6 +28,7 @@ TEXTS = {file.stem: json.loads(file.read_text()) for file in (ROOM / "texts").it
 DYNAMIC = (
     "signin.scope.",
     "problem.",
+    *("failure.", "failure.remedy."),
     *("state.", "kind.", "do.", "ask.", "cost.", "type.", "outcome."),
     *("dialog.measured.", "dialog.unmeasured.", "refusal.", "refusal.already."),
     *("refusal.state.", "requests.", "requests.outcome."),
