@@ -196,7 +196,8 @@ def test_held_until_released() -> None:
     desk.define(A, "STOPPED")
     desk.command("hold", A, requested_by="ann", reason="lawsuit")
     (state,) = of(desk.said[-20:], "state")[-1:]
-    assert state["held"] == {"by": "ann (unverified)", "reason": "lawsuit", "since": START}
+    held = {"by": "ann (unverified)", "reason": "lawsuit", "since": START, "legal": False}
+    assert state["held"] == held
     desk.tick(3650 * DAY)
     assert desk.source(A).state is State.HELD
     desk.command("unhold", A)
