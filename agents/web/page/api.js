@@ -85,7 +85,7 @@ export function equivalents(body, count = 0) {
   const base = new URL(".", location.href).href.split("#")[0];
   const why = body.reason ? ` --reason ${quoted(body.reason)}` : "";
   const told = (body.notify ?? []).map((one) => ` --notify ${quoted(one)}`).join("");
-  const command = `emberline ${body.type}`;
+  const command = `emberline ${body.type}${body.legal ? " --legal" : ""}`;
   // the id of a request may begin like an option
   const dash = body.sources?.some((one) => one.startsWith("-")) ? "-- " : "";
   const keys = body.match && keysOf(body.match, base, count);

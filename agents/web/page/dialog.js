@@ -90,6 +90,7 @@ export function Dialog({ type, sources = [], match, request, close, sent }) {
   const [id] = useState(newId);
   const [reason, write] = useState("");
   const [notify, address] = useState("");
+  const [legal, bind] = useState(false);
   const [dry, check] = useState(null);
   const [error, fail] = useState(null);
   const [busy, work] = useState(false);
@@ -100,6 +101,7 @@ export function Dialog({ type, sources = [], match, request, close, sent }) {
     type,
     ...(match ? { match } : { sources: named }),
     ...(reason && { reason }),
+    ...(legal && { legal }),
     ...(recipients.length > 0 && { notify: recipients }),
   };
   const tryFirst = () => {
@@ -146,8 +148,12 @@ export function Dialog({ type, sources = [], match, request, close, sent }) {
       ${dry && html`<${Found} type=${type} dry=${dry} />`}
       <${Trouble} error=${error} />
       ${error && !dry && html`<p><button type="button" onClick=${tryFirst}>${t("again")}</button></p>`}
-      <label>${t("dialog.reason")}
-        <input value=${reason} maxlength="1000" onInput=${(event) => write(event.target.value)} /></label>
+      <label>${t(legal ? "dialog.reason.needed" : "dialog.reason")}
+        <input value=${reason} maxlength="1000" required=${legal} onInput=${(event) => write(event.target.value)} /></label>
+      ${type === "hold" && html`<label class="check">
+        <input type="checkbox" checked=${legal} aria-describedby="asks-legal"
+          onChange=${(event) => bind(event.target.checked)} /> ${t("dialog.legal")}</label>
+        <p id="asks-legal" class="soft">${t("dialog.legal.about")}</p>`}
       ${type === "restore" && html`<label>${t("dialog.notify")}
         <input value=${notify} inputmode="email" autocomplete="email" aria-invalid=${wrong ? "true" : null}
           aria-describedby="asks-notify" onInput=${(event) => address(event.target.value)} />

@@ -367,3 +367,32 @@ async def test_what_is_typed_stays_while_states_change(world: World) -> None:
     await expect(page.locator("tbody tr")).to_have_count(10)
     await page.go_back()
     await expect(search).to_have_value("")
+
+
+async def test_a_legal_hold_needs_a_reason_and_another_person_to_release_it(world: World) -> None:
+    page = world.page
+    await define(world.rig.settings, "campaign:court", "ACTIVE", STOPPED_AT, name="Court case")
+    await world.wait("name=court", 1, "ACTIVE")
+    await world.show("#/sources?name=court")
+    await world.choose("Court case")
+    dialog = await world.act("Hold")
+    await dialog.get_by_role("checkbox", name="Legal hold", exact=True).check()
+    await expect(dialog.locator("pre")).to_contain_text("emberline hold --legal ")
+    await shoot(page, "sources-legal-hold")
+    hold = dialog.get_by_role("button", name="Hold")
+    await hold.click()
+    await expect(dialog.get_by_label("Reason")).to_be_focused()
+    await dialog.get_by_label("Reason").fill("case 7")
+    await hold.click()
+
+    async def held_now() -> bool:
+        return bool((await world.rig.get("/sources/campaign:court"))["held"])
+
+    await until(held_now, 60, "the source is held")
+    held = (await world.rig.get("/sources/campaign:court"))["held"]
+    assert (held["by"], held["reason"], held["legal"]) == ("operate", "case 7", True)
+    await world.show("#/sources?name=court")
+    await world.choose("Court case")
+    dialog = await world.act("Release hold")
+    await expect(dialog).to_contain_text("Only another person may release this legal hold")
+    await dialog.get_by_role("button", name="Close").click()
