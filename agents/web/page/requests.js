@@ -8,7 +8,7 @@ import { Pages, filtered } from "./pages.js";
 import { Chip, Failure, Moment, Progress, Reasons, refusal, useChanges, useLater, useRead } from "./parts.js";
 import { Same } from "./same.js";
 import { duration } from "./spans.js";
-import { due, moment, num, size, t } from "./texts.js";
+import { clock, date, due, moment, num, size, t } from "./texts.js";
 
 const STATES = ["running", "finished", "failed"];
 const TYPES = ["restore", "hold", "unhold", "expire", "cancel", "pause", "resume", "confirm", "erase"];
@@ -47,6 +47,9 @@ function took(one) {
   return ms < 1_000 ? t("requests.instant") : duration(ms / 1_000);
 }
 
+/** When it ended, with few letters: the day is told if it is another one than that of the question. */
+const ended = (one) => (date(one.time) === date(one.changed_at) ? clock(one.changed_at) : moment(one.changed_at));
+
 function Line({ one }) {
   return html`<tr>
     <td><a class="name" href=${address(one.request_id)}>
@@ -59,7 +62,7 @@ function Line({ one }) {
     <td class="wide"><bdi>${short(one.reason ?? "", 200)}</bdi></td>
     <td><${Moment} ms=${one.time} />
       ${!underWay(one) && html`<span class="why">
-        ${t("requests.over", { time: moment(one.changed_at), period: took(one) })}</span>`}</td></tr>`;
+        ${t("requests.over", { time: ended(one), period: took(one) })}</span>`}</td></tr>`;
 }
 
 export function Requests({ query }) {
