@@ -99,6 +99,7 @@ def bury(tasks: Iterable[SimTask]) -> None:
                 except RuntimeError:  # it waits again
                     continue
                 except BaseException:
+                    # what a killed process would have raised on its way out, nobody hears
                     break
                 break
             else:
