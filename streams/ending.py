@@ -4,10 +4,10 @@ together.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["to_the_end", "together", "within"]
+__all__ = ["end_all", "to_the_end", "together", "within"]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,28 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T | None:
     return task.result()
 
 
+async def end_all(tasks: "Iterable[asyncio.Task[Any]]") -> None:
+    """Cancel tasks and wait until all of them have ended, even if the caller is cancelled
+    meanwhile: then it raises that cancellation afterwards. Raises nothing else.
+
+    A task that has not ended after `AGAIN_S` is cancelled again: code that awaits a task which it
+    has cancelled itself cannot tell a cancellation of its own from that task's, and drops both.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    left = list(tasks)
+    while running := [task for task in left if not task.done()]:
+        for task in running:
+            task.cancel()
+        try:
+            await asyncio.wait(running, timeout=AGAIN_S)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in left:
+        _retrieved(task)
+    if cancelled is not None:
+        raise cancelled
+
+
 async def together(*works: Coroutine[Any, Any, None]) -> None:
     """Run `works` concurrently until all have ended or one has failed.
 
@@ -72,13 +94,10 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     except asyncio.CancelledError as error:
         cancelled = error
-    while running := [task for task in tasks if not task.done()]:
-        for task in running:
-            task.cancel()
-        try:
-            await asyncio.wait(running, timeout=AGAIN_S)
-        except asyncio.CancelledError as error:
-            cancelled = error
+    try:
+        await end_all(tasks)
+    except asyncio.CancelledError as error:
+        cancelled = error
     ends = [None if task.cancelled() else task.exception() for task in tasks]
     failures = [end for end in ends if end is not None]
     if cancelled is not None:

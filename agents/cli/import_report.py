@@ -10,6 +10,7 @@ from agents.requests.imports import ImportState
 from agents.terminal.say import say
 from agents.tools.importer import ImportProgress
 from schemas.errors import EmberlineError, Recoverable
+from streams.ending import end_all
 from streams.settings import Settings
 
 __all__ = ["ImportReporter"]
@@ -47,8 +48,7 @@ class ImportReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await end_all([self._task])
         # one that is interrupted ends at once: the worker notices that it says no more
         if self._last is not None and (error is None or isinstance(error, EmberlineError)):
             await self._send(ImportState.FINISHED if error is None else ImportState.FAILED)

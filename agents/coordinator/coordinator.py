@@ -39,7 +39,7 @@ from schemas.decode.schema_ids import schema_ids
 from schemas.records import codec
 from schemas.records.lifecycle import SourceState
 from schemas.records.undecodable import Undecodable
-from streams.ending import to_the_end
+from streams.ending import end_all, to_the_end
 from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import own_key
 from streams.kafka.log import (
@@ -361,9 +361,7 @@ class Coordinator:
                     await self._measure_skew(term)
                     await self._step(term, [], extra=Tick(term.skew_ms))
         finally:
-            purging.cancel()
-            await to_the_end(_ended(purging, reader))
-            await held.close()
+            await to_the_end(_end(purging, reader, held))
 
     def _read(
         self, term: _Term, batches: Sequence[RecordBatch], awaited: dict[str, Awaited]
@@ -421,9 +419,10 @@ class Coordinator:
         return decision.state, groups_of(decision, self._topics, now, self._marked)
 
 
-async def _ended(purging: "asyncio.Task[None]", reader: LogReader) -> None:
-    await asyncio.wait([purging])
+async def _end(purging: "asyncio.Task[None]", reader: LogReader, held: Held) -> None:
+    await end_all([purging])
     await reader.close()
+    await held.close()
 
 
 def _weight(item: Item) -> int:

@@ -8,7 +8,7 @@ from agents.coordinator.records import Awaited
 from schemas.decode.batch_records import RecordBatch
 from schemas.decode.schema_ids import schema_ids
 from schemas.errors import Recoverable
-from streams.ending import to_the_end
+from streams.ending import end_all
 from streams.kafka.remote_registry import HttpSource, learn
 
 __all__ = ["Held"]
@@ -61,8 +61,7 @@ class Held:
     async def close(self) -> None:
         """Ask no more."""
         if self._asking is not None:
-            self._asking.cancel()
-            await to_the_end(asyncio.wait([self._asking]))
+            await end_all([self._asking])
 
     def _tell(self, asking: "asyncio.Task[None]") -> None:
         error = None if asking.cancelled() else asking.exception()

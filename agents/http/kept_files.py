@@ -15,6 +15,7 @@ from typing import Any
 from agents.http.problems import Problem
 from agents.http.quota import Quota, Spooled
 from streams.clock import Clock
+from streams.ending import end_all
 
 __all__ = ["MOST_FILES", "FileMaker", "KeptFile", "KeptFiles"]
 
@@ -90,19 +91,17 @@ class KeptFiles:
             await file.begun
         except BaseException:
             # also if who asked has left: nobody knows the name
-            task.cancel()
-            await asyncio.wait([task])
+            await end_all([task])
             raise
         return file
 
     async def close(self) -> None:
         """Stop making files, and delete those that are there."""
         tasks = list(self._tasks)
+        await end_all(tasks)
         for task in tasks:
-            task.cancel()
-        for end in await asyncio.gather(*tasks, return_exceptions=True):
-            if end is not None and not isinstance(end, asyncio.CancelledError):
-                log.warning("a file was not let go: %r", end)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.warning("a file was not let go: %r", error)
 
     async def _keep(self, file: KeptFile, make: FileMaker) -> None:
         try:

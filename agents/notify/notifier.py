@@ -36,7 +36,7 @@ from schemas.records import codec
 from schemas.records.lifecycle import CommandType, Outcome
 from schemas.records.registry import own_id
 from schemas.records.undecodable import Undecodable
-from streams.ending import to_the_end
+from streams.ending import end_all, to_the_end
 from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import own_key, pass_over, records_of
 from streams.kafka.log import LogReader, LogWriter, ReaderOptions, Record
@@ -159,10 +159,7 @@ class Notifier:
     @staticmethod
     async def _end(writer: LogWriter, term: _NotifierTerm | None) -> None:
         if term is not None:
-            for task in term.sending.values():
-                task.cancel()
-            if term.sending:
-                await asyncio.wait(term.sending.values())
+            await end_all(term.sending.values())
             await term.reader.close()
         await writer.close()
 

@@ -14,6 +14,7 @@ from agents.scatter.errors import ShardFailed
 from agents.scatter.query import ShardQuery, ShardStream, StreamQuery, UnaryQuery
 from agents.scatter.retry import retried
 from agents.supervision.shard_manager import NotHeld
+from streams.ending import end_all
 
 __all__ = ["Gatherer", "gather"]
 
@@ -82,10 +83,10 @@ class Gatherer(ABC, Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for pump in self._pumps:
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-        await _close(self._parts)
+        try:
+            await end_all(self._pumps)
+        finally:
+            await _close(self._parts)
 
     async def __aiter__(self) -> AsyncGenerator[T, None]:
         ready: asyncio.Queue[_Told[T]] = asyncio.Queue(READY_ITEMS)
@@ -140,10 +141,11 @@ async def _all_or_none(
         if context.manager.generation != generation:
             raise NotHeld("the group has a new generation")
     except BaseException as error:
-        for each in asking:
-            each.cancel()
-        ended = await asyncio.gather(*asking, return_exceptions=True)
-        await _close([each for each in ended if isinstance(each, ShardStream)])
+        try:
+            await end_all(asking)
+        finally:
+            ended = [each.result() for each in asking if _succeeded(each)]
+            await _close([each for each in ended if isinstance(each, ShardStream)])
         if isinstance(error, TimeoutError):
             raise NotHeld(f"a shard did not answer within {wait_s:.0f} s") from error
         if isinstance(error, asyncio.CancelledError) and not cancelled_here(error):
@@ -194,6 +196,10 @@ def cancelled_here(error: BaseException) -> bool:
     """Whether the running task itself was cancelled, and not a task that it waited for."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and bool(task and task.cancelling())
+
+
+def _succeeded(task: "asyncio.Task[object]") -> bool:
+    return not task.cancelled() and task.exception() is None
 
 
 async def _close(parts: list[ShardStream[T]]) -> None:

@@ -18,6 +18,7 @@ from agents.worker.app import App, build_app
 from agents.worker.assembly import assemble
 from agents.worker.preflight import locked, topics_checked
 from schemas.errors import EmberlineError, Fatal
+from streams.ending import end_all
 from streams.kafka.environment import Environment
 from streams.settings import Settings
 
@@ -86,9 +87,7 @@ async def _before(work: Any, stopping: asyncio.Event) -> bool:
             await task
         return ended
     finally:
-        for each in (task, stop):
-            each.cancel()
-        await asyncio.gather(task, stop, return_exceptions=True)
+        await end_all([task, stop])
 
 
 async def _run(environment: Environment, stopping: asyncio.Event, on_ready: Ready) -> None:

@@ -22,6 +22,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import EndTxnRequest
 
+from streams.ending import end_all, to_the_end
 from streams.settings import Settings
 
 __all__ = ["READ_S", "WRITE_S", "Client", "adopt", "answers", "client"]
@@ -256,14 +257,23 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         return next(iter(self._ranked()), None)
 
     async def close(self) -> None:
-        """Closes all connections; requests that are not sent by then are dropped."""
+        """Closes all connections; requests that are not sent by then are dropped.
+
+        A cancellation meanwhile is raised afterwards: the library awaits a task that it has
+        cancelled, and would take the caller's cancellation for that task's.
+        """
+        await to_the_end(self._closed())
+
+    async def _closed(self) -> None:
         writers = [connection._writer for connection in self._conns.values()]
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await super().close()
-        except TimeoutError:  # the rest of what was to be written has no receiver any more
+        closing = asyncio.create_task(super().close())
+        await asyncio.wait([closing], timeout=CLOSE_S)
+        if not closing.done():  # the rest of what was to be written has no receiver any more
             for writer in filter(None, writers):
                 writer.transport.abort()
+            await end_all([closing])
+        if not closing.cancelled():
+            closing.result()
 
     async def _of_any(self, nodes: Sequence[Any], request: Any) -> Any:
         """The first answer of any broker. Raises KafkaError if no broker answers."""
@@ -349,8 +359,9 @@ async def _raced(
                     last = kafka_errors.RequestTimedOutError(str(error))
         raise last
     finally:
-        for task in running:
-            task.cancel()
-        for late in await asyncio.gather(*running, return_exceptions=True):
-            if not isinstance(late, BaseException):
-                discard(late)
+        try:
+            await end_all(running)
+        finally:
+            for task in running:
+                if not task.cancelled() and task.exception() is None:
+                    discard(task.result())

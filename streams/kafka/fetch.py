@@ -21,6 +21,7 @@ from aiokafka.structs import TopicPartition
 from schemas.decode.batch import CorruptBatch, RecordBatch, SealedBatch
 from schemas.errors import Recoverable
 from streams.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
+from streams.ending import end_all
 from streams.kafka import bootstrap
 from streams.kafka.aborted import committed
 from streams.kafka.fetch_by_id import FetchById, named, usable
@@ -266,9 +267,7 @@ class Fetcher:
 
     async def _drop_pending(self) -> None:
         pending, self._pending, self._asked = list(self._pending.values()), {}, {}
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        await end_all(pending)
 
     def _ask_leaders(self, max_wait_ms: int) -> None:
         """Sends a request to every broker without one in flight, for the partitions that it leads

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from streams import ending
-from streams.ending import to_the_end, together, within
+from streams.ending import end_all, to_the_end, together, within
 
 
 async def test_work_goes_to_its_end_and_the_cancellation_comes_after_it() -> None:
@@ -154,3 +154,31 @@ async def test_one_that_loses_its_cancellation_is_cancelled_again(
     async with asyncio.timeout(10):
         await asyncio.wait([task])
     assert task.cancelled()
+
+
+async def test_tasks_are_cancelled_until_they_end_whatever_becomes_of_the_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ending, "AGAIN_S", 0.01)
+    heard: list[str] = []
+
+    async def deaf() -> None:
+        for _ in range(3):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            heard.append("cancelled")
+        raise KeyError("of its own")
+
+    works = [asyncio.create_task(deaf()), asyncio.create_task(forever(heard))]
+    task = asyncio.create_task(end_all(works))
+    await asyncio.sleep(0)
+    task.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait([task])
+    assert task.cancelled()
+    assert sorted(heard) == ["cancelled"] * 3 + ["ended"]
+    assert [work.cancelled() for work in works] == [False, True]
+
+
+async def test_nothing_to_end_is_no_wait() -> None:
+    await end_all([])

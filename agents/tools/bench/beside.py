@@ -29,6 +29,7 @@ from schemas.errors import Fatal
 from schemas.records import codec
 from schemas.records.lifecycle import State, Status
 from schemas.records.registry import own_id
+from streams.ending import end_all
 
 __all__ = ["Clients", "MeasuredBeside", "measured_beside"]
 
@@ -247,8 +248,7 @@ async def _changing(here: Field, keys: list[str], rate: int) -> AsyncIterator[No
         yield
     finally:
         ended = task.done()
-        task.cancel()
-        await asyncio.wait([task])
+        await end_all([task])
         if not task.cancelled():
             task.result()  # raises what ended it
     if ended:

@@ -16,6 +16,7 @@ import aiohttp
 
 from agents.tools.bench.listeners import Ages
 from schemas.errors import Fatal
+from streams.ending import end_all
 
 __all__ = ["run"]
 
@@ -122,9 +123,7 @@ async def _browse(url: str, pages: int, every_s: float) -> None:
         print(json.dumps({"connect_s": time.monotonic() - started}), flush=True)
         await stop.wait()
         print(json.dumps(browsers.told()), flush=True)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_all(tasks)
 
 
 def run() -> None:

@@ -125,6 +125,34 @@ async def test_the_next_is_asked_when_the_first_is_slow_or_fails() -> None:
         await bootstrap._raced([failed, failed])
 
 
+@pytest.mark.parametrize("steps", range(1, 6))
+async def test_a_cancellation_while_a_client_closes_is_heard(steps: int) -> None:
+    """The library's own `close` drops it: it takes it for that of the task which it ends."""
+    client = bootstrap.client(Settings(), "closes")
+
+    async def metadata() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+
+    client._sync_task = asyncio.create_task(metadata())
+    await asyncio.sleep(0)
+
+    async def uses() -> None:
+        await client.close()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(uses())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait([task])
+    assert task.cancelled()
+    assert client._sync_task is None
+
+
 async def test_what_comes_too_late_is_discarded() -> None:
     discarded: list[str] = []
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
