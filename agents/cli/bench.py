@@ -26,6 +26,8 @@ from agents.tools.bench.query import QueryOptions as Query
 from agents.tools.bench.query import query
 from agents.tools.bench.recovery import RecoveryOptions as Recovery
 from agents.tools.bench.recovery import recovery
+from agents.tools.bench.soak import SoakOptions as Soak
+from agents.tools.bench.soak import soak
 
 __all__ = ["command"]
 
@@ -37,7 +39,7 @@ _COUNT = click.IntRange(min=1)
 @click.group(
     "bench",
     cls=Words,
-    help="Measure ingest, lifecycle, latency, recovery, queries, listeners and pages here.",
+    help="Measure ingest, lifecycle, latency, recovery, queries, listeners, pages and a long load.",
 )
 def command() -> None:
     """Nothing by itself."""
@@ -170,6 +172,19 @@ def _events(ctx: click.Context, as_json: bool, **given: Any) -> None:
 )
 def _page(ctx: click.Context, as_json: bool, **given: Any) -> None:
     _measure(ctx, as_json, page, Page(**given, partitions=_partitions(ctx)))
+
+
+@command.command("soak", help="Whether memory, disk and times stay flat under a long load.")
+@_options(
+    Soak,
+    minutes="Minutes of load.",
+    rate="Events a second that are offered.",
+    sources="Campaigns they are of.",
+    pool="Events that are published again and again, with new ids and times.",
+    moved="Interactions of the source that expires and comes back.",
+)
+def _soak(ctx: click.Context, as_json: bool, **given: Any) -> None:
+    _measure(ctx, as_json, soak, Soak(**given, partitions=_partitions(ctx)))
 
 
 def _partitions(ctx: click.Context) -> int:

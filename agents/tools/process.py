@@ -105,11 +105,12 @@ class Child:
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def peak(self) -> int:
-        """The peak of its resident memory in bytes (VmHWM)."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * _KB
-        return 0
+        """The peak of its resident memory in bytes."""
+        return self._memory("VmHWM:")
+
+    def resident(self) -> int:
+        """Its resident memory in bytes, now."""
+        return self._memory("VmRSS:")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if it still runs."""
@@ -138,6 +139,12 @@ class Child:
         """End it at once, as a crash would."""
         self._process.kill()
         self._process.wait()
+
+    def _memory(self, name: str) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) * _KB
+        return 0
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,14 @@ from agents.tools.demo.bench_events import bench_events
 from agents.tools.publish import publish
 from streams.settings import load
 
-__all__ = ["run"]
+__all__ = ["lot", "run"]
+
+_EVERY_S = 0.05
+
+
+def lot(rate: float, every_s: float = _EVERY_S) -> int:
+    """How many events are made together: few, so that all event types are offered at all times."""
+    return max(100, int(rate * every_s))
 
 
 def run() -> None:
@@ -24,9 +31,8 @@ def run() -> None:
     parser.add_argument("--events", type=int, required=True)
     parser.add_argument("--every", type=float, required=True)
     given = parser.parse_args()
-    # small chunks, so that all event types are offered at all times
-    chunk = max(100, int(given.rate * given.every))
-    events = list(bench_events(given.events, given.sources, chunk=chunk))
+    made = bench_events(given.events, given.sources, chunk=lot(given.rate, given.every))
+    events = list(made)
     published = asyncio.run(publish(load(), events, rate=given.rate))
     print(f"{published.events} events, {published.per_second:.0f} a second")
 
