@@ -1,5 +1,5 @@
-"""`bench recovery`: how fast a shard with a lost disk recovers, and a worker with all of its
-shards.
+"""`bench recovery`: how fast a shard with a lost disk recovers, a worker with all of its shards,
+and a worker that has its disks.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ async def recovery(
     """Measure; `say` gets progress messages. Raises Fatal if data is missing."""
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = BenchReport("recovery", settings, facts())
-    shard, worker = [], []
+    shard, worker, restart = [], [], []
     everything = range(options.partitions)
     async with field(where, options.partitions) as here:
         say(f"ingesting {options.interactions:,} interactions")
@@ -50,17 +50,25 @@ async def recovery(
         for number in range(options.runs):
             shard.append(await _run(here, held, [_LOST]))
             worker.append(await _run(here, held, everything))
+            restart.append(await _restart(here))
             say(
                 f"run {number + 1} of {options.runs}: one shard {shard[-1].seconds:.2f} s, "
-                f"all {options.partitions} {worker[-1].seconds:.2f} s"
+                f"all {options.partitions} {worker[-1].seconds:.2f} s, "
+                f"with its disks {restart[-1].seconds:.2f} s"
             )
-    report.results |= {"shard": Measurement(shard), "worker": Measurement(worker)}
+    report.results |= {
+        "shard": Measurement(shard),
+        "worker": Measurement(worker),
+        "restart": Measurement(restart, rate=False),
+    }
     report.notes += [
         f"shard: one of {options.partitions} shards of a worker has lost its disk; its own "
         "interactions a second, from the start of its take-over until it answers",
         f"worker: all {options.partitions} have; from the first take-over until /readyz says that "
         "all are ready. shard_s is the slowest shard's own take-over, wall_s is from the start "
         "of the process",
+        "restart: seconds from the start of the process until /readyz says that all shards are "
+        "ready, nothing lost; the files were read a moment before",
         "an interaction is one of the events' own: what the hot table derives is not counted",
     ]
     return report
@@ -97,6 +105,14 @@ async def _run(here: Field, held: dict[int, int], lost: Collection[int]) -> Samp
         return Sample(own[shard], held[shard], rss=peak)
     figures = {"shard_s": max(own.values()), "wall_s": last - started}
     return Sample(last - first, sum(held.values()), cpu, peak, figures)
+
+
+async def _restart(here: Field) -> Sample:
+    """One start of a worker that has its disks."""
+    started = time.monotonic()
+    with Worker(here) as worker:
+        await worker.ready()
+        return Sample(time.monotonic() - started, cpu=worker.cpu(), rss=worker.peak())
 
 
 def _lose(data: Path, shards: Collection[int]) -> None:

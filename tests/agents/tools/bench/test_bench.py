@@ -54,9 +54,9 @@ async def test_latency_measures_marked_events(broker: str) -> None:
     assert names(report) == {"p99_produce_to_readable"}
 
 
-async def test_recovery_measures_cold_disks(broker: str) -> None:
+async def test_recovery_measures_cold_disks_and_a_restart(broker: str) -> None:
     report = await recovery(Ground(broker), Recovery(interactions=30_000, runs=1), quiet)
-    assert names(report) == {"shard", "worker"}
+    assert names(report) == {"shard", "worker", "restart"}
 
 
 async def test_events_measures_ingest_beside_listeners_and_the_age_of_what_they_see(
