@@ -15,7 +15,7 @@ from agents.tools.bench.field import free_port
 from agents.tools.process import environment
 from streams.kafka import topics as topic_admin
 from streams.settings import Settings, load
-from tests.rigs.faults import faults, shifted
+from tests.rigs.faults import faults, shifted, topic_faults
 from tests.rigs.faults.faults import BrokerFault, ProxyFault, ThreeFault
 from tests.rigs.faults.proxy import Proxy
 from tests.rigs.faults.story import Fault, Story, told
@@ -34,6 +34,9 @@ WORKERS = (
     faults.stalled_readers,
     faults.store_damaged,
     faults.inputs_truncated,
+    topic_faults.flooded,
+    topic_faults.topics_altered,
+    topic_faults.topic_made_anew,
 )
 THREE = (faults.one_lost, faults.two_lost, faults.one_frozen)
 PROXIED = (faults.held_requests, faults.cut_and_delayed, faults.coordinator_killed)
