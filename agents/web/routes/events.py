@@ -57,13 +57,16 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 
 def _since(request: web.Request) -> Position | None:
-    text = request.headers.get("Last-Event-ID", request.query.get("since"))
-    if text is None:
-        return None
-    found = Position.parse(text)
-    if found is None:
-        raise bad_request(f"{text[:80]!r} is not the id of an event")
-    return found
+    """What the listener knows: the header counts before the parameter. Raises Problem (400) for
+    either that is no id.
+    """
+    known = None
+    for text in (request.query.get("since"), request.headers.get("Last-Event-ID")):
+        if text is not None:
+            known = Position.parse(text)
+            if known is None:
+                raise bad_request(f"{text[:80]!r} is not the id of an event")
+    return known
 
 
 ROUTES = (

@@ -143,8 +143,15 @@ async def test_one_that_knows_more_than_there_is_reads_again(
         async with listening(session, site, Last_Event_ID="999-999") as listener:
             name, data = await listener.next()
             assert (name, data["totals"]["requests_running"]) == ("reload", 0)
-        async with session.get(f"{site.context.address}/events?since=5") as answer:
-            assert answer.status == 400
+        # neither the header nor the parameter may be anything else, also if the other is an id
+        for header, since in (
+            ({}, "5"),
+            ({"Last-Event-ID": "1-1"}, "5"),
+            ({"Last-Event-ID": "5"}, "1-1"),
+        ):
+            url = f"{site.context.address}/events?since={since}"
+            async with session.get(url, headers=header) as answer:
+                assert answer.status == 400
 
 
 async def test_too_many_changes_are_told_as_one(tmp_path: Path) -> None:
