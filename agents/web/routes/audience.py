@@ -28,6 +28,7 @@ from agents.scatter.errors import Unavailable
 from agents.scatter.people import identify
 from agents.web import access_log
 from agents.web.caller import require
+from agents.web.pages import cursor_parameter
 from agents.web.parquet import parquet
 from agents.web.refusals import excluded_members
 from agents.web.routes.audience_request import (
@@ -317,7 +318,7 @@ ROUTES = (
             query("now", "RFC 3339, or UTC milliseconds since 1970"),
             query("on_expired", "What to do about expired sources", enum=list(OnExpired)),
             query("limit", "Most users", type="integer", minimum=0, maximum=10**18 - 1),
-            query("cursor", "`next` of the page before"),
+            cursor_parameter(),
             query("columns", "Names of columns with commas between: NDJSON, CSV and Parquet"),
             _FORMAT,
         ),

@@ -9,15 +9,14 @@ from agents.coordinator.sealing import key_or_fault, sealed
 from agents.http import body
 from agents.http.keys import Scope
 from agents.http.problems import Problem, bad_request
-from agents.http.route import Route, path, query, ref
+from agents.http.route import Route, path, ref
 from agents.requests.erasure_facts import receipt_facts
 from agents.requests.facts import request_facts, sent_facts
 from agents.scatter.context import CONTEXT
 from agents.web.answer import tagged
 from agents.web.asking import SENT_PROBLEMS, asked, requests_read, unknown_request
 from agents.web.command_body import COMMON, IDEMPOTENCY_KEY, WAIT, command_of, schema
-from agents.web.pages import limit_parameter
-from agents.web.routes.requests import listing
+from agents.web.routes.requests import requests_route
 from schemas.records.lifecycle import Command, CommandRefusal, CommandType
 
 __all__ = ["ROUTES"]
@@ -88,19 +87,10 @@ ROUTES = (
         answers={"application/json": ref("AskedRequest")},
         problems=SENT_PROBLEMS,
     ),
-    Route(
-        method="GET",
-        path="/erasures",
-        handler=listing(lambda one: one.type == CommandType.ERASE),
-        summary="Requests that erase users, newest first, in pages",
-        scope=Scope.READ,
-        parameters=(
-            limit_parameter("requests"),
-            query("cursor", "`next` of the page before"),
-        ),
-        etag=True,
-        answers={"application/json": ref("Requests")},
-        problems=("bad_request", "shards_unavailable"),
+    requests_route(
+        "/erasures",
+        lambda one: one.type == CommandType.ERASE,
+        "Requests that erase users, newest first, in pages",
     ),
     Route(
         method="GET",

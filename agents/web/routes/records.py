@@ -18,7 +18,14 @@ from agents.scatter.context import CONTEXT, WorkerContext
 from agents.web.access_log import count, note
 from agents.web.answer import json_answer, tagged
 from agents.web.caller import allowed, require
-from agents.web.pages import limit_of, limit_parameter, moment_of, moment_parameter
+from agents.web.pages import (
+    MOMENT,
+    cursor_parameter,
+    limit_of,
+    list_route,
+    moment_of,
+    moment_parameter,
+)
 from agents.web.source_names import definition_key, source_asked
 from schemas.words.nearest import hint, nearest_key
 from streams.kafka.topics import Topics
@@ -157,21 +164,13 @@ def _described(context: WorkerContext, entry: dict[str, Any]) -> dict[str, Any]:
 _MILLISECONDS = "UTC milliseconds since 1970"
 
 ROUTES = (
-    Route(
-        method="GET",
-        path="/definitions",
-        handler=definitions,
-        summary="Campaigns, Canvases, segments and Content Cards by name, in pages",
-        scope=Scope.READ,
-        parameters=(
-            query("kind", "Definitions of this kind only", enum=list(KEY_KINDS)),
-            query("name", "Found anywhere in the name or the key, in any case"),
-            limit_parameter("definitions"),
-            query("cursor", "`next` of the page before"),
-        ),
-        etag=True,
-        answers={"application/json": ref("Definitions")},
-        problems=("bad_request", "shards_unavailable"),
+    list_route(
+        "/definitions",
+        definitions,
+        "Campaigns, Canvases, segments and Content Cards by name, in pages",
+        *("Definitions", "definitions"),
+        query("kind", "Definitions of this kind only", enum=list(KEY_KINDS)),
+        query("name", "Found anywhere in the name or the key, in any case"),
     ),
     Route(
         method="GET",
@@ -190,26 +189,19 @@ ROUTES = (
         answers={"application/json": ref("Definition")},
         problems=("unknown_definition", "ambiguous_source", "shards_unavailable"),
     ),
-    Route(
-        method="GET",
-        path="/audit",
-        handler=audit,
-        summary="Decisions and refusals, each with its reason, in pages",
-        scope=Scope.READ,
-        parameters=(
-            source_query("source", "Decisions on this source only"),
-            query("request", "Decisions of this request only"),
-            query("actor", "Decisions by this actor only, as `by` has it"),
-            query("decision", "This decision only, such as `expired`"),
-            moment_parameter("since", f"From this time on: {_MILLISECONDS}"),
-            moment_parameter("until", f"Before this time: {_MILLISECONDS}"),
-            query("order", "Newest or oldest first", enum=list(_ORDERS), default=_ORDERS[0]),
-            limit_parameter("entries"),
-            moment_parameter("cursor", "`next` of the page before; `end` with order=oldest"),
-        ),
-        etag=True,
-        answers={"application/json": ref("Audit")},
-        problems=("bad_request", "shards_unavailable"),
+    list_route(
+        "/audit",
+        audit,
+        "Decisions and refusals, each with its reason, in pages",
+        *("Audit", "entries"),
+        source_query("source", "Decisions on this source only"),
+        query("request", "Decisions of this request only"),
+        query("actor", "Decisions by this actor only, as `by` has it"),
+        query("decision", "This decision only, such as `expired`"),
+        moment_parameter("since", f"From this time on: {_MILLISECONDS}"),
+        moment_parameter("until", f"Before this time: {_MILLISECONDS}"),
+        query("order", "Newest or oldest first", enum=list(_ORDERS), default=_ORDERS[0]),
+        cursor=cursor_parameter("; `end` with order=oldest", **MOMENT),
     ),
     Route(
         method="GET",

@@ -39,12 +39,12 @@ from agents.web.command_body import (
     schema,
 )
 from agents.web.command_match import id_with_match
-from agents.web.pages import limit_of, limit_parameter
+from agents.web.pages import cursor_parameter, limit_of, limit_parameter, list_route
 from agents.web.source_names import source_of
 from schemas.records.lifecycle import Command, CommandType, is_source
 from schemas.words.nearest import hint
 
-__all__ = ["ROUTES", "listing"]
+__all__ = ["ROUTES", "requests_route"]
 
 _LISTED = tuple(state for state in STATES if state != "sent")
 _LEGAL = frozenset({"legal"})
@@ -117,7 +117,7 @@ async def cancel(request: web.Request) -> web.Response:
     return await asked(request, command)
 
 
-def listing(takes: Callable[[Request], bool]) -> Handler:
+def _listing(takes: Callable[[Request], bool]) -> Handler:
     """A handler that answers with pages of the requests that `takes` takes."""
 
     async def handler(request: web.Request) -> web.Response:
@@ -191,10 +191,9 @@ def _before(cursor: str | None) -> tuple[int, str] | None:
 
 _ID = path("id", "The request's id: its Idempotency-Key, or what the worker has made")
 _REASONS = schema({})
-_PAGES = (limit_parameter("requests"), query("cursor", "`next` of the page before"))
 _PART_PAGES = (
     limit_parameter("sources", MOST_PARTS, MOST_PARTS),
-    query("cursor", "`next` of the page before: a source"),
+    cursor_parameter(": a source"),
     several("outcome", "Sources only that `counts` has among one of these", COUNTS),
 )
 _STATE = several("state", "Those that stand so only", list(_LISTED))
@@ -202,7 +201,6 @@ _DRY_RUN = query("dry_run", "Dry runs only, or the others only", enum=list(_FLAG
 _TYPE = several("type", "Requests of these types only", list(CommandType))
 _ONE: Schema = {"application/json": ref("Request")}
 _ASKED: Schema = {"application/json": ref("AskedRequest")}
-_LIST: Schema = {"application/json": ref("Requests")}
 
 
 def _commanding(path_: str, handler: Handler, summary: str, **more: Any) -> Route:
@@ -223,19 +221,10 @@ def _commanding(path_: str, handler: Handler, summary: str, **more: Any) -> Rout
     )
 
 
-def _many_shown(path_: str, takes: Callable[[Request], bool], summary: str) -> Route:
+def requests_route(path_: str, takes: Callable[[Request], bool], summary: str) -> Route:
     """A call that answers with pages of the requests that `takes` takes."""
-    return Route(
-        method="GET",
-        path=path_,
-        handler=listing(takes),
-        summary=summary,
-        scope=Scope.READ,
-        parameters=(_STATE, _TYPE, _DRY_RUN, *_PAGES),
-        etag=True,
-        answers=_LIST,
-        problems=("bad_request", "shards_unavailable"),
-    )
+    handler, filters = _listing(takes), (_STATE, _TYPE, _DRY_RUN)
+    return list_route(path_, handler, summary, "Requests", "requests", *filters)
 
 
 def _one_shown(path_: str, summary: str) -> Route:
@@ -269,7 +258,7 @@ ROUTES = (
         statuses=(202,),
         problems=("unknown_request",),
     ),
-    _many_shown(
+    requests_route(
         "/restores",
         lambda one: one.type == CommandType.RESTORE,
         "Restores and how far they are, newest first, in pages",
@@ -309,6 +298,6 @@ ROUTES = (
         body_optional=False,
         problems=("unknown_request",),
     ),
-    _many_shown("/requests", lambda one: True, "Requests of every type, newest first, in pages"),
+    requests_route("/requests", lambda one: True, "Requests of every type, newest first, in pages"),
     _one_shown("/requests/{id}", "One request, source by source"),
 )

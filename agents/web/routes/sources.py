@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from agents.http.keys import Scope
-from agents.http.route import SOURCE, Route, query, ref
+from agents.http.route import SOURCE, Route, ref
 from agents.requests.changes import source_facts
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.sizes import Sizes, sizes
@@ -16,7 +16,7 @@ from agents.scatter.sizes import outline as all_sizes
 from agents.scatter.visible import known, states_read
 from agents.views.source_table import BY_SIZE
 from agents.web.answer import tagged
-from agents.web.pages import limit_of, limit_parameter
+from agents.web.pages import limit_of, list_route
 from agents.web.source_list import PARAMETERS, after_of, cursor_of, filter_of, order_of
 from agents.web.source_names import source_of
 from schemas.records.lifecycle import SourceState, State
@@ -114,20 +114,12 @@ def why(record: SourceState) -> list[str]:
 
 
 ROUTES = (
-    Route(
-        method="GET",
-        path="/sources",
-        handler=list_sources,
-        summary="Where every source stands, in pages",
-        scope=Scope.READ,
-        parameters=(
-            *PARAMETERS,
-            limit_parameter("sources"),
-            query("cursor", "`next` of the page before"),
-        ),
-        etag=True,
-        answers={"application/json": ref("Sources")},
-        problems=("bad_request", "shards_unavailable"),
+    list_route(
+        "/sources",
+        list_sources,
+        "Where every source stands, in pages",
+        *("Sources", "sources"),
+        *PARAMETERS,
     ),
     Route(
         method="GET",

@@ -81,6 +81,10 @@ async def test_from_the_call_to_the_receipt(caller: Caller) -> None:
     assert (rows["hot tables"], rows["archive"]) == (3 * shards, 5 * shards)
     _, listed = await caller.get("/erasures")
     assert [one["request_id"] for one in listed["requests"]] == ["one"]
+    # with the same parameters as other lists of requests
+    for wanted, count in (("state=finished&dry_run=false&type=erase", 1), ("state=running", 0)):
+        status, listed = await caller.get(f"/erasures?{wanted}")
+        assert (status, len(listed["requests"])) == (200, count)
     assert (await caller.get("/erasures/two"))[0] == 404
 
 
