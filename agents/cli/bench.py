@@ -52,7 +52,8 @@ def _options(kind: type[Any], **helps: str) -> Callable[[Callable[..., None]], C
     def add(function: Callable[..., None]) -> Callable[..., None]:
         for name, text in reversed(helps.items()):
             default = defaults[name]
-            number = _COUNT if isinstance(default, int) else click.FloatRange(0, min_open=True)
+            least = click.IntRange(min=0) if default == 0 else _COUNT
+            number = least if isinstance(default, int) else click.FloatRange(0, min_open=True)
             flag = f"--{name.replace('_', '-')}"
             function = click.option(
                 flag, name, type=number, default=default, show_default=True, help=text
@@ -92,6 +93,7 @@ def _measure(
     events="Events that the worker takes in.",
     sources="Campaigns they are of.",
     many_sources="Campaigns of the second measurement, by a Zipf law.",
+    erased="Users erased before a third measurement; none without it.",
     faust_events="Events for the Faust agent, which takes few a second.",
     quix_events="Events for Quix Streams.",
     quix_processes="Processes of Quix Streams.",
@@ -139,6 +141,7 @@ def _recovery(ctx: click.Context, as_json: bool, **given: Any) -> None:
     each="Interactions of each of the five sources of the other question.",
     beside_rate="Events a second that are offered beside.",
     runs="Runs of every question.",
+    erased="Users erased before the questions are asked once more; none without it.",
 )
 def _query(ctx: click.Context, as_json: bool, **given: Any) -> None:
     _measure(ctx, as_json, query, Query(**given, partitions=_partitions(ctx)))

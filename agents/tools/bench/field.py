@@ -15,6 +15,7 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 
 from agents.tools.process import environment_of
+from streams import erasure_key
 from streams.devbroker.broker import LocalBroker
 from streams.kafka import topics as topic_admin
 from streams.kafka.offsets import bounds
@@ -63,7 +64,7 @@ def ground(settings: Settings, say: Callable[[str], None]) -> Iterator[Ground]:
 
     Settings that every run creates anew (prefix, port, data folder) are ignored.
     """
-    anew = {"bootstrap_servers", "prefix", "http_port", "data_dir", "keys_file"}
+    anew = {"bootstrap_servers", "prefix", "http_port", "data_dir", "keys_file", "erasure_key_file"}
     chosen = {
         name: getattr(settings, name)
         for name, origin in settings.origins.items()
@@ -94,10 +95,12 @@ async def field(where: Ground, partitions: int) -> AsyncIterator[Field]:
         "http_port": free_port(),
         "data_dir": folder / "data",
         "keys_file": folder / "keys.json",
+        "erasure_key_file": folder / "erasure.key",
     }
     settings = load(
         {**given, **where.chosen, "schema_registry_url": ""}, env={}, file=folder / "none.toml"
     )
+    erasure_key.make(settings.erasure_key_file)
     try:
         await topic_admin.create(settings)
         yield Field(settings, folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agents.tools.bench import compare
 from agents.tools.bench.compare import Law
+from agents.tools.bench.erased import with_erased
 from agents.tools.bench.field import Field, Ground, field
 from agents.tools.bench.figures import BenchReport, Measurement, Sample
 from agents.tools.bench.machine import facts
@@ -22,6 +23,7 @@ from agents.tools.publish import publish
 __all__ = ["IngestOptions", "ingest", "taken_in"]
 
 _COMPARED = 200  # sources whose rows are compared where there are more
+_ERASED = "worker_erased"
 _INSTALL = "pip install 'emberline[bench]'"
 
 
@@ -36,6 +38,7 @@ class IngestOptions:
     many_sources: int = 10_000
     partitions: int = 4
     runs: int = 3
+    erased: int = 0
     faust_events: int = 40_000
     quix_events: int = 200_000
     quix_processes: int = 2
@@ -68,8 +71,12 @@ async def ingest(where: Ground, options: IngestOptions, say: Callable[[str], Non
             ("worker", options.sources, "exponential"),
             (f"worker_{options.many_sources}", options.many_sources, "zipf"),
         ]
+        if options.erased:
+            rounds.append((_ERASED, options.sources, "exponential"))
         for name, count, law in rounds:
             async with field(where, options.partitions) as here:
+                if name == _ERASED:
+                    await with_erased(here, options.erased)
                 await publish(here.settings, bench_events(options.events, count, law))
                 if name == "worker":
                     keep("bare_consume", await peers.run(here, "bare", options.events), None)
@@ -126,6 +133,7 @@ def _sum_up(report: BenchReport, options: IngestOptions) -> None:
         ("quix", "worker", "quix"),
         ("bare_consume", "worker", "bare_consume"),
         (f"sources_{options.many_sources}", many, "worker"),
+        (f"erased_{options.erased}", _ERASED, "worker"),
     ):
         if over in rates and under in rates:
             report.ratios[ratio] = rates[over] / rates[under]
@@ -140,6 +148,10 @@ def _sum_up(report: BenchReport, options: IngestOptions) -> None:
         "bare_consume: aiokafka's getmany, one process, records counted and dropped",
         f"rows of at most {_COMPARED} sources are compared with the oracle, the peers' whole",
     ]
+    if options.erased:
+        report.notes.append(
+            f"{_ERASED}: as worker, after {options.erased:,} users without events were erased"
+        )
     if not options.peers:
         report.notes.append("the peers were not measured: --no-peers")
     elif not peers.available("quixstreams"):

@@ -10,6 +10,7 @@ import aiohttp
 
 from agents.tools.bench import duck
 from agents.tools.bench.crowd import crowd
+from agents.tools.bench.erased import erase, strangers
 from agents.tools.bench.field import Field, Ground, field
 from agents.tools.bench.figures import BenchReport, Measurement, Sample
 from agents.tools.bench.latency import offered, warm_up
@@ -56,6 +57,7 @@ class QueryOptions:
     beside_rate: int = 50_000
     partitions: int = 4
     runs: int = 5
+    erased: int = 0
 
 
 class _Stage:
@@ -160,6 +162,15 @@ async def query(where: Ground, options: QueryOptions, say: Callable[[str], None]
                 say(f"run {number + 1} of {options.runs}: {_last(stage)}")
             counts = dict(stage.counts)
             await _yardstick(stage, report, options, say)
+            if options.erased:
+                say(f"the same after {options.erased:,} users without rows were erased")
+                await erase(here, strangers(options.erased))
+                await worker.settled(_DEADLINE_S)
+                for _ in range(options.runs):
+                    await stage.count("erased_one", "one", options.interactions)
+                    await stage.count("erased_five", "five", five)
+                    await stage.stream("erased_first_row", "one", options.interactions)
+                report.agree["counts_with_erased"] = stage.counts == counts
             say(f"the same while {options.beside_rate:,} events/s come in")
             async with offered(here, options.beside_rate, 40, _OFFERED_S, 0.2) as load:
                 await warm_up(here, load)
@@ -211,8 +222,11 @@ def _sum_up(report: BenchReport, stage: _Stage, options: QueryOptions) -> None:
         ("beside_five", "beside_five", "five"),
         ("beside_first_row", "beside_first_row", "first_row"),
         ("ingest_beside", "ingest_beside", "ingest_alone"),
+        ("erased_one", "one", "erased_one"),
+        ("erased_five", "five", "erased_five"),
+        ("erased_first_row", "first_row", "erased_first_row"),
     ):
-        if over in medians:
+        if over in medians and under in medians:
             report.ratios[ratio] = medians[over] / medians[under]
     report.notes += [
         f"one: POST /audience, one leaf on a source of {options.interactions:,} interactions, "
@@ -223,6 +237,8 @@ def _sum_up(report: BenchReport, stage: _Stage, options: QueryOptions) -> None:
         f"beside: while {options.beside_rate:,} events/s are offered, made beforehand, in five "
         "lots a second; ingest is what becomes readable, alone and beside the questions",
         "first_row: the same as one, streamed: seconds to the first row; whole_s to the last",
+        "erased: the same after --erased users without rows were erased; the ratio is that of the "
+        "rates, above 1 is faster than before",
         "duckdb: the same rows in a DuckDB table on the same machine, without HTTP, the answer "
         "in a table; its ratios are its seconds over ours",
     ]

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ from schemas.errors import Fatal
 from schemas.records import codec
 from schemas.records.lifecycle import Status
 from schemas.records.registry import own_id
-from streams.erasure_key import make
 
 __all__ = ["SoakOptions", "growth", "soak"]
 
@@ -96,10 +95,7 @@ async def soak(where: Ground, options: SoakOptions, say: Callable[[str], None]) 
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = BenchReport("soak", settings, facts())
     seconds = options.minutes * 60
-    async with opened_field(where, options.partitions) as found:
-        keyed = replace(found.settings, erasure_key_file=found.folder / "erasure.key")
-        make(keyed.erasure_key_file)
-        here = Field(keyed, found.folder)
+    async with opened_field(where, options.partitions) as here:
         await _bounded(here)
         with Worker(here) as worker:
             await worker.ready()
