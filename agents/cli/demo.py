@@ -11,7 +11,7 @@ import click
 from agents.cli.options import emit, json_option, run, settings_of
 from agents.terminal.say import say
 from agents.tools.demo.facts import Facts, to_try
-from agents.tools.demo.generator import generate
+from agents.tools.demo.generator import SPAN_MS, generate
 from agents.tools.demo.scenario import Scenario, of_day, of_files
 from agents.tools.demo.screen import Screen
 from agents.tools.demo.show import OWN_SETTINGS, Stage, play
@@ -19,7 +19,6 @@ from agents.tools.demo.worker import exports
 
 __all__ = ["command"]
 
-DAY_MS = 86_400_000
 EVENTS = 300_000
 SEED = 7
 
@@ -56,7 +55,7 @@ def command(
     def scenario(partitions: int) -> Scenario:
         if own:
             return of_files(own, now_ms)
-        return of_day(generate(seed, events, now_ms - DAY_MS), partitions)
+        return of_day(generate(seed, events, now_ms - SPAN_MS), partitions)
 
     def failed(tail: str) -> None:
         if tail.strip():

@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import pytest
@@ -37,9 +37,11 @@ from tests.rigs.worker import Process
 
 __all__ = [
     "PHONE",
+    "SCHEMES",
     "SHOTS",
     "WIDE",
     "PageRig",
+    "broken_words",
     "browser",
     "chromium",
     "page_rig",
@@ -52,6 +54,7 @@ __all__ = [
 SHOTS = Path(__file__).parents[2] / "build" / "page"
 """Screenshots are left here, so that people look at them."""
 WIDE, PHONE = 1280, 390
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 #: A browser on a machine that runs other tests too may take longer than Playwright expects, 5 s.
 expect.set_options(timeout=30_000)
 
@@ -194,6 +197,30 @@ async def shoot(page: Page, name: str, full: bool = False) -> None:
         for scheme in ("dark", "light"):
             await page.emulate_media(color_scheme=scheme)
             await page.screenshot(path=SHOTS / f"{name}-{scheme}-{width}.png", full_page=full)
+
+
+async def broken_words(page: Page, selector: str) -> list[str]:
+    """The words within `selector` that take more than one line, on a phone. Afterwards the page is
+    wide.
+    """
+    await page.set_viewport_size({"width": PHONE, "height": 800})
+    found: list[str] = await page.evaluate(BROKEN_WORDS, selector)
+    await page.set_viewport_size({"width": WIDE, "height": 800})
+    return found
+
+
+BROKEN_WORDS = """(selector) => [...document.querySelectorAll(selector)].flatMap((one) => {
+  const broken = [], walker = document.createTreeWalker(one, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    for (const word of walker.currentNode.data.matchAll(/[\\p{L}\\p{N}_]+/gu)) {
+      const range = document.createRange();
+      range.setStart(walker.currentNode, word.index);
+      range.setEnd(walker.currentNode, word.index + word[0].length);
+      if (range.getClientRects().length > 1) broken.push(word[0]);
+    }
+  }
+  return broken;
+})"""
 
 
 async def picture(page: Page, name: str) -> None:

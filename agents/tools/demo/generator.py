@@ -17,10 +17,12 @@ from agents.tools.demo.catalog import Catalog, DemoSource, make_catalog
 from agents.tools.demo.chunk import EventChunk, avro_chunk
 from agents.tools.demo.malformed import MALFORMED, malformed
 
-__all__ = ["Day", "generate"]
+__all__ = ["SPAN_MS", "Day", "generate"]
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
+SPAN_MS = DAY_MS + 5 * HOUR_MS
+"""A day, and the hours within which people react to its last messages."""
 CHUNK = 60_000
 MIX = {"send": 46, "open": 22, "click": 9, "variant": 16, "conversion": 5, "signal": 2}
 CRC32_SHARE = 0.04
@@ -164,7 +166,7 @@ class Day:
 def generate(seed: int = 7, events: int = 300_000, start_ms: int = 1_760_000_000_000) -> Day:
     """A day of exactly `events` events that begins at `start_ms`, with `events / 10` users.
 
-    No event is more than four hours before the end of the day.
+    All its valid events are within SPAN_MS from then, except late ones, which are older.
     """
     rng = Random(f"day {seed}")
     # an even number: see where held-out users' messages go

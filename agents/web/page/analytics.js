@@ -23,7 +23,7 @@ const WEEK = 7;
 
 /** The name of a channel, a variation or a step; `names` are those of the definition. */
 function called(dimension, value, names) {
-  if (value === null) return t("source.part.none");
+  if (value === null) return t(`source.part.none.${dimension}`);
   if (dimension === "channel") return CHANNELS.includes(value) ? t(`source.channel.${value}`) : value;
   return short(names?.[dimension].get(value) || value);
 }
@@ -34,7 +34,7 @@ const Bar = ({ share, kind }) => html`<svg class=${`share ${kind}`} viewBox="0 0
 /** A dimension as a table with a bar in each cell. */
 function Parts({ totals, dimension, measures, names }) {
   const [all, show] = useState(false);
-  const rows = by(totals, dimension);
+  const rows = by(totals, dimension, [...(names?.[dimension]?.keys() ?? [])]);
   const most = Math.max(1, ...rows.flatMap(([, counts]) => [...counts.values()]));
   const cell = (counts, kind) => html`<td class="num" key=${kind}>${num(counts.get(kind) ?? 0)}
     <${Bar} share=${(counts.get(kind) ?? 0) / most} kind=${kind} /></td>`;

@@ -114,8 +114,9 @@ function Short({ node, filters }) {
   const one = useNamed(field?.type, field && node[field.name]);
   const name = field ? one?.name || node[field.name] : node?.tag;
   const text = known ? t(`audience.filter.${node.filter}`) : t("audience.other");
-  return html`${node?.has === false && html`<b>${t("audience.not")} </b>`}${text}
-    ${typeof name === "string" && ` “${isolated(short(name))}”`}`;
+  const says = typeof name === "string";
+  return html`${node?.has === false && html`<b>${t("audience.not")} </b>`}
+    ${says ? t("audience.named", { filter: text, name: isolated(short(name)) }) : text}`;
 }
 
 function Contributions({ tree, filters, state, more, all }) {

@@ -92,8 +92,8 @@ function Moving({ one, operate, open }) {
 /** What a due time is computed from: "3 months after it was stopped"; "" if that is not known. */
 export const dueFrom = (from) => from ? t(`source.since.${from.since}`, { period: period(from.period) }) : "";
 
-/** The same behind a sentence. */
-export const dueNote = (from) => from ? ` (${dueFrom(from)})` : "";
+/** The same as a sentence, behind the one that says when. */
+export const dueNote = (from) => from ? ` ${t("source.since.note", { when: dueFrom(from) })}` : "";
 
 function Restored({ one, explained }) {
   const until = one.due_at ? t("source.until", { date: due(one.due_at) }) : t("source.until.open");

@@ -17,11 +17,16 @@ export const measuresOf = (totals) => {
 /** The sum of each measure. */
 export const sums = (totals) => grouped(totals, () => "").get("") ?? new Map();
 
-/** Sums by the values of a dimension (`channel`, `variation`, `step`): [[value, Map of sums]], largest first. */
-export function by(totals, dimension) {
+/**
+ * Sums by the values of a dimension (`channel`, `variation`, `step`): [[value, Map of sums]]. Those that `order`
+ * names come first, in its order; then the others, largest first; what has no value is last.
+ */
+export function by(totals, dimension, order = []) {
   const found = grouped(totals, (row) => row[dimension]);
+  const places = new Map(order.map((value, at) => [value, at]));
+  const place = (value) => (value === null ? order.length + 1 : places.get(value) ?? order.length);
   const largest = (counts) => Math.max(...counts.values());
-  return [...found].sort(([, a], [, b]) => largest(b) - largest(a));
+  return [...found].sort(([a, ofA], [b, ofB]) => place(a) - place(b) || largest(ofB) - largest(ofA));
 }
 
 /** Sums by day, with the days between, as `days` (ms, UTC) and one list of counts for each of `measures`. */

@@ -90,7 +90,7 @@ export function Requests({ query }) {
     ? !error && html`<p class="none" role="status">${t("loading")}</p>`
     : rows.length === 0
       ? html`<p class="none">${t(narrowed ? "requests.nothing" : "requests.none")}</p>`
-      : html`<table><thead><tr>
+      : html`<table class="requests"><thead><tr>
         ${columns.map(([name, look]) => html`<th class=${look} scope="col">${t(name)}</th>`)}</tr></thead>
         <tbody>${rows.map((one) => html`<${Line} key=${one.request_id} one=${one} />`)}</tbody></table>`;
   return html`<div class="head"><div><h1>${t("requests")}</h1>

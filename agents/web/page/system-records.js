@@ -18,11 +18,14 @@ const CODES = [
 const Remedy = ({ code, remedy }) => (CODES.includes(code) ? t(`system.remedy.${code}`) : html`<span lang="en">${remedy ?? ""}</span>`);
 
 function Sample({ one }) {
-  return html`<tr><td><code>${one.code}</code></td><td><code>${one.topic}</code>
+  return html`<tr><td><code>${one.code}</code></td><td><${Topic} name=${one.topic} />
       <span class="why">${t("system.offset", { partition: one.partition, offset: one.offset })}</span></td>
     <td><bdi>${one.user ?? t("unknown")}</bdi><span class="why" lang="en"><bdi>${one.detail.slice(0, 300)}</bdi></span></td>
     <td><code>${one.value.slice(0, 200)}</code></td><td><${Moment} ms=${one.time} /></td></tr>`;
 }
+
+/** A topic's name, which may break behind its dots and nowhere else. */
+const Topic = ({ name }) => html`<code>${name.split(/(?<=\.)/).map((part) => html`${part}<wbr />`)}</code>`;
 
 const place = (samples) => `rejected?since=${Date.now() - SINCE_MS}${samples ? `&samples=${MOST}` : ""}`;
 
@@ -45,7 +48,7 @@ export function Rejected({ samples }) {
       <thead><tr><th>${t("reason")}</th><th>${t("system.topic")}</th><th class="num">${t("system.records")}</th>
         <th>${t("system.last")}</th><th>${t("system.remedy")}</th></tr></thead>
       <tbody>${counts.map((one) => html`<tr key=${`${one.code} ${one.topic}`}><td><code>${one.code}</code></td>
-        <td><code>${one.topic}</code></td><td class="num">${num(one.count)}</td><td><${Moment} ms=${one.last} /></td>
+        <td><${Topic} name=${one.topic} /></td><td class="num">${num(one.count)}</td><td><${Moment} ms=${one.last} /></td>
         <td><${Remedy} ...${one} /></td></tr>`)}</tbody></table>`}</div>
     ${!found.complete && html`<p class="why">${t("system.rejected.part")}</p>`}
     ${!samples && counts.length > 0 && html`<p class="why">${t("system.samples.forbidden")}</p>`}

@@ -35,7 +35,7 @@ export function Shards({ group }) {
       <td class="num">${num(shard.cursor_lag)}${backs > 0 && html`<span class="why">${t("system.held_back", { count: backs })}</span>`}</td>
       <td class="num">${shard.lag_s === null ? t("unknown") : age(shard.lag_s)}</td>
       <td class="num">${shard.events_per_s === null ? t("unknown") : num(Math.round(shard.events_per_s))}</td>
-      <td><code>${shard.address}</code></td></tr>`;
+      <td><code class="whole">${shard.address}</code></td></tr>`;
   };
   return html`<section aria-label=${t("system.shards")}><h2>${t("system.shards")}</h2>
     <div class="panel flush over" tabindex="0"><table>
@@ -60,7 +60,7 @@ function differences(group) {
 function Worker({ worker }) {
   const { address, status, trouble } = worker;
   if (!status) {
-    return html`<tr><td><code>${address}</code></td><td colspan="4"><span class="chip bad">${t("system.silent")}</span>
+    return html`<tr><td><code class="whole">${address}</code></td><td colspan="4"><span class="chip bad">${t("system.silent")}</span>
       <${Said} text=${trouble ?? ""} /></td></tr>`;
   }
   const notes = [
@@ -72,7 +72,7 @@ function Worker({ worker }) {
       Object.entries(status.unreadable.first).map(([key, why]) => `${key}: ${why}`).join("; ")],
   ].filter(Boolean);
   const resident = status.memory.resident;
-  return html`<tr><td><code>${address}</code>
+  return html`<tr><td><code class="whole">${address}</code>
       ${status.coordinator && html`<span class="why"><span class="chip used">${t("system.coordinator")}</span></span>`}</td>
     <td><span class=${`chip ${status.ready ? "active" : "moving"}`}>${t(status.ready ? "system.is_ready" : "system.not_ready")}</span>
       ${notes.map(([what, why]) => html`<span class="why">${what}</span><${Said} text=${why} />`)}</td>

@@ -63,9 +63,9 @@ function Overview({ operate, who }) {
     <${Stuck} group=${found.group} />
     <${Shards} group=${found.group} />
     <${Workers} group=${found.group} />
+    <${Same} commands=${["emberline status"]} paths=${["workers", "sweep"]} />
     <${Rejected} samples=${samples} />
     ${operate && html`<${Undelivered} />`}
-    <${Same} commands=${["emberline status"]} paths=${["workers", "sweep"]} />
   </div>`}`;
 }
 

@@ -48,7 +48,7 @@ function whys({ decision, facts, to_state: to }) {
   if (user) found.push(t(decision === "released" ? "source.event.was_used" : "source.event.used", { by: user }));
   if (facts.held_by) found.push(t("why.held", { by: isolated(actor(facts.held_by)) }));
   if (facts.due_at) found.push(t("why.due", { date: due(facts.due_at) }));
-  if (facts.since) found.push(`${t("due")}: ${dueFrom(facts)}`);
+  if (facts.since) found.push(t("source.event.due", { when: dueFrom(facts) }));
   if (facts.why) found.push(t(`source.why.${facts.why}`));
   if (facts.refusal) found.push(t(`refusal.${facts.refusal}`));
   if (decision === "state" && to === "ACTIVE") found.push(t("why.active"));
@@ -65,7 +65,7 @@ function Entry({ entry }) {
     ${facts.note && html`<span class="why quote"><bdi>${short(facts.note, 400)}</bdi></span>`}
     ${words && html`<span class="why" lang="en"><bdi>${short(words, 400)}</bdi></span>`}
     ${(entry.by || entry.request_id) && html`<span class="why">
-      ${entry.by && html`${t("actor")}: <bdi>${short(actor(entry.by))}</bdi>`} ${entry.request_id && html`<a class="more"
+      ${entry.by && t("source.event.by", { name: isolated(short(actor(entry.by))) })} ${entry.request_id && html`<a class="more"
         href=${`#/requests/${encodeURIComponent(entry.request_id)}`}>${t("source.event.request")}</a>`}</span>`}
   </li>`;
 }

@@ -15,11 +15,11 @@ const place = (source) => `#/sources/${encodeURIComponent(source)}`;
 function One({ one, rows, operate, restore }) {
   const gone = !MOVING.includes(one.state);
   return html`<li>
-    <a class="more" href=${place(one.source)}><${Name} text=${one.name || one.source} /></a>
-    ${one.state && html` <${Chip} state=${one.state} />`}
-    ${rows !== null && html` <small>${t("users.hidden.rows", { count: rows })}</small>`}
-    ${gone && html` <small>${t("why.deleted")}</small>`}
-    ${operate && one.state === "EXPIRED" && html`${" "}<button type="button" onClick=${() => restore([one])}>
+    <span><a class="more" href=${place(one.source)}><${Name} text=${one.name || one.source} /></a>
+      ${one.state && html` <${Chip} state=${one.state} />`}
+      ${rows !== null && html` <small>${t("users.hidden.rows", { count: rows })}</small>`}
+      ${gone && html` <small>${t("why.deleted")}</small>`}</span>
+    ${operate && one.state === "EXPIRED" && html`<button type="button" onClick=${() => restore([one])}>
       ${t("do.restore")}</button>`}</li>`;
 }
 

@@ -34,7 +34,7 @@ DYNAMIC = (
     *("refusal.state.", "requests.", "requests.outcome."),
     *("source.by.", "source.channel.", "source.csv.", "source.event."),
     *("source.if.", "source.kind.", "source.measure.", "source.one."),
-    *("source.since.", "source.status.", "source.why."),
+    *("source.part.none.", "source.since.", "source.status.", "source.why."),
     *("audience.about.", "audience.any.", "audience.as.", "audience.bound.", "audience.code."),
     *("audience.column.", "audience.empty.", "audience.field.", "audience.filter."),
     *("audience.format.", "audience.group.", "audience.joint."),

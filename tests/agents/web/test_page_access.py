@@ -4,9 +4,8 @@ of any kind are text that breaks no layout.
 
 import re
 from collections.abc import AsyncIterator
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,13 +13,13 @@ from playwright.async_api import Locator, Page, expect
 
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
-from tests.rigs.browser import PHONE, WIDE, PageRig, page_rig, shoot
+from tests.rigs.axe import axe_faults
+from tests.rigs.browser import PHONE, SCHEMES, WIDE, PageRig, page_rig, shoot
 from tests.rigs.faults.harness import define
 
 pytestmark = [pytest.mark.connected, pytest.mark.asyncio(loop_scope="module")]
 
 ROOM = Path(__file__).parents[3] / "agents" / "web" / "page"
-AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 A, NAME = "campaign:spring", "Spring sale"
 STOPPED_AT = 1_767_225_600_000
 MARKUP = "<img src=x onerror=alert(1)><b>bold</b>"
@@ -33,7 +32,6 @@ NAMES = {
     "campaign:" + "k" * 200: "{name} ${name} %s %00 \\",
 }
 BACK_MS = 30_000
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -76,19 +74,6 @@ async def settled(page: Page, place: str) -> None:
     await expect(page.get_by_text("Loading...")).to_have_count(0)
 
 
-async def faults(page: Page) -> list[str]:
-    """What axe calls serious or critical on the page as it is."""
-    if not await page.evaluate("typeof axe === 'object'"):
-        await page.evaluate(AXE)
-    found = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    return [
-        f"{one['id']}: {one['help']}: {node['target']} {node['failureSummary']}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
-
-
 async def test_axe_finds_nothing_serious_on_any_view(rig: PageRig) -> None:
     page = await rig.page()
     wrong: dict[str, list[str]] = {}
@@ -96,23 +81,23 @@ async def test_axe_finds_nothing_serious_on_any_view(rig: PageRig) -> None:
         await settled(page, place)
         for scheme in SCHEMES:
             await page.emulate_media(color_scheme=scheme)
-            wrong[f"{place} {scheme}"] = await faults(page)
+            wrong[f"{place} {scheme}"] = await axe_faults(page)
     # what no address shows by itself: an expired source, a dialog, the menu on a phone
     await settled(page, "#/sources/" + A)
     restore = page.get_by_role("button", name="Restore interaction data").first
     await expect(restore).to_be_visible(timeout=BACK_MS)
-    wrong["expired"] = await faults(page)
+    wrong["expired"] = await axe_faults(page)
     await restore.click()
     await expect(page.get_by_role("dialog")).to_contain_text("Possible for 1 source.")
-    wrong["dialog"] = await faults(page)
+    wrong["dialog"] = await axe_faults(page)
     await page.keyboard.press("Escape")
     await page.set_viewport_size({"width": PHONE, "height": 800})
     await page.get_by_role("button", name="Main menu").click()
-    wrong["phone"] = await faults(page)
+    wrong["phone"] = await axe_faults(page)
     fresh = await rig.browser.new_page(locale="en-GB")
     await fresh.goto(rig.worker.url)
     await expect(fresh.get_by_label("Key")).to_be_visible()
-    wrong["sign in"] = await faults(fresh)
+    wrong["sign in"] = await axe_faults(fresh)
     assert {place: found for place, found in wrong.items() if found} == {}
 
 

@@ -8,7 +8,8 @@ import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 
 from agents.http.keys import Keys, Scope
-from tests.rigs.browser import PHONE, SHOTS, PageRig, page_rig, shoot, watch
+from tests.rigs.axe import axe_faults
+from tests.rigs.browser import PHONE, SCHEMES, SHOTS, PageRig, page_rig, shoot, watch
 from tests.rigs.faults.harness import until
 
 LONG_MS = 25_000
@@ -133,6 +134,9 @@ async def test_a_key_that_cannot_read_is_told_so_once(rig: PageRig) -> None:
     await expect(told).to_contain_text("restore, hold, expire and cancel")
     await expect(page.get_by_role("alert")).to_have_count(0)
     await shoot(page, "signin-unread")
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        assert await axe_faults(page) == [], scheme
     asked = {one.removeprefix(rig.worker.url).partition("?")[0] for one in events}
     assert asked.isdisjoint({"/events", "/sources", "/requests"})
     await told.get_by_role("button", name="Sign in with another key").click()

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, Route, expect
 
 from agents.web.asking import NO_PARTS
 from schemas.records.lifecycle import SourceState, State
-from tests.rigs.browser import browser, shoot, watch
+from tests.rigs.browser import broken_words, browser, shoot, watch
 from tests.rigs.site import SHARDS, Site, serving, settings
 
 __all__ = ["browser"]
@@ -123,4 +123,5 @@ async def test_a_running_restore_is_in_sight_cancelled_and_tried_again(
             re.compile(r"Ended .+, after (\d+|less than a) second")
         )
         await shoot(page, "requests-over")
+        assert await broken_words(page, ".requests .name") == []
     assert errors == []

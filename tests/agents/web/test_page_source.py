@@ -117,7 +117,7 @@ async def test_it_expires_and_is_restored_and_its_figures_stay(rig: PageRig) -> 
     # one stays at the source, and sees there what comes of it
     restored = region(page, "Restored")
     await expect(restored).to_contain_text("Interaction data was restored on")
-    await expect(restored).to_contain_text("3 months after it was restored")
+    await expect(restored).to_contain_text("That is 3 months after it was restored.")
     await expect(banner).to_have_count(0)
     await expect(events.first).to_contain_text("Restored: the data is available")
     begun = events.filter(has_text="Restore started")
@@ -361,7 +361,7 @@ async def test_what_cannot_be_read_is_told_in_the_readers_language(rig: PageRig)
 PURE = """async () => {
   const room = document.querySelector("link[rel=stylesheet]").href.replace("style.css", "");
   const load = (name) => import(`${room}${name}.js`);
-  const [{ drawing }, { byDay, spans }, { duration, period }, { moment }] =
+  const [{ drawing }, { by, byDay, spans }, { duration, period }, { moment }] =
     await Promise.all(["graph", "figures", "spans", "texts"].map(load));
   const reason = (root, ...through) => ({ root, through, filter: "in_segment", links: [] });
   const chains = [
@@ -376,9 +376,12 @@ PURE = """async () => {
   const row = (day, count) => ({ day, count, ...none });
   const days = [row("2025-12-30", 1), row("2026-01-01", 2), row("2026-01-13", 4)];
   const year = byDay(days, ["received", "opened"]);
+  const step = (name, count) => ({ ...row("2026-01-01", count), step: name });
+  const steps = [step("b", 3), step(null, 9), step("x", 1), step("a", 2), step("y", 4)];
   const far = byDay([row("2000-01-01", 1), row("2026-01-01", 2)], ["received"]);
   return {
     drawn: drawing("campaign:s", chains), circle: drawing("campaign:s", circle).nodes.length,
+    steps: by(steps, "step", ["a", "b", "unseen"]).map(([name]) => name),
     year, weeks: spans(year, 7), far: far.days.length,
     periods: ["P3M", "P1Y6M", "PT90S", "no period"].map(period),
     moments: [Date.UTC(2026, 3, 1, 12), Date.UTC(2026, 3, 1, 23, 30)].map(moment),
@@ -396,6 +399,8 @@ async def test_sums_and_places_are_right(rig: PageRig) -> None:
     for edge in found["drawn"]["edges"]:
         assert nodes[edge["from"]]["x"] > nodes[edge["to"]]["x"], edge
     assert found["circle"] == 5  # definitions that name each other in a circle end
+    # a journey's steps in its order, others by their size, what has none at the end
+    assert found["steps"] == ["a", "b", "y", "x", None]
     received, opened = found["year"]["counts"]
     assert (len(received), sum(received), received[:3]) == (15, 7, [1, 0, 2])
     assert opened == [0] * 15

@@ -21,7 +21,7 @@ from schemas.records import codec
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
-from tests.rigs.browser import PageRig, page_rig, shoot
+from tests.rigs.browser import PageRig, broken_words, page_rig, shoot
 from tests.rigs.faults.harness import define, until
 from tests.rigs.source_page import NAMES, SPRING, fill, tag_spring
 
@@ -206,6 +206,9 @@ async def test_the_system_is_seen_and_its_sweep_is_answered(rig: PageRig, tmp_pa
     await expect(rejected).to_contain_text("Write Avro in Confluent framing, or a JSON object")
     await rejected.get_by_role("button", name="Show samples").click()
     await expect(rejected.get_by_role("table", name="Samples")).to_contain_text("not a record")
+    assert await broken_words(page, ".system td:nth-child(-n+2)") == []
+    # one for the figures, one for what was rejected, one for the notices
+    await expect(page.get_by_text("The same on a command line")).to_have_count(3)
     notices = region(page, "Notices not delivered")
     await expect(notices).to_contain_text("Nothing waits or failed")
     await undelivered(rig)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.tools.demo.bench_events import bench_events, bench_users
-from agents.tools.demo.generator import generate
+from agents.tools.demo.generator import DAY_MS, SPAN_MS, generate
 from agents.tools.encoder import encoder
 from agents.tools.oracle import refusal
 from schemas.records import codec, registry
@@ -88,6 +88,17 @@ def test_the_day_has_what_it_is_made_to_show() -> None:
     assert set(roles.expiring) == set(roles.stopped) - {roles.kept_hot, roles.held}
     assert roles.tag_only in roles.expiring
     assert set(roles.restored) < set(roles.expiring)
+
+
+def test_no_event_of_a_day_is_later_than_the_span_of_the_day() -> None:
+    """The demo plays a day that is over: a last event of tomorrow would look wrong."""
+    times = [
+        time
+        for chunk in generate(7, 40_000, START).chunks()
+        if not chunk.rejected
+        for time in chunk.columns["time"]
+    ]
+    assert START + DAY_MS < max(times) < START + SPAN_MS
 
 
 def test_definitions_and_users_fit_their_schemas() -> None:
