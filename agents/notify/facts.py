@@ -63,7 +63,7 @@ def sweep_question(key: bytes | None, value: bytes | None) -> RetentionSweep | N
 def request_data(request: Request, view: RequestView, states: SourceLookup) -> dict[str, Any]:
     """A request that is over; the sources that failed come first."""
     facts = request_facts(request, view, states)
-    for name in ("progress", "notify"):
+    for name in ("progress", "notify", "first"):
         del facts[name]
     facts["reason"] = None if facts["reason"] is None else facts["reason"][:REASON_LENGTH]
     parts = view.parts(request.request_id)

@@ -25,6 +25,8 @@ __all__ = [
 STATES = ("sent", "running", "finished", "failed")
 MOST_SUMMED = 5_000
 """Parts of a request whose progress is added up."""
+MOST_NAMED = 200
+"""Characters of a name in a list of requests."""
 _MOVES = (CommandType.RESTORE, CommandType.EXPIRE)
 
 
@@ -62,6 +64,7 @@ def request_facts(request: Request, view: RequestView, states: SourceLookup) -> 
         "message": "" if whole is None else whole.message,
         "already": nothing_else or (whole is not None and whole.already),
         "counts": counts,
+        "first": _first(view.parts(request.request_id), states),
         "progress": _together(request, view, states),
     }
 
@@ -84,6 +87,7 @@ def sent_facts(sent: Sent) -> dict[str, Any]:
         "message": "the coordinator has not answered yet: the command stays in the topic",
         "already": False,
         "counts": {"total": 0, **dict.fromkeys(COUNTS, 0)},
+        "first": None,
         "progress": None,
     }
 
@@ -189,6 +193,15 @@ def _shown(found: WorkProgress | None) -> dict[str, Any] | None:
         "bytes": found.bytes or None,
         "seconds_left": None if left is None else round(left, 1),
     }
+
+
+def _first(parts: Mapping[str, RequestResult], states: SourceLookup) -> dict[str, str] | None:
+    """The first source of a request, so that a list of requests says what each is about."""
+    source = next(iter(parts), None)
+    if source is None:
+        return None
+    record = states.get(source)
+    return {"source": source, "name": "" if record is None else record.name[:MOST_NAMED]}
 
 
 def _counts(request: Request, view: RequestView) -> Mapping[str, int]:

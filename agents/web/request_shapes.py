@@ -72,6 +72,18 @@ _REQUEST = {
     "counts": _shape(
         dict.fromkeys(("total", "running", "completed", "already", "refused", "failed"), _COUNT)
     ),
+    "first": {
+        "anyOf": [
+            _shape(
+                {
+                    "source": _TEXT,
+                    "name": {**_TEXT, "description": "the first 200 characters"},
+                }
+            ),
+            {"type": "null"},
+        ],
+        "description": "one of its sources; null while none is known",
+    },
     "progress": PROGRESS,
 }
 _PART = _shape(

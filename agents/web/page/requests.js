@@ -3,7 +3,7 @@
 import { html, useState } from "./htm.js";
 import { get, quoted } from "./api.js";
 import { Dialog } from "./dialog.js";
-import { actor, short } from "./named.js";
+import { actor, isolated, short } from "./named.js";
 import { Pages, filtered } from "./pages.js";
 import { Chip, Failure, Moment, Progress, Reasons, refusal, useChanges, useLater, useRead } from "./parts.js";
 import { Same } from "./same.js";
@@ -32,11 +32,20 @@ function Choice({ name, label, every, words, query }) {
   return html`<select aria-label=${label} onChange=${go}>${[["", every], ...words].map(option)}</select>`;
 }
 
-/** How many of its sources are over, and how: 12 of 14, 2 refused. */
-function Done({ counts }) {
+/** What it is about: its source, or one of them and how many more. */
+function about({ first, counts }) {
+  if (!first) return "";
+  const name = isolated(short(first.name || first.source, 40));
+  return counts.total > 1 ? t("requests.first.more", { name, count: counts.total - 1 }) : name;
+}
+
+/** Which sources, how many of them are over, and how: Spring sale and 13 more, 12 of 14, 2 refused. */
+function Done({ one }) {
+  const { counts } = one;
   if (!counts.total) return "";
   const bad = ["refused", "failed"].filter((name) => counts[name]);
-  return html`${t("requests.done", { done: counts.total - counts.running, total: counts.total })}
+  return html`${about(one)}
+    <span class="why">${t("requests.done", { done: counts.total - counts.running, total: counts.total })}</span>
     ${bad.map((name) => html`<span class="why bad">${t(`requests.${name}`, { count: counts[name] })}</span>`)}`;
 }
 
@@ -57,7 +66,7 @@ function Line({ one }) {
       <code class="wide">${short(one.request_id, 40)}</code></td>
     <td><${Chip} state=${one.state} />
       ${one.state === "running" && html`<${Progress} progress=${one.progress} label=${t("state.running")} />`}</td>
-    <td><${Done} counts=${one.counts} /></td>
+    <td><${Done} one=${one} /></td>
     <td class="wide"><bdi>${one.actor ? actor(one.actor) : ""}</bdi></td>
     <td class="wide"><bdi>${short(one.reason ?? "", 200)}</bdi></td>
     <td><${Moment} ms=${one.time} />

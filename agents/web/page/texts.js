@@ -96,16 +96,19 @@ export function moment(ms) {
 /** A day that is nearer than this is told with its time: "until today" says too little. */
 const NEAR_MS = 2 * 86_400_000;
 const near = (ms) => Math.abs(ms - Date.now()) < NEAR_MS;
+/** And one that is nearer than this with its seconds. */
+const SOON_MS = 600_000;
+const timeStyle = (ms) => (Math.abs(ms - Date.now()) < SOON_MS ? "medium" : "short");
 
 /** When data expires, within a sentence: the day, and with its time if that is soon. */
 export function due(ms) {
   if (!near(ms)) return day(ms);
-  return formatter(Intl.DateTimeFormat, { dateStyle: "long", timeStyle: "short" }).format(ms);
+  return formatter(Intl.DateTimeFormat, { dateStyle: "long", timeStyle: timeStyle(ms) }).format(ms);
 }
 
 /** The same with few letters, for tables. */
 export const dueDate = (ms) =>
-  near(ms) ? formatter(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "short" }).format(ms) : date(ms);
+  near(ms) ? formatter(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: timeStyle(ms) }).format(ms) : date(ms);
 
 export const clock = (ms) => formatter(Intl.DateTimeFormat, { timeStyle: "medium" }).format(ms);
 

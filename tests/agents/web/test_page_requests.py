@@ -122,6 +122,7 @@ async def test_a_running_restore_is_in_sight_cancelled_and_tried_again(
         await expect(over.first).to_contain_text(
             re.compile(r"Ended .+, after (\d+|less than a) second")
         )
+        await expect(over.first).to_contain_text(re.compile(r"(Spring sale|Journey).* and 1 more"))
         await shoot(page, "requests-over")
         assert await broken_words(page, ".requests .name") == []
     assert errors == []

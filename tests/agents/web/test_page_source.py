@@ -361,7 +361,7 @@ async def test_what_cannot_be_read_is_told_in_the_readers_language(rig: PageRig)
 PURE = """async () => {
   const room = document.querySelector("link[rel=stylesheet]").href.replace("style.css", "");
   const load = (name) => import(`${room}${name}.js`);
-  const [{ drawing }, { by, byDay, spans }, { duration, period }, { moment }] =
+  const [{ drawing }, { by, byDay, spans }, { duration, period }, { due, moment }] =
     await Promise.all(["graph", "figures", "spans", "texts"].map(load));
   const reason = (root, ...through) => ({ root, through, filter: "in_segment", links: [] });
   const chains = [
@@ -386,6 +386,8 @@ PURE = """async () => {
     periods: ["P3M", "P1Y6M", "PT90S", "no period"].map(period),
     moments: [Date.UTC(2026, 3, 1, 12), Date.UTC(2026, 3, 1, 23, 30)].map(moment),
     spent: [0.2, 42, 100, 5_500].map(duration),
+    soon: [20_000, 3_600_000, 90 * 86_400_000].map(
+      (ms) => due(Date.now() + ms).match(/:/g)?.length ?? 0),
   };
 }"""
 
@@ -411,4 +413,6 @@ async def test_sums_and_places_are_right(rig: PageRig) -> None:
         "1 Apr 2026, 14:00 (12:00\N{NO-BREAK SPACE}UTC)",
         "2 Apr 2026, 01:30 (1 Apr 2026, 23:30\N{NO-BREAK SPACE}UTC)",
     ]
+    # with seconds, with the time, with the day only
+    assert found["soon"] == [2, 1, 0]
     assert found["spent"] == ["1 second", "42 seconds", "2 minutes", "1.6 hours"]

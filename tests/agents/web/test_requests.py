@@ -362,6 +362,8 @@ async def test_lists_have_pages_and_states(operator: Operator) -> None:
     assert names == ["r4", "open", "r3", "r2", "r1", "r0"]
     _, found, _ = await operator.get("/restores?state=running")
     assert [one["request_id"] for one in found["requests"]] == ["open"]
+    # a list says what each request is about
+    assert found["requests"][0]["first"] == {"source": A, "name": "Spring"}
     _, found, _ = await operator.get("/requests?state=finished")
     assert {one["request_id"] for one in found["requests"]} == {f"r{n}" for n in range(5)} | {
         "hold"
