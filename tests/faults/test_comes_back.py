@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections import Counter
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +13,7 @@ from agents.tools.publish import Chunk, publish
 from schemas.records import codec
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, Cluster, Partial, Slot, define, until
+from tests.rigs.faults.harness import Cluster, Partial, Slot, define, small, until
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
@@ -47,14 +46,14 @@ class Asker:
 async def test_a_worker_that_comes_back_does_not_answer_from_a_former_life(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
-    await define(small, SOURCE, "ACTIVE", START_MS)
-    await publish(small, [sends()])
-    with Cluster(small, tmp_path) as cluster:
+    ours = small(settings)
+    await define(ours, SOURCE, "ACTIVE", START_MS)
+    await publish(ours, [sends()])
+    with Cluster(ours, tmp_path) as cluster:
         cluster.start()
         await cluster.ready()
         await complete(cluster)
-        await define(small, SOURCE, "STOPPED", START_MS + 1)
+        await define(ours, SOURCE, "STOPPED", START_MS + 1)
         await cluster.states_are({SOURCE: "EXPIRED"})
         held = {slot.number: await shards(slot) for slot in cluster.slots}
         # whoever has the last shards now is given those again
@@ -62,10 +61,10 @@ async def test_a_worker_that_comes_back_does_not_answer_from_a_former_life(
         asker = Asker(cluster)
         still.signal(signal.SIGSTOP)
         # the answer for which its view of the states waits: what comes later comes at once
-        await define(small, OTHER, "ACTIVE", START_MS)
+        await define(ours, OTHER, "ACTIVE", START_MS)
         await cluster.states_are({OTHER: "ACTIVE"})
         # the other worker is given the shards of both, and brings the source back in all
-        await define(small, SOURCE, "ACTIVE", START_MS + 2)
+        await define(ours, SOURCE, "ACTIVE", START_MS + 2)
         await cluster.states_are({SOURCE: "ACTIVE"})
         asking = [asyncio.create_task(asker.run(slot)) for slot in cluster.slots]
         still.signal(signal.SIGCONT)

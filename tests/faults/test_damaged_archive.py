@@ -1,6 +1,5 @@
 """A hundred restores with one damaged record in the archive, on a real worker and broker."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from agents.tools.publish import Chunk, publish
 from schemas.records import codec
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, Cluster, records, until
+from tests.rigs.faults.harness import Cluster, records, small, until
 from tests.rigs.hostile.archive_topic import archived, rewrite
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
@@ -25,8 +24,7 @@ BAD = SOURCES[61]
 async def test_one_fails_with_its_place_99_are_back_and_the_mended_one_comes_back_too(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    small: dict[str, Any] = {**SMALL, "retention": "P1D"}
-    settings = replace(settings, **small)
+    settings = small(settings, retention="P1D")
     await published(settings)
     with Cluster(settings, tmp_path, workers=1) as cluster:
         cluster.start()

@@ -1,7 +1,6 @@
 """A worker that is suspended until it has lost its shards must not disturb the new owner."""
 
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -10,7 +9,7 @@ import pytest
 from agents.tools.oracle import Interactions
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, Cluster, Partial, until
+from tests.rigs.faults.harness import Cluster, Partial, small, until
 from tests.rigs.faults.traffic import Traffic
 
 
@@ -19,9 +18,9 @@ from tests.rigs.faults.traffic import Traffic
 async def test_a_suspended_worker_gives_way_and_comes_back(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
-    traffic = Traffic(small, 9)
-    with Cluster(small, tmp_path) as cluster:
+    ours = small(settings)
+    traffic = Traffic(ours, 9)
+    with Cluster(ours, tmp_path) as cluster:
         cluster.start()
         await cluster.ready()
         await traffic.some(30)

@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_all
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, Cluster, until
+from tests.rigs.faults.harness import Cluster, small, until
 
 EVENTS = 4_000
 
@@ -25,24 +24,24 @@ EVENTS = 4_000
 async def test_each_malformed_record_is_rejected_once_and_the_rest_is_folded(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
+    ours = small(settings)
     # near the present: one of the malformed events lies in its future
     day = generate(seed=11, events=EVENTS, start_ms=int(time.time() * 1000) - 2 * DAY_MS)
     chunks = [chunk for chunk in day.chunks() if chunk.rejected is None]
     expected = expect((chunk.event, record) for chunk in chunks for record in chunk.records())
     bad = list(malformed(day.user_ids[: len(MALFORMED)], day.start_ms))
     # between good ones, so that batches are mixed
-    await publish(small, [*chunks[:6], *bad, *chunks[6:]])
-    with Cluster(small, tmp_path, workers=1) as cluster:
+    await publish(ours, [*chunks[:6], *bad, *chunks[6:]])
+    with Cluster(ours, tmp_path, workers=1) as cluster:
         cluster.start()
         await cluster.ready()
 
         async def rejected() -> bool:
-            return len(await read_all(KafkaLog(small), topics.rejected)) >= len(MALFORMED)
+            return len(await read_all(KafkaLog(ours), topics.rejected)) >= len(MALFORMED)
 
         await until(rejected, 60, "the malformed records are rejected", cluster.tails)
         await cluster.holds(expected, sorted({key[0] for key in expected}))
-        found = await read_all(KafkaLog(small), topics.rejected)
+        found = await read_all(KafkaLog(ours), topics.rejected)
     headers = [{name: (value or b"").decode() for name, value in r.headers} for _, _, r in found]
     assert Counter(h["code"] for h in headers) == Counter(MALFORMED)
     assert all({"topic", "partition", "offset", "code", "detail"} <= h.keys() for h in headers)

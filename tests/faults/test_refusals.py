@@ -17,7 +17,7 @@ from streams.kafka import topics as topic_admin
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, Cluster, until
+from tests.rigs.faults.harness import Cluster, small, until
 from tests.rigs.faults.traffic import Traffic
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
@@ -106,20 +106,20 @@ async def test_a_changelog_of_another_number_of_partitions_is_refused(
 async def test_an_input_whose_start_has_passed_the_cursor_is_refused(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
-    traffic = Traffic(small, 3)
-    with Cluster(small, tmp_path, workers=1) as cluster:
-        async with Watch(small) as watch:
+    ours = small(settings)
+    traffic = Traffic(ours, 3)
+    with Cluster(ours, tmp_path, workers=1) as cluster:
+        async with Watch(ours) as watch:
             cluster.start()
             await traffic.some(20)
-            spans = await bounds(small, [(topics.event("send"), p) for p in range(4)])
+            spans = await bounds(ours, [(topics.event("send"), p) for p in range(4)])
             child = cluster.slots[0].child
             assert child is not None
             await watch.caught_up(child, {place: end for place, (_, end) in spans.items()}, 60)
         cluster.slots[0].kill()
         await traffic.some(20)
-        spans = await bounds(small, [(topics.event("send"), p) for p in range(4)])
-        async with admin(small) as client:
+        spans = await bounds(ours, [(topics.event("send"), p) for p in range(4)])
+        async with admin(ours) as client:
             await client.delete_records(
                 {TopicPartition(*place): RecordsToDelete(end) for place, (_, end) in spans.items()}
             )

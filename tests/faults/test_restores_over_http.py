@@ -5,7 +5,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +17,7 @@ from schemas.records import codec
 from schemas.records.lifecycle import Outcome
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, Cluster, records, until
+from tests.rigs.faults.harness import Cluster, records, small, until
 
 RESTORES = 1_000
 KILLS = 8
@@ -35,11 +34,11 @@ _BASE_MS = 1_767_225_600_000
 async def test_a_thousand_restores_have_one_outcome_each_while_workers_are_killed(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    small: dict[str, Any] = {**SMALL, "retention": "P1D"}
+    settings = small(settings, retention="P1D")
     sources = [f"campaign:c{n}" for n in range(RESTORES)]
-    await _published(replace(settings, **small), sources)
+    await _published(settings, sources)
     rng = Random(12)
-    with Cluster(replace(settings, **small), tmp_path, workers=3) as cluster:
+    with Cluster(settings, tmp_path, workers=3) as cluster:
         cluster.start()
         await cluster.ready()
         async with aiohttp.ClientSession() as session:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import Counter
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -16,9 +15,9 @@ from schemas.records import codec
 from streams.kafka.topic_specs import EVENTS
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, Cluster, define
+from tests.rigs.faults.harness import Cluster
 from tests.rigs.faults.observer import Observer
-from tests.rigs.faults.traffic import Traffic
+from tests.rigs.faults.story import under_way
 from tests.rigs.hostile.batches import hostile_batches
 from tests.rigs.hostile.damage import bytes_of, damaged_object
 from tests.rigs.hostile.http_requests import requests
@@ -112,20 +111,16 @@ async def _exchange(port: int, raw: bytes) -> str:
 async def test_a_worker_under_siege_answers_right_and_stays_small(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
-    traffic = Traffic(small, seed=5)
-    for source in traffic.sources:
-        await define(small, source, "ACTIVE", updated_at=1_760_000_000_000)
-    with Cluster(small, tmp_path, workers=1) as cluster:
-        cluster.start()
-        await cluster.ready()
+    async with under_way(settings, tmp_path, seed=5) as (cluster, traffic):
         (slot,) = cluster.slots
         assert slot.child is not None
         observer = Observer(cluster, traffic.sources, seed=5)
         watching = asyncio.create_task(observer.run(0.2))
         for seed in range(3):
             await traffic.some(10)
-            _, ends = await asyncio.gather(poison(small, seed), knock(small_port(cluster), seed))
+            _, ends = await asyncio.gather(
+                poison(cluster.settings, seed), knock(small_port(cluster), seed)
+            )
             assert not any(end.startswith("HTTP/1.1 500") for end in ends), ends
         await traffic.some(10)
         watching.cancel()

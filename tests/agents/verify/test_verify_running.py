@@ -4,7 +4,6 @@ after they were killed.
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,9 @@ from agents.verify.verify import VerifyOptions, verify
 from streams.kafka.environment import Environment
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, Cluster, define, until
+from tests.rigs.faults.harness import until
 from tests.rigs.faults.operator import Operator
-from tests.rigs.faults.traffic import Traffic
+from tests.rigs.faults.story import under_way
 
 pytestmark = pytest.mark.connected
 
@@ -26,14 +25,8 @@ RUNS = 5
 async def test_nothing_is_found_while_workers_run_and_after_they_died(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
-    traffic = Traffic(small, seed=14)
-    for source in traffic.sources:
-        await define(small, source, "ACTIVE", updated_at=1_760_000_000_000)
-    with Cluster(small, tmp_path, workers=1) as cluster:
-        cluster.start()
+    async with under_way(settings, tmp_path, seed=14) as (cluster, traffic):
         await traffic.some(5)
-        await cluster.ready()
         operator = Operator(cluster, traffic.sources, seed=14)
         running = [
             asyncio.create_task(traffic.run(0.1)),

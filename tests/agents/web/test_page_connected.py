@@ -1,8 +1,6 @@
 """The page in a browser, as a person uses it: by visible names, on a real broker and worker."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -14,7 +12,7 @@ from schemas.records import codec
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.browser import browser, shoot, watch
-from tests.rigs.faults.harness import SMALL, define, until
+from tests.rigs.faults.harness import define, small, until
 from tests.rigs.worker import running
 
 __all__ = ["browser"]
@@ -30,8 +28,7 @@ async def test_an_expired_source_is_restored_with_the_mouse(
 ) -> None:
     keys, token = Keys().add("ops", [Scope.READ, Scope.OPERATE], 1)
     keys.save(tmp_path / "keys.json")
-    small: dict[str, Any] = {**SMALL, "retention": "PT8S", "keys_file": tmp_path / "keys.json"}
-    settings = replace(settings, **small)
+    settings = small(settings, retention="PT8S", keys_file=tmp_path / "keys.json")
     event = {"id": "1", "user_id": "ada", "time": STOPPED_AT, "campaign_id": "spring",
              "channel": "EMAIL"}  # fmt: skip
     await publish(settings, [Chunk("interactions.send", [b"ada"], [codec.encode("send", event)])])

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from agents.tools.publish import Chunk, publish
 from schemas.records import codec
 from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, define, records
+from tests.rigs.faults.harness import define, records, small
 from tests.rigs.worker import running
 
 A = "campaign:spring"
@@ -40,8 +39,7 @@ async def test_a_restore_by_http_from_the_call_to_the_event(
     # by two lives of one worker
     keys, token = Keys().add("ops", [Scope.READ, Scope.OPERATE], 1)
     keys.save(tmp_path / "keys.json")
-    small: dict[str, Any] = {**SMALL, "retention": "PT1S", "keys_file": tmp_path / "keys.json"}
-    settings = replace(settings, **small)
+    settings = small(settings, retention="PT1S", keys_file=tmp_path / "keys.json")
     event = {"id": "1", "user_id": "ada", "time": 1_767_225_600_000, "campaign_id": "spring",
              "channel": "EMAIL"}  # fmt: skip
     await publish(settings, [Chunk("interactions.send", [b"ada"], [codec.encode("send", event)])])

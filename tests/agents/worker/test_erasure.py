@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from streams.kafka.topic_reader import read_each
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.command_line import emberline
-from tests.rigs.faults.harness import SMALL, define
+from tests.rigs.faults.harness import define, small
 from tests.rigs.worker import Process, running
 
 A = "campaign:spring"
@@ -37,8 +36,7 @@ def event(user: str, number: int) -> bytes:
 async def test_a_command_erases_users_from_acceptance_to_completion(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    small: dict[str, Any] = {**SMALL, "erasure_key_file": tmp_path / "erasure.key"}
-    settings = replace(settings, **small)
+    settings = small(settings, erasure_key_file=tmp_path / "erasure.key")
     await define(settings, A, "ACTIVE", 1_767_225_600_000)
     await define(settings, "campaign:other", "ACTIVE", 1_767_225_600_000)
     events = [Chunk("interactions.send", [b"x"] * 40, [event(user, 0) for user in USERS])]
@@ -126,8 +124,7 @@ async def test_killed_workers_go_on_and_no_restore_brings_the_user_back(
 ) -> None:
     key = tmp_path / "erasure.key"
     erasure_key.make(key)
-    small: dict[str, Any] = {**SMALL, "erasure_key_file": key, "retention": "PT1S"}
-    settings = replace(settings, **small)
+    settings = small(settings, erasure_key_file=key, retention="PT1S")
     events = [Chunk("interactions.send", [b"x"] * 40, [event(user, 0) for user in USERS])]
     await publish(settings, events)
     await define(settings, A, "STOPPED", 1_767_225_600_000)

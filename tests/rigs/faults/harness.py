@@ -8,6 +8,7 @@ import asyncio
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,18 @@ from streams.kafka.topic_reader import Located, read_all, read_table
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
-__all__ = ["SMALL", "Cluster", "Partial", "Slot", "define", "difference", "records", "until"]
+__all__ = [
+    "SMALL",
+    "Cluster",
+    "Partial",
+    "Slot",
+    "define",
+    "difference",
+    "records",
+    "small",
+    "told_once",
+    "until",
+]
 
 POLL_S = 0.1
 
@@ -45,6 +57,11 @@ SMALL: dict[str, object] = {
     "memory_budget": "300MB",
 }
 """So small that little data flushes, merges, shares segments and is archived late."""
+
+
+def small(settings: Settings, **more: object) -> Settings:
+    """These settings with those of `SMALL`, and with `more`."""
+    return replace(settings, **{**SMALL, **more})  # type: ignore[arg-type]  # read by field, as in load
 
 
 class Partial(Exception):
@@ -244,6 +261,27 @@ async def define(settings: Settings, key: str, status: str, updated_at: int, **m
     await publish(
         settings, [Chunk("catalog", [key.encode()], [codec.encode("definition", record)])]
     )
+
+
+async def told_once(cluster: Cluster) -> tuple[int, int]:
+    """Every expiry and every restore has one event, and the epochs of a source are consecutive, if
+    all sources are visible. Returns how many expiries and restores there were.
+    """
+    topics = Topics(cluster.settings.prefix)
+    expired = await records(cluster.settings, topics.expired, "expired")
+    restored = await records(cluster.settings, topics.restored, "restored")
+    ends = Counter((event["source"], event["epoch"]) for event in expired)
+    returns = Counter((event["source"], event["epoch"]) for event in restored)
+    assert {what: times for what, times in ends.items() if times > 1} == {}
+    assert {what: times for what, times in returns.items() if times > 1} == {}
+    events = [event["event_id"] for event in (*expired, *restored)]
+    assert len(set(events)) == len(events)
+    for source, state in (await cluster.states()).items():
+        epochs = sorted(epoch for name, epoch in ends if name == source)
+        assert epochs == list(range(1, len(epochs) + 1)), f"{source}: epochs {epochs}"
+        assert state["epoch"] == len(epochs)
+        assert sorted(epoch for name, epoch in returns if name == source) == epochs
+    return len(expired), len(restored)
 
 
 async def records(settings: Settings, topic: str, name: str) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """A story: workers under load, operators at work, one fault, and the whole truth at the end.
 
-The end is the same for every fault: all rows are the oracle's, no answer in between lacked rows,
-each expiry and restore has one event, and `emberline verify` finds everything whole.
+Beginning and end are the same for every fault. At the end all rows are the oracle's, no answer in
+between lacked rows, each expiry and restore has one event, and `emberline verify` finds everything
+whole.
 """
 
 import asyncio
@@ -9,9 +10,8 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -19,18 +19,18 @@ from aiokafka.errors import KafkaError
 
 from agents.tools.process import environment_of
 from schemas.errors import EmberlineError
-from streams.kafka.topics import Topics
 from streams.settings import Settings
-from tests.rigs.faults.harness import SMALL, Cluster, records
+from tests.rigs.faults.harness import Cluster, define, small, told_once
 from tests.rigs.faults.observer import Observer
 from tests.rigs.faults.operator import Operator
 from tests.rigs.faults.traffic import Traffic
 
-__all__ = ["Fault", "Story", "told", "verified"]
+__all__ = ["Fault", "Story", "told", "under_way", "verified"]
 
 VERIFY = (sys.executable, "-c", "from agents.cli import main; main()", "verify", "--json")
 _VERIFY_S = 120.0
 _READY_S = 240.0
+_DEFINED_MS = 1_760_000_000_000
 
 
 class Story:
@@ -69,6 +69,31 @@ class Story:
 Fault = Callable[[Story], Awaitable[None]]
 
 
+@asynccontextmanager
+async def under_way(
+    settings: Settings,
+    folder: Path,
+    seed: int,
+    *,
+    workers: int = 1,
+    variables: Mapping[str, str] | None = None,
+) -> AsyncIterator[tuple[Cluster, Traffic]]:
+    """Workers that are ready, with `variables` in their environment; and traffic, whose sources
+    are all active.
+    """
+    ours = small(settings)
+    traffic = Traffic(ours, seed)
+    for source in traffic.sources:
+        await define(ours, source, "ACTIVE", updated_at=_DEFINED_MS)
+    with Cluster(ours, folder, workers) as cluster:
+        for slot in cluster.slots:
+            slot.variables.update(variables or {})
+        cluster.start()
+        await cluster.ready()
+        await cluster.states_are(dict.fromkeys(traffic.sources, "ACTIVE"))
+        yield cluster, traffic
+
+
 async def told(
     settings: Settings,
     folder: Path,
@@ -79,18 +104,10 @@ async def told(
     variables: Mapping[str, str] | None = None,
 ) -> Story:
     """Tell the story of a fault to its end. Raises AssertionError."""
-    small = replace(settings, **SMALL)  # type: ignore[arg-type]  # read by field, as in load
-    traffic = Traffic(small, seed)
-    with Cluster(small, folder, workers) as cluster:
-        for slot in cluster.slots:
-            slot.variables.update(variables or {})
+    begun = under_way(settings, folder, seed, workers=workers, variables=variables)
+    async with begun as (cluster, traffic):
         story = Story(cluster, traffic, Random(f"{fault.__name__} {seed}"), seed)
         operator, observer = story.operator, story.observer
-        for source in traffic.sources:
-            await operator.define(source, "ACTIVE")
-        cluster.start()
-        await cluster.ready()
-        await cluster.states_are(dict.fromkeys(traffic.sources, "ACTIVE"))
         publishing = asyncio.create_task(traffic.run(0.1))
         beside = [
             asyncio.create_task(_operating(story)),
@@ -117,8 +134,8 @@ async def told(
         await cluster.states_are(dict.fromkeys(traffic.sources, "ACTIVE"))
         await cluster.holds(traffic.expected.interactions, traffic.sources)
         assert not observer.violations, observer.violations[:3]
-        await _once(story)
-        await verified(small, cluster)
+        story.did["expired"], story.did["restored"] = await told_once(cluster)
+        await verified(cluster.settings, cluster)
         for slot in cluster.slots:
             story.did["recoveries"] += slot.log.read_text(errors="replace").count("recovering in")
         print(
@@ -156,12 +173,3 @@ async def verified(settings: Settings, cluster: Cluster) -> None:
     detail = f"{said.decode()[-3000:]} {error.decode()[-2000:]}"
     assert process.returncode == 0, f"{detail}\n{cluster.tails()}"
     assert json.loads(said)
-
-
-async def _once(story: Story) -> None:
-    """Every expiry and every restore has one event."""
-    topics = Topics(story.settings.prefix)
-    for topic, name in ((topics.expired, "expired"), (topics.restored, "restored")):
-        found = await records(story.settings, topic, name)
-        events = Counter((event["source"], event["epoch"]) for event in found)
-        assert {what: times for what, times in events.items() if times > 1} == {}, name
