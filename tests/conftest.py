@@ -5,6 +5,7 @@ objects that belong to a loop are made by the test or by a function-scoped fixtu
 process and `broker` only its address: it lives for the session and belongs to no loop.
 """
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from streams.devbroker.broker import LocalBroker
 from streams.kafka import topics as topic_admin
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
+from tests.rigs import lanes
 
 # how long an example takes says more about the machine's other work than about the code;
 # what hangs meets pytest's own timeout
@@ -27,6 +29,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("emberline")
 
+# brokers of tests do little and live shortly: to compile for speed costs them more than it gives
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How many hostile inputs tests/hostile makes, and for how long it fuzzes each reader; how many
@@ -35,6 +40,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=0, metavar="N")
     parser.addoption("--seed", type=int, default=1, metavar="N")
     parser.addoption("--fuzz-seconds", type=float, default=0.0, metavar="S")
+    parser.addoption("--share", type=Path, metavar="FOLDER", help="see tests/rigs/lanes.py")
+    parser.addoption("--from-back", action="store_true")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run only what another run with the same `--share` has not taken; `make test` does."""
+    folder: Path | None = session.config.getoption("--share")
+    if folder is None or session.testsfailed or session.config.option.collectonly:
+        return None
+    lanes.run(session, lanes.Lane(folder, from_back=session.config.getoption("--from-back")))
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -33,25 +33,7 @@ async def own_settings(own_broker: LocalBroker, tmp_path: Path) -> Settings:
     return replace(settings, data_dir=tmp_path / "data")
 
 
-async def test_a_worker_outlives_its_broker(
-    own_broker: LocalBroker, own_settings: Settings, tmp_path: Path
-) -> None:
-    traffic = Traffic(own_settings, 5)
-    with Cluster(own_settings, tmp_path, workers=1) as cluster:
-        cluster.start()
-        await cluster.ready()
-        await traffic.some(30)
-        await cluster.holds(traffic.expected.interactions, traffic.sources)
-        own_broker.stop()
-        await says(cluster, "waiting for the broker")
-        own_broker.start()
-        await cluster.ready()
-        await traffic.some(30)
-        await cluster.holds(traffic.expected.interactions, traffic.sources)
-        assert cluster.slots[0].alive
-
-
-async def test_a_worker_waits_for_a_broker_that_is_not_there_yet(
+async def test_a_worker_waits_for_its_broker_and_outlives_it(
     own_broker: LocalBroker, own_settings: Settings, tmp_path: Path
 ) -> None:
     traffic = Traffic(own_settings, 6)
@@ -63,13 +45,23 @@ async def test_a_worker_waits_for_a_broker_that_is_not_there_yet(
         own_broker.start()
         await cluster.ready()
         await cluster.holds(traffic.expected.interactions, traffic.sources)
+        await traffic.some(30)
+        await cluster.holds(traffic.expected.interactions, traffic.sources)
+        said = cluster.slots[0].log.read_text()
+        own_broker.stop()
+        await says(cluster, "waiting for the broker", len(said))
+        own_broker.start()
+        await cluster.ready()
+        await traffic.some(30)
+        await cluster.holds(traffic.expected.interactions, traffic.sources)
+        assert cluster.slots[0].alive
 
 
-async def says(cluster: Cluster, words: str) -> None:
-    """Wait until the worker's log has these words."""
+async def says(cluster: Cluster, words: str, after: int = 0) -> None:
+    """Wait until the worker's log has these words, after so many characters."""
 
     async def said() -> bool:
         assert cluster.slots[0].alive, cluster.tails()
-        return words in cluster.slots[0].log.read_text()
+        return words in cluster.slots[0].log.read_text()[after:]
 
     await until(said, 60, f"the worker says {words!r}", cluster.tails)

@@ -1,4 +1,6 @@
-"""Workers killed at random times: nothing lost, no event twice, never half a source."""
+"""Workers killed at random times, and at the end local stores damaged: nothing lost, no event
+twice, never half a source.
+"""
 
 import os
 from pathlib import Path
@@ -7,22 +9,24 @@ import pytest
 
 from streams.kafka.topics import Topics
 from streams.settings import Settings
+from tests.rigs.faults.faults import store_damaged
 from tests.rigs.faults.story import Story, told
 
 KILLS = int(os.environ.get("EMBERLINE_FAULT_KILLS", "30"))
 SEED = int(os.environ.get("EMBERLINE_FAULT_SEED", "7"))
-GAP_S = (0.3, 11.0)
+GAP_S = (0.3, 9.0)
 """Between two kills: from within a start to long enough for a rebalance and some work."""
 
 
 async def kills(story: Story) -> None:
-    """Workers are killed again and again, and started again at once."""
+    """Workers are killed again and again, and started again at once; then their stores suffer."""
     for _ in range(KILLS):
         await story.pause(*GAP_S)
         victim = story.rng.choice(story.cluster.slots)
         victim.kill()
         victim.start()
         story.did["killed"] += 1
+    await store_damaged(story)
 
 
 @pytest.mark.connected

@@ -50,29 +50,33 @@ async def refused(cluster: Cluster, *words: str) -> None:
         assert word in said, said
 
 
-@pytest.mark.parametrize(
-    ("topic", "setting", "value"),
-    [
-        ("changelog", "cleanup.policy", "delete"),
-        ("archive", "retention.ms", "86400000"),
-        ("lifecycle.state", "cleanup.policy", "delete"),
-    ],
-)
-async def test_a_topic_with_a_wrong_setting_is_named_with_its_remedy(
-    settings: Settings, topics: Topics, tmp_path: Path, topic: str, setting: str, value: str
+async def test_each_topic_with_a_wrong_setting_is_named_with_its_remedy(
+    settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    name = settings.prefix + topic
+    wrong = {
+        topics.changelog: ("cleanup.policy", "delete"),
+        topics.archive: ("retention.ms", "86400000"),
+        topics.state: ("cleanup.policy", "delete"),
+    }
     async with admin(settings) as client:
-        resource = ConfigResource(ConfigResourceType.TOPIC, name, {setting: value})
-        await client.alter_configs([resource])
+        await client.alter_configs(
+            [
+                ConfigResource(ConfigResourceType.TOPIC, name, {setting: value})
+                for name, (setting, value) in wrong.items()
+            ]
+        )
 
     async def altered() -> bool:
-        return (await topic_admin.configs(settings, [name]))[name][setting] == value
+        found = await topic_admin.configs(settings, list(wrong))
+        return all(found[name][setting] == value for name, (setting, value) in wrong.items())
 
-    await until(altered, 30, "the broker says the new value")
+    await until(altered, 30, "the broker says the new values")
     with Cluster(settings, tmp_path, workers=1) as cluster:
         cluster.start()
-        await refused(cluster, name, setting, "kafka-configs")
+        await refused(cluster, "and 2 more")
+        said = cluster.slots[0].log.read_text()
+    for name, (setting, _) in wrong.items():
+        assert f"--entity-name {name} --add-config {setting}=" in said, said
 
 
 async def test_another_number_of_partitions_is_refused(
