@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import logging
-import time
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
@@ -194,7 +193,7 @@ class Guard:
         rate = self._context.settings.http_rate
         if not rate:
             return
-        now = time.monotonic()
+        now = self._context.clock.monotonic_s()
         bucket = self._buckets.setdefault(key.hash, Bucket.full(rate, now))
         wait = bucket.wait(now)
         if wait:

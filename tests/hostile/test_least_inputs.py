@@ -185,10 +185,10 @@ def test_a_giant_set_of_partitions_in_the_coordinators_log_is_refused_at_once() 
         record = {"source": SOURCE, "state": "EXPIRING", "work": {**work, "reported": bits}}
         return coordinator_log._fault(f"s/{SOURCE}", json.dumps(record).encode())
 
-    began = time.monotonic()
+    began = time.process_time()
     assert fault("f" * 900_000) is not None
     assert fault("f" * 25_000) is None
-    assert time.monotonic() - began < 2.0
+    assert time.process_time() - began < 2.0
 
 
 def test_a_sweep_with_an_endless_time_is_a_foreign_record() -> None:

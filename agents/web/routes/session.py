@@ -1,6 +1,5 @@
 """/session: a browser exchanges a key for a cookie, asks who it is, and signs out."""
 
-import time
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -53,7 +52,7 @@ async def sign_in(request: web.Request) -> web.Response:
         raise bad_request("This worker has no keys, so there is nothing to sign in to")
     key = keys.find(token.strip())
     if key is None:
-        wait = context.sign_ins.wait(request.remote or "", time.monotonic())
+        wait = context.sign_ins.wait(request.remote or "", context.clock.monotonic_s())
         if wait:
             headers = try_again(wait, context.clock.now_ms())
             detail = "Too many wrong keys from this address"

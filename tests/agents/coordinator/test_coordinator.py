@@ -547,7 +547,7 @@ async def test_restoring_is_published_soon_after_the_command(
         begin = loop.time()
         await rig.command("restore", A, request_id="r")
         await until(view, A, State.RESTORING)
-        assert loop.time() - begin < 2.0  # a bound for busy machines; about 0.1 s at rest
+        assert loop.time() - begin < 5.0  # a bound for busy machines; about 0.1 s at rest
 
 
 async def _results(

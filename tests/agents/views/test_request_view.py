@@ -66,7 +66,7 @@ async def test_it_is_decided_once_every_part_has_been_read(cut: int) -> None:
     whole = {"r/r", f"t/r\x1f{A}", f"t/r\x1f{B}"} <= set(told)
     assert view.decided("r") is whole
     if whole:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await view.until_decided("r")
 
 
@@ -96,7 +96,7 @@ async def test_a_waiter_is_woken_by_what_is_read() -> None:
     reader.rest()
     assert not waiting.done()
     await reader.view.advance(5)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         await waiting
 
 

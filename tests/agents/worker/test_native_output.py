@@ -19,7 +19,7 @@ TRACE = b"""stack backtrace:
 note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.
 """
 PROGRAM = """
-import os, sys, time
+import os, sys, threading
 from agents.worker.native_output import divert
 import io, polars as pl
 divert()
@@ -35,7 +35,9 @@ for _ in range(50):
         pass
 os.write(2, b"from a library\\n")
 print("from python", file=sys.stderr)
-time.sleep(0.5)
+(pump,) = (one for one in threading.enumerate() if one.name == "native")
+os.close(2)
+pump.join(30)
 """
 
 

@@ -28,7 +28,7 @@ async def test_a_signal_ends_it_with_0(
         at = time.monotonic()
         worker.send(number)
         assert await worker.ended() == 0
-        assert time.monotonic() - at < 10
+        assert time.monotonic() - at < 20
 
 
 @pytest.mark.connected
@@ -65,16 +65,18 @@ async def test_a_killed_worker_is_back_at_once_and_one_that_leaves_is_replaced(
         env={},
         file=tmp_path / "none",
     )
+    at = time.monotonic()
     async with running(settings) as first, running(other) as second:
         await first.ready()
         await second.ready()
+        start_s = time.monotonic() - at
         first.kill()
         await first.ended()
         at = time.monotonic()
         async with running(settings) as again, aiohttp.ClientSession() as session:
             await again.ready()
-            # far sooner than the session of the killed one would have ended
-            assert time.monotonic() - at < 9
+            # far sooner than the session of the killed one would have ended, also on a busy machine
+            assert time.monotonic() - at < max(9.0, start_s + 4.0)
             await _holds(session, again, 2)
             second.send(signal.SIGTERM)
             assert await second.ended() == 0

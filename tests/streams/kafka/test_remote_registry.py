@@ -307,7 +307,7 @@ def test_a_registry_that_drips_is_given_up(remote: RegistryServer) -> None:
 
 def test_who_asks_for_another_id_does_not_wait_for_a_slow_one(remote: RegistryServer) -> None:
     schema_id = remote.register("s", registry.raw("send"))
-    source = HttpSource(remote.url, timeout=1)
+    source = HttpSource(remote.url, timeout=60)
     source.writer(schema_id)
     remote.drips = True
 
@@ -319,11 +319,11 @@ def test_who_asks_for_another_id_does_not_wait_for_a_slow_one(remote: RegistrySe
     slow.start()
     while len(remote.asked) < 2:
         time.sleep(0.001)
-    began = time.monotonic()
     assert source.writer(schema_id) == registry.raw("send")
     assert source.known(78) is None
-    assert time.monotonic() - began < 0.9
-    slow.join(10)
+    assert slow.is_alive()
+    remote.closing.set()
+    slow.join(30)
     assert not slow.is_alive()
 
 

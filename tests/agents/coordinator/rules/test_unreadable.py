@@ -229,13 +229,13 @@ def test_every_filter_is_known_to_the_spelling() -> None:
 def test_many_unknown_names_cost_little_and_match_no_filter() -> None:
     names = [f"received_from_campaig{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(600)]
     strange = json.dumps({"list": names})
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UnreadableFilter):
         uses(Definition(C, Status.ACTIVE, filters=strange))
     other = {"and": [{"filter": f"made_up_{n}_{'x' * (n % 40)}"} for n in range(MAX_STRANGE + 1)]}
     with pytest.raises(UnreadableFilter, match="unknown names"):
         uses(Definition(C, Status.ACTIVE, filters=json.dumps(other)))
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_what_is_kept_of_the_largest_definitions_is_a_record() -> None:
