@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from random import Random
-from typing import Any
 from unittest.mock import patch
 
-from rocksdict import Rdict
+from rocksdict import Options, Rdict
 
 from streams.state import rocks
 
@@ -51,8 +50,10 @@ class Disks:
     def watched(self) -> Iterator[None]:
         """Inside, every store that is opened is known here."""
 
-        def opened(path: str, *args: Any) -> Rdict:
-            store = Rdict(path, *args)
+        def opened(path: str, options: Options) -> Rdict:
+            # compactions take real time: which files a crash leaves would depend on it
+            options.set_disable_auto_compactions(True)
+            store = Rdict(path, options)
             self._open.setdefault(str(Path(path).parent), []).append(store)
             return store
 
@@ -71,7 +72,10 @@ class Disks:
         return folder
 
     def kept(self, worker: str, folder: Path) -> None:
-        """Keep a copy of the stores as they are, to be rolled back to."""
+        """Keep a copy of the stores as they are, to be rolled back to. Their process must be killed
+        next.
+        """
+        self._settle(folder)
         former = self.root / worker / "former"
         shutil.rmtree(former, ignore_errors=True)
         shutil.copytree(folder, former)
@@ -81,6 +85,7 @@ class Disks:
         """The folder of the next process, after the one that used `folder` was killed."""
         if after not in (AfterCrash.UNFLUSHED, AfterCrash.LOST, AfterCrash.ROLLED_BACK):
             self._flush(folder)
+        self._settle(folder)
         self._numbers[worker] += 1
         fresh = self.root / worker / str(self._numbers[worker])
         if after is AfterCrash.ROLLED_BACK and worker in self._former:
@@ -101,6 +106,15 @@ class Disks:
                 store.flush()
             except Exception as error:
                 # It was closed before, in an orderly way, or its folder has been emptied.
+                del error
+
+    def _settle(self, folder: Path) -> None:
+        """End the threads of the stores, which delete files while others are copied."""
+        for store in self._open.get(str(folder), ()):
+            try:
+                store.cancel_all_background(True)
+            except Exception as error:
+                # as above
                 del error
 
     def _close(self, folder: Path) -> None:

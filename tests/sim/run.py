@@ -92,7 +92,10 @@ async def _phases(world: World) -> None:
     finally:
         for fault in faults:
             fault.cancel()
-        await asyncio.gather(*faults, return_exceptions=True)
+        ends = await asyncio.gather(*faults, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
     world.heal()
     await _quiet(world)
     while unanswered := await world.questions.again():
