@@ -126,6 +126,19 @@ def _mend_line(environment: Environment, mend: Mend) -> str:
     )
 
 
+def _absence(report: VerifyReport) -> str:
+    figures = report.figures
+    text = f"{counted(figures['erased_users'], 'user is', 'users are')} erased."
+    if under_way := figures["erased_under_way"]:
+        text += f" Open requests are still removing {counted(under_way, 'row')} of them."
+    if former := figures["erased_uncompacted"]:
+        text += (
+            f" {counted(former, 'row')} of them are in former values of the changelog, which Kafka "
+            "removes when it compacts the log."
+        )
+    return text
+
+
 def show(report: VerifyReport) -> None:
     """The report for people."""
     ordered = sorted(report.findings, key=lambda one: one.kind)
@@ -149,6 +162,8 @@ def show(report: VerifyReport) -> None:
         f"({figures['archived_rows']:,} rows, {size(figures['archived_bytes'])}) "
         f"in {period(report.seconds)}."
     )
+    if figures["erased_users"]:
+        prose(_absence(report))
     if figures["events_read"]:
         prose(
             f"Worked out {counted(figures['rows_compared'], 'row')} from "

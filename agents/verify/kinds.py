@@ -44,9 +44,17 @@ class FindingKind(StrEnum):
     STORE_DAMAGED = "store_damaged"
     STORE_OTHER = "store_other"
     STORE_AHEAD = "store_ahead"
+    INDEX_DAMAGED = "index_damaged"
+    INDEX_MISSING = "index_missing"
+    INDEX_EXTRA = "index_extra"
+    INDEX_OTHER = "index_other"
     ROW_MISSING = "row_missing"
     ROW_EXTRA = "row_extra"
     ROW_OTHER = "row_other"
+    ERASED_ROWS = "erased_rows"
+    ERASED_INDEXED = "erased_indexed"
+    ERASED_MERGED = "erased_merged"
+    ERASED_NAMED = "erased_named"
     DRILL_FAILED = "drill_failed"
 
 
@@ -68,6 +76,10 @@ _SEND_AGAIN = (
 _STORE = (
     "Stop its worker and delete the folder that the finding names: the store is filled anew from "
     "the changelog"
+)
+_INDEX = (
+    "Stop its worker and delete the folder that the finding names: the index is built anew from "
+    "the segments"
 )
 _REBUILD = (
     "Run `emberline verify --rebuild`: it shows the manifest entries that the archive gives, and "
@@ -130,9 +142,26 @@ MEANINGS: Mapping[FindingKind, str] = {
     FindingKind.STORE_DAMAGED: "A local store cannot be read.",
     FindingKind.STORE_OTHER: "A local store holds other values than the changelog.",
     FindingKind.STORE_AHEAD: "A local store was written beyond the end of its changelog.",
+    FindingKind.INDEX_DAMAGED: "A local index by user cannot be read.",
+    FindingKind.INDEX_MISSING: (
+        "A local index by user does not have a row of a segment that it says it covers."
+    ),
+    FindingKind.INDEX_EXTRA: "A local index by user has a row that no segment has.",
+    FindingKind.INDEX_OTHER: "A row of a local index by user has other times than the segments.",
     FindingKind.ROW_MISSING: "Events that were read make a row that is neither hot nor archived.",
     FindingKind.ROW_EXTRA: "A row is held that no event makes.",
     FindingKind.ROW_OTHER: "A row has other times than its events.",
+    FindingKind.ERASED_ROWS: (
+        "Rows of an erased user are stored, and no erasure is under way that removes them."
+    ),
+    FindingKind.ERASED_INDEXED: "A local index by user has rows of an erased user.",
+    FindingKind.ERASED_MERGED: (
+        "A roster record of another user says that this user was merged into an erased one."
+    ),
+    FindingKind.ERASED_NAMED: (
+        "A text in a record of the coordinator, the audit, the results or the notices names an "
+        "erased user."
+    ),
     FindingKind.DRILL_FAILED: "A source could not be restored into scratch whole.",
 }
 """What each kind means, in one sentence."""
@@ -203,9 +232,22 @@ REMEDIES: Mapping[FindingKind, str] = {
     FindingKind.STORE_OTHER: _STORE,
     FindingKind.STORE_AHEAD: "If the changelog was restored from a backup, a worker fills the "
     "store anew",
+    FindingKind.INDEX_DAMAGED: _INDEX,
+    FindingKind.INDEX_MISSING: _INDEX,
+    FindingKind.INDEX_EXTRA: _INDEX,
+    FindingKind.INDEX_OTHER: _INDEX,
     FindingKind.ROW_MISSING: f"See the other findings of the source. {_SEND_AGAIN}",
     FindingKind.ROW_EXTRA: _DEFECT,
     FindingKind.ROW_OTHER: _SEND_AGAIN,
+    FindingKind.ERASED_ROWS: f"Erase the user again: `emberline erase`. {_DEFECT}",
+    FindingKind.ERASED_INDEXED: _INDEX,
+    FindingKind.ERASED_MERGED: (
+        "Write the other user's record to the topic users again, without merged_into"
+    ),
+    FindingKind.ERASED_NAMED: (
+        "A person has written the id into a reason or a name. Requests go after 30 days; have "
+        "records of the audit that must go deleted with kafka-delete-records.sh"
+    ),
     FindingKind.DRILL_FAILED: f"See the other findings of the source. {_BACKUP}",
 }
 """What an operator does about each kind."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from agents.verify.absence import Absence
 from agents.verify.checks.changelog import check_changelog
 from agents.verify.checks.coordinator import check_coordinator
 from agents.verify.checks.cursors import check_cursor
@@ -14,6 +15,7 @@ from agents.verify.checks.manifest import ManifestCheck
 from agents.verify.checks.topics import check_topics
 from agents.verify.checks.totals import TotalsCheck
 from agents.verify.drill import Drill
+from agents.verify.index_reader import LocalIndex
 from agents.verify.lifecycle_reader import (
     LifecycleReader,
     Snapshot,
@@ -24,7 +26,7 @@ from agents.verify.report import VerifyReport
 from agents.verify.shards import PinnedImage, ShardReader
 from agents.verify.store_reader import LocalStore
 from agents.verify.topic_comparison import TopicComparison
-from schemas.records.lifecycle import State
+from schemas.records.lifecycle import VISIBLE, State
 from streams.kafka.environment import Environment
 from streams.kafka.log import Partition
 from streams.kafka.topic_specs import Topics
@@ -92,6 +94,7 @@ class _Verification:
         self._done = self._total = 0
         self._totals = TotalsCheck(self._topics)
         self._unread = False
+        self._absence = Absence(environment, self.report, self._passed)
         self._rows: TopicComparison | None = None
         self._drill: Drill | None = None
 
@@ -125,6 +128,7 @@ class _Verification:
         """All checks, in the order in which the moments have to follow each other."""
         topics, report = self._topics, self.report
         await self._count()
+        await self._absence.begin()
         first = await lifecycle.advance()
         # after the states, so that no expiry lacks its event; before the shards, whose entries are
         # older than the event that counts them
@@ -142,6 +146,7 @@ class _Verification:
         unchanged = _same(last, await lifecycle.advance())
         report.add(check_coordinator(topics, kept, lifecycle.view, unchanged, lifecycle.damaged))
         report.add(lifecycle.findings())
+        await self._absence.run()
         if not self._unread:
             records = [one for one in lifecycle.view if one.source in stable]
             report.add(self._totals.expired(expired))
@@ -179,18 +184,23 @@ class _Verification:
 
             rows = self._rows
             store = LocalStore(self._environment, shard, self.report)
+            index = LocalIndex(self._environment, shard, self.report)
             try:
                 await store.open()
+                await index.open()
                 pinned = await reader.pin(
                     shard, moment, store.position, None if rows is None else rows.held.put
                 )
-                findings = [] if pinned is None else await store.compare(pinned)
+                if pinned is None:
+                    self._unread = True
+                    return
+                findings = await store.compare(pinned)
+                stable = _same(snapshots[0], await lifecycle.advance())
+                visible = {one.source for one in lifecycle.view.in_states(VISIBLE)}
+                findings += await index.compare(pinned, visible.intersection(stable))
             finally:
                 await store.close()
-            if pinned is None:
-                self._unread = True
-                return
-            stable = _same(snapshots[0], await lifecycle.advance())
+                await index.close()
             after = await self._admin.bounds(inputs)
             if rows is not None:
                 await rows.pour(pinned.image)
@@ -208,6 +218,7 @@ class _Verification:
             findings += check_cursor(image, starts, ends, ids)
             self.report.add([*findings, *archive.findings])
             self._totals.add(image)
+            self._absence.take(image)
             if self._drill is not None:
                 self._drill.take(pinned)
             self._figures(pinned, archive.check)

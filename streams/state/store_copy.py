@@ -81,15 +81,17 @@ class StoreCopy:
             raise self._unreadable(error) from error
         return value
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and values, in the order of the keys, without the position. Raises
-        `StoreUnreadable`.
+    def items(self, low: bytes = b"", high: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """The keys in `[low, high)` and their values, in the order of the keys, without the
+        position; None is above every key. Raises `StoreUnreadable`.
         """
         # an iterator of the library ends where it meets damage, and only its status says so
         at = self._opened().iter()
-        at.seek_to_first()
+        at.seek(low)
         while at.valid():
             key: bytes = at.key()
+            if high is not None and key >= high:
+                return
             if key != POSITION:
                 value = self.get(key)
                 if value is not None:

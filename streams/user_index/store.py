@@ -37,11 +37,11 @@ from streams.state.rocks import (
 )
 from streams.user_index.runs import Run
 
-__all__ = ["UserStore", "UserStoreFailed", "block_key"]
+__all__ = ["CLEAN", "FORMAT", "STAMP", "UserStore", "UserStoreFailed", "block_key", "run_of"]
 
-_FORMAT = "2"
-_STAMP = b"@"
-_CLEAN = b"@c"
+FORMAT = "2"
+STAMP = b"@"
+CLEAN = b"@c"
 _MEMTABLE = 4 << 20
 _OPEN_FILES = 64
 
@@ -64,18 +64,18 @@ class UserStore:
         self._store = self._open(cache)
         try:
             with using(folder):
-                self._load(f"{_FORMAT} {identity}".encode(), cache)
+                self._load(f"{FORMAT} {identity}".encode(), cache)
         except (StoreDamaged, StoreFailed):
             self.close()
             raise
 
     def _load(self, stamp: bytes, cache: Cache) -> None:
-        if self._store.get(_STAMP) != stamp:
+        if self._store.get(STAMP) != stamp:
             self._store.close()
             shutil.rmtree(self.folder)
             self._store = self._open(cache)
-            self._store.put(_STAMP, stamp)
-        found = self._store.get(_CLEAN)
+            self._store.put(STAMP, stamp)
+        found = self._store.get(CLEAN)
         self.clean = int(found) if isinstance(found, bytes) else 0
         self.runs = self._runs()
         self.covered = {str(key[2:], "ascii") for key in self._keys(b"c/", b"c0")}
@@ -104,9 +104,7 @@ class UserStore:
         found = []
         for key in self._keys(b"r/", b"r0"):
             value: bytes = self._store[key]  # type: ignore[assignment]  # there, and raw
-            entry = orjson.loads(value)
-            firsts = tuple(bytes.fromhex(first) for first in entry["firsts"])
-            found.append(Run(int(key[2:], 16), entry["rows"], firsts))
+            found.append(run_of(key, value))
         return found
 
     def _remove_orphans(self) -> None:
@@ -166,7 +164,7 @@ class UserStore:
         """Note that no run has rows of users erased up to this generation. Raises as `write`."""
         if generation > self.clean:
             with self._changing():
-                self._store.put(_CLEAN, b"%d" % generation)
+                self._store.put(CLEAN, b"%d" % generation)
             self.clean = generation
 
     def remove_blocks(self, run: Run) -> None:
@@ -187,6 +185,13 @@ class UserStore:
     def close(self) -> None:
         """Closes the store and flushes it, if the disk accepts the data."""
         close_store(self.folder, self._store)
+
+
+def run_of(key: bytes, value: bytes) -> Run:
+    """A run from its entry. Raises ValueError, KeyError, TypeError for any other value."""
+    entry = orjson.loads(value)
+    firsts = tuple(bytes.fromhex(first) for first in entry["firsts"])
+    return Run(int(key[2:], 16), entry["rows"], firsts)
 
 
 def block_key(run: int, block: int) -> bytes:

@@ -32,6 +32,7 @@ def test_a_block_gives_back_its_rows(users: list[str]) -> None:
     found = block.decode(block.encode(packed))
     assert found.schema == block.PACKED
     assert_frame_equal(found, packed)
+    assert_frame_equal(block.unpack(block.pack(rows_of(users))), rows_of(users))
 
 
 @given(st.lists(names, min_size=1, max_size=30), st.lists(names, max_size=3))
