@@ -271,20 +271,20 @@ async def _move_always(
             if status != HTTPStatus.OK or (received and found["count"] != received):
                 raise Fatal(f"{source} has {found}, of {received:,} users who received it")
             received = found["count"]
-            seen.expiries.append(await _done(here, "expire", source))
+            seen.expiries.append(await _seconds_of(here, "expire", source))
             status, found = await _audience(session, worker, body)
             if status != HTTPStatus.CONFLICT:
                 raise Fatal(f"The audience of an expired source is answered {status}: {found}")
-            seen.restores.append(await _done(here, "restore", source))
+            seen.restores.append(await _seconds_of(here, "restore", source))
             passing = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.CONFLICT)
             status, found = await _audience(session, worker, body, passing)
             if status != HTTPStatus.OK or found["count"] != received:
                 raise Fatal(f"{source} came back with {found}, of {received:,} users")
-            seen.erasures.append(await _done(here, "erase", users=[users[turn % len(users)]]))
+            seen.erasures.append(await _seconds_of(here, "erase", users=[users[turn % len(users)]]))
             turn += 1
 
 
-async def _done(here: Field, kind: str, *sources: str, users: Sequence[str] = ()) -> float:
+async def _seconds_of(here: Field, kind: str, *sources: str, users: Sequence[str] = ()) -> float:
     """The seconds of a command, from its publication to its final result."""
     record = command(kind, sources, reason="soak") | {"users": list(users)}
     start = time.monotonic()
