@@ -83,7 +83,8 @@ def _measured(kind: str, view: RequestView, states: SourceLookup) -> Iterator[Me
             continue
         done = {
             source: told.time
-            for source, told in parts.items()
+            # a copy: the view may change while a thread reads here
+            for source, told in list(parts.items())
             if told.outcome is Outcome.COMPLETED and not told.already
         }
         weight = archived_amount(done, states).bytes

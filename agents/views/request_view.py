@@ -76,6 +76,17 @@ class RequestView:
         """The last result of each source of a request."""
         return self._parts.get(request_id, _NO_PARTS)
 
+    def frozen(self, request_id: str) -> "RequestView":
+        """What is known now, for one request with its parts, in a view that a thread may read: this
+        one goes on changing. The parts of other requests are those of this view.
+        """
+        found = RequestView()
+        found._requests, found._order = self._requests.copy(), self._order.copy()
+        found._parts = {**self._parts, request_id: dict(self.parts(request_id))}
+        found._tallies = {request_id: self.tally(request_id).copy()}
+        found._progress = self._progress.copy()
+        return found
+
     def progress(self, source: str, version: int) -> WorkProgress | None:
         """How far the shards are with this version of a source."""
         found = self._progress.get(source)

@@ -26,7 +26,8 @@ from agents.requests.estimate import (
 from agents.requests.facts import part_facts, reason_facts, request_facts, sent_facts
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.scatter.sizes import outline
-from agents.views.request_view import counted_as
+from agents.views.protocol import SourceLookup
+from agents.views.request_view import RequestView, counted_as
 from agents.views.source_table import INTERACTIONS
 from agents.web.caller import allowed, slot
 from agents.web.command_body import wait_of
@@ -48,6 +49,8 @@ __all__ = [
 
 MOST_PARTS = 1_000
 """Sources of a request in one answer."""
+_AT_ONCE = 500
+"""Sources of a request whose answer is made in the event loop: a few milliseconds."""
 SENT_PROBLEMS = (
     "bad_request",
     "unknown_source",
@@ -153,34 +156,51 @@ FIRST = PartPage()
 async def described(
     context: WorkerContext, request: Request, which: PartPage = FIRST
 ) -> dict[str, Any]:
-    """A request with a page of its parts."""
-    parts = context.requests.parts(request.request_id)
+    """A request with a page of its parts. That of many sources is made in a thread, from what is
+    known now.
+    """
+    view, states = context.requests, context.states
+    sizes: pl.DataFrame | None = None
+    if request.dry_run and request.type != CommandType.RESTORE:
+        sizes, _ = await context.outlines.latest(lambda: outline(context))
+    if len(view.parts(request.request_id)) <= _AT_ONCE and not request.dry_run:
+        return _described(request, view, states, which)
+    frozen = view.frozen(request.request_id)
+    return await asyncio.to_thread(_described, request, frozen, states, which, sizes)
+
+
+def _described(
+    request: Request,
+    view: RequestView,
+    states: SourceLookup,
+    which: PartPage,
+    sizes: pl.DataFrame | None = None,
+) -> dict[str, Any]:
     names = sorted(
         name
-        for name, told in parts.items()
+        for name, told in view.parts(request.request_id).items()
         if name > which.after and (not which.outcomes or counted_as(told) in which.outcomes)
     )
     page = names[: which.limit]
-    view, states = context.requests, context.states
     return request_facts(request, view, states) | {
         "sources": part_facts(request, page, view, states),
         "next": page[-1] if len(names) > which.limit else None,
         "reasons": reason_facts(request, view, states),
-        "effect": await _effect(context, request) if request.dry_run else None,
+        "effect": _effect(request, view, states, sizes) if request.dry_run else None,
     }
 
 
-async def _effect(context: WorkerContext, request: Request) -> dict[str, Any]:
-    """What the command of a dry run would do."""
-    sources = accepted(request, context.requests)
-    if request.type == CommandType.RESTORE:
-        amount = archived_amount(sources, context.states)
+def _effect(
+    request: Request, view: RequestView, states: SourceLookup, sizes: pl.DataFrame | None
+) -> dict[str, Any]:
+    """What the command of a dry run would do; `sizes` of hot sources, unless it is a restore."""
+    sources = accepted(request, view)
+    if sizes is None:
+        amount = archived_amount(sources, states)
     else:
-        sizes, _ = await context.outlines.latest(lambda: outline(context))
         rows = sizes.filter(pl.col("source").is_in(sources))
         amount = Amount(*rows.select(INTERACTIONS.sum(), pl.col("bytes").sum()).row(0))
-    rate = measured(request.type, context.requests, context.states)
-    return effect_facts(len(sources), amount, rate)
+    return effect_facts(len(sources), amount, measured(request.type, view, states))
 
 
 def as_seen(request: web.Request, facts: dict[str, Any]) -> dict[str, Any]:

@@ -179,3 +179,20 @@ def test_other_records_of_the_log_change_nothing_and_damaged_ones_are_errors() -
     with pytest.raises(ledger.Unreadable):
         view.apply(b"r/x", b"{", 1)
     assert len(view) == 0
+
+
+def test_a_frozen_view_stays_as_it_was() -> None:
+    desk = desk_with_expired(A)
+    reader = Reader(desk)
+    desk.command("restore", A, B, request_id="r")
+    frozen = reader.rest().frozen("r")
+    before = frozen.get("r"), dict(frozen.parts("r")), frozen.tally("r").copy()
+    assert before[2] == {"running": 1, "refused": 1}
+    assert before[0] is not None
+    assert state_of(before[0], frozen) == "running"
+    desk.finish(A)
+    desk.command("restore", A, request_id="later")
+    view = reader.rest()
+    assert (frozen.get("r"), dict(frozen.parts("r")), frozen.tally("r")) == before
+    assert [one.request_id for one in frozen.newest()] == ["r"]
+    assert view.tally("r")["completed"] == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from agents.http.keys import Keys, Scope
 from agents.requests import commands
-from agents.web import command_match
+from agents.web import asking, command_match
 from schemas.records import codec
 from schemas.records.lifecycle import Command, Phase, SourceState, State
 from tests.rigs.desk import DAY, MONTH3
@@ -61,6 +62,30 @@ async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
     await site.paper.tell()
     async with serving(site) as session:
         yield Operator(site, session)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dry_run"), [("restore", False), ("restore", True), ("expire", True)]
+)
+async def test_a_request_of_many_sources_is_described_outside_the_event_loop(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, kind: str, dry_run: bool
+) -> None:
+    threads: list[int] = []
+    made = asking._described
+
+    def noted(*given: Any) -> Any:
+        threads.append(threading.get_ident())
+        return made(*given)
+
+    monkeypatch.setattr(asking, "_described", noted)
+    body = {"type": kind, "sources": [A, B, "campaign:none"], "dry_run": dry_run}
+    _, _, headers = await operator.post("/requests", body)
+    _, few, _ = await operator.get(headers["Location"])
+    monkeypatch.setattr(asking, "_AT_ONCE", 2)
+    _, many, _ = await operator.get(headers["Location"])
+    assert (many, len(many["sources"])) == (few, 3)
+    assert threads[-1] != threading.get_ident()
+    assert (threads[-2] == threading.get_ident()) is not dry_run, "it may look at many requests"
 
 
 async def test_a_restore_is_accepted_and_looked_at(operator: Operator) -> None:
