@@ -19,7 +19,7 @@ from schemas.segment.codec import decode_user
 from schemas.tables.erased import Mask
 from schemas.tables.fold import fold
 from schemas.tables.interaction import empty
-from streams.state.archive import ArchiveDamage, ArchiveReader
+from streams.state.archive import ArchiveDamage, ArchivedSegment, ArchiveReader
 from streams.state.hot_table import ManifestEntry
 from streams.user_index.by_user import ByUser
 
@@ -79,11 +79,13 @@ class ArchivedUsers:
         entries = {name: entry for each in wanted.entries.values() for name, entry in each.items()}
         found: list[pl.DataFrame] = [empty()]
         damaged: list[ArchiveDamage] = []
-        parts: list[bytes] = []
+        parts: list[ArchivedSegment] = []
+        weight = 0
 
         async def decoded() -> None:
-            rows = await execute(partial(decode_user, parts.copy(), user))
+            data, counts = [one.data for one in parts], [one.index.rows for one in parts]
             parts.clear()
+            rows = await execute(partial(decode_user, data, counts, user))
             if rows.height:
                 found.append(wanted.mask.rows(rows))
 
@@ -93,9 +95,11 @@ class ArchivedUsers:
                     if isinstance(one, ArchiveDamage):
                         damaged.append(one)
                     elif one.index.low[1] <= user <= one.index.high[1]:
-                        parts.append(one.data)
-                    if sum(map(len, parts)) >= _CHUNK_BYTES:
+                        parts.append(one)
+                        weight += len(one.data)
+                    if weight >= _CHUNK_BYTES:
                         await decoded()
+                        weight = 0
                 await decoded()
         finally:
             await reader.close()

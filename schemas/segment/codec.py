@@ -17,10 +17,11 @@ format, `base` the smallest `first`.
 
 import io
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
+from itertools import accumulate
 from typing import IO
 
 import polars as pl
@@ -137,28 +138,50 @@ def decode_together(parts: Sequence[bytes], source: str, columns: Sequence[str])
     return pl.concat([pl.DataFrame(schema={name: SCHEMA[name] for name in columns}), *frames])
 
 
-def decode_user(parts: Sequence[bytes], user: str) -> pl.DataFrame:
-    """The rows of one user in several segments, in `interaction.SCHEMA` and in any order.
+def decode_user(parts: Sequence[bytes], rows: Sequence[int], user: str) -> pl.DataFrame:
+    """The rows of one user in several segments, which have so many `rows`: in `interaction.SCHEMA`
+    and in any order.
 
-    The segments are read side by side, and of the others' rows only the users. Raises
-    `CorruptSegment` if the bytes of any are inconsistent.
+    Of segments without the user only the users are read, of all segments together: that costs some
+    40 us for each. Raises `CorruptSegment` if the bytes of any are inconsistent.
     """
     packed = bytes.fromhex(user) if _PACKABLE.fullmatch(user) else None
     found = [empty().lazy()]
     with _reading(parts):
-        for data in parts:
+        for data in _holders(parts, rows, user, packed):
             base = int(_metadata(data)["base"])
             stored = _stored([data], None, COLUMNS, None, True)
             there = stored.collect_schema()
-            if "user_hex" not in there:
-                rows = stored.filter(pl.col("user") == user)
-            elif packed is None:
-                continue
-            else:
-                rows = stored.filter(pl.col("user_hex") == packed)
+            own = pl.col(PACKED) == packed if PACKED in there else pl.col("user") == user
             columns = {name: _column(name, base, there) for name in COLUMNS}
-            found.append(rows.select(**{**columns, "user": pl.lit(user)}))
+            found.append(stored.filter(own).select(**{**columns, "user": pl.lit(user)}))
         return pl.concat(found).collect()
+
+
+def _holders(
+    parts: Sequence[bytes], rows: Sequence[int], user: str, packed: bytes | None
+) -> list[bytes]:
+    """The segments that have rows of a user."""
+    forms: dict[tuple[str, ...], tuple[list[bytes], list[int]]] = {}
+    for data, count in zip(parts, rows, strict=True):
+        _metadata(data)
+        there = tuple(pl.read_parquet_schema(io.BytesIO(data)))
+        alike, counts = forms.setdefault(there, ([], []))
+        alike.append(data)
+        counts.append(count)
+    held: list[bytes] = []
+    for there, (alike, counts) in forms.items():
+        column, value = (PACKED, packed) if PACKED in there else ("user", user)
+        if value is None:
+            continue  # segments of packed users have no other ones
+        files: list[IO[bytes]] = [io.BytesIO(data) for data in alike]
+        column_of = pl.scan_parquet(files, use_statistics=False).select(column).collect()[column]
+        ends = list(accumulate(counts))
+        if len(column_of) != ends[-1]:
+            raise ValueError(f"{len(column_of)} rows, and not {ends[-1]}")
+        at = column_of.is_in([value]).arg_true().to_list()
+        held += [alike[number] for number in dict.fromkeys(bisect_right(ends, row) for row in at)]
+    return held
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 import io
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import polars as pl
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from schemas.errors import CorruptSegment
+from schemas.segment import codec
 from schemas.segment.codec import TIMELESS, checksum, decode, decode_together, decode_user, encode
 from schemas.segment.cut import cut, cut_encoded
 from schemas.segment.index import SegmentIndex, build, verified
@@ -122,10 +124,31 @@ def test_one_user_in_several_is_what_each_has_of_them(several: list[pl.DataFrame
     users = sorted({user for frame in several for user in frame["user"]})
 
     for user in (*users[:2], "nobody", "0" * 24, "A" * 24):
-        found = decode_user(parts, user)
+        found = decode_user(parts, [frame.height for frame in several], user)
 
         expected = pl.concat([empty(), *several]).filter(pl.col("user") == user)
         assert_frame_equal(found, expected, check_row_order=False)
+
+
+def test_of_many_segments_those_without_the_user_are_not_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames_ = [sized([5]) for _ in range(300)]
+    mine = sized([5]).with_columns(user=pl.lit("the one"))
+    parts = [encode(frame) for frame in [*frames_, mine, *frames_]]
+    counts = [5] * len(parts)
+    decoded: list[bytes] = []
+    stored = codec._stored
+
+    def noted(each: list[bytes], *more: Any) -> pl.LazyFrame:
+        decoded.extend(each)
+        return stored(each, *more)
+
+    monkeypatch.setattr(codec, "_stored", noted)
+    assert decode_user(parts, counts, "the one").height == 5
+    assert decoded == [parts[300]]
+    with pytest.raises(CorruptSegment, match="3000 rows, and not 3001"):
+        decode_user(parts, [6, *counts[1:]], f"{1:024x}")
 
 
 def test_times_are_not_read_together_and_one_damaged_part_is_noticed() -> None:
