@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from schemas.errors import Recoverable
 from streams.kafka.environment import Environment
 from streams.kafka.log import Partition
-from streams.kafka.topic_specs import TopicProblem, Topics
+from streams.kafka.topic_specs import TopicProblem, Topics, archive_fault
 
 __all__ = ["TopicWatch"]
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 60.0
-#: What decides for how long a topic keeps its records.
-_KEEPING = ("topic", "incarnation", "cleanup.policy", "retention.ms", "retention.bytes")
 
 
 class TopicWatch:
@@ -45,11 +43,7 @@ class TopicWatch:
         """
         if not self._ids:
             return None
-        archive = Topics(self._settings.prefix).archive
-        for problem in self.findings:
-            if problem.topic == archive and problem.setting in _KEEPING:
-                return f"topic {problem}. {problem.remedy}"
-        return ""
+        return archive_fault(Topics(self._settings.prefix).archive, self.findings)
 
     def unread(self, shard: int) -> dict[str, int]:
         """Records by topic in additional partitions that no shard reads. The shard whose number

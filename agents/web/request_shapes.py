@@ -245,6 +245,11 @@ REQUESTS: Mapping[str, Any] = {
         {
             "paused": _FLAG,
             "suspended": {**_FLAG, "description": "the clocks differ"},
+            "archive_fault": {
+                **_NAME,
+                "description": "how the archive topic would lose what moves to it, and the remedy: "
+                "nothing expires",
+            },
             "next_at": _MOMENT,
             "interval": _TEXT,
             "awaiting": {**_COUNT, "description": "sources that wait for a confirmation"},

@@ -219,6 +219,11 @@ COMPONENTS: Mapping[str, Any] = {
                 {
                     "paused": {"type": "boolean"},
                     "suspended": {"type": "boolean", "description": "the clocks differ"},
+                    "archive_fault": {
+                        **_NAME,
+                        "description": "how the archive topic would lose what moves to it, and the "
+                        "remedy: nothing expires",
+                    },
                     "awaiting": {**_COUNT, "description": "sources that wait for a confirmation"},
                     "confirm": {**_NAME, "description": "the id that `confirm` takes"},
                 }

@@ -151,6 +151,7 @@ class FailureCode(StrEnum):
     ARCHIVE_DAMAGED = "archive_damaged"
     ARCHIVE_FOREIGN = "archive_foreign"
     ARCHIVE_SILENT = "archive_silent"
+    ARCHIVE_UNSAFE = "archive_unsafe"
     SEGMENT_DAMAGED = "segment_damaged"
 
 

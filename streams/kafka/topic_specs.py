@@ -1,6 +1,6 @@
 """Every topic: name, partitions, settings, and the comparison with an existing topic."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.decode.inputs import Inputs
@@ -14,6 +14,7 @@ __all__ = [
     "TopicProblem",
     "TopicSpec",
     "Topics",
+    "archive_fault",
     "compare",
     "fixed_number",
     "specs",
@@ -34,6 +35,10 @@ _DAY_MS = 86_400_000
 _STAMPED = {"message.timestamp.type": "LogAppendTime"}
 _REMEMBERED = {"delete.retention.ms": str(30 * _DAY_MS)}
 _RETENTION = {"retention.ms", "retention.bytes"}
+#: What decides for how long a topic keeps its records.
+_KEEPING = ("topic", "incarnation", "cleanup.policy", "retention.ms", "retention.bytes")
+#: A replica that lacks records may become the leader: they are lost then.
+_UNCLEAN = "unclean.leader.election.enable"
 _REPAIR = "kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {set}"
 
 
@@ -117,8 +122,9 @@ class TopicSpec:
     """The specification of a topic.
 
     `configs` are set at creation. Only the settings in `checked` are compared later; operators may
-    change the others. The settings in `repaired` (a part of `checked`) may be corrected at any time
-    without harm: `emberline topics create` and a starting worker do so.
+    change the others. Of a topic `of_producers` the clean-up policy is only advised. The settings
+    in `repaired` (a part of `checked`) may be corrected at any time without harm: `emberline topics
+    create` and a starting worker do so.
     """
 
     name: str
@@ -128,6 +134,7 @@ class TopicSpec:
     repaired: frozenset[str] = frozenset()
     replicas: int = 1
     sharded: bool = False
+    of_producers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +160,8 @@ class TopicProblem:
     expected: str
     remedy: str
     repairable: bool = False
+    advised: bool = False
+    """Of a topic of the producers, whose settings they choose: a warning."""
 
     @property
     def misleads(self) -> bool:
@@ -162,7 +171,7 @@ class TopicProblem:
     @property
     def tolerable(self) -> bool:
         """Whether the problem endangers only the durability of data: then a worker may start."""
-        return self.setting in ("replicas", "min.insync.replicas")
+        return self.advised or self.setting in ("replicas", "min.insync.replicas", _UNCLEAN)
 
     def __str__(self) -> str:
         """One line for people."""
@@ -182,8 +191,9 @@ def specs(settings: Settings) -> list[TopicSpec]:
     compaction = {"cleanup.policy", "delete.retention.ms"}
     rows: list[tuple[str, int, dict[str, str], set[str]]] = [
         # how long events are kept is their producers' choice; by when they came, or a
-        # producer's old stamps would have them deleted before they are read
-        *((name, shards, week | _STAMPED, set[str]()) for name in topics.events.values()),
+        # producer's old stamps would have them deleted before they are read; compaction would
+        # leave one event of a user
+        *((name, shards, week | _STAMPED, {"cleanup.policy"}) for name in topics.events.values()),
         # a shard reads it from its cursor on: a deletion must be there until all have read it
         (topics.users, shards, _compacted(16) | _REMEMBERED, compaction),
         (topics.catalog, 1, _compacted(8), compaction),
@@ -218,6 +228,7 @@ def specs(settings: Settings) -> list[TopicSpec]:
             frozenset(_STAMPED.keys() | (_RETENTION if name in kept else set())),
             settings.replication_factor,
             name in sharded,
+            name in topics.events.values(),
         )
         for name, count, configs, checked in rows
     ]
@@ -281,8 +292,20 @@ def compare(
             ours = name in spec.repaired
             if ours:
                 remedy = f"Run `emberline topics create`, or {remedy}"
-            problems.append(TopicProblem(spec.name, name, found, expected, remedy, ours))
+            advised = spec.of_producers and name == "cleanup.policy"
+            problems.append(TopicProblem(spec.name, name, found, expected, remedy, ours, advised))
+    if spec.replicas > 1 and configs.get(_UNCLEAN) == "true":
+        remedy = _REPAIR.format(topic=spec.name, set=f"{_UNCLEAN}=false")
+        problems.append(TopicProblem(spec.name, _UNCLEAN, "true", "false", remedy))
     return problems
+
+
+def archive_fault(archive: str, problems: Iterable[TopicProblem]) -> str:
+    """How the topic `archive` would lose what moves to it, and the remedy; empty if it keeps it."""
+    for problem in problems:
+        if problem.topic == archive and problem.setting in _KEEPING:
+            return f"topic {problem}. {problem.remedy}"
+    return ""
 
 
 def fixed_number(placed: int) -> str:

@@ -13,6 +13,8 @@ MEANINGS: Mapping[FailureCode, str] = {
     FailureCode.ARCHIVE_DAMAGED: "the record of a segment in the archive topic is damaged",
     FailureCode.ARCHIVE_FOREIGN: "the archive topic has another record in the place of a segment",
     FailureCode.ARCHIVE_SILENT: "no broker answered for the archive topic in time",
+    FailureCode.ARCHIVE_UNSAFE: "the archive topic would lose what moves to it: its retention is "
+    "finite, or it has another clean-up policy",
     FailureCode.SEGMENT_DAMAGED: "a hot segment is damaged in the changelog topic",
 }
 """What each code means."""
@@ -24,6 +26,8 @@ REMEDIES: Mapping[FailureCode, str] = {
     FailureCode.ARCHIVE_FOREIGN: f"{_BACKUP}, then restore the source again",
     FailureCode.ARCHIVE_SILENT: "Check that the brokers run, and that this partition has a leader; "
     "the shard tries again by itself",
+    FailureCode.ARCHIVE_UNSAFE: "Correct the topic as the detail says; the data stays hot, and the "
+    "shard goes on by itself",
     FailureCode.SEGMENT_DAMAGED: "Restore the record from a replica or a backup of the topic, and "
     "start the worker again",
 }

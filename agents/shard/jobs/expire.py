@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Set
 from contextlib import aclosing
 
 from agents.shard.analytics import pack, unique_users
+from agents.shard.jobs.archive_safety import ArchiveSafety
 from agents.shard.jobs.context import ReportItem, ShardContext
 from agents.shard.jobs.reports import PROGRESS_S, PROGRESS_SOURCES, expired, trouble
 from schemas.records.lifecycle import Phase, State
@@ -63,11 +64,13 @@ class Expire:
         self._told_of: list[ReportItem] = []
         self.failed: set[str] = set()
         self._told = context.clock.monotonic_s()
+        self._safety = ArchiveSafety(context.environment)
 
     async def step(self) -> bool:
         """Does the next step; False once the job is done.
 
-        Raises `Fenced`, `StepFailed`, `ArchiveSilent`.
+        Raises `Fenced`, `StepFailed`, `ArchiveSilent`; and `ArchiveUnsafe`, before it copies or
+        drops anything, while the archive would lose it.
         """
         return (
             await self._flush()
@@ -169,6 +172,7 @@ class Expire:
             self._unverified = everything
         if not self._uncopied:
             return False
+        await self._safety.check()
         chunk = next(bounded(self._uncopied, lambda index: index.bytes, self._context.work_bytes))
         appends = await asyncio.to_thread(self._records, chunk)
         await self._context.store.commit(
@@ -301,6 +305,7 @@ class Expire:
         """Drops exactly the verified segments, and reports this in the same step."""
         if not self._undropped:
             return False
+        await self._safety.check()
         puts: list[Put] = []
         done: list[str] = []
         while self._undropped and len(puts) < _PUTS_PER_STEP:

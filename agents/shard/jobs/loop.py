@@ -14,6 +14,7 @@ import logging
 from collections.abc import Mapping
 
 from agents.resources.budget import Budget
+from agents.shard.jobs.archive_safety import ArchiveUnsafe
 from agents.shard.jobs.clean import Clean, is_due
 from agents.shard.jobs.clean_archive import CleanArchive, archive_due, dirty_sources
 from agents.shard.jobs.compact import compact
@@ -183,6 +184,11 @@ class WorkLoop:
             more = await job.step()
         except ArchiveSilent as error:
             what = WorkTrouble(FailureCode.ARCHIVE_SILENT, error.place, "", error.message)
+            await self._delay(job, versions, what)
+            return
+        except ArchiveUnsafe as error:
+            log.error(f"shard {self._context.partition}: nothing expires: {error}")
+            what = WorkTrouble(FailureCode.ARCHIVE_UNSAFE, "", "", error.message)
             await self._delay(job, versions, what)
             return
         if len(job.failed) > failed:

@@ -33,7 +33,7 @@ const Box = ({ name, looks = "", children }) =>
   html`<div class=${`banner ${looks}`} role="region" aria-label=${name}>${children}</div>`;
 
 /** Which remedy a code has. */
-const REMEDIES = { archive_silent: "silent", segment_damaged: "segment" };
+const REMEDIES = { archive_silent: "silent", archive_unsafe: "unsafe", segment_damaged: "segment" };
 
 /** Why a restore failed, or why work does not go on: the record, and what to do. */
 function Failed({ failure }) {

@@ -68,7 +68,7 @@ function Due({ sweep }) {
 
 export function Sweep({ sweep, operate, again }) {
   const [dialog, open] = useState(null);
-  const state = sweep.paused ? "paused" : sweep.suspended ? "suspended" : sweep.awaiting ? "waiting" : "running";
+  const state = sweep.paused ? "paused" : sweep.suspended || sweep.archive_fault ? "suspended" : sweep.awaiting ? "waiting" : "running";
   const looks = { paused: "due", suspended: "bad", waiting: "due", running: "active" };
   return html`<section class="panel" aria-label=${t("system.sweep")}>
     <div class="head"><h2>${t("system.sweep")} <span class=${`chip ${looks[state]}`}>${t(`system.sweep.state.${state}`)}</span></h2>
@@ -80,6 +80,8 @@ export function Sweep({ sweep, operate, again }) {
       <${Due} sweep=${sweep} /></div>
       ${operate && html`<button class="primary" onClick=${() => open("confirm")}>${t("system.sweep.do.confirm")}</button>`}</div>`}
     ${sweep.suspended && html`<div class="notice" role="status">${t("system.sweep.clocks")}</div>`}
+    ${sweep.archive_fault && html`<div class="notice" role="alert"><p>${t("system.sweep.archive")}</p>
+      <p class="soft" lang="en">${sweep.archive_fault}</p></div>`}
     <dl><dt>${t("system.sweep.next")}</dt>
       <dd>${sweep.paused ? t("system.sweep.not") : sweep.next_at ? html`<${Moment} ms=${sweep.next_at} />` : t("unknown")}</dd>
       <dt>${t("system.sweep.every")}</dt><dd>${period(sweep.interval)}</dd>

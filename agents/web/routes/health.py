@@ -106,6 +106,7 @@ def _sweep(sweep: RetentionSweep) -> dict[str, Any]:
     return {
         "paused": sweep.paused,
         "suspended": sweep.skewed,
+        "archive_fault": sweep.archive_fault or None,
         "awaiting": sweep.awaiting,
         "confirm": sweep.question or None,
     }

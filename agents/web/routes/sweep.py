@@ -38,6 +38,7 @@ async def sweep(request: web.Request) -> web.Response:
         {
             "paused": found.paused,
             "suspended": found.skewed,
+            "archive_fault": found.archive_fault or None,
             "next_at": found.next_at or None,
             "interval": show(context.settings.sweep_interval),
             "awaiting": found.awaiting,

@@ -2,6 +2,7 @@
 work that is stuck, an import that says nothing any more; and how each of them ends.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ async def test_what_is_wrong_in_a_group_is_told_until_it_is_right(
         lost = shards.get_by_role("row").filter(has_text="No worker has this shard")
         await expect(lost).to_have_count(1)
 
+        sweep = page.get_by_role("region", name="Sweep", exact=True)
+        fault = "topic x.archive: retention.ms is 1000, must be -1"
+        safe = one.context.catalog.sweep
+        one.context.catalog.sweep = replace(safe, archive_fault=fault)
+        await expect(sweep.get_by_role("alert")).to_contain_text("so nothing expires")
+        await expect(sweep.get_by_role("alert")).to_contain_text(fault)
+        await expect(sweep).to_contain_text("Suspended")
+
         imports = page.get_by_role("region", name="Imports")
         url = f"{one.context.address}/imports/abc"
         async with session.post(url, json=REPORT) as answer:
@@ -81,6 +90,7 @@ async def test_what_is_wrong_in_a_group_is_told_until_it_is_right(
         # the import goes on, the worker is back, and all agree: nothing is left of it
         async with session.post(url, json={**REPORT, "state": "finished"}) as answer:
             assert answer.status == 200, await answer.text()
+        one.context.catalog.sweep = safe
         for site in (one, other):
             site.manager.directory, site.manager.generation = agreed, one.manager.generation
             site.states.put(SourceState(A, State.EXPIRED, 4, name="Spring sale"))
@@ -89,4 +99,5 @@ async def test_what_is_wrong_in_a_group_is_told_until_it_is_right(
         await expect(lost).to_have_count(0)
         await expect(differ).to_have_count(0)
         await expect(work).to_have_count(0)
+        await expect(sweep.get_by_role("alert")).to_have_count(0)
     assert errors == []

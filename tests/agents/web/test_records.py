@@ -56,6 +56,11 @@ async def test_the_sweep_is_paused_and_continued(site: Site) -> None:
             assert (status, found["state"], found["already"]) == (200, "finished", again)
         site.context.catalog.sweep = replace(site.context.catalog.sweep, paused=True, next_at=77)
         _, found = await get(session, site, "/sweep")
+        assert found["archive_fault"] is None
+        fault = "topic archive: retention.ms is 1000, must be -1"
+        site.context.catalog.sweep = replace(site.context.catalog.sweep, archive_fault=fault)
+        assert (await get(session, site, "/sweep"))[1]["archive_fault"] == fault
+        assert (await get(session, site, "/status"))[1]["sweep"]["archive_fault"] == fault
     assert (found["paused"], found["next_at"], found["interval"]) == (True, 77, "PT1H")
     assert found["sources"] == [{"source": A, "name": "Spring", "due_at": 5}]
     assert (found["due"], found["hot"], found["confirm"]) == (1, 2, None)

@@ -1,7 +1,9 @@
-"""The broker's log, whose archive does not answer or has flipped bytes, while a test wants it."""
+"""The broker's log, whose archive does not answer, has flipped bytes or another retention, while a
+test wants it.
+"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.decode.batch import RecordBatch
@@ -12,7 +14,26 @@ from streams.kafka.log import DEFAULT_OPTIONS, LogReader, Partition, ReaderOptio
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
-__all__ = ["FlippingLog", "SilentLog"]
+__all__ = ["FiniteLog", "FlippingLog", "SilentLog"]
+
+
+class FiniteLog(KafkaLog):
+    """While `finite`, the archive's topic has a retention of an hour; `asked` counts the looks."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.finite = True
+        self.asked = 0
+        archive, ask = Topics(settings.prefix).archive, self.admin.configs
+
+        async def configs(topics: Iterable[str]) -> dict[str, dict[str, str]]:
+            found = await ask(topics)
+            if archive in found:
+                self.asked += 1
+                found[archive] |= {"retention.ms": "3600000"} if self.finite else {}
+            return found
+
+        self.admin.configs = configs  # type: ignore[method-assign]
 
 
 class SilentLog(KafkaLog):

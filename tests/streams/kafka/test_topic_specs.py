@@ -78,7 +78,7 @@ def test_nothing_that_has_to_be_read_first_is_deleted_by_time() -> None:
     for topic in TOPICS.events.values():
         # a producer's old stamps would have what it sends deleted before it is read
         assert BY_NAME[topic].configs["message.timestamp.type"] == "LogAppendTime"
-        assert BY_NAME[topic].checked == {"max.message.bytes"}
+        assert BY_NAME[topic].checked == {"max.message.bytes", "cleanup.policy"}
 
 
 def test_more_brokers_more_safety() -> None:
@@ -126,7 +126,14 @@ def test_a_missing_topic(spec: TopicSpec) -> None:
         (TOPICS.state, "max.message.bytes", "", True),
         (TOPICS.state, "max.message.bytes", "2000000", False),
         (TOPICS.event("send"), "retention.ms", "1000", False),
-        (TOPICS.event("send"), "cleanup.policy", "compact", False),
+        (TOPICS.event("send"), "cleanup.policy", "compact", True),
+        (TOPICS.coordinator, "cleanup.policy", "delete", True),
+        (TOPICS.state, "cleanup.policy", "delete", True),
+        (TOPICS.notifications, "cleanup.policy", "delete", True),
+        (TOPICS.users, "cleanup.policy", "delete", True),
+        (TOPICS.catalog, "cleanup.policy", "delete", True),
+        (TOPICS.audit, "retention.bytes", "1000", True),
+        (TOPICS.repartition, "retention.bytes", "1000", True),
     ],
 )
 def test_settings_that_matter(topic: str, setting: str, value: str, wrong: bool) -> None:
@@ -173,6 +180,25 @@ def test_no_remedy_for_partitions_leads_to_another_complaint(
         assert words in problem.remedy
     if placed == 4:
         assert "Set partitions" not in problem.remedy
+
+
+def test_the_producers_choice_stops_no_worker() -> None:
+    """Compaction loses events that were not read yet: a warning, which `verify` repeats."""
+    spec = BY_NAME[TOPICS.event("send")]
+    (problem,) = compare(spec, spec.partitions, {**spec.configs, "cleanup.policy": "compact"})
+    assert problem.tolerable
+    archive = BY_NAME[TOPICS.archive]
+    found = compare(archive, archive.partitions, {**archive.configs, "cleanup.policy": "compact"})
+    assert not any(one.tolerable for one in found)
+
+
+def test_a_leader_without_all_records_is_watched_where_there_are_replicas() -> None:
+    unclean = {"unclean.leader.election.enable": "true"}
+    for replicas in (1, 3):
+        for spec in specs(Settings(replication_factor=replicas)):
+            found = compare(spec, spec.partitions, {**spec.configs, **unclean}, replicas=replicas)
+            assert [one.setting for one in found] == list(unclean) * (replicas > 1)
+            assert all(one.tolerable and "enable=false" in one.remedy for one in found)
 
 
 def test_fewer_copies_than_set_are_wrong_and_stop_no_worker() -> None:

@@ -23,7 +23,7 @@ from streams.state.rocks import StoreDamaged
 from streams.state.store import Step
 from tests.rigs.erasing import cleaned, erase, erasing
 from tests.rigs.hostile.archive_topic import archived, rewrite
-from tests.rigs.hostile.silent_archive import FlippingLog, SilentLog
+from tests.rigs.hostile.silent_archive import FiniteLog, FlippingLog, SilentLog
 from tests.rigs.shard import DEADLINE_S, START, A, B, Event, Stand, alone, events, start
 
 __all__ = ["alone", "erasing"]
@@ -229,6 +229,30 @@ async def test_a_copy_that_hangs_is_cut_told_and_tried_again(alone: Settings) ->
     await stand.applied(A, 2)
     await stand.tell(A, State.STOPPED, 3)
     assert await stand.rows(A, 3) == rows_of(everything, A)
+    await stand.stop()
+
+
+async def test_a_source_that_is_expiring_stays_hot_while_the_archive_would_lose_it(
+    alone: Settings,
+) -> None:
+    log = FiniteLog(alone)
+    stand = await start(alone, kafka=log)
+    sent = events(600)
+    await stand.send(sent, 0)
+    await stand.tell(A, State.EXPIRING, 1)
+    (told, *_) = await until_reported(stand, "delayed")
+    assert (told["source"], told["code"]) == (A, FailureCode.ARCHIVE_UNSAFE)
+    assert "retention.ms is 3600000, must be -1. kafka-configs.sh --alter" in told["detail"]
+    # looked at again and again, nothing is dropped; other work goes on
+    seen = log.asked
+    await stand.until(lambda: log.asked >= seen + 2)
+    table = stand.shard._store.table
+    assert A not in table.applied
+    assert sum(index.sources.get(A, 0) for index in table.segments.values()) > 0
+    assert await stand.rows(B) == rows_of(expect(sent), B)
+    log.finite = False
+    await stand.applied(A, 1)
+    assert not any(A in index.sources for index in table.segments.values())
     await stand.stop()
 
 
