@@ -8,6 +8,10 @@ end too; when none is left there, everything below is deleted.
 A damaged record is replaced by the hot data, if that is there. Otherwise it stays, and so does what
 lies below it, until a person has mended it.
 
+All of this is one pass over the archive, which may copy most of it. So a pass is for all requests
+that were there when it began (`target`, a generation of the mask). Those that come meanwhile, or
+while the archive rests after a pass, share the next one. Their users are hidden already.
+
 One call of `step` commits at most one bounded transaction. The job is only in memory: after a crash
 a new one finds in the manifest and in the marks what has been done.
 """
@@ -51,19 +55,21 @@ def dirty_sources(context: ShardContext, sources: Collection[str]) -> set[str]:
     return dirty - context.held(dirty)
 
 
-def archive_due(context: ShardContext, *, deletes: bool) -> bool:
-    """Whether there is something to remove from the archive; with `deletes` also dead copies."""
+def archive_due(context: ShardContext, target: int, *, deletes: bool) -> bool:
+    """Whether there is something to remove from the archive for users who were erased up to the
+    generation `target`; with `deletes` also dead copies.
+    """
     table = context.store.table
     marks = table.erasure_marks
     if marks is None:
         return False
-    if table.archive_clean < table.mask.generation:
-        dirty = {source for source, _ in dirty_entries(context)}
+    if table.archive_clean < target:
+        dirty = dirty_entries(context, target)
         if not dirty:
-            table.archive_clean = table.mask.generation
+            table.archive_clean = target
         else:
-            dirty = {source for source, name in dirty_entries(context) if readable(context, name)}
-            if dirty - context.held(dirty):
+            sources = {source for source, name in dirty if readable(context, name)}
+            if sources - context.held(sources):
                 return True
     return deletes and marks.dead > 0
 
@@ -74,12 +80,16 @@ def readable(context: ShardContext, segment: str) -> bool:
 
 
 class CleanArchive:
-    """Cleans the archive of one shard; with `restoring` (source -> version) only theirs, without
-    moving and deleting: a source with a damaged record is reported as failed.
+    """Cleans the archive of one shard of users who were erased up to the generation `target`; with
+    `restoring` (source -> version) only theirs, without moving and deleting: a source with a
+    damaged record is reported as failed.
     """
 
-    def __init__(self, context: ShardContext, restoring: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, context: ShardContext, target: int, restoring: Mapping[str, int] | None = None
+    ) -> None:
         self._context = context
+        self._target = target
         self._restoring = restoring
         self.failed: set[str] = set()
         self._left = _STEPS
@@ -111,9 +121,9 @@ class CleanArchive:
 
     async def _filter(self) -> bool:
         context, table = self._context, self._table
-        if table.archive_clean >= table.mask.generation:
+        if table.archive_clean >= self._target:
             return False
-        dirty = dirty_entries(context)
+        dirty = dirty_entries(context, self._target)
         held = context.held({source for source, _ in dirty})
         wanted = self._chunk(
             [

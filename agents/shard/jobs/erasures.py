@@ -136,7 +136,8 @@ class Erasures:
         marks = table.erasure_marks
         generation = work.generation
         hot = marks is not None and marks.hot >= generation and self._indexer.is_clean()
-        left = dirty_entries(self._context) if table.archive_clean < generation else []
+        dirty = table.archive_clean < generation
+        left = dirty_entries(self._context, generation) if dirty else []
         held = self._held(source for source, _ in left)
         archive = hot and not left
         return ErasureItem(
@@ -157,16 +158,17 @@ class Erasures:
         return tuple(sorted(self._context.held({*hot, *archived})))[:HELD_NAMED]
 
 
-def dirty_entries(context: ShardContext) -> list[tuple[str, str]]:
-    """Source and segment id of the manifest's entries that have not passed the mask, in the order
-    of the archive.
+def dirty_entries(context: ShardContext, below: int | None = None) -> list[tuple[str, str]]:
+    """Source and segment id of the manifest's entries that have not passed the mask, or its
+    generation `below`, in the order of the archive.
     """
     table = context.store.table
+    generation = table.mask.generation if below is None else below
     found = [
         (entry.offset, source, name)
         for source, entries in table.manifest.items()
         for name, entry in entries.items()
-        if entry.masked < table.mask.generation
+        if entry.masked < generation
     ]
     return [(source, name) for _, source, name in sorted(found)]
 

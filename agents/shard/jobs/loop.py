@@ -50,6 +50,11 @@ _ARCHIVE_EVERY_S = 1.0
 #: How soon a broker that has refused to delete is asked again.
 _REFUSED_S = 600.0
 
+#: After a pass over the archive it rests for so many times as long as the pass took, and at most
+#: for an hour: requests that come meanwhile share the next pass.
+_PASS_REST = 4.0
+_LONGEST_REST_S = 3_600.0
+
 Versions = dict[str, tuple[int, int]]
 Job = Expire | Restore | Clean | CleanArchive
 
@@ -69,6 +74,10 @@ class WorkLoop:
         self._late_at = 0.0
         self._archive_at = 0.0
         self._delete_at = 0.0
+        #: The pass over the archive that is under way: for erasures up to this generation of the
+        #: mask, and how long it has worked. 0 for none.
+        self._pass_target = 0
+        self._pass_s = 0.0
         self._woken = asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
@@ -180,8 +189,11 @@ class WorkLoop:
             return
         failed = len(job.failed)
         versions = dict(job.versions)
+        began = self._context.clock.monotonic_s()
         try:
             more = await job.step()
+            if isinstance(job, CleanArchive) and not versions:
+                self._pass_s += self._context.clock.monotonic_s() - began
         except ArchiveSilent as error:
             what = WorkTrouble(FailureCode.ARCHIVE_SILENT, error.place, "", error.message)
             await self._delay(job, versions, what)
@@ -239,15 +251,20 @@ class WorkLoop:
             dirty = dirty_sources(context, restoring)
             if not dirty:
                 return Restore(context, restoring)
-            return CleanArchive(context, {source: restoring[source][0] for source in dirty})
+            versions = {source: restoring[source][0] for source in dirty}
+            return CleanArchive(context, context.store.table.mask.generation, versions)
         if now >= self._late_at:
             self._late_at = now + _LATE_EVERY_S
             if late := self._late():
                 return Expire(context, late, late=True)
         if now >= self._archive_at:
-            if archive_due(context, deletes=now >= self._delete_at):
-                return CleanArchive(context)
-            self._archive_at = now + _ARCHIVE_EVERY_S
+            target = self._pass_target or context.store.table.mask.generation
+            if archive_due(context, target, deletes=now >= self._delete_at):
+                self._pass_target = target
+                return CleanArchive(context, target)
+            rest_s = min(_PASS_REST * self._pass_s, _LONGEST_REST_S)
+            self._archive_at = now + max(_ARCHIVE_EVERY_S, rest_s)
+            self._pass_target, self._pass_s = 0, 0.0
         return None
 
     def _ended(self, job: Job) -> None:

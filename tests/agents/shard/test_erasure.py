@@ -1,13 +1,16 @@
 """A shard erases users: hidden at once, removed from everything it has stored, never back."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from agents.shard.jobs import context
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
 from schemas.records.lifecycle import State
 from streams.settings import Settings
+from streams.state import archive
 from tests.rigs.erasing import alone, cleaned, erase, erasing, over, traces_of, users_of
 from tests.rigs.shard import SMALL, START, A, B, Stand, events, start
 
@@ -107,6 +110,40 @@ async def test_a_user_who_comes_back_has_what_comes_then_and_nothing_from_before
         of_user = {k: v for k, v in (await stand.rows(A)).items() if k[1] == GONE}
         assert list(of_user.values()) == [(entry.returned_at + 5, entry.returned_at + 5)]
         assert [match.user for match in await stand.shard.find_users(["back"], [])] == [GONE]
+    finally:
+        await stand.stop()
+
+
+async def test_requests_that_come_during_a_pass_over_the_archive_share_the_next_one(
+    erasing: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request that begins a pass of its own would have everything copied again."""
+    moved: list[str] = []
+    append = archive.append
+
+    def noted(*given: Any) -> Any:
+        moved.append(given[2].id)
+        return append(*given)
+
+    monkeypatch.setattr(context, "_WORK_BYTES", 1)  # a segment a step
+    stand = await start(replace(erasing, segment_rows=30, own_rows=30))
+    try:
+        await stand.send(events(900), 0)
+        await stand.tell(A, State.EXPIRING, 2)
+        await stand.applied(A, 2)
+        table = stand.shard._store.table
+        segments = len(table.manifest[A])
+        assert segments > 5
+        monkeypatch.setattr(archive, "append", noted)
+        # the user's rows are in several segments: the pass copies those between them
+        for number in range(6):
+            count = len(moved)
+            await erase(stand, f"r-{number}", [f"{7 + number:024x}"], START)
+            await stand.until(lambda count=count: len(moved) > count)  # type: ignore[misc]
+        await cleaned(stand)
+        assert len(moved) <= 3 * segments, "two passes, each of a copy for each segment at most"
+        for number in range(6):
+            assert (await traces_of(stand, f"{7 + number:024x}")).rows == 0
     finally:
         await stand.stop()
 
