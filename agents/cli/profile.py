@@ -1,6 +1,6 @@
 """`emberline profile`: one user, from a running worker."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +15,9 @@ from schemas.words.plural import plural
 from streams.settings import Settings
 
 __all__ = ["command", "read"]
+
+_SHOWN = 20
+"""So many merged ids are named."""
 
 
 @click.command("profile", help="Show what USER received and did, and what expired sources hide.")
@@ -71,6 +74,10 @@ def _show(found: Mapping[str, Any]) -> None:
     called += [f"alias {alias}" for alias in found["aliases"]]
     called += [f"alias {a['alias_name']} ({a['alias_label']})" for a in found["user_aliases"]]
     say(", ".join(called))
+    if found["merged_from"] is not None:
+        say(f"{found['merged_from']} was merged into this user")
+    if found["merged_users"]:
+        say(f"With the data of merged ids: {_shortened(found['merged_users'])}")
     _show_received(found)
     say()
     say(f"Signals: {', '.join(_signals(found['signals'])) or 'none'}")
@@ -124,6 +131,11 @@ def _row(entry: Mapping[str, Any]) -> tuple[object, ...]:
         _names(entry.get("steps", ())),
         ", ".join(did),
     )
+
+
+def _shortened(users: Sequence[str]) -> str:
+    more = f" and {len(users) - _SHOWN:,} more" if len(users) > _SHOWN else ""
+    return ", ".join(users[:_SHOWN]) + more
 
 
 def _short(moment: str) -> str:

@@ -5,10 +5,28 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from agents.filters.measures import ConvertedSince, Rows, StillSet
+from agents.filters.measures import Compares, ConvertedSince, Rows, StillSet
 from agents.filters.roster import Roster
 
-__all__ = ["ConvertedTally", "RowsTally", "StillSetTally", "Tally"]
+__all__ = ["FINDINGS", "ConvertedTally", "RowsTally", "StillSetTally", "Tally", "ViewsTally"]
+
+FINDINGS = pl.Schema(
+    {
+        "at": pl.UInt32,
+        "measure": pl.Int32,
+        "detail": pl.String,
+        "one": pl.Int64,
+        "two": pl.Int64,
+    }
+)
+"""What is known of one user and one measure, so that it can be put together with what is known of
+the same person under other ids; `at` is the user's number.
+
+    Rows             a row is there: it matches
+    ConvertedSince   `one` the last conversion, `two` the last receipt
+    StillSet         for each `detail`: `one` when it was last set, `two` when it was last cleared
+    Compares         `one` feed views
+"""
 
 _LEAST_HELD = 2_000_000
 _NEVER = -(2**63)
@@ -40,6 +58,16 @@ class Tally(ABC):
         """Boolean marks, one series for each measure."""
         self._flush()
         return self._marks()
+
+    @abstractmethod
+    def found(self, members: pl.DataFrame) -> list[pl.DataFrame]:
+        """After `close`, for each measure what was found of some users: `at`, `detail`, `one` and
+        `two` of FINDINGS. `members` has the users' `index` in the roster, and `at`.
+        """
+
+    @abstractmethod
+    def absorb(self, found: pl.DataFrame) -> None:
+        """Add what was found elsewhere, for the only measure: `index`, `detail`, `one`, `two`."""
 
     def _flush(self) -> None:
         if self._waiting:
@@ -84,6 +112,15 @@ class RowsTally(Tally):
     def _marks(self) -> list[pl.Series]:
         return [found != 0 for found in self._found]
 
+    def found(self, members: pl.DataFrame) -> list[pl.DataFrame]:
+        """See Tally."""
+        there = [found.gather(members["index"]) != 0 for found in self._found]
+        return [_finding(members.filter(marks)) for marks in there]
+
+    def absorb(self, found: pl.DataFrame) -> None:
+        """See Tally."""
+        self._found[0].scatter(found["index"], 1)
+
 
 class ConvertedTally(Tally):
     """One `ConvertedSince`: the latest time of both sides for each user."""
@@ -119,6 +156,20 @@ class ConvertedTally(Tally):
         converted, received = self._latest["converted"], self._latest["received"]
         return [(converted != _NEVER) & (converted >= received)]
 
+    def found(self, members: pl.DataFrame) -> list[pl.DataFrame]:
+        """See Tally."""
+        times = {
+            name: self._latest[side].gather(members["index"])
+            for name, side in (("one", "converted"), ("two", "received"))
+        }
+        frame = members.with_columns(**times)
+        known = pl.any_horizontal(pl.col(*times) != _NEVER)
+        return [_finding(frame.filter(known), *times)]
+
+    def absorb(self, found: pl.DataFrame) -> None:
+        """See Tally."""
+        self._mark(found.select("index", converted="one", received="two"))
+
 
 class StillSetTally(Tally):
     """One `StillSet`: for each user and value, when it was last set and last cleared."""
@@ -149,3 +200,52 @@ class StillSetTally(Tally):
             stands = pl.col("set") > pl.col("unset").fill_null(_NEVER)
             found.scatter(latest.filter(stands)["index"].unique(), 1)
         return [found != 0]
+
+    def found(self, members: pl.DataFrame) -> list[pl.DataFrame]:
+        """See Tally."""
+        if not self._latest:
+            return [_finding(members.clear())]
+        rows = self._latest[0].join(members, on="index")
+        return [_finding(rows.rename({"set": "one", "unset": "two"}), "detail", "one", "two")]
+
+    def absorb(self, found: pl.DataFrame) -> None:
+        """See Tally."""
+        self._mark(found.rename({"one": "set", "two": "unset"}))
+
+
+class ViewsTally(Tally):
+    """Several `Compares`: the number of feed views of each user, from chunks of counts."""
+
+    def __init__(self, roster: Roster, measures: Sequence[Compares]) -> None:
+        super().__init__(roster)
+        self._asked = measures
+        self._count = pl.repeat(0, len(roster), dtype=pl.Int64, eager=True)
+
+    def _relevant(self, chunk: pl.DataFrame) -> pl.DataFrame:
+        return chunk
+
+    def _mark(self, rows: pl.DataFrame) -> None:
+        counts = rows.group_by("index").agg(pl.col("count").sum().cast(pl.Int64))
+        known = self._count.gather(counts["index"])
+        self._count.scatter(counts["index"], known + counts["count"])
+
+    def _marks(self) -> list[pl.Series]:
+        frame = self._count.to_frame("count")
+        return [frame.select(each.expression()).to_series() for each in self._asked]
+
+    def found(self, members: pl.DataFrame) -> list[pl.DataFrame]:
+        """See Tally."""
+        viewed = members.with_columns(one=self._count.gather(members["index"]))
+        return [_finding(viewed.filter(pl.col("one") != 0), "one")] * len(self._asked)
+
+    def absorb(self, found: pl.DataFrame) -> None:
+        """See Tally."""
+        self._mark(found.select("index", count="one"))
+
+
+def _finding(rows: pl.DataFrame, *given: str) -> pl.DataFrame:
+    names = ("detail", "one", "two")
+    return rows.select(
+        "at",
+        *(name if name in given else pl.lit(None, FINDINGS[name]).alias(name) for name in names),
+    )

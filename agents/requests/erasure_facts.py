@@ -50,7 +50,7 @@ _CLEANED = (
         why="what counts is copied behind them, then everything up to them is deleted",
     ),
 )
-_OTHERS = ("counts", "changelog", "control", "rejected", "event topics")
+_OTHERS = ("counts", "other ids", "changelog", "control", "rejected", "event topics")
 PLACES = (*(place.name for place in _CLEANED), *_OTHERS)
 """The places that a receipt names."""
 
@@ -101,6 +101,12 @@ def _rest(erasure: Erasure) -> list[dict[str, Any]]:
     compacted = max(hot) + _HOUR_MS if hot and all(hot) else 0
     return [
         _place("counts", "kept", "sums without users; feed views of nobody", at=erasure.time),
+        _place(
+            "other ids",
+            "remains",
+            "an id that was merged into an erased one is another user: it is in no answer, its "
+            "rows are stored until it is named too, and its merged_into names the erased id",
+        ),
         _place(
             "changelog",
             "remains",

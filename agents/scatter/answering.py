@@ -10,6 +10,7 @@ from agents.http.parameters import number
 from agents.scatter.audience_query import AudienceQuery
 from agents.scatter.context import WorkerContext
 from agents.scatter.figures import FiguresQuery
+from agents.scatter.merges import MergesQuery
 from agents.scatter.query import (
     FRAMES,
     GENERATION,
@@ -33,6 +34,7 @@ QueryKind = type[UnaryQuery[Any] | StreamQuery[Any]]
 QUERIES: tuple[QueryKind, ...] = (
     RowsQuery,
     AudienceQuery,
+    MergesQuery,
     UsersQuery,
     ArchivedUserQuery,
     FindQuery,

@@ -18,6 +18,7 @@ from agents.requests.events import EventHub
 from agents.requests.imports import Imports
 from agents.resources.budget import answers
 from agents.resources.pace import Pace
+from agents.scatter.merge_map import MergeMap
 from agents.scatter.outlines import Outlines
 from agents.scatter.peers import Peers
 from agents.supervision.shard_manager import ShardManager
@@ -65,6 +66,7 @@ class WorkerContext:
     events: EventHub = field(init=False, repr=False)
     table: SourceTable = field(init=False, repr=False)
     outlines: Outlines = field(init=False, repr=False)
+    merges: MergeMap = field(init=False, repr=False)
     pace: Pace = field(init=False, repr=False)
     imports: Imports = field(init=False, repr=False)
     keyring: KeyRing = field(init=False)
@@ -89,6 +91,7 @@ class WorkerContext:
         self.commands = Commands(self.settings, self.kafka, self.keyring, self.clock, self.requests)
         self.table = SourceTable(self.states)
         self.outlines = Outlines(self.clock)
+        self.merges = MergeMap(self.settings.partitions)
         self.pace = Pace(self.clock)
         self.imports = Imports(self.clock)
         self.events = EventHub(

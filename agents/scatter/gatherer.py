@@ -114,10 +114,13 @@ class Gatherer(ABC, Generic[T]):
         ]
         return [_told(queue) for queue in queues]
 
-    async def _opened(self) -> list[ShardStream[T]]:
+    async def queries(self) -> list[tuple[int, StreamQuery[T]]]:
+        """The query for each shard. Called and failing as `query`."""
         query = self.query()
-        shards = range(self._context.settings.partitions)
-        return await _all_or_none(self._context, [(shard, query) for shard in shards], OPEN_S)
+        return [(shard, query) for shard in range(self._context.settings.partitions)]
+
+    async def _opened(self) -> list[ShardStream[T]]:
+        return await _all_or_none(self._context, await self.queries(), OPEN_S)
 
 
 async def _all_or_none(

@@ -1,4 +1,8 @@
-"""Users over all shards: finds them by identifier, and reads them in their shards."""
+"""Users over all shards: finds them by identifier, and reads them in their shards.
+
+A person may have several ids, by merges (`schemas.tables.merges`): `read_persons` and `resolve` put
+together what the shards of all ids have.
+"""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,21 +10,25 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from agents.resources.threads import execute
 from agents.scatter.context import WorkerContext
 from agents.scatter.errors import AmbiguousUser
 from agents.scatter.gatherer import gather
+from agents.scatter.merges import persons_now
 from agents.scatter.user_queries import ArchivedUserQuery, FindQuery, IdentifyQuery, UsersQuery
 from agents.scatter.visible import states_read
 from agents.shard.user_read import MOST_USERS
+from agents.users.combined import archived_together, together
 from agents.users.facts import ArchivedUser, UserFacts, UsersRead
 from agents.users.partition import partition_of_user
 from agents.users.person import Match
+from schemas.tables.merges import Persons
 from schemas.tables.placement import partition_of
 from schemas.tables.roster import ROSTER_SCHEMA, Alias
 
 __all__ = [
     "MOST_BEARERS",
-    "MOST_MERGES",
+    "MOST_IDS",
     "MOST_NAMED",
     "Gone",
     "Resolved",
@@ -29,14 +37,16 @@ __all__ = [
     "hidden_of",
     "identify",
     "read",
+    "read_persons",
     "resolve",
 ]
 
-MOST_MERGES = 16
-"""So many merges in a row are followed."""
-
 MOST_BEARERS = 500
 """So many users who bear an identifier are looked at: each costs as much as a profile."""
+MOST_IDS = 1_000
+"""So many ids of one person are read together."""
+MOST_ARCHIVED_IDS = 20
+"""The same in the archive: each takes as long as all archived data of its shard."""
 MOST_NAMED = 10
 _FAILING = "The users cannot be read now"
 
@@ -54,7 +64,7 @@ class Gone:
 
 @dataclass
 class Resolved:
-    """For each requested user the user who is valid now; None if there is none.
+    """For each requested user the person whom the user is now; None if there is none.
 
     `gone` says why a user of the roster has no valid user. `archived` are the sources with archived
     rows in one of these users' shards.
@@ -91,12 +101,42 @@ async def read(context: WorkerContext, users: Iterable[str]) -> UsersRead:
     return UsersRead(facts, tuple(sorted(archived)))
 
 
-async def hidden_of(context: WorkerContext, user: str) -> ArchivedUser:
-    """What hidden sources have of a user, read in the archive. Raises Unavailable."""
+async def read_persons(context: WorkerContext, persons: Persons, users: Iterable[str]) -> UsersRead:
+    """All data about these persons, of all their ids. Raises AmbiguousUser for a person with too
+    many, and Unavailable.
+    """
+    ids = {user: persons.members(user) for user in users}
+    for user, members in ids.items():
+        _check(user, members, MOST_IDS)
+    if all(len(members) == 1 for members in ids.values()):
+        return await read(context, ids)
+    facts: dict[str, UserFacts] = {}
+    archived: set[str] = set()
+    named = list(dict.fromkeys(one for members in ids.values() for one in members))
+    for at in range(0, len(named), MOST_IDS):
+        part = await read(context, named[at : at + MOST_IDS])
+        facts.update(part.facts)
+        archived.update(part.archived)
+
+    def joined() -> dict[str, UserFacts]:
+        return {user: together(user, [facts[one] for one in ids[user]]) for user in ids}
+
+    return UsersRead(await execute(joined), tuple(sorted(archived)))
+
+
+async def hidden_of(context: WorkerContext, facts: UserFacts) -> ArchivedUser:
+    """What hidden sources have of a person, read in the archive. Raises AmbiguousUser for too many
+    ids, and Unavailable.
+    """
     states_read(context)
-    shard = partition_of_user(user, context.settings.partitions)
+    ids = [facts.user, *facts.others]
+    _check(facts.user, ids, MOST_ARCHIVED_IDS)
     failing = "The archive cannot be read now"
-    (found,) = await gather(context, [(shard, ArchivedUserQuery(user))], failing)
+    parts = []
+    for user in ids:
+        shard = partition_of_user(user, context.settings.partitions)
+        parts += await gather(context, [(shard, ArchivedUserQuery(user))], failing)
+    found = archived_together(facts.user, parts)
     gone = _deleted_for_good(context, found.rows)
     return replace(found, rows=found.rows.filter(~pl.col("source").is_in(gone)))
 
@@ -135,29 +175,23 @@ async def identify(context: WorkerContext, users: pl.Series) -> pl.DataFrame:
 
 
 async def resolve(context: WorkerContext, users: Iterable[str]) -> Resolved:
-    """Follows the merges of each of `users` to the user who is valid now.
+    """Who each of `users` is now, by all merges, with all data of the person.
 
-    There is none if a user is unknown or deleted, and if merges form a cycle or are more than
-    `MOST_MERGES`. Raises Unavailable.
+    Nobody, if the user is unknown or deleted, or the merges lead to such a user or in a circle, or
+    are more than `MOST_MERGES`. Raises AmbiguousUser and Unavailable.
     """
-    at = {user: user for user in users}
-    known: dict[str, UserFacts] = {}
-    archived: set[str] = set()
-    for _ in range(MOST_MERGES + 1):
-        missing = set(at.values()) - known.keys()
-        if not missing:
-            break
-        found = await read(context, sorted(missing))
-        known.update(found.facts)
-        archived.update(found.archived)
-        at = {asked: _next(now, known) for asked, now in at.items()}
-    there = {asked: _there(now, known) for asked, now in at.items()}
-    gone = {
-        user: _why(user, at[user], known)
-        for user, facts in there.items()
-        if facts is None and known[user].known
+    persons = (await persons_now(context)).persons
+    at = {user: persons.person_of(user) for user in users}
+    found = await read_persons(context, persons, {one for one in at.values() if one is not None})
+    there = {
+        user: None if person is None else _there(found.facts[person]) for user, person in at.items()
     }
-    return Resolved(there, gone, tuple(sorted(archived)))
+    gone = {
+        user: why
+        for user, facts in there.items()
+        if facts is None and (why := _why(user, at[user], found.facts)) is not None
+    }
+    return Resolved(there, gone, found.archived)
 
 
 def _masked(context: WorkerContext, facts: UserFacts) -> UserFacts:
@@ -178,28 +212,26 @@ def _deleted_for_good(context: WorkerContext, rows: pl.DataFrame) -> list[str]:
     return [each.source for each in records if each is not None and each.legacy_deleted]
 
 
-def _next(user: str, known: Mapping[str, UserFacts]) -> str:
-    person = known[user].person if user in known else None
-    into = person.became if person is not None and not person.deleted else None
-    return user if into is None else into
-
-
-def _why(asked: str, now: str, known: Mapping[str, UserFacts]) -> Gone:
-    """Why a user of the roster has no valid user."""
-    circle = Gone("merge_cycle", "its merges lead in a circle, or too far")
-    if asked == now or now not in known:
-        merged = asked != now or _next(asked, known) != asked
-        return circle if merged else Gone("deleted", "it was deleted")
-    person = known[now].person
-    if person is None:
+def _why(asked: str, now: str | None, known: Mapping[str, UserFacts]) -> Gone | None:
+    """Why a user of the roster is nobody now; None if the roster does not have the user."""
+    if now is None:
+        return Gone("merge_cycle", "its merges lead in a circle, or too far")
+    facts = known[now]
+    if asked == now:
+        return Gone("deleted", "it was deleted") if facts.known else None
+    if facts.person is None:
         return Gone("merged_into_nobody", f"it has become {now!r}, which nobody is", now)
-    if person.deleted:
-        return Gone("merged_into_deleted", f"it has become {now!r}, which was deleted", now)
-    return circle
+    return Gone("merged_into_deleted", f"it has become {now!r}, which was deleted", now)
 
 
-def _there(user: str, known: Mapping[str, UserFacts]) -> UserFacts | None:
-    facts = known.get(user)
-    if facts is None or not facts.known:
-        return None
-    return None if facts.person is not None and facts.person.gone else facts
+def _there(facts: UserFacts) -> UserFacts | None:
+    deleted = facts.person is not None and facts.person.deleted
+    return None if deleted or not facts.known else facts
+
+
+def _check(user: str, ids: Sequence[str], most: int) -> None:
+    if len(ids) > most:
+        raise AmbiguousUser(
+            f"{len(ids):,} ids are {user!r} by merges; at most {most:,} are read together",
+            ids[:MOST_NAMED],
+        )

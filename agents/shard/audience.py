@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from agents.filters.evaluation import evaluate
+from agents.filters.evaluation import Look, evaluate, examine
 from agents.filters.plan_nodes import FilterPlan
 from agents.resources.scheduler import Scheduler
 from agents.shard.agreement import check_held, check_owned
+from agents.shard.audience_part import AudiencePart, Members
 from agents.shard.jobs.context import ShardContext
 from agents.shard.slices import Slice, slices
 from agents.shard.user_list import Everybody, UserList
@@ -53,9 +54,9 @@ class Audiences:
                 updating = self._updating(await store.pin())
             await updating
 
-    async def find(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
-        """Pin the shard; the result then yields the matching users in ascending order, unaffected
-        by later changes.
+    async def find(self, plan: FilterPlan, members: Members) -> AsyncGenerator[AudiencePart, None]:
+        """Pin the shard; the result then yields the matching users in ascending order, and what the
+        plan asks of the members, unaffected by later changes.
 
         Raises `NotHeld` if the shard does not hold exactly the versions that `plan` pins.
         """
@@ -66,7 +67,7 @@ class Audiences:
             # Other versions, or another owner, may have come while the pin was waited for.
             self._check(plan)
             updating = self._updating(pinned)
-        return self._found(plan, pinned, updating)
+        return self._found(plan, members, pinned, updating)
 
     def _updating(self, pinned: PinnedShard) -> asyncio.Future[Everybody]:
         """The user list as of a pin, as a future. The caller must call this before the next pin is
@@ -80,17 +81,29 @@ class Audiences:
         return updating
 
     async def _found(
-        self, plan: FilterPlan, pinned: PinnedShard, updating: asyncio.Future[Everybody]
-    ) -> AsyncGenerator[pl.Series, None]:
+        self,
+        plan: FilterPlan,
+        members: Members,
+        pinned: PinnedShard,
+        updating: asyncio.Future[Everybody],
+    ) -> AsyncGenerator[AudiencePart, None]:
         loop = asyncio.get_running_loop()
         with self.scheduler.asking():
             # Not to be cancelled with who waits: the next pin builds on this one.
             everybody = await asyncio.shield(updating)
-        for part in slices(pinned, everybody):
-            with self.scheduler.asking():
-                users = await loop.run_in_executor(_THREADS, _evaluate, plan, part)
-            if len(users):
-                yield users
+        among = everybody.members(members.users)
+        if not among.height:
+            looks: tuple[Look | None, ...] = (None,)
+        else:
+            looks = (Look.MEMBERS, Look.OTHERS) if members.first else (Look.ALL,)
+        for look in looks:
+            for part in slices(pinned, everybody):
+                with self.scheduler.asking():
+                    found = await loop.run_in_executor(
+                        _THREADS, _evaluated, plan, part, among, look
+                    )
+                for each in found:
+                    yield each
 
     def _check(self, plan: FilterPlan) -> None:
         check_owned(self.context)
@@ -98,5 +111,16 @@ class Audiences:
             check_held(self.context, source, version)
 
 
-def _evaluate(plan: FilterPlan, part: Slice) -> pl.Series:
-    return evaluate(plan, part)
+def _evaluated(
+    plan: FilterPlan, part: Slice, members: pl.DataFrame, look: Look | None
+) -> list[AudiencePart]:
+    """The slice's parts that are not empty; findings come first."""
+    theirs = part.among(members)
+    if look is None or (look is not Look.MEMBERS and not theirs.height):
+        users = evaluate(plan, part)
+        return [AudiencePart(users)] if len(users) else []
+    if not theirs.height:
+        return []
+    users, findings = examine(plan, part, theirs, look)
+    found = [AudiencePart(findings=findings)] if findings.height else []
+    return [*found, AudiencePart(users)] if len(users) else found

@@ -8,6 +8,8 @@ import polars as pl
 
 from agents.filters.plan_nodes import FilterPlan
 from agents.shard.analytics import Figures
+from agents.shard.audience_part import NO_MEMBERS, AudiencePart, Members
+from agents.shard.merge_list import Merges
 from agents.shard.phase import ShardPhase
 from agents.users.facts import ArchivedUser, UsersRead
 from agents.users.person import Match
@@ -123,11 +125,20 @@ class Shard(Actor, Protocol):
         """
         ...
 
-    async def audience(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
-        """The matching users, as of now: ascending, each once, in non-empty parts.
+    async def audience(
+        self, plan: FilterPlan, members: Members = NO_MEMBERS
+    ) -> AsyncGenerator[AudiencePart, None]:
+        """The matching users, as of now: ascending, each once, in non-empty parts. Of members it
+        says what the plan asks, instead of whether they match.
 
         Raises NotHeld, before the first part, if the shard does not hold exactly the versions that
         the plan pins or is not ready.
+        """
+        ...
+
+    async def merges(self, known: str) -> Merges | None:
+        """The merges of this shard's users as of now; None if they still have the version `known`.
+        Raises NotHeld.
         """
         ...
 

@@ -24,10 +24,12 @@ from agents.shard.agreement import check_applied, check_owned
 from agents.shard.analytics import Figures, measure
 from agents.shard.archived_user import ArchivedUsers
 from agents.shard.audience import Audiences
+from agents.shard.audience_part import NO_MEMBERS, AudiencePart, Members
 from agents.shard.ingest import FetchedBatches, IngestLoop
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.loop import WorkLoop
+from agents.shard.merge_list import MergeList, Merges
 from agents.shard.ownership import Ownership
 from agents.shard.phase import ShardLife, ShardPhase
 from agents.shard.protocol import NotHeld, ShardStatus, SourceSize
@@ -77,6 +79,7 @@ class Shard:
         self._audiences = Audiences(self._context, budget.scheduler)
         self._sizes = SourceSizes(self._store)
         self._people = ShardUsers(self._context, self._users)
+        self._merges = MergeList()
         self._archived = ArchivedUsers(self._context, self._users)
         self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
@@ -170,10 +173,17 @@ class Shard:
         """Folded rows of some users; see `user_read.read_users`."""
         return await self._answered(user_read.read_users(self._context, self._users, users))
 
-    async def audience(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
+    async def audience(
+        self, plan: FilterPlan, members: Members = NO_MEMBERS
+    ) -> AsyncGenerator[AudiencePart, None]:
         """The users of this shard that match; see `Audiences.find`."""
         self._check_ready()
-        return await self._audiences.find(plan)
+        return await self._audiences.find(plan, members)
+
+    async def merges(self, known: str) -> Merges | None:
+        """The merges of this shard's users; None if they have this version. Raises `NotHeld`."""
+        found = await self._answered(self._merges.read(self._store))
+        return None if found.version == known else found
 
     async def users(self, users: Sequence[str]) -> UsersRead:
         """All data about some users; see `ShardUsers.read`."""

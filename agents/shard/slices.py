@@ -113,8 +113,12 @@ class Slice:
     high: str | None = None
 
     def roster(self) -> Roster:
-        """The live users of the slice."""
+        """The live users of the slice, merged ones among them."""
         return self.everybody.between(self.low, self.high)
+
+    def among(self, members: pl.DataFrame) -> pl.DataFrame:
+        """The members in [low, high); `members` is sorted."""
+        return self.everybody.cut(members, self.low, self.high)
 
     def rows(self, source: str, columns: Sequence[str], where: pl.Expr) -> Iterator[pl.DataFrame]:
         """The rows of a source for which `where` is true, not folded."""

@@ -11,7 +11,6 @@ from agents.filters.roster import Roster, positions
 from schemas.segment.user_number import NUMBER, numbers, packed
 from schemas.tables.erased import Mask
 from schemas.tables.profile import PROFILE
-from schemas.tables.roster import GONE
 from streams.state.auxiliary_table import ROSTER
 from streams.state.store import PinnedShard
 
@@ -26,7 +25,7 @@ _NO_TEXTS = pl.Series("user", [], dtype=pl.String)
 @dataclass(frozen=True, slots=True)
 class Everybody:
     """The users of a shard as of a pin: sorted, disjoint runs; and `gone`, sorted too: all deleted
-    or merged users.
+    users. Merged users are among the others: `schemas.tables.merges` says who they are.
 
     With `numbered`, all users are 24 hex digits each: `user` is Binary, 12 bytes, with its `number`
     (`schemas.segment.user_number`). Otherwise `user` is String.
@@ -56,6 +55,15 @@ class Everybody:
     def _place(self, rows: pl.DataFrame, user: str) -> int:
         # A query that searches takes ten times as long as looking at some twenty users.
         return bisect_left(rows["user"], bytes.fromhex(user) if self.numbered else user)
+
+    def members(self, users: pl.Series) -> pl.DataFrame:
+        """These users (String, unique) in the form and order of this shard's, with their number in
+        `users`: `at`. Without those who cannot be here.
+        """
+        found = self.formed(users.to_frame("user").with_row_index("at"))
+        if self.numbered:
+            found = found.with_columns(numbers(found["user"]).alias("number"))
+        return found.sort(_key(found))
 
     def formed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with `user` in the form of this shard, from String or, packed, Binary."""
@@ -131,7 +139,7 @@ class UserList:
             ROSTER.fold(pl.concat(deltas[len(former) :])) if more else pinned.auxiliary_rows(ROSTER)
         )
         users = self._formed([said["user"]])
-        left = said.select(GONE).to_series()
+        left = said["deleted"]
         gone = self._gone if more else self._gone.clear()
         self._gone = _merged(_without(gone, users), users.filter(left))
         self._take(users.filter(~left))

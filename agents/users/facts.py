@@ -15,7 +15,8 @@ class UserFacts:
     """One user's data in the user's shard.
 
     `person` is None if the roster does not have the user. `rows` are folded, of visible sources and
-    of the profile-wide table; `hidden` counts rows by hidden source.
+    of the profile-wide table; `hidden` counts rows by hidden source. `others` are the ids that were
+    merged into this user: with them, all data is that of the person.
     """
 
     user: str
@@ -23,6 +24,7 @@ class UserFacts:
     rows: pl.DataFrame
     hidden: Mapping[str, int]
     feed_views: int
+    others: tuple[str, ...] = ()
 
     @property
     def known(self) -> bool:

@@ -23,16 +23,6 @@ class Person:
     deleted: bool = False
     in_roster: bool = True
 
-    @property
-    def gone(self) -> bool:
-        """Whether no answer shows this user any more: see `schemas.tables.roster.GONE`."""
-        return self.deleted or self.became is not None
-
-    @property
-    def became(self) -> str | None:
-        """The user into whom this one was merged."""
-        return self.merged_into if self.merged_into not in ("", self.user) else None
-
     def to_json(self) -> dict[str, Any]:
         """The JSON that workers send to each other."""
         return asdict(self)

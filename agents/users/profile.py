@@ -26,6 +26,7 @@ def profile(facts: UserFacts, archived: tuple[str, ...], names: Names) -> dict[s
         "user_aliases": [
             {"alias_name": each.name, "alias_label": each.label} for each in aliases if each.label
         ],
+        "merged_users": list(facts.others),
         "in_roster": person is not None and person.in_roster,
         "campaigns_received": [_entry(each, names) for each in found if each.campaign],
         "canvas_messages_received": [_entry(each, names) for each in found if not each.campaign],

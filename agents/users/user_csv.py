@@ -13,7 +13,7 @@ import polars as pl
 
 from agents.users.entry import NAMING, RECEIPTS
 from agents.users.names import Names
-from schemas.tables.roster import GONE, aliases_of
+from schemas.tables.roster import aliases_of
 
 __all__ = ["BRAZE_COLUMNS", "COLUMNS", "OUR_COLUMNS", "harmless", "header", "lines"]
 
@@ -53,10 +53,10 @@ def lines(
 
     With `safe`, a cell that a spreadsheet would read as a formula begins with an apostrophe. `rows`
     are folded rows of `source`, with all rows of each of their users. `roster` has the last roster
-    row of each of those users, if there is one; deleted and merged users get no line. Receivers are
+    row of each of those users, if there is one; deleted users get no line. Receivers are
     those of `agents.users.entry.RECEIPTS`.
     """
-    gone = roster.filter(GONE)
+    gone = roster.filter("deleted")
     kept = _by_user(rows.join(gone.select("user"), on="user", how="anti"), source)
     kept = kept.join(roster.select("user", "external", "aliases"), on="user", how="left")
     variations = {each: names.variation(source, each) for each in _values(kept["variation"])}

@@ -97,6 +97,10 @@ PROFILE = shape(
         "user_aliases": {**_list(shape(_ALIAS)), "description": "Those with a label"},
         "in_roster": _FLAG,
         "merged_from": {**_NAME, "description": "Who was asked for, if they became this user"},
+        "merged_users": {
+            **_TEXTS,
+            "description": "Ids that were merged into this user: their data is here too",
+        },
         **_RECEIVED,
         "through_archive": {
             **_or_null(

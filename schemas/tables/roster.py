@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import polars as pl
 
 __all__ = [
-    "GONE",
     "ROSTER_SCHEMA",
     "Alias",
     "aliases_of",
@@ -35,14 +34,6 @@ ROSTER_SCHEMA = pl.Schema(
         "sequence": pl.Int64,
     }
 )
-
-_INTO = pl.col("merged_into")
-_ANOTHER = (_INTO.str.len_bytes() > 0) & (_INTO.ne(pl.col("user")))
-GONE = pl.col("deleted") | _ANOTHER.fill_null(False)
-"""Whether a row's user was deleted or has become another one: no answer shows such a user.
-
-Older releases took `merged_into` that was empty or the user's own id: that is no other user.
-"""
 
 
 class Alias(NamedTuple):

@@ -10,6 +10,8 @@ import polars as pl
 from agents.filters.plan_nodes import FilterPlan
 from agents.names.index import NameIndex
 from agents.shard.analytics import Figures
+from agents.shard.audience_part import NO_MEMBERS, AudiencePart, Members
+from agents.shard.merge_list import Merges
 from agents.shard.phase import ShardPhase
 from agents.shard.source_sizes import OUTLINE
 from agents.supervision.shard_manager import NotHeld, ShardStatus, SourceSize
@@ -82,6 +84,7 @@ class DummyShard:
         self.held: dict[str, SourceSize] = {}
         self.sized: list[tuple[str, ...]] = []
         self.roster = pl.DataFrame(schema=ROSTER_SCHEMA)
+        self.merged = Merges()
 
     @property
     def status(self) -> ShardStatus:
@@ -107,18 +110,25 @@ class DummyShard:
         finally:
             self.closed += 1
 
-    async def audience(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
+    async def merges(self, known: str) -> Merges | None:
+        if not self.ready:
+            raise NotHeld(f"shard {self.partition}: not ready")
+        return None if known == self.merged.version else self.merged
+
+    async def audience(
+        self, plan: FilterPlan, members: Members = NO_MEMBERS
+    ) -> AsyncGenerator[AudiencePart, None]:
         held = all(self.versions.get(source) == version for source, version in plan.pins.items())
         if not self.ready or not held:
             raise NotHeld(f"shard {self.partition}: not {plan.pins}")
         return self._users(plan)
 
-    async def _users(self, plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
+    async def _users(self, plan: FilterPlan) -> AsyncGenerator[AudiencePart, None]:
         self.opened += 1
         self.plans.append(plan)
         try:
             for frame in self.frames:
-                yield frame["user"].sort()
+                yield AudiencePart(frame["user"].sort())
             if self.breaks is not None:
                 raise self.breaks
         finally:

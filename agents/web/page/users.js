@@ -7,13 +7,15 @@ import { Name } from "./named.js";
 import { Failure, Typed, may, useChanges, useRead } from "./parts.js";
 import { address, same as sameOf } from "./users-place.js";
 import { Same } from "./same.js";
-import { t } from "./texts.js";
+import { num, t } from "./texts.js";
 import { Received, Signals } from "./users-received.js";
 import { Hidden } from "./users-hidden.js";
 
 const WAYS = ["any", "user", "external", "alias"];
 /** Changes of sources that come closer together are read once. */
 const TOGETHER_MS = 2_000;
+/** So many merged ids are listed. */
+const SHOWN = 50;
 
 function Find({ name, query }) {
   const [by, choose] = useState(query.get("by") ?? (query.get("label") ? "alias" : "any"));
@@ -63,6 +65,10 @@ function Person({ user }) {
       <dt>${t("users.by.external")}</dt>
       <dd>${user.external_user_id === null ? t("users.none") : html`<${Name} text=${user.external_user_id} />`}</dd>
       <dt>${t("users.aliases")}</dt><dd>${aliases.length ? html`<ul class="plain">${aliases}</ul>` : t("users.none")}</dd>
+      ${user.merged_users.length > 0 && html`<dt>${t("users.merged_users")}</dt>
+        <dd><ul class="plain">${user.merged_users.slice(0, SHOWN).map((one) => html`<li key=${one}><bdi>${one}</bdi></li>`)}
+          ${user.merged_users.length > SHOWN && html`<li>+${num(user.merged_users.length - SHOWN)}</li>`}</ul>
+          <p class="soft">${t("users.merged_users.about")}</p></dd>`}
     </dl>
     ${!user.in_roster && html`<p class="why">${t("users.events_only")}</p>`}
   </section>`;

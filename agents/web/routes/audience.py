@@ -14,7 +14,6 @@ import orjson
 import polars as pl
 from aiohttp import hdrs, web
 
-from agents.audience.ascending import ascending
 from agents.audience.audience import Audience
 from agents.filters.refusals import OnExpired
 from agents.http import body, formats
@@ -89,7 +88,8 @@ async def audience(request: web.Request) -> web.StreamResponse:
         columns = wanted.columns or DEFAULT
         frames = _frames(request, context, wanted, headers)
         return await parquet(request, frames, frame(NOBODY, None, columns), headers)
-    async with Audience(context, wanted.question) as found:
+    ordered = format_ == "csv" or wanted.limit is not None
+    async with Audience(context, wanted.question, ordered=ordered) as found:
         headers |= _headers(found, format_)
         pieces = (_lines if format_ == "ndjson" else _csv)(request, found, wanted)
         return await stream(request, pieces, headers)
@@ -198,11 +198,11 @@ class _Sent:
 
 
 async def _users(
-    request: web.Request, found: Audience, wanted: Asked, sent: _Sent, *, ordered: bool
+    request: web.Request, found: Audience, wanted: Asked, sent: _Sent
 ) -> AsyncGenerator[pl.Series, None]:
-    """The users of the answer: with a limit, or `ordered`, in order; otherwise in any order."""
+    """The users of the answer: in order if the audience is; with a limit it must be."""
     limit = wanted.limit
-    users = aiter(found) if limit is None and not ordered else ascending(found.streams())
+    users = found.ascending() if found.ordered else aiter(found)
     async with aclosing(users) as parts:
         while True:
             async with asyncio.timeout(SILENCE_S):
@@ -236,7 +236,7 @@ async def _lines(
     be long.
     """
     sent, columns = _Sent(), wanted.columns
-    async with aclosing(_users(request, found, wanted, sent, ordered=False)) as parts:
+    async with aclosing(_users(request, found, wanted, sent)) as parts:
         async for users in parts:
             rows = (
                 users.rename("user").to_frame()
@@ -252,7 +252,7 @@ async def _lines(
 async def _csv(request: web.Request, found: Audience, wanted: Asked) -> AsyncGenerator[bytes, None]:
     columns, safe = wanted.columns or DEFAULT, request.app[CONTEXT].settings.csv_safe
     yield csv_header(columns)
-    async with aclosing(_users(request, found, wanted, _Sent(), ordered=True)) as parts:
+    async with aclosing(_users(request, found, wanted, _Sent())) as parts:
         async for users in parts:
             rows = await _picked(request, users, columns)
             yield await asyncio.to_thread(partial(csv, rows, safe=safe))
@@ -261,9 +261,9 @@ async def _csv(request: web.Request, found: Audience, wanted: Asked) -> AsyncGen
 async def _frames(
     request: web.Request, context: WorkerContext, wanted: Asked, headers: dict[str, str]
 ) -> AsyncGenerator[pl.DataFrame, None]:
-    async with Audience(context, wanted.question) as found:
+    async with Audience(context, wanted.question, ordered=True) as found:
         headers |= _headers(found, "parquet")
-        async with aclosing(_users(request, found, wanted, _Sent(), ordered=True)) as parts:
+        async with aclosing(_users(request, found, wanted, _Sent())) as parts:
             async for users in parts:
                 yield await _picked(request, users, wanted.columns or DEFAULT)
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from agents.audience.audience import Audience
 from agents.scatter.context import WorkerContext
-from agents.scatter.people import read
+from agents.scatter.people import read_persons
 from agents.shard.user_read import MOST_USERS
 from agents.users.braze import user_object
 from agents.users.entry import entries
@@ -36,7 +36,8 @@ async def groups_of_lines(
     async with aclosing(aiter(found)) as parts:
         async for part in parts:
             for users in _groups(part):
-                people, before = await read(context, users), lines.count
+                people = await read_persons(context, found.persons.persons, users)
+                before = lines.count
                 written = await asyncio.to_thread(lines.lines, people)
                 yield written, lines.count - before
 
@@ -62,8 +63,8 @@ class UserLines:
         self._shown: set[str] = set()
 
     def lines(self, found: UsersRead) -> bytes:
-        """The users' lines; users who were deleted or merged since the segment was read are left
-        out.
+        """The users' lines; users who were deleted since the segment was read are left out. Merges
+        are those of the audience.
 
         Raises Recoverable if a source was visible for earlier users and is hidden now, or the other
         way round: the answer would be inconsistent.
@@ -80,7 +81,7 @@ class UserLines:
         lines: list[Any] = []
         for facts in found.facts.values():
             person = facts.person
-            if person is not None and person.gone:
+            if person is not None and person.deleted:
                 continue
             self.count += 1
             self._entries += len(facts.hidden)

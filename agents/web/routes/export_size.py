@@ -1,9 +1,12 @@
 """GET /sources/{source}/export_size: how many lines and bytes the CSV files of a source have."""
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
+import polars as pl
 from aiohttp import web
 
 from agents.http import formats
@@ -11,9 +14,11 @@ from agents.http.admission import WorkKind
 from agents.http.keys import Scope
 from agents.http.route import SOURCE, Route, ref
 from agents.scatter.context import CONTEXT
-from agents.scatter.people import identify
+from agents.scatter.merges import persons_now
+from agents.scatter.person_rows import rows_of_persons
 from agents.scatter.rows import SourceRows
 from agents.scatter.sizes import sizes
+from agents.scatter.visible import visible
 from agents.users.names import Names
 from agents.users.user_csv import header, lines
 from agents.web.answer import tagged
@@ -52,16 +57,23 @@ async def export_size(request: web.Request) -> web.Response:
     context, source = request.app[CONTEXT], source_of(request)
     names = Names(context.states, context.catalog)
     users, interactions, exact = _Size(), _Size(), True
-    async with SourceRows(context, source) as rows:
-        async for frame in rows:
+    visible(context, source)
+    persons = (await persons_now(context)).persons
+
+    async def measured(frames: AsyncGenerator[pl.DataFrame, None]) -> AsyncIterator[pl.DataFrame]:
+        nonlocal exact
+        async for frame in frames:
             if interactions.lines >= MOST_ROWS:
                 exact = False
-                break
-            roster = await identify(context, frame["user"].unique())
+                return
+            interactions.add(frame.height, await asyncio.to_thread(formats.csv, frame))
+            yield frame
+
+    async with SourceRows(context, source) as rows, aclosing(aiter(rows)) as frames:
+        async for frame, roster in rows_of_persons(context, persons, measured(frames)):
             made = partial(lines, frame, roster, source, names, safe=context.settings.csv_safe)
             text, count = await asyncio.to_thread(made)
             users.add(count, text)
-            interactions.add(frame.height, await asyncio.to_thread(formats.csv, frame))
     share = 1.0
     if not exact:
         held = (await sizes(context, [source])).by_source[source]

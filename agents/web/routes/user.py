@@ -27,6 +27,7 @@ async def one_user(request: web.Request) -> web.Response:
     """The user whom `id` names: a user id, else an external id, else an alias; `?by=` selects one
     of them. The alias has the label of `?label=`, or none; `?label=` also implies an alias. For a
     merged user the answer is the other user, and `merged_from` names the one who was asked for.
+    `merged_users` are all ids that were merged into the user: their data is in the answer.
 
     `?through_archive=true` also reads what hidden sources have of the user, without a restore:
     `through_archive` has it, and is null otherwise.
@@ -52,7 +53,7 @@ async def one_user(request: web.Request) -> web.Response:
     found = await execute(partial(profile, facts, archived, names))
     hidden = None
     if through == "true":
-        archived_user = await hidden_of(context, facts.user)
+        archived_user = await hidden_of(context, facts)
         hidden = await execute(partial(through_archive, archived_user, names))
     found |= {"through_archive": hidden}
     return json_answer(found | {"merged_from": None if facts.user in bearers else bearers[0]})

@@ -45,6 +45,7 @@ NOBODY = pl.Series("user", ["nobody"])
 ASKED: dict[str, Callable[[Shard], Coroutine[Any, Any, object]]] = {
     "rows of users": lambda shard: shard.read_users(["nobody"]),
     "users": lambda shard: shard.users(["nobody"]),
+    "merges": lambda shard: shard.merges("none"),
     "bearers": lambda shard: shard.find_users(["nobody"], []),
     "roster": lambda shard: shard.identify(NOBODY),
     "figures": lambda shard: shard.analytics(B),

@@ -1,7 +1,7 @@
 """Reading a source on a real broker's shard while deltas are added and flushed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from agents.resources.scheduler import Scheduler
 from agents.shard import audience as shard_audience
 from agents.shard import read as shard_read
 from agents.shard.audience import Audiences
+from agents.shard.audience_part import NO_MEMBERS, AudiencePart
 from agents.shard.jobs.context import ShardContext
 from agents.shard.source_sizes import OUTLINE, SourceSizes
 from agents.views.state_view import StateView
@@ -103,6 +104,12 @@ async def test_a_flush_in_the_middle_of_a_read(
     assert outline == {"source": SOURCE} | {name: size[name] for name in OUTLINE if name in size}
 
 
+async def texts(parts: AsyncGenerator[AudiencePart, None]) -> list[str]:
+    """The users of an answer."""
+    found = [part.users async for part in parts]
+    return [user for users in found if users is not None for user in users]
+
+
 async def test_an_audience_is_of_the_moment_of_its_pin(context: ShardContext) -> None:
     frames = await put(context, range(300))
     await context.flush()
@@ -112,11 +119,11 @@ async def test_an_audience_is_of_the_moment_of_its_pin(context: ShardContext) ->
     assert isinstance(asked, FilterPlan)
 
     audiences = Audiences(context, Scheduler())
-    users = await audiences.find(asked)
+    users = await audiences.find(asked, NO_MEMBERS)
     more = await put(context, range(600, 700))
     await context.flush()
-    later = [user async for series in await audiences.find(asked) for user in series]
-    found = [user async for series in users for user in series]
+    later = await texts(await audiences.find(asked, NO_MEMBERS))
+    found = await texts(users)
 
     came = {user for frame in more for user in frame["user"]}
     came -= {user for frame in frames for user in frame["user"]}
@@ -146,7 +153,7 @@ async def test_once_asked_users_are_taken_in_as_they_come(
     try:
         await put(context, range(300))
         assert not known(), "nobody has asked"
-        async for _ in await audiences.find(asked):
+        async for _ in await audiences.find(asked, NO_MEMBERS):
             pass
         before = known()
         assert before

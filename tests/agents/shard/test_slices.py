@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.filters.evaluation import evaluate
+from agents.filters.combining import matching
+from agents.filters.evaluation import Look, evaluate, examine
 from agents.filters.parsing import parse
 from agents.filters.plan_facts import FixedPlanFacts, SourceView
 from agents.filters.plan_nodes import FilterPlan
@@ -24,7 +25,7 @@ from schemas.tables.erased import NO_MASK
 from schemas.tables.fold import fold
 from schemas.tables.interaction import SCHEMA, empty
 from schemas.tables.profile import wide
-from schemas.tables.roster import GONE, roster_rows
+from schemas.tables.roster import roster_rows
 from streams.state.auxiliary_table import ROSTER, AuxiliaryTable
 from streams.state.rocks import StoreDamaged
 from streams.state.store import PinnedShard
@@ -125,7 +126,7 @@ class Made:
 
     def live(self) -> set[str]:
         said = self.auxiliary_rows(ROSTER)
-        gone = set(said.filter(GONE)["user"])
+        gone = set(said.filter("deleted")["user"])
         return (set(self.whole()["user"]) | set(said["user"])) - gone
 
 
@@ -158,6 +159,44 @@ def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked:
     if asked is FILTERS[0]:
         received = made.whole().filter((pl.col("source") == A) & (pl.col("kind") == "received"))
         assert set(matches) == set(received["user"]) & made.live()
+
+
+@given(
+    random=st.randoms(use_true_random=False),
+    users=st.integers(1, 60),
+    rows=st.integers(1, 80),
+    first=st.integers(1, 20),
+    asked=st.sampled_from(FILTERS),
+)
+@settings(deadline=None, max_examples=80)
+def test_what_slices_find_about_members_says_whether_they_match(
+    random: Random, users: int, rows: int, first: int, asked: Any
+) -> None:
+    """Each member is a person alone: then the answer is that without members."""
+    pinned = cast(PinnedShard, Made(random, users, rows))
+    found = plan(parse(asked), WORLD, now_ms=0)
+    assert isinstance(found, FilterPlan)
+    everybody = UserList().of(pinned)
+    matches = evaluate(found, Slice(pinned, slices.Fresh(pinned, everybody), everybody)).to_list()
+    known = everybody.between(None, None).texts().to_list()
+    some = random.sample(known, random.randint(0, len(known)))
+    named = pl.Series("user", sorted({*some, "f" * 24, "nobody"}), dtype=pl.String)
+    members = everybody.members(named)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "FIRST", first)
+        patch.setattr(slices, "MOST", 2 * first)
+        looks = random.choice(((Look.ALL,), (Look.MEMBERS, Look.OTHERS)))
+        parts = [
+            examine(found, part, part.among(members), look)
+            for look in looks
+            for part in slices.slices(pinned, everybody)
+        ]
+    others = [user for part, _ in parts for user in part]
+    assert others == [user for user in matches if user not in some]
+    findings = pl.concat([each for _, each in parts]).join(
+        named.to_frame().with_row_index("at").with_columns(person="user"), on="at"
+    )
+    assert matching(found, findings).to_list() == [user for user in matches if user in some]
 
 
 @given(random=st.randoms(use_true_random=False), steps=st.integers(1, 6))

@@ -54,7 +54,7 @@ def test_a_user_of_whom_nothing_but_the_id_is_known() -> None:
     ]
 
 
-def test_only_receivers_have_a_line_and_deleted_and_merged_users_have_none() -> None:
+def test_only_receivers_have_a_line_and_deleted_users_have_none() -> None:
     rows = frame(
         "campaign:a",
         {"user": "u1", "kind": "received"},
@@ -65,7 +65,7 @@ def test_only_receivers_have_a_line_and_deleted_and_merged_users_have_none() -> 
         {"user": "u6", "kind": "converted", "detail": "0"},
         {"user": "u7", "kind": "exited"},
     )
-    roster = roster_rows([("u1", None), ("u2", {"merged_into": "u4"})], 0)
+    roster = roster_rows([("u1", None), ("u2", None)], 0)
     (line,) = read(lines(rows, roster, "campaign:a", NAMES))
     assert (line["Appboy ID"], line["variation_api_id"], line["variation_name"]) == ("u4", "v", "v")
     canvas = rows.with_columns(source=pl.lit("canvas:a"))

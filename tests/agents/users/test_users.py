@@ -91,6 +91,7 @@ def _events() -> Iterable[tuple[str, dict[str, Any]]]:
         yield "signal", {
             "user_id": "u1", "signal_type": kind, "value": value, "cleared": cleared
         }  # fmt: skip
+    yield "send", {"user_id": "u10", **a, "channel": "EMAIL"}
 
 
 def at(minute: int) -> str:
@@ -198,7 +199,8 @@ A: dict[str, Any] = {
     "source": "campaign:a",
     "name": "Spring sale",
     "state": "ACTIVE",
-    "received": span(0),
+    # the second message came to u3, who is u1
+    "received": {"first": at(0), "last": at(9)},
     "channels": ["EMAIL"],
     "variations": [{"id": "v1", "name": "Red", "first": at(0), "last": at(2)}],
     "opened": span(1),
@@ -206,7 +208,7 @@ A: dict[str, Any] = {
     "clicked": span(2),
     "bot_clicked": None,
     "aliases_clicked": [{"alias": "buy", **span(2)}],
-    "converted": True,
+    "converted": False,
     "conversions": [{"index": 1, **span(3)}],
     "entered": None,
     "in_control": False,
@@ -223,7 +225,6 @@ B: dict[str, Any] = {
     "opened": None,
     "clicked": None,
     "aliases_clicked": [],
-    "converted": False,
     "conversions": [],
 }
 C: dict[str, Any] = {
@@ -243,6 +244,7 @@ PROFILE: dict[str, Any] = {
     "external_user_id": "ext-1",
     "aliases": ["one"],
     "user_aliases": [{"alias_name": "eins", "alias_label": "de"}],
+    "merged_users": ["u3"],
     "in_roster": True,
     "campaigns_received": [A, B],
     "canvas_messages_received": [C],
@@ -264,15 +266,14 @@ PROFILE: dict[str, Any] = {
 }
 BRAZE_A = {
     "name": "Spring sale",
-    "last_received": at(0),
+    "last_received": at(9),
     "engaged": {
         "opened_email": True,
         "opened_push": False,
         "clicked_email": True,
         "clicked_triggered_in_app_message": False,
     },
-    "converted": True,
-    "multiple_converted": {"Conversion Event - B": True},
+    "converted": False,
     "api_campaign_id": "a",
     "variation_name": "Red",
     "variation_api_id": "v1",
@@ -349,10 +350,72 @@ async def test_either_worker_answers_about_users_and_counts_expired_data(sites: 
     await _segment(sites)
     await _csv(sites)
     await _rows(sites)
+    await _audiences(sites, MERGED)
     request = command("expire", ("campaign:b",), reason="test")
     answer = await ask(sites.settings, request, wait=True, silence_s=DEADLINE_S)
     assert not answer.bad, answer
     await _hidden(sites)
+    await _taken_back(sites)
+
+
+GOT: dict[str, Any] = {"filter": "received_from_campaign", "campaign": "a"}
+CLICKED = {"filter": "clicked_opened_campaign", "campaign": "a", "action": "clicked"}
+LATE = GOT | {"after": at(9)}
+CONVERTED = {"filter": "converted_from_campaign", "campaign": "a", "index": "any"}
+FILTERS: list[dict[str, Any]] = [
+    GOT,
+    {"not": GOT},
+    {"and": [LATE, CLICKED]},
+    {"and": [GOT, {"not": CLICKED}]},
+    CONVERTED,
+    {"filter": "feed_view_count", "comparator": "=", "n": 0},
+]
+MERGED: list[list[str]] = [
+    ["u1", "u5"], ["u2", "u8", "u9"], ["u1"], ["u5"], [], ["u2", "u5", "u8", "u9"]
+]  # fmt: skip
+APART: list[list[str]] = [
+    ["u1", "u3", "u5"], ["u2", "u8", "u9"], [], ["u3", "u5"], ["u1"], ["u2", "u3", "u5", "u8", "u9"]
+]  # fmt: skip
+
+
+async def _audiences(sites: Sites, expected: list[list[str]]) -> None:
+    """u1 and u3 lie in different shards, and each shard is with another worker."""
+    for worker in range(2):
+        for asked, users in zip(FILTERS, expected, strict=True):
+            status, page = await sites.post("/audience", {"filter": asked}, worker)
+            assert (status, page["users"], page["count"]) == (200, users, len(users)), asked
+            given = {"filter": asked, "limit": 2}
+            status, page = await sites.post("/audience", given, worker)
+            assert (page["users"], page["count"]) == (users[:2], len(users))
+            _, text = await sites.post("/audience?format=ndjson", {"filter": asked}, worker)
+            *lines, last = map(json.loads, text.splitlines())
+            assert sorted(line["user"] for line in lines) == users
+            assert last == {"complete": True, "count": len(users)}
+            _, text = await sites.post("/audience?format=csv", {"filter": asked}, worker)
+            rows = csv.DictReader(io.StringIO(text))
+            assert [row["user_id"] for row in rows] == users, "in order"
+
+
+async def _taken_back(sites: Sites) -> None:
+    """The record of u3 without the merge: both are apart again, with their own rows."""
+    record = codec.encode("user", {"user_id": "u3", "external_user_id": "ext-3"})
+    await publish(sites.settings, [Chunk("users", [b"u3"], [record])])
+
+    async def apart() -> bool:
+        found = [await sites.get("/users/u3", worker) for worker in range(2)]
+        return all(profile["user_id"] == "u3" for _, profile in found)
+
+    await until(apart, DEADLINE_S, "both workers know that the merge is taken back")
+    await _audiences(sites, APART)
+    _, found = await sites.both("/users/u1")
+    assert (found["merged_users"], found["campaigns_received"][0]["received"]) == ([], span(0))
+    _, found = await sites.both("/users/u3")
+    assert (found["merged_from"], found["campaigns_received"][0]["received"]) == (None, span(9))
+    _, text = await sites.get("/sources/campaign:a/users.csv")
+    found = {row["Appboy ID"] for row in csv.DictReader(io.StringIO(text))}
+    assert found == {"u1", "u2", "u3", "u5"}
+    _, size = await sites.both("/sources/campaign:a/export_size")
+    assert size["users"]["rows"] == 4
 
 
 async def _profiles(sites: Sites) -> None:
@@ -403,6 +466,7 @@ async def _command(sites: Sites) -> None:
     assert done.exit_code == 0, done.output
     for words in (
         "external id ext-1",
+        "With the data of merged ids: u3",
         "alias one, alias eins (de)",
         "Campaigns Received: 2",
         "Spring sale",
@@ -516,7 +580,7 @@ async def _rows(sites: Sites) -> None:
     for worker in range(2):
         _, text = await sites.get("/sources/campaign:a/interactions", worker)
         *rows, last = map(json.loads, text.splitlines())
-        assert {row["user"] for row in rows} == {"u1", "u2", "u3", "u5"}
+        assert {row["user"] for row in rows} == {"u1", "u2", "u3", "u5", "u10"}
         assert last == {"complete": True, "count": len(rows)}
 
 
@@ -535,11 +599,11 @@ CSV_A = {
         "in_control": "false",
         "emberline_source": "campaign:a",
         "emberline_first_received": at(0),
-        "emberline_last_received": at(0),
+        "emberline_last_received": at(9),
         "emberline_channels": "EMAIL",
         "emberline_last_opened": at(1),
         "emberline_last_clicked": at(2),
-        "emberline_converted": "true",
+        "emberline_converted": "false",
         "emberline_last_converted": at(3),
     },
     "u2": {

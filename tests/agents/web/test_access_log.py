@@ -13,9 +13,11 @@ import pytest
 
 from agents.http.keys import Scope
 from agents.scatter import retry
+from agents.shard.merge_list import Merges
 from agents.web import access_log
 from agents.web.access_log import LOGGER
 from schemas.errors import Fatal, Recoverable
+from schemas.tables.merges import merges_of
 from schemas.tables.roster import roster_rows
 from tests.rigs.dummies import DummyShard, until
 from tests.rigs.given import FILTER, Given
@@ -221,8 +223,10 @@ async def test_users_without_a_line_are_not_counted_in_the_log(
     given = Given(tmp_path, http_rate=0)
     site = Site(given.settings, set(range(SHARDS)), active())
     gone: list[tuple[str, Any]] = [("u0-1", {"merged_into": "u0-2"}), ("u1-0", None)]
+    told = roster_rows([*gone, ("u0-2", {})], 0)
     for shard in site.shards.values():
-        shard.roster = roster_rows(gone, 0)
+        shard.roster = told
+    site.shards[0].merged = Merges(merges_of(told), "one")
     async with serving(site) as session:
         url = f"{site.context.address}/sources/{A}/users.csv"
         async with session.get(url, headers=given.header(Scope.EXPORT)) as answer:

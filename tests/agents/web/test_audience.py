@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
-import polars as pl
 import pytest
 
 from agents.cli.audience import count, stream
@@ -19,6 +18,7 @@ from agents.filters.refusals import Code
 from agents.http import body
 from agents.http.problems import CODES
 from agents.scatter import plan_json, retry
+from agents.shard.audience_part import AudiencePart, Members
 from agents.views.catalog_view import CatalogEntry, CatalogView
 from agents.web.routes.audience_request import Cursor
 from schemas.errors import EmberlineError, Recoverable, UsageError
@@ -74,8 +74,10 @@ async def test_the_lag_is_not_that_of_a_time_after_the_answer(
     shard.lag = {"interactions.send": 5}
     audience = shard.audience
 
-    async def folds_meanwhile(plan: FilterPlan) -> AsyncGenerator[pl.Series, None]:
-        found = await audience(plan)
+    async def folds_meanwhile(
+        plan: FilterPlan, members: Members
+    ) -> AsyncGenerator[AudiencePart, None]:
+        found = await audience(plan, members)
         shard.lag = {"interactions.send": 0}
         return found
 

@@ -76,6 +76,7 @@ async def test_from_the_call_to_the_receipt(caller: Caller) -> None:
     assert tuple(places(found)) == PLACES
     assert {places(found)[name] for name in PLACES[:4]} == {"gone"}
     assert places(found)["event topics"] == "remains"
+    assert places(found)["other ids"] == "remains"
     shards = found["receipt"]["shards"]
     rows = {one["place"]: one["rows"] for one in found["receipt"]["places"]}
     assert (rows["hot tables"], rows["archive"]) == (3 * shards, 5 * shards)

@@ -109,6 +109,9 @@ async def test_a_user_is_found_and_what_expired_hides_is_brought_back(rig: PageR
     who = region(page, "Identifiers")
     await expect(who).to_contain_text("ext-1")
     await expect(who).to_contain_text("nick")
+    merged = who.get_by_role("listitem").filter(has_text="user-old")
+    await expect(merged).to_be_visible()
+    await expect(who).to_contain_text("Merged into this user")
     campaigns = region(page, "Campaigns Received")
     spring = campaigns.get_by_role("row").filter(has_text="campaign:spring")
     for part in ("Spring sale", "Subject A", "Email", "Opened", "Clicked", "Link buy",
