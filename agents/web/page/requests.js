@@ -140,7 +140,8 @@ function Result({ part, type }) {
       label=${part.name || part.source} />`}`;
 }
 
-function Part({ part, type }) {
+/** `dry`: a dry run has changed nothing, so until when the data is available is no result of it. */
+function Part({ part, type, dry }) {
   const until = part.available_until
     ? t("available.until", { date: due(part.available_until) })
     : part.available_because ? t("available.open") : AWAY.includes(part.state) ? t("available.not") : "";
@@ -149,14 +150,16 @@ function Part({ part, type }) {
         <bdi>${short(part.name || part.source, 120)}</bdi></a>
       <code>${short(part.source, 80)}</code></td>
     <td><${Result} part=${part} type=${type} /></td>
-    <td>${until}</td></tr>`;
+    ${!dry && html`<td>${until}</td>`}</tr>`;
 }
 
 function Parts({ one }) {
   if (one.sources.length === 0) return html`<p class="none">${t("requests.counted")}</p>`;
   const head = (name) => html`<th scope="col">${t(name)}</th>`;
-  return html`<table><thead><tr>${["name", "outcome", "available"].map(head)}</tr></thead>
-    <tbody>${one.sources.map((part) => html`<${Part} key=${part.source} part=${part} type=${one.type} />`)}</tbody>
+  const columns = ["name", "outcome", ...(one.dry_run ? [] : ["available"])];
+  return html`<table><thead><tr>${columns.map(head)}</tr></thead>
+    <tbody>${one.sources.map((part) => html`<${Part} key=${part.source} part=${part} type=${one.type}
+      dry=${one.dry_run} />`)}</tbody>
   </table>`;
 }
 

@@ -18,7 +18,7 @@ function One({ one, rows, operate, restore }) {
     <span><a class="more" href=${place(one.source)}><${Name} text=${one.name || one.source} /></a>
       ${one.state && html` <${Chip} state=${one.state} />`}
       ${rows !== null && html` <small>${t("users.hidden.rows", { count: rows })}</small>`}
-      ${gone && html` <small>${t("why.deleted")}</small>`}</span>
+      ${gone && html`<small class="why">${t("why.deleted")}</small>`}</span>
     ${operate && one.state === "EXPIRED" && html`<button type="button" onClick=${() => restore([one])}>
       ${t("do.restore")}</button>`}</li>`;
 }
