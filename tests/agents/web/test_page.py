@@ -145,6 +145,12 @@ def test_no_language_lacks_a_text_or_a_part_of_one() -> None:
                 assert parts(one) == parts(forms(TEXTS["en"][key])[-1]), (language, key)
 
 
+def test_french_has_a_space_before_its_colons_and_its_own_apostrophe() -> None:
+    for key, text in TEXTS["fr"].items():
+        for form in forms(text):
+            assert not re.search(r"[\w}][:?!;](\s|$)|\w'\w", form), key
+
+
 def test_a_text_with_a_count_has_a_form_for_one_where_the_language_has_one() -> None:
     for language, texts in TEXTS.items():
         wanted = {"other"} if language in ("ja", "ko") else {"one", "other"}

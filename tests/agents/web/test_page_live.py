@@ -15,7 +15,7 @@ from playwright.async_api import Locator, Page, Route, expect
 
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
-from tests.rigs.browser import PageRig, page_rig, shoot
+from tests.rigs.browser import PHONE, WIDE, PageRig, page_rig, shoot
 from tests.rigs.faults.harness import define
 
 pytestmark = [pytest.mark.connected, pytest.mark.asyncio(loop_scope="module")]
@@ -54,6 +54,10 @@ async def test_a_page_whose_worker_hangs_and_then_is_not_reached_comes_back(rig:
         await expect(notice(page)).to_contain_text("The worker does not answer", timeout=SOON_MS)
         await expect(page.get_by_text(re.compile(r"\d+ seconds? ago"))).to_be_visible()
         await shoot(page, "stale")
+        # on a phone the notice leaves the menu free
+        await page.set_viewport_size({"width": PHONE, "height": 800})
+        await page.get_by_role("button", name="Main menu").click(trial=True)
+        await page.set_viewport_size({"width": WIDE, "height": 800})
         # an open stream goes on in Chromium, so the network goes while the worker hangs
         await page.context.set_offline(True)
         await expect(notice(page)).to_contain_text("no connection", timeout=BACK_MS)
