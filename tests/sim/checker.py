@@ -5,20 +5,27 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from agents.shard.shard import Shard
-from agents.tools.oracle import Interactions
+from agents.tools.oracle import Interactions, refusal
+from agents.users.partition import partition_of_user
 from schemas.records import codec
 from schemas.records.lifecycle import HIDDEN, WORKING, Outcome, SourceState
 from schemas.segment.codec import decode
 from schemas.tables.interaction import KEY
 from schemas.tables.profile import PROFILE
 from streams.state.archive import ArchiveDamage
+from tests.sim import decisions
 from tests.sim.reached import reached
 from tests.sim.truth import ShardTruth, truths
+from tests.sim.workload import DAY_MS
 
 if TYPE_CHECKING:
     from tests.sim.world import World
 
 __all__ = ["Violation", "check", "pending"]
+
+
+#: A finished request is forgotten after 30 days, by a clock that may be a day ahead.
+FORGOTTEN_DAYS = 28
 
 
 class Violation(AssertionError):
@@ -84,10 +91,14 @@ async def check(world: "World") -> None:
     told = states_told(world)
     states = {source: [state for _, state in records] for source, records in told.items()}
     latest = {source: records[-1] for source, records in states.items()}
+    stored: set[str] = set()
     for truth in found:
-        await _rows(world, truth, shards[truth.partition], latest)
+        stored |= await _rows(world, truth, shards[truth.partition], latest)
+    _handed_on(world)
     _versions(states)
     _facts(world, latest)
+    if wrong := decisions.faults(world, states, latest, stored):
+        raise Violation("; ".join(wrong[:3]))
     _requests(world)
     if wrong := world.questions.wrong(found, told):
         raise Violation(f"{len(wrong)} answers were wrong. " + wrong[0])
@@ -104,10 +115,11 @@ def _shards(world: "World") -> dict[int, Shard]:
 
 async def _rows(
     world: "World", truth: ShardTruth, shard: Shard, latest: dict[str, SourceState]
-) -> None:
+) -> set[str]:
     """Row for row: hot and archived rows together are what the events make; a visible source has
-    all of them hot, an expired one at most late rows.
+    all of them hot, an expired one at most late rows. Returns the expired sources that have any.
     """
+    expired: set[str] = set()
     last = len(truth.moments) - 1
     store = shard._store
     if truth.moments[last].cursor != store.table.cursor:
@@ -143,12 +155,14 @@ async def _rows(
         _same(f"{what}: hot and archive", both, wanted)
         if hidden:
             reached("check: expired source")
+            expired |= {source} if both else set()
             if here:
                 reached("check: late rows of an expired source")
         else:
             _same(f"{what}: hot", here, wanted)
             if archived[source]:
                 reached("check: restored source")
+    return expired
 
 
 def _fold(rows: Interactions, frame: Any) -> None:
@@ -171,6 +185,29 @@ def _same(what: str, found: Interactions, wanted: Interactions) -> None:
         f"{what}: {len(found)} rows instead of {len(wanted)}; missing {missing}, "
         f"too many {strange}, other times {[(k, found[k], wanted[k]) for k in other]}"
     )
+
+
+def _handed_on(world: "World") -> None:
+    """Each event that counts and stands in the wrong partition is handed on once."""
+    count = world.plan.partitions
+    for target in range(count):
+        wanted: Counter[bytes] = Counter()
+        for topic in world.topics.events.values():
+            for partition in set(range(count)) - {target}:
+                for record in world.history.committed(world.kafka, (topic, partition)):
+                    meaning = world.workload.meanings.get(record.value or b"")
+                    if meaning is None or refusal(meaning[1], record.stamp_ms) is not None:
+                        continue
+                    if partition_of_user(meaning[1]["user_id"], count) == target:
+                        wanted[record.value or b""] += 1
+        found: Counter[bytes] = Counter()
+        for record in world.history.committed(world.kafka, (world.topics.repartition, target)):
+            found[record.value or b""] += 1
+        if found != wanted:
+            raise Violation(
+                f"of the events for shard {target} {(wanted - found).total()} are not handed on, "
+                f"and {(found - wanted).total()} too often"
+            )
 
 
 def states_told(world: "World") -> dict[str, list[tuple[int, SourceState]]]:
@@ -226,10 +263,10 @@ def _told(world: "World", topic: str, schema: str) -> list[tuple[str, int]]:
 
 def _requests(world: "World") -> None:
     """Every request has one outcome as a whole, and one for each source that was accepted."""
-    results: dict[tuple[str, str | None], list[tuple[str, str | None]]] = defaultdict(list)
+    results: dict[tuple[str, str | None], list[tuple[int, str, str | None]]] = defaultdict(list)
     for record in world.history.committed(world.kafka, (world.topics.control_results, 0)):
         result: Any = codec.decode(record.value or b"", "result")
-        outcome = result["outcome"], result["code"]
+        outcome = result["time"], result["outcome"], result["code"]
         results[result["request_id"], result["source"]].append(outcome)
     asked = {
         meant["request_id"]
@@ -241,8 +278,10 @@ def _requests(world: "World") -> None:
         if (name, None) not in results:
             raise Violation(f"{name} has no answer")
     for (name, source), outcomes in results.items():
-        final = {outcome for outcome in outcomes if Outcome(outcome[0]).final}
+        final = sorted({outcome for outcome in outcomes if Outcome(outcome[1]).final})
         if not final:
             raise Violation(f"{name} of {source} has not ended: {outcomes}")
-        if len(final) > 1:
-            raise Violation(f"{name} of {source} ended in several ways: {sorted(final)}")
+        for former, later in itertools.pairwise(final):
+            # one that is repeated when it was forgotten is another request
+            if later[1:] != former[1:] and later[0] - former[0] < FORGOTTEN_DAYS * DAY_MS:
+                raise Violation(f"{name} of {source} ended in several ways: {final}")

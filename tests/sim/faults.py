@@ -6,28 +6,38 @@ The faults of the log itself are in tests/sim/log/faults.py; `log: ...` here swi
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
+from agents.scatter.errors import HiddenSource, Unavailable, UnknownSource
+from agents.scatter.rows import SourceRows
+from streams.kafka.purge import Purge
 from tests.sim.disk import AfterCrash
 from tests.sim.log.faults import Rates
 from tests.sim.reached import reached
 
 if TYPE_CHECKING:
+    from tests.sim.worker import Process
     from tests.sim.world import World
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["DRAWN", "FAULTS", "Fault"]
 
 Fault = Callable[["World", Random], Awaitable[None]]
 
 FAULTS: dict[str, Fault] = {}
 """By name, as a plan names them."""
+DRAWN: list[str] = []
+"""Those that seeds draw; others happen only in plans that name them."""
 
 
-def _fault(name: str) -> Callable[[Fault], Fault]:
+def _fault(name: str, *, drawn: bool = True) -> Callable[[Fault], Fault]:
     def named(fault: Fault) -> Fault:
         FAULTS[name] = fault
+        if drawn:
+            DRAWN.append(name)
         return fault
 
     return named
@@ -208,6 +218,31 @@ async def _mail(world: "World", random: Random) -> None:
     """The mail server does not answer, refuses, or forgets that it has accepted."""
     world.mail_trouble = random.choice((0.2, 0.7))
     await asyncio.sleep(world.plan.busy_s)
+
+
+@_fault("short purges", drawn=False)
+async def _short_purges(world: "World", random: Random) -> None:
+    """What has been processed is deleted every few seconds, not every ten minutes."""
+    with patch.dict(Purge.__init__.__kwdefaults__, every_s=random.choice((1.0, 3.0))):
+        await asyncio.sleep(world.plan.busy_s * 10)
+
+
+@_fault("stalled readers", drawn=False)
+async def _stalled_readers(world: "World", random: Random) -> None:
+    """Clients ask for the rows of sources and read none, until long after the phase."""
+    while True:
+        await _pause(world, random, 6)
+        slot = random.choice(world.slots)
+        if slot.process is not None and slot.process.runs:
+            source = random.choice(world.workload.sources)
+            slot.process.run(_hold(slot.process, source), f"stalled reader of {source}")
+
+
+async def _hold(process: "Process", source: str) -> None:
+    with suppress(HiddenSource, UnknownSource, Unavailable):
+        async with SourceRows(process.member.context, source):
+            reached("reader stalled")
+            await asyncio.sleep(1_000.0)
 
 
 def _log_fault(name: str) -> None:

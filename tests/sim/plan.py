@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from random import Random
 from typing import Any, Self
 
-from tests.sim.faults import FAULTS
+from tests.sim.faults import DRAWN
 
 __all__ = ["RunPlan"]
 
@@ -40,7 +40,7 @@ class RunPlan:
         """What the seed says."""
         random = Random(f"{seed}/plan")
         count = random.choice(_FAULT_COUNTS)
-        faults = tuple(sorted(random.sample(sorted(FAULTS), min(count, len(FAULTS)))))
+        faults = tuple(sorted(random.sample(sorted(DRAWN), min(count, len(DRAWN)))))
         return cls(
             seed,
             workers=random.choice(_WORKERS),

@@ -132,7 +132,8 @@ class Questions:
 
     def _ask(self, process: Process, what: str, about: Any) -> "asyncio.Task[None]":
         world, context = self.world, process.member.context
-        seen = context.states.position
+        # a worker that has not read what there was at its start knows no state and says so
+        seen = max(context.states.position, process.states_at_start)
         if what == "users":
             # each worker hides by what it has read itself; rows and audiences pin one version
             seen = min(each.member.context.states.position for each in world.running())

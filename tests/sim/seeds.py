@@ -5,8 +5,9 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.sim.planted.faults import planted
 from tests.sim.reached import missing
 from tests.sim.run import Outcome, run
 
-__all__ = ["Summary", "command", "environment", "one", "outcomes"]
+__all__ = ["Summary", "command", "environment", "one", "outcomes", "processes"]
 
 #: One run in so many is made twice, and both must be the same.
 TWICE = 100
@@ -74,16 +75,23 @@ class Summary:
         return missing(self.reached, self.seeds)
 
 
-def outcomes(
-    seeds: Iterable[int], jobs: int, changes: str = "", plant: str = ""
-) -> Generator[Outcome, None, None]:
-    """The outcome of each seed, as they end."""
-    left = iter(seeds)
+@contextmanager
+def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes for runs."""
     context = get_context("spawn")
     with (
         patch.dict(os.environ, environment()),
         ProcessPoolExecutor(jobs, mp_context=context, initializer=_quiet) as pool,
     ):
+        yield pool
+
+
+def outcomes(
+    seeds: Iterable[int], jobs: int, changes: str = "", plant: str = ""
+) -> Generator[Outcome, None, None]:
+    """The outcome of each seed, as they end."""
+    left = iter(seeds)
+    with processes(jobs) as pool:
         running: dict[Future[Outcome], int] = {}
         try:
             while True:

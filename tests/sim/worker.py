@@ -46,6 +46,8 @@ class Process:
         self.address = address
         self.failed: BaseException | None = None
         self.ended = False
+        #: How long `lifecycle.state` was when the process began.
+        self.states_at_start = 0
         self._environment = environment
         self._loop = loop
         self._group = group

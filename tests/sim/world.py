@@ -129,6 +129,7 @@ class World:
             slot.address,
             self._send,
         )
+        slot.process.states_at_start = self.kafka.log((self.topics.state, 0)).stable
         slot.process.start()
 
     async def crash(self, slot: Slot, after: AfterCrash, steps: int = 0) -> None:

@@ -73,6 +73,8 @@ class Cluster:
         self.network = Network(self.faults, nodes, latency_s)
         self.transactions = Transactions(self._write_marker, self.network.later, self.faults.reach)
         self.topics: dict[str, Topic] = {}
+        #: When (seconds of the loop) a transactional id was taken over, and by which machine.
+        self.takeovers: list[tuple[float, str, str]] = []
         self._nodes = nodes
         self._leaders: dict[Partition, int | None] = {}
 

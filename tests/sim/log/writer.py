@@ -15,6 +15,7 @@ from streams.kafka.log import Fenced, Partition, Record, RecordGroup, StepFailed
 from tests.sim.log.batches import Entry, Written, size_of
 from tests.sim.log.cluster import Cluster
 from tests.sim.log.network import Request
+from tests.sim.loop import WORKER
 
 __all__ = ["SimWriter", "batched"]
 
@@ -76,6 +77,9 @@ class SimWriter:
         except (kafka_errors.KafkaError, TimeoutError) as error:
             raise self._failure(error) from error
         self._spent = False
+        machine, _, _ = (WORKER.get() or "").partition(".")
+        taken = self._clock.monotonic_s(), self.transactional_id, machine
+        self._cluster.takeovers.append(taken)
 
     async def close(self) -> None:
         """Nothing is connected."""

@@ -1,0 +1,180 @@
+"""What a shard does with sources that expire and come back, and with what it keeps."""
+
+from collections.abc import Iterable
+
+from agents.resources.budget import Budget
+from agents.shard.ingest_step import StepMaker
+from agents.shard.jobs import compact
+from agents.shard.jobs.context import ShardContext
+from agents.shard.jobs.expire import Expire
+from agents.shard.jobs.loop import WorkLoop
+from agents.shard.jobs.restore import Restore
+from agents.shard.shard import Shard
+from schemas.decode.ingest import Ingested
+from schemas.decode.users import TakenUsers
+from streams.kafka.log import RecordGroup
+from streams.kafka.purge import Purge
+from streams.kafka.topics import Topics
+from streams.state.store import Step
+from tests.sim.planted.planting import plant, short
+
+__all__: list[str] = []
+
+
+async def _half_copied(self: Expire) -> bool:
+    """The last segment of what is to be copied is left out."""
+    if self._uncopied is not None and len(self._uncopied) == 1 and len(self._unverified) > 1:
+        del self._unverified[-1]
+        self._uncopied.clear()
+        return False
+    return await _copy(self)
+
+
+_copy = Expire._copy
+
+plant(
+    "a segment not copied",
+    what="an expiry drops a segment that it has not copied to the archive",
+    faulty={(Expire, "_copy"): _half_copied},
+    found=10,
+    seed=0,
+    plan=short(),
+)
+
+
+async def _half_restored(self: Restore) -> bool:
+    if len(self._missing) == 1 and len(self._entries) > 0:
+        self._missing.clear()
+        await self.close()
+    return await _restore_step(self)
+
+
+_restore_step = Restore.step
+
+plant(
+    "a segment not restored",
+    what="a restore reports that all is back while a segment is missing",
+    faulty={(Restore, "step"): _half_restored},
+    found=10,
+    seed=0,
+    plan=short(),
+)
+
+
+async def _drops_all(self: Expire) -> bool:
+    for source in self._undropped:
+        self._segments()[source] = self._table.own_segments(source)
+    return await _drop(self)
+
+
+_drop = Expire._drop
+
+plant(
+    "late rows are dropped",
+    what="an expiry drops what has come since it copied",
+    faulty={(Expire, "_drop"): _drops_all},
+    found=20,
+    seed=1,
+    plan=short(events=150, definitions=20, faults=["log: slow"], settings={"late_rows": 50}),
+)
+
+
+async def _window_lost(context: ShardContext) -> bool:
+    chosen = compact.window_merge(context.store.table.window)
+    if chosen:
+        await context.store.commit(Step(puts=[(key, None) for key in chosen[:-1]]))
+    return bool(chosen)
+
+
+plant(
+    "event ids lost in a merge",
+    what="the hashes of event ids are lost when their entries are put together",
+    faulty={
+        (compact, "_compact_window"): _window_lost,
+        (compact, "_WINDOW_ENTRIES"): 5,  # a run has too few of them otherwise
+    },
+    found=20,
+    seed=0,
+    plan=short(events=100, commands=0, definitions=4, users=2, faults=["crash"]),
+)
+
+
+def _unheard(self: StepMaker, sources: Iterable[str]) -> dict[str, int]:
+    return {}
+
+
+plant(
+    "late rows that nobody hears of",
+    what="an expired source of which nothing was archived cannot be restored, though rows came",
+    faulty={(StepMaker, "_late_unreported"): _unheard},
+    mended="dea3c26",
+    found=20,
+    seed=1,
+    plan=short(
+        events=40, sources=6, definitions=30, jumps=10, commands=2, settings={"late_rows": 50}
+    ),
+)
+
+
+def _only_closed(self: WorkLoop) -> None:
+    table, budget = self._context.store.table, self._budget
+    if table.delta_rows >= budget.delta_rows_full:
+        self.room.clear()
+        self.wake()
+
+
+plant(
+    "the room that is never set",
+    what="an ingest that waits for a flush is not told that there is room again",
+    faulty={
+        (WorkLoop, "check_room"): _only_closed,
+        # ingest of a run is seldom so far ahead of the flushes
+        (Budget, "delta_rows_full"): property(lambda budget: budget.delta_rows),
+    },
+    mended="d73b679",
+    found=40,
+    seed=6,
+    plan=short(events=100, users=20, settings={"delta_rows": 10}),
+)
+
+
+def _below_what_is_read(self: Shard) -> Purge:
+    context, ingest = self._context, self._ingest
+    partition = Topics(context.settings.prefix).repartition, context.partition
+
+    def read_up_to() -> int | None:
+        return None if ingest._reader is None else ingest._reader.position(partition)
+
+    return Purge(context.kafka, partition, read_up_to)
+
+
+plant(
+    "the emptied repartition",
+    what="events on their way to their shard are deleted before they are taken in",
+    faulty={(Shard, "_purge"): _below_what_is_read},
+    mended="8490036",
+    found=20,
+    seed=1,
+    plan=short(
+        partitions=2,
+        events=200,
+        definitions=2,
+        commands=0,
+        faults=["short purges", "crash", "log: slow"],
+    ),
+)
+
+
+def _kept_here(self: StepMaker, taken: Ingested | TakenUsers) -> list[RecordGroup]:
+    return []
+
+
+plant(
+    "events for another shard are lost",
+    what="an event that its producer has put into a wrong partition does not reach its shard",
+    faulty={(StepMaker, "_forwards"): _kept_here},
+    mended="eee8f44",
+    found=10,
+    seed=0,
+    plan=short(partitions=2, commands=0, definitions=2, jumps=1),
+)
