@@ -11,6 +11,7 @@ import pytest
 from agents.tools.operator_requests import ask, command
 from agents.tools.publish import Chunk, publish
 from agents.verify.user_traces import user_traces
+from agents.verify.verify import verify
 from schemas.records import codec
 from schemas.records.lifecycle import Outcome
 from streams import erasure_key
@@ -30,6 +31,13 @@ USERS = [f"person-{number}" for number in range(40)]
 def event(user: str, number: int) -> bytes:
     fields = {"id": f"{user}-{number}", "user_id": user, "time": 1_767_225_600_000 + number}
     return codec.encode("send", {**fields, "campaign_id": "spring", "channel": "EMAIL"})
+
+
+async def proven(settings: Settings, users: int) -> None:
+    """`verify` finds no trace of the erased users, and no damage."""
+    report = await verify(Environment.of(settings))
+    assert (report.findings, report.unchecked) == ([], [])
+    assert report.figures["erased_users"] == users
 
 
 @pytest.mark.connected
@@ -109,6 +117,8 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
         assert made.stdout.count("failed") == 2, made.output
         made = await emberline(settings, "erasures", "three")
         assert "former copies in the archive" in made.stdout, made.output
+        await proven(settings, 4)
+    await proven(settings, 4)  # and without a worker
     commands = [
         one.value or b"" async for _, _, one in read_each(KafkaLog(settings), topics.control)
     ]
@@ -164,6 +174,7 @@ async def test_killed_workers_go_on_and_no_restore_brings_the_user_back(
     for user in gone:
         found = await user_traces(Environment.of(settings), user)
         assert found.gone, found
+    await proven(settings, len(gone))
     kept = (await user_traces(Environment.of(settings), USERS[6])).rows
     assert kept["archive"] == 1
     assert kept["deltas"] + kept["segments"] > 0
