@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from typing import Any
 from urllib.parse import quote
 
@@ -176,10 +177,14 @@ def _described(
     which: PartPage,
     sizes: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
-    names = sorted(
-        name
-        for name, told in view.parts(request.request_id).items()
-        if name > which.after and (not which.outcomes or counted_as(told) in which.outcomes)
+    # to sort all of them would keep the event loop waiting, from a thread too
+    names = nsmallest(
+        which.limit + 1,
+        (
+            name
+            for name, told in view.parts(request.request_id).items()
+            if name > which.after and (not which.outcomes or counted_as(told) in which.outcomes)
+        ),
     )
     page = names[: which.limit]
     return request_facts(request, view, states) | {
