@@ -142,6 +142,7 @@ def _recovery(ctx: click.Context, as_json: bool, **given: Any) -> None:
     beside_rate="Events a second that are offered beside.",
     runs="Runs of every question.",
     erased="Users erased before the questions are asked once more; none without it.",
+    merged="Users merged into others before the questions are asked once more; none without it.",
 )
 def _query(ctx: click.Context, as_json: bool, **given: Any) -> None:
     _measure(ctx, as_json, query, Query(**given, partitions=_partitions(ctx)))

@@ -12,7 +12,8 @@ __all__ = ["archived_together", "together"]
 
 
 def together(person: str, parts: Sequence[UserFacts]) -> UserFacts:
-    """The facts of a person, as if all rows had the person's id. Ids that were deleted have none.
+    """The facts of a person, as if all rows had the person's id. Ids that were deleted have none;
+    what is hidden of one id is hidden of all.
 
     `parts` are the facts of all ids, the person's own among them: it says who the person is, and
     nobody is that person if it is not known.
@@ -24,10 +25,16 @@ def together(person: str, parts: Sequence[UserFacts]) -> UserFacts:
     hidden: Counter[str] = Counter()
     for each in living:
         hidden.update(each.hidden)
+    rows = _renamed([own.rows.clear(), *(each.rows for each in living)], person)
+    if hidden:
+        # the shards of two ids may have read a change of a source at different moments
+        covered = rows["source"].is_in(list(hidden))
+        hidden.update(dict(rows.filter(covered).group_by("source").len().iter_rows()))
+        rows = rows.filter(~covered)
     return UserFacts(
         user=person,
         person=own.person,
-        rows=_renamed([own.rows.clear(), *(each.rows for each in living)], person),
+        rows=rows,
         hidden=dict(hidden),
         feed_views=sum(each.feed_views for each in living),
         others=tuple(each.user for each in parts if each.user != person),

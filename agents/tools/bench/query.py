@@ -15,6 +15,7 @@ from agents.tools.bench.field import Field, Ground, field
 from agents.tools.bench.figures import BenchReport, Measurement, Sample
 from agents.tools.bench.latency import offered, warm_up
 from agents.tools.bench.machine import facts
+from agents.tools.bench.merged import merge
 from agents.tools.bench.peers.job import TOPICS
 from agents.tools.bench.watch import Watch
 from agents.tools.bench.worker import Worker
@@ -58,6 +59,7 @@ class QueryOptions:
     partitions: int = 4
     runs: int = 5
     erased: int = 0
+    merged: int = 0
 
 
 class _Stage:
@@ -181,7 +183,17 @@ async def query(where: Ground, options: QueryOptions, say: Callable[[str], None]
                         await stage.count("beside_one", "one", options.interactions)
                         await stage.count("beside_five", "five", five)
                         await stage.stream("beside_first_row", "one", options.interactions)
-    report.agree["counts_beside_ingest"] = stage.counts == counts
+            report.agree["counts_beside_ingest"] = stage.counts == counts
+            if options.merged:
+                say(f"the same with {options.merged:,} users merged into as many others")
+                await merge(here, worker, session, ONE, options.merged, _DEADLINE_S)
+                for _ in range(options.runs):
+                    await stage.count("merged_one", "one", options.interactions)
+                    await stage.count("merged_five", "five", five)
+                    await stage.stream("merged_first_row", "one", options.interactions)
+                report.agree["counts_with_merges"] = (
+                    stage.counts["one"] == counts["one"] - options.merged
+                )
     _sum_up(report, stage, options)
     return report
 
@@ -225,6 +237,9 @@ def _sum_up(report: BenchReport, stage: _Stage, options: QueryOptions) -> None:
         ("erased_one", "one", "erased_one"),
         ("erased_five", "five", "erased_five"),
         ("erased_first_row", "first_row", "erased_first_row"),
+        ("merged_one", "one", "merged_one"),
+        ("merged_five", "five", "merged_five"),
+        ("merged_first_row", "first_row", "merged_first_row"),
     ):
         if over in medians and under in medians:
             report.ratios[ratio] = medians[over] / medians[under]
@@ -239,6 +254,8 @@ def _sum_up(report: BenchReport, stage: _Stage, options: QueryOptions) -> None:
         "first_row: the same as one, streamed: seconds to the first row; whole_s to the last",
         "erased: the same after --erased users without rows were erased; the ratio is that of the "
         "rates, above 1 is faster than before",
+        "merged: the same after --merged users became as many others, all of them with rows; the "
+        "ratio is that of the rates",
         "duckdb: the same rows in a DuckDB table on the same machine, without HTTP, the answer "
         "in a table; its ratios are its seconds over ours",
     ]

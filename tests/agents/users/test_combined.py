@@ -53,6 +53,17 @@ def test_an_id_that_was_deleted_adds_nothing(deleted: str) -> None:
     assert found.feed_views == len("ada") + len("bob") + len("cy") - len(deleted)
 
 
+def test_a_source_that_is_hidden_of_one_id_is_hidden_of_all() -> None:
+    rows = random_rows(5, 30).with_columns(user=pl.lit("ada"))
+    own, source = facts("ada", rows), rows["source"][0]
+    other = UserFacts("bob", None, rows.clear(), {source: 2}, 0)
+    found = together("ada", [own, other])
+    gone = own.rows.filter(pl.col("source") == source).height
+    assert found.hidden == {source: 2 + gone}
+    assert len(found.rows) == len(own.rows) - gone
+    assert source not in found.rows["source"]
+
+
 def test_the_rows_of_who_became_nobody_make_nobody_known() -> None:
     rows = random_rows(4, 5).with_columns(user=pl.lit("bob"))
     nobody = UserFacts("none", None, rows.clear(), {}, 0)
