@@ -88,7 +88,7 @@ COMMANDS = {
     ),
     "bench": (
         "agents.cli.bench:command",
-        "Measure ingest, lifecycle, latency, recovery, queries, listeners and pages here.",
+        "Measure ingest, lifecycle, latency, recovery, queries, listeners, pages and a long load.",
     ),
     "keys": (
         "agents.cli.keys:command",
