@@ -1,5 +1,6 @@
 """What must be true when a run is over: compared with the history of the log, source by source."""
 
+import asyncio
 import itertools
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,10 @@ __all__ = ["Violation", "check", "pending"]
 
 #: A finished request is forgotten after 30 days, by a clock that may be a day ahead.
 FORGOTTEN_DAYS = 28
+
+
+#: The name of a shard's task begins with it.
+_SHARD = "shard "
 
 
 class Violation(AssertionError):
@@ -67,17 +72,35 @@ def pending(world: "World") -> list[str]:
         lag = {topic: behind for topic, behind in shard.status.lag.items() if behind}
         if lag or not shard.ready:
             found.append(f"shard {partition} lags: {lag}")
+    found += _left_over(world)
     process = next(iter(world.running()), None)
     if process is not None:
+        sweep = process.member.context.catalog.sweep
+        sweeps = not (sweep.paused or sweep.question)
         for record in process.member.context.states:
             if record.state in WORKING:
                 found.append(f"{record.source} is {record.state}")
+            if sweeps and record.due_at is not None and record.due_at < world.clock.now_ms():
+                found.append(f"{record.source} is due")
         taken = process.member.context.catalog.taken_in
         for topic in (world.topics.catalog, world.topics.control, world.topics.shard_reports):
             end = world.kafka.log((topic, 0)).stable
             if taken.get(topic, 0) < end and _has_records(world, topic, taken.get(topic, 0)):
                 found.append(f"the coordinator has taken in {topic} up to {taken.get(topic)}")
     return found
+
+
+def _left_over(world: "World") -> list[str]:
+    """Shards that run where they are not assigned any more."""
+    assigned = {one.name: one.member.manager.shards for one in world.running()}
+    running = ((getattr(task, "worker", None), task.get_name()) for task in asyncio.all_tasks())
+    return [
+        f"{worker} runs {name}, which is not assigned to it"
+        for worker, name in running
+        if worker in assigned
+        and name.startswith(_SHARD)
+        and int(name.removeprefix(_SHARD)) not in assigned[worker]
+    ]
 
 
 def _has_records(world: "World", topic: str, since: int) -> bool:

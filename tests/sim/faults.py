@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 from agents.scatter.errors import HiddenSource, Unavailable, UnknownSource
 from agents.scatter.rows import SourceRows
+from agents.views.state_view import StateView
 from streams.kafka.purge import Purge
 from tests.sim.disk import AfterCrash
 from tests.sim.log.faults import Rates
@@ -218,6 +219,35 @@ async def _mail(world: "World", random: Random) -> None:
     """The mail server does not answer, refuses, or forgets that it has accepted."""
     world.mail_trouble = random.choice((0.2, 0.7))
     await asyncio.sleep(world.plan.busy_s)
+
+
+@_fault("old disks", drawn=False)
+async def _old_disks(world: "World", random: Random) -> None:
+    """A crash late in the phase leaves the local stores as they were at its beginning."""
+    slot = random.choice(world.slots)
+    for after in (AfterCrash.FLUSHED, AfterCrash.ROLLED_BACK):
+        await asyncio.sleep(world.plan.busy_s * (0.2 + 0.2 * random.random()))
+        if slot.process is None:
+            return
+        if after is AfterCrash.FLUSHED:
+            world.disks.kept(slot.name, slot.process.folder)
+        await world.crash(slot, after)
+        world.begin(slot)
+
+
+@_fault("views behind", drawn=False)
+async def _views_behind(world: "World", random: Random) -> None:
+    """Workers take in the states of sources one batch after the other, and slowly."""
+
+    async def later(view: StateView, position: int) -> None:
+        await asyncio.sleep(random.choice((0.0, 0.3, 1.0)))
+        await advance(view, position)
+
+    advance = StateView.advance
+    faults = world.kafka.faults
+    faults.rates = replace(faults.rates, few=1.0)
+    with patch.object(StateView, "advance", later):
+        await asyncio.sleep(world.plan.busy_s * 10)
 
 
 @_fault("short purges", drawn=False)

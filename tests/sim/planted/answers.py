@@ -1,12 +1,13 @@
 """Who may answer, and from which state of the sources."""
 
+import asyncio
 from typing import Any
 
 from agents.scatter import visible
 from agents.shard import agreement, audience, read, shard
 from agents.shard.ownership import Ownership
 from agents.supervision.shard_manager import ShardManager
-from agents.supervision.supervisor import Supervisor
+from agents.supervision.supervisor import LEAVE_S, Supervisor
 from streams.state.store import Store
 from tests.sim.planted.planting import plant, short
 
@@ -27,7 +28,7 @@ plant(
         (ShardManager, "check_in_touch"): _nothing_checked,
     },
     mended="582d199",
-    found=20,
+    found=40,
     seed=2,
     plan='{"workers":2,"partitions":1,"questions":30,"events":100,"users":5,"busy_s":60.0,'
     '"faults":["freeze","group silent","zombie"]}',
@@ -39,7 +40,7 @@ plant(
     what="a worker whose group has not heard of it for long takes its shards for its own",
     faulty={(Ownership, "check"): _nothing_checked, (Store, "owned"): property(lambda self: True)},
     mended="6d6a63c",
-    found=20,
+    found=40,
     seed=2,
     plan='{"workers":2,"partitions":1,"questions":30,"events":100,"users":5,"busy_s":60.0,'
     '"faults":["freeze","group silent","zombie"]}',
@@ -55,7 +56,7 @@ plant(
     what="a shard that another worker has taken over fences that one in turn",
     faulty={(Supervisor, "_later_than"): _at_once},
     mended="9033630",
-    found=20,
+    found=80,
     seed=5,
     plan=short(workers=2, busy_s=40.0, commands=0, definitions=2, faults=["group silent"]),
 )
@@ -65,7 +66,7 @@ plant(
     "rows of any version",
     what="a shard answers with the rows of a source whatever its state and version",
     faulty={(read, "check_held"): _nothing_checked},
-    found=30,
+    found=60,
     seed=4,
     plan=short(
         workers=2,
@@ -86,7 +87,22 @@ plant(
     "sources before the states are read",
     what="a worker that has just started calls known sources unknown",
     faulty={(visible, "states_read"): _nothing_checked},
-    found=20,
+    found=30,
     seed=1,
     plan=short(workers=2, questions=60, faults=["crash", "restart", "log: slow"]),
+)
+
+
+def _lost(self: Supervisor[Any]) -> "asyncio.Task[Any]":
+    return asyncio.create_task(asyncio.wait([self.task], timeout=LEAVE_S))
+
+
+plant(
+    "the lost cancellation",
+    what="what was assigned to another worker does not hear that it has to end",
+    faulty={(Supervisor, "leave"): _lost},
+    mended="6d6a63c",
+    found=40,
+    seed=2,
+    plan=short(workers=2, partitions=2, commands=0, definitions=2, events=30, faults=["crash"]),
 )

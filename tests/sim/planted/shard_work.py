@@ -7,15 +7,16 @@ from agents.shard.ingest_step import StepMaker
 from agents.shard.jobs import compact
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.expire import Expire
-from agents.shard.jobs.loop import WorkLoop
+from agents.shard.jobs.loop import Versions, WorkLoop
 from agents.shard.jobs.restore import Restore
 from agents.shard.shard import Shard
 from schemas.decode.ingest import Ingested
 from schemas.decode.users import TakenUsers
+from schemas.records.lifecycle import State
 from streams.kafka.log import RecordGroup
 from streams.kafka.purge import Purge
 from streams.kafka.topics import Topics
-from streams.state.store import Step
+from streams.state.store import Step, Store
 from tests.sim.planted.planting import plant, short
 
 __all__: list[str] = []
@@ -36,7 +37,7 @@ plant(
     "a segment not copied",
     what="an expiry drops a segment that it has not copied to the archive",
     faulty={(Expire, "_copy"): _half_copied},
-    found=10,
+    found=30,
     seed=0,
     plan=short(),
 )
@@ -55,7 +56,7 @@ plant(
     "a segment not restored",
     what="a restore reports that all is back while a segment is missing",
     faulty={(Restore, "step"): _half_restored},
-    found=10,
+    found=30,
     seed=0,
     plan=short(),
 )
@@ -73,9 +74,35 @@ plant(
     "late rows are dropped",
     what="an expiry drops what has come since it copied",
     faulty={(Expire, "_drop"): _drops_all},
-    found=20,
+    found=30,
     seed=1,
     plan=short(events=150, definitions=20, faults=["log: slow"], settings={"late_rows": 50}),
+)
+
+
+def _any_other_version(self: WorkLoop, state: State) -> Versions:
+    applied = self._context.store.table.applied
+    return {
+        record.source: (record.version, record.epoch)
+        for record in self._context.view.in_states([state])
+        if (done := applied.get(record.source)) is None or done.version != record.version
+    }
+
+
+plant(
+    "work by a view that is behind",
+    what="a shard carries out again what it has carried out long ago, as its view is behind",
+    faulty={(WorkLoop, "_pending"): _any_other_version},
+    found=50,
+    seed=3,
+    plan=short(
+        sources=1,
+        commands=16,
+        definitions=16,
+        jumps=8,
+        busy_s=40.0,
+        faults=["crash", "views behind"],
+    ),
 )
 
 
@@ -93,7 +120,7 @@ plant(
         (compact, "_compact_window"): _window_lost,
         (compact, "_WINDOW_ENTRIES"): 5,  # a run has too few of them otherwise
     },
-    found=20,
+    found=30,
     seed=0,
     plan=short(events=100, commands=0, definitions=4, users=2, faults=["crash"]),
 )
@@ -108,7 +135,7 @@ plant(
     what="an expired source of which nothing was archived cannot be restored, though rows came",
     faulty={(StepMaker, "_late_unreported"): _unheard},
     mended="dea3c26",
-    found=20,
+    found=30,
     seed=1,
     plan=short(
         events=40, sources=6, definitions=30, jumps=10, commands=2, settings={"late_rows": 50}
@@ -132,7 +159,7 @@ plant(
         (Budget, "delta_rows_full"): property(lambda budget: budget.delta_rows),
     },
     mended="d73b679",
-    found=40,
+    found=90,
     seed=6,
     plan=short(events=100, users=20, settings={"delta_rows": 10}),
 )
@@ -153,7 +180,7 @@ plant(
     what="events on their way to their shard are deleted before they are taken in",
     faulty={(Shard, "_purge"): _below_what_is_read},
     mended="8490036",
-    found=20,
+    found=30,
     seed=1,
     plan=short(
         partitions=2,
@@ -174,7 +201,32 @@ plant(
     what="an event that its producer has put into a wrong partition does not reach its shard",
     faulty={(StepMaker, "_forwards"): _kept_here},
     mended="eee8f44",
-    found=10,
+    found=30,
     seed=0,
     plan=short(partitions=2, commands=0, definitions=2, jumps=1),
+)
+
+
+async def _in_two(self: Store, step: Step) -> None:
+    groups, step.groups = step.groups, []
+    await _commit(self, step)
+    if groups:
+        await _commit(self, Step(groups=groups))
+
+
+_commit = Store.commit
+
+plant(
+    "a step in two transactions",
+    what="what a shard hands on and rejects is written after its cursor, in another transaction",
+    faulty={(Store, "commit"): _in_two},
+    found=30,
+    seed=0,
+    plan=short(
+        partitions=2,
+        events=120,
+        commands=0,
+        definitions=2,
+        faults=["log: failed_step"],
+    ),
 )
