@@ -1,6 +1,8 @@
 """The broker stops and returns, or is not there yet: the worker waits, says so, and continues."""
 
+import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +43,7 @@ async def test_a_worker_waits_for_its_broker_and_outlives_it(
     own_broker.stop()
     with Cluster(own_settings, tmp_path, workers=1) as cluster:
         cluster.start()
-        await says(cluster, "waiting for the broker")
+        await says(cluster, f"waiting for the broker at {own_broker.bootstrap_servers}")
         own_broker.start()
         await cluster.ready()
         await cluster.holds(traffic.expected.interactions, traffic.sources)
@@ -49,12 +51,17 @@ async def test_a_worker_waits_for_its_broker_and_outlives_it(
         await cluster.holds(traffic.expected.interactions, traffic.sources)
         said = cluster.slots[0].log.read_text()
         own_broker.stop()
-        await says(cluster, "waiting for the broker", len(said))
+        await says(cluster, "waiting for the broker at", len(said))
+        said = cluster.slots[0].log.read_text()
         own_broker.start()
+        await says(cluster, "answers", len(said))
         await cluster.ready()
         await traffic.some(30)
         await cluster.holds(traffic.expected.interactions, traffic.sources)
-        assert cluster.slots[0].alive
+        child = cluster.slots[0].child
+        assert child is not None
+        child.send(signal.SIGTERM)
+        assert await asyncio.to_thread(child.wait, 60.0) == 0
 
 
 async def says(cluster: Cluster, words: str, after: int = 0) -> None:

@@ -137,7 +137,7 @@ class Made:
     first=st.integers(1, 20),
     asked=st.sampled_from(FILTERS),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_slices_add_up(random: Random, users: int, rows: int, first: int, asked: Any) -> None:
     made = Made(random, users, rows)
     pinned = cast(PinnedShard, made)
@@ -200,7 +200,7 @@ def test_what_slices_find_about_members_says_whether_they_match(
 
 
 @given(random=st.randoms(use_true_random=False), steps=st.integers(1, 6))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_the_roll_is_that_of_each_moment(random: Random, steps: int) -> None:
     made, user_list, sequence = Made(random, 40, 30), UserList(), 1000
     for _ in range(steps):

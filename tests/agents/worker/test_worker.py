@@ -11,8 +11,6 @@ import pytest
 
 from agents.worker.preflight import locked
 from schemas.errors import Fatal
-from streams.devbroker.broker import LocalBroker
-from streams.kafka import topics as topic_admin
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
 from tests.rigs.worker import DEADLINE_S, Process, running
@@ -91,45 +89,6 @@ async def _holds(session: aiohttp.ClientSession, worker: Process, shards: int) -
             assert isinstance(found, list)
             if status["ready"] and len(found) == shards:
                 return
-            await asyncio.sleep(0.1)
-
-
-@pytest.mark.connected
-@pytest.mark.slow
-async def test_the_broker_may_be_absent_go_and_come_back(prefix: str, tmp_path: Path) -> None:
-    async with LocalBroker(tmp_path / "broker", env={}) as broker:
-        port = int(broker.bootstrap_servers.rpartition(":")[2])
-        settings = load(
-            {
-                "bootstrap_servers": broker.bootstrap_servers,
-                "prefix": prefix,
-                "partitions": 2,
-                "data_dir": tmp_path / "data",
-            },
-            env={},
-            file=tmp_path / "none",
-        )
-        await topic_admin.create(settings)
-    async with running(settings) as worker:
-        await worker.said(f"waiting for the broker at {settings.bootstrap_servers}")
-        async with LocalBroker(tmp_path / "broker", port=port, env={}) as back:
-            assert back.bootstrap_servers == settings.bootstrap_servers
-            await worker.ready()
-            told = worker.log.read_text()
-        await _said_after(worker, told, "waiting for the broker at")
-        told = worker.log.read_text()
-        async with LocalBroker(tmp_path / "broker", port=port, env={}):
-            await _said_after(worker, told, "answers")
-            async with aiohttp.ClientSession() as session:
-                await _holds(session, worker, 2)
-        worker.send(signal.SIGTERM)
-        assert await worker.ended() == 0
-
-
-async def _said_after(worker: Process, told: str, words: str) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while words not in worker.log.read_text()[len(told) :]:
-            assert worker.running(), worker.log.read_text()
             await asyncio.sleep(0.1)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.segment.codec import decode
@@ -70,6 +70,7 @@ def filled(seed: int, flushes: int, count: int = 60) -> tuple[Shelf, list[pl.Dat
     return shelf, frames
 
 
+@settings(max_examples=50)
 @given(seed=st.integers(0, 1000), flushes=st.integers(1, 4))
 def test_a_flush_keeps_every_row_and_leaves_no_delta(seed: int, flushes: int) -> None:
     shelf, frames = filled(seed, flushes)
@@ -79,6 +80,7 @@ def test_a_flush_keeps_every_row_and_leaves_no_delta(seed: int, flushes: int) ->
     assert shelf.table.delta_rows == 0
 
 
+@settings(max_examples=50)
 @given(seed=st.integers(0, 1000), flushes=st.integers(2, 12), fan_in=st.integers(2, 4))
 def test_merging_ends_and_changes_no_row(seed: int, flushes: int, fan_in: int) -> None:
     shelf, frames = filled(seed, flushes, count=30)
@@ -102,6 +104,7 @@ def depth(shelf: Shelf, level: int) -> int:
     return max(sum(other.low <= index.low <= other.high for other in found) for index in found)
 
 
+@settings(max_examples=50)
 @given(seed=st.integers(0, 1000), leaving=st.sets(st.integers(0, 5), min_size=1))
 def test_separation_leaves_the_sources_alone_in_their_segments(
     seed: int, leaving: set[int]
