@@ -1,6 +1,9 @@
 """Two runs take every file once between them, from both ends of one order."""
 
+import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,31 +36,28 @@ def test_each_file_is_taken_once_however_fast_either_is(seed: int, tmp_path: Pat
     assert [*taken[0], *reversed(taken[1])] == in_order(FILES)
 
 
-def test_a_run_that_shares_runs_the_rest_and_fails_for_its_own(tmp_path: Path) -> None:
+def test_both_runs_of_make_test_run_everything_between_them(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/test", tmp_path / ".ci/test")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.pytest.ini_options]\ntestpaths = ["tests"]\naddopts = ["--import-mode=importlib"]\n'
+    )
     folder = tmp_path / "tests"
     folder.mkdir()
-    (folder / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
-    (folder / "test_one.py").write_text("def test_1(): pass\ndef test_2(): pass\n")
-    (folder / "test_two.py").write_text("def test_3(): assert False\n")
-    taken = tmp_path / "taken"
-    taken.mkdir()
-    (taken / "tests+test_two.py").touch()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    shutil.copy(ROOT / "tests/conftest.py", folder)
+    (folder / "rigs").symlink_to(ROOT / "tests/rigs")
+    for number in range(6):
+        (folder / f"test_{number}.py").write_text("def test_a(): pass\ndef test_b(): pass\n")
 
-    def run() -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*command, f"--share={taken}", f"--rootdir={tmp_path}", str(folder)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    first = run()
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert "2 passed, 1 deselected" in first.stdout
-    (taken / "tests+test_two.py").unlink()
-    second = run()
-    assert second.returncode == 1, second.stdout + second.stderr
-    assert "1 failed, 2 deselected" in second.stdout
+    (folder / "test_3.py").write_text("def test_a(): assert False\ndef test_b(): pass\n")
+    done = subprocess.run(
+        [str(tmp_path / ".ci/test"), str(Path(sys.executable).parent / "pytest")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    passed = sum(map(int, re.findall(r"(\d+) passed", done.stdout)))
+    assert (done.returncode, passed) == (1, 11), done.stdout + done.stderr
+    assert "1 failed" in done.stdout
