@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import polars as pl
@@ -59,9 +60,8 @@ def check(
     `frame` has the fields of `RULED` that the event has, and `timestamp`. `texts` are the fields
     whose length is checked.
     """
-    columns = {name: pl.col(name) for name in frame.columns}
-    rules = _rules(columns, pl.col("timestamp")) + _lengths(texts, max_field_bytes)
-    wrong = frame.select(_broken(rules)).to_series()
+    rules, any_of_them = _checks(_INDEX in frame.columns, tuple(texts), max_field_bytes)
+    wrong = frame.select(any_of_them).to_series()
     if not wrong.any():
         return frame, frame.clear()
     code: pl.Expr = pl.lit(None, pl.String)
@@ -71,6 +71,16 @@ def check(
         detail = pl.when(rule).then(text).otherwise(detail)
     bad = frame.filter(wrong).with_columns(code=code, detail=detail)
     return frame.filter(~wrong), bad
+
+
+@lru_cache(maxsize=64)
+def _checks(
+    index: bool, texts: tuple[str, ...], max_field_bytes: int
+) -> tuple[list[Rule], pl.Expr]:
+    """All rules, and whether one is broken: to make them costs more than to check a few events."""
+    columns = {name: pl.col(name) for name in RULED if index or name != _INDEX}
+    rules = _rules(columns, pl.col("timestamp")) + _lengths(texts, max_field_bytes)
+    return rules, _broken(rules)
 
 
 def _broken(rules: Sequence[Rule]) -> pl.Expr:

@@ -8,7 +8,7 @@ that it read each record at its correct position, or gives up.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import polars as pl
 
@@ -157,12 +157,18 @@ class Decoder:
         records_of: Callable[[RecordBatch], Mapping[int, KafkaRecord]],
     ) -> None:
         good, bad = check(frame, texts, self._limits.max_field_bytes)
-        self.frames.append(select(good, [*self._view.build(pl.col), *_PLACE_COLUMNS]))
+        self.frames.append(select(good, _columns(self._view)))
         for (number,), rows in bad.partition_by("batch", as_dict=True).items():
             batch = batches[number]
             records = records_of(batch)
             for offset, code, detail in rows.select("offset", "code", "detail").iter_rows():
                 self._rejects.add(batch, records[offset], code, detail)
+
+
+@lru_cache(maxsize=64)
+def _columns(view: Projection) -> list[pl.Expr]:
+    """Those of a view, from fields as they are, and the place."""
+    return [*view.build(pl.col), *_PLACE_COLUMNS]
 
 
 def _by_offset(batch: RecordBatch) -> Mapping[int, KafkaRecord]:

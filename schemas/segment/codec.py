@@ -20,6 +20,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from hashlib import blake2b
 from itertools import accumulate
 from typing import IO
@@ -43,6 +44,8 @@ __all__ = [
 
 FORMAT = "1"
 _UINT32_MAX = 0xFFFF_FFFF
+_SMALL = 32_768
+"""A segment of so few bytes is read as a whole: to plan what to leave out costs more."""
 _OPTIONAL = ("channel", "step", "variation", "detail")
 _PACKABLE = re.compile("[0-9a-f]{24}", re.ASCII)
 TIMELESS = frozenset(SCHEMA.names()) - {"first", "last"}
@@ -111,9 +114,16 @@ def decode(
     """
     with _reading([data]):
         metadata = _metadata(data)
-        stored = _stored([data], sources, columns, where, users is not None)
+        stored: pl.LazyFrame | pl.DataFrame
+        if len(data) <= _SMALL:
+            stored = _whole(data)
+            stored = stored[_needed(stored.columns, sources, columns, where, users is not None)]
+            if sources is not None:
+                stored = stored.filter(_of(sources))
+        else:
+            stored = _stored([data], sources, columns, where, users is not None)
         if users is not None:
-            stored = _between(stored.collect(), *users).lazy()
+            stored = _between(stored.lazy().collect(), *users)
         return _expand(stored, int(metadata["base"]), columns, where, packed)
 
 
@@ -230,6 +240,25 @@ def _stored(
     `by_user`.
     """
     there = pl.read_parquet_schema(io.BytesIO(parts[0]))
+    read = _needed(there, sources, wanted, where, by_user)
+    files: list[IO[bytes]] = [io.BytesIO(data) for data in parts]
+    stored = pl.scan_parquet(files, use_statistics=False).select(read)
+    return stored if sources is None else stored.filter(_of(sources))
+
+
+def _whole(data: bytes) -> pl.DataFrame:
+    """All of a file, in stored form."""
+    return pl.read_parquet(io.BytesIO(data), use_statistics=False)
+
+
+def _needed(
+    there: Collection[str],
+    sources: Sequence[str] | None,
+    wanted: Sequence[str],
+    where: pl.Expr | None,
+    by_user: bool,
+) -> list[str]:
+    """Which columns of a file are to be read, of those that it has."""
     if not _COLUMNS.issuperset(there):
         raise ValueError(f"unexpected columns {list(there)}")
     asked = {*wanted, *_names(where)}
@@ -242,10 +271,11 @@ def _stored(
     if "user" in asked and "user_hex" in there:
         asked.add("user_hex")
     # One column is always there: how many rows there are has to be known.
-    read = [name for name in there if name in asked or name == "kind"]
-    files: list[IO[bytes]] = [io.BytesIO(data) for data in parts]
-    stored = pl.scan_parquet(files, use_statistics=False).select(read)
-    return stored if sources is None else stored.filter(pl.col("source").is_in(list(sources)))
+    return [name for name in there if name in asked or name == "kind"]
+
+
+def _of(sources: Sequence[str]) -> pl.Expr:
+    return pl.col("source").is_in(list(sources))
 
 
 def _between(stored: pl.DataFrame, low: str | None, high: str | None) -> pl.DataFrame:
@@ -262,15 +292,18 @@ def _between(stored: pl.DataFrame, low: str | None, high: str | None) -> pl.Data
 
 
 def _expand(
-    stored: pl.LazyFrame, base: int, wanted: Sequence[str], where: pl.Expr | None, keep: bool
+    stored: pl.LazyFrame | pl.DataFrame,
+    base: int,
+    wanted: Sequence[str],
+    where: pl.Expr | None,
+    keep: bool,
 ) -> pl.DataFrame:
     there = stored.collect_schema()
     packed = "user_hex" in there
     asked = dict.fromkeys((*wanted, *_names(where), "kind"))
-    rows = stored.select(_column(name, base, there).alias(name) for name in asked)
-    digits = pl.col("user").bin.encode("hex")
+    rows = stored.select(_column(name, base, there) for name in asked)
     if where is not None and packed and "user" in _names(where):
-        rows, packed = rows.with_columns(digits), False
+        rows, packed = rows.with_columns(_DIGITS), False
     if where is not None:
         rows = rows.filter(where)
     types = {name: SCHEMA[name] for name in wanted}
@@ -278,8 +311,8 @@ def _expand(
         types["user"] = pl.Binary()
     elif packed and "user" in types:
         # Digits take most of the time: only users that are left get them.
-        rows = rows.with_columns(digits)
-    frame = rows.select(wanted).collect()
+        rows = rows.with_columns(_DIGITS)
+    frame = rows[list(wanted)] if isinstance(rows, pl.DataFrame) else rows.select(wanted).collect()
     if frame.schema != types:
         raise ValueError(f"unexpected types {frame.schema}")
     return frame
@@ -287,19 +320,26 @@ def _expand(
 
 def _column(name: str, base: int, there: Collection[str]) -> pl.Expr:
     """A column of interactions, from stored columns of a file; users may still be packed."""
-    first = pl.col("first").cast(pl.Int64) + base
-    match name:
-        case "user" if "user_hex" in there:
-            return pl.col("user_hex")
-        case "first":
-            return first
-        case "last":
-            return first + pl.col("span").cast(pl.Int64)
-        case "kind" | "channel" if name in there:
-            return pl.col(name).cat.to(SCHEMA[name])
-        case "source" | "user":
-            return pl.col(name)
-    return pl.col(name) if name in there else pl.lit(None, SCHEMA[name])
+    if name == "first":
+        return _FIRST + base
+    if name == "last":
+        return (_FIRST + base + _SPAN).alias("last")
+    if name == "user" and "user_hex" in there:
+        return _PACKED_USER
+    return _stored_column(name, name in there)
+
+
+_FIRST = pl.col("first").cast(pl.Int64)
+_SPAN = pl.col("span").cast(pl.Int64)
+_PACKED_USER = pl.col("user_hex").alias("user")
+_DIGITS = pl.col("user").bin.encode("hex")
+
+
+@cache
+def _stored_column(name: str, there: bool) -> pl.Expr:
+    if not there and name in _OPTIONAL:
+        return pl.lit(None, SCHEMA[name]).alias(name)
+    return pl.col(name).cat.to(SCHEMA[name]) if name in ("kind", "channel") else pl.col(name)
 
 
 def _names(where: pl.Expr | None) -> list[str]:

@@ -32,37 +32,37 @@ only, and `detail` for conversions (their index) only."""
 
 _DAY_MS = 86_400_000
 
+_COUNT = [
+    pl.col("source"),
+    pl.lit(None, pl.String).alias("user"),
+    (pl.col("first") // _DAY_MS).cast(pl.Int32).alias("day"),
+    pl.col("kind", "channel", "step", "variation"),
+    pl.when(pl.col("kind") == "converted").then("detail").alias("detail"),
+    pl.lit(1, pl.Int64).alias("count"),
+]
+_COUNT_VIEWS = [
+    pl.lit(FEED_VIEWS).alias("source"),
+    pl.col("user"),
+    *(
+        pl.lit(None, COUNT_SCHEMA[name]).alias(name)
+        for name in ("day", "kind", "channel", "step", "variation", "detail")
+    ),
+    pl.col("count").cast(pl.Int64),
+]
+
 
 def count(rows: pl.DataFrame) -> pl.DataFrame:
     """Counts of interactions of events that were not counted before; not summed.
 
     Takes rows in `interaction.SCHEMA` whose `first` is the event's time.
     """
-    return rows.select(
-        "source",
-        pl.lit(None, pl.String).alias("user"),
-        (pl.col("first") // _DAY_MS).cast(pl.Int32).alias("day"),
-        "kind",
-        "channel",
-        "step",
-        "variation",
-        pl.when(pl.col("kind") == "converted").then("detail").alias("detail"),
-        pl.lit(1, pl.Int64).alias("count"),
-    )
+    return rows.select(_COUNT)
 
 
 def count_feed_views(users: pl.Series) -> pl.DataFrame:
     """Counts of feed views, from the user of each view: one row for each user."""
     views = pl.DataFrame({"user": users.cast(pl.String)}).group_by("user").len("count")
-    return views.select(
-        pl.lit(FEED_VIEWS).alias("source"),
-        "user",
-        *(
-            pl.lit(None, COUNT_SCHEMA[name]).alias(name)
-            for name in ("day", "kind", "channel", "step", "variation", "detail")
-        ),
-        pl.col("count").cast(pl.Int64),
-    )
+    return views.select(_COUNT_VIEWS)
 
 
 def add_up(frame: pl.DataFrame) -> pl.DataFrame:

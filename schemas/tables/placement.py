@@ -17,13 +17,16 @@ _FACTOR = 0x5BD1E995
 _MASK = 0xFFFF_FFFF
 _WORD = 4
 _SHORT = 40
-"""Users of one length up to so many bytes go together, however few: a step may have few rows."""
+"""Users of one length up to so many bytes go together without being grouped."""
 _FEW = 120
-"""Below so many users of a group it costs more to set operations up than to go through them."""
+"""Below so many users, or users of a group, it costs more to set operations up than to go through
+them."""
 
 
 def partition_of(users: pl.Series, n: int) -> pl.Series:
     """The partitions, of `n`, of user ids (String, none null): an Int32 as long as `users`."""
+    if len(users) < _FEW:
+        return _one_by_one(users, n).alias(users.name)
     lengths = users.str.len_bytes()
     shortest = lengths.min()
     if isinstance(shortest, int) and shortest == lengths.max() and 0 < shortest <= _SHORT:
@@ -44,10 +47,14 @@ def partition_of(users: pl.Series, n: int) -> pl.Series:
         parts.append(pl.DataFrame({"at": rows, "partition": _of_hash(hashed, n)}))
     if few:
         rows = pl.concat(few)
-        hashes = [_hash(user.encode()) for user in users.gather(rows)]
-        found = pl.Series([(value & 0x7FFF_FFFF) % n for value in hashes], dtype=pl.Int32)
+        found = _one_by_one(users.gather(rows), n)
         parts.append(pl.DataFrame({"at": rows, "partition": found}))
     return pl.concat(parts).sort("at")["partition"].alias(users.name)
+
+
+def _one_by_one(users: pl.Series, n: int) -> pl.Series:
+    found = [(_hash(user.encode()) & 0x7FFF_FFFF) % n for user in users.to_list()]
+    return pl.Series(found, dtype=pl.Int32)
 
 
 def _hash(key: bytes) -> int:
