@@ -41,6 +41,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--planted", default="", choices=["", *PLANTED], help="plant a fault")
     parser.add_argument("--no-shrink", action="store_true", help="leave failing seeds as they are")
+    parser.add_argument(
+        "--shrink-s", type=float, default=120.0, help="seconds for each failing seed"
+    )
     parser.add_argument("--profile", action="store_true", help="show where the time goes")
     parser.add_argument("--quiet", action="store_true", help="no log of a single seed")
     return parser.parse_args()
@@ -62,7 +65,7 @@ def _many(arguments: argparse.Namespace) -> int:
     _report(summary, time.monotonic() - began)
     if not arguments.no_shrink:
         for failed in summary.failed[:_SHOWN_FAILURES]:
-            _shrink(failed, arguments.planted)
+            _shrink(failed, arguments.planted, arguments.shrink_s)
     return 1 if summary.failed or summary.missing else 0
 
 
@@ -87,13 +90,13 @@ def _report(summary: Summary, passed_s: float) -> None:
     )
 
 
-def _shrink(failed: Outcome, plant: str) -> None:
+def _shrink(failed: Outcome, plant: str, limit_s: float) -> None:
     def again(plan: RunPlan) -> Outcome:
         with planted(plant):
             return run(plan)
 
     print(f"seed {failed.plan.seed} is made smaller ...", flush=True)
-    best = shrunk(failed, again)
+    best = shrunk(failed, again, limit_s)
     print(f"  {best.error}\n  {command(best.plan, plant)}", flush=True)
 
 

@@ -2,6 +2,9 @@
 
 The write-ahead log of all stores is off, so a crash loses what has not been flushed. Each process
 of a worker has a folder of its own: at a crash the folder of the next one is made from it.
+
+RocksDB has threads of its own, in real time. They are given nothing to do: which files a store has
+when it is copied, and which one is damaged, must be the same in every run of a seed.
 """
 
 import shutil
@@ -51,8 +54,10 @@ class Disks:
         """Inside, every store that is opened is known here."""
 
         def opened(path: str, options: Options) -> Rdict:
-            # compactions take real time: which files a crash leaves would depend on it
             options.set_disable_auto_compactions(True)
+            options.set_stats_dump_period_sec(0)
+            options.set_stats_persist_period_sec(0)
+            options.set_max_file_opening_threads(1)
             store = Rdict(path, options)
             self._open.setdefault(str(Path(path).parent), []).append(store)
             return store

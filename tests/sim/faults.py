@@ -22,7 +22,7 @@ from tests.sim.reached import reached
 
 if TYPE_CHECKING:
     from tests.sim.worker import Process
-    from tests.sim.world import World
+    from tests.sim.world import Slot, World
 
 __all__ = ["DRAWN", "FAULTS", "Fault"]
 
@@ -49,14 +49,20 @@ async def _pause(world: "World", random: Random, times: float) -> None:
     await asyncio.sleep(random.expovariate(times / world.plan.busy_s))
 
 
+async def _running(world: "World", random: Random, times: float) -> "tuple[Slot, Process]":
+    """A machine and the process that runs on it, when the fault happens next."""
+    while True:
+        await _pause(world, random, times)
+        slot = random.choice(world.slots)
+        if slot.process is not None and slot.process.runs:
+            return slot, slot.process
+
+
 @_fault("crash")
 async def _crash(world: "World", random: Random) -> None:
     """A process is killed between any two of its callbacks, and started again."""
     while True:
-        await _pause(world, random, 3)
-        slot = random.choice(world.slots)
-        if slot.process is None or not slot.process.runs:
-            continue
+        slot, _ = await _running(world, random, 3)
         after = random.choice((AfterCrash.UNFLUSHED, AfterCrash.FLUSHED))
         await world.crash(slot, after, steps=random.randrange(400))
         await asyncio.sleep(random.choice((0.0, 1.0, 5.0, 15.0)))
@@ -67,12 +73,9 @@ async def _crash(world: "World", random: Random) -> None:
 async def _disk(world: "World", random: Random) -> None:
     """A crash takes the local stores with it, or parts of them."""
     while True:
-        await _pause(world, random, 2)
-        slot = random.choice(world.slots)
-        if slot.process is None or not slot.process.runs:
-            continue
+        slot, process = await _running(world, random, 2)
         if random.random() < 0.3:
-            world.disks.kept(slot.name, slot.process.folder)
+            world.disks.kept(slot.name, process.folder)
         await world.crash(slot, random.choice(list(AfterCrash)))
         await asyncio.sleep(random.random() * 3)
         world.begin(slot)
@@ -82,11 +85,7 @@ async def _disk(world: "World", random: Random) -> None:
 async def _freeze(world: "World", random: Random) -> None:
     """A process stands still for a while: shorter or longer than its session."""
     while True:
-        await _pause(world, random, 3)
-        slot = random.choice(world.slots)
-        process = slot.process
-        if process is None or not process.runs:
-            continue
+        _, process = await _running(world, random, 3)
         for_s = random.choice((1.0, 3.0, 9.0, 11.0, 14.0, 40.0)) * (0.8 + 0.4 * random.random())
         reached("freeze: longer than the session" if for_s > 10 else "freeze: short")
         world.freeze(process.name, for_s)
@@ -98,10 +97,8 @@ async def _freeze(world: "World", random: Random) -> None:
 async def _zombie(world: "World", random: Random) -> None:
     """A process wakes two generations of the group later."""
     while True:
-        await _pause(world, random, 1)
-        slot = random.choice(world.slots)
-        process = slot.process
-        if process is None or not process.runs or len(world.slots) < 2:
+        slot, process = await _running(world, random, 1)
+        if len(world.slots) < 2:
             continue
         began = world.group.generation
         world.freeze(process.name)
@@ -121,10 +118,7 @@ async def _zombie(world: "World", random: Random) -> None:
 async def _restart(world: "World", random: Random) -> None:
     """Processes end in an orderly way, and start again: a rolling restart."""
     while True:
-        await _pause(world, random, 2)
-        slot = random.choice(world.slots)
-        if slot.process is None or not slot.process.runs:
-            continue
+        slot, _ = await _running(world, random, 2)
         await world.stop(slot)
         await asyncio.sleep(random.random() * 5)
         world.begin(slot)
@@ -160,10 +154,8 @@ async def _group_slow(world: "World", random: Random) -> None:
 async def _rejoins(world: "World", random: Random) -> None:
     """Members ask for new generations for no reason."""
     while True:
-        await _pause(world, random, 4)
-        slot = random.choice(world.slots)
-        if slot.process is not None and slot.process.runs:
-            world.rejoin(slot)
+        slot, _ = await _running(world, random, 4)
+        world.rejoin(slot)
 
 
 @_fault("peers")

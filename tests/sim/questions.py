@@ -150,7 +150,7 @@ class Questions:
                 async with asyncio.timeout(_ASK_S):
                     asked.answer = await answering[what](process, about)
             except (HiddenSource, UnknownSource, Unavailable, RefusedAnswer) as error:
-                asked.refusal = error
+                asked.refusal = _without_frames(error)
             except Recoverable as error:
                 # An answer that breaks off says so.
                 asked.refusal = Unavailable(str(error))
@@ -359,6 +359,15 @@ class _Judge:
                     f"{[dict(one) for one in wanted][-2:]}"
                 )
         return ""
+
+
+def _without_frames(refusal: Exception) -> Exception:
+    """The same, to be kept: the frames in which it was raised hold open what they read from."""
+    error: BaseException | None = refusal
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+    return refusal
 
 
 def _about(rows: Interactions, source: str) -> Interactions:

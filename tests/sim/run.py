@@ -1,6 +1,7 @@
 """One run: a phase with faults, one without, then the check."""
 
 import asyncio
+import gc
 import shutil
 import tempfile
 import time
@@ -13,6 +14,7 @@ from streams.state.rocks import StoreDamaged
 from tests.sim import reached as rare
 from tests.sim.checker import Violation, check, pending
 from tests.sim.faults import FAULTS
+from tests.sim.frames import frames_repeat
 from tests.sim.history import recording
 from tests.sim.loop import Limits, SimFailed, SimLoop, simulate
 from tests.sim.plan import RunPlan
@@ -49,6 +51,7 @@ def run(plan: RunPlan) -> Outcome:
     try:
         # what a killed process was about to await is never awaited
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        gc.collect()  # what an earlier run has left would end in the middle of this one
         simulate(plan.seed, lambda loop: _main(loop, plan, Path(folder), outcome), limits=_LIMITS)
     except (Violation, SimFailed) as error:
         outcome.error = f"{type(error).__name__}: {error}"
@@ -63,7 +66,7 @@ def run(plan: RunPlan) -> Outcome:
 
 async def _main(loop: SimLoop, plan: RunPlan, folder: Path, outcome: Outcome) -> None:
     started = loop.time()
-    with recording() as history:
+    with recording() as history, frames_repeat():
         world = World(loop, plan, folder, history)
         with world.disks.watched():
             try:
