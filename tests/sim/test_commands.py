@@ -9,7 +9,7 @@ import pytest
 from tests.sim.__main__ import main
 from tests.sim.seeds import environment
 
-SMALL = '{"workers":1,"partitions":1,"events":60,"questions":0,"busy_s":20.0,"faults":["crash"]}'
+SMALL = '{"workers":1,"partitions":1,"events":100,"questions":0,"busy_s":20.0,"faults":["crash"]}'
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +32,12 @@ def told(
 def test_a_failing_seed_is_made_smaller_and_its_command_repeats_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    many = ["--seeds", "0:1", "--jobs", "1", "--plan", SMALL, "--shrink-s", "2"]
+    many = ["--seeds", "0:4", "--jobs", "1", "--plan", SMALL, "--shrink-s", "1"]
     code, said = told([*many, "--planted", "event ids forgotten"], monkeypatch, capsys)
     assert code == 1
-    assert "1 seeds in" in said
-    assert "seed 0 is made smaller ..." in said
-    *_, smallest = [line for line in said.splitlines() if "python -m tests.sim --seed 0" in line]
+    assert "4 seeds in" in said
+    assert "is made smaller ..." in said
+    *_, smallest = [line for line in said.splitlines() if "python -m tests.sim --seed" in line]
     python, _, _, *again = shlex.split(smallest)
     assert python == "python"
     code, said = told([*again, "--quiet"], monkeypatch, capsys)
