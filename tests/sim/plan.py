@@ -46,7 +46,7 @@ class RunPlan:
             workers=random.choice(_WORKERS),
             partitions=random.choice(_PARTITIONS),
             busy_s=random.choice((20.0, 40.0, 60.0)),
-            events=random.choice((10, 20, 40, 60, 150)),
+            events=random.choice((10, 20, 50, 120)),
             definitions=random.randint(3, 16),
             commands=random.randint(0, 10),
             questions=random.choice((0, 5, 15, 30)),
