@@ -18,6 +18,7 @@ from agents.views.state_view import StateView
 from streams.kafka.purge import Purge
 from tests.sim.disk import AfterCrash
 from tests.sim.log.faults import Rates
+from tests.sim.log.incidents import Frequencies, Incidents
 from tests.sim.reached import reached
 
 if TYPE_CHECKING:
@@ -188,6 +189,21 @@ async def _brokers_away(world: "World", random: Random) -> None:
         held |= which
         await asyncio.sleep(random.choice((0.5, 3.0, 12.0, 20.0)))
         held -= which
+
+
+@_fault("leaders", drawn=False)
+async def _leaders(world: "World", random: Random) -> None:
+    """Partitions get other leaders, which may know less for a moment; brokers come and go."""
+    busy_s = world.plan.busy_s
+    often = Frequencies(leader_change=busy_s / 20, broker_down=busy_s / 2, outage=busy_s)
+    incidents, faults = Incidents(world.kafka, random, often), world.kafka.faults
+    incidents.start()
+    try:
+        while True:
+            faults.rates = replace(faults.rates, behind=random.choice((0.0, 0.3)))
+            await asyncio.sleep(random.random() * busy_s / 2)
+    finally:
+        incidents.stop()
 
 
 @_fault("compaction")

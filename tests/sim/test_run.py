@@ -23,6 +23,12 @@ def test_a_fault_that_fails_fails_its_run(monkeypatch: pytest.MonkeyPatch) -> No
     assert "a folder could not be copied" in outcome.error
 
 
+def test_every_promise_is_kept_while_partitions_change_their_leaders() -> None:
+    outcome = run(RunPlan.changed(39, '{"faults":["leaders"]}'))
+    assert not outcome.error
+    assert outcome.reached["log: leader_change"] > 3
+
+
 def test_groups_and_unique_values_are_always_in_the_same_order() -> None:
     frame = pl.DataFrame({"user": [f"user-{n * 7 % 20}" for n in range(40)], "n": range(40)})
 
