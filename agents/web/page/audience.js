@@ -116,7 +116,7 @@ function Short({ node, filters }) {
   const text = known ? t(`audience.filter.${node.filter}`) : t("audience.other");
   const says = typeof name === "string";
   return html`${node?.has === false && html`<b>${t("audience.not")} </b>`}
-    ${says ? t("audience.named", { filter: text, name: isolated(short(name)) }) : text}`;
+    ${says ? t("audience.quoted", { filter: text, name: isolated(short(name)) }) : text}`;
 }
 
 function Contributions({ tree, filters, state, more, all }) {

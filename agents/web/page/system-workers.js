@@ -3,6 +3,7 @@
 import { html } from "./htm.js";
 import { Name } from "./named.js";
 import { Chip, Moment } from "./parts.js";
+import { duration } from "./spans.js";
 import { num, size, t } from "./texts.js";
 
 /** The status of each worker that answered. */
@@ -107,7 +108,7 @@ export function Imports({ group }) {
         <td>${t("system.memory.of", { used: size(one.done_bytes), budget: size(one.total_bytes) })}
           <progress aria-label=${one.file.slice(0, 80)} value=${one.done_bytes} max=${Math.max(one.total_bytes, 1)}></progress>
           ${one.state === "running" && one.seconds_left !== null && html`<span class="why">
-            ${t("left", { seconds: Math.ceil(one.seconds_left) })}</span>`}</td>
+            ${t("left", { time: duration(one.seconds_left) })}</span>`}</td>
         <td><${Moment} ms=${one.began} /></td></tr>`)}</tbody></table></div></section>`;
 }
 

@@ -48,7 +48,7 @@ function whys({ decision, facts, to_state: to }) {
   if (user) found.push(t(decision === "released" ? "source.event.was_used" : "source.event.used", { by: user }));
   if (facts.held_by) found.push(t("why.held", { by: isolated(actor(facts.held_by)) }));
   if (facts.due_at) found.push(t("why.due", { date: due(facts.due_at) }));
-  if (facts.since) found.push(t("source.event.due", { when: dueFrom(facts) }));
+  if (facts.since) found.push(t("source.since.expiry", { when: dueFrom(facts) }));
   if (facts.why) found.push(t(`source.why.${facts.why}`));
   if (facts.refusal) found.push(t(`refusal.${facts.refusal}`));
   if (decision === "state" && to === "ACTIVE") found.push(t("why.active"));

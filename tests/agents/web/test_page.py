@@ -187,6 +187,19 @@ def test_each_text_is_used_and_each_used_text_is_there() -> None:
         assert start in DYNAMIC, start
 
 
+def test_each_text_gets_the_parts_that_it_has() -> None:
+    """A part that nobody fills in would be shown in its braces."""
+    code = "".join(file.read_text() for file in MODULES)
+    for key, given in re.findall(r'\bt\("([^"]+)"(?:\)|, \{([^{}]*)\}\))', code):
+        names = {f"{{{name}}}" for name in re.findall(r"(\w+)(?=\s*(?:[:,]|$))", given.strip())}
+        for form in forms(TEXTS["en"][key]):
+            assert "..." in given or set(parts(form)) <= names, key
+    known = re.search(r"const KNOWN = \[(.*?)\];", code, re.DOTALL)
+    assert known is not None
+    for decision in set(re.findall(r'"(\w+)"', known[1])) - {"state"}:
+        assert not parts(forms(TEXTS["en"][f"source.event.{decision}"])[0]), decision
+
+
 def test_the_form_of_an_audience_knows_what_the_parser_knows() -> None:
     code = (ROOM / "audience-fields.js").read_text()
     types = re.search(r"const TYPES = {(.*?)};", code, re.DOTALL)
