@@ -52,7 +52,7 @@ def test_both_runs_of_make_test_run_everything_between_them(tmp_path: Path) -> N
     (folder / "test_3.py").write_text("def test_a(): assert False\ndef test_b(): pass\n")
     done = subprocess.run(
         [str(tmp_path / ".ci/test"), str(Path(sys.executable).parent / "pytest")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         timeout=120,
