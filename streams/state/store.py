@@ -24,7 +24,7 @@ from streams.state.auxiliary_table import AuxiliaryTable
 from streams.state.auxiliary_table import decode as decode_auxiliary
 from streams.state.changelog import fence, recover
 from streams.state.hot_table import HotTable
-from streams.state.rocks import StoreSnapshot
+from streams.state.rocks import StoreClosed, StoreSnapshot
 from streams.state.state_store import StateStore
 
 __all__ = ["MaskChanged", "PinnedShard", "Step", "Store", "bounded", "made_ms", "new_id"]
@@ -173,6 +173,7 @@ class Store:
         self._owner = environment.new_id()
         self._proven = -1
         self._state_store: StateStore | None = None
+        self._closed = False
         self._writer: LogWriter | None = None
         self._lock = asyncio.Lock()
         self._changing = asyncio.Lock()
@@ -218,11 +219,16 @@ class Store:
             await asyncio.wait([self._applying])
         if self._state_store is not None:
             state_store, self._state_store = self._state_store, None
+            self._closed = True
             await asyncio.to_thread(state_store.close)
 
     @property
     def state_store(self) -> StateStore:
-        """The open state store. Raises `RuntimeError` before `takeover`."""
+        """The open state store. Raises `StoreClosed` after `close`: a read may begin while its
+        shard ends; and `RuntimeError` before `takeover`.
+        """
+        if self._closed:
+            raise StoreClosed(self._folder)
         if self._state_store is None:
             raise RuntimeError("the store is not open")
         return self._state_store

@@ -25,6 +25,7 @@ from schemas.segment.codec import decode
 from schemas.segment.index import SegmentIndex
 from schemas.tables.erased import Mask
 from streams.state.hot_table import HotTable
+from streams.state.rocks import StoreClosed
 from streams.state.state_store import StateStore
 from streams.user_index import block as block
 from streams.user_index.block import CorruptBlock
@@ -97,7 +98,11 @@ class ByUser:
 
     @property
     def store(self) -> UserStore:
-        """The open store. Raises `RuntimeError` before `open`."""
+        """The open store. Raises `StoreClosed` after `close`: a read may begin while its shard
+        ends; and `RuntimeError` before `open`.
+        """
+        if self._closed:
+            raise StoreClosed(self._folder)
         if self._store is None:
             raise RuntimeError("the index by user is not open")
         return self._store

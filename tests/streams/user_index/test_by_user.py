@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rocksdict import Cache
 
+from streams.state.rocks import StoreClosed
 from streams.state.state_store import shared_cache
 from streams.user_index import block as by_user_block
 from streams.user_index import by_user
@@ -169,6 +170,8 @@ def test_who_was_closed_before_it_opened_does_not_open(tmp_path: Path) -> None:
     users = ByUser(tmp_path / "users", cache)
     # a shard that is cancelled while it waits for a thread to open this
     users.close()
+    with pytest.raises(StoreClosed):
+        _ = users.store
     with pytest.raises(RuntimeError, match="was closed"):
         users.open("one")
     successor = ByUser(tmp_path / "users", cache)
