@@ -24,6 +24,7 @@ __all__ = ["IngestOptions", "ingest", "taken_in"]
 
 _COMPARED = 200  # sources whose rows are compared where there are more
 _ERASED = "worker_erased"
+_ONE_ERASED = "worker_one_erased"
 _INSTALL = "pip install 'emberline[bench]'"
 
 
@@ -72,11 +73,11 @@ async def ingest(where: Ground, options: IngestOptions, say: Callable[[str], Non
             (f"worker_{options.many_sources}", options.many_sources, "zipf"),
         ]
         if options.erased:
-            rounds.append((_ERASED, options.sources, "exponential"))
+            rounds += [(name, options.sources, "exponential") for name in (_ONE_ERASED, _ERASED)]
         for name, count, law in rounds:
             async with field(where, options.partitions) as here:
-                if name == _ERASED:
-                    await with_erased(here, options.erased)
+                if name in (_ONE_ERASED, _ERASED):
+                    await with_erased(here, 1 if name == _ONE_ERASED else options.erased)
                 await publish(here.settings, bench_events(options.events, count, law))
                 if name == "worker":
                     keep("bare_consume", await peers.run(here, "bare", options.events), None)
@@ -133,7 +134,7 @@ def _sum_up(report: BenchReport, options: IngestOptions) -> None:
         ("quix", "worker", "quix"),
         ("bare_consume", "worker", "bare_consume"),
         (f"sources_{options.many_sources}", many, "worker"),
-        (f"erased_{options.erased}", _ERASED, "worker"),
+        (f"erased_{options.erased}", _ERASED, _ONE_ERASED),
     ):
         if over in rates and under in rates:
             report.ratios[ratio] = rates[over] / rates[under]
@@ -150,7 +151,8 @@ def _sum_up(report: BenchReport, options: IngestOptions) -> None:
     ]
     if options.erased:
         report.notes.append(
-            f"{_ERASED}: as worker, after {options.erased:,} users without events were erased"
+            f"{_ERASED}: as worker, after {options.erased:,} users without events were erased by a "
+            f"worker before it; {_ONE_ERASED}: after one was, since a second life begins otherwise"
         )
     if not options.peers:
         report.notes.append("the peers were not measured: --no-peers")
