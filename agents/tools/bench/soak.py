@@ -57,9 +57,9 @@ class SoakOptions:
     """
 
     minutes: float = 30.0
-    rate: int = 100_000
+    rate: int = 40_000
     sources: int = 40
-    pool: int = 1_000_000
+    pool: int = 200_000
     moved: int = 100_000
     partitions: int = 4
 
