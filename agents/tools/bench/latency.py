@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from agents.tools.bench.probe import Probe
 from agents.tools.bench.worker import Worker
 from agents.tools.process import Child
 
-__all__ = ["LatencyOptions", "latency", "offered", "warm_up"]
+__all__ = ["LatencyOptions", "latency", "loading", "offered", "warm_up"]
 
 _WARM_UP_S = 3.0
 _NEARLY = 0.95
@@ -43,7 +43,14 @@ async def offered(
     every so many seconds: few lots leave more of the machine to the measured worker.
     """
     given = {"rate": rate, "sources": sources, "events": int(rate * seconds), "every": every}
-    command = [sys.executable, "-m", "agents.tools.bench.load"]
+    async with loading(here, "agents.tools.bench.load", given) as child:
+        yield child
+
+
+@asynccontextmanager
+async def loading(here: Field, module: str, given: Mapping[str, float]) -> AsyncIterator[Child]:
+    """A producer of events as a separate process, with these arguments; it ends with the block."""
+    command = [sys.executable, "-m", module]
     command += [part for name, value in given.items() for part in (f"--{name}", str(value))]
     child = Child(command, here.folder / "load.log", here.environment())
     try:

@@ -7,8 +7,7 @@ worker, and the times of answers and of events. At the end `emberline verify` re
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +22,7 @@ from agents.tools.bench.endless import renewed
 from agents.tools.bench.field import Field, Ground
 from agents.tools.bench.field import field as opened_field
 from agents.tools.bench.figures import BenchReport, Measurement, Sample
-from agents.tools.bench.latency import warm_up
+from agents.tools.bench.latency import loading, warm_up
 from agents.tools.bench.machine import facts
 from agents.tools.bench.probe import Probe
 from agents.tools.bench.worker import Worker
@@ -102,7 +101,8 @@ async def soak(where: Ground, options: SoakOptions, say: Callable[[str], None]) 
             probe = Probe(here, worker, seconds)
             await probe.prepare()
             seen = _Seen()
-            async with _offered(here, options) as load:
+            given = {"rate": options.rate, "sources": options.sources, "pool": options.pool}
+            async with loading(here, "agents.tools.bench.endless", given) as load:
                 before = await warm_up(here, load)
                 idle, start = worker.cpu(), time.monotonic()
                 try:
@@ -177,19 +177,6 @@ async def _bounded(here: Field) -> None:
         )
     finally:
         await admin.close()
-
-
-@asynccontextmanager
-async def _offered(here: Field, options: SoakOptions) -> AsyncIterator[Child]:
-    given = {"rate": options.rate, "sources": options.sources, "pool": options.pool}
-    line = [COMMAND[0], "-m", "agents.tools.bench.endless"]
-    line += [part for name, value in given.items() for part in (f"--{name}", str(value))]
-    child = Child(line, here.folder / "load.log", here.environment())
-    try:
-        yield child
-        child.check()
-    finally:
-        await asyncio.to_thread(child.stop)
 
 
 async def _until(
