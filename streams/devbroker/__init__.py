@@ -1,4 +1,5 @@
 """A local Kafka broker for the demo, the tests and for trying things out.
 
-Imports no other room; no other room of `streams` imports it. Begin with `broker`.
+Also certificates for brokers and tests with TLS (`certificates`). Imports no other room; no other
+room of `streams` imports it. Begin with `broker`.
 """
