@@ -156,6 +156,68 @@ class Settings:
     http_idle: Period = _setting(
         "PT20S", values.interval, "a connection without a whole request is closed after this long"
     )
+    http_certificate_file: str = _setting(
+        "",
+        values.text(),
+        "certificate of the worker, PEM, with the certificates that lead to its authority: with it "
+        "the worker serves https; read again when it changes",
+    )
+    http_key_file: str = _setting(
+        "", values.text(), "key of that certificate, PEM (empty: it is in the same file)"
+    )
+    http_key_password_file: str = _setting(
+        "", values.text(), "file whose first line is the password of that key"
+    )
+    http_client_ca_file: str = _setting(
+        "",
+        values.text(),
+        "certificates that a client's must come from, PEM: every request but /healthz and /readyz "
+        "needs one then",
+    )
+    http_ca_file: str = _setting(
+        "",
+        values.text(),
+        "certificates that the one of a worker must come from, PEM, where workers and commands ask "
+        "over https (empty: the system's)",
+    )
+    http_client_certificate_file: str = _setting(
+        "",
+        values.text(),
+        "certificate to show when a worker is asked, PEM (empty: a worker shows its own, a command "
+        "none)",
+    )
+    http_client_key_file: str = _setting(
+        "", values.text(), "key of that certificate, PEM (empty: it is in the same file)"
+    )
+    http_client_key_password_file: str = _setting(
+        "", values.text(), "file whose first line is the password of that key"
+    )
+    advertised_url: str = _setting(
+        "",
+        values.text(
+            r"(https?://(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9._-]{0,252})(:[0-9]{1,5})?)?",
+            "an address such as https://worker-1.example:6066",
+        ),
+        "address at which the other workers reach this one, where it differs from http_host and "
+        "http_port: containers, NAT, names in certificates",
+    )
+    group_instance_id: str = _setting(
+        "",
+        values.text(r"[A-Za-z0-9._-]{0,249}", "letters, digits, dots, dashes, underscores"),
+        "name of this worker in the group, another one for each worker: a worker with a name keeps "
+        "its shards while it restarts",
+    )
+    group_instance_session: Period = _setting(
+        "PT45S",
+        values.interval_of(10, 1_800),
+        "so long the group keeps the shards of a worker with group_instance_id that is away; "
+        "longer than a restart takes, and no longer than the broker's group.max.session.timeout.ms",
+    )
+    url: values.Address = _setting(
+        "",
+        values.address,
+        "address of the worker that commands ask (empty: http_host and http_port)",
+    )
     keys_file: Path = _setting(
         "emberline-keys.json",
         values.path,

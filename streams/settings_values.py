@@ -21,6 +21,7 @@ __all__ = [
     "flag",
     "fraction",
     "interval",
+    "interval_of",
     "intervals",
     "number",
     "path",
@@ -175,6 +176,18 @@ def interval(value: object) -> Period:
     if seconds(found) <= 0:
         raise _expected(value, "an ISO 8601 period above zero, such as PT1H")
     return found
+
+
+def interval_of(low_s: float, high_s: float) -> Read:
+    """An ISO 8601 period of fixed length, from `low_s` to `high_s` seconds."""
+
+    def read(value: object) -> Period:
+        found = interval(value)
+        if not low_s <= seconds(found) <= high_s:
+            raise _expected(value, f"a period from {low_s:g} to {high_s:g} seconds")
+        return found
+
+    return read
 
 
 def intervals(value: object) -> tuple[Period, ...]:

@@ -12,9 +12,12 @@ import orjson
 
 from agents.cli.options import key_header
 from agents.coordinator.rules.bounds import NO_SEGMENT, is_segment
+from agents.http.own_address import local
+from agents.http.tls import client_context
 from agents.scatter.trouble import trouble
 from schemas.errors import EmberlineError, Fatal, Recoverable, UsageError
 from streams.settings import Settings
+from streams.settings_values import Address
 
 __all__ = ["KEY_NEEDED", "NoWorker", "address", "asked", "call", "segment"]
 
@@ -22,7 +25,6 @@ KEY_NEEDED = "Write the key of the source, such as campaign:ID"
 """The remedy for a source that cannot be part of an address."""
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=90)
 _MOST_PROBLEM = 1 << 20
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _REMEDIES = {
     "unknown_source": "`emberline status` lists the sources",
     "shards_unavailable": "Try again in a moment",
@@ -40,8 +42,7 @@ class NoWorker(Fatal):
 
 def address(settings: Settings) -> str:
     """The worker's address from the settings."""
-    host = _ANYWHERE.get(settings.http_host, settings.http_host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
+    return settings.url.rstrip("/") or local(settings)
 
 
 def segment(text: str, remedy: str) -> str:
@@ -70,11 +71,14 @@ async def call(
     base = address(settings)
     sent = {**key_header(settings), **(headers or {})}
     begun = False
+    tls = client_context(settings) if base.startswith("https:") else True
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT, headers=sent) as session,
             # elsewhere the key must not go
-            session.request(method, base + path, json=json, allow_redirects=False) as answer,
+            session.request(
+                method, base + path, json=json, allow_redirects=False, ssl=tls
+            ) as answer,
         ):
             if answer.status != HTTPStatus.OK:
                 problem = await answer.content.read(_MOST_PROBLEM)
@@ -86,9 +90,16 @@ async def call(
             raise Recoverable(
                 f"The answer to {path} is incomplete", remedy="Discard it and try again"
             ) from error
+        if isinstance(error, aiohttp.ClientSSLError):
+            raise Fatal(
+                f"The worker at {_shown(base)} is not trusted: {trouble(error)}",
+                remedy="Set http_ca_file to the authority of its certificate, and --url to a name "
+                "that the certificate has",
+            ) from error
         raise NoWorker(
-            f"No worker answers at {base}: {trouble(error)}",
-            remedy="Start one with `emberline worker`, or set --http-host and --http-port",
+            f"No worker answers at {_shown(base)}: {trouble(error)}",
+            remedy="Start one with `emberline worker`, or set --url, or --http-host and "
+            "--http-port",
         ) from error
 
 
@@ -102,10 +113,14 @@ async def asked(settings: Settings, method: str, path: str, *, json: Any = None)
         found = None
     if not isinstance(found, dict):
         raise Fatal(
-            f"The program at {address(settings)} is no worker: {path} gives no JSON object",
-            remedy="Set --http-host and --http-port to those of a worker",
+            f"The program at {_shown(address(settings))} is no worker: {path} gives no JSON object",
+            remedy="Set --url, or --http-host and --http-port, to those of a worker",
         )
     return found
+
+
+def _shown(base: str) -> str:
+    return Address(base).shown
 
 
 def _refusal(path: str, status: int, body: bytes) -> EmberlineError:

@@ -6,7 +6,7 @@ A worker that does not answer at once, or wants another key, gives no words and 
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import click
 
@@ -89,12 +89,20 @@ def _sources(ctx: click.Context, **query: object) -> Iterator[dict[str, Any]]:
 
 
 def _asked(settings: Settings, path: str) -> Any:
-    from http.client import HTTPConnection
+    from http.client import HTTPConnection, HTTPSConnection
 
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http_host, settings.http_host)
-    connection = HTTPConnection(host, settings.http_port, timeout=ANSWER_S)
+    from agents.http.own_address import local
+    from agents.http.tls import client_context
+
+    base = urlsplit(settings.url.rstrip("/") or local(settings))
+    host, port = base.hostname or "", base.port
+    connection = (
+        HTTPSConnection(host, port, timeout=ANSWER_S, context=client_context(settings))
+        if base.scheme == "https"
+        else HTTPConnection(host, port, timeout=ANSWER_S)
+    )
     try:
-        connection.request("GET", path, headers=key_header(settings))
+        connection.request("GET", base.path + path, headers=key_header(settings))
         return json.loads(connection.getresponse().read(_MOST_BYTES))
     finally:
         connection.close()

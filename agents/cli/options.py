@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -39,6 +40,7 @@ _SHORT = {
     "data_dir": "Folder of the local stores.",
     "http_host": "Where the worker listens.",
     "http_port": "Port of the worker.",
+    "url": "Worker that commands ask, such as https://worker-1.example:6066.",
 }
 _FLAGS = {f"--{name.replace('_', '-')}": name for name in _SHORT}
 _MORE = ("--set", "--config")
@@ -172,8 +174,10 @@ def key_header(settings: Settings) -> dict[str, str]:
     """
     if not settings.api_key:
         return {}
-    if settings.http_host not in _ANY and not is_loopback(settings.http_host):
-        check_target(settings, "api_key", "http_host", "http_port")
+    host = (urlsplit(settings.url).hostname or "") if settings.url else settings.http_host
+    if host not in _ANY and not is_loopback(host):
+        targets = ("url",) if settings.url else ("http_host", "http_port")
+        check_target(settings, "api_key", *targets, "http_ca_file")
     return {"Authorization": f"Bearer {settings.api_key}"}
 
 

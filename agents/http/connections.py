@@ -11,23 +11,29 @@ import logging
 import os
 import resource
 import socket
+import ssl
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
+from agents.http.handshake import Handshake
 from agents.http.problems import Problem
+from agents.http.tls import why
 from streams.period import seconds
 from streams.settings import Settings
 
-__all__ = ["ConnectionLimits", "Runner", "listen", "raise_descriptors"]
+__all__ = ["SERVER", "ConnectionLimits", "Runner", "listen", "raise_descriptors"]
 
 log = logging.getLogger(__name__)
 
+SERVER = "emberline"
+"""The header `Server` of every answer: aiohttp's own has versions."""
 LINGER_S = 2.0
 """So long a body that nobody wants is read, so that the client reads the answer."""
 MOST_DESCRIPTORS = 65_536
@@ -82,11 +88,17 @@ def raise_descriptors() -> None:
 class Runner(web.AppRunner):
     """Runs an application within limits; if a client leaves, its handler is cancelled."""
 
-    __slots__ = ("_limits",)
+    __slots__ = ("_context", "_limits")
 
     def __init__(
-        self, app: web.Application, limits: ConnectionLimits, *, shutdown_s: float
+        self,
+        app: web.Application,
+        limits: ConnectionLimits,
+        *,
+        shutdown_s: float,
+        context: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
+        """`context` is called for each connection; without it there is no TLS."""
         super().__init__(
             app,
             access_log=None,
@@ -98,9 +110,10 @@ class Runner(web.AppRunner):
             auto_decompress=False,
         )
         self._limits = limits
+        self._context = context
 
     async def _make_server(self) -> "Server":
-        return Server(await super()._make_server(), self._limits)
+        return Server(await super()._make_server(), self._limits, self._context)
 
 
 async def listen(runner: web.AppRunner, host: str, port: int) -> None:
@@ -149,6 +162,7 @@ class Handler(RequestHandler):
             "bad_request",
             f"The request is no HTTP/1.1, or a part is too long ({type(exc).__name__})",
         ).response()
+        response.headers[hdrs.SERVER] = SERVER
         response.force_close()
         return response
 
@@ -156,8 +170,15 @@ class Handler(RequestHandler):
 class Server(web.Server):
     """aiohttp's server, with counted connections."""
 
-    def __init__(self, made: web.Server, limits: ConnectionLimits) -> None:
-        """`made` is the server that the application has created: do not use it besides this one."""
+    def __init__(
+        self,
+        made: web.Server,
+        limits: ConnectionLimits,
+        context: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        """`made` is the server that the application has created: do not use it besides this one.
+        `context` is called for each connection; without it there is no TLS.
+        """
         super().__init__(
             made.request_handler,
             request_factory=made.request_factory,
@@ -167,24 +188,72 @@ class Server(web.Server):
         self._limits = limits
         self._handle = made.request_handler
         self.request_handler = self._counted
-        self._address: dict[RequestHandler, str] = {}
+        self._context = context
+        self._transports: dict[asyncio.Protocol, asyncio.Transport] = {}
+        self._address: dict[asyncio.Protocol, str] = {}
         self._held: Counter[str] = Counter()
         #: Without a request, the one that has been so for longest first: in all, by address.
-        self._idle: dict[RequestHandler, None] = {}
-        self._idle_of: dict[str, dict[RequestHandler, None]] = {}
+        self._idle: dict[asyncio.Protocol, None] = {}
+        self._idle_of: dict[str, dict[asyncio.Protocol, None]] = {}
+        self._shaking: set[Handshake] = set()
         self._dropped = 0
         self._options = made._kwargs
         self._said = float("-inf")
         self._not_http = 0
         self._not_http_said = float("-inf")
+        self._no_tls = 0
+        self._no_tls_said = float("-inf")
 
-    def __call__(self) -> RequestHandler:
-        """The protocol of one connection."""
+    def __call__(self) -> asyncio.Protocol:  # type: ignore[override]  # aiohttp has its handler
+        """The first protocol of one connection."""
+        return self.enter() if self._context is None else Handshake(self, self._loop)
+
+    def enter(self) -> RequestHandler:
+        """The protocol of a connection that may send requests."""
         return Handler(self, loop=self._loop, **self._options)
+
+    def context(self) -> ssl.SSLContext:
+        """See HandshakeHost, also for the next three."""
+        assert self._context is not None
+        return self._context()
+
+    def begun(self, handshake: Handshake, transport: asyncio.Transport) -> None:
+        """Count a connection before its handshake, and close another if there are too many."""
+        self._shaking.add(handshake)
+        self._count(handshake, transport)
+
+    def over(self, handshake: Handshake) -> None:
+        """Stop counting it."""
+        self._shaking.discard(handshake)
+        self._forget(handshake)
+
+    def failed(self, handshake: Handshake, error: BaseException) -> None:
+        """Count failed handshakes, and log one line from time to time."""
+        self._no_tls += 1
+        now = time.monotonic()
+        if now >= self._no_tls_said + _SAY_EVERY_S:
+            log.info(
+                "%d TLS handshakes have failed, the last of %s: %s",
+                self._no_tls,
+                self._address.get(handshake, "a client"),
+                why(error),
+            )
+            self._no_tls_said, self._no_tls = now, 0
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # aiohttp's
+        """End handshakes at once, and connections as aiohttp does."""
+        for handshake in list(self._shaking):
+            if handshake.transport is not None:
+                handshake.transport.abort()
+        await super().shutdown(timeout)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count the connection, and close another if there are too many."""
         super().connection_made(handler, transport)
+        self._count(handler, transport)
+
+    def _count(self, handler: asyncio.Protocol, transport: asyncio.Transport) -> None:
+        self._transports[handler] = transport
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if isinstance(peer, tuple) and peer else ""
         self._address[handler] = address
@@ -223,8 +292,8 @@ class Server(web.Server):
             log.info("%d requests were invalid, the last of %s: %s", self._not_http, address, why)
             self._not_http_said, self._not_http = now, 0
 
-    def _drop(self, handler: RequestHandler) -> None:
-        transport = self._connections.get(handler)
+    def _drop(self, handler: asyncio.Protocol) -> None:
+        transport = self._transports.get(handler)
         address = self._address[handler]
         self._forget(handler)
         if transport is not None:
@@ -242,11 +311,11 @@ class Server(web.Server):
             )
             self._said, self._dropped = now, 0
 
-    def _rest(self, handler: RequestHandler) -> None:
+    def _rest(self, handler: asyncio.Protocol) -> None:
         self._idle[handler] = None
         self._idle_of.setdefault(self._address[handler], {})[handler] = None
 
-    def _busy(self, handler: RequestHandler) -> None:
+    def _busy(self, handler: asyncio.Protocol) -> None:
         self._idle.pop(handler, None)
         address = self._address.get(handler)
         of_address = self._idle_of.get(address, {}) if address is not None else {}
@@ -254,8 +323,9 @@ class Server(web.Server):
         if address is not None and not of_address:
             self._idle_of.pop(address, None)
 
-    def _forget(self, handler: RequestHandler) -> None:
+    def _forget(self, handler: asyncio.Protocol) -> None:
         self._busy(handler)
+        self._transports.pop(handler, None)
         address = self._address.pop(handler, None)
         if address is not None:
             self._held[address] -= 1

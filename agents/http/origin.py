@@ -49,9 +49,10 @@ def _check_host(request: web.Request, own_host: str, address: str) -> None:
     hosts = [*request.headers.getall(hdrs.HOST, ())]
     if not request.raw_path.startswith(("/", "*")):
         hosts.append(_netloc(request.raw_path))
+    own = {own_host, (urlsplit(address).hostname or "").lower()}
     for host in hosts:
         name = _PORT.sub("", host).strip("[]").lower()
-        if name != own_host and not is_loopback(name):
+        if name not in own and not is_loopback(name):
             raise Problem(
                 "foreign_host",
                 f"Without keys a worker refuses requests to the host {name[:80]!r}: use "

@@ -103,6 +103,12 @@ CODES: Mapping[str, ProblemCode] = {
         "The key does not allow this",
         "the key does not have the required scope",
     ),
+    "no_certificate": ProblemCode(
+        403,
+        "A client certificate is needed",
+        "the worker requires certificates of its clients (`http_client_ca_file`), and the "
+        "connection has none",
+    ),
     "foreign_host": ProblemCode(
         403,
         "Without keys this machine alone is served",

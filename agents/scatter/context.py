@@ -10,6 +10,7 @@ from agents.http.attempts import Attempts
 from agents.http.ended_file import EndedFile
 from agents.http.kept_files import KeptFiles
 from agents.http.keyring import KeyRing
+from agents.http.listener_tls import ListenerTls
 from agents.http.quota import Quota
 from agents.http.session import EndedSessions
 from agents.http.signature import Nonces
@@ -51,7 +52,9 @@ def _no_requests() -> RequestView:
 
 @dataclass
 class WorkerContext:
-    """One a worker. `address` is known once the server listens."""
+    """One a worker. `address` is known once the server listens; `tls` is None if it serves http;
+    `name`, known then too, tells this process from all others.
+    """
 
     settings: Settings
     manager: ShardManager
@@ -61,6 +64,7 @@ class WorkerContext:
     catalog: CatalogView = field(default_factory=_no_catalog)
     clock: Clock = field(default_factory=SystemClock)
     address: str = ""
+    name: str = ""
     requests: RequestView = field(default_factory=_no_requests)
     commands: Commands = field(init=False, repr=False)
     events: EventHub = field(init=False, repr=False)
@@ -70,6 +74,7 @@ class WorkerContext:
     pace: Pace = field(init=False, repr=False)
     imports: Imports = field(init=False, repr=False)
     keyring: KeyRing = field(init=False)
+    tls: ListenerTls | None = field(init=False, repr=False)
     admission: Admission = field(init=False)
     spools: Quota = field(init=False)
     exports: KeptFiles = field(init=False, repr=False)
@@ -81,6 +86,8 @@ class WorkerContext:
 
     def __post_init__(self) -> None:
         self.keyring = KeyRing(self.settings.keys_file)
+        https = bool(self.settings.http_certificate_file)
+        self.tls = ListenerTls(self.settings) if https else None
         self.ended_sessions = ended_file.read(self.settings.data_dir, self.clock.now_ms())
         self.ended_file = EndedFile(self.settings.data_dir, self.ended_sessions)
         self.admission = Admission(answers(self.settings.memory_budget), self.clock)

@@ -1,6 +1,7 @@
 """Signed requests to other workers of the group."""
 
 import io
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -8,8 +9,10 @@ import aiohttp
 from yarl import URL
 
 from agents.http.keyring import KeyRing
+from agents.http.reloaded import Reloaded
 from agents.http.signature import HEADER, sign
-from schemas.errors import Recoverable
+from agents.http.tls import client_context
+from schemas.errors import Fatal, Recoverable
 from streams.clock import Clock
 from streams.period import seconds
 from streams.settings import Settings
@@ -23,13 +26,18 @@ IDLE_S = 5.0
 
 
 class Peers:
-    """The connections of one worker to all others. Use it in one event loop, and close it."""
+    """The connections of one worker to all others. Use it in one event loop, and close it.
+
+    A worker that serves https asks others over https only: an answer in the clear could come from
+    anybody.
+    """
 
     def __init__(self, settings: Settings, keyring: KeyRing, clock: Clock) -> None:
         self._settings = settings
         self._keyring = keyring
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self._tls: Reloaded[ssl.SSLContext] | None = None
 
     @asynccontextmanager
     async def ask(
@@ -43,9 +51,14 @@ class Peers:
         """Send a signed request to another worker; redirects are not followed.
 
         Raises aiohttp.ClientError, TimeoutError, OSError; Recoverable if there is no secret to sign
-        with.
+        with, or no TLS where this worker has it.
         """
         asked = URL(url).update_query(params or {})
+        if asked.scheme != "https" and self._settings.http_certificate_file:
+            raise Recoverable(
+                f"The worker at {asked.origin()} does not serve https, and this one does",
+                remedy="Give every worker a certificate (http_certificate_file)",
+            )
         headers = {}
         keys = self._keyring.keys
         if keys is not None:
@@ -56,9 +69,37 @@ class Peers:
         # aiohttp sends bytes in one go, however many
         sent = io.BytesIO(body) if body else None
         async with self._client().request(
-            method, asked, data=sent, headers=headers, allow_redirects=False
+            method,
+            asked,
+            data=sent,
+            headers=headers,
+            allow_redirects=False,
+            # another context is another connection: after a change the former ones are not used
+            ssl=self._context() if asked.scheme == "https" else True,
         ) as answer:
             yield answer
+
+    @property
+    def trouble(self) -> str:
+        """Why the former certificates are still used for asking; empty if the present ones are."""
+        return "" if self._tls is None else self._tls.trouble
+
+    def _context(self) -> ssl.SSLContext:
+        """Raises Recoverable if the files of the settings cannot be used."""
+        if self._tls is None:
+            settings = self._settings
+            own = ("http_certificate_file", "http_key_file", "http_key_password_file")
+            names = (*(f"http_client_{name.removeprefix('http_')}" for name in own), *own)
+            files = [str(getattr(settings, name)) for name in ("http_ca_file", *names)]
+            try:
+                self._tls = Reloaded(
+                    "certificate to ask with",
+                    files,
+                    lambda former: client_context(settings, worker=True),
+                )
+            except Fatal as error:
+                raise Recoverable(error.message, remedy=error.remedy) from error
+        return self._tls.value
 
     def _client(self) -> aiohttp.ClientSession:
         """The client, created at its first use."""

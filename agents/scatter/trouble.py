@@ -4,6 +4,8 @@ import os
 
 import aiohttp
 
+from agents.http.tls import why
+
 __all__ = ["trouble"]
 
 
@@ -11,6 +13,10 @@ def trouble(error: BaseException) -> str:
     """The error of a call, without names from inside the libraries."""
     if isinstance(error, TimeoutError):
         return "it does not answer in time"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not accepted: {why(error.certificate_error)}"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return f"the TLS handshake fails: {why(error.os_error)}"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"it cannot be reached{_reason(error.os_error)}"
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):

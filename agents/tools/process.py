@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from agents.http.own_address import local
 from schemas.errors import Fatal
 from streams.settings import SET, Settings, describe
 
@@ -173,7 +174,7 @@ class WorkerProcess(Child):
         own_session: bool = False,
         dies_with_parent: bool = False,
     ) -> None:
-        self.url = f"http://127.0.0.1:{settings.http_port}" if settings.http_port else ""
+        self.url = local(settings) if settings.http_port else ""
         self.facts: dict[str, Any] = {}
         self._announced = log.with_suffix(".ready")
         super().__init__(

@@ -5,12 +5,14 @@ import hashlib
 import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from agents.http import body
 from agents.http.attempts import Bucket
+from agents.http.connections import SERVER
 from agents.http.keyring import KeysLost
 from agents.http.keys import Key, Keys, Scope
 from agents.http.origin import check_origin
@@ -36,6 +38,9 @@ _OWN = {
 }
 """Of each answer, unless it says otherwise: it is what its type says, no page of another site loads
 it, and nobody stores it."""
+_HEALTH = frozenset({"/healthz", "/readyz"})
+"""Answered without a client's certificate: what probes a worker often cannot have one."""
+_STRICT = "max-age=31536000"
 _STATUS: web.RequestKey[int] = web.RequestKey("status", int)
 _LIMIT: web.RequestKey[asyncio.Timeout] = web.RequestKey("limit", asyncio.Timeout)
 
@@ -54,17 +59,19 @@ class Guard:
             (route.method, route.path): route for route in routes
         }
         self._buckets: dict[str, Bucket] = {}
+        self._strict_host = _strict_host(context.settings.public_url)
 
     def install(self, app: web.Application) -> None:
         """Add it to an application."""
         app.middlewares.append(self._middleware())
-        app.on_response_prepare.append(_begun)
+        app.on_response_prepare.append(self._begun)
 
     def _middleware(self) -> Middleware:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             settings = self._context.settings
             scope = self._scope(request)
+            self._check_certificate(request)
             try:
                 keys = self._context.keyring.keys
             except KeysLost as error:
@@ -134,6 +141,30 @@ class Guard:
                 return await handler(request)
 
         return admitted
+
+    def _check_certificate(self, request: web.Request) -> None:
+        """The handshake has refused wrong certificates already; here none is refused."""
+        if not self._context.settings.http_client_ca_file:
+            return
+        route = self._route(request)
+        if route is not None and route.path in _HEALTH:
+            return
+        if not request.get_extra_info("peercert"):
+            raise Problem(
+                "no_certificate", "Connect with a certificate that http_client_ca_file has issued"
+            )
+
+    async def _begun(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Headers of each answer, once it begins; from then on it has no time limit."""
+        for name, value in _OWN.items():
+            response.headers.setdefault(name, value)
+        response.headers[hdrs.SERVER] = SERVER
+        if self._strict_host and request.headers.get(hdrs.HOST, "").lower() == self._strict_host:
+            response.headers["Strict-Transport-Security"] = _STRICT
+        request[_STATUS] = response.status
+        limit = request.get(_LIMIT)
+        if limit is not None and not limit.expired():
+            limit.reschedule(None)
 
     async def _check_worker(self, request: web.Request, keys: Keys | None) -> None:
         """Check the signature of another worker, see agents/http/signature.py."""
@@ -228,10 +259,12 @@ async def _limited(
         request.pop(_LIMIT, None)
 
 
-async def _begun(request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in _OWN.items():
-        response.headers.setdefault(name, value)
-    request[_STATUS] = response.status
-    limit = request.get(_LIMIT)
-    if limit is not None and not limit.expired():
-        limit.reschedule(None)
+def _strict_host(public_url: str) -> str:
+    """The host that browsers are told to ask over https only: that of `public_url`, if it is https
+    at its usual port. A browser applies this to all ports of a host, and at another port the host
+    may well be one that serves other things over http.
+    """
+    public = urlsplit(public_url)
+    if public.scheme != "https" or public.port not in (None, 443):
+        return ""
+    return (public.hostname or "").lower()

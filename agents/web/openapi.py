@@ -16,7 +16,7 @@ from agents.web.sign_in import COOKIE
 
 __all__ = ["ROUTES", "document", "install"]
 
-_ALWAYS = ("foreign_host", "proxied", "cross_site", "internal")
+_ALWAYS = ("no_certificate", "foreign_host", "proxied", "cross_site", "internal")
 _GUARDED = (
     *("unauthorized", "forbidden", "too_many_requests", "request_too_large"),
     *("busy", "keys_lost", "time_limit"),

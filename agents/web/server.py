@@ -3,17 +3,19 @@ listed here.
 """
 
 import asyncio
-import socket
+import secrets
 
 from aiohttp import web
 from faust.types import AppT
 from faust.web.drivers import aiohttp as driver
 
 from agents.http.connections import ConnectionLimits, Runner, listen, raise_descriptors
+from agents.http.own_address import advertised
 from agents.http.parameters import known_parameters
 from agents.http.problems import problems
 from agents.http.route import Route
 from agents.scatter.context import CONTEXT, WorkerContext
+from agents.scatter.self_check import check_self
 from agents.web import openapi
 from agents.web.answer_problems import answer_problems
 from agents.web.guard import Guard
@@ -44,6 +46,7 @@ from agents.web.routes import (
 )
 from agents.web.source_names import resolved_sources
 from schemas.errors import Fatal
+from streams.ending import end_all
 
 __all__ = ["ROUTES", "Web", "routes"]
 
@@ -76,7 +79,6 @@ ROUTES: tuple[Route, ...] = (
 """Everything that is served."""
 
 SHUTDOWN_S = 2.0
-_EVERYWHERE = {"0.0.0.0", "::"}
 
 
 def routes(app: web.Application, context: WorkerContext) -> None:
@@ -103,8 +105,12 @@ class Web(driver.Web):
         super().__init__(app)
         self._context = context
         raise_descriptors()
+        self._checking: asyncio.Task[None] | None = None
         self._runner = Runner(
-            self.web_app, ConnectionLimits.of(context.settings), shutdown_s=SHUTDOWN_S
+            self.web_app,
+            ConnectionLimits.of(context.settings),
+            shutdown_s=SHUTDOWN_S,
+            context=None if context.tls is None else context.tls.present,
         )
 
     def init_server(self) -> None:
@@ -127,13 +133,14 @@ class Web(driver.Web):
                 remedy="Stop what listens there, or set --http-port (0: any free port)",
             ) from error
         port = self._runner.addresses[0][1]
-        host = settings.http_host
-        if host in _EVERYWHERE:
-            host = await asyncio.to_thread(socket.gethostname)
-        self._context.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._context.address = await asyncio.to_thread(advertised, settings, port)
+        self._context.name = secrets.token_hex(8)
+        if settings.advertised_url:
+            self._checking = asyncio.create_task(check_self(self._context))
 
     async def stop_server(self) -> None:
         """Wait a moment, then close the connections of answers that are still being sent."""
+        await end_all([self._checking] if self._checking else [])
         await self._context.commands.close()
         await self._context.exports.close()
         await self._context.peers.close()

@@ -213,6 +213,24 @@ COMPONENTS: Mapping[str, Any] = {
             },
             "directory": {"type": "object", "additionalProperties": _TEXT},
             "keys": {**_NAME, "description": "what is wrong with the keys file"},
+            "certificate": {
+                "description": "of a worker that serves https",
+                "anyOf": [
+                    shape(
+                        {
+                            "until": {
+                                "type": ["integer", "null"],
+                                "description": "its end, UTC milliseconds; null if it is not valid",
+                            },
+                            "trouble": {
+                                **_NAME,
+                                "description": "what is wrong with it, or with its new files",
+                            },
+                        }
+                    ),
+                    {"type": "null"},
+                ],
+            },
             "topics": _list({"type": "object"}),
             "sources": {"type": "object", "additionalProperties": _COUNT},
             "sweep": shape(

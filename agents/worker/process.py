@@ -12,6 +12,7 @@ from typing import Any
 import faust
 
 from agents.http.keyring import check_exposure
+from agents.http.own_address import check_advertised
 from agents.http.spool import clean_up
 from agents.web import access_log
 from agents.worker.app import App, build_app
@@ -66,6 +67,7 @@ async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
         loop.add_signal_handler(number, stopping.set)
     try:
         check_exposure(settings)
+        check_advertised(settings)
         access_log.configure(settings.access_log)
         environment = Environment.of(settings)
         with locked(settings.data_dir):

@@ -15,7 +15,7 @@ __all__ = ["Claim", "Directory", "GroupPlan", "checked_address", "plan"]
 log = logging.getLogger(__name__)
 
 _SHAPE = re.compile(
-    r"http://(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9._-]{0,252}):([0-9]{1,5})"
+    r"https?://(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9._-]{0,252}):([0-9]{1,5})"
 )
 _PORTS = range(1, 1 << 16)
 
@@ -29,7 +29,9 @@ class Claim:
     """The claim of a member when it joins: its shards and address.
 
     `generation` is the generation that assigned `shards` to it: of two claims on one shard the
-    later generation counts. A changed `rejoin` makes the group's leader plan again.
+    later generation counts. `stored` are the shards of which it has a local store, from now or from
+    before: to take such a shard over costs less. A changed `rejoin` makes the group's leader plan
+    again.
     """
 
     address: str
@@ -37,6 +39,7 @@ class Claim:
     shards: frozenset[int] = frozenset()
     control: bool = False
     rejoin: int = 0
+    stored: frozenset[int] = frozenset()
 
     def encode(self) -> bytes:
         """The claim as JSON, for the member's metadata."""
@@ -47,6 +50,7 @@ class Claim:
                 "shards": sorted(self.shards),
                 "control": self.control,
                 "rejoin": self.rejoin,
+                "stored": sorted(self.stored),
             }
         ).encode()
 
@@ -55,19 +59,28 @@ class Claim:
         """Inverse of `encode`. Raises ValueError for anything else."""
         found = _object(data)
         address, shards = found.get("address"), found.get("shards")
-        control = found.get("control")
+        # workers of an earlier build do not say what they have stored
+        control, stored = found.get("control"), found.get("stored", [])
         numbers = found.get("generation"), found.get("rejoin")
         if (
             not isinstance(address, str)
             or not isinstance(shards, list)
+            or not isinstance(stored, list)
             or not isinstance(control, bool)
             or not all(type(number) is int and abs(number) < _HUGE for number in numbers)
             or len(address) > _ADDRESS
-            or len(shards) > _SHARDS
-            or not all(type(shard) is int for shard in shards)
+            or max(len(shards), len(stored)) > _SHARDS
+            or not all(type(shard) is int for shard in (*shards, *stored))
         ):
             raise ValueError("no claim of a worker")
-        return cls(address, found["generation"], frozenset(shards), control, found["rejoin"])
+        return cls(
+            address,
+            found["generation"],
+            frozenset(shards),
+            control,
+            found["rejoin"],
+            frozenset(stored),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +133,28 @@ def _object(data: bytes) -> dict[str, Any]:
 def plan(members: Mapping[str, Claim], partitions: int) -> GroupPlan:
     """Assign shards 0..`partitions`-1 and control to `members` (at least one).
 
-    As many shards as balance allows stay with their member. The result depends only on the
-    arguments, and not on the order of `members`.
+    As many shards as balance allows stay with their member. Those that must move go to members that
+    have them stored, as far as there are such members: a worker that was away for a while gets its
+    own back. The result depends only on the arguments, and not on the order of `members`.
     """
     kept = _claims(members, partitions)
     low, extra = divmod(partitions, len(members))
-    # the larger quotas go where they save a move
-    ranked = sorted(members, key=lambda member: (-len(kept[member]), member))
+    poor = [member for member in members if len(kept[member]) < low]
+    awaited = {partition for member in poor for partition in members[member].stored}
+    # the larger quotas go where they save a move, and first where nobody waits for a shard
+    ranked = sorted(members, key=lambda m: (-len(kept[m]), len(awaited & {*kept[m]}), m))
     quota = {member: low + (rank < extra) for rank, member in enumerate(ranked)}
-    served = {member: kept[member][: quota[member]] for member in ranked}
+    served = {
+        member: sorted(kept[member], key=lambda p: (p in awaited, p))[: quota[member]]
+        for member in ranked
+    }
     free = sorted(set(range(partitions)) - {p for shards in served.values() for p in shards})
-    for member in ranked:
-        wanted = quota[member] - len(served[member])
-        served[member] = served[member] + free[:wanted]
-        free = free[wanted:]
+    for stored_only in (True, False):
+        for member in ranked:
+            room = quota[member] - len(served[member])
+            fitting = [p for p in free if not stored_only or p in members[member].stored]
+            served[member] = served[member] + fitting[:room]
+            free = sorted(set(free) - set(fitting[:room]))
     shards = {p: member for member, held in served.items() for p in held}
     control = min(members, key=lambda m: (*_right_to_control(members[m]), len(served[m]), m))
     return GroupPlan(dict(sorted(shards.items())), control)
@@ -157,7 +178,8 @@ def _claims(members: Mapping[str, Claim], partitions: int) -> dict[str, list[int
 
 
 def checked_address(text: object) -> str:
-    """Return `http://HOST:PORT` unchanged, and an empty text for anything else.
+    """Return `http://HOST:PORT` or `https://HOST:PORT` unchanged, and an empty text for anything
+    else.
 
     A member of the group can claim any text. Workers send no request to an address with a user, a
     path, a query or another scheme.

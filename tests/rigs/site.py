@@ -80,12 +80,19 @@ async def serving(*sites: Site) -> AsyncIterator[aiohttp.ClientSession]:
         for site in sites:
             app = web.Application()
             routes(app, site.context)
-            runner = Runner(app, ConnectionLimits.of(site.context.settings), shutdown_s=1.0)
+            tls = site.context.tls
+            runner = Runner(
+                app,
+                ConnectionLimits.of(site.context.settings),
+                shutdown_s=1.0,
+                context=None if tls is None else tls.present,
+            )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             stack.push_async_callback(site.context.peers.close)
             await listen(runner, "127.0.0.1", 0)
-            site.context.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            scheme = "http" if tls is None else "https"
+            site.context.address = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
         where = {p: site.context.address for site in sites for p in site.shards}
         for site in sites:
             site.manager.directory = Directory(where, where.get(0, ""))

@@ -45,6 +45,11 @@ async def readyz(request: web.Request) -> web.Response:
     if awaited:
         raise Problem("not_ready", f"Waiting for {', '.join(awaited)}", awaited=awaited)
     reasons = ["the keys file cannot be read"] if context.keyring.trouble else []
+    # without a key nobody learns the names of files
+    if context.tls is not None and context.tls.trouble:
+        reasons.append("the certificate of the worker, or a new one, cannot be used")
+    if context.peers.trouble:
+        reasons.append("the certificate with which other workers are asked cannot be read")
     reasons += _waiting(context)
     warned = {"warning": "; ".join(reasons)} if reasons else {}
     return web.json_response({"status": "ready", **warned})
@@ -73,6 +78,7 @@ def figures(context: WorkerContext) -> dict[str, Any]:
         ],
         "directory": {str(p): a for p, a in sorted(manager.directory.shards.items())},
         "keys": context.keyring.trouble or None,
+        "certificate": _certificate(context),
         "memory": {"budget": context.settings.memory_budget, "resident": resident_bytes()},
         "sources": Counter(record.state.value for record in states),
         "stuck": _stuck(states),
@@ -82,6 +88,13 @@ def figures(context: WorkerContext) -> dict[str, Any]:
         "unreadable": _unreadable(context.catalog.quarantined),
         "misspelt": [asdict(one) for one in MISSPELT.found()[:MOST_MISSPELT]],
     }
+
+
+def _certificate(context: WorkerContext) -> dict[str, Any] | None:
+    tls = context.tls
+    if tls is None:
+        return None
+    return {"until": tls.until, "trouble": tls.trouble or context.peers.trouble or None}
 
 
 def _stuck(states: Iterable[SourceState]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _keys(context: WorkerContext) -> Keys | None:
 
 def _secure(request: web.Request) -> bool:
     """Whether the browser's connection is encrypted; a proxy may have decrypted it."""
-    return URL(request.headers.get(hdrs.ORIGIN, "")).scheme == "https"
+    return request.secure or URL(request.headers.get(hdrs.ORIGIN, "")).scheme == "https"
 
 
 def _facts(context: WorkerContext, key: Key | None, until: int | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from aiohttp import web
 from agents.http.keys import Scope
 from agents.http.route import Route, ref
 from agents.scatter.context import CONTEXT, WorkerContext
+from agents.scatter.self_check import SELF
 from agents.scatter.trouble import trouble
 from agents.scatter.wire import json_of
 from agents.web.answer import json_answer
@@ -45,6 +46,11 @@ async def internal_status(request: web.Request) -> web.Response:
     return web.json_response(figures(request.app[CONTEXT]))
 
 
+async def internal_self(request: web.Request) -> web.Response:
+    """Which process this is, see agents/scatter/self_check.py."""
+    return web.json_response({"worker": request.app[CONTEXT].name})
+
+
 async def _other(context: WorkerContext, address: str) -> dict[str, Any]:
     why = None
     try:
@@ -75,6 +81,13 @@ ROUTES = (
         path=_INTERNAL,
         handler=internal_status,
         summary="The figures of a worker, for another worker",
+        scope=Scope.WORKER,
+    ),
+    Route(
+        method="GET",
+        path=SELF,
+        handler=internal_self,
+        summary="Which process answers, for the process itself",
         scope=Scope.WORKER,
     ),
 )

@@ -203,9 +203,9 @@ async def test_a_foreign_worker_learns_nothing_that_it_could_sign_with(tmp_path:
         await elsewhere.cleanup()
 
 
-ADDRESSES = ["http://10.0.0.1:6066", "http://worker-1.example:1", "http://[::1]:6066",
+ADDRESSES = ["https://10.0.0.1:6066", "http://10.0.0.1:6066", "http://worker-1.example:1", "http://[::1]:6066",
              "http://under_score:65535"]  # fmt: skip
-NONE: list[object] = ["", "https://10.0.0.1:6066", "http://10.0.0.1", "http://u:p@10.0.0.1:6066",
+NONE: list[object] = ["", "http://10.0.0.1", "http://u:p@10.0.0.1:6066",
         "http://u@host:1", "http://host:1/", "http://host:1/x", "http://host:1?x", "http://host:1#x",
         "http://host:0", "http://host:65536", "http://host:99999999", "http:host:1", "//host:1",
         "file:///etc/passwd", "http://host:1\r\nX: y", "http://ho st:1", "http://host:\uff11",
