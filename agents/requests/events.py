@@ -163,6 +163,13 @@ class EventHub:
             elif not await self._wait(min(pause, max(0.0, begun + MOST_S - now))):
                 yield _COMMENT if beat_s is None else _event("beat", self._at, self._aged({}))
 
+    def close(self) -> None:
+        """End all streams: their listeners resume at another worker."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._wake()
+
     def check(self) -> None:
         """Ask now whether each listener may still listen."""
         self._checks += 1

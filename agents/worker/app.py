@@ -71,6 +71,7 @@ class App(faust.App):
         """Shards release their resources before the worker leaves the group, so that their
         successors start at once.
         """
+        self.context.events.close()
         await self.manager.stop()
         await super().on_stop()
 

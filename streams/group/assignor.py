@@ -34,18 +34,31 @@ class ShardAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafk
 
     name = "emberline-shards"
 
-    def __init__(self, control: str, partitions: int, address: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        control: str,
+        partitions: int,
+        address: Callable[[], str],
+        stored: Callable[[], frozenset[int]] = frozenset,
+    ) -> None:
         """`control` names the one topic that belongs to no shard, `partitions` is the number of
         shards.
 
-        `address` is called at every join and returns this member's HTTP address.
+        `address` and `stored` are called at every join and return this member's HTTP address, and
+        the shards of which it has a local store.
         """
         self._control = control
         self._partitions = partitions
         self._address = address
+        self._stored = stored
         self._lock = threading.Lock()
         self._claim = Claim("")
         self._directory = Directory()
+
+    @property
+    def address(self) -> str:
+        """This member's HTTP address."""
+        return self._address()
 
     @property
     def directory(self) -> Directory:
@@ -70,7 +83,9 @@ class ShardAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafk
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
         """What this member sends when it joins."""
         with self._lock:
-            claim = self._claim = replace(self._claim, address=self._address())
+            claim = self._claim = replace(
+                self._claim, address=self._address(), stored=self._stored()
+            )
         return ConsumerProtocolMemberMetadata(_FORMAT, sorted(topics), claim.encode())
 
     def assign(

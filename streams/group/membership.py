@@ -2,6 +2,7 @@
 group.
 """
 
+import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ __all__ = ["SESSION_S", "Assigned", "Membership", "TransportLink"]
 
 SESSION_S = 10.0
 """A worker that the group has not heard of for so long may lose its shards to others."""
+_STORE = re.compile(r"shard-([0-9]{1,6})")
+"""The folder of a shard's store in the data folder."""
 
 
 class TransportLink(Protocol):
@@ -73,7 +76,7 @@ class Membership:
         self.settings = settings
         self.topics = (*topics, control)
         self.control = control
-        self.assignor = ShardAssignor(control, settings.partitions, address)
+        self.assignor = ShardAssignor(control, settings.partitions, address, self._stored)
         self.on_assigned = on_assigned
         self.on_failed = on_failed
         self._member_file = settings.data_dir / "member"
@@ -81,6 +84,7 @@ class Membership:
         self._now = now
         self._heard = now()
         self._told: int | None = None
+        self._first = True
         self._lock = threading.Lock()
         self.lapses = 0
         """How often the group was silent for so long that others may have had the shards."""
@@ -125,18 +129,40 @@ class Membership:
         """Called by the transport when it has started."""
         self._link = link
 
+    def _stored(self) -> frozenset[int]:
+        """The shards with a store in the data folder."""
+        names = (_STORE.fullmatch(one.name) for one in self.settings.data_dir.glob("shard-*"))
+        return frozenset(int(name[1]) for name in names if name is not None)
+
     @property
-    def former_member(self) -> str:
-        """The member id of the last process with this data folder; may be empty."""
+    def former_member(self) -> tuple[str, str]:
+        """The member id of the last process with this data folder, and its `group_instance_id`;
+        both may be empty.
+        """
         try:
-            return self._member_file.read_text()
+            member, _, instance = self._member_file.read_text().partition("\n")
         except FileNotFoundError:
-            return ""
+            return "", ""
+        return member, instance
 
     def remember(self, member: str) -> None:
         """Store this process's member id for the next process."""
         self._member_file.parent.mkdir(parents=True, exist_ok=True)
-        self._member_file.write_text(member)
+        instance = self.settings.group_instance_id
+        self._member_file.write_text(f"{member}\n{instance}" if instance else member)
+
+    def misplaced(self, assigned: Assigned) -> bool:
+        """Whether the first assignment of this process has shards under another address than its
+        own. The group gives a static member the assignment of its predecessor, whose address may
+        have been another one. Later assignments are made from what this process has claimed.
+        """
+        first, self._first = self._first, False
+        if not first or not self.settings.group_instance_id:
+            return False
+        told = [assigned.directory.shards.get(partition) for partition in assigned.shards]
+        if assigned.control:
+            told.append(assigned.directory.control)
+        return any(address != self.assignor.address for address in told)
 
     def request_rejoin(self) -> None:
         """Ask for a new generation, soon. May be called from any thread."""

@@ -25,7 +25,9 @@ from schemas.errors import Fatal
 from streams.clock import steady_s
 from streams.group.membership import SESSION_S, Assigned, Membership
 from streams.group.other_loop import run_in
+from streams.group.static_member import StaticMember
 from streams.kafka import bootstrap
+from streams.period import seconds
 from streams.settings import Settings
 
 __all__ = ["SCHEME", "Transport"]
@@ -35,6 +37,9 @@ log = logging.getLogger(__name__)
 SCHEME = "emberline"
 HEARTBEAT_S = 1.0
 REBALANCE_S = 30.0
+#: For a static member that is away nobody waits longer: it keeps its shards all the same. Less than
+#: SESSION_S, because who waits for an assignment does not answer for longer.
+STATIC_REBALANCE_S = 8.0
 CHECK_S = 1.0
 #: How long heartbeats and look-ups wait for an answer; joins wait longer (kafka/bootstrap.py).
 REQUEST_S = 4.0
@@ -43,6 +48,8 @@ LEAVE_S = 3.0
 #: ended, or the process stood still. It is asked once more.
 THREAD_S = 20.0
 CONNECT_RETRY_S = 1.0
+#: A name that another process has is free at the latest so long after that one's session.
+PATIENCE_S = 15.0
 # nothing is ever polled, so no time without a poll is too long: about 24 days
 NEVER_MS = 2**31 - 1
 
@@ -88,6 +95,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
                 await asyncio.sleep(CONNECT_RETRY_S)
             else:
                 self._heed_heartbeats()
+                self._heed_instance()
                 await self._leave_for_former()
                 self.membership.attach(self)
                 return
@@ -108,14 +116,45 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
         coordinator._do_heartbeat = heeded
 
+    def _heed_instance(self) -> None:
+        """Have a static member's requests sent by `StaticMember`."""
+        membership, settings = self.membership, self.membership.settings
+        if not settings.group_instance_id:
+            return
+        former, instance = membership.former_member
+        coordinator = self._consumer._coordinator
+        send = coordinator._send_req
+
+        def taken(error: Fatal) -> None:
+            membership.disowned()
+            self.consumer.loop.call_soon_threadsafe(membership.on_failed, error)
+
+        static = StaticMember(
+            settings.group_id,
+            settings.group_instance_id,
+            former if instance == settings.group_instance_id else "",
+            patience_s=seconds(settings.group_instance_session) + PATIENCE_S,
+            remember=membership.remember,
+            on_taken=taken,
+            now=steady_s,
+        )
+
+        async def heeded(request: object) -> object:
+            return await static.send(request, send, coordinator.coordinator_dead)
+
+        coordinator._send_req = heeded
+
     async def _leave_for_former(self) -> None:
         """Remove a killed predecessor from the group, which would otherwise wait for its session to
         end.
 
-        The predecessor is certainly dead: only one process at a time can lock the data folder.
+        The predecessor is certainly dead: only one process at a time can lock the data folder. A
+        static member of the same name takes its place instead.
         """
-        former, group = self.membership.former_member, self.membership.settings.group_id
-        if not former:
+        settings = self.membership.settings
+        group = settings.group_id
+        former, instance = self.membership.former_member
+        if not former or (instance and instance == settings.group_instance_id):
             return
         coordinator = self._consumer._coordinator
         try:
@@ -134,6 +173,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         membership = self.membership
         settings = membership.settings
+        static = bool(settings.group_instance_id)
+        session_s = seconds(settings.group_instance_session) if static else SESSION_S
         consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.bootstrap_servers,
             client_id=settings.client_id,
@@ -143,9 +184,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             max_poll_interval_ms=NEVER_MS,
-            session_timeout_ms=int(SESSION_S * 1000),
+            group_instance_id=settings.group_instance_id or None,
+            session_timeout_ms=int(session_s * 1000),
             heartbeat_interval_ms=int(HEARTBEAT_S * 1000),
-            rebalance_timeout_ms=int(REBALANCE_S * 1000),
+            rebalance_timeout_ms=int((STATIC_REBALANCE_S if static else REBALANCE_S) * 1000),
             max_partition_fetch_bytes=1,
         )
         bootstrap.adopt(consumer._client, REQUEST_S)
@@ -166,6 +208,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
             membership.assignor.directory,
         )
         asyncio.run_coroutine_threadsafe(self._tell(assigned, steady_s()), self.consumer.loop)
+        if membership.misplaced(assigned):
+            membership.request_rejoin()
 
     async def _tell(self, assigned: Assigned, at: float) -> None:
         self.app.consumer_generation_id = assigned.generation

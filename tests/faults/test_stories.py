@@ -30,7 +30,6 @@ WORKERS = (
     faults.killed,
     faults.stopped_past_the_session,
     faults.stopped_two_generations,
-    faults.rolling_restart,
     faults.stalled_readers,
     faults.store_damaged,
     faults.inputs_truncated,
@@ -77,6 +76,15 @@ async def test_workers(
 ) -> None:
     await topic_admin.create(settings)
     await told(settings, tmp_path, round_seed, fault)
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["dynamic", "static"])
+async def test_rolling_restart(
+    wanted: None, named: bool, round_seed: int, settings: Settings, tmp_path: Path
+) -> None:
+    """Four workers, without and with static membership."""
+    await topic_admin.create(settings)
+    await told(settings, tmp_path, round_seed, faults.rolling_restart, workers=4, named=named)
 
 
 async def test_store_disk_full(

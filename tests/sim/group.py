@@ -217,7 +217,7 @@ class Link:
 
     async def run(self) -> None:
         """Stay in the group until cancelled."""
-        former = self._membership.former_member
+        former, _ = self._membership.former_member
         if former:
             try:
                 await self._group.ask(self._worker, lambda: self._group.left(former))

@@ -119,10 +119,17 @@ class Slot:
 class Cluster:
     """Workers that share a prefix. Started by hand, all ended when the `with` block ends."""
 
-    def __init__(self, settings: Settings, folder: Path, workers: int = 2) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, workers: int = 2, *, named: bool = False
+    ) -> None:
+        """`named`: with static membership."""
         self.settings = settings
         ports = _free_ports(workers)
-        self.slots = [Slot(settings, folder, *each) for each in enumerate(ports)]
+        names = [f"worker-{number}" if named else "" for number in range(workers)]
+        self.slots = [
+            Slot(replace(settings, group_instance_id=name), folder, number, port)
+            for number, (name, port) in enumerate(zip(names, ports, strict=True))
+        ]
 
     def __enter__(self) -> Self:
         return self

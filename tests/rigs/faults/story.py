@@ -76,6 +76,7 @@ async def under_way(
     seed: int,
     *,
     workers: int = 1,
+    named: bool = False,
     variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[Cluster, Traffic]]:
     """Workers that are ready, with `variables` in their environment; and traffic, whose sources
@@ -85,7 +86,7 @@ async def under_way(
     traffic = Traffic(ours, seed)
     for source in traffic.sources:
         await define(ours, source, "ACTIVE", updated_at=_DEFINED_MS)
-    with Cluster(ours, folder, workers) as cluster:
+    with Cluster(ours, folder, workers, named=named) as cluster:
         for slot in cluster.slots:
             slot.variables.update(variables or {})
         cluster.start()
@@ -101,10 +102,13 @@ async def told(
     fault: Fault,
     *,
     workers: int = 2,
+    named: bool = False,
     variables: Mapping[str, str] | None = None,
 ) -> Story:
-    """Tell the story of a fault to its end. Raises AssertionError."""
-    begun = under_way(settings, folder, seed, workers=workers, variables=variables)
+    """Tell the story of a fault to its end; `named`: with static membership. Raises
+    AssertionError.
+    """
+    begun = under_way(settings, folder, seed, workers=workers, named=named, variables=variables)
     async with begun as (cluster, traffic):
         story = Story(cluster, traffic, Random(f"{fault.__name__} {seed}"), seed)
         operator, observer = story.operator, story.observer

@@ -1,4 +1,6 @@
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from aiokafka.cluster import ClusterMetadata
@@ -20,6 +22,7 @@ MEMBERS = st.dictionaries(
         generation=st.integers(-1, 5),
         shards=st.frozensets(st.integers(0, 40), max_size=12),
         control=st.booleans(),
+        stored=st.frozensets(st.integers(0, 40), max_size=12),
     ),
     min_size=1,
     max_size=6,
@@ -78,6 +81,55 @@ def test_a_member_that_leaves_moves_only_its_own(
         return
     after = plan(rest, partitions)
     assert all(after.shards[p] == owner for p, owner in before.shards.items() if owner != leaving)
+
+
+def least_moves(held: Mapping[str, int], members: int, partitions: int) -> int:
+    """So many shards must move for balance: what each member has beyond its share, where as many
+    shares as possible are the larger ones of those who have more; and what nobody has.
+    """
+    low, extra = divmod(partitions, members)
+    richer = sum(count > low for count in held.values())
+    return partitions - sum(min(count, low) for count in held.values()) - min(extra, richer)
+
+
+@given(st.lists(st.sampled_from("abcde"), max_size=32), st.sets(st.sampled_from("abcdef")),
+       st.frozensets(st.integers(0, 31)))  # fmt: skip
+def test_whoever_joins_or_leaves_no_shard_moves_without_need(
+    owners: list[str], there: set[str], stored: frozenset[int]
+) -> None:
+    """From any holding, balanced or not, to any set of members."""
+    before = dict(enumerate(owners))
+    now = {*there, "a"}
+    holding = {
+        member: replace(claim, stored=stored)
+        for member, claim in _carried_out(dict.fromkeys(now, Claim("")), before, "a").items()
+    }
+    after = plan(holding, len(owners)).shards
+    held = Counter(owner for owner in owners if owner in now)
+    moved = [p for p in before if after[p] != before[p]]
+    assert len(moved) == least_moves(held, len(now), len(owners))
+
+
+@given(st.integers(2, 6), st.integers(1, 40), st.integers(0, 5))
+def test_a_worker_that_returns_gets_shards_that_it_has_stored(
+    workers: int, partitions: int, which: int
+) -> None:
+    """A rolling restart without static membership: the others keep theirs, and no store is filled
+    anew for the one that returns.
+    """
+    names = [f"w{number}" for number in range(workers)]
+    first = plan({name: Claim("") for name in names}, partitions)
+    full = _carried_out({name: Claim("") for name in names}, first.shards, first.control)
+    away = names[which % workers]
+    rest = {name: claim for name, claim in full.items() if name != away}
+    meanwhile = plan(rest, partitions)
+    holding = _carried_out(rest, meanwhile.shards, meanwhile.control)
+    returned = Claim("", stored=full[away].shards)
+    again = plan(holding | {away: returned}, partitions)
+    for partition, owner in first.shards.items():
+        if owner != away:
+            assert again.shards[partition] == owner
+    assert {p for p, owner in again.shards.items() if owner == away} <= full[away].shards
 
 
 def test_the_later_claim_counts() -> None:
@@ -146,6 +198,7 @@ def _carried_out(
             9,
             frozenset(p for p, owner in owners.items() if owner == member),
             member == control,
+            stored=claim.stored,
         )
         for member, claim in members.items()
     }
@@ -166,6 +219,7 @@ STRANGE = [
     b'{"address": "a", "generation": 1, "shards": {"0": 1}, "control": false, "rejoin": 0}',
     b'{"address": "a", "generation": 1e99, "shards": [], "control": false, "rejoin": 0}',
     b'{"address": "a", "generation": 1, "shards": [], "control": 1, "rejoin": 0}',
+    b'{"address": "a", "generation": 1, "shards": [], "control": true, "rejoin": 0, "stored": 1}',
 ]
 
 

@@ -3,6 +3,8 @@ import gc
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -10,10 +12,12 @@ import pytest
 from aiokafka.errors import RequestTimedOutError
 from faust.app.base import BootStrategy
 
+from schemas.errors import Fatal
 from streams.group.membership import Assigned, Membership
 from streams.group.transport import SCHEME
 from streams.kafka.topics import Topics
 from streams.settings import Settings
+from tests.rigs.dummies import until
 
 pytestmark = pytest.mark.connected
 
@@ -49,7 +53,9 @@ class Member(faust.App):
 
 
 @asynccontextmanager
-async def member(settings: Settings, address: str) -> AsyncIterator[Member]:
+async def member(
+    settings: Settings, address: str, failed: list[BaseException] | None = None
+) -> AsyncIterator[Member]:
     topics = Topics(settings.prefix)
     app = Member(
         settings.group_id,
@@ -61,7 +67,7 @@ async def member(settings: Settings, address: str) -> AsyncIterator[Member]:
         stream_wait_empty=False,
         web_enabled=False,
     )
-    failed: list[BaseException] = []
+    unexpected: list[BaseException] = []
     app.told = asyncio.Queue()
     sharded = list(topics.events.values())
     app.topics.add(app.topic(*sharded, topics.control))
@@ -71,7 +77,7 @@ async def member(settings: Settings, address: str) -> AsyncIterator[Member]:
         topics.control,
         address=lambda: address,
         on_assigned=app.told.put,
-        on_failed=failed.append,
+        on_failed=(unexpected if failed is None else failed).append,
     )
     async with asyncio.timeout(60):
         await app.start()
@@ -79,7 +85,7 @@ async def member(settings: Settings, address: str) -> AsyncIterator[Member]:
             yield app
         finally:
             await app.stop()
-    assert failed == []
+    assert unexpected == []
 
 
 async def test_one_member_holds_all_and_fetches_nothing(settings: Settings, topics: Topics) -> None:
@@ -121,12 +127,49 @@ async def test_rejoin_from_another_thread_makes_a_generation(
 async def test_a_successor_knows_its_predecessor(settings: Settings, topics: Topics) -> None:
     async with member(settings, "http://one:1") as app:
         await app.next_told(lambda told: told.shards)
-        former = app.membership.former_member
+        former, _ = app.membership.former_member
         assert former
     async with member(settings, "http://one:1") as app:
-        assert app.membership.former_member == former
+        assert app.membership.former_member == (former, "")
         await app.next_told(lambda told: told.shards)
-        assert app.membership.former_member not in ("", former)
+        assert app.membership.former_member[0] not in ("", former)
+
+
+async def test_a_static_member_that_restarts_moves_nothing_and_makes_no_generation(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    def named(name: str) -> Settings:
+        more = {"data_dir": tmp_path / name, "group_instance_id": name,
+                "group_instance_session": "PT20S"}  # fmt: skip
+        return replace(settings, **more)  # type: ignore[arg-type]  # read by field, as in load
+
+    failed: list[BaseException] = []
+    async with member(named("a"), "http://a:1", failed) as a:
+        await a.next_told(lambda told: told.shards)
+        async with member(named("b"), "http://b:1") as b:
+            shared = await b.next_told(lambda told: len(told.shards) == 2)
+            await a.next_told(lambda told: told.generation == shared.generation)
+        # it has ended, and has not left
+        async with member(named("b"), "http://b:1") as b:
+            again = await b.next_told(lambda told: told.shards)
+            assert again == shared
+            assert a.told.empty()
+        # the others would ask it at its former address
+        async with member(named("b"), "http://b:2") as b:
+            moved = await b.next_told(lambda told: told.generation > shared.generation)
+            assert moved.shards == shared.shards
+            here = await a.next_told(lambda told: told.generation == moved.generation)
+            assert here.directory == moved.directory
+            assert {moved.directory.shards[p] for p in moved.shards} == {"http://b:2"}
+        # a process with the same name and folder: the first one is taken for dead, and is told
+        assert failed == []
+        async with member(named("a"), "http://a:1") as usurper:
+            await usurper.next_told(lambda told: told.shards)
+            await until(lambda: bool(failed), 30)
+            assert isinstance(failed[0], Fatal)
+            assert "Another worker has the group_instance_id a" in str(failed[0])
+            assert a.membership.silent_s() == float("inf")
+            assert usurper.membership.silent_s() < 10
 
 
 async def test_a_commit_for_lag_tools_that_times_out_is_tried_once_and_leaves_nothing_behind(
