@@ -7,7 +7,7 @@ STAMP := $(VENV)/.made-from-lock
 BENCH_STAMP := $(VENV)/.made-from-bench-lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo test lint types format unit fuzz faults bench reference pictures lock clean
+.PHONY: help setup demo test lint types format unit sim fuzz faults bench reference site pictures lock clean
 
 help:
 	@echo 'make demo    a day of events through a real broker: expiry, archive, restore, checked'
@@ -21,6 +21,7 @@ help:
 	@echo 'make bench   the benchmarks, with the programs they compare with'
 	@echo 'make setup   .venv with the locked packages (the others do this by themselves)'
 	@echo 'make reference  write docs/reference from the code'
+	@echo 'make site    the documentation as a site, in build/site'
 	@echo 'make pictures  make the pictures of the README from the tests of the page'
 	@echo 'make lock    choose package versions anew'
 
@@ -72,7 +73,10 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 	@touch $@
 
 reference: $(STAMP)
-	@$(BIN)/python -m agents.reference
+	@$(BIN)/python -m agents.cli.reference
+
+site: $(STAMP)
+	@$(BIN)/python -m tests.rigs.documentation
 
 pictures: $(STAMP)
 	@$(BIN)/pytest -q tests/agents/web/test_page_source.py tests/agents/web/test_page_audience_connected.py \

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from agents.cli.reference import files
 from agents.coordinator.rules.wording import KEEPS_HOT
 from agents.filters.errors import FilterError
 from agents.filters.parsing import parse
 from agents.filters.vocabulary import VOCABULARY
-from agents.reference.__main__ import files
 from agents.reference.filters import TABLES
 from schemas.tables.interaction import CHANNELS
 from streams.kafka.topic_specs import Topics

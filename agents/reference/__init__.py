@@ -3,12 +3,14 @@
 Each page is made from the code: filters, states, codes, definitions, commands, settings, topics,
 decisions, records. `pages.page(NAME)` returns a `Page` of paragraphs and tables, for two programs:
 
-- `python -m agents.reference` (`make reference`) writes the pages to `docs/reference/`;
+- `python -m agents.cli.reference` (`make reference`) writes the pages to `docs/reference/`, with
+  those of the HTTP calls (`agents/web/http_reference.py`) and of the commands
+  (`agents/cli/cli_reference.py`), which this room may not import;
 - `emberline help TOPIC` prints a page: `pages.NAMES` are its topics.
 
 `asyncapi.document` describes the same topics and records for programs: workers serve it, and
 `emberline topics asyncapi` prints it.
 
-Imports the rooms whose contract it describes. A page is imported only when it is used. No I/O
-except in `__main__`. Begin with `page`, then `pages`.
+Imports the rooms whose contract it describes. A page is imported only when it is used. No I/O.
+Begin with `page`, then `pages`.
 """
