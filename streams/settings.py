@@ -57,6 +57,69 @@ class Settings:
         values.text(r"[^\s,]+:\d+(,[^\s,]+:\d+)*", "an address such as host:9092"),
         "addresses of the Kafka brokers, with commas between",
     )
+    kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = _setting(
+        "plaintext",
+        values.choice("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
+        "how connections to the brokers are secured: plaintext, ssl (encrypted), sasl_plaintext "
+        "(user and password), or sasl_ssl (both)",
+    )
+    kafka_ca_file: str = _setting(
+        "",
+        values.text(),
+        "certificates that the brokers' must come from, PEM (empty: the system's)",
+    )
+    kafka_cert_file: str = _setting(
+        "", values.text(), "certificate that this client shows the brokers, with its chain, PEM"
+    )
+    kafka_key_file: str = _setting(
+        "", values.text(), "private key of that certificate, PEM (empty: in kafka_cert_file)"
+    )
+    kafka_key_password: str = _setting("", values.text(), "password of that key", secret=True)
+    kafka_key_password_file: str = _setting(
+        "", values.text(), "file whose first line is that password, instead of the setting"
+    )
+    kafka_check_hostname: bool = _setting(
+        True, values.flag, "whether a broker's certificate must name the host that is connected to"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = (
+        _setting(
+            "SCRAM-SHA-512",
+            values.choice("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
+            "how this client proves who it is, with sasl_plaintext and sasl_ssl: PLAIN, "
+            "SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER",
+        )
+    )
+    kafka_sasl_user: str = _setting("", values.text(), "user of PLAIN and SCRAM")
+    kafka_sasl_password: str = _setting("", values.text(), "password of that user", secret=True)
+    kafka_sasl_password_file: str = _setting(
+        "", values.text(), "file whose first line is that password, instead of the setting"
+    )
+    kafka_token_file: str = _setting(
+        "", values.text(), "file with the token of OAUTHBEARER; read again for each connection"
+    )
+    kafka_token_url: values.Address = _setting(
+        "",
+        values.address,
+        "address that gives tokens for OAUTHBEARER (client credentials of OAuth 2), instead of the "
+        "file",
+    )
+    kafka_token_client_id: str = _setting(
+        "", values.text(), "client id with which tokens are asked for"
+    )
+    kafka_token_client_secret: str = _setting(
+        "", values.text(), "secret of that client id", secret=True
+    )
+    kafka_token_client_secret_file: str = _setting(
+        "", values.text(), "file whose first line is that secret, instead of the setting"
+    )
+    kafka_token_scope: str = _setting(
+        "", values.text(), "scope that is asked for (empty: the server's default)"
+    )
+    kafka_token_ca_file: str = _setting(
+        "",
+        values.text(),
+        "certificates that the token server's must come from, PEM (empty: the system's)",
+    )
     prefix: str = _setting(
         "emberline.",
         values.text(r"[A-Za-z0-9._-]{0,150}", "letters, digits, dots, dashes, underscores"),
@@ -311,6 +374,17 @@ class Settings:
     )
     schema_registry_password_file: str = _setting(
         "", values.text(), "file whose first line is that password, instead of the setting"
+    )
+    schema_registry_token_file: str = _setting(
+        "",
+        values.text(),
+        "file with a token for the schema registry (bearer), instead of user and password; read "
+        "again for each call",
+    )
+    schema_registry_ca_file: str = _setting(
+        "",
+        values.text(),
+        "certificates that the schema registry's must come from, PEM (empty: the system's)",
     )
     public_url: values.Address = _setting(
         "", values.address, "address of the worker as people reach it: links in mail begin with it"

@@ -18,6 +18,10 @@ from streams.kafka import topics as topic_admin
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
 from tests.rigs import lanes
+from tests.rigs.certificates import authority
+from tests.rigs.secured import secured
+
+__all__ = ["authority", "secured"]
 
 # how long an example takes says more about the machine's other work than about the code;
 # what hangs meets pytest's own timeout

@@ -212,3 +212,22 @@ def test_a_class_has_a_name_of_its_own() -> None:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
     assert {name for name in found if found.count(name) > 1} == ALIKE
+
+
+CLIENTS = {"AIOKafkaAdminClient", "AIOKafkaClient", "AIOKafkaConnection", "AIOKafkaConsumer",
+           "AIOKafkaProducer", "create_conn", "Connection", "Client"}  # fmt: skip
+MAKERS = {"streams.kafka.bootstrap", "streams.kafka.clients", "streams.kafka.diagnosis"}
+"""The modules that may make clients of brokers: with the security of the settings."""
+
+
+def test_no_client_of_a_broker_is_made_without_the_security_of_the_settings() -> None:
+    wrong = [
+        f"{name}:{node.lineno} makes {called}"
+        for name, file in modules()
+        if name not in MAKERS
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        for called in [ast.unparse(node.func).rpartition(".")[2]]
+        if called in CLIENTS
+    ]
+    assert wrong == [], "streams/kafka/clients.py makes them"

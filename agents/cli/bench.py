@@ -26,6 +26,7 @@ from agents.tools.bench.query import QueryOptions as Query
 from agents.tools.bench.query import query
 from agents.tools.bench.recovery import RecoveryOptions as Recovery
 from agents.tools.bench.recovery import recovery
+from agents.tools.bench.secured import secured_grounds, secured_ingest
 from agents.tools.bench.soak import SoakOptions as Soak
 from agents.tools.bench.soak import soak
 
@@ -78,6 +79,10 @@ def _measure(
 
     with ground(settings_of(ctx), say) as where:
         report = asyncio.run(work(where, options, say))
+    _show(ctx, as_json, report)
+
+
+def _show(ctx: click.Context, as_json: bool, report: BenchReport) -> None:
     if as_json:
         emit(report.as_json())
     else:
@@ -88,6 +93,11 @@ def _measure(
 
 @command.command("ingest", help="Events a second, beside Faust's table, Quix and bare consumption.")
 @click.option("--peers/--no-peers", default=True, show_default=True, help="Measure them too.")
+@click.option(
+    "--secured",
+    is_flag=True,
+    help="Measure TLS with SCRAM beside plain connections instead, on a new local broker.",
+)
 @_options(
     Ingest,
     events="Events that the worker takes in.",
@@ -99,8 +109,18 @@ def _measure(
     quix_processes="Processes of Quix Streams.",
     runs="Runs of everything.",
 )
-def _ingest(ctx: click.Context, as_json: bool, **given: Any) -> None:
-    _measure(ctx, as_json, ingest, Ingest(**given, partitions=_partitions(ctx)))
+def _ingest(ctx: click.Context, as_json: bool, secured: bool, **given: Any) -> None:
+    options = Ingest(**given, partitions=_partitions(ctx))
+    if not secured:
+        _measure(ctx, as_json, ingest, options)
+        return
+
+    def say(sentence: str) -> None:
+        out(sentence, err=True)
+
+    with secured_grounds(say) as grounds:
+        report = asyncio.run(secured_ingest(grounds, options, say))
+    _show(ctx, as_json, report)
 
 
 @command.command("lifecycle", help="Seconds from a command to the event that says it is done.")

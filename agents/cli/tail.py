@@ -14,6 +14,7 @@ from schemas.records.codec import Undecodable, decode
 from schemas.words.nearest import nearest
 from streams.kafka.environment import Environment
 from streams.kafka.log import LogReader, Partition, ReaderOptions
+from streams.kafka.refusal import unreachable
 from streams.kafka.topics import Topics
 
 __all__ = ["TailLine", "readable", "tail"]
@@ -72,10 +73,11 @@ async def tail(
             for line in _lines(await fetcher.fetch(_IDLE_MS)):
                 show(line)
     except (KafkaError, TimeoutError, OSError) as error:
-        raise Recoverable(
+        otherwise = Recoverable(
             f"The Kafka broker at {settings.bootstrap_servers} does not answer any more",
             remedy="Start it again, or try again",
-        ) from error
+        )
+        raise unreachable(error, otherwise) from error
     finally:
         await fetcher.close()
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from agents.cli.group import Words
-from agents.cli.options import emit, json_option, run, settings_of
+from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.cli.tail import TailLine, tail
 from agents.reference.asyncapi import document
+from agents.reference.rights import ROLES, command_of, rights
+from agents.reference.rights import as_json as right_json
 from agents.terminal.say import say
 from streams.kafka.environment import Environment
 from streams.kafka.topics import check, create, repair
@@ -127,6 +129,38 @@ def describe_topics(ctx: click.Context, as_json: bool) -> None:
     else:
         for line in json.dumps(found, indent=2, ensure_ascii=False).splitlines():
             say(line)
+
+
+@command.command(
+    "acls", help="Print the least rights of each role, as commands of Kafka. It needs no broker."
+)
+@click.option("--role", type=Word(ROLES), multiple=True, help="Only this role. May be repeated.")
+@click.option(
+    "--principal",
+    default="",
+    metavar="NAME",
+    help="Who gets the rights; without it User: and the role.",
+)
+@click.option("--group", default="", metavar="NAME", help="The group of a consumer.")
+@json_option
+@click.pass_context
+def print_acls(
+    ctx: click.Context, role: tuple[str, ...], principal: str, group: str, as_json: bool
+) -> None:
+    """A comment with the role, then its commands."""
+    settings = settings_of(ctx)
+    roles = {}
+    for name in role or ROLES:
+        who = principal or f"User:{name}"
+        found = rights(settings, name, group or f"{settings.prefix}{name}")
+        commands = [command_of(one, who, settings.bootstrap_servers) for one in found]
+        roles[name] = {"principal": who, "rights": [*map(right_json, found)], "commands": commands}
+        if not as_json:
+            say(f"# {name}: {ROLES[name]}")
+            for line in commands:
+                say(line)
+    if as_json:
+        emit({"roles": roles})
 
 
 @command.command("tail", help="Print a topic's last records, decoded; a record a line.")

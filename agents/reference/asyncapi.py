@@ -71,11 +71,27 @@ def document(settings: Settings) -> dict[str, Any]:
 def _servers(settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
     registry_url = re.sub(r"//[^/]*@", "//", settings.schema_registry_url)
     bound = {"schemaRegistryUrl": registry_url, "schemaRegistryVendor": "confluent"}
+    tls = settings.kafka_security in ("ssl", "sasl_ssl")
     for number, host in enumerate(settings.bootstrap_servers.split(","), 1):
-        server: dict[str, Any] = {"host": host, "protocol": "kafka"}
+        server: dict[str, Any] = {"host": host, "protocol": "kafka-secure" if tls else "kafka"}
+        if security := _security(settings):
+            server["security"] = [security]
         if registry_url:
             server["bindings"] = {"kafka": bound | {"bindingVersion": _BINDING}}
         yield f"kafka-{number}", server
+
+
+def _security(settings: Settings) -> dict[str, str] | None:
+    """How a client proves who it is, in AsyncAPI's words."""
+    if settings.kafka_security in ("sasl_plaintext", "sasl_ssl"):
+        kind = {
+            "PLAIN": "plain",
+            "SCRAM-SHA-256": "scramSha256",
+            "SCRAM-SHA-512": "scramSha512",
+            "OAUTHBEARER": "http",
+        }[settings.kafka_sasl_mechanism]
+        return {"type": kind, "scheme": "bearer"} if kind == "http" else {"type": kind}
+    return {"type": "X509"} if settings.kafka_cert_file else None
 
 
 def _channel(spec: TopicSpec, about: TopicFacts, messages: Mapping[str, Any]) -> dict[str, Any]:

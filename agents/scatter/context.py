@@ -1,5 +1,6 @@
 """The objects of a worker that the handlers of all routes need."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -78,6 +79,10 @@ class WorkerContext:
     admission: Admission = field(init=False)
     spools: Quota = field(init=False)
     exports: KeptFiles = field(init=False, repr=False)
+    refusal: Callable[[], str] = lambda: ""
+    """Why brokers refuse new connections of this worker, or which rights it lacks; empty if they do
+    not.
+    """
     nonces: Nonces = field(default_factory=Nonces, repr=False)
     peers: Peers = field(init=False, repr=False)
     ended_sessions: EndedSessions = field(init=False, repr=False)

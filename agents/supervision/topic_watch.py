@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from schemas.errors import Recoverable
 from streams.kafka.environment import Environment
@@ -20,10 +21,19 @@ class TopicWatch:
     """Regularly compares the topics with their specification, and with their former layout.
 
     `findings` are the problems of the last check; each is logged when it appears, and when it is
-    solved.
+    solved. `rights` are the operations by topic that the worker needs, and `lacking` says which of
+    its rights somebody has taken away.
     """
 
-    def __init__(self, environment: Environment, *, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        rights: Mapping[str, Collection[str]] = MappingProxyType({}),
+        every_s: float = EVERY_S,
+    ) -> None:
+        self.lacking = ""
+        self._rights = rights
         self.findings: tuple[TopicProblem, ...] = ()
         self._settings = environment.settings
         self._kafka = environment.kafka
@@ -64,8 +74,21 @@ class TopicWatch:
                 log.debug("topics not compared: %s", error)  # the gate says who does not answer
             await asyncio.sleep(self._every_s)
 
+    async def _compare_rights(self) -> None:
+        if not self._rights:
+            return
+        name = f"{self._settings.prefix}shard-0"
+        found = await self._kafka.admin.lacking(self._rights, name)
+        lacking = f"this worker lacks {', '.join(found)}" if found else ""
+        if lacking and lacking != self.lacking:
+            log.error(f"{lacking}: `emberline topics acls --role worker` says how to grant it")
+        if self.lacking and not lacking:
+            log.warning("this worker has its rights again")
+        self.lacking = lacking
+
     async def once(self) -> None:
         """Check now. Raises Recoverable if the broker refuses; then the former findings stay."""
+        await self._compare_rights()
         problems, there = await self._kafka.admin.inspect()
         topics = Topics(self._settings.prefix)
         read = {*topics.events.values(), topics.users, topics.repartition}

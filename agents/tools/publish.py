@@ -15,11 +15,11 @@ from itertools import compress, count
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeAlias
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from schemas.errors import Fatal, Recoverable
-from streams.kafka import bootstrap
+from schemas.errors import EmberlineError, Fatal, Recoverable
+from streams.kafka import clients
+from streams.kafka.refusal import denied, unreachable
 from streams.settings import Settings
 
 __all__ = [
@@ -131,9 +131,9 @@ class Publisher:
         self._settings = settings
         self._in_flight: deque[tuple[asyncio.Future[Any], int]] = deque()
         self._bytes = 0
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap_servers,
-            client_id=settings.client_id,
+        self._producer = clients.producer(
+            settings,
+            settings.client_id,
             compression_type=compression,
             max_batch_size=BATCH_BYTES,
             max_request_size=4 * BATCH_BYTES,
@@ -141,7 +141,6 @@ class Publisher:
             transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_MS,
         )
-        bootstrap.adopt(self._producer.client, bootstrap.WRITE_S)
 
     async def __aenter__(self) -> Self:
         """Connect. Raises Recoverable if no broker answers."""
@@ -149,10 +148,11 @@ class Publisher:
             await self._producer.start()
         except KafkaError as error:
             await self._producer.stop()
-            raise Recoverable(
+            otherwise = Recoverable(
                 f"No Kafka broker answers at {self._settings.bootstrap_servers}: {error}",
                 remedy="Start one (`emberline broker`) or set KAFKA_BOOTSTRAP_SERVERS",
-            ) from error
+            )
+            raise unreachable(error, otherwise) from error
         return self
 
     async def __aexit__(
@@ -241,17 +241,20 @@ class Publisher:
             async with asyncio.timeout(METADATA_S):
                 return len(await self._producer.partitions_for(topic))
         except (KafkaError, TimeoutError) as error:
+            if lacking := denied(error, f"topic {topic}"):
+                raise lacking from error
             raise Fatal(
                 f"There is no topic {topic} at {self._settings.bootstrap_servers}",
                 remedy="Make the topics with `emberline topics create`, or correct the prefix",
             ) from error
 
 
-def _failed(topic: str, error: KafkaError) -> Recoverable:
-    return Recoverable(
+def _failed(topic: str, error: KafkaError) -> EmberlineError:
+    otherwise = Recoverable(
         f"Publishing to {topic} failed: {type(error).__name__} {error}",
         remedy="Look at the broker; what was not acknowledged has to be sent again",
     )
+    return unreachable(error, otherwise)
 
 
 def _by_partition(numbers: list[int]) -> Iterator[tuple[int, list[bool]]]:

@@ -231,6 +231,11 @@ COMPONENTS: Mapping[str, Any] = {
                     {"type": "null"},
                 ],
             },
+            "broker": {
+                **_NAME,
+                "description": "why the brokers refuse new connections of this worker, or which "
+                "rights it lacks",
+            },
             "topics": _list({"type": "object"}),
             "sources": {"type": "object", "additionalProperties": _COUNT},
             "sweep": shape(

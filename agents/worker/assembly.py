@@ -25,6 +25,7 @@ from agents.views import catalog_view, state_view
 from agents.views.catalog_view import CatalogView
 from agents.views.request_view import RequestView
 from agents.views.state_view import StateView
+from agents.worker.preflight import rights_on_topics
 from schemas.decode.batch_records import KafkaRecord
 from streams.clock import steady_s
 from streams.kafka.environment import Environment
@@ -73,7 +74,8 @@ def assemble(
     requests = RequestView(erasures=view.erasures)
     keyring, control = KeyRing(settings.keys_file), Topics(settings.prefix).control
     budget = Budget(settings, scheduler=Scheduler(environment.clock))
-    gate, ownership, watch = BrokerGate(environment.kafka), Ownership(now), TopicWatch(environment)
+    gate, ownership = BrokerGate(environment.kafka), Ownership(now)
+    watch = TopicWatch(environment, rights=rights_on_topics(settings))
     cache = shared_cache(budget.cache_bytes)
 
     def email_of(name: str) -> str:
@@ -123,6 +125,7 @@ def assemble(
             catalog,
             clock=environment.clock,
             requests=requests,
+            refusal=lambda: gate.trouble or watch.lacking,
         )
 
     companions: dict[str, MakeActor] = {

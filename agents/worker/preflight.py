@@ -8,15 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agents.reference.rights import rights
 from agents.supervision.broker_gate import BrokerGate
 from schemas.errors import Fatal, Recoverable
+from streams.kafka.environment import Environment
 from streams.kafka.log import Log
+from streams.kafka.refusal import BrokerRefuses, Denied
+from streams.settings import Settings
 
-__all__ = ["locked", "topics_checked"]
+__all__ = ["locked", "rights_checked", "rights_on_topics", "topics_checked"]
 
 log = logging.getLogger(__name__)
 
 LOCK = "worker.lock"
+_NAMED = 8
 
 
 @contextmanager
@@ -64,14 +69,48 @@ def _private(folder: Path) -> None:
         log.warning("other users may read the data folder %s: chmod 700 %s", folder, folder)
 
 
+def rights_on_topics(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The operations by topic that a worker needs."""
+    needed = (right for right in rights(settings, "worker") if right.resource == "topic")
+    return {right.name: right.operations for right in needed}
+
+
+async def rights_checked(environment: Environment) -> None:
+    """Wait for the broker, then compare the rights of this client with those of a worker.
+
+    Raises BrokerRefuses if the brokers do not accept it, Denied with the rights that it lacks.
+    """
+    settings, admin = environment.settings, environment.kafka.admin
+    wanted = rights_on_topics(settings)
+    gate = BrokerGate(environment.kafka, patient=False)
+    while True:
+        await gate.passed()
+        try:
+            lacking = await admin.lacking(wanted, f"{settings.prefix}shard-0")
+        except BrokerRefuses:
+            raise  # only a person can change it
+        except Recoverable as error:
+            log.warning("%s", error)
+            continue
+        if not lacking:
+            return
+        more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+        named = f"{', '.join(lacking[:_NAMED])}{more}"
+        raise Denied(
+            f"This worker lacks rights on the cluster: {named}",
+            remedy="`emberline topics acls --role worker` prints the commands that grant them",
+        )
+
+
 async def topics_checked(kafka: Log) -> None:
     """Wait for the broker, then compare the topics with their specification.
 
     Settings of our own topics that an earlier version created differently are corrected, and
     logged. Raises Fatal naming the missing topics, or the first wrong topic, its setting and the
-    remedy; the others are logged.
+    remedy; the others are logged. Raises BrokerRefuses if the brokers do not accept this client, or
+    it lacks a right.
     """
-    gate = BrokerGate(kafka)
+    gate = BrokerGate(kafka, patient=False)
     while True:
         await gate.passed()
         try:
@@ -80,6 +119,8 @@ async def topics_checked(kafka: Log) -> None:
                 for problem in await kafka.admin.repair():
                     log.warning("topic %s, and is now", problem)
                 problems, _ = await kafka.admin.inspect()
+        except BrokerRefuses:
+            raise  # only a person can change it
         except Recoverable as error:
             log.warning("%s", error)
             continue

@@ -17,7 +17,7 @@ from agents.http.spool import clean_up
 from agents.web import access_log
 from agents.worker.app import App, build_app
 from agents.worker.assembly import assemble
-from agents.worker.preflight import locked, topics_checked
+from agents.worker.preflight import locked, rights_checked, topics_checked
 from schemas.errors import EmberlineError, Fatal
 from streams.ending import end_all
 from streams.kafka.environment import Environment
@@ -72,11 +72,16 @@ async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
         environment = Environment.of(settings)
         with locked(settings.data_dir):
             await asyncio.to_thread(clean_up, settings.data_dir)
-            if await _before(topics_checked(environment.kafka), stopping):
+            if await _before(_checked(environment), stopping):
                 await _run(environment, stopping, on_ready)
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+async def _checked(environment: Environment) -> None:
+    await rights_checked(environment)
+    await topics_checked(environment.kafka)
 
 
 async def _before(work: Any, stopping: asyncio.Event) -> bool:

@@ -64,6 +64,7 @@ class LocalBroker:
         self._env = env
         self._say = say
         self._process: BrokerProcess | None = None
+        self._in_docker = True
 
     @property
     def log(self) -> Path:
@@ -79,7 +80,8 @@ class LocalBroker:
             if await_answer(named, _EXTERNAL_S) is None:
                 raise Recoverable(
                     f"No Kafka broker answers at {named}, named by KAFKA_BOOTSTRAP_SERVERS",
-                    remedy="Start it, or unset the variable to have one run here",
+                    remedy="Start it, or unset the variable to have one run here; a broker with "
+                    "TLS or SASL cannot be used for this",
                 )
             self.bootstrap_servers, self.how = named, "external"
             return
@@ -172,14 +174,15 @@ class LocalBroker:
         if java and folder is not None:
             properties = self.folder / "server.properties"
             data = self.folder / "data"
-            properties.write_text(server_properties(data, port, controller_port))
+            properties.write_text(self._properties(data, port, controller_port))
             run = [java, f"-Xmx{self._heap}", "-Xms128m", "-cp", f"{folder}/*"]
             run += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
             if not (data / "meta.properties").exists():
-                _format([*run, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"], properties)
+                quick = [*run, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+                _format(quick, properties, self._format_options())
             return "java", [*run, "kafka.Kafka", str(properties)]
         docker = shutil.which("docker", path=self._env.get("PATH"))
-        if docker and _engine_runs(docker):
+        if self._in_docker and docker and _engine_runs(docker):
             compose = self.folder / "docker-compose.yml"
             compose.write_text(compose_file(port))
             project = f"emberline-{uuid.uuid5(uuid.NAMESPACE_URL, str(self.folder)).hex[:8]}"
@@ -191,6 +194,12 @@ class LocalBroker:
             remedy="Install them (on Debian: apt-get install default-jre-headless maven), "
             "or start Docker, or set KAFKA_BOOTSTRAP_SERVERS to a broker that runs",
         )
+
+    def _properties(self, data: Path, port: int, controller_port: int) -> str:
+        return server_properties(data, port, controller_port)
+
+    def _format_options(self) -> list[str]:
+        return []
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
@@ -228,12 +237,12 @@ class LocalBroker:
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
 
-def _format(run: list[str], properties: Path) -> None:
+def _format(run: list[str], properties: Path, options: list[str]) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     # with "=" between: an id may begin with a dash
     tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"]
     done = subprocess.run(
-        [*run, *tool, "--config", str(properties)],
+        [*run, *tool, *options, "--config", str(properties)],
         capture_output=True,
         text=True,
         timeout=_FORMAT_S,

@@ -1,11 +1,13 @@
 """What a local single-node broker is started with: server.properties, or a compose file."""
 
+import contextlib
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from streams.devbroker.jars import KAFKA_VERSION
 
-__all__ = ["compose_file", "free_ports", "server_properties"]
+__all__ = ["compose_file", "free_ports", "listener_ports", "server_properties"]
 
 _ONE_NODE = {
     "node.id": "1",
@@ -44,14 +46,37 @@ def free_ports(wanted: int | None = None) -> tuple[int, int]:
         return first.getsockname()[1], second.getsockname()[1]
 
 
-def server_properties(data: Path, port: int, controller_port: int) -> str:
-    """Text of server.properties for a broker on 127.0.0.1."""
-    listen = f"PLAINTEXT://127.0.0.1:{port}"
+def listener_ports(count: int) -> list[int]:
+    """So many free ports."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def server_properties(
+    data: Path,
+    port: int,
+    controller_port: int,
+    more: Mapping[str, str] | None = None,
+    listeners: Mapping[str, str] | None = None,
+) -> str:
+    """Text of server.properties for a broker on 127.0.0.1. `listeners` are addresses by name,
+    besides that for plaintext; `more` are further settings.
+    """
+    listen = ",".join(
+        [
+            f"PLAINTEXT://127.0.0.1:{port}",
+            *(f"{name}://{address}" for name, address in (listeners or {}).items()),
+        ]
+    )
     properties = _ONE_NODE | {
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
         "listeners": f"{listen},CONTROLLER://127.0.0.1:{controller_port}",
         "advertised.listeners": listen,
         "log.dirs": str(data),
+        **(more or {}),
     }
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 

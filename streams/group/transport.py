@@ -26,7 +26,7 @@ from streams.clock import steady_s
 from streams.group.membership import SESSION_S, Assigned, Membership
 from streams.group.other_loop import run_in
 from streams.group.static_member import StaticMember
-from streams.kafka import bootstrap
+from streams.kafka import clients
 from streams.period import seconds
 from streams.settings import Settings
 
@@ -175,9 +175,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
         settings = membership.settings
         static = bool(settings.group_instance_id)
         session_s = seconds(settings.group_instance_session) if static else SESSION_S
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.bootstrap_servers,
-            client_id=settings.client_id,
+        return clients.consumer(
+            settings,
+            settings.client_id,
+            REQUEST_S,
             group_id=settings.group_id,
             partition_assignment_strategy=[membership.assignor],
             enable_auto_commit=False,
@@ -190,8 +191,6 @@ class _Thread(driver.AIOKafkaConsumerThread):
             rebalance_timeout_ms=int((STATIC_REBALANCE_S if static else REBALANCE_S) * 1000),
             max_partition_fetch_bytes=1,
         )
-        bootstrap.adopt(consumer._client, REQUEST_S)
-        return consumer
 
     def assigned(self, partitions: list[TopicPartition]) -> None:
         """Called by aiokafka at the end of every rebalance."""
@@ -334,7 +333,8 @@ def _lost(settings: Settings, error: KafkaError | TimeoutError) -> Fatal:
     return Fatal(
         f"The worker group {settings.group_id} at {settings.bootstrap_servers} cannot be "
         f"joined: {error!r}",
-        remedy="Check the rights of this client on the group, then start the worker again",
+        remedy="Check the rights of this client on the group (`emberline topics acls`), then start "
+        "the worker again",
     )
 
 

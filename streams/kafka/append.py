@@ -8,8 +8,9 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import Recoverable
 from streams.ending import to_the_end, within
-from streams.kafka import bootstrap
+from streams.kafka import clients
 from streams.kafka.log import Record
+from streams.kafka.refusal import unreachable
 from streams.settings import Settings
 
 __all__ = ["Appender"]
@@ -50,11 +51,12 @@ class Appender:
                 return int((await asyncio.shield(sent)).offset)
         except (KafkaError, OSError, TimeoutError) as error:
             await self._drop(producer)
-            raise Recoverable(
+            otherwise = Recoverable(
                 f"{record.topic}: a record is not acknowledged ({type(error).__name__} {error})",
                 remedy=f"Look at the broker at {self._settings.bootstrap_servers}; then send it "
                 "again",
-            ) from error
+            )
+            raise unreachable(error, otherwise, f"topic {record.topic}") from error
 
     async def close(self) -> None:
         """Disconnect. Records in flight may or may not arrive."""
@@ -63,16 +65,15 @@ class Appender:
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
             if self._producer is None:
-                producer = AIOKafkaProducer(
-                    bootstrap_servers=self._settings.bootstrap_servers,
-                    client_id=f"{self._settings.client_id}-{self._name}",
+                producer = clients.producer(
+                    self._settings,
+                    f"{self._settings.client_id}-{self._name}",
                     max_batch_size=_MOST_BYTES,
                     max_request_size=_MOST_BYTES,
                     request_timeout_ms=int(APPEND_S * 1000),
                     enable_idempotence=True,
                     acks="all",
                 )
-                bootstrap.adopt(producer.client, bootstrap.WRITE_S)
                 try:
                     await producer.start()
                 except BaseException:  # a cancelled start has connections open too

@@ -15,14 +15,19 @@ from typing import Any, TypeVar
 
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
-from aiokafka.conn import AIOKafkaConnection, CloseReason, create_conn
+from aiokafka.conn import CloseReason
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import EndTxnRequest
 
+from schemas.errors import EmberlineError
 from streams.ending import end_all, to_the_end
+from streams.kafka.connection import Connection
+from streams.kafka.diagnosis import diagnosed, was_closed
+from streams.kafka.refusal import BrokerRefuses, RefusedConnection, found_in, refused
+from streams.kafka.security import Security, security_of
 from streams.settings import Settings
 
 __all__ = ["READ_S", "WRITE_S", "Client", "adopt", "answers", "client"]
@@ -38,6 +43,8 @@ READ_S = 3.0
 WRITE_S = 4.0
 #: How long a connection may take, with the first question on it.
 CONNECT_S = 1.5
+#: With TLS or SASL, which take several questions and some work of both sides.
+SECURED_CONNECT_S = 4.0
 #: An answer that waits for other members of the group: for one that hangs, until its session ends.
 JOIN_S = 12.0
 #: After this time without an answer the next broker is asked too.
@@ -45,6 +52,9 @@ NEXT_S = 0.25
 #: A broker that was silent is asked last for this time.
 SHUNNED_S = 15.0
 CLOSE_S = 1.0
+#: A session that cannot be renewed is tried again after this time, as long as it lasts.
+RENEW_AGAIN_S = 2.0
+RETIRING_S = 0.2
 _MOST_ADDRESSES = 1_000
 
 
@@ -92,6 +102,11 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
     """
 
     _sync_task: asyncio.Task[None] | None
+    #: How connections are secured.
+    security: Security
+    _retiring: set[Connection]
+    #: Why the last connection was refused, if it was.
+    _refused: RefusedConnection | None = None
     #: Requests to end a transaction that went out and were not answered.
     ends_unanswered = 0
 
@@ -99,7 +114,8 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         """Learns the cluster's metadata from the host that answers first; begins with the host that
         answered last time.
 
-        Raises KafkaConnectionError if no host answers in time.
+        Raises KafkaConnectionError if no host answers in time, and RefusedConnection if none
+        accepts this client.
         """
         hosts: list[Address] = sorted(
             ((host, port) for host, port, _ in self.hosts), key=_health.rank
@@ -109,6 +125,8 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
                 [self._introduction(*host) for host in hosts],
                 discard=lambda late: late[0].close(),
             )
+        except RefusedConnection:
+            raise
         except kafka_errors.KafkaError as error:
             raise kafka_errors.KafkaConnectionError(f"Unable to bootstrap from {hosts}") from error
         _health.answered((connection.host, connection.port))
@@ -122,67 +140,102 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
 
     def _introduction(
         self, host: str, port: int
-    ) -> Callable[[], Awaitable[tuple[AIOKafkaConnection, Any]]]:
-        async def introduced() -> tuple[AIOKafkaConnection, Any]:
+    ) -> Callable[[], Awaitable[tuple[Connection, Any]]]:
+        async def introduced() -> tuple[Connection, Any]:
             connection = await self._connect(host, port)
             try:
                 return connection, await connection.send(MetadataRequest([]))
+            except kafka_errors.KafkaError as error:
+                connection.close()
+                # with TLS 1.3 a broker refuses a client's certificate only now
+                raise await self._refusal(error, host, port) or error from error
             except BaseException:  # also when cancelled: nobody else knows this connection
                 connection.close()
                 raise
 
         return introduced
 
-    async def _connect(self, host: str, port: int, **more: Any) -> AIOKafkaConnection:
-        """Raises KafkaConnectionError."""
+    async def _connect(self, host: str, port: int, **more: Any) -> Connection:
+        """Raises KafkaConnectionError; RefusedConnection if only a person can change it."""
         timeout_ms = self._request_timeout_ms
+        security = self.security
+        limit_s = SECURED_CONNECT_S if security.secures else CONNECT_S
         try:
-            connection = await create_conn(
+            connection = Connection(
                 host,
                 port,
                 client_id=self._client_id,
-                request_timeout_ms=min(timeout_ms, int(CONNECT_S * 1000)),
-                ssl_context=self._ssl_context,
-                security_protocol=self._security_protocol,
+                request_timeout_ms=min(timeout_ms, int(limit_s * 1000)),
                 max_idle_ms=self._connections_max_idle_ms,
-                sasl_mechanism=self._sasl_mechanism,
-                sasl_plain_username=self._sasl_plain_username,
-                sasl_plain_password=self._sasl_plain_password,
-                sasl_kerberos_service_name=self._sasl_kerberos_service_name,
-                sasl_kerberos_domain_name=self._sasl_kerberos_domain_name,
-                sasl_oauth_token_provider=self._sasl_oauth_token_provider,
+                **await security.arguments(),
                 **more,
             )
-        except (OSError, TimeoutError, kafka_errors.KafkaError) as error:
+            await connection.connect()
+        except (OSError, TimeoutError, kafka_errors.KafkaError, EmberlineError) as error:
+            refusal = await self._refusal(error, host, port)
+            if refusal is not None:
+                raise refusal from error
             _health.silent((host, port))
             raise kafka_errors.KafkaConnectionError(f"{host}:{port}: {error!r}") from error
+        self._refused = None
         connection._request_timeout = timeout_ms / 1000
         return connection
 
+    async def _refusal(
+        self, error: BaseException, host: str, port: int
+    ) -> RefusedConnection | None:
+        found = refused(error, f"{host}:{port}", self.security.settings)
+        if found is None and was_closed(error):
+            why = await diagnosed(host, port, self.security)
+            found = (
+                RefusedConnection(f"The broker at {host}:{port}: {why[0]}", why[1]) if why else None
+            )
+        self._refused = found
+        return found
+
     async def _get_conn(
         self, node_id: Any, *, group: int = ConnectionGroup.DEFAULT, no_hint: bool = False
-    ) -> AIOKafkaConnection | None:
+    ) -> Connection | None:
         """A connection to a broker, or None; a broker that hangs does not delay connections to
         others.
         """
         key = (node_id, group)
         locks: dict[Any, asyncio.Lock] = self.__dict__.setdefault("_locks", {})
         async with locks.setdefault(key, asyncio.Lock()):
-            found = self._conns.get(key)
-            if found is not None and found.connected():
-                return found
-            self._conns.pop(key, None)
+            former: Connection | None = self._conns.get(key)
+            if former is not None and not former.connected():
+                self._conns.pop(key)
+                former = None
+            if former is not None and time.monotonic() < former.renew_at:
+                return former
             broker = self.cluster.broker_metadata(node_id)
             if broker is not None:
                 try:
-                    self._conns[key] = await self._connect(
+                    made = await self._connect(
                         broker.host, broker.port, on_close=self._on_connection_closed
                     )
-                    return self._conns[key]
                 except kafka_errors.KafkaConnectionError:
                     pass  # told by the answer None, and by what the caller makes of it
+                else:
+                    if former is not None:
+                        self._retire(former)
+                    self._conns[key] = made
+                    return made
+            if former is not None and former.connected() and time.monotonic() < former.ends_at:
+                # the broker takes requests on it for some time yet; they need not wait for each try
+                former.renew_at = time.monotonic() + RENEW_AGAIN_S
+                return former
             self.force_metadata_update()
             return None
+
+    def _retire(self, former: Connection) -> None:
+        """Close a connection once the requests on it are answered: another is used now."""
+        if former.is_busy:
+            self._retiring.add(former)
+            asyncio.get_running_loop().call_later(RETIRING_S, self._retire, former)
+        else:
+            self._retiring.discard(former)
+            former.close()
 
     async def send(
         self, node_id: Any, request: Any, *, group: int = ConnectionGroup.DEFAULT
@@ -190,7 +243,10 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         """As aiokafka's `send`; an answer that waits for other group members may take longer."""
         connection = await self._get_conn(node_id, group=group)
         if connection is None:
-            raise kafka_errors.NodeNotReadyError(f"broker {node_id} cannot be connected to")
+            why = self._refused
+            raise kafka_errors.NodeNotReadyError(
+                f"broker {node_id} cannot be connected to{f': {why}' if why else ''}"
+            ) from why
         writer = connection._writer
         timeout_s = connection._request_timeout
         if isinstance(request, JoinGroupRequest | SyncGroupRequest):
@@ -265,6 +321,8 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         await to_the_end(self._closed())
 
     async def _closed(self) -> None:
+        for former in self._retiring:
+            former.close()
         writers = [connection._writer for connection in self._conns.values()]
         closing = asyncio.create_task(super().close())
         await asyncio.wait([closing], timeout=CLOSE_S)
@@ -297,30 +355,47 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
 
 
 def client(settings: Settings, name: str, request_s: float = READ_S) -> Client:
-    """A client of the settings' brokers, not connected yet; `name` is shown in their logs."""
-    return Client(
+    """A client of the settings' brokers, not connected yet; `name` is shown in their logs.
+
+    Raises UsageError for settings of security that cannot work.
+    """
+    made = Client(
         bootstrap_servers=settings.bootstrap_servers,
         client_id=f"{settings.client_id}-{name}",
         request_timeout_ms=int(request_s * 1000),
     )
+    _secure(made, settings)
+    return made
 
 
-def adopt(found: AIOKafkaClient, request_s: float) -> None:
+def adopt(found: AIOKafkaClient, settings: Settings, request_s: float) -> None:
     """Gives a client that a consumer, producer or admin client has created the behaviour of this
-    module.
+    module, and the security of the settings.
 
-    Must be called before the client connects.
+    Must be called before the client connects. Raises as `client`.
     """
+    _secure(found, settings)
     found.__class__ = Client
     found._request_timeout_ms = int(request_s * 1000)
 
 
+def _secure(found: Any, settings: Settings) -> None:
+    found.security = security_of(settings)
+    found._retiring = set()
+
+
 async def answers(settings: Settings, name: str, host_s: float) -> bool:
-    """Whether any of the settings' brokers answers; each has this many seconds."""
+    """Whether any of the settings' brokers answers; each has this many seconds.
+
+    Raises BrokerRefuses if those that answer do not accept this client.
+    """
     asked = client(settings, name, host_s)
     try:
         await asked.bootstrap()
-    except kafka_errors.KafkaError:
+    except kafka_errors.KafkaError as error:
+        refusal = found_in(error)
+        if refusal is not None:
+            raise BrokerRefuses(refusal.what, remedy=refusal.remedy) from error
         return False
     finally:
         await asked.close()
@@ -335,11 +410,12 @@ async def _raced(
 
     Each attempt begins when the previous one has failed or has taken `NEXT_S`. Attempts that are
     too late are cancelled, and their results are discarded. Raises the KafkaError of the last
-    attempt if all fail.
+    attempt if all fail; of the first one that was refused, if one was.
     """
     running: set[asyncio.Task[T]] = set()
     left = list(attempts)
     last: kafka_errors.KafkaError = kafka_errors.NoBrokersAvailable()
+    refusal: RefusedConnection | None = None
     try:
         while left or running:
             if left:
@@ -354,10 +430,10 @@ async def _raced(
                 try:
                     return task.result()
                 except kafka_errors.KafkaError as error:
-                    last = error
+                    last, refusal = error, refusal or found_in(error)
                 except TimeoutError as error:
                     last = kafka_errors.RequestTimedOutError(str(error))
-        raise last
+        raise refusal or last
     finally:
         try:
             await end_all(running)

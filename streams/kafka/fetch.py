@@ -35,6 +35,7 @@ from streams.kafka.log import (
     ReaderOptions,
 )
 from streams.kafka.opening import open_batches
+from streams.kafka.refusal import lacks, unreachable
 from streams.kafka.topic_layout import ids_told
 from streams.settings import Settings
 
@@ -43,6 +44,7 @@ __all__ = ["Fetcher"]
 log = logging.getLogger(__name__)
 
 READ_COMMITTED = 1
+_NO_RIGHT = kafka_errors.TopicAuthorizationFailedError
 RETRY_S = 0.1
 #: So long a broker may take to answer after the wait that it was asked for.
 ANSWER_S = 0.25
@@ -104,6 +106,8 @@ class Fetcher:
         self._asked: dict[int, list[Partition]] = {}
         self._unreadable = options.unreadable
         self._trouble_said = 0.0
+        #: Topics that this client may not read, as of the last answer.
+        self._denied: set[str] = set()
         self._answered = self._now()
 
     async def start(self) -> None:
@@ -117,10 +121,11 @@ class Fetcher:
             await asyncio.gather(*map(client.ready, leaders))
         except kafka_errors.KafkaError as error:
             await client.close()
-            raise Recoverable(
+            otherwise = Recoverable(
                 f"the broker at {self._settings.bootstrap_servers} does not answer: "
                 f"{type(error).__name__}"
-            ) from error
+            )
+            raise unreachable(error, otherwise) from error
         except BaseException:  # a cancelled start has connections open too
             await client.close()
             raise
@@ -171,11 +176,14 @@ class Fetcher:
     async def fetch(self, max_wait_ms: int = IDLE_WAIT_MS) -> list[RecordBatch]:
         """The next batches, decompressed, up to `bytes_per_fetch`; otherwise as `fetch_sealed`.
 
-        A batch that cannot be read is skipped with a warning, and passed to `unreadable`.
+        A batch that cannot be read is skipped with a warning, and passed to `unreadable`. Raises
+        Denied if this client may not read a topic.
         """
         before = self.positions()
         sealed = await self.fetch_sealed(max_wait_ms)
         if not sealed:
+            if self._denied:
+                raise lacks(f"Read on topic {', '.join(sorted(self._denied))}")
             return []
         limits = self._settings.max_batch_bytes, self._bytes
         heavy = sum(len(batch.wire) for batch in sealed) > UNPACK_IN_THREAD
@@ -338,7 +346,10 @@ class Fetcher:
         heard = self._protocol.heard(asked, response)
         if not heard.refused and not heard.other:
             self._answered = self._now()
+        self._denied -= {topic for topic, _ in asked.positions}
         for partition, why in heard.refused:
+            if why == _NO_RIGHT.__name__:
+                self._denied.add(partition[0])
             self._trouble([partition], f"{partition[0]}[{partition[1]}]: {why}")
         if heard.other:
             await self._check_ids(client, heard.other)

@@ -1,17 +1,16 @@
 """The log that brokers keep: `log.Log` over aiokafka."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from random import Random
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from schemas.errors import Fatal, Recoverable
 from streams.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
-from streams.kafka import bootstrap, offsets
+from streams.kafka import bootstrap, clients, offsets
 from streams.kafka import topics as topic_admin
 from streams.kafka.fetch import Fetcher
 from streams.kafka.log import (
@@ -23,6 +22,7 @@ from streams.kafka.log import (
     Partition,
     ReaderOptions,
 )
+from streams.kafka.refusal import lacks, unreachable
 from streams.kafka.topic_specs import TopicLayout, TopicProblem
 from streams.settings import Settings
 
@@ -99,6 +99,12 @@ class KafkaAdmin:
         """As `topics.repair`."""
         return await topic_admin.repair(self._settings)
 
+    async def lacking(
+        self, wanted: Mapping[str, Collection[str]], transactional_id: str
+    ) -> list[str]:
+        """As `topics.lacking`."""
+        return await topic_admin.lacking(self._settings, wanted, transactional_id)
+
     async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         """As `offsets.bounds`."""
         return await offsets.bounds(self._settings, partitions)
@@ -111,13 +117,17 @@ class KafkaAdmin:
             await client.bootstrap()
             await client.set_topics(topics)
             found = {topic: client.cluster.partitions_for_topic(topic) for topic in topics}
+            hidden = client.cluster.unauthorized_topics & set(topics)
         except KafkaError as error:
-            raise Recoverable(
+            otherwise = Recoverable(
                 f"The broker at {servers} does not answer: {type(error).__name__}",
                 remedy="Start one (`emberline broker`) or set KAFKA_BOOTSTRAP_SERVERS",
-            ) from error
+            )
+            raise unreachable(error, otherwise) from error
         finally:
             await client.close()
+        if hidden:
+            raise lacks(f"Describe on topic {', '.join(sorted(hidden))}")
         for topic, numbers in found.items():
             if not numbers:
                 raise Fatal(
@@ -136,11 +146,7 @@ class KafkaAdmin:
 
     async def delete_below(self, partition: Partition, offset: int) -> None:
         """By the request of the same meaning, DeleteRecords."""
-        admin = AIOKafkaAdminClient(
-            bootstrap_servers=self._settings.bootstrap_servers,
-            client_id=f"{self._settings.client_id}-purge",
-        )
-        bootstrap.adopt(admin._client, bootstrap.READ_S)
+        admin = clients.admin(self._settings, f"{self._settings.client_id}-purge")
         try:
             async with asyncio.timeout(_DELETE_S):
                 await admin.start()
@@ -148,10 +154,11 @@ class KafkaAdmin:
                 await admin.delete_records({at: RecordsToDelete(before_offset=offset)})
         except (KafkaError, OSError, TimeoutError) as error:
             topic, number = partition
-            raise Recoverable(
+            otherwise = Recoverable(
                 f"{topic}[{number}]: records below {offset} are not deleted "
                 f"({type(error).__name__})",
                 remedy="Give this client the right to delete records of the topic",
-            ) from error
+            )
+            raise unreachable(error, otherwise, f"topic {topic}") from error
         finally:
             await admin.close()

@@ -8,7 +8,7 @@ Every coroutine method may be cancelled, and every one has a time limit, which i
 Errors of brokers are `Recoverable`: repeating may succeed, and is always safe.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -314,7 +314,10 @@ class LogAdmin(Protocol):
     """
 
     async def answers(self, host_s: float) -> bool:
-        """Whether any broker answers; each has `host_s` seconds. Raises nothing."""
+        """Whether any broker answers; each has `host_s` seconds.
+
+        Raises `refusal.BrokerRefuses` if those that answer do not accept this client.
+        """
 
     async def topics(self) -> dict[str, int]:
         """The number of partitions of every topic of the cluster, also of other programs.
@@ -341,6 +344,15 @@ class LogAdmin(Protocol):
         once they are solved.
 
         Raises `Recoverable` if no broker answers within 30 s, `Fatal` if the broker refuses.
+        """
+
+    async def lacking(
+        self, wanted: Mapping[str, Collection[str]], transactional_id: str
+    ) -> list[str]:
+        """The rights that this client lacks, in words: on topics (`wanted`: operations by topic),
+        on the group of workers and on a transactional id.
+
+        Raises `Recoverable` if no broker answers within 30 s.
         """
 
     async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:

@@ -11,6 +11,7 @@ from schemas.errors import Recoverable
 from streams.kafka import bootstrap
 from streams.kafka.fetch import READ_COMMITTED
 from streams.kafka.log import Partition
+from streams.kafka.refusal import unreachable
 from streams.settings import Settings
 
 __all__ = ["bounds"]
@@ -38,9 +39,10 @@ async def bounds(
             begin = await _ask(client, partitions, _EARLIEST)
             end = await _ask(client, partitions, _LATEST)
     except (kafka_errors.KafkaError, TimeoutError) as error:
-        raise Recoverable(
+        otherwise = Recoverable(
             f"the broker at {settings.bootstrap_servers} does not answer: {type(error).__name__}"
-        ) from error
+        )
+        raise unreachable(error, otherwise) from error
     finally:
         await client.close()
     return {partition: (begin[partition], end[partition]) for partition in partitions}

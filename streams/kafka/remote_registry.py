@@ -15,8 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,8 +23,10 @@ from schemas.errors import Fatal, Recoverable, UsageError
 from schemas.records import foreign, registry
 from schemas.records.foreign import BadSchema
 from schemas.records.registry import FILES, SchemaSource, UnknownSchema
-from streams.kafka.registry_http import Caller, CallFailed, RegistryAnswer
+from streams.kafka.bounded_http import TLS_DEFAULT, Caller, CallFailed, HttpAnswer, basic
+from streams.secret_file import first_line, secret_of
 from streams.settings import Settings
+from streams.tls import ClientTls, TlsFiles
 from streams.trusted import check_file, check_target, is_loopback
 
 __all__ = [
@@ -95,15 +96,15 @@ class HttpSource:
         self,
         url: str,
         *,
-        user: str = "",
-        password: str = "",
+        authorization: Callable[[], str] = lambda: "",
+        tls: ClientTls = TLS_DEFAULT,
         timeout: float = 10.0,
         forget_after: float = 15.0,
         rest: float = 2.0,
         misses: int = _MISSES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._caller = Caller(url, user=user, password=password, deadline_s=timeout)
+        self._caller = Caller(url, authorization=authorization, tls=tls, deadline_s=timeout)
         self._wait_s = 3 * timeout
         self._forget_after = forget_after
         self._rest = rest
@@ -291,18 +292,18 @@ class HttpSource:
             raise BadSchema(f"{subject[:80]} version {version} has no schema")
         return foreign.parsed(content["schema"]), content.get("references")
 
-    def _call(self, call: Callable[[], RegistryAnswer]) -> RegistryAnswer:
+    def _call(self, call: Callable[[], HttpAnswer]) -> HttpAnswer:
         try:
             answer = call()
             if answer.status != _NOT_FOUND and answer.status not in _REFUSED | {200}:
                 raise CallFailed(f"status {answer.status}")
-        except CallFailed as error:
+        except (CallFailed, UsageError) as error:  # or a file that cannot be read any more
             raise self._unreachable(str(error)) from error
         with self._lock:
             self._failed = None
         return answer
 
-    def _object(self, answer: RegistryAnswer, where: str) -> dict[str, Any]:
+    def _object(self, answer: HttpAnswer, where: str) -> dict[str, Any]:
         if answer.status != 200:
             raise self._unreachable(f"{where}: {_reason(answer)}")
         try:
@@ -323,12 +324,12 @@ class HttpSource:
         return error
 
 
-def _make_room(kept: dict[int, Any], most: int) -> None:
+def _make_room(kept: dict[Any, Any], most: int) -> None:
     while len(kept) >= most:
         del kept[next(iter(kept))]
 
 
-def _reason(answer: RegistryAnswer) -> str:
+def _reason(answer: HttpAnswer) -> str:
     try:
         message = str(json.loads(answer.body).get("message"))
     except (ValueError, AttributeError, RecursionError):
@@ -397,32 +398,49 @@ def source_for(settings: Settings) -> SchemaSource:
 
 def registry_of(settings: Settings) -> HttpSource | None:
     """The schema registry of the settings, if there is one. Raises UsageError."""
-    if not settings.schema_registry_url:
+    url = settings.schema_registry_url
+    if not url:
         return None
-    if not is_loopback(urlsplit(str(settings.schema_registry_url)).hostname or ""):
+    if not is_loopback(urlsplit(str(url)).hostname or ""):
         check_target(settings, "schema_registry_password", "schema_registry_url")
-        check_file(settings, "schema_registry_password_file", "schema_registry_url")
-    return _shared(
-        str(settings.schema_registry_url), settings.schema_registry_user, _password(settings)
-    )
+        for file in ("schema_registry_password_file", "schema_registry_token_file"):
+            check_file(settings, file, "schema_registry_url")
+    _authorization(settings)  # a file that cannot be read is an error at the start
+    with _lock:
+        key = tuple(getattr(settings, name) for name in _SETTINGS)
+        found = _shared.get(key)
+        if found is None:
+            _make_room(_shared, _SOURCES)
+            files = TlsFiles(ca=settings.schema_registry_ca_file, ca_name="schema_registry_ca_file")
+            tls = ClientTls(files)
+            tls.context()
+            found = _shared[key] = HttpSource(
+                str(url), authorization=partial(_authorization, settings), tls=tls
+            )
+        return found
 
 
-def _password(settings: Settings) -> str:
-    name = settings.schema_registry_password_file
-    if not name:
-        return settings.schema_registry_password
-    try:
-        return Path(name).expanduser().read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"schema_registry_password_file: {name} cannot be read: {type(error).__name__}",
-            remedy="Name a file with the password in its first line",
-        ) from error
+def _authorization(settings: Settings) -> str:
+    """As the files say now. Raises UsageError."""
+    if settings.schema_registry_token_file:
+        return f"Bearer {first_line(settings.schema_registry_token_file, _TOKEN_FILE)}"
+    password = secret_of(settings, "schema_registry_password")
+    user = settings.schema_registry_user
+    return basic(user, password) if user else ""
 
 
-@cache
-def _shared(url: str, user: str, password: str) -> HttpSource:
-    return HttpSource(url, user=user, password=password)
+_TOKEN_FILE = "schema_registry_token_file"
+_SETTINGS = (
+    "schema_registry_url",
+    "schema_registry_user",
+    "schema_registry_password",
+    "schema_registry_password_file",
+    _TOKEN_FILE,
+    "schema_registry_ca_file",
+)
+_SOURCES = 64
+_shared: dict[tuple[object, ...], HttpSource] = {}
+_lock = threading.Lock()
 
 
 @cache

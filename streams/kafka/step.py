@@ -15,8 +15,9 @@ from aiokafka import errors as kafka_errors
 
 from schemas.errors import Recoverable
 from streams.ending import to_the_end, within
-from streams.kafka import bootstrap
+from streams.kafka import bootstrap, clients
 from streams.kafka.log import Fenced, Record, RecordGroup, StepFailed
+from streams.kafka.refusal import unreachable
 from streams.period import seconds
 from streams.settings import Settings
 
@@ -49,9 +50,11 @@ class StepProducer:
 
         Raises `StepFailed` if the broker does not answer in time.
         """
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.bootstrap_servers,
-            client_id=f"{self._settings.client_id}-{self.transactional_id}",
+        producer = clients.producer(
+            self._settings,
+            f"{self._settings.client_id}-{self.transactional_id}",
+            # a batch may take as long as its step; who hangs is found out earlier, and asked anew
+            min(bootstrap.WRITE_S, self._timeout_s / 2),
             transactional_id=self.transactional_id,
             transaction_timeout_ms=int(self._timeout_s * 1000),
             max_batch_size=MAX_BATCH_BYTES,
@@ -61,8 +64,6 @@ class StepProducer:
             acks="all",
         )
         self._producer = producer
-        # a batch may take as long as its step; who hangs is found out earlier, and asked anew
-        bootstrap.adopt(producer.client, min(bootstrap.WRITE_S, self._timeout_s / 2))
         try:
             async with asyncio.timeout(self._timeout_s * 2):
                 await producer.start()
@@ -240,4 +241,5 @@ async def _enqueue_group(
 def _failure(transactional_id: str, error: BaseException) -> Recoverable:
     kind = Fenced if isinstance(error, _FENCED) else StepFailed
     detail = f"{type(error).__name__} {error}".strip()
-    return kind(f"{transactional_id}: the step was not committed ({detail})")
+    why = unreachable(error, Recoverable(""))
+    return kind(f"{transactional_id}: the step was not committed ({detail})", remedy=why.remedy)

@@ -24,9 +24,22 @@ from aiokafka.protocol.types import (
 
 from schemas.errors import Recoverable
 from streams.kafka.bootstrap import Client
+from streams.kafka.refusal import unreachable
 from streams.kafka.topic_specs import TopicLayout
 
-__all__ = ["Uuid", "ids_told", "layouts"]
+__all__ = ["OPERATIONS", "Uuid", "ids_told", "layouts", "operations"]
+
+OPERATIONS = {
+    "Read": 3,
+    "Write": 4,
+    "Create": 5,
+    "Delete": 6,
+    "Alter": 7,
+    "Describe": 8,
+    "DescribeConfigs": 10,
+    "AlterConfigs": 11,
+}
+"""Kafka's numbers of operations on topics."""
 
 _UNKNOWN_TOPIC = 3
 _NO_ID = b"\0" * 16
@@ -38,6 +51,22 @@ async def layouts(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str,
     Raises Recoverable if the broker refuses, KafkaError if it does not answer.
     """
     return _layouts(await admin._send_request(_Metadata(list(names))))
+
+
+async def operations(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, frozenset[str]]:
+    """What this client may do with each topic: Kafka's names of OPERATIONS. Nothing with a topic
+    that it may not even describe, and everything with one that does not exist.
+
+    Raises KafkaError if no broker answers.
+    """
+    wanted = list(names)
+    answer = await admin._send_request(_Metadata(wanted, operations=True))
+    found = dict.fromkeys(wanted, frozenset(OPERATIONS))
+    for code, name, _, _, _, bits, _ in answer.topics:
+        if code != _UNKNOWN_TOPIC:
+            allowed = bits if code == 0 else 0
+            found[name] = frozenset(one for one, bit in OPERATIONS.items() if allowed >> bit & 1)
+    return found
 
 
 async def ids_told(client: Client, names: Iterable[str]) -> dict[str, str]:
@@ -55,10 +84,12 @@ def _layouts(answer: Any) -> dict[str, TopicLayout]:
         if code == _UNKNOWN_TOPIC:
             continue
         if code:
-            raise Recoverable(
-                f"The broker does not describe topic {name}: {for_code(code).__name__}",
+            error = for_code(code)
+            otherwise = Recoverable(
+                f"The broker does not describe topic {name}: {error.__name__}",
                 remedy="Try again, or check the rights of this client",
             )
+            raise unreachable(error(), otherwise, f"topic {name}")
         replicas = min((len(part[4]) for part in partitions), default=0)
         found[name] = TopicLayout(len(partitions), replicas, topic_id.hex())
     return found
@@ -144,9 +175,10 @@ class _MetadataStruct(RequestStruct):  # type: ignore[misc]  # untyped
 class _Metadata(Request[_MetadataStruct]):  # type: ignore[misc]  # untyped
     API_KEY = 3
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], *, operations: bool = False) -> None:
         self._names = names
+        self._operations = operations
 
     def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
         topics: list[Any] = [(_NO_ID, name, {}) for name in self._names]
-        return request_struct_class(topics, False, False, False, {})
+        return request_struct_class(topics, False, False, self._operations, {})

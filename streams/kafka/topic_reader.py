@@ -12,6 +12,7 @@ from schemas.records import codec
 from streams.kafka import foreign_records
 from streams.kafka.foreign_records import pass_over
 from streams.kafka.log import Log, LogReader, Partition, ReaderOptions
+from streams.kafka.refusal import unreachable
 
 __all__ = ["Located", "TopicReader", "read_all", "read_each", "read_table", "records_of"]
 
@@ -46,10 +47,11 @@ class TopicReader:
             await reader.start()
             yield cls(reader, ends)
         except KafkaError as error:
-            raise Recoverable(
+            otherwise = Recoverable(
                 f"The broker at {kafka.address} does not answer: {type(error).__name__}",
                 remedy="Start one (`emberline broker`) or set KAFKA_BOOTSTRAP_SERVERS",
-            ) from error
+            )
+            raise unreachable(error, otherwise) from error
         finally:
             await reader.close()
 

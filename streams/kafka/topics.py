@@ -1,17 +1,21 @@
 """Creates missing topics on the broker, and compares existing ones with their specification."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import logging
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.client import CoordinationType
 from aiokafka.errors import KafkaError, for_code
 
 from schemas.errors import Fatal, Recoverable
-from streams.kafka import bootstrap
-from streams.kafka.topic_layout import layouts
+from streams.kafka import bootstrap, clients
+from streams.kafka.refusal import unreachable
+from streams.kafka.topic_layout import layouts, operations
 from streams.kafka.topic_repair import set_configs
 from streams.kafka.topic_specs import (
     DELETE_RETENTION_MS,
@@ -38,11 +42,14 @@ __all__ = [
     "configs",
     "create",
     "inspect",
+    "lacking",
     "partitions",
     "repair",
     "specs",
     "topic_ids",
 ]
+
+log = logging.getLogger(__name__)
 
 _ALREADY_EXISTS = 36
 _DEADLINE_S = 30.0
@@ -113,6 +120,38 @@ async def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
     return {name: one.topic_id for name, one in found.items() if one.topic_id.strip("0")}
 
 
+async def lacking(
+    settings: Settings, wanted: Mapping[str, Collection[str]], transactional_id: str
+) -> list[str]:
+    """The rights that this client lacks, in words: of the wanted operations (Kafka's names) by
+    topic, on the group of workers, and on a transactional id.
+
+    A right that cannot be asked for now counts as there. Raises Recoverable if no broker answers in
+    30 s.
+    """
+    async with _admin(settings) as admin:
+        allowed = await operations(admin, wanted)
+        found = [
+            f"{operation} on topic {topic}"
+            for topic, needed in wanted.items()
+            for operation in needed
+            if operation not in allowed[topic]
+        ]
+        for kind, name, what, denial in (
+            (CoordinationType.GROUP, settings.group_id, "Read on group",
+             kafka_errors.GroupAuthorizationFailedError),
+            (CoordinationType.TRANSACTION, transactional_id, "Write on transactional id",
+             kafka_errors.TransactionalIdAuthorizationFailed),
+        ):  # fmt: skip
+            try:
+                await admin._client.coordinator_lookup(kind, name)
+            except denial:
+                found.append(f"{what} {name}")
+            except KafkaError as error:
+                log.debug("rights on %s are not known: %r", name, error)
+    return found
+
+
 async def _problems(admin: AIOKafkaAdminClient, settings: Settings) -> list[TopicProblem]:
     return (await _inspected(admin, settings))[0]
 
@@ -160,17 +199,17 @@ async def _admin(
     settings: Settings, answer_s: float = bootstrap.READ_S
 ) -> AsyncIterator[AIOKafkaAdminClient]:
     servers = settings.bootstrap_servers
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, client_id=f"{settings.client_id}-topics")
-    bootstrap.adopt(admin._client, answer_s)
+    admin = clients.admin(settings, f"{settings.client_id}-topics", answer_s)
     try:
         async with asyncio.timeout(_DEADLINE_S):
             await admin.start()
             yield admin
     except (KafkaError, TimeoutError, OSError) as error:
-        raise Recoverable(
+        otherwise = Recoverable(
             f"The Kafka broker at {servers} does not answer ({type(error).__name__})",
             remedy="Start it (`emberline broker` runs one here) or set --bootstrap-servers",
-        ) from error
+        )
+        raise unreachable(error, otherwise) from error
     finally:
         await admin.close()
 
@@ -191,7 +230,8 @@ async def _create(
             detail = next(filter(None, message), None) or for_code(code).__name__
             raise Fatal(
                 f"The broker refused to create topic {name}: {detail}",
-                remedy="Check replication_factor, the prefix, and the rights of this client",
+                remedy="Check replication_factor, the prefix, and the rights of this client "
+                "(`emberline topics acls --role setup`)",
             )
     return made
 
@@ -222,10 +262,11 @@ async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str
     for answer in answers:
         for code, message, _, name, entries in answer.resources:
             if code:
-                raise Recoverable(
+                otherwise = Recoverable(
                     f"The broker does not return the settings of topic {name}: "
                     f"{message or for_code(code).__name__}",
                     remedy="Try again, or check the rights of this client",
                 )
+                raise unreachable(for_code(code)(), otherwise, f"topic {name} (DescribeConfigs)")
             configs[name] = {entry[0]: entry[1] or "" for entry in entries}
     return configs

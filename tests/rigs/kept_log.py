@@ -5,7 +5,7 @@ through the seam.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -155,6 +155,12 @@ class _KeptAdmin:
     async def configs(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
         wanted = {spec.name: dict(spec.configs) for spec in specs(self._log.settings)}
         return {topic: wanted[topic] | self._log.other_configs.get(topic, {}) for topic in topics}
+
+    async def lacking(
+        self, wanted: Mapping[str, Collection[str]], transactional_id: str
+    ) -> list[str]:
+        """None: there are no rights here."""
+        return []
 
     async def inspect(self) -> tuple[list[TopicProblem], dict[str, TopicLayout]]:
         there: dict[str, TopicLayout] = {}

@@ -8,12 +8,15 @@ import base64
 import contextlib
 import io
 import json
+import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
 
 import fastavro
+
+from streams.devbroker.certificates import Certificate
 
 MEDIA = "application/vnd.schemaregistry.v1+json"
 
@@ -30,6 +33,8 @@ class RegistryServer(ThreadingHTTPServer):
     def __init__(self, user: str = "", password: str = "") -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.login = f"{user}:{password}" if user else ""
+        self.bearer = ""
+        self.scheme = "http"
         self.asked: list[str] = []
         self.schemas: dict[int, dict[str, Any]] = {}
         self.subjects: dict[str, list[int]] = {}
@@ -41,7 +46,14 @@ class RegistryServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}"
+
+    def secure(self, certificate: Certificate) -> None:
+        """Speak TLS from the next connection on."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate.chain, certificate.key)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.scheme = "https"
 
     def register(self, subject: str, schema: Any, references: Any = ()) -> int:
         """The id of a schema, the same for the same schema."""
@@ -102,10 +114,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, body: Any) -> None:
         server = self.server
         server.asked.append(f"{self.command} {self.path}")
-        login = base64.b64encode(server.login.encode()).decode()
+        login = f"Basic {base64.b64encode(server.login.encode()).decode()}"
+        login = f"Bearer {server.bearer}" if server.bearer else login
         if server.down:
             status, content = 503, b"{}"
-        elif server.login and self.headers.get("Authorization") != f"Basic {login}":
+        elif (server.login or server.bearer) and self.headers.get("Authorization") != login:
             status, content = 401, json.dumps({"message": "Unauthorized"}).encode()
         else:
             status, content = server.answer(self.command, self.path, body)

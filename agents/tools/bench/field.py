@@ -12,11 +12,10 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from agents.tools.process import environment_of
 from streams import erasure_key
 from streams.devbroker.broker import LocalBroker
+from streams.kafka import clients
 from streams.kafka import topics as topic_admin
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics
@@ -24,7 +23,7 @@ from streams.settings import Settings, load
 
 __all__ = ["Field", "Ground", "field", "free_port", "ground"]
 
-_REQUEST_MS = 60_000
+_REQUEST_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,9 @@ def ground(settings: Settings, say: Callable[[str], None]) -> Iterator[Ground]:
     folder = Path(tempfile.mkdtemp(prefix="emberline-broker-"))
     try:
         with LocalBroker(folder, say=say) as local:
-            yield Ground(local.bootstrap_servers, chosen)
+            # which is not secured
+            plain = {name: one for name, one in chosen.items() if not name.startswith("kafka_")}
+            yield Ground(local.bootstrap_servers, plain)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -120,9 +121,7 @@ def free_port() -> int:
 async def _delete(settings: Settings) -> None:
     """Delete every topic of the prefix, including the peers' changelogs."""
     marks = (settings.prefix, settings.prefix.replace(".", "-"))
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.bootstrap_servers, request_timeout_ms=_REQUEST_MS
-    )
+    admin = clients.admin(settings, settings.client_id, _REQUEST_S)
     # a broker that has gone has nothing to clean up
     with contextlib.suppress(OSError):
         await admin.start()

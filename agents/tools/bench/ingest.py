@@ -20,7 +20,7 @@ from agents.tools.demo.bench_events import bench_events
 from agents.tools.oracle import Interactions
 from agents.tools.publish import publish
 
-__all__ = ["IngestOptions", "ingest", "taken_in"]
+__all__ = ["IngestOptions", "equal", "ingest", "taken_in"]
 
 _COMPARED = 200  # sources whose rows are compared where there are more
 _ERASED = "worker_erased"
@@ -51,6 +51,8 @@ async def ingest(where: Ground, options: IngestOptions, say: Callable[[str], Non
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = BenchReport("ingest", settings, facts())
     samples: dict[str, list[Sample]] = {}
+    # the peers know no security
+    plain = where.chosen.get("kafka_security", "plaintext") == "plaintext"
     expected: dict[tuple[int, int, Law], Interactions] = {}
 
     def known(events: int, sources: int, law: Law) -> Interactions:
@@ -85,13 +87,13 @@ async def ingest(where: Ground, options: IngestOptions, say: Callable[[str], Non
                     with Worker(here) as worker:
                         sample = await taken_in(here, worker, watch)
                         await worker.ready()
-                        same = await _equal(worker, known(options.events, count, law))
+                        same = await equal(worker, known(options.events, count, law))
                 keep(name, sample, same)
         for peer, package, events, processes in (
             ("quix", "quixstreams", options.quix_events, options.quix_processes),
             ("faust_table", "faust", options.faust_events, 1),
         ):
-            if not options.peers or not peers.available(package):
+            if not (options.peers and plain and peers.available(package)):
                 continue
             async with field(where, options.partitions) as here:
                 await publish(here.settings, bench_events(events, options.sources))
@@ -118,7 +120,8 @@ async def taken_in(here: Field, worker: Worker, watch: Watch) -> Sample:
     return Sample(last - first, sum(ends.values()), worker.cpu() - idle, worker.peak(), wall)
 
 
-async def _equal(worker: Worker, expected: Interactions) -> bool:
+async def equal(worker: Worker, expected: Interactions) -> bool:
+    """Whether a worker has exactly these rows; of many sources, some are compared."""
     names = sorted({key[0] for key in expected})
     if len(names) > _COMPARED:
         names = random.Random(7).sample(names, _COMPARED)

@@ -26,6 +26,7 @@ from schemas.errors import Fatal
 from schemas.records import codec
 from schemas.records.lifecycle import Status
 from schemas.records.registry import own_id
+from streams.kafka import clients
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import read_table
 
@@ -119,9 +120,9 @@ class Probe:
     async def _mark(self, stop: asyncio.Event) -> None:
         start = time.monotonic()
         number = 0
-        servers = self._field.settings.bootstrap_servers
+        settings = self._field.settings
         async with (
-            AIOKafkaProducer(bootstrap_servers=servers) as producer,
+            clients.producer(settings, f"{settings.client_id}-probe") as producer,
             asyncio.TaskGroup() as tasks,
         ):
             while not stop.is_set():

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.tools.bench.crowd import crowd
@@ -34,6 +33,7 @@ from schemas.errors import Fatal
 from schemas.records import codec
 from schemas.records.lifecycle import Status
 from schemas.records.registry import own_id
+from streams.kafka import clients
 
 __all__ = ["SoakOptions", "growth", "soak"]
 
@@ -166,7 +166,7 @@ async def _bounded(here: Field) -> None:
         "retention.bytes": _KEPT_BYTES,
         "segment.bytes": _SEGMENT_BYTES,
     }
-    admin = AIOKafkaAdminClient(bootstrap_servers=here.settings.bootstrap_servers)
+    admin = clients.admin(here.settings, here.settings.client_id)
     await admin.start()
     try:
         await admin.alter_configs(

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from agents.tools.process import Child
 from schemas.errors import Fatal
+from streams.kafka import clients
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from streams.state import keys
@@ -37,8 +38,9 @@ class Watch:
         self._partitions = [
             TopicPartition(Topics(settings.prefix).changelog, p) for p in range(settings.partitions)
         ]
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.bootstrap_servers,
+        self._consumer = clients.consumer(
+            settings,
+            f"{settings.client_id}-watch",
             isolation_level="read_committed",
             enable_auto_commit=False,
             max_partition_fetch_bytes=4_000_000,

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from agents.tools.demo.expiry_act import expire, stop
 from agents.tools.demo.facts import Facts
 from agents.tools.demo.ingest_act import ingest
@@ -24,6 +22,7 @@ from agents.tools.oracle import Interactions
 from schemas.errors import EmberlineError
 from schemas.words.plural import plural
 from streams.devbroker.broker import LocalBroker
+from streams.kafka import clients
 from streams.kafka import topics as topic_admin
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.topic_reader import TopicReader
@@ -33,6 +32,7 @@ from streams.settings import Settings
 __all__ = ["OWN_SETTINGS", "Stage", "demo_settings", "play"]
 
 READY_S = 60.0
+_DELETE_S = 60.0
 OWN_SETTINGS: dict[str, Any] = {
     "partitions": 4,
     "retention": "PT20S",
@@ -61,6 +61,7 @@ def demo_settings(settings: Settings) -> Settings:
     own = {n: v for n, v in OWN_SETTINGS.items() if settings.origins[n] == "default"}
     # its records carry the ids of registry.json, whatever registry others use
     own["schema_registry_url"] = ""
+    own["kafka_security"] = "plaintext"  # as its broker's
     return replace(settings, **own, prefix=f"demo-{uuid.uuid4().hex[:8]}.")
 
 
@@ -129,7 +130,7 @@ async def _acts(
 
 async def _clear(settings: Settings, folder: Path) -> None:
     """Delete the demo's topics from the broker, which may be shared, and its files."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    admin = clients.admin(settings, settings.client_id, _DELETE_S)
     try:
         await admin.start()
         await admin.delete_topics(list(Topics(settings.prefix).all()))

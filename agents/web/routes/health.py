@@ -42,15 +42,18 @@ async def readyz(request: web.Request) -> web.Response:
     """All assigned actors have recovered, and the sources' states have been read."""
     context = request.app[CONTEXT]
     awaited = _awaited(context)
+    # it names user and broker: for those with a key, see /status
+    refused = ["the brokers refuse this worker: /status says why"] if context.refusal() else []
     if awaited:
-        raise Problem("not_ready", f"Waiting for {', '.join(awaited)}", awaited=awaited)
+        waits = "; ".join([f"Waiting for {', '.join(awaited)}", *refused])
+        raise Problem("not_ready", waits, awaited=awaited)
     reasons = ["the keys file cannot be read"] if context.keyring.trouble else []
     # without a key nobody learns the names of files
     if context.tls is not None and context.tls.trouble:
         reasons.append("the certificate of the worker, or a new one, cannot be used")
     if context.peers.trouble:
         reasons.append("the certificate with which other workers are asked cannot be read")
-    reasons += _waiting(context)
+    reasons += [*refused, *_waiting(context)]
     warned = {"warning": "; ".join(reasons)} if reasons else {}
     return web.json_response({"status": "ready", **warned})
 
@@ -79,6 +82,7 @@ def figures(context: WorkerContext) -> dict[str, Any]:
         "directory": {str(p): a for p, a in sorted(manager.directory.shards.items())},
         "keys": context.keyring.trouble or None,
         "certificate": _certificate(context),
+        "broker": context.refusal() or None,
         "memory": {"budget": context.settings.memory_budget, "resident": resident_bytes()},
         "sources": Counter(record.state.value for record in states),
         "stuck": _stuck(states),

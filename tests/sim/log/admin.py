@@ -1,7 +1,7 @@
 """The admin of the simulated log."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -49,6 +49,12 @@ class SimAdmin:
     async def create(self) -> list[str]:
         """The missing ones."""
         return await self._ask(self._create)
+
+    async def lacking(
+        self, wanted: Mapping[str, Collection[str]], transactional_id: str
+    ) -> list[str]:
+        """None: there are no rights here."""
+        return []
 
     async def inspect(self) -> tuple[list[TopicProblem], dict[str, TopicLayout]]:
         """Compared by the product's own rules."""

@@ -21,6 +21,8 @@ from schemas.errors import Fatal, UsageError
 from schemas.records import registry
 from schemas.records.codec import Undecodable, decode, encode
 from schemas.records.registry import UnknownSchema
+from streams.devbroker.certificates import Authority
+from streams.kafka.bounded_http import basic
 from streams.kafka.remote_registry import (
     HttpSource,
     Known,
@@ -347,7 +349,7 @@ def test_redirects_are_not_followed(remote: RegistryServer) -> None:
         path = f"/schemas/ids/{schema_id}"
         remote.raw[path], remote.headers[path] = (302, b""), {"Location": other.url + path}
         with pytest.raises(RegistryUnreachable, match="redirects are not followed"):
-            HttpSource(remote.url, user="u", password=SECRET).writer(schema_id)
+            HttpSource(remote.url, authorization=lambda: basic("u", SECRET)).writer(schema_id)
         assert other.asked == []
 
 
@@ -476,3 +478,31 @@ async def test_a_flood_of_unknown_ids_costs_a_bounded_number_of_calls(
     late = remote.put(104_999, registry.raw("conversion"))
     await learn(source, [late])
     assert known.writer(late) == registry.raw("conversion"), "it is asked for once there is room"
+
+
+def test_over_tls_with_an_own_authority_and_a_token_that_is_renewed(
+    remote: RegistryServer, authority: Authority, tmp_path: Path
+) -> None:
+    remote.secure(authority.issue("registry"))
+    first, second = (remote.register(name, registry.raw(name)) for name in ("send", "open"))
+    file = tmp_path / "token"
+    file.write_text("one\n")
+    remote.bearer = "one"
+    source = registry_of(
+        settings(
+            remote.url,
+            schema_registry_ca_file=str(authority.certificate),
+            schema_registry_token_file=str(file),
+        )
+    )
+    assert source is not None
+    assert source.writer(first) == registry.raw("send")
+    file.write_text("two\n")
+    remote.bearer = "two"
+    assert source.writer(second) == registry.raw("open")
+    other = registry_of(settings(remote.url, schema_registry_token_file=str(file)))
+    assert other is not None
+    with pytest.raises(RegistryUnreachable, match="certificate verify failed"):
+        other.writer(first)
+    with pytest.raises(UsageError, match="schema_registry_ca_file"):
+        registry_of(settings(remote.url, schema_registry_ca_file="/none"))

@@ -5,14 +5,17 @@ Run as `python -m agents.tools.bench.peers.bare` with the arguments of `job.argu
 
 import asyncio
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from agents.tools.bench.peers.job import TOPICS, PeerArguments, arguments
 from agents.tools.bench.peers.progress import Progress
+from streams.kafka import clients
+from streams.settings import load
 
 __all__ = ["run"]
 
 _WAIT_MS = 200
+_REQUEST_S = 40.0
 
 
 async def run(given: PeerArguments) -> None:
@@ -21,8 +24,12 @@ async def run(given: PeerArguments) -> None:
     Then it waits until it is stopped, so that its CPU and memory can still be read.
     """
     progress = Progress(given.progress)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=given.bootstrap,
+    # security comes by the environment
+    settings = load({"bootstrap_servers": given.bootstrap}, file=given.progress.with_name("none"))
+    consumer = clients.consumer(
+        settings,
+        settings.client_id,
+        _REQUEST_S,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",

@@ -7,14 +7,15 @@ as the value; Quix Streams puts the message's key and `|` before it.
 import json
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from agents.tools.bench.field import Field
 from agents.tools.oracle import Interactions
+from streams.kafka import clients
 
 __all__ = ["state"]
 
 _QUIET_MS = 1_000
+_REQUEST_S = 40.0
 _BATCH = 50_000
 
 
@@ -25,14 +26,16 @@ async def state(field: Field, peer: str) -> Interactions:
         "faust_table": prefix.replace(".", "-") + "faust-interactions-changelog",
         "quix": f"changelog__{prefix}quix--",
     }[peer]
-    admin = AIOKafkaAdminClient(bootstrap_servers=field.settings.bootstrap_servers)
+    admin = clients.admin(field.settings, field.settings.client_id, _REQUEST_S)
     await admin.start()
     try:
         names = [name for name in await admin.list_topics() if name.startswith(mark)]
     finally:
         await admin.close()
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=field.settings.bootstrap_servers,
+    consumer = clients.consumer(
+        field.settings,
+        field.settings.client_id,
+        _REQUEST_S,
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -1,4 +1,5 @@
-"""One bounded HTTP call to a schema registry: total time, size, credentials, no redirects.
+"""One bounded HTTP call, to a schema registry or a token server: total time, size, credentials, no
+redirects.
 
 Blocking: for threads. Proxies of the environment are not used.
 """
@@ -7,17 +8,31 @@ import base64
 import contextlib
 import http.client
 import socket
-import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-__all__ = ["CallFailed", "Caller", "RegistryAnswer"]
+from streams.tls import ClientTls, TlsFiles
+
+__all__ = ["REGISTRY", "TLS_DEFAULT", "CallFailed", "Caller", "HttpAnswer", "Media", "basic"]
 
 ANSWER_BYTES = 2_000_000
 """A longer answer is given up: a schema has at most schemas.records.foreign.CHARACTERS."""
-_MEDIA = "application/vnd.schemaregistry.v1+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """The types of what is asked for, and of what is sent."""
+
+    accepted: str
+    sent: str
+
+
+REGISTRY = Media(*["application/vnd.schemaregistry.v1+json"] * 2)
+TLS_DEFAULT = ClientTls(TlsFiles())
+"""The system's authorities."""
 
 
 class CallFailed(Exception):
@@ -25,7 +40,7 @@ class CallFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class RegistryAnswer:
+class HttpAnswer:
     """A status other than a redirect, and the whole body."""
 
     status: int
@@ -33,38 +48,48 @@ class RegistryAnswer:
 
 
 class Caller:
-    """Calls one registry. `deadline_s` bounds everything from connecting to the last byte.
+    """Calls one server. `deadline_s` bounds everything from connecting to the last byte.
 
-    User and password in the URL count where `user` is empty; `url` shows none.
+    `authorization` returns the header of that name for the next call, or nothing (`basic` makes
+    one); then user and password in the URL count. `url` shows none. `tls` is for https.
     """
 
     def __init__(
-        self, url: str, *, user: str = "", password: str = "", deadline_s: float = 10.0
+        self,
+        url: str,
+        *,
+        authorization: Callable[[], str] = lambda: "",
+        tls: ClientTls = TLS_DEFAULT,
+        media: Media = REGISTRY,
+        deadline_s: float = 10.0,
     ) -> None:
         parts = urlsplit(url)
         self._parts = parts
         self._deadline_s = deadline_s
-        if not user and parts.username is not None:
-            user, password = unquote(parts.username), unquote(parts.password or "")
-        self._headers = {"Accept": _MEDIA, "Host": _host(parts)}
-        if user:
-            token = base64.b64encode(f"{user}:{password}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
+        self._authorization = authorization
+        self._tls = tls
+        self._media = media
         self.url = f"{parts.scheme}://{_host(parts)}{parts.path}".rstrip("/")
 
-    def get(self, *path: str) -> RegistryAnswer:
+    def get(self, *path: str) -> HttpAnswer:
         """GET. Raises CallFailed."""
         return self._call("GET", path, None)
 
-    def post(self, body: bytes, *path: str) -> RegistryAnswer:
-        """POST of JSON. Raises CallFailed."""
+    def post(self, body: bytes, *path: str) -> HttpAnswer:
+        """POST. Raises CallFailed."""
         return self._call("POST", path, body)
 
-    def _call(self, method: str, path: tuple[str, ...], body: bytes | None) -> RegistryAnswer:
+    def _call(self, method: str, path: tuple[str, ...], body: bytes | None) -> HttpAnswer:
         target = "/".join((self._parts.path.rstrip("/"), *(quote(part, safe="") for part in path)))
-        headers = {**self._headers, "Connection": "close"}
+        headers = {
+            "Accept": self._media.accepted,
+            "Host": _host(self._parts),
+            "Connection": "close",
+        }
+        if authorization := self._authorization() or _of_url(self._parts):
+            headers["Authorization"] = authorization
         if body is not None:
-            headers |= {"Content-Type": _MEDIA, "Content-Length": str(len(body))}
+            headers |= {"Content-Type": self._media.sent, "Content-Length": str(len(body))}
         until = time.monotonic() + self._deadline_s
         cut = threading.Event()
         try:
@@ -95,7 +120,7 @@ class Caller:
     def _secured(self, connection: socket.socket) -> socket.socket:
         if self._parts.scheme != "https":
             return connection
-        context = ssl.create_default_context()
+        context = self._tls.context()
         return context.wrap_socket(connection, server_hostname=self._parts.hostname)
 
     def _exchange(
@@ -105,7 +130,7 @@ class Caller:
         target: str,
         headers: dict[str, str],
         body: bytes | None,
-    ) -> RegistryAnswer:
+    ) -> HttpAnswer:
         lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
         connection.sendall("\r\n".join(lines).encode("latin-1") + (body or b""))
         answer = http.client.HTTPResponse(connection, method=method)
@@ -118,9 +143,20 @@ class Caller:
                 raise CallFailed(f"an answer of more than {ANSWER_BYTES} bytes")
             if answer.length:
                 raise CallFailed("the answer is incomplete")
-            return RegistryAnswer(answer.status, content)
+            return HttpAnswer(answer.status, content)
         finally:
             answer.close()
+
+
+def basic(user: str, password: str) -> str:
+    """The header of HTTP Basic."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def _of_url(parts: SplitResult) -> str:
+    if parts.username is None:
+        return ""
+    return basic(unquote(parts.username), unquote(parts.password or ""))
 
 
 def _cut(connection: socket.socket, cut: threading.Event) -> None:
