@@ -109,13 +109,30 @@ class Scheduler:
         if self._came + _COMING_S < self._now():
             yield True
             return
-        try:
-            async with asyncio.timeout(_TURN_S):
-                await self._lifecycle.acquire()
-        except TimeoutError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            self._lifecycle.release()
+        async with _turn(self._lifecycle) as ours:
+            yield ours
+
+    @asynccontextmanager
+    async def merging(self) -> AsyncIterator[bool]:
+        """A context for a merge that ingest waits for: it does not wait for a pause, but only one
+        shard at a time merges.
+
+        Yields False if it is still another shard's turn: try again later.
+        """
+        async with _turn(self.background) as ours:
+            yield ours
+
+
+@asynccontextmanager
+async def _turn(lock: asyncio.Lock) -> AsyncIterator[bool]:
+    """Holds the lock; yields False if it was not free for a while."""
+    try:
+        async with asyncio.timeout(_TURN_S):
+            await lock.acquire()
+    except TimeoutError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -28,6 +28,7 @@ __all__ = [
     "TABLES",
     "AuxiliaryTable",
     "choose",
+    "crowded",
     "decode",
     "encode",
     "flush",
@@ -126,10 +127,7 @@ def choose(runs: Mapping[bytes, int], fan_in: int, max_bytes: int) -> list[bytes
     """The keys of the runs to merge next: whole runs of one level that has more than `fan_in` runs,
     with at most `max_bytes` in total; empty if already two of them are larger.
     """
-    levels: dict[int, dict[str, list[bytes]]] = {}
-    for key in sorted(runs):
-        level, run_id = keys.run_parts(key)
-        levels.setdefault(level, {}).setdefault(run_id, []).append(key)
+    levels = _by_level(runs)
     for level in sorted(levels):
         found = levels[level]
         if len(found) <= fan_in:
@@ -144,6 +142,25 @@ def choose(runs: Mapping[bytes, int], fan_in: int, max_bytes: int) -> list[bytes
         if len(chosen) > 1:
             return [key for pieces in chosen for key in pieces]
     return []
+
+
+def crowded(runs: Mapping[bytes, int], fan_in: int, max_bytes: int) -> int:
+    """Bytes of the runs that wait for a merge: those of levels with more than `fan_in` runs. 0 if
+    `choose` chooses none.
+    """
+    if not choose(runs, fan_in, max_bytes):
+        return 0
+    levels = (found for found in _by_level(runs).values() if len(found) > fan_in)
+    return sum(runs[key] for found in levels for pieces in found.values() for key in pieces)
+
+
+def _by_level(runs: Mapping[bytes, int]) -> dict[int, dict[str, list[bytes]]]:
+    """The keys of the pieces of each run, by level."""
+    levels: dict[int, dict[str, list[bytes]]] = {}
+    for key in sorted(runs):
+        level, run_id = keys.run_parts(key)
+        levels.setdefault(level, {}).setdefault(run_id, []).append(key)
+    return levels
 
 
 def merge(

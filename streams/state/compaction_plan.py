@@ -15,7 +15,16 @@ from schemas.tables.fold import fold
 from schemas.tables.profile import PROFILE, wide
 from streams.state import keys
 
-__all__ = ["SegmentLimits", "choose_merge", "flush", "lay", "merge", "separate", "store"]
+__all__ = [
+    "SegmentLimits",
+    "choose_merge",
+    "crowded",
+    "flush",
+    "lay",
+    "merge",
+    "separate",
+    "store",
+]
 
 #: Bytes of a segment and its index together, below a record's.
 _ARCHIVED_BYTES = 960_000
@@ -98,6 +107,24 @@ def remove(segments: Iterable[SegmentIndex]) -> list[Put]:
     ]
 
 
+def crowded(segments: Iterable[SegmentIndex], fan_in: int) -> list[SegmentIndex]:
+    """The segments that wait for a merge: each of them overlaps, at some (source, user), more than
+    `fan_in` segments of its level, itself included. Empty if and only if `choose_merge` chooses
+    none.
+    """
+    found: dict[str, SegmentIndex] = {}
+    for level in _by_level(segments).values():
+        open_segments: list[SegmentIndex] = []
+        for index in sorted(level, key=lambda index: index.low):
+            open_segments = [other for other in open_segments if other.high >= index.low]
+            open_segments.append(index)
+            if len(open_segments) > fan_in:
+                # more than one above: the others have been found
+                some = open_segments if len(open_segments) == fan_in + 1 else [index]
+                found.update((other.id, other) for other in some)
+    return list(found.values())
+
+
 def choose_merge(
     segments: Iterable[SegmentIndex], fan_in: int, max_bytes: int
 ) -> list[SegmentIndex]:
@@ -108,9 +135,7 @@ def choose_merge(
     the segments of that level at the first such place: at least two, and about `max_bytes` in
     total.
     """
-    levels: dict[int, list[SegmentIndex]] = {}
-    for index in segments:
-        levels.setdefault(index.level, []).append(index)
+    levels = _by_level(segments)
     for level in sorted(levels):
         crowd = _first_crowd(levels[level], fan_in)
         if crowd:
@@ -123,6 +148,13 @@ def choose_merge(
                 weight += index.bytes
             return chosen
     return []
+
+
+def _by_level(segments: Iterable[SegmentIndex]) -> dict[int, list[SegmentIndex]]:
+    levels: dict[int, list[SegmentIndex]] = {}
+    for index in segments:
+        levels.setdefault(index.level, []).append(index)
+    return levels
 
 
 def _first_crowd(segments: list[SegmentIndex], fan_in: int) -> list[SegmentIndex]:

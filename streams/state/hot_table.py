@@ -132,6 +132,8 @@ class HotTable:
     former: set[bytes] = field(default_factory=set)
     #: Sources whose numbers of unique users were kept when they expired: in how many pieces.
     uniques: dict[str, int] = field(default_factory=dict)
+    #: Grows with every change of the segments, the manifest and the runs.
+    changes: int = 0
     #: Grows with every change of `applied`.
     works: int = 0
     #: Time since the last write to the shard when it was taken over, milliseconds.
@@ -327,6 +329,7 @@ class HotTable:
         self.auxiliary_bytes = sum(map(auxiliary.weight, held_by_all))
 
     def _run(self, key: bytes, value: bytes | None) -> None:
+        self.changes += 1
         if value is None:
             self.runs[keys.kind(key)].pop(key, None)
             self.unclean_runs.discard(key)
@@ -348,6 +351,7 @@ class HotTable:
 
     def _segment(self, segment_id: str, value: bytes | None) -> None:
         self._layout = None
+        self.changes += 1
         old = self.segments.pop(segment_id, None)
         self.unclean.discard(segment_id)
         for source in old.sources if old is not None else ():
@@ -365,6 +369,7 @@ class HotTable:
             held[source] = held.get(source, ()) + itself
 
     def _manifest_entry(self, source: str, segment_id: str, value: bytes | None) -> None:
+        self.changes += 1
         entries = self.manifest.setdefault(source, {})
         self._count_archived(source, entries.pop(segment_id, None), -1)
         if value is not None:

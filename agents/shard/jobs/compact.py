@@ -1,7 +1,7 @@
 """Flush and merge: keep deltas few and segments large."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 
 import polars as pl
 
@@ -10,46 +10,72 @@ from schemas.segment.index import SegmentIndex
 from schemas.tables import repeats
 from streams.state import auxiliary_table as auxiliary
 from streams.state import compaction_plan
+from streams.state.compaction_plan import SegmentLimits
 from streams.state.store import Put, Step
 
-__all__ = ["compact", "mergeable", "window_merge"]
+__all__ = ["choose", "compact", "merge_bytes", "merge_classes", "mergeable", "window_merge"]
 
 _MERGE_BYTES = 8_000_000
+#: So many times more segments may overlap if they are at least half full, of one source each.
+_FULL = 3
 _WINDOW_ENTRIES = 1_000
 #: Hashes of one entry, of 8 bytes each: below a record.
 _WINDOW_ROWS = 90_000
 
 
-def mergeable(context: ShardContext) -> list[SegmentIndex]:
-    """The segments that a merge may take: archived and damaged ones are excluded, and those that
-    may hold rows of erased users, which are written anew soon.
+def merge_bytes(context: ShardContext) -> int:
+    """Bytes that one merge takes, about."""
+    return min(_MERGE_BYTES, context.settings.step_bytes)
 
-    A segment of one source that is at least half full is excluded too: merging it would cost more
-    than reading it twice.
+
+def mergeable(context: ShardContext, spared: Set[str] = frozenset()) -> list[SegmentIndex]:
+    """The segments that a merge may take: archived and damaged ones are excluded, those that may
+    hold rows of erased users, which are written anew soon, and those with rows of the sources
+    `spared`.
     """
-    table, limits = context.store.table, context.limits
+    table = context.store.table
     return [
         index
         for index in table.segments.values()
         if not table.archived(index)
         and index.id not in table.unclean
         and index.id not in context.damaged
-        and not (
-            len(index.sources) == 1
-            and (index.rows * 2 >= limits.rows or index.bytes * 2 >= limits.bytes)
-        )
+        and (not spared or spared.isdisjoint(index.sources))
     ]
 
 
-async def compact(context: ShardContext) -> bool:
-    """Merge one set of overlapping segments, or runs of an auxiliary table; False if none is
-    left.
+def merge_classes(
+    segments: Sequence[SegmentIndex], fan_in: int, limits: SegmentLimits
+) -> list[tuple[list[SegmentIndex], int]]:
+    """What may be merged together, and how many of it may overlap before that.
+
+    Segments of one source that are at least half full overlap more often: a merge of different rows
+    costs more than it saves. But the rows may be the same ones again and again, as those of
+    profiles are, so there is a bound for them too.
     """
-    chosen = compaction_plan.choose_merge(
-        mergeable(context),
-        context.settings.fan_in,
-        min(_MERGE_BYTES, context.settings.step_bytes),
-    )
+    small = [
+        index
+        for index in segments
+        if len(index.sources) > 1
+        or (index.rows * 2 < limits.rows and index.bytes * 2 < limits.bytes)
+    ]
+    return [(small, fan_in), (list(segments), _FULL * fan_in)]
+
+
+def choose(context: ShardContext, spared: Set[str] = frozenset()) -> list[SegmentIndex]:
+    """The segments to merge next, without rows of the sources `spared`; empty if there are none."""
+    segments, settings = mergeable(context, spared), context.settings
+    for some, most in merge_classes(segments, settings.fan_in, context.limits):
+        if chosen := compaction_plan.choose_merge(some, most, merge_bytes(context)):
+            return chosen
+    return []
+
+
+async def compact(context: ShardContext, spared: Set[str] = frozenset()) -> bool:
+    """Merge one set of overlapping segments, without rows of the sources `spared`, or runs of an
+    auxiliary table; False if none is left.
+    """
+    chosen = choose(context, spared)
     if not chosen:
         return await _compact_auxiliary(context)
     frames = [(index, await context.store.read(index)) for index in chosen]
@@ -61,9 +87,7 @@ async def compact(context: ShardContext) -> bool:
 async def _compact_auxiliary(context: ShardContext) -> bool:
     table, settings = context.store.table, context.settings
     for each in auxiliary.TABLES if not table.unclean_runs else ():
-        chosen = auxiliary.choose(
-            table.runs[each.run], settings.fan_in, min(_MERGE_BYTES, settings.step_bytes)
-        )
+        chosen = auxiliary.choose(table.runs[each.run], settings.fan_in, merge_bytes(context))
         if chosen:
             values = context.store.state_store.get_many(chosen)
             parts = [

@@ -2,8 +2,8 @@
 
 Users are hidden first, then comes what is hot of them, then lifecycle, late rows, the archive of
 erased users, merge, the index by user. But full deltas are flushed between the steps of a long job,
-because ingest waits for that. There is no queue: the loop finds jobs by comparing what should be
-true with what the shard has applied.
+and so is merged what waits for a merge where that is too much, because ingest waits for both. There
+is no queue: the loop finds jobs by comparing what should be true with what the shard has applied.
 
 Trouble with one record is the trouble of its sources: they are reported and left alone for a while,
 and everything else goes on.
@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from agents.resources.budget import Budget
 from agents.shard.jobs.archive_safety import ArchiveUnsafe
+from agents.shard.jobs.backlog import Backlog
 from agents.shard.jobs.clean import Clean, is_due
 from agents.shard.jobs.clean_archive import CleanArchive, archive_due, dirty_sources
 from agents.shard.jobs.compact import compact
@@ -69,6 +70,7 @@ class WorkLoop:
         self._job: Job | None = None
         self._reminder = Reminder(context)
         self._erasures = Erasures(context, indexer)
+        self._backlog = Backlog(context)
         #: Segments with rows of erased users that somebody's hold keeps.
         self._kept: set[str] = set()
         self._late_at = 0.0
@@ -125,16 +127,25 @@ class WorkLoop:
         )
 
     def check_room(self) -> None:
-        """Makes ingest wait while the deltas are full, and continue when they are not."""
+        """Makes ingest wait while the deltas are full, or too much waits for a merge, and continue
+        when that is over.
+        """
         table, budget = self._context.store.table, self._budget
         if (
             table.delta_rows >= budget.delta_rows_full
             or table.auxiliary_bytes >= budget.auxiliary_bytes_full
+            or self._backlog.full(self._spared)
         ):
             self.room.clear()
             self.wake()
         else:
             self.room.set()
+
+    @property
+    def _spared(self) -> frozenset[str]:
+        """Sources whose segments the job under way has chosen: no merge takes them from it."""
+        job = self._job
+        return frozenset() if job is None or isinstance(job, Clean) else frozenset(job.versions)
 
     async def _once(self) -> bool:
         try:
@@ -159,6 +170,8 @@ class WorkLoop:
             await self._context.flush_auxiliary()
             self.check_room()
             return True
+        if await self._merge_first():
+            return True
         if self._job is None:
             self._job = self._find()
         if self._job is not None:
@@ -174,6 +187,17 @@ class WorkLoop:
             return False
         async with scheduler.background:
             return await compact(self._context) or await self._indexer.step()
+
+    async def _merge_first(self) -> bool:
+        """Merge, if so much waits for it that ingest waits. False also while it is the turn of
+        another shard.
+        """
+        if not self._backlog.full(self._spared):
+            return False
+        async with self._budget.scheduler.merging() as ours:
+            merged = ours and await compact(self._context, self._spared)
+        self.check_room()
+        return merged
 
     @property
     def _rests(self) -> Rests:

@@ -1,63 +1,14 @@
 """Compaction plans: flush, merge and separation keep the rows the same."""
 
-import itertools
-from collections.abc import Callable
-
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.segment.codec import decode
-from schemas.segment.index import SegmentIndex
-from schemas.tables.profile import PROFILE, wide
-from streams.state import compaction_plan, keys
-from streams.state.hot_table import HotTable, Put
+from schemas.tables.profile import wide
+from streams.state import compaction_plan
 from tests.rigs.rows import as_dict, random_rows
-
-LIMITS = compaction_plan.SegmentLimits(rows=40, bytes=900_000, own_rows=25)
-
-
-class Shelf:
-    """A hot table and its segments' bytes, without broker or disk."""
-
-    def __init__(self) -> None:
-        self.table = HotTable()
-        self.data: dict[bytes, bytes] = {}
-        numbers = itertools.count()
-        self.new_id: Callable[[], str] = lambda: f"{next(numbers):024x}"
-
-    def apply(self, puts: list[Put], frames: dict[bytes, pl.DataFrame] | None = None) -> None:
-        self.table.apply(puts, frames)
-        for key, value in puts:
-            if value is None:
-                self.data.pop(key, None)
-            else:
-                self.data[key] = value
-
-    def add(self, frame: pl.DataFrame) -> None:
-        key = keys.delta(self.table.next_sequence, 0)
-        self.apply([(key, b"")], {key: frame})
-
-    def flush(self) -> None:
-        self.apply(compaction_plan.flush(self.table.deltas, self.new_id, LIMITS))
-
-    def read(self, index: SegmentIndex) -> pl.DataFrame:
-        return decode(self.data[keys.segment(index.id)])
-
-    def rows(self) -> dict[tuple[object, ...], tuple[int, int]]:
-        """The rows of sources in the table."""
-        return as_dict(frame.filter(pl.col("source") != PROFILE) for frame in self._frames())
-
-    def profile(self) -> dict[tuple[object, ...], tuple[int, int]]:
-        """The profile-wide rows in the table, deltas included."""
-        return as_dict([wide(frame) for frame in self.table.deltas.values()]) | as_dict(
-            frame.filter(pl.col("source") == PROFILE) for frame in self._frames()
-        )
-
-    def _frames(self) -> list[pl.DataFrame]:
-        frames = [self.read(index) for index in self.table.segments.values()]
-        return [*self.table.deltas.values(), *frames]
+from tests.rigs.shelf import LIMITS, Shelf
 
 
 def filled(seed: int, flushes: int, count: int = 60) -> tuple[Shelf, list[pl.DataFrame]]:
@@ -89,10 +40,12 @@ def test_merging_ends_and_changes_no_row(seed: int, flushes: int, fan_in: int) -
         if not chosen:
             break
         assert len({index.level for index in chosen}) == 1
-        read = [(index, shelf.read(index)) for index in chosen]
-        shelf.apply(compaction_plan.merge(read, shelf.new_id, LIMITS))
+        waiting = compaction_plan.crowded(shelf.table.segments.values(), fan_in)
+        assert {index.id for index in chosen} <= {index.id for index in waiting}
+        shelf.merge(chosen)
     else:
         pytest.fail("merging does not end")
+    assert not compaction_plan.crowded(shelf.table.segments.values(), fan_in)
     assert shelf.rows() == as_dict(frames)
     assert shelf.profile() == as_dict([wide(pl.concat(frames))])
     for level in {index.level for index in shelf.table.segments.values()}:

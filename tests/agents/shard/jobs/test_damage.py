@@ -18,7 +18,7 @@ from streams.kafka.topics import Topics
 from streams.period import parse
 from streams.settings import Settings
 from streams.state import keys
-from streams.state.compaction_plan import choose_merge, remove
+from streams.state.compaction_plan import remove
 from streams.state.rocks import StoreDamaged
 from streams.state.store import Step
 from tests.rigs.erasing import cleaned, erase, erasing
@@ -314,7 +314,7 @@ async def test_a_merge_that_meets_damage_fills_the_store_anew_and_then_leaves_th
         await stand.send(sent[250 * part : 250 * (part + 1)], 250 * part)
         await stand.shard._context.flush()
     held = stand.shard._context
-    (index, *_) = choose_merge(compact.mergeable(held), alone.fan_in, 8_000_000)
+    (index, *_) = compact.choose(held)
     data = held.store.bytes_of(index)
     damaged = keys.segment(index.id), data[:-1]
     # only the local store has other bytes: it is filled anew

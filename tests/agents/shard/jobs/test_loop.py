@@ -11,7 +11,9 @@ from agents.shard.jobs.compact import window_merge
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.indexer import Indexer
 from agents.shard.jobs.loop import WorkLoop
+from agents.shard.jobs.restore import Restore
 from agents.views.state_view import StateView
+from schemas.segment.index import SegmentIndex
 from schemas.tables.roster import roster_rows
 from streams.kafka.environment import Environment
 from streams.settings import load
@@ -103,3 +105,52 @@ async def test_users_alone_fill_the_budget_too(held: Held) -> None:
     await held.loop._once()
     assert held.loop.room.is_set()
     assert not held.loop.flush_due
+
+
+def segment(number: int, source: str = "campaign:a") -> SegmentIndex:
+    """A small segment of a source, of all users."""
+    low, high = (source, "a"), (source, "z")
+    return SegmentIndex(f"{number:024x}", 0, 5_000, 80_000, "", low, high, {source: 5_000})
+
+
+def kept(held: Held, segments: list[SegmentIndex]) -> None:
+    held.store.table.apply((keys.index(one.id), one.to_json()) for one in segments)
+
+
+async def test_ingest_waits_while_too_much_waits_for_a_merge(held: Held) -> None:
+    """A loop that cannot commit merges nothing, so ingest waits until the segments are gone."""
+    some = [segment(number) for number in range(100)]
+    kept(held, some)
+    held.loop.check_room()
+    assert held.loop.room.is_set(), "8 MB may wait"
+    more = [segment(100 + number) for number in range(200)]
+    kept(held, more)
+    held.loop.check_room()
+    assert not held.loop.room.is_set()
+    held.store.table.apply((keys.index(one.id), None) for one in some + more)
+    await held.loop._once()
+    assert held.loop.room.is_set()
+
+
+def test_where_much_is_merged_as_much_may_wait(held: Held) -> None:
+    sources = [f"campaign:{number}" for number in range(300)]
+    kept(held, [segment(number, source) for number, source in enumerate(sources)])
+    held.loop.check_room()
+    assert held.loop.room.is_set(), "segments that do not overlap wait for nothing"
+    kept(held, [segment(1_000 + number) for number in range(290)])
+    held.loop.check_room()
+    assert held.loop.room.is_set()
+    kept(held, [segment(2_000 + number) for number in range(20)])
+    held.loop.check_room()
+    assert not held.loop.room.is_set()
+
+
+def test_ingest_does_not_wait_for_segments_that_a_job_has_chosen(held: Held) -> None:
+    """No merge may take them, so nothing would end the wait."""
+    kept(held, [segment(number) for number in range(300)])
+    held.loop._job = Restore(held.loop._context, {"campaign:a": (1, 1)})
+    held.loop.check_room()
+    assert held.loop.room.is_set()
+    held.loop._job = None
+    held.loop.check_room()
+    assert not held.loop.room.is_set()
