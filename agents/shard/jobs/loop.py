@@ -23,6 +23,7 @@ from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.erasures import Erasures
 from agents.shard.jobs.expire import Expire
 from agents.shard.jobs.indexer import Indexer
+from agents.shard.jobs.pass_rests import PassRests
 from agents.shard.jobs.reports import Reminder, trouble
 from agents.shard.jobs.restore import Restore
 from agents.shard.jobs.rests import Rests
@@ -51,11 +52,6 @@ _ARCHIVE_EVERY_S = 1.0
 #: How soon a broker that has refused to delete is asked again.
 _REFUSED_S = 600.0
 
-#: After a pass over the archive it rests for so many times as long as the pass took, and at most
-#: for an hour: requests that come meanwhile share the next pass.
-_PASS_REST = 4.0
-_LONGEST_REST_S = 3_600.0
-
 Versions = dict[str, tuple[int, int]]
 Job = Expire | Restore | Clean | CleanArchive
 
@@ -77,9 +73,11 @@ class WorkLoop:
         self._archive_at = 0.0
         self._delete_at = 0.0
         #: The pass over the archive that is under way: for erasures up to this generation of the
-        #: mask, and how long it has worked. 0 for none.
+        #: mask (0 for none), since when, and how long it has worked.
         self._pass_target = 0
+        self._pass_began = 0.0
         self._pass_s = 0.0
+        self._pass_rests = PassRests()
         self._woken = asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
@@ -284,11 +282,14 @@ class WorkLoop:
         if now >= self._archive_at:
             target = self._pass_target or context.store.table.mask.generation
             if archive_due(context, target, deletes=now >= self._delete_at):
-                self._pass_target = target
+                if not self._pass_target:
+                    self._pass_target, self._pass_began, self._pass_s = target, now, 0.0
                 return CleanArchive(context, target)
-            rest_s = min(_PASS_REST * self._pass_s, _LONGEST_REST_S)
-            self._archive_at = now + max(_ARCHIVE_EVERY_S, rest_s)
-            self._pass_target, self._pass_s = 0, 0.0
+            self._archive_at = now + _ARCHIVE_EVERY_S
+            if self._pass_target:
+                rest_s = self._pass_rests.after(self._pass_began, now, self._pass_s)
+                self._archive_at = now + max(_ARCHIVE_EVERY_S, rest_s)
+                self._pass_target = 0
         return None
 
     def _ended(self, job: Job) -> None:
