@@ -1,19 +1,19 @@
 """Reads Avro container files block by block. Times of any unit become integer milliseconds."""
 
-import json
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import fastavro
 
+from agents.tools.feed.blocks import BadContainer, Block, Container
 from schemas.decode.check import LATEST
 from schemas.errors import Fatal
-from schemas.records import foreign, registry
+from schemas.records import registry
 from schemas.records.codec import Unencodable
-from schemas.records.foreign import BadSchema
 
-__all__ = ["AvroFile"]
+__all__ = ["AvroFile", "container_damaged"]
 
 
 class AvroFile:
@@ -25,25 +25,30 @@ class AvroFile:
 
     def __init__(self, file: Path, opened: BinaryIO) -> None:
         self._file = file
-        self._opened = opened
         self._block = 1
-        # Whatever garbage makes fastavro and the decompressors raise, the fact is the same.
         try:
-            self._reader = fastavro.block_reader(opened)
-            self.schema: Any = json.loads(self._reader.metadata["avro.schema"])
-            foreign.check(self.schema)
+            self._container = Container(opened)
+            self.schema = self._container.schema
             stored = registry.without(self.schema, {"logicalType"})
             self._stored = fastavro.parse_schema(stored)
             self._units = registry.time_units(self.schema) if isinstance(self.schema, dict) else {}
+        # Whatever garbage makes fastavro raise, the fact is the same.
         except Exception as error:
-            raise self._damaged(error) from error
+            raise container_damaged(file, 1, 0, error) from error
 
     def blocks(self, start: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         """(number of the block from 1, its records as they are stored), after `start` blocks."""
-        while (records := self._next(self._block <= start)) is not None:
-            self._block += 1
-            if self._block - 1 > start:
-                yield self._block - 1, records
+        self._block = start + 1
+        try:
+            for block in self._container.blocks(start):
+                self._block = block.number
+                yield block.number, self._records(block)
+                self._block += 1
+        except (BadContainer, _Unreadable) as error:
+            at = self._container.position
+            raise container_damaged(
+                self._file, self._block, at, error.__cause__ or error
+            ) from error
 
     def plain(self, kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
         """A record with its times in milliseconds. Raises Unencodable for an invalid time."""
@@ -55,30 +60,25 @@ class AvroFile:
                     raise Unencodable(kind, f"{name}: {value} is a time outside of the calendar")
         return plain
 
-    def _next(self, skip: bool) -> list[dict[str, Any]] | None:
+    def _records(self, block: Block) -> list[dict[str, Any]]:
+        content = io.BytesIO(block.data)
+        # fastavro itself has no way to read a container without its logical types
+        read: Any = fastavro.schemaless_reader
         try:
-            block = next(self._reader, None)
-            if block is None:
-                return None
-            if skip:
-                return []
-            content: BinaryIO = block.bytes_  # type: ignore[attr-defined]
-            # fastavro itself has no way to read a container without its logical types
-            read: Any = fastavro.schemaless_reader
-            records = []
-            for _ in range(block.num_records):
-                at = content.tell()
-                records.append(read(content, self._stored, None))
-                if content.tell() == at:
-                    # a block can claim any number of them
-                    raise BadSchema("records that take no bytes")
-            return records
+            return [read(content, self._stored, None) for _ in range(block.count)]
         except Exception as error:
-            raise self._damaged(error) from error
+            raise _Unreadable from error
 
-    def _damaged(self, error: Exception) -> Fatal:
-        where = f"{self._file}, block {self._block}, before byte {self._opened.tell()}"
-        return Fatal(
-            f"{where}: no complete Avro container file: {type(error).__name__} {error!s:.200}",
-            remedy="Write it anew; what lies before the damage has been imported",
-        )
+
+class _Unreadable(Exception):
+    """The records of a block cannot be read; the cause says why."""
+
+
+def container_damaged(file: Path, block: int, byte: int, error: BaseException) -> Fatal:
+    """The error of a container file that is damaged in this block, counted from 1."""
+    kind = "" if isinstance(error, BadContainer) else f"{type(error).__name__} "
+    return Fatal(
+        f"{file}, block {block}, before byte {byte}: no complete Avro container file: "
+        f"{kind}{error!s:.200}",
+        remedy="Write it anew; what lies before the damage has been imported",
+    )

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from agents.tools.feed.blocks import MAGIC
+from agents.tools.feed.opening import FileContent, guarded, opened
 from agents.tools.import_avro import AvroFile
 from agents.tools.import_journal import ImportPosition
 from agents.tools.inspection import Inspection
@@ -16,10 +18,9 @@ from schemas.errors import UsageError
 from schemas.records.codec import Undecodable, Unencodable
 from schemas.records.registry import record_name
 
-__all__ = ["Bad", "Batch", "batches"]
+__all__ = ["Bad", "Batch", "RecordFiles", "TypeCount", "batches"]
 
 BATCH_BYTES = 2_000_000
-MAGIC = b"Obj\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +32,38 @@ class Bad:
 
 
 @dataclass(slots=True)
+class TypeCount:
+    """What became of the records of one foreign type; `topic` is empty if none is sent."""
+
+    topic: str = ""
+    sent: int = 0
+    bad: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    """By reason."""
+
+    def add(self, other: "TypeCount") -> None:
+        """Add another one of the same type."""
+        self.topic = other.topic or self.topic
+        self.sent += other.sent
+        self.bad += other.bad
+        for reason, count in other.skipped.items():
+            self.skipped[reason] = self.skipped.get(reason, 0) + count
+
+
+@dataclass(slots=True)
 class Batch:
     """Part of a file: the records to send, the bad records, and the position after it.
 
-    `read` is the number of the file's bytes before that position.
+    `read` is the number of the file's bytes before that position, `sources` are the campaigns and
+    Canvases of its events, `tallies` the records of foreign types, by type.
     """
 
     reached: ImportPosition
     read: int
     chunks: list[Chunk] = field(default_factory=list)
     bad: list[Bad] = field(default_factory=list)
+    sources: set[str] = field(default_factory=set)
+    tallies: dict[str, TypeCount] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -84,7 +107,8 @@ class _Sorter:
         reached = ImportPosition(position, self._records, self._bad, self._blank)
         bad = [Bad(f"{self._file}:{line}", why) for line, why in sorted(self._found)]
         self._rows, self._found = {}, []
-        return Batch(reached, read, chunks, bad)
+        found = set() if self._inspection is None else self._inspection.take_sources()
+        return Batch(reached, read, chunks, bad, set(filter(str.isprintable, found)))
 
     def _chunk(self, rows: _Rows) -> Chunk:
         faults = self._inspection.faults(rows.kind, rows.records) if self._inspection else {}
@@ -93,32 +117,50 @@ class _Sorter:
         return Chunk(rows.kind.topic, [key for key, _ in good], [value for _, value in good])
 
 
+class RecordFiles:
+    """Reads files of our own records: Avro container files, and JSON lines.
+
+    `kind` is None if the records name their kind. Records that `inspection` finds bad are not sent.
+    """
+
+    suffixes = (".avro", ".jsonl", ".ndjson", ".json")
+
+    def __init__(self, kind: Kind | None, inspection: Inspection | None = None) -> None:
+        self.label = kind.name if kind else ""
+        self._kind = kind
+        self._inspection = inspection
+
+    def batches(self, content: FileContent, start: ImportPosition) -> Iterator[Batch]:
+        """The rest of a file from `start` on; an empty file gives nothing.
+
+        Raises Fatal if the file as a whole cannot be read.
+        """
+        sorter = _Sorter(content.file, start, self._inspection)
+        read = _avro if content.first.startswith(MAGIC) else _lines
+        return guarded(content.file, read(content, self._kind, start, sorter))
+
+
 def batches(
     file: Path, kind: Kind | None, start: ImportPosition, inspection: Inspection | None = None
 ) -> Iterator[Batch]:
-    """The rest of a file from `start` on. `kind` is None if the records name their kind. Records
-    that `inspection` finds bad are not sent.
-
-    An empty file gives nothing. Raises Fatal if the file as a whole cannot be read.
-    """
-    with file.open("rb") as opened:
-        avro = opened.read(len(MAGIC)) == MAGIC
-    sorter = _Sorter(file, start, inspection)
-    return (_avro if avro else _lines)(file, kind, start, sorter)
+    """The batches of one file of our own records, as `RecordFiles` reads it."""
+    with opened(file) as content:
+        yield from RecordFiles(kind, inspection).batches(content, start)
 
 
 def _lines(
-    file: Path, kind: Kind | None, start: ImportPosition, sorter: _Sorter
+    content: FileContent, kind: Kind | None, start: ImportPosition, sorter: _Sorter
 ) -> Iterator[Batch]:
-    with file.open("rb") as opened:
-        opened.seek(start.position)
-        while lines := opened.readlines(BATCH_BYTES):
-            for line in lines:
-                if text := line.strip():
-                    _one_line(sorter, text, kind)
-                else:
-                    sorter.blank()
-            yield sorter.batch(opened.tell(), opened.tell())
+    content.skip(start.position)
+    position = start.position
+    while lines := content.content.readlines(BATCH_BYTES):
+        for line in lines:
+            position += len(line)
+            if text := line.strip():
+                _one_line(sorter, text, kind)
+            else:
+                sorter.blank()
+        yield sorter.batch(position, content.read())
 
 
 def _one_line(sorter: _Sorter, line: bytes, kind: Kind | None) -> None:
@@ -140,14 +182,15 @@ def _declared(line: bytes) -> Kind:
     return kind_of_record(declared)
 
 
-def _avro(file: Path, kind: Kind | None, start: ImportPosition, sorter: _Sorter) -> Iterator[Batch]:
-    with file.open("rb") as opened:
-        container = AvroFile(file, opened)
-        own = kind or _written(file, container.schema)
-        for number, records in container.blocks(start.position):
-            for record in records:
-                _one_record(sorter, container, record, own)
-            yield sorter.batch(number, opened.tell())
+def _avro(
+    content: FileContent, kind: Kind | None, start: ImportPosition, sorter: _Sorter
+) -> Iterator[Batch]:
+    container = AvroFile(content.file, content.content)
+    own = kind or _written(content.file, container.schema)
+    for number, records in container.blocks(start.position):
+        for record in records:
+            _one_record(sorter, container, record, own)
+        yield sorter.batch(number, content.read())
 
 
 def _one_record(sorter: _Sorter, container: AvroFile, record: Any, kind: Kind | None) -> None:

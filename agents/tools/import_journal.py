@@ -6,6 +6,7 @@ beginning. So is a file with another target or another kind.
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,8 +19,9 @@ __all__ = ["ImportPosition", "Journal"]
 class ImportPosition:
     """The acknowledged part of a file.
 
-    `position` is a byte offset in JSON lines, a number of blocks in an Avro container file;
-    `records`, `bad` (a part of them) and `blank` (empty lines) are counts before it.
+    `position` is a byte offset in JSON lines and CSV (of the decompressed content), a number of
+    blocks in an Avro container file; `records`, `bad` (a part of them) and `blank` (empty lines,
+    and records that are skipped) are counts before it.
     """
 
     position: int = 0
@@ -55,9 +57,9 @@ class Journal:
         """The position at which a file continues."""
         return self._reached.get(self._key(file), ImportPosition())
 
-    def save(self, file: Path, reached: ImportPosition) -> None:
-        """Store a position atomically: after a crash there is the old journal or the new one."""
-        self._reached[self._key(file)] = reached
+    def save(self, reached: Mapping[Path, ImportPosition]) -> None:
+        """Store positions atomically: after a crash there is the old journal or the new one."""
+        self._reached |= {self._key(file): position for file, position in reached.items()}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps({k: asdict(p) for k, p in self._reached.items()}, indent=1))

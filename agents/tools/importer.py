@@ -4,26 +4,59 @@ continue.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
-from agents.tools.import_files import Bad, Batch, batches
+from agents.tools.feed.opening import STDIN, FileContent, expand, opened
+from agents.tools.import_files import Bad, Batch, TypeCount
 from agents.tools.import_journal import ImportPosition, Journal
-from agents.tools.inspection import Inspection
 from agents.tools.operator_requests import command
 from agents.tools.publish import Chunk, Publisher
-from agents.tools.records import Kind
-from schemas.errors import Fatal, UsageError
+from schemas.errors import Fatal
 from schemas.records import codec
 from schemas.records.lifecycle import CommandType
 from streams.settings import Settings
 
-__all__ = ["ImportProgress", "Imported", "import_files"]
+__all__ = ["FileReader", "ImportOptions", "ImportProgress", "Imported", "import_files"]
 
 SAVE_EVERY_S = 1.0
 SOURCES_AT_ONCE = 1_000
 """Sources that one command names."""
+
+
+class FileReader(Protocol):
+    """Reads files of one format."""
+
+    @property
+    def label(self) -> str:
+        """What tells apart imports of the same file: another label is another import."""
+        ...
+
+    @property
+    def suffixes(self) -> Sequence[str]:
+        """How the names of its files end: those that are read of a folder."""
+        ...
+
+    def batches(self, content: FileContent, start: ImportPosition) -> Iterator[Batch]:
+        """The rest of a file from `start` on; an empty file gives nothing.
+
+        Raises Fatal for a damaged file, UsageError for one of another format.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """`again` begins every file at its beginning; `dry_run` reads and checks, and sends nothing;
+    `stop` ends the import at the first bad record.
+    """
+
+    again: bool = False
+    dry_run: bool = False
+    stop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +79,47 @@ class ImportProgress:
 
 @dataclass(slots=True)
 class Imported:
-    """The result of an import: sent records and bad records of this run, files finished before."""
+    """The result of an import: sent, bad and skipped records of this run, files finished in it and
+    before it. `types` has what became of records of foreign types.
+    """
 
     records: int = 0
     bad: int = 0
+    skipped: int = 0
     files: int = 0
     already: int = 0
     seconds: float = 0.0
+    types: dict[str, TypeCount] = field(default_factory=dict)
 
 
 async def import_files(
     settings: Settings,
-    files: Sequence[Path],
-    kind: Kind | None = None,
+    paths: Sequence[Path],
+    reader: FileReader,
     *,
-    again: bool = False,
+    options: ImportOptions = ImportOptions(),
     progress: Callable[[ImportProgress], None] = lambda progress: None,
     bad: Callable[[Bad], None] = lambda bad: None,
 ) -> Imported:
-    """Send the records of the files, starting after the acknowledged part of an earlier import.
+    """Send the records of files and folders, starting after the acknowledged part of an earlier
+    import. Standard input (`-`) has no such part.
 
-    The journal is in the data folder; another broker, prefix or kind is another import. With
-    `again` every file starts from the beginning. Raises UsageError for a missing file, Fatal for a
-    damaged one, Recoverable if a send fails (call again to continue).
+    The journal is in the data folder; another broker, prefix or label of the reader is another
+    import. Raises UsageError for a missing file, Fatal for a damaged one or a bad record at which
+    the import stops, Recoverable if a send fails (call again to continue).
     """
-    for file in files:
-        if not file.is_file():
-            raise UsageError(f"There is no file {file}", remedy="Check its name")
-    target = f"{settings.bootstrap_servers}|{settings.prefix}|{kind.name if kind else ''}"
+    files = expand(paths, reader.suffixes)
+    target = f"{settings.bootstrap_servers}|{settings.prefix}|{reader.label}"
     journal = Journal(settings.data_dir / "import.json", target)
-    run = _Run(journal, files, kind, Inspection(settings), progress, bad)
-    async with Publisher(settings) as publisher:
+    run = _Run(settings, journal, files, options, (progress, bad))
+    async with AsyncExitStack() as stack:
+        if not options.dry_run:
+            run.publisher = await stack.enter_async_context(Publisher(settings))
         for file in files:
-            if again:
+            if options.again or options.dry_run:
                 journal.forget(file)
-            await run.file(publisher, file)
+            await run.file(file, reader)
+        await run.save()
     run.imported.seconds = time.monotonic() - run.began
     return run.imported
 
@@ -90,61 +129,95 @@ class _Run:
 
     def __init__(
         self,
+        settings: Settings,
         journal: Journal,
         files: Sequence[Path],
-        kind: Kind | None,
-        inspection: Inspection,
-        progress: Callable[[ImportProgress], None],
-        bad: Callable[[Bad], None],
+        options: ImportOptions,
+        tell: tuple[Callable[[ImportProgress], None], Callable[[Bad], None]],
     ) -> None:
         self.imported = Imported()
         self.began = time.monotonic()
+        self.publisher: Publisher | None = None
+        self._spool = settings.data_dir / "spool"
         self._journal = journal
-        self._kind = kind
-        self._inspection = inspection
-        self._progress = progress
-        self._bad = bad
-        self._sizes = {file: file.stat().st_size for file in files}
-        self._total = sum(self._sizes[file] for file in files)
+        self._options = options
+        self._progress, self._bad = tell
+        self._sizes = {file: 0 if file == STDIN else file.stat().st_size for file in files}
+        self._total = sum(self._sizes.values())
         self._before = 0
         self._first: tuple[float, int] | None = None
         self._announced: set[str] = set()
+        self._reached: dict[Path, ImportPosition] = {}
+        self._saved = time.monotonic()
 
-    async def file(self, publisher: Publisher, file: Path) -> None:
+    async def file(self, file: Path, reader: FileReader) -> None:
         """Send the rest of a file."""
-        start = reached = self._journal.reached(file)
+        start = ImportPosition() if file == STDIN else self._journal.reached(file)
         if start.done:
             self.imported.already += 1
         else:
-            reached = await self._rest(publisher, file, start)
-            self._journal.save(file, replace(reached, done=True))
+            with opened(file, self._spool) as content:
+                self._reached[file] = start
+                async for batch in self._ahead(reader.batches(content, start)):
+                    await self._send(file, batch)
+            self._reached[file] = replace(self._reached[file], done=True)
             self.imported.files += 1
         self._before += self._sizes[file]
 
-    async def _rest(
-        self, publisher: Publisher, file: Path, start: ImportPosition
-    ) -> ImportPosition:
-        reached, saved = start, time.monotonic()
-        parts = batches(file, self._kind, start, self._inspection)
-        while batch := await self._next(publisher, file, parts, reached):
-            await self._announce(publisher, file)
-            for chunk in batch.chunks:
-                await publisher.publish(chunk)
-            self._tell(file, batch, reached)
-            reached = batch.reached
-            if time.monotonic() - saved > SAVE_EVERY_S:
-                await publisher.flush()
-                self._journal.save(file, reached)
-                saved = time.monotonic()
-        await publisher.flush()
-        return reached
+    async def save(self) -> None:
+        """Store the positions that have been reached, when all before them is acknowledged."""
+        if self.publisher is None:
+            return
+        await self.publisher.flush()
+        self._reached.pop(STDIN, None)
+        self._journal.save(self._reached)
+        # of these only the file that is being read goes on
+        self._reached = {file: at for file, at in self._reached.items() if not at.done}
+        self._saved = time.monotonic()
 
-    async def _announce(self, publisher: Publisher, file: Path) -> None:
+    async def _ahead(self, parts: Iterator[Batch]) -> AsyncIterator[Batch]:
+        """The batches; the next one is read while one is being sent."""
+        following = asyncio.create_task(asyncio.to_thread(next, parts, None))
+        try:
+            while True:
+                try:
+                    batch = await following
+                except Fatal:
+                    # what lies before the damage is in, and is not sent again
+                    await self.save()
+                    raise
+                if batch is None:
+                    return
+                following = asyncio.create_task(asyncio.to_thread(next, parts, None))
+                yield batch
+        finally:
+            # a thread cannot be cancelled, and what it reads must stay open until it has ended
+            await asyncio.wait([following])
+            if not following.cancelled():
+                following.exception()
+
+    async def _send(self, file: Path, batch: Batch) -> None:
+        before = self._reached[file]
+        if batch.bad and self._options.stop:
+            await self.save()
+            raise Fatal(
+                f"{batch.bad[0].where}: {batch.bad[0].why}",
+                remedy="Correct it, or leave out bad records with --on-error skip",
+            )
+        if self.publisher is not None:
+            await self._announce(self.publisher, file, batch.sources)
+            for chunk in batch.chunks:
+                await self.publisher.publish(chunk)
+        self._tell(file, batch, before)
+        self._reached[file] = batch.reached
+        if time.monotonic() - self._saved > SAVE_EVERY_S:
+            await self.save()
+
+    async def _announce(self, publisher: Publisher, file: Path, sources: set[str]) -> None:
         """Report sources that had no event in this import before: a source that stopped long ago
         must not expire between its first imported event and its last.
         """
-        found = filter(str.isprintable, self._inspection.take_sources())
-        fresh = sorted(set(found) - self._announced)
+        fresh = sorted(sources - self._announced)
         self._announced.update(fresh)
         for at in range(0, len(fresh), SOURCES_AT_ONCE):
             some = tuple(fresh[at : at + SOURCES_AT_ONCE])
@@ -152,21 +225,13 @@ class _Run:
             value = codec.encode("command", record)
             await publisher.publish(Chunk("control", [record["request_id"].encode()], [value]))
 
-    async def _next(
-        self, publisher: Publisher, file: Path, parts: Iterator[Batch], reached: ImportPosition
-    ) -> Batch | None:
-        try:
-            return await asyncio.to_thread(next, parts, None)
-        except Fatal:
-            # what lies before the damage is in, and is not sent again
-            await publisher.flush()
-            self._journal.save(file, reached)
-            raise
-
     def _tell(self, file: Path, batch: Batch, before: ImportPosition) -> None:
         fresh_bad = batch.reached.bad - before.bad
         self.imported.bad += fresh_bad
         self.imported.records += batch.reached.records - before.records - fresh_bad
+        for name, tally in batch.tallies.items():
+            self.imported.types.setdefault(name, TypeCount()).add(tally)
+            self.imported.skipped += sum(tally.skipped.values())
         for one in batch.bad:
             self._bad(one)
         now, done = time.monotonic(), self._before + batch.read

@@ -10,11 +10,12 @@ import fastavro
 import pytest
 
 from agents.tools.demo.generator import generate
-from agents.tools.import_files import Batch, batches
+from agents.tools.import_files import Batch, RecordFiles, batches
 from agents.tools.import_journal import ImportPosition, Journal
-from agents.tools.importer import ImportProgress, import_files
+from agents.tools.importer import ImportOptions, ImportProgress, import_files
+from agents.tools.inspection import Inspection
 from agents.tools.oracle import Interactions, expect
-from agents.tools.records import kind_of_record, refuse_unknown_fields
+from agents.tools.records import Kind, kind_of_record, refuse_unknown_fields
 from schemas.errors import Fatal, UsageError
 from schemas.records import codec
 from schemas.records.misspelt import MisspellingCounts
@@ -44,6 +45,10 @@ def container(path: Path, name: str, records: list[dict[str, Any]], **options: A
     return path
 
 
+def own(settings: Settings, kind: Kind | None = None) -> RecordFiles:
+    return RecordFiles(kind, Inspection(settings))
+
+
 async def produced(settings: Settings) -> Interactions:
     topics = Topics(settings.prefix)
     names = {topic: event for event, topic in topics.events.items()}
@@ -60,7 +65,7 @@ async def test_both_formats_give_what_the_events_say(
     rest = [event for event in EVENTS if event[0] != "send"]
     files = [lines(tmp_path / "a.jsonl", rest), container(tmp_path / "b.avro", "send", sends)]
     seen: list[ImportProgress] = []
-    done = await import_files(settings, files, progress=seen.append)
+    done = await import_files(settings, files, own(settings), progress=seen.append)
     assert (done.records, done.bad, done.files) == (len(EVENTS), 0, 2)
     assert seen[-1].done_bytes == seen[-1].total_bytes
     assert await produced(settings) == expect(EVENTS)
@@ -82,10 +87,12 @@ async def test_a_second_run_sends_nothing_unless_told(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
     file = lines(tmp_path / "a.jsonl", EVENTS[:50])
-    assert (await import_files(settings, [file])).records == 50
-    again = await import_files(settings, [file])
+    assert (await import_files(settings, [file], own(settings))).records == 50
+    again = await import_files(settings, [file], own(settings))
     assert (again.records, again.already) == (0, 1)
-    assert (await import_files(settings, [file], again=True)).records == 50
+    assert (
+        await import_files(settings, [file], own(settings), options=ImportOptions(again=True))
+    ).records == 50
 
 
 @pytest.mark.connected
@@ -98,7 +105,7 @@ async def test_bad_records_are_named_and_the_rest_arrives(
         out.write('{"type":"user","user_id":"u1"}\n')
         out.write('{"type":"definition","key":"campaign:a","status":"ACTIVE"}\n')
     named: list[str] = []
-    done = await import_files(settings, [file], bad=lambda b: named.append(b.where))
+    done = await import_files(settings, [file], own(settings), bad=lambda b: named.append(b.where))
     assert (done.records, done.bad) == (5, 4)
     assert named == [f"{file}:{line}" for line in (4, 5, 6, 7)]
     async with TopicReader.open(KafkaLog(settings), [topics.users, topics.catalog]) as reader:
@@ -129,7 +136,7 @@ def test_a_file_continues_after_its_acknowledged_part(
 def test_a_changed_file_begins_again(tmp_path: Path) -> None:
     file, path = tmp_path / "a.jsonl", tmp_path / "data" / "import.json"
     file.write_text("one")
-    Journal(path, "here").save(file, ImportPosition(3, 1, done=True))
+    Journal(path, "here").save({file: ImportPosition(3, 1, done=True)})
     assert Journal(path, "here").reached(file) == ImportPosition(3, 1, done=True)
     assert Journal(path, "there").reached(file) == ImportPosition()
     file.write_text("other")
@@ -148,9 +155,9 @@ async def test_another_prefix_or_event_is_another_import(
     await topic_admin.create(other)
     send = kind_of_record("send")
     for target, kind in ((settings, None), (other, None), (settings, send)):
-        first = await import_files(target, [file], kind)
+        first = await import_files(target, [file], own(target, kind))
         assert (first.records + first.bad, first.already) == (50, 0)
-        second = await import_files(target, [file], kind)
+        second = await import_files(target, [file], own(target, kind))
         assert (second.records, second.bad, second.already) == (0, 0, 1)
 
 
@@ -233,7 +240,7 @@ async def test_what_lies_before_the_damage_is_in_and_not_sent_again(
     for _ in range(2):
         seen: list[ImportProgress] = []
         with pytest.raises(Fatal, match="no complete Avro"):
-            await import_files(settings, [file], progress=seen.append)
+            await import_files(settings, [file], own(settings), progress=seen.append)
         counts.append(seen[-1].records if seen else 0)
         async with TopicReader.open(KafkaLog(settings), [topics.event("send")]) as reader:
             assert len(await reader.rest()) == counts[0] > 0
@@ -267,7 +274,7 @@ def test_a_time_that_no_calendar_has_is_one_bad_record(tmp_path: Path, unit: str
 
 async def test_a_missing_file_is_wrong_use(settings_offline: Settings, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no file"):
-        await import_files(settings_offline, [tmp_path / "none"])
+        await import_files(settings_offline, [tmp_path / "none"], RecordFiles(None))
 
 
 @pytest.fixture
