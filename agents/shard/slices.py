@@ -13,7 +13,7 @@ import polars as pl
 from agents.filters.roster import Roster
 from agents.shard.user_list import Everybody
 from schemas.segment.index import SegmentIndex
-from schemas.tables.counts import FEED_VIEWS
+from schemas.tables.counts import feed_views_of
 from schemas.tables.interaction import COLUMNS
 from schemas.tables.profile import PROFILE, unpack, wide
 from streams.state.auxiliary_table import COUNTS
@@ -84,8 +84,7 @@ class Fresh:
         """`user` and `count`, in one frame."""
 
         def make() -> Iterator[pl.DataFrame]:
-            counts = self.pinned.auxiliary_rows(COUNTS).filter(pl.col("source") == FEED_VIEWS)
-            yield self._sorted(counts.select("user", "count"))
+            yield self._sorted(feed_views_of(self.pinned.auxiliary_rows(COUNTS)))
 
         return self._once(None, make)
 

@@ -17,7 +17,7 @@ from agents.shard.sorted_lookup import positions
 from agents.shard.user_read import read_users
 from agents.users.facts import UserFacts, UsersRead
 from agents.users.person import Match, Person
-from schemas.tables.counts import FEED_VIEWS
+from schemas.tables.counts import feed_views_of
 from schemas.tables.external import as_roster
 from schemas.tables.roster import ROSTER_SCHEMA, Alias, latest
 from streams.state.auxiliary_table import COUNTS, EXTERNALS, ROSTER
@@ -31,7 +31,7 @@ _FEW = 2
 
 
 def _feed_views(counts: pl.DataFrame) -> pl.DataFrame:
-    views = counts.filter(pl.col("source") == FEED_VIEWS).select("user", "count")
+    views = feed_views_of(counts)
     return views.sort("user") if views.height else views
 
 

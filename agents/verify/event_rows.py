@@ -1,6 +1,9 @@
 """The rows that the events in the topics must make, worked out by the oracle, not by the worker's
 code.
 
+An event of a user who was erased and has come back is no part of a row if it is from before the
+return. One since then may make a row: that depends on what its shard had read before it.
+
 An event that its shard has forwarded to the shard of its user, and that this one has not folded at
 its moment, makes no row yet: it still lies in `repartition`. As shards are read one after another,
 an event may also be folded in the shard of its user, and lie behind the moment of the shard that
@@ -10,6 +13,7 @@ has forwarded it: it may make a row.
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -19,7 +23,7 @@ from agents.verify.log_scan import LogScan, ScannedBatch
 from agents.verify.row_spill import RowSpill
 from schemas.decode.forward import RecordPosition, place_of
 from schemas.records import codec
-from schemas.tables.erased import Mask
+from schemas.tables.erased import NEVER, NO_MASK, Mask
 from schemas.tables.interaction import COLUMNS, SCHEMA
 from schemas.tables.placement import partition_of
 from streams.kafka.environment import Environment
@@ -56,6 +60,7 @@ class EventRows:
     events: int = 0
     unknown: int = 0
     findings: list[Finding] = field(default_factory=list)
+    _back: Mask = NO_MASK
     _pending: set[RecordPosition] = field(default_factory=set)
     _loose: set[int] = field(default_factory=set)
 
@@ -65,6 +70,7 @@ class EventRows:
         for moment in moments:
             await self._forwarded(topics.repartition, moment)
         masks = {moment.partition: moment.mask for moment in moments}
+        self._back = _returned(masks.values())
         for moment in moments:
             for name, topic in topics.events.items():
                 if topic in moment.cursor:
@@ -125,6 +131,8 @@ class EventRows:
                 continue  # rejected
             if refusal(event, record.timestamp, settings.max_field_bytes) is None:
                 self.events += 1
+                if self._gone(event):
+                    continue
                 if record.offset >= chunk.cursor:
                     made = chunk.later
                 elif RecordPosition(topic, number, record.offset) in self._pending:
@@ -134,10 +142,17 @@ class EventRows:
                 made.add(name, event)
                 chunk.taken += 1
 
+    def _gone(self, event: Mapping[str, Any]) -> bool:
+        """Whether the event is of a user who was erased, and has come back after it."""
+        back = self._back.find(event["user_id"])
+        return back is not None and event["time"] < back.returned_at
+
     def _write(self, partition: int, chunk: "_Chunk", masks: Mapping[int, Mask]) -> None:
         own = pl.col("shard") == partition
-        read = self._frame(chunk.folded).with_columns(
-            required=own | ~pl.col("shard").is_in(sorted(self._loose))
+        folded = self._frame(chunk.folded)
+        back = pl.col("user").is_in(list(self._back.among(folded["user"])))
+        read = folded.with_columns(
+            required=(own | ~pl.col("shard").is_in(sorted(self._loose))) & ~back
         )
         may_be = pl.concat([self._frame(chunk.pending), self._frame(chunk.later).filter(~own)])
         rows = pl.concat([read, may_be.with_columns(required=pl.lit(value=False))])
@@ -153,6 +168,13 @@ class EventRows:
         frame = pl.DataFrame(rows, schema=schema, orient="row")
         shards = partition_of(frame["user"], self.environment.settings.partitions)
         return frame.with_columns(shards.alias("shard"))
+
+
+def _returned(masks: Collection[Mask]) -> Mask:
+    """The users of all shards who were erased and have come back."""
+    key = next((mask.key for mask in masks if mask.key is not None), None)
+    users = (user for mask in masks for user in mask.users.values())
+    return Mask(key).changed(user for user in users if user.returned_at != NEVER)
 
 
 @dataclass

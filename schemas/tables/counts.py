@@ -9,7 +9,15 @@ import polars as pl
 
 from schemas.tables.interaction import CHANNELS, KINDS
 
-__all__ = ["COUNT_KEY", "COUNT_SCHEMA", "FEED_VIEWS", "add_up", "count", "count_feed_views"]
+__all__ = [
+    "COUNT_KEY",
+    "COUNT_SCHEMA",
+    "FEED_VIEWS",
+    "add_up",
+    "count",
+    "count_feed_views",
+    "feed_views_of",
+]
 
 FEED_VIEWS = "@feed"
 """The pseudo-source under which feed views are counted, by user."""
@@ -63,6 +71,12 @@ def count_feed_views(users: pl.Series) -> pl.DataFrame:
     """Counts of feed views, from the user of each view: one row for each user."""
     views = pl.DataFrame({"user": users.cast(pl.String)}).group_by("user").len("count")
     return views.select(_COUNT_VIEWS)
+
+
+def feed_views_of(counts: pl.DataFrame) -> pl.DataFrame:
+    """`user` and `count` of feed views; not of those that an erasure has left without a user."""
+    views = (pl.col("source") == FEED_VIEWS) & pl.col("user").is_not_null()
+    return counts.filter(views).select("user", "count")
 
 
 def add_up(frame: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from schemas.records.lifecycle import State
 from streams.settings import Settings
 from streams.state import archive
 from tests.rigs.erasing import alone, cleaned, erase, erasing, over, traces_of, users_of
-from tests.rigs.shard import SMALL, START, A, B, Stand, events, start
+from tests.rigs.shard import SMALL, START, A, B, Event, Stand, events, start
 
 pytestmark = pytest.mark.connected
 __all__ = ["alone", "erasing"]
@@ -20,12 +20,18 @@ __all__ = ["alone", "erasing"]
 GONE, KEPT = f"{7:024x}", f"{14:024x}"
 
 
+def _feed_view(user: str) -> Event:
+    return "signal", {
+        "id": f"view-{user}", "user_id": user, "time": START, "signal_type": "FEED_VIEW"
+    }  # fmt: skip
+
+
 async def test_a_hot_user_is_hidden_at_once_and_then_removed_from_everything(
     erasing: Settings,
 ) -> None:
     stand = await start(erasing)
     try:
-        await stand.send(events(900), 0)
+        await stand.send([*events(898), *(_feed_view(user) for user in (GONE, KEPT))], 0)
         assert GONE in await users_of(stand, A)
         store = stand.shard._store
         await stand.shard._users.index(list(store.table.segments.values()), store.state_store)
@@ -37,6 +43,8 @@ async def test_a_hot_user_is_hidden_at_once_and_then_removed_from_everything(
         for source in (A, B, SMALL):
             assert GONE not in await users_of(stand, source)
         assert not (await stand.shard.read_users([GONE]))[GONE].rows.height
+        profiles = (await stand.shard.users([GONE, KEPT])).facts
+        assert [profiles[user].feed_views for user in (GONE, KEPT)] == [0, 1]
         await cleaned(stand)
         after = await traces_of(stand, GONE)
         assert after.rows == 0, after

@@ -14,6 +14,7 @@ from agents.verify.kinds import FindingKind as Kind
 from agents.verify.named_traces import words_of
 from agents.verify.report import VerifyReport
 from agents.verify.user_traces import user_traces
+from agents.verify.verify import VerifyOptions
 from schemas.records import codec
 from schemas.segment import codec as segments
 from schemas.segment.index import build
@@ -97,6 +98,30 @@ def test_nothing_is_found_of_a_user_of_whom_nothing_is_left(erased: Erased) -> N
     report = erased.found()
     assert (report.findings, report.unchecked) == ([], [])
     assert report.figures["erased_users"] == 1
+
+
+def test_an_event_from_before_a_return_is_no_part_of_the_row_of_one_since(erased: Erased) -> None:
+    """Both events are of the same row, and only the later one counts."""
+    erased.erase(returned=THEN + 5_000)
+    topic = erased.deployment.partition("interactions.send", erased.shard)
+    ends = topic.end
+    for time in (THEN, THEN + 6_000):
+        event = {"id": str(time), "user_id": GHOST, "time": time, "campaign_id": "a"}
+        value = codec.encode("send", event)
+        offset = topic.append(GHOST.encode(), value, transactional=False)
+        topic.change(offset, timestamp=time)
+    cursor = erased.deployment.partition("changelog", erased.shard).last(keys.CURSOR).value or b""
+    name = erased.deployment.topics.event("send")
+    moved = cursor.replace(f'"{name}": {ends}'.encode(), f'"{name}": {topic.end}'.encode())
+    assert moved != cursor
+    erased.put(keys.CURSOR, moved)
+    options = VerifyOptions(against_topics=True)
+    for last, kinds in ((THEN + 6_000, {}), (THEN + 7_000, {Kind.ROW_OTHER: 1})):
+        row = (HOT, GHOST, "received", "OTHER", None, None, None, THEN + 6_000, last)
+        erased.put(keys.delta(999, 0), delta.encode(frame_of([row])))
+        report = erased.deployment.verified(options=options)
+        found = {kind: count for kind, count in report.counts.items() if kind not in ERASED}
+        assert (found, report.unchecked) == (kinds, []), report.findings
 
 
 def in_a_delta(erased: Erased) -> dict[str, Any]:

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from schemas.tables.counts import COUNT_SCHEMA, FEED_VIEWS, add_up, count, count_feed_views
+from schemas.tables.counts import (
+    COUNT_SCHEMA,
+    FEED_VIEWS,
+    add_up,
+    count,
+    count_feed_views,
+    feed_views_of,
+)
 from schemas.tables.interaction import SCHEMA
 
 DAY = 86_400_000
@@ -69,6 +76,13 @@ def test_feed_views_count_by_user() -> None:
         (FEED_VIEWS, "u", 2),
         (FEED_VIEWS, "v", 1),
     ]
+
+
+def test_feed_views_without_a_user_are_those_of_no_user() -> None:
+    nobody = pl.lit(None, pl.String)
+    counts = count_feed_views(pl.Series(["u", "v"]))
+    left = pl.concat([counts.head(1).with_columns(user=nobody), count(rows({})), counts])
+    assert sorted(feed_views_of(left).rows()) == [("u", 1), ("v", 1)]
 
 
 def test_adding_up_parts_is_adding_up_the_whole() -> None:
