@@ -15,7 +15,7 @@ would be hidden as a whole.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -124,7 +124,8 @@ class ErasedUser:
 class Mask:
     """Erased users, and the expressions that leave their rows out. Never changed.
 
-    `generation` counts the erasures of a shard; `version` counts every change, returns too.
+    `generation` counts the erasures of a shard; `version` counts every change, returns too. Counts
+    have no user who was erased up to the generation `counted`, but those of who has come back.
     """
 
     def __init__(
@@ -133,10 +134,12 @@ class Mask:
         users: Mapping[bytes, ErasedUser] | None = None,
         generation: int = 0,
         version: int = 0,
+        counted: int = 0,
     ) -> None:
         """`users` by digest; the caller does not change it afterwards. Without a key there are
         none.
         """
+        self.counted = counted
         self.key = key
         self.users: Mapping[bytes, ErasedUser] = users or {}
         self.generation = generation
@@ -184,19 +187,21 @@ class Mask:
 
     def counts(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Counts from before the mask, of which those of erased users lose the user: the sums
-        stay.
+        stay. Users who have come back and whose former counts are gone already keep theirs.
         """
-        return self._uncounted(frame, returned=True)
+        return self._uncounted(frame, lambda one: one.generation > self.counted)
 
     def new_counts(self, frame: pl.DataFrame) -> pl.DataFrame:
         """New counts: the same, but users who have come back keep theirs."""
-        return self._uncounted(frame, returned=False)
+        return self._uncounted(frame, lambda one: False)
 
-    def _uncounted(self, frame: pl.DataFrame, *, returned: bool) -> pl.DataFrame:
+    def _uncounted(
+        self, frame: pl.DataFrame, returned: Callable[[ErasedUser], bool]
+    ) -> pl.DataFrame:
         if not self.users or frame["user"].null_count() == frame.height:
             return frame
         entries = self.among(frame["user"].drop_nulls()).items()
-        found = [user for user, one in entries if returned or one.returned_at == NEVER]
+        found = [user for user, one in entries if one.returned_at == NEVER or returned(one)]
         if not found:
             return frame
         erased = pl.col("user").is_in(found)
@@ -238,14 +243,15 @@ class Mask:
                 found[user] = replace(entries[user], returned_at=time, returned_from=sequence)
         return list(found.values())
 
-    def changed(self, entries: Iterable[ErasedUser]) -> "Mask":
+    def changed(self, entries: Iterable[ErasedUser], counted: int | None = None) -> "Mask":
         """The mask with these entries in place of those of the same users."""
         users: dict[bytes, Any] = dict(self.users)
         generation = self.generation
         for entry in entries:
             users[entry.token[:DIGEST_BYTES]] = entry
             generation = max(generation, entry.generation)
-        return Mask(self.key, users, generation, self.version + 1)
+        counted = self.counted if counted is None else counted
+        return Mask(self.key, users, generation, self.version + 1, counted)
 
 
 NO_MASK = Mask()

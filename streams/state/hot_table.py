@@ -238,12 +238,12 @@ class HotTable:
         """Change the mask. Deltas lose what it hides at once; what else may hold it is unclean."""
         former = self.mask
         base = former if former.key is self.erasure_key else Mask(self.erasure_key)
-        self.mask = base.changed(users)
+        marks = self.erasure_marks
+        self.mask = base.changed(users, 0 if marks is None else marks.hot)
         if self.mask.generation == former.generation:
             return
         self.unclean = set(self.segments)
         self.unclean_runs = {key for held in self.runs.values() for key in held}
-        marks = self.erasure_marks
         if marks is None or marks.hot < self.mask.generation:
             self._mask_deltas()
 

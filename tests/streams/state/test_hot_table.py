@@ -1,15 +1,18 @@
 """The contents of the hot table after entries were applied."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 from polars.testing import assert_frame_equal
 
 from schemas.tables import delta
-from schemas.tables.counts import COUNT_SCHEMA, add_up
+from schemas.tables.counts import COUNT_SCHEMA, add_up, count_feed_views
+from schemas.tables.erased import ErasedUser, ErasureKey, Mask
 from streams.state import auxiliary_table as auxiliary
 from streams.state import keys
 from streams.state.changelog import load
+from streams.state.erasures import ErasureMarks, puts_of
 from streams.state.hot_table import HotTable, ManifestEntry
 from streams.state.state_store import StateStore, shared_cache
 
@@ -102,3 +105,17 @@ def test_the_sums_of_the_manifest_follow_each_entry() -> None:
     assert table.archived_sizes == {"campaign:a": (6, 60, 1)}
     table.apply([(first, None)])
     assert (table.archived_sizes, table.manifest) == ({}, {})
+
+
+def test_who_has_come_back_keeps_feed_views_when_another_user_is_erased() -> None:
+    key = ErasureKey(b"k" * 32)
+    (ada,) = Mask(key).erased(key.tokens(["ada"]), 100)
+    back = replace(ada, returned_at=200, returned_from=7)
+    table = HotTable(erasure_key=key)
+    table.apply([ErasureMarks(key.id, 1, hot=1).put(), *puts_of([back])])
+    views = count_feed_views(pl.Series(["ada", "bob"]))
+    table.apply([(keys.delta(1, 0, b"e"), delta.encode(views))])
+    bob = [ErasedUser(token, 300, 2) for token in key.tokens(["bob"])]
+    table.apply([ErasureMarks(key.id, 2, hot=1).put(), *puts_of(bob)])
+    (left,) = table.auxiliary[b"e"].values()
+    assert sorted(left["user"].to_list(), key=str) == [None, "ada"]
