@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from agents.shard.shard import Shard
 from agents.tools.oracle import Interactions, refusal
 from agents.users.partition import partition_of_user
+from agents.views.state_view import StateView
 from schemas.records import codec
 from schemas.records.lifecycle import HIDDEN, WORKING, Outcome, SourceState
 from schemas.segment.codec import decode
@@ -20,6 +22,7 @@ from tests.sim.truth import ShardTruth, truths
 from tests.sim.workload import DAY_MS
 
 if TYPE_CHECKING:
+    from tests.sim.worker import Process
     from tests.sim.world import World
 
 __all__ = ["Violation", "check", "pending"]
@@ -75,6 +78,7 @@ def pending(world: "World") -> list[str]:
     found += _left_over(world)
     process = next(iter(world.running()), None)
     if process is not None:
+        found += _erasing(world, process)
         sweep = process.member.context.catalog.sweep
         sweeps = not (sweep.paused or sweep.question)
         for record in process.member.context.states:
@@ -88,6 +92,21 @@ def pending(world: "World") -> list[str]:
             if taken.get(topic, 0) < end and _has_records(world, topic, taken.get(topic, 0)):
                 found.append(f"the coordinator has taken in {topic} up to {taken.get(topic)}")
     return found
+
+
+def _erasing(world: "World", process: "Process") -> list[str]:
+    """Requests that erase users and are still under way, though nobody holds a source."""
+    states = process.member.context.states
+    assert isinstance(states, StateView)
+    asked = [one for one in world.people.erased if states.erasures.open(one)]
+    if not any(record.held for record in states):
+        return [f"{one} still erases users" for one in asked]
+    hidden = {one: states.erasures.receipt(one) for one in asked}
+    return [
+        f"{one} has not hidden its users"
+        for one, receipt in hidden.items()
+        if receipt is None or not all(part.masked_at for part in receipt.parts.values())
+    ]
 
 
 def _left_over(world: "World") -> list[str]:
@@ -123,6 +142,7 @@ async def check(world: "World") -> None:
     if wrong := decisions.faults(world, states, latest, stored):
         raise Violation("; ".join(wrong[:3]))
     _requests(world)
+    _erased(world, found)
     if wrong := world.questions.wrong(found, told):
         raise Violation(f"{len(wrong)} answers were wrong. " + wrong[0])
 
@@ -152,18 +172,32 @@ async def _rows(
         if store.table.cursor.get(topic, 0) <= offset:
             raise Violation(f"shard {truth.partition}: {topic} is not folded up to its end")
     expected = truth.rows(last)
+    left_out = set(truth.doubtful)
+    if store.table.erasures:
+        # somebody's hold keeps rows of erased users
+        left_out |= truth.identities.absences.keys()
+        reached("check: a hold keeps rows of erased users")
+    expected = _without(left_out, expected)
     pinned = await store.pin()
     hot: Interactions = {}
     for frame in pinned.deltas:
         _fold(hot, frame)
+    wide = _derived(hot)
     for index in pinned.segments.values():
         _fold(hot, decode(pinned.bytes_of(index)))
+    hot = _without(left_out, hot)
+    for key, span in hot.items():
+        if key[0] == PROFILE:
+            _add(wide, key, span)
+    wanted_wide = _without(left_out, truth.wide(last))
+    _same(f"shard {truth.partition}, profile-wide", _without(left_out, wide), wanted_wide)
     archived: dict[str, Interactions] = defaultdict(dict)
     for source, entries in store.table.manifest.items():
         async for found in shard._context.archive.read(dict(entries)):
             if isinstance(found, ArchiveDamage):
                 raise Violation(f"{source} is damaged at {found.place}: {found.what}")
             _fold(archived[source], decode(found.data))
+        archived[source] = _without(left_out, archived[source])
     sources = ({key[0] for key in (*expected, *hot)} | archived.keys()) - {PROFILE}
     for source in sorted(sources):
         wanted = _of(expected, source)
@@ -190,8 +224,28 @@ async def _rows(
 
 def _fold(rows: Interactions, frame: Any) -> None:
     for *key, first, last in frame.select(*KEY, "first", "last").iter_rows():
-        known = rows.get(tuple(key), (first, last))
-        rows[tuple(key)] = (min(known[0], first), max(known[1], last))
+        _add(rows, tuple(key), (first, last))
+
+
+def _add(rows: Interactions, key: Any, span: tuple[int, int]) -> None:
+    known = rows.get(key, span)
+    rows[key] = (min(known[0], span[0]), max(known[1], span[1]))
+
+
+def _derived(recent: Interactions) -> Interactions:
+    """The profile-wide rows of rows that have not been flushed."""
+    wide: Interactions = {}
+    for (source, user, kind, channel, _, _, detail), span in recent.items():
+        if source != PROFILE:
+            origin = source.partition(":")[0]
+            _add(wide, (PROFILE, user, kind, channel, origin, None, detail), span)
+    return wide
+
+
+def _without(users: Collection[str], rows: Interactions) -> Interactions:
+    if not users:
+        return rows
+    return {key: span for key, span in rows.items() if key[1] not in users}
 
 
 def _of(rows: Interactions, source: str) -> Interactions:
@@ -215,8 +269,9 @@ def _handed_on(world: "World") -> None:
     count = world.plan.partitions
     for target in range(count):
         wanted: Counter[bytes] = Counter()
-        for topic in world.topics.events.values():
-            for partition in set(range(count)) - {target}:
+        for partition in set(range(count)) - {target}:
+            wanted += _users_for(world, partition, target)
+            for topic in world.topics.events.values():
                 for record in world.history.committed(world.kafka, (topic, partition)):
                     meaning = world.workload.meanings.get(record.value or b"")
                     if meaning is None or refusal(meaning[1], record.stamp_ms) is not None:
@@ -231,6 +286,16 @@ def _handed_on(world: "World") -> None:
                 f"of the events for shard {target} {(wanted - found).total()} are not handed on, "
                 f"and {(found - wanted).total()} too often"
             )
+
+
+def _users_for(world: "World", partition: int, target: int) -> Counter[bytes]:
+    """The records of users of a shard in a partition that is not its own."""
+    return Counter(
+        record.value or b""
+        for record in world.history.committed(world.kafka, (world.topics.users, partition))
+        if (record.value is None or record.value in world.people.records)
+        and partition_of_user((record.key or b"").decode(), world.plan.partitions) == target
+    )
 
 
 def states_told(world: "World") -> dict[str, list[tuple[int, SourceState]]]:
@@ -284,6 +349,28 @@ def _told(world: "World", topic: str, schema: str) -> list[tuple[str, int]]:
     return found
 
 
+def _held(world: "World") -> bool:
+    """Whether anything is held: then requests that erase users may stay open."""
+    return any(record.held for one in world.running() for record in one.member.context.states)
+
+
+def _erased(world: "World", truths: Collection[ShardTruth]) -> None:
+    """Every shard has hidden the users of every request that was completed."""
+    done = set()
+    for record in world.history.committed(world.kafka, (world.topics.control_results, 0)):
+        result: Any = codec.decode(record.value or b"", "result")
+        if result["outcome"] == Outcome.COMPLETED:
+            done.add(result["request_id"])
+    for name, users in world.people.erased.items():
+        if name not in done or world.workload.requests[name]["dry_run"]:
+            continue
+        reached("check: users erased")
+        for truth in truths:
+            mine = [u for u in users if partition_of_user(u, len(truths)) == truth.partition]
+            if mine and all(moment.request != name for moment in truth.moments):
+                raise Violation(f"{name} is completed, and shard {truth.partition} hides nobody")
+
+
 def _requests(world: "World") -> None:
     """Every request has one outcome as a whole, and one for each source that was accepted."""
     results: dict[tuple[str, str | None], list[tuple[int, str, str | None]]] = defaultdict(list)
@@ -302,7 +389,7 @@ def _requests(world: "World") -> None:
             raise Violation(f"{name} has no answer")
     for (name, source), outcomes in results.items():
         final = sorted({outcome for outcome in outcomes if Outcome(outcome[1]).final})
-        if not final:
+        if not final and not (name in world.people.erased and _held(world)):
             raise Violation(f"{name} of {source} has not ended: {outcomes}")
         for former, later in itertools.pairwise(final):
             # one that is repeated when it was forgotten is another request

@@ -265,6 +265,14 @@ async def _short_purges(world: "World", random: Random) -> None:
         await asyncio.sleep(world.plan.busy_s * 10)
 
 
+@_fault("retention", drawn=False)
+async def _retention(world: "World", random: Random) -> None:
+    """The brokers delete what is older than its topic keeps, as far as it has been read."""
+    while True:
+        await _pause(world, random, 8)
+        world.retain()
+
+
 @_fault("stalled readers", drawn=False)
 async def _stalled_readers(world: "World", random: Random) -> None:
     """Clients ask for the rows of sources and read none, until long after the phase."""

@@ -13,6 +13,12 @@ __all__ = ["RunPlan"]
 _WORKERS = (1, 2, 2, 2, 3)
 _PARTITIONS = (1, 2, 2, 3)
 _FAULT_COUNTS = (0, 1, 2, 2, 3, 3, 4, 5, 6)
+_COUNTED = (
+    *("questions", "commands", "events", "definitions", "jumps"),
+    *("person_questions", "erasures", "user_records"),
+)
+#: One seed in so many has records of users, merges and erasures.
+_WITH_PEOPLE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,9 @@ class RunPlan:
     jumps: int = 1
     users: int = 8
     sources: int = 4
+    user_records: int = 0
+    erasures: int = 0
+    person_questions: int = 0
     faults: tuple[str, ...] = ()
     settings: Mapping[str, Any] | None = None
 
@@ -41,6 +50,7 @@ class RunPlan:
         random = Random(f"{seed}/plan")
         count = random.choice(_FAULT_COUNTS)
         faults = tuple(sorted(random.sample(sorted(DRAWN), min(count, len(DRAWN)))))
+        people = _people(seed)
         return cls(
             seed,
             workers=random.choice(_WORKERS),
@@ -53,6 +63,9 @@ class RunPlan:
             jumps=random.randint(1, 5),
             users=random.choice((2, 5, 20)),
             sources=random.randint(1, 6),
+            user_records=people.get("user_records", 0),
+            erasures=people.get("erasures", 0),
+            person_questions=people.get("person_questions", 0),
             faults=faults,
             settings={
                 "segment_rows": random.choice((2, 5, 20)),
@@ -72,7 +85,7 @@ class RunPlan:
         """Plans with less, the boldest first."""
         for fault in self.faults:
             yield replace(self, faults=tuple(one for one in self.faults if one != fault))
-        for name in ("questions", "commands", "events", "definitions", "jumps"):
+        for name in _COUNTED:
             count = getattr(self, name)
             for less in dict.fromkeys((0, count // 2, count - 1)):
                 if 0 <= less < count:
@@ -95,7 +108,7 @@ class RunPlan:
     @property
     def weight(self) -> float:
         """Something that is less for a smaller plan."""
-        counted = self.events + self.definitions + self.commands + self.questions + self.jumps
+        counted: int = sum(getattr(self, name) for name in _COUNTED)
         return counted + 20 * len(self.faults) + 10 * self.workers + self.busy_s
 
     def changes(self) -> str:
@@ -114,3 +127,17 @@ class RunPlan:
         if "faults" in found:
             found["faults"] = tuple(found["faults"])
         return replace(cls.draw(seed), **found)
+
+
+def _people(seed: int) -> dict[str, int]:
+    """What is drawn for users, from a stream of its own: other seeds are as they would be without
+    it.
+    """
+    random = Random(f"{seed}/people")
+    if random.randrange(_WITH_PEOPLE):
+        return {}
+    return {
+        "user_records": random.choice((4, 10, 20, 40)),
+        "erasures": random.choice((0, 1, 2, 3, 5)),
+        "person_questions": random.choice((0, 5, 15, 30)),
+    }

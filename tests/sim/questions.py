@@ -1,13 +1,8 @@
-"""Questions to workers during a run, and whether each answer was true.
-
-An answer is true if each shard's part of it is what the shard's events made at some moment between
-the question and the answer, all of a source or none of it; a refusal is right if its reason held at
-some moment in between.
-"""
+"""Questions to workers during a run, and their answers."""
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -18,15 +13,14 @@ from agents.scatter import people
 from agents.scatter.errors import HiddenSource, Unavailable, UnknownSource
 from agents.scatter.figures import figures
 from agents.scatter.rows import SourceRows
+from agents.scatter.sizes import sizes
+from agents.supervision.shard_manager import SourceSize
 from agents.tools.oracle import Interactions
-from agents.users.partition import partition_of_user
+from agents.users.facts import ArchivedUser, UserFacts
 from schemas.errors import Recoverable
-from schemas.records.lifecycle import HIDDEN, SourceState
 from schemas.tables.interaction import KEY
-from schemas.tables.profile import PROFILE
-from tests.rigs.filters import brute
-from tests.sim.reached import reached
-from tests.sim.truth import ShardTruth, Window
+from tests.sim.judging import Asked, FiguresFound, Judge, States, erasures_told
+from tests.sim.truth import ShardTruth
 from tests.sim.worker import Process
 
 if TYPE_CHECKING:
@@ -34,31 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Questions"]
 
-_DAY_MS = 86_400_000
 _ASK_S = 60.0
 _WHEN = ("2025-06-15T00:00:00Z", "2025-12-31T23:00:00Z", "2026-02-10T12:00:00Z")
-States = Mapping[str, list[tuple[int, SourceState]]]
-
-
-@dataclass
-class Asked:
-    """One question, and what became of it. `seen` and `written`: the next offset of
-    `lifecycle.state` to be read at the question, and the log's end at the answer.
-    """
-
-    what: str
-    about: Any
-    process: str
-    at_s: float
-    seen: int
-    before: tuple[int, ...]
-    window: Window | None = None
-    written: int = 0
-    answer: Any = None
-    refusal: Exception | None = None
-
-    def __str__(self) -> str:
-        return f"{self.what} of {self.about} to {self.process} at {self.at_s:.3f} s"
+_OF_PERSONS = ("persons", "persons", "audience", "views", "archived", "sizes", "users")
 
 
 @dataclass
@@ -78,6 +50,16 @@ class Questions:
             if processes:
                 self.ask(random, random.choice(processes))
 
+    async def about_persons(self) -> None:
+        """Ask about users, of the roster and of the archive, in the phase with faults."""
+        random = self.world.loop.stream("questions/persons")
+        plan = self.world.plan
+        for _ in range(plan.person_questions):
+            await asyncio.sleep(random.expovariate(1.2 * plan.person_questions / plan.busy_s))
+            processes = list(self.world.running())
+            if processes:
+                self._of_persons(random, random.choice(processes), random.choice(_OF_PERSONS))
+
     async def again(self) -> list[Asked]:
         """Ask everybody everything once the world is quiet: now each must answer. Returns the
         questions that nobody could answer.
@@ -91,6 +73,9 @@ class Questions:
                 waiting.append(self._ask(process, "figures", source))
             waiting.append(self._ask(process, "audience", self._filter(random)))
             waiting.append(self._ask(process, "users", tuple(self.world.workload.users[:20])))
+            if self._with_people:
+                for kind in ("persons", "archived", "sizes", "audience", "views"):
+                    waiting.append(self._of_persons(random, process, kind))
         await asyncio.wait(waiting)
         return [one for one in self.asked[known:] if isinstance(one.refusal, Unavailable)]
 
@@ -118,31 +103,53 @@ class Questions:
 
     def ask(self, random: Random, process: Process, source: str | None = None) -> None:
         """One question, about a source if it is given."""
-        world = self.world
         kind = random.choice(("rows", "rows", "audience", "audience", "users", "figures"))
-        about: Any
+        self._ask(process, kind, self._about(random, kind, source))
+
+    def _of_persons(self, random: Random, process: Process, kind: str) -> "asyncio.Task[None]":
+        if kind == "views":
+            comparator, n = random.choice((">=", "=", "<")), random.randint(1, 3)
+            views = {"filter": "feed_view_count", "comparator": comparator, "n": n}
+            tree = {random.choice(("and", "or")): [views, self._filter(random)]}
+            return self._ask(process, "audience", tree)
+        return self._ask(process, kind, self._about(random, kind))
+
+    def _about(self, random: Random, kind: str, source: str | None = None) -> Any:
+        workload = self.world.workload
         if kind == "audience":
-            about = self._filter(random) if source is None else self._leaf(random, source)
-        elif kind == "users":
-            users = world.workload.users
-            about = tuple(sorted(random.sample(users, min(3, len(users)))))
-        else:
-            about = source or random.choice(world.workload.sources)
-        self._ask(process, kind, about)
+            return self._filter(random) if source is None else self._leaf(random, source)
+        if kind == "users":
+            users = workload.users
+            return tuple(sorted(random.sample(users, min(3, len(users)))))
+        if kind == "persons":
+            return tuple(self.world.people.users)
+        if kind == "archived":
+            return random.choice(self.world.people.users)
+        if kind == "sizes":
+            return tuple(workload.sources)
+        return source or random.choice(workload.sources)
+
+    @property
+    def _with_people(self) -> bool:
+        return bool(self.world.plan.user_records or self.world.plan.erasures)
 
     def _ask(self, process: Process, what: str, about: Any) -> "asyncio.Task[None]":
         world, context = self.world, process.member.context
         # a worker that has not read what there was at its start knows no state and says so
         seen = max(context.states.position, process.states_at_start)
-        if what == "users":
+        if what in ("users", "persons", "archived"):
             # each worker hides by what it has read itself; rows and audiences pin one version
             seen = min(each.member.context.states.position for each in world.running())
-        asked = Asked(what, about, process.name, world.loop.time(), seen, world.now())
+        told = world.kafka.log((world.topics.control_results, 0)).stable
+        asked = Asked(what, about, process.name, world.loop.time(), seen, told, world.now())
         answering: dict[str, Callable[[Process, Any], Awaitable[Any]]] = {
             "rows": self._rows,
             "audience": self._audience,
             "users": self._users,
             "figures": self._figures,
+            "persons": self._resolved,
+            "archived": self._archived,
+            "sizes": self._sizes,
         }
 
         async def answer() -> None:
@@ -181,9 +188,27 @@ class Questions:
         found = await people.read(process.member.context, users)
         return found.facts
 
-    async def _figures(self, process: Process, source: str) -> list[Counter[Any]]:
+    async def _figures(self, process: Process, source: str) -> list[FiguresFound]:
         found = await figures(process.member.context, source)
-        return [Counter({tuple(row[:-1]): row[-1] for row in part.totals}) for part in found]
+        return [FiguresFound(_numbers(part.totals), _numbers(part.uniques)) for part in found]
+
+    async def _resolved(
+        self, process: Process, users: tuple[str, ...]
+    ) -> Mapping[str, UserFacts | None]:
+        found = await people.resolve(process.member.context, users)
+        return found.users
+
+    async def _archived(self, process: Process, user: str) -> tuple[UserFacts, ArchivedUser] | None:
+        facts = (await people.resolve(process.member.context, [user])).users[user]
+        if facts is None:
+            return None
+        return facts, await people.hidden_of(process.member.context, facts)
+
+    async def _sizes(self, process: Process, sources: tuple[str, ...]) -> Mapping[str, SourceSize]:
+        found = await sizes(process.member.context, sources)
+        if found.missing:
+            raise Unavailable(f"the shards {found.missing} do not answer")
+        return found.by_source
 
     def _filter(self, random: Random) -> dict[str, Any]:
         sources = self.world.workload.sources
@@ -225,140 +250,16 @@ class Questions:
 
     def wrong(self, truths: list[ShardTruth], states: States) -> list[str]:
         """The answers that were not."""
+        erased = erasures_told(self.world)
         return [
-            f"{one}: {why}" for one in self.asked if (why := _Judge(one, truths, states).judge())
+            f"{one}: {why}"
+            for one in self.asked
+            if (why := Judge(one, truths, states, erased).judge())
         ]
 
 
-class _Judge:
-    def __init__(self, asked: Asked, truths: list[ShardTruth], states: States) -> None:
-        self._asked = asked
-        self._truths = truths
-        self._states = states
-        assert asked.window is not None
-        self._moments = [truth.within(asked.window) for truth in truths]
-
-    def judge(self) -> str:
-        """What is wrong with the answer; empty if nothing is."""
-        asked = self._asked
-        if asked.refusal is not None:
-            return self._refused(asked.refusal)
-        reached(f"question answered: {asked.what}")
-        if any(len(moments) > 2 for moments in self._moments):
-            reached("question: events came meanwhile")
-        judging: dict[str, Callable[[Any, Any], str]] = {
-            "rows": self._rows,
-            "audience": self._audience,
-            "users": self._users,
-            "figures": self._figures,
-        }
-        return judging[asked.what](asked.about, asked.answer)
-
-    def _known(self, source: str) -> list[SourceState | None]:
-        """What the worker may have known of a source between question and answer."""
-        records = self._states.get(source, [])
-        seen = [state for offset, state in records if offset < self._asked.seen]
-        later = [s for offset, s in records if self._asked.seen <= offset < self._asked.written]
-        return [seen[-1] if seen else None, *later]
-
-    def _hidden(self, source: str) -> bool:
-        return any(one is not None and one.state in HIDDEN for one in self._known(source))
-
-    def _visible(self, source: str) -> bool:
-        return any(one is None or one.state not in HIDDEN for one in self._known(source))
-
-    def _refused(self, refusal: Exception) -> str:
-        what = type(refusal).__name__
-        reached(f"question refused: {what}")
-        if isinstance(refusal, HiddenSource) and not self._hidden(refusal.source):
-            return f"{refusal}, though it was visible all the time"
-        if isinstance(refusal, UnknownSource) and None not in self._known(refusal.source):
-            return f"{refusal}, though it was known"
-        if isinstance(refusal, RefusedAnswer):
-            for one in refusal.refused.refusals:
-                for source, _ in one.sources:
-                    if not self._hidden(source):
-                        return f"{refusal}, though {source} was visible all the time"
-        return ""
-
-    def _parts(self, users: Iterable[str]) -> list[set[str]]:
-        parts: list[set[str]] = [set() for _ in self._truths]
-        for user in users:
-            parts[partition_of_user(user, len(parts))].add(user)
-        return parts
-
-    def _rows(self, source: str, answer: Interactions) -> str:
-        if not self._visible(source):
-            return "it was hidden all the time"
-        for truth, moments in zip(self._truths, self._moments, strict=True):
-            part = {
-                key: span
-                for key, span in answer.items()
-                if partition_of_user(key[1], len(self._truths)) == truth.partition
-            }
-            wanted = [_about(truth.rows(moment), source) for moment in moments]
-            if part not in wanted:
-                return f"shard {truth.partition}: {_difference(part, wanted)}"
-        return ""
-
-    def _audience(self, tree: Mapping[str, Any], answer: list[str]) -> str:
-        for source in _named(tree):
-            if not self._visible(source):
-                return f"{source} was hidden all the time"
-        if len(set(answer)) != len(answer):
-            return "a user is in it twice"
-        parts = self._parts(answer)
-        for truth, moments in zip(self._truths, self._moments, strict=True):
-            wanted = [_matching(truth, moment, tree) for moment in moments]
-            found = parts[truth.partition]
-            if found not in wanted:
-                return (
-                    f"shard {truth.partition}: {sorted(found)} instead of one of "
-                    f"{[sorted(one) for one in wanted][-3:]}"
-                )
-        return ""
-
-    def _users(self, users: tuple[str, ...], answer: Mapping[str, Any]) -> str:
-        for user in users:
-            truth = self._truths[partition_of_user(user, len(self._truths))]
-            found: dict[str, Interactions] = defaultdict(dict)
-            facts = answer.get(user)
-            rows = [] if facts is None else facts.rows.select(*KEY, "first", "last").iter_rows()
-            for *key, first, last in rows:
-                if key[0] != PROFILE:
-                    found[key[0]][tuple(key)] = (first, last)
-            if not any(
-                self._of_user(user, found, truth.rows(moment))
-                for moment in self._moments[truth.partition]
-            ):
-                last_moment = truth.rows(self._moments[truth.partition][-1])
-                wanted = {key: span for key, span in last_moment.items() if key[1] == user}
-                return f"{user}: {dict(found)} is true at no moment; at the last: {wanted}"
-        return ""
-
-    def _of_user(self, user: str, found: Mapping[str, Interactions], truth: Interactions) -> bool:
-        """Whether a user's rows are those of one moment: all or none of each source."""
-        wanted: dict[str, Interactions] = defaultdict(dict)
-        for key, span in truth.items():
-            if key[1] == user:
-                wanted[key[0]][key] = span
-        for source in wanted.keys() | found.keys():
-            if found.get(source, {}) == wanted.get(source, {}) and self._visible(source):
-                continue
-            if source not in found and self._hidden(source):
-                continue
-            return False
-        return True
-
-    def _figures(self, source: str, answer: list[Counter[Any]]) -> str:
-        for truth, moments in zip(self._truths, self._moments, strict=True):
-            wanted = [_counted(truth, moment, source) for moment in moments]
-            if answer[truth.partition] not in wanted:
-                return (
-                    f"shard {truth.partition}: {dict(answer[truth.partition])} instead of one of "
-                    f"{[dict(one) for one in wanted][-2:]}"
-                )
-        return ""
+def _numbers(rows: list[list[Any]]) -> Counter[Any]:
+    return Counter({tuple(row[:-1]): row[-1] for row in rows})
 
 
 def _without_frames(refusal: Exception) -> Exception:
@@ -368,96 +269,3 @@ def _without_frames(refusal: Exception) -> Exception:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
     return refusal
-
-
-def _about(rows: Interactions, source: str) -> Interactions:
-    return {key: span for key, span in rows.items() if key[0] == source}
-
-
-def _difference(part: Interactions, wanted: list[Interactions]) -> str:
-    nearest = min(wanted, key=lambda rows: len(rows.items() ^ part.items()))
-    return (
-        f"{len(part)} rows, true at none of {len(wanted)} moments; of the nearest it lacks "
-        f"{sorted(nearest.items() - part.items(), key=repr)[:3]} and has too many "
-        f"{sorted(part.items() - nearest.items(), key=repr)[:3]}"
-    )
-
-
-def _named(tree: Mapping[str, Any]) -> list[str]:
-    """The sources that a filter names."""
-    for word in ("and", "or"):
-        if word in tree:
-            return [source for part in tree[word] for source in _named(part)]
-    if "not" in tree:
-        return _named(tree["not"])
-    return [f"{kind}:{tree[kind]}" for kind in ("campaign", "canvas") if kind in tree]
-
-
-def _matching(truth: ShardTruth, moment: int, tree: Mapping[str, Any]) -> set[str]:
-    """The users of a shard who match, by the independent evaluation of the tests."""
-    events = []
-    for one in truth.happened(moment):
-        event = one.event
-        kinds = _kinds(one.kind, event)
-        source = _source(event)
-        sent = one.kind in ("send", "open", "click")
-        for kind in kinds:
-            variation = event.get("message_variation_id") or event.get("canvas_variation_id")
-            detail = event.get("link_alias")
-            if one.kind == "conversion":
-                detail = str(event.get("conversion_behavior_index") or 0)
-            events.append(
-                brute.Event(
-                    source,
-                    event["user_id"],
-                    kind,
-                    (event.get("channel") or "OTHER") if sent else None,
-                    event.get("canvas_step_id"),
-                    variation if source else None,
-                    detail,
-                    False,
-                    event["time"],
-                )
-            )
-    sources = {source: brute.SourceFacts(state="ACTIVE") for source in _named(tree)}
-    facts = brute.Facts(truth.users(moment), events, sources)
-    return brute.judge(tree, facts, blind=True).users
-
-
-def _source(event: Mapping[str, Any]) -> str | None:
-    for kind in ("campaign", "canvas"):
-        if event.get(f"{kind}_id") is not None:
-            return f"{kind}:{event[f'{kind}_id']}"
-    return None
-
-
-def _kinds(name: str, event: Mapping[str, Any]) -> tuple[str, ...]:
-    if name == "variant":
-        return ("control", "entered") if event.get("in_control_group") else ("entered",)
-    if name == "signal":
-        return (str(event.get("signal_type", "OTHER")).lower(),)
-    made = {"send": "received", "open": "opened", "click": "clicked", "conversion": "converted"}
-    return (made[name],)
-
-
-def _counted(truth: ShardTruth, moment: int, source: str) -> Counter[Any]:
-    """How often each thing happened, each event once."""
-    found: Counter[Any] = Counter()
-    seen: set[str] = set()
-    for one in truth.happened(moment):
-        if one.event["id"] in seen:
-            continue
-        seen.add(one.event["id"])
-        if _source(one.event) != source:
-            continue
-        event = one.event
-        variation = event.get("message_variation_id") or event.get("canvas_variation_id")
-        channel = event.get("channel") if one.kind in ("send", "open", "click") else None
-        detail = None
-        if one.kind == "conversion":
-            detail = str(event.get("conversion_behavior_index") or 0)
-        for kind in _kinds(one.kind, event):
-            day = event["time"] // _DAY_MS
-            step = event.get("canvas_step_id")
-            found[day, kind, channel, step, variation, detail] += 1
-    return found

@@ -18,6 +18,7 @@ from tests.sim.frames import frames_repeat
 from tests.sim.history import recording
 from tests.sim.loop import Limits, SimFailed, SimLoop, simulate
 from tests.sim.plan import RunPlan
+from tests.sim.verified import damage
 from tests.sim.world import World
 
 __all__ = ["Outcome", "run"]
@@ -72,6 +73,8 @@ async def _main(loop: SimLoop, plan: RunPlan, folder: Path, outcome: Outcome) ->
             try:
                 await _phases(world)
                 await _checked(world)
+                if found := await damage(world):
+                    raise Violation(found)
             finally:
                 outcome.virtual_s = loop.time() - started
                 outcome.steps = loop.steps
@@ -89,9 +92,12 @@ async def _phases(world: World) -> None:
     try:
         following = asyncio.create_task(world.questions.follow(), name="follow")
         faults.append(following)
-        asking = asyncio.create_task(world.questions.run(), name="questions")
+        asking = [asyncio.create_task(world.questions.run(), name="questions")]
+        if world.plan.person_questions:
+            asking.append(asyncio.create_task(world.questions.about_persons(), name="persons"))
         await world.workload.run()
-        await asking
+        for each in asking:
+            await each
     finally:
         for fault in faults:
             fault.cancel()

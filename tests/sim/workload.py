@@ -57,7 +57,7 @@ class Workload:
         self.meanings: dict[bytes, tuple[str, dict[str, Any]] | None] = {}
         self.requests: dict[str, dict[str, Any]] = {}
         self.commands: dict[bytes, dict[str, Any]] = {}
-        self._asked: dict[str, int] = {}
+        self.asked: dict[str, int] = {}
         self._sent: list[tuple[str, int, bytes]] = []
         self._numbers = 0
 
@@ -65,12 +65,14 @@ class Workload:
         """Everything, spread over the busy phase."""
         plan = self._world.plan
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._spread("events", plan.events, self._events, _BURST / 2))
-            group.create_task(self._spread("definitions", plan.definitions, self._definition))
-            group.create_task(self._spread("commands", plan.commands, self._command))
-            group.create_task(self._spread("jumps", plan.jumps, self._jump))
+            group.create_task(self.spread("events", plan.events, self._events, _BURST / 2))
+            group.create_task(self.spread("definitions", plan.definitions, self._definition))
+            group.create_task(self.spread("commands", plan.commands, self._command))
+            group.create_task(self.spread("jumps", plan.jumps, self._jump))
+            if plan.user_records or plan.erasures:
+                group.create_task(self._world.people.run())
 
-    async def _spread(self, name: str, count: int, act: Any, each: float = 1.0) -> None:
+    async def spread(self, name: str, count: int, act: Any, each: float = 1.0) -> None:
         """`act(random, left)` some times over the phase, until `count` is reached; it returns how
         much it did, `each` on average.
         """
@@ -200,10 +202,10 @@ class Workload:
     def _command(self, random: Random, left: int) -> int:
         world = self._world
         now = world.clock.now_ms()
-        recent = [name for name, at in self._asked.items() if now - at < _REMEMBERED_DAYS * DAY_MS]
+        recent = [name for name, at in self.asked.items() if now - at < _REMEMBERED_DAYS * DAY_MS]
         if recent and random.random() < 0.1:
             reached("workload: command repeated")
-            self._write_command(self.requests[random.choice(recent)])
+            self.write_command(self.requests[random.choice(recent)])
             return 1
         if random.random() < 0.04:
             reached("workload: unreadable command")
@@ -226,12 +228,17 @@ class Workload:
             "notify": ["ada@example.com"] if random.random() < 0.5 else [],
             "reason": None,
         }
-        self.requests[record["request_id"]] = record
-        self._asked[record["request_id"]] = now
-        self._write_command(record)
+        self.ask(record)
         return 1
 
-    def _write_command(self, record: dict[str, Any]) -> None:
+    def ask(self, record: dict[str, Any]) -> None:
+        """Write a command with a request id of its own."""
+        self.requests[record["request_id"]] = record
+        self.asked[record["request_id"]] = self._world.clock.now_ms()
+        self.write_command(record)
+
+    def write_command(self, record: dict[str, Any]) -> None:
+        """Write a command, or write it again."""
         world = self._world
         value = codec.encode("command", record)
         self.commands[value] = record

@@ -1,16 +1,22 @@
 """One run's world: brokers, group, network, disks, clocks, and the workers on them."""
 
 import asyncio
+import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from agents.coordinator.log import CURSOR
 from agents.notify.outbox import Attempt, Delivery, Notice, Result
+from schemas.tables.erased import ErasureKey
 from streams.kafka.environment import Environment
 from streams.kafka.log import Partition
 from streams.kafka.topics import Topics
 from streams.settings import Settings, load
+from streams.state import keys
 from tests.sim.clock import SimClock
 from tests.sim.disk import AfterCrash, Disks
 from tests.sim.group import SimGroup
@@ -21,6 +27,7 @@ from tests.sim.log.faults import NO_FAULTS
 from tests.sim.log.sim_log import SimLog
 from tests.sim.loop import SimLoop
 from tests.sim.peers import PeerNet
+from tests.sim.people import People
 from tests.sim.plan import RunPlan
 from tests.sim.questions import Questions
 from tests.sim.reached import reached
@@ -61,6 +68,7 @@ class World:
         self.net = PeerNet(loop, self._peer_way)
         self.topics = Topics("t.")
         self.workload = Workload(self)
+        self.people = People(self)
         self.questions = Questions(self)
         #: Processes that the group does not hear.
         self.cut_off: set[str] = set()
@@ -74,6 +82,8 @@ class World:
         self.watching: asyncio.Task[None] | None = None
         self._random = loop.stream("world")
         self._frozen: dict[str, int] = {}
+        self._key_file = root / "erasure.key"
+        self.erasure_key = self._made_key() if plan.erasures else None
         self.slots = [self._slot(number) for number in range(plan.workers)]
         self.settings = self._settings(root)
         self.log = SimLog(self.kafka, self.settings, loop.stream("outside"), self.clock)
@@ -83,12 +93,20 @@ class World:
         address = f"http://{name}:6066"
         return Slot(name, address, SimClock(self.loop), self.disks.new(name))
 
+    def _made_key(self) -> ErasureKey:
+        """The key under which users are erased, in the file that all workers have."""
+        secret = self.loop.stream("erasure key").randbytes(32)
+        self._key_file.touch(mode=0o600)
+        self._key_file.write_text(secret.hex())
+        return ErasureKey(secret)
+
     def _settings(self, folder: Path) -> Settings:
         flags = {
             "prefix": "t.",
             "partitions": self.plan.partitions,
             "data_dir": folder,
             "keys_file": folder / "none",
+            "erasure_key_file": self._key_file,
             "memory_budget": "100MB",
             "retention": "P30D",
             "expiring_soon": "P7D,P1D",
@@ -259,13 +277,50 @@ class World:
         ]
         for topic in random.sample(compacted, random.randint(1, len(compacted))):
             tombstones_ms = int(topic.configs["delete.retention.ms"])
-            for log in topic.partitions:
+            for number, log in enumerate(topic.partitions):
                 if len(log.batches) < 2:
                     continue
                 # the segment that is written to is never compacted
                 below = log.batches[-random.randint(1, min(4, len(log.batches)))].base
+                if topic.name == self.topics.users:
+                    # what is compacted before it is read has never happened for its shard
+                    below = min(below, int(self._read_up_to(topic.name, number)))
                 if log.compact(self.clock.now_ms(), tombstones_ms, below):
                     reached("log: compacted")
+
+    def retain(self) -> None:
+        """Delete what is older than its topic keeps. What its reader has not read stays: to lose
+        that is the producers' choice, and no fault of a worker's.
+        """
+        now = self.clock.now_ms()
+        for topic in self.kafka.topics.values():
+            kept_ms = int(topic.configs.get("retention.ms", "-1"))
+            if topic.configs["cleanup.policy"] != "delete" or kept_ms < 0:
+                continue
+            for number, log in enumerate(topic.partitions):
+                old = [batch for batch in log.batches[:-1] if batch.stamp_ms < now - kept_ms]
+                below = min(self._read_up_to(topic.name, number), log.stable)
+                below = max((b.last + 1 for b in old if b.last < below), default=0)
+                if below > log.begin:
+                    log.delete_below(below)
+                    reached("log: retention")
+
+    def _read_up_to(self, topic: str, partition: int) -> float:
+        """Up to which offset the reader of a topic has read it, if it has one that keeps count."""
+        inputs = (*self.topics.events.values(), self.topics.users, self.topics.repartition)
+        if topic in inputs:
+            found = self._last((self.topics.changelog, partition), keys.CURSOR).get("offsets", {})
+        elif topic in (self.topics.control, self.topics.catalog, self.topics.shard_reports):
+            found = self._last((self.topics.coordinator, 0), CURSOR.encode())
+        else:
+            return math.inf
+        return float(found.get(topic, 0))
+
+    def _last(self, log: Partition, key: bytes) -> dict[str, Any]:
+        """The last committed value of a key, which is a JSON object."""
+        records = self.history.committed(self.kafka, log)
+        found = [one.value for one in records if one.key == key and one.value is not None]
+        return dict(json.loads(found[-1])) if found else {}
 
     async def _send(self, notice: Notice, delivery: Delivery) -> Attempt:
         """The mail server."""

@@ -2,7 +2,16 @@
 by what it must never become. The history of the project names most of them.
 """
 
-from tests.sim.planted import answers, decisions, recovery, shard_work
+from tests.sim.planted import answers, decisions, people, recovery, shard_work
 from tests.sim.planted.planting import PLANTED, Planted, planted
 
-__all__ = ["PLANTED", "Planted", "answers", "decisions", "planted", "recovery", "shard_work"]
+__all__ = [
+    "PLANTED",
+    "Planted",
+    "answers",
+    "decisions",
+    "people",
+    "planted",
+    "recovery",
+    "shard_work",
+]

@@ -41,6 +41,9 @@ _SHORT: dict[str, Any] = {
     "jumps": 6,
     "users": 4,
     "sources": 2,
+    "user_records": 0,
+    "erasures": 0,
+    "person_questions": 0,
     "faults": [],
 }
 _SMALL: dict[str, Any] = {
