@@ -1,6 +1,6 @@
 """Who was erased, who has come back, and who has become whom."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -42,8 +42,8 @@ plant(
         (HotTable, "_unmasked"): _passed,
         (loop, "_PASS_REST"): 400.0,  # else the archive is clean before most restores
     },
-    found=30,
-    seed=0,
+    found=40,
+    seed=2,
     plan=_people(
         users=20,
         events=150,
@@ -75,7 +75,7 @@ plant(
     what="events that come after an erasure of their user are stored and shown",
     faulty={(Intake, "lay_out"): _unmasked},
     found=30,
-    seed=0,
+    seed=1,
     plan=_people(user_records=0),
 )
 
@@ -147,6 +147,22 @@ plant(
     what="profiles fail once a user is erased who has viewed the feed",
     faulty={(users, "feed_views_of"): _of_nobody_too},
     found=30,
-    seed=0,
+    seed=1,
     plan=_people(user_records=0),
+)
+
+
+def _none_counted(self: Mask, entries: Iterable[ErasedUser], counted: int | None = None) -> Mask:
+    return _changed(self, entries, 0)
+
+
+_changed = Mask.changed
+
+plant(
+    "feed views that go with another user",
+    what="who has come back loses the feed views since then when another user is erased",
+    faulty={(Mask, "changed"): _none_counted},
+    found=90,
+    seed=6,
+    plan=_people(users=2, events=200, user_records=40, erasures=8, person_questions=40),
 )
