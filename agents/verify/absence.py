@@ -176,6 +176,10 @@ class Absence:
             clean = 0
             if trace.offset >= end:
                 return False  # whether the user had come back by then is not known
+        elif trace.place == "segments":
+            # what was restored for somebody who holds it may not have passed the mask
+            entry = stored.entry_of(trace.segment)
+            clean = clean if entry is None else min(clean, entry.masked)
         elif trace.place == "archive":
             clean = 0 if trace.entry is None else trace.entry.masked
         elif trace.place == "former copies":

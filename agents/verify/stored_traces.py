@@ -109,6 +109,7 @@ class StoredTraces:
     _manifest: dict[bytes, ManifestEntry] = field(default_factory=dict)
     _works: dict[bytes, int] = field(default_factory=dict)
     _live: dict[int, tuple[bytes, ManifestEntry]] = field(default_factory=dict)
+    _entries: dict[str, ManifestEntry] = field(default_factory=dict)
 
     def changelog(self, records: Sequence[KafkaRecord]) -> None:
         """Take records of the changelog, in order."""
@@ -129,6 +130,12 @@ class StoredTraces:
             self.found += traces
         self.open = set(self._works.values())
         self._live = {entry.offset: (key, entry) for key, entry in self._manifest.items()}
+        named = ((keys.manifest_entry_parts(key), one) for key, one in self._manifest.items())
+        self._entries = {segment: entry for (_, segment), entry in named}
+
+    def entry_of(self, segment: str | None) -> ManifestEntry | None:
+        """The manifest entry of a segment; None if it is not in the archive. After `end`."""
+        return self._entries.get(segment or "")
 
     def archive(self, records: Sequence[KafkaRecord]) -> None:
         """Take records of the archive."""

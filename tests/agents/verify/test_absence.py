@@ -291,6 +291,22 @@ def test_what_an_erasure_is_still_removing_is_no_damage(erased: Erased) -> None:
     assert len(erased.traces(erased.found())) == 3
 
 
+def test_a_segment_that_was_restored_for_a_hold_is_no_damage_while_the_request_is_open(
+    erased: Erased,
+) -> None:
+    """Hot data was clean when the user was erased; the hold keeps what came back since."""
+    erased.erase(hot=1)
+    erased.put(*ErasureWork(1, 1).put("r-1"))
+    in_a_segment(erased)
+    entry = ManifestEntry(_archived(erased), 1, 1, "0" * 32, 1, 0)
+    erased.put(keys.manifest_entry(HOT, SEGMENT), entry.to_json())
+    report = erased.found()
+    assert erased.traces(report) == []
+    assert report.figures["erased_under_way"] == 2
+    erased.put(keys.erasure("r-1"), None)
+    assert len(erased.traces(erased.found())) == 2
+
+
 def test_rows_from_after_a_return_are_none_of_an_erased_user(erased: Erased) -> None:
     erased.erase(returned=THEN + 5_000)
     erased.put(keys.delta(999, 0), delta.encode(rows(time=THEN + 6_000)))
