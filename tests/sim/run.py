@@ -9,7 +9,9 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
+from agents.shard.jobs import loop as shard_loop
 from streams.state.rocks import StoreDamaged
 from tests.sim import reached as rare
 from tests.sim.checker import Violation, check, pending
@@ -26,6 +28,9 @@ __all__ = ["Outcome", "run"]
 #: A healed world becomes quiet within this virtual time.
 QUIET_S = 400.0
 _LOOK_S = 1.0
+#: A broker that has refused to delete records is asked again after so long: in the product it is
+#: longer than a run may take to become quiet.
+_REFUSED_S = 60.0
 _SHM = Path("/dev/shm")
 _LIMITS = Limits(time_s=3_600.0, steps=3_000_000)
 
@@ -67,7 +72,8 @@ def run(plan: RunPlan) -> Outcome:
 
 async def _main(loop: SimLoop, plan: RunPlan, folder: Path, outcome: Outcome) -> None:
     started = loop.time()
-    with recording() as history, frames_repeat():
+    refused = patch.object(shard_loop, "_REFUSED_S", _REFUSED_S)
+    with recording() as history, frames_repeat(), refused:
         world = World(loop, plan, folder, history)
         with world.disks.watched():
             try:
