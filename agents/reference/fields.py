@@ -132,6 +132,8 @@ _OF: Mapping[str, Mapping[str, str]] = {
         "archive": "No archived segment that counts has rows of the users.",
         "deleted": "The former copies of archived segments are deleted.",
         "held": "Sources that keep their rows, because somebody holds them.",
+        "merges": "Records of other users that named the users in `merged_into`.",
+        "apart": "No record of another user names the users in `merged_into`.",
     },
     "report.items": {
         "version": "Version of the source's record in `lifecycle.state` that was carried out.",

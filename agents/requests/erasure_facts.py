@@ -49,7 +49,15 @@ _CLEANED = (
         lambda part: part.deleted_at,
         why="what counts is copied behind them, then everything up to them is deleted",
     ),
+    _Place(
+        "merges of other users",
+        lambda part: part.apart_at,
+        lambda part: part.merges,
+        "records of users who were merged into them: kept as deletions, without aliases",
+    ),
 )
+#: No source has them, so no hold keeps them.
+_UNHELD = ("answers", "merges of other users")
 _OTHERS = ("counts", "other ids", "changelog", "control", "rejected", "event topics")
 PLACES = (*(place.name for place in _CLEANED), *_OTHERS)
 """The places that a receipt names."""
@@ -76,6 +84,8 @@ def receipt_facts(erasure: Erasure) -> dict[str, Any]:
                 "archived": part.archived,
                 "left": part.left,
                 "deleted_at": part.deleted_at or None,
+                "apart_at": part.apart_at or None,
+                "merges": part.merges,
             }
             for shard, part in sorted(parts.items())[:_MOST_SHARDS]
         ],
@@ -89,7 +99,8 @@ def _cleaned(parts: Iterable[ErasurePart], held: bool) -> list[dict[str, Any]]:
         moments = [place.done_at(part) for part in all_of]
         done = all(moments)
         # what a hold keeps is hidden like the rest
-        state = "gone" if done else "held" if held and place.name != "answers" else "removing"
+        kept = held and place.name not in _UNHELD
+        state = "gone" if done else "held" if kept else "removing"
         rows = None if place.rows is None else sum(map(place.rows, all_of))
         at = max(moments, default=0) if done else 0
         found.append(_place(place.name, state, place.why, at=at, rows=rows))
@@ -104,8 +115,8 @@ def _rest(erasure: Erasure) -> list[dict[str, Any]]:
         _place(
             "other ids",
             "remains",
-            "an id that was merged into an erased one is another user: it is in no answer, its "
-            "rows are stored until it is named too, and its merged_into names the erased id",
+            "an id that was merged into an erased one is another user: it is in no answer, and its "
+            "rows are stored until it is named too",
         ),
         _place(
             "changelog",

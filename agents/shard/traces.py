@@ -36,7 +36,8 @@ _NAMES = {
 
 @dataclass
 class Traces:
-    """Rows of one user in one shard, by place. `archive` counts rows of archived segments that the
+    """Rows of one user in one shard, by place. `merged` counts records of the roster that name the
+    user as the one whom another became. `archive` counts rows of archived segments that the
     manifest names, `archive_dead` those of other archived records, which count no more; `where`
     names changelog keys and archive offsets, at most `MOST` of them.
     """
@@ -45,6 +46,7 @@ class Traces:
     segments: int = 0
     counts: int = 0
     roster: int = 0
+    merged: int = 0
     externals: int = 0
     index: int = 0
     archive: int = 0
@@ -93,6 +95,14 @@ def _stored(context: ShardContext, found: Traces, user: str) -> None:
     for one in auxiliary.TABLES:
         each(one.delta, _NAMES[one.delta], partial(delta.decode, schema=one.schema))
         each(one.run, _NAMES[one.delta], auxiliary.decode)
+    reads = (
+        (auxiliary.ROSTER.delta, partial(delta.decode, schema=auxiliary.ROSTER.schema)),
+        (auxiliary.ROSTER.run, auxiliary.decode),
+    )
+    for letter, read in reads:
+        for key, value in store.items(letter + b"/"):
+            rows = read(value).select(user="merged_into")
+            found.add("merged", _of(rows, user), key.decode(errors="replace"))
     for name, index in list(table.segments.items()):
         data = store.get(keys.segment(name))
         if data is not None:

@@ -32,10 +32,18 @@ class ErasureView:
         return known and replace(known, parts=dict(self._parts.get(request_id, {})))
 
     def orders(self, partition: int) -> Iterator[tuple[str, int, tuple[str, ...]]]:
-        """The open requests that one shard has to carry out: id, moment and sealed users."""
+        """The open requests that one shard has to carry out: id, moment, and its sealed users, of
+        whom there may be none.
+        """
         for request_id, erasure in list(self._orders.items()):
-            if users := erasure.orders.get(partition):
+            users = erasure.orders.get(partition)
+            if users is not None:
                 yield request_id, erasure.time, users
+
+    def named(self, request_id: str) -> list[str]:
+        """The sealed users of an open request, of all shards."""
+        found = self._orders.get(request_id)
+        return [] if found is None else [one for users in found.orders.values() for one in users]
 
     def open(self, request_id: str) -> bool:
         """Whether a request is under way."""

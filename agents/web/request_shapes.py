@@ -172,7 +172,7 @@ _RECEIPT = _shape(
     {
         "time": {"type": "integer", "description": "the moment of the erasure"},
         "users": _COUNT,
-        "shards": {**_COUNT, "description": "shards that have one of the users"},
+        "shards": {**_COUNT, "description": "shards that were asked"},
         "done": {**_COUNT, "description": "shards that have nothing left to do"},
         "held": {**_LIST_OF_TEXTS, "description": "sources that keep their rows, hidden"},
         "places": {
@@ -200,6 +200,8 @@ _RECEIPT = _shape(
                     "archived": _COUNT,
                     "left": {**_COUNT, "description": "archived segments still to be looked at"},
                     "deleted_at": _MOMENT,
+                    "apart_at": _MOMENT,
+                    "merges": {**_COUNT, "description": "of other users into the erased ones"},
                 }
             ),
             "description": "the first 100 of them",

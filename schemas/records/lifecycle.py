@@ -307,7 +307,8 @@ class ErasureItem(NamedTuple):
     `rows` were removed from segments, and `archived` from archived segments, of which `left` have
     still to be looked at. `hot`: no segment and no other table has rows of the users; `archive`: no
     archived segment that counts has any; `deleted`: their former copies are deleted. `held` are
-    sources that keep their rows, because somebody holds them.
+    sources that keep their rows, because somebody holds them. `merges` records of other users named
+    them as the ones whom those became; `apart`: none does any more.
     """
 
     request_id: str
@@ -318,11 +319,13 @@ class ErasureItem(NamedTuple):
     archive: bool = False
     deleted: bool = False
     held: tuple[str, ...] = ()
+    merges: int = 0
+    apart: bool = False
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to be done."""
-        return self.hot and self.archive and self.deleted
+        return self.hot and self.archive and self.deleted and self.apart
 
 
 def _report_item(item: Mapping[str, Any]) -> ReportItem:

@@ -76,9 +76,9 @@ def encode(frame: pl.DataFrame) -> bytes:
     return sealed(buffer.getvalue())
 
 
-def decode(data: bytes) -> pl.DataFrame:
-    """The frame of bytes that `encode` of this or an earlier release wrote; earlier releases did
-    not seal them.
+def decode(data: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The frame of bytes that `encode` of this or an earlier release wrote, or these columns of it;
+    earlier releases did not seal them.
 
     Raises `CorruptSegment`.
     """
@@ -86,7 +86,8 @@ def decode(data: bytes) -> pl.DataFrame:
         whole = unsealed(data) if is_sealed(data) else data
         if not whole.startswith(_PARQUET):
             raise ValueError("it is no Parquet")
-        return pl.read_parquet(io.BytesIO(whole), use_statistics=False)
+        wanted = None if columns is None else list(columns)
+        return pl.read_parquet(io.BytesIO(whole), columns=wanted, use_statistics=False)
     # A panic of Polars derives from BaseException alone.
     except (Exception, pl.exceptions.PanicException) as error:
         raise CorruptSegment(

@@ -46,14 +46,18 @@ class ErasureMarks:
 
 @dataclass(frozen=True, slots=True)
 class ErasureWork:
-    """One shard's part of a request. `users` were erased by `generation`; `rows` and `archived`
-    count the rows that were removed from hot data and from archived segments since.
+    """One shard's part of a request. `users` were erased by `generation`, which is 0 if there are
+    none; `rows` and `archived` count the rows that were removed from hot data and from archived
+    segments since. `merges` records of the roster named users of the request, of any shard, as the
+    ones whom others became; `apart`: none does any more.
     """
 
     generation: int
     users: int
     rows: int = 0
     archived: int = 0
+    merges: int = 0
+    apart: bool = False
 
     def put(self, request_id: str) -> Put:
         """As a changelog entry."""

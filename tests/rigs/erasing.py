@@ -1,19 +1,32 @@
 """Erasures in one shard, asked for as the coordinator does."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agents.shard.traces import Traces, traces
+from agents.tools.publish import Chunk, publish
 from agents.views.state_view import StateView
+from schemas.records import codec
 from streams import erasure_key
+from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.shard import Stand, alone
 
-__all__ = ["alone", "cleaned", "erase", "erasing", "order", "over", "traces_of", "users_of"]
+__all__ = [
+    "alone",
+    "cleaned",
+    "erase",
+    "erasing",
+    "order",
+    "over",
+    "send_users",
+    "traces_of",
+    "users_of",
+]
 
 
 @pytest.fixture
@@ -33,6 +46,16 @@ def order(
     found = {"time": at, "users": len(users), "orders": {"0": key.sealed(users, 1)}}
     view.erasures.apply(f"e/{request_id}".encode(), json.dumps(found).encode())
     view.erasures.caught_up = True
+
+
+async def send_users(stand: Stand, users: Mapping[str, Mapping[str, object]]) -> None:
+    """Records of the topic users, and wait until the shard has read them."""
+    keys = [user.encode() for user in users]
+    values = [codec.encode("user", {"user_id": user, **users[user]}) for user in users]
+    topic, table = Topics(stand.settings.prefix).users, stand.shard._store.table
+    end = table.cursor.get(topic, 0) + len(users)
+    await publish(stand.settings, [Chunk("users", keys, values)])
+    await stand.until(lambda: table.cursor.get(topic, 0) >= end)
 
 
 async def over(stand: Stand, request_id: str) -> None:
@@ -60,6 +83,7 @@ async def cleaned(stand: Stand) -> None:
             marks is not None
             and marks.hot == generation == table.archive_clean
             and not marks.dead
+            and all(work.apart for work in table.erasures.values())
             and stand.shard._work._indexer.is_clean()
         )
 

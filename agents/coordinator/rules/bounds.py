@@ -163,7 +163,7 @@ def report_fault(report: Report) -> str | None:
         if item.checksum and not _CHECKSUM.fullmatch(item.checksum):
             return f"{item.checksum[:80]!r} is no checksum"
     for erasure in report.erasures:
-        numbers = (erasure.rows, erasure.archived, erasure.left)
+        numbers = (erasure.rows, erasure.archived, erasure.left, erasure.merges)
         if not is_request_id(erasure.request_id) and _PLACE.search(erasure.request_id) is None:
             return f"{erasure.request_id[:80]!r} is no request"
         if min(numbers) < 0 or max(numbers) >= HUGE:

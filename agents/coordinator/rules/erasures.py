@@ -1,8 +1,8 @@
 """Requests that erase users: what is asked of the shards, and the receipt of what they report.
 
 Users reach these rules as sealed texts (`schemas.tables.erased.ErasureKey.sealed`), which name the
-shard of the user and tell nothing else. A request is over once every shard that has one of its
-users has removed all that is left of them.
+shard of the user and tell nothing else. Every shard is asked, because users of any shard may have
+been merged into the erased ones. A request is over once every shard has removed all that is left.
 """
 
 from dataclasses import replace
@@ -39,13 +39,14 @@ def fault(builder: DecisionBuilder, command: Command) -> str | None:
 
 def begin(builder: DecisionBuilder, request: Request, command: Command) -> None:
     """Accept a command whose users are sealed: ask their shards to erase them."""
-    orders: dict[int, list[str]] = {}
+    orders: dict[int, list[str]] = {shard: [] for shard in range(builder.policy.partitions)}
     for user in command.users:
         shard = _shard(user, builder.policy.partitions)
         if shard is not None:
-            orders.setdefault(shard, []).append(user)
+            orders[shard].append(user)
     count = counted(len(command.users), "user")
-    what = f"{count} of {numbered('shard', sorted(orders)[:10])}"
+    theirs = [shard for shard, users in orders.items() if users]
+    what = f"{count} of {numbered('shard', theirs[:10])}"
     if command.dry_run:
         message = f"dry run: {what} would be erased for ever: from hot data and from the archive"
         result = RequestResult(Outcome.COMPLETED, None, message)
@@ -105,7 +106,11 @@ def summary(erasure: Erasure) -> str:
     said += "" if all(part.hot_at for part in parts) else " so far"
     archived = sum(part.archived for part in parts)
     said += f", {archived:,} from the archive"
+    if merges := sum(part.merges for part in parts):
+        said += f", {counted(merges, 'merge')} of other users"
     if all(part.archive_at for part in parts):
+        if not all(part.apart_at for part in parts):
+            return said + "; merges of other users into them are still looked for"
         deleted = all(part.deleted_at for part in parts)
         return said + ("" if deleted else ", whose former copies are still to be deleted")
     held = sorted({source for part in parts for source in part.held})
@@ -134,4 +139,6 @@ def _part(former: ErasurePart, item: ErasureItem, now: int) -> ErasurePart:
         archive_at=former.archive_at or (now if item.archive else 0),
         deleted_at=former.deleted_at or (now if item.deleted else 0),
         held=item.held,
+        merges=max(former.merges, item.merges),
+        apart_at=former.apart_at or (now if item.apart else 0),
     )

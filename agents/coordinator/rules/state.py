@@ -271,7 +271,8 @@ class ErasurePart:
     """What one shard has reported of an erasure, and when (UTC milliseconds; 0: not yet).
 
     `rows` and `archived` are rows that were removed from segments and from archived segments;
-    `left` are archived segments to be looked at; `held` are sources that keep their rows.
+    `left` are archived segments to be looked at; `held` are sources that keep their rows. `merges`
+    are records of other users that named the users and were made deletions.
     """
 
     masked_at: int = 0
@@ -282,11 +283,13 @@ class ErasurePart:
     archive_at: int = 0
     deleted_at: int = 0
     held: tuple[str, ...] = ()
+    merges: int = 0
+    apart_at: int = 0
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to be done."""
-        return bool(self.hot_at and self.archive_at and self.deleted_at)
+        return bool(self.hot_at and self.archive_at and self.deleted_at and self.apart_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +297,8 @@ class Erasure:
     """A request that erases users, by partition: what each shard is asked, and has reported.
 
     `time` is the moment of the erasure (UTC milliseconds), `users` how many users there are.
-    `orders` has the users, as sealed texts, until the request is over; `parts` is the receipt.
+    `orders` has the users, as sealed texts, until the request is over: each shard is asked, also
+    one without users, because its users may have been merged into them. `parts` is the receipt.
     """
 
     time: int

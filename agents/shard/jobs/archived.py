@@ -100,4 +100,5 @@ def counted(table: HotTable, *, rows: int = 0, archived: int = 0) -> list[Put]:
     return [
         replace(work, rows=work.rows + rows, archived=work.archived + archived).put(request_id)
         for request_id, work in table.erasures.items()
+        if work.users
     ]

@@ -6,13 +6,14 @@ what this shard has done. Every step is one transaction: after a crash it has ha
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import polars as pl
 
 from agents.coordinator.rules.bounds import HELD_NAMED
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.indexer import Indexer
+from agents.shard.jobs.unmerge import Unmerge
 from schemas.errors import Fatal
 from schemas.records.lifecycle import ErasureItem
 from schemas.tables.erased import DIGEST_BYTES, ErasureKey, Mask
@@ -41,6 +42,7 @@ class Erasures:
     def __init__(self, context: ShardContext, indexer: Indexer) -> None:
         self._context = context
         self._indexer = indexer
+        self._unmerge = Unmerge(context)
         self._told: dict[str, ErasureItem] = {}
         self._told_at = 0.0
         self._look_at = 0.0
@@ -65,13 +67,12 @@ class Erasures:
             await self._context.store.commit(Step(puts=[(keys.erasure(o), None) for o in over]))
         return bool(over)
 
-    async def _hide(self, request_id: str, at: int, users: Iterable[str]) -> bool:
-        context, table = self._context, self._context.store.table
-        if table.erasure_key is None and context.clock.monotonic_s() >= self._look_for_key_at:
-            # it may have been made since this shard was taken over
-            self._look_for_key_at = context.clock.monotonic_s() + _KEY_EVERY_S
-            table.erasure_key = await asyncio.to_thread(_key, context)
-        key = table.erasure_key
+    async def _hide(self, request_id: str, at: int, users: Collection[str]) -> bool:
+        table = self._context.store.table
+        if not users:
+            await self._begun(request_id, ErasureWork(0, 0), [])
+            return True
+        key = await self._key()
         opened = [None if key is None else key.opened(user) for user in users]
         tokens = [found[1] for found in opened if found is not None]
         if key is None or len(tokens) != len(opened):
@@ -92,12 +93,40 @@ class Erasures:
         puts: list[Put] = [
             ErasureMarks(key.id, generation, marks.hot, marks.dead).put(),
             *puts_of(entries),
-            ErasureWork(generation, len(tokens), rows).put(request_id),
         ]
-        item = ErasureItem(request_id, rows=rows)
-        self._told[request_id] = item
-        await context.store.commit(Step(puts=puts, records=context.erasure_report([item])))
+        await self._begun(request_id, ErasureWork(generation, len(tokens), rows), puts)
         return True
+
+    async def _key(self) -> ErasureKey | None:
+        context, table = self._context, self._context.store.table
+        if table.erasure_key is None and context.clock.monotonic_s() >= self._look_for_key_at:
+            # it may have been made since this shard was taken over
+            self._look_for_key_at = context.clock.monotonic_s() + _KEY_EVERY_S
+            table.erasure_key = await asyncio.to_thread(_key, context)
+        return table.erasure_key
+
+    async def unmerge(self) -> bool:
+        """A step towards records of other users that do not name erased ones; False if there is
+        nothing to do now. Raises `Fenced`, `StepFailed`.
+        """
+        waiting = [
+            request_id
+            for request_id, work in self._context.store.table.erasures.items()
+            if not work.apart
+        ]
+        if not waiting:
+            return False
+        key = await self._key()
+        if key is None:
+            self._warn(waiting[0])
+            return False
+        return await self._unmerge.step(key, waiting)
+
+    async def _begun(self, request_id: str, work: ErasureWork, puts: list[Put]) -> None:
+        item = ErasureItem(request_id, rows=work.rows)
+        self._told[request_id] = item
+        records = self._context.erasure_report([item])
+        await self._context.store.commit(Step(puts=[*puts, work.put(request_id)], records=records))
 
     def _warn(self, request_id: str) -> None:
         now = self._context.clock.monotonic_s()
@@ -135,6 +164,15 @@ class Erasures:
         table = self._context.store.table
         marks = table.erasure_marks
         generation = work.generation
+        if not work.users:
+            return ErasureItem(
+                request_id,
+                hot=True,
+                archive=True,
+                deleted=True,
+                merges=work.merges,
+                apart=work.apart,
+            )
         hot = marks is not None and marks.hot >= generation and self._indexer.is_clean()
         dirty = table.archive_clean < generation
         left = dirty_entries(self._context, generation) if dirty else []
@@ -149,6 +187,8 @@ class Erasures:
             archive=archive,
             deleted=archive and marks is not None and not marks.dead,
             held=held,
+            merges=work.merges,
+            apart=work.apart,
         )
 
     def _held(self, archived: Iterable[str]) -> tuple[str, ...]:

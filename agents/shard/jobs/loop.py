@@ -168,7 +168,7 @@ class WorkLoop:
             await self._context.flush_auxiliary()
             self.check_room()
             return True
-        if await self._merge_first():
+        if await self._merge_first() or await self._erasures.unmerge():
             return True
         if self._job is None:
             self._job = self._find()

@@ -9,23 +9,25 @@ from typing import Any
 import pytest
 
 from agents.resources.budget import Budget
+from agents.shard.jobs.unmerge import Unmerge
 from agents.shard.shard import Shard
 from agents.views.state_view import StateView
 from schemas.errors import Recoverable
 from schemas.records.lifecycle import State
+from streams import erasure_key
 from streams.kafka.environment import Environment
 from streams.kafka.kafka_log import KafkaLog
 from streams.kafka.log import Log, LogWriter, Record, StepFailed
 from streams.settings import Settings
 from streams.state import keys
 from streams.state.state_store import shared_cache
-from tests.rigs.erasing import alone, cleaned, erasing, order, traces_of, users_of
+from tests.rigs.erasing import alone, cleaned, erasing, order, send_users, traces_of, users_of
 from tests.rigs.shard import START, A, B, Stand, events, start
 
 pytestmark = pytest.mark.connected
 __all__ = ["alone", "erasing"]
 
-GONE, KEPT = f"{7:024x}", f"{14:024x}"
+GONE, KEPT, OTHER = f"{7:024x}", f"{14:024x}", f"{999:024x}"
 MOST_LIVES = 60
 NOTHING_CHANGES = {kind.decode() for kind in (keys.FENCE, keys.ORIGIN, keys.CURSOR)}
 
@@ -95,12 +97,14 @@ async def live(settings: Settings, view: StateView, crash: Crash) -> Stand:
 @pytest.mark.timeout(300)
 async def test_crashes_between_all_steps_leave_nothing_and_lose_nothing(erasing: Settings) -> None:
     stand = await start(erasing)
+    await send_users(stand, {OTHER: {"merged_into": GONE}, KEPT: {"merged_into": OTHER}})
     await stand.send(events(900), 0)
     await stand.tell(A, State.EXPIRING, 2)
     await stand.applied(A, 2)
     kept = {key: row for key, row in (await stand.rows(B)).items() if key[1] != GONE}
     archived = sum(e.rows for e in stand.shard._store.table.manifest[A].values())
     gone = (await traces_of(stand, GONE)).archive
+    assert (await traces_of(stand, GONE)).merged == 1
     await stand.stop()
     view = stand.view
     order(erasing, view, "one", [GONE], START)
@@ -130,9 +134,19 @@ async def test_crashes_between_all_steps_leave_nothing_and_lose_nothing(erasing:
         assert any("g" in step for step in steps if step), "not around the step that hides"
         assert any("archive" in step for step in steps if step), "not around one of the archive"
         assert steps.count(frozenset("z")) >= 2, "not around those that note what is done"
+        assert frozenset("rj") in steps, "not around the one that changes another user's record"
     stand = await start(erasing, view)
     try:
         assert (await traces_of(stand, GONE)).rows == 0
+        # counted once, however often it crashed; the user is in no answer, and others are as before
+        assert stand.shard._store.table.erasures["one"].merges == 1
+        merges = await stand.shard.merges("none")
+        assert merges is not None
+        assert merges.frame.to_dicts() == [{"user": KEPT, "into": OTHER}]
+        # who is asked for may not have been read yet: then nothing is said to be done
+        key = erasure_key.erasure_key(erasing)
+        assert key is not None
+        assert not await Unmerge(stand.shard._context).step(key, ["not read yet"])
         assert await stand.rows(B) == kept
         left = sum(e.rows for e in stand.shard._store.table.manifest[A].values())
         assert left == archived - gone

@@ -15,7 +15,7 @@ from schemas.records.lifecycle import ErasureItem, Report
 from streams import erasure_key
 from tests.rigs.site import Site, serving, settings
 
-DONE: dict[str, Any] = {"hot": True, "archive": True, "deleted": True}
+DONE: dict[str, Any] = {"hot": True, "archive": True, "deleted": True, "apart": True}
 
 
 class Caller:

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import polars as pl
 import pytest
 
 from agents.tools.operator_requests import ask, command
@@ -14,6 +16,7 @@ from agents.verify.user_traces import user_traces
 from agents.verify.verify import verify
 from schemas.records import codec
 from schemas.records.lifecycle import Outcome
+from schemas.tables.placement import partition_of
 from streams import erasure_key
 from streams.kafka.environment import Environment
 from streams.kafka.kafka_log import KafkaLog
@@ -33,6 +36,23 @@ def event(user: str, number: int) -> bytes:
     return codec.encode("send", {**fields, "campaign_id": "spring", "channel": "EMAIL"})
 
 
+def shard_of(user: str) -> int:
+    return int(partition_of(pl.Series([user], dtype=pl.String), 4)[0])
+
+
+#: Users who were merged into one who is erased: in the shard of that one, and in another.
+MERGED = [
+    next(name for name in map("alias-{}".format, range(99)) if there == (shard_of(name) == home))
+    for home in (shard_of(USERS[3]),)
+    for there in (True, False)
+]
+
+
+def merges(users: Sequence[str], into: str) -> Chunk:
+    records = [codec.encode("user", {"user_id": user, "merged_into": into}) for user in users]
+    return Chunk("users", [user.encode() for user in users], records)
+
+
 async def proven(settings: Settings, users: int) -> None:
     """`verify` finds no trace of the erased users, and no damage."""
     report = await verify(Environment.of(settings))
@@ -48,7 +68,7 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
     await define(settings, A, "ACTIVE", 1_767_225_600_000)
     await define(settings, "campaign:other", "ACTIVE", 1_767_225_600_000)
     events = [Chunk("interactions.send", [b"x"] * 40, [event(user, 0) for user in USERS])]
-    await publish(settings, events)
+    await publish(settings, [*events, merges(MERGED, USERS[3])])
     gone = {USERS[3], USERS[7], "nobody"}
 
     async with running(settings) as worker, aiohttp.ClientSession() as session:
@@ -86,13 +106,18 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
         assert answer.whole is not None
         assert answer.whole["outcome"] == Outcome.COMPLETED
         assert answer.whole["message"] == (
-            "hidden in every answer; 2 rows removed from hot data, 0 from the archive"
+            "hidden in every answer; 2 rows removed from hot data, 0 from the archive, "
+            "2 merges of other users"
         )
         await publish(settings, [Chunk("interactions.send", [b"x"], [event(USERS[3], 1)])])
         assert await found() == await without("other") == set(USERS) - gone
         assert await totals() >= before == len(USERS), "counts keep their sums"
         async with session.get(f"{worker.url}/users/{USERS[3]}") as answer_of_one:
             assert answer_of_one.status == 404, await answer_of_one.text()
+        for user in MERGED:
+            async with session.get(f"{worker.url}/users/{user}") as answer_of_one:
+                assert answer_of_one.status == 404, await answer_of_one.text()
+                assert USERS[3] not in await answer_of_one.text()
         async with session.get(f"{worker.url}/erasures/two") as told:
             receipt = (await told.json())["receipt"]
         states = {place["place"]: place["state"] for place in receipt["places"]}
@@ -110,7 +135,7 @@ async def test_a_command_erases_users_from_acceptance_to_completion(
         assert made.exit_code == 0, made.output
         facts = json.loads(made.stdout)
         assert (facts["outcome"], facts["users"]) == ("completed", 1)
-        assert facts["receipt"]["done"] == facts["receipt"]["shards"] == 1
+        assert facts["receipt"]["done"] == facts["receipt"]["shards"] == 4
         assert await found() == set(USERS) - gone - {USERS[5]}
         made = await emberline(settings, "erasures")
         assert made.stdout.count("finished") == 2, made.output
@@ -136,7 +161,7 @@ async def test_killed_workers_go_on_and_no_restore_brings_the_user_back(
     erasure_key.make(key)
     settings = small(settings, erasure_key_file=key, retention="PT1S")
     events = [Chunk("interactions.send", [b"x"] * 40, [event(user, 0) for user in USERS])]
-    await publish(settings, events)
+    await publish(settings, [*events, merges(MERGED, USERS[3])])
     await define(settings, A, "STOPPED", 1_767_225_600_000)
     gone = {USERS[3], USERS[7]}
 

@@ -17,7 +17,7 @@ from tests.rigs.desk import DAY, Desk, decisions, of, outcomes
 
 KEY = ErasureKey(b"k" * 32)
 USERS = tuple(f"user-{number}" for number in range(20))
-DONE: dict[str, Any] = {"hot": True, "archive": True, "deleted": True}
+DONE: dict[str, Any] = {"hot": True, "archive": True, "deleted": True, "apart": True}
 
 
 def asked(desk: Desk, users: tuple[str, ...] = USERS, **facts: Any) -> list[Output]:
@@ -27,6 +27,13 @@ def asked(desk: Desk, users: tuple[str, ...] = USERS, **facts: Any) -> list[Outp
 def reported(desk: Desk, partition: int, **facts: Any) -> list[Output]:
     item = ErasureItem("r1", **facts)
     return desk.take(ReportRead(Report(partition, (), (item,))))
+
+
+def home(desk: Desk) -> int:
+    """The shard of the only user."""
+    orders = desk.state.erasures["r1"].orders
+    ((shard, _),) = ((shard, users) for shard, users in orders.items() if users)
+    return shard
 
 
 def test_a_request_is_over_once_all_shards_have_removed_everything() -> None:
@@ -60,19 +67,28 @@ def test_a_request_is_over_once_all_shards_have_removed_everything() -> None:
     assert reported(desk, 0, **DONE) == []
 
 
-def test_a_shard_without_users_of_the_request_is_not_asked() -> None:
+def test_a_shard_without_users_of_the_request_is_asked_for_merges_into_them() -> None:
     desk = Desk()
-    asked(desk, USERS[:1])
-    ((shard, users),) = desk.state.erasures["r1"].orders.items()
-    assert len(users) == 1
-    assert reported(desk, 1 - shard, **DONE) == []
-    assert outcomes(reported(desk, shard, **DONE), None) == [("completed", None)]
+    (told,) = of(asked(desk, USERS[:1]), "control_results")
+    shard = home(desk)
+    assert told["message"] == f"1 user of shard {shard}: they will be erased"
+    said = reported(desk, shard, **DONE)
+    assert outcomes(said, None) == [("progress", None)]
+    said = reported(desk, 1 - shard, **{**DONE, "apart": False})
+    (told,) = of(said, "control_results")
+    assert told["message"].endswith("merges of other users into them are still looked for")
+    desk.restart()
+    said = reported(desk, 1 - shard, merges=2, **DONE)
+    (told,) = of(said, "control_results")
+    assert (told["outcome"], told["done"], told["total"]) == ("completed", 2, 2)
+    assert told["message"].endswith("0 from the archive, 2 merges of other users")
 
 
 def test_a_held_source_keeps_its_rows_and_the_request_open() -> None:
     desk = Desk()
     asked(desk, USERS[:1])
-    (shard,) = desk.state.erasures["r1"].orders
+    shard = home(desk)
+    reported(desk, 1 - shard, **DONE)
     said = reported(desk, shard, held=("campaign:a",))
     (told,) = of(said, "control_results")
     assert told["outcome"] == "progress"
@@ -124,10 +140,10 @@ def test_too_many_users_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_open_request_is_not_forgotten_and_a_closed_one_is() -> None:
     desk = Desk()
     asked(desk, USERS[:1])
-    (shard,) = desk.state.erasures["r1"].orders
+    reported(desk, 1 - home(desk), **DONE)
     desk.tick(31 * DAY)
     assert "r1" in desk.state.requests
-    reported(desk, shard, **DONE)
+    reported(desk, home(desk), **DONE)
     desk.tick(DAY)
     assert not desk.state.requests
     assert not desk.state.erasures
