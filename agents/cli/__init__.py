@@ -23,7 +23,7 @@ COMMANDS = {
     "topics": ("agents.cli.topics:command", "Make, compare and read emberline's topics."),
     "import": (
         "agents.cli.importing:command",
-        "Send the records of files: Avro, JSON lines, exports of Braze.",
+        "Send the records of files: Avro, JSON lines, CSV, exports of Braze.",
     ),
     "send": (
         "agents.cli.send:command",

@@ -16,7 +16,9 @@ from agents.terminal.lines import misspelt_lines
 from agents.terminal.progress import LiveLine
 from agents.terminal.say import say
 from agents.terminal.table import show
+from agents.tools.feed.csv_files import CsvFiles
 from agents.tools.feed.currents_files import CurrentsFiles
+from agents.tools.feed.mapping_file import plain_mapping, read_mapping
 from agents.tools.import_files import Bad, RecordFiles
 from agents.tools.importer import (
     FileReader,
@@ -40,23 +42,30 @@ LIVE_EVERY_S = 0.2
 PLAIN_EVERY_S = 5.0
 CURRENTS = "braze-currents"
 _RECORDS = "records"
+_CSV = "csv"
 
 
-@click.command("import", help="Send the records of files: Avro, JSON lines, exports of Braze.")
+@click.command("import", help="Send the records of files: Avro, JSON lines, CSV, exports of Braze.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "--from",
     "source",
-    type=Word([_RECORDS, CURRENTS]),
+    type=Word([_RECORDS, CURRENTS, _CSV]),
     default=_RECORDS,
     show_default=True,
-    help="What the files are: records of emberline, or an export of Braze Currents.",
+    help="What the files are: records of emberline, an export of Braze Currents, or CSV.",
 )
 @click.option(
     "--event",
     metavar="TYPE",
     help=f"What the records are: {', '.join(TYPES)}.  [default: each record's field `type`, "
     "or the name of an Avro file's schema]",
+)
+@click.option(
+    "--mapping",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="TOML: which column of CSV is which field.  [default: columns have the fields' names]",
 )
 @click.option("--again", is_flag=True, help="From the beginning, also what was imported before.")
 @click.option("--dry-run", is_flag=True, help="Read and check everything, and send nothing.")
@@ -113,19 +122,34 @@ class _Given:
 
     source: str
     event: str | None
+    mapping: Path | None
     again: bool
     dry_run: bool
     on_error: str
 
 
 def _reader(settings: Settings, given: _Given) -> FileReader:
+    if given.mapping and given.source != _CSV:
+        raise UsageError("--mapping belongs to --from csv", remedy="Add --from csv")
+    ids = plain_ids if given.dry_run else ids_of(settings)
     if given.source == CURRENTS:
         if given.event:
             raise UsageError(
                 f"--from {CURRENTS} takes no --event", remedy="Each file says which events it has"
             )
-        ids = plain_ids if given.dry_run else ids_of(settings)
         return CurrentsFiles(ids, settings.max_field_bytes, SystemClock())
+    if given.source == _CSV:
+        if not given.mapping and not given.event:
+            raise UsageError(
+                "--from csv does not say what the rows are",
+                remedy="Give --mapping FILE, or --event TYPE if columns have the fields' names",
+            )
+        mapping = (
+            read_mapping(given.mapping, given.event)
+            if given.mapping
+            else plain_mapping(kind_of_record(given.event or "").name)
+        )
+        return CsvFiles(mapping, ids, settings.max_field_bytes, SystemClock())
     kind = kind_of_record(given.event) if given.event else None
     return RecordFiles(kind, Inspection(settings))
 

@@ -116,7 +116,7 @@ async def import_files(
         if not options.dry_run:
             run.publisher = await stack.enter_async_context(Publisher(settings))
         for file in files:
-            if options.again or options.dry_run:
+            if (options.again or options.dry_run) and file != STDIN:
                 journal.forget(file)
             await run.file(file, reader)
         await run.save()
