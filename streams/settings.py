@@ -294,7 +294,19 @@ class Settings:
     access_log: str = _setting(
         "",
         values.text(),
-        "file for who exported which users, a JSON object a line (empty: the worker's log)",
+        "file for who exported which users, a JSON object a line (empty: the worker's log, which "
+        "does not name the users)",
+    )
+    log_format: Literal["text", "json"] = _setting(
+        "text", values.choice("text", "json"), "form of the worker's log: a line or an object"
+    )
+    metrics_open: bool = _setting(
+        False, values.flag, "whether GET /metrics is answered without a key where there are keys"
+    )
+    metrics_sources: int = _setting(
+        20,
+        values.number(0, 1_000),
+        "so many of the largest sources have metrics of their own; 0: none",
     )
     require_keys: bool = _setting(
         False, values.flag, "whether a worker without keys serves nobody, not even this machine"

@@ -21,6 +21,7 @@ ORDER = (
     "schemas.segment",
     "schemas.decode",
     "streams",  # settings, clock
+    "streams.metrics",
     "streams.devbroker",
     "streams.kafka",
     "streams.group",

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
+from types import TracebackType
+from typing import Self
 
 import polars as pl
 
@@ -16,6 +18,7 @@ from agents.filters.nodes import Node
 from agents.filters.plan_nodes import FilterPlan
 from agents.filters.planning import plan
 from agents.filters.refusals import OnExpired, Refused
+from agents.http.problems import Problem
 from agents.scatter.audience_query import MOST_MEMBER_BYTES, AudienceItem, AudienceQuery
 from agents.scatter.context import WorkerContext
 from agents.scatter.gatherer import Gatherer
@@ -23,9 +26,10 @@ from agents.scatter.merge_map import PlacedPersons
 from agents.scatter.merges import persons_now
 from agents.scatter.query import StreamQuery
 from agents.supervision.shard_manager import NotHeld
-from schemas.errors import Fatal
+from schemas.errors import Fatal, UsageError
+from streams.metrics import names
 
-__all__ = ["Audience", "Question", "RefusedAnswer"]
+__all__ = ["Audience", "Question", "RefusedAnswer", "outcome"]
 
 
 class RefusedAnswer(Fatal):
@@ -67,6 +71,31 @@ class Audience(Gatherer[AudienceItem]):
         self.ordered = ordered
         self.plan: FilterPlan
         self.persons = PlacedPersons()
+        self._began = 0.0
+
+    async def __aenter__(self) -> Self:
+        self._began = self._context.clock.monotonic_s()
+        try:
+            return await super().__aenter__()
+        except BaseException as error:
+            self._measure(error)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, trace)
+        finally:
+            self._measure(error)
+
+    def _measure(self, error: BaseException | None) -> None:
+        context = self._context
+        passed = context.clock.monotonic_s() - self._began
+        context.meters.observe(names.AUDIENCE_TIME, passed, outcome(error))
 
     def query(self) -> AudienceQuery:
         """The plan as of now; see the class for what it raises."""
@@ -134,6 +163,15 @@ class Audience(Gatherer[AudienceItem]):
         if not findings:
             return pl.Series("user", [], dtype=pl.String)
         return await asyncio.to_thread(partial(matching, self.plan, pl.concat(findings)))
+
+
+def outcome(error: BaseException | None) -> str:
+    """The end of an audience, as a metric has it: `left` if its reader has left."""
+    if error is None:
+        return "answered"
+    if not isinstance(error, Exception):
+        return "left"
+    return "refused" if isinstance(error, UsageError | RefusedAnswer | Problem) else "failed"
 
 
 async def _head(

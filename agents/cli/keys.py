@@ -28,7 +28,8 @@ def command() -> None:
     required=True,
     type=Word([scope.value for scope in ISSUED]),
     help="What it allows; may be repeated. read: counts and states; users.export: rows, users and "
-    "their ids; operate: restore, hold, expire, cancel; admin: all.",
+    "their ids; operate: restore, hold, expire, cancel; metrics: /metrics alone, for Prometheus; "
+    "admin: all.",
 )
 @click.option(
     "--email", default="", metavar="ADDRESS", help="Gets a mail when its restores are over."

@@ -18,7 +18,11 @@ __all__ = ["command"]
 def command(ctx: click.Context, as_json: bool) -> None:
     """With --json, one line on stdout when it is ready: address, pid, shards, coordinator."""
     stream = native_output.divert()
-    logs.configure(verbose=bool(ctx.find_root().params.get("verbose")), stream=stream)
+    verbose = bool(ctx.find_root().params.get("verbose"))
+    # first as text: what is wrong with the settings is said before their form of the log is known
+    logs.configure(verbose=verbose, stream=stream)
+    settings = settings_of(ctx)
+    logs.configure(verbose=verbose, stream=stream, form=settings.log_format)
 
     def ready(app: App) -> None:
         if as_json:
@@ -32,4 +36,4 @@ def command(ctx: click.Context, as_json: bool) -> None:
             )
             click.get_text_stream("stdout").flush()
 
-    run(work(settings_of(ctx), ready))
+    run(work(settings, ready))

@@ -12,11 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from agents.coordinator import log as log_topic
+from agents.coordinator.decision_log import say
 from agents.coordinator.decision_records import groups_of, written
+from agents.coordinator.durations import durations
 from agents.coordinator.foreign_states import foreign_states
 from agents.coordinator.held import Held
 from agents.coordinator.records import ActorOf, Awaited, Item, read, unproven
 from agents.coordinator.rules.decide import decide
+from agents.coordinator.rules.decision import Decision
 from agents.coordinator.rules.inputs import (
     ArchiveFault,
     CatalogSnapshot,
@@ -54,6 +57,8 @@ from streams.kafka.purge import Purge
 from streams.kafka.remote_registry import RegistryUnreachable, learn, registry_of, source_for
 from streams.kafka.topic_reader import read_each
 from streams.kafka.topics import Topics
+from streams.log_facts import step_id
+from streams.metrics import names
 from streams.state.store import bounded
 
 __all__ = ["Coordinator"]
@@ -117,7 +122,8 @@ class Coordinator:
         #: Readers with a registry find no other schema under the ids that we write.
         self._marked = self._remote is not None
         self._inputs = (self._topics.catalog, self._topics.control, self._topics.shard_reports)
-        self._terms = Terms("coordinator", self._last_owner, self._begins_again)
+        self._meters = environment.meters
+        self._terms = Terms("coordinator", self._last_owner, self._begins_again, environment.meters)
         self._state = CoordinatorState()
         self.running = asyncio.Event()
 
@@ -149,8 +155,12 @@ class Coordinator:
             await self._tell_again(term)
             await self._decide(term)
         finally:
-            self.running.clear()
+            self._leads(False)
             await writer.close()
+
+    def _leads(self, leads: bool) -> None:
+        (self.running.set if leads else self.running.clear)()
+        self._meters.put(names.COORDINATOR, leads)
 
     async def _last_owner(self) -> str | None:
         start, end = (await self._kafka.admin.bounds([self._own]))[self._own]
@@ -336,7 +346,7 @@ class Coordinator:
         purge = Purge(self._kafka, (reports, 0), lambda: term.committed.get(reports))
         purging = asyncio.create_task(purge.run())
         held = Held(self._remote)
-        self.running.set()
+        self._leads(True)
         try:
             while True:
                 wait = wait_ms(term.state, self._clock.now_ms(), self._policy)
@@ -399,24 +409,31 @@ class Coordinator:
         if extra is not None:
             inputs.append(extra)
         cursor = term.cursor | {item.topic: item.next_offset for item in items}
-        now = self._clock.now_ms()
-        current, groups = await asyncio.to_thread(self._decided, term.state, inputs, now)
+        began, now = self._clock.monotonic_s(), self._clock.now_ms()
+        decision, groups = await asyncio.to_thread(self._decided, term.state, inputs, now)
         records = [*term.rejects, *(item.reject for item in items if item.reject is not None)]
+        for reject in records:
+            code = dict(reject.headers).get("code", b"").decode()
+            self._meters.count(names.REJECTS, code)
         records.append(log_topic.cursor_record(self._settings, cursor, term.ids))
         offsets = await term.writer.commit(records, groups=groups)
         term.rejects.clear()
-        term.state = self._state = current
+        for metric, seconds in durations(term.state, decision, now):
+            self._meters.observe(metric, seconds)
+        self._meters.observe(names.COORDINATOR_TIME, self._clock.monotonic_s() - began)
+        term.state = self._state = decision.state
         term.cursor, term.committed = cursor, dict(cursor)
+        say(decision, step_id(*self._own, offsets[-1]))
         return offsets[-1]
 
     def _decided(
         self, current: CoordinatorState, inputs: Sequence[Input], now: int
-    ) -> tuple[CoordinatorState, list[RecordGroup]]:
-        """The next state and the records to write. Blocking."""
+    ) -> tuple[Decision, list[RecordGroup]]:
+        """The decision and the records to write. Blocking."""
         inputs = sealed_inputs(inputs, self._settings)
         policy = replace(self._policy, keys=self._keyed())
         decision = decide(current, inputs, now, policy)
-        return decision.state, groups_of(decision, self._topics, now, self._marked)
+        return decision, groups_of(decision, self._topics, now, self._marked)
 
 
 async def _end(purging: "asyncio.Task[None]", reader: LogReader, held: Held) -> None:

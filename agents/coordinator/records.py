@@ -23,6 +23,7 @@ from schemas.records import codec
 from schemas.records.codec import Undecodable
 from schemas.records.lifecycle import Command, Definition, Report, Status
 from schemas.records.registry import FILES, SchemaSource
+from schemas.records.trace import trace_of
 from streams.kafka.log import Record
 from streams.kafka.remote_registry import SchemaAwaited
 from streams.kafka.topics import Topics
@@ -139,7 +140,9 @@ def _item(
     topic = batch.topic
     position = f"{topic}-{batch.partition}-{record.offset}"
     if topic == topics.catalog:
-        return definition(record, now, writers.source)
+        found, fault = definition(record, now, writers.source)
+        trace = trace_of(record.headers)
+        return (replace(found, trace=trace) if trace else found), fault
     try:
         return _meaning(topics, topic, record, position, writers), None
     except Undecodable as error:
@@ -153,7 +156,8 @@ def _meaning(
         raise Undecodable("undecodable", "the record has no value")
     if topic == topics.control:
         command = Command.from_record(codec.decode(record.value, "command", writers.source))
-        return _command(replace(command, actor=writers.actor_of(record)), position)
+        command = replace(command, actor=writers.actor_of(record))
+        return replace(_command(command, position), trace=trace_of(record.headers))
     report = Report.from_record(codec.decode(record.value, "report"))
     if (fault := report_fault(report)) is not None:
         raise Undecodable("undecodable", fault)
@@ -200,7 +204,12 @@ def _unreadable(
 ) -> Input | None:
     if topic == topics.control:
         request_id = _request_id(record.value)
-        return CommandUnreadable(request_id or position, detail[:1000], named=bool(request_id))
+        return CommandUnreadable(
+            request_id or position,
+            detail[:1000],
+            named=bool(request_id),
+            trace=trace_of(record.headers),
+        )
     return None
 
 

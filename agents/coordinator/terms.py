@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 
 from schemas.errors import Recoverable
 from streams.kafka.log import Fenced, LostRange
+from streams.metrics import names
+from streams.metrics.meters import Meters
 
 __all__ = ["Terms"]
 
@@ -31,10 +33,12 @@ class Terms:
         name: str,
         last_owner: Callable[[], Awaitable[str | None]],
         begins_again: Callable[[LostRange], bool],
+        meters: Meters,
     ) -> None:
         self._name = name
         self._last_owner = last_owner
         self._begins_again = begins_again
+        self._meters = meters
         self.owner: str | None = None
         """Who this process is, once it has taken over."""
 
@@ -67,5 +71,6 @@ class Terms:
             return
 
     async def _pause(self, error: Exception) -> None:
+        self._meters.count(names.RESTARTS, self._name)
         log.warning("%s: %s; it starts again", self._name, str(error) or type(error).__name__)
         await asyncio.sleep(_FENCED_GRACE_S if isinstance(error, Fenced) else _RETRY_S)

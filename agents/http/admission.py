@@ -48,6 +48,11 @@ class Slots:
         self._waiting: dict[asyncio.Future[None], str | None] = {}
 
     @property
+    def most(self) -> int:
+        """The number of slots."""
+        return self._most
+
+    @property
     def held(self) -> int:
         """The number of occupied slots."""
         return self._held.total()

@@ -29,11 +29,12 @@ class Scope(StrEnum):
     READ = "read"
     EXPORT = "users.export"
     OPERATE = "operate"
+    METRICS = "metrics"
     ADMIN = "admin"
     WORKER = "worker"
 
 
-ISSUED = (Scope.READ, Scope.EXPORT, Scope.OPERATE, Scope.ADMIN)
+ISSUED = (Scope.READ, Scope.EXPORT, Scope.OPERATE, Scope.METRICS, Scope.ADMIN)
 """The scopes that a key can be given."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from agents.http.pattern import pattern_of
 from agents.http.problem_codes import CODES
 from agents.names.resolve import AmbiguousSource, UnknownName
 from schemas.records.lifecycle import SourceState, State
@@ -151,7 +152,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except TimeoutError:
         if not limit.expired():
             raise
-        log.info("%s %s: the answer is not read; broken off", request.method, request.path)
+        log.info("%s %s: the answer is not read; broken off", request.method, pattern_of(request))
         if request.transport is not None:
             request.transport.abort()
         return response
@@ -175,5 +176,5 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         raise
     # a panic of a native library derives from BaseException: the client is to have an answer too
     except BaseException:
-        log.exception("%s %s failed", request.method, request.path)
+        log.exception("%s %s failed", request.method, pattern_of(request))
         return Problem("internal", "The worker's log has the details").response()

@@ -19,6 +19,7 @@ from agents.coordinator.terms import Terms
 from agents.notify import facts, outbox_log
 from agents.notify.outbox import (
     Attempt,
+    Channel,
     Delivery,
     DeliveryPolicy,
     DeliveryState,
@@ -42,6 +43,7 @@ from streams.kafka.foreign_records import own_key, pass_over, records_of
 from streams.kafka.log import LogReader, LogWriter, ReaderOptions, Record
 from streams.kafka.remote_registry import registry_of
 from streams.kafka.topics import Topics
+from streams.metrics import names
 
 __all__ = ["Notifier", "NotifierParts", "Send"]
 
@@ -115,7 +117,8 @@ class Notifier:
         self._own = self._topics.notifications
         self._inputs = (self._topics.coordinator, self._topics.expiring_soon)
         # a range that is lost is read from where the log begins
-        self._terms = Terms("notifier", self._last_owner, lambda error: True)
+        self._meters = environment.meters
+        self._terms = Terms("notifier", self._last_owner, lambda error: True, environment.meters)
         self.running = asyncio.Event()
 
     @property
@@ -154,6 +157,7 @@ class Notifier:
                 await self._turn(term)
         finally:
             self.running.clear()
+            self._meters.drop(names.NOTICES_PENDING)
             await to_the_end(self._end(writer, term))
 
     @staticmethod
@@ -209,6 +213,8 @@ class Notifier:
             term.forgot_at = now
             outbox.forget(now)
         await self._commit(term, now)
+        for channel in Channel:
+            self._meters.put(names.NOTICES_PENDING, outbox.pending[channel], channel)
         for delivery in outbox.due(now, term.sending, AT_ONCE):
             work = _attempt(self._parts.send, outbox.notices[delivery.notice], delivery)
             term.sending[delivery.id] = asyncio.create_task(work, name=f"notify {delivery.id}")
@@ -373,13 +379,16 @@ class Notifier:
         for key, task in list(term.sending.items()):
             if task.done():
                 del term.sending[key]
-                delivery = term.outbox.done(key, task.result(), now)
+                attempt = task.result()
+                delivery = term.outbox.done(key, attempt, now)
+                self._meters.count(names.NOTICES, delivery.channel, attempt.result)
                 if delivery.state is DeliveryState.FAILED:
                     self._audit(term, delivery, now)
         for late in term.outbox.give_up(now, term.sending):
             self._audit(term, late, now)
 
     def _audit(self, term: _NotifierTerm, delivery: Delivery, now: int) -> None:
+        self._meters.count(names.NOTICES_FAILED, delivery.channel)
         log.warning(
             "notifier: %s of %s failed: %s", delivery.channel, delivery.kind, delivery.error
         )

@@ -223,6 +223,8 @@ class Outbox:
         #: Notices that some delivery is of, also of those that have no text any more.
         self.told: Counter[str] = Counter()
         self._pending: dict[str, None] = {}
+        self.pending: Counter[Channel] = Counter()
+        """Deliveries that wait, by channel."""
         #: By server; only in memory, so a notifier that takes over tries each server at once.
         self._outages: dict[str, _Outage] = {}
         self._changes: dict[tuple[str, str], object | None] = {}
@@ -242,10 +244,13 @@ class Outbox:
                         del self.told[former.notice]
                 if value is not None:
                     self.told[value.notice] += 1
-                self._pending.pop(key, None)
+                if key in self._pending:
+                    del self._pending[key]
+                    self.pending[self.deliveries[key].channel] -= 1
                 self._set(self.deliveries, key, value)
                 if value is not None and value.state is DeliveryState.PENDING:
                     self._pending[key] = None
+                    self.pending[value.channel] += 1
                     if value.unreachable:
                         self._outages.setdefault(value.server, _Outage(error=value.error))
             case "g":

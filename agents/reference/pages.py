@@ -17,6 +17,7 @@ ABOUT: Mapping[str, str] = {
     "definitions": "the fields of a definition in the catalog",
     "commands": "the fields of a command on the control topic",
     "settings": "every setting and its default",
+    "metrics": "every metric of GET /metrics",
     "topics": "every topic: who writes and reads it, and how long it keeps what",
     "decisions": "the decisions in the audit",
     "records": "the schema ids and the fields of every record",

@@ -15,6 +15,7 @@ from schemas.errors import Recoverable
 from schemas.records import codec
 from schemas.records.lifecycle import Command
 from schemas.records.registry import own_id
+from schemas.records.trace import header
 from streams.clock import Clock
 from streams.kafka.log import Log, LogAppender, Record
 from streams.kafka.topics import Topics
@@ -92,8 +93,9 @@ class Commands:
         under_way = self._under_way.get(request_id)
         return under_way[0] if under_way else self._sent.get(request_id)
 
-    async def send(self, command: Command) -> None:
+    async def send(self, command: Command, trace: str = "") -> None:
         """Write a command that has a request id; its `actor`, if any, is proven to the coordinator.
+        `trace` is the trace context of the caller (schemas/records/trace.py), empty without one.
 
         Raises NotSent, TooLong.
         """
@@ -103,10 +105,10 @@ class Commands:
         if len(value) > MOST_BYTES:
             raise TooLong
         now = self._clock.now_ms()
-        headers: tuple[tuple[str, bytes], ...] = ()
+        headers = header(trace)
         keys = self._keyring.keys
         if command.actor is not None and keys is not None and keys.command_key:
-            headers = sign(keys.command_key, self._topic, command.actor, value, now)
+            headers += sign(keys.command_key, self._topic, command.actor, value, now)
         if self._appender is None:
             self._appender = self._kafka.appender("commands")
         key = command.request_id.encode()

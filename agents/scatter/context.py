@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ from agents.requests.events import EventHub
 from agents.requests.imports import Imports
 from agents.resources.budget import answers
 from agents.resources.pace import Pace
+from agents.scatter.largest import LargestSources, Outline
 from agents.scatter.merge_map import MergeMap
 from agents.scatter.outlines import Outlines
 from agents.scatter.peers import Peers
@@ -31,6 +33,7 @@ from agents.views.request_view import RequestView
 from agents.views.source_table import SourceTable
 from streams.clock import Clock, SystemClock
 from streams.kafka.log import Log
+from streams.metrics.meters import Meters
 from streams.period import seconds
 from streams.settings import Settings
 
@@ -42,6 +45,11 @@ def _no_catalog() -> CatalogView:
     view = CatalogView()
     view.caught_up.set()
     return view
+
+
+def _outlines(manager: ShardManager) -> list[Outline]:
+    """Of the shards that are ready."""
+    return [one.outline for one in manager.shards.values() if one is not None and one.ready]
 
 
 def _no_requests() -> RequestView:
@@ -67,12 +75,14 @@ class WorkerContext:
     address: str = ""
     name: str = ""
     requests: RequestView = field(default_factory=_no_requests)
+    meters: Meters = field(default_factory=Meters, repr=False)
     commands: Commands = field(init=False, repr=False)
     events: EventHub = field(init=False, repr=False)
     table: SourceTable = field(init=False, repr=False)
     outlines: Outlines = field(init=False, repr=False)
     merges: MergeMap = field(init=False, repr=False)
     pace: Pace = field(init=False, repr=False)
+    largest: LargestSources = field(init=False, repr=False)
     imports: Imports = field(init=False, repr=False)
     keyring: KeyRing = field(init=False)
     tls: ListenerTls | None = field(init=False, repr=False)
@@ -105,6 +115,9 @@ class WorkerContext:
         self.outlines = Outlines(self.clock)
         self.merges = MergeMap(self.settings.partitions)
         self.pace = Pace(self.clock)
+        self.largest = LargestSources(
+            self.clock, self.settings.metrics_sources, partial(_outlines, self.manager)
+        )
         self.imports = Imports(self.clock)
         self.events = EventHub(
             self.states,

@@ -7,13 +7,14 @@ returns them by `offer`.
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from agents.resources.budget import Budget
 from agents.shard.awaiting import Awaiting
+from agents.shard.held_back import HeldBackAge
 from agents.shard.ingest_step import StepMaker
 from agents.shard.intake import Intake, LaidOutPart
 from agents.shard.jobs.context import ShardContext
@@ -24,6 +25,7 @@ from streams.ending import together
 from streams.kafka.log import LogReader, LostRange, Partition, ReaderOptions
 from streams.kafka.remote_registry import registry_of
 from streams.kafka.topics import Topics
+from streams.metrics import names
 from streams.period import milliseconds
 from streams.state.changelog import tombstones_ms
 from streams.state.store import MaskChanged, Step
@@ -99,6 +101,7 @@ class IngestLoop:
         #: The time of the newest record of each fetch in `_unfolded`.
         self._times: deque[int] = deque()
         self.folded_ms: int | None = None
+        self.held_back_age = HeldBackAge(context.clock)
         self.events = 0
         self.forwarded = 0
         self.rejected = 0
@@ -180,6 +183,11 @@ class IngestLoop:
         self._inbox.put_nowait(fetched)
 
     @property
+    def queued(self) -> int:
+        """Fetches that are not committed as a whole yet."""
+        return len(self._unfolded)
+
+    @property
     def waits_for(self) -> str:
         """What ingest waits for; empty if there is nothing."""
         return self._ended or self._awaiting.reason
@@ -225,13 +233,11 @@ class IngestLoop:
             if few:
                 await self._budget.scheduler.gather()
             batches = await self._reader.fetch_sealed()
-            positions = self._reader.positions()
+            positions, held_back = self._reader.positions(), self._reader.held_back()
+            self.held_back_age.note(held_back, positions)
             if batches:
-                few = not catching_up(
-                    sum(batch.count for batch in batches),
-                    self._reader.lag(positions),
-                    self._reader.held_back(),
-                )
+                came = sum(batch.count for batch in batches)
+                few = not catching_up(came, self._reader.lag(positions), held_back)
                 self._budget.scheduler.events_came(load=not few)
                 self._unfolded.append(positions)
                 self._times.append(max(batch.max_timestamp for batch in batches))
@@ -286,6 +292,7 @@ class IngestLoop:
 
     async def _commit_parts(self, group: Sequence[LaidOutPart]) -> None:
         """Commits parts as one step; lays them out again while users are erased meanwhile."""
+        began = self._context.clock.monotonic_s()
         step = self._steps.step(group)
         if self._announces and self._budget.scheduler.keeping_up(_ANNOUNCE_S):
             step.records += self._steps.announcements()
@@ -297,6 +304,8 @@ class IngestLoop:
                 group = [await self._laid_again(laid) for laid in group]
                 # what is reported is reported once
                 step = replace(self._steps.step(group), records=step.records)
+        meters = self._context.environment.meters
+        meters.observe(names.STEP_TIME, self._context.clock.monotonic_s() - began, "ingest")
         for decoded in (laid.decoded for laid in group):
             if decoded.last:
                 self._folded = self._unfolded.popleft()
@@ -304,6 +313,8 @@ class IngestLoop:
             self.events += decoded.ingested.events
             for taken in (decoded.ingested, decoded.users):
                 self.rejected += len(taken.rejects)
+                for code, count in Counter(one.code for one in taken.rejects).items():
+                    meters.count(names.REJECTS, code, by=count)
                 self.forwarded += sum(len(to.records) for to in taken.forwards)
 
     async def _laid_again(self, laid: LaidOutPart) -> LaidOutPart:

@@ -73,6 +73,11 @@ class ShardStatus:
     there is nothing. `events` are those taken in since the shard started here; `folded_ms` is the
     time of the newest record in the last fetch that is folded, None before. `recovery_s` is the
     duration of the takeover in seconds, from the start until the shard was ready; None before.
+
+    `held_back_s` says for how long the open transaction of a producer has held records back;
+    `queued` counts fetches that are not committed as a whole, and ingest waits while there are
+    `delta_rows_limit` rows in deltas. `bytes` and `segments` are those of
+    the hot table, `archived_*` what the manifest of the archive names.
     """
 
     phase: ShardPhase = ShardPhase.STARTING
@@ -80,13 +85,20 @@ class ShardStatus:
     cursor: Mapping[str, int] = field(default_factory=dict)
     lag: Mapping[str, int] = field(default_factory=dict)
     held_back: Mapping[str, int] = field(default_factory=dict)
+    held_back_s: float = 0.0
+    queued: int = 0
     waits_for: str = ""
     events: int = 0
     folded_ms: int | None = None
     rows: int = 0
     deltas: int = 0
     delta_rows: int = 0
+    delta_rows_limit: int = 0
     segments: int = 0
+    bytes: int = 0
+    archived_rows: int = 0
+    archived_bytes: int = 0
+    archived_segments: int = 0
 
     @property
     def events_behind(self) -> int:

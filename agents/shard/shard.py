@@ -1,6 +1,7 @@
 """A shard: partition p of every topic, with takeover, ingest, work and answers."""
 
 import asyncio
+import logging
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -46,10 +47,13 @@ from streams.kafka.environment import Environment
 from streams.kafka.log import Fenced
 from streams.kafka.purge import Purge
 from streams.kafka.topics import Topics
+from streams.log_facts import facts
 from streams.state.store import Store
 from streams.user_index.by_user import ByUser
 
 __all__ = ["Shard"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -84,6 +88,7 @@ class Shard:
         self._work = WorkLoop(self._context, budget, Indexer(self._context, self._users))
         self._ingest = IngestLoop(self._context, budget, self._work, self._hand_over)
         self._deliver = deliver
+        self._budget = budget
         self._life = ShardLife()
         self._recovery_s: float | None = None
 
@@ -110,13 +115,20 @@ class Shard:
             cursor=dict(table.cursor),
             lag=self._ingest.lag(),
             held_back=self._ingest.held_back(),
+            held_back_s=self._ingest.held_back_age.seconds,
+            queued=self._ingest.queued,
             waits_for=self._ingest.waits_for,
             events=self._ingest.events,
             folded_ms=self._ingest.folded_ms,
-            rows=sum(index.rows for index in table.segments.values()) + table.delta_rows,
+            rows=table.hot.rows + table.delta_rows,
             deltas=len(table.deltas),
             delta_rows=table.delta_rows,
-            segments=len(table.segments),
+            delta_rows_limit=self._budget.delta_rows_full,
+            segments=table.hot.segments,
+            bytes=table.hot.bytes,
+            archived_rows=table.archive.rows,
+            archived_bytes=table.archive.bytes,
+            archived_segments=table.archive.segments,
         )
 
     async def run(self) -> None:
@@ -133,6 +145,7 @@ class Shard:
             await self._ingest.start()
             self._recovery_s = self._context.clock.monotonic_s() - started
             self._life.enter(ShardPhase.RUNNING)
+            self._say_ready()
             await together(
                 self._ingest.run(),
                 self._work.run(),
@@ -145,6 +158,14 @@ class Shard:
         finally:
             self._life.enter(ShardPhase.STOPPED)
             await to_the_end(self._let_go())
+
+    def _say_ready(self) -> None:
+        size = self._store.table.hot
+        log.info(
+            "shard %d is ready after %.1f s: %d rows in %d segments",
+            *(self.partition, self._recovery_s, size.rows, size.segments),
+            extra=facts(shard=self.partition, step=self._store.last_step),
+        )
 
     async def _prove(self) -> None:
         """After every doubt, prove that there is no newer owner. Raises as `Store.prove`."""

@@ -13,6 +13,7 @@ from agents.shard.ownership import Ownership
 from agents.shard.protocol import NotHeld, Shard, ShardStatus, SourceSize
 from agents.supervision.supervisor import Actor, Gate, SupervisionContext, Supervisor
 from streams.group.shard_plan import Directory
+from streams.metrics.meters import Meters
 
 __all__ = [
     "Actor",
@@ -55,6 +56,7 @@ class Actors:
     beside: Mapping[str, MakeActor] = field(default_factory=dict)
     companions: Mapping[str, MakeActor] = field(default_factory=dict)
     ownership: Ownership = field(default_factory=Ownership)
+    meters: Meters = field(default_factory=Meters)
 
 
 class ShardManager:
@@ -75,7 +77,7 @@ class ShardManager:
         self._actors = actors
         self._deliver = deliver
         self._ownership = actors.ownership
-        self._context = SupervisionContext(actors.gate, request_rejoin, on_failed)
+        self._context = SupervisionContext(actors.gate, request_rejoin, on_failed, actors.meters)
         self._supervisors: dict[int, Supervisor[Shard]] = {}
         self._control: dict[str, Supervisor[Actor]] = {}
         self._companions: list[Supervisor[Actor]] = []

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from agents.shard.protocol import Actor
 from schemas.errors import EmberlineError, Fatal, Recoverable
 from streams.kafka.log import Fenced
+from streams.metrics import names
+from streams.metrics.meters import Meters
 
 __all__ = ["Actor", "Gate", "SupervisionContext", "Supervisor"]
 
@@ -40,6 +42,7 @@ class SupervisionContext:
     gate: Gate
     request_rejoin: Callable[[], None]
     on_failed: Callable[[BaseException], None]
+    meters: Meters = field(default_factory=Meters)
 
 
 class Supervisor(Generic[A]):
@@ -121,7 +124,11 @@ class Supervisor(Generic[A]):
             self.actor = None
             if self._left:
                 log.info("%s: %s; it was left", self.name, error)
-            elif isinstance(error, Fenced):
+                return
+            # shards are told apart by the log
+            kind = "shard" if self.name.startswith("shard ") else self.name
+            self._context.meters.count(names.RESTARTS, kind)
+            if isinstance(error, Fenced):
                 log.warning("%s: %s; waiting for a new generation of the group", self.name, error)
                 # the new owner may have a generation that this worker does not know yet
                 await self._later_than(self._generation)

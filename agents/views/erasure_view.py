@@ -49,6 +49,10 @@ class ErasureView:
         """Whether a request is under way."""
         return request_id in self._orders
 
+    def open_since(self) -> list[int]:
+        """The moments of the requests that are under way, UTC milliseconds."""
+        return [erasure.time for erasure in self._orders.values()]
+
     def forget(self, request_id: str) -> None:
         """Drop the receipt of a request that nobody keeps any more."""
         self._known.pop(request_id, None)

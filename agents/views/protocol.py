@@ -1,7 +1,7 @@
 """The interfaces of the two views, which tests and commands may implement too."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Protocol
 
 from agents.names.index import NameIndex
@@ -63,6 +63,14 @@ class ChangingStates(SourceStates, Protocol):
 
     def counts(self) -> dict[str, int]:
         """How many sources are in each state that any is in."""
+        ...
+
+    def stuck(self) -> Mapping[str, int]:
+        """The sources whose work waits for a late shard: since when it runs, UTC milliseconds."""
+        ...
+
+    def failed(self) -> Set[str]:
+        """The sources whose record has a failure."""
         ...
 
     def changed_since(self, offset: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """This worker's copy of `lifecycle.state`."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
 from agents.coordinator.rules.bounds import HUGE
 from agents.names.index import NameIndex
@@ -29,6 +29,10 @@ class StateView:
         self._names: dict[State, set[str]] = {state: set() for state in State}
         #: The last version of each source that shards had to carry out.
         self._worked: dict[str, int] = {}
+        #: Those whose work waits for a late shard, with the time since when; and those whose record
+        #: has a failure.
+        self._stuck: dict[str, int] = {}
+        self._failed: set[str] = set()
         #: Visible sources that have been in the archive.
         self._back: set[str] = set()
         self.erasures = ErasureView()
@@ -84,6 +88,14 @@ class StateView:
         """How many sources are in each state that any is in."""
         return {state.value: len(names) for state, names in self._names.items() if names}
 
+    def stuck(self) -> Mapping[str, int]:
+        """The sources whose work waits for a late shard: since when it runs, UTC milliseconds."""
+        return self._stuck
+
+    def failed(self) -> Set[str]:
+        """The sources whose record has a failure."""
+        return self._failed
+
     def changed_since(self, offset: int) -> Iterator[str]:
         """The sources whose record was written at this offset or later, the latest first."""
         return since(self._written_at, offset)
@@ -100,6 +112,8 @@ class StateView:
                 self._worked.pop(former.source, None)
                 self._written_at.pop(former.source, None)
                 self._back.discard(former.source)
+                self._stuck.pop(former.source, None)
+                self._failed.discard(former.source)
                 self._names[former.state].discard(former.source)
                 self.names.drop(former.source)
             self.changes += 1
@@ -116,6 +130,7 @@ class StateView:
             self._written_at.pop(source.source, None)
             self._written_at[source.source] = offset
             self._names[source.state].add(source.source)
+            self._note_trouble(source)
             if source.state in WORKING:
                 self._worked[source.source] = source.version
             if not source.hidden and (source.epoch or source.source in self._worked):
@@ -124,6 +139,13 @@ class StateView:
                 self._back.discard(source.source)
             self.changes += 1
         return source
+
+    def _note_trouble(self, source: SourceState) -> None:
+        if source.stuck:
+            self._stuck[source.source] = source.updated_at
+        else:
+            self._stuck.pop(source.source, None)
+        (self._failed.discard if source.failure is None else self._failed.add)(source.source)
 
     async def advance(self, position: int) -> None:
         """Note that all records below `position` have been applied, and wake waiting readers."""

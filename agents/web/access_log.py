@@ -10,7 +10,8 @@
     whole   whether all of it was sent
 
 Refusals of a key that lacks the scope are logged too. The logger is `emberline.access`; the setting
-`access_log` names a file for it.
+`access_log` names a file for it. Without a file the lines go to the worker's log, which names no
+users: `of` says so instead.
 """
 
 import logging
@@ -26,10 +27,12 @@ from aiohttp import web
 
 from agents.web.caller import caller
 from schemas.errors import Fatal
+from streams.log_facts import facts
 
 __all__ = ["LOGGER", "Access", "broken", "configure", "count", "note", "write"]
 
 LOGGER = "emberline.access"
+LEFT_OUT = "users: the setting access_log names a file for them"
 MOST_OF = 2_000
 """Bytes of what was asked for that are told."""
 
@@ -41,6 +44,7 @@ class Access:
     """The facts about one answer."""
 
     of: Any = None
+    users: bool = False
     rows: int = 0
     whole: bool = True
 
@@ -48,9 +52,12 @@ class Access:
 ACCESS: web.RequestKey[Access] = web.RequestKey("access", Access)
 
 
-def note(request: web.Request, of: Any) -> None:
-    """Mark the answer as one that has users in it: `of` is the subject of the request."""
-    _access(request).of = of
+def note(request: web.Request, of: Any, *, users: bool = False) -> None:
+    """Mark the answer as one that has users in it: `of` is the subject of the request, and `users`
+    says whether it names users.
+    """
+    found = _access(request)
+    found.of, found.users = of, users
 
 
 def count(request: web.Request, rows: int) -> None:
@@ -69,19 +76,20 @@ def write(request: web.Request, route: str, status: int, now_ms: int) -> None:
     found = request.get(ACCESS)
     if found is None:
         return
-    of = orjson.dumps(found.of)
+    about = LEFT_OUT if found.users and not log.handlers else found.of
+    of = orjson.dumps(about)
     key = caller(request)
     line = {
         "time": datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds"),
         "key": None if key is None else key.name,
         "from": request.remote,
         "route": route,
-        "of": found.of if len(of) <= MOST_OF else of[:MOST_OF].decode(errors="replace"),
+        "of": about if len(of) <= MOST_OF else of[:MOST_OF].decode(errors="replace"),
         "rows": found.rows,
         "status": status,
         "whole": found.whole and status == 200,
     }
-    log.info("%s", orjson.dumps(line).decode())
+    log.info("%s", orjson.dumps(line).decode(), extra=facts(access=line))
 
 
 class _Owners(WatchedFileHandler):

@@ -35,6 +35,7 @@ from agents.web.command_body import wait_of
 from agents.web.command_match import matched
 from agents.web.source_names import understood, unknown_key
 from schemas.records.lifecycle import Command, CommandRefusal, CommandType, Outcome
+from streams.log_facts import TRACE
 
 __all__ = [
     "MOST_PARTS",
@@ -108,7 +109,7 @@ async def asked(
             if former is not None and not (by_match or former.repeated_by(command)):
                 raise _reused(request_id, former.command.type)
             if former is None or not by_match:
-                await _sent(context, command)
+                await _sent(context, command, TRACE.get())
                 own = context.commands.sent(request_id)
         # nobody else has it: while it waits, a request takes little memory
         command, of = replace(command, sources=(), users=()), identity(command)
@@ -224,9 +225,9 @@ def _reused(request_id: str, kind: str) -> Problem:
     )
 
 
-async def _sent(context: WorkerContext, command: Command) -> None:
+async def _sent(context: WorkerContext, command: Command, trace: str) -> None:
     try:
-        await context.commands.send(command)
+        await context.commands.send(command, trace)
     except NotSent as error:
         detail = f"{error.message}. {error.remedy}"
         raise Problem("control_unavailable", detail, request_id=command.request_id) from error

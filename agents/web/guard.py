@@ -16,6 +16,7 @@ from agents.http.connections import SERVER
 from agents.http.keyring import KeysLost
 from agents.http.keys import Key, Keys, Scope
 from agents.http.origin import check_origin
+from agents.http.pattern import pattern_of
 from agents.http.problems import CODES, Problem, try_again
 from agents.http.route import Handler, Route
 from agents.http.signature import HEADER, SignatureRefused, Stale, netloc, verify
@@ -23,6 +24,7 @@ from agents.scatter.context import WorkerContext
 from agents.web.access_log import note, write
 from agents.web.caller import KEY, SESSION, lacking, slot
 from agents.web.sign_in import signed_in
+from streams.log_facts import HTTP_REQUEST
 from streams.period import seconds
 
 __all__ = ["Guard"]
@@ -104,12 +106,14 @@ class Guard:
         if request.match_info.http_exception is not None:
             return None  # there is nothing, and everybody may know
         route = self._route(request)
-        return Scope.ADMIN if route is None else route.scope
+        if route is None:
+            return Scope.ADMIN
+        is_open = route.scope is Scope.METRICS and self._context.settings.metrics_open
+        return None if is_open else route.scope
 
     def _route(self, request: web.Request) -> Route | None:
-        resource = request.match_info.route.resource
         method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
-        return self._routes.get((method, resource.canonical if resource is not None else ""))
+        return self._routes.get((method, pattern_of(request)))
 
     async def _watched(
         self, request: web.Request, answering: Coroutine[Any, Any, web.StreamResponse]
@@ -162,6 +166,8 @@ class Guard:
         if self._strict_host and request.headers.get(hdrs.HOST, "").lower() == self._strict_host:
             response.headers["Strict-Transport-Security"] = _STRICT
         request[_STATUS] = response.status
+        if HTTP_REQUEST.get():
+            response.headers.setdefault("X-Request-Id", HTTP_REQUEST.get())
         limit = request.get(_LIMIT)
         if limit is not None and not limit.expired():
             limit.reschedule(None)
@@ -211,10 +217,10 @@ class Guard:
         self._check_rate(key)
         if not key.allows(scope):
             if scope is Scope.EXPORT:
-                note(request, dict(request.match_info))
+                note(request, dict(request.match_info), users="id" in request.match_info)
                 write(
                     request,
-                    f"{request.method} {request.path}"[:200],
+                    f"{request.method} {pattern_of(request)}",
                     403,
                     self._context.clock.now_ms(),
                 )

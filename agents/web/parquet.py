@@ -14,6 +14,7 @@ import polars as pl
 from aiohttp import web
 
 from agents.http.admission import WorkKind
+from agents.http.pattern import pattern_of
 from agents.http.problems import Problem, shards_unavailable
 from agents.http.quota import Spooled
 from agents.resources.threads import whole
@@ -55,7 +56,7 @@ async def parquet(
             except Recoverable as error:
                 raise shards_unavailable(f"The rows cannot be read now: {error}") from error
             except OSError as error:
-                log.error("the file of %s cannot be made: %s", request.path, error)
+                log.error("the file of %s cannot be made: %s", pattern_of(request), error)
                 raise Problem("busy", f"The file cannot be made: {error.strerror}") from error
             return await stream(request, _chunks(done), headers)
 

@@ -19,6 +19,7 @@ from agents.scatter.self_check import check_self
 from agents.web import openapi
 from agents.web.answer_problems import answer_problems
 from agents.web.guard import Guard
+from agents.web.measured import measured
 from agents.web.routes import (
     analytics,
     asyncapi,
@@ -33,6 +34,7 @@ from agents.web.routes import (
     imports,
     interactions,
     internal,
+    metrics,
     notifications,
     page,
     records,
@@ -52,6 +54,7 @@ __all__ = ["ROUTES", "Web", "routes"]
 
 ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
+    *metrics.ROUTES,
     *workers.ROUTES,
     *imports.ROUTES,
     *notifications.ROUTES,
@@ -84,6 +87,7 @@ SHUTDOWN_S = 2.0
 def routes(app: web.Application, context: WorkerContext) -> None:
     """Add all routes to an application without routes."""
     app[CONTEXT] = context
+    app.middlewares.append(measured(ROUTES))
     app.middlewares.append(problems)
     Guard(context, ROUTES).install(app)
     app.middlewares.append(known_parameters(ROUTES))
@@ -143,5 +147,6 @@ class Web(driver.Web):
         await end_all([self._checking] if self._checking else [])
         await self._context.commands.close()
         await self._context.exports.close()
+        await self._context.largest.close()
         await self._context.peers.close()
         await self._runner.cleanup()

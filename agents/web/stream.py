@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Mapping
 
 from aiohttp import HttpVersion11, web
 
+from agents.http.pattern import pattern_of
 from agents.http.problems import bad_request
 from agents.web.access_log import broken
 
@@ -62,5 +63,5 @@ async def stream(
             request.transport.abort()
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
             raise
-        log.warning("%s broken off: %r", request.path, error)
+        log.warning("%s broken off: %r", pattern_of(request), error)
     return response

@@ -126,6 +126,7 @@ def assemble(
             clock=environment.clock,
             requests=requests,
             refusal=lambda: gate.trouble or watch.lacking,
+            meters=environment.meters,
         )
 
     companions: dict[str, MakeActor] = {
@@ -143,5 +144,6 @@ def assemble(
         {"notifier": lambda: Notifier(environment, telling)},
         companions,
         ownership,
+        environment.meters,
     )
     return Assembled(actors, make_context, on_held)

@@ -24,7 +24,7 @@ from streams.state import keys, pieces
 from streams.state.delta_frames import DeltaFrames
 from streams.state.erasures import ErasureMarks, ErasureWork, erased_user
 
-__all__ = ["Applied", "ChangelogOrigin", "HotTable", "ManifestEntry"]
+__all__ = ["Applied", "ChangelogOrigin", "DataSize", "HotTable", "ManifestEntry"]
 
 Put = tuple[bytes, bytes | None]
 
@@ -81,6 +81,19 @@ class ChangelogOrigin:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSize:
+    """Rows, bytes and segments of all sources together."""
+
+    rows: int = 0
+    bytes: int = 0
+    segments: int = 0
+
+    def plus(self, rows: int, weight: int, segments: int) -> "DataSize":
+        """The size with so much more, or less."""
+        return DataSize(self.rows + rows, self.bytes + weight, self.segments + segments)
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Segments by id, and for each source the ids of the segments with its rows; never changed."""
 
@@ -115,6 +128,9 @@ class HotTable:
     deltas: DeltaFrames = field(default_factory=DeltaFrames)
     next_sequence: int = 0
     segments: dict[str, SegmentIndex] = field(default_factory=dict)
+    #: The sums of the segments, and of the manifest.
+    hot: DataSize = DataSize()
+    archive: DataSize = DataSize()
     #: Ids that never change: pins of the table share them.
     by_source: dict[str, tuple[str, ...]] = field(default_factory=dict)
     manifest: dict[str, dict[str, ManifestEntry]] = field(default_factory=dict)
@@ -353,6 +369,8 @@ class HotTable:
         self._layout = None
         self.changes += 1
         old = self.segments.pop(segment_id, None)
+        if old is not None:
+            self.hot = self.hot.plus(-old.rows, -old.bytes, -1)
         self.unclean.discard(segment_id)
         for source in old.sources if old is not None else ():
             holders = tuple(each for each in self.by_source.pop(source) if each != segment_id)
@@ -362,6 +380,7 @@ class HotTable:
             return
         index = SegmentIndex.from_json(value)
         self.segments[segment_id] = index
+        self.hot = self.hot.plus(index.rows, index.bytes, 1)
         if self.mask.generation and self._unmasked(index):
             self.unclean.add(segment_id)
         held, itself = self.by_source, (segment_id,)
@@ -382,6 +401,7 @@ class HotTable:
 
     def _count_archived(self, source: str, entry: ManifestEntry | None, sign: int) -> None:
         if entry is not None:
+            self.archive = self.archive.plus(sign * entry.rows, sign * entry.bytes, sign)
             rows, weight, count = self.archived_sizes.get(source, (0, 0, 0))
             rows, weight = rows + sign * entry.rows, weight + sign * entry.bytes
             self.archived_sizes[source] = rows, weight, count + sign

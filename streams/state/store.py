@@ -19,6 +19,8 @@ from streams.clock import SYSTEM_RANDOM
 from streams.kafka.environment import Environment
 from streams.kafka.log import LogWriter, Record, RecordGroup
 from streams.kafka.topics import Topics
+from streams.log_facts import step_id
+from streams.metrics import names
 from streams.state import keys
 from streams.state.auxiliary_table import AuxiliaryTable
 from streams.state.auxiliary_table import decode as decode_auxiliary
@@ -165,6 +167,8 @@ class Store:
         self.partition = partition
         self.table = HotTable()
         self.steps = 0
+        self.last_step = ""
+        """The name of the last step: where its last record is in the changelog."""
         #: When the changelog was last written to, by the clock's monotonic seconds.
         self.written_at = 0.0
         #: Told of every step just before the table changes: for indexes beside it.
@@ -257,6 +261,7 @@ class Store:
             doubts = self.doubts()
 
         entries = [self._entry(put) for put in step.puts]
+        began = self._environment.clock.monotonic_s(), self._environment.clock.now_ms()
         offsets = await self._writer.commit(
             [*entries, *step.records],
             groups=step.groups,
@@ -265,13 +270,25 @@ class Store:
             ending=ending,
         )
         self._proven = doubts
+        self._measure(*began, self._writer.appended_ms)
         written = offsets[: len(entries)] + offsets[len(entries) + len(step.records) :]
+        if written:
+            self.last_step = step_id(self._changelog, self.partition, max(written))
         # From here on the step has happened: it must be applied whole, cancelled or not.
         self._applying = asyncio.ensure_future(
             self._apply([*step.puts, *manifest], step.frames, written, self._writer.appended_ms)
         )
         await asyncio.shield(self._applying)
         self.steps += 1
+
+    def _measure(self, began_s: float, began_ms: int, appended_ms: int | None) -> None:
+        """Note how long a transaction took, and how far the broker's clock is from ours."""
+        environment = self._environment
+        meters, ended_ms = environment.meters, environment.clock.now_ms()
+        meters.observe(names.COMMIT_TIME, environment.clock.monotonic_s() - began_s)
+        if appended_ms is not None:
+            skew_ms = max(0, appended_ms - ended_ms) - max(0, began_ms - appended_ms)
+            meters.put(names.CLOCK_SKEW, skew_ms / 1000)
 
     async def _apply(
         self,

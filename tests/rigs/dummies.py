@@ -48,6 +48,12 @@ class States:
     def counts(self) -> dict[str, int]:
         return Counter(record.state.value for record in self.records.values())
 
+    def stuck(self) -> dict[str, int]:
+        return {one.source: one.updated_at for one in self.records.values() if one.stuck}
+
+    def failed(self) -> set[str]:
+        return {one.source for one in self.records.values() if one.failure is not None}
+
     def changed_since(self, offset: int) -> Iterator[str]:
         return since(self.written, offset)
 

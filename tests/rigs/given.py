@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from agents.http.keys import Keys, Scope
+from agents.http.keys import ISSUED, Keys, Scope
 from streams.settings import Settings, load
 from tests.rigs.site import SHARDS
 
@@ -14,7 +14,7 @@ class Given:
     def __init__(self, folder: Path, **more: Any) -> None:
         file = folder / "keys.json"
         keys, self.tokens = Keys(), {}
-        for scope in (Scope.READ, Scope.EXPORT, Scope.OPERATE, Scope.ADMIN):
+        for scope in ISSUED:
             keys, self.tokens[scope] = keys.add(scope.value, [scope], 1)
         keys.save(file)
         flags = {"partitions": SHARDS, "data_dir": folder, "keys_file": file, **more}

@@ -90,6 +90,7 @@ async def serving(*sites: Site) -> AsyncIterator[aiohttp.ClientSession]:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             stack.push_async_callback(site.context.peers.close)
+            stack.push_async_callback(site.context.largest.close)
             await listen(runner, "127.0.0.1", 0)
             scheme = "http" if tls is None else "https"
             site.context.address = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"

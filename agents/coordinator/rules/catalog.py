@@ -82,7 +82,7 @@ def deleted_while_away(builder: DecisionBuilder, snapshot: CatalogSnapshot) -> N
         if key not in builder.quarantined:
             _quarantine(builder, key, quarantine_of(definition, None, None))
     builder.exempt_stale = True
-    builder.unreconciled.update(dict.fromkeys(builder.sources))
+    builder.unreconciled.update(dict.fromkeys(builder.sources, ""))
 
 
 def _older(definition: Definition, former: Definition) -> bool:
@@ -119,7 +119,7 @@ def _defined(builder: DecisionBuilder, definition: Definition) -> None:
         legacy_deleted=definition.legacy_deleted,
         stopped_at=_stopped_at(definition, source, builder.now),
     )
-    builder.unreconciled[source.source] = None
+    builder.unreconciled[source.source] = builder.trace
     if former is None:
         # Nothing shows yet: settling makes the first version.
         builder.sources[source.source] = replace(source, changed_at=builder.now)
@@ -157,7 +157,7 @@ def _resumed(builder: DecisionBuilder, source: Source) -> None:
     )
     if not allowed:
         return
-    origin = WorkOrigin(Why.RESUMED, builder.now)
+    origin = WorkOrigin(Why.RESUMED, builder.now, trace=builder.trace)
     if source.state is State.EXPIRED:
         start_restoring(builder, source, origin)
     elif source.work is not None and source.work.then_restore is None:
@@ -185,4 +185,4 @@ def _deleted(builder: DecisionBuilder, key: str) -> None:
     builder.audit(source, "deleted", reason="the definition was deleted: it counts as stopped")
     source = builder.put(source)
     _stopped_again(builder, source)
-    builder.unreconciled[key] = None
+    builder.unreconciled[key] = builder.trace

@@ -23,8 +23,9 @@ class _Effect:
     request_id: str
     message: str
 
-    def origin(self, why: Why, now: int) -> WorkOrigin:
-        return WorkOrigin(why, now, self.command.requested_by, self.request_id, self.command.who)
+    def origin(self, why: Why, builder: DecisionBuilder) -> WorkOrigin:
+        by, who = self.command.requested_by, self.command.who
+        return WorkOrigin(why, builder.now, by, self.request_id, who, builder.trace)
 
 
 def carry_out(
@@ -42,7 +43,7 @@ def carry_out(
 
 
 def _restore(builder: DecisionBuilder, effect: _Effect) -> None:
-    origin = effect.origin(Why.OPERATOR, builder.now)
+    origin = effect.origin(Why.OPERATOR, builder)
     if effect.source.state is State.EXPIRING:
         restore_later(builder, effect.source, origin)
     else:
@@ -50,7 +51,7 @@ def _restore(builder: DecisionBuilder, effect: _Effect) -> None:
 
 
 def _expire(builder: DecisionBuilder, effect: _Effect) -> None:
-    start_expiring(builder, effect.source, effect.origin(Why.OPERATOR, builder.now))
+    start_expiring(builder, effect.source, effect.origin(Why.OPERATOR, builder))
 
 
 def _cancel(builder: DecisionBuilder, effect: _Effect) -> None:
@@ -79,7 +80,7 @@ def _cancel(builder: DecisionBuilder, effect: _Effect) -> None:
     # one that undoes a cancelled one is what that was in the first place
     why = Why.OPERATOR if work.origin.why is Why.CANCELLED else Why.CANCELLED
     turn = start_expiring if effect.source.state is State.RESTORING else start_restoring
-    turn(builder, effect.source, effect.origin(why, builder.now))
+    turn(builder, effect.source, effect.origin(why, builder))
 
 
 def _hold(builder: DecisionBuilder, effect: _Effect) -> None:

@@ -30,11 +30,14 @@ def decide(state: CoordinatorState, inputs: Sequence[Input], now: int, policy: P
     """
     builder = DecisionBuilder(state, policy, now)
     for item in inputs:
+        builder.trace = _trace_of(item)
         match item:
             case DefinitionRead():
+                builder.catalog_traces.add(builder.trace)
                 catalog.read(builder, item)
                 continue
             case DefinitionUnreadable():
+                builder.catalog_traces.add(builder.trace)
                 catalog.unreadable(builder, item)
                 continue
             case CatalogSnapshot():
@@ -56,3 +59,10 @@ def decide(state: CoordinatorState, inputs: Sequence[Input], now: int, policy: P
                 retention_sweep.tick(builder, item.skew_ms)
     reconcile_all(builder)
     return builder.finish()
+
+
+def _trace_of(item: Input) -> str:
+    match item:
+        case DefinitionRead() | DefinitionUnreadable() | CommandRead() | CommandUnreadable():
+            return item.trace
+    return ""

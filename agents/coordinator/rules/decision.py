@@ -3,6 +3,8 @@ outputs. `finish` turns it into the next state.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,14 +51,19 @@ class DecisionBuilder:
         self.quarantined = dict(state.quarantined)
         self.used = dict(state.used)
         self.exempt = state.exempt
-        self.unreconciled: dict[str, None] = {}
-        """Sources to be looked at again once the catalog's news are all in."""
+        self.trace = ""
+        """The trace context of what is being processed: outputs get it."""
+        self.unreconciled: dict[str, str] = {}
+        """Sources to be looked at again once the catalog's news are all in, each with the trace
+        context of its record."""
+        self.catalog_traces: set[str] = set()
+        """The trace contexts of the catalog's news."""
         self.exempt_stale = False
         self.retold: set[str] = set()
         """Requests whose sources have been told again."""
         self._times: Counter[str] = Counter()
         self._emitted: list[Output] = []
-        self._published: dict[str, None] = {}
+        self._published: dict[str, str] = {}
         self._changed: dict[Changed, None] = {}
 
     def once(self, what: str, most: int = 1) -> bool:
@@ -99,7 +106,7 @@ class DecisionBuilder:
         if old is not None and old.due_at != source.due_at:
             source = replace(source, noticed=())
         if publish or old is None or old.shown() != source.shown():
-            self._published[source.source] = None
+            self._published[source.source] = self.trace
         if old != source:
             self.sources[source.source] = source
             self._changed["source", source.source] = None
@@ -157,7 +164,16 @@ class DecisionBuilder:
 
     def emit(self, output: Output) -> None:
         """Write one outbound record."""
-        self._emitted.append(output)
+        self._emitted.append(replace(output, trace=self.trace) if self.trace else output)
+
+    @contextmanager
+    def caused_by(self, trace: str) -> Iterator[None]:
+        """Outputs of the block belong to this trace."""
+        former, self.trace = self.trace, trace
+        try:
+            yield
+        finally:
+            self.trace = former
 
     def audit(self, source: Source | str | None, decision: str, **facts: Any) -> None:
         """Write one audit entry, about a source or another key of the catalog.
@@ -171,7 +187,10 @@ class DecisionBuilder:
 
     def finish(self) -> Decision:
         """The next state. State records come first, one for each changed source."""
-        states = tuple(outputs.state(self.sources[name]) for name in self._published)
+        states = tuple(
+            replace(outputs.state(self.sources[name]), trace=trace)
+            for name, trace in self._published.items()
+        )
         state = CoordinatorState(
             catalog=self.catalog,
             sources=self.sources,

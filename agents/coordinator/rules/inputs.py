@@ -20,11 +20,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class DefinitionRead:
-    """A catalog record; a definition of None deletes. `again`: the record was processed before."""
+    """A catalog record; a definition of None deletes. `again`: the record was processed before.
+    `trace`: its producer's trace context (schemas/records/trace.py), here and in a command.
+    """
 
     key: str
     definition: Definition | None
     again: bool = False
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class DefinitionUnreadable:
     detail: str
     words: tuple[str, ...] = ()
     active: bool | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class CommandRead:
     command: Command
     position: str
     fault: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class CommandUnreadable:
     detail: str
     by: str | None = None
     named: bool = True
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,15 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One record: `topic` is an attribute of `Topics`, `schema` the name for the codec."""
+    """One record: `topic` is an attribute of `Topics`, `schema` the name for the codec. `trace` is
+    the trace context of what caused it, empty if there is none.
+    """
 
     topic: str
     schema: str
     key: str | None
     record: Mapping[str, Any]
+    trace: str = ""
 
 
 def event_id(*parts: object) -> str:

@@ -16,6 +16,8 @@ def reconcile_all(builder: DecisionBuilder) -> None:
 
     It runs once for many catalog records, because it computes the uses of the whole catalog.
     """
+    # uses may have changed by any of the catalog's news: only one alone is surely the cause
+    traces, builder.catalog_traces = builder.catalog_traces, set()
     if builder.exempt_stale:
         former = builder.exempt
         builder.exempt = exempt(
@@ -28,12 +30,15 @@ def reconcile_all(builder: DecisionBuilder) -> None:
         builder.exempt_stale = False
         for name in former.keys() | builder.exempt.keys():
             if former.get(name) != builder.exempt.get(name):
-                builder.unreconciled[name] = None
-    names, builder.unreconciled = sorted(builder.unreconciled), {}
-    for name in names:
+                builder.unreconciled.setdefault(
+                    name, next(iter(traces)) if len(traces) == 1 else ""
+                )
+    names, builder.unreconciled = sorted(builder.unreconciled.items()), {}
+    for name, trace in names:
         source = builder.sources.get(name)
         if source is not None:
-            reconcile(builder, source)
+            with builder.caused_by(trace):
+                reconcile(builder, source)
 
 
 def reconcile(builder: DecisionBuilder, source: Source) -> Source:

@@ -128,7 +128,8 @@ def _worked(
         return
     if item.phase is Phase.FAILED and source.state is State.RESTORING:
         found = failures.failure(builder, partition, item, final=True)
-        transitions.restore_failed(builder, source, found)
+        with builder.caused_by(work.origin.trace):
+            transitions.restore_failed(builder, source, found)
         return
     if item.phase in (Phase.DELAYED, Phase.FAILED):
         _delayed(builder, source, work, partition, item)
@@ -145,7 +146,9 @@ def _worked(
         source = builder.put(replace(source, work=_reported(work, partition, item)))
         if source.work is not None and len(source.work.reported) == builder.policy.partitions:
             finish = transitions.expired if item.phase is Phase.EXPIRED else transitions.restored
-            finish(builder, source)
+            # also what the last report completes belongs to what began the work
+            with builder.caused_by(work.origin.trace):
+                finish(builder, source)
             return
     else:
         return

@@ -82,6 +82,8 @@ class WorkOrigin:
     request_id: str | None = None
     actor: str | None = None
     """As in `Request`."""
+    trace: str = ""
+    """The trace context of the command or definition: the event at the end of the work has it."""
 
 
 @dataclass(frozen=True, slots=True)

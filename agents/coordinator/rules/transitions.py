@@ -147,16 +147,17 @@ def _start(builder: DecisionBuilder, source: Source, state: State, origin: WorkO
         message=None,
         failure=None,
     )
-    source = builder.put(source)
-    builder.audit(
-        source,
-        state.value.lower(),
-        from_state=former,
-        to_state=state,
-        by=origin.actor,
-        reason=origin.why.value,
-        request_id=origin.request_id,
-    )
+    with builder.caused_by(origin.trace):
+        source = builder.put(source)
+        builder.audit(
+            source,
+            state.value.lower(),
+            from_state=former,
+            to_state=state,
+            by=origin.actor,
+            reason=origin.why.value,
+            request_id=origin.request_id,
+        )
     return source
 
 

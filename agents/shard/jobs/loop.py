@@ -11,7 +11,9 @@ and everything else goes on.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from agents.resources.budget import Budget
 from agents.shard.jobs.archive_safety import ArchiveUnsafe
@@ -30,7 +32,10 @@ from agents.shard.jobs.rests import Rests
 from agents.shard.jobs.trouble import WorkTrouble
 from schemas.errors import CorruptSegment
 from schemas.records.lifecycle import FailureCode, Phase, State
+from schemas.words.plural import plural
 from streams.kafka.topics import Topics
+from streams.log_facts import facts
+from streams.metrics import names
 from streams.period import milliseconds
 from streams.state.archive import ArchiveSilent
 from streams.state.store import Step, made_ms
@@ -54,6 +59,20 @@ _REFUSED_S = 600.0
 
 Versions = dict[str, tuple[int, int]]
 Job = Expire | Restore | Clean | CleanArchive
+_WORK: Mapping[type[Job], str] = {
+    Expire: "expire",
+    Restore: "restore",
+    Clean: "erase",
+    CleanArchive: "erase",
+}
+"""What the time of a step is counted as."""
+
+
+@dataclass(slots=True)
+class _Timed:
+    """Whether the time of a step counts."""
+
+    counts: bool = True
 
 
 class WorkLoop:
@@ -64,6 +83,7 @@ class WorkLoop:
         self._indexer = indexer
         self._budget = budget
         self._job: Job | None = None
+        self._began = 0.0
         self._reminder = Reminder(context)
         self._erasures = Erasures(context, indexer)
         self._backlog = Backlog(context)
@@ -161,21 +181,24 @@ class WorkLoop:
         if await self._erasures.hide():
             return True
         if self._context.store.table.delta_rows >= self._budget.delta_rows:
-            await self._context.flush()
+            with self._timed("flush"):
+                await self._context.flush()
             self.check_room()
             return True
         if self._context.store.table.auxiliary_bytes >= self._budget.auxiliary_bytes:
-            await self._context.flush_auxiliary()
+            with self._timed("flush"):
+                await self._context.flush_auxiliary()
             self.check_room()
             return True
         if await self._merge_first() or await self._erasures.unmerge():
             return True
         if self._job is None:
-            self._job = self._find()
+            self._job, self._began = self._find(), self._context.clock.monotonic_s()
         if self._job is not None:
             async with self._budget.scheduler.lifecycle() as ours:
                 if ours:
-                    await self._step(self._job)
+                    with self._timed(_WORK[type(self._job)]):
+                        await self._step(self._job)
             self.check_room()
             return True
         if await self._erasures.report() or await self._reminder.step():
@@ -184,7 +207,19 @@ class WorkLoop:
         if scheduler.background.locked() or not scheduler.leaves_room(_DEFER_S):
             return False
         async with scheduler.background:
-            return await compact(self._context) or await self._indexer.step()
+            with self._timed("merge") as timed:
+                done = await compact(self._context) or await self._indexer.step()
+                timed.counts = done
+            return done
+
+    @contextmanager
+    def _timed(self, work: str) -> Iterator[_Timed]:
+        """Measure a step, unless it says that it had nothing to do."""
+        timed, began = _Timed(), self._context.clock.monotonic_s()
+        yield timed
+        if timed.counts:
+            passed = self._context.clock.monotonic_s() - began
+            self._context.environment.meters.observe(names.STEP_TIME, passed, work)
 
     async def _merge_first(self) -> bool:
         """Merge, if so much waits for it that ingest waits. False also while it is the turn of
@@ -294,11 +329,25 @@ class WorkLoop:
 
     def _ended(self, job: Job) -> None:
         self._job = None
+        self._say(job)
         if isinstance(job, Expire | Restore):
             for source in job.versions:
                 self._rests.over(source)
         if isinstance(job, CleanArchive) and job.refused:
             self._delete_at = self._context.clock.monotonic_s() + _REFUSED_S
+
+    def _say(self, job: Job) -> None:
+        """One line for a job that is done: its sources have a line each where they were decided."""
+        sources = 0 if isinstance(job, Clean) else len(job.versions)
+        if not sources:
+            return
+        partition, work = self._context.partition, _WORK[type(job)]
+        passed = self._context.clock.monotonic_s() - self._began
+        log.info(
+            "shard %d: %s of %d %s took %.1f s",
+            *(partition, work, sources, plural(sources, "source"), passed),
+            extra=facts(shard=partition, work=work, step=self._context.store.last_step),
+        )
 
     def _cleaning(self) -> bool:
         segments, held = self._context.store.table.segments, self._context.held

@@ -39,6 +39,7 @@ async def export_ids(request: web.Request) -> web.Response:
             "external": asked.externals,
             "alias": [[each.name, each.label] for each in asked.aliases],
         },
+        users=True,
     )
     found, invalid, archived = await _people(context, asked)
     names = Names(context.states, context.catalog)

@@ -2,9 +2,9 @@
 figures.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
+from heapq import nlargest
 from typing import Any
 
 from aiohttp import web
@@ -18,11 +18,11 @@ from agents.resources.resident import resident_bytes
 from agents.scatter.context import CONTEXT, WorkerContext
 from agents.shard.phase import ShardPhase
 from agents.supervision.shard_manager import Shard, ShardStatus
-from schemas.records.lifecycle import SourceState
+from agents.views.protocol import ChangingStates
 from schemas.records.misspelt import MISSPELT
 from schemas.words.plural import numbered
 
-__all__ = ["ROUTES", "figures", "healthz", "readyz", "status"]
+__all__ = ["ROUTES", "awaits", "figures", "healthz", "lag_of", "readyz", "status"]
 
 _UNREADABLE = 20
 """So many definitions that cannot be read are named."""
@@ -41,7 +41,7 @@ async def healthz(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """All assigned actors have recovered, and the sources' states have been read."""
     context = request.app[CONTEXT]
-    awaited = _awaited(context)
+    awaited = awaits(context)
     # it names user and broker: for those with a key, see /status
     refused = ["the brokers refuse this worker: /status says why"] if context.refusal() else []
     if awaited:
@@ -66,8 +66,8 @@ async def status(request: web.Request) -> web.Response:
 def figures(context: WorkerContext) -> dict[str, Any]:
     """The figures of `Status` in the OpenAPI document."""
     manager = context.manager
-    states = context.states if context.states.caught_up.is_set() else ()
-    awaited = _awaited(context)
+    states, read = context.states, context.states.caught_up.is_set()
+    awaited = awaits(context)
     return {
         "address": context.address,
         "generation": manager.generation,
@@ -84,8 +84,8 @@ def figures(context: WorkerContext) -> dict[str, Any]:
         "certificate": _certificate(context),
         "broker": context.refusal() or None,
         "memory": {"budget": context.settings.memory_budget, "resident": resident_bytes()},
-        "sources": Counter(record.state.value for record in states),
-        "stuck": _stuck(states),
+        "sources": states.counts() if read else {},
+        "stuck": _stuck(states) if read else {"count": 0, "first": []},
         "topics": [asdict(problem) for problem in context.topics.findings],
         "sweep": _sweep(context.catalog.sweep),
         "imports": context.imports.found(),
@@ -101,11 +101,13 @@ def _certificate(context: WorkerContext) -> dict[str, Any] | None:
     return {"until": tls.until, "trouble": tls.trouble or context.peers.trouble or None}
 
 
-def _stuck(states: Iterable[SourceState]) -> dict[str, Any]:
+def _stuck(states: ChangingStates) -> dict[str, Any]:
     """Sources with shards that have not reported in time, those that changed last first."""
-    found = sorted((one for one in states if one.stuck), key=lambda one: -one.updated_at)
+    since = states.stuck()
+    last = nlargest(_STUCK, since, key=lambda source: (since[source], source))
+    found = [one for one in map(states.get, last) if one is not None]
     return {
-        "count": len(found),
+        "count": len(since),
         "first": [
             {
                 "source": one.source,
@@ -114,7 +116,7 @@ def _stuck(states: Iterable[SourceState]) -> dict[str, Any]:
                 "shards": list(one.stuck),
                 "since": one.updated_at,
             }
-            for one in found[:_STUCK]
+            for one in found
         ],
     }
 
@@ -138,7 +140,8 @@ def _unreadable(quarantined: Mapping[str, Quarantined]) -> dict[str, Any]:
     }
 
 
-def _awaited(context: WorkerContext) -> list[str]:
+def awaits(context: WorkerContext) -> list[str]:
+    """What the worker is not ready for; empty if it is ready."""
     lost = ["the keys file"] if context.keyring.lost else []
     if context.manager.generation < 0:
         return ["an assignment", *lost]
@@ -165,18 +168,26 @@ def _waiting(context: WorkerContext) -> list[str]:
     ]
 
 
+def lag_of(
+    context: WorkerContext, partition: int, figures: ShardStatus
+) -> tuple[int, float | None]:
+    """How many records a shard has still to fold, those of surplus partitions too, and the age of
+    the newest folded one in seconds: 0 if all are folded, None if none is.
+    """
+    behind = figures.events_behind + sum(context.topics.unread(partition).values())
+    if not behind:
+        return 0, 0.0
+    if figures.folded_ms is None:
+        return behind, None
+    return behind, max(0, context.clock.now_ms() - figures.folded_ms) / 1000
+
+
 def _shard(context: WorkerContext, partition: int, shard: Shard | None) -> dict[str, Any]:
     figures = ShardStatus(phase=ShardPhase.RECOVERING) if shard is None else shard.status
     unread = context.topics.unread(partition)
-    behind = figures.events_behind + sum(unread.values())
+    behind, lag_s = lag_of(context, partition, figures)
     described = {"partition": partition, "ready": shard is not None and shard.ready}
     rate = context.pace.rate(partition, figures.events)
-    if not behind:
-        lag_s: float | None = 0.0
-    elif figures.folded_ms is None:
-        lag_s = None
-    else:
-        lag_s = max(0, context.clock.now_ms() - figures.folded_ms) / 1000
     more = {"unread": unread, "cursor_lag": behind, "events_per_s": rate, "lag_s": lag_s}
     return described | asdict(figures) | more
 

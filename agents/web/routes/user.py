@@ -46,7 +46,8 @@ async def one_user(request: web.Request) -> web.Response:
     through = request.query.get("through_archive", "false")
     if through not in FLAGS:
         raise bad_request(f"through_archive is not {through[:80]!r}. {hint(through, FLAGS)}")
-    access_log.note(request, {by or "any": asked, **({"label": label} if label else {})})
+    of = {by or "any": asked, **({"label": label} if label else {})}
+    access_log.note(request, of, users=True)
     facts, archived, bearers = await _who(context, asked, by, label)
     names = Names(context.states, context.catalog)
     access_log.count(request, 1)

@@ -29,8 +29,37 @@ NDJSON = {"Accept": "application/x-ndjson"}
 
 
 @pytest.fixture(autouse=True)
-def told(caplog: pytest.LogCaptureFixture) -> None:
+def told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """The access log has a place of its own."""
     caplog.set_level(logging.INFO, LOGGER)
+    handler = logging.NullHandler()
+    logging.getLogger(LOGGER).addHandler(handler)
+    yield
+    logging.getLogger(LOGGER).removeHandler(handler)
+
+
+async def test_the_log_of_the_worker_names_no_users(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger(LOGGER).handlers.clear()
+    given = Given(tmp_path, http_rate=0)
+    site = Site(given.settings, set(range(SHARDS)), active())
+    async with serving(site) as session:
+        address, read, everything = (
+            site.context.address, given.header(Scope.READ), given.header(Scope.ADMIN)
+        )  # fmt: skip
+        for headers in (read, everything):
+            async with session.get(f"{address}/users/ann%40example.com", headers=headers):
+                pass
+        ids = {"braze_id": "ann@example.com", "external_ids": ["ann"]}
+        async with session.post(f"{address}/users/export/ids", json=ids, headers=everything):
+            pass
+        async with session.get(site.path(), headers=everything) as answer:
+            await answer.read()
+    found = lines(caplog)
+    assert [line["of"] for line in found] == [access_log.LEFT_OUT] * 3 + [{"source": A}]
+    assert [line["status"] for line in found] == [403, 404, 200, 200]
+    assert not any("ann" in json.dumps(line) for line in found)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
