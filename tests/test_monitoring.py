@@ -124,7 +124,7 @@ def test_each_alert_has_its_page_and_each_page_its_alert() -> None:
 
 
 def index() -> str:
-    return (RUNBOOK / "README.md").read_text()
+    return (RUNBOOK / "alerts.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
