@@ -25,6 +25,10 @@ COMMANDS = {
         "agents.cli.importing:command",
         "Send the records of files: Avro, JSON lines, CSV, exports of Braze.",
     ),
+    "bridge": (
+        "agents.cli.bridge:command",
+        "Write the Currents events of TOPICS to emberline's topics.",
+    ),
     "send": (
         "agents.cli.send:command",
         "Send records of TYPE: send, open, click, variant, conversion, signal, definition, user.",
@@ -114,7 +118,7 @@ stand here too, so that the list of commands imports none of them; a test holds 
 
 SECTIONS = {
     "Begin": ("demo", "broker", "topics", "worker", "settings", "keys"),
-    "Send": ("send", "import"),
+    "Send": ("send", "import", "bridge"),
     "Look": ("status", "explain", "audience", "profile", "export", "audit", "rejected"),
     "Operate": (
         *("restore", "restores", "cancel", "hold", "unhold", "expire"),

@@ -8,17 +8,27 @@ import asyncio
 import time
 import zlib
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import compress, count
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeAlias
 
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.errors import EmberlineError, Fatal, Recoverable
 from streams.kafka import clients
+from streams.kafka.log import Record
 from streams.kafka.refusal import denied, unreachable
 from streams.settings import Settings
 
@@ -125,7 +135,12 @@ class Publisher:
     """
 
     def __init__(
-        self, settings: Settings, *, compression: str = "lz4", transactional_id: str | None = None
+        self,
+        settings: Settings,
+        *,
+        compression: str = "lz4",
+        transactional_id: str | None = None,
+        transaction_ms: int = TRANSACTION_MS,
     ) -> None:
         self.published = 0
         self._settings = settings
@@ -139,7 +154,7 @@ class Publisher:
             max_request_size=4 * BATCH_BYTES,
             enable_idempotence=True,
             transactional_id=transactional_id,
-            transaction_timeout_ms=TRANSACTION_MS,
+            transaction_timeout_ms=transaction_ms,
         )
 
     async def __aenter__(self) -> Self:
@@ -178,6 +193,41 @@ class Publisher:
             keys, values = compress(chunk.keys, rows), compress(chunk.values, rows)
             await self._send(topic, partition, zip(keys, values, strict=True))
         self.published += len(chunk.keys)
+
+    async def publish_record(self, topic: str, record: Record) -> None:
+        """Queue one record with headers for a topic without prefix; the key chooses its partition.
+
+        Raises Recoverable if it cannot be queued.
+        """
+        try:
+            future = await self._producer.send(
+                self._settings.prefix + topic,
+                value=record.value,
+                key=record.key,
+                headers=list(record.headers),
+            )
+        except KafkaError as error:
+            raise _failed(topic, error) from error
+        size = len(record.key or b"") + len(record.value or b"")
+        self._in_flight.append((future, size))
+        self._bytes += size
+        self.published += 1
+        await self._settle(IN_FLIGHT_BYTES)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a commit was asked for twice: the second request, held up on its way, could end
+        a later transaction in its middle. Begin none with this publisher.
+        """
+        return bool(self._producer.client.ends_unanswered)
+
+    async def send_offsets(self, offsets: Mapping[TopicPartition, int], group: str) -> None:
+        """Make the next offsets of a consumer group part of the transaction."""
+        await self._producer.send_offsets_to_transaction(dict(offsets), group)
+
+    async def partition_count(self, topic: str) -> int:
+        """The partitions of a topic, by its whole name. Raises Fatal if it does not exist."""
+        return await self._partitions(topic)
 
     async def flush(self) -> None:
         """Wait until the brokers have acknowledged everything. Raises Recoverable if not."""
