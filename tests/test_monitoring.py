@@ -131,7 +131,8 @@ def index() -> str:
 def test_a_page_says_what_it_means_what_to_look_at_and_what_to_do(page: Path) -> None:
     text = page.read_text()
     heads = re.findall(r"^#+ .*$", text, re.MULTILINE)
-    assert heads == [f"# {page.stem}", "## What to look at", "## What to do"]
+    assert heads[:3] == [f"# {page.stem}", "## What to look at", "## What to do"]
+    assert heads[3:] in ([], ["## Tried"])
     assert all(part.strip() for part in re.split(r"^#+ .*$", text, flags=re.MULTILINE)[1:])
 
 

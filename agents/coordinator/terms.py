@@ -39,6 +39,7 @@ class Terms:
         self._last_owner = last_owner
         self._begins_again = begins_again
         self._meters = meters
+        meters.count(names.RESTARTS, name, by=0)
         self.owner: str | None = None
         """Who this process is, once it has taken over."""
 

@@ -118,6 +118,10 @@ class Notifier:
         self._inputs = (self._topics.coordinator, self._topics.expiring_soon)
         # a range that is lost is read from where the log begins
         self._meters = environment.meters
+        for channel in Channel:  # rates need a value before the first event
+            self._meters.count(names.NOTICES_FAILED, channel, by=0)
+            for one in Result:
+                self._meters.count(names.NOTICES, channel, one, by=0)
         self._terms = Terms("notifier", self._last_owner, lambda error: True, environment.meters)
         self.running = asyncio.Event()
 

@@ -30,4 +30,6 @@ class HeldBackAge:
     @property
     def seconds(self) -> float:
         """The age of the oldest; 0 if nothing is held back."""
-        return self._now() - min((since for _, since in self._since.values()), default=self._now())
+        if not self._since:
+            return 0.0
+        return self._now() - min(since for _, since in self._since.values())

@@ -67,6 +67,9 @@ class Supervisor(Generic[A]):
         self._make = make
         self._context = context
         self._generation = generation
+        # shards are told apart by the log
+        self._kind = "shard" if name.startswith("shard ") else name
+        context.meters.count(names.RESTARTS, self._kind, by=0)
         self._renewed = asyncio.Event()
         self._left = False
         self.task = asyncio.create_task(self._keep(after), name=name)
@@ -125,9 +128,7 @@ class Supervisor(Generic[A]):
             if self._left:
                 log.info("%s: %s; it was left", self.name, error)
                 return
-            # shards are told apart by the log
-            kind = "shard" if self.name.startswith("shard ") else self.name
-            self._context.meters.count(names.RESTARTS, kind)
+            self._context.meters.count(names.RESTARTS, self._kind)
             if isinstance(error, Fenced):
                 log.warning("%s: %s; waiting for a new generation of the group", self.name, error)
                 # the new owner may have a generation that this worker does not know yet

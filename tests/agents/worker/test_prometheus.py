@@ -1,6 +1,7 @@
 """A real Prometheus scrapes a real worker, with the configuration and the rules of `deploy`."""
 
 import asyncio
+import json
 import re
 import subprocess
 from dataclasses import replace
@@ -44,19 +45,29 @@ def configuration(address: str, key: Path) -> str:
 def sends(number: int) -> tuple[list[bytes | None], list[bytes | None]]:
     """Keys and values of so many events, and of one whose time is in seconds."""
     events = [
-        {"id": f"e{n}", "user_id": f"u{n}", "time": TIME, "campaign_id": "a"} for n in range(number)
+        {"id": f"e{n}", "user_id": f"person-{n}", "time": TIME, "campaign_id": "a"}
+        for n in range(number)
     ]
     events.append(events[0] | {"id": "bad", "time": TIME // 1000})
     keys: list[bytes | None] = [str(event["user_id"]).encode() for event in events]
     return keys, [codec.encode("send", event) for event in events]
 
 
+def check_log(text: str, *secrets: str) -> None:
+    """Each line is an object, steps are named, and nothing names a user or has a secret."""
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert any(re.search(r"changelog\[\d\]@\d+$", line.get("step", "")) for line in lines)
+    assert sum(line["message"] == "access" for line in lines) == 3
+    assert all("http_request" in line for line in lines if line["message"] == "access")
+    assert not any(secret in text for secret in ("person-", *secrets))
+
+
 async def test_prometheus_scrapes_a_worker_and_its_queries_have_values(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    settings = replace(settings, keys_file=tmp_path / "keys.json")
+    settings = replace(settings, keys_file=tmp_path / "keys.json", log_format="json")
     keys, token = Keys().add("prometheus", [Scope.METRICS], 1)
-    keys, other = keys.add("reader", [Scope.READ], 1)
+    keys, other = keys.add("reader", [Scope.READ, Scope.EXPORT], 1)
     keys.save(settings.keys_file)
     key = tmp_path / "emberline.key"
     key.write_text(f"{token}\n")
@@ -101,6 +112,14 @@ async def test_prometheus_scrapes_a_worker_and_its_queries_have_values(
             f"{worker.url}/metrics", headers={"Authorization": f"Bearer {other}"}
         ) as answer:
             assert answer.status == 403
+        for path in ("/users/person-1", "/users/person-nobody", "/sources/campaign:a/users.csv"):
+            headers = {"Authorization": f"Bearer {other}"}
+            async with session.get(f"{worker.url}{path}", headers=headers) as answer:
+                assert answer.status in (200, 404)
+                assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"])
+                await answer.read()
+    log = await asyncio.to_thread(worker.log.read_text)
+    check_log(log, token, other)
     checked = await asyncio.to_thread(
         subprocess.run,
         ["promtool", "check", "metrics"],
