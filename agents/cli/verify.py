@@ -122,7 +122,7 @@ def _mend_line(environment: Environment, mend: Mend) -> str:
         why = "its entry says something else"
     return (
         f"{archive}[{mend.shard}]@{mend.entry.offset}, source {mend.source}, segment "
-        f"{mend.segment}: {mend.entry.rows:,} rows, and {why}"
+        f"{mend.segment}: {counted(mend.entry.rows, 'row')}, and {why}"
     )
 
 
@@ -157,9 +157,10 @@ def show(report: VerifyReport) -> None:
     prose(
         f"Compared {counted(figures['shards'], 'shard')}, "
         f"{counted(figures['sources'], 'source')}, "
-        f"{counted(figures['hot_segments'], 'hot segment')} ({figures['hot_rows']:,} rows) and "
+        f"{counted(figures['hot_segments'], 'hot segment')} "
+        f"({counted(figures['hot_rows'], 'row')}) and "
         f"{counted(figures['archived_segments'], 'archived segment')} "
-        f"({figures['archived_rows']:,} rows, {size(figures['archived_bytes'])}) "
+        f"({counted(figures['archived_rows'], 'row')}, {size(figures['archived_bytes'])}) "
         f"in {period(report.seconds)}."
     )
     if figures["erased_users"]:

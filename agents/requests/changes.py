@@ -12,7 +12,7 @@ from typing import Any
 
 from agents.coordinator.rules.state import Request
 from agents.coordinator.rules.sweep_state import RetentionSweep
-from agents.requests.facts import progress_facts, request_facts
+from agents.requests.facts import MOST_SUMMED_TOGETHER, Room, progress_facts, request_facts
 from agents.views.protocol import ChangingStates
 from agents.views.request_view import RequestView
 from schemas.records.lifecycle import SourceState
@@ -63,16 +63,17 @@ def changed(
     if names is None or moving is None or asked is None:
         return None
     records = (states.get(name) for name in dict.fromkeys((*names, *moving)))
-    known = (requests.get(name) for name in asked)
+    known, room = (requests.get(name) for name in asked), Room(MOST_SUMMED_TOGETHER)
     return {
         "sources": [source_facts(one, requests) for one in records if one is not None],
-        "requests": [_for_all(one, requests, states) for one in known if one is not None],
+        "requests": [_for_all(one, requests, states, room) for one in known if one is not None],
     }
 
 
 def running(states: ChangingStates, requests: RequestView) -> list[dict[str, Any]]:
     """The newest of the requests that run."""
-    return [_for_all(one, requests, states) for one in requests.running()[-MOST_CHANGES:]]
+    room = Room(MOST_SUMMED_TOGETHER)
+    return [_for_all(one, requests, states, room) for one in requests.running()[-MOST_CHANGES:]]
 
 
 def totals(states: ChangingStates, requests: RequestView, sweep: RetentionSweep) -> dict[str, Any]:
@@ -89,9 +90,11 @@ def totals(states: ChangingStates, requests: RequestView, sweep: RetentionSweep)
     }
 
 
-def _for_all(request: Request, view: RequestView, states: ChangingStates) -> dict[str, Any]:
+def _for_all(
+    request: Request, view: RequestView, states: ChangingStates, room: Room
+) -> dict[str, Any]:
     """A request as every listener may see it: the addresses of recipients are not for all."""
-    return request_facts(request, view, states) | {"notify": None}
+    return request_facts(request, view, states, room) | {"notify": None}
 
 
 def _some(names: Iterable[str]) -> list[str] | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.coordinator.rules.state import Request, RequestResult, WorkProgress
@@ -13,7 +13,9 @@ from agents.views.request_view import COUNTS, RequestView
 from schemas.records.lifecycle import ALREADY_SO, WORKING, CommandType, Outcome, SourceState, State
 
 __all__ = [
+    "MOST_SUMMED_TOGETHER",
     "STATES",
+    "Room",
     "part_facts",
     "progress_facts",
     "reason_facts",
@@ -25,9 +27,25 @@ __all__ = [
 STATES = ("sent", "running", "finished", "failed")
 MOST_SUMMED = 5_000
 """Parts of a request whose progress is added up."""
+MOST_SUMMED_TOGETHER = 2_000
+"""The same of all requests of a list or an event, which the event loop makes: some milliseconds."""
 MOST_NAMED = 200
 """Characters of a name in a list of requests."""
 _MOVES = (CommandType.RESTORE, CommandType.EXPIRE)
+
+
+@dataclass
+class Room:
+    """So many parts may still be added up."""
+
+    left: int = MOST_SUMMED
+
+    def take(self, parts: int) -> bool:
+        """Whether there is room for these parts, which then is taken."""
+        if parts > self.left:
+            return False
+        self.left -= parts
+        return True
 
 
 def state_of(request: Request, view: RequestView) -> str:
@@ -44,8 +62,10 @@ def state_of(request: Request, view: RequestView) -> str:
     return "finished" if told_of_sources or whole.outcome is Outcome.COMPLETED else "failed"
 
 
-def request_facts(request: Request, view: RequestView, states: SourceLookup) -> dict[str, Any]:
-    """A request without its parts."""
+def request_facts(
+    request: Request, view: RequestView, states: SourceLookup, room: Room | None = None
+) -> dict[str, Any]:
+    """A request without its parts; requests that are described together share one `room`."""
     whole = request.whole
     counts = _counts(request, view)
     nothing_else = counts["total"] > 0 and counts["already"] == counts["total"]
@@ -65,7 +85,7 @@ def request_facts(request: Request, view: RequestView, states: SourceLookup) -> 
         "already": nothing_else or (whole is not None and whole.already),
         "counts": counts,
         "first": _first(view.parts(request.request_id), states),
-        "progress": _together(request, view, states),
+        "progress": _together(request, view, states, room or Room()),
     }
 
 
@@ -160,10 +180,14 @@ def _progress(
     return whole if found is None and record.state is State.RESTORING else found
 
 
-def _together(request: Request, view: RequestView, states: SourceLookup) -> dict[str, Any] | None:
+def _together(
+    request: Request, view: RequestView, states: SourceLookup, room: Room
+) -> dict[str, Any] | None:
     """Of all parts of a request that runs; None if they are too many to be added up each time."""
     parts = view.parts(request.request_id)
-    if (request.whole is not None and request.whole.outcome.final) or len(parts) > MOST_SUMMED:
+    over = request.whole is not None and request.whole.outcome.final
+    # nothing else has a progress, and a dry run may be about many
+    if over or request.dry_run or request.type not in _MOVES or not room.take(len(parts)):
         return None
     each = [_progress(request, part, states.get(name), view) for name, part in parts.items()]
     known = [one for one in each if one is not None]

@@ -36,7 +36,7 @@ function Estimate({ type, effect }) {
     <span class="why">${by}</span></dd>`;
 }
 
-/** What a dry run found: how much would be done, what would not, and why. */
+/** What a dry run found: how much would be done, what would not, and why. Rows that are no segments yet have no size. */
 function Found({ type, dry }) {
   const { effect, counts } = dry;
   const possible = dry.sources.filter((part) => part.outcome !== "refused" && !part.already);
@@ -47,7 +47,7 @@ function Found({ type, dry }) {
       : t("dialog.possible", { count: effect.sources })}</b></p>
     ${effect.sources > 0 && type !== "cancel" && html`<dl>
       <dt>${t("interactions")}</dt><dd>${num(effect.interactions)}</dd>
-      <dt>${t("dialog.size")}</dt><dd>${size(effect.bytes)}</dd>
+      ${effect.bytes > 0 && html`<dt>${t("dialog.size")}</dt><dd>${size(effect.bytes)}</dd>`}
       <${Estimate} type=${type} effect=${effect} />
     </dl>`}
     <${Reasons} reasons=${dry.reasons} type=${type} dry=${true} />

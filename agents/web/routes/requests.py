@@ -13,7 +13,14 @@ from agents.http.keys import Scope
 from agents.http.parameters import number
 from agents.http.problems import bad_request
 from agents.http.route import SOURCE, Handler, Route, Schema, path, query, ref, several
-from agents.requests.facts import STATES, request_facts, sent_facts, state_of
+from agents.requests.facts import (
+    MOST_SUMMED_TOGETHER,
+    STATES,
+    Room,
+    request_facts,
+    sent_facts,
+    state_of,
+)
 from agents.scatter.context import CONTEXT
 from agents.views.request_view import COUNTS
 from agents.web.answer import tagged
@@ -139,11 +146,12 @@ def _listing(takes: Callable[[Request], bool]) -> Handler:
         )
         page = list(islice(found, limit + 1))
         more, page = len(page) > limit, page[:limit]
+        room = Room(MOST_SUMMED_TOGETHER)
         return tagged(
             request,
             {
                 "requests": [
-                    as_seen(request, request_facts(one, view, context.states)) for one in page
+                    as_seen(request, request_facts(one, view, context.states, room)) for one in page
                 ],
                 "next": f"{page[-1].time}.{page[-1].request_id}" if more else None,
             },

@@ -54,6 +54,11 @@ async def test_a_page_whose_worker_hangs_and_then_is_not_reached_comes_back(rig:
         await expect(notice(page)).to_contain_text("The worker does not answer", timeout=SOON_MS)
         await expect(page.get_by_text(re.compile(r"\d+ seconds? ago"))).to_be_visible()
         await shoot(page, "stale")
+        told, heading = notice(page).locator(".."), page.get_by_role("heading", level=1)
+        above, below = await told.bounding_box(), await heading.bounding_box()
+        assert above is not None
+        assert below is not None
+        assert above["y"] + above["height"] <= below["y"], "the notice covers the heading"
         # on a phone the notice leaves the menu free
         await page.set_viewport_size({"width": PHONE, "height": 800})
         await page.get_by_role("button", name="Main menu").click(trial=True)
