@@ -1,12 +1,16 @@
 """The recorded deployment, damaged in memory and verified."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agents.verify.finding import Finding
+from agents.verify.kinds import FindingKind
 from agents.verify.report import VerifyReport
 from agents.verify.verify import verify
 from streams.clock import ManualClock
@@ -15,9 +19,9 @@ from streams.kafka.topic_specs import Topics
 from streams.settings import Settings
 from streams.state import keys
 from tests.rigs.kept_log import KeptLog, KeptPartition
-from tests.rigs.upgrade import deployment
+from tests.rigs.upgrade import deployment as recording
 
-__all__ = ["Deployment", "Plant", "recorded"]
+__all__ = ["Case", "Deployment", "Plant", "check", "deployment", "names", "recorded"]
 
 
 @dataclass
@@ -52,6 +56,12 @@ class Deployment:
                         return number, name
         raise AssertionError(f"no hot segment of {source}")
 
+    def entry(self, shard: int, source: str, segment: str) -> dict[str, Any]:
+        """The manifest entry of a segment."""
+        value = self.partition("changelog", shard).last(keys.manifest_entry(source, segment)).value
+        found: dict[str, Any] = json.loads(value or b"")
+        return found
+
     def put(self, shard: int, key: bytes, value: bytes | None) -> int:
         """A later value of a key of a shard's changelog, as by a shard."""
         return self.partition("changelog", shard).append(key, value)
@@ -70,10 +80,35 @@ Plant = Callable[[Deployment], dict[str, Any]]
 
 
 def recorded(folder: Path) -> Deployment:
-    settings = deployment.settings("none:1", folder)
-    return Deployment(settings, KeptLog.of(deployment.FIXTURE, settings), Topics(settings.prefix))
+    settings = recording.settings("none:1", folder)
+    return Deployment(settings, KeptLog.of(recording.FIXTURE, settings), Topics(settings.prefix))
 
 
 def names(finding: Finding, parts: dict[str, Any]) -> bool:
     """Whether a finding names these parts of a place."""
     return all(getattr(finding.where, name) == value for name, value in parts.items())
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    return recorded(tmp_path)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A planted damage, the finding that it must give, and others that it explains."""
+
+    plant: Plant
+    kind: FindingKind
+    also: frozenset[FindingKind] = frozenset()
+
+
+def check(deployment: Deployment, case: Case) -> None:
+    """The damage is found and named, and nothing else is."""
+    parts = case.plant(deployment)
+    report = deployment.verified()
+    found = [one for one in report.findings if one.kind is case.kind]
+    assert any(names(one, parts) for one in found), (parts, report.findings)
+    assert set(report.counts) <= {case.kind} | case.also, report.findings
+    assert all(one.what and one.remedy for one in report.findings)
+    assert not report.whole

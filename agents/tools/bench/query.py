@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import aiohttp
 
 from agents.tools.bench import duck
+from agents.tools.bench.commands import seconds_of
 from agents.tools.bench.crowd import crowd
-from agents.tools.bench.erased import erase, strangers
+from agents.tools.bench.erased import strangers
 from agents.tools.bench.field import Field, Ground, field
 from agents.tools.bench.figures import BenchReport, Measurement, Sample
 from agents.tools.bench.latency import offered, warm_up
@@ -166,7 +167,7 @@ async def query(where: Ground, options: QueryOptions, say: Callable[[str], None]
             await _yardstick(stage, report, options, say)
             if options.erased:
                 say(f"the same after {options.erased:,} users without rows were erased")
-                await erase(here, strangers(options.erased))
+                await seconds_of(here, "erase", users=strangers(options.erased))
                 await worker.settled(_DEADLINE_S)
                 for _ in range(options.runs):
                     await stage.count("erased_one", "one", options.interactions)

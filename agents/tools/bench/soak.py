@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from agents.tools.bench.commands import seconds_of
 from agents.tools.bench.crowd import crowd
 from agents.tools.bench.endless import renewed
 from agents.tools.bench.field import Field, Ground
@@ -26,7 +27,6 @@ from agents.tools.bench.machine import facts
 from agents.tools.bench.probe import Probe
 from agents.tools.bench.worker import Worker
 from agents.tools.demo.bench_events import bench_sources, bench_users
-from agents.tools.operator_requests import ask, command
 from agents.tools.process import COMMAND, Child
 from agents.tools.publish import Chunk, publish
 from schemas.errors import Fatal
@@ -258,27 +258,17 @@ async def _move_always(
             if status != HTTPStatus.OK or (received and found["count"] != received):
                 raise Fatal(f"{source} has {found}, of {received:,} users who received it")
             received = found["count"]
-            seen.expiries.append(await _seconds_of(here, "expire", source))
+            seen.expiries.append(await seconds_of(here, "expire", source))
             status, found = await _audience(session, worker, body)
             if status != HTTPStatus.CONFLICT:
                 raise Fatal(f"The audience of an expired source is answered {status}: {found}")
-            seen.restores.append(await _seconds_of(here, "restore", source))
+            seen.restores.append(await seconds_of(here, "restore", source))
             passing = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.CONFLICT)
             status, found = await _audience(session, worker, body, passing)
             if status != HTTPStatus.OK or found["count"] != received:
                 raise Fatal(f"{source} came back with {found}, of {received:,} users")
-            seen.erasures.append(await _seconds_of(here, "erase", users=[users[turn % len(users)]]))
+            seen.erasures.append(await seconds_of(here, "erase", users=[users[turn % len(users)]]))
             turn += 1
-
-
-async def _seconds_of(here: Field, kind: str, *sources: str, users: Sequence[str] = ()) -> float:
-    """The seconds of a command, from its publication to its final result."""
-    record = command(kind, sources, reason="soak") | {"users": list(users)}
-    start = time.monotonic()
-    answer = await ask(here.settings, record, silence_s=_DEADLINE_S)
-    if answer.bad:
-        raise Fatal(f"{kind} did not succeed: {answer}")
-    return time.monotonic() - start
 
 
 async def _audience(

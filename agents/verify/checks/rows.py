@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
+from agents.verify.checks.compared import compared
 from agents.verify.finding import Finding, Where, found
 from agents.verify.kinds import FindingKind
-from schemas.tables.fold import fold
-from schemas.tables.interaction import KEY, SCHEMA
+from schemas.tables.interaction import KEY
 from schemas.tables.placement import partition_of
 from streams.kafka.topic_specs import Topics
 
@@ -28,17 +28,7 @@ def check_rows(
     `expected` has the rows of events in `interaction.SCHEMA`, and `required`: whether the event has
     been folded; others may have been. `complete`: no event is missing, so nothing else may be held.
     """
-    if expected is None:
-        expected = pl.DataFrame(schema={**SCHEMA, "required": pl.Boolean()})
-    wanted = expected.group_by(KEY).agg(
-        pl.col("first").min(),
-        pl.col("last").max(),
-        pl.col("first").filter("required").min().alias("first_required"),
-        pl.col("last").filter("required").max().alias("last_required"),
-    )
-    rows = fold(pl.DataFrame(schema=SCHEMA) if held is None else held)
-    rows = rows.rename({"first": "first_held", "last": "last_held"})
-    both = wanted.join(rows, on=list(KEY), how="full", nulls_equal=True, coalesce=True)
+    both = compared(expected, held, "required", "held")
     missing = pl.col("first_held").is_null() & pl.col("first_required").is_not_null()
     late = (pl.col("first_held") > pl.col("first_required")) | (
         pl.col("last_held") < pl.col("last_required")

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from agents.verify.checks.compared import compared
 from agents.verify.finding import Finding, Where, found
 from agents.verify.kinds import FindingKind
-from schemas.tables.fold import fold
 from schemas.tables.interaction import KEY, SCHEMA
 
 __all__ = ["TABLE", "check_index"]
@@ -31,16 +31,7 @@ def check_index(
     `table` has all their rows of hot segments, in `TABLE`, and `indexed` those of the index, in
     `interaction.SCHEMA`. Of the sources in `whole` all rows are hot: the index has no others.
     """
-    held = pl.DataFrame(schema=TABLE) if table is None else table
-    wanted = held.group_by(KEY).agg(
-        pl.col("first").min(),
-        pl.col("last").max(),
-        pl.col("first").filter("covered").min().alias("first_covered"),
-        pl.col("last").filter("covered").max().alias("last_covered"),
-    )
-    rows = fold(pl.DataFrame(schema=SCHEMA) if indexed is None else indexed)
-    rows = rows.rename({"first": "first_indexed", "last": "last_indexed"})
-    both = wanted.join(rows, on=list(KEY), how="full", nulls_equal=True, coalesce=True)
+    both = compared(table, indexed, "covered", "indexed")
     known = pl.col("source").is_in(list(whole))
     narrow = (pl.col("first_indexed") > pl.col("first_covered")) | (
         pl.col("last_indexed") < pl.col("last_covered")

@@ -5,13 +5,10 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from click.testing import CliRunner
 
@@ -22,325 +19,28 @@ from agents.tools.publish import Chunk, publish
 from agents.users.user_csv import COLUMNS
 from schemas.errors import EmberlineError
 from schemas.records import codec
-from streams.kafka import topics as topic_admin
-from streams.settings import Settings, load
 from tests.rigs.faults.harness import until
-from tests.rigs.worker import DEADLINE_S, Process, running
+from tests.rigs.users.answers import (
+    BRAZE_1,
+    BRAZE_2,
+    BRAZE_5,
+    BRAZE_A,
+    BRAZE_C,
+    CSV_A,
+    CSV_C,
+    NOTHING,
+    PROFILE,
+    A,
+    B,
+    at,
+    span,
+)
+from tests.rigs.users.sites import Sites, sites
+from tests.rigs.worker import DEADLINE_S
+
+__all__ = ["sites"]
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
-
-START = 1_772_355_600_000
-"""2026-03-01T09:00:00Z"""
-
-DEFINITIONS: list[dict[str, Any]] = [
-    {"key": "campaign:a", "status": "ACTIVE", "name": "Spring sale",
-     "variations": [{"id": "v1", "name": "Red"}]},
-    {"key": "campaign:b", "status": "STOPPED", "name": "Autumn"},
-    {"key": "campaign:d", "status": "ACTIVE", "name": "Nobody's"},
-    {"key": "canvas:c", "status": "ACTIVE", "name": "Welcome",
-     "variations": [{"id": "p1", "name": "Path 1"}], "steps": [{"id": "s1", "name": "Hello"}]},
-    {"key": "segment:g", "status": "ACTIVE", "name": "Got a",
-     "filters": json.dumps({"filter": "received_from_campaign", "campaign": "a"})},
-    {"key": "segment:h", "status": "DRAFT", "name": "Got b",
-     "filters": json.dumps({"filter": "received_from_campaign", "campaign": "b"})},
-]  # fmt: skip
-
-USERS: list[tuple[str, dict[str, Any] | None]] = [
-    ("u1", {"external_user_id": "ext-1", "aliases": ["one"],
-            "user_aliases": [{"alias_name": "eins", "alias_label": "de"}]}),
-    ("u2", {"external_user_id": "ext-old"}),
-    ("u2", {"external_user_id": "ext-2"}),
-    ("u3", {"external_user_id": "ext-3", "merged_into": "u1"}),
-    ("u4", {"external_user_id": "ext-4"}),
-    ("u4", None),
-    ("u6", {"external_user_id": "ext-6", "merged_into": "u7"}),
-    ("u7", {"external_user_id": "ext-7", "merged_into": "u6"}),
-    ("u8", {"external_user_id": "same"}),
-    ("u9", {"external_user_id": "same", "merged_into": ""}),
-    ("u9", {"external_user_id": "same",
-            "user_aliases": [{"alias_name": "one", "alias_label": "en"}]}),
-    ("u9", {"external_user_id": "other", "merged_into": "u9"}),
-    ("u10", {"merged_into": "none"}),
-]  # fmt: skip
-
-
-def _events() -> Iterable[tuple[str, dict[str, Any]]]:
-    a, b, c = {"campaign_id": "a"}, {"campaign_id": "b"}, {"canvas_id": "c"}
-    v1, p1 = {"message_variation_id": "v1"}, {"canvas_variation_id": "p1"}
-    s1 = {"canvas_step_id": "s1"}
-    yield "send", {"user_id": "u1", **a, **v1, "channel": "EMAIL"}
-    yield "open", {"user_id": "u1", **a, **v1, "channel": "EMAIL"}
-    yield "click", {"user_id": "u1", **a, **v1, "channel": "EMAIL", "link_alias": "buy"}
-    yield "conversion", {"user_id": "u1", **a, "conversion_behavior_index": 1}
-    yield "send", {"user_id": "u1", **b, "channel": "PUSH"}
-    yield "variant", {"user_id": "u1", **c, **p1}
-    yield "send", {"user_id": "u1", **c, **p1, **s1, "channel": "EMAIL"}
-    yield "variant", {"user_id": "u1", **c, **p1, "exited": True}
-    yield "variant", {"user_id": "u2", **a, **v1, "in_control_group": True}
-    yield "send", {"user_id": "u3", **a, "channel": "EMAIL"}
-    yield "send", {"user_id": "u4", **a, "channel": "EMAIL"}
-    yield "send", {"user_id": "u5", **a, "channel": "PUSH", "external_user_id": "by-event"}
-    for kind, value, cleared in (
-        ("HARD_BOUNCE", None, False),
-        ("FEATURE_FLAG", "f1", False),
-        ("FEATURE_FLAG", "f2", False),
-        ("FEATURE_FLAG", "f2", True),
-        ("INBOUND_KEYWORD", "STOP", False),
-        *[("FEED_VIEW", None, False)] * 3,
-    ):
-        yield "signal", {
-            "user_id": "u1", "signal_type": kind, "value": value, "cleared": cleared
-        }  # fmt: skip
-    yield "send", {"user_id": "u10", **a, "channel": "EMAIL"}
-
-
-def at(minute: int) -> str:
-    return f"2026-03-01T09:{minute:02d}:00.000Z"
-
-
-def span(minute: int) -> dict[str, str]:
-    return {"first": at(minute), "last": at(minute)}
-
-
-async def _publish(settings: Settings) -> None:
-    keys = [each["key"].encode() for each in DEFINITIONS]
-    told = [codec.encode("definition", {**each, "updated_at": START}) for each in DEFINITIONS]
-    await publish(settings, [Chunk("catalog", keys, told)])
-    users = [
-        None if record is None else codec.encode("user", {"user_id": user, **record})
-        for user, record in USERS
-    ]
-    await publish(settings, [Chunk("users", [user.encode() for user, _ in USERS], users)])
-    topics: dict[str, tuple[list[bytes | None], list[bytes | None]]] = {}
-    for minute, (kind, event) in enumerate(_events()):
-        owners, values = topics.setdefault(f"interactions.{kind}", ([], []))
-        owners.append(event["user_id"].encode())
-        record = {"id": f"e{minute}", "time": START + 60_000 * minute, **event}
-        values.append(codec.encode(kind, record))
-    await publish(settings, [Chunk(topic, *parts) for topic, parts in topics.items()])
-
-
-class Sites:
-    """Two workers, and what is asked of either."""
-
-    def __init__(
-        self, settings: Settings, workers: list[Process], session: aiohttp.ClientSession
-    ) -> None:
-        self.settings = settings
-        self.workers = workers
-        self.session = session
-
-    async def get(self, path: str, worker: int = 0) -> tuple[int, Any]:
-        return await self._asked("GET", path, worker)
-
-    async def post(self, path: str, body: Any, worker: int = 0) -> tuple[int, Any]:
-        return await self._asked("POST", path, worker, json=body)
-
-    async def _asked(self, method: str, path: str, worker: int, **more: Any) -> tuple[int, Any]:
-        url = f"{self.workers[worker].facts['address']}{path}"
-        async with self.session.request(method, url, **more) as answer:
-            text = await answer.text()
-            if answer.status == 503:
-                assert int(answer.headers["Retry-After"]) > 0
-            whole = answer.content_type in ("application/json", "application/problem+json")
-            return answer.status, json.loads(text) if whole else text
-
-    async def both(self, path: str) -> tuple[int, Any]:
-        first, second = [await self.get(path, worker) for worker in range(2)]
-        assert first == second
-        return first
-
-    async def both_post(self, path: str, body: Any) -> tuple[int, Any]:
-        first, second = [await self.post(path, body, worker) for worker in range(2)]
-        assert first == second
-        return first
-
-    async def settled(self) -> None:
-        await until(self._folded, DEADLINE_S, "all is folded")
-
-    async def _folded(self) -> bool:
-        held = set()
-        for worker in self.workers:
-            found: Mapping[str, Any] = await worker.status(self.session)
-            if not found["ready"] or any(shard["cursor_lag"] for shard in found["shards"]):
-                return False
-            if sum(found["sources"].values()) != 4:
-                return False
-            held |= {shard["partition"] for shard in found["shards"]}
-            if len(found["shards"]) != 2:
-                return False
-        status, _ = await self.get("/users/u5")
-        return len(held) == 4 and status == 200
-
-
-@pytest.fixture
-async def sites(broker: str, prefix: str, tmp_path: Path) -> AsyncIterator[Sites]:
-    flags = {"bootstrap_servers": broker, "prefix": prefix, "partitions": 4, "http_port": 0}
-    folders = [tmp_path / "first", tmp_path / "second"]
-    for folder in folders:
-        folder.mkdir()
-    settings = load({**flags, "data_dir": folders[0] / "data"}, env={}, file=tmp_path / "none")
-    await topic_admin.create(settings)
-    await _publish(settings)
-    async with AsyncExitStack() as stack:
-        workers = []
-        for folder in folders:
-            own = replace(settings, data_dir=folder / "data")
-            workers.append(await stack.enter_async_context(running(own)))
-        for worker in workers:
-            await worker.ready()
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        found = Sites(settings, workers, session)
-        await found.settled()
-        yield found
-
-
-A: dict[str, Any] = {
-    "source": "campaign:a",
-    "name": "Spring sale",
-    "state": "ACTIVE",
-    # the second message came to u3, who is u1
-    "received": {"first": at(0), "last": at(9)},
-    "channels": ["EMAIL"],
-    "variations": [{"id": "v1", "name": "Red", "first": at(0), "last": at(2)}],
-    "opened": span(1),
-    "machine_opened": None,
-    "clicked": span(2),
-    "bot_clicked": None,
-    "aliases_clicked": [{"alias": "buy", **span(2)}],
-    "converted": False,
-    "conversions": [{"index": 1, **span(3)}],
-    "entered": None,
-    "in_control": False,
-    "exited": None,
-}
-B: dict[str, Any] = {
-    **A,
-    "source": "campaign:b",
-    "name": "Autumn",
-    "state": "STOPPED",
-    "received": span(4),
-    "channels": ["PUSH"],
-    "variations": [],
-    "opened": None,
-    "clicked": None,
-    "aliases_clicked": [],
-    "conversions": [],
-}
-C: dict[str, Any] = {
-    **B,
-    "source": "canvas:c",
-    "name": "Welcome",
-    "state": "ACTIVE",
-    "received": span(6),
-    "channels": ["EMAIL"],
-    "variations": [{"id": "p1", "name": "Path 1", "first": at(5), "last": at(7)}],
-    "entered": span(5),
-    "exited": span(7),
-    "steps": [{"id": "s1", "name": "Hello", **span(6)}],
-}
-PROFILE: dict[str, Any] = {
-    "user_id": "u1",
-    "external_user_id": "ext-1",
-    "aliases": ["one"],
-    "user_aliases": [{"alias_name": "eins", "alias_label": "de"}],
-    "merged_users": ["u3"],
-    "in_roster": True,
-    "campaigns_received": [A, B],
-    "canvas_messages_received": [C],
-    "through_archive": None,
-    "signals": {
-        "hard_bounced": at(12),
-        "marked_spam": None,
-        "invalid_phone": None,
-        "inbound_keywords": [{"category": "STOP", "last": at(16)}],
-        "feature_flags": [{"id": "f1", "last": at(13)}],
-    },
-    "feed_views": {"count": 3, "last": at(19)},
-    "excluded_expired": {
-        "entries": 0,
-        "sources": [],
-        "unchecked": {"count": 0, "sources": []},
-        "archived": [],
-    },
-}
-BRAZE_A = {
-    "name": "Spring sale",
-    "last_received": at(9),
-    "engaged": {
-        "opened_email": True,
-        "opened_push": False,
-        "clicked_email": True,
-        "clicked_triggered_in_app_message": False,
-    },
-    "converted": False,
-    "api_campaign_id": "a",
-    "variation_name": "Red",
-    "variation_api_id": "v1",
-    "in_control": False,
-}
-NOT_ENGAGED = {
-    "opened_email": False,
-    "opened_push": False,
-    "clicked_email": False,
-    "clicked_triggered_in_app_message": False,
-}
-BRAZE_B = {
-    "name": "Autumn",
-    "last_received": at(4),
-    "engaged": NOT_ENGAGED,
-    "converted": False,
-    "api_campaign_id": "b",
-}
-BRAZE_C = {
-    "name": "Welcome",
-    "api_canvas_id": "c",
-    "last_received_message": at(6),
-    "last_entered": at(5),
-    "variation_name": "Path 1",
-    "in_control": False,
-    "last_exited": at(7),
-    "steps_received": [{"name": "Hello", "api_canvas_step_id": "s1", "last_received": at(6)}],
-}
-BRAZE_1 = {
-    "external_id": "ext-1",
-    "user_aliases": [
-        {"alias_name": "one", "alias_label": ""},
-        {"alias_name": "eins", "alias_label": "de"},
-    ],
-    "braze_id": "u1",
-    "campaigns_received": [BRAZE_A, BRAZE_B],
-    "canvases_received": [BRAZE_C],
-}
-BRAZE_2 = {
-    "external_id": "ext-2",
-    "braze_id": "u2",
-    "campaigns_received": [
-        {
-            "name": "Spring sale",
-            "engaged": NOT_ENGAGED,
-            "converted": False,
-            "api_campaign_id": "a",
-            "variation_name": "Red",
-            "variation_api_id": "v1",
-            "in_control": True,
-        }
-    ],
-}
-BRAZE_5 = {
-    "external_id": "by-event",
-    "braze_id": "u5",
-    "campaigns_received": [
-        {
-            "name": "Spring sale",
-            "last_received": at(11),
-            "engaged": NOT_ENGAGED,
-            "converted": False,
-            "api_campaign_id": "a",
-        }
-    ],
-}
-NOTHING = {"entries": 0, "sources": [], "users": {}, "unchecked": {"count": 0, "sources": []}}
 
 
 async def test_either_worker_answers_about_users_and_counts_expired_data(sites: Sites) -> None:
@@ -359,9 +59,13 @@ async def test_either_worker_answers_about_users_and_counts_expired_data(sites: 
 
 
 GOT: dict[str, Any] = {"filter": "received_from_campaign", "campaign": "a"}
+
 CLICKED = {"filter": "clicked_opened_campaign", "campaign": "a", "action": "clicked"}
+
 LATE = GOT | {"after": at(9)}
+
 CONVERTED = {"filter": "converted_from_campaign", "campaign": "a", "index": "any"}
+
 FILTERS: list[dict[str, Any]] = [
     GOT,
     {"not": GOT},
@@ -370,9 +74,11 @@ FILTERS: list[dict[str, Any]] = [
     CONVERTED,
     {"filter": "feed_view_count", "comparator": "=", "n": 0},
 ]
+
 MERGED: list[list[str]] = [
     ["u1", "u5"], ["u2", "u8", "u9"], ["u1"], ["u5"], [], ["u2", "u5", "u8", "u9"]
 ]  # fmt: skip
+
 APART: list[list[str]] = [
     ["u1", "u3", "u5"], ["u2", "u8", "u9"], [], ["u3", "u5"], ["u1"], ["u2", "u3", "u5", "u8", "u9"]
 ]  # fmt: skip
@@ -586,63 +292,6 @@ async def _rows(sites: Sites) -> None:
 
 def _filled(row: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in row.items() if value}
-
-
-CSV_A = {
-    "u1": {
-        "Appboy ID": "u1",
-        "user_id": "ext-1",
-        "user_aliases": '[{"alias_name": "one", "alias_label": ""}, '
-        '{"alias_name": "eins", "alias_label": "de"}]',
-        "variation_name": "Red",
-        "variation_api_id": "v1",
-        "in_control": "false",
-        "emberline_source": "campaign:a",
-        "emberline_first_received": at(0),
-        "emberline_last_received": at(9),
-        "emberline_channels": "EMAIL",
-        "emberline_last_opened": at(1),
-        "emberline_last_clicked": at(2),
-        "emberline_converted": "false",
-        "emberline_last_converted": at(3),
-    },
-    "u2": {
-        "Appboy ID": "u2",
-        "user_id": "ext-2",
-        "variation_name": "Red",
-        "variation_api_id": "v1",
-        "in_control": "true",
-        "emberline_source": "campaign:a",
-        "emberline_converted": "false",
-        "emberline_last_entered": at(8),
-    },
-    "u5": {
-        "Appboy ID": "u5",
-        "user_id": "by-event",
-        "in_control": "false",
-        "emberline_source": "campaign:a",
-        "emberline_first_received": at(11),
-        "emberline_last_received": at(11),
-        "emberline_channels": "PUSH",
-        "emberline_converted": "false",
-    },
-}
-CSV_C = {
-    "Appboy ID": "u1",
-    "user_id": "ext-1",
-    "user_aliases": CSV_A["u1"]["user_aliases"],
-    "variation_name": "Path 1",
-    "variation_api_id": "p1",
-    "in_control": "false",
-    "emberline_source": "canvas:c",
-    "emberline_first_received": at(6),
-    "emberline_last_received": at(6),
-    "emberline_channels": "EMAIL",
-    "emberline_steps_received": "s1",
-    "emberline_converted": "false",
-    "emberline_last_entered": at(5),
-    "emberline_last_exited": at(7),
-}
 
 
 async def _through_archive(sites: Sites) -> None:
