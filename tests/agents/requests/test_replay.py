@@ -1,5 +1,6 @@
 """Rejected records go to their topic again, each once, though a replay is ended and repeated."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -95,10 +96,20 @@ async def write(settings: Settings, rejects: Sequence[tuple[int, Reject]]) -> No
     topic = Topics(settings.prefix).rejected
     await writer.commit([Record(topic, one.key, one.value, at, one.headers) for at, one in rejects])
     await writer.close()
+    await values(settings, topic, len(rejects))
 
 
-async def values(settings: Settings, topic: str) -> Counter[tuple[int, bytes | None]]:
-    return Counter((at, one.value) for _, at, one in await read_all(KafkaLog(settings), topic))
+async def values(
+    settings: Settings, topic: str, least: int = 0
+) -> Counter[tuple[int, bytes | None]]:
+    """How often each value is in a partition, once there are so many: a commit returns before all
+    partitions have its marker, and readers see nothing behind an open transaction.
+    """
+    async with asyncio.timeout(30):
+        while True:
+            read = await read_all(KafkaLog(settings), topic)
+            if len(read) >= least:
+                return Counter((at, one.value) for _, at, one in read)
 
 
 @pytest.mark.connected
@@ -143,13 +154,13 @@ async def test_each_is_sent_once_though_the_command_is_ended_and_repeated(
     for _ in range(3):
         with pytest.raises(Stopped):
             await replay(kafka, topics, wanted, progress=ended)
-    assert 0 < (await values(settings, send)).total() <= 30
+    assert (await values(settings, send, 1)).total() <= 30
     shown: list[tuple[int, int]] = []
     done = await replay(kafka, topics, wanted, progress=lambda *now: shown.append(now))
     assert done.sent.total() + done.before == 60
     assert shown[-1] == (done.sent.total(), done.sent.total())
     expected = Counter((number % 4, b"%d" % number) for number in range(60))
-    assert await values(settings, send) == expected
+    assert await values(settings, send, 60) == expected
     again = await replay(kafka, topics, wanted)
     assert (again.sent.total(), again.before) == (0, 60)
     # the others, some at a time
@@ -157,8 +168,8 @@ async def test_each_is_sent_once_though_the_command_is_ended_and_repeated(
     assert (part.sent.total(), part.more) == (1, True)
     rest = await replay(kafka, topics, ALL)
     assert (rest.sent.total(), rest.before, rest.more) == (1, 61, False)
-    assert await values(settings, send) == expected + Counter({(1, b"{"): 1})
-    assert await values(settings, topics.catalog) == {(0, b"definition"): 1}
+    assert await values(settings, send, 61) == expected + Counter({(1, b"{"): 1})
+    assert await values(settings, topics.catalog, 1) == {(0, b"definition"): 1}
     # what was sent again is counted no more
     left = (await rejected(kafka, topics.rejected, None, 5)).facts()
     assert {one["topic"]: one["count"] for one in left["counts"]} == {
@@ -185,4 +196,4 @@ async def test_a_replay_that_begins_ends_another_that_still_runs(
     monkeypatch.setattr(replaying, "_send", late)
     with pytest.raises(Fenced):
         await replay(kafka, topics, ALL)
-    assert (await values(settings, send)).total() == 2
+    assert (await values(settings, send, 2)).total() == 2
