@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka.admin import AIOKafkaAdminClient
 
-__all__ = ["admin", "consumer", "producer"]
+__all__ = ["PATIENT_S", "admin", "consumer", "producer"]
+
+PATIENT_S = 40.0
+"""For tools whose own work stops the event loop for seconds."""
 
 # a command that needs one kind of client does not load the others
 

@@ -122,7 +122,9 @@ class Probe:
         number = 0
         settings = self._field.settings
         async with (
-            clients.producer(settings, f"{settings.client_id}-probe") as producer,
+            clients.producer(
+                settings, f"{settings.client_id}-probe", clients.PATIENT_S
+            ) as producer,
             asyncio.TaskGroup() as tasks,
         ):
             while not stop.is_set():

@@ -166,7 +166,7 @@ async def _bounded(here: Field) -> None:
         "retention.bytes": _KEPT_BYTES,
         "segment.bytes": _SEGMENT_BYTES,
     }
-    admin = clients.admin(here.settings, here.settings.client_id)
+    admin = clients.admin(here.settings, here.settings.client_id, clients.PATIENT_S)
     await admin.start()
     try:
         await admin.alter_configs(

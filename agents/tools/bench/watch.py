@@ -41,6 +41,7 @@ class Watch:
         self._consumer = clients.consumer(
             settings,
             f"{settings.client_id}-watch",
+            clients.PATIENT_S,
             isolation_level="read_committed",
             enable_auto_commit=False,
             max_partition_fetch_bytes=4_000_000,

@@ -15,7 +15,6 @@ from streams.settings import load
 __all__ = ["run"]
 
 _WAIT_MS = 200
-_REQUEST_S = 40.0
 
 
 async def run(given: PeerArguments) -> None:
@@ -29,7 +28,7 @@ async def run(given: PeerArguments) -> None:
     consumer = clients.consumer(
         settings,
         settings.client_id,
-        _REQUEST_S,
+        clients.PATIENT_S,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",

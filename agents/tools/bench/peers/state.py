@@ -15,7 +15,6 @@ from streams.kafka import clients
 __all__ = ["state"]
 
 _QUIET_MS = 1_000
-_REQUEST_S = 40.0
 _BATCH = 50_000
 
 
@@ -26,7 +25,7 @@ async def state(field: Field, peer: str) -> Interactions:
         "faust_table": prefix.replace(".", "-") + "faust-interactions-changelog",
         "quix": f"changelog__{prefix}quix--",
     }[peer]
-    admin = clients.admin(field.settings, field.settings.client_id, _REQUEST_S)
+    admin = clients.admin(field.settings, field.settings.client_id, clients.PATIENT_S)
     await admin.start()
     try:
         names = [name for name in await admin.list_topics() if name.startswith(mark)]
@@ -35,7 +34,7 @@ async def state(field: Field, peer: str) -> Interactions:
     consumer = clients.consumer(
         field.settings,
         field.settings.client_id,
-        _REQUEST_S,
+        clients.PATIENT_S,
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
