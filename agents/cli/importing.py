@@ -193,14 +193,14 @@ def _rows(done: Imported) -> Iterator[tuple[object, ...]]:
 
 
 @contextmanager
-def _rejects(file: Path | None) -> Iterator[Callable[[Bad], None]]:
+def _rejects(file: Path | None) -> Iterator[Callable[[Bad], object]]:
     """Adds bad records to the file. Raises Fatal if it cannot be written."""
     if file is None:
         yield lambda one: None
         return
     try:
         with file.open("a", encoding="utf-8") as out:
-            yield lambda one: print(json.dumps(asdict(one), ensure_ascii=False), file=out)
+            yield lambda one: out.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
     except OSError as error:
         raise Fatal(
             f"{file} cannot be written: {error.strerror}", remedy="Name a writable file"
@@ -210,7 +210,7 @@ def _rejects(file: Path | None) -> Iterator[Callable[[Bad], None]]:
 class _Shown:
     """Progress: on a terminal one live line, elsewhere a line every few seconds."""
 
-    def __init__(self, more: Callable[[Bad], None], quiet: bool) -> None:
+    def __init__(self, more: Callable[[Bad], object], quiet: bool) -> None:
         self._quiet = quiet
         self._live = LiveLine("Import", "bytes", quiet=quiet)
         self._next = 0.0
