@@ -11,6 +11,7 @@ import pytest
 from agents.filters.description import FieldType, described
 from agents.filters.errors import CODES
 from agents.filters.refusals import Code
+from agents.http.keys import ISSUED, Scope
 from agents.http.problem_codes import CODES as PROBLEMS
 from agents.notify.outbox import NoticeKind
 from agents.requests.imports import ImportState
@@ -44,6 +45,12 @@ DYNAMIC = (
     *("users.by.", "users.deed.", "users.gone.", "users.signal."),
 )
 MOST_BYTES = 200_000
+
+
+def test_a_key_that_shows_nothing_is_told_what_each_of_its_scopes_allows() -> None:
+    needed = {scope for scope in ISSUED if scope not in (Scope.READ, Scope.ADMIN)}
+    for language in LANGUAGES:
+        assert {f"signin.scope.{scope}" for scope in needed} <= TEXTS[language].keys()
 
 
 async def test_browsers_get_the_page_and_programs_what_they_got_before(tmp_path: Path) -> None:
