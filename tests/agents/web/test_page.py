@@ -239,6 +239,8 @@ def test_each_problem_that_a_reader_may_meet_has_a_sentence() -> None:
     told, of_filters = (listed_codes(name) for name in ("problems.js", "audience-faults.js"))
     of_programs = {"foreign_host", "proxied", "method_not_allowed", "not_acceptable"}
     of_programs |= {"body_timeout", "unsupported_media_type"}
+    # who has no certificate does not get the page either
+    of_programs.add("no_certificate")
     exports = {"unknown_export", "export_unfinished", "export_failed"}
     assert told <= set(PROBLEMS)
     assert PROBLEMS.keys() - told - of_filters - of_programs - exports == {"forbidden"}
