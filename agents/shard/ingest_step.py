@@ -1,6 +1,7 @@
 """Makes the steps of ingest: decoded parts, with rejects, forwards and reports of new sources."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import polars as pl
 
@@ -85,7 +86,9 @@ class StepMaker:
                 step.groups += [*self._rejected(taken), *self._forwards(taken)]
         step.puts += self._forgotten()
         step.puts.append(table.cursor_put(cursor))
-        step.records += self._late_rows(sources)
+        self._note(sources)
+        # a source may begin to expire, and be dropped, while this step waits for another one
+        step.records_at_commit = partial(self._late_rows, sources)
         return step
 
     def _forgotten(self) -> list[Put]:
@@ -103,6 +106,16 @@ class StepMaker:
             puts.append((key, None))
         return puts
 
+    def _note(self, rows: Mapping[str, int]) -> None:
+        """Remembers sources that the coordinator may not know."""
+        if not self._context.view.caught_up.is_set():
+            self._before_view |= rows.keys()
+            for source, count in rows.items():
+                self._unreported[source] = self._unreported.get(source, 0) + count
+        for source in rows.keys() - self._seen:
+            self._seen.add(source)
+            self._unreported.setdefault(source, rows[source])
+
     def _late_rows(self, rows: Mapping[str, int]) -> list[Record]:
         """Reports to the coordinator, once for each expiry, expired sources with late rows, so that
         they can be restored even if the archive has no rows of them.
@@ -111,13 +124,6 @@ class StepMaker:
         if self._archived[0] != view.changes:
             there = view.in_states([State.EXPIRING, State.EXPIRED])
             self._archived = view.changes, {record.source for record in there}
-        if not view.caught_up.is_set():
-            self._before_view |= rows.keys()
-            for source, count in rows.items():
-                self._unreported[source] = self._unreported.get(source, 0) + count
-        for source in rows.keys() - self._seen:
-            self._seen.add(source)
-            self._unreported.setdefault(source, rows[source])
         return self._reports(self._late_unreported(rows.keys() & self._archived[1]), rows)
 
     def _late_unreported(self, sources: Iterable[str]) -> dict[str, int]:

@@ -49,8 +49,9 @@ class Step:
     `puts` go to the changelog and, after the commit, to the state store and the hot table; `frames`
     saves decoding deltas that were made here. `appends` go to the archive first; `manifest_of`
     turns their offsets into manifest puts of the same step. `records` and `groups` go to other
-    topics. `mask_version` is the version of the mask that the rows of `puts` have passed; None if
-    there are no rows, or none that could have been masked meanwhile.
+    topics, and so does what `records_at_commit` returns: it is called when no other step can come
+    in between any more. `mask_version` is the version of the mask that the rows of `puts` have
+    passed; None if there are no rows, or none that could have been masked meanwhile.
     """
 
     puts: list[Put] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Step:
     appends: list[Record] = field(default_factory=list)
     manifest_of: Callable[[list[int]], list[Put]] | None = None
     mask_version: int | None = None
+    records_at_commit: Callable[[], list[Record]] | None = None
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,7 @@ class Store:
             raise RuntimeError("the store is not open")
         if step.mask_version not in (None, self.table.mask.version):
             raise MaskChanged(f"shard {self.partition} has erased users meanwhile")
+        records = [*step.records, *(step.records_at_commit() if step.records_at_commit else ())]
         manifest: list[Put] = []
         doubts = self._proven
 
@@ -263,7 +266,7 @@ class Store:
         entries = [self._entry(put) for put in step.puts]
         began = self._environment.clock.monotonic_s(), self._environment.clock.now_ms()
         offsets = await self._writer.commit(
-            [*entries, *step.records],
+            [*entries, *records],
             groups=step.groups,
             first=step.appends,
             then=chain,
@@ -271,7 +274,7 @@ class Store:
         )
         self._proven = doubts
         self._measure(*began, self._writer.appended_ms)
-        written = offsets[: len(entries)] + offsets[len(entries) + len(step.records) :]
+        written = offsets[: len(entries)] + offsets[len(entries) + len(records) :]
         if written:
             self.last_step = step_id(self._changelog, self.partition, max(written))
         # From here on the step has happened: it must be applied whole, cancelled or not.

@@ -10,8 +10,9 @@ there.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import aclosing
+from functools import partial
 
 from agents.shard.analytics import pack, unique_users
 from agents.shard.jobs.archive_safety import ArchiveSafety
@@ -308,11 +309,13 @@ class Expire:
         await self._safety.check()
         puts: list[Put] = []
         done: list[str] = []
+        dropped: set[str] = set()
         while self._undropped and len(puts) < _PUTS_PER_STEP:
             source = self._undropped[-1]
             own = self._segments()[source]
             room = max(1, (_PUTS_PER_STEP - len(puts)) // 2)
             puts += compaction_plan.remove(own[:room])
+            dropped.update(index.id for index in own[:room])
             del own[:room]
             if not own:
                 done.append(self._undropped.pop())
@@ -322,12 +325,23 @@ class Expire:
                 (keys.applied(source), Applied(self._versions[source][0], State.EXPIRING).to_json())
                 for source in done
             ]
-            step.records = self._context.reports(
-                expired(self._table, source, self._versions[source][0]) for source in done
-            )
+            step.records_at_commit = partial(self._done, done, dropped)
         if step.puts:
             await self._context.store.commit(step)
         return True
+
+    def _done(self, sources: Sequence[str], dropped: Set[str]) -> list[Record]:
+        """Reports that these have expired. Rows may have come in the step before, which did not
+        know that their source expires: only this report tells of them.
+        """
+        table = self._table
+        recent = table.deltas.rows_of(sources)
+        reported = []
+        for source in sources:
+            kept = set(table.by_source.get(source, ())) - dropped
+            late = sum(table.segments[one].sources[source] for one in kept) + recent.get(source, 0)
+            reported.append(expired(table, source, self._versions[source][0], late))
+        return self._context.reports(reported)
 
     def _segments(self) -> dict[str, list[SegmentIndex]]:
         if self._own is None:

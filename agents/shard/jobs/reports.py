@@ -29,10 +29,18 @@ _PER_STEP = 2_000
 _CONTROL = re.compile("[\x00-\x1f]+")
 
 
-def expired(table: HotTable, source: str, version: int) -> ReportItem:
-    """The report that all hot rows of the source are in the archive."""
+def expired(table: HotTable, source: str, version: int, late: int = 0) -> ReportItem:
+    """The report that all hot rows of the source are in the archive, but for `late` rows that came
+    while they were moved there.
+    """
     entries = table.manifest.get(source, {})
-    return {"source": source, "version": version, "phase": "expired", **_archived(entries)}
+    return {
+        "source": source,
+        "version": version,
+        "phase": "expired",
+        "late_interactions": late,
+        **_archived(entries),
+    }
 
 
 def restored(
@@ -120,7 +128,8 @@ class Reminder:
             known, at = former.get(source, (version, now + self._first_s))
             if known == version and at <= now and len(items) < _PER_STEP:
                 if record.state == State.EXPIRING:
-                    items.append(expired(table, source, version))
+                    late = table.rows_in_segments(source) + recent.get(source, 0)
+                    items.append(expired(table, source, version, late))
                 else:
                     entries = table.manifest.get(source, {})
                     items.append(restored(table, source, version, entries, recent))

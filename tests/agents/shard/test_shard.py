@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 
 from agents.shard.jobs import compact, context, expire, restore
+from agents.shard.jobs.loop import WorkLoop
 from agents.shard.jobs.reports import Reminder
 from agents.supervision.shard_manager import NotHeld
 from agents.tools.oracle import expect, rows_of
@@ -274,6 +275,57 @@ async def test_late_events_stay_hidden_and_come_with_the_restore(stand: Stand) -
     assert await stand.rows(A, 4) == rows_of(expect([*sent, *late]), A)
     (report,) = await stand.reports("restored")
     assert report["late_interactions"] > 0
+
+
+async def test_an_expiry_tells_of_rows_that_were_on_their_way_when_it_began(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their step was made before the source expired, and the expiry saw the table before them: if
+    nothing else was archived, only its report says that there is something to restore.
+    """
+
+    async def nothing(self: WorkLoop) -> bool:
+        return False
+
+    async def expiry() -> None:
+        job = expire.Expire(stand.shard._context, {A: (1, 1)})
+        while await job.step():
+            pass
+
+    # all work is this test's own
+    monkeypatch.setattr(WorkLoop, "_once", nothing)
+    store = stand.shard._store
+    sent = events(100, sources=(A,))
+    async with store._lock:
+        coming = asyncio.create_task(stand.send(sent, 0))
+        await stand.until(lambda: len(store._lock._waiters or ()) == 1)
+        await stand.tell(A, State.EXPIRING, 1)
+        work = asyncio.create_task(expiry())
+        await stand.until(lambda: len(store._lock._waiters or ()) == 2)
+    await asyncio.gather(coming, work)
+    (report,) = await stand.reports("expired")
+    assert report["interactions"] == 0
+    assert report["late_interactions"] > 0
+    assert store.table.applied[A].version == 1
+
+
+async def test_rows_are_late_by_what_is_true_when_their_step_is_written(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step may wait for another one, and a source begin to expire meanwhile."""
+
+    async def nothing(self: WorkLoop) -> bool:
+        return False
+
+    monkeypatch.setattr(WorkLoop, "_once", nothing)
+    await stand.send(events(1, sources=(A,)), 0)
+    store = stand.shard._store
+    async with store._lock:
+        coming = asyncio.create_task(stand.send(events(100, seed=1, sources=(A,)), 1))
+        await stand.until(lambda: len(store._lock._waiters or ()) == 1)
+        await stand.tell(A, State.EXPIRING, 1)
+    await coming
+    assert [report["version"] for report in await stand.reports("seen")][-1] == 1
 
 
 async def test_many_late_rows_are_archived_too(stand: Stand) -> None:
