@@ -57,7 +57,7 @@ def tick_s(listeners: int) -> float:
 
 
 class TooManyListeners(Exception):
-    """The worker, or the key, has as many listeners as it may."""
+    """The worker, or the key, has as many listeners as it may; a worker that ends may have none."""
 
 
 class EventHub:
@@ -84,6 +84,7 @@ class EventHub:
         self._looked_at = 0.0  # a clock's seconds: when that was all that the worker knew
         self._told: dict[str, Any] = {}  # the totals of the last event
         self._turn = asyncio.Event()
+        self._closed = False
         self._checks = 0  # how often all listeners were asked for
         self._task: asyncio.Task[None] | None = None
         #: What listeners that begin or resume get first: made once for all that come in one tick.
@@ -97,8 +98,10 @@ class EventHub:
     @contextmanager
     def place(self, key: str | None) -> Iterator[None]:
         """A listener's place. Raises TooManyListeners."""
-        if self.listeners >= self._most or (
-            key is not None and self._listeners[key] >= self._by_key
+        if (
+            self._closed
+            or self.listeners >= self._most
+            or (key is not None and self._listeners[key] >= self._by_key)
         ):
             raise TooManyListeners
         if self._task is None or self._task.done():
@@ -164,7 +167,8 @@ class EventHub:
                 yield _COMMENT if beat_s is None else _event("beat", self._at, self._aged({}))
 
     def close(self) -> None:
-        """End all streams: their listeners resume at another worker."""
+        """End all streams for good: their listeners resume at another worker."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -81,7 +81,8 @@ ROUTES: tuple[Route, ...] = (
 )
 """Everything that is served."""
 
-SHUTDOWN_S = 2.0
+#: Answers that are under way have so long, and twice so long if they do not heed that.
+SHUTDOWN_S = 1.0
 
 
 def routes(app: web.Application, context: WorkerContext) -> None:

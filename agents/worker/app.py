@@ -69,10 +69,13 @@ class App(faust.App):
 
     async def on_stop(self) -> None:
         """Shards release their resources before the worker leaves the group, so that their
-        successors start at once.
+        successors start at once. The worker leaves before its web server ends, which gives answers
+        some time.
         """
         self.context.events.close()
         await self.manager.stop()
+        if self._consumer is not None:
+            await self._consumer.stop()
         await super().on_stop()
 
     async def _stop_consumer(self) -> None:

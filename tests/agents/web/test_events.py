@@ -368,6 +368,18 @@ async def test_listeners_are_limited(tmp_path: Path) -> None:
         assert site.context.events._task is None
 
 
+async def test_a_worker_that_ends_ends_its_streams_and_begins_none(tmp_path: Path) -> None:
+    site = site_of(tmp_path)
+    async with serving(site) as session, listening(session, site) as listener:
+        await listener.next()
+        site.context.events.close()
+        assert (await listener.next())[0] == "dropped"
+        # a listener comes back at once, also to a worker that still ends
+        async with session.get(f"{site.context.address}/events") as answer:
+            assert (answer.status, (await answer.json())["code"]) == (503, "busy")
+        await until(lambda: not site.context.events.listeners)
+
+
 async def test_one_that_fails_ends_the_streams_instead_of_leaving_them_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
