@@ -16,7 +16,7 @@ from schemas.records.lifecycle import SourceState, State
 from schemas.words.plural import plural
 from streams.clock import SystemClock
 from streams.kafka.kafka_log import KafkaLog
-from streams.kafka.topic_reader import read_each, read_table
+from streams.kafka.topic_reader import read_stored, read_table
 from streams.kafka.topic_specs import Topics
 from streams.settings import Settings
 
@@ -92,7 +92,7 @@ def _show(sources: Sequence[SourceState]) -> None:
 async def read_sweep(settings: Settings) -> RetentionSweep:
     """The state of the sweep that the coordinator has last written."""
     latest = None
-    async for _, _, record in read_each(KafkaLog(settings), Topics(settings.prefix).coordinator):
+    async for _, _, record in read_stored(KafkaLog(settings), Topics(settings.prefix).coordinator):
         if record.key == SWEEP.encode():
             latest = record.value
     try:

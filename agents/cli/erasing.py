@@ -184,11 +184,11 @@ async def _read(settings: Settings) -> RequestView:
     from agents.coordinator.rules import ledger
     from streams.kafka.foreign_records import pass_over
     from streams.kafka.kafka_log import KafkaLog
-    from streams.kafka.topic_reader import read_each
+    from streams.kafka.topic_reader import read_stored
     from streams.kafka.topics import Topics
 
     view, topic = RequestView(), Topics(settings.prefix).coordinator
-    async for _, partition, record in read_each(KafkaLog(settings), topic):
+    async for _, partition, record in read_stored(KafkaLog(settings), topic):
         try:
             view.apply(record.key, record.value, record.offset)
         except ledger.Unreadable as error:

@@ -15,8 +15,9 @@ from agents.coordinator.rules.state import CoordinatorState
 from schemas.decode.batch import KafkaRecord, RecordBatch
 from schemas.errors import Fatal
 from schemas.records.lifecycle import is_source
-from streams.kafka.foreign_records import own_key, pass_over, records_of
+from streams.kafka.foreign_records import own_key, pass_over
 from streams.kafka.log import Log, ReaderOptions, Record
+from streams.kafka.stored_format import STAMP, stored_records_of
 from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -64,7 +65,7 @@ def owner_record(settings: Settings, owner: str) -> Record:
 def cursor_record(settings: Settings, cursor: Mapping[str, int], ids: Mapping[str, str]) -> Record:
     """The record of the cursor: how far the inputs have been processed, and, in a header, the
     ids of their topics."""
-    headers = ((_IDS, json.dumps(dict(ids)).encode()),)
+    headers = (*STAMP, (_IDS, json.dumps(dict(ids)).encode()))
     return replace(_record(settings, CURSOR, json.dumps(dict(cursor)).encode()), headers=headers)
 
 
@@ -103,7 +104,7 @@ async def read_back(settings: Settings, kafka: Log, owner: str, start: int) -> F
     try:
         while True:
             for batch in await reader.progress():
-                for record in records_of(batch):
+                for record in stored_records_of(batch):
                     key = own_key(record.key)
                     if key is None or not (key in (_OWNER, CURSOR) or ledger.known(key)):
                         pass_over(batch.topic, batch.partition, record.offset, f"{record.key!r}")
@@ -156,7 +157,7 @@ async def _before(
     try:
         while reader.position(partition) < end:
             for batch in await reader.progress():
-                for record in records_of(batch):
+                for record in stored_records_of(batch):
                     key = own_key(record.key)
                     if key in keys and _fault(key or "", record.value) is None:
                         found[key or ""] = record
@@ -177,7 +178,7 @@ async def last_owner(settings: Settings, kafka: Log, start: int, end: int) -> st
     try:
         while reader.position(partition) < end:
             for batch in await reader.progress():
-                for record in records_of(batch):
+                for record in stored_records_of(batch):
                     if record.key == _OWNER.encode():
                         owner = _checked_owner(settings, record) or owner
     finally:
@@ -245,7 +246,7 @@ def _checked_owner(settings: Settings, record: KafkaRecord) -> str | None:
     if found.get("format") != _FORMAT:
         raise Fatal(
             f"topic {topic} has format {found.get('format')}, this version writes {_FORMAT}",
-            remedy="Run the version of emberline that wrote it",
+            remedy="Run the version of emberline that wrote it, or a newer one",
         )
     if found.get("partitions") != settings.partitions:
         raise Fatal(
@@ -257,4 +258,4 @@ def _checked_owner(settings: Settings, record: KafkaRecord) -> str | None:
 
 
 def _record(settings: Settings, key: str, value: bytes | None) -> Record:
-    return Record(Topics(settings.prefix).coordinator, key.encode(), value)
+    return Record(Topics(settings.prefix).coordinator, key.encode(), value, headers=STAMP)

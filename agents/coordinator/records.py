@@ -26,6 +26,7 @@ from schemas.records.registry import FILES, SchemaSource
 from schemas.records.trace import trace_of
 from streams.kafka.log import Record
 from streams.kafka.remote_registry import SchemaAwaited
+from streams.kafka.stored_format import check_schema
 from streams.kafka.topics import Topics
 
 __all__ = ["ActorOf", "Awaited", "Item", "definition", "read", "unproven"]
@@ -123,6 +124,8 @@ def _of_batch(
                 stop = Awaited(record.offset, error.schema_id)
                 break
             if fault is not None:
+                if batch.topic == topics.shard_reports:
+                    check_schema(batch, record)
                 rejects.add(batch, record, fault.code, fault.detail)
             found.append((record, meaning, fault is not None))
     made = iter(rejects.found)

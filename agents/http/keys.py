@@ -73,7 +73,11 @@ class Keys:
                 return None
             found = json.loads(content)
             if found["format"] != _FORMAT:
-                raise ValueError(f"format {found['format']}")
+                raise Fatal(
+                    f"The keys file {file} has format {found['format']!r:.40}, this version reads "
+                    f"{_FORMAT}",
+                    remedy="Run the version of emberline that wrote it, or a newer one",
+                )
             secret = str(found["secret"])
             if secret and len(secret) < _SECRET_CHARS:
                 raise ValueError(f"its secret has less than {_SECRET_CHARS} characters")

@@ -6,7 +6,7 @@ from agents.notify import outbox_log
 from agents.notify.outbox import Delivery, DeliveryState, Outbox
 from streams.kafka.foreign_records import own_key, pass_over
 from streams.kafka.log import Log
-from streams.kafka.topic_reader import read_each
+from streams.kafka.topic_reader import read_stored
 from streams.kafka.topics import Topics
 
 __all__ = ["deliveries", "facts"]
@@ -18,7 +18,7 @@ async def deliveries(kafka: Log, prefix: str) -> list[Delivery]:
     """
     topic = Topics(prefix).notifications
     found = outbox_log.FoundOutbox(Outbox(prefix))
-    async for _, partition, record in read_each(kafka, topic):
+    async for _, partition, record in read_stored(kafka, topic):
         try:
             outbox_log.apply(found, own_key(record.key) or "", record.value)
         except ValueError as error:

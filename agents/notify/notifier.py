@@ -39,9 +39,10 @@ from schemas.records.registry import own_id
 from schemas.records.undecodable import Undecodable
 from streams.ending import end_all, to_the_end
 from streams.kafka.environment import Environment
-from streams.kafka.foreign_records import own_key, pass_over, records_of
+from streams.kafka.foreign_records import own_key, pass_over
 from streams.kafka.log import LogReader, LogWriter, ReaderOptions, Record
 from streams.kafka.remote_registry import registry_of
+from streams.kafka.stored_format import stored_records_of
 from streams.kafka.topics import Topics
 from streams.metrics import names
 
@@ -247,7 +248,7 @@ class Notifier:
             self._topics.expiring_soon: self._of_expiring_soon,
             self._own: self._of_own,
         }
-        for record in records_of(batch):
+        for record in stored_records_of(batch):
             try:
                 await takes[batch.topic](term, record)
             except (ledger.Unreadable, Undecodable, ValueError) as error:

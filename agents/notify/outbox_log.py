@@ -16,7 +16,7 @@ others.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from agents.notify.outbox import (
@@ -29,8 +29,9 @@ from agents.notify.outbox import (
     Outbox,
 )
 from schemas.decode.batch_records import KafkaRecord, RecordBatch
-from streams.kafka.foreign_records import in_transaction, own_key, pass_over, records_of
+from streams.kafka.foreign_records import in_transaction, own_key, pass_over
 from streams.kafka.log import Log, ReaderOptions, Record
+from streams.kafka.stored_format import STAMP, stored_records_of
 
 __all__ = [
     "ALL",
@@ -48,6 +49,7 @@ __all__ = [
 OWNER, CURSOR, RETRY, ALL = "o", "c", "q/", "*"
 _LETTERS = "ndglkw"
 _IDS = "ids"
+_DELIVERY = frozenset(each.name for each in fields(Delivery))
 
 
 @dataclass(slots=True)
@@ -65,9 +67,10 @@ class FoundOutbox:
 def record(topic: str, key: str, value: object | None) -> Record:
     """One record; None deletes."""
     if value is None:
-        return Record(topic, key.encode(), None)
+        return Record(topic, key.encode(), None, headers=STAMP)
     plain: Any = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    return Record(topic, key.encode(), json.dumps(plain, separators=(",", ":")).encode())
+    data = json.dumps(plain, separators=(",", ":")).encode()
+    return Record(topic, key.encode(), data, headers=STAMP)
 
 
 def apply(found: FoundOutbox, key: str, value: bytes | None) -> None:
@@ -140,7 +143,7 @@ def _trusted(batch: RecordBatch) -> Iterator[tuple[str, KafkaRecord]]:
     """The records with their keys that a notifier has written, in its transactions, and requests to
     try again, which anybody may write who may write here: others must not make it send anything.
     """
-    for one in records_of(batch):
+    for one in stored_records_of(batch):
         key = own_key(one.key) or ""
         if key.startswith(RETRY) or in_transaction(batch) is not False:
             yield key, one
@@ -175,7 +178,8 @@ def _delivery(plain: dict[str, Any]) -> Delivery:
         "channel": Channel(plain["channel"]),
         "state": DeliveryState(plain["state"]),
     }
-    made = Delivery(**{**plain, **words})
+    known = {name: value for name, value in plain.items() if name in _DELIVERY}
+    made = Delivery(**{**known, **words})
     for text in (made.id, made.notice, made.to, made.language, made.error):
         if not isinstance(text, str):
             raise ValueError("a delivery's words are texts")

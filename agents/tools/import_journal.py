@@ -1,5 +1,9 @@
 """How far each file has been imported: a small JSON file, so that an import can continue.
 
+    {"format": 1, "files": {"TARGET|PATH|SIZE|MODIFIED": {"position": .., ..}}}
+
+The journal of 0.1.0 is the object of files alone.
+
 A file is identified by its path, size and modification time; a changed file is imported from the
 beginning. So is a file with another target or another kind.
 """
@@ -7,12 +11,15 @@ beginning. So is a file with another target or another kind.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from schemas.errors import Fatal
 
 __all__ = ["ImportPosition", "Journal"]
+
+_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,14 @@ class ImportPosition:
     done: bool = False
 
 
+_KNOWN = frozenset(each.name for each in fields(ImportPosition))
+
+
+def _position(found: Mapping[str, Any]) -> ImportPosition:
+    """A position; fields that only a later version knows are left out."""
+    return ImportPosition(**{name: value for name, value in found.items() if name in _KNOWN})
+
+
 class Journal:
     """The positions of all files. Only one import at a time may use it.
 
@@ -44,7 +59,17 @@ class Journal:
         self._reached: dict[str, ImportPosition] = {}
         try:
             content = json.loads(path.read_text())
-            self._reached = {key: ImportPosition(**reached) for key, reached in content.items()}
+            written = content.pop("format", _FORMAT)
+            if type(written) is not int:
+                raise ValueError(f"format {written!r:.40}")
+            if written > _FORMAT:
+                raise Fatal(
+                    f"{path} has format {written}, which a newer version of emberline has written; "
+                    f"this version reads formats up to {_FORMAT}",
+                    remedy="Continue the import with the newer version",
+                )
+            files = content.get("files", content)
+            self._reached = {key: _position(reached) for key, reached in files.items()}
         except FileNotFoundError:
             return
         except (ValueError, TypeError, AttributeError) as error:
@@ -62,7 +87,8 @@ class Journal:
         self._reached |= {self._key(file): position for file, position in reached.items()}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({k: asdict(p) for k, p in self._reached.items()}, indent=1))
+        files = {key: asdict(position) for key, position in self._reached.items()}
+        fresh.write_text(json.dumps({"format": _FORMAT, "files": files}, indent=1))
         os.replace(fresh, self._path)
 
     def forget(self, file: Path) -> None:

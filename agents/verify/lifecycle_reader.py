@@ -16,6 +16,7 @@ from agents.verify.log_scan import LogScan
 from agents.views.state_view import StateView
 from schemas.decode.batch_records import KafkaRecord
 from schemas.records import codec
+from streams.kafka import stored_format
 from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import names_source, own_key
 from streams.kafka.topic_specs import Topics
@@ -129,6 +130,7 @@ async def read_coordinator(
     async with LogScan(environment, partition, start) as scan:
         async for batch in scan.until(await scan.log_end()):
             findings += batch.findings()
+            stored_format.check(*partition, batch.records)
             for record in batch.records:
                 key = own_key(record.key)
                 if key is None or not ledger.known(key) or ledger.foreign(key):

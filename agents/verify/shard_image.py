@@ -20,6 +20,7 @@ from streams.state import auxiliary_table as auxiliary
 from streams.state import foreign_entries, keys, pieces
 from streams.state.erasures import ErasureMarks, ErasureWork, erased_user
 from streams.state.hot_table import Applied, ChangelogOrigin, ManifestEntry
+from streams.state.stored_value import stored_value
 
 __all__ = ["DIGEST_BYTES", "ChangelogValue", "ShardImage"]
 
@@ -144,10 +145,10 @@ class ShardImage:
             case b"s":
                 self._segment(keys.name(key), value)
             case b"m":
-                entry = ManifestEntry(**json.loads(value))
+                entry = stored_value(ManifestEntry, value)
                 self.manifest[keys.manifest_entry_parts(key)] = entry
             case b"v":
-                self.applied[keys.name(key)] = Applied(**json.loads(value))
+                self.applied[keys.name(key)] = stored_value(Applied, value)
             case b"n":
                 self.pieces[keys.name(key)] = pieces.count(value)
             case b"h":
@@ -163,7 +164,7 @@ class ShardImage:
                 self.cursor = dict(fields["offsets"])
                 self.cursor_ids = dict(fields.get("topics", {}))
             case b"o":
-                self.origin = ChangelogOrigin(**json.loads(value))
+                self.origin = ChangelogOrigin.from_json(value)
 
     def _segment(self, segment_id: str, value: bytes) -> None:
         index = self.indexes.get(segment_id)

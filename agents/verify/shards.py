@@ -16,6 +16,7 @@ from agents.verify.finding import Finding
 from agents.verify.log_scan import LogScan, LogStuck, ScannedBatch
 from agents.verify.report import VerifyReport
 from agents.verify.shard_image import ShardImage
+from streams.kafka import stored_format
 from streams.kafka.environment import Environment
 from streams.kafka.topics import Topics
 
@@ -139,11 +140,13 @@ class ShardReader:
 
 
 def _apply(batch: ScannedBatch, image: ShardImage) -> None:
+    stored_format.check(*batch.partition, batch.records)
     for record in batch.records:
         image.apply(record.offset, record.key, record.value, batch.transactional)
 
 
 def _compared(batch: ScannedBatch, check: ManifestCheck) -> list[Finding]:
+    stored_format.check(*batch.partition, batch.records)
     findings = [*batch.findings()]
     if batch.fault is not None:
         findings += check.unreadable(batch.first, batch.last + 1, batch.fault)

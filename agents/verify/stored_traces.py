@@ -5,7 +5,6 @@ and every record of its archive, one at a time. Only what was found is kept in m
 """
 
 import asyncio
-import json
 import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from streams.state import auxiliary_table as auxiliary
 from streams.state import keys
 from streams.state.erasures import ErasureMarks, ErasureWork, erased_user
 from streams.state.hot_table import ManifestEntry
+from streams.state.stored_value import stored_value
 
 __all__ = ["MERGED", "PLACES", "Seek", "StoredTraces", "Trace", "read_stored"]
 
@@ -180,7 +180,7 @@ class StoredTraces:
                     self._checksums[index.id] = index.checksum
                 case b"m":
                     self._manifest.pop(key, None)
-                    self._manifest[key] = ManifestEntry(**json.loads(value))
+                    self._manifest[key] = stored_value(ManifestEntry, value)
                 case b"z":
                     self.marks = ErasureMarks.of(value)
                 case b"j":

@@ -27,7 +27,8 @@ from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import own_key, pass_over, records_of
 from streams.kafka.log import Log, ReaderOptions
 from streams.kafka.remote_registry import registry_of
-from streams.kafka.topic_reader import read_each
+from streams.kafka.stored_format import stored_records_of
+from streams.kafka.topic_reader import read_each, read_stored
 from streams.kafka.topics import Topics
 
 __all__ = ["CatalogEntry", "CatalogView", "follow", "read"]
@@ -189,7 +190,7 @@ async def follow(
             for batch in await reader.fetch():
                 # a log of months is a hundred thousand records: others have their turn between
                 await asyncio.sleep(0)
-                for record in records_of(batch):
+                for record in stored_records_of(batch):
                     try:
                         view.apply(record.key, record.value)
                         if requests is not None:
@@ -227,12 +228,12 @@ async def read(environment: Environment) -> CatalogView:
     """All definitions of the coordinator, including those of `catalog` that it has not processed
     yet.
 
-    Raises as `topic_reader.read_each`.
+    Raises as `topic_reader.read_stored`.
     """
     settings, kafka = environment.settings, environment.kafka
     now = environment.clock.now_ms()
     view, topics = CatalogView(), Topics(settings.prefix)
-    async for _, partition, record in read_each(kafka, topics.coordinator):
+    async for _, partition, record in read_stored(kafka, topics.coordinator):
         try:
             view.apply(record.key, record.value)
         except ledger.Unreadable as error:

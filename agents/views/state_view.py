@@ -12,6 +12,7 @@ from schemas.records.lifecycle import WORKING, SourceState, State
 from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import names_source, pass_over, records_of
 from streams.kafka.log import ReaderOptions
+from streams.kafka.stored_format import check_schema
 from streams.kafka.topics import Topics
 
 __all__ = ["StateView", "follow"]
@@ -201,6 +202,7 @@ async def follow(environment: Environment, view: StateView) -> None:
                             raise codec.Undecodable("undecodable", "a source is never deleted")
                         view.apply(record.key, record.value, record.offset)
                     except codec.Undecodable as error:
+                        check_schema(batch, record)
                         pass_over(batch.topic, batch.partition, record.offset, str(error))
                         if names_source(record.key) and not view.caught_up.is_set():
                             damaged.add((record.key or b"").decode())

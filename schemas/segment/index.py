@@ -39,17 +39,17 @@ class SegmentIndex:
     def to_json(self) -> builtins.bytes:
         """The index as UTF-8 JSON."""
         # not asdict: it would copy the names, of which there may be thousands
-        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        content = {name: getattr(self, name) for name in _FIELDS}
         return orjson.dumps(content)
 
     @classmethod
     def from_json(cls, data: builtins.bytes) -> "SegmentIndex":
-        """Read what `to_json` wrote. Raises `ValueError`, `KeyError`, `TypeError` or
-        `AttributeError` otherwise."""
+        """Read what `to_json` wrote; fields that only a later version knows are left out. Raises
+        `ValueError`, `KeyError`, `TypeError` or `AttributeError` otherwise."""
         content = orjson.loads(data)
         content["low"] = _pair(content["low"])
         content["high"] = _pair(content["high"])
-        found = cls(**content)
+        found = cls(**{name: content[name] for name in _FIELDS})
         numbers = (found.level, found.rows, found.bytes, *found.sources.values())
         texts = (found.id, found.checksum, *found.low, *found.high)
         if not all(type(one) is int and one >= 0 for one in numbers):
@@ -57,6 +57,9 @@ class SegmentIndex:
         if not all(type(one) is str for one in texts):
             raise ValueError("ids and names are texts")
         return found
+
+
+_FIELDS = tuple(field.name for field in fields(SegmentIndex))
 
 
 def build(id: str, level: int, frame: pl.DataFrame, data: bytes) -> SegmentIndex:

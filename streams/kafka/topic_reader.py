@@ -13,8 +13,17 @@ from streams.kafka import foreign_records
 from streams.kafka.foreign_records import pass_over
 from streams.kafka.log import Log, LogReader, Partition, ReaderOptions
 from streams.kafka.refusal import unreachable
+from streams.kafka.stored_format import check
 
-__all__ = ["Located", "TopicReader", "read_all", "read_each", "read_table", "records_of"]
+__all__ = [
+    "Located",
+    "TopicReader",
+    "read_all",
+    "read_each",
+    "read_stored",
+    "read_table",
+    "records_of",
+]
 
 WAIT_MS = 250
 
@@ -85,6 +94,13 @@ async def read_each(kafka: Log, topic: str) -> AsyncGenerator[Located, None]:
     async with TopicReader.open(kafka, [topic]) as reader:
         async for located in reader.each():
             yield located
+
+
+async def read_stored(kafka: Log, topic: str) -> AsyncGenerator[Located, None]:
+    """As `read_each`, of a topic that only workers write. Raises `NewerFormat` too."""
+    async for located in read_each(kafka, topic):
+        check(located[0], located[1], [located[2]])
+        yield located
 
 
 async def read_table(kafka: Log, topic: str, name: str) -> dict[str, dict[str, Any]]:

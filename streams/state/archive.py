@@ -19,6 +19,7 @@ from streams.kafka.log import (
     ReaderOptions,
     Record,
 )
+from streams.kafka.stored_format import STAMP
 from streams.kafka.topics import Topics
 from streams.period import seconds
 from streams.settings import Settings
@@ -79,7 +80,11 @@ def append(
         source.encode(),
         data,
         partition,
-        (*((name, value.encode()) for name, value in headers.items()), ("index", index.to_json())),
+        (
+            *STAMP,
+            *((name, value.encode()) for name, value in headers.items()),
+            ("index", index.to_json()),
+        ),
     )
 
 

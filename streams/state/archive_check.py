@@ -14,6 +14,7 @@ from schemas.errors import CorruptSegment
 from schemas.records.lifecycle import FailureCode
 from schemas.segment.codec import checksum, decode
 from schemas.segment.index import SegmentIndex, build, remember
+from streams.kafka import stored_format
 from streams.kafka.log import Partition
 from streams.state.hot_table import ManifestEntry
 
@@ -143,6 +144,7 @@ class WantedSegments:
     def _checked(
         self, record: KafkaRecord, name: str, doubtful: bool
     ) -> ArchivedSegment | ArchiveDamage:
+        stored_format.check(*self._partition, [record])
         entry, data = self._entries[name], record.value or b""
         headers = dict(record.headers)
         # what is read back is compared in full: hot data is dropped on its word

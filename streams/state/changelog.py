@@ -13,8 +13,9 @@ from schemas.errors import Fatal
 from schemas.tables.erased import ErasureKey
 from streams.erasure_key import erasure_key
 from streams.kafka.environment import Environment
-from streams.kafka.foreign_records import in_transaction, pass_over, whole_records_of
+from streams.kafka.foreign_records import in_transaction, pass_over
 from streams.kafka.log import Log, LogReader, LogWriter, ReaderOptions, Record
+from streams.kafka.stored_format import STAMP, whole_stored_records_of
 from streams.kafka.topic_specs import fixed_number
 from streams.kafka.topics import DELETE_RETENTION_MS, Topics
 from streams.settings import Settings
@@ -54,7 +55,8 @@ def fence(settings: Settings, partition: int, owner: str) -> Record:
     """The record that names the owner of the shard in the changelog; every takeover has a new
     `owner` id.
     """
-    return Record(Topics(settings.prefix).changelog, keys.FENCE, owner.encode(), partition)
+    topic = Topics(settings.prefix).changelog
+    return Record(topic, keys.FENCE, owner.encode(), partition, STAMP)
 
 
 async def recover(
@@ -103,7 +105,7 @@ async def recover(
     if table.origin is None:
         table.origin = ChangelogOrigin(environment.new_id(), settings.partitions, FORMAT)
         put = (keys.ORIGIN, table.origin.to_json())
-        (offset,) = await writer.commit([Record(topic, put[0], put[1], partition)])
+        (offset,) = await writer.commit([Record(topic, put[0], put[1], partition, STAMP)])
         state_store.apply([put], offset + 1, writer.appended_ms)
     return table, state_store.position()
 
@@ -158,14 +160,16 @@ def _check(origin: ChangelogOrigin | None, partitions: int, partition: int) -> N
     if origin is not None and origin.format != FORMAT:
         raise Fatal(
             f"changelog[{partition}] has format {origin.format}, this version reads {FORMAT}",
-            remedy="Run the version of emberline that wrote it",
+            remedy="Run the version of emberline that wrote it, or a newer one",
         )
 
 
 def _useful(state_store: StateStore, origin: ChangelogOrigin | None, fence: int) -> bool:
-    """Whether a state store belongs to this incarnation of the topic and its offset is not beyond
-    the log's end.
+    """Whether a state store has a format that this version reads, belongs to this incarnation of
+    the topic, and its offset is not beyond the log's end.
     """
+    if not state_store.readable():
+        return False
     mine = state_store.get(keys.ORIGIN)
     known = ChangelogOrigin.from_json(mine) if mine is not None else None
     return known is not None and known == origin and state_store.position() <= fence
@@ -235,8 +239,10 @@ async def _records(reader: LogReader) -> list[KafkaRecord]:
 
 
 def _entries(batch: RecordBatch) -> list[KafkaRecord]:
-    """The records of a batch, without those that no shard can have written."""
-    records = whole_records_of(batch)
+    """The records of a batch, without those that no shard can have written. Raises
+    `NewerFormat`.
+    """
+    records = whole_stored_records_of(batch)
     if in_transaction(batch) is not False:
         return records
     found = []

@@ -9,11 +9,12 @@ j/<request id>              `ErasureWork`, as JSON: until the coordinator closes
 import json
 import struct
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from schemas.tables.erased import DIGEST_BYTES, TOKEN_BYTES, ErasedUser
 from streams.state import keys
+from streams.state.stored_value import stored_value
 
 __all__ = ["ErasureMarks", "ErasureWork", "erased_user", "puts_of"]
 
@@ -41,7 +42,7 @@ class ErasureMarks:
     @classmethod
     def of(cls, value: bytes) -> "ErasureMarks":
         """Read what `put` wrote. Raises ValueError, TypeError."""
-        return _checked(cls(**json.loads(value)))
+        return _not_negative(stored_value(cls, value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +67,17 @@ class ErasureWork:
     @classmethod
     def of(cls, value: bytes) -> "ErasureWork":
         """Read what `put` wrote. Raises ValueError, TypeError."""
-        return _checked(cls(**json.loads(value)))
+        return _not_negative(stored_value(cls, value))
 
 
 _Value = TypeVar("_Value", ErasureMarks, ErasureWork)
 
 
-def _checked(found: _Value) -> _Value:
-    """Raises ValueError unless every field has its type, and no number is negative."""
-    for each in fields(found):
-        value = getattr(found, each.name)
-        if type(value) is not each.type or (isinstance(value, int) and value < 0):
-            raise ValueError(f"{each.name} is of another type")
+def _not_negative(found: _Value) -> _Value:
+    """Raises ValueError for a number that is negative."""
+    for name, value in asdict(found).items():
+        if isinstance(value, int) and value < 0:
+            raise ValueError(f"{name} is negative")
     return found
 
 

@@ -9,8 +9,8 @@ import builtins
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -23,6 +23,7 @@ from streams.state import auxiliary_table as auxiliary
 from streams.state import keys, pieces
 from streams.state.delta_frames import DeltaFrames
 from streams.state.erasures import ErasureMarks, ErasureWork, erased_user
+from streams.state.stored_value import stored_value
 
 __all__ = ["Applied", "ChangelogOrigin", "DataSize", "HotTable", "ManifestEntry"]
 
@@ -77,7 +78,7 @@ class ChangelogOrigin:
     @classmethod
     def from_json(cls, value: bytes) -> "ChangelogOrigin":
         """What `to_json` wrote. Raises ValueError or TypeError otherwise."""
-        return _made(cls, value)
+        return stored_value(cls, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +100,6 @@ class Layout:
 
     segments: Mapping[str, SegmentIndex]
     by_source: Mapping[str, tuple[str, ...]]
-
-
-_Value = TypeVar("_Value", ManifestEntry, Applied, ChangelogOrigin)
-
-
-def _made(kind: type[_Value], value: bytes) -> _Value:
-    """A value of the changelog. Raises ValueError or TypeError unless every field has its type."""
-    found = kind(**json.loads(value))
-    for each in fields(found):
-        if type(getattr(found, each.name)) is not each.type:
-            raise ValueError(f"{each.name} is of another type")
-    return found
 
 
 def _by_letter() -> dict[bytes, Any]:
@@ -392,7 +381,7 @@ class HotTable:
         entries = self.manifest.setdefault(source, {})
         self._count_archived(source, entries.pop(segment_id, None), -1)
         if value is not None:
-            entry = entries[segment_id] = _made(ManifestEntry, value)
+            entry = entries[segment_id] = stored_value(ManifestEntry, value)
             self.archive_clean = min(self.archive_clean, entry.masked)
             self._count_archived(source, entries[segment_id], 1)
         if not entries:
@@ -411,7 +400,7 @@ class HotTable:
         if value is None:
             self.applied.pop(source, None)
         else:
-            self.applied[source] = _made(Applied, value)
+            self.applied[source] = stored_value(Applied, value)
 
     def segments_of(self, source: str) -> list[SegmentIndex]:
         """The segments that hold rows of `source`, in the order of their first user."""

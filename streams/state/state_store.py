@@ -1,9 +1,10 @@
 """The state store: a shard's changelog in RocksDB, with the same keys and values.
 
 Disposable. It is written only after a transaction has committed: one write batch for each step,
-with the changelog offset up to which the store is applied and the broker's time of the last record
-below it. The write-ahead log is off: a crash loses the last few megabytes of the memtable, values
-and offset together, and recovery reads them from the changelog again.
+with the changelog offset up to which the store is applied, the broker's time of the last record
+below it, and the format of its entries. The write-ahead log is off: a crash loses the last few
+megabytes of the memtable, values and offset together, and recovery reads them from the changelog
+again.
 """
 
 import shutil
@@ -21,6 +22,7 @@ from rocksdict import (
 )
 
 from streams.clock import SYSTEM_CLOCK, Clock
+from streams.kafka.stored_format import FORMAT
 from streams.state.rocks import (
     OpenSnapshots,
     StoreDamaged,
@@ -34,12 +36,15 @@ from streams.state.rocks import (
     using,
 )
 
-__all__ = ["POSITION", "STAMP", "StateStore", "shared_cache"]
+__all__ = ["FORMAT_KEY", "POSITION", "STAMP", "StateStore", "shared_cache"]
 
 #: Below every changelog key, so that no prefix scan meets it.
 POSITION = b"@"
 STAMP = struct.Struct(">qq")
 """Offset and time of the position."""
+FORMAT_KEY = b"@f"
+"""The format of the entries; 0.1.0 writes none."""
+_FORMAT = b"%d" % FORMAT
 _MEMTABLE = 8 << 20
 _OPEN_FILES = 128
 
@@ -79,6 +84,10 @@ class StateStore:
             return 0, 0
         position, appended = STAMP.unpack(value)
         return position, appended
+
+    def readable(self) -> bool:
+        """Whether this version knows the format of the entries."""
+        return self._get(FORMAT_KEY) in (None, _FORMAT)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None. Raises `StoreDamaged`."""
@@ -130,6 +139,7 @@ class StateStore:
         if position is not None:
             at = self._clock.now_ms() if stamp_ms is None else stamp_ms
             batch.put(POSITION, STAMP.pack(position, at))
+            batch.put(FORMAT_KEY, _FORMAT)
         with using(self.folder):
             self._store.write(batch, self._unlogged)
 

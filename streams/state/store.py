@@ -18,6 +18,7 @@ from schemas.tables.interaction import COLUMNS, empty
 from streams.clock import SYSTEM_RANDOM
 from streams.kafka.environment import Environment
 from streams.kafka.log import LogWriter, Record, RecordGroup
+from streams.kafka.stored_format import STAMP
 from streams.kafka.topics import Topics
 from streams.log_facts import step_id
 from streams.metrics import names
@@ -332,7 +333,7 @@ class Store:
             )
 
     def _entry(self, put: Put) -> Record:
-        return Record(self._changelog, put[0], put[1], self.partition)
+        return Record(self._changelog, put[0], put[1], self.partition, STAMP)
 
     async def read(self, index: SegmentIndex, source: str | None = None) -> pl.DataFrame:
         """A segment's rows, of erased users too; with a source, only the rows of that source."""

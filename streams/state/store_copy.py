@@ -17,7 +17,7 @@ from rocksdict import AccessType, Cache, Rdict
 
 from schemas.errors import Recoverable
 from streams.state.rocks import store_options
-from streams.state.state_store import POSITION, STAMP
+from streams.state.state_store import FORMAT_KEY, POSITION, STAMP
 
 __all__ = ["StoreCopy", "StoreUnreadable"]
 
@@ -92,7 +92,7 @@ class StoreCopy:
             key: bytes = at.key()
             if high is not None and key >= high:
                 return
-            if key != POSITION:
+            if key not in (POSITION, FORMAT_KEY):
                 value = self.get(key)
                 if value is not None:
                     yield key, value

@@ -12,6 +12,7 @@ __all__ = [
     "EXPIRED",
     "FIXTURE",
     "PREFIX",
+    "RELEASES",
     "RESTORED",
     "SHARDS",
     "SOURCES",
@@ -21,6 +22,9 @@ __all__ = [
 ]
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "0.1.0-before-rooms"
+"""Files of an early build, of the commit f04fdb3."""
+RELEASES = Path(__file__).parents[2] / "releases"
+"""The files of each release, in a folder of its version (`tests/rigs/upgrade/record.py`)."""
 PREFIX = "upgrade-before-rooms."
 """Cursors name topics in full, so the fixture's prefix is part of it."""
 SHARDS = 4
@@ -43,6 +47,7 @@ def settings(broker: str, folder: Path) -> Settings:
         "partitions": SHARDS,
         "data_dir": folder / "data",
         "keys_file": folder / "keys.json",
+        "erasure_key_file": folder / "data" / "erasure.key",
         "http_port": 0,
         "retention": "P100Y",
         "delta_rows": 40,

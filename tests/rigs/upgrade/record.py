@@ -1,10 +1,12 @@
-"""Writes the fixture of the upgrade test with the worker of another checkout.
+"""Records the files of a release: what its own programs write is kept for the tests of later ones.
 
-    python -m tests.rigs.upgrade.record CHECKOUT BOOTSTRAP_SERVERS [FOLDER]
+    python -m tests.rigs.upgrade.record CHECKOUT BOOTSTRAP_SERVERS FOLDER
 
-CHECKOUT is a work tree of the commit f04fdb3 with its `.venv`. Its own code publishes a history,
-runs the worker, expires two sources and restores one of them. The worker's answers, all its topics
-with their offsets, and its local stores go to FOLDER.
+CHECKOUT is a work tree of the release's commit with its `.venv`; FOLDER is `tests/releases/` and
+the version. Its commands import a history (`tests/rigs/upgrade/history.py`), its worker folds it,
+two sources expire and one comes back, a source is held, a user is erased, and mail waits for a
+server that is not there. All topics with their offsets, the worker's answers, and its data folder
+with an import's journal, a keys file and an erasure key go to FOLDER.
 """
 
 import asyncio
@@ -19,76 +21,70 @@ from typing import Any
 
 import aiohttp
 import polars as pl
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agents.tools.process import environment_of
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.upgrade import deployment as place
+from tests.rigs.upgrade import history
 from tests.rigs.upgrade.replay import remove_topics
 
-PUBLISH = """
-import asyncio, importlib, random
-from agents.publish import publish
-from streams import topics as topic_admin
-from streams.settings import load
-from tests.agents import day
-from tests.agents.filters import histories
-
-history = importlib.import_module("tests.agents.test_audience")._history
-
-async def main():
-    settings = load()
-    await topic_admin.create(settings)
-    known, events = history()
-    random.Random(4).shuffle(events)
-    await publish(settings, [day.definitions(known)])
-    await publish(settings, [day.users(known.roster, ["deleted"], ["merged"])])
-    await publish(settings, day.chunks(events))
-
-asyncio.run(main())
-"""
-ASK = """
-import asyncio, sys
-from agents.operator_requests import ask, command
-from streams.settings import load
-
-async def main():
-    for one in sys.argv[1:]:
-        kind, source = one.split("=")
-        answer = await ask(load(), command(kind, (source,), reason="upgrade"), patience_s=120)
-        assert not answer.bad, answer.bad
-
-asyncio.run(main())
-"""
 DEADLINE_S = 180.0
 STORES = "stores.tar.gz"
+_MAIN = "from agents.cli import main; main()"
+FORMATS = """
+import json
+from schemas.records.registry import NAMES, schema_id
+from streams.state import changelog
+try:
+    from streams.kafka.stored_format import FORMAT
+except ImportError:
+    FORMAT = 1  # 0.1.0 has no number for it
+schemas = {name: schema_id(name) for name in NAMES}
+print(json.dumps({"format": FORMAT, "changelog": changelog.FORMAT, "schemas": schemas}))
+"""
+_GIVEN = ["bootstrap_servers", "prefix", "partitions", "data_dir", "keys_file", "http_port"]
+_GIVEN += ["erasure_key_file", "retention", "delta_rows", "segment_rows", "own_rows"]
 
 
 class Former:
-    """The other checkout: programs and a worker of its code."""
+    """The other checkout: commands and a worker of its code."""
 
     def __init__(self, checkout: Path, settings: Settings) -> None:
         self._python = str(checkout / ".venv" / "bin" / "python")
         self._checkout = checkout
-        known = ["bootstrap_servers", "prefix", "partitions", "data_dir", "keys_file", "http_port"]
-        known += ["retention", "delta_rows", "segment_rows", "own_rows"]
         environment = environment_of(settings)
         self._environment = {
             name: value
             for name, value in environment.items()
-            if not name.startswith("EMBERLINE_") or name[10:].lower() in known
-        } | {"PYTHONPATH": str(checkout)}
+            if not name.startswith("EMBERLINE_") or name[10:].lower() in _GIVEN
+        } | {
+            "PYTHONPATH": str(checkout),
+            # nothing listens there: mail waits
+            "EMBERLINE_NOTIFY_TO": "operators@example.com",
+            "EMBERLINE_SMTP_HOST": "127.0.0.1",
+            "EMBERLINE_SMTP_PORT": "1",
+            "EMBERLINE_SMTP_TLS": "none",
+        }
 
-    def run(self, program: str, *arguments: str) -> None:
-        """Run a program to its end. Raises CalledProcessError."""
-        subprocess.run([self._python, "-c", program, *arguments], env=self._environment,
-                       cwd=self._checkout, check=True, timeout=DEADLINE_S)  # fmt: skip
+    def run(self, *arguments: str, **variables: str) -> None:
+        """Run a command to its end. Raises CalledProcessError."""
+        subprocess.run([self._python, "-c", _MAIN, *arguments],
+                       env=self._environment | variables, cwd=self._checkout, check=True,
+                       stdout=subprocess.DEVNULL, timeout=DEADLINE_S)  # fmt: skip
+
+    def formats(self) -> dict[str, Any]:
+        """The numbers of its formats, and of the schema of each record."""
+        done = subprocess.run([self._python, "-c", FORMATS], env=self._environment,
+                              cwd=self._checkout, check=True, capture_output=True, text=True,
+                              timeout=DEADLINE_S)  # fmt: skip
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
     def worker(self) -> "subprocess.Popen[bytes]":
         """Start its worker; the first line that it prints has its address."""
-        main = "from agents.cli import main; main()"
-        return subprocess.Popen([self._python, "-c", main, "worker", "--json"],
+        return subprocess.Popen([self._python, "-c", _MAIN, "worker", "--json"],
                                 env=self._environment, cwd=self._checkout,
                                 stdout=subprocess.PIPE)  # fmt: skip
 
@@ -151,22 +147,49 @@ async def _numbers(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
     return set(consumer._client.cluster.partitions_for_topic(topic))
 
 
+async def _misplace(settings: Settings) -> None:
+    """Events in the partition of another shard, and one that nobody can read."""
+    topic = Topics(settings.prefix).events["send"]
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers)
+    await producer.start()
+    try:
+        for partition, key, value in history.misplaced():
+            await producer.send_and_wait(topic, value, key=key, partition=partition)
+        await producer.send_and_wait(topic, history.GARBAGE, key=b"u0", partition=1)
+    finally:
+        await producer.stop()
+
+
 async def record(checkout: Path, broker: str, target: Path) -> None:
-    """Write the whole fixture."""
+    """Write all files."""
     with tempfile.TemporaryDirectory() as folder:
         settings = place.settings(broker, Path(folder))
+        settings.data_dir.mkdir()
         former = Former(checkout, settings)
         await remove_topics(settings)
-        former.run(PUBLISH)
+        former.run("topics", "create")
+        former.run("keys", "erasure")
+        kept = settings.data_dir / "keys.json"  # the worker serves without keys
+        former.run("keys", "add", "operator", "--scope", "operate", EMBERLINE_KEYS_FILE=str(kept))
+        for kind, file in history.write(Path(folder)):
+            former.run("import", "--event", kind, str(file))
+        former.run("send", "user", "--delete", "deleted")
+        await _misplace(settings)
         worker = former.worker()
         assert worker.stdout is not None
         try:
             address = json.loads(worker.stdout.readline())["address"]
             async with aiohttp.ClientSession() as session:
                 await settled(session, address)
+                former.run("erase", "u-erased", "--yes", "--reason", "upgrade")
                 before = await place.rows(session, address, place.EXPIRED)
-                former.run(ASK, f"expire={place.RESTORED}", f"expire={place.EXPIRED}",
-                           f"restore={place.RESTORED}")  # fmt: skip
+                for kind, source in (
+                    ("expire", place.RESTORED),
+                    ("expire", place.EXPIRED),
+                    ("restore", place.RESTORED),
+                    ("hold", place.SOURCES[0]),
+                ):
+                    former.run(kind, source, "--reason", "upgrade")
                 await settled(session, address)
                 told = await place.answers(session, address)
             told["rows before expiry"] = before
@@ -176,15 +199,23 @@ async def record(checkout: Path, broker: str, target: Path) -> None:
         frame, spans = await records(settings)
         frame.write_parquet(target / "records.parquet", compression="zstd", compression_level=19)
         (target / "spans.json").write_text(json.dumps(spans, indent=1) + "\n")
-        (target / "answers.json").write_text(json.dumps(told, indent=1) + "\n")
+        answers = json.dumps(told, separators=(",", ":"))
+        (target / "answers.json").write_text(answers + "\n")
+        facts = {"commit": _commit(checkout), **former.formats()}
+        (target / "formats.json").write_text(json.dumps(facts, indent=1) + "\n")
         with tarfile.open(target / STORES, "w:gz") as tar:
             tar.add(settings.data_dir, "data", filter=_kept)
+
+
+def _commit(checkout: Path) -> str:
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """The files that a store needs, without logs and locks, and without names of users."""
     name = Path(member.name).name
-    if name.startswith("LOG") or name in ("LOCK", "worker.lock", "lock"):
+    if name.startswith("LOG") or name in ("LOCK", "worker.lock", "lock", "keys.json.lock"):
         return None
     member.uid = member.gid = 0
     member.uname = member.gname = ""
@@ -192,11 +223,10 @@ def _kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Read the command line, and write the fixture."""
-    checkout, broker, *more = arguments
-    target = Path(*more) if more else place.FIXTURE
-    target.mkdir(parents=True, exist_ok=True)
-    asyncio.run(record(Path(checkout).resolve(), broker, target))
+    """Read the command line, and write the files."""
+    checkout, broker, target = arguments
+    Path(target).mkdir(parents=True, exist_ok=True)
+    asyncio.run(record(Path(checkout).resolve(), broker, Path(target)))
 
 
 if __name__ == "__main__":
