@@ -24,7 +24,7 @@ IDS = {
     "expiring_soon": 13,
     "state": 20,
     "audit": 15,
-    "report": 19,
+    "report": 21,
 }
 
 
