@@ -183,7 +183,7 @@ class Judge:
                 return f"{source} was hidden all the time"
         if len(set(answer)) != len(answer):
             return "a user is in it twice"
-        if any(truth.merged or truth.doubtful for truth in self._truths):
+        if any(truth.merged or truth.unsure for truth in self._truths):
             return self._persons.audience(answer, tree)
         parts = self._parts(answer)
         for truth, moments in zip(self._truths, self._moments, strict=True):
@@ -199,7 +199,7 @@ class Judge:
     def _users(self, users: tuple[str, ...], answer: Mapping[str, Any]) -> str:
         for user in users:
             truth = self._truths[partition_of_user(user, len(self._truths))]
-            if user in truth.doubtful:
+            if user in truth.unsure:
                 continue
             found: dict[str, Interactions] = defaultdict(dict)
             facts = answer.get(user)
@@ -303,10 +303,10 @@ def _deleted(truth: ShardTruth, moments: Iterable[int]) -> set[frozenset[str]]:
 
 
 def _sure(truth: ShardTruth, rows: Interactions) -> Interactions:
-    """Without the rows of doubtful users."""
-    if not truth.doubtful:
+    """Without the rows of users of whom nobody can say whether they count."""
+    if not truth.unsure:
         return rows
-    return {key: span for key, span in rows.items() if key[1] not in truth.doubtful}
+    return {key: span for key, span in rows.items() if key[1] not in truth.unsure}
 
 
 def _of_user(user: str, rows: Interactions) -> Interactions:

@@ -70,7 +70,7 @@ class Persons:
         self._moments = moments
         self._visible = visible
         self._hidden = hidden
-        self._doubtful = {user for truth in truths for user in truth.doubtful}
+        self._doubtful = {user for truth in truths for user in truth.unsure}
 
     @cached_property
     def merges(self) -> list[_Merges]:

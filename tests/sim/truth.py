@@ -226,6 +226,26 @@ class ShardTruth:
                 found.add(user)
         return found
 
+    @cached_property
+    def unsure(self) -> set[str]:
+        """The users whose events an answer may have or not: doubtful ones, and those who were once
+        merged into a user who is erased at some time. Their record becomes a deletion while that
+        request is under way, which only the shard can date (agents/shard/jobs/unmerge.py).
+        """
+        people, requests = self._world.people, self._world.workload.requests
+        erased = {
+            user
+            for name, users in people.erased.items()
+            if not requests[name]["dry_run"]
+            for user in users
+        }
+        return self.doubtful | {
+            one.user
+            for spoken in self.identities.spoken.values()
+            for one in spoken
+            if one.said is not None and one.said["merged_into"] in erased
+        }
+
     def _spoken(self) -> Iterator[Spoken]:
         world, people = self._world, self._world.people
         for topic in (world.topics.users, world.topics.repartition):
