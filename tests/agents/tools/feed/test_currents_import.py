@@ -64,7 +64,7 @@ def positions(journal: Path) -> int:
         found = json.loads(journal.read_text())
     except FileNotFoundError:
         return 0
-    return sum(position["records"] + position["blank"] for position in found.values())
+    return sum(position["records"] + position["blank"] for position in found["files"].values())
 
 
 @pytest.mark.connected
