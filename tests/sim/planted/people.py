@@ -1,6 +1,6 @@
 """Who was erased, who has come back, and who has become whom."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 
@@ -151,20 +151,4 @@ plant(
     found=30,
     seed=1,
     plan=_people(user_records=0),
-)
-
-
-def _none_counted(self: Mask, entries: Iterable[ErasedUser], counted: int | None = None) -> Mask:
-    return _changed(self, entries, 0)
-
-
-_changed = Mask.changed
-
-plant(
-    "feed views that go with another user",
-    what="who has come back loses the feed views since then when another user is erased",
-    faulty={(Mask, "changed"): _none_counted},
-    found=90,
-    seed=6,
-    plan=_people(users=2, events=200, user_records=40, erasures=8, person_questions=40),
 )
