@@ -23,7 +23,7 @@ ROOT_PAGES: Mapping[str, str] = {
     "SECURITY.md": "security.md",
 }
 """Pages of the root -> their names on the site."""
-_FOLDERS: Mapping[str, str] = {"docs/reference": "reference/settings.md"}
+_FOLDERS: Mapping[str, str] = {"docs/reference": "docs/reference/settings.md"}
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 _BUILD_S = 120
 
@@ -83,8 +83,6 @@ def _linked(text: str, path: str, root: Path) -> str:
         target = _FOLDERS.get(target, target)
         if target in ROOT_PAGES or (target.startswith("docs/") and not (root / target).is_dir()):
             fitting = posixpath.relpath(_place(target), here or ".")
-        elif target in _FOLDERS.values():
-            fitting = posixpath.relpath(target, here or ".")
         else:
             return f"{words} (`{target}`)" if words.strip("`") != target else f"`{target}`"
         return f"{image}[{words}]({fitting}{anchor or ''})"

@@ -277,6 +277,10 @@ async def test_late_events_stay_hidden_and_come_with_the_restore(stand: Stand) -
     assert report["late_interactions"] > 0
 
 
+async def _nothing(self: WorkLoop) -> bool:
+    return False
+
+
 async def test_an_expiry_tells_of_rows_that_were_on_their_way_when_it_began(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,16 +288,13 @@ async def test_an_expiry_tells_of_rows_that_were_on_their_way_when_it_began(
     nothing else was archived, only its report says that there is something to restore.
     """
 
-    async def nothing(self: WorkLoop) -> bool:
-        return False
-
     async def expiry() -> None:
         job = expire.Expire(stand.shard._context, {A: (1, 1)})
         while await job.step():
             pass
 
     # all work is this test's own
-    monkeypatch.setattr(WorkLoop, "_once", nothing)
+    monkeypatch.setattr(WorkLoop, "_once", _nothing)
     store = stand.shard._store
     sent = events(100, sources=(A,))
     async with store._lock:
@@ -314,10 +315,7 @@ async def test_rows_are_late_by_what_is_true_when_their_step_is_written(
 ) -> None:
     """A step may wait for another one, and a source begin to expire meanwhile."""
 
-    async def nothing(self: WorkLoop) -> bool:
-        return False
-
-    monkeypatch.setattr(WorkLoop, "_once", nothing)
+    monkeypatch.setattr(WorkLoop, "_once", _nothing)
     await stand.send(events(1, sources=(A,)), 0)
     store = stand.shard._store
     async with store._lock:
