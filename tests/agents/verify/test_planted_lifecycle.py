@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from agents.verify.kinds import FindingKind as Kind
+from agents.verify.lifecycle_reader import read_coordinator
 from schemas.records import codec
 from schemas.records.lifecycle import State
+from streams.kafka.environment import Environment
 from streams.state import keys
 from streams.state.hot_table import Applied
 from tests.rigs.upgrade.deployment import EXPIRED, RESTORED
@@ -163,3 +165,25 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.plant.__name__)
 def test_damage_is_found_and_named(deployment: Deployment, case: Case) -> None:
     check(deployment, case)
+
+
+def test_a_source_that_expires_between_the_shards_and_the_last_look_is_not_compared(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event was read, and its segments were counted, before it had any."""
+    states = deployment.partition("lifecycle.state")
+    record: dict[str, Any] = codec.decode(states.last(RESTORED.encode()).value or b"", "state")
+    moved = {
+        "state": "EXPIRED",
+        "version": record["version"] + 2,
+        "epoch": record["epoch"] + 1,
+        "segments": record["segments"] + 4,
+    }
+
+    async def read_while_it_expires(environment: Environment) -> Any:
+        kept = await read_coordinator(environment)
+        states.append(RESTORED.encode(), codec.encode("state", record | moved))
+        return kept
+
+    monkeypatch.setattr("agents.verify.verify.read_coordinator", read_while_it_expires)
+    assert deployment.verified().findings == []
