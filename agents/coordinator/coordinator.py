@@ -49,9 +49,11 @@ from streams.kafka.log import (
     LogReader,
     LogWriter,
     LostRange,
+    MayFence,
     ReaderOptions,
     Record,
     RecordGroup,
+    at_once,
 )
 from streams.kafka.purge import Purge
 from streams.kafka.remote_registry import RegistryUnreachable, learn, registry_of, source_for
@@ -94,7 +96,8 @@ class Coordinator:
     """Runs where the control partition is assigned.
 
     `running` is set while it leads: it has taken over and decides. `archive_fault` says how the
-    archive's topic would lose what moves to it, None while that is not known.
+    archive's topic would lose what moves to it, None while that is not known. Each takeover waits
+    for `may_fence`.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Coordinator:
         actor_of: ActorOf = unproven,
         keyed: Callable[[], bool] = lambda: False,
         archive_fault: Callable[[], str | None] = lambda: None,
+        may_fence: MayFence = at_once,
         items_per_step: int = _ITEMS_PER_STEP,
     ) -> None:
         self._environment = environment
@@ -116,6 +120,7 @@ class Coordinator:
         self._actor_of = actor_of
         self._keyed = keyed
         self._archive_fault = archive_fault
+        self._may_fence = may_fence
         self._items_per_step = items_per_step
         self._own = (self._topics.coordinator, 0)
         self._schemas, self._remote = source_for(settings), registry_of(settings)
@@ -149,6 +154,7 @@ class Coordinator:
         writer = self._kafka.writer(self.transactional_id)
         try:
             # no limit to all of it: a large catalog takes long, and each part ends when it stalls
+            await self._may_fence()
             await writer.start()
             term = await self._take_over(writer)
             await self._compare_catalog(term)

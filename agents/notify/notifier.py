@@ -40,7 +40,7 @@ from schemas.records.undecodable import Undecodable
 from streams.ending import end_all, to_the_end
 from streams.kafka.environment import Environment
 from streams.kafka.foreign_records import own_key, pass_over
-from streams.kafka.log import LogReader, LogWriter, ReaderOptions, Record
+from streams.kafka.log import LogReader, LogWriter, MayFence, ReaderOptions, Record, at_once
 from streams.kafka.remote_registry import registry_of
 from streams.kafka.stored_format import stored_records_of
 from streams.kafka.topics import Topics
@@ -82,6 +82,7 @@ class NotifierParts:
     send: Send
     email_of: EmailOf = lambda name: ""
     policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
+    may_fence: MayFence = at_once
 
 
 @dataclass(slots=True)
@@ -154,6 +155,7 @@ class Notifier:
         writer = self._kafka.writer(self.transactional_id)
         term: _NotifierTerm | None = None
         try:
+            await self._parts.may_fence()
             await writer.start()
             term = await self._take_over(writer)
             await term.reader.start()

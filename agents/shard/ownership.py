@@ -4,9 +4,13 @@ Shards check this before and after they pin an answer. There are two conditions.
 acknowledged the worker recently. And after every event that may have given a shard another owner,
 the shard must prove that it has none before it answers again (`Store.prove`): once for each such
 event, not for each query.
+
+Whoever takes over waits for the first condition too. To take over is to fence the owner of now,
+which may be another worker: one that starts again after an error would stop it.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from agents.shard.protocol import NotHeld
@@ -15,9 +19,13 @@ from streams.group.membership import SESSION_S
 
 __all__ = ["Ownership"]
 
+log = logging.getLogger(__name__)
+
 #: After this time without a check the process was suspended, because checks are regular.
 STILL_S = 2.0
 LOOK_S = 0.5
+#: How often who waits to take over looks whether the group has acknowledged this worker.
+TOUCH_S = 0.1
 
 
 class Ownership:
@@ -50,6 +58,16 @@ class Ownership:
             raise NotHeld(
                 "the group has not acknowledged this worker recently: another may own its shards"
             )
+
+    async def acknowledged(self, who: str) -> None:
+        """Wait until the group has acknowledged this worker recently; call it directly before a
+        takeover. `who` takes over, for the log. Without a time limit: the caller may cancel it.
+        """
+        if self.in_touch:
+            return
+        log.warning("%s waits for the group: another worker may run it", who)
+        while not self.in_touch:  # noqa: ASYNC110  # the group is heard in another thread
+            await asyncio.sleep(TOUCH_S)
 
     def doubt(self) -> None:
         """Note an event after which shards held here may have another owner."""

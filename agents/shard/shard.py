@@ -11,6 +11,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,6 +78,7 @@ class Shard:
         self._store = Store(environment, partition, folder / f"shard-{partition}", cache)
         self._ownership = ownership or Ownership()
         self._store.doubts = self._ownership.doubts
+        self._store.may_fence = partial(self._ownership.acknowledged, f"shard {partition}")
         self._context = ShardContext(environment, partition, self._store, view, self._ownership)
         self._users = ByUser(folder / f"users-{partition}", cache)
         self._store.follow = self._users.follow

@@ -86,7 +86,8 @@ def assemble(
         return "" if keys is None else keys.email_of(name)
 
     sending = Sender(settings, environment.clock) if send is None else send
-    telling = NotifierParts(view, requests, sending, email_of)
+    may_fence = partial(ownership.acknowledged, "the notifier")
+    telling = NotifierParts(view, requests, sending, email_of, may_fence=may_fence)
 
     def make_shard(partition: int, deliver: Deliver) -> Shard:
         return Shard(environment, partition, view, cache, budget, deliver, ownership)
@@ -113,6 +114,7 @@ def assemble(
             actor_of=actor_of,
             keyed=keyed,
             archive_fault=lambda: watch.archive_fault,
+            may_fence=partial(ownership.acknowledged, "the coordinator"),
         )
 
     def make_context(manager: ShardManager) -> WorkerContext:

@@ -8,7 +8,7 @@ Every coroutine method may be cancelled, and every one has a time limit, which i
 Errors of brokers are `Recoverable`: repeating may succeed, and is always safe.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,12 +27,14 @@ __all__ = [
     "LogReader",
     "LogWriter",
     "LostRange",
+    "MayFence",
     "Partition",
     "ReaderOptions",
     "Record",
     "RecordGroup",
     "StepFailed",
     "Unreadable",
+    "at_once",
 ]
 
 Partition = tuple[str, int]
@@ -40,6 +42,16 @@ Partition = tuple[str, int]
 
 Unreadable = Callable[[RecordBatch, str, str], None]
 """Takes a batch that cannot be read, with a code and its reason."""
+
+MayFence = Callable[[], Awaitable[None]]
+"""Awaited directly before the start of a writer: returns once this worker may fence the former
+writer, which may be that of another worker.
+"""
+
+
+async def at_once() -> None:
+    """A `MayFence` that waits for nothing, for a process that has the topics for itself."""
+
 
 #: How long a reader waits for something new before its answer is empty.
 IDLE_WAIT_MS = 500

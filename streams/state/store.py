@@ -17,7 +17,7 @@ from schemas.tables.erased import NO_MASK, Mask
 from schemas.tables.interaction import COLUMNS, empty
 from streams.clock import SYSTEM_RANDOM
 from streams.kafka.environment import Environment
-from streams.kafka.log import LogWriter, Record, RecordGroup
+from streams.kafka.log import LogWriter, MayFence, Record, RecordGroup, at_once
 from streams.kafka.stored_format import STAMP
 from streams.kafka.topics import Topics
 from streams.log_facts import step_id
@@ -177,6 +177,7 @@ class Store:
         #: Told of every step just before the table changes: for indexes beside it.
         self.follow: Callable[[Sequence[Put], HotTable], None] | None = None
         self.doubts: Callable[[], int] = lambda: 0
+        self.may_fence: MayFence = at_once
         self._owner = environment.new_id()
         self._proven = -1
         self._state_store: StateStore | None = None
@@ -187,13 +188,16 @@ class Store:
         self._applying: asyncio.Future[None] | None = None
 
     async def takeover(self) -> None:
-        """Fences the former owner and recovers. Raises as `changelog.recover` does."""
+        """Fences the former owner, once `may_fence` returns, and recovers. Raises as
+        `changelog.recover` does.
+        """
         environment = self._environment
         self._state_store = await asyncio.to_thread(
             StateStore, self._folder, self._cache, environment.clock
         )
         name = f"{environment.settings.prefix}shard-{self.partition}"
         self._writer = environment.kafka.writer(name)
+        await self.may_fence()
         doubts = self.doubts()
         await self._writer.start()
         self.table, _ = await recover(

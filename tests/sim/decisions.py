@@ -41,6 +41,7 @@ def faults(
         *_defined(world, latest),
         *_restorable(world, stored),
         *_in_turns(world),
+        *world.stale_takeovers,
     ]
 
 

@@ -66,7 +66,6 @@ class Questions:
         """
         random = self.world.loop.stream("questions/quiet")
         waiting = []
-        known = len(self.asked)
         for process in self.world.running():
             for source in self.world.workload.sources:
                 waiting.append(self._ask(process, "rows", source))
@@ -77,7 +76,10 @@ class Questions:
                 for kind in ("persons", "archived", "sizes", "audience", "views"):
                     waiting.append(self._of_persons(random, process, kind))
         await asyncio.wait(waiting)
-        return [one for one in self.asked[known:] if isinstance(one.refusal, Unavailable)]
+        # not `asked`: a question of the phase with faults may end only now, and its refusal is of
+        # a worker that has ended since
+        asked = [task.result() for task in waiting]
+        return [one for one in asked if isinstance(one.refusal, Unavailable)]
 
     async def follow(self) -> None:
         """Ask about sources just when their state changes, until cancelled."""
@@ -106,7 +108,7 @@ class Questions:
         kind = random.choice(("rows", "rows", "audience", "audience", "users", "figures"))
         self._ask(process, kind, self._about(random, kind, source))
 
-    def _of_persons(self, random: Random, process: Process, kind: str) -> "asyncio.Task[None]":
+    def _of_persons(self, random: Random, process: Process, kind: str) -> "asyncio.Task[Asked]":
         if kind == "views":
             comparator, n = random.choice((">=", "=", "<")), random.randint(1, 3)
             views = {"filter": "feed_view_count", "comparator": comparator, "n": n}
@@ -133,7 +135,7 @@ class Questions:
     def _with_people(self) -> bool:
         return bool(self.world.plan.user_records or self.world.plan.erasures)
 
-    def _ask(self, process: Process, what: str, about: Any) -> "asyncio.Task[None]":
+    def _ask(self, process: Process, what: str, about: Any) -> "asyncio.Task[Asked]":
         world, context = self.world, process.member.context
         # a worker that has not read what there was at its start knows no state and says so
         seen = max(context.states.position, process.states_at_start)
@@ -152,7 +154,7 @@ class Questions:
             "sizes": self._sizes,
         }
 
-        async def answer() -> None:
+        async def answer() -> Asked:
             try:
                 async with asyncio.timeout(_ASK_S):
                     asked.answer = await answering[what](process, about)
@@ -166,6 +168,7 @@ class Questions:
             asked.window = world.since(asked.before)
             asked.written = world.kafka.log((world.topics.state, 0)).end
             self.asked.append(asked)
+            return asked
 
         return process.run(answer(), f"question {what}")
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agents.notify.notifier import Send
 from agents.supervision.shard_manager import Shard
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Process"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Process:
@@ -76,7 +78,7 @@ class Process:
         """Start it in a context of its own."""
         self._loop.start(self.name, self._run(), f"process {self.name}")
 
-    def run(self, work: "Coroutine[Any, Any, None]", what: str) -> "asyncio.Task[None]":
+    def run(self, work: "Coroutine[Any, Any, T]", what: str) -> "asyncio.Task[T]":
         """Runs something in it."""
         return self._loop.start(self.name, work, what)
 

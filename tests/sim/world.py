@@ -14,6 +14,7 @@ from aiokafka.errors import PolicyViolationError
 from agents.coordinator.log import CURSOR
 from agents.notify.outbox import Attempt, Delivery, Notice, Result
 from schemas.tables.erased import ErasureKey
+from streams.group.membership import SESSION_S
 from streams.kafka.environment import Environment
 from streams.kafka.log import Partition
 from streams.kafka.topics import Topics
@@ -27,7 +28,7 @@ from tests.sim.log.batches import Entry, Written
 from tests.sim.log.cluster import Cluster
 from tests.sim.log.faults import NO_FAULTS
 from tests.sim.log.sim_log import SimLog
-from tests.sim.loop import SimLoop
+from tests.sim.loop import WORKER, SimLoop
 from tests.sim.peers import PeerNet
 from tests.sim.people import People
 from tests.sim.plan import RunPlan
@@ -66,6 +67,7 @@ class World:
         self.disks = Disks(root, loop.stream("disks"))
         self.clock = SimClock(loop)
         self.kafka = Cluster(self.clock, loop.stream("kafka"), latency_s=_LATENCY_S)
+        self.kafka.on_takeover = self._note_takeover
         self.group = SimGroup(loop, loop.stream("group"), self._group_way)
         self.net = PeerNet(loop, self._peer_way)
         self.topics = Topics("t.")
@@ -80,6 +82,8 @@ class World:
         self.mail_trouble = 0.0
         self.mail: list[tuple[str, str]] = []
         self.failures: list[tuple[str, BaseException]] = []
+        #: Takeovers by workers whose shards the group may have given to others.
+        self.stale_takeovers: list[str] = []
         #: Looks after the processes.
         self.watching: asyncio.Task[None] | None = None
         self._random = loop.stream("world")
@@ -355,6 +359,16 @@ class World:
         return 0.0005 + self._random.random() * (0.003 + self.peers_late_s)
 
     # -- what a checker needs to know
+
+    def _note_takeover(self, name: str) -> None:
+        worker = WORKER.get()
+        for process in self.running():
+            silent_s = process.member.membership.silent_s()
+            if process.name == worker and silent_s >= SESSION_S:
+                self.stale_takeovers.append(
+                    f"{worker} takes {name} over at {self.loop.time():.1f} s, {silent_s:.1f} s "
+                    "after the group has acknowledged it"
+                )
 
     def now(self) -> tuple[int, ...]:
         """How many batches each changelog partition has had."""

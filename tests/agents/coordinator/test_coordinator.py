@@ -275,6 +275,29 @@ async def test_a_second_coordinator_fences_the_first(rig: CoordinatorRig, view: 
     assert len(await rig.told(rig.topics.state, "state")) <= 2
 
 
+async def test_a_coordinator_takes_over_only_once_it_may(
+    rig: CoordinatorRig, view: StateView
+) -> None:
+    asked, may = asyncio.Event(), asyncio.Event()
+
+    async def may_fence() -> None:
+        asked.set()
+        await may.wait()
+
+    environment = Environment.of(rig.settings, rig.clock)
+    second = Coordinator(environment, rig.policy, may_fence=may_fence)
+    async with rig.running(), asyncio.timeout(DEADLINE_S):
+        task = asyncio.create_task(second.run())
+        await asked.wait()
+        await rig.define(A, "ACTIVE")
+        await until(view, A, State.ACTIVE)  # the first leads on
+        assert not second.running.is_set()
+        may.set()
+        await second.running.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 @pytest.mark.parametrize("committed", [False, True])
 async def test_events_once_whatever_becomes_of_a_commit(
     rig: CoordinatorRig, view: StateView, monkeypatch: pytest.MonkeyPatch, committed: bool

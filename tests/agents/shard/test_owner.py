@@ -17,6 +17,7 @@ from agents.shard.ownership import Ownership
 from agents.shard.shard import Shard
 from agents.supervision.shard_manager import NotHeld
 from schemas.records.lifecycle import State
+from streams.group.membership import SESSION_S
 from streams.kafka.log import Fenced
 from streams.kafka.offsets import bounds
 from streams.kafka.topics import Topics
@@ -85,6 +86,32 @@ async def test_a_shard_that_another_worker_has_taken_over_answers_nothing(
         await refused(former.shard)
     finally:
         await former.stop()
+        await present.stop()
+
+
+async def test_a_shard_that_starts_while_the_group_is_silent_leaves_the_present_owner_alone(
+    alone: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a worker that wakes in the pause between two starts: the group has given the shard to
+    another one meanwhile.
+    """
+    ownership, woken, silent_s = Ownership(), Ownership(), SESSION_S
+    woken.silent_s = lambda: silent_s
+    present = await start(alone, ownership=ownership)
+    elsewhere = replace(alone, data_dir=tmp_path / "other")
+    starting = asyncio.create_task(start(elsewhere, ownership=woken))
+    try:
+        await present.until(lambda: "shard 0 waits for the group" in caplog.text)
+        ownership.doubt()
+        await present.until(lambda: present.shard.ready)  # so nobody has fenced it
+        assert not starting.done()
+        silent_s = 0.0
+        await (await starting).stop()
+        ownership.doubt()
+        with pytest.raises(Fenced):
+            await asyncio.wait_for(asyncio.shield(present.task), 30)
+    finally:
+        starting.cancel()
         await present.stop()
 
 

@@ -47,6 +47,26 @@ def test_out_of_touch_nothing_is_held() -> None:
         ownership.check()
 
 
+async def test_a_takeover_waits_until_the_group_acknowledges_the_worker(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOUCH_S", 0.0)
+    silent_s = SESSION_S
+    ownership = Ownership(Watch())
+    ownership.silent_s = lambda: silent_s
+    waiting = asyncio.create_task(ownership.acknowledged("shard 7"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    silent_s = SESSION_S - 0.1
+    async with asyncio.timeout(10):
+        await waiting
+        await ownership.acknowledged("shard 8")
+    assert [one.getMessage() for one in caplog.records] == [
+        "shard 7 waits for the group: another worker may run it"
+    ]
+
+
 async def test_who_waits_learns_of_a_doubt_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_S", 60.0)
     ownership = Ownership(Watch())

@@ -75,6 +75,8 @@ class Cluster:
         self.topics: dict[str, Topic] = {}
         #: When (seconds of the loop) a transactional id was taken over, and by which machine.
         self.takeovers: list[tuple[float, str, str]] = []
+        #: Called with a transactional id when somebody asks to take it over.
+        self.on_takeover: Callable[[str], None] = lambda name: None
         self._nodes = nodes
         self._leaders: dict[Partition, int | None] = {}
 

@@ -68,6 +68,7 @@ class SimWriter:
 
     async def start(self) -> None:
         """Fences former writers."""
+        self._cluster.on_takeover(self.transactional_id)
         init = self._cluster.transactions.init
         try:
             async with asyncio.timeout(2 * self._timeout_s):

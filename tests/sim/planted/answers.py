@@ -8,8 +8,9 @@ from agents.shard import agreement, audience, read, shard
 from agents.shard.ownership import Ownership
 from agents.supervision.shard_manager import ShardManager
 from agents.supervision.supervisor import LEAVE_S, Supervisor
+from streams.group.shard_plan import Directory
 from streams.state.store import Store
-from tests.sim.planted.planting import plant, short
+from tests.sim.planted.planting import plant, short, unasked
 
 __all__: list[str] = []
 
@@ -47,18 +48,49 @@ plant(
 )
 
 
-async def _at_once(self: Supervisor[Any], generation: int) -> None:
-    """Waits for nothing."""
-
-
+# nor did who starts again wait for the group then: that alone keeps a fenced shard away now
 plant(
     "a fenced shard takes its place back",
     what="a shard that another worker has taken over fences that one in turn",
-    faulty={(Supervisor, "_later_than"): _at_once},
+    faulty={(Supervisor, "_later_than"): unasked, (Ownership, "acknowledged"): unasked},
     mended="9033630",
     found=80,
     seed=5,
     plan=short(workers=2, busy_s=40.0, commands=0, definitions=2, faults=["group silent"]),
+)
+
+
+plant(
+    "a worker that wakes takes over",
+    what="an actor that starts again fences its owner of now, though the group has been silent",
+    faulty={(Ownership, "acknowledged"): unasked},
+    found=40,
+    seed=2,
+    plan=short(workers=2, busy_s=40.0, faults=["group silent", "log: failed_step"]),
+)
+
+
+_assigned = ShardManager.assigned
+
+
+async def _by_the_first_directory(
+    self: ShardManager,
+    partitions: frozenset[int],
+    control: bool,
+    generation: int,
+    directory: Directory,
+) -> None:
+    known = directory if self.generation < 0 else self.directory
+    await _assigned(self, partitions, control, generation, known)
+
+
+plant(
+    "the directory of a former generation",
+    what="a worker asks for a shard where it was in the first generation that it knew",
+    faulty={(ShardManager, "assigned"): _by_the_first_directory},
+    found=30,
+    seed=0,
+    plan=short(workers=2, partitions=2, commands=0, definitions=2, events=20, faults=["restart"]),
 )
 
 

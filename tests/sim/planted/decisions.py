@@ -21,10 +21,11 @@ from agents.coordinator.rules.policy import Policy
 from agents.coordinator.rules.reconcile import reconcile
 from agents.coordinator.rules.state import CoordinatorState, Source, Why, Work, WorkOrigin
 from agents.coordinator.terms import Terms
+from agents.shard.ownership import Ownership
 from schemas.records.lifecycle import Phase, ReportItem, State
 from streams.kafka.log import Record, RecordGroup
 from tests.sim.log.writer import SimWriter
-from tests.sim.planted.planting import plant, short
+from tests.sim.planted.planting import plant, short, unasked
 
 __all__: list[str] = []
 
@@ -100,14 +101,11 @@ plant(
 )
 
 
-async def _not_asked(self: Terms) -> None:
-    """Takes itself for the owner."""
-
-
+# nor did who begins a term wait for the group then: that alone keeps a former coordinator away now
 plant(
     "coordinators that take turns",
     what="a coordinator that has been replaced takes over again, and again",
-    faulty={(Terms, "_still_owner"): _not_asked},
+    faulty={(Terms, "_still_owner"): unasked, (Ownership, "acknowledged"): unasked},
     mended="03b6030",
     found=60,
     seed=4,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-__all__ = ["PLANTED", "Place", "Planted", "plant", "planted", "short"]
+__all__ = ["PLANTED", "Place", "Planted", "plant", "planted", "short", "unasked"]
 
 Place = tuple[Any, str]
 """An owner, and the name of its attribute."""
@@ -61,6 +61,10 @@ def short(**changes: Any) -> str:
     """A plan with little, in which much is on its way to the archive and back, with changes."""
     settings = _SMALL | changes.pop("settings", {})
     return json.dumps(_SHORT | changes | {"settings": settings})
+
+
+async def unasked(*args: Any) -> None:
+    """In the place of what waits, or asks: does nothing."""
 
 
 PLANTED: dict[str, Planted] = {}
