@@ -398,6 +398,12 @@ class Settings:
         values.text(),
         "certificates that the schema registry's must come from, PEM (empty: the system's)",
     )
+    mappings_file: str = _setting(
+        "",
+        values.text(),
+        "file (TOML) that says how records of other programs on the topics of events and users "
+        "become ours; the same for all workers (empty: only our own records are read)",
+    )
     public_url: values.Address = _setting(
         "", values.address, "address of the worker as people reach it: links in mail begin with it"
     )

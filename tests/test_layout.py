@@ -19,6 +19,7 @@ ORDER = (
     "schemas.records",
     "schemas.tables",
     "schemas.segment",
+    "schemas.mapping",
     "schemas.decode",
     "streams",  # settings, clock
     "streams.metrics",

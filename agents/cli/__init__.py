@@ -33,6 +33,10 @@ COMMANDS = {
         "agents.cli.send:command",
         "Send records of TYPE: send, open, click, variant, conversion, signal, definition, user.",
     ),
+    "schemas": (
+        "agents.cli.schemas:command",
+        "Put our schemas into a schema registry, and check mappings.",
+    ),
     "restore": ("agents.cli.requests:restore", "Bring archived sources back from the archive."),
     "restores": (
         "agents.cli.restores:command",
@@ -118,7 +122,7 @@ stand here too, so that the list of commands imports none of them; a test holds 
 
 SECTIONS = {
     "Begin": ("demo", "broker", "topics", "worker", "settings", "keys"),
-    "Send": ("send", "import", "bridge"),
+    "Send": ("send", "import", "bridge", "schemas"),
     "Look": ("status", "explain", "audience", "profile", "export", "audit", "rejected"),
     "Operate": (
         *("restore", "restores", "cancel", "hold", "unhold", "expire"),

@@ -24,6 +24,7 @@ from schemas.tables.external import Said
 from schemas.tables.interaction import empty
 from schemas.tables.profile import PROFILE
 from schemas.tables.repeats import Window
+from streams.kafka.mappings import mappings_of
 from streams.kafka.remote_registry import SchemaAwaited, source_for
 from streams.kafka.topics import Topics
 from streams.settings import Settings
@@ -85,7 +86,8 @@ class Intake:
 
     def __init__(self, context: ShardContext) -> None:
         self._context = context
-        self._inputs = Topics(context.settings.prefix).inputs
+        inputs = Topics(context.settings.prefix).inputs
+        self._inputs = replace(inputs, mappings=mappings_of(context.settings))
         self._schemas = source_for(context.settings)
         self._limits = limits_of(context.settings)
         self._window = Window(context.settings.repeat_window)

@@ -11,22 +11,29 @@ has forwarded it: it may make a row.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
+from agents.shard.intake import limits_of
 from agents.tools.oracle import Expected, refusal
 from agents.verify.finding import Finding
 from agents.verify.log_scan import LogScan, ScannedBatch
 from agents.verify.row_spill import RowSpill
+from schemas.decode.batch import KafkaRecord
 from schemas.decode.forward import RecordPosition, place_of
+from schemas.decode.singles import decode_records
+from schemas.mapping.field_types import event_types
+from schemas.mapping.topics import TopicMapping
 from schemas.records import codec
+from schemas.records.registry import SchemaSource
 from schemas.tables.erased import NEVER, NO_MASK, Mask
 from schemas.tables.interaction import COLUMNS, SCHEMA
 from schemas.tables.placement import partition_of
 from streams.kafka.environment import Environment
+from streams.kafka.mappings import mappings_of
 from streams.kafka.remote_registry import SchemaAwaited, source_for
 from streams.kafka.topic_specs import Topics
 
@@ -116,19 +123,8 @@ class EventRows:
 
     def _take(self, name: str, batch: ScannedBatch, chunk: "_Chunk") -> None:
         settings = self.environment.settings
-        source = source_for(settings)
         topic, number = batch.partition
-        for record in batch.records:
-            if record.value is None:
-                continue
-            try:
-                event = codec.decode(record.value, name, source)
-            except SchemaAwaited:
-                self.unknown += 1
-                self.complete = False
-                continue
-            except codec.Undecodable:
-                continue  # rejected
+        for record, event in self._events(name, batch.records):
             if refusal(event, record.timestamp, settings.max_field_bytes) is None:
                 self.events += 1
                 if self._gone(event):
@@ -141,6 +137,45 @@ class EventRows:
                     made = chunk.folded
                 made.add(name, event)
                 chunk.taken += 1
+
+    def _events(
+        self, name: str, records: Sequence[KafkaRecord]
+    ) -> Iterator[tuple[KafkaRecord, Mapping[str, Any]]]:
+        """The records that are events."""
+        settings = self.environment.settings
+        source = source_for(settings)
+        if mappings := mappings_of(settings).get(name, ()):
+            yield from self._mapped(name, records, source, mappings)
+            return
+        for record in records:
+            if record.value is None:
+                continue
+            try:
+                yield record, codec.decode(record.value, name, source)
+            except SchemaAwaited:
+                self.unknown += 1
+                self.complete = False
+            except codec.Undecodable:
+                continue  # rejected
+
+    def _mapped(
+        self,
+        name: str,
+        records: Sequence[KafkaRecord],
+        source: SchemaSource,
+        mappings: tuple[TopicMapping, ...],
+    ) -> Iterator[tuple[KafkaRecord, Mapping[str, Any]]]:
+        fields, most = list(event_types(name)), limits_of(self.environment.settings)
+        try:
+            frame, _ = decode_records(
+                records, name, fields, source, most.max_record_bytes, mappings
+            )
+        except SchemaAwaited:
+            self.unknown += len(records)
+            self.complete = False
+            return
+        for event in frame.to_dicts():
+            yield records[event.pop("position")], event
 
     def _gone(self, event: Mapping[str, Any]) -> bool:
         """Whether the event is of a user who was erased, and has come back after it."""

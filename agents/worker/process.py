@@ -21,6 +21,7 @@ from agents.worker.preflight import locked, rights_checked, topics_checked
 from schemas.errors import EmberlineError, Fatal
 from streams.ending import end_all
 from streams.kafka.environment import Environment
+from streams.kafka.mappings import check_mappings
 from streams.settings import Settings
 
 __all__ = ["Ready", "work"]
@@ -80,6 +81,9 @@ async def work(settings: Settings, on_ready: Ready = lambda app: None) -> None:
 
 
 async def _checked(environment: Environment) -> None:
+    for one in await asyncio.to_thread(check_mappings, environment.settings):
+        log.info("mapping of %s: compared with %s" if one.compared else "mapping of %s: %s",
+                 one.kind, one.against)  # fmt: skip
     await rights_checked(environment)
     await topics_checked(environment.kafka)
 

@@ -69,7 +69,7 @@ class Shape(NamedTuple):
 class Read:
     """`frame` has the columns of a view, and `batch` (UInt32: the batch's number), `offset` and
     `timestamp` (Int64). `longest` is the length of the longest record. `broken` says whether some
-    event breaks a rule of schemas.decode.check other than the length of texts.
+    event breaks a rule of schemas.decode.check other than the length of texts, or has a fault.
     """
 
     frame: pl.DataFrame
@@ -139,11 +139,15 @@ def read_batches(
     batches: Sequence[Numbered],
     view: Projection,
     max_bytes: int,
+    *,
+    faults: bool = False,
 ) -> Read:
     """Read batches of one shape. Raises `Misfit` unless it is proven that every record was read
     correctly and none is longer than `max_bytes`.
+
+    With `faults` the frame has `code` and `detail` too, if the plan has faults: see `told` of it.
     """
-    query = _query(shape, plan, view)
+    query = _query(shape, plan, view, faults and bool(plan.faults))
     head, end = _wrapping(plan, shape.null_key, shape.headers, shape.frame)
     count = sum(batch.count for _, batch in batches)
     size = sum(len(batch.payload) for _, batch in batches)
@@ -175,7 +179,7 @@ def read_batches(
 
 
 @lru_cache(maxsize=1024)
-def _query(shape: Shape, plan: DecodePlan, view: Projection) -> _Query:
+def _query(shape: Shape, plan: DecodePlan, view: Projection, faults: bool) -> _Query:
     """One query for everything, because the fixed cost of a query exceeds its cost for a few
     rows.
     """
@@ -185,7 +189,7 @@ def _query(shape: Shape, plan: DecodePlan, view: Projection) -> _Query:
     stamp = shape.layout.index(STAMP) if STAMP in shape.layout else None
     names += [f"header_{number}" for number in (0, stamp) if shape.layout and number is not None]
     fields = sorted(view.needs | (RULED & plan.columns.keys()))
-    names += dict.fromkeys(need for name in fields if (need := plan.needs[name]))
+    names += dict.fromkeys(need for name in fields for need in plan.needs[name])
 
     length, offset = pl.col("length"), pl.col("offset")
     same = (
@@ -209,11 +213,15 @@ def _query(shape: Shape, plan: DecodePlan, view: Projection) -> _Query:
         timestamp = text.cast(pl.String).cast(pl.Int64)
         # in the one way in which schemas.decode.forward takes it, too
         same &= timestamp.cast(pl.String).cast(pl.Binary) == text
+    wrong = broken(plan.columns, timestamp)
+    if mapped := plan.faults_of(fields):
+        wrong |= pl.any_horizontal(*(fault.bad for fault in mapped)).fill_null(False)
     columns = [
         *view.build(plan.columns.__getitem__),
         pl.col("batch"),
         (pl.col("base_offset") + offset).alias("offset"),
         timestamp.alias("timestamp"),
+        *(plan.told(fields) if faults else ()),
         same.all().alias("_fits"),
         (
             length.sum()
@@ -222,7 +230,7 @@ def _query(shape: Shape, plan: DecodePlan, view: Projection) -> _Query:
         ).alias("_size"),
         length.min().alias("_shortest"),
         length.max().alias("_longest"),
-        broken(plan.columns, timestamp).any().alias("_broken"),
+        wrong.any().alias("_broken"),
     ]
     return _Query(names, columns)
 

@@ -16,9 +16,11 @@ from schemas.decode.batch import KafkaRecord, RecordBatch, chunks
 from schemas.decode.batch_records import CorruptRecords, unpack_proven
 from schemas.decode.blocks import Misfit, Numbered, Shape, peek, read_batches
 from schemas.decode.check import DEFAULT_LIMITS, RULED, RecordLimits, check
-from schemas.decode.plan import event_types, plan
+from schemas.decode.mapped import plan_of
 from schemas.decode.reject import Reject, Rejects
 from schemas.decode.singles import decode_records
+from schemas.mapping.field_types import event_types
+from schemas.mapping.topics import NO_MAPPINGS, TopicMappings
 from schemas.records.registry import FILES, SchemaSource
 from schemas.tables.view import Projection, fields, select
 
@@ -45,6 +47,7 @@ def decode(
     columns: Collection[str] | None = None,
     limits: RecordLimits = DEFAULT_LIMITS,
     source: SchemaSource = FILES,
+    mappings: TopicMappings = NO_MAPPINGS,
 ) -> DecodedEvents:
     """Decode the records of `batches`, numbered from 0, all of them events of kind `event`.
 
@@ -55,7 +58,9 @@ def decode(
     types = event_types(event)
     asked = {name: types[name] for name in types if columns is None or name in columns}
     rejects = Rejects(limits)
-    decoder = Decoder(event, fields(asked), rejects, limits=limits, source=source)
+    decoder = Decoder(
+        event, fields(asked), rejects, limits=limits, source=source, mappings=mappings
+    )
     groups: dict[Shape | None, list[Numbered]] = {}
     for number, batch in enumerate(batches):
         groups.setdefault(peek(batch), []).append((number, batch))
@@ -81,6 +86,7 @@ class Decoder:
         *,
         limits: RecordLimits,
         source: SchemaSource,
+        mappings: TopicMappings = NO_MAPPINGS,
     ) -> None:
         """As for `decode`; unusable records and batches go to `rejects`. Raises `UnknownSchema`."""
         self._rejects = rejects
@@ -93,6 +99,7 @@ class Decoder:
         self._texts = [name for name in self._kept if types[name] == pl.String]
         self._limits = limits
         self._source = source
+        self._mappings = mappings.get(event, ())
         self.frames: list[pl.DataFrame] = []
 
     def read_alike(self, shape: Shape | None, batches: Sequence[Numbered]) -> list[Numbered]:
@@ -119,7 +126,12 @@ class Decoder:
         """Read records of `batch` whose boundaries are known."""
         limits = self._limits
         frame, failures = decode_records(
-            records, self._event, self._kept, self._source, limits.max_record_bytes
+            records,
+            self._event,
+            self._kept,
+            self._source,
+            limits.max_record_bytes,
+            self._mappings,
         )
         for position, code, detail in failures:
             self._rejects.add(batch, records[position], code, detail)
@@ -134,7 +146,7 @@ class Decoder:
         self._keep(frame, self._texts, {number: batch}, lambda _: by_offset)
 
     def _read_blocks(self, shape: Shape, batches: Sequence[Numbered]) -> None:
-        chosen = plan(self._event, shape.schema_id, self._source)
+        chosen = plan_of(self._event, shape.schema_id, self._source, self._mappings)
         if chosen is None:
             raise Misfit("no plan for this schema")
         limits = self._limits
@@ -143,7 +155,7 @@ class Decoder:
         # No field is longer than its record.
         suspicious = read.longest > limits.max_field_bytes
         if suspicious or read.broken:
-            whole = read_batches(shape, chosen, batches, self._all, most)
+            whole = read_batches(shape, chosen, batches, self._all, most, faults=True)
             texts = self._texts if suspicious else ()
             self._keep(whole.frame, texts, dict(batches), _by_offset)
         else:
@@ -156,7 +168,14 @@ class Decoder:
         batches: Mapping[int, RecordBatch],
         records_of: Callable[[RecordBatch], Mapping[int, KafkaRecord]],
     ) -> None:
+        unmapped = None
+        if "code" in frame.columns:
+            unmapped = frame.filter(pl.col("code").is_not_null())
+            frame = frame.filter(pl.col("code").is_null()).drop("code", "detail")
         good, bad = check(frame, texts, self._limits.max_field_bytes)
+        if unmapped is not None and unmapped.height:
+            place = ["batch", "offset", "code", "detail"]
+            bad = unmapped[place] if bad.is_empty() else pl.concat([unmapped[place], bad[place]])
         self.frames.append(select(good, _columns(self._view)))
         for (number,), rows in bad.partition_by("batch", as_dict=True).items():
             batch = batches[number]

@@ -13,8 +13,8 @@ from schemas.decode.check import DEFAULT_LIMITS, RecordLimits
 from schemas.decode.decoder import Decoder, Reject
 from schemas.decode.forward import Forward, restored, topic_of
 from schemas.decode.inputs import Inputs
-from schemas.decode.plan import event_types
 from schemas.decode.reject import Rejects
+from schemas.mapping.field_types import event_types
 from schemas.records.registry import FILES, SchemaSource
 from schemas.tables.counts import add_up, count, count_feed_views
 from schemas.tables.external import EXTERNAL_SCHEMA, Said
@@ -178,6 +178,7 @@ class _Intake:
                 self.rejects,
                 limits=self._limits,
                 source=self._source,
+                mappings=self._inputs.mappings,
             )
         return self._decoders[event]
 

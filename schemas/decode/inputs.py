@@ -1,9 +1,11 @@
-"""The topics that a shard reads, by name. The topic of a record decides what kind of record
-it is.
+"""The topics that a shard reads, by name. The topic of a record decides what kind of record it is,
+and which mapping it has.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from schemas.mapping.topics import TopicMappings
 
 __all__ = ["Inputs"]
 
@@ -14,9 +16,10 @@ class Inputs:
     be empty.
 
     `events` gives the kind of event by topic. `repartition` has misplaced records of all other
-    topics.
+    topics. `mappings` say what records of other programs become, by kind.
     """
 
     events: Mapping[str, str]
     users: str
     repartition: str
+    mappings: TopicMappings = field(default_factory=dict)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from schemas.decode.plan import WIRE_TYPES, DecodePlan
+from schemas.decode.plan import DecodePlan
+from schemas.mapping.field_types import WIRE_TYPES
 from schemas.records.undecodable import Undecodable
 from schemas.records.varint import read_varint
 
@@ -64,7 +65,9 @@ class BodyReader:
         return tuple(values)
 
     def frame(self, rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
-        """A frame of our fields, from rows that `row` returned."""
+        """A frame of our fields, from rows that `row` returned. If the plan has faults, `code` and
+        `detail` follow.
+        """
         columns = zip(*rows, strict=True) if rows else ([] for _ in self.types)
         pairs = zip(self.types.items(), columns, strict=True)
         wire = pl.DataFrame([pl.Series(name, values, kind) for (name, kind), values in pairs])
@@ -75,8 +78,9 @@ class BodyReader:
 
 def body_reader(plan: DecodePlan, fields: Collection[str]) -> BodyReader:
     """The reader of the fields named, for bodies of one plan."""
-    needed = {plan.needs[name] for name in fields}
-    names = {column: name for name, column in plan.needs.items()}
+    needed = {need for name in fields for need in plan.needs[name]}
+    names = {need: name for name, needs in plan.needs.items() for need in needs}
+    names |= plan.names
     steps: list[_Step] = []
     types: dict[str, type[pl.DataType]] = {}
     for field in plan.wire:
@@ -96,7 +100,8 @@ def body_reader(plan: DecodePlan, fields: Collection[str]) -> BodyReader:
                 plan.accepts.get(name) if kept else None,
             )
         )
-    return BodyReader(steps, types, [plan.columns[name] for name in fields])
+    columns = [plan.columns[name] for name in fields]
+    return BodyReader(steps, types, columns + (plan.told(fields) if plan.faults else []))
 
 
 def _value(step: _Step, data: bytes, at: int) -> tuple[object, int]:

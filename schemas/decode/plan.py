@@ -7,11 +7,13 @@ position. Records of any other schema are read one by one, by schemas.records.co
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from dataclasses import field as member
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
+from schemas.mapping.field_types import WIRE_TYPES, column_type, is_enum, split
 from schemas.records import registry
 from schemas.records.registry import SchemaSource, UnknownSchema
 from schemas.records.varint import varint
@@ -19,10 +21,9 @@ from schemas.records.varint import varint
 __all__ = [
     "SYNC",
     "UNREADABLE",
-    "WIRE_TYPES",
     "DecodePlan",
+    "Fault",
     "container_header",
-    "event_types",
     "plan",
 ]
 
@@ -37,39 +38,52 @@ UNREADABLE = (
 """What Polars raises on bytes that are not laid out as they should be. Its panic derives from
 BaseException alone; an OSError is a read beyond the end of a block.
 """
-WIRE_TYPES: Mapping[str, type[pl.DataType]] = {
-    "string": pl.String,
-    "long": pl.Int64,
-    "int": pl.Int32,
-    "boolean": pl.Boolean,
-    "float": pl.Float32,
-    "double": pl.Float64,
-    "bytes": pl.Binary,
-}
 # What a zero of each type takes; everything else takes one zero byte.
 _ZERO_BYTES = {"float": 4, "double": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Where a field cannot be made from a record, the code of the reject, and its detail."""
+
+    bad: pl.Expr
+    code: str
+    detail: pl.Expr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodePlan:
     """`wire` are the writer's fields as Polars reads them, renamed to their positions. `columns`
-    gives each of our fields as an expression, and `needs` the column that the expression uses, if
-    any. `zeros` is a record of zeros, which shows whether a block ended at the correct position.
+    gives each of our fields as an expression, and `needs` the columns that the expression uses.
+    `zeros` is a record of zeros, which shows whether a block ended at the correct position.
     `accepts` has, by column, the allowed positions of an enum.
+
+    Where a mapping makes our fields, `faults` has what may be wrong with each, and `names` the
+    producer's names of the columns.
     """
 
     wire: tuple[Mapping[str, Any], ...]
     columns: Mapping[str, pl.Expr]
-    needs: Mapping[str, str | None]
+    needs: Mapping[str, tuple[str, ...]]
     zeros: bytes
     accepts: Mapping[str, Collection[int]]
+    faults: Mapping[str, tuple[Fault, ...]] = member(default_factory=dict)
+    names: Mapping[str, str] = member(default_factory=dict)
 
+    def faults_of(self, fields: Collection[str]) -> list[Fault]:
+        """What may be wrong with these fields."""
+        return [fault for name in fields for fault in self.faults.get(name, ())]
 
-@cache
-def event_types(event: str) -> Mapping[str, pl.DataType]:
-    """The columns of an event's frame, by field. Raises `UnknownSchema`."""
-    fields = registry.layout(registry.raw(event))["fields"]
-    return {field["name"]: _column_type(_base(field["type"])[0]) for field in fields}
+    def told(self, fields: Collection[str]) -> list[pl.Expr]:
+        """The columns `code` and `detail`: what is wrong with these fields of a record, null if
+        nothing is.
+        """
+        code: pl.Expr = pl.lit(None, pl.String)
+        detail: pl.Expr = pl.lit(None, pl.String)
+        for fault in reversed(self.faults_of(fields)):
+            code = pl.when(fault.bad).then(pl.lit(fault.code)).otherwise(code)
+            detail = pl.when(fault.bad).then(fault.detail).otherwise(detail)
+        return [code.alias("code"), detail.alias("detail")]
 
 
 def plan(event: str, schema_id: int, source: SchemaSource) -> DecodePlan | None:
@@ -93,8 +107,8 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> DecodePlan | None
     wire = []
     zeros = b""
     for position, field in enumerate(written):
-        base, union = _base(field["type"])
-        name = "int" if _is_enum(base) else base
+        base, union = split(field["type"])
+        name = "int" if is_enum(base) else base
         if not isinstance(name, str) or name not in WIRE_TYPES:
             return None
         kind = [name if branch != "null" else branch for branch in union] if union else name
@@ -105,7 +119,7 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> DecodePlan | None
         )
     units, times = registry.time_units(writer), registry.time_units(registry.raw(event))
     columns: dict[str, pl.Expr] = {}
-    needs: dict[str, str | None] = {}
+    needs: dict[str, tuple[str, ...]] = {}
     accepts: dict[str, Collection[int]] = {}
     for field in registry.raw(event)["fields"]:
         names = {field["name"], *field.get("aliases", ())}
@@ -117,7 +131,7 @@ def _plan(event: str, schema_id: int, source: SchemaSource) -> DecodePlan | None
         if expression is None:
             return None
         columns[field["name"]] = expression.alias(field["name"])
-        needs[field["name"]] = None if at is None else f"f{at}"
+        needs[field["name"]] = () if at is None else (f"f{at}",)
         if at is not None and (known := _positions(field, written[at]["type"])) is not None:
             accepts[f"f{at}"] = known
     return DecodePlan(tuple(wire), columns, needs, zeros, accepts)
@@ -132,14 +146,14 @@ def container_header(fields: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def _column(field: Mapping[str, Any], written: Any, at: int | None) -> pl.Expr | None:
-    base, union = _base(registry.layout(field["type"]))
+    base, union = split(registry.layout(field["type"]))
     if at is None:
-        return pl.lit(field["default"], _column_type(base)) if "default" in field else None
-    written_base, written_union = _base(written)
+        return pl.lit(field["default"], column_type(base)) if "default" in field else None
+    written_base, written_union = split(written)
     if written_union and not union:
         return None
     column = pl.col(f"f{at}")
-    if not _is_enum(base) or not _is_enum(written_base):
+    if not is_enum(base) or not is_enum(written_base):
         return column if base == written_base else None
     symbols = base["symbols"]
     position = _positions(field, written)
@@ -153,9 +167,9 @@ def _column(field: Mapping[str, Any], written: Any, at: int | None) -> pl.Expr |
 
 def _positions(field: Mapping[str, Any], written: Any) -> dict[int, int] | None:
     """For each position of the writer's enum that is known or has a default, our own position."""
-    base, _ = _base(registry.layout(field["type"]))
-    written_base, _ = _base(written)
-    if not _is_enum(base) or not _is_enum(written_base):
+    base, _ = split(registry.layout(field["type"]))
+    written_base, _ = split(written)
+    if not is_enum(base) or not is_enum(written_base):
         return None
     default = field["type"].get("default") if isinstance(field["type"], dict) else None
     symbols = base["symbols"]
@@ -164,19 +178,3 @@ def _positions(field: Mapping[str, Any], written: Any) -> dict[int, int] | None:
         for index, symbol in enumerate(written_base["symbols"])
         if (known := symbol if symbol in symbols else default) is not None
     }
-
-
-def _base(kind: Any) -> tuple[Any, list[Any]]:
-    """The type without null, and the union around it, if there is one."""
-    if not isinstance(kind, list):
-        return kind, []
-    others = [branch for branch in kind if branch != "null"]
-    return (others[0], kind) if len(others) == 1 and len(kind) == 2 else (None, kind)
-
-
-def _is_enum(kind: Any) -> bool:
-    return isinstance(kind, dict) and kind.get("type") == "enum"
-
-
-def _column_type(base: Any) -> pl.DataType:
-    return pl.Enum(base["symbols"]) if _is_enum(base) else WIRE_TYPES[base]()

@@ -8,15 +8,20 @@ read one by one.
 
 import io
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 import polars as pl
 
 from schemas.decode.batch_records import KafkaRecord
+from schemas.decode.loose import avro_object, json_object, mapped_frame, values_of
+from schemas.decode.mapped import MappedSchema, json_mapping, plan_of, resolved
 from schemas.decode.one import BodyReader, body_reader
-from schemas.decode.plan import SYNC, UNREADABLE, DecodePlan, container_header, event_types, plan
+from schemas.decode.plan import SYNC, UNREADABLE, DecodePlan, container_header
+from schemas.mapping.field_types import event_types
+from schemas.mapping.topics import TopicMapping
 from schemas.records import codec
-from schemas.records.registry import SchemaSource
+from schemas.records.registry import SchemaSource, UnknownSchema
 from schemas.records.undecodable import Undecodable
 from schemas.records.varint import varint
 
@@ -40,8 +45,9 @@ def decode_records(
     fields: Collection[str],
     source: SchemaSource,
     max_bytes: int,
+    mappings: tuple[TopicMapping, ...] = (),
 ) -> tuple[pl.DataFrame, list[Failure]]:
-    """Decode the values of `records`: (frame, failures).
+    """Decode the values of `records`: (frame, failures). `mappings` are those of the topic.
 
     The frame has `fields` and `position` (UInt32), the index in `records`; other fields do not
     affect the result. Raises Recoverable if `source` does not answer.
@@ -60,18 +66,109 @@ def decode_records(
         else:
             groups.setdefault(_FRAME.unpack_from(value)[1], []).append(position)
     frames: list[pl.DataFrame] = []
+    loose = _Loose(records, fields, failures)
+    if mappings and (mapping := json_mapping(mappings)) is not None:
+        singles = loose.take_json(singles, mapping)
     for schema_id, positions in groups.items():
-        chosen = plan(event, schema_id, source)
-        if chosen is None:
-            singles += positions
-        else:
+        chosen = plan_of(event, schema_id, source, mappings)
+        if chosen is not None:
             read, left = _blocks(records, positions, chosen, fields)
             frames += read
             singles += left
-    read, failed = _one_by_one(records, singles, event, fields, source)
+        elif mappings:
+            singles += loose.take_framed(positions, _meaning(event, schema_id, source, mappings))
+        else:
+            singles += positions
+    read, failed = _one_by_one(records, singles, event, fields, source, mappings)
     types = {name: event_types(event)[name] for name in fields}
     nothing = pl.DataFrame(schema={**types, "position": pl.UInt32()})
-    return pl.concat([nothing, *read, *frames]), failures + failed
+    good = [_without_faults(frame, failures) for frame in [*read, *frames, *loose.frames()]]
+    return pl.concat([nothing, *good]), failures + failed
+
+
+def _without_faults(frame: pl.DataFrame, failures: list[Failure]) -> pl.DataFrame:
+    """The records that a mapping could make; the others are failures."""
+    if "code" not in frame.columns:
+        return frame
+    bad = frame.filter(pl.col("code").is_not_null())
+    failures += bad.select("position", "code", "detail").iter_rows()
+    return frame.filter(pl.col("code").is_null()).drop("code", "detail")
+
+
+def _meaning(
+    event: str, schema_id: int, source: SchemaSource, mappings: tuple[TopicMapping, ...]
+) -> MappedSchema | TopicMapping | None:
+    """What the schema id means to the mappings: the mapping of JSON if the registry has a JSON
+    schema under it; None if the records are ours, or of no schema.
+    """
+    try:
+        return resolved(event, schema_id, source, mappings)
+    except UnknownSchema as error:
+        return json_mapping(mappings) if error.schema_type == "JSON" else None
+
+
+class _Loose:
+    """Reads records one by one that a mapping makes ours; those that cannot be are failures."""
+
+    def __init__(
+        self,
+        records: Sequence[KafkaRecord],
+        fields: Collection[str],
+        failures: list[Failure],
+    ) -> None:
+        self._records = records
+        self._fields = fields
+        self._failures = failures
+        self._groups: dict[MappedSchema, list[tuple[int, Mapping[str, object]]]] = {}
+        self._json: MappedSchema | None = None
+
+    def take_json(self, positions: list[int], mapping: TopicMapping, at: int = 0) -> list[int]:
+        """Take the objects of JSON, which begin at `at`; returns the positions of other values."""
+        if self._json is None:
+            self._json = MappedSchema(mapping, None)
+        left = []
+        for position in positions:
+            data = (self._records[position].value or b"")[at:]
+            if not at and data[:1] != b"{":
+                left.append(position)
+            else:
+                self._take(position, self._json, partial(json_object, data))
+        return left
+
+    def take_framed(
+        self, positions: list[int], meaning: MappedSchema | TopicMapping | None
+    ) -> list[int]:
+        """Take records of one schema id; returns the positions of those that are not for it."""
+        if meaning is None:
+            return positions
+        if isinstance(meaning, TopicMapping):
+            return self.take_json(positions, meaning, _FRAME.size)
+        for position in positions:
+            if meaning.refusal:
+                self._failures.append((position, "unmapped", meaning.refusal))
+                continue
+            data = self._records[position].value or b""
+            read = partial(avro_object, data, _FRAME.size, meaning.parsed)
+            self._take(position, meaning, read)
+        return []
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """What has been taken, with `code` and `detail`."""
+        for meaning, taken in self._groups.items():
+            rows = [values for _, values in taken]
+            frame = mapped_frame(meaning.mapping, rows, self._fields, meaning.units)
+            places = pl.Series("position", [position for position, _ in taken], pl.UInt32)
+            yield frame.select(*self._fields).hstack([places, *frame[["code", "detail"]]])
+
+    def _take(
+        self, position: int, meaning: MappedSchema, read: Callable[[], Mapping[str, object]]
+    ) -> None:
+        try:
+            values = values_of(meaning.mapping, read(), self._fields)
+        except Undecodable as error:
+            self._failures.append((position, error.code, error.detail))
+        else:
+            self._groups.setdefault(meaning, []).append((position, values))
 
 
 def _blocks(
@@ -114,7 +211,7 @@ def _block(
     head = container_header([*chosen.wire, {"name": "number", "type": "double"}])
     data = b"".join((head, varint(len(positions)), varint(len(payload)), payload, SYNC))
     try:
-        needed = sorted({need for name in fields if (need := chosen.needs[name])})
+        needed = sorted({need for name in fields for need in chosen.needs[name]})
         frame = pl.read_avro(io.BytesIO(data), columns=[*needed, "number"])
         expected = pl.int_range(len(positions)).cast(pl.Float64) + _FRACTION
         if (
@@ -125,6 +222,7 @@ def _block(
         return frame.select(
             *(chosen.columns[name] for name in fields),
             pl.Series("position", positions, dtype=pl.UInt32),
+            *(chosen.told(fields) if chosen.faults else ()),
         )
     # It means that these bytes are not all such records, not which: halves or the codec tell.
     except UNREADABLE:
@@ -137,6 +235,7 @@ def _one_by_one(
     event: str,
     fields: Collection[str],
     source: SchemaSource,
+    mappings: tuple[TopicMapping, ...],
 ) -> tuple[list[pl.DataFrame], list[Failure]]:
     failures: list[Failure] = []
     readers: dict[int, BodyReader | None] = {}
@@ -145,7 +244,7 @@ def _one_by_one(
     for position in positions:
         data = records[position].value or b""
         try:
-            reader = _reader(data, event, fields, source, readers)
+            reader = _reader(data, event, fields, source, mappings, readers)
             if reader is not None:
                 row = reader.row(data, _FRAME.size)
                 plain.setdefault(reader, []).append((position, row))
@@ -158,7 +257,8 @@ def _one_by_one(
     frames = [pl.DataFrame(rows, schema={**types, "position": pl.UInt32()}, orient="row")]
     for reader, pairs in plain.items():
         places = pl.Series("position", [position for position, _ in pairs], pl.UInt32)
-        frames.append(reader.frame([row for _, row in pairs]).hstack([places]))
+        frame = reader.frame([row for _, row in pairs])
+        frames.append(frame.select(*fields).hstack([places, *frame.drop(*fields).get_columns()]))
     return frames, failures
 
 
@@ -167,6 +267,7 @@ def _reader(
     event: str,
     fields: Collection[str],
     source: SchemaSource,
+    mappings: tuple[TopicMapping, ...],
     readers: dict[int, BodyReader | None],
 ) -> BodyReader | None:
     """The reader for bodies of this schema, if there is a plan."""
@@ -174,7 +275,7 @@ def _reader(
         return None
     (_, schema_id) = _FRAME.unpack_from(data)
     if schema_id not in readers:
-        chosen = plan(event, schema_id, source)
+        chosen = plan_of(event, schema_id, source, mappings)
         readers[schema_id] = None if chosen is None else body_reader(chosen, fields)
     return readers[schema_id]
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from schemas.decode.batch import KafkaRecord
 from schemas.decode.check import RecordLimits
-from schemas.records.codec import Undecodable, decode
+from schemas.decode.mapped_user import decode_user
+from schemas.mapping.topics import TopicMapping
+from schemas.records.codec import Undecodable
 from schemas.records.registry import SchemaSource
 from schemas.records.varint import read_varint
 from schemas.tables.roster import aliases_text
@@ -24,9 +26,15 @@ _SHOWN = 80
 
 
 def read_user_record(
-    record: KafkaRecord, limits: RecordLimits, source: SchemaSource
+    record: KafkaRecord,
+    limits: RecordLimits,
+    source: SchemaSource,
+    mappings: tuple[TopicMapping, ...] = (),
 ) -> tuple[str, Mapping[str, Any] | None]:
-    """The user and the record's fields, None for a deletion. Raises Undecodable."""
+    """The user and the record's fields, None for a deletion. `mappings` are those of the topic.
+
+    Raises Undecodable.
+    """
     size = len(record.key or b"") + len(record.value or b"")
     if size > limits.max_record_bytes:
         raise Undecodable("too_large", f"{size} bytes of key and value")
@@ -34,7 +42,7 @@ def read_user_record(
     if record.value is None:
         user, fields = _deleted(record.key, named), None
     else:
-        fields = decode(record.value, "user", source)
+        fields = decode_user(record.value, source, mappings)
         user = str(fields["user_id"])
         _check(user, fields)
     for name, text in _texts(user, fields):

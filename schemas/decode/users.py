@@ -65,6 +65,7 @@ def take_users(
     source: SchemaSource = FILES,
 ) -> TakenUsers:
     """Roster rows of `batches`, for the shard `partition`; numbered from `sequence`."""
+    mapped = inputs.mappings.get("user", ())
     found: list[tuple[str, Mapping[str, Any] | None, RecordBatch, KafkaRecord]] = []
     rejects = Rejects(limits, inputs.repartition)
     for batch in batches:
@@ -73,7 +74,7 @@ def take_users(
             for written in (record for chunk in chunks(batch) for record in chunk):
                 record = restored(written) if forwarded else written
                 try:
-                    user, fields = read_user_record(record, limits, source)
+                    user, fields = read_user_record(record, limits, source, mapped)
                 except Undecodable as error:
                     rejects.add(batch, record, error.code, error.detail)
                 else:

@@ -4,7 +4,8 @@
     bytes 1-4    schema id, big-endian
     bytes 5-     Avro binary body
 
-A first byte `{` means that the whole message is JSON. Times are integers, milliseconds since 1970,
+A first byte `{` means that the whole message is JSON; so is the body if the registry has a JSON
+schema under the id. Times are integers, milliseconds since 1970,
 in both directions. Batches of events have a faster decoder: schemas.decode.decoder. To read or
 write a click with 7 of its fields, this codec takes 7 us on one core (reading with another writer's
 schema 16 us, reading from JSON 5 us; measured with Python 3.11, fastavro 1.13).
@@ -107,7 +108,12 @@ def decode(
     magic, schema_id = _FRAME.unpack_from(data)
     if magic:
         raise Undecodable("undecodable", f"first byte is {magic}, neither 0 nor '{{'")
-    plan = _plan(source, schema_id, name, fields)
+    try:
+        plan = _plan(source, schema_id, name, fields)
+    except UnknownSchema as error:
+        if name is None:
+            raise Undecodable("undecodable", "JSON does not say which record it is") from error
+        return json_codec.decode(data[_FRAME.size :], name, fields)
     body = io.BytesIO(data) if plan.reader is None else _Body(data)
     body.seek(_FRAME.size)
     try:
@@ -142,7 +148,10 @@ def _plan(
     try:
         writer = source.writer(schema_id)
     except UnknownSchema as error:
-        raise Undecodable("unknown_schema", str(schema_id)) from error
+        if error.schema_type == "JSON":
+            raise
+        code = "protobuf" if error.schema_type == "PROTOBUF" else "unknown_schema"
+        raise Undecodable(code, str(schema_id)) from error
     written = registry.record_name(str(writer.get("name")))
     expected = name or written
     if expected is None:

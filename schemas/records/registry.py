@@ -67,15 +67,24 @@ NAMES = tuple(_IDS)
 
 
 class UnknownSchema(EmberlineError):
-    """No schema has this id (an int) or this name (a str), kept as `.schema`."""
+    """No Avro schema has this id (an int) or this name (a str), kept as `.schema`.
 
-    def __init__(self, schema: int | str, reason: str = "not in the registry") -> None:
+    `schema_type` is PROTOBUF or JSON if a schema registry has such a schema under the id.
+    """
+
+    def __init__(
+        self,
+        schema: int | str,
+        reason: str = "not in the registry",
+        schema_type: str = "",
+    ) -> None:
         super().__init__(
             f"schema {schema}: {reason}",
             remedy="Use an id of schemas/registry.json, or set the schema registry that knows it",
         )
         self.schema = schema
         self.reason = reason
+        self.schema_type = schema_type
 
 
 class SchemaSource(Protocol):

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import polars as pl
 
-__all__ = ["stable_hash"]
+__all__ = ["stable_hash", "stable_hash_of"]
 
 _WORD = 4
 #: Bytes that are taken in together; longer texts go on alone, so that each costs what it weighs.
@@ -50,6 +50,11 @@ def stable_hash(texts: pl.Series) -> pl.Series:
         more = _sum(pieces.bin.slice(start, words * _WORD), start, words)
         found = (found.head(len(more)) + more).append(found[len(more) :])
     return found.gather(order.arg_sort()).alias(texts.name)
+
+
+def stable_hash_of(text: str) -> str:
+    """The hash of one text, in decimal digits."""
+    return str(_hash(text.encode()))
 
 
 def _hash(data: bytes) -> int:

@@ -79,8 +79,15 @@ class Caller:
         """POST. Raises CallFailed."""
         return self._call("POST", path, body)
 
-    def _call(self, method: str, path: tuple[str, ...], body: bytes | None) -> HttpAnswer:
+    def call(self, method: str, body: bytes | None, *path: str, query: str = "") -> HttpAnswer:
+        """Any method, with a query as it stands in the address. Raises CallFailed."""
+        return self._call(method, path, body, query)
+
+    def _call(
+        self, method: str, path: tuple[str, ...], body: bytes | None, query: str = ""
+    ) -> HttpAnswer:
         target = "/".join((self._parts.path.rstrip("/"), *(quote(part, safe="") for part in path)))
+        target += f"?{query}" if query else ""
         headers = {
             "Accept": self._media.accepted,
             "Host": _host(self._parts),

@@ -1,7 +1,7 @@
 """A Confluent-compatible schema registry: writers' schemas by id, and ids for our schemas.
 
     GET  /schemas/ids/{id}                             {"schema": TEXT, "references": [..]}
-    GET  /subjects/{subject}/versions/{version}        the same, for a reference
+    GET  /subjects/{subject}/versions/{version}        the same, for a reference or the latest
     POST /subjects/{subject}                           {"id": ID} where it is registered already
     POST /subjects/{subject}/versions                  {"id": ID}, registering it
 
@@ -52,6 +52,9 @@ _SURE = 8
 """So many ids of what is read together are asked for in any case: those nearest to known ones."""
 _NOT_ASKED_S = 30.0
 """So long an id is taken as unknown that was not asked for."""
+_OTHER_TYPES = frozenset({"PROTOBUF", "JSON"})
+_TYPE_KEPT_S = 3_600.0
+"""So long a schema that is no Avro is not asked for again."""
 _NOT_FOUND = 404
 _REFUSED = frozenset({400, 401, 403, 409, 422})
 _REMEDY = "Start the registry, or correct the setting schema_registry_url"
@@ -104,7 +107,9 @@ class HttpSource:
         misses: int = _MISSES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._caller = Caller(url, authorization=authorization, tls=tls, deadline_s=timeout)
+        #: Calls the registry, for what is no question about a schema.
+        self.caller = Caller(url, authorization=authorization, tls=tls, deadline_s=timeout)
+        self._caller = self.caller
         self._wait_s = 3 * timeout
         self._forget_after = forget_after
         self._rest = rest
@@ -114,7 +119,7 @@ class HttpSource:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._known: dict[int, dict[str, Any]] = {}
-        self._unknown: dict[int, tuple[float, str]] = {}
+        self._unknown: dict[int, tuple[float, str, str]] = {}
         self._asking: dict[int, _Asking] = {}
         self._failed: tuple[float, RegistryUnreachable] | None = None
         self._ids: dict[tuple[str, str], int] = {}
@@ -153,7 +158,7 @@ class HttpSource:
             left = [
                 each
                 for each in ids
-                if each not in self._known and now >= self._unknown.get(each, (now, ""))[0]
+                if each not in self._known and now >= self._unknown.get(each, (now, "", ""))[0]
             ]
         return sorted(left, key=lambda each: (abs(each - most), each))
 
@@ -191,6 +196,20 @@ class HttpSource:
             self._ids[name, subject] = found
         return found
 
+    def latest(self, subject: str) -> dict[str, Any] | None:
+        """The newest schema of a subject, if there is one and it is an Avro record.
+
+        Raises RegistryUnreachable.
+        """
+        answer = self._call(lambda: self._caller.get("subjects", subject, "versions", "latest"))
+        if answer.status == _NOT_FOUND:
+            return None
+        content = self._object(answer, f"subjects/{subject[:80]}")
+        try:
+            return self._record(content, -1, f"subjects/{subject[:80]}")
+        except UnknownSchema:
+            return None
+
     def _told(self, schema_id: int) -> dict[str, Any] | None:
         """The same; after a failure no request is made for a while. Call it with the lock held."""
         found = self._remembered(schema_id)
@@ -202,9 +221,9 @@ class HttpSource:
     def _remembered(self, schema_id: int) -> dict[str, Any] | None:
         if schema_id in self._known:
             return self._known[schema_id]
-        until, reason = self._unknown.get(schema_id, (float("-inf"), ""))
+        until, reason, kind = self._unknown.get(schema_id, (float("-inf"), "", ""))
         if self._monotonic() < until:
-            raise UnknownSchema(schema_id, reason)
+            raise UnknownSchema(schema_id, reason, kind)
         return None
 
     def _ask(self, schema_id: int, sure: bool) -> dict[str, Any]:
@@ -214,6 +233,8 @@ class HttpSource:
         try:
             known = self._schema(schema_id)
         except UnknownSchema as unknown:
+            if unknown.schema_type:  # it has a schema, for ever: this is no guess of garbage
+                raise self._forgotten(schema_id, unknown.reason, _TYPE_KEPT_S, unknown) from None
             with self._lock:
                 self._left = max(0.0, self._left - 1)
             raise self._forgotten(schema_id, unknown.reason, self._forget_after) from None
@@ -230,21 +251,28 @@ class HttpSource:
             self._left, self._left_at = min(self._misses, self._left + earned), now
             return self._left >= 1
 
-    def _forgotten(self, schema_id: int, reason: str, seconds: float) -> UnknownSchema:
+    def _forgotten(
+        self, schema_id: int, reason: str, seconds: float, unknown: UnknownSchema | None = None
+    ) -> UnknownSchema:
         """What every record of this id gets for so long."""
+        kind = "" if unknown is None else unknown.schema_type
         with self._lock:
             _make_room(self._unknown, _UNKNOWN)
-            self._unknown[schema_id] = (self._monotonic() + seconds, reason)
-        return UnknownSchema(schema_id, reason)
+            self._unknown[schema_id] = (self._monotonic() + seconds, reason, kind)
+        return UnknownSchema(schema_id, reason, kind)
 
     def _schema(self, schema_id: int) -> dict[str, Any]:
         where = f"schemas/ids/{schema_id}"
         answer = self._call(lambda: self._caller.get("schemas", "ids", str(schema_id)))
         if answer.status == _NOT_FOUND:
             raise UnknownSchema(schema_id, "the schema registry has none")
-        content = self._object(answer, where)
-        if content.get("schemaType", "AVRO") != "AVRO":
-            raise UnknownSchema(schema_id, "not an Avro schema")
+        return self._record(self._object(answer, where), schema_id, where)
+
+    def _record(self, content: dict[str, Any], schema_id: int, where: str) -> dict[str, Any]:
+        """The record's schema in an answer, with all that it refers to. Raises UnknownSchema."""
+        if (kind := content.get("schemaType", "AVRO")) != "AVRO":
+            kind = kind if kind in _OTHER_TYPES else ""
+            raise UnknownSchema(schema_id, "not an Avro schema", kind)
         if not isinstance(content.get("schema"), str):
             raise self._strange(where)
         try:

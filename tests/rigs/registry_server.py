@@ -16,6 +16,7 @@ from typing import Any
 
 import fastavro
 
+from schemas.records.compatibility import problems
 from streams.devbroker.certificates import Certificate
 
 MEDIA = "application/vnd.schemaregistry.v1+json"
@@ -37,6 +38,9 @@ class RegistryServer(ThreadingHTTPServer):
         self.scheme = "http"
         self.asked: list[str] = []
         self.schemas: dict[int, dict[str, Any]] = {}
+        #: The compatibility of a subject; "" is for all others.
+        self.config: dict[str, str] = {"": "BACKWARD"}
+        self.read_only = False
         self.subjects: dict[str, list[int]] = {}
         self.raw: dict[str, tuple[int, bytes]] = {}
         self.headers: dict[str, dict[str, str]] = {}
@@ -55,9 +59,13 @@ class RegistryServer(ThreadingHTTPServer):
         self.socket = context.wrap_socket(self.socket, server_side=True)
         self.scheme = "https"
 
-    def register(self, subject: str, schema: Any, references: Any = ()) -> int:
-        """The id of a schema, the same for the same schema."""
-        entry: dict[str, Any] = {"schema": json.dumps(schema)}
+    def register(self, subject: str, schema: Any, references: Any = (), kind: str = "AVRO") -> int:
+        """The id of a schema, the same for the same schema. A text is of a schema that is none of
+        Avro."""
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        entry: dict[str, Any] = {"schema": text}
+        if kind != "AVRO":
+            entry["schemaType"] = kind
         if references:
             entry["references"] = list(references)
         found = next((i for i, known in self.schemas.items() if known == entry), None)
@@ -78,12 +86,43 @@ class RegistryServer(ThreadingHTTPServer):
         """(status, body)."""
         if path in self.raw:
             return self.raw[path]
-        found = self._found(method, path.strip("/").split("/"), body)
+        parts = path.partition("?")[0].strip("/").split("/")
+        found = self._settings(method, parts, body) or self._found(method, parts, body)
+        if isinstance(found, tuple):
+            return found[0], json.dumps({"error_code": found[0], "message": found[1]}).encode()
         if found is None:
             return 404, json.dumps({"error_code": 40403, "message": "not found"}).encode()
         return 200, json.dumps(found).encode()
 
-    def _found(self, method: str, parts: list[str], body: Any) -> dict[str, Any] | None:
+    def _settings(
+        self, method: str, parts: list[str], body: Any
+    ) -> dict[str, Any] | tuple[int, str] | None:
+        """Answers about compatibility."""
+        if parts[0] == "config":
+            subject = parts[1] if len(parts) > 1 else ""
+            if method == "PUT":
+                if self.read_only:
+                    return 422, "Subject is in read-only mode"
+                self.config[subject] = body["compatibility"]
+                return {"compatibility": body["compatibility"]}
+            if subject not in self.config:
+                return 404, f"Subject '{subject}' does not have subject-level compatibility"
+            return {"compatibilityLevel": self.config[subject]}
+        if parts[0] == "compatibility":
+            why = self._conflict(parts[2], json.loads(body["schema"]))
+            return {"is_compatible": not why, "messages": why}
+        return None
+
+    def _conflict(self, subject: str, schema: Any) -> list[str]:
+        """Why a schema may not be the next of a subject: by Avro's rules, both ways."""
+        versions = self.subjects.get(subject, [])
+        if not versions or self.config.get(subject, self.config[""]) == "NONE":
+            return []
+        return problems(json.loads(self.schemas[versions[-1]]["schema"]), schema)
+
+    def _found(
+        self, method: str, parts: list[str], body: Any
+    ) -> dict[str, Any] | tuple[int, str] | None:
         if parts[:2] == ["schemas", "ids"]:
             return self.schemas.get(int(parts[2]))
         if parts[0] != "subjects":
@@ -91,15 +130,22 @@ class RegistryServer(ThreadingHTTPServer):
         versions = self.subjects.get(parts[1], [])
         if method == "POST" and len(parts) == 2:
             for version, schema_id in enumerate(versions, 1):
-                if json.loads(self.schemas[schema_id]["schema"]) == json.loads(body["schema"]):
+                if _same(self.schemas[schema_id], body):
                     return {"subject": parts[1], "id": schema_id, "version": version}
             return None
         if method == "POST":
+            if self.read_only:
+                return 422, "Subject is in read-only mode"
+            if why := self._conflict(parts[1], json.loads(body["schema"])):
+                return 409, f"Schema being registered is incompatible: {why[0]}"
             return {"id": self.register(parts[1], json.loads(body["schema"]))}
+        if parts[3] == "latest":
+            parts[3] = str(len(versions))
         if not 0 < int(parts[3]) <= len(versions):
             return None
         schema_id = versions[int(parts[3]) - 1]
-        return {"subject": parts[1], "id": schema_id, **self.schemas[schema_id]}
+        number = int(parts[3])
+        return {"subject": parts[1], "id": schema_id, "version": number, **self.schemas[schema_id]}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -107,6 +153,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._reply(None)
+
+    def do_PUT(self) -> None:
+        self.do_POST()
 
     def do_POST(self) -> None:
         self._reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -152,6 +201,10 @@ def serving(user: str = "", password: str = "") -> Iterator[RegistryServer]:
             server.closing.set()
             server.shutdown()
             thread.join(5)
+
+
+def _same(held: dict[str, Any], given: dict[str, Any]) -> bool:
+    return "schemaType" not in held and json.loads(held["schema"]) == json.loads(given["schema"])
 
 
 def written(schema: Any, schema_id: int, record: dict[str, Any]) -> bytes:

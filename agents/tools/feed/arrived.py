@@ -14,14 +14,15 @@ from typing import Any
 import fastavro
 import orjson
 
-from agents.tools.feed.apply import Mapper, frame_of
+from agents.tools.feed.apply import Mapper
 from agents.tools.feed.currents import TYPES, known_type
-from agents.tools.feed.mapping import Rule
 from agents.tools.feed.packing import chunk_of
 from agents.tools.import_files import TypeCount
 from agents.tools.publish import Chunk
 from agents.tools.records import Ids
 from schemas.decode.reject import Reject
+from schemas.mapping.frames import frame_of
+from schemas.mapping.rule import Rule
 from schemas.records import registry
 from schemas.records.registry import SchemaSource, UnknownSchema
 from schemas.records.undecodable import MEANINGS

@@ -11,9 +11,9 @@ from typing import Any
 import fastavro
 import polars as pl
 
-from agents.tools.feed.apply import frame_of
 from agents.tools.feed.blocks import BadContainer, Block
 from schemas.decode.plan import SYNC, UNREADABLE, container_header
+from schemas.mapping.frames import frame_of
 from schemas.records import registry
 from schemas.records.varint import varint
 

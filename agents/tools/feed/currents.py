@@ -10,7 +10,7 @@ or stopped, and a guess would expire data or keep it for ever.
 
 from collections.abc import Mapping
 
-from agents.tools.feed.mapping import From, Rule, TimeFormat, Value
+from schemas.mapping.rule import From, Rule, TimeFormat, Value
 
 __all__ = ["FAMILY", "TYPES", "known_type", "read_types"]
 

@@ -9,7 +9,6 @@ from agents.tools.feed.apply import Mapper
 from agents.tools.feed.blocks import MAGIC, BadContainer, Block, Container
 from agents.tools.feed.columns import BlockReader
 from agents.tools.feed.currents import FAMILY, TYPES, known_type
-from agents.tools.feed.mapping import Rule
 from agents.tools.feed.opening import FileContent, guarded
 from agents.tools.feed.packing import chunk_of, sources_of
 from agents.tools.import_avro import container_damaged
@@ -17,6 +16,7 @@ from agents.tools.import_files import Bad, Batch, TypeCount
 from agents.tools.import_journal import ImportPosition
 from agents.tools.records import Ids
 from schemas.errors import UsageError
+from schemas.mapping.rule import Rule
 from streams.clock import Clock
 
 __all__ = ["CurrentsFiles", "type_of_file"]

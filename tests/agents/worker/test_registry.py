@@ -39,6 +39,33 @@ NAMED = {
     **DEFINITION,
     "fields": [*DEFINITION["fields"], {"name": "name", "type": "string"}],
 }
+SENT = {
+    "type": "record",
+    "name": "Sent",
+    "namespace": "com.acme",
+    "fields": [
+        {
+            "name": "who",
+            "type": {
+                "type": "record",
+                "name": "Who",
+                "fields": [{"name": "number", "type": "long"}],
+            },
+        },
+        {"name": "at", "type": "int"},
+        {"name": "what", "type": "string"},
+    ],
+}
+MAPPING = """
+[send]
+names = ["Sent"]
+
+[send.fields]
+id = { hash = ["who.number", "at"] }
+user_id = "who.number"
+time = { column = "at", unit = "s" }
+campaign_id = "what"
+"""
 LATER = {**SWAPPED, "fields": [*SWAPPED["fields"], {"name": "brand", "type": "string"}]}
 
 
@@ -97,8 +124,13 @@ async def publish_definition(
 async def test_one_authority_and_an_outage(settings: Settings, topics: Topics) -> None:
     with serving() as remote:
         assert remote.register(f"{topics.event('send')}-value", SWAPPED) == 1
+        mappings = settings.data_dir.parent / "mappings.toml"
+        mappings.write_text(MAPPING)
+        with_registry = replace(
+            settings, schema_registry_url=Address(remote.url), mappings_file=str(mappings)
+        )
         async with (
-            running(replace(settings, schema_registry_url=Address(remote.url))) as worker,
+            running(with_registry) as worker,
             aiohttp.ClientSession() as session,
         ):
             await worker.ready(DEADLINE_S)
@@ -113,6 +145,7 @@ async def test_one_authority_and_an_outage(settings: Settings, topics: Topics) -
             definition = {"key": "campaign:c", "status": "active"}
             await publish_definition(settings, DEFINITION, of_catalog, definition)
             await asked.until("/sources/campaign:c", lambda text: '"ACTIVE"' in text)
+            wanted |= await mapped(settings, remote, topics, asked)
             await outage(settings, remote, asked, wanted)
         # who reads what we write with the registry finds nothing, and no other schema
         for topic in (topics.state, topics.audit, topics.control_results):
@@ -122,6 +155,32 @@ async def test_one_authority_and_an_outage(settings: Settings, topics: Topics) -
             }
             assert ids <= registry.OWN_IDS
             assert ids
+
+
+async def mapped(
+    settings: Settings, remote: RegistryServer, topics: Topics, asked: Asked
+) -> set[str]:
+    """Records of another program, which come to the shards of their users whatever their key."""
+    schema_id = remote.register("acme.sent-value", SENT)
+    numbers = range(100, 140)
+    values = [
+        written(SENT, schema_id, {"who": {"number": n}, "at": NOW // 1000, "what": "c"})
+        for n in numbers
+    ]
+    values.append(json.dumps({"who": {"number": 140}, "at": NOW // 1000, "what": "c"}).encode())
+    values.append(json.dumps({"who": {"number": 141}, "at": "soon", "what": "c"}).encode())
+    await publish(settings, [Chunk("interactions.send", [b"key"] * len(values), values)])
+    wanted = {str(n) for n in (*numbers, 140)}
+    await asked.until(ROWS, lambda text: wanted <= users(text))
+    rejected: list[dict[str, bytes | None]] = []
+    async with asyncio.timeout(DEADLINE_S):
+        while not rejected:
+            found = await read_all(KafkaLog(settings), topics.rejected)
+            rejected = [dict(record.headers) for _, _, record in found]
+    (headers,) = rejected
+    assert headers["code"] == b"unmapped"
+    assert headers["detail"] == b"time: column at: 'soon' is no time in s since 1970"
+    return wanted
 
 
 async def outage(settings: Settings, remote: RegistryServer, asked: Asked, known: set[str]) -> None:

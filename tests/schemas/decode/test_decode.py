@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from schemas.decode.batch import RecordBatch, unpack
 from schemas.decode.blocks import Misfit, peek, read_batches
 from schemas.decode.decoder import DecodedEvents, RecordLimits, decode
-from schemas.decode.plan import event_types, plan
+from schemas.decode.plan import plan
+from schemas.mapping.field_types import event_types
 from schemas.records import codec, registry
 from schemas.records.registry import FILES
 from schemas.records.undecodable import Undecodable

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import fastavro
@@ -10,10 +11,12 @@ import pytest
 
 from schemas.decode.check import DEFAULT_LIMITS
 from schemas.decode.users import take_users
+from schemas.mapping.topics import parse
 from schemas.records import codec, registry
 from schemas.tables.placement import partition_of
 from schemas.tables.roster import Alias, aliases_of
 from tests.rigs.record_batches import INPUTS, Produced, batch
+from tests.rigs.registry_server import written
 
 TOPIC = "t.users"
 
@@ -148,3 +151,77 @@ def test_records_of_the_release_before_are_read() -> None:
     fastavro.schemaless_writer(body, former, {"user_id": "u", "aliases": ["a"]})
     taken = take_users([batch([Produced(body.getvalue(), b"u")], topic=TOPIC)], 0, 1, 0, INPUTS)
     assert [aliases_of(text) for text in taken.rows["aliases"]] == [(Alias("a"),)]
+
+
+MAPPING = """
+[user.fields]
+user_id = "number"
+external_user_id = { column = "person.key", absent = ["", "-"] }
+merged_into = { column = "state", values = { "gone" = "0", "*" = "1" } }
+user_aliases = { column = "names", name = "n" , label = "of" }
+aliases = "nick"
+"""
+PERSON = {
+    "type": "record",
+    "name": "Person",
+    "fields": [
+        {"name": "number", "type": "long"},
+        {
+            "name": "person",
+            "type": [
+                "null",
+                {"type": "record", "name": "P", "fields": [{"name": "key", "type": "string"}]},
+            ],
+        },
+        {"name": "state", "type": ["null", "string"]},
+        {"name": "nick", "type": ["null", "string"]},
+        {
+            "name": "names",
+            "type": {
+                "type": "array",
+                "items": {
+                    "type": "record",
+                    "name": "N",
+                    "fields": [{"name": "n", "type": "string"}, {"name": "of", "type": "string"}],
+                },
+            },
+        },
+    ],
+}
+ID = 1_007
+
+
+class _Persons:
+    def writer(self, schema_id: int) -> dict[str, Any]:
+        return PERSON if schema_id == ID else registry.FILES.writer(schema_id)
+
+
+def test_records_of_another_schema_become_users() -> None:
+    inputs = replace(INPUTS, mappings=parse(MAPPING))
+    person = {
+        "number": 7,
+        "person": {"key": "k"},
+        "state": None,
+        "nick": "bo",
+        "names": [{"n": "a", "of": "crm"}],
+    }
+    alias_object = {**person, "names": person["names"][0]}  # type: ignore[index]
+    values = [
+        written(PERSON, ID, person),
+        json.dumps(alias_object).encode(),
+        json.dumps({"number": 8, "person": {"P": {"key": "-"}}, "state": "gone"}).encode(),
+        json.dumps({"person": None}).encode(),
+        json.dumps({"number": 9, "names": [{"of": "crm"}]}).encode(),
+        codec.encode("user", {"user_id": "own"}, registry.own_id("user")),
+    ]
+    made = batch([Produced(value, None) for value in values], topic=TOPIC)
+    taken = take_users([made], 0, 1, 0, inputs, source=_Persons())
+    rows = {row["user"]: row for row in taken.rows.sort("sequence").to_dicts()}
+    assert list(rows) == ["7", "8", "own"]
+    assert rows["7"]["external"] == "k"
+    assert aliases_of(rows["7"]["aliases"]) == (Alias("bo"), Alias("a", "crm"))
+    assert (rows["8"]["external"], rows["8"]["merged_into"]) == (None, "0")
+    assert [(one.offset, one.code) for one in taken.rejects] == [
+        (3, "missing_field"),
+        (4, "unmapped"),
+    ]

@@ -506,3 +506,37 @@ def test_over_tls_with_an_own_authority_and_a_token_that_is_renewed(
         other.writer(first)
     with pytest.raises(UsageError, match="schema_registry_ca_file"):
         registry_of(settings(remote.url, schema_registry_ca_file="/none"))
+
+
+def test_protobuf_is_refused_as_such_and_asked_for_once(remote: RegistryServer) -> None:
+    schema_id = remote.put(70, 'syntax = "proto3"; message Send {}', schemaType="PROTOBUF")
+    source = HttpSource(remote.url, misses=1)
+    value = b"\0" + schema_id.to_bytes(4, "big") + b"\0\x0a\x01e"
+    for _ in range(3):
+        taken = ingest([batch([Produced(value)] * 30)], 0, 1, INPUTS, source=source)
+        assert {(one.code, one.detail) for one in taken.rejects} == {("protobuf", "70")}
+        assert len(taken.rejects) == 30
+    assert remote.asked == ["GET /schemas/ids/70"]
+    # it is no guess: other ids may still be asked for
+    assert source.writer(remote.put(71, registry.raw("open"))) == registry.raw("open")
+    with pytest.raises(Undecodable, match="protobuf: 70"):
+        decode(value, "user", source)
+
+
+def test_a_record_in_the_framing_of_json_schema_is_json(remote: RegistryServer) -> None:
+    schema_id = remote.put(80, '{"type": "object"}', schemaType="JSON")
+    source = HttpSource(remote.url)
+    head = b"\0" + schema_id.to_bytes(4, "big")
+    good = head + json.dumps(SEND).encode()
+    values = [good, head + b"[]", head + b"\xff", good, head]
+    taken = ingest([batch([Produced(one) for one in values])], 0, 1, INPUTS, source=source)
+    assert taken.events == 2
+    assert [(one.offset, one.code) for one in taken.rejects] == [
+        (1, "bad_json"),
+        (2, "bad_json"),
+        (4, "bad_json"),
+    ]
+    assert remote.asked == ["GET /schemas/ids/80"]
+    other = remote.put(81, "x", schemaType="OTHER")
+    with pytest.raises(Undecodable, match="unknown_schema"):
+        decode(b"\0" + other.to_bytes(4, "big"), "send", source)

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from agents.tools.feed.apply import Mapper, columns_of, field_types, frame_of
+from agents.tools.feed.apply import Mapper
 from agents.tools.feed.currents import TYPES, known_type, read_types
 from agents.tools.feed.currents_files import CurrentsFiles, type_of_file
-from agents.tools.feed.mapping import From, Rule
 from agents.tools.feed.opening import opened
 from agents.tools.import_files import Batch, TypeCount
 from agents.tools.import_journal import ImportPosition
 from agents.tools.records import plain_ids
 from schemas.errors import Fatal, UsageError
+from schemas.mapping.field_types import field_types
+from schemas.mapping.frames import frame_of
+from schemas.mapping.rule import From, Rule
 from schemas.records import codec
 from streams.clock import SystemClock
 from tests.rigs.currents import FIELDS, container, event, schema_of
@@ -81,8 +83,10 @@ def test_every_rule_reads_published_fields_and_fills_fields_of_its_record() -> N
         published = {field["name"] for field in schema_of(name)["fields"]}
         optional = {v.rather for v in rule.fields.values() if isinstance(v, From)}
         # a type has a campaign or a Canvas, and the newest channels have no names of variations
-        optional |= {c for c in columns_of(rule) if c.startswith(("campaign", "canvas", "message"))}
-        assert columns_of(rule) - optional <= published, name
+        optional |= {
+            c for c in Mapper(rule, 512).columns if c.startswith(("campaign", "canvas", "message"))
+        }
+        assert Mapper(rule, 512).columns - optional <= published, name
         assert set(rule.fields) <= set(field_types(rule.kind)), name
         assert {"user_id"} <= set(rule.fields), name
 
