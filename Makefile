@@ -7,7 +7,7 @@ STAMP := $(VENV)/.made-from-lock
 BENCH_STAMP := $(VENV)/.made-from-bench-lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo test lint types format unit sim fuzz faults bench reference site pictures lock clean
+.PHONY: help setup demo test lint types format unit sim fuzz faults bench reference site pictures lock release pythons clean
 
 help:
 	@echo 'make demo    a day of events through a real broker: expiry, archive, restore, checked'
@@ -24,6 +24,8 @@ help:
 	@echo 'make site    the documentation as a site, in build/site'
 	@echo 'make pictures  make the pictures of the README from the tests of the page'
 	@echo 'make lock    choose package versions anew'
+	@echo 'make release wheel, sdist and image context in dist, each tried: from a clean work tree'
+	@echo 'make pythons the unit tests on each Python from 3.11 on that is here'
 
 setup: $(STAMP)
 
@@ -85,13 +87,22 @@ pictures: $(STAMP)
 	@cp build/page/readme-*.png docs/images/ && cd docs/images && for one in readme-*; do mv $$one $${one#readme-}; done
 
 # needs uv, which this project uses for nothing else
-LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+UV := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --no-header --quiet
+LOCKS := requirements.lock requirements-bench.lock requirements-run.lock requirements-build.lock
 lock:
-	@$(LOCK) -o requirements.lock
-	@$(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
-	@for lock in requirements.lock requirements-bench.lock; do \
+	@$(UV) pyproject.toml --extra dev -o requirements.lock
+	@$(UV) pyproject.toml --extra dev --extra bench -c requirements.lock -o requirements-bench.lock
+	@$(UV) pyproject.toml -c requirements.lock -o requirements-run.lock
+	@$(UV) --group build -c requirements.lock -o requirements-build.lock
+	@for lock in $(LOCKS); do \
 	  { git show HEAD:$$lock | grep '^#'; cat $$lock; } > $$lock.new && mv $$lock.new $$lock; done
 
+release: $(STAMP)
+	@$(BIN)/python -m tests.rigs.release
+
+pythons:
+	@./.ci/pythons
+
 clean:
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
