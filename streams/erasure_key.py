@@ -17,14 +17,16 @@ __all__ = ["erasure_key", "make"]
 
 _KEY_BYTES = 32
 _MOST_BYTES = 1_000
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+#: A group of the worker's own may read it: secrets of Kubernetes are of root and a group.
+_OTHERS = stat.S_IWGRP | stat.S_IRWXO
 _MODE = 0o600
 
 
 def erasure_key(settings: Settings) -> ErasureKey | None:
     """The key; None if there is no such file. Blocking.
 
-    Raises Fatal for a file that cannot be read, or that others than its owner may read or write.
+    Raises Fatal for a file that cannot be read, that everybody may read, or that others than its
+    owner may write.
     """
     file = settings.erasure_key_file
     try:
@@ -39,7 +41,9 @@ def erasure_key(settings: Settings) -> ErasureKey | None:
         if not stat.S_ISREG(found.st_mode):
             raise _unusable(file, "it is no file")
         if found.st_mode & _OTHERS:
-            raise _unusable(file, f"others than its owner may use it: chmod 600 {file}")
+            raise _unusable(
+                file, f"everybody may read it, or others than its owner may write: chmod 600 {file}"
+            )
         content = opened.read(_MOST_BYTES)
     try:
         return ErasureKey(bytes.fromhex(content.decode().split("\n", 1)[0].strip()))

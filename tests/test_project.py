@@ -29,7 +29,7 @@ def test_compose_starts_kafka_then_topics_then_a_worker(compose: Any) -> None:
     assert services["worker"]["depends_on"] == {"topics": done, "keys": done}
     assert services["topics"]["command"] == "topics create"
     assert services["worker"]["command"] == "worker"
-    assert (ROOT / services["worker"]["build"] / "Dockerfile").exists()
+    assert (ROOT / services["worker"]["build"]["context"] / "Dockerfile").exists()
 
 
 def test_compose_speaks_of_settings_and_volumes_that_exist(compose: Any) -> None:
@@ -52,6 +52,8 @@ def test_compose_gives_the_worker_the_keys_that_it_needs(compose: Any) -> None:
     file = worker["environment"]["EMBERLINE_KEYS_FILE"]
     assert keys["environment"]["EMBERLINE_KEYS_FILE"] == file
     assert keys["volumes"] == worker["volumes"]
+    # the log of a container is kept, and read by others
+    assert " --out /data/" in keys["command"]
 
 
 def test_the_image_copies_what_is_there() -> None:

@@ -1,5 +1,11 @@
 """`emberline keys`: the keys of the worker's HTTP interface."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
 import click
 
 from agents.cli.group import Words
@@ -7,7 +13,7 @@ from agents.cli.options import Word, emit, json_option, settings_of
 from agents.http.keys import ISSUED, Keys, Scope
 from agents.terminal.say import say
 from agents.terminal.table import show, when
-from schemas.errors import UsageError
+from schemas.errors import Fatal, UsageError
 from schemas.words.mail_address import is_address
 from streams.clock import SystemClock
 
@@ -35,6 +41,12 @@ def command() -> None:
     "--email", default="", metavar="ADDRESS", help="Gets a mail when its restores are over."
 )
 @click.option("--if-missing", is_flag=True, help="Do nothing where there is one of this name.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the key to this new file, for its owner alone, and print nothing.",
+)
 @json_option
 @click.pass_context
 def add(
@@ -43,6 +55,7 @@ def add(
     scopes: tuple[str, ...],
     email: str,
     if_missing: bool,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """A running worker accepts the key a second later."""
@@ -51,22 +64,63 @@ def add(
     file = settings_of(ctx).keys_file
     made: list[str] = []
 
+    def there(keys: Keys) -> bool:
+        return if_missing and any(key.name == name for key in keys.keys)
+
     def added(keys: Keys) -> Keys:
-        if if_missing and any(key.name == name for key in keys.keys):
+        if there(keys):
             return keys
         keys, token = keys.add(name, map(Scope, scopes), SystemClock().now_ms(), email)
         made.append(token)
         return keys
 
-    Keys.change(file, added)
+    if out is None or there(Keys.load(file) or Keys()):
+        Keys.change(file, added)
+    else:
+        with _private(out) as handle:
+            Keys.change(file, added)
+            handle.write("".join(f"{token}\n" for token in made))
     token = made[0] if made else None
     if as_json:
-        emit({"name": name, "scopes": list(scopes), "key": token, "file": str(file)})
+        shown = {"key": token} if out is None else {"out": str(out) if made else None}
+        emit({"name": name, "scopes": list(scopes), **shown, "file": str(file)})
     elif token is None:
         say(f"There is a key {name} already: nothing was made.", err=True)
+    elif out is not None:
+        say(f"Written to {out}, and kept hashed in {file}.", err=True)
     else:
         say(token)
         say(f"Kept hashed in {file}; it cannot be shown again.", err=True)
+
+
+@contextmanager
+def _private(file: Path) -> Iterator[TextIO]:
+    """A new file for its owner alone; it is removed again if nothing is written to it.
+
+    Raises UsageError if there is such a file, Fatal if it cannot be written.
+    """
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise UsageError(
+            f"--out: there is a file {file} already", remedy="Remove it, or name another one"
+        ) from error
+    except OSError as error:
+        raise Fatal(
+            f"--out: {file} cannot be written: {error.strerror}",
+            remedy="Name a file in a folder that you may write",
+        ) from error
+    try:
+        with os.fdopen(handle, "w") as opened:
+            yield opened
+    except OSError as error:
+        raise Fatal(
+            f"--out: {file} cannot be written: {error.strerror}",
+            remedy="Make room there; then `emberline keys revoke` the key, and add it again",
+        ) from error
+    finally:
+        if file.stat().st_size == 0:
+            file.unlink()
 
 
 @command.command("list", help="Names and scopes of all keys.")

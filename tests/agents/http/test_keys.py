@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from agents.cli import main
 from agents.http import keyring, keys_file
@@ -321,3 +321,35 @@ async def test_a_worker_without_keys_does_not_start_on_a_network(tmp_path: Path)
     async with running(load(flags, env={}, file=tmp_path / "none.toml")) as worker:
         assert await worker.ended() == 1
         assert "emberline keys add" in worker.log.read_text()
+
+
+def test_a_key_is_written_to_a_file_and_not_shown(tmp_path: Path) -> None:
+    file, out = tmp_path / "keys.json", tmp_path / "prometheus.key"
+    runner = CliRunner()
+
+    def add(*more: str) -> Result:
+        words = ["keys", "add", "prometheus", "--scope", "metrics", "--out", str(out), *more]
+        return runner.invoke(main, [*words, "--set", f"keys_file={file}"])
+
+    done = add()
+    assert done.exit_code == 0, done.output
+    token = out.read_text().strip()
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert token not in done.output
+    assert (Keys.load(file) or Keys()).find(token) is not None
+
+    again = add()
+    assert again.exit_code == 2
+    assert f"there is a file {out} already" in again.output
+    missing = add("--if-missing", "--json")
+    assert (missing.exit_code, json.loads(missing.stdout)["out"]) == (0, None)
+    assert out.read_text().strip() == token
+
+
+def test_no_key_is_made_for_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    words = ["keys", "add", "a", "--scope", "read", "--out", str(tmp_path / "none" / "a.key")]
+    done = CliRunner().invoke(main, [*words, "--set", f"keys_file={file}"])
+    assert done.exit_code == 1
+    assert "cannot be written: No such file or directory" in done.output
+    assert not file.exists()

@@ -180,13 +180,15 @@ def test_users_are_sealed_before_the_rules_read_them(tmp_path: Any) -> None:
     assert not found.command.users
     assert "emberline keys erasure" in found.fault
     file.write_text(KEY.secret.hex())
-    file.chmod(0o644)
-    (found,) = sealed_inputs([item], settings)
-    assert isinstance(found, CommandRead)
-    assert "chmod 600" in found.fault
-    file.chmod(0o600)
-    (found,) = sealed_inputs([item], settings)
-    assert isinstance(found, CommandRead)
-    assert found.command.users == tuple(KEY.sealed(USERS, 2))
-    assert not found.fault
+    for mode in (0o644, 0o620, 0o602):
+        file.chmod(mode)
+        (found,) = sealed_inputs([item], settings)
+        assert isinstance(found, CommandRead)
+        assert "chmod 600" in found.fault
+    for mode in (0o600, 0o440):
+        file.chmod(mode)
+        (found,) = sealed_inputs([item], settings)
+        assert isinstance(found, CommandRead)
+        assert found.command.users == tuple(KEY.sealed(USERS, 2))
+        assert not found.fault
     assert json.dumps(found.command.users)
