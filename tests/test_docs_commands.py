@@ -21,6 +21,8 @@ PAGES.remove(ROOT / "CHANGELOG.md")
 _CODE = re.compile(r"`([^`\n]+)`")
 _COMMAND = re.compile(r"(?:^|[\s|(&;/])emberline((?: [^|;&`\n<>]*)?)")
 _CALL = re.compile(r"\b(GET|POST|DELETE) (/[\w{}./:-]*)")
+#: Programs for which `emberline` is a name: of a user, a unit, a namespace, an image.
+_OTHERS = ("docker build ", "install ", "journalctl ", "kubectl ", "systemctl ", "useradd ")
 _PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*|\.\.\.|\[.*|…")
 
 
@@ -40,6 +42,8 @@ def _code(page: Path) -> Iterator[str]:
 def _commands(page: Path) -> Iterator[list[str]]:
     """The words after `emberline` of each command."""
     for line in _code(page):
+        if line.startswith(_OTHERS):
+            continue
         for words in _COMMAND.findall(line):
             try:
                 yield shlex.split(words)
