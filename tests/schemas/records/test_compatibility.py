@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.records import registry
-from tests.rigs.compatibility import problems, reused_ids
+from schemas.records.compatibility import problems, reused_ids
 
 RELEASES = Path(__file__).parents[3] / "schemas" / "releases"
 
