@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.errors import CorruptSegment
-from schemas.segment.index import SegmentIndex
 from schemas.tables.counts import COUNT_KEY, add_up
 from streams.state import auxiliary_table as auxiliary
 from streams.state import keys, pieces
@@ -69,31 +68,25 @@ def measure(pinned: PinnedShard, source: str) -> Figures:
     if kept is not None:
         stored = [pinned.snapshot[keys.uniques_piece(source, piece)] for piece in range(kept)]
         return Figures(_rows(totals), unpack(stored))
-    recent = pinned.delta_rows(source, ("user", *UNIQUE_COLUMNS))
-    segments = pinned.segments_of(source)
-    return Figures(_rows(totals), unique_users(pinned, source, segments, [recent]))
+    return Figures(_rows(totals), unique_users(pinned, source))
 
 
-def unique_users(
-    pinned: PinnedShard,
-    source: str,
-    segments: Sequence[SegmentIndex],
-    deltas: Sequence[pl.DataFrame],
-) -> Rows:
-    """The number of unique users for each combination of UNIQUE_COLUMNS, in these segments and
-    deltas. Blocking.
+def unique_users(pinned: PinnedShard, source: str) -> Rows:
+    """The number of unique users for each combination of UNIQUE_COLUMNS, in all hot rows of
+    `source`. Blocks; memory is bounded.
 
     Users are distinguished by 64-bit hashes: 8 bytes of memory for each row, and with ten million
     users the probability that the number is off by one is one in 370,000.
     """
     columns = ("user", *UNIQUE_COLUMNS)
     users = pl.col("user").hash()
+    segments = pinned.segments_of(source)
     chunks = [list(chunk) for chunk in bounded(segments, lambda index: index.bytes, _CHUNK_BYTES)]
     parts: list[pl.DataFrame] = []
     for number, chunk in enumerate(chunks or [[]]):
         frames = [pinned.rows_together(chunk, source, columns)]
         if number == 0:
-            frames += [frame.select(columns) for frame in deltas]
+            frames.append(pinned.delta_rows(source, columns))
         rows = pl.concat(frames).select(*UNIQUE_COLUMNS, users)
         if len(chunks) > 1:
             rows = rows.group_by(UNIQUE_COLUMNS).agg(pl.col("user").unique())

@@ -160,6 +160,31 @@ async def test_whichever_step_of_an_expiry_is_the_last_the_figures_stand(
     assert A not in stand.shard._store.table.by_source
 
 
+async def test_users_who_come_while_a_source_expires_count_until_the_numbers_are_stored(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a reader has seen does not go back: neither the rows that stay as late ones, nor those
+    that a flush meanwhile has put among the ones that go.
+    """
+
+    async def nothing(self: WorkLoop) -> bool:
+        return False
+
+    # all work is this test's own: a shard does one piece of it at a time
+    monkeypatch.setattr(WorkLoop, "_once", nothing)
+    await stand.send(made(150), 0)
+    await stand.tell(A, State.EXPIRING, 1)
+    job = Expire(stand.shard._context, {A: (1, 1)})
+    await job.step()
+    for seed in (500, 600):
+        await stand.shard._context.flush()
+        await stand.send(made(10, seed), 150 if seed == 500 else 160)
+    before = in_bytes(await figures(stand))
+    while A not in stand.shard._store.table.uniques:
+        await job.step()
+        assert in_bytes(await figures(stand)) == before
+
+
 async def test_late_events_count_in_totals_only_until_the_restore(stand: Stand) -> None:
     events = made(400)
     await stand.send(events, 0)

@@ -1,10 +1,12 @@
 """What a shard does with sources that expire and come back, and with what it keeps."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from agents.resources.budget import Budget
+from agents.shard.analytics import Rows, unique_users
 from agents.shard.ingest_step import StepMaker
-from agents.shard.jobs import compact
+from agents.shard.jobs import compact, expire
 from agents.shard.jobs.context import ShardContext
 from agents.shard.jobs.expire import Expire
 from agents.shard.jobs.loop import Versions, WorkLoop
@@ -16,7 +18,7 @@ from schemas.records.lifecycle import State
 from streams.kafka.log import RecordGroup
 from streams.kafka.purge import Purge
 from streams.kafka.topics import Topics
-from streams.state.store import Step, Store
+from streams.state.store import PinnedShard, Step, Store
 from tests.sim.planted.planting import plant, short
 
 __all__: list[str] = []
@@ -228,5 +230,33 @@ plant(
         commands=0,
         definitions=2,
         faults=["log: failed_step"],
+    ),
+)
+
+
+def _users_of_what_goes(pinned: PinnedShard, source: str) -> Rows:
+    own = [
+        one for one in pinned.by_source.get(source, ()) if len(pinned.segments[one].sources) == 1
+    ]
+    less = replace(pinned, deltas=(), by_source={source: tuple(own)})
+    return unique_users(less, source)
+
+
+plant(
+    "numbers of users of no moment",
+    what="an expiry counts the users of what it moves, and leaves out those of late rows",
+    faulty={(expire, "unique_users"): _users_of_what_goes},
+    found=50,
+    seed=3,
+    plan=short(
+        events=200,
+        commands=12,
+        definitions=16,
+        jumps=12,
+        users=20,
+        sources=4,
+        busy_s=40.0,
+        faults=["log: late_markers", "disk"],
+        settings={"own_rows": 10},
     ),
 )
